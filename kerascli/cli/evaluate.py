@@ -13,15 +13,17 @@ from kerascli.world import world_of
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
-    from kerascli.events import Evaluated
     from kerascli.report.thresholds import Point
     from kerascli.runs.record import RunRecord
-    from kerascli.workflow.evaluate import ClassScores, Evaluation
+    from kerascli.workflow.evaluate import ClassScores, Evaluation, Group
     from kerascli.workflow.opened import OpenedRun
 
 
 By = Annotated[
-    str | None, typer.Option("--by", metavar="COLUMN", help="Also evaluate each value of a raw column separately.")
+    list[str] | None,
+    typer.Option(
+        "--by", metavar="COLUMN", help="Also evaluate each value of a raw column separately; may be repeated."
+    ),
 ]
 Maximize = Annotated[
     str | None,
@@ -74,16 +76,17 @@ def evaluate(
         opened = options.opened_run(record, device, threads, checkpoint, data, members)
         name, rows = _rows(opened, what)
         options.warn(opened.warnings)
+        groups = evaluate_groups(opened, rows, list(dict.fromkeys(by))) if by else {}
         evaluation = evaluate_rows(opened, rows, name)
-        groups = evaluate_groups(opened, rows, by) if by is not None else []
     if not world_of().leads:
         return
+    options.warn(rows.oov.warnings())
     chosen = _chosen(evaluation, maximize, hold_recall)
     pictures = [text for c in evaluation.class_scores for text in _pictures(record, c, name)]
     if as_json:
         options.say_json(_facts(record, evaluation, groups, chosen))
     else:
-        options.say(_text(evaluation, groups, by or "", chosen))
+        options.say(_text(evaluation, groups, chosen))
     for picture in pictures:
         options.note(picture)
 
@@ -139,28 +142,25 @@ def _rows(run: "OpenedRun", what: Sequence[str]) -> tuple[str, "Split"]:
     return name, splits[name]
 
 
-def _text(
-    evaluation: "Evaluation", groups: "Sequence[tuple[str, Evaluated]]", by: str, chosen: "Mapping[str, Point]"
-) -> str:
+def _text(evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", chosen: "Mapping[str, Point]") -> str:
     from kerascli.report.classes import class_table
     from kerascli.report.console import metrics_text
-    from kerascli.report.thresholds import threshold_table
+    from kerascli.report.thresholds import area_text, threshold_table
 
     result = evaluation.result
     lines = [f"{safe_text(result.split)}  {metrics_text(result.logs)}  ({result.rows:,} rows)"]
     lines += [
         f"  {safe_text(target)} in its units  {metrics_text(logs)}" for target, logs in evaluation.in_units.items()
     ]
-    lines += [
-        f"  {safe_text(by)} {safe_text(name)}  {metrics_text(found.logs)}  ({found.rows:,} rows)"
-        for name, found in groups
-    ]
+    for column, found in groups.items():
+        lines += ["", *_group_lines(evaluation, column, found)]
     for scores in evaluation.class_scores:
         lines += ["", *([scores.output] if len(evaluation.class_scores) > 1 else []), class_table(scores.rows)]
         if scores.thresholds is not None:
             positive = safe_text(scores.names[1])
-            areas = f"{scores.thresholds.roc_auc:.4f}, average precision {scores.thresholds.average_precision:.4f}"
-            lines += ["", f"'{positive}' where its probability is above a threshold (ROC AUC {areas})"]
+            roc, precision = map(area_text, (scores.thresholds.roc_auc, scores.thresholds.average_precision))
+            areas = f"ROC AUC {roc}, average precision {precision}"
+            lines += ["", f"'{positive}' where its probability is above a threshold ({areas})"]
             lines += [threshold_table(scores.thresholds.table())]
         elif scores.nan_rows:
             lines += ["", f"no table of thresholds: {_nan_text(scores)}"]
@@ -169,10 +169,36 @@ def _text(
     return "\n".join([*lines, ""])
 
 
+def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]") -> Iterator[str]:
+    """Yield the heading, if any, and the table of the groups of a column."""
+    from kerascli.report.groups import GroupRow, group_table
+
+    if evaluation.in_units:
+        targets = ", ".join(f"'{safe_text(target)}'" for target in evaluation.in_units)
+        yield f"metrics of {targets} in {'its' if len(evaluation.in_units) == 1 else 'their'} units:"
+    rows = []
+    for group in groups:
+        one = len(group.positives) == 1
+        positives = {"positives" if one else f"{output} positives": n for output, n in group.positives.items()}
+        rows.append(GroupRow(group.name, {"rows": group.rows, **positives}, group.shown))
+    metrics = dict.fromkeys([*evaluation.result.logs, *(name for group in groups for name in group.shown)])
+    yield group_table(column, rows, list(metrics), options.terminal_width())
+
+
+def _group_facts(evaluation: "Evaluation", group: "Group") -> dict[str, Any]:
+    """Return the evaluation of a group as JSON data; undefined metrics are None."""
+    in_units = {
+        target: {metric: group.in_units[target].get(metric) for metric in logs}
+        for target, logs in evaluation.in_units.items()
+    }
+    results = {metric: group.logs.get(metric) for metric in evaluation.result.logs}
+    return {"rows": group.rows, "positives": group.positives, "results": results, "in_units": in_units}
+
+
 def _facts(
     record: "RunRecord",
     evaluation: "Evaluation",
-    groups: "Sequence[tuple[str, Evaluated]]",
+    groups: "Mapping[str, Sequence[Group]]",
     chosen: "Mapping[str, Point]",
 ) -> dict[str, Any]:
     from dataclasses import asdict
@@ -192,7 +218,9 @@ def _facts(
         },
     }  # fmt: skip
     if groups:
-        facts["groups"] = {name: {"rows": found.rows, "results": dict(found.logs)} for name, found in groups}
+        facts["groups"] = {
+            column: {group.name: _group_facts(evaluation, group) for group in found} for column, found in groups.items()
+        }
     if chosen:
         facts["chosen"] = {output: asdict(point) for output, point in chosen.items()}
     return facts

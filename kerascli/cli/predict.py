@@ -167,7 +167,7 @@ def _stream(run: "OpenedRun", form: "Form", keep: list[str], *, classes: bool, a
     from kerascli.workflow.stream import arriving_lines, predict_stream
 
     options.warn(run.warnings)
-    rows = bad = 0
+    rows, bad, told = 0, 0, len(run.warnings)
     for found in predict_stream(run, arriving_lines(sys.stdin.buffer), form, keep):
         if isinstance(found, DataError):
             bad += 1
@@ -178,6 +178,7 @@ def _stream(run: "OpenedRun", form: "Form", keep: list[str], *, classes: bool, a
         rows += found.rows
         options.say(text)
         sys.stdout.flush()
+    options.warn(run.warnings[told:])
     if bad:
         raise DataError(f"{bad:,} of {rows + bad:,} rows were bad and are not predicted")
 

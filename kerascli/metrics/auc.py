@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kerascli.losses.crossentropy import FromLogits
 from kerascli.metrics.base import Metric, metric, ratio, shape_fault
-from kerascli.metrics.confusion import MAX_THRESHOLDS, Confusion, confusion, even_thresholds, outcomes
+from kerascli.metrics.confusion import MAX_THRESHOLDS, Confusion, confusion, even_thresholds, has_targets, outcomes
 from kerascli.shapes import Floats, PositiveInt, TensorSpec
 
 _EPSILON = 1e-7
@@ -76,6 +76,10 @@ class AUC(Metric):
         if not self.multi_label:
             return area
         return area.mean() if weights is None else ratio((area * weights).sum(), weights.sum())
+
+    def is_defined(self, state: Tensor) -> Tensor:
+        state = state if self.multi_label or self.label_weights is None else state.sum(-1)
+        return has_targets(state, negatives=self.curve == "ROC")
 
     def _riemann_area(self, at: Confusion) -> Tensor:
         x, y = (at.false_positive_rate, at.recall) if self.curve == "ROC" else (at.recall, at.precision)

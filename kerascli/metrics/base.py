@@ -73,6 +73,22 @@ class Metric(Component):
     def result(self, state: Tensor) -> Tensor:
         """Compute the metric's value from a state: a scalar, or a vector whose elements `value_names` names."""
 
+    def is_defined(self, state: Tensor) -> Tensor:
+        """Return which elements of `result` are defined, as a boolean tensor of its shape or a scalar.
+
+        An undefined one, such as an AUC without positives, is 0 or nan in `result`, as in Keras.
+        """
+        return torch.tensor(True)
+
+    def elements(self, state: Tensor, *, only_defined: bool = False) -> list[float | None]:
+        """Return the elements of `result`; with `only_defined`, None in place of those that are undefined."""
+        values = self.result(state)
+        numbers = values.reshape(-1).tolist()
+        if not only_defined:
+            return numbers
+        defined = self.is_defined(state).expand(values.shape).reshape(-1).tolist()
+        return [number if known else None for number, known in zip(numbers, defined, strict=True)]
+
     def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
         """Return the names of the elements of `result`, in order; () for a metric with one value.
 
@@ -127,6 +143,9 @@ class MeanMetric(Metric):
     def result(self, state: Tensor) -> Tensor:
         total, count = state
         return ratio(total, count)
+
+    def is_defined(self, state: Tensor) -> Tensor:
+        return state[1] != 0
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:

@@ -83,6 +83,12 @@ def confusion(state: Tensor) -> Confusion:
     return Confusion(true_positives, false_positives, everything[1] - false_positives, everything[0] - true_positives)
 
 
+def has_targets(state: Tensor, *, negatives: bool) -> Tensor:
+    """Return True (a scalar) if a state that `outcomes` computes has positive targets, and negative ones if wanted; by
+    label, if each label has them."""
+    return (state.sum(1)[: 1 + negatives] > 0).all()
+
+
 def top_k_only(y_pred: Tensor, k: int) -> Tensor:
     """Return predictions in which all but the `k` largest of each row are replaced by a number below any threshold."""
     chosen = torch.zeros_like(y_pred, dtype=torch.bool).scatter(-1, y_pred.topk(k, dim=-1).indices, True)

@@ -19,6 +19,9 @@ class _Correlation(MeanMetric):
         axes = (self.axis,) if isinstance(self.axis, int) else self.axis
         return 0 not in axes
 
+    def is_defined(self, state: Tensor) -> Tensor:
+        return super().is_defined(state) & ~self.result(state).isnan()
+
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         if self.axis == -1 and output.shape[-1:] in ((), (1,)) and target.rank >= output.rank - (output.rank == 1):
             return (

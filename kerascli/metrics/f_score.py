@@ -50,6 +50,14 @@ class _FScore(Metric):
             return (scores * targets / (targets.sum() + _EPSILON)).sum()
         return scores if self.average is None else scores.mean()
 
+    def is_defined(self, state: Tensor) -> Tensor:
+        occurs = state.sum(0) > 0
+        if self.average is None:
+            return occurs
+        if self.average == "weighted":
+            return state[[0, 2]].sum() > 0
+        return occurs.any() if self.average == "micro" else occurs.all()
+
     def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
         return class_names(output, classes) if self.average is None else ()
 

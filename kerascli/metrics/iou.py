@@ -1,5 +1,7 @@
 """Intersection-over-union metrics: TP / (TP + FP + FN) of each class."""
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, Self
 
 import torch
@@ -13,7 +15,7 @@ from kerascli.losses.ranks import aligned_pair, spread
 from kerascli.metrics.base import Metric, count_dtype, metric, shape_fault
 from kerascli.shapes import Ints, Shape, TensorSpec
 
-_EPSILON = 1e-7
+_EPSILON, _LEAST = 1e-7, 1e-9
 Classes = Annotated[int, Field(ge=2, le=10_000)]
 
 
@@ -37,14 +39,22 @@ class _IoUMetric(Metric):
         counts = torch.zeros(classes * classes, dtype=dtype, device=y_pred.device)
         return counts.scatter_add_(0, cell.flatten(), weight.flatten()).view(classes, classes)
 
-    def mean_overlap(self, state: Tensor, classes: tuple[int, ...]) -> Tensor:
-        """Compute the mean IoU of those `classes` that occur in targets or predictions."""
-        both = state.diagonal()
-        either = state.sum(0) + state.sum(1) - both
-        chosen = list(classes)
-        both, either = both[chosen], either[chosen]
-        occurs = either > 1e-9
+    @abstractmethod
+    def averaged_classes(self) -> Sequence[int]:
+        """Return the classes whose IoU is averaged."""
+
+    def result(self, state: Tensor) -> Tensor:
+        both, either = self._overlap(state)
+        occurs = either > _LEAST
         return torch.where(occurs, both / (either + _EPSILON), 0.0).sum() / (occurs.sum() + _EPSILON)
+
+    def is_defined(self, state: Tensor) -> Tensor:
+        return (self._overlap(state)[1] > _LEAST).any()
+
+    def _overlap(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the counts of (both target and prediction, either of them) of each averaged class."""
+        both, classes = state.diagonal(), list(self.averaged_classes())
+        return both[classes], (state.sum(0) + state.sum(1) - both)[classes]
 
 
 class _MultiClassIoU(_IoUMetric):
@@ -78,8 +88,8 @@ class _MultiClassIoU(_IoUMetric):
             y_true = torch.where(y_true == self.ignore_class, -1, y_true)
         return self.count(y_true, y_pred, sample_weight, self.num_classes)
 
-    def result(self, state: Tensor) -> Tensor:
-        return self.mean_overlap(state, tuple(range(self.num_classes)))
+    def averaged_classes(self) -> Sequence[int]:
+        return range(self.num_classes)
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         numbers: list[Shape] = []
@@ -118,8 +128,8 @@ class _SelectedClassesIoU(_MultiClassIoU):
             raise ValueError(f"target_class_ids: expected class labels from 0 to {self.num_classes - 1}, got {ids}")
         return self
 
-    def result(self, state: Tensor) -> Tensor:
-        return self.mean_overlap(state, self.target_class_ids)
+    def averaged_classes(self) -> Sequence[int]:
+        return self.target_class_ids
 
 
 class _SparseIoU(_MultiClassIoU):
@@ -194,5 +204,5 @@ class BinaryIoU(_IoUMetric):
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return shape_fault(self.component_name, target, output)
 
-    def result(self, state: Tensor) -> Tensor:
-        return self.mean_overlap(state, self.target_class_ids)
+    def averaged_classes(self) -> Sequence[int]:
+        return self.target_class_ids

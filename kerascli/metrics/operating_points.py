@@ -1,14 +1,14 @@
 """Metrics at the best threshold at which another metric reaches a required value, such as recall at precision."""
 
 from abc import abstractmethod
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from kerascli.metrics.base import Metric, metric, shape_fault
-from kerascli.metrics.confusion import MAX_THRESHOLDS, Confusion, confusion, even_thresholds, outcomes
+from kerascli.metrics.confusion import MAX_THRESHOLDS, Confusion, confusion, even_thresholds, has_targets, outcomes
 from kerascli.shapes import Fraction, NonNegativeInt, TensorSpec
 
 
@@ -19,6 +19,8 @@ class _OperatingPointMetric(Metric):
     """
 
     direction = "max"
+    needs_negatives: ClassVar[bool] = False
+    """True if the metric is undefined without negative targets; without positive ones it always is."""
 
     num_thresholds: Annotated[int, Field(ge=1, le=MAX_THRESHOLDS)] = 200
     """Number of evenly spaced thresholds from 0 to 1 to search; 1: the threshold 0.5."""
@@ -35,6 +37,9 @@ class _OperatingPointMetric(Metric):
     def result(self, state: Tensor) -> Tensor:
         reported, constrained, minimum = self._curve(confusion(state))
         return torch.where(constrained >= minimum, reported, 0.0).amax()
+
+    def is_defined(self, state: Tensor) -> Tensor:
+        return has_targets(state, negatives=self.needs_negatives)
 
     @abstractmethod
     def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
@@ -56,6 +61,8 @@ class _OperatingPointMetric(Metric):
 class SensitivityAtSpecificity(_OperatingPointMetric):
     """Best sensitivity, TP / (TP + FN), over the thresholds with at least the given specificity, TN / (TN + FP)."""
 
+    needs_negatives = True
+
     specificity: Fraction
     """Minimum specificity that a threshold must reach."""
 
@@ -66,6 +73,8 @@ class SensitivityAtSpecificity(_OperatingPointMetric):
 @metric()
 class SpecificityAtSensitivity(_OperatingPointMetric):
     """Best specificity, TN / (TN + FP), over the thresholds with at least the given sensitivity, TP / (TP + FN)."""
+
+    needs_negatives = True
 
     sensitivity: Fraction
     """Minimum sensitivity that a threshold must reach."""

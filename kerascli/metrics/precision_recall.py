@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
@@ -40,13 +41,24 @@ class _ConfusionMetric(Metric):
         return outcomes(y_true, y_pred, sample_weight, sorted(thresholds), even=are_even(thresholds))
 
     def result(self, state: Tensor) -> Tensor:
+        return self._in_order(self.outcome(confusion(state)))
+
+    def is_defined(self, state: Tensor) -> Tensor:
+        return self._in_order(self.denominator(confusion(state)) > 0)
+
+    def _in_order(self, values: Tensor) -> Tensor:
+        """Return values at ascending thresholds in the order of `thresholds`; a scalar for a single threshold."""
         thresholds = self._thresholds()
-        values, rising = self.outcome(confusion(state)), sorted(thresholds)
+        rising = sorted(thresholds)
         return values[0] if len(thresholds) == 1 else values[[rising.index(each) for each in thresholds]]
 
     @abstractmethod
     def outcome(self, at: Confusion) -> Tensor:
         """Compute the metric's value at each of T thresholds; the result has shape (T,)."""
+
+    def denominator(self, at: Confusion) -> Tensor:
+        """Return the denominator of the metric at each of T thresholds, (T,); 1 for counts."""
+        return torch.ones_like(at.true_positives)
 
     def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
         thresholds = self._thresholds()
@@ -98,6 +110,9 @@ class Precision(_ClassMetric):
     def outcome(self, at: Confusion) -> Tensor:
         return at.precision
 
+    def denominator(self, at: Confusion) -> Tensor:
+        return at.true_positives + at.false_positives
+
 
 @metric()
 class Recall(_ClassMetric):
@@ -105,6 +120,9 @@ class Recall(_ClassMetric):
 
     def outcome(self, at: Confusion) -> Tensor:
         return at.recall
+
+    def denominator(self, at: Confusion) -> Tensor:
+        return at.true_positives + at.false_negatives
 
 
 @metric()

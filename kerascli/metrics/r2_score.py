@@ -41,8 +41,8 @@ class R2Score(Metric):
         return torch.stack([x.sum(0) for x in (*sums, values)])
 
     def result(self, state: Tensor) -> Tensor:
-        squares, total, errors, count, values = state
-        deviations = squares - total * total / count
+        errors, values = state[2], state[4]
+        deviations = _deviations(state)
         scores = 1 - errors / deviations
         scores = torch.where(scores.isinf(), 0.0, scores)
         if self.class_aggregation == "uniform_average":
@@ -57,6 +57,12 @@ class R2Score(Metric):
         adjusted = 1 - (1 - score) * (n - 1) / (n - self.num_regressors - 1)
         return torch.where(self.num_regressors < n - 1, adjusted, score)
 
+    def is_defined(self, state: Tensor) -> Tensor:
+        varies = _deviations(state) > 1e-14 * state[0]  # beyond the rounding of the sums
+        if self.class_aggregation is None:
+            return varies
+        return varies.all() if self.class_aggregation == "uniform_average" else varies.any()
+
     def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
         return class_names(output, classes) if self.class_aggregation is None else ()
 
@@ -65,3 +71,9 @@ class R2Score(Metric):
             return f"'{self.component_name}' needs an output of shape (None, outputs), got {output}"
         fault = units_fault(self.component_name, output) if self.class_aggregation is None else None
         return fault or shape_fault(self.component_name, target, output)
+
+
+def _deviations(state: Tensor) -> Tensor:
+    """Return the sums of squared deviations of the targets from their mean, by output."""
+    squares, total, _, count, _ = state
+    return squares - total * total / count

@@ -74,14 +74,18 @@ class Thresholds:
         return _share(hits, int(self.truth.sum()))[1:], hits[1:] / (hits + alarms)[1:]
 
     @property
-    def roc_auc(self) -> float:
-        """Area under the ROC curve, computed by the trapezoidal rule."""
+    def roc_auc(self) -> float | None:
+        """Area under the ROC curve, computed by the trapezoidal rule; None without positives or without negatives."""
+        if not 0 < self.truth.sum() < len(self.truth):
+            return None
         x, y = self.roc
         return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
 
     @property
-    def average_precision(self) -> float:
-        """Area under the precision-recall curve, computed as a sum of steps like in scikit-learn."""
+    def average_precision(self) -> float | None:
+        """Area under the precision-recall curve, a sum of steps like in scikit-learn; None without positives."""
+        if not self.truth.any():
+            return None
         recall, precision = self.precision_recall
         return float(np.sum(np.diff(recall, prepend=0) * precision))
 
@@ -130,6 +134,11 @@ class Thresholds:
         rejected = rows - positives - (true - hits)
         specificity = rejected / (rows - true) if rows > true else 0.0
         return Point(threshold, precision, recall, f1, (hits + rejected) / rows, (recall + specificity) / 2, positives)
+
+
+def area_text(area: float | None) -> str:
+    """Return the area under a curve as text; `-` if it is undefined."""
+    return "-" if area is None else f"{area:.4f}"
 
 
 def _share(part: np.ndarray, whole: int) -> np.ndarray:

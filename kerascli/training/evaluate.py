@@ -17,11 +17,12 @@ from kerascli.training.objectives.train_step import TrainStepModule
 
 
 def evaluate(
-    module: TrainStepModule, batches: Iterable[Batch] | Turns, *, seed: int, step: int = 0
+    module: TrainStepModule, batches: Iterable[Batch] | Turns, *, seed: int, step: int = 0, only_defined: bool = False
 ) -> Generator[Tick, None, dict[str, float]]:
     """Evaluate a model on batches: yield a Tick event after each batch, return losses and metrics as a dict by name.
 
     `step` keys the random numbers of models that sample in inference. With `Turns`, other processes evaluate a part.
+    With `only_defined`, metrics that are undefined for these rows are left out.
     """
     module.eval()
     no_gradients = inference_of(module)
@@ -41,7 +42,7 @@ def evaluate(
                 sums = add_states(sums, each)
         yield Tick()
     assert sums is not None, "a split has rows"
-    return module.objective.figures(sums)
+    return module.objective.figures(sums, only_defined=only_defined)
 
 
 def inference_of(module: TrainStepModule) -> Callable[[], AbstractContextManager[object]]:

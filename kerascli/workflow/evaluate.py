@@ -1,7 +1,7 @@
 """Evaluate a trained run: loss and metrics over a split or a file, and the scores of each class."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +52,21 @@ class Evaluation:
     can be inverted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Loss and metrics of the rows with one value of a column; metrics that are undefined for them are left out."""
+
+    name: str
+    rows: int
+    positives: dict[str, int]
+    """Mapping from each output that predicts one of two classes to the number of rows of the second class."""
+    logs: dict[str, float]
+    in_units: dict[str, dict[str, float]]
+    """As `Evaluation.in_units`."""
+    shown: dict[str, float]
+    """The `logs`, with the values of `in_units` in place of the metrics of the same name."""
+
+
 MOST_GROUPS = 100
 _MISSING = "(missing)"
 """Name of the group of rows whose value of the column of `--by` is missing."""
@@ -68,7 +83,7 @@ def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
         return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, dealt(run, source)))
 
 
-def _evaluated(run: OpenedRun, rows: Split, name: str) -> tuple[Evaluated, BatchSource]:
+def _evaluated(run: OpenedRun, rows: Split, name: str, *, only_defined: bool = False) -> tuple[Evaluated, BatchSource]:
     """Return (loss and metrics of a run for the given rows, source of the batches of these rows)."""
     experiment, spec = run.experiment, run.experiment.spec
     if spec.training is None:
@@ -76,13 +91,58 @@ def _evaluated(run: OpenedRun, rows: Split, name: str) -> tuple[Evaluated, Batch
     check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
     started = time.monotonic()
     source = rows_in_order(experiment, rows)
-    figures = _result_of(evaluate(experiment.module, dealt(run, source), seed=spec.seed))
+    work = evaluate(experiment.module, dealt(run, source), seed=spec.seed, only_defined=only_defined)
+    figures = _result_of(work)
     return Evaluated(name, figures, rows.rows, time.monotonic() - started), source
 
 
 @memory_for_batches()
-def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str, Evaluated]]:
-    """Evaluate a run on groups of rows, one for each value of `column`; return a list of (value, loss and metrics)."""
+def evaluate_groups(run: OpenedRun, rows: Split, columns: Sequence[str]) -> dict[str, list[Group]]:
+    """Evaluate a run on groups of rows: for each of `columns`, one for each value of it. Raises KerasCliError.
+
+    Of several processes only the one of rank 0 has the numbers of positives.
+    """
+    grouped = {column: _groups(run, rows, column) for column in columns}
+    found: dict[str, list[Group]] = {}
+    with shared(run, rows):
+        are_positive = dict(_positives(run, rows))
+        for column, (names, numbers) in grouped.items():
+            found[column] = []
+            for number, name in enumerate(names):
+                members = np.flatnonzero(numbers == number)
+                positives = {output: int(each[members].sum()) for output, each in are_positive.items()}
+                found[column].append(_group(run, rows.read(members), name, positives))
+    return found
+
+
+def _group(run: OpenedRun, rows: Split, name: str, positives: dict[str, int]) -> Group:
+    result, source = _evaluated(run, rows, name, only_defined=True)
+    in_units = metrics_in_units(run, dealt(run, source), only_defined=True)
+    compiled = run.experiment.spec.compile
+    shown = dict(result.logs)
+    for pair in compiled.pairs if compiled is not None else ():
+        shown |= {pair.prefix + metric: value for metric, value in in_units.get(pair.target, {}).items()}
+    return Group(name, rows.rows, positives, dict(result.logs), in_units, shown)
+
+
+def _positives(run: OpenedRun, rows: Split) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (output, whether each row is of the second class) for outputs that predict one of two classes, on process
+    0."""
+    source = rows_in_order(run.experiment, rows)
+    compiled, specs = run.experiment.spec.compile, run.experiment.spec.built.specs
+    for pair in compiled.pairs if compiled is not None else ():
+        like = torch.empty(0, *(size or 0 for size in specs[pair.output].shape))
+        reading = class_reading(like, run.stages.facts.targets.get(pair.target), pair.loss)
+        if reading is None or len(reading.names) != 2:
+            continue
+        truth = _true_classes(run, source, pair.target)
+        if run.processes.world.leads:
+            yield pair.output, (truth == 1).numpy()
+
+
+def _groups(run: OpenedRun, rows: Split, column: str) -> tuple[list[str], np.ndarray]:
+    """Return (names of the groups, number of each row's group) for the values of a column. Raises DataError,
+    ConfigError."""
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
         raise ConfigError("--by: these rows have no columns")
@@ -92,12 +152,7 @@ def evaluate_groups(run: OpenedRun, rows: Split, column: str) -> list[tuple[str,
     names, numbers = groups_of_values(values, named_classes(run.raw_fields.get(column), values), column)
     if len(names) > MOST_GROUPS:
         raise DataError(f"--by {safe_text(column)}: {len(names):,} values; at most {MOST_GROUPS} groups are evaluated")
-    found = []
-    with shared(run, rows):
-        for number, name in enumerate(names):
-            group = rows.read(np.flatnonzero(numbers == number))
-            found.append((name, _evaluated(run, group, name)[0]))
-    return found
+    return names, numbers
 
 
 def groups_of_values(values: np.ndarray, named: np.ndarray | None, column: str) -> tuple[list[str], np.ndarray]:

@@ -79,11 +79,15 @@ def predict_run(
     """Return predictions of a run's model, or of a view (submodel), for a split, or for files, folders, standard input
     and texts.
 
-    Columns in `keep` are carried into the predictions. Raises KerasCliError.
+    Columns in `keep` are carried into the predictions. A warning is added to `run.warnings` for each column with many
+    out-of-vocabulary values. Raises KerasCliError.
     """
     run = run if view is None else run.view(view)
     given = [what] if isinstance(what, str) else what
-    return predict_rows(run, rows_of(run, *given, targets=False, texts=texts, keep=keep), form, keep)
+    rows = rows_of(run, *given, targets=False, texts=texts, keep=keep)
+    found = predict_rows(run, rows, form, keep)
+    run.warnings += rows.oov.warnings()
+    return found
 
 
 @memory_for_batches()

@@ -23,6 +23,7 @@ from kerascli.data.storage.coded import as_objects
 from kerascli.data.storage.json_lines import parse_line, read_json_lines
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import TextColumns
+from kerascli.data.text.oov import OovCounts
 from kerascli.errors import ConfigError, DataError, Fault, Place
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.predict import Form, Predictions, predict_rows
@@ -55,7 +56,8 @@ def predict_stream(
     """Yield the predictions of rows of a stream as soon as their lines have arrived, or a row's error.
 
     Formats are those of `predict` from a pipe. Rows whose lines arrived together are predicted as one batch, unless one
-    of them has an error. Raises DataError if no more rows can be read, and ConfigError.
+    of them has an error. At the end a warning is added to `run.warnings` for each column with many
+    out-of-vocabulary values. Raises DataError if no more rows can be read, and ConfigError.
     """
     if run.data is None or run.takes_arrays or run.has_own_inputs:
         raise ConfigError("--stream: the model takes arrays of its own, not rows")
@@ -64,12 +66,14 @@ def predict_stream(
     given = Given(run.data, known_columns(run.learned), targets=False, keep=frozenset(keep))
     preparer = fitted_preparer(run.data, run.learned, targets=False)
 
-    lines = _Arrivals(arrivals)
+    lines, oov = _Arrivals(arrivals), OovCounts()
     first = lines.first()
     reader: _Rows = _reader(given, first, lines)
 
     def predicted(rows: Sequence[Any]) -> Predictions:
-        found = predict_rows(run, preparer.split(_checked(given, reader.table(rows))), form, keep)
+        split = preparer.split(_checked(given, reader.table(rows)))
+        found = predict_rows(run, split, form, keep)
+        oov.add(split.oov)
         return replace(found, kept={name: as_objects(reader.cells(rows, name)) for name in found.kept})
 
     for rows in reader.batches():
@@ -87,6 +91,7 @@ def predict_stream(
                     yield predicted([row])
                 except DataError as own:
                     yield own
+    run.warnings += oov.warnings()
 
 
 def _checked(given: Given, table: Table) -> Table:

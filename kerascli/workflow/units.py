@@ -53,9 +53,11 @@ def significant(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(rounded), rounded, values)
 
 
-def metrics_in_units(run: OpenedRun, batches: Iterable[Batch] | Turns) -> dict[str, dict[str, float]]:
+def metrics_in_units(
+    run: OpenedRun, batches: Iterable[Batch] | Turns, *, only_defined: bool = False
+) -> dict[str, dict[str, float]]:
     """Return a mapping from target to a mapping from metric to value in units of the raw column, where preprocessing
-    can be inverted."""
+    can be inverted; with `only_defined`, without metrics that are undefined for these rows."""
     compiled = run.experiment.spec.compile
     found = [_Measured(pair, undo) for pair in compiled.pairs if (undo := inverse_of(run, pair))] if compiled else []
     if not found:
@@ -81,7 +83,7 @@ def metrics_in_units(run: OpenedRun, batches: Iterable[Batch] | Turns) -> dict[s
                 sums = add_states(sums, each)
     assert sums is not None, "a split has rows"
     remaining = iter(sums)
-    return {each.pair.target: each.results(remaining) for each in found}
+    return {each.pair.target: each.results(remaining, only_defined=only_defined) for each in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,9 @@ class _Measured:
     def _in_units(self, values: Tensor) -> Tensor:
         return torch.from_numpy(self.undo(values.cpu().numpy()))
 
-    def results(self, states: Iterator[Tensor]) -> dict[str, float]:
+    def results(self, states: Iterator[Tensor], *, only_defined: bool) -> dict[str, float]:
         found: dict[str, float] = {}
         for use in self.metrics:
-            values = use.metric.result(next(states).double()).reshape(-1).tolist()
-            found.update(zip(use.columns, values, strict=True))
+            values = use.metric.elements(next(states).double(), only_defined=only_defined)
+            found |= {name: value for name, value in zip(use.columns, values, strict=True) if value is not None}
         return found

@@ -313,7 +313,7 @@ model:
     [
         (["fit.epochs=2"], ("fit", "epochs"), 2),
         (["fit.rate=1e-4"], ("fit", "rate"), 1e-4),
-        (["fit.epochs=2", "fit.epochs=$n"], ("fit", "epochs"), "$n"),
+        (["fit.epochs=null", "fit.epochs=$n"], ("fit", "epochs"), "$n"),
         (["compile.optimizer.rmsprop.learning_rate=1e-4"], ("compile", "optimizer"),
          {"rmsprop": {"learning_rate": 1e-4}}),
         (["compile.optimizer.adam.learning_rate=1e-4"], ("compile", "optimizer"), {"adam": {"learning_rate": 1e-4}}),

@@ -76,6 +76,7 @@ def test_probabilities_that_are_none_are_in_the_outer_bins() -> None:
 
 def test_one_class_alone_has_no_areas_but_metrics() -> None:
     found = Thresholds(np.array([0.2, 0.8]), np.array([0, 0]))
+    assert found.roc_auc is found.average_precision is None
     assert found.at(0.5).recall == 0
     assert found.best("accuracy").accuracy == 1
 

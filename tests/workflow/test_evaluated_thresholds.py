@@ -9,6 +9,7 @@ import torch
 from sklearn import metrics
 
 from kerascli.errors import ConfigError, DataError
+from kerascli.report.groups import GroupRow, group_table
 from kerascli.runs.record import RunRecord
 from kerascli.training.predict import predict
 from kerascli.workflow import evaluate
@@ -25,7 +26,7 @@ data:
   inputs: {x: [{columns: [a, b]}, normalization]}
   targets: {y: [{string_lookup: {positive: fraud}}]}
 model: {layers: [{dense: {units: 1, activation: sigmoid, name: out}}]}
-compile: {loss: binary_crossentropy, optimizer: {adam: 0.1}, metrics: [accuracy]}
+compile: {loss: binary_crossentropy, optimizer: {adam: 0.1}, metrics: [accuracy, auc, recall]}
 fit: {epochs: 4}
 """
 
@@ -106,17 +107,58 @@ def test_groups_are_evaluated_by_themselves(run: RunRecord) -> None:
     opened = open_run(run)
     rows = rows_of(opened, "train", targets=True)
     whole = evaluate_rows(opened, rows, "train").result
-    groups = dict(evaluate_groups(opened, rows, "region"))
+    groups = {group.name: group for group in evaluate_groups(opened, rows, ["region"])["region"]}
     assert list(groups) == ["north", "south"]
     truth, probability = truth_and_probability(run)
     for first, name in enumerate(groups):
         expected = metrics.accuracy_score(truth[first::2], probability[first::2] > 0.5)
         assert groups[name].logs["accuracy"] == pytest.approx(expected)
         assert groups[name].rows == 100
+        assert groups[name].positives == {"out": truth[first::2].sum()}
     mean = np.mean([found.logs["loss"] for found in groups.values()])
     assert mean == pytest.approx(whole.logs["loss"], rel=1e-5)
-    shown = command("evaluate", run.path, "train", "--by", "region")
-    assert "  region north  loss " in shown
+
+
+def test_each_column_that_is_asked_for_has_a_table_with_aligned_numbers(run: RunRecord) -> None:
+    text = command("evaluate", run.path, "train", "--by", "region", "--by", "y", "--by", "region")
+    assert text.count("\nregion ") == 1
+    first, second = text.index("\nregion "), text.index("\ny ")
+    for at, names in ((first, ["north", "south"]), (second, ["fraud", "sound"])):
+        lines = text[at + 1 :].splitlines()[:3]
+        assert lines[0].split()[1:] == ["rows", "positives", "loss", "accuracy", "auc", "recall"]
+        assert [line.split()[0] for line in lines[1:]] == names
+        assert len(set(map(len, lines))) == 1
+
+
+def test_what_a_group_leaves_undefined_is_a_dash_and_null_and_its_number_elsewhere(run: RunRecord) -> None:
+    arguments = ("evaluate", run.path, "train", "--by", "y")
+    table = command(*arguments).partition("\ny ")[2].splitlines()
+    _, rows, positives, *_, auc, recall = table[2].split()
+    assert (positives, auc, recall) == ("0", "-", "-")
+    facts = json.loads(command(*arguments, "--json"))
+    groups = facts["groups"]["y"]
+    assert (
+        groups["sound"]["results"]["auc"]
+        is groups["sound"]["results"]["recall"]
+        is groups["fraud"]["results"]["auc"]
+        is None
+    )
+    assert groups["fraud"]["results"]["recall"] == facts["results"]["recall"]
+    assert groups["fraud"]["positives"]["out"] == groups["fraud"]["rows"]
+    assert groups["sound"]["rows"] == int(rows)
+    accuracies = [group["results"]["accuracy"] * group["rows"] for group in groups.values()]
+    assert sum(accuracies) == pytest.approx(facts["results"]["accuracy"] * facts["rows"])
+
+
+def test_a_table_of_groups_wider_than_the_terminal_is_divided() -> None:
+    rows = [
+        GroupRow("north", {"rows": 1_000}, {"loss": 0.5, "mae": 12_345.6}),
+        GroupRow("s", {"rows": 1}, {"loss": 2.0}),
+    ]
+    whole = ["region   rows    loss       mae", "north   1,000  0.5000  12,345.6", "s           1  2.0000         -"]
+    assert group_table("region", rows, ["loss", "mae"]).splitlines() == whole
+    parts = group_table("region", rows, ["loss", "mae"], width=22).split("\n\n")
+    assert [part.splitlines()[0].split() for part in parts] == [["region", "rows", "loss"], ["region", "mae"]]
 
 
 def test_a_group_is_made_of_each_number_beside_gaps_however_large() -> None:
@@ -130,4 +172,4 @@ def test_a_group_is_made_of_each_number_beside_gaps_however_large() -> None:
 def test_groups_of_measures_are_refused(run: RunRecord) -> None:
     opened = open_run(run)
     with pytest.raises((ConfigError, DataError), match="--by a: expected a column of strings or integers"):
-        evaluate_groups(opened, rows_of(opened, "train", targets=True), "a")
+        evaluate_groups(opened, rows_of(opened, "train", targets=True), ["a"])

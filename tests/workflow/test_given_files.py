@@ -40,8 +40,8 @@ def test_classes_of_subfolders_are_kept_and_grouped_by_name(pictures: RunRecord,
         run = open_run(record)
         found = predict_run(run, "train", keep=["file", "label"])
         assert found.kept["label"].tolist() == [Path(each).parent.name for each in found.kept["file"].tolist()]
-        groups = evaluate_groups(run, rows_of(run, "train", targets=True, keep=["label"]), "label")
-        assert [name for name, _ in groups] == names
+        groups = evaluate_groups(run, rows_of(run, "train", targets=True, keep=["label"]), ["label"])
+        assert [group.name for group in groups["label"]] == names
 
 
 def test_damaged_images_are_left_out_where_the_source_says_so(pictures: RunRecord, tmp_path: Path) -> None:

@@ -144,3 +144,21 @@ def test_functions_of_each_value(name: str, function: Any, bad: float, text: str
     with pytest.raises(BadRow, match=text) as error:
         step.check(np.array([[1.0, np.nan], [2.0, bad]]), Field((2,), "float64"), learned, target=True)
     assert (error.value.row, error.value.at) == (1, (1, 2))
+
+
+def test_groups_have_their_errors_in_units_of_the_column(tmp_path: Path) -> None:
+    x, price = data(tmp_path)
+    np.savez(tmp_path / "data.npz", x=x, price=price, town=np.arange(ROWS) % 3)
+    run = trained(tmp_path, "[log, normalization]", metrics="[mae, r2_score]")
+    arguments = ("evaluate", run.path, "train", "--by", "town")
+    mean, deviation = scaled(np.log(price))
+    errors = np.abs(np.exp(computed(run, x) * deviation + mean) - price)
+    facts = json.loads(command(*arguments, "--json"))["groups"]["town"]
+    for town in range(3):
+        assert facts[str(town)]["in_units"]["price"]["mae"] == pytest.approx(errors[town::3].mean(), rel=1e-4)
+        assert facts[str(town)]["results"]["mae"] != pytest.approx(errors[town::3].mean(), rel=1e-2)
+    heading, names, first, *_ = command(*arguments).partition("\n\n")[2].splitlines()
+    assert heading == "metrics of 'price' in its units:"
+    assert names.split() == ["town", "rows", "loss", "mae", "r2_score"]
+    assert first.split()[:2] == ["0", "20"]
+    assert float(first.split()[3].replace(",", "")) == pytest.approx(errors[::3].mean(), rel=1e-4)

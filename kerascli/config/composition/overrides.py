@@ -22,13 +22,20 @@ _Parts = tuple[str | int, ...]
 
 
 def override(document: Document, assignments: Iterable[str], *, is_component: IsComponent = is_component) -> Document:
-    """Return the config with every `path=value` of `--set` applied in order. Raises ConfigError with all errors."""
+    """Return the config with every `path=value` of `--set` applied in order. Raises ConfigError with all errors.
+
+    A value that a later one would replace is an error; null deletes a key first, and mappings are merged.
+    """
     faults: list[Fault] = []
+    values: dict[_Parts, Any] = {}
     for assignment in assignments:
         name = f"--set {assignment}"
         try:
-            path_text, value = _split(assignment, name)
-            document = _Setter(document, name, is_component).apply(path_text, value)
+            parts, value = _split(assignment, name)
+            if not isinstance(values.get(parts), dict | None):
+                raise ConfigError(Fault(f"'{assignment.partition('=')[0]}' was given twice", place=Place(name)))
+            values[parts] = value
+            document = _Setter(document, name, is_component).apply(parts, value)
         except ConfigError as error:
             faults += error.faults
         except Invalid as invalid:

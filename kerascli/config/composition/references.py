@@ -63,6 +63,8 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
             faults.append(Fault(f"expected name=value, got '{assignment}'", place=place))
         elif name not in names:
             faults.append(Fault(_undeclared(name, names), place=place))
+        elif name in set_here:
+            faults.append(Fault(f"the flag '{name}' was given twice", place=place))
         else:
             set_here[name] = (text, place)
     flags: dict[str, Flag] = {}

@@ -1,13 +1,14 @@
 """Rows of a split, preprocessed by the pipelines: in memory, or on disk and preprocessed when a batch is read."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from kerascli.data.storage.on_disk import Rows, compose_rows, count
 from kerascli.data.storage.table import Table
+from kerascli.data.text.oov import OovCounts
 from kerascli.errors import Place
 
 _BLOCK_ROWS = 1024
@@ -33,6 +34,11 @@ class Split(Reader, Protocol):
 
     @property
     def origin(self) -> "Origin | None": ...
+
+    @property
+    def oov(self) -> OovCounts:
+        """Counts of out-of-vocabulary (OOV) values in the rows that were preprocessed so far."""
+        ...
 
     def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
         """Yield the target `name` in blocks of rows; if it is in memory, no inputs are read from the disk."""
@@ -77,6 +83,8 @@ class MemorySplit:
     rows: int
     origin: Origin | None = None
     """Origin of the rows for error messages; None if the rows are generated or their origin is unknown."""
+    oov: OovCounts = field(default_factory=OovCounts)
+    """Counts of out-of-vocabulary (OOV) values in the rows; none for rows selected from others."""
 
     def read(self, rows: Rows) -> "MemorySplit":
         """Return the selected rows as a split; if `rows` is a slice, its arrays are views of this split's arrays."""
@@ -105,11 +113,15 @@ Check = Callable[[MemorySplit, Rows], None]
 
 
 class DiskSplit:
-    """Data split whose preprocessed rows are not all in memory; each reader reads some of the inputs and targets."""
+    """Data split whose preprocessed rows are not all in memory; each reader reads some of the inputs and targets.
 
-    def __init__(self, readers: Sequence[Reader], rows: int, origin: Origin) -> None:
+    `oov` has the counts of what is preprocessed already; rows that are read are added.
+    """
+
+    def __init__(self, readers: Sequence[Reader], rows: int, origin: Origin, oov: OovCounts) -> None:
         self._readers = readers
         self.origin = origin
+        self.oov = oov
         self._checks: list[Check] = []
         self.rows = rows
         self.nbytes = self.read(slice(0, 1)).nbytes * rows
@@ -123,6 +135,7 @@ class DiskSplit:
             inputs |= found.inputs
             targets |= found.targets
             weights |= found.sample_weight
+            self.oov.add(found.oov)
         split = MemorySplit(inputs, targets, weights, count(rows), self.origin.take(rows))
         for check in self._checks:
             check(split, rows)

@@ -17,6 +17,7 @@ from kerascli.data.pipeline.memory_checks import check_step_memory
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
+from kerascli.data.text.oov import OovCounts, counting
 from kerascli.errors import DataError
 
 NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
@@ -81,13 +82,13 @@ def run_step(named: NamedPipeline, index: int, rows: DistinctRows, field: Field,
     return rows.having(found)
 
 
-def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
+def prepare(
+    named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned], oov: OovCounts
+) -> np.ndarray:
     """Return a table's rows, checked for missing values, as transformed by the pipeline's steps that run in advance.
 
     The columns of `table` must be in memory. Numbers that are copied anyway are transformed in pieces that fit in the
-    cache.
-
-    Raises DataError.
+    cache. Values that are out of a vocabulary are added to the counts `oov`. Raises DataError.
     """
     until = boundary(named, fields)
     for index in range(until):
@@ -96,9 +97,12 @@ def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: Ma
     if named.pipeline.stacked or NARROW.get(made, made) != fields[0].dtype:
         rows = cut_at(fields[: until + 1], _PIECE_VALUES)
         with suppress(DataError):  # raised again for all rows, which it counts
-            if 0 < 2 * rows < table.rows and (found := _in_pieces(named, table, fields, learned, rows)) is not None:
+            if (
+                0 < 2 * rows < table.rows
+                and (found := _in_pieces(named, table, fields, learned, rows, oov)) is not None
+            ):
                 return found
-    return _prepared(named, table, fields, learned)
+    return _prepared(named, table, fields, learned, oov)
 
 
 def cut_at(fields: Sequence[Field], values: int) -> int:
@@ -109,7 +113,7 @@ def cut_at(fields: Sequence[Field], values: int) -> int:
 
 
 def _in_pieces(
-    named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned], rows: int
+    named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned], rows: int, oov: OovCounts
 ) -> np.ndarray | None:
     """Return a table's prepared rows, `rows` at a time; None if those of two pieces differ in dtype or shape.
 
@@ -118,7 +122,7 @@ def _in_pieces(
     out: np.ndarray | None = None
     done = 0
     for part in table.slices(rows):
-        found = _prepared(named, part, fields, learned)
+        found = _prepared(named, part, fields, learned, oov)
         out = np.empty((table.rows, *found.shape[1:]), found.dtype) if out is None else out
         if found.dtype != out.dtype or found.shape[1:] != out.shape[1:]:
             return None
@@ -127,13 +131,16 @@ def _in_pieces(
     return out
 
 
-def _prepared(named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned]) -> np.ndarray:
+def _prepared(
+    named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned], oov: OovCounts
+) -> np.ndarray:
     rows = DistinctRows.read(named, table, fields[0])
     steps = named.pipeline.steps
     until = boundary(named, fields)
     for index in range(until):
         found = learned.get(named.key(index), NOTHING_LEARNED)
-        rows = run_step(named, index, rows, fields[index], found)
+        with counting(oov, named.pipeline.columns, steps[index].transform.component_name, rows.counts()):
+            rows = run_step(named, index, rows, fields[index], found)
     values = rows.all()
     check_finite(named, values, table)
     if until < len(steps) and steps[until].transform.needs_rows:

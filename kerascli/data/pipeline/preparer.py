@@ -13,6 +13,7 @@ from kerascli.data.storage.mapped import Mapped
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
 from kerascli.data.storage.spill import spill
 from kerascli.data.storage.table import Table
+from kerascli.data.text.oov import OovCounts
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 Fields = Mapping[tuple[str, str], list[Field]]
@@ -37,7 +38,7 @@ class Preparer:
         self._fields = fields
         self._learned = learned
         self._progress = progress
-        self._spilled: dict[int, tuple[Table, Mapped]] = {}
+        self._spilled: dict[int, tuple[Table, Mapped, OovCounts]] = {}
 
     def split(self, table: Table) -> Split:
         """Return the rows of a table, preprocessed by the pipelines, as a split. Raises DataError, StorageError.
@@ -53,37 +54,46 @@ class Preparer:
         if not on_disk:
             return ready
         readers: list[Reader] = [ready]
+        oov = ready.oov
         if streams:
-            readers.append(self._in_order(streams, table))
+            reader, counts = self._in_order(streams, table)
+            readers.append(reader)
+            oov.add(counts)
         if direct := [named for named in on_disk if named not in streams]:
             readers.append(_WhenRead(self, direct, table))
-        return DiskSplit(readers, table.rows, self._origin(table))
+        return DiskSplit(readers, table.rows, self._origin(table), oov)
 
     def rows(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> MemorySplit:
         """Return the rows of a table in memory, preprocessed by `named_pipelines`, as a split. Raises DataError."""
         found: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
+        oov = OovCounts()
         for named in named_pipelines:
-            found[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned)
+            found[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned, oov)
         origin = self._origin(table)
-        return MemorySplit(found["inputs"], found["targets"], found["sample_weight"], table.rows, origin)
+        return MemorySplit(found["inputs"], found["targets"], found["sample_weight"], table.rows, origin, oov)
 
     def _origin(self, table: Table) -> Origin:
         return Origin(table, {named.id: named.pipeline.columns for named in self._named_pipelines})
 
-    def _in_order(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> Reader:
+    def _in_order(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> tuple[Reader, OovCounts]:
+        """Return a reader of a table's rows, and the counts of OOV values of the whole file."""
         whole, rows = table.whole()
         if id(whole) not in self._spilled:
-            records = Mapped(spill(self._records(named_pipelines, whole), whole.rows), "the temporary file")
-            self._spilled[id(whole)] = whole, records
-        return _Records(self._spilled[id(whole)][1].take(rows))
+            oov = OovCounts()
+            records = Mapped(spill(self._records(named_pipelines, whole, oov), whole.rows), "the temporary file")
+            self._spilled[id(whole)] = whole, records, oov
+        _, records, oov = self._spilled[id(whole)]
+        return _Records(records.take(rows)), oov
 
-    def _records(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> Iterator[np.ndarray]:
+    def _records(self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts) -> Iterator[np.ndarray]:
         """Yield prepared rows as records of all pipelines' outputs, so that each row is contiguous on disk."""
         columns = {column for named in named_pipelines for column in named.pipeline.columns}
         probe = _recorded(self.rows(named_pipelines, next(table.parts(columns, _PROBE_ROWS))))
         done = 0
         for part in table.parts(columns, max(1, BLOCK_BYTES // probe.dtype.itemsize)):
-            yield _recorded(self.rows(named_pipelines, part))
+            prepared = self.rows(named_pipelines, part)
+            oov.add(prepared.oov)
+            yield _recorded(prepared)
             done += part.rows
             if self._progress is not None:
                 size = probe.dtype.itemsize

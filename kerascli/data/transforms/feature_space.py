@@ -15,6 +15,7 @@ from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Field, Learned, Tr
 from kerascli.data.learned_checks import check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
+from kerascli.data.text.oov import of_column
 from kerascli.data.transforms.discretization import Discretization
 from kerascli.data.transforms.hashed_crossing import to_cross
 from kerascli.errors import Fault, suggestion
@@ -222,6 +223,7 @@ class FeatureSpace(Transform):
         whole: dict[str, np.ndarray] = {}
         for name, feature in self._feature_steps.items():
             fields = self._fields(name, columns[name], inner)
+            of_column(name)
             try:
                 out = _run(feature.steps, values[name], fields, inner[name])
             except BadRow as bad:

@@ -14,6 +14,7 @@ from kerascli.data.learned_checks import check_array, check_names, checked_list
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.data.storage.tokens import TokenCounts, Tokens
+from kerascli.data.text.oov import count_lookups
 from kerascli.data.text.vocabulary import read_vocabulary
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.preprocessing.categories import encode, encoded_shape, tally
@@ -161,17 +162,29 @@ class Lookup(LookupSettings, Transform):
             return self.vectors(Tokens.of(indices), learned, target=target)
         return encode(indices, self.output_mode, self.width(learned, target=target))
 
-    def numbers(self, values: np.ndarray, learned: Learned, *, target: bool) -> np.ndarray:
-        """Return each value's vocabulary index; masked values are -1 unless output_mode is int. Raises BadRow."""
+    def numbers(
+        self, values: np.ndarray, learned: Learned, *, target: bool, lengths: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return each value's vocabulary index; masked values are -1 unless output_mode is int. Raises BadRow.
+
+        With `lengths`, the values are the concatenated tokens of texts, of so many tokens each.
+        """
+        vocabulary = learned.facts["vocabulary"]
         if "table" not in learned.memo:
-            learned.memo["table"] = _IndexTable(self._table(learned.facts["vocabulary"], target))
+            learned.memo["table"] = _IndexTable(self._table(vocabulary, target))
         flat = values.reshape(-1)
         found = learned.memo["table"].indices(flat)
         unknown = found == _UNKNOWN
+        masked = (found == _DROPPED) | ((found == 0) & bool(self.masks()))
+        is_full = self.max_tokens is not None and len(vocabulary) + self.first(target=target) >= self.max_tokens
+        count_lookups(
+            masked.reshape(values.shape), unknown.reshape(values.shape), lengths,
+            entries=len(vocabulary), is_full=is_full,
+        )  # fmt: skip
         if unknown.any():
             places = self.places(target=target)
             if not places:
-                self._refuse(values, unknown.reshape(values.shape), learned.facts["vocabulary"], target)
+                self._refuse(values, unknown.reshape(values.shape), vocabulary, target)
             offsets = self.oov_offsets(flat[unknown], places) if places > 1 else 0
             found[unknown] = self.masks() + offsets
         return found.reshape(values.shape)

@@ -132,7 +132,9 @@ class TextVectorization(Transform):
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         tokens = self.tokens(values)
-        found = Tokens(self.lookup.numbers(tokens.values, learned, target=False), tokens.lengths)
+        found = Tokens(
+            self.lookup.numbers(tokens.values, learned, target=False, lengths=tokens.lengths), tokens.lengths
+        )
         if self.output_mode != "int":
             return self.lookup.vectors(found, learned, target=False)
         if self.ragged:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import torch
@@ -43,21 +44,26 @@ class BaseObjective(nn.Module):
         """Return the losses and metrics that the objective consists of."""
         return [*self.losses, *(metric for metric in self.metrics if isinstance(metric, Metric))]
 
-    def figures(self, states: Sequence[Tensor]) -> dict[str, float]:
+    def figures(self, states: Sequence[Tensor], *, only_defined: bool = False) -> dict[str, float]:
         """Return a mapping from name to logged value, computed from states summed over batches; waits for the device
-        once."""
+        once.
+
+        With `only_defined`, metrics whose value is undefined (`Metric.is_defined`) are left out.
+        """
         flat = torch.cat([state.detach().reshape(-1) for state in states]).cpu().double()
         parts = flat.split([state.numel() for state in states])
         values = [
-            metric.result(part.view(state.shape)) if isinstance(metric, Metric) else _reduced(part, metric)
+            metric.elements(part.view(state.shape), only_defined=only_defined)
+            if isinstance(metric, Metric)
+            else [_reduced(part, metric)]
             for metric, part, state in zip(self.metrics, parts, states, strict=True)
         ]
-        numbers = [number for value in values for number in value.reshape(-1).tolist()]
-        return dict(zip(self.names, numbers, strict=True))
+        numbers = zip(self.names, chain.from_iterable(values), strict=True)
+        return {name: number for name, number in numbers if number is not None}
 
 
-def _reduced(state: Tensor, reduction: Reduction) -> Tensor:
-    return state[0] / state[1] if reduction == "mean" else state[0]
+def _reduced(state: Tensor, reduction: Reduction) -> float:
+    return float(state[0] / state[1] if reduction == "mean" else state[0])
 
 
 class Objective(BaseObjective):

@@ -12,6 +12,7 @@ from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.pipeline.preparer import Preparer
 from kerascli.data.sources.timeseries import NEXT
 from kerascli.data.storage.table import Table
+from kerascli.data.text.oov import OovCounts
 from kerascli.errors import DataError, Fault, Place, counted, safe_text
 from kerascli.training.predict import predict
 from kerascli.workflow.fitting.plan import rows_in_order
@@ -156,9 +157,10 @@ class _Forecast:
     def run(self) -> None:
         """Predict all future rows, batch by batch, and fill them into the columns. Raises DataError."""
         experiment, source = self.model.run.experiment, self.model.source
-        rows = self.series.history.rows
+        rows, oov = self.series.history.rows, OovCounts()
         for batch in self.batches:
             split = self.preparer.split(self._windows(batch))
+            oov.add(split.oov)
             batches = rows_in_order(experiment, split, figures=False).epoch(0)
             outputs = predict(experiment.module, batches, seed=experiment.spec.seed)
             for target in self.model.targets:
@@ -171,6 +173,7 @@ class _Forecast:
                     for number, row in enumerate(batch):
                         at = slice(row - rows, None, source.sampling_rate)
                         self._set(name, at, values[number, :, index], numbers[number, :, index])
+        self.model.run.warnings += oov.warnings()
 
     def _windows(self, batch: Sequence[int]) -> Table:
         """Return the table of windows of the series (model inputs) from which a batch of future rows is predicted."""

@@ -1,0 +1,119 @@
+"""Counts of the values that lookups do not find in their vocabularies (out-of-vocabulary, OOV), for warnings."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+
+from kerascli.errors import Fault, safe_text
+
+_LEAST_SHARE = 0.1
+
+
+class Vocabulary(NamedTuple):
+    """Vocabulary in which a transform looks up the values of a column."""
+
+    column: str
+    transform: str
+    noun: str
+    """Plural noun for the column's values: `words`, `values`."""
+    entries: int
+    is_full: bool
+    """True if `max_tokens` has limited the vocabulary."""
+
+
+class OovCounts:
+    """Numbers of values that were looked up in each vocabulary, without masked ones, and of OOV values among them."""
+
+    def __init__(self) -> None:
+        self._counts: dict[Vocabulary, tuple[int, int]] = {}
+        self._lock = Lock()  # threads read the batches of rows on disk
+
+    def count(self, vocabulary: Vocabulary, values: int, oov: int) -> None:
+        """Add numbers of values that were looked up in a vocabulary, and of OOV ones among them."""
+        with self._lock:
+            before = self._counts.get(vocabulary, (0, 0))
+            self._counts[vocabulary] = before[0] + values, before[1] + oov
+
+    def add(self, other: "OovCounts") -> None:
+        """Add the counts of other rows."""
+        for vocabulary, numbers in other._counts.items():
+            self.count(vocabulary, *numbers)
+
+    def warnings(self) -> list[Fault]:
+        """Return a warning for each column of which a tenth or more of the values are OOV."""
+        return [
+            _warning(vocabulary, oov / values)
+            for vocabulary, (values, oov) in self._counts.items()
+            if values and oov >= _LEAST_SHARE * values
+        ]
+
+
+def _warning(vocabulary: Vocabulary, share: float) -> Fault:
+    column, transform, noun, entries, is_full = vocabulary
+    size = f"{transform}, {entries:,} {'tokens' if noun == 'words' else noun}"
+    text = (
+        f"{share:.0%} of the {noun} in column '{safe_text(column, 60)}' are not in the vocabulary of training ({size})"
+    )
+    hint = "max_tokens has limited the vocabulary: rows of training have such values, too" if is_full else None
+    return Fault(text, level="warning", hint=hint)
+
+
+@dataclass(slots=True)
+class _Step:
+    """Step of a pipeline that is applied to rows, whose lookups are counted."""
+
+    counts: OovCounts
+    columns: Sequence[str]
+    transform: str
+    times: np.ndarray | None
+    """Number of table rows that each row of the step stands for; None: one."""
+
+
+_STEP: ContextVar[_Step | None] = ContextVar("step", default=None)
+
+
+@contextmanager
+def counting(
+    counts: OovCounts, columns: Sequence[str], transform: str, times: np.ndarray | None = None
+) -> Iterator[None]:
+    """Context manager in which the lookups of a pipeline step, made from `columns`, are added to `counts`."""
+    token = _STEP.set(_Step(counts, columns, transform, times))
+    try:
+        yield
+    finally:
+        _STEP.reset(token)
+
+
+def of_column(name: str) -> None:
+    """State the column of the following lookups, for a transform of several columns that looks up each by itself."""
+    if (step := _STEP.get()) is not None:
+        step.columns = (name,)
+
+
+def count_lookups(
+    masked: np.ndarray, oov: np.ndarray, lengths: np.ndarray | None, *, entries: int, is_full: bool
+) -> None:
+    """Count the values of rows (N, *) that were looked up, given which are masked and which OOV (boolean arrays).
+
+    With `lengths` they are the concatenated tokens of texts, of so many tokens each.
+    """
+    step = _STEP.get()
+    if step is None or not masked.size:
+        return
+    times = step.times
+    if lengths is not None:
+        noun, rows = "words", (masked.size, 1)
+        times = None if times is None else np.repeat(times, lengths)
+    else:
+        noun, rows = "values", (len(masked), -1)
+    numbers = [flags.reshape(rows).sum(0) if times is None else times @ flags.reshape(rows) for flags in (~masked, oov)]
+    columns = step.columns
+    if len(columns) != len(numbers[0]):
+        columns, numbers = (", ".join(step.columns),), [each.sum(keepdims=True) for each in numbers]
+    for column, values, unknown in zip(columns, *(each.tolist() for each in numbers), strict=True):
+        step.counts.count(Vocabulary(column, step.transform, noun, entries, is_full), values, unknown)
