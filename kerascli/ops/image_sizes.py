@@ -14,7 +14,7 @@ from kerascli.preprocessing.images.resizing import pad_to_aspect_ratio as padded
 from kerascli.preprocessing.resampling import CURVES
 
 
-@op("image.resize")
+@op("image.resize", keeps_integers=True)
 def resize(
     images: Tensor, size: Sizes, interpolation: str = "bilinear", antialias: bool = False,
     crop_to_aspect_ratio: bool = False, pad_to_aspect_ratio: bool = False, fill_mode: str = "constant",
@@ -38,7 +38,7 @@ def resize(
     return of_images("image.resize", images, change)
 
 
-@op("image.pad_images")
+@op("image.pad_images", keeps_integers=True)
 def pad_images(
     images: Tensor, top_padding: int | None = None, left_padding: int | None = None, bottom_padding: int | None = None,
     right_padding: int | None = None, target_height: int | None = None, target_width: int | None = None,
@@ -50,7 +50,7 @@ def pad_images(
     return F.pad(images, (0, 0, left, right, top, bottom))
 
 
-@op("image.crop_images")
+@op("image.crop_images", keeps_integers=True)
 def crop_images(
     images: Tensor, top_cropping: int | None = None, left_cropping: int | None = None,
     bottom_cropping: int | None = None, right_cropping: int | None = None, target_height: int | None = None,
@@ -82,7 +82,7 @@ def _both_ends(
     return first, last
 
 
-@op("image.scale_and_translate")
+@op("image.scale_and_translate", keeps_integers=True)
 def scale_and_translate(
     images: Tensor, output_shape: Sizes, scale: Tensor, translation: Tensor, spatial_dims: Sizes, method: str,
     antialias: bool = True,
