@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from kerascli.ops.base import OPS, Value, as_float, as_tensor, dtype_of, op, wide
+from kerascli.preprocessing.images.base import saturated
 
 
 def _cbrt(x: Tensor) -> Tensor:
@@ -109,14 +110,7 @@ def cast(x: Tensor, dtype: str) -> Tensor:
 @op(keeps_integers=True)
 def saturate_cast(x: Tensor, dtype: str) -> Tensor:
     """Cast a tensor to another dtype; values out of its range are replaced by the nearest limit."""
-    wanted = dtype_of(dtype)
-    if wanted == torch.bool:
-        return x.to(wanted)
-    limits = torch.finfo(wanted) if wanted.is_floating_point else torch.iinfo(wanted)
-    found = wide(x).clamp(limits.min, limits.max).to(wanted)
-    if x.is_floating_point() and limits.max * torch.finfo(x.dtype).eps > 1:  # x's dtype rounds the limit up
-        return torch.where(x >= limits.max, limits.max, found)
-    return found
+    return saturated(wide(x), dtype_of(dtype))
 
 
 @op("dtype", keeps_integers=True)

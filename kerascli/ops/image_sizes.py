@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from kerascli.ops.base import ArgumentError, Sizes, as_float, op
 from kerascli.ops.images import in_full, of_images, one_of
+from kerascli.preprocessing.images.base import saturated
 from kerascli.preprocessing.images.resizing import INTERPOLATIONS, resized
 from kerascli.preprocessing.images.resizing import crop_to_aspect_ratio as cropped
 from kerascli.preprocessing.images.resizing import pad_to_aspect_ratio as padded
@@ -100,7 +101,7 @@ def scale_and_translate(
         y = torch.tensordot(y, weights, ([axis], [0])).movedim(-1, axis)  # type: ignore[arg-type]
     if images.is_floating_point():
         return y.to(images.dtype)
-    return y.round().clamp(images.amin(), images.amax()).to(images.dtype)
+    return saturated(y.round().clamp(images.amin(), images.amax()), images.dtype)
 
 
 _METHODS = {
