@@ -62,7 +62,9 @@ class Metric(Component):
         """Compute the metric's state of a batch of targets and predictions that are not yet aligned in shape.
 
         `sample_weight` and `mask` (True: the value is used) have the leading axes of the predictions: (N,), (N, T) ...
+        Predictions that are integers are computed with as floats, so that no difference wraps around.
         """
+        y_pred = y_pred if y_pred.is_floating_point() else y_pred.to(count_dtype(y_pred))
         weight = sample_weight
         if mask is not None:
             weight = mask.to(y_pred.dtype)

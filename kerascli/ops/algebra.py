@@ -77,6 +77,7 @@ def cross(x1: Tensor, x2: Tensor, axisa: int = -1, axisb: int = -1, axisc: int =
 @op()
 def cdist(x: Tensor, y: Tensor) -> Tensor:
     """Compute the Euclidean distance between each row of x and each row of y."""
+    x, y = as_float(x), as_float(y)
     return (x.unsqueeze(-2) - y.unsqueeze(-3)).square().sum(-1).sqrt()
 
 

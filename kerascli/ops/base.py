@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -41,7 +42,8 @@ class Op:
     """Tensor operation that formulas can call: a function with its name, parameters and description.
 
     With `makes`, it creates a tensor without tensor arguments, and is passed `device`. With `widens`, torch lacks
-    it in half precision, and such arguments are cast to float32.
+    it in half precision, and such arguments are cast to float32. With `keeps_integers`, it takes integers and booleans
+    in their own dtypes, since it moves or counts them or converts them to floats; others get them as int64 (`wide`).
     """
 
     name: str
@@ -50,6 +52,7 @@ class Op:
     parameters: Mapping[str, inspect.Parameter]
     makes: bool
     widens: bool = False
+    keeps_integers: bool = False
     alias_of: str | None = None
 
     def bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,8 +97,6 @@ class Op:
                 several = [self._taken(parameter, item, device, n) for n, item in enumerate(bound.pop(name), first)]
             elif value is not parameter.default:
                 bound[name] = self._taken(parameter, value, device, name if name in keywords else None)
-        if self.widens:
-            bound, several = {name: _widened(value) for name, value in bound.items()}, _widened(several)
         if self.makes:
             bound["device"] = device
         leading = [bound.pop(n) for n, p in self.parameters.items() if n in bound and p.kind is p.POSITIONAL_ONLY]
@@ -107,7 +108,7 @@ class Op:
         `written` is its position or name in the call, which errors report; None: the parameter's position.
         """
         try:
-            return self._fitting(parameter, value, device)
+            return self._cast(self._fitting(parameter, value, device))
         except ArgumentError as error:
             place = list(self.parameters).index(parameter.name) if written is None else written
             raise ArgumentError(error.text, place) from None
@@ -133,12 +134,31 @@ class Op:
             raise ArgumentError(f"{self.name}: {parameter.name}: expected {words}, got {describe(value)}{meant}")
         return value
 
+    def _cast(self, value: Any) -> Any:
+        """Return an argument with its tensors cast to the dtypes in which the operation computes."""
+        if isinstance(value, list):
+            return [self._cast(item) for item in value]
+        if not isinstance(value, Tensor):
+            return value
+        if self.widens and value.dtype in (torch.float16, torch.bfloat16):
+            return value.float()
+        return value if self.keeps_integers else wide(value, COUNTED)
 
-def _widened(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_widened(item) for item in value]
-    half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
-    return value.float() if half else value
+
+BOOLEANS = frozenset({torch.bool})
+INTEGERS = frozenset({torch.int8, torch.int16, torch.int32, torch.uint8, torch.uint16, torch.uint32})
+"""Dtypes of integers that are narrower than int64, in which formulas compute; in uint8 10 - 100 would be 166."""
+COUNTED = INTEGERS | BOOLEANS
+
+
+def wide(value: Any, dtypes: frozenset[torch.dtype] = INTEGERS) -> Any:
+    """Return a tensor of one of the given dtypes as int64; other values are returned unchanged."""
+    return value.long() if isinstance(value, Tensor) and value.dtype in dtypes else value
+
+
+def dtype_beside(x: Tensor, other: Value) -> torch.dtype:
+    """Return the dtype of x if it is a float, else the dtype in which formulas hold elements of x and `other`."""
+    return x.dtype if x.is_floating_point() else torch.result_type(wide(x), other)
 
 
 def _is_whole(value: Any) -> bool:
@@ -198,14 +218,10 @@ def as_tensor(value: Any, device: torch.device) -> Tensor:
         dtype = torch.get_default_dtype() if isinstance(value, float) else torch.int64
         return torch.full((), value, dtype=dtype, device=device)
     if isinstance(value, list) and value:
-        parts = [as_tensor(item, device) for item in value]
-        dtype = max((part.dtype for part in parts), key=_rank)
+        parts = [wide(as_tensor(item, device)) for item in value]
+        dtype = reduce(torch.promote_types, [part.dtype for part in parts])
         return torch.stack([part.to(dtype) for part in parts])
     raise ArgumentError(f"expected a tensor, got {describe(value)}")
-
-
-def _rank(dtype: torch.dtype) -> tuple[bool, bool, int]:
-    return dtype.is_floating_point, dtype != torch.bool, dtype.itemsize
 
 
 def dtype_of(name: str | None) -> torch.dtype:
@@ -253,14 +269,14 @@ class Ops:
         self._loaded = False
 
     def register(
-        self, function: Callable[..., Any], name: str, aliases: Sequence[str], meaning: str, *, widens: bool = False
+        self, function: Callable[..., Any], name: str, aliases: Sequence[str], meaning: str, **flags: bool
     ) -> None:
         parameters = dict(inspect.signature(function).parameters)
         makes = parameters.pop("device", None) is not None
         for spelling in (name, *aliases):
             assert spelling not in self._ops, f"two operations called '{spelling}'"
             alias_of = None if spelling == name else name
-            self._ops[spelling] = Op(spelling, function, meaning, parameters, makes, widens, alias_of)
+            self._ops[spelling] = Op(spelling, function, meaning, parameters, makes, **flags, alias_of=alias_of)
 
     def load(self) -> None:
         if not self._loaded:
@@ -291,13 +307,14 @@ OPS = Ops()
 
 
 def op(
-    name: str | None = None, *aliases: str, widens: bool = False
+    name: str | None = None, *aliases: str, widens: bool = False, keeps_integers: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that registers a function as an operation called `name` (default: as the function)."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         meaning = (function.__doc__ or "").strip()
-        OPS.register(function, name or function.__name__.strip("_"), aliases, meaning, widens=widens)
+        spelling = name or function.__name__.strip("_")
+        OPS.register(function, spelling, aliases, meaning, widens=widens, keeps_integers=keeps_integers)
         return function
 
     return decorate

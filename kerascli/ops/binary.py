@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import OPS, ArgumentError, Value, as_float, as_tensor, op
+from kerascli.ops.base import BOOLEANS, INTEGERS, OPS, ArgumentError, Value, as_float, as_tensor, op, wide
 
 
 def _floor_divide(x1: Tensor, x2: Value) -> Tensor:
@@ -69,6 +69,13 @@ _SIMPLE: dict[str, tuple[Callable[..., Tensor], str, tuple[str, ...]]] = {
 }  # fmt: skip
 _NUMBERS_TOO = {"add", "subtract", "multiply", "divide", "mod", "fmod", "power", "floor_divide"}
 """Names of operations whose torch function accepts a number as x2 and then keeps the dtype of the tensor x1."""
+COUNTING = _NUMBERS_TOO - {"multiply", "divide"}
+"""Names of operations for which booleans are 0 and 1; the product of two booleans is a boolean."""
+_COMPARING = frozenset({
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "maximum", "minimum", "fmax", "fmin",
+    "logical_and", "logical_or", "logical_xor",
+})  # fmt: skip
+"""Names of operations that compare or choose elements, and compute nothing that could leave the range of a dtype."""
 
 
 def _both(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
@@ -77,8 +84,28 @@ def _both(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
     return as_tensor(x1, device), as_tensor(x2, device)
 
 
-def _binary(function: Callable[..., Tensor], *, numbers_too: bool) -> Callable[..., Tensor]:
+def _is_comparable(x1: Value, x2: Value) -> bool:
+    """Return True if integers can be compared in their own dtype: both have it, or the number is in its range."""
+    x, other = (x1, x2) if isinstance(x1, Tensor) else (x2, x1)
+    if not isinstance(x, Tensor) or x.dtype not in INTEGERS or isinstance(other, Tensor):
+        return isinstance(x, Tensor) and isinstance(other, Tensor) and x.dtype == other.dtype
+    return torch.iinfo(x.dtype).min <= other <= torch.iinfo(x.dtype).max
+
+
+def _is_float(x: Value) -> bool:
+    return x.is_floating_point() or x.is_complex() if isinstance(x, Tensor) else isinstance(x, float)
+
+
+def _binary(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    numbers_too, makes_floats = name in _NUMBERS_TOO, name == "divide"
+    compares = name in _COMPARING
+    counted = BOOLEANS if name in COUNTING else frozenset()
+
     def call(x1: Value, x2: Value, /) -> Tensor:
+        in_floats = makes_floats or _is_float(x1) or _is_float(x2)  # torch converts the integers
+        is_exact = in_floats or (compares and _is_comparable(x1, x2))
+        dtypes = counted if is_exact else counted | INTEGERS
+        x1, x2 = wide(x1, dtypes), wide(x2, dtypes)
         if numbers_too and isinstance(x1, Tensor):
             return function(x1, x2)
         a, b = _both(x1, x2)
@@ -92,16 +119,16 @@ def _binary(function: Callable[..., Tensor], *, numbers_too: bool) -> Callable[.
 
 def _bitwise(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def call(x: Value, y: Value, /) -> Tensor:
-        return function(*_both(x, y))
+        return function(*map(wide, _both(x, y)))
 
     return call
 
 
 for _name, (_function, _meaning, _aliases) in _SIMPLE.items():
     if "bits" in _meaning:
-        OPS.register(_bitwise(_function), _name, _aliases, _meaning)
+        OPS.register(_bitwise(_function), _name, _aliases, _meaning, keeps_integers=True)
     else:
-        OPS.register(_binary(_function, numbers_too=_name in _NUMBERS_TOO), _name, _aliases, _meaning)
+        OPS.register(_binary(_name, _function), _name, _aliases, _meaning, keeps_integers=True)
 
 
 @op()
@@ -123,10 +150,10 @@ def divide_no_nan(x1: Tensor, x2: Tensor) -> Tensor:
     return torch.where(x2 == 0, 0.0, x1 / safe)
 
 
-@op()
+@op(keeps_integers=True)
 def where(condition: Tensor, x1: Value, x2: Value) -> Tensor:
     """Select x1 where the condition is true (not 0), else x2."""
-    return torch.where(condition if condition.dtype == torch.bool else condition != 0, x1, x2)
+    return torch.where(condition if condition.dtype == torch.bool else condition != 0, wide(x1), wide(x2))
 
 
 @op()

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import Sizes, dtype_of, op
+from kerascli.ops.base import Sizes, dtype_beside, dtype_of, op
 
 
-@op("array", "convert_to_tensor")
+@op("array", "convert_to_tensor", keeps_integers=True)
 def array(x: Tensor, dtype: str | None = None) -> Tensor:
     """Convert numbers, or nested lists of numbers, to a tensor."""
     return x if dtype is None else x.to(dtype_of(dtype))
@@ -26,7 +26,7 @@ def ones(shape: int | Sizes, dtype: str | None = None, *, device: torch.device) 
     return torch.ones(_sizes(shape), dtype=dtype_of(dtype), device=device)
 
 
-@op()
+@op(keeps_integers=True)
 def full(shape: int | Sizes, fill_value: Tensor, dtype: str | None = None, *, device: torch.device) -> Tensor:
     """Create a tensor filled with one value; the shape includes the batch axis."""
     return fill_value.to(fill_value.dtype if dtype is None else dtype_of(dtype)).expand(_sizes(shape))
@@ -36,22 +36,22 @@ def _sizes(shape: int | Sizes) -> list[int]:
     return [shape] if isinstance(shape, int) else list(shape)
 
 
-@op()
+@op(keeps_integers=True)
 def zeros_like(x: Tensor, dtype: str | None = None) -> Tensor:
     """Create a tensor of zeros with the shape of x."""
     return torch.zeros_like(x, dtype=x.dtype if dtype is None else dtype_of(dtype))
 
 
-@op()
+@op(keeps_integers=True)
 def ones_like(x: Tensor, dtype: str | None = None) -> Tensor:
     """Create a tensor of ones with the shape of x."""
     return torch.ones_like(x, dtype=x.dtype if dtype is None else dtype_of(dtype))
 
 
-@op()
+@op(keeps_integers=True)
 def full_like(x: Tensor, fill_value: Tensor, dtype: str | None = None) -> Tensor:
     """Create a tensor filled with one value, with the shape of x."""
-    return fill_value.to(x.dtype if dtype is None else dtype_of(dtype)).expand_as(x)
+    return fill_value.to(dtype_beside(x, fill_value) if dtype is None else dtype_of(dtype)).expand_as(x)
 
 
 @op()

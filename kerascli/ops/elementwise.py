@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import OPS, Value, as_float, as_tensor, dtype_of, op
+from kerascli.ops.base import OPS, Value, as_float, as_tensor, dtype_of, op, wide
+from kerascli.preprocessing.images.base import saturated
 
 
 def _cbrt(x: Tensor) -> Tensor:
@@ -60,9 +61,11 @@ _SIMPLE: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "isneginf": (torch.isneginf, "Return True for each element that is negative infinity."),
     "signbit": (torch.signbit, "Return True for each element whose sign is negative (-0.0 included)."),
     "logical_not": (torch.logical_not, "Return the logical negation: True for each element that is False or 0."),
-    "bitwise_not": (torch.bitwise_not, "Invert the bits of each element."),
+    "bitwise_not": (lambda x: torch.bitwise_not(wide(x)), "Invert the bits of each element."),
     "stop_gradient": (torch.detach, "Return the same values without their gradient."),
 }  # fmt: skip
+_COMPUTED_IN_INTEGERS = {"abs", "negative", "square", "cbrt"}
+"""Names of the operations whose results over narrow integers are integers, or computed from such, out of range."""
 _ALIASES = {"abs": ("absolute", "fabs"), "bitwise_not": ("bitwise_invert",)}
 
 
@@ -74,7 +77,8 @@ def _unary(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
 
 
 for _name, (_function, _meaning) in _SIMPLE.items():
-    OPS.register(_unary(_function), _name, _ALIASES.get(_name, ()), _meaning)
+    _keeps = _name not in _COMPUTED_IN_INTEGERS
+    OPS.register(_unary(_function), _name, _ALIASES.get(_name, ()), _meaning, keeps_integers=_keeps)
 
 
 @op()
@@ -85,47 +89,43 @@ def clip(x: Tensor, x_min: Value, x_max: Value) -> Tensor:
     return torch.clamp(x, x_min, x_max)
 
 
-@op("round")
+@op("round", keeps_integers=True)
 def round_(x: Tensor, decimals: int = 0) -> Tensor:
     """Round each element to a number of decimals; halves are rounded to the even neighbour."""
     return torch.round(x, decimals=decimals)
 
 
-@op()
+@op(keeps_integers=True)
 def nan_to_num(x: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
     """Replace NaN by `nan`, infinities by `posinf` and `neginf`, by default the largest and smallest finite number."""
     return torch.nan_to_num(x, nan, posinf, neginf)
 
 
-@op()
+@op(keeps_integers=True)
 def cast(x: Tensor, dtype: str) -> Tensor:
-    """Cast a tensor to another dtype: 'float32', 'int32', 'bool' ..."""
+    """Cast a tensor to another dtype: 'float32', 'int32', 'bool' ...; its values must fit (else: saturate_cast)."""
     return x.to(dtype_of(dtype))
 
 
-@op()
+@op(keeps_integers=True)
 def saturate_cast(x: Tensor, dtype: str) -> Tensor:
     """Cast a tensor to another dtype; values out of its range are replaced by the nearest limit."""
-    wanted = dtype_of(dtype)
-    if wanted == torch.bool:
-        return x.to(wanted)
-    limits = torch.finfo(wanted) if wanted.is_floating_point else torch.iinfo(wanted)
-    return x.clamp(limits.min, limits.max).to(wanted)
+    return saturated(wide(x), dtype_of(dtype))
 
 
-@op("dtype")
+@op("dtype", keeps_integers=True)
 def dtype_name(x: Tensor) -> str:
     """Return the name of a tensor's dtype, a string, as in cast(a, dtype(b))."""
     return str(x.dtype).removeprefix("torch.")
 
 
-@op()
+@op(keeps_integers=True)
 def copy(x: Tensor) -> Tensor:
     """Return a copy of a tensor."""
     return x.clone()
 
 
-@op()
+@op(keeps_integers=True)
 def view(x: Tensor, dtype: str | None = None) -> Tensor:
     """Reinterpret the bytes of a tensor as another dtype."""
     return x.view(x.dtype if dtype is None else dtype_of(dtype))

@@ -155,8 +155,6 @@ class TensorEvaluator(Evaluator):
                 return f"invalid index: {reason}"
         if reason == "ZeroDivisionError":
             return f"{name} divides integers by 0"
-        if "bool tensor" in reason:
-            return f"{name} does not accept booleans; convert them by cast(x, 'float32')"
         tensors = [x for value in given for x in (value if isinstance(value, list) else [value])]
         shapes = [self._shape(x) for x in tensors if isinstance(x, Tensor)]
         text = f"{name} cannot take {' and '.join(shapes)}" if shapes else f"{name} cannot be computed"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import ArgumentError, Sizes, op
+from kerascli.ops.base import ArgumentError, Sizes, as_float, op
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 
@@ -29,7 +29,7 @@ def average_pool(
 ) -> Tensor:
     """Compute the mean of each window of (N, *sizes, channels), without the padding of 'same'."""
     pools = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
-    steps = pool_size if strides is None else strides
+    inputs, steps = as_float(inputs), pool_size if strides is None else strides
     sizes, steps, _, margins = windows("average_pool", inputs, pool_size, steps, 1, padding)
     pool = pools[len(sizes) - 1]
     counted = pool(F.pad(inputs.new_ones(1, 1, *inputs.shape[1:-1]), margins), sizes, steps)

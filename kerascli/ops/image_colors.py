@@ -8,7 +8,7 @@ from kerascli.ops.images import of_floats, of_images
 from kerascli.preprocessing.images.color import from_hsv, grayscale, to_hsv
 
 
-@op("image.rgb_to_grayscale")
+@op("image.rgb_to_grayscale", keeps_integers=True)
 def rgb_to_grayscale(images: Tensor) -> Tensor:
     """Convert RGB images (*, H, W, 3) to grayscale (*, H, W, 1); images of one channel are unchanged."""
     if images.ndim and images.shape[-1] not in (1, 3):

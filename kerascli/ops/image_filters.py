@@ -8,7 +8,7 @@ from kerascli.ops.base import ArgumentError, Numbers, Sizes, as_float, op
 from kerascli.ops.images import of_images
 
 
-@op("image.gaussian_blur")
+@op("image.gaussian_blur", keeps_integers=True)
 def gaussian_blur(images: Tensor, kernel_size: Sizes = (3, 3), sigma: Numbers = (1.0, 1.0)) -> Tensor:
     """Blur images with a Gaussian kernel; sigma is [horizontal, vertical], the padding is zero."""
     if len(kernel_size) != 2 or len(sigma) != 2 or any(size < 1 or size % 2 == 0 for size in kernel_size):

@@ -7,7 +7,7 @@ from kerascli.ops.base import ArgumentError, Sizes, op
 from kerascli.ops.filters import windows
 
 
-@op("image.extract_patches")
+@op("image.extract_patches", keeps_integers=True)
 def extract_patches(
     images: Tensor, size: int | Sizes, strides: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
     padding: str = "valid",
@@ -18,7 +18,7 @@ def extract_patches(
     return _patches("image.extract_patches", images, size, strides, dilation_rate, padding, 2)
 
 
-@op("image.extract_patches_3d")
+@op("image.extract_patches_3d", keeps_integers=True)
 def extract_patches_3d(
     volumes: Tensor, size: int | Sizes, strides: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
     padding: str = "valid",

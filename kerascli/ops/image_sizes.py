@@ -8,13 +8,14 @@ from torch.nn import functional as F
 
 from kerascli.ops.base import ArgumentError, Sizes, as_float, op
 from kerascli.ops.images import in_full, of_images, one_of
+from kerascli.preprocessing.images.base import saturated
 from kerascli.preprocessing.images.resizing import INTERPOLATIONS, resized
 from kerascli.preprocessing.images.resizing import crop_to_aspect_ratio as cropped
 from kerascli.preprocessing.images.resizing import pad_to_aspect_ratio as padded
 from kerascli.preprocessing.resampling import CURVES
 
 
-@op("image.resize")
+@op("image.resize", keeps_integers=True)
 def resize(
     images: Tensor, size: Sizes, interpolation: str = "bilinear", antialias: bool = False,
     crop_to_aspect_ratio: bool = False, pad_to_aspect_ratio: bool = False, fill_mode: str = "constant",
@@ -38,7 +39,7 @@ def resize(
     return of_images("image.resize", images, change)
 
 
-@op("image.pad_images")
+@op("image.pad_images", keeps_integers=True)
 def pad_images(
     images: Tensor, top_padding: int | None = None, left_padding: int | None = None, bottom_padding: int | None = None,
     right_padding: int | None = None, target_height: int | None = None, target_width: int | None = None,
@@ -50,7 +51,7 @@ def pad_images(
     return F.pad(images, (0, 0, left, right, top, bottom))
 
 
-@op("image.crop_images")
+@op("image.crop_images", keeps_integers=True)
 def crop_images(
     images: Tensor, top_cropping: int | None = None, left_cropping: int | None = None,
     bottom_cropping: int | None = None, right_cropping: int | None = None, target_height: int | None = None,
@@ -82,7 +83,7 @@ def _both_ends(
     return first, last
 
 
-@op("image.scale_and_translate")
+@op("image.scale_and_translate", keeps_integers=True)
 def scale_and_translate(
     images: Tensor, output_shape: Sizes, scale: Tensor, translation: Tensor, spatial_dims: Sizes, method: str,
     antialias: bool = True,
@@ -100,7 +101,7 @@ def scale_and_translate(
         y = torch.tensordot(y, weights, ([axis], [0])).movedim(-1, axis)  # type: ignore[arg-type]
     if images.is_floating_point():
         return y.to(images.dtype)
-    return y.round().clamp(images.amin(), images.amax()).to(images.dtype)
+    return saturated(y.round().clamp(images.amin(), images.amax()), images.dtype)
 
 
 _METHODS = {

@@ -13,7 +13,7 @@ _INTERPOLATIONS = ("nearest", "bilinear")
 _FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
 
 
-@op("image.affine_transform")
+@op("image.affine_transform", keeps_integers=True)
 def affine_transform(
     images: Tensor, transform: Tensor, interpolation: str = "bilinear", fill_mode: str = "constant",
     fill_value: float = 0,
@@ -33,7 +33,7 @@ def affine_transform(
     return of_images("image.affine_transform", images, change)
 
 
-@op("image.perspective_transform")
+@op("image.perspective_transform", keeps_integers=True)
 def perspective_transform(
     images: Tensor, start_points: Tensor, end_points: Tensor, interpolation: str = "bilinear", fill_value: float = 0
 ) -> Tensor:

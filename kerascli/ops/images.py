@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kerascli.ops.base import ArgumentError
-from kerascli.ops.elementwise import dtype_name, saturate_cast
+from kerascli.preprocessing.images.base import saturated
 
 
 def of_images(name: str, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
@@ -16,7 +16,7 @@ def of_images(name: str, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tenso
     images = in_full(x) if x.ndim == 4 else in_full(x).unsqueeze(0)
     y = change(images.movedim(-1, 1)).movedim(1, 3)
     y = y if x.ndim == 4 else y.squeeze(0)
-    return y.to(x.dtype) if x.is_floating_point() else saturate_cast(y.round(), dtype_name(x))
+    return y.to(x.dtype) if x.is_floating_point() else saturated(y.round(), x.dtype)
 
 
 def in_full(x: Tensor) -> Tensor:

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import ArgumentError, Sizes, as_float, dtype_of, one_axis, op
+from kerascli.ops.base import ArgumentError, Sizes, as_float, dtype_beside, dtype_of, one_axis, op
 
 
-@op()
+@op(keeps_integers=True)
 def take(x: Tensor, indices: Tensor, axis: int | None = None) -> Tensor:
     """Take entries at the given indices (negative: from the end) along `axis`, by default of the flattened tensor."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, one_axis(x, axis))
@@ -17,7 +17,7 @@ def take(x: Tensor, indices: Tensor, axis: int | None = None) -> Tensor:
     return found.reshape(*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
 
 
-@op()
+@op(keeps_integers=True)
 def take_along_axis(x: Tensor, indices: Tensor, axis: int | None = None) -> Tensor:
     """Take one entry per index along `axis`, for indices as from argsort; by default from the flattened tensor."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
@@ -29,7 +29,7 @@ def _from_the_end(indices: Tensor, size: int) -> Tensor:
     return torch.where(indices < 0, indices + size, indices)
 
 
-@op()
+@op(keeps_integers=True)
 def one_hot(x: Tensor, num_classes: int, axis: int = -1, dtype: str | None = None) -> Tensor:
     """Encode integers as one-hot vectors; integers out of range become vectors of zeros."""
     classes = torch.arange(num_classes, device=x.device)
@@ -37,48 +37,48 @@ def one_hot(x: Tensor, num_classes: int, axis: int = -1, dtype: str | None = Non
     return found.movedim(-1, axis)
 
 
-@op()
+@op(keeps_integers=True)
 def multi_hot(inputs: Tensor, num_classes: int, axis: int = -1, dtype: str | None = None) -> Tensor:
     """Encode each row of integers as one multi-hot vector."""
     return one_hot(inputs, num_classes, axis, dtype).amax(1 if inputs.ndim > 1 else 0)
 
 
-@op()
+@op(keeps_integers=True)
 def sort(x: Tensor, axis: int | None = -1) -> Tensor:
     """Sort elements in ascending order along `axis`; null flattens the tensor first."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.sort(x, dim=axis, stable=True).values
 
 
-@op()
+@op(keeps_integers=True)
 def argsort(x: Tensor, axis: int | None = -1) -> Tensor:
     """Return the indices that sort a tensor along `axis` in ascending order; null flattens the tensor first."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.argsort(x, dim=axis, stable=True).to(torch.int32)
 
 
-@op()
+@op(keeps_integers=True)
 def top_k(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
     """Return the k largest values of the last axis and their indices: two tensors."""
     values, places = torch.topk(x, k, sorted=sorted)
     return values, places.to(torch.int32)
 
 
-@op()
+@op(keeps_integers=True)
 def in_top_k(targets: Tensor, predictions: Tensor, k: int) -> Tensor:
     """Return True for each row whose target class is among the k largest predictions."""
     least = torch.topk(predictions, k).values[..., -1:]
     return (torch.take_along_dim(predictions, targets.long()[:, None], -1) >= least)[:, 0]
 
 
-@op()
+@op(keeps_integers=True)
 def cumsum(x: Tensor, axis: int | None = None, dtype: str | None = None) -> Tensor:
     """Compute the cumulative sum along `axis`, by default of the flattened tensor."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     return torch.cumsum(x, axis, dtype=None if dtype is None else dtype_of(dtype))
 
 
-@op()
+@op(keeps_integers=True)
 def cumprod(x: Tensor, axis: int | None = None, dtype: str | None = None) -> Tensor:
     """Compute the cumulative product along `axis`, by default of the flattened tensor."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
@@ -105,7 +105,7 @@ def searchsorted(sorted_sequence: Tensor, values: Tensor, side: str = "left") ->
     return torch.searchsorted(sorted_sequence, values.contiguous(), side=side).to(torch.int32)
 
 
-@op()
+@op(keeps_integers=True)
 def digitize(x: Tensor, bins: Tensor) -> Tensor:
     """Return the index of the bin of each element; `bins` are the edges, in ascending order."""
     return torch.bucketize(as_float(x), bins.to(as_float(x).dtype), right=True).to(torch.int32)
@@ -156,9 +156,10 @@ def scatter(indices: Tensor, values: Tensor, shape: list) -> Tensor:  # type: ig
     return out.index_put(indices.long().unbind(-1), values, accumulate=True)
 
 
-@op()
+@op(keeps_integers=True)
 def scatter_update(inputs: Tensor, indices: Tensor, updates: Tensor, reduction: str | None = None) -> Tensor:
     """Replace values by `updates`, or combine both by add, max, min or mul, at positions (last axis of `indices`)."""
+    inputs = inputs.to(dtype_beside(inputs, updates))
     places, updates = indices.long().unbind(-1), updates.to(inputs.dtype)
     if reduction is None or reduction == "add":
         return inputs.index_put(places, updates, accumulate=reduction == "add")
@@ -172,13 +173,13 @@ def scatter_update(inputs: Tensor, indices: Tensor, updates: Tensor, reduction: 
     return flat.index_reduce(0, rows, updates, kinds[reduction]).reshape(inputs.shape)
 
 
-@op()
+@op(keeps_integers=True)
 def extract_sequences(x: Tensor, sequence_length: int, sequence_stride: int) -> Tensor:
     """Extract windows along the last axis; a new axis before it has the windows."""
     return x.unfold(-1, sequence_length, sequence_stride)
 
 
-@op()
+@op(keeps_integers=True)
 def argpartition(x: Tensor, kth: int, axis: int | None = -1) -> Tensor:
     """Return indices that partition an axis: the kth smallest at index kth, smaller ones before, larger ones after."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
@@ -187,7 +188,7 @@ def argpartition(x: Tensor, kth: int, axis: int | None = -1) -> Tensor:
     return argsort(x, axis)
 
 
-@op()
+@op(keeps_integers=True)
 def unravel_index(indices: Tensor, shape: Sizes) -> list[Tensor]:
     """Convert indices of a flattened tensor to one tensor of indices per axis of `shape`."""
     found: list[Tensor] = []

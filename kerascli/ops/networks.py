@@ -132,7 +132,7 @@ def _log_probabilities(output: Tensor, from_logits: bool, axis: int) -> Tensor:
     return (output / output.sum(axis, keepdim=True)).clamp(_EPSILON, 1 - _EPSILON).log()
 
 
-@op()
+@op(keeps_integers=True)
 def dot_product_attention(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None, mask: Tensor | None = None,
     scale: float | None = None, is_causal: bool = False,

@@ -8,7 +8,7 @@ from torch import Tensor
 from kerascli.ops.base import ArgumentError, op
 
 
-@op()
+@op(keeps_integers=True)
 def rearrange(tensor: Tensor, pattern: str, **axes_lengths: int) -> Tensor:
     """Split, transpose and join axes named in a pattern: 'b (h k) c -> b h (k c)', k=2; brackets group to one axis."""
     sides = pattern.split("->")

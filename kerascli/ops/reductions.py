@@ -5,57 +5,57 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import ArgumentError, Axes, Value, all_axes, as_float, as_tensor, dtype_of, one_axis, op
+from kerascli.ops.base import ArgumentError, Axes, Value, all_axes, as_float, as_tensor, dtype_of, one_axis, op, wide
 
 
-@op("sum")
+@op("sum", keeps_integers=True)
 def sum_(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Compute the sum along `axis`, by default along all axes."""
     return torch.sum(x, all_axes(x, axis), keepdim=keepdims) if axis != [] else x
 
 
-@op()
+@op(keeps_integers=True)
 def mean(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Compute the mean along `axis`, by default along all axes."""
     return torch.mean(as_float(x), all_axes(x, axis), keepdim=keepdims)
 
 
-@op()
+@op(keeps_integers=True)
 def var(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Compute the population variance, mean((x - mean(x)) ** 2), along `axis`, by default along all axes."""
     return torch.var(as_float(x), all_axes(x, axis), correction=0, keepdim=keepdims)
 
 
-@op()
+@op(keeps_integers=True)
 def std(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Compute the population standard deviation, sqrt(var(x)), along `axis`, by default along all axes."""
     return torch.std(as_float(x), all_axes(x, axis), correction=0, keepdim=keepdims)
 
 
-@op()
+@op(keeps_integers=True)
 def moments(x: Tensor, axes: Axes, keepdims: bool = False) -> tuple[Tensor, Tensor]:
     """Compute mean and variance along axes: two tensors."""
     return mean(x, axes, keepdims), var(x, axes, keepdims)
 
 
-@op()
+@op(keeps_integers=True)
 def prod(x: Tensor, axis: Axes = None, keepdims: bool = False, dtype: str | None = None) -> Tensor:
     """Compute the product along `axis`, by default along all axes."""
     return _one_by_one(torch.prod, x if dtype is None else x.to(dtype_of(dtype)), axis, keepdims)
 
 
-@op("max", "amax")
+@op("max", "amax", keeps_integers=True)
 def max_(x: Tensor, axis: Axes = None, keepdims: bool = False, initial: float | None = None) -> Tensor:
     """Compute the maximum along `axis`, by default along all axes; the result is not below `initial`."""
     found = torch.amax(x, all_axes(x, axis), keepdim=keepdims)
-    return found if initial is None else found.clamp(min=initial)
+    return found if initial is None else wide(found).clamp(min=initial)
 
 
-@op("min", "amin")
+@op("min", "amin", keeps_integers=True)
 def min_(x: Tensor, axis: Axes = None, keepdims: bool = False, initial: float | None = None) -> Tensor:
     """Compute the minimum along `axis`, by default along all axes; the result is not above `initial`."""
     found = torch.amin(x, all_axes(x, axis), keepdim=keepdims)
-    return found if initial is None else found.clamp(max=initial)
+    return found if initial is None else wide(found).clamp(max=initial)
 
 
 @op()
@@ -64,31 +64,31 @@ def ptp(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     return max_(x, axis, keepdims) - min_(x, axis, keepdims)
 
 
-@op("all")
+@op("all", keeps_integers=True)
 def all_(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return True if all elements along axes are true (not 0)."""
-    return torch.all(x, all_axes(x, axis), keepdim=keepdims)
+    return torch.all(x, all_axes(x, axis), keepdim=keepdims).bool()
 
 
-@op("any")
+@op("any", keeps_integers=True)
 def any_(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Return True if any element along axes is true (not 0)."""
-    return torch.any(x, all_axes(x, axis), keepdim=keepdims)
+    return torch.any(x, all_axes(x, axis), keepdim=keepdims).bool()
 
 
-@op()
+@op(keeps_integers=True)
 def count_nonzero(x: Tensor, axis: Axes = None) -> Tensor:
     """Count the elements along axes that are not 0."""
     return torch.count_nonzero(x, dim=all_axes(x, axis)).to(torch.int32)
 
 
-@op()
+@op(keeps_integers=True)
 def logsumexp(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Compute log(sum(exp(x))) along axes, numerically stable."""
     return torch.logsumexp(x, all_axes(x, axis), keepdim=keepdims)
 
 
-@op(widens=True)
+@op(widens=True, keeps_integers=True)
 def norm(x: Tensor, ord: int | str | None = None, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Compute the norm `ord` (1, 2, 'fro', 'nuc'; default: 2) of vectors (one axis, or all) or matrices (two axes)."""
     axes = tuple(axis) if isinstance(axis, (list, tuple)) else axis
@@ -108,19 +108,19 @@ def average(x: Tensor, axis: int | None = None, weights: Value | None = None) ->
     return (x * weight).sum(all_axes(x, axis)) / weight.sum(all_axes(x, axis))
 
 
-@op()
+@op(keeps_integers=True)
 def argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Return the index of the maximum along `axis`, by default in the flattened tensor."""
     return torch.argmax(x, axis, keepdim=keepdims).to(torch.int32)
 
 
-@op()
+@op(keeps_integers=True)
 def argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """Return the index of the minimum along `axis`, by default in the flattened tensor."""
     return torch.argmin(x, axis, keepdim=keepdims).to(torch.int32)
 
 
-@op(widens=True)
+@op(widens=True, keeps_integers=True)
 def quantile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """Compute the q-th quantiles (q from 0 to 1) along axes; several values of q become a new first axis."""
     return along_axes(torch.quantile, x, q, axis, method, keepdims)
@@ -140,13 +140,13 @@ def along_axes(
     return found
 
 
-@op(widens=True)
+@op(widens=True, keeps_integers=True)
 def percentile(x: Tensor, q: Tensor, axis: Axes = None, method: str = "linear", keepdims: bool = False) -> Tensor:
     """Compute the q-th percentiles (q from 0 to 100) along axes; several values of q become a new first axis."""
     return quantile(x, q / 100, axis, method, keepdims)
 
 
-@op(widens=True)
+@op(widens=True, keeps_integers=True)
 def median(x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Compute the median along axes: for an even count, the mean of the middle two."""
     return quantile(x, as_tensor(0.5, x.device), axis, "linear", keepdims)

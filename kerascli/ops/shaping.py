@@ -4,58 +4,70 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import ArgumentError, Axes, Sizes, Tensors, Value, all_axes, as_tensor, one_axis, op
+from kerascli.ops.base import (
+    ArgumentError,
+    Axes,
+    Sizes,
+    Tensors,
+    Value,
+    all_axes,
+    as_tensor,
+    dtype_beside,
+    one_axis,
+    op,
+    wide,
+)
 
 
-@op()
+@op(keeps_integers=True)
 def shape(x: Tensor) -> list[int]:
     """Return the shape of a tensor, a list of integers with the batch size first; shape(x)[1] is a number."""
     return list(x.shape)
 
 
-@op()
+@op(keeps_integers=True)
 def ndim(x: Tensor) -> int:
     """Return the number of axes of a tensor."""
     return x.ndim
 
 
-@op()
+@op(keeps_integers=True)
 def size(x: Tensor) -> int:
     """Return the number of elements of a tensor."""
     return x.numel()
 
 
-@op()
+@op(keeps_integers=True)
 def reshape(x: Tensor, newshape: int | Sizes) -> Tensor:
     """Reshape a tensor; the shape includes the batch axis, and one size can be -1 (inferred)."""
     return x.reshape([newshape] if isinstance(newshape, int) else list(newshape))
 
 
-@op()
+@op(keeps_integers=True)
 def ravel(x: Tensor) -> Tensor:
     """Flatten a tensor to a vector."""
     return x.reshape(-1)
 
 
-@op()
+@op(keeps_integers=True)
 def transpose(x: Tensor, axes: Sizes | None = None) -> Tensor:
     """Permute the axes of a tensor, by default to the reverse order."""
     return x.permute(*(reversed(range(x.ndim)) if axes is None else axes))
 
 
-@op()
+@op(keeps_integers=True)
 def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
     """Swap two axes of a tensor."""
     return x.swapaxes(axis1, axis2)
 
 
-@op()
+@op(keeps_integers=True)
 def moveaxis(x: Tensor, source: int | Sizes, destination: int | Sizes) -> Tensor:
     """Move axes to other positions; the others keep their order."""
     return torch.movedim(x, source, destination)  # type: ignore[arg-type]
 
 
-@op()
+@op(keeps_integers=True)
 def expand_dims(x: Tensor, axis: int | Sizes) -> Tensor:
     """Insert axes of size 1 at the given positions."""
     axes = [axis] if isinstance(axis, int) else axis
@@ -67,7 +79,7 @@ def expand_dims(x: Tensor, axis: int | Sizes) -> Tensor:
     return x
 
 
-@op()
+@op(keeps_integers=True)
 def squeeze(x: Tensor, axis: Axes = None) -> Tensor:
     """Remove axes of size 1: those in `axis`, by default all."""
     axes = all_axes(x, axis) if axis is not None else tuple(i for i in range(x.ndim) if x.shape[i] == 1)
@@ -76,43 +88,43 @@ def squeeze(x: Tensor, axis: Axes = None) -> Tensor:
     return x.squeeze(axes)
 
 
-@op()
+@op(keeps_integers=True)
 def broadcast_to(x: Tensor, shape: Sizes) -> Tensor:
     """Broadcast a tensor to a shape: repeat it along axes of size 1, and along new leading axes."""
     return x.expand(*shape)
 
 
-@op()
+@op(keeps_integers=True)
 def flip(x: Tensor, axis: Axes = None) -> Tensor:
     """Reverse the order of elements along `axis`, by default along all axes."""
     return x.flip(all_axes(x, axis))
 
 
-@op()
+@op(keeps_integers=True)
 def fliplr(x: Tensor) -> Tensor:
     """Reverse the order of elements along axis 1 (left to right)."""
     return x.fliplr()
 
 
-@op()
+@op(keeps_integers=True)
 def flipud(x: Tensor) -> Tensor:
     """Reverse the order of elements along axis 0 (up to down)."""
     return x.flipud()
 
 
-@op()
+@op(keeps_integers=True)
 def rot90(array: Tensor, k: int = 1, axes: Sizes = (0, 1)) -> Tensor:
     """Rotate a tensor by 90 degrees k times in the plane of two axes, from the first axis towards the second."""
     return torch.rot90(array, k, list(axes))
 
 
-@op()
+@op(keeps_integers=True)
 def roll(x: Tensor, shift: int | Sizes, axis: Axes = None) -> Tensor:
     """Roll elements along axes by `shift` positions; those beyond the end reappear at the start."""
     return torch.roll(x, shift, axis)  # type: ignore[arg-type]
 
 
-@op()
+@op(keeps_integers=True)
 def repeat(x: Tensor, repeats: int, axis: int | None = None) -> Tensor:
     """Repeat each element `repeats` times along `axis`, by default in the flattened tensor."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, one_axis(x, axis))
@@ -120,13 +132,13 @@ def repeat(x: Tensor, repeats: int, axis: int | None = None) -> Tensor:
     return x.unsqueeze(axis + 1).expand(sizes).flatten(axis, axis + 1)
 
 
-@op()
+@op(keeps_integers=True)
 def tile(x: Tensor, repeats: int | Sizes) -> Tensor:
     """Tile a tensor: repeat it as a whole, `repeats` times per axis."""
     return torch.tile(x, (repeats,) if isinstance(repeats, int) else tuple(repeats))
 
 
-@op()
+@op(keeps_integers=True)
 def pad(x: Tensor, pad_width: list, mode: str = "constant", constant_values: float | None = None) -> Tensor:  # type: ignore[type-arg]
     """Pad each axis by [before, after] elements; mode: 'constant' (0 or constant_values), 'reflect' or 'symmetric'."""
     widths = [list(pair) if isinstance(pair, list) else [pair, pair] for pair in pad_width]
@@ -135,6 +147,7 @@ def pad(x: Tensor, pad_width: list, mode: str = "constant", constant_values: flo
         raise ArgumentError(f"pad: pad_width: expected [before, after] for each of {x.ndim} axes, got {pad_width}")
     if mode == "constant":
         flat = [n for pair in reversed(widths) for n in pair]
+        x = x if constant_values is None else x.to(dtype_beside(x, constant_values))
         return F.pad(x, flat, value=constant_values or 0.0)
     if constant_values is not None or mode not in {"reflect", "symmetric"}:
         raise ArgumentError(
@@ -151,61 +164,61 @@ def pad(x: Tensor, pad_width: list, mode: str = "constant", constant_values: flo
     return x
 
 
-@op()
+@op(keeps_integers=True)
 def concatenate(xs: Tensors, axis: int = 0) -> Tensor:
     """Concatenate tensors along an existing axis."""
     return torch.cat(list(xs), axis)
 
 
-@op()
+@op(keeps_integers=True)
 def append(x1: Tensor, x2: Tensor, axis: int | None = None) -> Tensor:
     """Append x2 to x1 along `axis`; by default both are flattened first."""
     return torch.cat([x1, x2], axis) if axis is not None else torch.cat([x1.reshape(-1), x2.reshape(-1)])
 
 
-@op()
+@op(keeps_integers=True)
 def stack(x: Tensors, axis: int = 0) -> Tensor:
     """Stack tensors along a new axis."""
     return torch.stack(list(x), axis)
 
 
-@op()
+@op(keeps_integers=True)
 def hstack(xs: Tensors) -> Tensor:
     """Concatenate tensors along axis 1, vectors along axis 0."""
     return torch.hstack(list(xs))
 
 
-@op()
+@op(keeps_integers=True)
 def vstack(xs: Tensors) -> Tensor:
     """Concatenate tensors along axis 0; vectors become rows of a matrix."""
     return torch.vstack(list(xs))
 
 
-@op()
+@op(keeps_integers=True)
 def dstack(xs: Tensors) -> Tensor:
     """Concatenate tensors along axis 2, which is added to tensors that lack it."""
     return torch.dstack(list(xs))
 
 
-@op()
+@op(keeps_integers=True)
 def meshgrid(*x: Tensor, indexing: str = "xy") -> list[Tensor]:
     """Build coordinate tensors of a grid from vectors, one tensor per vector; indexing: 'xy' or 'ij'."""
     return list(torch.meshgrid(*x, indexing=indexing))
 
 
-@op()
+@op(keeps_integers=True)
 def diag(x: Tensor, k: int = 0) -> Tensor:
     """Build a matrix with a vector on its k-th diagonal, or return the k-th diagonal of a matrix."""
     return torch.diag(x, k)
 
 
-@op()
+@op(keeps_integers=True)
 def diagflat(x: Tensor, k: int = 0) -> Tensor:
     """Build a matrix with all elements of x, flattened, on its k-th diagonal."""
     return torch.diagflat(x, k)
 
 
-@op()
+@op(keeps_integers=True)
 def diagonal(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """Return the diagonal along two axes of a tensor, as a new last axis."""
     return torch.diagonal(x, offset, axis1, axis2)
@@ -217,19 +230,19 @@ def trace(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     return torch.diagonal(x, offset, axis1, axis2).sum(-1)
 
 
-@op()
+@op(keeps_integers=True)
 def tril(x: Tensor, k: int = 0) -> Tensor:
     """Return the lower triangle of the last two axes, with 0 above the k-th diagonal."""
     return torch.tril(x, k)
 
 
-@op()
+@op(keeps_integers=True)
 def triu(x: Tensor, k: int = 0) -> Tensor:
     """Return the upper triangle of the last two axes, with 0 below the k-th diagonal."""
     return torch.triu(x, k)
 
 
-@op("slice")
+@op("slice", keeps_integers=True)
 def slice_(inputs: Tensor, start_indices: Sizes, shape: Sizes) -> Tensor:
     """Slice a tensor: per axis, take `shape` elements from `start_indices` on."""
     for axis, (start, length) in enumerate(zip(start_indices, shape, strict=True)):
@@ -237,16 +250,16 @@ def slice_(inputs: Tensor, start_indices: Sizes, shape: Sizes) -> Tensor:
     return inputs
 
 
-@op()
+@op(keeps_integers=True)
 def slice_update(inputs: Tensor, start_indices: Sizes, updates: Tensor) -> Tensor:
     """Return a copy of a tensor with the slice at `start_indices` replaced by `updates`."""
     places = [slice(start, start + length) for start, length in zip(start_indices, updates.shape, strict=True)]
-    out = inputs.clone()
+    out = inputs.to(dtype_beside(inputs, updates), copy=True)
     out[tuple(places)] = updates
     return out
 
 
-@op()
+@op(keeps_integers=True)
 def depth_to_space(x: Tensor, block_size: int, data_format: str = "channels_last") -> Tensor:
     """Rearrange channels into space: (N, H, W, C * b * b) -> (N, H * b, W * b, C); channels_first: as pixel_shuffle."""
     if _is_channels_first("depth_to_space", data_format):
@@ -256,7 +269,7 @@ def depth_to_space(x: Tensor, block_size: int, data_format: str = "channels_last
     return x.reshape(n, h, w, b, b, c // b**2).permute(0, 1, 3, 2, 4, 5).reshape(n, h * b, w * b, c // b**2)
 
 
-@op()
+@op(keeps_integers=True)
 def space_to_depth(x: Tensor, block_size: int, data_format: str = "channels_last") -> Tensor:
     """Rearrange space into channels, the inverse of depth_to_space; channels_first: as torch's pixel_unshuffle."""
     if _is_channels_first("space_to_depth", data_format):
@@ -273,10 +286,10 @@ def _is_channels_first(name: str, data_format: str) -> bool:
     return data_format == "channels_first"
 
 
-@op()
+@op(keeps_integers=True)
 def select(condlist: Tensors, choicelist: Tensors, default: Value = 0) -> Tensor:
     """Select, elementwise, the choice that belongs to the first true condition, or the default if none is true."""
-    out = as_tensor(default, choicelist[0].device).to(choicelist[0].dtype)
+    out = as_tensor(default, choicelist[0].device)
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
-        out = torch.where(condition.bool(), choice, out)
+        out = torch.where(condition.bool(), wide(choice), out)
     return out

@@ -26,7 +26,7 @@ from kerascli.workflow.interchange.exporting import CheckFailed, export_run, rea
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
 from tests.interop import test_import as models
-from tests.support.keras_export_harness import assert_equal_in_keras, experiment, of_example
+from tests.support.keras_export_harness import assert_equal_in_keras, experiment, of_example, opened, outputs
 from tests.support.needs import library
 from tests.support.runs_harness import train
 
@@ -417,3 +417,19 @@ def test_a_file_that_computes_something_else_is_never_there(tmp_path: Path, monk
     with pytest.raises(CheckFailed, match="not the model's"):
         export_run(record, "keras", tmp_path / "m.keras")
     assert not (tmp_path / "m.keras").exists()
+
+
+def test_a_formula_over_bytes_has_the_same_numbers_in_keras(tmp_path: Path) -> None:
+    """Keras's operations wrap around in uint8: the file casts before them."""
+    formulas = [
+        "x - z", "x[:, 0] - z[:, 0]", "-x", "x ** 2", "(x + z) / 2", "(x > 99) + (z > 99)", "where(x > z, x, -1)",
+        "sum(reshape(x, [-1, 2, 2]) - 2, axis=-1)", "cast(x, 'int8') - z", "exp(x[:, :1] / 99)", "maximum(x, -1)",
+    ]  # fmt: skip
+    nodes = [{"expr": {"value": text, "name": f"y{number}"}} for number, text in enumerate(formulas)]
+    given = {name: {"shape": [4], "dtype": "uint8"} for name in "xz"}
+    made = experiment({"inputs": given, "layers": nodes, "outputs": [node["expr"]["name"] for node in nodes]})
+    random = torch.Generator().manual_seed(0)
+    inputs = {name: torch.randint(0, 256, (5, 4), generator=random).to(torch.uint8) for name in given}
+    found = opened(made, tmp_path)([value.numpy() for value in inputs.values()])
+    for text, mine, other in zip(formulas, outputs(made, inputs), found, strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(other), mine, rtol=1e-6, err_msg=text)

@@ -88,3 +88,16 @@ def test_in_a_formula_labels_meet_a_column_of_outputs_row_by_row() -> None:
     close = torch.tensor([[0.1], [0.9], [0.2], [0.8]])
     state = metric(torch.tensor([1, 0, 0, 0], dtype=torch.uint8), close)
     assert metric.result(state).item() == 0.75
+
+
+def test_outputs_of_integers_are_measured_as_the_numbers_they_are() -> None:
+    """In the dtype of the output 10 - 200 would be 66, and a target of 2.5 would be 2."""
+    random = torch.Generator().manual_seed(0)
+    targets, weight = torch.rand(6, 4, generator=random) * 300, torch.tensor([200, 0, 1, 255, 9, 128])
+    outputs = torch.randint(0, 256, (6, 4), generator=random)
+    for name in ("mse", "mae", "mape", "msle", "rmse", "huber", "log_cosh", "cosine_similarity", "hinge", "r2_score"):
+        metric = METRICS.parse(name)
+        expected = metric(targets.double(), outputs.double(), sample_weight=weight.double())
+        for dtype in (torch.uint8, torch.int32, torch.int64):
+            state = metric(targets, outputs.to(dtype), sample_weight=weight.to(dtype).abs())
+            torch.testing.assert_close(state, expected, rtol=1e-5, atol=0, msg=name, check_dtype=False)

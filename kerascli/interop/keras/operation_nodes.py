@@ -1,9 +1,10 @@
 """Convert the expression of an `expr` node to Keras operations (classes of keras.ops), one per operation in it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_origin
 
+import torch
 from torch import Tensor
 
 from kerascli.expressions.numbers import CONSTANTS
@@ -21,7 +22,8 @@ from kerascli.expressions.tree import (
     Unary,
     spine,
 )
-from kerascli.ops.base import OPS, Op, Tensors, Value
+from kerascli.ops.base import COUNTED, INTEGERS, OPS, Op, Tensors, Value, dtype_of
+from kerascli.ops.binary import COUNTING
 from kerascli.ops.evaluator import OPERATORS
 
 _CLASSES = {
@@ -66,6 +68,8 @@ its config."""
 _SETTINGS = {"clip": {"x_min", "x_max"}, "psnr": {"max_val"}}
 _FIXED = {"relu": {"negative_slope", "max_value", "threshold"}}
 """Mapping from an operation to its arguments that the class in keras.ops does not have."""
+_MAKING_BOOLEANS = frozenset({"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "logical_and",
+    "logical_or", "logical_not", "logical_xor", "isclose", "isfinite", "isin", "isinf", "isnan"})  # fmt: skip
 _TENSORS = (Tensor, Tensor | None, Value, Value | None, Tensors)
 
 
@@ -95,10 +99,17 @@ class Operation:
 
 
 class Operations:
-    """Converter of expression trees to Keras operations; `add` is called with each operation, and returns its name."""
+    """Converter of expression trees to Keras operations; `add` is called with each operation, and returns its name.
 
-    def __init__(self, tensors: Mapping[str, Result], add: Callable[[Operation], str]) -> None:
+    Keras's operations keep the dtypes of integers, in which they wrap around: they get casts to int64 before them.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, Result], dtypes: Mapping[str, str], add: Callable[[Operation], str]
+    ) -> None:
         self._tensors = tensors
+        self._dtypes = {tensors[name]: dtype for name, dtype in dtypes.items()}
+        """Dtypes of results that are known: of the inputs, of casts, and of comparisons."""
         self._add = add
 
     def value(self, tree: Node) -> Any:
@@ -166,7 +177,9 @@ class Operations:
                 value, item = self._run("flip", [value, axis]), backwards
             items.append(self._part(item))
         operation = Operation("GetItem", _module("numpy"), {}, [value, items if len(items) > 1 else items[0]], {})
-        return Result(self._add(operation))
+        result = Result(self._add(operation))
+        self._dtypes[result] = self._dtypes.get(value, "")
+        return result
 
     def _backwards(self, item: Node) -> Slice | None:
         """Return the index item `::n` that, applied to the flipped axis, replaces the item `::-n`; None for any other
@@ -211,6 +224,9 @@ class Operations:
 
     def _operation(self, op: Op, values: Mapping[str, Any]) -> Any:
         name = op.alias_of or op.name
+        if name != "cast":
+            dtypes = INTEGERS if op.keeps_integers and name not in COUNTING else COUNTED
+            values = {key: self._wide(value, dtypes) for key, value in values.items()}
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         settings: dict[str, Any] = {}
@@ -233,7 +249,16 @@ class Operations:
                 settings[key] = values[key]
         class_name = _CLASSES.get(name) or "".join(word[:1].upper() + word[1:] for word in name.split("_"))
         module = next((module for module, names in _ELSEWHERE.items() if name in names.split()), "numpy")
-        return Result(self._add(Operation(class_name, _module(module), settings, args, kwargs)))
+        result = Result(self._add(Operation(class_name, _module(module), settings, args, kwargs)))
+        self._dtypes[result] = "bool" if name in _MAKING_BOOLEANS else str(values.get("dtype") or "")
+        return result
+
+    def _wide(self, value: Any, dtypes: Collection[torch.dtype]) -> Any:
+        """Return a result, or a list with results, cast to int64 if its dtype is known to be one of the given ones."""
+        if isinstance(value, list):
+            return [self._wide(item, dtypes) for item in value]
+        dtype = self._dtypes.get(value) if isinstance(value, Result) else None
+        return self._run("cast", [value, "int64"]) if dtype and dtype_of(dtype) in dtypes else value
 
 
 def _axes(items: Sequence[Node]) -> Iterator[tuple[Node, int | None]]:

@@ -187,8 +187,10 @@ class _Writer:
     def _expression(self, node: Node, layer: ExpressionLayer) -> None:
         found = expression(layer.value)
         tensors = {name: self._of(tensor) for name, tensor in zip(found.names, node.inputs, strict=False)}
+        dtypes = {name: self._scope.specs[tensor].dtype for name, tensor in zip(found.names, node.inputs, strict=False)}
+        operations = Operations(tensors, dtypes, lambda operation: self._operation(node, operation))
         try:
-            value = Operations(tensors, lambda operation: self._operation(node, operation)).value(found.tree)
+            value = operations.value(found.tree)
         except Inexpressible as error:
             hint = "use --format torch_export or onnx, which take every expression"
             self.problems.add(f"'{node.name}': Keras has no operation for {error}", hint)

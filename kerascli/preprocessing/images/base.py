@@ -134,14 +134,18 @@ class ImageModule(nn.Module):
             else:
                 images = operation.at_inference(images)
         images = images.movedim(1, -1) if last else images
-        return images.to(x.dtype) if x.is_floating_point() else _whole(images, x.dtype)
+        return images.to(x.dtype) if x.is_floating_point() else saturated(images.round(), x.dtype)
 
 
-def _whole(x: Tensor, dtype: torch.dtype) -> Tensor:
+def saturated(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return `x` cast to a dtype; values out of its range are replaced by the nearest limit."""
     if dtype == torch.bool:
-        return x.round().to(dtype)
-    limits = torch.iinfo(dtype)
-    return x.round().clamp(limits.min, limits.max).to(dtype)
+        return x.to(dtype)
+    limits = torch.finfo(dtype) if dtype.is_floating_point else torch.iinfo(dtype)
+    found = x.clamp(limits.min, limits.max).to(dtype)
+    if x.is_floating_point() and limits.max * torch.finfo(x.dtype).eps > 1:  # x's dtype rounds an integer limit up
+        return torch.where(x >= limits.max, limits.max, found)
+    return found
 
 
 def _full_precision(x: Tensor) -> AbstractContextManager[Any]:

@@ -1,0 +1,173 @@
+"""Formulas over integers of any type: no operation wraps around, so each has the value that it has over int64."""
+
+import os
+
+os.environ["KERAS_BACKEND"] = "torch"
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load
+from torch import Tensor
+
+from kerascli.expressions import ExpressionError
+from kerascli.ops.expression import expression
+from tests.parity.op_cases import CASES
+from tests.parity.test_ops import given
+from tests.support.runs_harness import command, train, write
+
+NARROW = ("uint8", "int8", "int16", "int32")
+OWN_RANGE = {
+    "view": "the bytes are another number in another dtype",
+    "bicubic": "images are limited to the range of their dtype",
+}
+
+
+@pytest.fixture(autouse=True)
+def _in_float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def value(text: str, tensors: dict[str, Tensor]) -> Tensor | None:
+    """Return the value of a formula; None if it cannot take integers."""
+    try:
+        return torch.as_tensor(expression(text)(tensors, tensors["a"], training=False))
+    except ExpressionError:
+        return None
+
+
+def extremes(dtype: str) -> dict[str, Tensor]:
+    """Return the tensors of the cases as integers from the smallest to the largest of a dtype; `i`, `j` as they are."""
+    limits, random = torch.iinfo(getattr(torch, dtype)), torch.Generator().manual_seed(1)
+    found = {}
+    for name, x in given().items():
+        drawn = torch.randint(limits.min, limits.max + 1, x.shape, generator=random)
+        drawn.view(-1)[:2] = torch.tensor([limits.min, limits.max])
+        found[name] = (x if name in "ij" else drawn).to(getattr(torch, dtype))
+    return found
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+def test_every_operation_has_the_value_over_a_narrow_type_that_it_has_over_int64(dtype: str) -> None:
+    narrow = extremes(dtype)
+    wide = {name: x.long() for name, x in narrow.items()}
+    wrong = []
+    for text in dict.fromkeys(CASES):
+        found, expected = value(text, narrow), value(text, wide)
+        if any(word in text for word in OWN_RANGE):
+            continue
+        if found is None or expected is None:
+            same = found is expected
+        else:
+            same = torch.allclose(found.double(), expected.double(), rtol=1e-9, atol=0, equal_nan=True)
+        if not same:
+            wrong.append(text)
+    assert wrong == []
+
+
+FORMULAS: dict[str, Callable[..., Any]] = {
+    "x - z": lambda x, z: x - z,
+    "-x": lambda x, z: -x,
+    "abs(x - z)": lambda x, z: abs(x - z),
+    "square(x)": lambda x, z: x * x,
+    "x ** 2": lambda x, z: x**2,
+    "(x + z) / 2": lambda x, z: (x + z) / 2,
+    "sum(x * z)": lambda x, z: (x * z).sum(),
+    "prod(x[0, :2])": lambda x, z: x[0, 0] * x[0, 1],
+    "cumsum(x, 1)": lambda x, z: x.cumsum(1),
+    "diff(x)": lambda x, z: np.diff(x),
+    "x - 300": lambda x, z: x - 300,
+    "70000 * x": lambda x, z: 70000 * x,
+    "x // -2": lambda x, z: x // -2,
+    "x % -3": lambda x, z: x % -3,
+    "x == 300": lambda x, z: x == 300,
+    "-129 < x": lambda x, z: x > -129,
+    "x > z": lambda x, z: x > z,
+    "maximum(x, -1)": lambda x, z: np.maximum(x, -1),
+    "minimum(300, x)": lambda x, z: np.minimum(300, x),
+    "where(x > 5, x, -1)": lambda x, z: np.where(x > 5, x, -1),
+    "select([x > 5], [x], -0.5)": lambda x, z: np.where(x > 5, x, -0.5),
+    "clip(x, -5, 300)": lambda x, z: x.clip(-5, 300),
+    "full_like(x, 300)": lambda x, z: np.full_like(x, 300),
+    "pad(x, [[0, 0], [0, 1]], constant_values=-1)": lambda x, z: np.pad(x, [[0, 0], [0, 1]], constant_values=-1),
+    "max(x, initial=300)": lambda x, z: max(x.max(), 300),
+    "scatter_update(x, [[0, 0]], [300])": lambda x, z: np.concatenate([[300], x.reshape(-1)[1:]]).reshape(x.shape),
+    "isin(x, 300)": lambda x, z: x == 300,
+    "x @ transpose(z)": lambda x, z: x @ z.T,
+    "einsum('ij,ij->i', x, z)": lambda x, z: (x * z).sum(1),
+    "[x[0, 0], cast(z[0, 0], 'int8')] * 1": lambda x, z: [x[0, 0], z[0, :1].astype("int8")[0]],
+    "left_shift(x, 9)": lambda x, z: x << 9,
+    "bitwise_not(x)": lambda x, z: ~x,
+    "average_pool(x[..., None], 2)[..., 0]": lambda x, z: (x[:, ::2] + x[:, 1::2]) / 2,
+    "saturate_cast(x, 'int8')": lambda x, z: x.clip(-128, 127),
+    "saturate_cast(cast(x, 'float32') * 1e9, 'int32')": lambda x, z: (x * 1e9).clip(-(2**31), 2**31 - 1),
+    "(x > 3) + (z > 3)": lambda x, z: (x > 3) * 1 + (z > 3),
+    "-(x > 3)": lambda x, z: -1 * (x > 3),
+    "1.5 - (x > 3)": lambda x, z: 1.5 - (x > 3),
+    "diff(x > 3)": lambda x, z: np.diff((x > 3) * 1),
+}
+"""Formulas, and their values over x and z of int64 in NumPy."""
+
+
+@pytest.mark.parametrize("dtype", [*NARROW, "int64"])
+def test_formulas_have_numpy_s_values_of_int64(dtype: str) -> None:
+    random = np.random.default_rng(2)
+    limits = np.iinfo("int32" if dtype == "int64" else dtype)
+    x, z = (random.integers(limits.min, limits.max, (4, 6), endpoint=True).astype(dtype) for _ in "xz")
+    x[0, :2], z[0, :2] = (limits.min, limits.max), (limits.max, limits.min)
+    tensors = {"x": torch.from_numpy(x), "z": torch.from_numpy(z)}
+    for text, expected in FORMULAS.items():
+        found = expression(text)(tensors, tensors["x"], training=False)
+        wanted = expected(x.astype("int64"), z.astype("int64"))
+        np.testing.assert_array_equal(found.numpy(), wanted, err_msg=text)
+
+
+CONFIG = """
+data:
+  source: {npz: data.npz}
+  inputs: {x: [], z: []}
+  targets: {out: []}
+model:
+  layers:
+    - expr: {value: "x - z", name: gap}
+    - weight: {shape: [3], dtype: int32, trainable: false, name: seen}
+    - update: {weight: seen, value: "seen + sum(x, axis=0) - sum(z, axis=0)"}
+    - add_metric: {value: "targets.out - 5", name: less}
+    - add_metric: {value: "abs(x - z)[:, 0]", name: away}
+    - add_metric: {value: "(-x if training else -x)[:, 0]", name: below}
+    - add_loss: {value: "0.001 * sum(x * z, axis=-1)", name: products}
+    - dense: {units: 1, inputs: gap, name: out}
+  outputs: out
+  views: {chosen: {layers: [{expr: {value: "where(x > z, x - 300, -z)", name: lowest}}]}}
+compile:
+  loss: {expr: "square(y_true - y_pred)[:, 0]"}
+  metrics: [{expr: {value: "(y_true - 5 + 0 * y_pred)[:, 0]", name: true_less}}]
+fit: {epochs: 1, batch_size: 4}
+"""
+
+
+def test_bytes_are_numbers_in_nodes_losses_metrics_updates_and_views(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x, z = (random.integers(0, 256, (8, 3)).astype("uint8") for _ in "xz")
+    y = random.integers(0, 8, 8).astype("uint8")
+    np.savez(tmp_path / "data.npz", allow_pickle=False, x=x, z=z, out=y)
+    torch.set_default_dtype(torch.float32)
+    run, _ = train(write(tmp_path, CONFIG), tmp_path / "runs", ["compile.jit_compile=false"])
+    a, b, t = (values.astype("int64") for values in (x, z, y))
+    wanted = {
+        "less": t - 5, "true_less": t - 5, "away": abs(a - b)[:, 0], "below": -a[:, 0],
+        "products": 0.001 * (a * b).sum(-1),
+    }  # fmt: skip
+    row = run.history()[0]
+    for name, values in wanted.items():
+        assert row[name] == pytest.approx(values.mean(), rel=1e-6), name
+    assert load(run.weights())["seen/value"].tolist() == (a - b).sum(0).tolist()
+    command("predict", run.path, tmp_path / "data.npz", "--view", "chosen", "-o", tmp_path / "found.npz")
+    with np.load(tmp_path / "found.npz") as found:
+        np.testing.assert_array_equal(found["lowest"], np.where(a > b, a - 300, -b))
