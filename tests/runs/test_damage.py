@@ -1,4 +1,4 @@
-"""Damaged files of a run are always detected; folders of format 1, which have no checksums, are read."""
+"""Damaged files of a run are always detected."""
 
 import json
 import random
@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from kerascli.cli import app as program
-from kerascli.disk import storage
-from kerascli.errors import FileRefused, KerasCliError
+from kerascli.errors import FileRefused
 from kerascli.events import Note
 from kerascli.runs import index
 from kerascli.runs.record import RunRecord
@@ -20,9 +18,6 @@ from kerascli.workflow.opened import open_run
 from kerascli.workflow.rows.given_rows import rows_of
 from tests.runs.test_crashes import CONFIG
 from tests.support.runs_harness import edit_facts, go_on, train, write
-
-FORMAT_1 = Path(__file__).with_name("format_1")
-"""Runs in format 1, before run.json had a format number."""
 
 Harm = Callable[[Path, random.Random], None]
 
@@ -163,43 +158,6 @@ def test_a_later_format_is_refused_by_its_number(run: RunRecord) -> None:
     edit_facts(run.path, format=3)
     with pytest.raises(FileRefused, match="is of format 3: a later version of kerascli made the run"):
         run.facts()
-
-
-# Format 1
-
-
-@pytest.fixture
-def old(tmp_path: Path) -> RunRecord:
-    shutil.copytree(FORMAT_1, tmp_path / "runs")
-    return index.find_run("latest", tmp_path / "runs")
-
-
-def test_a_run_of_format_1_is_evaluated_predicted_exported_plotted_and_summarized(
-    old: RunRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows, *_, last, best = results(old)
-    assert [row["val_loss"] for row in rows] == pytest.approx([best["loss"], last["loss"]], rel=1e-6)
-    monkeypatch.chdir(old.path.parent.parent)
-    monkeypatch.setattr(storage, "_fsync", lambda descriptor: None)
-    warning = f"warning: runs/{old.folder_name} was made before runs had checksums: damage to its files"
-    for line in (
-        "evaluate latest validation --checkpoint best --device cpu", "predict latest validation --device cpu",
-        "export latest --format safetensors", "plot latest", "summary latest", "runs show latest",
-    ):  # fmt: skip
-        monkeypatch.setattr("sys.argv", ["kerascli", *line.split()])
-        with pytest.raises(SystemExit) as end:
-            program.main()
-        said = capsys.readouterr().err
-        assert (end.value.code, said.count(warning)) == (0, 1), f"{line}: {said}"
-
-
-def test_a_run_of_format_1_is_not_resumed_and_the_version_that_made_it_is_said(old: RunRecord) -> None:
-    with pytest.raises(KerasCliError, match=r"was made by kerascli 0\.1\.0, without the checksums") as caught:
-        go_on(old)
-    assert caught.value.exit_code == 4
-    assert caught.value.faults[0].hint == (
-        "start a new run; this one is still there for evaluate, predict, export and plot"
-    )
 
 
 def test_a_seal_that_was_taken_off_does_not_make_a_run_one_of_format_1(run: RunRecord) -> None:

@@ -34,9 +34,18 @@ class Ended:
 
 
 class Launched:
-    """Processes of commands that run one after the other, each process with its rank in its environment."""
+    """Processes of commands that run one after the other, each process with its rank in its environment.
 
-    def __init__(self, commands: Sequence[Sequence[str]], processes: int, folder: Path) -> None:
+    `prepare` is called in each process before the first command.
+    """
+
+    def __init__(
+        self,
+        commands: Sequence[Sequence[str]],
+        processes: int,
+        folder: Path,
+        prepare: Callable[[], object] | None = None,
+    ) -> None:
         context = _server()
         self._files = [folder / f"output-{rank}-{os.urandom(4).hex()}.txt" for rank in range(processes)]
         ports = [str(_free_port()) for _ in commands]
@@ -46,7 +55,7 @@ class Launched:
                 "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
                 "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
             }  # fmt: skip
-            work = ([list(each) for each in commands], ports, world if processes > 1 else {}, folder, file)
+            work = ([list(each) for each in commands], ports, world if processes > 1 else {}, folder, file, prepare)
             self.processes.append(context.Process(target=_run, args=work, daemon=True))
         for process in self.processes:
             process.start()
@@ -66,13 +75,22 @@ def run_on(processes: int, folder: Path, *commands: Sequence[str]) -> Ended:
     return Launched(commands, processes, folder).wait()
 
 
-def _run(commands: list[list[str]], ports: list[str], environment: Mapping[str, str], folder: Path, file: Path) -> None:
+def _run(
+    commands: list[list[str]],
+    ports: list[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    file: Path,
+    prepare: Callable[[], object] | None,
+) -> None:
     os.chdir(folder)
     os.environ.update(environment)
     os.fsync = lambda fd: None  # as in the tests' own processes
     with file.open("w") as output, contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         from kerascli.cli.app import main
 
+        if prepare is not None:
+            prepare()
         for arguments, port in zip(commands, ports, strict=True):
             sys.argv = ["kerascli", *arguments]
             os.environ["MASTER_PORT"] = port

@@ -1,0 +1,110 @@
+"""Runs that earlier versions made are read, evaluated and predicted as then; those of format 2 are resumed exactly."""
+
+import csv
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kerascli.cli import app as program
+from kerascli.disk import storage
+from kerascli.errors import KerasCliError
+from kerascli.runs import index
+from kerascli.runs.record import RunRecord
+from tests.support.kept_runs import FORMAT_1, FORMAT_2, Kept, signalled, store
+from tests.support.processes import Launched, run_on
+from tests.support.runs_harness import go_on
+from tests.training.distributed.ended_runs import bits, run_of, succeeded
+
+TOLERANCE = 1e-5
+"""Relative, and absolute below 1: float32 has 1.2e-7, and other processors and versions add in other orders."""
+COMPARED = ("split", "rows", "results", "classes", "in_units")
+"""Parts of an evaluation that are compared; later versions may add others."""
+
+
+def names(run: Kept) -> str:
+    return f"{run.format}-{run.name}"
+
+
+def numbers(value: Any, number: Callable[[float], Any] = float) -> Any:
+    """Return JSON, or rows of a CSV, with `number` of each number that it holds."""
+    if isinstance(value, dict):
+        return {key: numbers(each, number) for key, each in value.items()}
+    if isinstance(value, list):
+        return [numbers(each, number) for each in value]
+    try:
+        return number(float(value))
+    except ValueError:
+        return value
+
+
+def nearly(value: float) -> Any:
+    return pytest.approx(value, rel=TOLERANCE, abs=TOLERANCE)
+
+
+def stored(run: Kept, folder: Path) -> list[Any]:
+    """Return the rows of the predictions and the evaluation that are stored in a folder."""
+    predictions = (folder / f"{run.name}.predictions.csv").read_text().splitlines()
+    evaluation = json.loads((folder / f"{run.name}.evaluation.json").read_text())
+    return [list(csv.reader(predictions)), {name: evaluation[name] for name in COMPARED}]
+
+
+@pytest.mark.parametrize("run", [FORMAT_1, *FORMAT_2], ids=names)
+def test_predictions_and_evaluations_are_those_of_the_version_that_made_the_run(run: Kept, tmp_path: Path) -> None:
+    folder = run.copied(tmp_path / "copy")
+    before = stored(run, folder)
+    store(run, folder)
+    assert numbers(stored(run, folder)) == numbers(before, nearly)
+
+
+@pytest.mark.parametrize("run", FORMAT_2, ids=names)
+def test_a_resume_that_is_killed_once_ends_with_the_bits_of_one_left_alone(run: Kept, tmp_path: Path) -> None:
+    killed, alone = (run_of(run.copied(tmp_path / name), run.name) for name in ("killed", "alone"))
+    assert {RunRecord(each).status() for each in (killed, alone)} == {"interrupted"}
+    resume = ("train", "--resume")
+    launched = Launched([(*resume, str(alone))], run.processes, tmp_path)
+    ended = signalled(run, tmp_path, signal.SIGKILL, 3, *resume, str(killed))
+    assert set(ended.codes) == {-signal.SIGKILL}, ended.text
+    assert RunRecord(killed).status() == "killed"
+    succeeded(run_on(run.processes, tmp_path, (*resume, str(killed))))
+    succeeded(launched.wait())
+    assert {RunRecord(each).status() for each in (killed, alone)} == {"completed"}
+    assert len(RunRecord(alone).history()) == 4
+    assert bits(killed) == bits(alone)
+
+
+# Format 1, which has no checksums
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> RunRecord:
+    return index.find_run("latest", FORMAT_1.copied(tmp_path / "old") / "runs")
+
+
+def test_a_run_of_format_1_is_evaluated_predicted_exported_plotted_and_summarized(
+    old: RunRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(old.path.parent.parent)
+    monkeypatch.setattr(storage, "_fsync", lambda descriptor: None)
+    warning = f"warning: runs/{old.folder_name} was made before runs had checksums: damage to its files"
+    for line in (
+        "evaluate latest validation --checkpoint best --device cpu", "predict latest validation --device cpu",
+        "export latest --format safetensors", "plot latest", "summary latest", "runs show latest",
+    ):  # fmt: skip
+        monkeypatch.setattr("sys.argv", ["kerascli", *line.split()])
+        with pytest.raises(SystemExit) as end:
+            program.main()
+        said = capsys.readouterr().err
+        assert (end.value.code, said.count(warning)) == (0, 1), f"{line}: {said}"
+
+
+def test_a_run_of_format_1_is_not_resumed_and_the_version_that_made_it_is_said(old: RunRecord) -> None:
+    with pytest.raises(KerasCliError, match=r"was made by kerascli 0\.1\.0, without the checksums") as caught:
+        go_on(old)
+    assert caught.value.exit_code == 4
+    assert caught.value.faults[0].hint == (
+        "start a new run; this one is still there for evaluate, predict, export and plot"
+    )
