@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from kerascli.compiler.cache import existing_cache
 from kerascli.errors import ConfigError, first_line, safe_text
 from kerascli.model.runtime.weights import Weight
 from kerascli.shapes import Shape, TensorSpec
@@ -109,7 +110,7 @@ def _program(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequence[
     shapes = [given.spec.shape for given in experiment.spec.model.inputs] if staged is None else staged
     forward = Forward(experiment, staged=staged is not None).eval()
     try:
-        with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
+        with torch.no_grad(), existing_cache(), warnings.catch_warnings(action="ignore"):  # of torch about its code
             return torch.export.export(forward, tuple(inputs), dynamic_shapes=(_dynamic(shapes),))
     except Exception as error:  # torch.export raises errors of many classes
         raise ConfigError(f"torch.export cannot export this model: {first_line(error)}") from error
