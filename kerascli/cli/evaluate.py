@@ -8,7 +8,7 @@ import typer
 
 from kerascli.cli import options
 from kerascli.cli.together import dealing, launch_if_asked
-from kerascli.errors import ConfigError, DataError, counted, one_of, safe_text, suggestion
+from kerascli.errors import ConfigError, DataError, Fault, StorageError, counted, one_of, safe_text, suggestion
 from kerascli.world import world_of
 
 if TYPE_CHECKING:
@@ -82,13 +82,15 @@ def evaluate(
         return
     options.warn(rows.oov.warnings())
     chosen = _chosen(evaluation, maximize, hold_recall)
-    pictures = [text for c in evaluation.class_scores for text in _pictures(record, c, name)]
     if as_json:
         options.say_json(_facts(record, evaluation, groups, chosen))
     else:
         options.say(_text(evaluation, groups, chosen))
-    for picture in pictures:
-        options.note(picture)
+    try:
+        for text in (text for c in evaluation.class_scores for text in _pictures(record, c, name)):
+            options.note(text)
+    except StorageError as error:
+        options.warn([Fault(f"plots of this evaluation are not kept: {error}", level="warning")])
 
 
 def _chosen(evaluation: "Evaluation", maximize: str | None, hold_recall: float | None) -> dict[str, "Point"]:

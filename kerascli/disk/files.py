@@ -193,7 +193,7 @@ def load_json(data: bytes, name: str) -> Any:
     if _depth(data) > MAX_JSON_DEPTH:
         raise FileRefused(f"'{name}' is nested deeper than {MAX_JSON_DEPTH} levels")
     try:
-        return json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(data, object_pairs_hook=unique_keys, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise FileRefused(f"'{name}' is not valid JSON: {safe_text(str(error), 120)}") from None
 
@@ -250,9 +250,10 @@ def _depth(data: bytes) -> int:
     return deepest
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON as a dict, as `object_pairs_hook` of `json.loads`. Raises ValueError for a key twice."""
     if len(found := dict(pairs)) < len(pairs):
-        raise ValueError("a duplicate key in an object")
+        raise ValueError("a key appears twice")
     return found
 
 

@@ -14,11 +14,14 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from kerascli.compiler.cache import existing_cache
+from kerascli.disk.files import unique_keys
 from kerascli.errors import ConfigError, first_line, safe_text
 from kerascli.model.runtime.weights import Weight
 from kerascli.shapes import Shape, TensorSpec
 from kerascli.training.build import Experiment
 from kerascli.training.objectives.train_step import autocast
+from kerascli.training.tensor_file import read_header
 
 MAX_ONNX_BYTES = 2**31 - 1
 """Largest size of an ONNX file in bytes, because the file is one protobuf message."""
@@ -58,17 +61,12 @@ def safetensors_bytes(weights: Sequence[Weight], model: Mapping[str, Any]) -> by
 
 
 def model_of_safetensors(data: bytes) -> Any:
-    """Return the `model` section in the metadata of a safetensors file; None if it has none. Raises ValueError."""
-    size = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or size > len(data) - 8:
-        raise ValueError("it ends within its header")
+    """Return the `model` section in the metadata of a sound safetensors file, or None. Raises ValueError."""
+    model = (read_header(io.BytesIO(data)).get("__metadata__") or {}).get("model")
     try:
-        header = json.loads(data[8 : 8 + size])
-        metadata = header.get("__metadata__") if isinstance(header, dict) else None
-        model = metadata.get("model") if isinstance(metadata, dict) else None
-        return json.loads(model) if isinstance(model, str) else None
+        return None if model is None else json.loads(model, object_pairs_hook=unique_keys)
     except RecursionError:
-        raise ValueError("its header is nested too deeply") from None
+        raise ValueError("its model is nested too deeply") from None
 
 
 def state_dict_bytes(weights: Sequence[Weight]) -> bytes:
@@ -109,7 +107,7 @@ def _program(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequence[
     shapes = [given.spec.shape for given in experiment.spec.model.inputs] if staged is None else staged
     forward = Forward(experiment, staged=staged is not None).eval()
     try:
-        with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
+        with torch.no_grad(), existing_cache(), warnings.catch_warnings(action="ignore"):  # of torch about its code
             return torch.export.export(forward, tuple(inputs), dynamic_shapes=(_dynamic(shapes),))
     except Exception as error:  # torch.export raises errors of many classes
         raise ConfigError(f"torch.export cannot export this model: {first_line(error)}") from error

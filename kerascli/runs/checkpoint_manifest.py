@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from kerascli.disk.files import unique_keys
 from kerascli.disk.pieces import pieces
 from kerascli.errors import FileRefused
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, read_bytes
@@ -64,7 +65,7 @@ def read_manifest(path: Path) -> Manifest:
     if data != sealed_manifest(body):
         raise Damaged("sha256 of the manifest differs")
     try:
-        return Manifest.model_validate(json.loads(body))
+        return Manifest.model_validate(json.loads(body, object_pairs_hook=unique_keys))
     except (ValidationError, ValueError, RecursionError):
         raise Damaged("the manifest is not in the form that this version of kerascli writes") from None
 

@@ -6,7 +6,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from kerascli.disk.files import NotRegular, open_file
+from kerascli.disk.files import NotRegular, open_file, unique_keys
 from kerascli.disk.storage import size_text
 from kerascli.errors import FileRefused, safe_text
 
@@ -66,7 +66,7 @@ def decoded(data: bytes, path: Path) -> str:
 def json_object(data: bytes, path: Path) -> dict[str, Any]:
     """Return the JSON object in `data`, the contents of the file `path`, as a dict. Raises FileRefused without one."""
     try:
-        found = json.loads(decoded(data, path))
+        found = json.loads(decoded(data, path), object_pairs_hook=unique_keys)
     except (ValueError, RecursionError):
         raise FileRefused(f"{quoted(path)} is damaged: not JSON") from None
     if not isinstance(found, dict):

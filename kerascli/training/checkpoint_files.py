@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from safetensors.torch import load
 from torch import Tensor
 
 from kerascli.errors import FileRefused, safe_text
+from kerascli.training.tensor_file import read_tensors
 
 TRAINING = "training.safetensors"
 """Name of the file with the state of a training, or with what all of its processes have in common."""
@@ -81,7 +81,7 @@ def training_tensors(
     found: dict[str, Tensor] = {}
     pieces: dict[str, list[tuple[Range, Tensor]]] = {}
     for file in needed_files(files, part):
-        for name, tensor in load(files[file]).items():
+        for name, tensor in read_tensors(files[file], file).items():
             match = _NAME.fullmatch(name)
             if match is None:
                 wanted = range_of(name, own)

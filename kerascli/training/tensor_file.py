@@ -1,22 +1,29 @@
-"""Write and read safetensors files tensor by tensor, without a copy of all tensors in memory."""
+"""Write and read safetensors files; a file of a run is mapped, without a copy of all tensors in memory."""
 
+import io
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
+from typing import IO, Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load
 from torch import Tensor
 
+from kerascli.disk.files import unique_keys
 from kerascli.disk.pieces import Pieces
+from kerascli.errors import FileRefused, safe_text
 
 _KINDS = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
     torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
 _ALIGNED = 8
+_MOST_HEADER_BYTES = 100_000_000
+"""Largest header that the library safetensors reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,34 @@ def mapped_tensors(file: BufferedReader) -> dict[str, Tensor]:
 
     Raises SafetensorError if the file is damaged.
     """
+    read_header(file)
     same_file = f"/dev/fd/{file.fileno()}"  # whatever its path leads to by now
     with safe_open(same_file, framework="pt") as opened:
         names = opened.keys()
         return {name: opened.get_tensor(name) for name in names}
+
+
+def read_tensors(data: bytes, name: str) -> dict[str, Tensor]:
+    """Return the tensors in the bytes of a safetensors file; `name` is its name in messages. Raises FileRefused."""
+    try:
+        read_header(io.BytesIO(data))
+        return load(data)
+    except SafetensorError as error:
+        raise FileRefused(f"'{safe_text(name)}' is damaged: {safe_text(str(error), 100)}") from None
+
+
+def read_header(file: IO[bytes]) -> dict[str, Any]:
+    """Return the header of a safetensors file, of which the library takes the last of two tensors with one name.
+
+    Raises SafetensorError if it is not JSON, or has a key twice.
+    """
+    size = int.from_bytes(file.read(8), "little")
+    if size > _MOST_HEADER_BYTES:
+        raise SafetensorError(f"a header of {size:,} bytes; the limit is {_MOST_HEADER_BYTES:,}")
+    try:
+        found = json.loads(file.read(size), object_pairs_hook=unique_keys)
+    except (ValueError, RecursionError) as error:
+        raise SafetensorError(f"its header is not valid JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise SafetensorError("its header is not a JSON object")
+    return found

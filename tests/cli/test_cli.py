@@ -1,5 +1,6 @@
 """The command line as users see it: exit code, stdout and stderr of each command, compared as a whole."""
 
+import errno
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.torture.disk import failing
 from kerascli.cli import app as program
 from kerascli.cli import options
 from kerascli.config.load import Config
@@ -29,6 +31,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.user_code import UserCode
 from tests.support.needs import needs_program
 from tests.support.runs_harness import edit_facts
+from tests.support.storage_harness import disk_of
 
 CONFIG = """
 seed: 5
@@ -171,6 +174,26 @@ def test_evaluate_prints_metrics_and_a_table_of_classes(kerascli: Kerascli, run_
     assert [line.split()[:4] for line in table[1:]] == [[name, "N", "N", "N"] for name in ("left", "right")]
     assert sum(int(line.split()[4]) for line in table[1:]) == 20
     assert (run_folder / "plots" / "confusion_answer_test.png").read_bytes().startswith(b"\x89PNG")
+
+
+READING = (
+    "evaluate config", "evaluate config --json", "predict config test", "summary config", "runs", "runs show config",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "nth", "what"), [(errno.EROFS, 1, "create"), (errno.ENOSPC, 6, "write")])
+def test_commands_that_read_a_run_need_no_room_in_it(
+    code: int, nth: int, what: str, kerascli: Kerascli, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for line in READING:
+        wanted = kerascli(line)
+        shutil.rmtree(run_folder / "plots", ignore_errors=True)
+        with monkeypatch.context() as patch:
+            disk_of(patch, failing(code), nth, ever_after=True)
+            found = kerascli(line)
+        assert found[:2] == (0, wanted.out), line
+        warning = f"warning: plots of this evaluation are not kept: cannot {what} 'runs/TIME-config/plots"
+        assert (warning in found.err) == line.startswith("evaluate"), found.err
 
 
 def test_evaluate_takes_another_split_where_there_is_no_test_split(kerascli: Kerascli, here: Path) -> None:

@@ -69,6 +69,7 @@ def many(count: int) -> Callable[[Path], Path]:
 
 
 SOUND = sequential(start(), layer("dense"))
+NO_WEIGHTS = weights(**{"0": None, "1": None})
 
 
 def packed(
@@ -210,6 +211,24 @@ def _model_h5(text: Any, **attributes: Any) -> Callable[[Path], Path]:
     return make
 
 
+def _layer_more_in_h5(folder: Path) -> Path:
+    path = _model_h5(json.dumps(sequential(start(), layer("dense"))))(folder)
+    with h5py.File(path, "a") as file:
+        file["model_weights"].attrs["layer_names"] = ["x", "dense", "more"]
+        file.create_group("model_weights/more").attrs["weight_names"] = ["more/kernel:0"]
+    return path
+
+
+def _nested_with_more(folder: Path) -> Path:
+    """Write a model in a model, with weights of a second layer of the inner one."""
+    inner = sequential(start(), layer("dense"))
+    with h5py.File(target := io.BytesIO(), "w") as file:
+        for name in ("dense", "dense_1"):
+            file[f"layers/sequential/layers/{name}/vars/0"] = np.ones((3, 2), "f4")
+            file[f"layers/sequential/layers/{name}/vars/1"] = np.zeros(2, "f4")
+    return packed(folder / "m.keras", sequential(start(), {**inner, "name": "m"}), target.getvalue())
+
+
 def _right_bomb(folder: Path) -> Path:
     """Write arrays of the expected shape, of which the file has no byte."""
     arrays = weights(_replace(lambda g: g.create_dataset("0", (20_000, 20_000), "f4", chunks=True)), **{"1": None})
@@ -309,7 +328,7 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
     # JSON
     "nan_in_json": (of('{"class_name": "Sequential", "config": NaN}'), "NaN is not a number"),
     "infinity_in_json": (of('{"class_name": "Sequential", "config": -Infinity}'), "is not a number"),
-    "two_keys": (of('{"class_name": "Sequential", "class_name": "Model", "config": {}}'), "a duplicate key"),
+    "two_keys": (of('{"class_name": "Sequential", "class_name": "Model", "config": {}}'), "a key appears twice"),
     "huge_number": (of('{"class_name": "Sequential", "config": ' + "9" * 6000 + "}"), "not valid JSON"),
     "broken_json": (of('{"class_name": '), "not valid JSON"),
     "list_for_model": (of("[]"), "contains no model"),
@@ -390,7 +409,10 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
         of(sequential(start(), layer("f", "TextVectorization", vocabulary="file:///etc/passwd"))), "TextVectorization",
     ),
     "vocabulary_in_a_bucket": (
-        of(sequential(start(), layer("f", "IntegerLookup", vocabulary="gs://x/y"))), "needs its vocabulary",
+        lambda folder: packed(
+            folder / "m.keras", sequential(start(), layer("f", "IntegerLookup", vocabulary="gs://x/y")), NO_WEIGHTS
+        ),
+        "needs its vocabulary",
     ),
     "overlapping_members": (_changed(_overlapped), "a damaged .keras file"),
     "block_bomb": (
@@ -416,6 +438,11 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing_weight": (h5(lambda file: file.__delitem__("layers/dense/vars/1")), "2 weights, but 1 in the file"),
     "one_weight_more": (h5(lambda file: file.create_dataset("layers/dense/vars/2", data=1.0)), "2 weights"),
     "a_part_more": (h5(lambda file: file.create_dataset("layers/dense/x/vars/0", data=1.0)), "does not have"),
+    "a_layer_more": (
+        h5(lambda file: file.create_dataset("layers/dense_1/vars/0", data=1.0)),
+        "weights of a layer that its model does not have: 'layers/dense_1'",
+    ),
+    "a_layer_more_of_a_nested_model": (_nested_with_more, "does not have: 'layers/sequential/layers/dense_1'"),
     "weights_alone": (_bytes(weights(), "m.h5"), "weights but no model"),
     "no_hdf5_inside": (lambda folder: packed(folder / "m.keras", arrays=b"nothing" * 9), "damaged"),
     "h5_of_garbage": (_bytes(b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 20, "m.h5"), "damaged"),
@@ -424,6 +451,10 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "h5_names_upwards": (
         _model_h5(json.dumps(sequential(start(), layer("dense"))), weight_names=["../../x/kernel:0", "b/bias:0"]),
         "does not contain",
+    ),
+    "h5_layer_more": (
+        _layer_more_in_h5,
+        "weights of a layer that its model does not have: 'more'",
     ),
     "h5_names_of_numbers": (
         _model_h5(json.dumps(sequential(start(), layer("dense"))), weight_names=np.ones(2)), "not a text",

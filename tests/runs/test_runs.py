@@ -24,6 +24,7 @@ from kerascli.disk.temporary import machine, temporary_path
 from kerascli.errors import ConfigError, FileRefused, KerasCliError, StorageError
 from kerascli.report.compare import ABSENT, compare
 from kerascli.runs import history, index, manifest, record
+from kerascli.runs.checkpoint_manifest import Damaged, read_manifest, sealed_manifest
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.record import RunRecord
 from kerascli.runs.sealed import sealed
@@ -369,6 +370,18 @@ def test_a_run_json_that_says_what_cannot_be_is_refused(runs_dir: Path, said: di
             read()
     assert run.status() == "unknown"
     assert [found.path for found in index.list_runs(runs_dir)] == [run.path]
+
+
+def test_a_run_json_or_manifest_with_a_key_twice_is_refused(runs_dir: Path) -> None:
+    """Parsers take the second; in format 1 no checksum tells."""
+    run = RunRecord.create(runs_dir, "a")
+    for text in ('{"status": "failed", "status": "completed"}', '{"x": [{"y": 1, "y": 2}]}'):
+        (run.path / "run.json").write_text(text)
+        with pytest.raises(FileRefused, match=r"run\.json' is damaged: not JSON"):
+            run.facts()
+    (run.path / "step.json").write_bytes(sealed_manifest(b'{"step": 1, "step": 2, "files": {}, "facts": {}}'))
+    with pytest.raises(Damaged, match="not in the form"):
+        read_manifest(run.path / "step.json")
 
 
 def test_a_run_that_says_running_and_is_held_by_nobody_was_killed(runs_dir: Path) -> None:

@@ -7,7 +7,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from kerascli.training.tensor_file import mapped_tensors, tensor_pieces
+from kerascli.errors import FileRefused
+from kerascli.training.checkpoint_files import TRAINING, training_tensors
+from kerascli.training.tensor_file import mapped_tensors, read_tensors, tensor_pieces
 
 DTYPES = [
     torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
@@ -36,6 +38,26 @@ def test_a_damaged_file_is_not_mapped(tmp_path: Path) -> None:
         (tmp_path / "weights").write_bytes(data)
         with (tmp_path / "weights").open("rb") as file, pytest.raises(SafetensorError):
             mapped_tensors(file)
+
+
+ONE = '"dtype": "F32", "shape": [1], "data_offsets": [0, 4]'
+TWICE = {
+    "a tensor": f'{{"a": {{{ONE}}}, "a": {{{ONE}}}}}',
+    "in the metadata": f'{{"a": {{{ONE}}}, "__metadata__": {{"model": "1", "model": "2"}}}}',
+}
+
+
+@pytest.mark.parametrize("header", TWICE.values(), ids=TWICE)
+def test_a_header_with_a_key_twice_is_refused_although_the_library_reads_it(header: str, tmp_path: Path) -> None:
+    data = len(header).to_bytes(8, "little") + header.encode() + bytes(4)
+    assert load(data)["a"].tolist() == [0]
+    (tmp_path / "weights").write_bytes(data)
+    with (tmp_path / "weights").open("rb") as file, pytest.raises(SafetensorError, match="a key appears twice"):
+        mapped_tensors(file)
+    with pytest.raises(FileRefused, match=r"'w\.safetensors' is damaged: .* a key appears twice"):
+        read_tensors(data, "w.safetensors")
+    with pytest.raises(FileRefused, match=f"'{TRAINING}' is damaged: .* a key appears twice"):
+        training_tensors({TRAINING: data})
 
 
 def test_the_size_is_known_before_anything_is_read() -> None:

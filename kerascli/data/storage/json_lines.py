@@ -9,6 +9,7 @@ import numpy as np
 from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import TextColumns, numbers_of
+from kerascli.disk.files import unique_keys
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 
@@ -54,7 +55,7 @@ class _JsonColumns(TextColumns):
 def parse_line(line: bytes, name: str, number: int) -> dict[str, Any]:
     """Parse one line of a JSON Lines file to the object in it. Raises DataError."""
     try:
-        row = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_constant)
+        row = json.loads(line, object_pairs_hook=unique_keys, parse_constant=_no_constant)
     except UnicodeDecodeError as error:
         raise DataError(Fault(f"not UTF-8 (byte {line[error.start]:#04x})", place=Place(name, number))) from None
     except (ValueError, RecursionError) as error:
@@ -63,13 +64,6 @@ def parse_line(line: bytes, name: str, number: int) -> dict[str, Any]:
     if not isinstance(row, dict):
         text = f"expected an object {{...}}, got {_kind(row)}"
         raise DataError(Fault(text, place=Place(name, number)))
-    return row
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        raise ValueError("a key appears twice")
     return row
 
 

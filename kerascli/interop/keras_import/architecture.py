@@ -1,6 +1,6 @@
 """Convert the layers of a Keras file to the `model` section of a config, and map their weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from kerascli.interop.keras_import.operations import NoOperation, expression, re
 from kerascli.interop.keras_import.policies import Policies
 from kerascli.interop.keras_import.reading import Owner, Reading
 from kerascli.interop.keras_import.unused import used_inputs, with_inputs, with_results
+from kerascli.interop.keras_import.weights import layer_groups, refuse_other_layers
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 
@@ -39,7 +40,7 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     whole = read_model(file.model, _name(file.model))
     kept = used_inputs(whole)
     model = with_inputs(whole, kept)
-    common = _Common(refusals, file, Policies(refusals))
+    common = _Common(refusals, file, Policies(refusals), layer_groups(file))
     writer = _Writer(common, model)
     results, owners = writer.write(model, list(writer.section.inputs), (), "", preferred=True)
     section, ends = writer.section.end(results)
@@ -64,6 +65,8 @@ class _Common:
     refusals: Refusals
     file: ModelFile
     policies: Policies
+    groups: Mapping[str, Set[str]]
+    """Layers of the weights of each model in the file, see `layer_groups`."""
 
     @property
     def keras_3(self) -> bool:
@@ -91,6 +94,8 @@ class _Writer:
             if (layer.name, number) in reading.wanted:
                 results = self._call(reading, layer, number)
                 reading.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
+        if not len(self.common.refusals):
+            refuse_other_layers(self.common.groups.get(place, set()), reading, self.common.file)
         owners = [owner for name in model.layers for owner in reading.owners[name]]
         return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
 

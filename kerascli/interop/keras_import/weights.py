@@ -1,14 +1,15 @@
 """Read weights from a Keras file into the imported model; shapes are compared before any value is read."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import torch
 
 from kerascli.errors import FileRefused, safe_text
 from kerascli.interop.keras.hdf5 import Dataset, Hdf5
 from kerascli.interop.keras.places import weights_by_path
-from kerascli.interop.keras_import.reading import Owner
+from kerascli.interop.keras_import.model_file import ModelFile
+from kerascli.interop.keras_import.reading import Owner, Reading
 from kerascli.model.runtime.weights import Weight
 
 Pairs = list[tuple[Weight, str]]
@@ -35,6 +36,34 @@ def read_weights(file: Hdf5, weights: Sequence[Weight], owners: Sequence[Owner],
     for owner, its in zip(owners, own, strict=True):
         tops.setdefault(owner.path[0], []).extend(its)
     return [pair for top, its in tops.items() for pair in _of_group(file, f"{legacy}/{top}".strip("/"), its, datasets)]
+
+
+def layer_groups(file: ModelFile) -> dict[str, set[str]]:
+    """Return the layers that have weights in a Keras file, by the place of the model that they are in.
+
+    Layers and models are HDF5 groups in Keras 3's layout, and '' is the whole model. Keras 2's layout has the names of
+    the whole model's layers only.
+    """
+    if file.arrays is None:
+        return {}
+    if file.legacy is not None:
+        return {"": set(file.arrays.texts(file.legacy, "layer_names"))}
+    found: dict[str, set[str]] = {}
+    for path in file.arrays.datasets():
+        parts = path.split("/")
+        for number in [number for number, part in enumerate(parts[:-1]) if part == "layers"]:
+            found.setdefault("/".join(parts[:number]), set()).add("/".join(parts[: number + 2]))
+    return found
+
+
+def refuse_other_layers(groups: Set[str], reading: Reading, file: ModelFile) -> None:
+    """Raise FileRefused if layers of the file's weights are not in its model, whether the model uses them or not."""
+    known = reading.places.values() if file.legacy is None else reading.model.layers
+    more = sorted(groups - set(known))
+    if file.legacy is not None and file.arrays is not None:
+        more = [name for name in more if file.arrays.texts(f"{file.legacy}/{name}", "weight_names")]
+    if more:
+        raise FileRefused(f"'{file.name}' has weights of a layer that its model does not have: '{safe_text(more[0])}'")
 
 
 class _Tree:

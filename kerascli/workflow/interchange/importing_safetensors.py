@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from kerascli.component import Invalid
@@ -30,6 +28,7 @@ from kerascli.runs.manifest import run_facts
 from kerascli.runs.record import RunRecord, check_name, ended
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.step import assign_weights, refuse_other_weights
+from kerascli.training.tensor_file import read_tensors
 from kerascli.workflow.interchange.importing import NO_LOSS, Imported, kept_if_done, name_of_file, write_weights
 from kerascli.workflow.interchange.importing_pipelines import (
     check_answers,
@@ -51,8 +50,9 @@ def import_safetensors(
     check_name(name)
     pipelines = None if pipeline is None else read_pipelines(pipeline)
     data = read_bytes(path, memory_limit())
+    tensors = read_tensors(data, str(path))
     sections: dict[str, Any] = {"model": _model_section(data, str(path))}
-    experiment = _experiment(sections, name, _tensors(data, str(path)), str(path))
+    experiment = _experiment(sections, name, tensors, str(path))
     notes = [NO_LOSS]
     spec = experiment.spec
     if pipelines is not None:
@@ -89,13 +89,6 @@ def _model_section(data: bytes, name: str) -> dict[str, Any]:
     if "init_from" in found:
         raise FileRefused(f"'{safe_text(name)}' names other files: init_from of its model")
     return found
-
-
-def _tensors(data: bytes, name: str) -> dict[str, Tensor]:
-    try:
-        return load_tensors(data)
-    except SafetensorError as error:
-        raise FileRefused(f"'{safe_text(name)}' is damaged: {safe_text(str(error), 100)}") from None
 
 
 def _experiment(sections: Mapping[str, Any], name: str, tensors: Mapping[str, Tensor], file: str) -> Experiment:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from kerascli.config.load import Config
@@ -22,6 +20,7 @@ from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.model.transfer import LayerSource, TransferredWeights, take_by_name, take_mapped
 from kerascli.runs.index import find_run
 from kerascli.training.build import Experiment
+from kerascli.training.tensor_file import read_tensors
 from kerascli.workflow.interchange.importing import load_file
 
 _OF_TORCH = {".pth", ".pt", ".ckpt", ".bin", ".pkl"}
@@ -118,14 +117,14 @@ def _source(
     record = find_run(str(folder / wanted.run) if os.sep in wanted.run else wanted.run, runs_dir)
     data = record.weights()
     name = str(record.path) if record.has_checksums else f"{record.path}, a run from before runs had checksums"
-    return _tensors(data, str(record.path)), {"source": name, "sha256": hashlib.sha256(data).hexdigest()}
+    return read_tensors(data, str(record.path)), {"source": name, "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     name = safe_text(str(path))
     if path.suffix == ".safetensors":
         data = read_bytes(path, memory_limit())
-        return _tensors(data, name), {"source": name, "sha256": hashlib.sha256(data).hexdigest()}
+        return read_tensors(data, name), {"source": name, "sha256": hashlib.sha256(data).hexdigest()}
     if path.suffix in _OF_TORCH:
         hint = "torchvision: resnet18 loads published weights; for others use .keras, .h5 or .safetensors"
         raise FileRefused(f"'{name}' is a pickle file by its suffix, and pickles are never read", hint=hint)
@@ -137,10 +136,3 @@ def _file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         loaded = load_file(file, path.stem, compiled=False)
         weights = {weight.name: weight.keras().clone() for weight in lasting(loaded.experiment.weights)}
         return weights, {"source": name, "sha256": file.digest}
-
-
-def _tensors(data: bytes, name: str) -> dict[str, Tensor]:
-    try:
-        return load_tensors(data)
-    except SafetensorError as error:
-        raise FileRefused(f"the weights of '{name}' are damaged: {error}") from None
