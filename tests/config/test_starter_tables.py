@@ -12,7 +12,7 @@ import pytest
 from kerascli.config.load import open_config
 from kerascli.config.starter import sample
 from kerascli.config.starter.draft import Draft
-from kerascli.config.starter.start import draft_for
+from kerascli.config.starter.start import start_from
 from kerascli.data.base import Context
 from kerascli.data.section import parse_data
 from kerascli.errors import ConfigError, DataError
@@ -34,7 +34,7 @@ def written(text: str | bytes, name: str = "a.csv") -> Path:
 
 
 def draft(text: str | bytes, name: str = "a.csv", target: str | None = None, kind: str | None = None) -> Draft:
-    return draft_for(written(text, name), name, target, kind)
+    return start_from(written(text, name), target, kind).draft(name)
 
 
 def rows(line: Callable[[int], str], header: str, count: int = ROWS, sep: str = "\n") -> str:
@@ -106,7 +106,7 @@ def test_json_lines_and_parquet_are_read() -> None:
     assert "json_lines" in found.sections["data"]["source"]
     assert loaded(found)["y"].tolist() == [int(each["y"]) for each in objects]
     parquet.write_table(pa.Table.from_pylist(objects), "a.parquet")
-    again = draft_for(Path("a.parquet"), "a.parquet")
+    again = start_from(Path("a.parquet")).draft("a.parquet")
     assert len(loaded(again)["a"]) == ROWS
     assert [*again.sections["data"]["inputs"]] == [*found.sections["data"]["inputs"]] == ["numbers", "b"]
 
@@ -136,23 +136,28 @@ def test_each_kind_of_column_has_its_transforms() -> None:
     found = draft(text)
     assert inputs(found) == {
         "numbers": [{"columns": ["some"]}, {"impute": "median"}, "normalization"],
-        "skewed": [{"columns": ["money"]}, "log1p", "normalization"],
+        "skewed": [{"columns": ["money"]}, {"impute": "median"}, "log1p", "normalization"],
         "word": [
             {"impute": {"strategy": "constant", "fill_value": "missing"}},
             {"string_lookup": {"output_mode": "one_hot"}},
         ],
         "text": [{"text_vectorization": {"max_tokens": 2000, "output_mode": "multi_hot"}}],
-        "when": [{"datetime": {"parts": ["weekday", "hour"], "cyclic": True}}, "normalization"],
+        "when": [
+            {"impute": "most_frequent"},
+            {"datetime": {"parts": ["weekday"], "cyclic": True}},
+            "normalization",
+        ],
     }  # fmt: skip
     assert found.sections["data"]["split"]["order"] == "when"
     assert "left out: id (row numbers)" in found.said()
+    assert "left out: the hour of when (the later rows have values that the rows to train on lack)" in found.said()
     loaded(found)
 
 
 def test_dates_of_other_forms_are_features_but_no_order() -> None:
     text = rows(lambda n: f"{n % 28 + 1:02d}.{n % 12 + 1:02d}.2024,{n % 7},{'pq'[n % 2]}", "day,a,y")
     found = draft(text)
-    assert inputs(found)["day"][0]["datetime"]["format"] == "%d.%m.%Y"
+    assert inputs(found)["day"][1]["datetime"]["format"] == "%d.%m.%Y"
     assert "order" not in found.sections["data"]["split"]
     assert any("write it as 2026-11-27" in said for said in found.said())
     loaded(found)

@@ -72,7 +72,8 @@ def choose(looked: Looked, columns: Mapping[str, Column], given: str | None) -> 
             hint = f"the columns are: {', '.join(map(safe_text, list(columns)[:20]))}"
             raise ConfigError(f"--target: there is no column '{given}'{suggestion(given, columns)}", hint=hint)
         return given, AS_GIVEN
-    fitting = [name for name, column in columns.items() if column.role in ("numbers", "skewed", "words")]
+    roles = ("numbers", "skewed", "words")
+    fitting = [name for name, column in columns.items() if column.role in roles or column.may_be_number]
     for word in _STRONG:
         if found := [name for name in fitting if name.lower() == word]:
             return found[0], "by its name"
@@ -84,8 +85,8 @@ def choose(looked: Looked, columns: Mapping[str, Column], given: str | None) -> 
         return last, "the last column"
     if len(fitting) == 1:
         return fitting[0], "the only column that can be one"
-    roles = {"date": "dates", "group": "identifiers", "prose": "texts"}
-    text = f"which column is the target? The last, '{safe_text(last)}', holds {roles[columns[last].role]}"
+    held = {"date": "dates", "group": "identifiers", "prose": "texts"}[columns[last].role]
+    text = f"which column is the target? The last, '{safe_text(last)}', holds {held}"
     hint = f"--target COLUMN says it, for example --target {safe_text((fitting or list(columns))[-1])}"
     raise ConfigError(text, hint=hint)
 

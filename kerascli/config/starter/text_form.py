@@ -74,14 +74,15 @@ def _comment(head: list[str]) -> str:
 
 
 def _delimiter(head: list[str]) -> str:
-    """Return the delimiter that splits most lines into equally many fields; if several do, the one that gives more
-    fields."""
+    """Return the delimiter that splits most lines into equally many fields; if several do, one that splits the first
+    line so, too (a header has no decimal commas), of those the one that gives more fields."""
 
-    def merit(mark: str) -> tuple[float, int]:
-        widths = Counter(map(len, _read(head, mark)))
+    def merit(mark: str) -> tuple[float, bool, int]:
+        rows = _read(head, mark)
+        widths = Counter(map(len, rows))
         width, lines = max(((w, n) for w, n in widths.items() if w > 1), key=lambda each: each[1], default=(1, 0))
         share = lines / max(1, widths.total())
-        return (min(share, 0.9), width) if share > 0.5 else (share / 2, 0)
+        return (min(share, 0.9), len(rows[0]) == width, width) if share > 0.5 else (share / 2, False, 0)
 
     return max(_DELIMITERS, key=merit)
 
@@ -110,12 +111,17 @@ def _junk(text: str, form: TextFormat) -> int:
     """Return the number of lines to skip above the header: lines whose number of fields differs from that of nearly all
     lines below."""
     lines = text.splitlines(keepends=True)[:_HEAD]
-    widths = [len(row[0]) if (row := _read([line], form.delimiter, quotes=form.quotes)) else 0 for line in lines]
+    reader = csv.reader(lines, delimiter=form.delimiter, quoting=csv.QUOTE_MINIMAL if form.quotes else csv.QUOTE_NONE)
+    widths, begins = [], [0]
+    with contextlib.suppress(csv.Error):
+        for row in reader:  # one that quotes enclose may take several lines
+            widths.append(len(row))
+            begins.append(reader.line_num)
     usual, count = Counter(widths).most_common(1)[0]
     first = widths.index(usual)
-    if form.comment and all(line.startswith(form.comment) for line in lines[:first]):
+    if form.comment and all(line.startswith(form.comment) for line in lines[: begins[first]]):
         return 0
-    return first if usual > 1 and 0 < first <= 30 and count >= 0.8 * (len(lines) - first) else 0
+    return begins[first] if usual > 1 and 0 < first <= 30 and count >= 0.8 * (len(widths) - first) else 0
 
 
 def _rows(text: str, form: TextFormat) -> list[list[str]]:
