@@ -149,7 +149,7 @@ def test_a_series_becomes_windows_split_by_time(days: int, header: str, length: 
     assert source(found)["sequence_length"] == length
     assert found.sections["data"]["split"]["order"] == f"{header.split(',')[0]}_next"
     history, (target,) = found.sections["data"]["inputs"]["history"], found.sections["data"]["targets"].values()
-    assert history[1:] == target[-1:]  # scaled alike
+    assert history[1:] == [{"impute": "median"}, *target[-1:]]  # scaled alike
     assert ("context" in found.sections["data"]["inputs"]) is (header.count(",") == 2)
 
 

@@ -66,7 +66,7 @@ def test_months_of_series_that_differ_by_a_factor_are_logarithms(tmp_path: Path)
     months = np.arange(np.datetime64("2015-01"), np.datetime64("2025-01"))
     rows = [f"{m},{c},{size * (10 + n % 12)}" for c, size in (("DE", 1), ("LI", 100)) for n, m in enumerate(months)]
     draft = start_from(write(tmp_path / "s.csv", "month,country,births", rows)).draft("s.csv")
-    assert draft.sections["data"]["inputs"]["history"][1] == "log"
+    assert draft.sections["data"]["inputs"]["history"][1:3] == [{"impute": "median"}, "log"]
     assert "differs by a factor from series to series" in "\n".join(draft.said())
 
 

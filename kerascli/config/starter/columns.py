@@ -14,6 +14,8 @@ MAX_WORDS = 50
 """Maximum size of the one-hot vocabulary of a column of words; the rarer words share one entry."""
 PROSE_WORDS = 4
 """Mean number of words per value from which a column of text counts as prose, which is split into words."""
+MOST = 1e150
+"""Largest value of a column of numbers; the squares of larger ones, which scaling needs, may exceed float64."""
 SKEWED = 3.0
 """Skewness above which the model gets the logarithm of a column of nonnegative numbers."""
 
@@ -25,8 +27,6 @@ _FEWEST_OTHER = 5
 """Minimum number of values other than the most frequent one; with fewer, the training rows may have that one alone."""
 _FEWEST_IDS = 20
 """Minimum number of rows from which on different integers are evidence of an identifier."""
-_MOST = 1e150
-"""Largest value of a column of numbers; the squares of larger ones, which scaling needs, may exceed float64."""
 _SPARSE = 5
 """Ratio of the range of increasing integers to their number, below which they are row numbers with gaps."""
 
@@ -126,8 +126,8 @@ def _study(name: str, values: np.ndarray, rows: int) -> Column:
         return Column(name, "group", has_gaps, len(found), "identifier")
     if values.dtype == object:
         return _study_text(name, present, found, has_gaps=has_gaps, is_named=is_named, rows=rows)
-    if max(abs(float(found[0])), abs(float(found[-1]))) > _MOST:
-        return Column(name, "left out", has_gaps, len(found), f"values beyond {_MOST:g}, too large to be scaled")
+    if max(abs(float(found[0])), abs(float(found[-1]))) > MOST:
+        return Column(name, "left out", has_gaps, len(found), f"values beyond {MOST:g}, too large to be scaled")
     if reason := _identifies(present, found, is_id=is_id, is_named=is_named):
         return Column(name, "left out", has_gaps, len(found), reason)
     role: Role = "skewed" if _is_skewed(present.astype(np.float64)) else "numbers"

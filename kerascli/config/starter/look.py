@@ -72,7 +72,7 @@ def look(path: Path) -> Looked:
 
 def _delimited(path: Path, name: str) -> Looked:
     sample = sample_text(path, name)
-    found = detect(sample.pieces, sample.encoding, name)
+    found = detect(sample.pieces, sample.encoding, name, whole=sample.whole)
     form = found.form
     if sample.whole:
         read_csv(sample.pieces[0].encode(form.encoding), name, form)  # says what is wrong with which line

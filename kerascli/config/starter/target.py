@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.config.starter.columns import Column, missing
+from kerascli.config.starter.columns import MOST, Column, missing
 from kerascli.config.starter.look import Looked
 from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
 
@@ -111,6 +111,11 @@ def describe(looked: Looked, column: str) -> Target:
         rows = "1 row" if gaps.sum() == 1 else f"{gaps.sum():,} rows"
         hint = "remove those rows, or choose another target"
         raise DataError(Fault(f"the target is missing in {rows}", place=Place(f"{looked.name}:{column}"), hint=hint))
+    if not is_text and np.abs(present).max() > MOST:
+        text = f"the target '{name}' has values beyond {MOST:g}: too large to be scaled"
+        raise DataError(
+            Fault(text, place=Place(looked.name), hint="write them in a larger unit, or as their logarithm")
+        )
     if not is_classes:
         return _number(column, present.astype(np.float64), gaps=bool(gaps.any()))
     return _classes(column, found, counts, values.dtype, int(gaps.sum()))

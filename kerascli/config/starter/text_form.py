@@ -34,13 +34,14 @@ class Fields:
     """Number of rows of the sample whose number of fields differs from the header's."""
 
 
-def detect(pieces: list[str], encoding: str, name: str) -> Fields:
-    """Return the columns of a delimited text, and its format, found from pieces of the text. Raises DataError."""
+def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Fields:
+    """Return the columns of a delimited text, and its format, found from pieces of the text or the whole of it. Raises
+    DataError."""
     head = pieces[0].splitlines(keepends=True)[:_HEAD]
     form = TextFormat(encoding=encoding, comment=_comment(head))
     head = [line for line in head if line.strip() and not (form.comment and line.startswith(form.comment))]
     form = replace(form, delimiter=_delimiter(head))
-    form = replace(form, quotes=_quotes(pieces, form))
+    form = replace(form, quotes=not whole or _quotes(pieces[0], form))
     skip = _junk(pieces[0], form)
     rows = _rows("".join(pieces), replace(form, skip_rows=skip))
     if not rows:
@@ -95,13 +96,13 @@ def _read(lines: list[str], mark: str, *, quotes: bool = True) -> list[list[str]
     return rows
 
 
-def _quotes(pieces: list[str], form: TextFormat) -> bool:
+def _quotes(text: str, form: TextFormat) -> bool:
     """Return True if double quotes enclose fields; False if they are ordinary characters, since parsing with enclosing
     quotes fails."""
-    if len(pieces) > 1 or '"' not in pieces[0]:
+    if '"' not in text:
         return True
     try:
-        list(form.reader(iter(pieces[0].splitlines(keepends=True))))
+        list(form.reader(iter(text.splitlines(keepends=True))))
     except csv.Error:
         return False
     return True

@@ -18,7 +18,7 @@ _FEWEST = 5
 
 
 def check(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each target of classes, for the class whose shares differ most."""
+    """Yield a warning for each target of classes whose shares differ, with those of the class that differ most."""
     pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
     labels = {
         each.target for each in pairs if each.loss and (each.loss.sparse_targets or each.loss.predicts != "values")
@@ -36,7 +36,7 @@ def check(case: Case) -> Iterator[Fault]:
 
 
 def _difference(train: np.ndarray, test: np.ndarray) -> str:
-    """Return the two shares of the class that differ most, as text; '' if none differ much."""
+    """Return the shares of the class whose shares have the largest ratio, as text; '' if none differ much."""
     if not len(train) or not len(test) or (train.dtype.kind == "f" and not (train == np.floor(train)).all()):
         return ""
     words, counts = unique_counts([np.concatenate([train, test])])
@@ -50,7 +50,7 @@ def _difference(train: np.ndarray, test: np.ndarray) -> str:
     differs &= (shares.max(0) > _RATIO * shares.min(0)) & (pooled * min(len(train), len(test)) >= _FEWEST)
     if not differs.any():
         return ""
-    worst = int(np.argmax(np.where(differs, np.abs(shares[0] - shares[1]), -1)))
+    worst = int(np.argmin(np.where(differs, shares.min(0) / shares.max(0), 1)))
     word = safe_text(str(words[worst]), 40)
     return f"'{word}' is {shares[0, worst]:.1%} of the training rows and {shares[1, worst]:.1%} of the test rows"
 
