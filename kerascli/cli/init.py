@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from kerascli.cli.options import note
-from kerascli.errors import ConfigError, safe_text, suggestion
+from kerascli.errors import ConfigError, KerasCliError, safe_text, suggestion
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 _DEFAULT_TEMPLATE = "mlp"
+_DEFAULT_CONFIG = Path("config.yaml")
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def init_command(
-    config: Annotated[Path, typer.Argument(help="Config file to write.")] = Path("config.yaml"),
+    config: Annotated[Path, typer.Argument(help="Config file to write.")] = _DEFAULT_CONFIG,
     template: Annotated[
         str | None,
         typer.Option(
@@ -57,6 +58,7 @@ def init_command(
         check_free(config, force=force)
     if data is None:
         text = from_template(template or model or _DEFAULT_TEMPLATE, config)
+        try_template(text, config)
     else:
         text = from_data(data, target, config, model)
     write_new(config, text, force=force)
@@ -80,19 +82,51 @@ def from_template(name: str, config: Path) -> str:
 
 
 def from_data(data: Path, target: str | None, config: Path, model: str | None = None) -> str:
-    """Return the text of a config for a data file or folder, and print the reasons for its settings, which depend on
-    the data.
+    """Return the text of a config for a data file or folder, which was trained for a step, and print the reasons for
+    its settings, which depend on the data.
 
-    Raises ConfigError, DataError, FileRefused.
+    Raises KerasCliError.
     """
     import os
+    import tempfile
 
-    from kerascli.config.starter.start import draft_for
+    from kerascli.config.starter.start import start_from
+    from kerascli.config.top_level import run_name
+    from kerascli.data.storage.compressed import uncompressed_suffix
 
-    path = Path(os.path.relpath(data, config.parent)).as_posix()
-    draft = draft_for(data, path, target, model)
+    found, name = start_from(data, target, model), ""
+    if config.stem == _DEFAULT_CONFIG.stem:  # any other name was chosen, and names the runs
+        path = Path(data.resolve().name)
+        name = run_name(path if path.suffix.lower() == uncompressed_suffix(path) else Path(path.stem))
+    draft = found.draft(Path(os.path.relpath(data, config.parent)).as_posix())
     note("\n".join([draft.summary, *(f"  {decision}" for decision in draft.said())]))
-    return draft.text(_quoted(config))
+    with tempfile.TemporaryDirectory(prefix="kerascli-init-") as folder:
+        tried = found.draft(str(found.put_small(Path(folder)) or data))
+        _try(tried.text(_quoted(config), name), config)
+    return draft.text(_quoted(config), name)
+
+
+def try_template(text: str, config: Path) -> None:
+    """Train a config template for a step, unless its data would be downloaded. Raises KerasCliError."""
+    from kerascli.config.load import open_config
+    from kerascli.config.yaml.text import parse_document
+
+    opened = open_config(parse_document(text, str(config)))
+    if opened.data is not None and all(file.exists() for file in opened.data.source.files(opened.context)):
+        _try(text, config)
+
+
+def _try(text: str, config: Path) -> None:
+    """Train a config that is not written yet for a step, and print its warnings. Raises KerasCliError."""
+    from kerascli.config.yaml.text import parse_document
+    from kerascli.workflow.smoke import first_step
+
+    try:
+        for warning in first_step(parse_document(text, str(config))):
+            note(warning)
+    except KerasCliError:
+        note(f"{safe_text(str(config))} is not written: its first training step failed")
+        raise
 
 
 def check_model(kind: str | None) -> None:

@@ -28,7 +28,7 @@ from kerascli.config.run import RunSpec, resolved
 from kerascli.config.sample_checks import shown_columns
 from kerascli.config.scalar_inputs import with_vectors
 from kerascli.config.sections.phases import folded, in_each, unfold, with_phase
-from kerascli.config.top_level import config_faults
+from kerascli.config.top_level import config_faults, run_name
 from kerascli.config.yaml.document import Document, Faulty, one_error
 from kerascli.config.yaml.text import parse_document
 from kerascli.data.base import Context, Learned
@@ -273,7 +273,7 @@ def _opened(
         plugins = import_plugins(document, files if recorded is None else recorded)
     except ConfigError as error:
         raise document.error([*faults, *refused, *error.faults]) from None
-    name, seed = document.data.get("name") or _name_of(path), _seed(document)
+    name, seed = document.data.get("name") or run_name(path), _seed(document)
     read = [(each, *_read_data(each, values)) for each in documents]
     phases = [
         Config(
@@ -324,11 +324,6 @@ def _with_others(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault
 
 def _seed(document: Document) -> int:
     return secrets.randbelow(2**31) if (seed := document.data.get("seed")) is None else seed
-
-
-def _name_of(path: Path) -> str:
-    stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in path.stem)
-    return stem.lstrip("._-")[:60] or "run"
 
 
 def _validation_split(section: Any) -> float:

@@ -1,6 +1,7 @@
 """The top level of a config: its sections, and the keys next to them."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -61,3 +62,9 @@ def config_faults(config: Mapping[Any, Any]) -> list[Fault]:
     if "model" not in config and "model" not in meant_keys(ConfigSection, config):
         faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
     return faults
+
+
+def run_name(path: Path) -> str:
+    """Return the name of the runs of a config file, or of data, that has no other name."""
+    stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in path.stem)
+    return stem.lstrip("._-")[:60] or "run"

@@ -33,6 +33,25 @@ def has_offset(text: str) -> bool:
     return len(text) > _DATE and OFFSET.search(text[_DATE:]) is not None
 
 
+def part_of(times: np.ndarray, part: str) -> np.ndarray:
+    """Return a part (such as the month) of each time, as integers."""
+    days = times.astype("datetime64[D]")
+    match part:
+        case "year":
+            return times.astype("datetime64[Y]").astype(np.int64) + 1970
+        case "month":
+            return times.astype("datetime64[M]").astype(np.int64) % 12 + 1
+        case "day":
+            return (days - times.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
+        case "day_of_year":
+            return (days - times.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64) + 1
+        case "weekday":
+            return (days.astype(np.int64) + 3) % 7  # 1970 began on a Thursday
+        case _:
+            seconds = (times - days).astype(np.int64)
+            return {"hour": seconds // 3600, "minute": seconds // 60 % 60, "second": seconds % 60}[part]
+
+
 def _time(text: str, form: str | None) -> np.datetime64:
     try:
         if form is not None:

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from kerascli.config.load import Progress, open_config
@@ -36,22 +37,47 @@ def smoke(
 
     `known_runs` is the folder with the runs that `model.init_from` may name.
     """
-    with tempfile.TemporaryDirectory(prefix="kerascli-smoke-") as folder:
+    with _temporary_runs() as folder:
         config = open_config(source, sets=sets, flags=flags, progress=progress)
         before = config.document.at(("fit", "initial_epoch"))
-        epochs = before + 1 if isinstance(before, int) else 1
-        limits = {"epochs": epochs, "steps_per_epoch": _STEPS, "validation_steps": _STEPS}
-        options = Options(runs_dir=Path(folder), device=device, threads=threads, limits=limits, known_runs=known_runs)
-        try:
-            yield from _fit(start(config, options))
-            [record] = list_runs(options.runs_dir)
-            yield f"checkpoint: step {record.checkpoints.newest().step}"
-            for _ in resume(record, options, [], progress=progress):
-                pass
-            yield "resume: done"
-        except Interrupted as error:  # its hint names a run in the temporary folder
-            raise Interrupted("interrupted", signal_number=error.signal_number) from None
+        limits = _limits(_STEPS, epochs=before + 1 if isinstance(before, int) else 1)
+        options = Options(folder, device, threads, limits=limits, known_runs=known_runs, downloads_weights=False)
+        yield from _fit(start(config, options))
+        [record] = list_runs(options.runs_dir)
+        yield f"checkpoint: step {record.checkpoints.newest().step}"
+        for _ in resume(record, options, [], progress=progress):
+            pass
+        yield "resume: done"
         yield from _use(open_run(record, device=device, threads=threads, progress=progress))
+
+
+def first_step(document: Document) -> Iterator[str]:
+    """Train a config for one step, validate and test it, and keep nothing; yield its warnings. Raises the first error.
+
+    Weights that it would download are random.
+    """
+    with _temporary_runs() as folder:
+        for event in start(open_config(document), Options(folder, limits=_limits(1), downloads_weights=False)):
+            if isinstance(event, Note) and event.level == "warning":
+                yield "\n".join([_warning(event), *event.below])
+
+
+@contextmanager
+def _temporary_runs() -> Iterator[Path]:
+    """Context manager with a temporary folder for runs, which the hint of an interruption does not name."""
+    with tempfile.TemporaryDirectory(prefix="kerascli-smoke-") as folder:
+        try:
+            yield Path(folder)
+        except Interrupted as error:
+            raise Interrupted("interrupted", signal_number=error.signal_number) from None
+
+
+def _limits(steps: int, epochs: int = 1) -> dict[str, int]:
+    return {"epochs": epochs, "steps_per_epoch": steps, "validation_steps": steps}
+
+
+def _warning(note: Note) -> str:
+    return f"{note.place}: warning: {note.text}" if note.place else f"warning: {note.text}"
 
 
 def _fit(events: Iterator[Event]) -> Iterator[str]:
@@ -64,8 +90,8 @@ def _fit(events: Iterator[Event]) -> Iterator[str]:
                 yield f"fit: {steps} steps, {len(event.logs)} metrics"
             case Evaluated():
                 yield "test: done"
-            case Note(text, "warning", place):
-                yield f"{place}: warning: {text}" if place else f"warning: {text}"
+            case Note(level="warning"):
+                yield _warning(event)
             case _:
                 pass
 

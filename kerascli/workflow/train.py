@@ -47,7 +47,7 @@ from kerascli.workflow.fitting.phases import (
 )
 from kerascli.workflow.fitting.recorder import newest, restore
 from kerascli.workflow.fitting.run_loop import run
-from kerascli.workflow.interchange.init_from import init_weights
+from kerascli.workflow.interchange.init_from import absent_weights, init_weights
 from kerascli.workflow.rows.changed_data import moved_hint
 from kerascli.world import launch_of
 
@@ -71,7 +71,10 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     device = choose_device(options.device)
     runner = PhaseRunner(phases, _own_device(device, options), options, Reached(epoch=_first_epoch(phases)))
     stages.end("model and execution mode")
-    begun = init_weights(runner.state.experiment, phases[0].config, options.known_runs or options.runs_dir)
+    absent = [] if options.downloads_weights else absent_weights(runner.state.experiment, phases[0].config)
+    yield from absent
+    known_runs = options.known_runs or options.runs_dir
+    begun = None if absent else init_weights(runner.state.experiment, phases[0].config, known_runs)
     runner.state.trainer.optimizers.weights_were_set()
     members = _members(runner)
     if not runner.processes.world.leads:

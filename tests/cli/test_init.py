@@ -1,5 +1,6 @@
 """`init` writes valid configs, reports what it found in a table, and overwrites nothing."""
 
+import gzip
 import os
 import re
 from pathlib import Path
@@ -12,7 +13,9 @@ from kerascli.cli.commands import app
 from kerascli.cli.init import from_data, template_names, write_new
 from kerascli.config.load import open_config
 from kerascli.config.run import RunSpec
+from kerascli.config.starter import sample
 from kerascli.config.starter.ladder import KINDS
+from kerascli.config.yaml.document import Document
 from kerascli.errors import ConfigError, DataError, StorageError
 from kerascli.workflow.check import check
 from kerascli.workflow.smoke import smoke
@@ -235,6 +238,7 @@ def test_the_target_is_reported() -> None:
             "the target 'y' has 12 different words in 12 rows: nothing to learn",
         ),
         ("a,y\n" + "1,p\n1,q\n" * 6, "y", "no column to learn from"),
+        ("a,y\n" + "1,1e300\n2,2.5\n3,7\n" * 6, "y", "the target 'y' has values beyond 1e+150: too large to be scaled"),
         ("a,y\n1,p\n2,q\n", "y", "2 rows: at least 10 are needed to train, validate and test"),
     ],
 )
@@ -257,6 +261,92 @@ def test_force_replaces_what_a_link_leads_to_and_only_a_file(folder: Path) -> No
     os.mkfifo("fifo.yaml")
     with pytest.raises(StorageError, match=r"cannot write 'fifo\.yaml': it is not a regular file"):
         init("fifo.yaml", "--force")
+
+
+RANDOM = np.random.default_rng(0)
+A, B = RANDOM.normal(size=(2, 120)).round(6).tolist()
+DAYS = np.arange("2023-01-01", "2023-12-31", 3, dtype="datetime64[D]").astype(str).tolist()
+YES = ["no", "yes"] * 60
+HOSTILE = {
+    "18 digits beside gaps": columns(ref=[10**17 + 7 * n for n in range(120)], a=[*A[:-1], ""], b=B, y=YES),
+    "a constant": columns(k=[7] * 120, a=A, b=[*B[:9], "", *B[10:]], y=YES),
+    "a year": columns(day=DAYS[:120], a=A, b=[*B[:-1], ""], y=YES),
+    "umlauts and decimal commas": "Größe in m²;b;Übergabe?\n"
+    + "".join(f"{a},{n};{n % 7},5;{'ja' if n % 2 else 'nein'}\n".replace(".", "") for n, a in enumerate(A)),
+    "words": columns(a=["u", "v", "w"] * 40, b=["x", "", "z", "z"] * 30, c=B, y=["p", "q", "r", "q"] * 30),
+    "emoji": columns(fruit=["🍎", "🍐", "🍌"] * 40, b=B, **{"why 🤔?": YES}),
+    "too large": columns(a=[f"{a}e300" for a in A], b=B, y=YES),
+    "a series": columns(day=DAYS[:120], k=[5] * 120, v=B),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_config_of_init_trains_without_warnings_and_a_new_gap_stops_nothing(name: str) -> None:
+    path = table(HOSTILE[name], "my table.csv")
+    assert "warning" not in init("--from", str(path))
+    assert check(Path("config.yaml"), sets=[], flags=[]).warnings == []
+    result = CliRunner().invoke(app, ["train", "config.yaml", "--set", "fit.epochs=1"], catch_exceptions=False)
+    assert result.exit_code == 0
+    (run,) = Path("runs").glob("20*")
+    assert run.name.endswith("-my_table")
+    header, *lines = HOSTILE[name].splitlines()
+    separator = ";" if ";" in header else ","
+    gap = separator * header.count(separator)
+    if name == "a series":
+        gap = f"{DAYS[120]},5,"
+    table("\n".join([header, *lines[-30:], gap]) + "\n", "new.csv")
+    said = CliRunner().invoke(app, ["predict", "latest", "new.csv"], catch_exceptions=False)
+    assert (said.exit_code, said.stdout.count("nan")) == (0, 0)
+
+
+def test_what_fails_in_its_first_step_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failed(document: Document) -> list[str]:
+        raise DataError("no such step")
+
+    monkeypatch.setattr("kerascli.workflow.smoke.first_step", failed)
+    table(columns(a=A, y=YES))
+    result = CliRunner().invoke(app, ["init", "--from", "data.csv"])
+    assert result.stderr.endswith("config.yaml is not written: its first training step failed\n")
+    assert isinstance(result.exception, DataError)
+    assert [path.name for path in Path().iterdir()] == ["data.csv"]
+
+
+def test_the_first_step_is_of_a_small_part_of_large_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(document: Document) -> list[str]:
+        splits = open_config(document).load_data().splits
+        return [f"rows: {sum(split.rows for split in splits.values())}"]
+
+    monkeypatch.setattr("kerascli.workflow.smoke.first_step", trained)
+    monkeypatch.setattr(sample, "MAX_BYTES", 4096)
+    table(columns(a=A * 50, y=YES * 50))
+    (rows,) = re.findall(r"rows: (\d+)", init("new.yaml", "--from", "data.csv"))
+    assert int(rows) < 500
+    for number in range(500):
+        text = Path(f"texts/{number % 2}/{number}.txt")
+        text.parent.mkdir(parents=True, exist_ok=True)
+        text.write_text(f"some words of {number}", encoding="utf-8")
+    assert "rows: 200\n" in init("texts.yaml", "--from", "texts")
+
+
+@pytest.mark.parametrize(("template", "is_tried"), [("tiny", True), ("cnn", False)])
+def test_a_template_is_tried_unless_its_data_are_downloaded(
+    template: str, is_tried: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(Path.cwd()))
+    monkeypatch.setattr("kerascli.workflow.smoke.first_step", lambda document: ["tried"])
+    monkeypatch.setattr("kerascli.data.datasets.fashion_mnist.PACKAGED", Path("nowhere"))
+    assert ("tried\n" in init("--template", template)) is is_tried
+
+
+@pytest.mark.parametrize(
+    ("config", "data", "name"),
+    [("config.yaml", "Größe (m²).2.csv", "Gr__e__m__.2"), ("config.yml", "a.csv.gz", "a"), ("b.yaml", "a.csv", "b")],
+)
+def test_runs_are_called_after_the_table_unless_the_config_has_a_name(config: str, data: str, name: str) -> None:
+    text = columns(a=A, y=YES).encode()
+    Path(data).write_bytes(gzip.compress(text) if data.endswith("gz") else text)
+    Path(config).write_text(from_data(Path(data), None, Path(config)), encoding="utf-8")
+    assert open_config(Path(config)).name == name
 
 
 def test_the_help_names_every_template() -> None:

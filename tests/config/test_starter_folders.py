@@ -9,7 +9,7 @@ import pytest
 
 from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.folders import IMAGES
-from kerascli.config.starter.start import draft_for
+from kerascli.config.starter.start import start_from
 from kerascli.data.sources.image_settings import SUFFIXES
 from kerascli.errors import ConfigError, DataError
 from kerascli.workflow.check import check
@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def draft(what: str, target: str | None = None, kind: str | None = None) -> Draft:
     """Return the draft for a path; its config is validated against the data."""
-    found = draft_for(Path(what), what, target, kind)
+    found = start_from(Path(what), target, kind).draft(what)
     Path("config.yaml").write_text(found.text("config.yaml"), encoding="utf-8")
     assert check(Path("config.yaml"), sets=[], flags=[]).lines[0] == "config.yaml: ok"
     return found
@@ -135,7 +135,7 @@ def test_many_short_texts_are_read_in_order() -> None:
     random = np.random.default_rng(0)
     lines = [f"{' '.join(random.choice(WORDS, 4))}{row},{'ab'[row % 2]}" for row in range(6200)]
     Path("a.csv").write_text("\n".join(["tweet,label", *lines]) + "\n", encoding="utf-8")
-    found = draft_for(Path("a.csv"), "a.csv")
+    found = start_from(Path("a.csv")).draft("a.csv")
     assert "conv_1d" in str(found.sections["model"])
     assert any("more than 1,500 texts a word" in said for said in found.said())
 
@@ -149,7 +149,7 @@ def test_a_series_becomes_windows_split_by_time(days: int, header: str, length: 
     assert source(found)["sequence_length"] == length
     assert found.sections["data"]["split"]["order"] == f"{header.split(',')[0]}_next"
     history, (target,) = found.sections["data"]["inputs"]["history"], found.sections["data"]["targets"].values()
-    assert history[1:] == target[-1:]  # scaled alike
+    assert history[1:] == [{"impute": "median"}, *target[-1:]]  # scaled alike
     assert ("context" in found.sections["data"]["inputs"]) is (header.count(",") == 2)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kerascli.config.load import open_config
-from kerascli.config.starter.start import draft_for
+from kerascli.config.starter.start import start_from
 
 SHOPS = ("north", "south", "airport")
 DAYS = np.arange(np.datetime64("2025-01-01"), np.datetime64("2025-03-22"))
@@ -33,7 +33,7 @@ def by_shop(row: Callable[[int, str], str] = shops) -> list[str]:
 @pytest.mark.parametrize("rows", [by_date(), by_shop()], ids=["by date", "by series"])
 def test_series_of_a_table_are_told_apart(rows: list[str], tmp_path: Path) -> None:
     path = write(tmp_path / "shops.csv", "date,shop,place,visitors,sales", rows)
-    draft = draft_for(path, "shops.csv")
+    draft = start_from(path).draft("shops.csv")
     windows = draft.sections["data"]["source"]["timeseries"]
     assert (windows["group"], windows["sequence_length"]) == ("shop", 14)
     assert draft.sections["data"]["split"]["order"] == "date_next"
@@ -49,7 +49,7 @@ def test_series_of_a_table_are_told_apart(rows: list[str], tmp_path: Path) -> No
 
 def test_stations_may_have_numbers_and_other_lengths_and_times(tmp_path: Path) -> None:
     rows = [f"{station};{hour};{20 * station + hour % 5}" for station in (3, 7, 12) for hour in range(20 + 5 * station)]
-    draft = draft_for(write(tmp_path / "s.csv", "station;step;level", rows), "s.csv")
+    draft = start_from(write(tmp_path / "s.csv", "station;step;level", rows)).draft("s.csv")
     windows = draft.sections["data"]["source"]["timeseries"]
     assert (windows["group"], windows["sequence_length"]) == ("station", 7)  # a fifth of the shortest
     assert "3 series of 35 to 80 rows, which 'station' tells apart, one row a step" in "\n".join(draft.said())
@@ -57,7 +57,7 @@ def test_stations_may_have_numbers_and_other_lengths_and_times(tmp_path: Path) -
 
 def test_a_time_that_does_not_grow_is_a_column_as_others(tmp_path: Path) -> None:
     rows = [f"{row % 24},{row},{row % 24 + row % 7}" for row in range(480)]
-    draft = draft_for(write(tmp_path / "s.csv", "hour,t,level", rows), "s.csv")
+    draft = start_from(write(tmp_path / "s.csv", "hour,t,level", rows)).draft("s.csv")
     assert draft.sections["data"]["split"]["order"] == "t_next"
     assert "timeseries" in draft.sections["data"]["source"]
 
@@ -65,8 +65,8 @@ def test_a_time_that_does_not_grow_is_a_column_as_others(tmp_path: Path) -> None
 def test_months_of_series_that_differ_by_a_factor_are_logarithms(tmp_path: Path) -> None:
     months = np.arange(np.datetime64("2015-01"), np.datetime64("2025-01"))
     rows = [f"{m},{c},{size * (10 + n % 12)}" for c, size in (("DE", 1), ("LI", 100)) for n, m in enumerate(months)]
-    draft = draft_for(write(tmp_path / "s.csv", "month,country,births", rows), "s.csv")
-    assert draft.sections["data"]["inputs"]["history"][1] == "log"
+    draft = start_from(write(tmp_path / "s.csv", "month,country,births", rows)).draft("s.csv")
+    assert draft.sections["data"]["inputs"]["history"][1:3] == [{"impute": "median"}, "log"]
     assert "differs by a factor from series to series" in "\n".join(draft.said())
 
 
@@ -91,7 +91,7 @@ NO_SERIES = {
 
 @pytest.mark.parametrize(("header", "rows"), NO_SERIES.values(), ids=NO_SERIES)
 def test_other_tables_with_dates_and_identifiers_are_no_series(header: str, rows: list[str], tmp_path: Path) -> None:
-    source = draft_for(write(tmp_path / "t.csv", header, rows), "t.csv").sections["data"]["source"]
+    source = start_from(write(tmp_path / "t.csv", header, rows)).draft("t.csv").sections["data"]["source"]
     assert list(source) == ["csv"]
 
 
@@ -101,7 +101,7 @@ def test_other_tables_with_dates_and_identifiers_are_no_series(header: str, rows
 def test_remarks_on_some_rows_are_left_out(text: str, tmp_path: Path) -> None:
     days = [f"{DAYS[row]},{row % 7},{f'{text} {row}' if text and row % 9 == 0 else ''}" for row in range(80)]
     path = write(tmp_path / "s.csv", "day,visitors,remark", days)
-    draft = draft_for(path, "s.csv")
+    draft = start_from(path).draft("s.csv")
     assert [*draft.sections["data"]["targets"]] == ["visitors_next"]
     assert "left out: remark (" in "\n".join(draft.said())
     (tmp_path / "config.yaml").write_text(draft.text("config.yaml"), encoding="utf-8")
@@ -110,5 +110,5 @@ def test_remarks_on_some_rows_are_left_out(text: str, tmp_path: Path) -> None:
 
 def test_texts_in_all_rows_make_no_series(tmp_path: Path) -> None:
     days = [f"{DAYS[row]},what was seen on day {row},{row % 7}" for row in range(80)]
-    draft = draft_for(write(tmp_path / "s.csv", "day,seen,visitors", days), "s.csv")
+    draft = start_from(write(tmp_path / "s.csv", "day,seen,visitors", days)).draft("s.csv")
     assert "timeseries" not in draft.sections["data"]["source"]

@@ -12,7 +12,7 @@ import pytest
 from kerascli.config.load import open_config
 from kerascli.config.starter import sample
 from kerascli.config.starter.draft import Draft
-from kerascli.config.starter.start import draft_for
+from kerascli.config.starter.start import start_from
 from kerascli.data.base import Context
 from kerascli.data.section import parse_data
 from kerascli.errors import ConfigError, DataError
@@ -34,7 +34,7 @@ def written(text: str | bytes, name: str = "a.csv") -> Path:
 
 
 def draft(text: str | bytes, name: str = "a.csv", target: str | None = None, kind: str | None = None) -> Draft:
-    return draft_for(written(text, name), name, target, kind)
+    return start_from(written(text, name), target, kind).draft(name)
 
 
 def rows(line: Callable[[int], str], header: str, count: int = ROWS, sep: str = "\n") -> str:
@@ -106,7 +106,7 @@ def test_json_lines_and_parquet_are_read() -> None:
     assert "json_lines" in found.sections["data"]["source"]
     assert loaded(found)["y"].tolist() == [int(each["y"]) for each in objects]
     parquet.write_table(pa.Table.from_pylist(objects), "a.parquet")
-    again = draft_for(Path("a.parquet"), "a.parquet")
+    again = start_from(Path("a.parquet")).draft("a.parquet")
     assert len(loaded(again)["a"]) == ROWS
     assert [*again.sections["data"]["inputs"]] == [*found.sections["data"]["inputs"]] == ["numbers", "b"]
 
@@ -136,23 +136,28 @@ def test_each_kind_of_column_has_its_transforms() -> None:
     found = draft(text)
     assert inputs(found) == {
         "numbers": [{"columns": ["some"]}, {"impute": "median"}, "normalization"],
-        "skewed": [{"columns": ["money"]}, "log1p", "normalization"],
+        "skewed": [{"columns": ["money"]}, {"impute": "median"}, "log1p", "normalization"],
         "word": [
             {"impute": {"strategy": "constant", "fill_value": "missing"}},
             {"string_lookup": {"output_mode": "one_hot"}},
         ],
         "text": [{"text_vectorization": {"max_tokens": 2000, "output_mode": "multi_hot"}}],
-        "when": [{"datetime": {"parts": ["weekday", "hour"], "cyclic": True}}, "normalization"],
+        "when": [
+            {"impute": "most_frequent"},
+            {"datetime": {"parts": ["weekday"], "cyclic": True}},
+            "normalization",
+        ],
     }  # fmt: skip
     assert found.sections["data"]["split"]["order"] == "when"
     assert "left out: id (row numbers)" in found.said()
+    assert "left out: the hour of when (the later rows have values that the rows to train on lack)" in found.said()
     loaded(found)
 
 
 def test_dates_of_other_forms_are_features_but_no_order() -> None:
     text = rows(lambda n: f"{n % 28 + 1:02d}.{n % 12 + 1:02d}.2024,{n % 7},{'pq'[n % 2]}", "day,a,y")
     found = draft(text)
-    assert inputs(found)["day"][0]["datetime"]["format"] == "%d.%m.%Y"
+    assert inputs(found)["day"][1]["datetime"]["format"] == "%d.%m.%Y"
     assert "order" not in found.sections["data"]["split"]
     assert any("write it as 2026-11-27" in said for said in found.said())
     loaded(found)
@@ -292,3 +297,94 @@ def test_a_comment_far_below_the_header_is_seen() -> None:
     found = draft(text)
     assert source(found) == {"delimiter": ";", "comment": "#"}
     assert {len(values) for values in loaded(found).values()} == {300}
+
+
+def order_of(count: int) -> list[int]:
+    return np.random.default_rng(0).permutation(count).tolist()
+
+
+SOME = [f"{value:.2f}" for value in np.random.default_rng(1).normal(size=ROWS)]
+LEFT_OUT = {
+    "named, with gaps in the count": ("account_id", [3 * n + n % 7 for n in order_of(ROWS)]),
+    "named at its start": ("id_of_order", [9 * n + n % 7 for n in order_of(ROWS)]),
+    "named, with a missing value": ("id", ["" if n == 5 else 3 * n + n % 7 for n in order_of(ROWS)]),
+    "row numbers in another order": ("x", order_of(ROWS)),
+    "row numbers with gaps": ("x", [2 * n + n % 2 for n in range(ROWS)]),
+    "18 digits": ("ref", [10**17 + n % 9 for n in range(ROWS)]),
+    "18 digits with gaps": ("ref", ["" if n == 5 else 10**17 + n for n in range(ROWS)]),
+    "25 digits": ("ref", [10**24 + n for n in range(ROWS)]),
+    "one value": ("x", [7] * ROWS),
+    "one value beside missing ones": ("x", [7, ""] * (ROWS // 2)),
+    "one other value": ("x", [1, *[0] * (ROWS - 1)]),
+    "numbers whose squares are beyond float64": ("x", [f"{value}e300" for value in SOME]),
+}
+KEPT = {
+    "named, of few values": ("store_id", [n % 4 for n in range(ROWS)]),
+    "named, with fractions": ("heat_index", SOME),
+    "prices": ("price", [37 * n + n % 7 for n in order_of(ROWS)]),
+    "a grid": ("dose", [5 * n for n in range(ROWS)]),
+    "some other values": ("x", [1] * 5 + [0] * (ROWS - 5)),
+    "different measurements": ("x", SOME),
+}
+
+
+@pytest.mark.parametrize("case", [*LEFT_OUT, *KEPT])
+def test_columns_that_tell_nothing_are_left_out_and_named(case: str) -> None:
+    name, values = (LEFT_OUT | KEPT)[case]
+    is_used = case in KEPT
+    found = draft(rows(lambda n: f"{values[n]},{'' if n == 3 else n % 7},{'pq'[n % 2]}", f"{name},a,y"))
+    assert inputs(found)["numbers"][0] == {"columns": [name, "a"] if is_used else ["a"]}
+    assert any(said.startswith(f"left out: {name} (") for said in found.said()) is not is_used
+
+
+@pytest.mark.parametrize("header", ["y,x", "x,target"])
+def test_the_only_input_and_the_target_are_not_left_out(header: str) -> None:
+    found = draft(rows(lambda n: f"{2 * n + n % 2},{2 * n + (n + 1) % 2}", header))
+    assert inputs(found) == {"numbers": [{"columns": ["x"]}, {"impute": "median"}, "normalization"]}
+
+
+def test_few_different_integers_are_no_identifier() -> None:
+    found = draft(rows(lambda n: f"{7 * n % 12},{'pq'[n % 2]}", "rooms,y", count=12))
+    assert inputs(found)["numbers"][0] == {"columns": ["rooms"]}
+
+
+def test_a_split_by_time_tests_no_month_that_training_lacks() -> None:
+    """Of a year the months, of three weeks the hours; nor a column that has one value until then."""
+    days = np.arange("2023-01-01", "2023-12-31", dtype="datetime64[D]").astype(str)
+    found = draft(rows(lambda n: f"{days[n]},{int(n > 300)},{n % 7},{'pq'[n % 2]}", "day,late,a,y", len(days)))
+    assert inputs(found)["day"][1] == {"datetime": {"parts": ["weekday"], "cyclic": True}}
+    assert "left out: late (one value in the rows to train on)" in found.said()
+    assert "left out: the month of day (the later rows have values that the rows to train on lack)" in found.said()
+    assert check_warnings(found) == []
+    days = np.arange("2021-01-01", "2023-12-31", dtype="datetime64[D]").astype(str)
+    found = draft(rows(lambda n: f"{days[n]},{n % 7},{'pq'[n % 2]}", "day,a,y", len(days)))
+    assert inputs(found)["day"][1] == {"datetime": {"parts": ["month", "weekday"], "cyclic": True}}
+
+
+def check_warnings(found: Draft) -> list[str]:
+    Path("config.yaml").write_text(found.text("config.yaml"), encoding="utf-8")
+    return [fault.text for fault in check(Path("config.yaml"), sets=[], flags=[]).warnings]
+
+
+def test_lines_in_quotes_and_decimal_commas_leave_the_header_a_header() -> None:
+    quoted = draft(rows(lambda n: f'{n % 7},"two\nlines of {n % 5}",{"pq"[n % 2]}', "a,b,y"))
+    assert [source(quoted), [*loaded(quoted)]] == [{}, ["a", "b", "y"]]
+    commas = draft(rows(lambda n: f"{n % 7},5;{n % 5},25;{'pq'[n % 2]}", "a;b;y"))
+    assert source(commas) == {"decimal": ",", "delimiter": ";"}
+    packed = gzip.compress(rows(lambda n: f'{n % 7},"two\nlines of {n % 5}",{"pq"[n % 2]}', "a,b,y", 9000).encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "MAX_BYTES", 4095)
+        assert source(draft(packed, "a.csv.gz")) == {}
+
+
+def test_a_small_part_of_a_large_table_has_its_format(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sample, "MAX_BYTES", 4096)
+    text = "made by hand\n" + rows(lambda n: f'{n % 7},5;"{n % 5};\n";{"äö"[n % 2]}', "a;b;y", 6000)
+    found = start_from(written(text.encode("cp1252")))
+    small = found.put_small(tmp_path)
+    assert small is not None
+    assert small.stat().st_size < 6000
+    values = loaded(found.draft(str(small)))
+    assert {name: set(values[name]) for name in "aby"} == {
+        "a": {n + 0.5 for n in range(7)}, "b": {f"{n};\n" for n in range(5)}, "y": {*"äö"},
+    }  # fmt: skip

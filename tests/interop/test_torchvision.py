@@ -22,6 +22,7 @@ from kerascli.training.predict import predict
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.init_from import init_weights
+from kerascli.workflow.smoke import smoke
 from tests.support import config_data
 from tests.support.runs_harness import go_on, outcome, train, write
 from tests.support.torch_networks import MobileNetV2, ResNet18, publish, saved, unsettled
@@ -354,3 +355,15 @@ def test_what_does_not_fit_is_one_error_at_its_place(
     assert fault.place is not None
     assert fault.place.line is not None
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_smoke_test_downloads_no_weights(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = write(tmp_path, SMALL)
+    first, *others = smoke(config, sets=[], flags=[])
+    assert first == (
+        f"{config}:5:28: warning: random weights: torchvision's vgg11-8a719046.pth is not here, and this test "
+        "downloads none"
+    )
+    assert others[-1] == "plot: history.png"
+    publish("vgg11", saved(small().state_dict()), home, monkeypatch)
+    assert not any("random weights" in line for line in smoke(config, sets=[], flags=[]))

@@ -14,6 +14,8 @@ MAX_WORDS = 50
 """Maximum size of the one-hot vocabulary of a column of words; the rarer words share one entry."""
 PROSE_WORDS = 4
 """Mean number of words per value from which a column of text counts as prose, which is split into words."""
+MOST = 1e150
+"""Largest value of a column of numbers; the squares of larger ones, which scaling needs, may exceed float64."""
 SKEWED = 3.0
 """Skewness above which the model gets the logarithm of a column of nonnegative numbers."""
 
@@ -21,8 +23,20 @@ Role = Literal["numbers", "skewed", "words", "prose", "date", "group", "left out
 
 _FEWEST = 10
 """Minimum number of values of an input column that has missing values; with fewer, training rows may have none."""
+_FEWEST_OTHER = 5
+"""Minimum number of values other than the most frequent one; with fewer, the training rows may have that one alone."""
+_FEWEST_IDS = 20
+"""Minimum number of rows from which on different integers are evidence of an identifier."""
+_SPARSE = 5
+"""Ratio of the range of increasing integers to their number, below which they are row numbers with gaps."""
 
-_ID = re.compile(r"(^|[_ .-])(id|uuid|guid|key|index|idx|number|nr|no|code|unnamed: 0|rownames?)$", re.IGNORECASE)
+NEARLY_ONE = "nearly always one value"
+"""Reason for which a column is left out that the training rows may have one value of."""
+EACH_ANOTHER = "an identifier, it seems: row numbers with gaps or in another order"
+"""Reason for which integers are left out that may be measurements."""
+
+_ID = re.compile(r"(^|[_ .-])(id|uuid|guid)$|^(id|uuid|guid)[_ .-]", re.IGNORECASE)
+_ID_OR_COUNT = re.compile(r"(^|[_ .-])(key|index|idx|number|nr|no|code|unnamed: 0|rownames?)$", re.IGNORECASE)
 _GROUP = re.compile(
     r"(^|[_ .-])(id|user|customer|client|patient|subject|person|member|account|session|household|device|player|student)"
     r"(s|[_ .-]?(id|no|nr|number|name|key))?$",
@@ -49,6 +63,11 @@ class Column:
     """True if the rows can be split by this column: it holds the time of each row, in ISO format."""
     mean_words: float = 0.0
     """Mean number of words per value, for a column of prose (texts of many words)."""
+
+    @property
+    def may_be_number(self) -> bool:
+        """True for integers that are left out as an identifier without a name that says so."""
+        return self.reason == EACH_ANOTHER
 
     @property
     def many_words(self) -> str:
@@ -93,19 +112,24 @@ def _study(name: str, values: np.ndarray, rows: int) -> Column:
     gaps = missing(values)
     present = values[~gaps]
     has_gaps = bool(gaps.any())
-    found = np.unique(present.astype(str) if present.dtype == object else present)
+    found, counts = np.unique(present.astype(str) if present.dtype == object else present, return_counts=True)
     if len(found) >= 2 and len(present) < max(_FEWEST, 0.01 * rows) and has_gaps:
         return Column(name, "left out", has_gaps, len(found), "nearly all missing")
     if len(found) < 2:
         return Column(name, "left out", has_gaps, len(found), "one value" if len(found) else "no value")
-    is_named = bool(_ID.search(name) or _CAMEL.search(name))
+    if counts.max() > max(_FEWEST_IDS, len(present) - _FEWEST_OTHER):
+        return Column(name, "left out", has_gaps, len(found), NEARLY_ONE)
+    is_id = bool(_ID.search(name) or _CAMEL.search(name))
+    is_named = is_id or bool(_ID_OR_COUNT.search(name))
     repeats = len(found) >= 5 and len(present) >= 2 * len(found) and not has_gaps
     if repeats and present.dtype.kind != "f" and (_GROUP.search(name) or _CAMEL.search(name)):
         return Column(name, "group", has_gaps, len(found), "identifier")
     if values.dtype == object:
         return _study_text(name, present, found, has_gaps=has_gaps, is_named=is_named, rows=rows)
-    if np.issubdtype(values.dtype, np.integer) and _are_row_numbers(present, found, is_named=is_named):
-        return Column(name, "left out", has_gaps, len(found), "row numbers" if _is_count(present) else "identifier")
+    if max(abs(float(found[0])), abs(float(found[-1]))) > MOST:
+        return Column(name, "left out", has_gaps, len(found), f"values beyond {MOST:g}, too large to be scaled")
+    if reason := _identifies(present, found, is_id=is_id, is_named=is_named):
+        return Column(name, "left out", has_gaps, len(found), reason)
     role: Role = "skewed" if _is_skewed(present.astype(np.float64)) else "numbers"
     return Column(name, role, has_gaps, len(found))
 
@@ -129,10 +153,25 @@ def _study_text(
     return Column(name, "words", has_gaps, len(found))
 
 
-def _are_row_numbers(values: np.ndarray, found: np.ndarray, *, is_named: bool) -> bool:
-    if len(values) <= 2 or len(found) < len(values):
-        return False
-    return _is_count(values) or (len(values) >= 20 and (is_named or int(found[-1]) - int(found[0]) == len(found) - 1))
+def _identifies(values: np.ndarray, found: np.ndarray, *, is_id: bool, is_named: bool) -> str:
+    """Return why a column of numbers is an identifier of rows, not a measurement; '' if it may be one.
+
+    `is_id` is True if its name says so, `is_named` if its name may say so.
+    """
+    if found.dtype.kind not in "iuf" or not np.array_equal(found, np.floor(found)):
+        return ""
+    if found.dtype.kind != "f" and max(int(found[-1]), -int(found[0])) > 2**53:
+        return "an identifier: integers beyond 2**53, which no input holds exactly"
+    if len(values) > 2 and _is_count(values):
+        return "row numbers"
+    if len(values) < _FEWEST_IDS or 2 * len(found) <= len(values):
+        return ""
+    if is_id or (is_named and len(found) == len(values)):
+        return "an identifier, by its name"
+    span = int(found[-1]) - int(found[0]) + 1
+    steps = np.diff(values)  # equal ones are those of a grid
+    is_count = span < _SPARSE * len(found) and steps.min() > 0 and steps.min() < steps.max()
+    return EACH_ANOTHER if len(found) == len(values) and (span == len(found) or is_count) else ""
 
 
 def _is_count(values: np.ndarray) -> bool:

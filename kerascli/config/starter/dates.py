@@ -6,8 +6,9 @@ from datetime import datetime
 
 import numpy as np
 
-from kerascli.data.times import parsed_times
+from kerascli.data.times import parsed_times, part_of
 
+PARTS = ("month", "weekday", "hour", "minute")
 _ISO = re.compile(r"\s*\d{4}-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z| ?[+-]\d\d(:?\d\d)?)?)?)?\s*")
 _DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d %Y", "%b %d, %Y",
          "%d %B %Y", "%B %d, %Y", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%Y%m%d", "%Y.%m.%d")  # fmt: skip
@@ -36,16 +37,22 @@ def times_of(texts: Sequence[str], form: str) -> np.ndarray | None:
 
 def varying_parts(times: np.ndarray) -> list[str]:
     """Return the periodic parts of dates that vary (of month, weekday, hour, minute), for the transform `datetime`."""
-    days = times.astype("datetime64[D]")
-    seconds = (times - days).astype(np.int64)
-    values = {
-        "month": times.astype("datetime64[M]").astype(np.int64) % 12, "weekday": days.astype(np.int64) % 7,
-        "hour": seconds // 3600, "minute": seconds // 60 % 60,
-    }  # fmt: skip
-    first = days.astype("datetime64[M]")
-    if len(np.unique(days - first)) == 1:  # months or years, written as the first of each: no weekday is meant
-        del values["weekday"]
-    return [part for part, found in values.items() if len(np.unique(found)) > 1]
+    first = times.astype("datetime64[M]").astype("datetime64[D]")
+    is_first = len(np.unique(times.astype("datetime64[D]") - first)) == 1
+    parts = ("month", "hour", "minute") if is_first else PARTS  # months or years, each its first day: no weekday meant
+    return [part for part in parts if len(np.unique(part_of(times, part))) > 1]
+
+
+def unseen_parts(times: np.ndarray, is_train: np.ndarray, parts: Sequence[str]) -> list[str]:
+    """Return those of `parts` that have values in other rows which the rows to train on lack, or have one value
+    there."""
+    found: list[str] = []
+    for part in parts:
+        values = part_of(times, part)
+        seen = np.unique(values[is_train])
+        if len(seen) < 2 or not np.isin(values[~is_train], seen).all():
+            found.append(part)
+    return found
 
 
 def spacing(times: np.ndarray) -> str | None:

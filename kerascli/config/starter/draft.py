@@ -39,9 +39,12 @@ class Draft:
         """Return the reasons recorded for the draft's settings, as sentences, in the order of the config's sections."""
         return [text for section in _SECTIONS for text in self.decisions.get(section, [])]
 
-    def text(self, file: str) -> str:
-        """Return the config as YAML with comments; `file` is its path in the command of the first comment."""
+    def text(self, file: str, name: str = "") -> str:
+        """Return the config as YAML with comments; `file` is its path in the command of the first comment, `name` that
+        of its runs (empty: the file's)."""
         lines = [f"# kerascli train {file}", "#", *_comment(self.summary)]
+        if name:
+            lines.append(f"name: {flow_yaml(name)}")
         for section in _SECTIONS:
             lines.append("")
             for decision in self.decisions.get(section, []):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerascli.config.starter.columns import Column, missing
+from kerascli.config.starter.columns import NEARLY_ONE, Column, missing
 from kerascli.config.starter.dates import spacing, times_of
 from kerascli.config.starter.look import Looked
 
@@ -15,7 +15,7 @@ LEAST = 40
 _LEAST_OF_SEVERAL = 20
 """Minimum number of rows of each of several series; a table with shorter ones counts as rows without an order."""
 _TIME = re.compile(r"(year|time|t|date|month|day|hour|step|decimal_?date|timestamp)", re.IGNORECASE)
-_NO_USE = ("row numbers", "one value", "no value", "nearly all missing")
+_NO_USE = ("row numbers", "one value", "no value", "nearly all missing", NEARLY_ONE)
 _REMARKS = 0.5
 """Share of missing values from which on a column of texts holds remarks on some rows of a series."""
 
@@ -66,7 +66,7 @@ def _all(looked: Looked) -> tuple[np.ndarray, ...]:
 
 
 def _is_value(column: Column) -> bool:
-    return column.role in ("numbers", "skewed")
+    return column.role in ("numbers", "skewed") or column.may_be_number
 
 
 def _one(looked: Looked, found: Mapping[str, Column], time: str, times: np.ndarray | None) -> Series | None:

@@ -11,6 +11,7 @@ from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.draft import Draft, listed
 from kerascli.config.starter.target import UNEVEN, positive_class
 from kerascli.disk.files import missing_file
+from kerascli.disk.storage import make_folder
 from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
@@ -20,6 +21,8 @@ _SPLITS = {
     "dev": "validation", "test": "test", "testing": "test",
 }  # fmt: skip
 _FEWEST = 10
+_TRIED = 200
+"""Number of files, over all classes, up to which a config is tried on all of them."""
 
 
 @dataclass(slots=True)
@@ -50,13 +53,26 @@ class Folders:
             found["class_names"] = self.classes
         return escape_references(found)
 
-    def some(self, most: int) -> Iterator[Path]:
-        """Yield some of the training files to examine: the same number from each class, about `most` in total."""
-        each = max(2, most // max(1, len(self.classes)))
-        for root in [self.train / name for name in self.classes] or [self.train]:
+    def some(self, most: int, split: Path | None = None) -> Iterator[Path]:
+        """Yield some of the training files (or those of another split's folder) to examine: the same number from each
+        class, about `most` in total."""
+        each, folder = max(2, most // max(1, len(self.classes))), split or self.train
+        for root in [folder / name for name in self.classes] or [folder]:
             files = (Path(folder) / name for folder, _, names in os.walk(root) for name in sorted(names))
             shown = (file for file in files if not file.name.startswith("."))
             yield from islice((file for file in shown if file.name.lower().endswith(self.suffixes)), each)
+
+    def put_small(self, folder: Path) -> Path | None:
+        """Link some files of each split in a folder, in the same subfolders; return its path, None if all are few."""
+        most = max(_TRIED, 2 * _FEWEST * len(self.classes))
+        if self.count <= most and not self.splits:
+            return None
+        for split in (self.train, *self.splits.values()):
+            for file in self.some(most, split):
+                link = folder / file.relative_to(self.folder)
+                make_folder(link.parent)
+                link.symlink_to(file.absolute())
+        return folder
 
     def split(self) -> dict[str, Any]:
         """Return the `data.split` section: fractions of `validation` and `test` unless they have folders; may be {}."""

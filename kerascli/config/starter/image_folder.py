@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.config.starter.draft import Draft
+from kerascli.config.starter.draft import Draft, listed
 from kerascli.config.starter.folders import Folders
 from kerascli.config.starter.ladder import check_kind, head
 from kerascli.config.starter.training import compile_section, fit_section
@@ -53,6 +53,9 @@ def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
     draft.decide("data", seen + ("" if is_kept else f"; they are resized to {height}x{width}"))
     draft.decide("data", "images are grey: one channel" if found.grey else "images have colors: three channels")
     settings: dict[str, Any] = {"color_mode": "grayscale" if found.grey else "rgb", "image_size": [height, width]}
+    if found.damaged:
+        settings["on_corrupt"] = "skip"
+        draft.decide("data", f"images that cannot be read are skipped: {listed(found.damaged, 2)}")
     data: dict[str, Any] = {"source": {"image_folder": {**folders.settings(path), **settings}}}
     if split := folders.split():
         data["split"] = split

@@ -1,5 +1,7 @@
 """Read a sample of a table's rows for `kerascli init`, and find the settings of the data source for the table."""
 
+import csv
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from kerascli.config.starter.sample import MAX_BYTES, sample_text
-from kerascli.config.starter.text_form import detect
+from kerascli.config.starter.text_form import Fields, detect
 from kerascli.data.storage.compressed import uncompressed_suffix
 from kerascli.data.storage.delimited.csv_text import TextColumns, read_csv
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.text_format import TextFormat
+from kerascli.disk.storage import write_bytes
 from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text
 
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".jsonl", ".ndjson", ".parquet", ".pq")
@@ -36,11 +39,21 @@ class Looked:
     """Number of rows of the table; an estimate if the sample is not the whole table."""
     findings: list[str] = field(default_factory=list)
     """Texts about the table's format (delimiter, encoding ...), for comments in the config."""
+    small: bytes | None = None
+    """File of the same format with the sample alone, to try a config on; None if the sample is the whole table."""
 
     def text(self, column: str) -> np.ndarray:
         """Return the values of a column as texts, without the missing ones."""
         values = self.columns[column]
         return values[values != ""] if values.dtype == object else values.astype(str)
+
+    def put_small(self, folder: Path) -> Path | None:
+        """Write the sample to a folder as a table of the same format; return its path, None if it is the whole
+        table."""
+        if self.small is None:
+            return None
+        write_bytes(folder / "sample", self.small)
+        return folder / "sample"
 
 
 def look(path: Path) -> Looked:
@@ -59,7 +72,7 @@ def look(path: Path) -> Looked:
 
 def _delimited(path: Path, name: str) -> Looked:
     sample = sample_text(path, name)
-    found = detect(sample.pieces, sample.encoding, name)
+    found = detect(sample.pieces, sample.encoding, name, whole=sample.whole)
     form = found.form
     if sample.whole:
         read_csv(sample.pieces[0].encode(form.encoding), name, form)  # says what is wrong with which line
@@ -74,7 +87,21 @@ def _delimited(path: Path, name: str) -> Looked:
     all_rows = rows if sample.whole else int(rows / (sample.share or 0.5))
     if not sample.whole:
         findings.insert(0, f"looked at {rows:,} rows, from all parts of the file, of about {_round(all_rows):,}")
-    return Looked(name, source, settings, typed, rows, all_rows, findings)
+    small = None if sample.whole else _delimited_file(found)
+    return Looked(name, source, settings, typed, rows, all_rows, findings, small)
+
+
+def _delimited_file(found: Fields) -> bytes:
+    """Return delimited text with the rows of a sample, in the file's format."""
+    form = found.form
+    text = io.StringIO("\n" * form.skip_rows, newline="")
+    text.seek(0, io.SEEK_END)
+    quoting = csv.QUOTE_MINIMAL if form.quotes else csv.QUOTE_NONE
+    writer = csv.writer(text, delimiter=form.delimiter, quoting=quoting, quotechar='"' if form.quotes else None)
+    if not form.names:
+        writer.writerow(found.columns)
+    writer.writerows(zip(*found.columns.values(), strict=True))
+    return text.getvalue().encode(form.encoding)
 
 
 def _settings(form: TextFormat) -> dict[str, Any]:
@@ -125,7 +152,8 @@ def _json_lines(path: Path, name: str) -> Looked:
     columns = {column: table.array(column) for column in table}
     all_rows = table.rows if sample.whole else int(table.rows / (sample.share or 0.5))
     findings = [] if sample.whole else [f"looked at {table.rows:,} rows of about {_round(all_rows):,}"]
-    return Looked(name, "json_lines", {}, columns, table.rows, all_rows, findings)
+    small = None if sample.whole else text.encode()
+    return Looked(name, "json_lines", {}, columns, table.rows, all_rows, findings, small)
 
 
 def _parquet(path: Path, name: str) -> Looked:
@@ -154,7 +182,8 @@ def _parquet(path: Path, name: str) -> Looked:
     rows = len(next(iter(columns.values())))
     if not whole:
         findings.insert(0, f"looked at the first {rows:,} rows of {file.rows:,}")
-    return Looked(name, "parquet", {}, columns, rows, file.rows, findings)
+    small = None if whole else file.first(_PARQUET_ROWS)
+    return Looked(name, "parquet", {}, columns, rows, file.rows, findings, small)
 
 
 def _round(rows: int) -> int:

@@ -51,10 +51,9 @@ def series_draft(looked: Looked, series: Series, given: str | None, kind: str | 
     else:
         why = "there is no column of dates to split off a test by"
         draft.decide("fit", f"the last 20 % of the windows{of_each} validate: {why}")
-    data["inputs"] = {"history": [columns([name]), *scale]}
+    data["inputs"] = {"history": [columns([name]), {"impute": "median"}, *scale]}
     if others:
-        impute = [{"impute": "median"}] if any(missing(looked.columns[each]).any() for each in others) else []
-        data["inputs"]["context"] = [columns(others), *impute, "normalization"]
+        data["inputs"]["context"] = [columns(others), {"impute": "median"}, "normalization"]
         draft.decide("data", f"further columns, of which the past is known: {listed(others)}")
     for column in series.left_out:
         draft.decide("data", f"left out: {safe_text(column.name)} ({column.reason or 'remarks'})")

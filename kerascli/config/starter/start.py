@@ -1,5 +1,7 @@
 """Draft a config for the data at a path: a table, a time series, a folder of images or a folder of texts."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from kerascli.config.starter.columns import study
@@ -14,8 +16,19 @@ from kerascli.config.starter.texts import text_folder_draft
 from kerascli.errors import ConfigError, safe_text
 
 
-def draft_for(data: Path, path: str, target: str | None = None, kind: str | None = None) -> Draft:
-    """Examine a data file or folder and return the draft of a config for it, which refers to the data as `path`.
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Data that `init` has examined: the draft of a config for it, and a small part of it to try the config on."""
+
+    draft: Callable[[str], Draft]
+    """Function that returns the draft of a config which refers to the data by the given path. Raises ConfigError,
+    DataError."""
+    put_small: Callable[[Path], Path | None]
+    """Function that writes a small part of the data to a folder and returns its path; None: the data is small."""
+
+
+def start_from(data: Path, target: str | None = None, kind: str | None = None) -> Start:
+    """Examine a data file or folder to draft a config for it.
 
     `target` is the column to predict, `kind` the kind of model; None: to be decided. Raises ConfigError, DataError,
     FileRefused.
@@ -24,8 +37,9 @@ def draft_for(data: Path, path: str, target: str | None = None, kind: str | None
         suffixes = kind_of(data)
         if target is not None:
             raise ConfigError("--target: a folder has no columns; its subfolders are the classes")
-        found = study_folder(data, suffixes)
-        return image_draft(found, path, kind) if suffixes is IMAGES else text_folder_draft(found, path, kind)
+        folders = study_folder(data, suffixes)
+        write = image_draft if suffixes is IMAGES else text_folder_draft
+        return Start(lambda path: write(folders, path, kind), folders.put_small)
     if data.suffix.lower() in IMAGES:
         text = f"'{safe_text(str(data))}' is one image: init looks at a folder of them"
         raise ConfigError(text, hint=f"--from {safe_text(str(data.parent))}")
@@ -33,5 +47,5 @@ def draft_for(data: Path, path: str, target: str | None = None, kind: str | None
     found = study(looked)
     series = series_of(looked, found) if kind not in ("wide_and_deep", "resnet") else None
     if series is not None and (target is None or target in series.values):
-        return series_draft(looked, series, target, kind, path)
-    return table_draft(looked, found, target, kind, path)
+        return Start(lambda path: series_draft(looked, series, target, kind, path), looked.put_small)
+    return Start(lambda path: table_draft(looked, found, target, kind, path), looked.put_small)

@@ -2,21 +2,26 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.columns import MAX_WORDS, Column, copies, missing
+from kerascli.config.starter.dates import times_of, unseen_parts
 from kerascli.config.starter.draft import Draft, columns, free_name, listed
 from kerascli.config.starter.ladder import FEW_ROWS, MEMBERS, committee, head, table_layers, width_of
 from kerascli.config.starter.look import Looked
 from kerascli.config.starter.target import OTHERWISE, Target, choose, describe
 from kerascli.config.starter.texts import text_input, text_table
 from kerascli.config.starter.training import compile_section, fit_section
+from kerascli.data.split import ordered_split
 from kerascli.errors import DataError, Fault, Place, in_yaml, safe_text
 
 _LEAST_ROWS = 10
+_PARTS = {"validation": 0.15, "test": 0.15}
+_INPUTS = ("numbers", "skewed", "words", "prose")
 _WEIGHT = re.compile(r"(^|[_ .-])(weights?|wgt|wt)$", re.IGNORECASE)
 """Pattern of the names of columns that may hold sample weights."""
 
@@ -31,8 +36,14 @@ def table_draft(looked: Looked, found: Mapping[str, Column], given: str | None, 
     target = describe(looked, name)
     found = _without_copies(looked, found, target)
     used = {key: column for key, column in found.items() if key != name}
+    order = next((column.name for column in used.values() if column.orders), None)
+    if order is not None:
+        used = _seen_in_training(looked, used, order)
     proses = [column for column in used.values() if column.role == "prose"]
     others = [column for column in used.values() if column.role in ("numbers", "skewed", "words", "date")]
+    if not proses and not others:  # what seems to be an identifier is the only input
+        others = [replace(column, role="numbers", reason="") for column in used.values() if column.may_be_number]
+        used |= {column.name: column for column in others}
     if not proses and not others:
         reasons = ", ".join(f"{safe_text(column.name)}: {column.reason or column.role}" for column in used.values())
         raise DataError(Fault("no column to learn from", place=Place(looked.name), hint=reasons or None))
@@ -46,7 +57,7 @@ def table_draft(looked: Looked, found: Mapping[str, Column], given: str | None, 
     data: dict[str, Any] = {"source": source}
     if target.where:
         data["where"] = {name: escape_references(target.where)}
-    split = _split(draft, looked, used, target)
+    split = _split(draft, used, target)
     data["split"] = escape_references(split)
     if target.classes and not _meets_all(looked, target, split):
         target = target.with_vocabulary()
@@ -121,9 +132,32 @@ def _meets_all(looked: Looked, target: Target, split: Mapping[str, Any]) -> bool
     return target.stratify or bool(np.unique(labels, return_counts=True)[1].min() >= 20)
 
 
-def _split(draft: Draft, looked: Looked, used: Mapping[str, Column], target: Target) -> dict[str, Any]:
+def _seen_in_training(looked: Looked, used: Mapping[str, Column], order: str) -> dict[str, Column]:
+    """Return the roles of columns for a split by the dates of the column `order`: without those that have one value in
+    the training rows, and without parts of dates of which the later rows have other values."""
+    times = times_of(looked.columns[order].tolist(), "")
+    assert times is not None
+    is_train = np.zeros(looked.rows, bool)
+    is_train[ordered_split(times, _PARTS)["train"]] = True
+    found: dict[str, Column] = {}
+    for name, column in used.items():
+        values, present = looked.columns[name], ~missing(looked.columns[name])
+        seen = values[is_train & present]
+        if column.role == "date":
+            own = times_of(values[present].tolist(), column.date_format)
+            assert own is not None
+            unseen = unseen_parts(own, is_train[present], column.parts)
+            parts = tuple(part for part in column.parts if part not in unseen)
+            column = replace(column, parts=parts, reason=", ".join(unseen))
+        elif column.role in _INPUTS and (not len(seen) or (seen == seen[0]).all()):
+            column = replace(column, role="left out", reason="one value in the rows to train on")
+        found[name] = column
+    return found
+
+
+def _split(draft: Draft, used: Mapping[str, Column], target: Target) -> dict[str, Any]:
     """Return the `data.split` section: by time if there are dates, else grouped by identifier, stratified by class."""
-    split: dict[str, Any] = {"validation": 0.15, "test": 0.15}
+    split: dict[str, Any] = dict(_PARTS)
     dates = [column for column in used.values() if column.orders]
     groups = [column for column in used.values() if column.role == "group"]
     if dates:
@@ -167,11 +201,8 @@ def _inputs(draft: Draft, used: Mapping[str, Column], *, timed: bool, taken: str
         elif column.role == "words":
             inputs[name] = [*steps, *_words(column)]
             words.append(column)
-        elif parts := [*column.parts, *([] if timed else ["year"])]:
-            inputs[name] = [*steps, *_date(column, parts)]
-            draft.decide("data", f"date, as a place on the circle of {', '.join(parts)}: {safe_text(column.name)}")
-        else:
-            draft.decide("data", f"left out: {safe_text(column.name)} (no part of the date repeats)")
+        elif date := _date(draft, column, timed=timed):
+            inputs[name] = [*steps, *date]
     _ask_about_weights(draft, used, taken)
     if words:
         draft.decide("data", f"words, a place for each: {listed(column.name for column in words)}")
@@ -196,7 +227,7 @@ def _numbers(draft: Draft, used: Mapping[str, Column]) -> dict[str, list[Any]]:
             continue
         gaps = [column.name for column in found if column.has_gaps]
         names = [column.name for column in found]
-        inputs[role] = [columns(names), *([{"impute": "median"}] if gaps else []), *steps, "normalization"]
+        inputs[role] = [columns(names), {"impute": "median"}, *steps, "normalization"]
         draft.decide("data", f"{why}: {listed(names)}")
         if gaps:
             draft.decide("data", f"missing values become the median: {listed(gaps)}")
@@ -212,17 +243,26 @@ def _ask_about_weights(draft: Draft, used: Mapping[str, Column], target: str) ->
             draft.decide("data", f"'{name}' is an input; to weigh the rows by it instead: {instead}")
 
 
-def _date(column: Column, parts: list[str]) -> list[Any]:
+def _date(draft: Draft, column: Column, *, timed: bool) -> list[Any]:
+    """Return the transforms of a column of dates; [] if none of their parts is of use."""
+    name = safe_text(column.name)
+    if column.reason:
+        said = "the later rows have values that the rows to train on lack"
+        draft.decide("data", f"left out: the {column.reason} of {name} ({said})")
+    parts = [*column.parts, *([] if timed else ["year"])]
+    if not parts:
+        if not column.reason:
+            draft.decide("data", f"left out: {name} (no part of the date repeats)")
+        return []
+    draft.decide("data", f"date, as a place on the circle of {', '.join(parts)}: {name}")
     settings: dict[str, Any] = {"parts": parts, "cyclic": True}
     if column.date_format:
         settings["format"] = escape_references(column.date_format)
-    gaps = [{"impute": "most_frequent"}] if column.has_gaps else []
-    return [*gaps, {"datetime": settings}, "normalization"]
+    return [{"impute": "most_frequent"}, {"datetime": settings}, "normalization"]
 
 
 def _words(column: Column) -> list[Any]:
-    gaps = [{"impute": {"strategy": "constant", "fill_value": "missing"}}] if column.has_gaps else []
     lookup: dict[str, Any] = {"output_mode": "one_hot"}
     if column.different > MAX_WORDS:
         lookup["max_tokens"] = MAX_WORDS
-    return [*gaps, {"string_lookup": lookup}]
+    return [{"impute": {"strategy": "constant", "fill_value": "missing"}}, {"string_lookup": lookup}]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.config.starter.columns import Column, missing
+from kerascli.config.starter.columns import MOST, Column, missing
 from kerascli.config.starter.look import Looked
 from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
 
@@ -72,7 +72,8 @@ def choose(looked: Looked, columns: Mapping[str, Column], given: str | None) -> 
             hint = f"the columns are: {', '.join(map(safe_text, list(columns)[:20]))}"
             raise ConfigError(f"--target: there is no column '{given}'{suggestion(given, columns)}", hint=hint)
         return given, AS_GIVEN
-    fitting = [name for name, column in columns.items() if column.role in ("numbers", "skewed", "words")]
+    roles = ("numbers", "skewed", "words")
+    fitting = [name for name, column in columns.items() if column.role in roles or column.may_be_number]
     for word in _STRONG:
         if found := [name for name in fitting if name.lower() == word]:
             return found[0], "by its name"
@@ -84,8 +85,8 @@ def choose(looked: Looked, columns: Mapping[str, Column], given: str | None) -> 
         return last, "the last column"
     if len(fitting) == 1:
         return fitting[0], "the only column that can be one"
-    roles = {"date": "dates", "group": "identifiers", "prose": "texts"}
-    text = f"which column is the target? The last, '{safe_text(last)}', holds {roles[columns[last].role]}"
+    held = {"date": "dates", "group": "identifiers", "prose": "texts"}[columns[last].role]
+    text = f"which column is the target? The last, '{safe_text(last)}', holds {held}"
     hint = f"--target COLUMN says it, for example --target {safe_text((fitting or list(columns))[-1])}"
     raise ConfigError(text, hint=hint)
 
@@ -110,6 +111,11 @@ def describe(looked: Looked, column: str) -> Target:
         rows = "1 row" if gaps.sum() == 1 else f"{gaps.sum():,} rows"
         hint = "remove those rows, or choose another target"
         raise DataError(Fault(f"the target is missing in {rows}", place=Place(f"{looked.name}:{column}"), hint=hint))
+    if not is_text and np.abs(present).max() > MOST:
+        text = f"the target '{name}' has values beyond {MOST:g}: too large to be scaled"
+        raise DataError(
+            Fault(text, place=Place(looked.name), hint="write them in a larger unit, or as their logarithm")
+        )
     if not is_classes:
         return _number(column, present.astype(np.float64), gaps=bool(gaps.any()))
     return _classes(column, found, counts, values.dtype, int(gaps.sum()))

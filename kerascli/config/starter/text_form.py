@@ -34,13 +34,14 @@ class Fields:
     """Number of rows of the sample whose number of fields differs from the header's."""
 
 
-def detect(pieces: list[str], encoding: str, name: str) -> Fields:
-    """Return the columns of a delimited text, and its format, found from pieces of the text. Raises DataError."""
+def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Fields:
+    """Return the columns of a delimited text, and its format, found from pieces of the text or the whole of it. Raises
+    DataError."""
     head = pieces[0].splitlines(keepends=True)[:_HEAD]
     form = TextFormat(encoding=encoding, comment=_comment(head))
     head = [line for line in head if line.strip() and not (form.comment and line.startswith(form.comment))]
     form = replace(form, delimiter=_delimiter(head))
-    form = replace(form, quotes=_quotes(pieces, form))
+    form = replace(form, quotes=not whole or _quotes(pieces[0], form))
     skip = _junk(pieces[0], form)
     rows = _rows("".join(pieces), replace(form, skip_rows=skip))
     if not rows:
@@ -74,14 +75,15 @@ def _comment(head: list[str]) -> str:
 
 
 def _delimiter(head: list[str]) -> str:
-    """Return the delimiter that splits most lines into equally many fields; if several do, the one that gives more
-    fields."""
+    """Return the delimiter that splits most lines into equally many fields; if several do, one that splits the first
+    line so, too (a header has no decimal commas), of those the one that gives more fields."""
 
-    def merit(mark: str) -> tuple[float, int]:
-        widths = Counter(map(len, _read(head, mark)))
+    def merit(mark: str) -> tuple[float, bool, int]:
+        rows = _read(head, mark)
+        widths = Counter(map(len, rows))
         width, lines = max(((w, n) for w, n in widths.items() if w > 1), key=lambda each: each[1], default=(1, 0))
         share = lines / max(1, widths.total())
-        return (min(share, 0.9), width) if share > 0.5 else (share / 2, 0)
+        return (min(share, 0.9), len(rows[0]) == width, width) if share > 0.5 else (share / 2, False, 0)
 
     return max(_DELIMITERS, key=merit)
 
@@ -94,13 +96,13 @@ def _read(lines: list[str], mark: str, *, quotes: bool = True) -> list[list[str]
     return rows
 
 
-def _quotes(pieces: list[str], form: TextFormat) -> bool:
+def _quotes(text: str, form: TextFormat) -> bool:
     """Return True if double quotes enclose fields; False if they are ordinary characters, since parsing with enclosing
     quotes fails."""
-    if len(pieces) > 1 or '"' not in pieces[0]:
+    if '"' not in text:
         return True
     try:
-        list(form.reader(iter(pieces[0].splitlines(keepends=True))))
+        list(form.reader(iter(text.splitlines(keepends=True))))
     except csv.Error:
         return False
     return True
@@ -110,12 +112,17 @@ def _junk(text: str, form: TextFormat) -> int:
     """Return the number of lines to skip above the header: lines whose number of fields differs from that of nearly all
     lines below."""
     lines = text.splitlines(keepends=True)[:_HEAD]
-    widths = [len(row[0]) if (row := _read([line], form.delimiter, quotes=form.quotes)) else 0 for line in lines]
+    reader = csv.reader(lines, delimiter=form.delimiter, quoting=csv.QUOTE_MINIMAL if form.quotes else csv.QUOTE_NONE)
+    widths, begins = [], [0]
+    with contextlib.suppress(csv.Error):
+        for row in reader:  # one that quotes enclose may take several lines
+            widths.append(len(row))
+            begins.append(reader.line_num)
     usual, count = Counter(widths).most_common(1)[0]
     first = widths.index(usual)
-    if form.comment and all(line.startswith(form.comment) for line in lines[:first]):
+    if form.comment and all(line.startswith(form.comment) for line in lines[: begins[first]]):
         return 0
-    return first if usual > 1 and 0 < first <= 30 and count >= 0.8 * (len(lines) - first) else 0
+    return begins[first] if usual > 1 and 0 < first <= 30 and count >= 0.8 * (len(widths) - first) else 0
 
 
 def _rows(text: str, form: TextFormat) -> list[list[str]]:

@@ -73,6 +73,16 @@ class ParquetColumns(Mapping[str, Values]):
                 yield pyarrow.chunked_array([batch[name]])
         self._refuse_other_count(done)
 
+    def first(self, rows: int) -> bytes:
+        """Return a Parquet file with at most the first `rows` rows."""
+        import pyarrow
+        from pyarrow import parquet
+
+        sink = pyarrow.BufferOutputStream()
+        with self._opened() as file:
+            parquet.write_table(pyarrow.Table.from_batches([next(file.iter_batches(batch_size=rows))]), sink)
+        return sink.getvalue().to_pybytes()
+
     def array(self, column: Any, name: str, *, missing: bool) -> np.ndarray:
         """Convert a pyarrow column to a numpy column; `missing` says if the Parquet column has missing values anywhere.
 

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from kerascli.data.base import Field as Column
 from kerascli.data.base import Learned, Transform, transform
 from kerascli.data.storage.table import BadRow
-from kerascli.data.times import parsed_times
+from kerascli.data.times import parsed_times, part_of
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.errors import safe_text
 
@@ -58,7 +58,7 @@ class DateTime(Transform):
         times = self._parsed(values)
         columns: list[np.ndarray] = []
         for part in self.parts:
-            number = _part(times, part)
+            number = part_of(times, part)
             if self.cyclic and part in _PERIODS:
                 angle = 2 * np.pi * (number - _FIRST.get(part, 0)) / _PERIODS[part]
                 columns += [np.sin(angle), np.cos(angle)]
@@ -83,22 +83,3 @@ class DateTime(Transform):
         hint = None if self.format else 'for others set format: "%d.%m.%Y"'
         said = f"'{safe_text(text, 40)}' is no date: expected {form}" if text.strip() else "missing value"
         return BadRow(row, said, at=at, hint=hint)
-
-
-def _part(times: np.ndarray, part: Part) -> np.ndarray:
-    """Return a part (such as the month) of each time, as integers."""
-    days = times.astype("datetime64[D]")
-    match part:
-        case "year":
-            return times.astype("datetime64[Y]").astype(np.int64) + 1970
-        case "month":
-            return times.astype("datetime64[M]").astype(np.int64) % 12 + 1
-        case "day":
-            return (days - times.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
-        case "day_of_year":
-            return (days - times.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64) + 1
-        case "weekday":
-            return (days.astype(np.int64) + 3) % 7  # 1970 began on a Thursday
-        case _:
-            seconds = (times - days).astype(np.int64)
-            return {"hour": seconds // 3600, "minute": seconds // 60 % 60, "second": seconds % 60}[part]

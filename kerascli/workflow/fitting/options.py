@@ -26,3 +26,5 @@ class Options:
     """The processes that train together (data parallel); None: this one alone."""
     known_runs: Path | None = None
     """Folder of runs in which `model.init_from` looks up a run; None: `runs_dir`."""
+    downloads_weights: bool = True
+    """Download weights that `model.init_from` names and that are not here; False: random weights, for a smoke test."""

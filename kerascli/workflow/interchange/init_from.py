@@ -13,8 +13,9 @@ from kerascli.config.load import Config
 from kerascli.config.sections.init_from import InitFrom
 from kerascli.disk.files import memory_limit, read_bytes
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, KerasCliError, counted, nearest, safe_text
+from kerascli.events import Note
 from kerascli.interop.keras_import.model_file import open_model
-from kerascli.interop.published import published_tensors
+from kerascli.interop.published import cache_path, published_tensors
 from kerascli.interop.torchvision_names import config_name, refuse_flattened, to_our_names
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.model.transfer import LayerSource, TransferredWeights, take_by_name, take_mapped
@@ -55,6 +56,17 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Init
         if weight.name in taken.values:
             weight.take(taken.values[weight.name])
     return InitWeights({**facts, "weights": sorted(taken.values)}, _note(weights, taken, str(facts["source"])))
+
+
+def absent_weights(experiment: Experiment, config: Config) -> list[Note]:
+    """Return the warning that the weights are random if `model.init_from` names published ones that are not here, which
+    a smoke test does not download; else []."""
+    wanted = experiment.spec.init_from
+    if wanted is None or wanted.torchvision is None or cache_path(wanted.published).exists():
+        return []
+    place = config.document.mark(("model", "init_from", "torchvision")).value
+    text = f"random weights: torchvision's {wanted.published.file} is not here, and this test downloads none"
+    return [Note(text, "warning", str(place))]
 
 
 def _takes(wanted: InitFrom) -> dict[str, LayerSource]:

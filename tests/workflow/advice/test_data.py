@@ -324,6 +324,61 @@ def test_the_border_of_pictures_never_varies(form: str, tmp_path: Path) -> None:
     assert texts(tmp_path, text) == []
 
 
+# What the test has and training has not
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "said"),
+    [
+        ((90, 10), (30, 30), "'1' is 10.0% of the training rows and 50.0% of the test rows"),
+        ((50, 50), (55, 5), "'1' is 50.0% of the training rows and 8.3% of the test rows"),
+        ((90, 10), (27, 3), None),
+        ((90, 10), (24, 6), None),  # 2 deviations
+        ((500, 500), (340, 260), None),  # 4.1 deviations, but a ratio of 1.1
+        ((998, 2), (98, 2), None),  # 4.5 deviations of what is expected twice in a thousand rows
+    ],
+)
+def test_classes_whose_shares_differ(
+    train: tuple[int, int], test: tuple[int, int], said: str | None, tmp_path: Path
+) -> None:
+    for name, counts in (("rows.csv", train), ("test.csv", test)):
+        kind = RANDOM.permutation(np.repeat([0, 1], counts))
+        table(tmp_path / name, **(measures(len(kind)) | {"kind": kind}))
+    found = texts(tmp_path, config(X, KIND, test="test.csv"))
+    assert found == ([] if said is None else [f"the classes of 'kind' have other shares: {said}"])
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [("validation: 0.2, test: 0.2, order: day", "the shares change with time: "), ("test: 0.5, seed: 1", None)],
+)
+def test_shares_that_change_with_time(split: str, said: str | None, tmp_path: Path) -> None:
+    """Rows split by time differ, and rows drawn at random do not."""
+    days = np.arange("2023-01-01", "2024-01-01", dtype="datetime64[D]")
+    kind = RANDOM.random(len(days)) < np.linspace(0.05, 0.95, len(days))
+    table(tmp_path / "rows.csv", **measures(len(days)) | {"kind": kind.astype(int), "day": days})
+    found = warned(tmp_path, config(X, KIND).replace("  inputs:", f"  split: {{{split}}}\n  inputs:"))
+    assert [str(fault.hint)[: len(said or "")] for fault in found] == ([] if said is None else [said])
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (("2023-01-01", "2023-12-31"), "the training rows lack values of 'month' that the test rows have: 11, 12 (82% "),
+        (("2021-01-01", "2023-12-31"), None),  # the training rows have all months
+        (("2023-01-01", "2023-01-31"), None),  # nor do 6 rows tell that a day of the month is missing
+    ],
+)
+def test_parts_of_dates_that_training_lacks(days: tuple[str, str], said: str | None, tmp_path: Path) -> None:
+    day = np.arange(*days, dtype="datetime64[D]")
+    table(tmp_path / "rows.csv", **measures(len(day)) | {"day": day})
+    inputs = "{x: [{columns: [a, b]}], day: [{impute: most_frequent}, {datetime: {parts: [month, weekday, day]}}]}"
+    text = config(inputs, KIND).replace("  inputs:", "  split: {test: 0.2, order: day}\n  inputs:")
+    found = texts(tmp_path, text, ("x", "day"))
+    assert len(found) == (said is not None)
+    assert all(f"the input 'day': {said}" in text for text in found)
+
+
 # How they are told
 
 
