@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.scalars import ScalarError, read_scalar
-from kerascli.errors import Fault, Path, Place, show, suggestion
+from kerascli.errors import Fault, Path, Place, plain_name, show, suggestion
 from kerascli.expressions import ExpressionError, UnknownName, Value, has_reference, substitute
 from kerascli.expressions.template import names_referred_to
 
@@ -233,7 +233,9 @@ class _Resolver:
         if not isinstance(error, UnknownName):
             return None
         if error.name.startswith(("inputs.", "targets.")):
-            return _NO_FACTS if self._facts is refuse_facts else None
+            facts = [] if error.meant else [name for name in Scope({}, self._facts) if "." in name]
+            listed = f"the data has {', '.join(facts[:6])}" if facts else None
+            return _NO_FACTS if self._facts is refuse_facts else listed
         return _DECLARE if not (self._names or error.meant) else None
 
 
@@ -258,7 +260,8 @@ class _FlagError(Exception):
 
 def _default(name: str, written: Any, earlier: Mapping[str, Flag]) -> Flag:
     if not name.isidentifier() or not name.isascii():
-        text = f"flag '{name}': a name has letters, digits and '_' only, and starts with no digit"
+        plain = f"; write {meant}" if (meant := plain_name(name)) else ""
+        text = f"flag '{name}': a name has letters, digits and '_' only, and starts with no digit{plain}"
         raise _FlagError(text, at="key")
     value = written
     if isinstance(written, str) and has_reference(written):
