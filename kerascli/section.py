@@ -12,7 +12,6 @@ from kerascli.errors import Fault, Path, in_yaml, nearest, suggestion
 from kerascli.foreign_calls import line_to_write, named_here
 from kerascli.wording import fault_list
 
-
 _PLACES = {
     "callback": ("fit", "callbacks: [{}]"),
     "optimizer": ("compile", "optimizer: {}"),

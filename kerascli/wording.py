@@ -89,18 +89,9 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
     """Return one error detail of pydantic as a config error; its path is relative to the arguments of `owner`."""
     path = _without_union_tags(detail["loc"])
     name = _dotted(path)
-    title = _title(owner)
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
-        key = detail["loc"][-1]  # as written, even if it looks like a member of a union
-        path = (*_without_union_tags(detail["loc"][:-1]), key)
-        reason = getattr(owner, "reason_against", lambda _: None)(str(key))
-        explained = hasattr(owner, "component_name")
-        component_hint = getattr(owner, "component_hint", None)
-        fault = unknown_key(str(key), value, path, title, list(owner.model_fields), reason=reason, explained=explained)
-        if component_hint is not None and fault.hint is None and "did you mean" not in fault.text:
-            fault = replace(fault, hint=component_hint(str(key), value, title))
-        return fault
+        return _describe_extra(detail["loc"], value, owner)
     if kind in _KINDS:
         hint = _type_hint(kind, value) or _positional_hint(owner, value, name)
         return Fault(f"{name}: expected {_KINDS[kind]}, got {show(value)}", path, hint=hint)
@@ -124,6 +115,19 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
     if kind == "value_error":
         return Fault(f"{name}: {context['error']}" if name else str(context["error"]), path)
     return Fault(f"{name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}, got {show(value)}", path)
+
+
+def _describe_extra(loc: tuple[str | int, ...], value: Any, owner: type[BaseModel]) -> Fault:
+    """Return the config error of a key that `owner` does not have."""
+    key, title = loc[-1], _title(owner)  # the key as written, even if it looks like a member of a union
+    path = (*_without_union_tags(loc[:-1]), key)
+    reason = getattr(owner, "reason_against", lambda _: None)(str(key))
+    explained = hasattr(owner, "component_name")
+    fault = unknown_key(str(key), value, path, title, list(owner.model_fields), reason=reason, explained=explained)
+    component_hint = getattr(owner, "component_hint", None)
+    if component_hint is None or fault.hint is not None or "did you mean" in fault.text:
+        return fault
+    return replace(fault, hint=component_hint(str(key), value, title))
 
 
 def describe_missing(names: list[str], path: Path, owner: type[BaseModel]) -> Fault:

@@ -185,8 +185,10 @@ def stray_value_error(named: NamedPipeline, table: Table) -> DataError | None:
         present = [word for word in words if word != ""]
         numbers = sum(map(is_number, present))
         commas = sum(is_number(word.replace(",", ".")) for word in present)  # decimal commas, beside integers
-        if len(present) / 2 < numbers < len(present) or len(present) / 2 < commas > numbers or (
-            numbers and numbers == len(present) and _too_long(words) is not None
+        if (
+            len(present) / 2 < numbers < len(present)
+            or len(present) / 2 < commas > numbers
+            or (numbers and numbers == len(present) and _too_long(words) is not None)
         ):
             return not_numbers(table, name, values)
     return None

@@ -311,9 +311,11 @@ def _needed_column(named: NamedPipeline, table: Table, column: str, others: Coll
         hint = None if fault.hint is None else fault.hint.replace("the columns", f"the columns of {table.name}", 1)
         parts = re.split(r"[,\s]+", column.strip())
         if len(parts) > 1 and all(part in table for part in parts):
-            hint = f"several columns are a list: columns: {in_yaml(parts)}"
+            hint = f"several columns are a list with commas: columns: {in_yaml(parts)}"
         elif column in ALL_COLUMNS:
-            hint = f"all columns are written as a list: columns: {in_yaml([name for name in table if name not in others])}"
+            hint = (
+                f"all columns are written as a list: columns: {in_yaml([name for name in table if name not in others])}"
+            )
         raise DataError(replace(fault, path=named.column_path(column), place=None, hint=hint)) from None
 
 

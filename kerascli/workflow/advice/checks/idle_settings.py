@@ -13,7 +13,7 @@ _NEEDED = {
     "nesterov": ("momentum", "momentum: 0.9"),
     "warmup_target": ("warmup_steps", "warmup_steps: 1000"),
 }
-"""Mapping from an argument of optimizers and schedules to the argument without which it does nothing, and an example."""
+"""Mapping from an argument of optimizers and schedules to the argument that it needs, and an example of that."""
 _OF_VALIDATION = ("validation_steps", "validation_batch_size", "validation_freq")
 
 

@@ -1,4 +1,4 @@
-"""Advice check: warns of a loss that gets another kind of predictions than it takes, such as probabilities for logits."""
+"""Advice check: warns of a loss that gets another kind of predictions than it takes (probabilities for logits ...)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ _UNFIT: Mapping[str, tuple[frozenset[str], str, str]] = {
         ("hinge", "squared_hinge", "categorical_hinge"),
         (_SIGMOIDS | _SOFTMAXES, "scores, which a margin of 1 separates", "remove the activation, or use tanh"),
     ),
-    "poisson": (NEGATIVE, "counts, which are positive", "use activation: softplus, or exponential"),
+    "poisson": (NEGATIVE, "expected counts, which are positive", "use activation: softplus, or exponential"),
 }  # fmt: skip
 """Mapping from loss to the activations whose results do not suit it, what it takes, and what to write."""
 
