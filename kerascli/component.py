@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import core_schema
 
 from kerascli.errors import Fault, Path, a_or_an, nearest, show
-from kerascli.foreign_calls import NOTHING, line_to_write, named_here, read_call, simple
-from kerascli.wording import fault_list
+from kerascli.foreign_calls import NOTHING, line_to_write, list_to_write, named_here, read_call, simple
+from kerascli.wording import fault_list, number_hint
 
 
 class Component(BaseModel):
@@ -120,7 +120,8 @@ class Names:
             return Fault(f"there is no {self.kind} '{written}'{meant}", path, at, hint=f"write {line}")
         others = [each.kind for each in all_kinds if each.find(written)]
         meant = "" if others else self.suggestion(written)
-        hint = None if meant else f"'kerascli list {plural(self.kind)}' shows all"
+        hint = number_hint(written) or list_to_write(self.kind, written, self.find)
+        hint = hint or (None if meant else f"'kerascli list {plural(self.kind)}' shows all")
         if others:  # a transform among the layers, an activation for a loss
             kinds = " and ".join(map(a_or_an, others))
             hint = f"{written} is {kinds}: 'kerascli explain {written}' shows where it can be used"

@@ -10,6 +10,7 @@ KerasCliError                 exit code
 """
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -170,6 +171,20 @@ def there_are(words: Iterable[str]) -> str:
     """Return words as a clause: `there is a` for one word, `there are a, b` for several."""
     words = list(words)
     return f"there {'is' if len(words) == 1 else 'are'} {', '.join(words)}"
+
+
+_SPELLED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"})
+
+
+def plain_name(text: object) -> str | None:
+    """Return a text as a name of ASCII letters, digits and '_', in German spelling: `größe` becomes `groesse`.
+
+    None if nothing is left of it.
+    """
+    spelled = unicodedata.normalize("NFC", str(text)).translate(_SPELLED)
+    letters = unicodedata.normalize("NFKD", spelled).encode("ascii", "ignore").decode()
+    name = re.sub(r"\W+", "_", letters).strip("_")
+    return f"n_{name}" if name[:1].isdigit() else name or None
 
 
 def show(value: object) -> str:

@@ -1,12 +1,12 @@
 """Translate calls and classes of other libraries to the line of a config: `Linear(4, 3)` is `dense: {units: 3}`."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kerascli.errors import in_yaml
-from kerascli.foreign_words import ADDED, EXAMPLES, KEYS, NAMES, NEEDLESS, POSITIONS
+from kerascli.foreign_words import ADDED, ELSEWHERE, EXAMPLES, KEYS, NAMES, NEEDLESS, POSITIONS
 
 _CALL = re.compile(r"\s*([A-Za-z][\w.]*)\s*\((.*)\)\s*\Z", re.S)
 _KEYWORD = re.compile(r"\s*([A-Za-z_.]\w*)\s*=(?!=)\s*(.+)\Z", re.S)
@@ -55,6 +55,14 @@ def simple(name: str) -> str:
 def named_here(kind: str, name: str) -> str | None:
     """Return kerascli's name of another library's component (a layer, loss ...); None if there is none."""
     return NAMES.get(kind, {}).get(_key(name))
+
+
+def list_to_write(kind: str, written: str, find: Callable[[str], str | None]) -> str | None:
+    """Return a hint for names without brackets (`accuracy, auc`), and for what is no component here; else None."""
+    words = [word.strip() for word in written.split(",")]
+    names = [name for word in words if (name := named_here(kind, word) or find(word))]
+    known = [f"a list is written {in_yaml(names)}"] if names and len(words) > 1 else []
+    return "; ".join([*known, *(ELSEWHERE[_key(word)] for word in words if _key(word) in ELSEWHERE)]) or None
 
 
 def line_to_write(name: str, fields: Sequence[str], foreign: str, arguments: Any) -> str:

@@ -15,6 +15,10 @@ _OF_RANK = {
 }
 _LAYERS = {
     "linear": "dense",
+    "hidden": "dense",
+    "hiddenlayer": "dense",
+    "fullyconnected": "dense",
+    "fc": "dense",
     "layernorm": "layer_normalization",
     "groupnorm": "group_normalization",
     "upsample": "up_sampling_2d",
@@ -36,7 +40,7 @@ _LOSSES = {
     "huberloss": "huber",
     "kldivloss": "kl_divergence",
     "poissonnllloss": "poisson",
-    "logloss": "binary_crossentropy",
+    "logloss": "crossentropy",
 }
 _METRICS = {
     "accuracyscore": "accuracy",
@@ -67,6 +71,15 @@ NAMES: Mapping[str, Mapping[str, str]] = {
 }
 """Mapping from kind of component (`layer` ...) to a mapping from a name in another library (lower case, no underscores)
 to kerascli's name."""
+
+ELSEWHERE: Mapping[str, str] = {
+    "confusionmatrix": "'kerascli evaluate' draws the confusion matrix",
+    "classificationreport": "'kerascli evaluate' prints precision, recall and F1 of each class",
+}
+"""Mapping from another library's metric (lower case, no underscores) that is no metric here to what has it."""
+
+ALL_COLUMNS = frozenset({"all", "All", "ALL", "*", ":", "everything"})
+"""Words for all columns of a table in other tools, which a config lists by name."""
 
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "crossentropyloss": {"from_logits": True},
@@ -122,6 +135,8 @@ KEYS: Mapping[str, str] = {
     "out_channels": "filters",
     "out_features": "units",
     "hidden_size": "units",
+    "hidden": "units",
+    "neurons": "units",
     "hidden_layer_sizes": "units",
     "num_groups": "groups",
     "num_embeddings": "input_dim",

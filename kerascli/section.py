@@ -7,9 +7,21 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema, create_model
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, nearest, suggestion
+from kerascli.component import Invalid, registries
+from kerascli.errors import Fault, Path, in_yaml, nearest, suggestion
+from kerascli.foreign_calls import line_to_write, named_here
 from kerascli.wording import fault_list
+
+_PLACES = {
+    "callback": ("fit", "callbacks: [{}]"),
+    "optimizer": ("compile", "optimizer: {}"),
+    "loss": ("compile", "loss: {}"),
+    "metric": ("compile", "metrics: [{}]"),
+    "source": ("data", "source: {}"),
+    "layer": ("model", "layers: [{}, ...]"),
+}
+"""Mapping from kind of component to the section and the line in which a config writes it."""
+_TITLES = frozenset({"", "a phase", *(section for section, _ in _PLACES.values())})
 
 
 class BaseSection(BaseModel):
@@ -23,6 +35,22 @@ class BaseSection(BaseModel):
     """Noun in error messages for a key of the section: "key", or at the top level of a config "section"."""
     key_list: ClassVar[str] = ""
     """Words before the list of all keys in an error's hint (such as "a phase has"); empty: the hint lists no keys."""
+
+    @classmethod
+    def component_hint(cls, key: str, value: Any, title: str) -> str | None:
+        """Return a hint with the line for a component (`early_stopping: true`) that is written as a key; else None."""
+        for kind, (section, line) in _PLACES.items() if title in _TITLES and value is not False else ():
+            registry = registries()[kind]
+            name, arguments = registry.spelled.find(key), None if value is True else value
+            if name is not None:
+                written = name if arguments is None else f"{name}: {in_yaml(arguments)}"
+            elif foreign := named_here(kind, key):
+                written = line_to_write(foreign, registry.positional(foreign), key, arguments)
+            else:
+                continue
+            line = line.format(f"{{{written}}}" if ": " in written else written)
+            return f"write {line}" if title in {section, "a phase"} else f"write {section}: {{{line}}}"
+        return None
 
     def has(self, key: str) -> bool:
         """Return True if the config sets the key `key` of the section, even to null."""
@@ -91,7 +119,9 @@ def unknown_keys(
     for key in written:
         if key not in known:
             near = suggestion(str(key), known)
-            hint = f"{listed} {', '.join(known)}" if listed and not near else None
+            value = written[key] if isinstance(written, Mapping) else None
+            hint = None if near else BaseSection.component_hint(str(key), value, title)
+            hint = hint or (f"{listed} {', '.join(known)}" if listed and not near else None)
             faults.append(Fault(f"unknown {noun} '{key}'{where}{near}", (*path, key), "key", hint=hint))
     return faults
 

@@ -3,6 +3,7 @@
 import re
 import typing
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -32,6 +33,8 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
     found: list[Fault] = []
     missing: dict[Path, list[str]] = {}
     details = error.errors(include_url=False)
+    if (nameless := _nameless(details, owner)) is not None:
+        return [nameless.below(written)]
     unknown = [str(d["loc"][-1]) for d in details if d["type"] == "extra_forbidden"]
     meant = {word for key in unknown if (word := meant_key(key, owner.model_fields))}
     for detail in details:
@@ -43,6 +46,31 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
         found += [describe(dict(detail), owner)] if own is None else [fault.below(detail["loc"]) for fault in own]
     found += [describe_missing(names, path, owner) for path, names in missing.items()]
     return [fault.below(written) for fault in _without_repeats(found)]
+
+
+def _nameless(details: Sequence[Any], owner: type[BaseModel]) -> Fault | None:
+    """Return the config error of arguments in braces without names (`dense: {64, relu}`); None for other errors."""
+    given = next((d["input"] for d in details if d["type"] == "missing" and len(d["loc"]) == 1), None)
+    if not isinstance(given, dict) or not given or any(v is not None for v in given.values()):
+        return None
+    if given.keys() & owner.model_fields.keys():
+        return None
+    hint = _positional_hint(owner, list(given))
+    return Fault(f"{_title(owner)}: its arguments have no names", (), "key", hint=hint) if hint else None
+
+
+def _positional_hint(owner: type[BaseModel], values: Any, name: str | None = None) -> str | None:
+    """Return a hint that gives the arguments of a component, a list, their names; `name` is the one that got them."""
+    names: list[str] = getattr(owner, "positional", list)()
+    if not isinstance(values, list) or not 0 < len(values) <= len(names) or name not in {None, names[0]}:
+        return None
+    settings = dict(zip(names, values, strict=False))
+    try:
+        owner.model_validate(settings)
+    except ValidationError:  # other arguments are meant
+        return None
+    alone = name is not None and len(values) == 1
+    return f"write {in_yaml(values[0])}" if alone else f"write {_title(owner)}: {in_yaml(settings)}"
 
 
 def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
@@ -61,20 +89,18 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
     """Return one error detail of pydantic as a config error; its path is relative to the arguments of `owner`."""
     path = _without_union_tags(detail["loc"])
     name = _dotted(path)
-    title = _title(owner)
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
-        key = detail["loc"][-1]  # as written, even if it looks like a member of a union
-        path = (*_without_union_tags(detail["loc"][:-1]), key)
-        reason = getattr(owner, "reason_against", lambda _: None)(str(key))
-        explained = hasattr(owner, "component_name")
-        return unknown_key(str(key), value, path, title, list(owner.model_fields), reason=reason, explained=explained)
+        return _describe_extra(detail["loc"], value, owner)
     if kind in _KINDS:
-        return Fault(f"{name}: expected {_KINDS[kind]}, got {show(value)}", path, hint=_type_hint(kind, value))
+        hint = _type_hint(kind, value) or _positional_hint(owner, value, name)
+        return Fault(f"{name}: expected {_KINDS[kind]}, got {show(value)}", path, hint=hint)
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
         text = f"{name}: must be {words} {_number(context[key])}, got {show(value)}"
         return Fault(text, path, hint=_bound_hint(key, context[key], value))
+    if kind == "invalid_key":
+        return Fault(f"expected the name of an argument, got {show(value)}", path, "key", hint="write name: value")
     if kind == "finite_number":
         return Fault(f"{name}: must be a finite number, got {show(value)}", path)
     if kind == "literal_error":
@@ -89,6 +115,19 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
     if kind == "value_error":
         return Fault(f"{name}: {context['error']}" if name else str(context["error"]), path)
     return Fault(f"{name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}, got {show(value)}", path)
+
+
+def _describe_extra(loc: tuple[str | int, ...], value: Any, owner: type[BaseModel]) -> Fault:
+    """Return the config error of a key that `owner` does not have."""
+    key, title = loc[-1], _title(owner)  # the key as written, even if it looks like a member of a union
+    path = (*_without_union_tags(loc[:-1]), key)
+    reason = getattr(owner, "reason_against", lambda _: None)(str(key))
+    explained = hasattr(owner, "component_name")
+    fault = unknown_key(str(key), value, path, title, list(owner.model_fields), reason=reason, explained=explained)
+    component_hint = getattr(owner, "component_hint", None)
+    if component_hint is None or fault.hint is not None or "did you mean" in fault.text:
+        return fault
+    return replace(fault, hint=component_hint(str(key), value, title))
 
 
 def describe_missing(names: list[str], path: Path, owner: type[BaseModel]) -> Fault:
@@ -171,7 +210,9 @@ def _type_hint(kind: str, value: Any) -> str | None:
         if (items := vector(value)) is not None:
             return f"write {in_yaml(items)}"
         if kind.startswith(("int", "float")):
-            return _number_hint(value)
+            return number_hint(value)
+    if kind.startswith("int") and isinstance(value, float) and value.is_integer():
+        return f"write {int(value)}"
     if kind in {"tuple_type", "list_type"} and not isinstance(value, dict):
         return f"write [{value}]"
     if kind == "bool_type" and isinstance(value, str) and value.lower() in _BOOLEANS:
@@ -179,7 +220,8 @@ def _type_hint(kind: str, value: Any) -> str | None:
     return None
 
 
-def _number_hint(value: str) -> str | None:
+def number_hint(value: str) -> str | None:
+    """Return a hint with what to write for a number that is text (`0,5`, `30%`, `1/255`); None for other text."""
     if _is_number(value):
         return f"remove the quotes: {value}"
     if _is_number(value.replace(",", ".")):

@@ -90,7 +90,7 @@ BAD = [case for case in CASES if case.name != "the good config"]
 def write_files(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     for name, text in {"config.yaml": case.text, **case.files}.items():
-        Path(name).write_text(text, encoding="utf-8")
+        Path(name).write_text(text, encoding="latin-1" if name.startswith("latin1") else "utf-8")
 
 
 def refused(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> KerasCliError:

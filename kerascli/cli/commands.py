@@ -20,6 +20,7 @@ from kerascli.cli import (
     import_model,
     init,
     listing,
+    options,
     plot,
     predict,
     runs,
@@ -82,7 +83,7 @@ def _unread() -> Iterator[None]:
         raise SystemExit(128 + signal.SIGPIPE) from None
 
 
-app = typer.Typer(
+app = options.Commands(
     cls=Program,
     help=_HELP,
     no_args_is_help=True,

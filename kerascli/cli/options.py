@@ -1,6 +1,7 @@
 """Command-line options that several commands share, and functions that interpret their values."""
 
 import contextlib
+import functools
 import shlex
 import shutil
 import sys
@@ -12,6 +13,7 @@ import typer
 
 from kerascli.cli import complete
 from kerascli.cli.telling import tell
+from kerascli.disk.files import in_home
 from kerascli.errors import ConfigError, Fault, KerasCliError, safe_lines
 from kerascli.world import world_of
 
@@ -101,6 +103,42 @@ Timeout = Annotated[
     float, typer.Option(min=1.0, metavar="SECONDS", help="Time after which a process without an answer counts as lost.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+_PATHS = frozenset({"run", "runs", "what", "resume"})
+"""Names of arguments and options of commands that are text and may be paths."""
+
+
+class Commands(typer.Typer):
+    """Typer program whose commands get the home folder for a leading `~` of a path: shells leave `--x=~/y` as it is."""
+
+    def command(self, *args: Any, **kwargs: Any) -> Any:
+        return _with_paths(super().command(*args, **kwargs))
+
+    def callback(self, *args: Any, **kwargs: Any) -> Any:
+        return _with_paths(super().callback(*args, **kwargs))
+
+
+def _with_paths(register: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator that registers a function of a command, which gets its paths expanded."""
+
+    def wrapped(function: Callable[..., Any]) -> Any:
+        @functools.wraps(function)
+        def call(**given: Any) -> Any:
+            return function(**{key: _in_home(key, value) for key, value in given.items()})
+
+        return register(call)
+
+    return wrapped
+
+
+def _in_home(key: str, value: Any) -> Any:
+    """Return an argument of a command with every path in it expanded."""
+    if isinstance(value, list | tuple):
+        return [_in_home(key, each) for each in value]
+    if isinstance(value, Path):
+        return Path(in_home(str(value)))
+    return in_home(value) if isinstance(value, str) and key in _PATHS else value
 
 
 def note(text: str) -> None:

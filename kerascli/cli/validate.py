@@ -55,9 +55,11 @@ def validate(
 
         remember(document, command, flags)
     options.warn(found.warnings)
-    for line in found.lines:
-        options.say(f"{line}\n")
-    if found.data_is_missing:
+    if not found.data_is_missing:
+        options.say("".join(f"{line}\n" for line in found.lines))
+    else:  # no 'ok' before an error
+        for line in found.lines[1:]:
+            options.note(line)
         text = "the data was not found: only what does not depend on it was checked"
         hint = "--no-data checks a config without its data, and exits with 0"
         raise DataMissing(Fault(text, place=Place(str(path)), hint=hint))

@@ -27,6 +27,7 @@ from kerascli.config.facts import lookup
 from kerascli.config.run import RunSpec, resolved
 from kerascli.config.sample_checks import shown_columns
 from kerascli.config.scalar_inputs import with_vectors
+from kerascli.config.sections.fit import two_validations
 from kerascli.config.sections.phases import folded, in_each, unfold, with_phase
 from kerascli.config.top_level import config_faults, run_name
 from kerascli.config.yaml.document import Document, Faulty, one_error
@@ -275,6 +276,8 @@ def _opened(
         raise document.error([*faults, *refused, *error.faults]) from None
     name, seed = document.data.get("name") or run_name(path), _seed(document)
     read = [(each, *_read_data(each, values)) for each in documents]
+    if recorded is None:  # a run that has both was trained with the second
+        read = [(each, data, [*wrong, *two_validations(each.data.get("fit"))]) for each, data, wrong in read]
     phases = [
         Config(
             path, each, document.text, values, name, seed, plugins, data, progress, refused,

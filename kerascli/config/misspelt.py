@@ -16,6 +16,7 @@ from kerascli.config import component_index
 from kerascli.config.component_index import ComponentIndex, Settings
 from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
+from kerascli.disk.files import in_home, with_tilde
 from kerascli.errors import ConfigError, Fault, Path
 from kerascli.section import key_faults
 from kerascli.wording import meant_key, unknown_key
@@ -240,8 +241,9 @@ def _without(value: Any, part: Part, depth: int = 0) -> Any:
 def _files(data: Any, document: Document) -> Iterator[tuple[str, int, int]]:
     """Yield (name, size, modification time) of every file that a text value of the config may name."""
     if isinstance(data, str) and 0 < len(data) < 4096 and "\0" not in data:
+        path = in_home(with_tilde(data))
         for folder in set(document.folders.values()):
-            for name in {data, data.partition(":")[0]}:
+            for name in {path, path.partition(":")[0]}:
                 try:
                     status = os.stat(folder / name)
                 except OSError:

@@ -16,7 +16,7 @@ from kerascli.component import Component, Invalid, Registry
 from kerascli.data.learned_checks import check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import Table
-from kerascli.disk.files import impossible_path
+from kerascli.disk.files import impossible_path, in_home
 from kerascli.errors import Fault, show
 from kerascli.errors import Path as ConfigPath
 from kerascli.shapes import Shape
@@ -99,7 +99,8 @@ class InFolder(Component):
             reason = impossible_path(value) if isinstance(value, str) else None
             if reason is not None:
                 raise Invalid([Fault(f"{name}: no file can be called {show(value)}: {reason}", (name,))])
-        return self
+        begins_at_home = any(str(getattr(self, name)).startswith("~") for name in self.paths)
+        return self._moved(self.paths, in_home) if begins_at_home else self
 
     def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
         """Return a copy of the component with its paths (all, or only the fields in `fields`) relative to the folder

@@ -12,7 +12,7 @@ from kerascli.component import Invalid
 from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform
 from kerascli.data.mixing import AugmentField, name_faults
 from kerascli.data.where import Where
-from kerascli.errors import Fault, in_yaml, show, suggestion
+from kerascli.errors import Fault, in_yaml, plain_name, show, suggestion
 from kerascli.section import BaseSection, parse_section, section_ref
 from kerascli.shapes import NonNegativeInt
 
@@ -117,7 +117,11 @@ class DataSpec(BaseSection):
     @field_validator("split", mode="before")
     @classmethod
     def _read_split(cls, value: Any) -> Any:
-        return parse_section(SplitSpec, value, ()) if isinstance(value, dict) else value
+        if value is None or isinstance(value, SplitSpec):
+            return value
+        if not isinstance(value, dict):
+            raise Invalid([Fault(f"split: expected a mapping, got {show(value)}", hint=_shares(value))])
+        return parse_section(SplitSpec, value, ())
 
     @field_validator("shared", mode="after")
     @classmethod
@@ -219,6 +223,18 @@ class DataSpec(BaseSection):
         return self.model_copy(update={"shared": shared, **found})
 
 
+def _shares(value: Any) -> str | None:
+    """Return a hint with the split of a value such as `80/10/10` or [0.8, 0.2]: shares of train, validation, test."""
+    parts = [float(number) for number in re.findall(r"\d+\.?\d*|\.\d+", str(value))]
+    if len(parts) == 1 and 0 < parts[0] < 100:  # a share or a percentage of them
+        part = parts[0] if parts[0] < 1 else parts[0] / 100
+        parts = [1 - part, part]
+    if not 2 <= len(parts) <= 3 or sum(parts) == 0:
+        return "write split: {validation: 0.1, test: 0.1}"
+    shares = {name: f"{part / sum(parts):g}" for name, part in zip(("validation", "test"), parts[1:], strict=False)}
+    return f"write split: {in_yaml(shares)}"
+
+
 def parse_data(section: Any) -> DataSpec:
     """Parse the config's section `data`. Raises Invalid with all errors, whose paths begin with 'data'."""
     if not isinstance(section, dict):
@@ -231,7 +247,10 @@ def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pi
     try:
         _check_name(name, "input or target")
     except ValueError as error:
-        raise Invalid([Fault(str(error), (), "key")]) from None
+        hint = None if (plain := plain_name(name)) is None else f"write {plain}"
+        if hint and not (isinstance(value, list) and value and isinstance(value[0], dict) and "columns" in value[0]):
+            hint = f"rename it, and keep its column: {plain}: [{{columns: {name}}}, ...]"
+        raise Invalid([Fault(str(error), (), "key", hint=hint)]) from None
     listed = isinstance(value, list | tuple)
     entries: list[Any] = list(value) if listed else [] if value is None else [value]
     columns: tuple[str, ...] = ()

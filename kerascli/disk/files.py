@@ -81,6 +81,16 @@ def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
         raise DataError(f"'{safe_text(name)}' is {error}, not a file") from None
 
 
+def with_tilde(path: str) -> str:
+    """Return a path with `~` in place of a leading `$HOME` or `${HOME}`; others are unchanged."""
+    return re.sub(r"\A(\$HOME|\$\{HOME\})(?=/|\Z)", "~", path)
+
+
+def in_home(path: str) -> str:
+    """Return a path with the user's home folder in place of a leading `~`; others are unchanged."""
+    return os.path.expanduser(path) if path == "~" or path.startswith("~/") else path
+
+
 def impossible_path(path: str | Path) -> str | None:
     """Return the reason why no file can have this path (a zero byte, a name that is too long), or None if one can."""
     if escaped := next((mark for mark in _ESCAPED if mark in str(path)), None):

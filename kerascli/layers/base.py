@@ -47,6 +47,18 @@ class ShapeMismatch(ValueError):
         self.fault = Fault(text, (argument,) if argument else (), hint=hint, span=span)
 
 
+class NotSequences(ShapeMismatch):
+    """Error for an input without an axis of steps, for a layer that takes sequences (steps, features)."""
+
+    def __init__(self, x: TensorSpec) -> None:
+        hint = None
+        if x.rank == 1:
+            hint = "put an embedding before it"
+        if x.rank == 1 and not x.is_integer and x.shape[0] is not None:
+            hint = f"dense takes a row of numbers; reshape: {[*x.shape, 1]} makes steps of it; token ids: an embedding"
+        super().__init__(f"needs sequences (steps, features), got {x}", hint=hint)
+
+
 @dataclass(frozen=True, slots=True)
 class CallArgument:
     """Argument of a layer's call (as in Keras's `Layer.call`), in contrast to an argument of the layer's class."""

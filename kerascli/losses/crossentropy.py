@@ -67,7 +67,9 @@ def one_hot_fault(name: str, sparse: str | None, target: TensorSpec, output: Ten
         other = f"use '{sparse}' or " if sparse else ""
         remedy = f"{other}add to_categorical: {classes if classes is not None else '...'} to the target"
         return f"'{name}' needs one-hot targets of shape {output}, got integer class labels {target}; {remedy}"
-    return f"'{name}' needs one-hot targets of the output's shape {output}, got {target}"
+    text = f"'{name}' needs one-hot targets of the output's shape {output}, got {target}"
+    is_wider = len(target.shape) == len(output.shape) and same_shape(target.shape[:-1], output.shape[:-1])
+    return f"{text}; the last layer needs units: {target.shape[-1]}" if is_wider else text
 
 
 def _are_class_numbers(target: TensorSpec, output: TensorSpec) -> bool:
@@ -209,7 +211,9 @@ def class_number_fault(name: str, target: TensorSpec, output: TensorSpec, axis: 
     wanted = TensorSpec(tuple(sizes))
     if same_shape(target.shape, wanted.shape) and len(target.shape) >= len(wanted.shape):
         return None
-    if len(target.shape) == len(output.shape) and same_shape(target.shape, output.shape):
-        remedy = f"use '{name.removeprefix('sparse_')}' or remove to_categorical from the target"
+    if len(target.shape) == len(output.shape) and same_shape(target.shape[:-1], output.shape[:-1]):
+        remedy = (
+            f"use '{name.removeprefix('sparse_')}' or integer class labels, without a one-hot encoding, as the target"
+        )
         return f"'{name}' needs integer class labels {wanted}, got one-hot targets {target}; {remedy}"
     return f"'{name}' needs integer class labels of shape {wanted} for an output of shape {output}, got {target}"

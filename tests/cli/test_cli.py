@@ -252,13 +252,25 @@ def test_validate_says_what_it_checked(kerascli: Kerascli, here: Path) -> None:
 
 def test_validate_says_what_it_could_not_check(kerascli: Kerascli, here: Path) -> None:
     Path("points.csv").unlink()
-    assert kerascli("validate config.yaml") == Said(
+    assert kerascli("validate config.yaml") == Said(  # no 'ok' before an error
         3,
-        "config.yaml: ok\n  model: 2 layers, 22 parameters\n"
-        "  not checked: the data, and what depends on it: there is no file 'points.csv'\n",
+        "",
+        "  model: 2 layers, 22 parameters\n"
+        "  not checked: the data, and what depends on it: there is no file 'points.csv'\n"
         "config.yaml: error: the data was not found: only what does not depend on it was checked\n"
         "  hint: --no-data checks a config without its data, and exits with 0\n",
     )
+
+
+def test_a_path_may_begin_with_the_home_folder_where_a_shell_leaves_it(
+    kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(here))
+    assert kerascli("validate '~/config.yaml'").out.startswith(f"{here}/config.yaml: ok\n")
+    assert kerascli("schema --output=~/schema.json").code == 0
+    assert (here / "schema.json").is_file()
+    assert kerascli("runs --runs-dir=~/none").err == f"there are no runs in '{here}/none'\n"
+    assert kerascli("evaluate '~/none'").err == f"error: '{here}/none' is not a run: it has no run.json\n"
 
 
 @pytest.mark.parametrize("there", [True, False])

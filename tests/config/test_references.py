@@ -103,7 +103,7 @@ def test_a_flag_without_a_flags_section_is_a_fault() -> None:
         ("flags:\n  a:",
          "c.yaml:2:3: error: flag 'a': expected a default (a number, text, true or false), got nothing (null)"),
         ("flags: {a-b: 1}",
-         "c.yaml:1:9: error: flag 'a-b': a name has letters, digits and '_' only, and starts with no digit"),
+         "c.yaml:1:9: error: flag 'a-b': a name has letters, digits and '_' only, and starts with no digit; write a_b"),
         ("flags: {a: $b, b: 1}", "c.yaml:1:13: error: flag 'a': no earlier flag 'b'"),
         ("flags: {a: $targets.y.num_classes}", "c.yaml:1:13: error: flag 'a': no earlier flag 'targets.y.num_classes'"),
     ],

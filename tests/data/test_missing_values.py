@@ -78,7 +78,7 @@ def test_a_word_for_missing_is_named_with_the_setting_that_reads_it(tmp_path: Pa
 def test_a_decimal_comma_is_named_with_the_setting_that_reads_it(tmp_path: Path) -> None:
     text = "a;b\n1;2\n1,5;3\n2;4\n"
     found = fault(tmp_path, {"a": ["normalization"]}, text, settings={"delimiter": ";"})
-    assert found.hint == "if this is a decimal comma: set 'decimal' of the source to ','"
+    assert found.hint == "if this is a decimal comma: 'decimal: \",\"' of the source"
     data = load(tmp_path, {"a": []}, text, settings={"delimiter": ";", "decimal": ","})
     assert whole(data.splits["train"]).inputs["a"].tolist() == [1, 1.5, 2]
 

@@ -70,7 +70,13 @@ SHAPE_FAULTS = [
         "put reshape: [2, 2, 1] before it",
     ),
     ("dense", {"units": 2}, [(None,)], "needs an input with a known last axis, got (None, None)", None),
-    ("lstm", {"units": 2}, [(7,)], "needs sequences (steps, features), got (None, 7)", "put an embedding before it"),
+    (
+        "lstm",
+        {"units": 2},
+        [(7,)],
+        "needs sequences (steps, features), got (None, 7)",
+        "dense takes a row of numbers; reshape: [7, 1] makes steps of it; token ids: an embedding",
+    ),
     (
         "lstm",
         {"units": 2, "recurrent_regularizer": "orthogonal", "kernel_constraint": {"max_norm": {"axis": 2}}},
@@ -213,7 +219,13 @@ SHAPE_FAULTS = [
     ),
     ("permute", {"dims": [2, 1]}, [(4,)], "has dims for 2 axes after the batch, got (None, 4)", None),
     ("repeat_vector", {"n": 2}, [(4, 5)], "needs vectors (features), got (None, 4, 5)", None),
-    ("masking", {}, [(4,)], "needs sequences (steps, features), got (None, 4)", None),
+    (
+        "masking",
+        {},
+        [(4,)],
+        "needs sequences (steps, features), got (None, 4)",
+        "dense takes a row of numbers; reshape: [4, 1] makes steps of it; token ids: an embedding",
+    ),
     ("add", {}, [(4,), (5,)], "needs inputs of one shape, got (None, 4) and (None, 5)", None),
     ("add", {}, [(4,)], "needs at least 2 inputs, got 1", "write inputs: [a, b]"),
     (

@@ -96,7 +96,7 @@ CLASSES, ONE_HOT, OUTPUT = TensorSpec((), "int64"), TensorSpec((10,)), TensorSpe
         (
             "sparse_categorical_crossentropy", ONE_HOT, OUTPUT,
             "'sparse_categorical_crossentropy' needs integer class labels (None,), got one-hot targets (None, 10); "
-            "use 'categorical_crossentropy' or remove to_categorical from the target",
+            "use 'categorical_crossentropy' or integer class labels, without a one-hot encoding, as the target",
         ),
         (
             "sparse_categorical_crossentropy", CLASSES, TensorSpec((1,)),

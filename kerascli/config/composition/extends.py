@@ -9,7 +9,7 @@ from kerascli.config.composition.merge import IsComponent, Merger, is_component
 from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import read_document
-from kerascli.disk.files import impossible_path
+from kerascli.disk.files import impossible_path, in_home, with_tilde
 from kerascli.errors import ConfigError, Fault, safe_text, show
 
 MAX_CHAIN = 16
@@ -39,7 +39,7 @@ def _base(chain: list[Document]) -> Document:
         text = f"extends: expected the path of a config, got {show(written)}"
         raise upper.error([Fault(text, ("extends",))])
     folder = upper.folder_of(("extends",))
-    path = FilePath(os.path.normpath(folder / written))
+    path = FilePath(os.path.normpath(folder / in_home(with_tilde(written))))
     if reason := impossible_path(path):
         raise upper.error([Fault(f"extends: no file can be called {show(written)}: {reason}", ("extends",))])
     files = [os.path.realpath(_file(each)) for each in chain]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kerascli.component import Invalid
 from kerascli.config.yaml.document import Document
-from kerascli.disk.files import impossible_path, open_file
+from kerascli.disk.files import impossible_path, in_home, open_file, with_tilde
 from kerascli.errors import Fault, Related, show
 from kerascli.errors import Path as ConfigPath
 from kerascli.runs.outputs import FILE
@@ -22,7 +22,7 @@ def plugin_files(document: Document) -> tuple[Path, ...]:
         hint = f"write [{written}]" if isinstance(written, str) else None
         text = f"plugins: expected a list of Python files, got {show(written)}"
         raise document.error([Fault(text, ("plugins",), hint=hint)])
-    files = [document.folder_of(("plugins", index)) / name for index, name in enumerate(written)]
+    files = [document.folder_of(("plugins", index)) / in_home(with_tilde(name)) for index, name in enumerate(written)]
     faults = [
         Fault(f"plugins: {problem}", ("plugins", index))
         for index, file in enumerate(files)

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal
 
+from kerascli.component import registries
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.scalars import ScalarError, read_scalar
-from kerascli.errors import Fault, Path, Place, show, suggestion
+from kerascli.disk.files import with_tilde
+from kerascli.errors import Fault, Path, Place, plain_name, show, suggestion
 from kerascli.expressions import ExpressionError, UnknownName, Value, has_reference, substitute
 from kerascli.expressions.template import names_referred_to
 
@@ -208,7 +210,9 @@ class _Resolver:
         if isinstance(value, list):
             return [self.resolve(item, (*path, index)) for index, item in enumerate(value)]
         if isinstance(value, str) and has_reference(value):
-            return self._text(value, path)
+            if "HOME" not in self._names and with_tilde(value) != value and _is_path(path):
+                value = with_tilde(value)
+            return self._text(value, path) if has_reference(value) else value
         return value
 
     def _check_keys(self, value: dict[str | int, Any], path: Path) -> None:
@@ -235,12 +239,29 @@ class _Resolver:
         if not isinstance(error, UnknownName):
             return None
         if error.name.startswith(("inputs.", "targets.")):
-            return _NO_FACTS if self._facts is refuse_facts else None
+            facts = [] if error.meant else [name for name in Scope({}, self._facts) if "." in name]
+            listed = f"the data has {', '.join(facts[:6])}" if facts else None
+            return _NO_FACTS if self._facts is refuse_facts else listed
         return _DECLARE if not (self._names or error.meant) else None
 
 
 _NO_FACTS = "facts of the data can be used in model, compile and fit, not in data itself"
 _DECLARE = "hyper-parameters are declared with a default: flags: {units: 128}"
+
+
+def _is_path(path: Path) -> bool:
+    """Return True if a config path leads to a field that holds a path: of a source, a transform or `init_from`."""
+    key = str(path[-1])
+    if path[:1] == ("plugins",):
+        return True
+    if path[:2] == ("model", "init_from"):
+        return key in {"run", "file"}
+    for kind in ("source", "transform") if path[:1] == ("data",) else ():
+        registry = registries()[kind]
+        alone = registry.find(key)
+        if any(key in cls.paths for cls in registry) or (alone and alone.first_argument() in alone.paths):
+            return True
+    return False
 
 
 class _FlagError(Exception):
@@ -260,7 +281,8 @@ class _FlagError(Exception):
 
 def _default(name: str, written: Any, earlier: Mapping[str, Flag]) -> Flag:
     if not name.isidentifier() or not name.isascii():
-        text = f"flag '{name}': a name has letters, digits and '_' only, and starts with no digit"
+        plain = f"; write {meant}" if (meant := plain_name(name)) else ""
+        text = f"flag '{name}': a name has letters, digits and '_' only, and starts with no digit{plain}"
         raise _FlagError(text, at="key")
     value = written
     if isinstance(written, str) and has_reference(written):

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 
 from kerascli.callbacks.base import CALLBACKS, Callback
 from kerascli.component import Invalid, plain
-from kerascli.errors import Fault, Path, show
+from kerascli.errors import Fault, Path, Related, show
 from kerascli.parts.distributions import DISTRIBUTIONS, Distribution
 from kerascli.section import BaseSection, parse_section
 from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt
@@ -50,7 +50,7 @@ class FitSpec(BaseSection):
     validation_split: OpenFraction = 0.0
     """Fraction of the training rows to validate on: the LAST ones, before any shuffling."""
     validation_data: str | None = None
-    """Name of the split to validate on; overrides `validation_split`."""
+    """Name of the split to validate on, instead of a `validation_split`."""
     validation_steps: PositiveInt | None = None
     """Number of batches per validation; null: all batches."""
     validation_batch_size: PositiveInt | None = None
@@ -149,6 +149,17 @@ def parse_fit(section: Any) -> FitSpec:
         return parse_section(FitSection, section, ("fit",))
     except Invalid as invalid:
         raise Invalid(replace(f, path=path_as_written(f.path, section)) for f in invalid.faults) from None
+
+
+def two_validations(section: Any) -> list[Fault]:
+    """Return a config error if `fit` has both `validation_split` and `validation_data`, of which the second would
+    win."""
+    if not isinstance(section, dict) or not section.get("validation_split") or section.get("validation_data") is None:
+        return []
+    other = Related("the rows to validate on are those of validation_data", ("fit", "validation_data"))
+    text = "validation_split cannot be combined with validation_data; give one of them"
+    hint = f"remove validation_split, or validation_data: {section['validation_data']}"
+    return [Fault(text, ("fit", "validation_split"), "key", hint=hint, related=(other,))]
 
 
 def valid_trainable(section: Any) -> dict[str, bool]:

@@ -17,7 +17,7 @@ from pydantic import (
 
 from kerascli.component import Invalid
 from kerascli.config.sections.torchvision import Published, Weights, published, published_model, published_models
-from kerascli.disk.files import impossible_path
+from kerascli.disk.files import impossible_path, in_home
 from kerascli.errors import Fault, show
 from kerascli.model.transfer import LayerSource, TransferMethod
 from kerascli.section import BaseSection, parse_section
@@ -81,6 +81,11 @@ class InitFrom(BaseSection):
         elif weights is not None and "torchvision" in info.data:
             raise ValueError("only the source 'torchvision' takes weights")
         return weights
+
+    @field_validator("run", "file", mode="before")
+    @classmethod
+    def _in_home(cls, path: Any) -> Any:
+        return in_home(path) if isinstance(path, str) else path
 
     @field_validator("run", "file")
     @classmethod

@@ -92,14 +92,17 @@ class _Resolver:
             return {}
         if self.targets is None:
             return {name: name for name in self.outputs}
-        if len(self.outputs) == 1 and len(self.targets) == 1:
-            return {next(iter(self.outputs)): next(iter(self.targets))}
+        pairs = {name: name for name in self.outputs if name in self.targets}
+        if len(self.outputs) == 1 and not pairs and self.targets:  # whatever they are called
+            pairs = {next(iter(self.outputs)): next(iter(self.targets))}
         for name in self.targets:
-            if name not in self.outputs and name not in self.named:
+            if name not in self.named and name not in pairs.values():
                 text = f"target '{name}' has no output of that name{suggestion(name, self.outputs)}"
-                hint = f"outputs: {', '.join(self.outputs)}; name the node, or list it under model.outputs"
+                hint = (
+                    f"outputs: {', '.join(self.outputs)}; give its layer name: {name}, or list it under model.outputs"
+                )
                 self.faults.append(Fault(text, ("data", "targets", name), "key", hint=hint))
-        return {name: name for name in self.outputs if name in self.targets}
+        return pairs
 
     def _per_output(self, key: str, registry: Registry[Any] | None = None) -> Written:
         """Return, by output, the value of a key of `compile` for that output and the value's config path."""

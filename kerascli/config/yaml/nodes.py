@@ -1,5 +1,6 @@
 """Parsing of YAML text into nodes with positions, which the module `expand` then converts to plain data."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -164,8 +165,21 @@ class NodeReader:
             try:
                 value = read_scalar(event.value)
             except ScalarError as error:
-                self.faults.append(Fault(error.text, place=place, hint=error.hint))
+                if not self._is_decimal_comma(event.value, place):
+                    self.faults.append(Fault(error.text, place=place, hint=error.hint))
         return ScalarNode(place, value, quoted, is_absent=not quoted and event.value == "")
+
+    def _is_decimal_comma(self, decimals: str, place: Place) -> bool:
+        """Return True, and report it, if an unquoted scalar is what follows the comma of a number such as `0,001`."""
+        before = re.search(r"(?<![\w.])[-+]?\d+,$", place.source[: (place.column or 1) - 1])
+        if before is None or not decimals.isdecimal():
+            return False
+        place = replace(place, column=before.start() + 1, length=len(before[0]) + len(decimals))
+        number = f"{before[0][:-1]}.{decimals}"
+        self.faults.append(
+            Fault(f"a decimal comma in '{before[0]}{decimals}'", place=place, hint=f"use a decimal point: {number}")
+        )
+        return True
 
     def _define(self, anchor: str | None, node: Node) -> bool:
         if anchor is None:
@@ -200,10 +214,14 @@ class NodeReader:
             key = self._node(event, depth + 1)
             value = self._node(self._events.get_event(), depth + 1)
             if not isinstance(key, ScalarNode) or isinstance(key.value, (bool, float)) or key.value is None:
-                self.faults.append(Fault("a key must be text or an integer", place=key.place, hint="quote it"))
+                alone = node.flow and isinstance(value, ScalarNode) and value.is_absent
+                hint = "write it without { }, or as name: value" if alone else "quote it"
+                self.faults.append(Fault("a key must be text or an integer", place=key.place, hint=hint))
                 continue
             if isinstance(value, ScalarNode) and value.is_absent:
                 value.place = key.place
+                if node.entries and isinstance(key.value, int) and isinstance(node.entries[-1][1], ScalarNode):
+                    self._is_decimal_comma(str(key.value), key.place)
                 self._check_space(node, key)
             elif isinstance(value, (MapNode, ListNode)) and not value.flow:
                 value.place = key.place

@@ -164,7 +164,7 @@ def _hint_of_format(word: str) -> str | None:
     if word.lower() in _MISSING_WORDS:
         return f"if this is a missing value: 'na_values: [\"{word}\"]' of the source, and impute ({IMPUTE})"
     if "," in word and is_number(word.replace(",", ".")):
-        return "if this is a decimal comma: set 'decimal' of the source to ','"
+        return "if this is a decimal comma: 'decimal: \",\"' of the source"
     return None
 
 
@@ -184,8 +184,11 @@ def stray_value_error(named: NamedPipeline, table: Table) -> DataError | None:
         words = values.tolist() if column_dtype(values) == "string" and values.ndim == 1 else []
         present = [word for word in words if word != ""]
         numbers = sum(map(is_number, present))
-        if len(present) / 2 < numbers < len(present) or (
-            numbers and numbers == len(present) and _too_long(words) is not None
+        commas = sum(is_number(word.replace(",", ".")) for word in present)  # decimal commas, beside integers
+        if (
+            len(present) / 2 < numbers < len(present)
+            or len(present) / 2 < commas > numbers
+            or (numbers and numbers == len(present) and _too_long(words) is not None)
         ):
             return not_numbers(table, name, values)
     return None

@@ -1,6 +1,7 @@
 """Prepare the data of the config section `data` (load, split, fit, transform); infer shapes and dtypes of inputs and
 targets."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +27,7 @@ from kerascli.data.storage.table import Skipped, Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
 from kerascli.errors import DataError, Fault, in_yaml, safe_text
+from kerascli.foreign_words import ALL_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +264,7 @@ def _column_fields(
     found: dict[str, Field] = {}
     for named in named_pipelines:
         for column in named.pipeline.columns:
-            values = _needed_column(named, table, column)
+            values = _needed_column(named, table, column, spec.columns())
             dtype = column_dtype(values)
             shape = (None,) if is_ragged(values) else values.shape[1:]
             given = found.get(column) or source_facts.get(column) or Field(shape, dtype)
@@ -295,10 +297,10 @@ def _fits(named: NamedPipeline, fields: Mapping[str, Field]) -> bool:
     return True
 
 
-def _needed_column(named: NamedPipeline, table: Table, column: str) -> Values:
+def _needed_column(named: NamedPipeline, table: Table, column: str, others: Collection[str]) -> Values:
     """Return some values of a column of the training rows, which show its dtype and row shape.
 
-    Raises DataError at the place in the config that names the column.
+    Raises DataError at the place in the config that names the column; `others` are the columns of other pipelines.
     """
     try:
         return table.like(column)
@@ -307,9 +309,13 @@ def _needed_column(named: NamedPipeline, table: Table, column: str) -> Values:
             raise
         fault = error.faults[0]
         hint = None if fault.hint is None else fault.hint.replace("the columns", f"the columns of {table.name}", 1)
-        parts = [part.strip() for part in column.split(",")]
+        parts = re.split(r"[,\s]+", column.strip())
         if len(parts) > 1 and all(part in table for part in parts):
-            hint = f"several columns are a list: columns: {in_yaml(parts)}"
+            hint = f"several columns are a list with commas: columns: {in_yaml(parts)}"
+        elif column in ALL_COLUMNS:
+            hint = (
+                f"all columns are written as a list: columns: {in_yaml([name for name in table if name not in others])}"
+            )
         raise DataError(replace(fault, path=named.column_path(column), place=None, hint=hint)) from None
 
 

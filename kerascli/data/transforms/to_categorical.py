@@ -30,6 +30,9 @@ class ToCategorical(Transform):
         return True
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+        if field.is_text:
+            line = "string_lookup: {num_oov_indices: 0, output_mode: one_hot}"
+            raise ValueError(f"needs integers, got text; write {line} in its place")
         need_integers(field)
         count = self._count(field, learned)
         leading = field.shape[:-1] if len(field.shape) > 0 and field.shape[-1] == 1 else field.shape

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.layers.base import Example, Layer, NotSequences, layer
 from kerascli.shapes import TensorSpec
 
 
@@ -20,7 +20,7 @@ class Masking(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank < 2:
-            raise ShapeMismatch(f"needs sequences (steps, features), got {x}")
+            raise NotSequences(x)
         return MaskingModule(self.mask_value)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.layers.base import ShapeMismatch, WeightedModule
+from kerascli.layers.base import NotSequences, ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import Recurrence
 from kerascli.layers.recurrent.masks import restore_order, unmasked_first
 from kerascli.layers.recurrent.steps import State, run_steps
@@ -166,6 +166,5 @@ def features_of(x: TensorSpec) -> int:
 def features_of_sequence(x: TensorSpec) -> int:
     """Return the number of features of each step of a sequence; raises ShapeMismatch."""
     if x.rank != 2 or x.shape[1] is None:
-        hint = "put an embedding before it" if x.rank == 1 else None
-        raise ShapeMismatch(f"needs sequences (steps, features), got {x}", hint=hint)
+        raise NotSequences(x)
     return x.shape[1]

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from torch import Tensor
 
 from kerascli.component import Invalid
-from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, ShapeMismatch, layer
+from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, NotSequences, layer
 from kerascli.layers.nesting import build_inner
 from kerascli.layers.recurrent.base import Cell, Recurrence, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.fields import ZeroOutputForMask
@@ -83,7 +83,7 @@ class RNN(Recurrent, CellArgument):  # pyright: ignore[reportIncompatibleVariabl
 
     def build(self, x: TensorSpec) -> SequenceModule:
         if x.rank < 2:
-            raise ShapeMismatch(f"needs sequences (steps, features), got {x}")
+            raise NotSequences(x)
         return RNNModule(self, TensorSpec(x.shape[1:], x.dtype))
 
 

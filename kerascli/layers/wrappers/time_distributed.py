@@ -8,7 +8,7 @@ from pydantic import WithJsonSchema, model_validator
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from kerascli.layers.base import BaseLayer, Example, Layer, Outcome, ShapeMismatch, layer
+from kerascli.layers.base import BaseLayer, Example, Layer, NotSequences, Outcome, layer
 from kerascli.layers.nesting import InnerCalls, LayerField, build_inner, check_inner, with_value
 from kerascli.shapes import TensorSpec
 
@@ -66,7 +66,7 @@ class TimeDistributed(Layer):
     def step(self, x: TensorSpec) -> TensorSpec:
         """Return shape and dtype of a time step of the sequence `x`, the inner layer's input; raises ShapeMismatch."""
         if x.rank < 2:
-            raise ShapeMismatch(f"needs sequences (steps, features), got {x}")
+            raise NotSequences(x)
         return TensorSpec(x.shape[1:], x.dtype)
 
 

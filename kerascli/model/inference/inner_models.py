@@ -7,7 +7,7 @@ from torch import nn
 
 from kerascli.component import Invalid
 from kerascli.errors import Fault, Related
-from kerascli.layers.base import BaseLayer, ShapeMismatch
+from kerascli.layers.base import BaseLayer, NotSequences, ShapeMismatch
 from kerascli.layers.nesting import build_inner
 from kerascli.layers.wrappers.time_distributed import TimeDistributed, TimeDistributedModule
 from kerascli.model.inference.batch_axis import output_faults
@@ -82,7 +82,7 @@ def _steps(sequences: Sequence[TensorSpec]) -> int | None:
     """Return the number of time steps that sequences have in common; None if unknown. Raises ShapeMismatch."""
     for x in sequences:
         if x.rank < 1 or (x.rank < 2 and not x.is_integer):
-            raise ShapeMismatch(f"needs sequences (steps, features), got {x}")
+            raise NotSequences(x)
     known = {x.shape[0] for x in sequences} - {None}
     if len(known) > 1:
         raise ShapeMismatch(f"needs sequences of one length, got {' and '.join(map(str, sequences))}")

@@ -97,6 +97,10 @@ def read_declared(
     """Return the inputs that the model at the config path `base` declares, each with its shape, by name."""
     if not isinstance(declared, dict) or not declared:
         hint, whose = "inputs: {x: [28, 28, 1]}", base[-1] if base else "model"
+        if data and not base:
+            hint = f"leave 'inputs' out: the model takes those of data.inputs, {', '.join(data)}"
+        elif isinstance(declared, list) and declared:
+            hint = f"a shape follows each name, for four numbers a row inputs: {{{declared[0]}: [4]}}"
         text = f"{whose}.inputs: expected a mapping of names to shapes, got {show(declared)}"
         faults.add(text, (*base, "inputs"), hint=hint)
         names.mark_broken([*map(str, declared), "?"] if isinstance(declared, list) else ["?"])

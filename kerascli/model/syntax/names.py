@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, Related, nearest, show, suggestion
+from kerascli.errors import Fault, Path, Related, nearest, plain_name, show, suggestion
 from kerascli.expressions.suggestions import suggestion_for
 from kerascli.layers.base import LAYERS
 from kerascli.model.ir.nodes import RESERVED
@@ -145,7 +145,9 @@ class Names:
         """Return a config error if a node cannot have the name `name`, else None; `own`, the name of the node's layer,
         is allowed."""
         if not _NAME.match(name):
-            return Fault(f"'{name}' is not a valid name: expected letters, digits and _, not starting with a digit")
+            plain = f"; write {meant}" if (meant := plain_name(name)) else ""
+            text = f"'{name}' is not a valid name: expected letters, digits and _, not starting with a digit{plain}"
+            return Fault(text)
         if name in RESERVED:
             return Fault(f"'{name}' is reserved; choose another name")
         if name != own and LAYERS.find(name) is not None:

@@ -44,6 +44,10 @@ _ALIKE = frozenset({"concatenate", "average", "maximum", "minimum"})
 _NORMALIZED = frozenset({"batch_normalization", "layer_normalization", "group_normalization", "rms_normalization"})
 
 
+NEGATIVE = frozenset({*_OTHER, *_NORMALIZED} - {"relu", "relu6"})
+"""Activations and layers whose results may be negative."""
+
+
 @dataclass(frozen=True, slots=True)
 class TensorKind:
     """Kind of a tensor's values (probabilities or other numbers), and the node and activation or layer that determine

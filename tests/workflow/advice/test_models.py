@@ -1,4 +1,4 @@
-"""Warnings about models: losses that misinterpret an output, and a softmax over one value."""
+"""Warnings about models: losses that misinterpret an output, a softmax over one value, settings without effect."""
 
 from pathlib import Path
 
@@ -75,6 +75,24 @@ NONE = {
     ),
 }  # fmt: skip
 
+UNFIT = {
+    "labels for classes": ("[{dense: {units: 3, activation: sigmoid}}]", "sparse_categorical_crossentropy", "softmax"),
+    "of a layer": ("[{dense: 3}, {activation: hard_sigmoid}]", "categorical_crossentropy", "softmax"),
+    "by the shapes": ("[{dense: {units: 2, activation: sigmoid}}]", "crossentropy", "softmax"),
+    "generalized": ("[{dense: {units: 3, activation: sigmoid}}]", "categorical_generalized_cross_entropy", "softmax"),
+    "classes for labels": ("[{dense: {units: 3, activation: softmax}}]", "binary_crossentropy", "sigmoid"),
+    "a margin": ("[{dense: {units: 1, activation: sigmoid}}]", "hinge", "tanh"),
+    "a margin of classes": ("[{dense: {units: 3, activation: softmax}}]", "categorical_hinge", "tanh"),
+    "counts": ("[{dense: 1}]", "poisson", "softplus"),
+    "a divergence": ("[{dense: 3}]", "kl_divergence", "softmax"),
+    "an overlap": ("[{dense: 3}]", "dice", "sigmoid"),
+    "a formula as loss": (
+        "[{dense: {units: 3, activation: sigmoid}}]",
+        "{expr: 'categorical_crossentropy(y_true, y_pred)'}",
+        "softmax",
+    ),
+}
+
 FINE = {
     "softmax": ("[{dense: {units: 3, activation: softmax}}]", "sparse_categorical_crossentropy"),
     "sigmoid": ("[{dense: {units: 1, activation: sigmoid}}]", "binary_crossentropy"),
@@ -87,6 +105,11 @@ FINE = {
     "a relu of 0 to 1": ("[{dense: 1}, {relu: {max_value: 1}}]", "binary_crossentropy"),
     "held above zero": ("[{dense: {units: 3, kernel_constraint: non_neg}}]", "categorical_crossentropy"),
     "regression": ("[{dense: {units: 3, activation: softmax}}]", "mse"),
+    "two classes": ("[{dense: {units: 2, activation: softmax}}]", "binary_crossentropy"),
+    "one unit of any loss": ("[{dense: {units: 1, activation: sigmoid}}]", "crossentropy"),
+    "a margin": ("[{dense: {units: 1, activation: tanh}}]", "hinge"),
+    "counts": ("[{dense: {units: 1, activation: softplus}}]", "poisson"),
+    "counts from 0": ("[{dense: {units: 1, activation: relu}}]", "poisson"),
     "a product": (
         "[{dense: {units: 1, activation: sigmoid, name: a}}, {dense: {units: 1, activation: sigmoid, inputs: x, "
         "name: b}}, {multiply: [a, b]}]",
@@ -103,6 +126,13 @@ FINE = {
         "binary_crossentropy",
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(("layers", "loss", "activation"), UNFIT.values(), ids=UNFIT)
+def test_an_output_that_does_not_suit_the_loss(layers: str, loss: str, activation: str, tmp_path: Path) -> None:
+    [fault] = warnings(tmp_path, layers, loss)
+    assert " takes " in fault.text
+    assert activation in str(fault.hint)
 
 
 @pytest.mark.parametrize(("layers", "loss"), TWICE.values(), ids=TWICE)
@@ -232,3 +262,24 @@ def test_validate_exits_with_0_and_warns_on_stderr(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert done.stderr.startswith(f"{tmp_path}/config.yaml:2:17: warning: 'sparse_categorical_crossentropy' takes")
     assert "warning" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("section", "texts"),
+    [
+        ("fit: {validation_steps: 2}", ["validation_steps has no effect: there is no validation"]),
+        ("fit: {validation_steps: 2, validation_split: 0.5}", []),
+        ("fit: {validation_freq: 1}", []),
+        ("compile: {loss: mse, optimizer: {sgd: {nesterov: true}}}", ["nesterov has no effect without momentum"]),
+        ("compile: {loss: mse, optimizer: {sgd: {nesterov: true, momentum: 0.9}}}", []),
+        (
+            "compile: {loss: mse, optimizer: {adam: {cosine_decay: "
+            "{initial_learning_rate: 0.1, decay_steps: 9, warmup_target: 0.5}}}}",
+            ["warmup_target has no effect without warmup_steps"],
+        ),
+    ],
+)
+def test_a_setting_without_effect(section: str, texts: list[str], tmp_path: Path) -> None:
+    compiled = "" if section.startswith("compile") else "compile: {loss: mse}\n"
+    config = f"model: {{inputs: {{x: [6]}}, layers: [{{dense: 1}}]}}\n{compiled}{section}\n"
+    assert [fault.text for fault in check(write(tmp_path, config), sets=[], flags=[]).warnings] == texts

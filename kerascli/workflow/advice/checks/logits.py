@@ -1,6 +1,6 @@
-"""Advice check: warns of a cross-entropy that expects logits but gets probabilities, or the reverse."""
+"""Advice check: warns of a loss that gets another kind of predictions than it takes (probabilities for logits ...)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kerascli.errors import Fault, Path, Related
@@ -10,56 +10,103 @@ from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.base import Loss
 from kerascli.losses.expr import Expr as LossFormula
 from kerascli.model.ir.nodes import Node
+from kerascli.model.runtime.built import Built
 from kerascli.ops.expression import expression
 from kerascli.workflow.advice.case import Case, warning
-from kerascli.workflow.advice.tensor_kinds import TensorKind, Tracer
+from kerascli.workflow.advice.tensor_kinds import NEGATIVE, TensorKind, Tracer
 
-_PROBABILITIES = frozenset({"crossentropy", "categorical_generalized_cross_entropy"})
+_PROBABILITIES = frozenset(
+    {"crossentropy", "categorical_generalized_cross_entropy", "kl_divergence", "dice", "tversky"}
+)
 _LOGITS = frozenset({"ctc"})
 """Names of losses that take logits and have no argument `from_logits`; those in `_PROBABILITIES` take probabilities."""
+
+_SIGMOIDS = frozenset({"sigmoid", "hard_sigmoid", "sparse_sigmoid"})
+_SOFTMAXES = frozenset({"softmax", "sparsemax"})
+_UNFIT: Mapping[str, tuple[frozenset[str], str, str]] = {
+    **dict.fromkeys(
+        ("categorical_crossentropy", "sparse_categorical_crossentropy", "categorical_focal_crossentropy",
+         "categorical_generalized_cross_entropy", "crossentropy"),
+        (_SIGMOIDS, "probabilities of classes, which sum to 1",
+         "use activation: softmax; for labels that do not exclude each other, binary_crossentropy"),
+    ),
+    **dict.fromkeys(
+        ("binary_crossentropy", "binary_focal_crossentropy"),
+        (_SOFTMAXES, "an independent probability of each label",
+         "use activation: sigmoid; for classes that exclude each other, categorical_crossentropy"),
+    ),
+    **dict.fromkeys(
+        ("hinge", "squared_hinge", "categorical_hinge"),
+        (_SIGMOIDS | _SOFTMAXES, "scores, which a margin of 1 separates", "remove the activation, or use tanh"),
+    ),
+    "poisson": (NEGATIVE, "expected counts, which are positive", "use activation: softplus, or exponential"),
+}  # fmt: skip
+"""Mapping from loss to the activations whose results do not suit it, what it takes, and what to write."""
 
 _OPS = ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
 
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """Cross-entropy in a config: its config path, and the name of the tensor that it takes as predictions."""
+    """Loss in a config: its config path, and the name of the tensor that it takes as predictions."""
 
     loss: str
-    logits: bool
+    takes_probabilities: bool | None
+    """False: the loss takes logits; None: neither is required."""
     tensor: str
     path: Path
     settable: bool = True
     """True if the loss has the argument `from_logits`."""
 
+    @property
+    def logits(self) -> bool:
+        return self.takes_probabilities is False
+
 
 def check(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each cross-entropy that gets probabilities where it expects logits, or the reverse."""
-    yield from _found(_uses_of_compile(case), Tracer(case.spec.model.nodes))
-    yield from _found(_formulas(case.spec.model.nodes), Tracer(case.spec.model.nodes))
+    """Yield a warning for each loss that gets another kind of predictions than it takes."""
+    built = case.spec.built
+    yield from _found(_uses_of_compile(case), Tracer(built.model.nodes), built)
+    yield from _found(_formulas(built.model.nodes), Tracer(built.model.nodes), built)
     train_step, number = case.spec.train_step, 0
     for each in train_step.passes if train_step is not None else ():
         tracer = Tracer(each.built.model.nodes)
-        yield from _found(_formulas(each.built.model.nodes), tracer)
+        yield from _found(_formulas(each.built.model.nodes), tracer, each.built)
         for update in each.updates:
             for term in update.terms:
                 path = ("fit", "train_step", number, "loss", term.name, "loss")
                 if term.loss is not None and term.of is not None:
-                    yield from _found(_uses_of(term.loss, term.of.y_pred, path), tracer)
+                    yield from _found(_uses_of(term.loss, term.of.y_pred, path), tracer, each.built)
             number += 1
 
 
-def _found(uses: Iterator[_Use], tracer: Tracer) -> Iterator[Fault]:
+def _found(uses: Iterator[_Use], tracer: Tracer, built: Built) -> Iterator[Fault]:
     for use in uses:
         made = tracer.of(use.tensor)
-        if made is not None and use.logits == (made.kind == "probabilities"):
+        if made is None:
+            continue
+        unfit, _, _ = _UNFIT.get(use.loss, (frozenset[str](), "", ""))
+        if use.takes_probabilities is not None and use.logits == (made.kind == "probabilities"):
             yield _fault(use, made)
+        elif not use.logits and made.word in unfit and _is_meant(use, made, built):
+            yield _fault(use, made, unfit=True)
 
 
-def _fault(use: _Use, made: TensorKind) -> Fault:
+def _is_meant(use: _Use, made: TensorKind, built: Built) -> bool:
+    """Return False for a single output, and for a softmax of two, which a binary cross-entropy takes as it is."""
+    shape = built.specs[use.tensor].shape if use.tensor in built.specs else ()
+    if use.takes_probabilities is None:
+        return True
+    return bool(shape) and shape[-1] not in ({1, 2} if made.word in _SOFTMAXES else {1})
+
+
+def _fault(use: _Use, made: TensorKind, *, unfit: bool = False) -> Fault:
     what = "linear (it has no activation)" if made.word == "linear" else f"the result of {made.word}"
-    suited = "sigmoid" if use.loss.startswith("binary") else "softmax"
-    if use.logits:
+    suited = "sigmoid" if use.loss.startswith(("binary", "dice", "tversky")) else "softmax"
+    if unfit:
+        _, takes, hint = _UNFIT[use.loss]
+        text = f"'{use.loss}' takes {takes}, but '{use.tensor}' is {what}"
+    elif use.logits:
         said = " with from_logits: true" if use.settable else ""
         text = f"'{use.loss}'{said} takes logits and applies {suited} itself, but '{use.tensor}' is {what} already"
         hint = f"remove {'from_logits or ' if use.settable else ''}the activation"
@@ -92,7 +139,10 @@ def _uses_of(loss: Loss, tensor: str, path: Path) -> Iterator[_Use]:
     if isinstance(loss, LossFormula):
         yield from (use for use in _calls(loss.value, path, {"y_pred": tensor}) if use.tensor == tensor)
     elif from_logits is not None or name in _PROBABILITIES or name in _LOGITS:
-        yield _Use(name, from_logits is True or name in _LOGITS, tensor, path, settable=from_logits is not None)
+        logits = from_logits is True or name in _LOGITS
+        yield _Use(name, not logits, tensor, path, settable=from_logits is not None)
+    elif name in _UNFIT:
+        yield _Use(name, None, tensor, path, settable=False)
 
 
 def _formulas(nodes: tuple[Node, ...]) -> Iterator[_Use]:
@@ -112,4 +162,4 @@ def _calls(text: str, path: Path, names: dict[str, str]) -> Iterator[_Use]:
         given = call.named.get("from_logits", call.arguments[2] if len(call.arguments) > 2 else None)
         if isinstance(judged, Name) and (given is None or isinstance(given, Literal)):
             logits = isinstance(given, Literal) and given.value is True
-            yield _Use(call.function, logits, names.get(judged.name, judged.name), path)
+            yield _Use(call.function, not logits, names.get(judged.name, judged.name), path)
