@@ -110,6 +110,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "(x > 3) + (z > 3)": lambda x, z: (x > 3) * 1 + (z > 3),
     "-(x > 3)": lambda x, z: -1 * (x > 3),
     "1.5 - (x > 3)": lambda x, z: 1.5 - (x > 3),
+    "arange(0, 5000000000, 1000000000)": lambda x, z: np.arange(5) * 10**9,
     "diff(x > 3)": lambda x, z: np.diff((x > 3) * 1),
 }
 """Formulas, and their values over x and z of int64 in NumPy."""
