@@ -108,7 +108,8 @@ class Op:
         `written` is its position or name in the call, which errors report; None: the parameter's position.
         """
         try:
-            return self._cast(self._fitting(parameter, value, device))
+            fitting = self._fitting(parameter, value, device)
+            return fitting if self.keeps_integers and not self.widens else self._cast(fitting)
         except ArgumentError as error:
             place = list(self.parameters).index(parameter.name) if written is None else written
             raise ArgumentError(error.text, place) from None

@@ -92,20 +92,27 @@ def _is_comparable(x1: Value, x2: Value) -> bool:
     return torch.iinfo(x.dtype).min <= other <= torch.iinfo(x.dtype).max
 
 
-def _is_float(x: Value) -> bool:
-    return x.is_floating_point() or x.is_complex() if isinstance(x, Tensor) else isinstance(x, float)
+def _holds_integers(x: Value) -> bool:
+    return isinstance(x, Tensor) and not (x.is_floating_point() or x.is_complex())
+
+
+def _exact(name: str, x1: Value, x2: Value) -> tuple[Value, Value]:
+    """Return the operands of an operation, with integers, and booleans that count, in a dtype that holds its results.
+
+    Integers beside a float stay as they are, since torch converts them to floats, and so do those of a division.
+    """
+    in_floats = name == "divide" or any(isinstance(x, float | Tensor) and not _holds_integers(x) for x in (x1, x2))
+    is_exact = in_floats or (name in _COMPARING and _is_comparable(x1, x2))
+    dtypes = (BOOLEANS if name in COUNTING else frozenset()) | (frozenset() if is_exact else INTEGERS)
+    return wide(x1, dtypes), wide(x2, dtypes)
 
 
 def _binary(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    numbers_too, makes_floats = name in _NUMBERS_TOO, name == "divide"
-    compares = name in _COMPARING
-    counted = BOOLEANS if name in COUNTING else frozenset()
+    numbers_too = name in _NUMBERS_TOO
 
     def call(x1: Value, x2: Value, /) -> Tensor:
-        in_floats = makes_floats or _is_float(x1) or _is_float(x2)  # torch converts the integers
-        is_exact = in_floats or (compares and _is_comparable(x1, x2))
-        dtypes = counted if is_exact else counted | INTEGERS
-        x1, x2 = wide(x1, dtypes), wide(x2, dtypes)
+        if _holds_integers(x1) or _holds_integers(x2):
+            x1, x2 = _exact(name, x1, x2)
         if numbers_too and isinstance(x1, Tensor):
             return function(x1, x2)
         a, b = _both(x1, x2)

@@ -82,7 +82,8 @@ def arange(
     """Create evenly spaced numbers from start to stop, exclusive; arange(n) starts at 0."""
     first, last = (0, start) if stop is None else (start, stop)
     whole = all(isinstance(n, int) for n in (first, last, step or 1))
-    wanted = torch.int32 if dtype is None and whole else dtype_of(dtype)
+    integers = torch.int32 if max(abs(first), abs(last)) < 2**31 else torch.int64
+    wanted = integers if dtype is None and whole else dtype_of(dtype)
     return torch.arange(first, last, 1 if step is None else step, dtype=wanted, device=device)
 
 

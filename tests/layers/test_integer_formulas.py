@@ -5,6 +5,7 @@ import os
 os.environ["KERAS_BACKEND"] = "torch"
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from safetensors.numpy import load
 from torch import Tensor
 
 from kerascli.expressions import ExpressionError
+from kerascli.layers.base import LAYERS
 from kerascli.ops.expression import expression
-from tests.parity.op_cases import CASES
+from tests.parity.op_cases import CASES, words
 from tests.parity.test_ops import given
+from tests.support.keras_export_harness import experiment, of_example, outputs
 from tests.support.runs_harness import command, train, write
 
 NARROW = ("uint8", "int8", "int16", "int32")
@@ -110,6 +113,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "(x > 3) + (z > 3)": lambda x, z: (x > 3) * 1 + (z > 3),
     "-(x > 3)": lambda x, z: -1 * (x > 3),
     "1.5 - (x > 3)": lambda x, z: 1.5 - (x > 3),
+    "arange(0, 5000000000, 1000000000)": lambda x, z: np.arange(5) * 10**9,
     "diff(x > 3)": lambda x, z: np.diff((x > 3) * 1),
 }
 """Formulas, and their values over x and z of int64 in NumPy."""
@@ -126,6 +130,27 @@ def test_formulas_have_numpy_s_values_of_int64(dtype: str) -> None:
         found = expression(text)(tensors, tensors["x"], training=False)
         wanted = expected(x.astype("int64"), z.astype("int64"))
         np.testing.assert_array_equal(found.numpy(), wanted, err_msg=text)
+
+
+CONVERTING = words("""add subtract multiply average maximum minimum dot concatenate rescaling global_average_pooling_1d
+average_pooling_1d global_max_pooling_1d up_sampling_1d flatten cropping_1d zero_padding_1d normalization prelu""")
+
+
+def test_layers_have_the_outputs_over_integers_that_they_have_over_floats() -> None:
+    torch.set_default_dtype(torch.float32)
+    for name in CONVERTING:
+        example = LAYERS.get(name).examples[0]
+        sizes = [example.input] if isinstance(example.input, tuple) else example.input
+        for dtype in NARROW:
+            found = []
+            for each in (dtype, "float32"):
+                made = experiment(of_example(name, replace(example, dtype=each)))
+                random = torch.Generator().manual_seed(0)
+                highest = torch.iinfo(getattr(torch, dtype)).max + 1
+                drawn = [torch.randint(0, highest, (3, *size), generator=random) for size in sizes]
+                inputs = {f"x{i}": x.to(getattr(torch, each)) for i, x in enumerate(drawn)}
+                found.append(outputs(made, inputs)[0])
+            np.testing.assert_allclose(*found, rtol=1e-6, err_msg=f"{name} over {dtype}")
 
 
 CONFIG = """
