@@ -15,6 +15,7 @@ import pytest
 
 from kerascli.data.base import SOURCES, Context
 from kerascli.data.storage import array_files
+from kerascli.data.storage.delimited import csv_text
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.text.vocabulary import read_vocabulary
 from kerascli.disk import files, npz
@@ -230,9 +231,15 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("kind", TEXTS)
-def test_the_estimate_of_a_table_is_near_the_memory_that_it_takes(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "large"), [*((kind, 2**20) for kind in TEXTS), ("short rows", 0)], ids=[*TEXTS, "by columns"]
+)
+def test_the_estimate_of_a_table_is_near_the_memory_that_it_takes(
+    kind: str, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     estimates: list[int] = []
+    monkeypatch.setattr(csv_text, "LARGE_BYTES", large)
+    read_csv(TEXTS[kind], "t.csv")  # imports what it needs
     monkeypatch.setattr(files, "UNPACKED_FREELY", 0)
     monkeypatch.setattr(files, "MAX_RATIO", 0)
     monkeypatch.setattr(files, "refuse_table", lambda nbytes, *_: estimates.append(nbytes))

@@ -36,7 +36,7 @@ def read_large(data: bytes, name: str, form: TextFormat, columns: frozenset[str]
     if text is None or skipped is None:
         return None
     text = text[skipped:] if skipped else text
-    field_bytes = 8 + text.find(b"\n") // 2**13  # a number; and pyarrow takes 512 bytes a column for every 4 MiB of text
+    field_bytes = 8 + text.find(b"\n") // 2**13  # as a number; and pyarrow takes 512 bytes a column per 4 MiB of text
     refuse_text(text, {"\n": _LINE_BYTES, form.delimiter: field_bytes}, packed, name)
     layout = Layout.of(text, form)
     if layout is None or len(layout.starts) < 2:
