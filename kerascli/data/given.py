@@ -19,7 +19,7 @@ from kerascli.data.sources.text_folder import TextFolder, texts_of
 from kerascli.data.storage.image_files import Images, Reading, need_pillow
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.table import FILE, FILES, Table, table_of
-from kerascli.disk.files import missing_file, open_regular
+from kerascli.disk.files import LINE_BYTES, memory_limit, missing_file, open_regular, refuse_text
 from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text
 
 STDIN, STDIN_NAME = "-", "standard input"
@@ -178,7 +178,11 @@ class Given:
 
     def _standard_input(self) -> Table:
         """Read standard input as a table: JSON Lines, lines of text, or the file format of the run's source."""
-        data = sys.stdin.buffer.read()
+        limit = memory_limit() // 8
+        data = sys.stdin.buffer.read(limit + 1)
+        if len(data) > limit:
+            text, hint = f"more than {limit:,} bytes, the limit here", "give a file, or read row by row: --stream"
+            raise DataError(Fault(text, place=Place(STDIN_NAME), hint=hint))
         if not data.strip():
             raise DataError(Fault("there are no rows", place=Place(STDIN_NAME)))
         if data.lstrip()[:1] == b"{":
@@ -196,6 +200,7 @@ class Given:
 
     def _lines(self, data: bytes) -> Table | None:
         """Return standard input as a table of one text column, a row per line; None if it is a table or not UTF-8."""
+        refuse_text(data, {"\n": LINE_BYTES, "\r": LINE_BYTES}, len(data), STDIN_NAME)
         lines = [(number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip()]
         column = self.column_of_lines(lines[0][1])
         if column is None:

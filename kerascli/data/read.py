@@ -42,12 +42,14 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
         return read_parquet(path, name, columns)
     suffix = uncompressed_suffix(path)
     if suffix in _JSON_LINES:
-        return read_json_lines(read_text_file(path, name), name)
+        data, packed = read_text_file(path, name)
+        return read_json_lines(data, name, packed=packed)
     table = spec.source.read(path, name, columns)
     if table is not None:
         return table
     if suffix in _TEXT:
-        return read_csv(read_text_file(path, name), name, TextFormat(_TEXT[suffix]), columns)
+        data, packed = read_text_file(path, name)
+        return read_csv(data, name, TextFormat(_TEXT[suffix]), columns, packed)
     raise DataError(Fault("expected a csv, tsv, jsonl, npz, npy or parquet file", place=Place(name)))
 
 

@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,12 @@ MAX_RATIO = 200
 """Maximum ratio of a compressed file's unpacked size to its own size; real data reaches a few tens."""
 UNPACKED_FREELY = 256 * 2**20
 """Unpacked size in bytes of a compressed file up to which any compression ratio is accepted."""
+OBJECT_BYTES = 64
+"""Memory overhead of a Python string beyond its characters, in bytes."""
+LINE_BYTES = 2 * OBJECT_BYTES
+"""Memory overhead of a line of text and its number as Python objects, in bytes."""
+JSON_MARKS = {"\n": 64, "{": 232, "[": 80, ":": 64, ",": 40}
+"""Memory in bytes of what each of these characters begins in JSON text: a line, an object, a list, a value, an item."""
 
 SAMPLED_BYTES = 2**30
 """Size in bytes above which a file's digest is of a sample of it: reading all could take longer than training."""
@@ -127,14 +134,41 @@ def memory_limit() -> int:
     return min(machine, int(allowed) if allowed.isdecimal() else machine) // 2  # 'max' where there is no limit
 
 
-def refuse_bomb(unpacked: int, packed: int, name: str, hint: str) -> None:
+def refuse_bomb(unpacked: int, packed: int, name: str, hint: str, what: str = "unpacks to") -> None:
     """Raise FileRefused if a compressed file unpacks to far more than its size (a zip bomb).
 
     `hint` says how else to store the data.
     """
     if unpacked > UNPACKED_FREELY and unpacked > MAX_RATIO * packed:
-        text = f"'{safe_text(name)}' has {packed:,} bytes and unpacks to {unpacked:,}; the limit is {MAX_RATIO} to 1"
+        text = f"'{safe_text(name)}' has {packed:,} bytes and {what} {unpacked:,}; the limit is {MAX_RATIO} to 1"
         raise FileRefused(text, hint=hint)
+
+
+def refuse_table(nbytes: int, packed: int, name: str) -> None:
+    """Raise FileRefused if the table in a text file of `packed` bytes takes too much memory, estimated as `nbytes`."""
+    refuse_bomb(nbytes, packed, name, "write it uncompressed, or as Parquet", "its table takes about")
+    if nbytes > memory_limit():
+        text = f"the table in '{safe_text(name)}' takes about {nbytes:,} bytes; the limit here is {memory_limit():,}"
+        raise FileRefused(text, hint="write it as Parquet, which is read in pieces")
+
+
+def refuse_text(text: bytes | str, marks: Mapping[str, int], packed: int, name: str) -> None:
+    """Raise FileRefused if the table in a text is estimated to take too much memory, before it is parsed.
+
+    `marks` maps characters, such as the delimiter, to the bytes that parsing needs for each; `packed` is the size of
+    the text's file.
+    """
+    if len(text) * max(marks.values()) > min(memory_limit(), max(UNPACKED_FREELY, MAX_RATIO * packed)):
+        counts = {mark: text.count(mark) if isinstance(text, str) else _count(text, ord(mark)) for mark in marks}
+        refuse_table(sys.getsizeof(text) + sum(marks[mark] * counts[mark] for mark in marks), packed, name)
+
+
+def _count(data: bytes, byte: int) -> int:
+    """Return how often a byte occurs, several times as fast as `bytes.count`."""
+    import numpy as np
+
+    parts = (np.frombuffer(data, np.uint8, min(2**18, len(data) - at), at) for at in range(0, len(data), 2**18))
+    return sum(int(np.count_nonzero(part == byte)) for part in parts)
 
 
 def available_memory() -> int:
@@ -200,6 +234,7 @@ def load_json(data: bytes, name: str) -> Any:
     """
     if len(data) > MAX_JSON_BYTES:
         raise FileRefused(f"'{name}' has {len(data):,} bytes; the limit here is {MAX_JSON_BYTES:,}")
+    refuse_text(data, JSON_MARKS, len(data), name)
     if _depth(data) > MAX_JSON_DEPTH:
         raise FileRefused(f"'{name}' is nested deeper than {MAX_JSON_DEPTH} levels")
     try:

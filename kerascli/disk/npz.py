@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from kerascli.disk.files import DAMAGED, MAX_MEMBERS, memory_limit, refuse_bomb
+from kerascli.disk.files import DAMAGED, MAX_MEMBERS, OBJECT_BYTES, memory_limit, refuse_bomb
 from kerascli.errors import FileRefused, safe_text
 
 _MAX_HEADER = 2**16
@@ -29,6 +29,11 @@ class NpyHeader:
     def nbytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def object_bytes(self) -> int:
+        """Memory overhead of the array's texts as Python strings, in bytes; 0 for numbers."""
+        return math.prod(self.shape) * OBJECT_BYTES if self.dtype.kind in "US" else 0
+
 
 def load_npz(
     source: IO[bytes], name: str, limit: int | None = None, *, without: Collection[str] = ()
@@ -41,14 +46,21 @@ def load_npz(
     try:
         with zipfile.ZipFile(source) as archive:
             members = [member for member in archive.infolist() if array_name(member) not in without]
+            packed = sum(member.compress_size for member in members)
             total = sum(member.file_size for member in members)
-            refuse_bomb(total, sum(member.compress_size for member in members), name, _UNPACKED_NPZ)
-            if total > allowed:
-                text = f"'{name}' unpacks to {total:,} bytes; the limit here is {allowed:,}"
-                raise FileRefused(text, hint=_UNPACKED_NPZ)
-            return {key: _read_member(archive, key) for key in npz_headers(source, name) if key not in without}
+            _refuse_large(total, packed, allowed, name)
+            headers = npz_headers(source, name)
+            _refuse_large(total + sum(header.object_bytes for header in headers.values()), packed, allowed, name)
+            return {key: _read_member(archive, key) for key in headers if key not in without}
     except DAMAGED as error:
         raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None
+
+
+def _refuse_large(unpacked: int, packed: int, allowed: int, name: str) -> None:
+    refuse_bomb(unpacked, packed, name, _UNPACKED_NPZ)
+    if unpacked > allowed:
+        text = f"'{name}' unpacks to {unpacked:,} bytes; the limit here is {allowed:,}"
+        raise FileRefused(text, hint=_UNPACKED_NPZ)
 
 
 _UNPACKED_NPZ = "uncompressed arrays, as numpy.savez writes them, are read in pieces, whatever their size"

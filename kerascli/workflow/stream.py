@@ -30,6 +30,8 @@ from kerascli.workflow.predict import Form, Predictions, predict_rows
 
 _MOST_ROWS = 1024
 _BLOCK_BYTES = 2**16
+_MOST_BYTES = 2**25
+"""Maximum number of bytes of a line; its parts are joined again for every block that arrives."""
 
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 """Number as JSON writes it; `007` is none."""
@@ -40,10 +42,15 @@ T = TypeVar("T")
 
 
 def arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """Yield the lines of a stream as they arrive: at least one, and all whole ones that are there already."""
+    """Yield the lines of a stream as they arrive: at least one, and all whole ones that are there already.
+
+    Raises DataError for a line that is too long.
+    """
     reader, rest = cast(io.BufferedReader, stream), b""
     while block := reader.read1(_BLOCK_BYTES):
         *lines, rest = (rest + block).split(b"\n")
+        if len(rest) > _MOST_BYTES:
+            raise DataError(Fault(f"a line of more than {_MOST_BYTES:,} bytes", place=Place(STDIN_NAME)))
         if lines:
             yield [line + b"\n" for line in lines]
     if rest:

@@ -1,8 +1,11 @@
 """Reading files from outside: limits apply before memory is allocated."""
 
+import bz2
+import gzip
 import io
 import re
 import resource
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerascli.data.base import SOURCES, Context
+from kerascli.data.storage import array_files
+from kerascli.data.storage.delimited import csv_text
 from kerascli.data.storage.delimited.csv_text import read_csv
+from kerascli.data.text.vocabulary import read_vocabulary
 from kerascli.disk import files, npz
 from kerascli.errors import DataError, FileRefused, KerasCliError
 
@@ -176,3 +183,83 @@ def test_json_that_means_harm_or_nothing_is_refused(data: bytes, text: str) -> N
     with pytest.raises(FileRefused) as caught:
         files.load_json(data, "t")
     assert caught.value.faults[0].text.startswith(text)
+
+
+PACKED = {
+    "blank lines": ("csv", b"a,b\n1,2\n" + b"\n" * 2**20),
+    "commas": ("csv", b"," * 2**20),
+    "short rows": ("csv", b"a,b\n" + b"1,2\n" * 2**18),
+    "quoted words": ("csv", b"a\n" + b'"""x"\n' * 2**18),
+    "objects": ("json_lines", b'{"a": 1}\n' * 2**17),
+    "lists": ("json_lines", b'{"a": [' + b"[]," * 2**18 + b"1]}"),
+    "keys of their own": ("json_lines", b"".join(b'{"k%d": 1}\n' % number for number in range(1000))),
+}
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_a_table_that_takes_far_more_than_its_file_is_refused_before_it_is_parsed(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, text = PACKED[kind]
+    (tmp_path / "t.bz2").write_bytes(bz2.compress(text))
+    monkeypatch.setattr(files, "UNPACKED_FREELY", 2**21)
+    tracemalloc.start()
+    with pytest.raises(FileRefused, match=r"^'t\.bz2' has [\d,]+ bytes and its table takes about [\d,]+; .* 200 to 1"):
+        SOURCES.parse({source: "t.bz2"}).load(Context(tmp_path, 0))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 2**20
+
+
+def test_a_text_that_unpacks_to_far_more_than_its_size_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = b"a\n" + b"a long text\n" * 2**15
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(text))
+    source = SOURCES.parse({"csv": "t.csv.gz"})
+    assert source.load(Context(tmp_path, 0))["train"].rows == 2**15  # small ones may be as repetitive as they are
+    monkeypatch.setattr(files, "UNPACKED_FREELY", 2**17)
+    with pytest.raises(FileRefused, match=r"bytes and unpacks to at least [\d,]+; the limit is 200 to 1") as caught:
+        source.load(Context(tmp_path, 0))
+    assert caught.value.exit_code == 4
+
+
+TEXTS = {
+    "short rows": b"a,b\n" + b"12,34\n" * 20_000,
+    "wide rows": b",".join(b"c%d" % number for number in range(2000)) + b"\n" + (b"ab," * 1999 + b"ab\n") * 20,
+    "Windows": b"a\r\n" + b"xyz\r\n" * 20_000,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "large"), [*((kind, 2**20) for kind in TEXTS), ("short rows", 0)], ids=[*TEXTS, "by columns"]
+)
+def test_the_estimate_of_a_table_is_near_the_memory_that_it_takes(
+    kind: str, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimates: list[int] = []
+    monkeypatch.setattr(csv_text, "LARGE_BYTES", large)
+    read_csv(TEXTS[kind], "t.csv")  # imports what it needs
+    monkeypatch.setattr(files, "UNPACKED_FREELY", 0)
+    monkeypatch.setattr(files, "MAX_RATIO", 0)
+    monkeypatch.setattr(files, "refuse_table", lambda nbytes, *_: estimates.append(nbytes))
+    tracemalloc.start()
+    read_csv(TEXTS[kind], "t.csv")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.4 < estimates[0] / peak < 2.5
+
+
+def test_texts_count_with_what_they_take_as_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "t.npz", x=np.full(1000, "ab"))
+    np.save(tmp_path / "t.npy", np.full(1000, "ab"))
+    (tmp_path / "t.txt").write_text("ab\n" * 1000)
+    for module in (files, npz, array_files):
+        monkeypatch.setattr(module, "memory_limit", lambda: 70_000)
+    for source in ({"npz": "t.npz"}, {"npz": "t.npy"}, {"text_lines": "t.txt"}):
+        with pytest.raises(FileRefused, match="the limit here is 70,000"):
+            SOURCES.parse(source).load(Context(tmp_path, 0))
+    with pytest.raises(FileRefused, match=r"^the table in .* takes about"):
+        read_vocabulary(tmp_path / "t.txt", str)
+    with pytest.raises(FileRefused, match=r"^the table in 't\.json' takes about"):
+        files.load_json(b"[" + b"[]," * 1000 + b"1]", "t.json")

@@ -16,7 +16,7 @@ from kerascli.data.base import SOURCES, Context
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_format import TextFormat
-from kerascli.errors import DataError
+from kerascli.errors import DataError, FileRefused
 from tests.support.needs import library
 
 MESSY = (
@@ -90,7 +90,7 @@ def test_damaged_and_oversized_files_are_refused(tmp_path: Path, kind: str, monk
     with pytest.raises(DataError, match="is damaged"):
         load(tmp_path, packed[: len(packed) // 2])
     monkeypatch.setattr("kerascli.data.storage.compressed.memory_limit", lambda: 8 * 2**21)
-    with pytest.raises(DataError, match="unpacks to more than 2,097,152 bytes"):
+    with pytest.raises(FileRefused, match="unpacks to more than 2,097,152 bytes"):
         load(tmp_path, PACKED[kind](bytes(2**23)))
 
 

@@ -118,11 +118,11 @@ def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 def by_rows(data: bytes, form: TextFormat = DEFAULT) -> Table:
-    return csv_text._read(data, "t", form)
+    return csv_text._read(data, "t", form, len(data))
 
 
 def by_columns(data: bytes, form: TextFormat = DEFAULT, columns: frozenset[str] | None = None) -> Table | None:
-    return read_large(data, "t", form, columns)
+    return read_large(data, "t", form, columns, len(data))
 
 
 def equal(found: np.ndarray, expected: np.ndarray) -> bool:

@@ -1,4 +1,4 @@
-"""A mode of torch in which rounding fails where the last bits of its argument decide, since these are the processor's."""
+"""A mode of torch in which rounding of a tie fails: the last bits of a sum decide it, and those are the processor's."""
 
 from typing import Any
 

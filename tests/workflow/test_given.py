@@ -393,3 +393,15 @@ def test_the_columns_of_the_inputs_are_those_that_are_read(table: RunRecord) -> 
     assert run.data is not None
     assert list(Given(run.data, known_columns(run.learned), targets=False).used()) == ["a", "b", "kind"]
     assert list(Given(run.data, known_columns(run.learned), targets=True).used()) == ["a", "b", "kind", "y"]
+
+
+def test_standard_input_and_a_line_of_a_stream_are_limited(texts: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = open_run(texts)
+    monkeypatch.setattr("kerascli.data.given.memory_limit", lambda: 800)
+    pipe(monkeypatch, b"great film\n" * 10)
+    with pytest.raises(DataError, match="more than 100 bytes, the limit here"):
+        predict_run(run, "-")
+    monkeypatch.setattr("kerascli.workflow.stream._MOST_BYTES", 100)
+    lines = arriving_lines(io.BufferedReader(io.BytesIO(b"short\n" + b"x" * 101)))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="a line of more than 100 bytes"):
+        list(lines)

@@ -10,7 +10,8 @@ from kerascli.config.starter.draft import Draft, listed
 from kerascli.config.starter.folders import Folders
 from kerascli.config.starter.ladder import check_kind, head
 from kerascli.config.starter.training import compile_section, fit_section
-from kerascli.data.storage.image_files import need_pillow
+from kerascli.data.storage.image_files import need_pillow, open_image
+from kerascli.disk.files import open_regular
 from kerascli.errors import DataError, Fault, Place
 
 _LOOKED = 200
@@ -77,20 +78,19 @@ def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
 def _looked(folders: Folders) -> _Pictures:
     """Return the sizes and colors of some images of each class, from their headers.
     Raises DataError if none can be read."""
-    from PIL import Image
-
     heights, widths, damaged, modes = [], [], [], []
     grey: list[bool] = []
     for file in folders.some(_LOOKED):
         try:
-            with Image.open(file) as image:
+            with open_regular(file) as opened:
+                image = open_image(opened, file)
                 widths.append(image.width)
                 heights.append(image.height)
                 modes.append(image.mode)
-                if image.mode not in ("1", "L", "I", "I;16", "LA") and len(grey) < _DECODED:
+                if image.mode[0] not in "1LI" and len(grey) < _DECODED:
                     small = np.asarray(image.convert("RGB").resize((16, 16))).astype(int)
                     grey.append(bool(np.ptp(small, axis=2).max() <= 8))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        except (DataError, OSError, SyntaxError, ValueError):
             damaged.append(str(file))
     if not heights:
         raise DataError(Fault("no image can be read", place=Place(damaged[0] if damaged else str(folders.folder))))

@@ -75,7 +75,8 @@ class Csv(FileSource):
         return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        return read_csv(read_text_file(path, name), name, self.text_format(), columns)
+        data, packed = read_text_file(path, name)
+        return read_csv(data, name, self.text_format(), columns, packed)
 
 
 @source()

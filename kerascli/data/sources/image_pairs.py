@@ -9,7 +9,7 @@ import numpy as np
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.sources.folders import file_names, files_below, plain_path
 from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, decoded_once, image_column, readable
-from kerascli.data.storage.image_files import Images, need_pillow
+from kerascli.data.storage.image_files import Images, dtype_of_labels, need_pillow
 from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.errors import DataError, DataMissing, Fault, Place, counted, safe_text
 
@@ -32,12 +32,15 @@ class TwoFolders(Source):
 class ImagePairs(ImageSettings, TwoFolders):
     """Images with segmentation masks: `image` (height, width, channels) and `mask` (height, width, 1), uint8.
 
-    Masks are read as grayscale and resized with nearest-neighbor interpolation. One split `train`.
+    Masks are read as grayscale, those of a palette with colors as its indices (Pascal VOC), and resized with
+    nearest-neighbor interpolation; those of 16 bits keep their integers (uint16). One split `train`.
     """
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         reading = self.reading()
-        return {"image": Field(reading.shape, "uint8"), "mask": Field((*reading.size, 1), "uint8")}
+        masks = files_below(context.folder / self.masks, SUFFIXES)
+        dtype = dtype_of_labels(masks[0]) if masks else "uint8"  # known for certain when all are read
+        return {"image": Field(reading.shape, "uint8"), "mask": Field((*reading.size, 1), dtype)}
 
     def reads_alone(self, path: Path) -> bool:
         return path.name.lower().endswith(SUFFIXES)
@@ -58,10 +61,10 @@ class ImagePairs(ImageSettings, TwoFolders):
             text = f"{counted(len(lacking), 'image')} without a mask, the first is '{safe_text(lacking[0], 60)}'"
             hint = f"expected '{safe_text(lacking[0] + self.mask_suffix, 60)}' in '{safe_text(self.masks, 60)}'"
             raise DataError(Fault(text, place=Place(self.images), hint=hint))
-        grey = replace(self.reading(), color_mode="grayscale", interpolation="nearest")
+        labels = replace(self.reading(), color_mode="labels", interpolation="nearest")
         files = [images[name] for name in names]
         image, damaged = decoded_once(Images(files, self.reading()))
-        mask, more = decoded_once(Images([masks[name + self.mask_suffix] for name in names], grey))
+        mask, more = decoded_once(Images([masks[name + self.mask_suffix] for name in names], labels))
         table = Table({FILE: file_names(files), "image": image, "mask": mask}, len(names), name=self.images)
         kept = readable({**more, **damaged}, len(names), self.images, skip=self.on_corrupt == "skip")
         return {"train": table if kept is None else table.take(kept.rows, kept.skipped)}

@@ -19,4 +19,5 @@ class JsonLines(FileSource):
         return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        return read_json_lines(read_text_file(path, name), name)
+        data, packed = read_text_file(path, name)
+        return read_json_lines(data, name, packed=packed)

@@ -1,5 +1,6 @@
 """Source `text_folder`: text files in one subfolder for each class, as keras.utils.text_dataset_from_directory."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def texts_of(files: Sequence[Path], name: str) -> np.ndarray:
     left = memory_limit() // 4
     for row, path in enumerate(files):
         texts[row] = read_text(path, str(path))
-        left -= len(texts[row])
+        left -= sys.getsizeof(texts[row])
         if left < 0:
             message = f"the texts of {len(files):,} files do not fit in a quarter of the memory"
             raise DataError(Fault(message, place=Place(name)))

@@ -8,12 +8,9 @@ import numpy as np
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.file_source import FileSource
 from kerascli.data.storage.table import Table, table_of
-from kerascli.disk.files import memory_limit, read_bytes
+from kerascli.disk.files import LINE_BYTES, OBJECT_BYTES, memory_limit, read_bytes, refuse_text
 from kerascli.errors import DataError, Fault, Place
 from kerascli.shapes import PositiveInt
-
-_OBJECT_BYTES = 64
-"""Memory overhead of a Python string beyond its characters, in bytes."""
 
 
 def read_text(path: Path, name: str) -> str:
@@ -37,7 +34,9 @@ class TextLines(FileSource):
         return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        lines = [(number, line) for number, line in enumerate(read_text(path, name).split("\n"), 1) if line.strip()]
+        text = read_text(path, name)
+        refuse_text(text, {"\n": LINE_BYTES}, len(text), name)
+        lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
         if not lines:
             raise DataError(Fault("the file has no text", place=Place(name)))
         numbers, texts = zip(*lines, strict=True)
@@ -71,7 +70,7 @@ class TextWindows(FileSource):
             message = f"{len(text):,} characters; expected more than sequence_length, {length:,}"
             raise DataError(Fault(message, place=Place(name)))
         used = [column for column in ("text", "next", "shifted") if columns is None or column in columns]
-        if (need := len(starts) * len(used) * (length + _OBJECT_BYTES)) > memory_limit():
+        if (need := len(starts) * len(used) * (length + OBJECT_BYTES)) > memory_limit():
             message = f"{len(starts):,} windows take {need:,} bytes; the limit here is {memory_limit():,}"
             raise DataError(Fault(message, place=Place(name), hint="increase sequence_stride"))
         spans = {"text": (0, length), "next": (length, length + 1), "shifted": (1, length + 1)}

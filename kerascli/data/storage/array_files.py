@@ -79,8 +79,8 @@ def _read_npy(path: Path, name: str, *, large: bool) -> np.ndarray:
         header = npy_header(file, "", name, os.fstat(file.fileno()).st_size)
         if large and _are_numbers(header):
             return _view(_map(file, name), header, header.start)
-        if header.nbytes > memory_limit():
-            raise FileRefused(f"'{name}' has {header.nbytes:,} bytes; the limit here is {memory_limit():,}")
+        if (nbytes := header.nbytes + header.object_bytes) > memory_limit():
+            raise FileRefused(f"'{name}' takes {nbytes:,} bytes; the limit here is {memory_limit():,}")
         file.seek(0)
         try:
             return npy_format.read_array(file, allow_pickle=False)

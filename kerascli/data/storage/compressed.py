@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kerascli.disk.files import memory_limit, open_regular, read_bytes
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.disk.files import memory_limit, open_regular, read_bytes, refuse_bomb
+from kerascli.errors import DataError, Fault, FileRefused, Place, safe_text
 
 SUFFIXES = (".gz", ".bz2", ".zst")
 _CHUNK = 2**20
@@ -20,23 +20,28 @@ def uncompressed_suffix(path: Path) -> str:
     return Path(path.stem).suffix.lower() if suffix in SUFFIXES else suffix
 
 
-def read_text_file(path: Path, name: str) -> bytes:
-    """Return the bytes of a text file, uncompressed. Raises DataError if it is damaged, or exceeds a memory limit."""
+def read_text_file(path: Path, name: str) -> tuple[bytes, int]:
+    """Return the bytes of a text file, uncompressed, and their number in the file.
+
+    Raises DataError if it is damaged or too large, FileRefused if it unpacks to more than a limit.
+    """
     limit = memory_limit() // 8  # as Python objects, fields take several times their bytes
     data = read_bytes(path, limit, name)
     kind = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
     if kind is None:
-        return data
+        return data, len(data)
     found = io.BytesIO()
     try:
         for chunk in _READERS[kind](data):
             found.write(chunk)
+            refuse_bomb(found.tell(), len(data), name, "decompress it", "unpacks to at least")
             if found.tell() > limit:
-                raise DataError(f"'{safe_text(name)}' unpacks to more than {limit:,} bytes, the limit here")
+                text = f"'{safe_text(name)}' unpacks to more than {limit:,} bytes, the limit here"
+                raise FileRefused(text, hint="write it as Parquet, which is read in pieces")
     except (zlib.error, OSError, EOFError) as error:
         text = f"the {kind} file is damaged: {safe_text(str(error), 100)}"
         raise DataError(Fault(text, place=Place(name))) from None
-    return found.getvalue()
+    return found.getvalue(), len(data)
 
 
 def unpacked_start(path: Path, name: str, limit: int) -> tuple[bytes, bool, bool]:

@@ -7,32 +7,35 @@ import contextlib
 import io
 import struct
 import threading
+import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from kerascli.cpus import cpu_limit
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows
-from kerascli.disk.files import read_bytes
+from kerascli.disk.files import open_regular, read_bytes
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 2**26
 """Maximum number of pixels of an image, checked in the file's header before decoding."""
+MAX_SIDE = 2**16 - 1
+"""Maximum width and height of an image, in pixels (those of a JPEG): Pillow needs memory for every row, too."""
 
-_MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
+_MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA", "labels": "L"}
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG")
 _THREADS = min(8, cpu_limit().count)
 _LARGE_PIXELS = 2**23
 _one_large = threading.Lock()
 """Lock for decoding images with more than _LARGE_PIXELS one at a time, to limit memory."""
 _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, zlib.error,
-            struct.error, MemoryError, Warning)  # fmt: skip
+            struct.error, MemoryError)  # fmt: skip
 """Exceptions that Pillow raises for damaged files."""
 
 
@@ -42,12 +45,17 @@ class DamagedImage(DataError):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Settings for decoding image files: size (height, width), color mode, interpolation, and cropping."""
+    """Settings for decoding image files: size (height, width), color mode, interpolation, cropping, and background.
+
+    The color mode `labels` is that of masks: their integers, of 16 bits, too. `background` is the color (red, green,
+    blue) behind transparent pixels; None: transparency is ignored.
+    """
 
     size: tuple[int, int]
     color_mode: str
     interpolation: str
     crop: bool
+    background: tuple[int, int, int] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -55,7 +63,7 @@ class Reading:
 
 
 class Images(Direct):
-    """Column of images (rows, height, width, channels), uint8, decoded on access."""
+    """Column of images (rows, height, width, channels), decoded on access: uint8, but uint16 for labels of 16 bits."""
 
     def __init__(self, files: list[Path], reading: Reading) -> None:
         height, width, channels = reading.shape
@@ -66,7 +74,7 @@ class Images(Direct):
     def __getitem__(self, rows: Rows) -> np.ndarray:
         rows = compose_rows(self._rows, rows)
         files = self._files[rows] if isinstance(rows, slice) else [self._files[row] for row in rows]
-        out = np.empty((len(files), *self.row_shape), np.uint8)
+        out = np.empty((len(files), *self.row_shape), self.dtype)
         with ThreadPoolExecutor(_THREADS) as threads:  # Pillow releases the interpreter lock while it decodes
             for row, image in enumerate(threads.map(self._decoded, files)):
                 out[row] = image
@@ -79,14 +87,17 @@ class Images(Direct):
         Raises DataError for a file that cannot be read at all.
         """
         faults: dict[int, Fault] = {}
-        out = np.zeros((len(self), *self.row_shape), np.uint8) if in_memory else None
+        out = np.zeros((len(self), *self.row_shape), self.dtype) if in_memory else None
         reading = self._reading if in_memory else replace(self._reading, size=(8, 8), interpolation="nearest")
         decode = partial(_decoded_or_fault, reading=reading, reduced=not in_memory)
         with ThreadPoolExecutor(_THREADS) as threads:
             for row, found in enumerate(threads.map(decode, self._files)):
                 if isinstance(found, Fault):
                     faults[row] = found
-                elif out is not None:
+                    continue
+                self.dtype = np.result_type(self.dtype, found)
+                if out is not None:
+                    out = out.astype(self.dtype, copy=False)
                     out[row] = found
         return self if out is None else out, faults
 
@@ -102,48 +113,104 @@ def _decoded_or_fault(path: Path, *, reading: Reading, reduced: bool) -> np.ndar
 
 
 def need_pillow() -> None:
-    """Raise DataError if Pillow is not installed."""
+    """Raise DataError if Pillow is not installed; keep its warnings, about metadata or palettes, from the terminal."""
     try:
-        import PIL.Image  # noqa: F401
+        from PIL import Image
     except ImportError:
         raise DataError("image files need Pillow", hint="pip install 'kerascli[images]'") from None
+    Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS is lower, and an error
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def decoded(path: Path, reading: Reading, *, reduced: bool = False) -> np.ndarray:
-    """Decode an image file to an array (height, width, channels), uint8. Raises DamagedImage and DataError.
+    """Decode an image file to an array (height, width, channels), uint8 (labels of 16 bits: uint16).
 
-    `reduced` decodes a JPEG at an eighth of its size, which is faster and finds the same damage.
+    `reduced` decodes a JPEG at an eighth of its size, which is faster and finds the same damage. Raises DamagedImage
+    and DataError.
+    """
+    image = open_image(io.BytesIO(read_bytes(path, MAX_BYTES)), path)
+    is_large = image.width * image.height > _LARGE_PIXELS
+    try:
+        if reduced:
+            image.draft(None, (1, 1))
+        with _one_large if is_large else contextlib.nullcontext():
+            converted = _labels(image, path) if reading.color_mode == "labels" else _converted(image, reading)
+            array = np.asarray(_resized(converted, reading))
+    except _DAMAGED as error:
+        raise _damaged(error, path) from None
+    return array.reshape(reading.shape).astype(np.uint8 if array.dtype == np.uint8 else np.uint16, copy=False)
+
+
+def open_image(file: IO[bytes], path: Path) -> Any:
+    """Return the Pillow image in the open file `path`, of which only the header is read.
+
+    Raises DamagedImage, and DataError for an image with too many pixels.
     """
     from PIL import Image, UnidentifiedImageError
 
-    data = read_bytes(path, MAX_BYTES)
     place = Place(str(path))
-    if not data:
+    if not file.read(1):
         raise DamagedImage(Fault("the file is empty", place=place))
-    Image.MAX_IMAGE_PIXELS = None  # Pillow only warns on stderr above its limit; MAX_PIXELS is lower
+    file.seek(0)
     try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        pixels = image.width * image.height
-        if pixels > MAX_PIXELS:
-            text = f"{pixels:,} pixels; the limit here is {MAX_PIXELS:,}"
-            raise DataError(Fault(text, place=place, hint=f"scale it down: it is resized to {reading.size}"))
-        if reduced:
-            image.draft(None, (1, 1))
-        with _one_large if pixels > _LARGE_PIXELS else contextlib.nullcontext():
-            array = np.asarray(_resized(_converted(image, reading), reading))
+        image = Image.open(file, formats=_FORMATS)
     except UnidentifiedImageError:
         raise DamagedImage(
             Fault(f"not an image of a supported format ({', '.join(_FORMATS).lower()})", place=place)
         ) from None
     except _DAMAGED as error:
-        text = f"damaged image: {safe_text(str(error), 120)}"
-        raise DamagedImage(Fault(text, place=place)) from None
-    return array.reshape(reading.shape)
+        raise _damaged(error, path) from None
+    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+        text = f"{image.width:,} x {image.height:,} pixels; the limit here is {MAX_PIXELS:,}, and {MAX_SIDE:,} a side"
+        raise DataError(Fault(text, place=place, hint="scale it down: images are resized to the source's image_size"))
+    return image
+
+
+def dtype_of_labels(path: Path) -> str:
+    """Return the dtype of a mask, from the file's header: uint16 for 16 bits, else (also if it is damaged) uint8."""
+    try:
+        need_pillow()
+        with open_regular(path) as file:
+            return "uint16" if open_image(file, path).mode.startswith("I") else "uint8"
+    except DataError:
+        return "uint8"
+
+
+def _damaged(error: BaseException, path: Path) -> DamagedImage:
+    return DamagedImage(Fault(f"damaged image: {safe_text(str(error), 120)}", place=Place(str(path))))
 
 
 def _converted(image: Any, reading: Reading) -> Any:
+    """Return an image in the color mode of `reading`, composed over its background."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # grey of 16 bits, which convert() would cut at 255
+        values, clear = np.asarray(image), image.info.get("transparency")
+        image = Image.fromarray((values >> 8).astype(np.uint8))  # the high byte, as Pillow takes of 16-bit colors
+        if clear is not None:
+            image.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    if reading.background is not None and ("A" in image.getbands() or "transparency" in image.info):
+        ground = Image.new("RGBA", image.size, (*reading.background, 255))
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
     mode = _MODES[reading.color_mode]
     return image if image.mode == mode else image.convert(mode)
+
+
+def _labels(image: Any, path: Path) -> Any:
+    """Return a mask as an image of integers: grey values, of 16 bits, too; of a palette with colors its indices.
+
+    Raises DataError for colors of 16 bits.
+    """
+    if image.mode.startswith("I"):
+        return image
+    if image.mode == "P":
+        palette = np.array(image.getpalette()).reshape(-1, 3)
+        if (palette != palette[:, :1]).any():
+            return image
+    if ";16" in str(image.tile):  # Pillow would keep the high byte
+        text = f"a mask with colors or transparency of 16 bits (mode {image.mode}); expected one channel of integers"
+        raise DataError(Fault(text, place=Place(str(path)), hint="save it as a grayscale PNG of 8 or 16 bits"))
+    return image if image.mode == "L" else image.convert("L")
 
 
 def _resized(image: Any, reading: Reading) -> Any:

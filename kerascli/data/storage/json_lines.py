@@ -9,16 +9,19 @@ import numpy as np
 from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import TextColumns, numbers_of
-from kerascli.disk.files import unique_keys
+from kerascli.disk.files import JSON_MARKS, refuse_table, refuse_text, unique_keys
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 
-def read_json_lines(data: bytes, name: str, *, first: int = 1) -> Table:
+def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | None = None) -> Table:
     """Parse objects of numbers, texts and lists of numbers to a table; null and absent keys are missing values.
 
     A column with a text in any line is text, each number in it as it is written. `first` is the number of the first
-    line in messages. Raises DataError with the line that is invalid.
+    line in messages, `packed` the size of the file if it is compressed. Raises DataError with the line that is
+    invalid, FileRefused.
     """
+    packed = len(data) if packed is None else packed
+    refuse_text(data, JSON_MARKS, packed, name)
     texts = [(number, line) for number, line in enumerate(data.split(b"\n"), first) if line.strip()]
     lines = [number for number, _ in texts]
     rows = [parse_line(line, name, number) for number, line in texts]
@@ -27,6 +30,7 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1) -> Table:
     keys = dict.fromkeys(key for row in rows for key in row)
     if not keys:
         raise DataError(Fault("there are no columns", place=Place(name, lines[0])))
+    refuse_table(8 * len(keys) * len(rows), packed, name)
     numbers = np.array(lines)
     columns = _JsonColumns({key: [row.get(key) for row in rows] for key in keys}, name, numbers)
     return Table(columns, len(rows), name=name, numbers=numbers)

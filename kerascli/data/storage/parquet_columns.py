@@ -10,11 +10,9 @@ import numpy as np
 
 from kerascli.data.storage.on_disk import Stream, Values, is_large
 from kerascli.data.storage.table import as_column
-from kerascli.disk.files import open_regular, refuse_bomb
+from kerascli.disk.files import OBJECT_BYTES, open_regular, refuse_bomb
 from kerascli.errors import DataError, Fault, FileRefused, Place, first_line, safe_text
 
-_OBJECT_BYTES = 64
-"""Memory overhead of a Python string beyond its characters, in bytes."""
 _BUFFER_BYTES = 2**20
 
 
@@ -145,7 +143,7 @@ class ParquetColumns(Mapping[str, Values]):
         if _dtype(kind, missing=False).kind != "O":
             return 8  # float64 if any value is missing
         written = sum(chunk.total_uncompressed_size for chunk in self._chunks(name))
-        return _OBJECT_BYTES + 8 + written // max(1, self.rows)
+        return OBJECT_BYTES + 8 + written // max(1, self.rows)
 
     def _missing(self, name: str) -> bool:
         """Return True if a column has missing values, from the file's statistics or else by reading the column."""

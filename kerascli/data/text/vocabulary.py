@@ -4,13 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kerascli.disk.files import memory_limit, read_bytes
+from kerascli.disk.files import LINE_BYTES, memory_limit, read_bytes, refuse_text
 from kerascli.errors import DataError, Fault, Place, safe_text
 
 
 def read_vocabulary(path: Path, parse: Callable[[str], Any]) -> list[Any]:
     """Read a UTF-8 file with one vocabulary entry a line. Raises DataError, and ValueError for an invalid line."""
     data = read_bytes(path, memory_limit() // 8)
+    refuse_text(data, {"\n": LINE_BYTES}, len(data), str(path))
     try:
         lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:

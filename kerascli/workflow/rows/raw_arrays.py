@@ -10,10 +10,10 @@ import numpy as np
 from kerascli.data.batches.rows import MemorySplit, Origin
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.storage.array_files import read_arrays
+from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import BadRow, Table, first_wrong
-from kerascli.disk.files import memory_limit, read_bytes
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, Place, safe_text, suggestion
 from kerascli.interop.keras.names import KerasNames
 from kerascli.metrics.comparisons import OutputTarget
@@ -36,7 +36,8 @@ def raw_rows(
     accepted = accepted_names(keras_names, inputs, all_targets)
     table = Table({}, 0, name=name)
     if path.suffix.lower() == ".csv":
-        table = read_csv(read_bytes(path, memory_limit() // 8, name), name)
+        data, packed = read_text_file(path, name)
+        table = read_csv(data, name, packed=packed)
         arrays = _from_text(table, {name: spec for key, spec in inputs.items() for name in accepted[key]} | inputs)
     else:
         arrays = _arrays_of_file(path, name)

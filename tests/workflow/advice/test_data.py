@@ -364,7 +364,7 @@ def test_shares_that_change_with_time(split: str, said: str | None, tmp_path: Pa
 @pytest.mark.parametrize(
     ("days", "said"),
     [
-        (("2023-01-01", "2023-12-31"), "the training rows lack values of 'month' that the test rows have: 11, 12 (82% "),
+        (("2023-01-01", "2023-12-31"), "training rows lack values of 'month' that the test rows have: 11, 12 (82% "),
         (("2021-01-01", "2023-12-31"), None),  # the training rows have all months
         (("2023-01-01", "2023-01-31"), None),  # nor do 6 rows tell that a day of the month is missing
     ],

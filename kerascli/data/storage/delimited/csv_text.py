@@ -15,27 +15,41 @@ from kerascli.data.storage.delimited.large_text import read_large
 from kerascli.data.storage.table import COMMENT, Table
 from kerascli.data.storage.text_columns import DEFAULT, TextColumns, numbers_of
 from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
+from kerascli.disk.files import OBJECT_BYTES, refuse_text
 from kerascli.errors import DataError, Fault, Place, safe_text, suggestion
 
 LARGE_BYTES = 2**20
 """Size in bytes from which a file is parsed by columns: importing pyarrow takes longer than parsing a smaller one."""
+_FIELD_BYTES = OBJECT_BYTES + 16
+"""Memory in bytes of a field, as a string that rows and columns refer to."""
+_MARKS = {"\n": 96 + _FIELD_BYTES, "\r": 96 + _FIELD_BYTES}
+"""Memory in bytes of a row, as a list, by the character that ends it; with that of its last field."""
 
 
-def read_csv(data: bytes, name: str, form: TextFormat = DEFAULT, columns: frozenset[str] | None = None) -> Table:
-    """Parse delimited text to a table. Raises DataError with the line of the first error.
+def read_csv(
+    data: bytes,
+    name: str,
+    form: TextFormat = DEFAULT,
+    columns: frozenset[str] | None = None,
+    packed: int | None = None,
+) -> Table:
+    """Parse delimited text to a table. Raises DataError with the line of the first error, FileRefused.
 
-    `columns` are those in use (None: all); others are converted only on access.
+    `columns` are those in use (None: all); others are converted only on access. `packed` is the size of the file if it
+    is compressed.
     """
-    table = read_large(data, name, form, columns) if len(data) >= LARGE_BYTES else None
+    packed = len(data) if packed is None else packed
+    table = read_large(data, name, form, columns, packed) if len(data) >= LARGE_BYTES else None
     if table is None:
-        return _read(data, name, form)
+        return _read(data, name, form, packed)
     assert isinstance(table.columns, TextColumns)
     _check_dtypes(table.columns, form, table)
     return table
 
 
-def _read(data: bytes, name: str, form: TextFormat) -> Table:
+def _read(data: bytes, name: str, form: TextFormat, packed: int) -> Table:
     text = _decode(data, name, form.encoding, form.delimiter)
+    refuse_text(text, {**_MARKS, form.delimiter: _FIELD_BYTES}, packed, name)
     for _ in range(form.skip_rows):
         text = text.partition("\n")[2]
     rows, lines = _rows(text, name, form)

@@ -8,20 +8,26 @@ import io
 from collections.abc import Iterable
 from contextlib import suppress
 
+import numpy as np
+
 from kerascli.data.storage.delimited.arrow_text import ArrowColumns, arrow
 from kerascli.data.storage.delimited.csv_scan import BYTE_ORDER_MARK, Layout
 from kerascli.data.storage.delimited.scanned_text import ScannedColumns
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import typed
 from kerascli.data.storage.text_format import TextFormat
+from kerascli.disk.files import refuse_text
 
 _SAMPLED_ROWS = 200
+_SAMPLED_BYTES = 2**20
+_LINE_BYTES = 72
+"""Memory of a row's offsets and line number while they are computed, and of its last field, in bytes."""
 
 
-def read_large(data: bytes, name: str, form: TextFormat, columns: frozenset[str] | None) -> Table | None:
+def read_large(data: bytes, name: str, form: TextFormat, columns: frozenset[str] | None, packed: int) -> Table | None:
     """Parse large delimited text to a table; None if Python's csv module has to read it.
 
-    `columns` are those in use (None: all).
+    `columns` are those in use (None: all), `packed` is the size of the file. Raises FileRefused.
     """
     if not form.delimiter.isascii() or form.delimiter in '\r\n"':
         return None
@@ -30,6 +36,8 @@ def read_large(data: bytes, name: str, form: TextFormat, columns: frozenset[str]
     if text is None or skipped is None:
         return None
     text = text[skipped:] if skipped else text
+    field_bytes = 8 + text.find(b"\n") // 2**13  # as a number; and pyarrow takes 512 bytes a column per 4 MiB of text
+    refuse_text(text, {"\n": _LINE_BYTES, form.delimiter: field_bytes}, packed, name)
     layout = Layout.of(text, form)
     if layout is None or len(layout.starts) < 2:
         return None
@@ -37,7 +45,8 @@ def read_large(data: bytes, name: str, form: TextFormat, columns: frozenset[str]
     names = form.names or _fields(layout, range(1), form)[0]
     if len(set(names)) < len(names) or (len(names) == 1 and set(";\t|,") & set(names[0])):
         return None
-    sample = _fields(layout, range(first, min(len(layout.starts), first + _SAMPLED_ROWS)), form)
+    end = int(np.searchsorted(layout.starts, layout.starts[first] + _SAMPLED_BYTES))
+    sample = _fields(layout, range(first, min(end, first + _SAMPLED_ROWS)), form)
     if any(len(row) != len(names) for row in sample):
         return None
     are_text = {
