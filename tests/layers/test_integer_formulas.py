@@ -140,14 +140,14 @@ def test_layers_have_the_outputs_over_integers_that_they_have_over_floats() -> N
     torch.set_default_dtype(torch.float32)
     for name in CONVERTING:
         example = LAYERS.get(name).examples[0]
-        sizes = [example.input] if isinstance(example.input, tuple) else example.input
+        sizes: list[Any] = [example.input] if isinstance(example.input, tuple) else list(example.input)
         for dtype in NARROW:
             found = []
             for each in (dtype, "float32"):
                 made = experiment(of_example(name, replace(example, dtype=each)))
                 random = torch.Generator().manual_seed(0)
                 highest = torch.iinfo(getattr(torch, dtype)).max + 1
-                drawn = [torch.randint(0, highest, (3, *size), generator=random) for size in sizes]
+                drawn = [torch.randint(0, highest, (3, *(n or 1 for n in size)), generator=random) for size in sizes]
                 inputs = {f"x{i}": x.to(getattr(torch, each)) for i, x in enumerate(drawn)}
                 found.append(outputs(made, inputs)[0])
             np.testing.assert_allclose(*found, rtol=1e-6, err_msg=f"{name} over {dtype}")
