@@ -148,7 +148,7 @@ class _Resolver:
         if not self.targets:
             hint = "add targets to data: targets: {y: []}"
             self.fault(f"output '{output}' has no target: the data has none", path, hint=hint)
-        elif all(name in (self.outputs or ()) for name in self.targets):  # else the target has a fault already
+        elif all(name in self.named or name in (self.outputs or ()) for name in self.targets):  # else it has a fault
             text = f"output '{output}' has no target: the targets are {', '.join(self.targets)}"
             self.fault(text, path, hint="targets and outputs are matched by name")
         return output
