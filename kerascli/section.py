@@ -18,6 +18,7 @@ _PLACES = {
     "loss": ("compile", "loss: {}"),
     "metric": ("compile", "metrics: [{}]"),
     "source": ("data", "source: {}"),
+    "transform": ("data", "inputs: {{x: [{}]}}"),
     "layer": ("model", "layers: [{}, ...]"),
 }
 """Mapping from kind of component to the section and the line in which a config writes it."""
@@ -40,6 +41,8 @@ class BaseSection(BaseModel):
     def component_hint(cls, key: str, value: Any, title: str) -> str | None:
         """Return a hint with the line for a component (`early_stopping: true`) that is written as a key; else None."""
         for kind, (section, line) in _PLACES.items() if title in _TITLES and value is not False else ():
+            if kind == "transform" and title != "data":  # some are layers, too
+                continue
             registry = registries()[kind]
             name, arguments = registry.spelled.find(key), None if value is True else value
             if name is not None:

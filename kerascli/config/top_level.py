@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, WithJsonSchema
 
 from kerascli.component import Invalid
-from kerascli.errors import Fault, show
+from kerascli.errors import Fault, plain_name, show
 from kerascli.runs.record import NAME
 from kerascli.section import BaseSection, meant_keys, read_section, section_ref
 
@@ -18,7 +18,8 @@ MAX_SEED = 2**53
 
 def _run_name(name: Any) -> Any:
     if name is not None and (not isinstance(name, str) or not NAME.fullmatch(name)):
-        hint = "letters, digits, '.', '_' and '-', at most 100"
+        plain = f"; write {meant[:100]}" if isinstance(name, str) and (meant := plain_name(name)) else ""
+        hint = f"letters, digits, '.', '_' and '-', at most 100{plain}"
         raise Invalid([Fault(f"name: expected the name of a run, got {show(name)}", hint=hint)])
     return name
 
