@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kerascli.cli.options import note
-from kerascli.errors import ConfigError, KerasCliError, safe_text, suggestion
+from kerascli.errors import ConfigError, Interrupted, KerasCliError, safe_text, suggestion
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 _DEFAULT_TEMPLATE = "mlp"
@@ -124,6 +124,8 @@ def _try(text: str, config: Path) -> None:
     try:
         for warning in first_step(parse_document(text, str(config))):
             note(warning)
+    except Interrupted:
+        raise
     except KerasCliError:
         note(f"{safe_text(str(config))} is not written: its first training step failed")
         raise

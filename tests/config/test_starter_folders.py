@@ -75,6 +75,15 @@ def test_images_with_classes_are_classified() -> None:
     assert any(line.startswith("predict:") for line in smoke(Path("config.yaml"), sets=[], flags=[]))
 
 
+def test_images_that_cannot_be_read_are_skipped_and_named() -> None:
+    images({"data/a": 12, "data/b": 12})
+    Path("data/a/0.png").write_bytes(b"broken")
+    found = draft("data")
+    assert source(found)["on_corrupt"] == "skip"
+    assert "images that cannot be read are skipped: data/a/0.png" in found.said()
+    assert any(line.startswith("predict:") for line in smoke(Path("config.yaml"), sets=[], flags=[]))
+
+
 def test_folders_of_splits_are_used_and_the_positive_class_is_the_second() -> None:
     images({"data/train/spam": 10, "data/train/text": 12, "data/val/spam": 3, "data/val/text": 3}, (10, 14, 3))
     found = draft("data")

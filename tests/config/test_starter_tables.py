@@ -20,6 +20,7 @@ from kerascli.workflow.check import check
 from tests.support.needs import library
 
 ROWS = 60
+SOME_NUMBERS = np.random.default_rng(1).normal(size=ROWS).tolist()
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +112,18 @@ def test_json_lines_and_parquet_are_read() -> None:
     assert [*again.sections["data"]["inputs"]] == [*found.sections["data"]["inputs"]] == ["numbers", "b"]
 
 
+def test_large_integers_beside_missing_values_are_left_out_of_parquet() -> None:
+    pa = library("pyarrow")
+    from pyarrow import parquet
+
+    ids = [10**17 + n if n else None for n in range(ROWS)]
+    table = pa.table({"ref": ids, "a": SOME_NUMBERS, "y": [n % 2 for n in range(ROWS)]})
+    parquet.write_table(table, "a.parquet")
+    found = start_from(Path("a.parquet")).draft("a.parquet")
+    assert "left out: ref (integers beyond 2**53 beside missing values)" in found.said()
+    assert check_warnings(found) == []
+
+
 def test_of_a_large_file_all_parts_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "MAX_BYTES", 4096)
     found = draft(rows(lambda n: f"{n % 7},{n % 5},{'pqr'[n // 2000]}", "a,b,y", count=6000))
@@ -167,6 +180,13 @@ def test_an_identifier_that_repeats_groups_the_split() -> None:
     found = draft(rows(lambda n: f"{n % 20},{n % 7},{'pq'[n % 3 % 2]}", "customer_id,a,y"))
     assert found.sections["data"]["split"]["group"] == "customer_id"
     assert "customer_id" not in str(inputs(found))
+    loaded(found)
+
+
+def test_a_split_of_few_groups_that_would_have_an_empty_part_is_not_grouped() -> None:
+    found = draft(rows(lambda n: f"{n % 5},{n % 7},{n / 7}", "customer_id,a,y", count=10))
+    assert found.sections["data"]["split"] == {"validation": 0.15, "test": 0.15}
+    assert "'customer_id' repeats, but has too few values to split by" in "\n".join(found.said())
     loaded(found)
 
 
@@ -303,7 +323,7 @@ def order_of(count: int) -> list[int]:
     return np.random.default_rng(0).permutation(count).tolist()
 
 
-SOME = [f"{value:.2f}" for value in np.random.default_rng(1).normal(size=ROWS)]
+SOME = [f"{value:.2f}" for value in SOME_NUMBERS]
 LEFT_OUT = {
     "named, with gaps in the count": ("account_id", [3 * n + n % 7 for n in order_of(ROWS)]),
     "named at its start": ("id_of_order", [9 * n + n % 7 for n in order_of(ROWS)]),

@@ -24,7 +24,8 @@ Role = Literal["numbers", "skewed", "words", "prose", "date", "group", "left out
 _FEWEST = 10
 """Minimum number of values of an input column that has missing values; with fewer, training rows may have none."""
 _FEWEST_OTHER = 5
-"""Minimum number of values other than the most frequent one; with fewer, the training rows may have that one alone."""
+"""Minimum number of values other than the most frequent one; with fewer, the training rows may have that one alone.
+Of fewer than 25 values a fifth."""
 _FEWEST_IDS = 20
 """Minimum number of rows from which on different integers are evidence of an identifier."""
 _SPARSE = 5
@@ -117,7 +118,7 @@ def _study(name: str, values: np.ndarray, rows: int) -> Column:
         return Column(name, "left out", has_gaps, len(found), "nearly all missing")
     if len(found) < 2:
         return Column(name, "left out", has_gaps, len(found), "one value" if len(found) else "no value")
-    if counts.max() > max(_FEWEST_IDS, len(present) - _FEWEST_OTHER):
+    if counts.max() > len(present) - min(_FEWEST_OTHER, len(present) // 5):
         return Column(name, "left out", has_gaps, len(found), NEARLY_ONE)
     is_id = bool(_ID.search(name) or _CAMEL.search(name))
     is_named = is_id or bool(_ID_OR_COUNT.search(name))

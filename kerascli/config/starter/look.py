@@ -22,6 +22,11 @@ from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text
 
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".jsonl", ".ndjson", ".parquet", ".pq")
 _PARQUET_ROWS = 50_000
+_UNFIT = {
+    "expected numbers or text": "its type is neither number nor text",
+    "numbers beyond 2**53": "integers beyond 2**53 beside missing values",
+}
+"""Mapping from a part of the error about a column of Parquet that is left out to the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +177,10 @@ def _parquet(path: Path, name: str) -> Looked:
                 part = next(file.stream(column, _PARQUET_ROWS))
                 values = file.array(part, column, missing=part.null_count > 0)
         except DataError as error:
-            if "expected numbers or text" not in str(error.faults[0].text):
+            reason = next((why for said, why in _UNFIT.items() if said in error.faults[0].text), None)
+            if reason is None:
                 raise
-            findings.append(f"left out: {safe_text(column, 40)} (its type is neither number nor text)")
+            findings.append(f"left out: {safe_text(column, 40)} ({reason})")
             continue
         columns[column] = values
     if not columns:

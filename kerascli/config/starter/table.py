@@ -16,7 +16,7 @@ from kerascli.config.starter.look import Looked
 from kerascli.config.starter.target import OTHERWISE, Target, choose, describe
 from kerascli.config.starter.texts import text_input, text_table
 from kerascli.config.starter.training import compile_section, fit_section
-from kerascli.data.split import ordered_split
+from kerascli.data.split import grouped_split, ordered_split
 from kerascli.errors import DataError, Fault, Place, in_yaml, safe_text
 
 _LEAST_ROWS = 10
@@ -40,12 +40,14 @@ def table_draft(looked: Looked, found: Mapping[str, Column], given: str | None, 
     if order is not None:
         used = _seen_in_training(looked, used, order)
     proses = [column for column in used.values() if column.role == "prose"]
-    others = [column for column in used.values() if column.role in ("numbers", "skewed", "words", "date")]
+    others = [column for column in used.values() if column.role in ("numbers", "skewed", "words")]
+    others += [column for column in used.values() if column.role == "date" and (column.parts or order is None)]
     if not proses and not others:  # what seems to be an identifier is the only input
         others = [replace(column, role="numbers", reason="") for column in used.values() if column.may_be_number]
         used |= {column.name: column for column in others}
     if not proses and not others:
-        reasons = ", ".join(f"{safe_text(column.name)}: {column.reason or column.role}" for column in used.values())
+        roles = {column.name: column.role if column.role == "date" else column.reason for column in used.values()}
+        reasons = ", ".join(f"{safe_text(each)}: {reason}" for each, reason in roles.items())
         raise DataError(Fault("no column to learn from", place=Place(looked.name), hint=reasons or None))
     source = {looked.source: {"path": escape_references(path), **escape_references(looked.settings)}}
     draft = Draft(_summary(target))
@@ -57,7 +59,7 @@ def table_draft(looked: Looked, found: Mapping[str, Column], given: str | None, 
     data: dict[str, Any] = {"source": source}
     if target.where:
         data["where"] = {name: escape_references(target.where)}
-    split = _split(draft, used, target)
+    split = _split(draft, looked, used, target)
     data["split"] = escape_references(split)
     if target.classes and not _meets_all(looked, target, split):
         target = target.with_vocabulary()
@@ -155,7 +157,7 @@ def _seen_in_training(looked: Looked, used: Mapping[str, Column], order: str) ->
     return found
 
 
-def _split(draft: Draft, used: Mapping[str, Column], target: Target) -> dict[str, Any]:
+def _split(draft: Draft, looked: Looked, used: Mapping[str, Column], target: Target) -> dict[str, Any]:
     """Return the `data.split` section: by time if there are dates, else grouped by identifier, stratified by class."""
     split: dict[str, Any] = dict(_PARTS)
     dates = [column for column in used.values() if column.orders]
@@ -179,11 +181,22 @@ def _split(draft: Draft, used: Mapping[str, Column], target: Target) -> dict[str
     if target.stratify:
         split["stratify"] = target.column
         said += ", each with the same shares of the classes"
-    if groups:
+    if groups and _divides(looked, groups[0].name, split):
         split["group"] = groups[0].name
         said += f"; all rows of one '{safe_text(groups[0].name)}' are in one part"
+    elif groups:
+        said += f"; '{safe_text(groups[0].name)}' repeats, but has too few values to split by"
     draft.decide("data", said)
     return split
+
+
+def _divides(looked: Looked, group: str, split: Mapping[str, Any]) -> bool:
+    """Return True if each part of a split by the column `group` has rows, by some seeds."""
+    groups = np.unique(looked.columns[group].astype(str), return_inverse=True)[1]
+    classes = np.zeros_like(groups)
+    if "stratify" in split:
+        classes = np.unique(looked.columns[split["stratify"]].astype(str), return_inverse=True)[1]
+    return all(map(len, (rows for seed in range(10) for rows in grouped_split(groups, classes, _PARTS, seed).values())))
 
 
 def _inputs(draft: Draft, used: Mapping[str, Column], *, timed: bool, taken: str) -> dict[str, list[Any]]:
