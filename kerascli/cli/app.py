@@ -7,7 +7,7 @@ import os
 import sys
 
 from kerascli.cli.telling import say_error, tell
-from kerascli.errors import Interrupted, KerasCliError, safe_text
+from kerascli.errors import Interrupted, KerasCliError, limited_suggestions, safe_text
 from kerascli.interrupts import Signalled, listening
 
 _MACHINE = {
@@ -33,7 +33,7 @@ def main() -> None:
 def _run() -> int | str | None:
     """Run the command in `sys.argv` and return its exit code."""
     try:
-        with listening():
+        with listening(), limited_suggestions():
             _prepare_streams()
             from kerascli.cli.commands import app
             from kerascli.compiler.cache import use_own_cache  # a signal during imports is handled like any other
