@@ -83,9 +83,9 @@ class _Loader(importlib.abc.SourceLoader):
 
 @contextlib.contextmanager
 def exits_as_errors() -> Iterator[None]:
-    """Context manager that raises what a user's file raises as an Exception of the same name if it is none (`sys.exit`).
+    """Context manager that turns an exception of a user's file that is no Exception into one of the same name.
 
-    It would end the program without a word, maybe with exit code 0. EOFError is included: typer says "Aborted." for it.
+    `sys.exit(0)` would end the program as if all were done. EOFError is included: typer prints "Aborted." for it.
     """
     try:
         yield

@@ -20,6 +20,10 @@ _PATH = {errno.ENAMETOOLONG, errno.ELOOP}
 
 def main() -> None:
     """Run the command in `sys.argv`; report errors that a user can cause in a few lines and by the exit code."""
+    # A file would get the descriptor of a closed stdout or stderr, and with it what C code prints there.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
     try:
         code = _run()
     except Signalled as found:
