@@ -61,7 +61,7 @@ def _unread() -> Iterator[None]:
         yield
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # buffered output is flushed to /dev/null
-        raise SystemExit(128 + signal.SIGPIPE) from None
+        raise SystemExit(128 + getattr(signal, "SIGPIPE", 13)) from None
 
 
 app = typer.Typer(

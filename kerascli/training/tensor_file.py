@@ -2,12 +2,14 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load
 from torch import Tensor
 
 from kerascli.disk.pieces import Pieces
@@ -17,6 +19,8 @@ _KINDS = {
     torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
 _ALIGNED = 8
+_DESCRIPTORS = "/dev/fd"
+"""Folder with the open files of this process, by descriptor; Windows has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,14 @@ def tensor_pieces(tensors: Mapping[str, Tensor | LateTensor]) -> Pieces:
 
 
 def mapped_tensors(file: BufferedReader) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, mapped into memory: values are read when they are used.
+    """Return the tensors of a safetensors file, mapped into memory (on Windows: read).
 
     Raises SafetensorError if the file is damaged.
     """
-    same_file = f"/dev/fd/{file.fileno()}"  # whatever its path leads to by now
+    if not os.path.isdir(_DESCRIPTORS):
+        file.seek(0)
+        return load(file.read())
+    same_file = f"{_DESCRIPTORS}/{file.fileno()}"  # whatever its path leads to by now
     with safe_open(same_file, framework="pt") as opened:
         names = opened.keys()
         return {name: opened.get_tensor(name) for name in names}
