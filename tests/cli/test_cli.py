@@ -590,16 +590,15 @@ def test_a_signal_before_there_is_anything_to_save_ends_in_one_line(
     assert kerascli("train config.yaml --device cpu") == Said(code, "", "error: interrupted\n")
 
 
-def test_windows_is_refused_at_once_with_the_way_out() -> None:
+def test_windows_is_warned_of_at_once_with_the_way_out() -> None:
     """Simulated: another name of the system, and no SIGHUP; nothing heavy may be imported before."""
     code = (
-        "import _signal, os, sys; os.name = 'nt'; del _signal.SIGHUP; sys.argv = ['kerascli', '--help']\n"
-        "try: from kerascli.__main__ import main\n"
-        "finally: assert not {'typer', 'fcntl', 'kerascli.cli'} & set(sys.modules)"
+        "import _signal, os, sys; os.name = 'nt'; del _signal.SIGHUP; from kerascli.__main__ import main\n"
+        "assert not {'typer', 'fcntl', 'kerascli.cli'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    said = "error: kerascli runs on Linux and macOS; on Windows, run it in WSL (Windows Subsystem for Linux)\n"
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    said = "warning: kerascli is made for Linux and macOS; on Windows, run it in WSL (Windows Subsystem for Linux)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", said)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
