@@ -147,14 +147,14 @@ class Interrupted(KerasCliError):
         return 128 + self.signal_number
 
 
-_MAX_SEARCHES = 200
-_searches: dict[tuple[str, tuple[str, ...]], str | None] | None = None
-"""Results of `nearest` by word and known words, in a block of `limited_suggestions`."""
+_MAX_SEARCHES, _MAX_SEARCHES_AMONG = 1000, 100
+_searches: dict[tuple[str, ...], dict[str, str | None]] | None = None
+"""Results of `nearest` by known words and word, in a block of `limited_suggestions`."""
 
 
 @contextlib.contextmanager
 def limited_suggestions() -> Iterator[None]:
-    """Context manager in whose block similar words are searched for 200 words only: a command prints twenty errors."""
+    """Context manager in whose block similar words are searched for a few words only: a command prints twenty errors."""
     global _searches
     before, _searches = _searches, {}
     try:
@@ -167,11 +167,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word most similar to `word`, or None if none is similar; keys that are not text are ignored."""
     words = tuple(each for each in known if isinstance(each, str))
     searches = {} if _searches is None else _searches
-    if (word, words) not in searches:
-        if len(searches) == _MAX_SEARCHES:
+    among = searches.setdefault(words, {})
+    if word not in among:
+        if len(among) >= _MAX_SEARCHES_AMONG or len(searches) > _MAX_SEARCHES:
             return None
-        searches[word, words] = next(iter(difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)), None)
-    return searches[word, words]
+        among[word] = next(iter(difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)), None)
+    return among[word]
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

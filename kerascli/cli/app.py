@@ -20,10 +20,7 @@ _PATH = {errno.ENAMETOOLONG, errno.ELOOP}
 
 def main() -> None:
     """Run the command in `sys.argv`; report errors that a user can cause in a few lines and by the exit code."""
-    # A file would get the descriptor of a closed stdout or stderr, and with it what C code prints there.
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(descriptor)
+    _prepare_streams()
     try:
         code = _run()
     except Signalled as found:
@@ -38,7 +35,6 @@ def _run() -> int | str | None:
     """Run the command in `sys.argv` and return its exit code."""
     try:
         with listening(), limited_suggestions():
-            _prepare_streams()
             from kerascli.cli.commands import app
             from kerascli.compiler.cache import use_own_cache  # a signal during imports is handled like any other
             from kerascli.cpus import prepare_environment
@@ -69,6 +65,10 @@ def _prepare_streams() -> None:
     Under PYTHONUNBUFFERED, which container images set, Python silently drops the rest of a partial write: on a full
     disk, or if the reader has closed the pipe. With line buffering it raises an error instead.
     """
+    # The next file would get the descriptor of a closed stream, and with it what C code prints there.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open as long as the program runs
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stdout.buffer, io.RawIOBase):

@@ -393,3 +393,11 @@ def test_the_columns_of_the_inputs_are_those_that_are_read(table: RunRecord) -> 
     assert run.data is not None
     assert list(Given(run.data, known_columns(run.learned), targets=False).used()) == ["a", "b", "kind"]
     assert list(Given(run.data, known_columns(run.learned), targets=True).used()) == ["a", "b", "kind", "y"]
+
+
+@pytest.mark.parametrize("dtype", ["U3", "S3", "U0"])
+def test_rows_of_several_texts_where_numbers_were_are_an_error(dtype: str, table: RunRecord, tmp_path: Path) -> None:
+    file = tmp_path / "rows.npz"
+    np.savez(file, a=np.full((3, 2), "a", dtype), b=np.ones(3), kind=np.full(3, "a"))
+    with pytest.raises(DataError, match="column 'a' holds text; expected numbers"):
+        predict_run(open_run(table), str(file))
