@@ -3,7 +3,12 @@
 # `signal` is built on `_signal`, but takes milliseconds to import, in which Ctrl-C would show a traceback.
 import _signal  # pyright: ignore[reportMissingImports]
 import os
+import sys
 from types import FrameType
+
+_PATH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != _PATH:
+    del sys.path[0]  # `python -m` puts the current folder there, whose random.py would be imported
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -16,12 +21,13 @@ def _end(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-if os.name != "posix":  # elsewhere there are no SIGHUP, no flock and no file modes, which runs rely on
-    os.write(2, b"error: kerascli runs on Linux and macOS; on Windows, run it in WSL (Windows Subsystem for Linux)\n")
-    raise SystemExit(2)
+if os.name != "posix":
+    os.write(
+        2, b"warning: kerascli is made for Linux and macOS; on Windows, run it in WSL (Windows Subsystem for Linux)\n"
+    )
 
-for _number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
-    if _signal.getsignal(_number) != _signal.SIG_IGN:  # nohup sets SIGHUP to be ignored
+for _number in (_signal.SIGINT, _signal.SIGTERM, getattr(_signal, "SIGHUP", None)):  # Windows has no SIGHUP
+    if _number is not None and _signal.getsignal(_number) != _signal.SIG_IGN:  # nohup sets SIGHUP to be ignored
         _signal.signal(_number, _end)
 
 

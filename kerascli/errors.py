@@ -9,10 +9,11 @@ KerasCliError                 exit code
 └── Interrupted               129 (SIGHUP), 130 (Ctrl-C) or 143 (SIGTERM), after saving
 """
 
+import contextlib
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -147,11 +148,32 @@ class Interrupted(KerasCliError):
         return 128 + self.signal_number
 
 
+_MAX_SEARCHES, _MAX_SEARCHES_AMONG = 1000, 100
+_searches: dict[tuple[str, ...], dict[str, str | None]] | None = None
+"""Results of `nearest` by known words and word, in a block of `limited_suggestions`."""
+
+
+@contextlib.contextmanager
+def limited_suggestions() -> Iterator[None]:
+    """Context manager in whose block similar words are searched for a few words only: a command prints twenty errors."""
+    global _searches
+    before, _searches = _searches, {}
+    try:
+        yield
+    finally:
+        _searches = before
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word most similar to `word`, or None if none is similar; keys that are not text are ignored."""
-    words = [each for each in known if isinstance(each, str)]
-    near = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
-    return near[0] if near else None
+    words = tuple(each for each in known if isinstance(each, str))
+    searches = {} if _searches is None else _searches
+    among = searches.setdefault(words, {})
+    if word not in among:
+        if len(among) >= _MAX_SEARCHES_AMONG or len(searches) > _MAX_SEARCHES:
+            return None
+        among[word] = next(iter(difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)), None)
+    return among[word]
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

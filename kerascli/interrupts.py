@@ -10,12 +10,14 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that end a command; Windows has no SIGHUP."""
 INSIST_SECONDS = 0.5
 """Seconds after which the exception for a signal is raised again, if the main thread has not received it."""
 _IMPORT_PATIENCE = 4
@@ -27,9 +29,9 @@ _INSISTENCE = 20
 """Number of times that the exception for a signal is raised in vain before the process ends without cleaning up."""
 _PR_SET_PDEATHSIG = 1
 """Value of the option PR_SET_PDEATHSIG in linux/prctl.h."""
-_AGAIN = signal.SIGURG
+_AGAIN: int | None = getattr(signal, "SIGURG", None)
 """Signal (ignored by default) by which the watching thread makes the main thread raise the exception for a signal
-again."""
+again; None on Windows, which has none to send to a thread."""
 
 
 class Signalled(BaseException):
@@ -100,7 +102,7 @@ class Signals:
         else:
             self.check()
 
-    def _watch(self, descriptor: int, main_thread: int) -> None:
+    def _watch(self, reader: socket.socket, main_thread: int) -> None:
         """Read signals in a thread, since Python's handlers do not run while the main thread is in C code.
 
         A second SIGINT or SIGTERM ends the process. While the first signal is neither handled nor deferred, the main
@@ -108,12 +110,12 @@ class Signals:
         """
         asked, came = 0, False
         while True:
-            ready, _, _ = select.select([descriptor], [], [], INSIST_SECONDS if came else None)
+            ready, _, _ = select.select([reader], [], [], INSIST_SECONDS if came else None)
             if not ready:
-                if not (self._answered or self._deferred):
+                if _AGAIN is not None and not (self._answered or self._deferred):
                     signal.pthread_kill(main_thread, _AGAIN)
                 continue
-            numbers = os.read(descriptor, 64)
+            numbers = reader.recv(64)
             if not numbers:
                 return
             for number in numbers:
@@ -145,29 +147,30 @@ def listening() -> Iterator[Signals]:
     """
     global _present
     signals = Signals()
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
+    reader, writer = socket.socketpair()  # on Windows a pipe can neither be waited for nor woken
+    writer.setblocking(False)
     thread = threading.Thread(target=signals._watch, args=(reader, threading.get_ident()), daemon=True)
     thread.start()
-    handled = _heeded()
+    handlers = dict.fromkeys(_heeded(), signals._handle)
+    if _AGAIN is not None:
+        handlers[_AGAIN] = signals._insist
     unraisable, sys.unraisablehook = sys.unraisablehook, _leave_out_signalled
     try:
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        signal.signal(_AGAIN, signals._insist)
-        for number in handled:
-            signal.signal(number, signals._handle)
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         _present = signals
         yield signals
     finally:
         signals._closed = True  # first: from here on no handler raises
         _present = None
         sys.unraisablehook = unraisable
-        for number in (*handled, _AGAIN):
+        for number in handlers:
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
-        os.close(writer)
+        writer.close()
         thread.join()
-        os.close(reader)
+        reader.close()
         number = signals._seen if signals.number is None else signals.number
         if number is not None and not signals._answered:
             raise Signalled(number)
@@ -218,7 +221,7 @@ def end_at_once(number: int, frame: FrameType | None = None) -> None:
     os._exit(128 + number)
 
 
-def _heeded() -> list[signal.Signals]:
+def _heeded() -> list[int]:
     """Return the signals to handle: not those set to be ignored, as by nohup or for a shell's background jobs."""
     return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 

@@ -1,5 +1,6 @@
 """Custom Python files (plugins, data functions): trusted local code, run once; errors point to lines of the file."""
 
+import contextlib
 import hashlib
 import importlib.abc
 import importlib.util
@@ -7,11 +8,13 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, ModuleType
 
 from kerascli.errors import Place, safe_text
+from kerascli.interrupts import Signalled
 
 _PREFIX = "kerascli_user_"
 """Beginning of the names of modules that are users' files."""
@@ -39,7 +42,8 @@ class UserCode:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # dataclasses look their module up there
         try:
-            loader.exec_module(module)
+            with exits_as_errors():
+                loader.exec_module(module)
         except BaseException:
             del sys.modules[name]
             raise
@@ -77,13 +81,30 @@ class _Loader(importlib.abc.SourceLoader):
         return self._code.source
 
 
+@contextlib.contextmanager
+def exits_as_errors() -> Iterator[None]:
+    """Context manager that turns an exception of a user's file that is no Exception into one of the same name.
+
+    `sys.exit(0)` would end the program as if all were done. EOFError is included: typer prints "Aborted." for it.
+    """
+    try:
+        yield
+    except BaseException as error:
+        as_it_is = isinstance(error, Exception | Signalled | KeyboardInterrupt) and not isinstance(error, EOFError)
+        if as_it_is or line_of_user_code(error) is None:
+            raise
+        alike = type(type(error).__name__, (Exception,), {})
+        raise alike(str(error)).with_traceback(error.__traceback__) from None
+
+
 def line_of_user_code(error: BaseException) -> str | None:
     """Return the last line (`plugin.py:15`) of users' files that an exception passed through; None if through none.
 
     A call that a user's function cannot take, since it has other parameters, is an error of that function's first line.
     """
     found = None
-    for frame, line in traceback.walk_tb(error.__traceback__):
+    cause = error.__cause__ or error  # a generator replaces StopIteration
+    for frame, line in (*traceback.walk_tb(cause.__traceback__), *traceback.walk_tb(error.__traceback__)):
         if frame.f_globals.get("__name__", "").startswith(_PREFIX):
             found = frame.f_code.co_filename, line
     if (called := _CALLED.match(str(error))) and isinstance(error, TypeError):

@@ -18,7 +18,7 @@ trap 'git worktree remove --force "$tree"' EXIT
 
 trained() { # the path of the run of config $1 that is trained in folder $2
     (cd "$2" && kerascli train "${arguments[@]}" --json --runs-dir "$runs" --name "$3" -- "$1") > "$runs/said.json"
-    python -c 'import json, sys; print(json.load(sys.stdin)["run"])' < "$runs/said.json"
+    python -P -c 'import json, sys; print(json.load(sys.stdin)["run"])' < "$runs/said.json"
 }
 
 mkdir -p "$runs"

@@ -7,7 +7,7 @@ import os
 import sys
 
 from kerascli.cli.telling import say_error, tell
-from kerascli.errors import Interrupted, KerasCliError, safe_text
+from kerascli.errors import Interrupted, KerasCliError, limited_suggestions, safe_text
 from kerascli.interrupts import Signalled, listening
 
 _MACHINE = {
@@ -20,6 +20,7 @@ _PATH = {errno.ENAMETOOLONG, errno.ELOOP}
 
 def main() -> None:
     """Run the command in `sys.argv`; report errors that a user can cause in a few lines and by the exit code."""
+    _prepare_streams()
     try:
         code = _run()
     except Signalled as found:
@@ -33,8 +34,7 @@ def main() -> None:
 def _run() -> int | str | None:
     """Run the command in `sys.argv` and return its exit code."""
     try:
-        with listening():
-            _prepare_streams()
+        with listening(), limited_suggestions():
             from kerascli.cli.commands import app
             from kerascli.compiler.cache import use_own_cache  # a signal during imports is handled like any other
             from kerascli.cpus import prepare_environment
@@ -65,8 +65,12 @@ def _prepare_streams() -> None:
     Under PYTHONUNBUFFERED, which container images set, Python silently drops the rest of a partial write: on a full
     disk, or if the reader has closed the pipe. With line buffering it raises an error instead.
     """
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # open as long as the program runs
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    # The next file would get the descriptor of a closed stream, and with it what C code prints there.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open as long as the program runs
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stdout.buffer, io.RawIOBase):
         sys.stdout = open(  # noqa: SIM115  # open as long as the program runs
             sys.stdout.fileno(), "w", buffering=1, encoding=sys.stdout.encoding, closefd=False

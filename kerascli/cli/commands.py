@@ -6,6 +6,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -30,7 +31,9 @@ from kerascli.cli import (
     train,
     validate,
 )
+from kerascli.disk.storage import reported
 from kerascli.errors import ConfigError
+from kerascli.user_code import exits_as_errors
 from kerascli.world import world_of
 
 _DIVIDED = ("train", "evaluate", "predict")
@@ -66,7 +69,7 @@ class Program(OnceGroup):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        with _unread():
+        with _unread(), exits_as_errors():
             result = super().invoke(ctx)
             sys.stdout.flush()
         return result
@@ -80,7 +83,7 @@ def _unread() -> Iterator[None]:
         yield
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # buffered output is flushed to /dev/null
-        raise SystemExit(128 + signal.SIGPIPE) from None
+        raise SystemExit(128 + getattr(signal, "SIGPIPE", 13)) from None
 
 
 app = options.Commands(
@@ -116,6 +119,10 @@ def _global_options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Options of the program that are written before the command, such as `--version`."""
+    with reported(
+        "use the current folder", Path()
+    ):  # without a current folder torch ends the process while it is loaded
+        os.getcwd()
     if context.invoked_subcommand not in _DIVIDED and world_of().size > 1:
         text = f"'{context.invoked_subcommand}' runs on one process, and a launcher has started {world_of().size}"
         raise ConfigError(text, hint=f"{', '.join(_DIVIDED)} run on several")

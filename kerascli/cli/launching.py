@@ -33,7 +33,7 @@ def launch(processes: int, max_restarts: int) -> int:
         monitor_interval=0.1,
     )
     try:
-        elastic_launch(config, sys.executable)("-m", "kerascli", *without_own_options(sys.argv[1:]))
+        elastic_launch(config, sys.executable)("-P", "-m", "kerascli", *without_own_options(sys.argv[1:]))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode > 0:

@@ -14,7 +14,7 @@ from kerascli.disk.files import memory_limit, read_bytes
 from kerascli.disk.storage import size_text
 from kerascli.errors import ConfigError, FileRefused, Interrupted, KerasCliError, ProcessLost, TrainingStopped
 from kerascli.interrupts import Signalled, count_as_handled, end_with_parent
-from kerascli.user_code import line_of_user_code
+from kerascli.user_code import exits_as_errors, line_of_user_code
 from kerascli.workflow.fitting.options import Options
 from kerascli.world import PROCESS_BYTES, World, launch_of, restarts_of, world_of
 
@@ -96,7 +96,8 @@ def _connected(device: str, timeout: float) -> Iterator["Processes | None"]:
     try:
         if fault is not None:  # all processes may have it: it is reported once
             raise fault
-        yield processes
+        with exits_as_errors():
+            yield processes
     except (Exception, Signalled) as error:
         code = _code_of_silent(error, processes)
         if code is None:

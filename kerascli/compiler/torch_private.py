@@ -3,10 +3,12 @@
 Those that the compiler uses are wrapped here. Packages below the compiler use theirs directly; `NAMES` lists both.
 """
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, fx
@@ -66,13 +68,21 @@ def copy_all(targets: list[Tensor], sources: tuple[Tensor, ...]) -> None:
     torch._foreach_copy_(targets, sources)  # pyright: ignore[reportPrivateImportUsage]
 
 
+# torch starts Python to see which instructions the processor has; it would import a random.py of the current folder.
+_SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+
+
 def compile_library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
     """Compile a graph for the CPU; return the path of the shared library that was made."""
     from torch._inductor import aot_compile
 
     # Precompiled headers would save a second, but are stored in the shared temporary folder.
     options = {"cpp_cache_precompile_headers": False, "aot_inductor.precompile_headers": False}
-    with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
+    with (
+        torch.no_grad(),
+        mock.patch.dict(os.environ, _SAFE_PATH),
+        warnings.catch_warnings(action="ignore"),  # warnings of torch about its own code
+    ):
         return Path(str(aot_compile(code, tuple(examples), options=options)))
 
 
@@ -87,5 +97,5 @@ def compile_in_process(code: fx.GraphModule, examples: Sequence[Tensor]) -> Call
     from torch._inductor import config, standalone_compile
 
     inputs: list[Any] = list(examples)
-    with torch.no_grad(), config.patch(cpp_cache_precompile_headers=False):
+    with torch.no_grad(), mock.patch.dict(os.environ, _SAFE_PATH), config.patch(cpp_cache_precompile_headers=False):
         return standalone_compile(code, inputs, dynamic_shapes="from_example_inputs")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from kerascli.config import component_index
 from kerascli.config.component_index import ComponentIndex, Settings
 from kerascli.config.top_level import ConfigSection
-from kerascli.config.yaml.document import Document
+from kerascli.config.yaml.document import MAX_FAULTS, Document
 from kerascli.disk.files import in_home, with_tilde
 from kerascli.errors import ConfigError, Fault, Path
 from kerascli.section import key_faults
@@ -35,14 +35,14 @@ arguments) or `key`."""
 def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> ConfigError | None:
     """Return an error for misspelt names and keys of a config that may have other errors, too; None without any.
 
-    Raises that error if the config is known to have no others.
+    Raises that error if the config is known to have no others, or if there are more misspelt parts than are printed.
     """
     found = component_index.load()
     look = None if found is None else _look(document, found)
     if found is None or look is None or not look.faults:
         return None
     error = document.error(look.faults)
-    if _Digests(document, command, flags).of(look.open) in found.sound:
+    if len(look.open) > MAX_FAULTS or _Digests(document, command, flags).of(look.open) in found.sound:
         raise error
     return error
 
@@ -50,7 +50,7 @@ def refuse_misspelt(document: Document, command: str, flags: Sequence[str]) -> C
 def remember(document: Document, command: str, flags: Sequence[str], error: ConfigError | None = None) -> None:
     """Store the result of a full check of a config: it is valid, or misspelt names and keys are its only errors."""
     found = component_index.load() or component_index.make()
-    if (look := _look(document, found)) is None:
+    if (look := _look(document, found)) is None or len(look.open) > MAX_FAULTS:
         return
     digests = _Digests(document, command, flags)
     if error is None:

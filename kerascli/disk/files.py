@@ -19,6 +19,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from kerascli.disk import flags
 from kerascli.errors import DataError, DataMissing, FileRefused, StorageError, nearest, safe_text
 
 MAX_JSON_BYTES = 256 * 2**20
@@ -44,6 +45,7 @@ _ESCAPED = {"\a": r"\a", "\b": r"\b", "\t": r"\t", "\n": r"\n", "\v": r"\v", "\f
 
 _CONTAINER_MEMORY = Path("/sys/fs/cgroup/memory.max")
 _MEMORY_INFO = Path("/proc/meminfo")
+_UNKNOWN_MEMORY = 8 * 2**30
 
 DAMAGED = (
     zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError,
@@ -62,7 +64,7 @@ class NotRegular(Exception):
 
 def open_file(path: Path) -> BufferedReader:
     """Open a regular file for reading, without waiting even for a pipe. Raises OSError, ValueError and NotRegular."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | flags.NONBLOCK | flags.ALWAYS)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
@@ -126,9 +128,10 @@ def read_bytes(path: Path, limit: int, shown: str | None = None) -> bytes:
 
 def memory_limit() -> int:
     """Return the maximum size in bytes of one file's arrays: half of the memory of the machine or its container."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    known = hasattr(os, "sysconf")
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if known else _UNKNOWN_MEMORY
     try:
-        allowed = _CONTAINER_MEMORY.read_text().strip()
+        allowed = _CONTAINER_MEMORY.read_text(encoding="ascii").strip()
     except OSError:
         return machine // 2
     return min(machine, int(allowed) if allowed.isdecimal() else machine) // 2  # 'max' where there is no limit
@@ -177,7 +180,7 @@ def available_memory() -> int:
     It is half of all memory if the system does not report it.
     """
     try:
-        fields = dict(line.split(":") for line in _MEMORY_INFO.read_text().splitlines())
+        fields = dict(line.split(":") for line in _MEMORY_INFO.read_text(encoding="ascii").splitlines())
         return min(int(fields["MemAvailable"].split()[0]) * 1024, 2 * memory_limit())
     except (OSError, KeyError):
         return memory_limit()

@@ -1,7 +1,10 @@
-"""Exclusive locks on folders, between processes; the kernel releases them however the process ends."""
+"""Exclusive locks on folders, between processes; the system releases them however the process ends.
+
+On Windows they are of one byte far behind the file's text, since a locked byte cannot be read by others.
+"""
 
 import contextlib
-import fcntl
+import importlib
 import json
 import os
 import socket
@@ -11,10 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kerascli.disk import flags
 from kerascli.disk.storage import reported
 from kerascli.errors import StorageError, safe_text
 
 _LOCK_FILE = ".lock"
+_LOCKED_BYTE = 2**30
 
 
 @contextlib.contextmanager
@@ -24,7 +29,7 @@ def lock(folder: Path, *, patience_seconds: float = 0.07) -> Iterator[None]:
     Raises StorageError if another process holds it for longer than `patience_seconds`.
     """
     with reported("lock", folder):
-        descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | flags.NOFOLLOW | flags.ALWAYS, 0o666)
         try:
             if not _acquire(descriptor, patience_seconds):
                 raise StorageError(f"'{safe_text(str(folder))}' is in use by {_holder(descriptor)}")
@@ -39,6 +44,7 @@ def lock(folder: Path, *, patience_seconds: float = 0.07) -> Iterator[None]:
     finally:
         if descriptor in _held:  # not in a forked child, where the number may be another file's by now
             _held.discard(descriptor)
+            _unlock(descriptor)
             os.close(descriptor)
 
 
@@ -46,11 +52,12 @@ def locked(folder: Path) -> bool:
     """Return True if a process holds the lock of `folder`."""
     try:
         # O_NONBLOCK: opening a FIFO of that name must not hang.
-        descriptor = os.open(folder / _LOCK_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(folder / _LOCK_FILE, os.O_RDONLY | flags.NOFOLLOW | flags.NONBLOCK | flags.ALWAYS)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        _lock(descriptor, shared=True)
+        _unlock(descriptor)
     except OSError:
         return True
     finally:
@@ -68,7 +75,8 @@ def _forget_locks() -> None:
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_forget_locks)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
 
 
 def _acquire(descriptor: int, patience_seconds: float) -> bool:
@@ -78,12 +86,39 @@ def _acquire(descriptor: int, patience_seconds: float) -> bool:
     """
     end = time.monotonic() + patience_seconds
     while True:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(BlockingIOError, PermissionError):
+            _lock(descriptor, shared=False)
             return True
         if time.monotonic() >= end:
             return False
         time.sleep(0.01)
+
+
+def _lock(descriptor: int, *, shared: bool) -> None:
+    """Lock an open file without waiting; Windows has no shared locks. Raises OSError if another process holds it."""
+    try:
+        import fcntl
+    except ImportError:
+        _lock_byte(descriptor, "LK_NBLCK")
+    else:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+
+def _unlock(descriptor: int) -> None:
+    """Release the lock of a file that is closed next: Windows would release it at some later time."""
+    try:
+        import fcntl  # noqa: F401  # closing the file releases its lock
+    except ImportError:
+        _lock_byte(descriptor, "LK_UNLCK")
+
+
+def _lock_byte(descriptor: int, mode: str) -> None:
+    msvcrt: Any = importlib.import_module("msvcrt")
+    os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)  # it locks from the file's position on
+    try:
+        msvcrt.locking(descriptor, getattr(msvcrt, mode), 1)
+    finally:
+        os.lseek(descriptor, 0, os.SEEK_SET)
 
 
 def _here() -> dict[str, Any]:
@@ -96,7 +131,7 @@ def _here() -> dict[str, Any]:
 
 def _holder(descriptor: int) -> str:
     try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
+        holder = json.loads(os.read(descriptor, 4096))
         return safe_text(f"pid {holder['pid']} on host {holder['host']} since {holder['since']}")
     except (ValueError, TypeError, KeyError, RecursionError):  # read between its locking and its writing
         return "another process"

@@ -7,7 +7,6 @@ retried on the same file: the kernel may already have dropped the data.
 
 import contextlib
 import errno
-import fcntl
 import json
 import math
 import os
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kerascli.disk import flags
 from kerascli.disk.pieces import Hasher, Piece, Pieces, pieces, slices
 from kerascli.disk.temporary import is_left, temporary_path
 from kerascli.errors import StorageError, safe_text
@@ -28,8 +28,8 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # All file operations go through these functions, so that tests can make the n-th one fail or kill the process.
 
 
-def _open(path: Path, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o666)
+def _open(path: Path, mode: int) -> int:
+    return os.open(path, mode | flags.ALWAYS, 0o666)
 
 
 def _write(descriptor: int, data: memoryview) -> int:
@@ -37,10 +37,11 @@ def _write(descriptor: int, data: memoryview) -> int:
 
 
 def _fsync(descriptor: int) -> None:
-    full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS, whose fsync leaves the data in the drive's cache
-    if full is not None:
-        try:
-            fcntl.fcntl(descriptor, full)
+    with contextlib.suppress(ImportError, AttributeError):
+        import fcntl
+
+        try:  # macOS, whose fsync leaves the data in the drive's cache
+            fcntl.fcntl(descriptor, getattr(fcntl, "F_FULLFSYNC"))  # noqa: B009  # others lack it
             return
         except OSError as error:
             if error.errno not in {errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}:  # unsupported by network file systems
@@ -121,13 +122,13 @@ def sync_folder(folder: Path) -> None:
 
 def append(path: Path, data: bytes) -> None:
     """Append data to an existing file; durable after `sync_file`. A killed process can leave only a part of `data`."""
-    with reported("write", path, len(data)), _opened(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW) as descriptor:
+    with reported("write", path, len(data)), _opened(path, os.O_WRONLY | os.O_APPEND | flags.NOFOLLOW) as descriptor:
         _write_whole(descriptor, data)
 
 
 def sync_file(path: Path) -> None:
     """Make the data appended to a file durable by fsync."""
-    with reported("write", path), _opened(path, os.O_RDONLY | os.O_NOFOLLOW) as descriptor:
+    with reported("write", path), _opened(path, os.O_RDONLY | flags.NOFOLLOW) as descriptor:
         _fsync(descriptor)
 
 
@@ -222,8 +223,8 @@ def size_text(count: int) -> str:
 
 def _fill(path: Path, data: Pieces) -> str:
     """Write data to a new file, make it durable (fsync), and return its SHA-256."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with _opened(path, flags) as descriptor, Hasher(len(data)) as hasher:
+    mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags.NOFOLLOW
+    with _opened(path, mode) as descriptor, Hasher(len(data)) as hasher:
         for each in slices(data):
             hasher.update(each)
             _write_whole(descriptor, each)
@@ -232,12 +233,12 @@ def _fill(path: Path, data: Pieces) -> str:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
+def _opened(path: Path, mode: int) -> Iterator[int]:
     try:
-        descriptor = _open(path, flags)
+        descriptor = _open(path, mode)
     except FileExistsError:  # a temporary file of a killed process that had our process id
         _unlink(path)
-        descriptor = _open(path, flags)
+        descriptor = _open(path, mode)
     try:
         yield descriptor
     finally:
@@ -251,7 +252,9 @@ def _write_whole(descriptor: int, data: Piece) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    with _opened(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+    if not flags.DIRECTORY:  # Windows opens no folders
+        return
+    with _opened(folder, os.O_RDONLY | flags.DIRECTORY) as descriptor:
         try:
             _fsync(descriptor)
         except OSError as error:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import socket
+import sys
 import time
 from functools import cache
 from pathlib import Path
@@ -41,7 +42,7 @@ def machine() -> str:
 def _boot() -> str:
     """Return the id of the kernel's start, by which machines of one name differ; '' where there is none."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text()
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     except OSError:
         return ""
 
@@ -55,6 +56,8 @@ def _process_ids() -> str:
 
 
 def _alive(pid: int) -> bool:
+    if sys.platform == "win32":  # where signal 0 is Ctrl-C
+        return True
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -67,6 +70,8 @@ def _alive(pid: int) -> bool:
 def _is_zombie(pid: int) -> bool:
     """Return True if a process has ended, and its parent has not asked for its exit code; False where /proc is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "Z"
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] == "Z"
+        )
     except OSError:
         return False

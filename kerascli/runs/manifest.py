@@ -47,7 +47,7 @@ def git_commit(folder: Path) -> str | None:
     """Return the hash of the git commit checked out in `folder`; None without git or outside a repository."""
     command = ["git", "-C", str(folder), "rev-parse", "--verify", "HEAD"]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+        result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=5, check=True)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return result.stdout.strip() or None

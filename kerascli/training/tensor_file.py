@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BufferedReader
@@ -24,6 +25,8 @@ _KINDS = {
 _ALIGNED = 8
 _MOST_HEADER_BYTES = 100_000_000
 """Largest header that the library safetensors reads."""
+_DESCRIPTORS = "/dev/fd"
+"""Folder with the open files of this process, by descriptor; Windows has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,15 @@ def tensor_pieces(tensors: Mapping[str, Tensor | LateTensor]) -> Pieces:
 
 
 def mapped_tensors(file: BufferedReader) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, mapped into memory: values are read when they are used.
+    """Return the tensors of a safetensors file, mapped into memory (on Windows: read).
 
     Raises SafetensorError if the file is damaged.
     """
     read_header(file)
-    same_file = f"/dev/fd/{file.fileno()}"  # whatever its path leads to by now
+    if not os.path.isdir(_DESCRIPTORS):
+        file.seek(0)
+        return load(file.read())
+    same_file = f"{_DESCRIPTORS}/{file.fileno()}"  # whatever its path leads to by now
     with safe_open(same_file, framework="pt") as opened:
         names = opened.keys()
         return {name: opened.get_tensor(name) for name in names}

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,12 +23,13 @@ from kerascli.cli import app as program
 from kerascli.cli import options
 from kerascli.config.load import Config
 from kerascli.disk import locks
-from kerascli.events import EpochEnd, Event
+from kerascli.events import EpochEnd, Event, Note
 from kerascli.interrupts import SIGNALS
 from kerascli.report.console import TrainingView
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.user_code import UserCode
+from kerascli.workflow.fitting import run_loop
 from tests.support.needs import needs_program
 from tests.support.runs_harness import edit_facts
 from tests.support.storage_harness import disk_of
@@ -625,16 +626,15 @@ def test_a_signal_before_there_is_anything_to_save_ends_in_one_line(
     assert kerascli("train config.yaml --device cpu") == Said(code, "", "error: interrupted\n")
 
 
-def test_windows_is_refused_at_once_with_the_way_out() -> None:
+def test_windows_is_warned_of_at_once_with_the_way_out() -> None:
     """Simulated: another name of the system, and no SIGHUP; nothing heavy may be imported before."""
     code = (
-        "import _signal, os, sys; os.name = 'nt'; del _signal.SIGHUP; sys.argv = ['kerascli', '--help']\n"
-        "try: from kerascli.__main__ import main\n"
-        "finally: assert not {'typer', 'fcntl', 'kerascli.cli'} & set(sys.modules)"
+        "import _signal, os, sys; os.name = 'nt'; del _signal.SIGHUP; from kerascli.__main__ import main\n"
+        "assert not {'typer', 'fcntl', 'kerascli.cli'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    said = "error: kerascli runs on Linux and macOS; on Windows, run it in WSL (Windows Subsystem for Linux)\n"
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    said = "warning: kerascli is made for Linux and macOS; on Windows, run it in WSL (Windows Subsystem for Linux)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", said)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
@@ -770,6 +770,74 @@ def test_an_exception_in_a_plugin_names_its_line_and_is_no_bug_of_ours(
     assert (code, out, first) == (2, "", "odd.py:2: error: ZeroDivisionError: division by zero")
     [report] = here.glob("kerascli-crash-*.txt")
     assert hint == f"  hint: the code of the plugin failed; its traceback is in {report}"
+
+
+class Own(BaseException):
+    """An exception of a user that is no Exception."""
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (SystemExit(0), "SystemExit: 0"), (GeneratorExit("g"), "GeneratorExit: g"), (Own("o"), "Own: o"),
+        (EOFError("e"), "EOFError: e"), (StopIteration(), "RuntimeError: generator raised StopIteration"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("is_run", [False, True])
+def test_what_a_plugin_raises_that_is_no_exception_is_an_error_of_its_line(
+    is_run: bool, error: BaseException, text: str, kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(here))
+    (here / "odd.py").write_text("def fail(error):\n    raise error\n")
+    plugin = UserCode(here / "odd.py", (here / "odd.py").read_bytes()).module()
+
+    def events(*_: object) -> Iterator[Event]:
+        plugin.fail(error.with_traceback(None))
+        yield Note("never")
+
+    if is_run:
+        monkeypatch.setattr(run_loop, "_phases", events)
+    else:
+        monkeypatch.setattr(options, "config_or_only", lambda _: list(events()))
+    code, _, err = kerascli("train config.yaml --device cpu --name odd" if is_run else "validate")
+    assert (code, err.splitlines()[-2]) == (2, f"odd.py:2: error: {text}")
+    if is_run:
+        [run] = (here / "runs").glob("*-odd")
+        assert json.loads((run / "run.json").read_text(encoding="utf-8"))["status"] == "failed"
+
+
+@pytest.mark.parametrize("statement", ["import sys; sys.exit(0)", "raise GeneratorExit", "raise EOFError"])
+def test_a_plugin_that_ends_the_program_while_it_is_imported_is_an_error_of_its_line(
+    statement: str, kerascli: Kerascli, here: Path
+) -> None:
+    (here / "odd.py").write_text(f"1\n{statement}\n")
+    text = f"plugins: [odd.py]\n{(here / 'config.yaml').read_text(encoding='utf-8')}"
+    (here / "config.yaml").write_text(text, encoding="utf-8")
+    code, _, err = kerascli("validate config.yaml")
+    assert (code, err.startswith("odd.py:2:1: error: plugin: ")) == (2, True), err
+
+
+@pytest.mark.parametrize("line", ["list", "runs", "init", "train {}/config.yaml", "predict {}/runs/x test -o out.csv"])
+def test_a_current_folder_that_is_gone_is_one_error(
+    line: str, kerascli: Kerascli, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "gone").mkdir()
+    monkeypatch.chdir(here / "gone")
+    (here / "gone").rmdir()
+    before = sorted(here.rglob("*"))
+    said = kerascli(line.format(here))
+    assert said == Said(6, "", "error: cannot use the current folder '.': no such file or directory\n")
+    assert sorted(here.rglob("*")) == before
+
+
+def test_no_file_gets_the_descriptor_of_a_closed_stream(tmp_path: Path) -> None:
+    code = (
+        "import os; from kerascli.cli import app\n"
+        "app._run = lambda: int(os.open('file', os.O_CREAT | os.O_WRONLY) <= 2)\n"
+        "app.main()"
+    )
+    command = ["sh", "-c", f'"{sys.executable}" -c "$0" <&- >&- 2>&-', code]
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
 
 
 def test_a_plugin_with_other_parameters_is_named_by_its_line(

@@ -1,9 +1,11 @@
 """Misspelt names are reported without loading torch after a first full check, with the same messages."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -211,6 +213,36 @@ def test_data_that_changed_is_not_taken_for_sound() -> None:
     Path("t.csv").write_text("a,z\n" + "1,p\n2,q\n" * 20)
     assert at_once(bad) is None
     assert "unitz" not in str(whole(bad))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("epochs: 1", ", ".join(f"epoch_{number}: 1" for number in range(500))),
+        ("units: 2", ", ".join(f"unit_{number}: 1" for number in range(500))),
+        ("[accuracy]", f"[{', '.join(f'acuracy_{number}' for number in range(500))}]"),
+        ("fit:", "".join(f"fitt_{number}: 1\n" for number in range(500)) + "fit:"),
+    ],
+)
+def test_of_many_misspelt_words_only_a_few_are_compared_with_others(
+    old: str, new: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compared = 0
+
+    def counted(*arguments: Any, **options: Any) -> list[str]:
+        nonlocal compared
+        compared += 1
+        return get_close_matches(*arguments, **options)
+
+    monkeypatch.setattr("difflib.get_close_matches", counted)
+    document(CONFIG.replace(old, new))
+    monkeypatch.setattr(sys, "argv", ["kerascli", "validate", "config.yaml"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    err = capsys.readouterr().err
+    assert err.count("did you mean") == 20, err
+    assert re.search(r"error: \.\.\. and 4[789]\d more\n", err), err
+    assert compared <= 400
 
 
 def test_no_torch_is_loaded(tmp_path: Path) -> None:

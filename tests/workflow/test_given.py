@@ -405,3 +405,11 @@ def test_standard_input_and_a_line_of_a_stream_are_limited(texts: RunRecord, mon
     lines = arriving_lines(io.BufferedReader(io.BytesIO(b"short\n" + b"x" * 101)))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="a line of more than 100 bytes"):
         list(lines)
+
+
+@pytest.mark.parametrize("dtype", ["U3", "S3", "U0"])
+def test_rows_of_several_texts_where_numbers_were_are_an_error(dtype: str, table: RunRecord, tmp_path: Path) -> None:
+    file = tmp_path / "rows.npz"
+    np.savez(file, a=np.full((3, 2), "a", dtype), b=np.ones(3), kind=np.full(3, "a"))
+    with pytest.raises(DataError, match="column 'a' holds text; expected numbers"):
+        predict_run(open_run(table), str(file))

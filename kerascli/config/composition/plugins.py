@@ -58,7 +58,7 @@ def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
             with open_file(file) as opened:
                 code = UserCode(file, opened.read())
         code.module()
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         text, place = code.told(error, str(code.path))
         related = (Related("the config names it", written),)
         raise Invalid([Fault(f"plugin: {text}", place=place, related=related)]) from None

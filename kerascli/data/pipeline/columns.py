@@ -143,14 +143,14 @@ def not_numbers(table: Table, name: str, values: np.ndarray, why: str | None = N
 
     It also says how many there are. `why` is the hint that numbers are expected; None: string_lookup may be meant.
     """
-    words = values.tolist()
+    words = values.tolist() if values.ndim == 1 else []
     bad = [row for row, value in enumerate(words) if value != "" and not is_number(value)]
     if not bad and (row := _too_long(words)) is not None:
         fault = f"{safe_text(words[row], 40)} {INEXACT}"
         return DataError(Fault(fault, place=table.place(row, name), hint="string_lookup accepts ids as strings"))
     if not bad:
         text = f"column '{name}' holds text; expected numbers"
-        return DataError(Fault(text, place=Place(table.name or "data")))
+        return DataError(Fault(text, place=Place(table.name or "data"), hint=why))
     count = f" ({len(bad)} of {len(values)} rows)" if len(values) > 1 else ""
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number{count}"
     lookup = "string_lookup maps strings to integers" if len(bad) > len(values) // 2 else None

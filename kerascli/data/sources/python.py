@@ -15,7 +15,7 @@ from kerascli.data.base import Context, Source, source
 from kerascli.data.storage.table import Table, table_of
 from kerascli.disk.files import read_digested
 from kerascli.errors import DataError, Fault, Place, safe_text, show, suggestion
-from kerascli.user_code import UserCode
+from kerascli.user_code import UserCode, exits_as_errors
 
 
 def _check_form(value: str) -> str:
@@ -44,13 +44,13 @@ class Python(Source):
         path = context.folder / shown
         code = UserCode(path, read_digested(path, shown))
         try:
-            with _neighbours(path):
+            with exits_as_errors(), _neighbours(path):
                 function = _find(code.module(), name, shown)
                 # the file's folder, not the config's: the config saved with a run lies elsewhere, its data is the same
                 result = function(path.parent) if inspect.signature(function).parameters else function()
         except DataError:
             raise
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             text, place = code.told(error, shown)
             raise DataError(Fault(text, place=place)) from error
         return _tables(result, self.function)

@@ -30,7 +30,7 @@ class Mapped(Direct):
         # A file that fits in memory is soon cached as a whole, so the kernel's readahead at each page fault helps. A
         # larger file would be read many times over. For it, readahead is turned off, and hints announce the rows of a
         # batch, which the kernel then reads at once; a page fault reads one page and waits for it.
-        self._hinted = len(self._map) > available_memory() // 2
+        self._hinted = hasattr(mmap, "MADV_RANDOM") and len(self._map) > available_memory() // 2
         if self._hinted:
             self._map.madvise(mmap.MADV_RANDOM)
 

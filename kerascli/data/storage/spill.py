@@ -3,6 +3,7 @@
 import errno
 import mmap
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from typing import IO
@@ -50,10 +51,9 @@ def _write(file: IO[bytes], chunk: np.ndarray) -> None:
 
 def _refuse_full(folder: str, needed: int) -> None:
     try:
-        status = os.statvfs(folder)
+        free = shutil.disk_usage(folder).free
     except OSError as error:
         raise _failed(folder, error) from None
-    free = status.f_bavail * status.f_frsize
     if needed > free:
         text = (
             f"{needed / 1e9:.1f} GB of prepared rows do not fit into '{safe_text(folder)}', which has {free / 1e9:.1f}"

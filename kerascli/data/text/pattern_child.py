@@ -4,9 +4,9 @@ It is run as a script and imports nothing of kerascli. The first line of JSON on
 line a list of texts; each answer is a line with the new texts, or the index of the text that exceeded time or memory.
 """
 
+import contextlib
 import json
 import re
-import resource
 import signal
 import sys
 from types import FrameType
@@ -23,10 +23,14 @@ def _on_timeout(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C; its exit closes stdin
-    signal.signal(signal.SIGVTALRM, _on_timeout)  # `re` checks for signals while it matches
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGVTALRM, _on_timeout)  # `re` checks for signals while it matches
     start = json.loads(sys.stdin.readline())
     limit = start["memory_bytes"]
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    with contextlib.suppress(ImportError):  # on Windows there are no limits
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     replace = re.compile(start["pattern"]).sub
     for line in sys.stdin:
         answer = _answer(replace, start["rewrite"], json.loads(line), start["seconds"])
@@ -38,15 +42,20 @@ def _answer(replace: Any, rewrite: str, texts: list[str], seconds: float) -> dic
     found: list[str] = []
     try:
         for text in texts:
-            signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+            _limit_time(seconds)
             found.append(replace(rewrite, text))
     except TextTimeout:
         return {"late": len(found)}
     except MemoryError:
         return {"large": len(found)}
     finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        _limit_time(0)
     return {"texts": found}
+
+
+def _limit_time(seconds: float) -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
 
 
 if __name__ == "__main__":

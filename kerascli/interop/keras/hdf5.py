@@ -176,7 +176,7 @@ class Hdf5:
 def _used(process: int) -> tuple[float, bool]:
     """Return the CPU seconds that the process with this id has used, and whether it is runnable, from Linux's /proc."""
     try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return 0.0, False
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), fields[0] == "R"

@@ -7,8 +7,8 @@ array. An answer begins with `+`; a refusal is `-` and the reason.
 import contextlib
 import json
 import math
+import mmap
 import os
-import resource
 import struct
 import sys
 from typing import Any, BinaryIO
@@ -207,8 +207,8 @@ def _numbers(dataset: Any) -> bytes:
 def _address_space() -> int:
     """Return the size in bytes of this process's address space; 2 GiB if the system does not report it."""
     try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[0]) * resource.getpagesize()
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[0]) * mmap.PAGESIZE
     except OSError:
         return 2**31
 
@@ -227,11 +227,14 @@ def _limit(more: int, size: int) -> None:
     global _read
     _read += size
     for kind, value in (
-        (resource.RLIMIT_AS, _AT_START + MEMORY_BYTES + more),
-        (resource.RLIMIT_CPU, CPU_SECONDS + _read // 2**20),
+        ("RLIMIT_AS", _AT_START + MEMORY_BYTES + more),
+        ("RLIMIT_CPU", CPU_SECONDS + _read // 2**20),
     ):
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
+        with contextlib.suppress(ImportError, ValueError, OSError):
+            import resource
+
+            limit = getattr(resource, kind)
+            resource.setrlimit(limit, (value, resource.getrlimit(limit)[1]))
 
 
 def answer(file: h5py.File, request: dict[str, Any]) -> bytes:

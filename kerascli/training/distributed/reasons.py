@@ -124,7 +124,7 @@ class Reasons:
             if self._store.has([key]):
                 host, pid = json.loads(self._store.get(key))
                 with contextlib.suppress(OSError):  # it has ended
-                    if host == socket.gethostname():
+                    if host == socket.gethostname() and hasattr(signal, "SIGCONT"):
                         os.kill(pid, signal.SIGCONT)
 
     def answer_alarm(self) -> None:

@@ -18,6 +18,7 @@ from kerascli.training.finite import has_finite_weights, refuse_bad_weights
 from kerascli.training.loop import train
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
+from kerascli.user_code import exits_as_errors
 from kerascli.workflow.fitting.follow import compared
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
@@ -33,7 +34,7 @@ def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event
     try:
         runner.processes.record_loss = lambda reason: record.finish("failed", reason=reason)
         runner.processes.exchange(str(record.path))
-        with runner.processes.heard():
+        with runner.processes.heard(), exits_as_errors():
             yield from _phases(runner, record)
             refuse_bad_weights(runner.state.trainer, runner.reached)
             record.write_weights(runner.state.trainer.weights_file())
