@@ -432,4 +432,4 @@ def test_a_formula_over_bytes_has_the_same_numbers_in_keras(tmp_path: Path) -> N
     inputs = {name: torch.randint(0, 256, (5, 4), generator=random).to(torch.uint8) for name in given}
     found = opened(made, tmp_path)([value.numpy() for value in inputs.values()])
     for text, mine, other in zip(formulas, outputs(made, inputs), found, strict=True):
-        np.testing.assert_allclose(keras.ops.convert_to_numpy(other), mine, rtol=1e-6, err_msg=text)
+        np.testing.assert_allclose(np.asarray(keras.ops.convert_to_numpy(other)), mine, rtol=1e-6, err_msg=text)

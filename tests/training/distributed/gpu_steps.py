@@ -183,7 +183,7 @@ def steps(experiment: Experiment, batch: Batch, processes: Processes, mode: str,
 
 def evaluations(experiment: Experiment, batch: Batch, processes: Processes) -> list[str]:
     """Evaluate the model, and predict with it; return the moves of tensors in the evaluation."""
-    experiment.module.objective.figures = lambda states: {}  # at the end, which may wait
+    experiment.module.objective.figures = lambda states, *, only_defined=False: {}  # at the end, which may wait
     with Moves() as moves:
         list(evaluate(experiment.module, Turns(Source(batch), processes), seed=1))  # type: ignore[arg-type]
     predict(experiment.module, Turns(Source(batch), processes, full_rounds=True), seed=1)  # type: ignore[arg-type]
