@@ -155,7 +155,7 @@ _searches: dict[tuple[str, ...], dict[str, str | None]] | None = None
 
 @contextlib.contextmanager
 def limited_suggestions() -> Iterator[None]:
-    """Context manager in whose block similar words are searched for a few words only, as few errors are printed."""
+    """Context manager in whose block `nearest` searches for a limited number of words: few errors are printed."""
     global _searches
     before, _searches = _searches, {}
     try:

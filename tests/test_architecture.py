@@ -51,7 +51,7 @@ MAY = {
 
 # The same within rooms, of their files and folders; a room that does not stand here has no floors.
 INNER_FLOORS = {
-    "disk": [["pieces", "files", "temporary"], ["storage", "npz"], ["locks"]],
+    "disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
     "data": [
         ["times"], ["storage", "download", "dates", "learned_checks"], ["base", "joined", "split", "text"],
         ["batches", "datasets", "mixing", "where"], ["augmentations", "moved", "section"], ["digests"], ["pipeline"],
