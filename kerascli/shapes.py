@@ -106,6 +106,10 @@ Margin1D = Count2D
 Margin2D = Annotated[tuple[Margin1D, Margin1D], _repeat(2, least=0)]
 Margin3D = Annotated[tuple[Margin1D, Margin1D, Margin1D], _repeat(3, least=0)]
 
+_Byte = Annotated[int, Field(ge=0, le=255)]
+Color = Annotated[tuple[_Byte, _Byte, _Byte], _repeat(3, least=0)]
+"""Red, green and blue in 0..255; a single integer is a grey."""
+
 DataFormat = Annotated[
     Literal["channels_last", "channels_first"],
     Field(description="Position of the channel axis: last, or first after the batch axis."),

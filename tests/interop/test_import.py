@@ -438,7 +438,7 @@ def test_a_file_without_the_arrays_says_what_is_expected(name: str, text: str, s
     ("wrong", "text"),
     [
         (np.eye(3), "'y': 'sparse_categorical_crossentropy' needs integer class labels"),
-        (np.ones((3, 7)), "'y': 'sparse_categorical_crossentropy' needs integer class labels of shape"),
+        (np.ones((3, 7)), "'y': 'sparse_categorical_crossentropy' needs integer class labels"),
         (np.ones((3, 1), complex), "'y': expected numbers with an axis of rows, got complex128"),
     ],
 )

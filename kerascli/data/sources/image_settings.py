@@ -2,25 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import BeforeValidator, model_validator
-from pydantic import Field as Setting
+from pydantic import model_validator
 
 from kerascli.data.base import Source
 from kerascli.data.storage.image_files import Images, Reading
 from kerascli.data.storage.on_disk import Values, is_large
 from kerascli.data.storage.table import FILES, Skipped
 from kerascli.errors import DataError, Fault, counted
-from kerascli.preprocessing.images.base import to_tuple
-from kerascli.shapes import Size2D
+from kerascli.shapes import Color, Size2D
 
 _SHOWN = 20
 """Maximum number of damaged image files that an error message names."""
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
-_Byte = Annotated[int, Setting(ge=0, le=255)]
 _NAMED = {"black": (0, 0, 0), "white": (255, 255, 255)}
 
 
@@ -39,10 +36,8 @@ class ImageSettings(Source):
     crop_to_aspect_ratio: bool = False
     """Center-crop images to the target aspect ratio before resizing; false: resizing may distort them."""
 
-    background: Literal["black", "white"] | Annotated[tuple[_Byte, _Byte, _Byte], BeforeValidator(to_tuple)] | None = (
-        None
-    )
-    """Color behind transparent pixels, by name or as [red, green, blue] in 0..255.
+    background: Literal["black", "white"] | Color | None = None
+    """Color behind transparent pixels, by name, as a grey or as [red, green, blue] in 0..255.
     null: transparency is ignored, as in Keras; such pixels show the colors that the file has for them."""
 
     on_corrupt: Literal["error", "skip"] = "error"

@@ -364,7 +364,7 @@ def test_shares_that_change_with_time(split: str, said: str | None, tmp_path: Pa
 @pytest.mark.parametrize(
     ("days", "said"),
     [
-        (("2023-01-01", "2023-12-31"), "training rows lack values of 'month' that the test rows have: 11, 12 (82% "),
+        (("2023-01-01", "2023-12-31"), "rows lack values of 'month' that the test rows have: 11, 12 (82% "),
         (("2021-01-01", "2023-12-31"), None),  # the training rows have all months
         (("2023-01-01", "2023-01-31"), None),  # nor do 6 rows tell that a day of the month is missing
     ],
@@ -376,7 +376,7 @@ def test_parts_of_dates_that_training_lacks(days: tuple[str, str], said: str | N
     text = config(inputs, KIND).replace("  inputs:", "  split: {test: 0.2, order: day}\n  inputs:")
     found = texts(tmp_path, text, ("x", "day"))
     assert len(found) == (said is not None)
-    assert all(f"the input 'day': {said}" in text for text in found)
+    assert all(f"the input 'day': the training {said}" in text for text in found)
 
 
 # How they are told
