@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import core_schema
 
 from kerascli.errors import Fault, Path, a_or_an, nearest, show
-from kerascli.foreign_calls import NOTHING, line_to_write, list_to_write, named_here, read_call, simple
-from kerascli.wording import fault_list, number_hint
+from kerascli.foreign_words import NOTHING
+from kerascli.wording import fault_list, line_to_write, list_to_write, named_here, number_hint, simple
 
 
 class Component(BaseModel):
@@ -111,12 +111,12 @@ class Names:
         at: Literal["key", "value"] = "key" if path else "value"
         if written in NOTHING:
             return Fault(f"there is no {self.kind} '{written}'", path, at, hint="write null")
-        call = read_call(written)
-        foreign = written if call is None else call.name
+        foreign, is_call, rest = written.partition("(") if written.endswith(")") else (written, "", "")
         name = named_here(self.kind, foreign) or self.find(simple(foreign))
         if name is not None:
-            line = line_to_write(name, fields(name), foreign, arguments if call is None else call)
-            meant = f"; did you mean '{name}'?" if call is None else "; settings are not written in parentheses"
+            meant = "; settings are not written in parentheses" if is_call else f"; did you mean '{name}'?"
+            arguments = arguments if not is_call else None if rest == ")" else ...
+            line = line_to_write(name, fields(name), foreign, arguments)
             return Fault(f"there is no {self.kind} '{written}'{meant}", path, at, hint=f"write {line}")
         others = [each.kind for each in all_kinds if each.find(written)]
         meant = "" if others else self.suggestion(written)

@@ -93,8 +93,6 @@ class KerasCliError(Exception):
         if isinstance(fault, str):
             fault = Fault(fault, hint=hint)
         self.faults = (fault,) if isinstance(fault, Fault) else tuple(fault)
-        self.told: tuple[Fault, ...] = ()
-        """Messages that have been printed already, before all checks were done."""
         super().__init__("\n".join(f.text for f in self.faults))
 
 

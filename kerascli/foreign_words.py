@@ -108,23 +108,8 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 """Mapping from the name of a layer (loss ...) in another library to example settings, if kerascli's component has
 required ones."""
 
-_CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
-_POOL = ("kernel_size", "stride", "padding")
-POSITIONS: Mapping[str, tuple[str, ...]] = {
-    "Linear": ("in_features", "out_features", "bias"),
-    "LayerNorm": ("normalized_shape",),
-    "GroupNorm": ("num_groups", "num_channels"),
-    "Unflatten": ("dim", "target_shape"),
-    **{
-        name.format(n=n): names
-        for n in (1, 2, 3)
-        for name, names in {
-            "Conv{n}d": _CONV, "ConvTranspose{n}d": _CONV, "MaxPool{n}d": _POOL, "AvgPool{n}d": _POOL,
-            "BatchNorm{n}d": ("num_features",),
-        }.items()
-    },
-}  # fmt: skip
-"""Mapping from a class of PyTorch, in its own spelling, to the names of its positional arguments."""
+INPUT_SIZES = frozenset({"layernorm", "batchnorm1d", "batchnorm2d", "batchnorm3d"})
+"""Classes of PyTorch (lower case, no underscores) whose first argument is the size of the input, which is inferred."""
 
 KEYS: Mapping[str, str] = {
     "lr": "learning_rate",
@@ -156,6 +141,9 @@ KEYS: Mapping[str, str] = {
     "validation_fraction": "validation_split",
 }
 """Mapping from the name of an argument in another library to kerascli's name."""
+
+NOTHING = frozenset({"None", "NULL", "nil", "NA", "undefined"})
+"""Words for null in other languages (`None`, `NULL` ...), which a config reads as text."""
 
 INFERRED = "the size of its input is inferred"
 NEEDLESS: Mapping[str, str] = {

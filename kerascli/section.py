@@ -9,8 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema, cre
 
 from kerascli.component import Invalid, registries
 from kerascli.errors import Fault, Path, in_yaml, nearest, suggestion
-from kerascli.foreign_calls import line_to_write, named_here
-from kerascli.wording import fault_list
+from kerascli.wording import fault_list, line_to_write, named_here
 
 _PLACES = {
     "callback": ("fit", "callbacks: [{}]"),

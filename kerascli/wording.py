@@ -2,15 +2,14 @@
 
 import re
 import typing
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from kerascli.errors import Fault, Path, counted, in_yaml, nearest, one_of, show, suggestion
-from kerascli.foreign_calls import NOTHING, translated, vector
-from kerascli.foreign_words import KEYS, NEEDLESS
+from kerascli.foreign_words import ADDED, ELSEWHERE, EXAMPLES, INPUT_SIZES, KEYS, NAMES, NEEDLESS, NOTHING
 
 _KINDS = {
     "int_type": "an integer", "int_parsing": "an integer", "int_from_float": "an integer",
@@ -164,6 +163,67 @@ def meant_key(key: str, known: Collection[str]) -> str | None:
     return foreign if foreign in known else nearest(key, known)
 
 
+def simple(name: str) -> str:
+    """Return a Python name without the modules in front: `nn.Linear` becomes `Linear`."""
+    return name.rpartition(".")[2]
+
+
+def named_here(kind: str, name: str) -> str | None:
+    """Return kerascli's name of another library's component (a layer, loss ...); None if there is none."""
+    return NAMES.get(kind, {}).get(_foreign_key(name))
+
+
+def line_to_write(name: str, fields: Sequence[str], foreign: str, arguments: Any) -> str:
+    """Return the line that a config needs for a component (layer, loss ...) of another library, as a hint.
+
+    `fields` are the arguments of the component `name`; `arguments` those written after `foreign`: a mapping, a single
+    value, None, or `...` for those of a call, which are not read.
+    """
+    key = _foreign_key(foreign)
+    if arguments is ... and fields and key not in ADDED.keys() | INPUT_SIZES:
+        return f"{name}: {{{fields[0]}: ...}}"
+    single = not isinstance(arguments, Mapping) and arguments not in (None, ...) and key not in INPUT_SIZES
+    settings: dict[str, Any] = dict.fromkeys(fields[:1], arguments) if single else {}
+    for argument, value in arguments.items() if isinstance(arguments, Mapping) else ():
+        settings |= translated(str(argument), value, fields)
+    settings = {**settings, **ADDED.get(key, {})} or dict(EXAMPLES.get(key, {}))
+    if not settings:
+        return name
+    alone = single and list(settings) == list(fields[:1])
+    return f"{name}: {in_yaml(settings[fields[0]] if alone else settings)}"
+
+
+def list_to_write(kind: str, written: str, find: Callable[[str], str | None]) -> str | None:
+    """Return a hint for names without brackets (`accuracy, auc`), and for what is no component here; else None."""
+    words = [word.strip() for word in written.split(",")]
+    names = [name for word in words if (name := named_here(kind, word) or find(word))]
+    known = [f"a list is written {in_yaml(names)}"] if names and len(words) > 1 else []
+    return "; ".join([*known, *(ELSEWHERE[_foreign_key(w)] for w in words if _foreign_key(w) in ELSEWHERE)]) or None
+
+
+def vector_to_write(text: str) -> str | None:
+    """Return R's vector `c(1, 2)` as a list of YAML; None for any other text."""
+    return f"[{text[2:-1]}]" if text.startswith("c(") and text.endswith(")") else None
+
+
+def translated(key: str, value: Any, fields: Sequence[str]) -> dict[str, Any]:
+    """Return a component's settings (among `fields`) for one argument of another library; empty if none corresponds."""
+    if key == "betas" and isinstance(value, list) and len(value) == 2 and "beta_2" in fields:
+        return {"beta_1": value[0], "beta_2": value[1]}
+    name = key if key in fields else KEYS.get(key)
+    if name not in fields:
+        return {}
+    if key == "hidden_layer_sizes" and isinstance(value, list) and value:
+        value = value[0]
+    if key == "padding" and isinstance(value, int):
+        value = "same" if value else "valid"
+    return {str(name): value}
+
+
+def _foreign_key(name: str) -> str:
+    return simple(name).lower().replace("_", "")
+
+
 def key_to_write(key: str, value: Any, known: Sequence[str]) -> str | None:
     """Return a hint with the line to write for an argument of another library; None if the key is just misspelt."""
     settings = translated(key, value, known) if key in KEYS else {}
@@ -207,8 +267,8 @@ def _type_hint(kind: str, value: Any) -> str | None:
     if isinstance(value, str):
         if value in NOTHING:
             return "write null, or leave the key out"
-        if (items := vector(value)) is not None:
-            return f"write {in_yaml(items)}"
+        if (items := vector_to_write(value)) is not None:
+            return f"write {items}"
         if kind.startswith(("int", "float")):
             return number_hint(value)
     if kind.startswith("int") and isinstance(value, float) and value.is_integer():

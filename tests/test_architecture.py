@@ -23,7 +23,6 @@ FLOORS = [
         "shapes",
         "spans",
         "foreign_words",
-        "foreign_calls",
         "wording",
         "disk",
         "light_torch",
@@ -44,8 +43,7 @@ FLOORS = [
 MAY = {
     ("component", "wording"), ("wording", "errors"), ("disk", "errors"), ("shapes", "errors"), ("world", "errors"),
     ("metrics", "losses"), ("optimizers", "schedules"), ("callbacks", "schedules"), ("__main__", "cli"),
-    ("component", "foreign_calls"), ("wording", "foreign_calls"), ("wording", "foreign_words"),
-    ("foreign_calls", "foreign_words"), ("foreign_calls", "errors"),
+    ("wording", "foreign_words"),
     ("section", "component"), ("ops", "parts"), ("ops", "preprocessing"),
 }  # fmt: skip
 

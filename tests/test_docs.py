@@ -17,7 +17,9 @@ import typer
 
 from kerascli.cli.commands import app
 from kerascli.component import registries
+from kerascli.config.composition.extends import read_extended
 from kerascli.config.load import open_config
+from kerascli.config.misspelt import refuse_misspelt
 from kerascli.errors import ConfigError, Interrupted, KerasCliError
 from kerascli.interrupts import SIGNALS
 from kerascli.profiling.advice import RULES
@@ -125,8 +127,10 @@ def test_a_fragment_is_valid_on_top_of_a_config(block: Block, folder: Path) -> N
 
 @pytest.mark.parametrize("block", FAULTY, ids=str)
 def test_a_faulty_config_is_refused_in_these_words(block: Block, folder: Path) -> None:
+    document = read_extended(Path(block.value))
+    refuse_misspelt(document)
     with pytest.raises(ConfigError) as refused:
-        check(Path(block.value), sets=[], flags=[])
+        check(document, sets=[], flags=[])
     said = "\n\n".join("\n".join(fault.lines()) for fault in refused.value.faults) + "\n"
     assert said == next(b.text for b in BLOCKS if b.mark == "said of" and b.value == block.value)
 

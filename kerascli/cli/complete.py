@@ -1,7 +1,7 @@
 """Shell completion (TAB) of runs, configs, components and `--set` paths; imports neither torch nor numpy."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,13 @@ import typer
 
 from kerascli.errors import KerasCliError, in_yaml
 
-_MOST_BYTES = 2**20
 _CONFIGS = (".yaml", ".yml")
-_DECORATED = re.compile(
-    r"^@(?:layer|loss|metric|source|transform|callback|optimizer|schedule|augmentation|part|operation|distribution|"
-    r"FEATURES\.register|partial\(FEATURES\.register)(?P<settings>\b.*?)^class (?P<name>\w+)",
-    re.M | re.S,
-)
-_NAMED = re.compile(r"\bname=\"(\w+)\"")
 _PLAIN = re.compile(r"[\w.+-]*")
 """Regular expression for values that need no quotes in a shell."""
-_ROOMS = ("layers", "losses", "metrics", "data", "callbacks", "optimizers", "schedules", "parts", "preprocessing")
+_KINDS = (
+    "activations", "constraints", "distributions", "initializers", "regularizers", "layers", "losses", "metrics",
+    "callbacks", "optimizers", "schedules", "augmentations", "features", "sources", "transforms",
+)  # fmt: skip
 
 
 def runs(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -53,9 +49,7 @@ def configs_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def kinds(incomplete: str) -> list[str]:
     """Return completions for `kerascli list`: kinds of components such as `layers` and `losses`."""
-    parts = ["activations", "constraints", "distributions", "initializers", "regularizers"]
-    of_data = ["augmentations", "features", "sources", "transforms"]
-    return _beginning([*parts, *_ROOMS[:3], *_ROOMS[4:7], *of_data], incomplete)
+    return _beginning(_KINDS, incomplete)
 
 
 def names(incomplete: str) -> list[str]:
@@ -64,18 +58,11 @@ def names(incomplete: str) -> list[str]:
 
 
 def components() -> set[str]:
-    """Return the set of names of all components (layers, losses ...), from an index file or from the source code."""
-    from kerascli.component import snake_case
+    """Return the set of names of all components (layers, losses ...); empty before the first config was checked."""
     from kerascli.config import component_index
-    from kerascli.disk.files import read_bytes
 
     index = component_index.load()
-    if index is not None:
-        return {name for found in index.settings.values() for name in found}
-    package = Path(__file__).parents[1]
-    texts = (read_bytes(path, _MOST_BYTES).decode() for room in _ROOMS for path in (package / room).rglob("*.py"))
-    found = (match for text in texts for match in _DECORATED.finditer(text))
-    return {name[1] if (name := _NAMED.search(m["settings"])) else snake_case(m["name"]) for m in found}
+    return set() if index is None else {name for found in index.settings.values() for name in found}
 
 
 def sections() -> list[str]:
@@ -129,5 +116,5 @@ def _unset(data: Mapping[Any, Any]) -> Iterator[str]:
             yield f"fit.{key}={in_yaml(info.default) if simple else ''}"
 
 
-def _beginning(words: list[str], incomplete: str) -> list[str]:
+def _beginning(words: Iterable[str], incomplete: str) -> list[str]:
     return [word for word in words if word.startswith(incomplete)]

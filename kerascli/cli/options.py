@@ -5,16 +5,15 @@ import functools
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kerascli.cli import complete
-from kerascli.cli.telling import tell
 from kerascli.disk.files import in_home
-from kerascli.errors import ConfigError, Fault, KerasCliError, safe_lines
+from kerascli.errors import ConfigError, Fault, safe_lines
 from kerascli.world import world_of
 
 if TYPE_CHECKING:
@@ -197,36 +196,6 @@ def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Docum
     document = override(read_extended(path), sets)
     read_flags(document, flags)
     return document
-
-
-@contextlib.contextmanager
-def checked(document: "Document", command: str, flags: Sequence[str]) -> Iterator[Callable[[], None]]:
-    """Context manager for the complete check of a config: misspelt names and keys are reported before its block.
-
-    ConfigError is raised at once if an earlier check by `command` found the rest of the config valid. Otherwise they
-    are printed, and the block, which loads torch for a second or two, finds the other errors, which are recorded for
-    the next time. The function that it yields ends the check; it is called at the latest at the end of the block.
-    """
-    from kerascli.config.misspelt import refuse_misspelt, remember
-
-    first = refuse_misspelt(document, command, flags)
-    if first is not None and world_of().size == 1:  # of several processes one prints, at the end
-        tell(first)
-        first.told = first.faults
-
-    def end() -> None:
-        if first is not None:
-            raise first
-
-    try:
-        yield end
-        end()
-    except KerasCliError as error:
-        if isinstance(error, ConfigError) and error is not first:
-            remember(document, command, flags, error)
-        if first is not None:
-            error.told = first.told
-        raise
 
 
 def config_or_run(

@@ -1,4 +1,4 @@
-"""Errors on stderr: some are printed while further checks go on, and not repeated at the end."""
+"""Errors on stderr."""
 
 import contextlib
 import sys
@@ -14,7 +14,5 @@ def say_error(text: str) -> None:
 
 
 def tell(error: KerasCliError) -> None:
-    """Print the messages of an error that have not been printed yet, with an empty line between two."""
-    left = ["\n".join(fault.lines()) for fault in error.faults if fault not in error.told]
-    if left:
-        say_error("\n" * bool(error.told) + "\n\n".join(left))
+    """Print the messages of an error, with an empty line between two."""
+    say_error("\n\n".join("\n".join(fault.lines()) for fault in error.faults))

@@ -124,17 +124,14 @@ def _start(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[s
     document = options.read_config(config, sets, flags)
     if chosen.processes is not None:
         document = with_common_seed(document, chosen.processes)
-    from kerascli.config.misspelt import remember
+    from kerascli.config.misspelt import refuse_misspelt
 
-    with options.checked(document, "train", flags) as end_check:
-        options.check_device(chosen.device)
-        from kerascli.config.load import open_config
-        from kerascli.workflow.train import start
+    refuse_misspelt(document)
+    options.check_device(chosen.device)
+    from kerascli.config.load import open_config
+    from kerascli.workflow.train import start
 
-        opened = open_config(document, flags=flags, progress=options.download_bar())
-        end_check()
-        _follow(start(opened, chosen), shown)
-    remember(document, "train", flags)
+    _follow(start(open_config(document, flags=flags, progress=options.download_bar()), chosen), shown)
 
 
 def _resume(run: str, chosen: Options, sets: Sequence[str], data: Path | None, shown: Shown) -> None:

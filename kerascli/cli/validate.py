@@ -41,19 +41,14 @@ def validate(
     """
     if configs and len(configs) > 1:
         raise typer.Exit(_validate_each(configs, sets, flags, no_data, processes))
+    from kerascli.config.misspelt import refuse_misspelt
+
     path = options.config_or_only(configs[0] if configs else None)
-    command = "validate --no-data" if no_data else "validate"
     document = options.read_config(path, sets, flags)
-    with options.checked(document, command, flags):
-        from kerascli.workflow.check import check
+    refuse_misspelt(document)
+    from kerascli.workflow.check import check
 
-        found = check(
-            document, sets=(), flags=flags, progress=options.download_bar(), no_data=no_data, processes=processes
-        )
-    if not (found.data_is_missing or no_data):  # without data, an error is reported with what was not checked
-        from kerascli.config.misspelt import remember
-
-        remember(document, command, flags)
+    found = check(document, sets=(), flags=flags, progress=options.download_bar(), no_data=no_data, processes=processes)
     options.warn(found.warnings)
     if not found.data_is_missing:
         options.say("".join(f"{line}\n" for line in found.lines))

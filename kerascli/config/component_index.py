@@ -1,4 +1,4 @@
-"""Cache file with the names and arguments of all layers, losses ..., and digests of configs found valid.
+"""Cache file with the names and arguments of all layers, losses ..., made when a config is first checked.
 
 It allows misspelt names to be reported before torch is loaded. It is valid for one state of the sources of this
 package, and of Python, torch and pydantic.
@@ -9,9 +9,9 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,6 @@ from kerascli.section import key_names
 
 _PACKAGE = Path(__file__).parents[1]
 _MAX_BYTES = 2**24
-_MAX_SOUND = 20_000
-"""Maximum number of digests of valid configs in the component cache file; only the newest digests are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +49,10 @@ class Settings:
 
 @dataclass(slots=True)
 class ComponentIndex:
-    """Index of the components by kind and name, and digests of configs that were found valid."""
+    """Index of the components by kind and name."""
 
     names: dict[str, Names]
     settings: dict[str, dict[str, Settings]]
-    sound: dict[str, None] = field(default_factory=dict)
 
 
 def load() -> ComponentIndex | None:
@@ -66,21 +63,18 @@ def load() -> ComponentIndex | None:
             found = json.loads(body)
             names = {kind: Names(kind, *each) for kind, each in found["names"].items()}
             settings = {k: {n: Settings(*s) for n, s in each.items()} for k, each in found["settings"].items()}
-            return ComponentIndex(names, settings, dict.fromkeys(found["sound"]))
+            return ComponentIndex(names, settings)
     return None
 
 
-def save(index: ComponentIndex, sound: Iterable[str]) -> None:
-    """Write the index, and the digests `sound` of further valid configs, to the cache file; write errors are
-    ignored."""
-    kept = list({**index.sound, **dict.fromkeys(sound)})[-_MAX_SOUND:]
+def save(index: ComponentIndex) -> None:
+    """Write the index to the cache file; write errors are ignored."""
     body = json.dumps({
         "names": {kind: [each.prefixes, each.keys] for kind, each in index.names.items()},
         "settings": {
             kind: {name: [getattr(s, key) for key in Settings.__slots__] for name, s in each.items()}
             for kind, each in index.settings.items()
         },
-        "sound": kept,
     }).encode()  # fmt: skip
     with suppress(StorageError, OSError):
         make_folder(_file().parent)

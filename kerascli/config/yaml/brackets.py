@@ -4,8 +4,8 @@ from yaml.error import Mark as YamlMark
 from yaml.events import ScalarEvent
 
 from kerascli.config.yaml.source import Source
-from kerascli.errors import Fault, in_yaml
-from kerascli.foreign_calls import vector
+from kerascli.errors import Fault
+from kerascli.wording import vector_to_write
 
 
 class Brackets:
@@ -57,6 +57,6 @@ class Brackets:
         if whole and end.line == start.line:
             full = line[start.column : end.column]
             quote = "'" if '"' in full else '"'
-            items = vector(full)
-            hint = f"quote it: {quote}{full}{quote}" if items is None else f"write {in_yaml(items)}"
+            items = vector_to_write(full)
+            hint = f"quote it: {quote}{full}{quote}" if items is None else f"write {items}"
         return Fault(text, place=self._source.place(start, cut), hint=hint)
