@@ -36,12 +36,14 @@ class Kept:
 
 
 FORMAT_1 = Kept("format_1", "tiny")
+DIVIDED = Kept("format_2", "divided", processes=2)
+"""Run whose processes divided the optimizer's state, which later versions do not: it is not resumed."""
 FORMAT_2 = [
     Kept("format_2", "table", evaluated="test"),
     Kept("format_2", "function"),
     Kept("format_2", "digits", "digits.npz", "test"),
     Kept("format_2", "words"),
-    Kept("format_2", "divided", processes=2),
+    DIVIDED,
     Kept("format_2", "plugin"),
 ]
 
