@@ -127,7 +127,6 @@ def resume(
         if config.data is None:
             hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
             raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
-        _refuse_divided_state(record, config)
         phases = _recorded_phases(record, config, options, sets)
         device = choose_device(options.device, recorded=known.get("device"))
         threads = use_threads(options.threads, recorded=known.get("threads"))
@@ -159,6 +158,7 @@ def resume(
 def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: Sequence[str]) -> list[Phase]:
     """Return the training phases of a run to resume, with data. Raises KerasCliError if the run cannot go on with
     them."""
+    _refuse_divided_state(record, config)
     with moved_hint():
         phases = prepare_phases(config, load_learned(record.preprocessing()))
     for phase in phases:

@@ -94,7 +94,7 @@ def test_a_run_with_a_divided_optimizer_state_is_not_resumed_and_the_setting_is_
 def test_a_run_with_a_divided_optimizer_state_is_exported_plotted_and_summarized(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its state is in two parts, of which those commands read the weights, and the export to Keras the optimizer's."""
+    """Its state is in two parts of the checkpoint, which has the whole weights."""
     monkeypatch.chdir(DIVIDED.copied(tmp_path / "copy"))
     monkeypatch.setattr(storage, "_fsync", lambda descriptor: None)
     for line in ("export divided --format safetensors", "plot divided", "summary divided", "runs show divided"):
