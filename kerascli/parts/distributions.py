@@ -15,7 +15,7 @@ class Distribution(Component):
 DISTRIBUTIONS: Registry[Distribution] = Registry("distribution", Distribution, ("kerascli.parts.distributions",))
 
 REMOVED = "shard_optimizer_state"
-"""Setting of `ddp` in configs of earlier versions; only false has still a meaning."""
+"""Setting of `ddp` in configs of earlier versions: false changes nothing, a run recorded with true is only used."""
 
 D = TypeVar("D", bound=type[Distribution])
 

@@ -8,6 +8,7 @@ from kerascli.errors import ConfigError
 from kerascli.parts.distributions import DISTRIBUTIONS
 from kerascli.workflow import fsdp_checks
 from kerascli.workflow.check import check
+from tests.training.distributed.configs import ALL
 
 CONFIG = """
 data:
@@ -100,6 +101,14 @@ def test_a_divided_optimizer_state_is_refused_and_what_serves_instead_is_said(
     [fault] = caught.value.faults
     instead = f"{FSDP} divides it, but not with {against}, as here; distribute: ddp divides none"
     assert fault.hint == (instead if against else f"use {FSDP}, which divides it")
+
+
+def test_what_serves_instead_of_a_divided_optimizer_state_takes_no_train_step(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(ALL["gan"])
+    with pytest.raises(ConfigError) as caught:
+        check(path, sets=("fit.distribute={ddp: {shard_optimizer_state: true}}",), flags=())
+    assert "but not with fit.shards, fit.train_step, as here" in str(caught.value.faults[0].hint)
 
 
 def test_the_removed_setting_is_still_read_where_it_is_false_and_no_longer_written(tmp_path: Path) -> None:
