@@ -1,4 +1,4 @@
-"""Training on two processes of one thread beside one process, and beside PyTorch's DDP, ZeRO-1 and FSDP2.
+"""Training on two processes of one thread beside one process, and beside PyTorch's DDP and FSDP2.
 
 python -m benchmarks.distributed [--rounds N] [--models NAME ...]
 
@@ -22,7 +22,6 @@ import torch
 from torch import Tensor, nn
 
 ROWS, EPOCHS = 4096, 4
-STATE_DIVIDED = "{ddp: {shard_optimizer_state: true}}"
 MODELS = {
     "cnn": """
     - reshape: [28, 28, 1]
@@ -78,28 +77,11 @@ def kerascli(name: str, processes: int, threads: int, *options: str) -> tuple[fl
         return statistics.median(float(row["epoch_seconds"]) for row in rows[1:] or rows), sent
 
 
-def adam(model: nn.Module) -> torch.optim.Optimizer:
-    """Return PyTorch's fastest Adam."""
-    return torch.optim.Adam(model.parameters(), fused=True)
-
-
-def zero_redundancy(model: nn.Module) -> torch.optim.Optimizer:
-    """Return PyTorch's Adam whose state is divided among the processes (ZeRO-1)."""
-    from torch.distributed.optim import ZeroRedundancyOptimizer
-
-    return ZeroRedundancyOptimizer(model.parameters(), optimizer_class=torch.optim.Adam, fused=True)
-
-
-def plain_torch(
-    name: str,
-    processes: int,
-    divide: Callable[[nn.Sequential], nn.Module],
-    optimized: Callable[[nn.Module], torch.optim.Optimizer] = adam,
-) -> float:
+def plain_torch(name: str, processes: int, divide: Callable[[nn.Sequential], nn.Module]) -> float:
     """Return the median seconds of an epoch of a plain loop over a divided model, one thread a process."""
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    arguments = [(rank, processes, name, divide, optimized, results) for rank in range(processes)]
+    arguments = [(rank, processes, name, divide, results) for rank in range(processes)]
     workers = [context.Process(target=_plain_torch, args=each) for each in arguments]
     for worker in workers:
         worker.start()
@@ -125,7 +107,6 @@ def _plain_torch(
     processes: int,
     name: str,
     divide: Callable[[nn.Sequential], nn.Module],
-    optimized: Callable[[nn.Module], torch.optim.Optimizer],
     results: "multiprocessing.Queue[float]",
 ) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29517")
@@ -134,7 +115,7 @@ def _plain_torch(
     torch.distributed.init_process_group("gloo", rank=rank, world_size=processes)
     torch.manual_seed(1)
     model = divide(torch_model(name))
-    optimizer = optimized(model)
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
     x, y = torch.randn(ROWS, 784), torch.randint(10, (ROWS,))
     seconds = []
     for epoch in range(EPOCHS):
@@ -163,17 +144,15 @@ def _step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tens
 
 def report(name: str, rounds: int) -> None:
     """Print the ratios of one model."""
-    ddp, divided = nn.parallel.DistributedDataParallel, ("--set", f"fit.distribute={STATE_DIVIDED}")
+    ddp = nn.parallel.DistributedDataParallel
     ways: dict[str, Callable[[], float]] = {
         "kerascli, 1 process, 1 thread": lambda: kerascli(name, 1, 1)[0],
         "kerascli, 1 process, 2 threads": lambda: kerascli(name, 1, 2)[0],
         "kerascli, 2 processes, 1 thread each": lambda: kerascli(name, 2, 1)[0],
         "kerascli, 2 processes, 1 thread each, shards: 2": lambda: kerascli(name, 2, 1, "--set", "fit.shards=2")[0],
         "kerascli, 1 process, 1 thread, shards: 8": lambda: kerascli(name, 1, 1, "--set", "fit.shards=8")[0],
-        "kerascli, 2 processes, 1 thread each, zero-1": lambda: kerascli(name, 2, 1, *divided)[0],
         "kerascli, 2 processes, 1 thread each, fsdp": lambda: kerascli(name, 2, 1, "--set", "fit.distribute=fsdp")[0],
         "PyTorch DDP, 2 processes, 1 thread each": lambda: plain_torch(name, 2, ddp),
-        "PyTorch DDP, ZeroRedundancyOptimizer": lambda: plain_torch(name, 2, ddp, zero_redundancy),
         "PyTorch FSDP2, 2 processes, 1 thread each": lambda: plain_torch(name, 2, fsdp),
     }
     taken: dict[str, list[float]] = {way: [] for way in ways}
@@ -186,12 +165,7 @@ def report(name: str, rounds: int) -> None:
         print(f"  {way:50}  {min(seconds):6.2f}  {alone / min(seconds):5.2f}")
     parameters = sum(each.numel() for each in torch_model(name).parameters())
     gathered = 2 if parameters < 2**20 else 3  # a small model is gathered once
-    for distribution, factor in (
-        ("ddp", 2),
-        (STATE_DIVIDED, 2),
-        ("{fsdp: {reshard_after_forward: false}}", 2),
-        ("fsdp", gathered),
-    ):
+    for distribution, factor in (("ddp", 2), ("{fsdp: {reshard_after_forward: false}}", 2), ("fsdp", gathered)):
         sent, formula = bytes_of_step(name, distribution), factor * 4 * parameters // 2
         print(f"  {distribution:38} bytes a step and process: {sent:,.0f}, by the formula {formula:,}")
 

@@ -96,7 +96,6 @@ fit:
 
 DIVISIONS = {
     "ddp": "shards: 4",
-    "zero": "shards: 4\n  distribute: {ddp: {shard_optimizer_state: true}}",
     "fsdp": "distribute: fsdp",
 }
 """Mapping from a way to divide a training among processes to its line in the config."""

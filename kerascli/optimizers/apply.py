@@ -12,7 +12,6 @@ from torch import Tensor
 from kerascli.errors import ConfigError, FileRefused
 from kerascli.optimizers.base import BaseOptimizer, Moment
 from kerascli.optimizers.clipping import clip_divided, clip_each_norm, clip_global_norm
-from kerascli.optimizers.divided import Divided
 from kerascli.optimizers.flat import FlatGroup, NamedWeight, grouped
 from kerascli.optimizers.guard import Guard, are_finite
 from kerascli.optimizers.loss_scale_optimizer import LossScale, LossScaleOptimizer
@@ -39,11 +38,12 @@ class FlatOptimizer:
         settings: BaseOptimizer,
         weights: Sequence[NamedWeight],
         beside: "FlatOptimizer | None" = None,
-        divided: Divided | None = None,
+        across: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         """Bind an optimizer to `weights`. A non-finite loss or gradient, here or in the other, `beside`, stops both.
 
-        With `divided` the weights are this process's parts of weights, and norms are those of whole gradients.
+        With `across`, which returns the sum of a tensor over all processes, the weights are this process's parts of
+        weights, each in memory of its own, and norms are those of whole gradients.
         """
         if not weights:
             raise ConfigError("there is nothing to train: the model has no trainable weight")
@@ -54,17 +54,15 @@ class FlatOptimizer:
         """State of dynamic loss scaling; None if the optimizer has none."""
         self._iterations = 0
         self._rate: float | Schedule = optimizer.learning_rate
-        self._divided = divided
+        self._across = across
         self._norms = torch.zeros(len(weights), device=device)
-        if divided is None:
-            elements = sum(parameter.numel() for _, parameter, _ in weights)
-            places: Sequence[tuple[Sequence[int], Tensor | None]] = [(each, None) for each in grouped(weights)]
-        else:
-            places, elements = divided.vectors, divided.elements
+        places: Sequence[tuple[Sequence[int], Tensor | None]] = [(each, None) for each in grouped(weights)]
+        if across is not None:
+            places = [([i], parameter.data.view(-1)) for i, (_, parameter, _) in enumerate(weights)]
         self._positions = [positions for positions, _ in places]
+        elements = sum(parameter.numel() for _, parameter, _ in weights)
         on_cpu = all(parameter.is_cpu for _, parameter, _ in weights)
-        together = divided is None or divided.are_together
-        copied = together and (elements <= _COPIED_ELEMENTS or not on_cpu)
+        copied = across is None and (elements <= _COPIED_ELEMENTS or not on_cpu)
         own_gradient = copied or not optimizer.elementwise or scaled or optimizer.changes_gradients
         self._groups = [
             FlatGroup([weights[i] for i in positions], own_gradient=own_gradient, vector=vector)
@@ -137,7 +135,6 @@ class FlatOptimizer:
             self._scaled(self.loss_scale, step, loss, given, assigned)
         for group in self._groups:
             group.given = []  # the next step's gradients take their memory
-        self._gather()
 
     def _scaled(
         self,
@@ -203,7 +200,6 @@ class FlatOptimizer:
         if self.optimizer.use_ema:
             for group in self._groups:
                 group.weights.copy_(group.slots[_AVERAGE])
-            self._gather()
 
     @torch.no_grad()
     def swap_averages(self) -> None:
@@ -212,7 +208,6 @@ class FlatOptimizer:
             weights = group.weights.clone()
             group.weights.copy_(group.slots[_AVERAGE])
             group.slots[_AVERAGE].copy_(weights)
-        self._gather()
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return a mapping from names, as in `state()`, to copies of the optimizer's state tensors."""
@@ -281,10 +276,6 @@ class FlatOptimizer:
                 weight.copy_(s.layout.constraint(weight))
         self._iterations += 1
 
-    def _gather(self) -> None:
-        if self._divided is not None:
-            self._divided.gather()
-
     def _own_gradients(self) -> Iterator[tuple[FlatGroup, Tensor]]:
         for group in self._groups:
             assert group.gradient is not None
@@ -309,14 +300,14 @@ class FlatOptimizer:
     def _clip(self) -> None:
         optimizer = self.optimizer
         limit = optimizer.clipnorm or optimizer.global_clipnorm
-        if limit is not None and self._divided is not None:
+        if limit is not None and self._across is not None:
             placed = zip(self._positions, self._own_gradients(), strict=True)
             parts = {
                 i: s.of(gradient)
                 for positions, (group, gradient) in placed
                 for i, s in zip(positions, group.slices, strict=True)
             }
-            clip_divided(parts, self._divided.across, self._norms, limit, together=optimizer.clipnorm is None)
+            clip_divided(parts, self._across, self._norms, limit, together=optimizer.clipnorm is None)
             return
         if optimizer.clipnorm is not None:
             for group, gradient in self._own_gradients():

@@ -109,11 +109,6 @@ class Optimizer(BaseOptimizer):
         return self
 
     @property
-    def has_same_bits_in_parts(self) -> bool:
-        """True if an update of a part of a vector has the bits that an update of all of it has there."""
-        return True
-
-    @property
     def changes_gradients(self) -> bool:
         """True if gradients are changed (clipped, unscaled, accumulated) before the update rule gets them."""
         own = ("clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor", "gradient_accumulation_steps")

@@ -31,11 +31,6 @@ class Ftrl(Optimizer):
     beta: float = 0.0
     """Parameter beta of the paper: adds beta / (2 * learning_rate) to the L2 penalty."""
 
-    @property
-    def has_same_bits_in_parts(self) -> bool:
-        """True for square roots: of other powers, kernels compute the last elements of a vector in another way."""
-        return self.learning_rate_power == -0.5
-
     def slots(self) -> tuple[str, ...]:
         return ("accumulator", "linear")
 

@@ -1,7 +1,9 @@
 """Distributions: what each of several processes holds of a model, as PyTorch's DDP and FSDP. They need no torch."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
 
 from kerascli.component import Component, Registry
 
@@ -11,6 +13,9 @@ class Distribution(Component):
 
 
 DISTRIBUTIONS: Registry[Distribution] = Registry("distribution", Distribution, ("kerascli.parts.distributions",))
+
+REMOVED = "shard_optimizer_state"
+"""Setting of `ddp` in configs of earlier versions: false changes nothing, a run recorded with true is only used."""
 
 D = TypeVar("D", bound=type[Distribution])
 
@@ -29,8 +34,22 @@ def distribution(*, name: str) -> Callable[[D], D]:
 class DDP(Distribution):
     """Data parallelism: each process holds the whole model, and computes the gradients of a part of each batch."""
 
-    shard_optimizer_state: bool = False
-    """Divide the optimizer's state among the processes (ZeRO-1): each updates a part of the weights, and sends it."""
+    _shards_optimizer_state: bool = PrivateAttr(default=False)
+
+    @property
+    def shards_optimizer_state(self) -> bool:
+        """True for a config of an earlier version that divides the optimizer's state, as no training does any more."""
+        return self._shards_optimizer_state
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _without_removed_key(cls, value: Any, handler: ModelWrapValidatorHandler["DDP"]) -> "DDP":
+        """Read `shard_optimizer_state` of earlier versions, whose runs have it in their configs."""
+        if not isinstance(value, dict) or not isinstance(value.get(REMOVED), bool):
+            return handler(value)
+        made = handler({key: each for key, each in value.items() if key != REMOVED})
+        made._shards_optimizer_state = value[REMOVED]
+        return made
 
 
 @distribution(name="fsdp")

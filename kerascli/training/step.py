@@ -9,7 +9,7 @@ from kerascli import draws
 from kerascli.data.batches.loader import Batch
 from kerascli.disk.pieces import Pieces
 from kerascli.errors import FileRefused
-from kerascli.model.runtime.weight_part import WeightPart, held
+from kerascli.model.runtime.weight_part import held
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.several import Optimizers
 from kerascli.spans import span
@@ -28,17 +28,14 @@ class Trainer:
         optimizers: Optimizers,
         weights: Sequence[Weight],
         passes: Sequence[tuple[ForwardPass, Runner]],
-        parts: Mapping[str, WeightPart] | None = None,
         *,
         seed: int,
     ) -> None:
-        """`parts` are the rows that this process updates, by the weight's name, of those that others update, too."""
         self.module = module
         self.optimizers = optimizers
         self.weights = list(weights)
         self.seed = seed
         self._passes = tuple(passes)
-        self._parts = parts or {}
         self._by_name = {weight.name: weight for weight in weights}
 
     def step(self, batch: Batch, number: int) -> list[Tensor]:
@@ -90,14 +87,11 @@ class Trainer:
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
     def ranges(self) -> dict[str, Range]:
-        """Return the ranges of the state's tensors that this process holds, by name, of those that are divided.
-
-        FSDP divides weights and the optimizer's states, `shard_optimizer_state` the latter.
-        """
-        found = {name: _range(self._by_name[name], part) for name, part in self._parts.items()}
+        """Return the ranges of the state's tensors that this process holds, by name, of those that FSDP divides."""
+        found = {weight.name: part for weight in self.weights if (part := _range(weight)) is not None}
         states = {key: found.get(name) for key, name in self.optimizers.weights_of_state().items()}
         return {
-            **{f"weights/{name}": each for name, each in found.items() if self._by_name[name].part is not None},
+            **{f"weights/{name}": each for name, each in found.items()},
             **{f"optimizer/{key}": each for key, each in states.items() if each is not None},
         }
 
@@ -106,7 +100,9 @@ class Trainer:
         assign_weights(self.weights, values)
 
 
-def _range(weight: Weight, part: WeightPart) -> Range:
+def _range(weight: Weight) -> Range | None:
+    if (part := weight.part) is None:
+        return None
     return Range(weight.spec.axes[0] if weight.spec.axes else 0, part.start, part.stop, part.size)
 
 

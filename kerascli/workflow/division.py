@@ -9,27 +9,37 @@ from kerascli.errors import Fault, counted
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.submodules import InnerNode, inner_nodes
-from kerascli.parts.distributions import DDP, FSDP
+from kerascli.parts.distributions import DDP, FSDP, REMOVED
 from kerascli.training.checks.row_independence import (
     comparison_keeps_rows_apart,
     is_mean_of_parts,
     node_keeps_rows_apart,
 )
-from kerascli.workflow.fsdp_checks import fsdp_faults
-from kerascli.workflow.optimizer_division_checks import optimizer_division_faults
+from kerascli.workflow.fsdp_checks import fsdp_faults, refused_by_fsdp
 
 
 def division_faults(spec: RunSpec, processes: int) -> list[Fault]:
     """Return the faults of a run on several processes or in several shards: what they would change beyond rounding."""
+    if isinstance(spec.fit.distribute, DDP) and spec.fit.distribute.shards_optimizer_state:
+        return [_removed(spec)]
     if processes == 1 and spec.fit.shards in (None, 1):
         return []
     return [
         *_number_faults(spec, processes),
         *fsdp_faults(spec, processes),
-        *optimizer_division_faults(spec, processes),
         *_loss_faults(spec),
         *_node_faults(spec),
     ]
+
+
+def _removed(spec: RunSpec) -> Fault:
+    fsdp = "distribute: {fsdp: {reshard_after_forward: false}}"
+    if against := refused_by_fsdp(spec):
+        hint = f"{fsdp} divides it, but not with {', '.join(against)}, as here; distribute: ddp divides none"
+    else:
+        hint = f"use {fsdp}, which divides it"
+    text = f"{REMOVED}: ddp no longer divides the optimizer's state (ZeRO-1)"
+    return Fault(text, ("fit", "distribute", "ddp", REMOVED), "key", hint=hint)
 
 
 def divided(config: Config, spec: RunSpec, processes: int) -> RunSpec:
@@ -50,8 +60,6 @@ def division_lines(spec: RunSpec, processes: int) -> list[str]:
     lines = []
     if processes > 1 and isinstance(spec.fit.distribute, FSDP):
         lines.append(f"  fsdp: each process holds 1/{processes} of the weights, their gradients and optimizer state")
-    if processes > 1 and isinstance(spec.fit.distribute, DDP) and spec.fit.distribute.shard_optimizer_state:
-        lines.append(f"  ddp: each process holds 1/{processes} of the optimizer state, and updates as many weights")
     lines += [f"  batches of {spec.fit.batch_size} rows: {parts} {kind} of {size} each"]
     for built in spec.graphs:
         for each in _all_nodes(built):

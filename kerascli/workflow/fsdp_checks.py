@@ -8,12 +8,15 @@ from kerascli.callbacks.tensorboard import TensorBoard
 from kerascli.config.run import RunSpec
 from kerascli.errors import Fault
 from kerascli.layers.base import WeightedModule
+from kerascli.layers.weight_spec import WeightSpec
+from kerascli.model.ir.nodes import Node
+from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from kerascli.parts.distributions import FSDP
-from kerascli.workflow.optimizer_division_checks import axis_faults, optimizer_faults
 
 FIRST_TORCH = (2, 13)
 """Version of torch from which FSDP2 divides weights on CPUs, and keeps their memory in place, as optimizers need."""
 _DDP = "use distribute: ddp"
+_OF_WHOLE_WEIGHTS = ("regularizer", "constraint")
 
 
 def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
@@ -34,10 +37,19 @@ def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
             "distribute: fsdp does not divide models that several updates train (fit.train_step)", path, hint=_DDP
         )
         return
-    yield from optimizer_faults(spec, "fsdp")
-    yield from axis_faults(spec, "fsdp", hint=_DDP)
-    yield from _callback_faults(spec)
+    yield from _optimizer_faults(spec)
+    for number, what in _whole_model_callbacks(spec):
+        yield Fault(f"{what} needs whole weights on one process, which fsdp divides", ("fit", "callbacks", number))
     yield from _weight_faults(spec)
+
+
+def refused_by_fsdp(spec: RunSpec) -> list[str]:
+    """Return the names of what `ddp` takes and FSDP refuses, of a run with any `fit.distribute`."""
+    found = [f"torch {'.'.join(map(str, torch_version()))}"] if torch_version() < FIRST_TORCH else []
+    found += ["fit.shards"] * (spec.fit.shards is not None) + ["fit.train_step"] * (spec.train_step is not None)
+    weights = [weight for _, weight in _trainable(spec)]
+    found += [f"{kind}s" for kind in _OF_WHOLE_WEIGHTS if any(getattr(each, kind) is not None for each in weights)]
+    return found + [what for _, what in _whole_model_callbacks(spec)]
 
 
 def torch_version() -> tuple[int, ...]:
@@ -45,20 +57,40 @@ def torch_version() -> tuple[int, ...]:
     return tuple(int(part) for part in version("torch").split("+")[0].split(".")[:2])
 
 
-def _callback_faults(spec: RunSpec) -> Iterator[Fault]:
+def _optimizer_faults(spec: RunSpec) -> Iterator[Fault]:
+    if spec.compile is None:
+        return
+    optimizer, path = spec.compile.optimizer, ("compile", "optimizer")
+    if isinstance(optimizer, LossScaleOptimizer):
+        text = "dynamic loss scaling (mixed_float16) needs whole gradients, which fsdp divides"
+        yield Fault(text, path, hint="use dtype policy mixed_bfloat16, which needs no loss scaling")
+    if not optimizer.rule.elementwise:
+        text = f"the optimizer '{optimizer.rule.component_name}' needs whole weights, which fsdp divides"
+        yield Fault(text, path, hint=f"use adam_w, or {_DDP.removeprefix('use ')}")
+
+
+def _whole_model_callbacks(spec: RunSpec) -> Iterator[tuple[int, str]]:
+    """Yield number and name of each callback that needs the whole model."""
     for number, callback in enumerate(spec.fit.callbacks):
         draws_weights = isinstance(callback, TensorBoard) and callback.histogram_freq > 0
         if isinstance(callback, Sampler) or draws_weights:
-            what = "histogram_freq" if draws_weights else f"the callback '{callback.component_name}'"
-            yield Fault(f"{what} needs whole weights on one process, which fsdp divides", ("fit", "callbacks", number))
+            yield number, "histogram_freq" if draws_weights else f"the callback '{callback.component_name}'"
+
+
+def _trainable(spec: RunSpec) -> Iterator[tuple[Node, WeightSpec]]:
+    """Yield the trainable weights of all models, with their nodes; a layer that several models have comes once."""
+    nodes = {node.name: (node, built.modules[node.name]) for built in spec.graphs for node in built.model.nodes}
+    for node, module in nodes.values():
+        parts = (part for part in module.modules() if isinstance(part, WeightedModule))
+        yield from ((node, weight) for part in parts for weight in part.weight_specs.values() if weight.trainable)
 
 
 def _weight_faults(spec: RunSpec) -> Iterator[Fault]:
-    for node in spec.model.nodes:
-        parts = [each for each in spec.built.modules[node.name].modules() if isinstance(each, WeightedModule)]
-        for weight in (weight for each in parts for weight in each.weight_specs.values()):
-            for kind in ("regularizer", "constraint"):
-                if getattr(weight, kind) is not None and weight.trainable:
-                    hint = "use the optimizer's weight_decay" if kind == "regularizer" else _DDP
-                    text = f"the {kind} of '{weight.name}' in '{node.name}' needs the whole weight, which fsdp divides"
-                    yield Fault(text, node.path, "key", hint=hint)
+    for node, weight in _trainable(spec):
+        if not weight.shape:
+            text = f"'{node.name}' has a trainable weight '{weight.name}' without axes, which fsdp cannot divide"
+            yield Fault(text, node.path, "key", hint=_DDP)
+        for kind in (kind for kind in _OF_WHOLE_WEIGHTS if getattr(weight, kind) is not None):
+            hint = "use the optimizer's weight_decay" if kind == "regularizer" else _DDP
+            text = f"the {kind} of '{weight.name}' in '{node.name}' needs the whole weight, which fsdp divides"
+            yield Fault(text, node.path, "key", hint=hint)

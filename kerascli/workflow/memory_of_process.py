@@ -20,7 +20,6 @@ from kerascli.shapes import Shape
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.eval_batch_size import rows_at_once
 from kerascli.training.distributed.fsdp import checkpoint_activations, group_bytes
-from kerascli.training.distributed.processes import Processes
 from kerascli.training.memory_estimate import (
     Groups,
     MemoryEstimate,
@@ -30,8 +29,8 @@ from kerascli.training.memory_estimate import (
     evaluation_bytes,
     without_memory,
 )
-from kerascli.workflow.fitting.binding import divided_rows, optimizers_of
-from kerascli.world import PROCESS_BYTES, World, processes_here
+from kerascli.workflow.fitting.binding import optimizers_of
+from kerascli.world import PROCESS_BYTES, processes_here
 
 
 class NotEstimated(Exception):
@@ -54,13 +53,11 @@ def memory_estimate(spec: RunSpec, prepared: PreparedData | None, processes: int
             if processes > 1 and isinstance(distribution, FSDP):
                 found = _of_fsdp(experiment, batch, processes, distribution)
             else:
-                first = Processes(World(size=processes))  # it communicates with no others
-                rows = divided_rows(experiment, first)
                 evaluated = (experiment.module, _batch(spec, _evaluated_rows(spec), device))
                 found = estimate(
                     experiment.forward_passes,
                     experiment.weights,
-                    optimizers_of(experiment, first, rows),
+                    optimizers_of(experiment),
                     batch,
                     PartCounts(processes, shards // processes),
                     evaluated if spec.fit.validates() else None,

@@ -16,7 +16,7 @@ from kerascli.device import Choice, Threads, choose_device, prepare_cpu, use_thr
 from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.events import Began, Event, Note
 from kerascli.interrupts import deferred
-from kerascli.parts.distributions import DDP, FSDP
+from kerascli.parts.distributions import FSDP, REMOVED
 from kerascli.report.summary import render, summarize
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.manifest import run_facts
@@ -50,6 +50,8 @@ from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.interchange.init_from import absent_weights, init_weights
 from kerascli.workflow.rows.changed_data import moved_hint
 from kerascli.world import launch_of
+
+_INSTEAD_OF_RESUMING = "start a new run; this one is still there for evaluate, predict, export and plot"
 
 
 def start(config: Config, options: Options) -> Iterator[Event]:
@@ -156,6 +158,7 @@ def resume(
 def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: Sequence[str]) -> list[Phase]:
     """Return the training phases of a run to resume, with data. Raises KerasCliError if the run cannot go on with
     them."""
+    _refuse_divided_state(record, config)
     with moved_hint():
         phases = prepare_phases(config, load_learned(record.preprocessing()))
     for phase in phases:
@@ -258,8 +261,7 @@ def _restored(
 
 def _own_part(phases: Sequence[Phase], processes: Processes) -> str | None:
     """Return the name of the file with this process's parts of the state, if it is divided; else None."""
-    world, distribute = processes.world, phases[0].spec.fit.distribute
-    is_divided = isinstance(distribute, FSDP) or (isinstance(distribute, DDP) and distribute.shard_optimizer_state)
+    world, is_divided = processes.world, isinstance(phases[0].spec.fit.distribute, FSDP)
     return part_file(world.rank, world.size) if is_divided and world.size > 1 else None
 
 
@@ -268,12 +270,17 @@ def _refuse_format_1(record: RunRecord) -> None:
     if facts["format"] == 1:
         versions = facts.get("versions")
         version = versions.get("kerascli", "unknown") if isinstance(versions, dict) else "unknown"
-        hint = "start a new run; this one is still there for evaluate, predict, export and plot"
         raise FileRefused(
             f"the run {quoted(record.path)} was made by kerascli {safe_text(str(version))}, without the checksums "
             "that resuming relies on",
-            hint=hint,
+            hint=_INSTEAD_OF_RESUMING,
         )
+
+
+def _refuse_divided_state(record: RunRecord, config: Config) -> None:
+    if config.document.at(("fit", "distribute", "ddp", REMOVED)) is True:
+        text = f"the run {quoted(record.path)} divided the optimizer's state by {REMOVED}, which no longer exists"
+        raise FileRefused(text, hint=_INSTEAD_OF_RESUMING)
 
 
 def _write_start(

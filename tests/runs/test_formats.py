@@ -1,4 +1,4 @@
-"""Runs that earlier versions made are read, evaluated and predicted as then; those of format 2 are resumed exactly."""
+"""Runs that earlier versions made are read, evaluated and predicted as then; most of format 2 are resumed exactly."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from kerascli.disk import storage
 from kerascli.errors import KerasCliError
 from kerascli.runs import index
 from kerascli.runs.record import RunRecord
-from tests.support.kept_runs import FORMAT_1, FORMAT_2, Kept, signalled, store
+from tests.support.kept_runs import DIVIDED, FORMAT_1, FORMAT_2, Kept, signalled, store
 from tests.support.processes import Launched, run_on
 from tests.support.runs_harness import go_on
 from tests.training.distributed.ended_runs import bits, run_of, succeeded
@@ -60,7 +60,7 @@ def test_predictions_and_evaluations_are_those_of_the_version_that_made_the_run(
     assert numbers(stored(run, folder)) == numbers(before, nearly)
 
 
-@pytest.mark.parametrize("run", FORMAT_2, ids=names)
+@pytest.mark.parametrize("run", [run for run in FORMAT_2 if run != DIVIDED], ids=names)
 def test_a_resume_that_is_killed_once_ends_with_the_bits_of_one_left_alone(run: Kept, tmp_path: Path) -> None:
     killed, alone = (run_of(run.copied(tmp_path / name), run.name) for name in ("killed", "alone"))
     assert {RunRecord(each).status() for each in (killed, alone)} == {"interrupted"}
@@ -74,6 +74,34 @@ def test_a_resume_that_is_killed_once_ends_with_the_bits_of_one_left_alone(run: 
     assert {RunRecord(each).status() for each in (killed, alone)} == {"completed"}
     assert len(RunRecord(alone).history()) == 4
     assert bits(killed) == bits(alone)
+
+
+# A run whose processes divided the optimizer's state
+
+
+def test_a_run_with_a_divided_optimizer_state_is_not_resumed_and_the_setting_is_said(tmp_path: Path) -> None:
+    run = RunRecord(run_of(DIVIDED.copied(tmp_path / "copy"), DIVIDED.name))
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    with pytest.raises(KerasCliError, match="divided the optimizer's state by shard_optimizer_state") as caught:
+        go_on(run)
+    assert caught.value.exit_code == 4
+    assert caught.value.faults[0].hint == (
+        "start a new run; this one is still there for evaluate, predict, export and plot"
+    )
+    assert all(path.read_bytes() == contents for path, contents in before.items())
+
+
+def test_a_run_with_a_divided_optimizer_state_is_exported_plotted_and_summarized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its state is in two parts of the checkpoint, which has the whole weights."""
+    monkeypatch.chdir(DIVIDED.copied(tmp_path / "copy"))
+    monkeypatch.setattr(storage, "_fsync", lambda descriptor: None)
+    for line in ("export divided --format safetensors", "plot divided", "summary divided", "runs show divided"):
+        monkeypatch.setattr("sys.argv", ["kerascli", *line.split()])
+        with pytest.raises(SystemExit) as end:
+            program.main()
+        assert end.value.code == 0, f"{line}: {capsys.readouterr().err}"
 
 
 # Format 1, which has no checksums

@@ -36,12 +36,14 @@ class Kept:
 
 
 FORMAT_1 = Kept("format_1", "tiny")
+DIVIDED = Kept("format_2", "divided", processes=2)
+"""Run whose processes divided the optimizer's state, which later versions do not: it is not resumed."""
 FORMAT_2 = [
     Kept("format_2", "table", evaluated="test"),
     Kept("format_2", "function"),
     Kept("format_2", "digits", "digits.npz", "test"),
     Kept("format_2", "words"),
-    Kept("format_2", "divided", processes=2),
+    DIVIDED,
     Kept("format_2", "plugin"),
 ]
 
@@ -75,7 +77,7 @@ def store(run: Kept, folder: Path) -> None:
 
 def main(folder: Path) -> None:
     """Train each config of a folder with a SIGTERM in the second of its four epochs, and store what it predicts."""
-    for run in FORMAT_2:
+    for run in (run for run in FORMAT_2 if run != DIVIDED):
         ended = signalled(run, folder, signal.SIGTERM, 2, "train", f"{run.name}.yaml", *OPTIONS)
         assert set(ended.codes) == {143}, ended.text
         store(run, folder)

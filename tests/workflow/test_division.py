@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from kerascli.errors import ConfigError
+from kerascli.parts.distributions import DISTRIBUTIONS
+from kerascli.workflow import fsdp_checks
 from kerascli.workflow.check import check
+from tests.training.distributed.configs import ALL
 
 CONFIG = """
 data:
@@ -68,40 +71,52 @@ def test_the_rows_of_each_part_are_said(tmp_path: Path) -> None:
     assert "  batches of 16 rows: 4 shards of 4 rows each" in checked(tmp_path, fit=", shards: 4", processes=2)
 
 
-ZERO = "{ddp: {shard_optimizer_state: true}}"
+REMOVED = ", distribute: {ddp: {shard_optimizer_state: true}}"
+CONSTRAINED = "    - dense: {units: 4, kernel_constraint: max_norm, bias_regularizer: l2}\n"
+FSDP = "distribute: {fsdp: {reshard_after_forward: false}}"
 
 
 @pytest.mark.parametrize(
-    ("setting", "text"),
+    ("layers", "fit", "torch", "against"),
     [
-        ("compile.optimizer=muon", "the optimizer 'muon' needs whole weights, which shard_optimizer_state divides"),
-        ("compile.precision=mixed_float16", "dynamic loss scaling"),
-        ("compile.optimizer={sgd: {clipnorm: 1}}", "clipnorm with shards and shard_optimizer_state"),
-        ("compile.optimizer={adam: {global_clipnorm: 1}}", "global_clipnorm with shards and shard_optimizer_state"),
-        ("compile.optimizer={ftrl: {learning_rate_power: -0.3}}", "this 'ftrl' takes powers, whose bits depend"),
+        ("", "", (2, 13), ""),
+        ("", ", shards: 4", (2, 13), "fit.shards"),
+        (CONSTRAINED, "", (2, 12), "torch 2.12, regularizers, constraints"),
+        ("", ", callbacks: [{tensorboard: {histogram_freq: 1}}]", (2, 13), "histogram_freq"),
     ],
 )
-def test_optimizers_whose_state_cannot_be_divided_are_refused(tmp_path: Path, setting: str, text: str) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_divided_optimizer_state_is_refused_and_what_serves_instead_is_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    layers: str,
+    fit: str,
+    torch: tuple[int, int],
+    against: str,
+    processes: int,
+) -> None:
+    monkeypatch.setattr(fsdp_checks, "torch_version", lambda: torch)
+    with pytest.raises(ConfigError, match="ddp no longer divides the optimizer's state") as caught:
+        checked(tmp_path, layers=layers, fit=fit + REMOVED, processes=processes)
+    [fault] = caught.value.faults
+    instead = f"{FSDP} divides it, but not with {against}, as here; distribute: ddp divides none"
+    assert fault.hint == (instead if against else f"use {FSDP}, which divides it")
+
+
+def test_what_serves_instead_of_a_divided_optimizer_state_takes_no_train_step(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text(CONFIG.replace("LAYERS\n", "").replace("FIT", f", shards: 4, distribute: {ZERO}"))
-    with pytest.raises(ConfigError, match=text):
-        check(path, sets=(setting,), flags=(), processes=2)
-    assert check(path, sets=(setting,), flags=(), processes=1).lines  # one process divides nothing
+    path.write_text(ALL["gan"])
+    with pytest.raises(ConfigError) as caught:
+        check(path, sets=("fit.distribute={ddp: {shard_optimizer_state: true}}",), flags=())
+    assert "but not with fit.shards, fit.train_step, as here" in str(caught.value.faults[0].hint)
+
+
+def test_the_removed_setting_is_still_read_where_it_is_false_and_no_longer_written(tmp_path: Path) -> None:
+    assert checked(tmp_path, fit=REMOVED.replace("true", "false"), processes=2)
+    assert DISTRIBUTIONS.parse({"ddp": {"shard_optimizer_state": False}}).dump() == "ddp"
 
 
 def test_another_distribution_replaces_that_of_the_config(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text(CONFIG.replace("LAYERS\n", "").replace("FIT", f", distribute: {ZERO}"))
-    lines = check(path, sets=("fit.distribute={fsdp: {reshard_after_forward: false}}",), flags=(), processes=1).lines
-    assert not any("ddp" in line for line in lines)
-
-
-def test_a_weight_without_axes_has_no_rows_to_divide(tmp_path: Path) -> None:
-    scaled = "    - reshape: [2, 2]\n    - attention: {use_scale: true, inputs: [reshape, reshape]}\n    - flatten\n"
-    with pytest.raises(ConfigError, match="without axes, which shard_optimizer_state cannot divide"):
-        checked(tmp_path, layers=scaled, fit=f", distribute: {ZERO}", processes=2)
-
-
-def test_the_part_of_the_optimizer_s_state_is_said(tmp_path: Path) -> None:
-    lines = checked(tmp_path, fit=f", distribute: {ZERO}", processes=4)
-    assert "  ddp: each process holds 1/4 of the optimizer state, and updates as many weights" in lines
+    path.write_text(CONFIG.replace("LAYERS\n", "").replace("FIT", REMOVED))
+    assert check(path, sets=(f"fit.{FSDP.replace(': ', '=', 1)}",), flags=(), processes=2).lines

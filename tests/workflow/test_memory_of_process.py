@@ -88,12 +88,6 @@ def test_a_process_has_its_part_of_the_batch_and_sums_for_its_shards(tmp_path: P
     assert parted.step == pytest.approx(alone.step / 4, rel=0.1)
 
 
-def test_a_divided_optimizer_state_is_a_part(tmp_path: Path) -> None:
-    found = memory_estimate(dense(tmp_path, fit=", distribute: {ddp: {shard_optimizer_state: true}}"), None, 4)
-    assert found.optimizer == pytest.approx(2 * WEIGHTS / 4, rel=0.01)
-    assert found.saving == 4 * 64 * 256
-
-
 def test_activations_are_those_that_autograd_saves() -> None:
     x, weights = torch.ones(8, 32), [torch.ones(32, 32, requires_grad=True) for _ in range(5)]
 

@@ -17,7 +17,7 @@ from kerascli.errors import ProcessLost
 from kerascli.training.distributed.gpu_watch import GpuWatch, Member
 from kerascli.training.distributed.meeting import meet
 from kerascli.training.distributed.reasons import Reasons, kept_by_launcher
-from kerascli.training.distributed.scattered_sum import even_bounds, fill_parts, scatter_sum
+from kerascli.training.distributed.sum_in_order import sum_in_order
 from kerascli.training.distributed.timed_store import TimedStore, in_thread
 from kerascli.world import World
 
@@ -116,9 +116,7 @@ class Processes:
         with self._heard():
             if in_order and self.world.size > 2:
                 for tensor in tensors:
-                    bounds = even_bounds(tensor.numel(), self.world.size)
-                    scatter_sum(tensor, bounds, self.world.rank)
-                    fill_parts(tensor, bounds, self.world.rank)
+                    sum_in_order(tensor, self.world.rank, self.world.size)
             else:  # a sum of two terms has one order
                 waiting = [dist.all_reduce(tensor, async_op=True) for tensor in tensors]
                 for work in waiting:
@@ -131,20 +129,6 @@ class Processes:
         total = tensor.clone(memory_format=torch.contiguous_format)  # NCCL takes no other
         self.add([total])
         return total
-
-    def add_parts(self, vector: Tensor, bounds: Sequence[int]) -> None:
-        """Replace this process's part of a vector, in place, by the sum of all processes' vectors there."""
-        if self._store is not None:
-            with self._heard():
-                scatter_sum(vector, bounds, self.world.rank)
-                self._sent()
-
-    def fill_parts(self, vector: Tensor, bounds: Sequence[int]) -> None:
-        """Give this process's part of a vector to all others, and take theirs, in place."""
-        if self._store is not None:
-            with self._heard():
-                fill_parts(vector, bounds, self.world.rank)
-                self._sent()
 
     def own_number(self) -> int:
         """Return the signal that this process has received, its wish, and if it has written, as one number."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from itertools import islice
 
 from kerascli import batch_part, draws
@@ -10,8 +9,6 @@ from kerascli.batch_part import BatchPart
 from kerascli.data.batches.loader import Batch
 from kerascli.errors import DataError, counted
 from kerascli.spans import span
-from kerascli.training.distributed.gradient_parts import GradientParts
-from kerascli.training.distributed.optimizer_division import Rows
 from kerascli.training.distributed.outcome_vectors import OutcomeVectors, sum_of_shards
 from kerascli.training.distributed.process_sum import process_sum, without_others
 from kerascli.training.distributed.processes import Processes
@@ -72,20 +69,12 @@ class ShardedRunner:
     among processes: so the sum does not depend on the number of processes.
     """
 
-    def __init__(
-        self, run: Runner, module: Runner, division: Division, example: Batch, rows: Sequence[Sequence[Rows]] = ()
-    ) -> None:
-        """`module` runs the forward pass as modules, in which sums can be left out; `example` has no empty shards.
-
-        If optimizers are divided, `rows` has for each update how its weights' rows are: the process then gets the
-        parts of the gradients that it updates.
-        """
+    def __init__(self, run: Runner, module: Runner, division: Division, example: Batch) -> None:
+        """`module` runs the forward pass as modules, in which sums can be left out; `example` has no empty shards."""
         self._run = run
         self._module = module
         self._division = division
         self._example = example
-        self._rows = rows
-        self._gradients: GradientParts | None = None
         self._layout: Layout | None = None
         self._vectors: OutcomeVectors | None = None
 
@@ -105,14 +94,10 @@ class ShardedRunner:
         total = sum_of_shards(of_shard, sharding.first, sharding.stop)
         signals = total.with_signals(processes.own_signal())
         with span("exchange"):
-            if self._gradients is None:
-                processes.add(total.vectors, in_order=self._division.in_order)
-            else:
-                self._gradients.add(total, in_order=self._division.in_order)
+            processes.add(total.vectors, in_order=self._division.in_order)
         processes.keep_signals(signals)
         assert self._layout is not None
-        outcome = self._layout.outcome(total.values())
-        return outcome if self._gradients is None else replace(outcome, gradients=self._gradients.own(total))
+        return self._layout.outcome(total.values())
 
     def _packed(self, outcome: StepOutcome, share: float, *, first: bool) -> OutcomeVectors:
         """Return an outcome as vectors, multiplied by the shard's share of the batch's rows, except metric states."""
@@ -120,8 +105,6 @@ class ShardedRunner:
         if self._vectors is None:
             self._layout = outcome.layout()
             self._vectors = OutcomeVectors.like(flat, self._layout, self._division.processes.world.size)
-            if self._rows:
-                self._gradients = GradientParts(self._vectors, self._layout, self._rows, self._division.processes)
         return self._vectors.filled(flat, share, first=first)
 
     def _nothing(self) -> OutcomeVectors:

@@ -12,18 +12,16 @@ from kerascli.config.sections.fit import FitSpec
 from kerascli.device import Choice
 from kerascli.errors import ConfigError
 from kerascli.model.runtime.submodules import submodules_of
-from kerascli.model.runtime.weight_part import WeightPart, held
+from kerascli.model.runtime.weight_part import held
 from kerascli.model.runtime.weights import Weight
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.flat import NamedWeight
 from kerascli.optimizers.rule import Written
 from kerascli.optimizers.several import Optimizers
-from kerascli.parts.distributions import DDP
 from kerascli.profiling.profiler import Profiler
 from kerascli.spans import listening
 from kerascli.training.build import Experiment
 from kerascli.training.distributed.fsdp_runner import FSDPRunner
-from kerascli.training.distributed.optimizer_division import Rows, divide_optimizer, in_place, rows_of
 from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.distributed.sharded_runner import Division, ShardedRunner
 from kerascli.training.execution_mode import Request, compile_rule, make_runner
@@ -63,8 +61,7 @@ def bind(
     """Return the trainer of a model, and its execution mode (eager, traced, compiled) with the reason for it."""
     assert experiment.spec.training is not None
     jit_compile = experiment.spec.training.compute.jit_compile
-    divided = divided_rows(experiment, processes)
-    optimizers = optimizers_of(experiment, processes, divided)
+    optimizers = optimizers_of(experiment, processes)
     experiment.module.train()
     fit, whole = experiment.spec.fit, list(islice(plan.batches(0, 0), 2))
     division = _division(fit, processes)
@@ -83,41 +80,15 @@ def bind(
         else:
             with division.trial(batches[0]):
                 run, mode = _agreed_runner(request, recorded_mode, processes)
-            rows = [divided[update.name] for update in each.updates] if divided else []
-            run = ShardedRunner(run, Eager(each, scales), division, whole[0], rows)
+            run = ShardedRunner(run, Eager(each, scales), division, whole[0])
         if mode.value == "compiled":
             for optimizer in own:
                 with suppress(Exception):  # whatever is raised, the uncompiled rule gives the same results
                     optimizer.compile(compile_rule)
         passes.append((each, run))
         modes[each.updates[0].name] = mode
-    parts = _parts(experiment, divided, processes)
-    trainer = Trainer(experiment.module, optimizers, experiment.weights, passes, parts, seed=experiment.spec.seed)
+    trainer = Trainer(experiment.module, optimizers, experiment.weights, passes, seed=experiment.spec.seed)
     return trainer, _slowest(modes)
-
-
-def divided_rows(experiment: Experiment, processes: Processes) -> dict[str, list[Rows]]:
-    """Return how the rows of each update's weights are divided among the processes' optimizers; empty if they are not.
-
-    With FSDP it is empty, too: the weights themselves are divided.
-    """
-    size, distribute = processes.world.size, experiment.spec.fit.distribute
-    if size == 1 or not isinstance(distribute, DDP) or not distribute.shard_optimizer_state:
-        return {}
-    updates = (update for each in experiment.forward_passes for update in each.updates)
-    return {update.name: rows_of(_trainable(update), size) for update in updates}
-
-
-def _parts(
-    experiment: Experiment, divided: Mapping[str, Sequence[Rows]], processes: Processes
-) -> dict[str, WeightPart]:
-    """Return the rows of weights that this process updates, by the weight's name; without those that it has whole."""
-    updates = (update for each in experiment.forward_passes for update in each.updates)
-    found = {weight.name: weight.part for weight in experiment.weights if weight.part is not None}
-    for update in updates if divided else ():
-        rows = zip(update.weights, divided[update.name], strict=True)
-        found |= {weight.name: each.part(processes.world.rank) for weight, each in rows}
-    return found
 
 
 def _division(fit: FitSpec, processes: Processes) -> Division | None:
@@ -147,27 +118,19 @@ def _slowest(modes: Mapping[str, Choice]) -> Choice:
     return replace(mode, reason=f"{name}: {mode.reason}") if len(modes) > 1 else mode
 
 
-def optimizers_of(
-    experiment: Experiment, processes: Processes = ALONE, rows: Mapping[str, Sequence[Rows]] | None = None
-) -> Optimizers:
-    """Return the optimizers of all parameter updates of a training step. Raises ConfigError if nothing is trainable.
-
-    `rows` are from `divided_rows`.
-    """
+def optimizers_of(experiment: Experiment, processes: Processes = ALONE) -> Optimizers:
+    """Return the optimizers of all parameter updates of a training step. Raises ConfigError if nothing is trainable."""
     found: dict[str, FlatOptimizer] = {}
     repeats: dict[str, int] = {}
     for each in experiment.forward_passes:
         for update in each.updates:
-            trainable, divided = _trainable(update), None
+            trainable = _trainable(update)
             if not trainable:
                 raise ConfigError("the model has no trainable weights: there is nothing to fit")
             if experiment.spec.train_step is None:
                 _refuse_idle(experiment)
-            if experiment.is_divided:
-                divided = in_place(trainable, processes)
-            elif rows:
-                trainable, divided = divide_optimizer(trainable, rows[update.name], processes)
-            found[update.name] = FlatOptimizer(update.optimizer, trainable, next(iter(found.values()), None), divided)
+            across = processes.added if experiment.is_divided else None
+            found[update.name] = FlatOptimizer(update.optimizer, trainable, next(iter(found.values()), None), across)
             repeats[update.name] = each.repeat
     return Optimizers(found, repeats)
 

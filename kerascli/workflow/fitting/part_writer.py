@@ -35,14 +35,8 @@ class PartWriter:
     interrupted harms no earlier one.
     """
 
-    def __init__(
-        self, checkpoints: Checkpoints, ranges: Mapping[str, Range], processes: Processes, *, copies: bool
-    ) -> None:
-        """`ranges` are what this process holds of the state's tensors that are divided, by name.
-
-        With `copies` the state may change while it is written; without, that needs no memory, and the training waits.
-        """
-        self.copies = copies
+    def __init__(self, checkpoints: Checkpoints, ranges: Mapping[str, Range], processes: Processes) -> None:
+        """`ranges` are what this process holds of the state's tensors that are divided, by name."""
         self._checkpoints = checkpoints
         self._ranges = ranges
         self._processes = processes
@@ -51,13 +45,13 @@ class PartWriter:
         processes.has_written = lambda: self._written is not None and self._written.done()
 
     def begin(self, checkpoint: Begun) -> None:
-        """Begin to write this process's part of the state, or of a copy of it."""
+        """Begin to write this process's part of a copy of the state, which may change meanwhile."""
         assert self._begun is None, "one checkpoint is written at a time"
         common, parts = in_ranges(checkpoint.tensors, self._ranges)
-        common = self._to_write(common) if self._processes.world.leads else {}
+        common = _copied(common) if self._processes.world.leads else {}
         self._begun = Begun(checkpoint.saved, common, copy.deepcopy(dict(checkpoint.facts)), checkpoint.slots)
         world, step = self._processes.world, int(checkpoint.facts["step"])
-        name, contents = part_file(world.rank, world.size), tensor_pieces(self._to_write(parts))
+        name, contents = part_file(world.rank, world.size), tensor_pieces(_copied(parts))
         writer = futures.ThreadPoolExecutor(1, "checkpoint")
         self._written = writer.submit(self._checkpoints.write_file, step, name, contents)
         writer.shutdown(wait=False)  # the thread ends with its work
@@ -80,11 +74,6 @@ class PartWriter:
         self._processes.forget_wishes()
         saved, self._begun, self._written = self._begun.saved, None, None
         return [saved]
-
-    def _to_write(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {
-            name: tensor.detach().to("cpu", copy=True) if self.copies else tensor for name, tensor in tensors.items()
-        }
 
     def _files_of_all(self) -> list[BlobFile]:
         """Wait until all processes have written their parts; return the size and SHA-256 of each.
@@ -115,3 +104,7 @@ _SECONDS_TO_ANSWER = 0.5
 """Time between two answers to the others of a process that still writes; the shortest --timeout is longer."""
 _SECONDS_TO_SEE = 10.0
 """Time after which a file must be seen that another machine has written; network file systems keep old listings."""
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}

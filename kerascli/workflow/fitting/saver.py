@@ -28,7 +28,7 @@ BATCH_SECONDS = 300.0
 class Saver:
     """Saves checkpoints of a training.
 
-    If the weights are divided, or the optimizer's states, each process has a saver and writes its parts of them.
+    If FSDP divides the weights, each process has a saver and writes its parts of them.
     Process 0 decides by its clock when to save, which the others learn with the sums of a step.
     """
 
@@ -46,8 +46,7 @@ class Saver:
         self._checkpoints = checkpoints
         self._processes = processes
         ranges = trainer.ranges()
-        divided = any(weight.part is not None for weight in trainer.weights)
-        self._parts = PartWriter(checkpoints, ranges, processes, copies=divided) if ranges else None
+        self._parts = PartWriter(checkpoints, ranges, processes) if ranges else None
         self._saved_at = time.monotonic()
         self._has_saved = bool(checkpoints.steps())
         if ranges and processes.world.leads:
@@ -84,7 +83,7 @@ class Saver:
                 done.append(saved)
             else:
                 self._parts.begin(Begun(saved, tensors, facts, slots))
-                done += self._parts.finished(wait=True) if wait or not self._parts.copies else []
+                done += self._parts.finished(wait=True) if wait else []
         self._saved_at, self._has_saved = time.monotonic(), True
         return done
 

@@ -44,7 +44,7 @@ from kerascli.training.forward_pass import Eager
 from kerascli.training.memory_estimate import without_memory
 from kerascli.training.predict import predict
 from kerascli.training.step import Trainer
-from kerascli.workflow.fitting.binding import divided_rows, optimizers_of
+from kerascli.workflow.fitting.binding import optimizers_of
 from kerascli.workflow.memory_of_process import _batch
 from kerascli.world import World
 from tests.training.distributed.configs import ALL
@@ -54,13 +54,11 @@ from tests.training.distributed.test_synchronized import IMAGES, MASKED
 RANK, SIZE, ROWS = 1, 4, 8
 SUMS = ("all_reduce", "all_gather", "all_gather_single", "reduce_scatter_single", "send", "recv", "P2POp")
 CLIPPED = "{adam: {global_clipnorm: 1, use_ema: true, weight_decay: 0.01, gradient_accumulation_steps: 2}}"
-STATE_DIVIDED = "{ddp: {shard_optimizer_state: true}}"
 CONFIGS = {
     **ALL,
     "synchronized": IMAGES,
     "masked": MASKED,
     "clipped": ALL["mlp"].replace("adam", CLIPPED),
-    "zero": ALL["mlp"].replace("adam", CLIPPED).replace("epochs: 2", f"epochs: 2, distribute: {STATE_DIVIDED}"),
     "divided": ATTENTION.replace("[groups.py]", "[]"),
 }
 
@@ -157,8 +155,7 @@ def noted(function: Callable[..., Any], found: list[str]) -> Callable[..., Any]:
 def steps(experiment: Experiment, batch: Batch, processes: Processes, mode: str, *, in_order: bool) -> list[str]:
     """Run training steps, one with a signal; return the moves of tensors, but for those of the first step."""
     division = Division(Sharding(2 * SIZE if in_order else SIZE, RANK, SIZE), processes, in_order=in_order)
-    divided = divided_rows(experiment, processes)
-    optimizers = optimizers_of(experiment, processes, divided)
+    optimizers = optimizers_of(experiment, processes)
     experiment.module.train()
     passes = []
     for each in experiment.forward_passes:
@@ -168,8 +165,7 @@ def steps(experiment: Experiment, batch: Batch, processes: Processes, mode: str,
             with division.trial(example):
                 run, made = make_runner(Request(each, [example], 1, jit_compile=False))
             assert made.value == mode, made
-        rows = [divided[update.name] for update in each.updates] if divided else []
-        of_all: Any = ShardedRunner(run, Eager(each), division, batch, rows)
+        of_all: Any = ShardedRunner(run, Eager(each), division, batch)
         passes.append((each, FSDPRunner(each, division, batch) if experiment.is_divided else of_all))
     trainer = Trainer(experiment.module, optimizers, experiment.weights, passes, seed=1)
     trainer.step(batch, 0)

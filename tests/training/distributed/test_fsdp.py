@@ -246,7 +246,7 @@ def test_a_process_that_writes_slowly_does_not_count_as_lost(tmp_path: Path, mon
         yield b"slow"
 
     monkeypatch.setattr(part_writer, "tensor_pieces", lambda tensors: Pieces(4, contents))
-    writer = PartWriter(Checkpoints(tmp_path), {}, asked, copies=True)
+    writer = PartWriter(Checkpoints(tmp_path), {}, asked)
     writer.begin(Begun(Saved("step 8", 0, 8, "a test"), {}, {"step": 8}, ()))
     assert not writer.finished(wait=False)
     [saved] = writer.finished(wait=True)

@@ -1,7 +1,4 @@
-"""With `shards`, weights and history have the same bits on 1, 2 and 4 processes, and by resume on any of them.
-
-So they have if the processes divide the optimizer's state.
-"""
+"""With `shards`, weights and history have the same bits on 1, 2 and 4 processes, and by resume on any of them."""
 
 from pathlib import Path
 
@@ -13,7 +10,6 @@ from tests.training.distributed.configs import ALL
 from tests.training.distributed.ended_runs import bits, run_of, succeeded
 
 OPTIONS = ("--threads", "1", "--device", "cpu", "--quiet")
-DIVIDED = ("--set", "fit.distribute={ddp: {shard_optimizer_state: true}}")
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +21,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for processes in (1, 2, 4):
         commands = [("train", f"{name}.yaml", "--name", f"{name}-on-{processes}", *OPTIONS) for name in ALL]
         succeeded(run_on(processes, folder, *commands))
-    commands = [("train", f"{name}.yaml", "--name", f"{name}-divided", *OPTIONS, *DIVIDED) for name in ALL]
-    succeeded(run_on(4, folder, *commands))
     return folder
 
 
@@ -35,7 +29,6 @@ def test_weights_and_history_do_not_depend_on_the_number_of_processes(folder: Pa
     on_one = bits(run_of(folder, f"{name}-on-1"))
     assert bits(run_of(folder, f"{name}-on-2")) == on_one
     assert bits(run_of(folder, f"{name}-on-4")) == on_one
-    assert bits(run_of(folder, f"{name}-divided")) == on_one
 
 
 def test_a_run_continues_on_other_numbers_of_processes(folder: Path) -> None:
