@@ -122,9 +122,8 @@ def _fault(use: _Use, made: TensorKind, *, unfit: bool = False) -> Fault:
 
 
 def _uses_of_compile(case: Case) -> Iterator[_Use]:
-    pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
     written = case.config.document.at(("compile", "loss"))
-    for pair in pairs:
+    for pair in case.spec.pairs:
         path: Path = ("compile", "loss")
         if isinstance(written, dict) and pair.output in written:
             path = (*path, pair.output)
