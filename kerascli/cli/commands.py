@@ -119,10 +119,8 @@ def _global_options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Options of the program that are written before the command, such as `--version`."""
-    with reported(
-        "use the current folder", Path()
-    ):  # without a current folder torch ends the process while it is loaded
-        os.getcwd()
+    with reported("use the current folder", Path()):
+        os.getcwd()  # without one torch ends the process while it is loaded
     if context.invoked_subcommand not in _DIVIDED and world_of().size > 1:
         text = f"'{context.invoked_subcommand}' runs on one process, and a launcher has started {world_of().size}"
         raise ConfigError(text, hint=f"{', '.join(_DIVIDED)} run on several")

@@ -291,7 +291,7 @@ class Feature(Component):
     def encoding(self) -> str:
         """Return the feature's encoding in the output vector: float (unchanged), one_hot, or int (if only feature
         crosses use it)."""
-        return "float"
+        return getattr(self, "output_mode", "float")
 
 
 SOURCES: Registry[Source] = Registry(

@@ -13,14 +13,14 @@ from kerascli.data.storage.image_files import Images, Reading
 from kerascli.data.storage.on_disk import Values, is_large
 from kerascli.data.storage.table import FILES, Skipped
 from kerascli.errors import DataError, Fault, counted
-from kerascli.preprocessing.images.base import to_tuple
-from kerascli.shapes import Size2D
+from kerascli.shapes import Size2D, to_tuple
 
 _SHOWN = 20
 """Maximum number of damaged image files that an error message names."""
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 _Byte = Annotated[int, Setting(ge=0, le=255)]
+_Color = Annotated[tuple[_Byte, _Byte, _Byte], BeforeValidator(to_tuple)]
 _NAMED = {"black": (0, 0, 0), "white": (255, 255, 255)}
 
 
@@ -39,9 +39,7 @@ class ImageSettings(Source):
     crop_to_aspect_ratio: bool = False
     """Center-crop images to the target aspect ratio before resizing; false: resizing may distort them."""
 
-    background: Literal["black", "white"] | Annotated[tuple[_Byte, _Byte, _Byte], BeforeValidator(to_tuple)] | None = (
-        None
-    )
+    background: Literal["black", "white"] | _Color | None = None
     """Color behind transparent pixels, by name or as [red, green, blue] in 0..255.
     null: transparency is ignored, as in Keras; such pixels show the colors that the file has for them."""
 
