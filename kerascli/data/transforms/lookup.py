@@ -177,8 +177,8 @@ class Lookup(LookupSettings, Transform):
         unknown = found == _UNKNOWN
         masked = (found == _DROPPED) | ((found == 0) & bool(self.masks()))
         is_full = self.max_tokens is not None and len(vocabulary) + self.first(target=target) >= self.max_tokens
-        looked_up = [flags.reshape(values.shape) for flags in (masked, unknown)]
-        count_lookups(*looked_up, lengths, entries=len(vocabulary), is_full=is_full)
+        shape, entries = values.shape, len(vocabulary)
+        count_lookups(masked.reshape(shape), unknown.reshape(shape), lengths, entries=entries, is_full=is_full)
         if unknown.any():
             places = self.places(target=target)
             if not places:
