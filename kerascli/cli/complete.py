@@ -65,9 +65,9 @@ def names(incomplete: str) -> list[str]:
 
 def components() -> set[str]:
     """Return the set of names of all components (layers, losses ...), from an index file or from the source code."""
-    from kerascli.component import snake_case
     from kerascli.config import component_index
     from kerascli.disk.files import read_bytes
+    from kerascli.wording import snake_case
 
     index = component_index.load()
     if index is not None:

@@ -192,11 +192,8 @@ def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]
 
 def _group_facts(evaluation: "Evaluation", group: "Group") -> dict[str, Any]:
     """Return the evaluation of a group as JSON data; undefined metrics are None."""
-    in_units = {
-        target: {metric: group.in_units[target].get(metric) for metric in logs}
-        for target, logs in evaluation.in_units.items()
-    }
-    results = {metric: group.logs.get(metric) for metric in evaluation.result.logs}
+    results = {**dict.fromkeys(evaluation.result.logs), **group.logs}
+    in_units = {key: {**dict.fromkeys(logs), **group.in_units[key]} for key, logs in evaluation.in_units.items()}
     return {"rows": group.rows, "positives": group.positives, "results": results, "in_units": in_units}
 
 
