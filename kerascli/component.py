@@ -7,18 +7,17 @@ forms: `relu`, `dropout: 0.4`, `dense: {units: 256}`.
 
 import importlib
 import pkgutil
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import core_schema
 
 from kerascli.errors import Fault, Path, a_or_an, nearest, show
 from kerascli.foreign_words import NOTHING
-from kerascli.wording import fault_list, line_to_write, list_to_write, named_here, number_hint, simple
+from kerascli.wording import fault_list, line_to_write, list_to_write, named_here, number_hint, simple, snake_case
 
 
 class Component(BaseModel):
@@ -131,6 +130,7 @@ class Names:
 FieldsOf = Callable[[str], Sequence[str]]
 """Type of a function from a component's name to the names of its arguments, in positional order."""
 C = TypeVar("C", bound=Component)
+K = TypeVar("K", bound=type[Any])
 
 
 class Registry(Generic[C]):
@@ -161,6 +161,10 @@ class Registry(Generic[C]):
         self._classes[name] = cls
         self._aliases[name] = aliases
         return cls
+
+    def named(self, *, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[K], K]:
+        """Return a decorator that registers a class, which configs can then name."""
+        return lambda cls: cast("K", self.register(cast("type[C]", cls), name=name, aliases=aliases))
 
     def load(self) -> None:
         """Import every module of the kind's packages; later calls do nothing."""
@@ -329,12 +333,6 @@ class _ComponentField:
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         return {"x-component": self.registry.kind}
-
-
-def snake_case(name: str) -> str:
-    """Return a class name in snake case: MaxPooling2D -> max_pooling_2d, LSTM -> lstm, AdamW -> adam_w."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
-    return words.lower()
 
 
 def _key(name: str) -> str:

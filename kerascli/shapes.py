@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 Shape = tuple[int | None, ...]
 
@@ -50,8 +50,15 @@ def show_shape(shape: Shape) -> str:
     return f"({inner},)" if len(shape) == 1 else f"({inner})"
 
 
-def _to_tuple(value: Any) -> Any:
+def to_tuple(value: Any) -> Any:
+    """Return a list as a tuple, which fields of tuples expect; other values are unchanged."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def _check_target(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if any(size == 0 or size < -1 for size in shape) or shape.count(-1) > 1:
+        raise ValueError(f"expected positive sizes and at most one -1, got {list(shape)}")
+    return shape
 
 
 def _repeat(count: int, least: int = 1) -> BeforeValidator:
@@ -60,7 +67,7 @@ def _repeat(count: int, least: int = 1) -> BeforeValidator:
             if value < least:  # one error, not one for every axis
                 raise ValueError(f"must be at least {least}, got {value}")
             return (value,) * count
-        return _to_tuple(value)
+        return to_tuple(value)
 
     return BeforeValidator(repeat)
 
@@ -78,18 +85,20 @@ _SEED = Field(description="Seed of the component's random numbers; null: derived
 Seed = Annotated[int | None, _SEED]
 FixedSeed = Annotated[NonNegativeInt, _SEED]
 
-Ints = Annotated[tuple[int, ...], BeforeValidator(_to_tuple)]
-Sizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(_to_tuple)]
-Floats = Annotated[tuple[float, ...], BeforeValidator(_to_tuple)]
-Matrix = Annotated[tuple[Floats, ...], BeforeValidator(_to_tuple)]
-Words = Annotated[tuple[str, ...], BeforeValidator(_to_tuple)]
+Ints = Annotated[tuple[int, ...], BeforeValidator(to_tuple)]
+TargetShape = Annotated[Ints, AfterValidator(_check_target)]
+"""Shape to reshape to, without the batch axis; one size may be -1."""
+Sizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(to_tuple)]
+Floats = Annotated[tuple[float, ...], BeforeValidator(to_tuple)]
+Matrix = Annotated[tuple[Floats, ...], BeforeValidator(to_tuple)]
+Words = Annotated[tuple[str, ...], BeforeValidator(to_tuple)]
 ALONG = Field(description="Axis or axes to operate along; negative ones count from the last.")
 """Pydantic field description for the setting `axis`, for components with one axis or several."""
 Axis = Annotated[int, ALONG]
 Axes = Annotated[int | Ints, ALONG]
 """One axis or several; 0 is the batch axis, negative ones count from the end."""
 
-AnyShape = Annotated[tuple[PositiveInt | None, ...], BeforeValidator(_to_tuple)]
+AnyShape = Annotated[tuple[PositiveInt | None, ...], BeforeValidator(to_tuple)]
 
 Size1D = Annotated[tuple[PositiveInt], _repeat(1)]
 Size2D = Annotated[tuple[PositiveInt, PositiveInt], _repeat(2)]

@@ -1,9 +1,9 @@
 """Base class and registry of callbacks: from an epoch's logs they return decisions, which the training executes."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -181,14 +181,6 @@ class Callback(Component):
 
 CALLBACKS: Registry[Callback] = Registry("callback", Callback, ("kerascli.callbacks",), ("callback_",))
 
-T = TypeVar("T", bound=type[Callback])
 
-
-def callback(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[T], T]:
-    """Return a decorator that registers a class as a callback."""
-
-    def register(cls: T) -> T:
-        CALLBACKS.register(cls, name=name, aliases=aliases)
-        return cls
-
-    return register
+callback = CALLBACKS.named
+"""Decorator that registers a class as a callback."""

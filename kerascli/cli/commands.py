@@ -4,13 +4,11 @@ import contextlib
 import os
 import signal
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from kerascli import __version__
 from kerascli.cli import (
@@ -41,27 +39,7 @@ _DIVIDED = ("train", "evaluate", "predict")
 _HELP = "Deep learning described, not programmed: train a PyTorch model from one YAML file in Keras's vocabulary."
 
 
-class _Once:
-    """Mixin of typer commands that refuses an option given twice if it takes one value; typer would take the last."""
-
-    def parse_args(self: Any, ctx: Any, args: list[str]) -> list[str]:
-        _, _, given = self.make_parser(ctx).parse_args(list(args))
-        for option, times in () if ctx.resilient_parsing else Counter(given).items():
-            if times > 1 and not (option.multiple or option.is_flag):
-                raise ConfigError(f"{option.opts[0]} was given {'twice' if times == 2 else f'{times} times'}",
-                                  hint="it takes one value")  # fmt: skip
-        return super().parse_args(ctx, args)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-class OnceCommand(_Once, TyperCommand):
-    """Typer command whose options with one value are given once."""
-
-
-class OnceGroup(_Once, TyperGroup):
-    """Typer group whose options with one value are given once."""
-
-
-class Program(OnceGroup):
+class Program(options.OnceGroup):
     """Typer group of all commands; when the reader of stdout has gone (`| head`), they end silently, as by SIGPIPE."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -100,11 +78,6 @@ for command in (
     schema, runs,
 ):  # fmt: skip
     command.register(app)
-for group in app.registered_groups:
-    group.cls = OnceGroup
-for program in (app, *(group.typer_instance for group in app.registered_groups if group.typer_instance is not None)):
-    for each in program.registered_commands:
-        each.cls = OnceCommand
 
 
 def _version(value: bool) -> None:
@@ -119,10 +92,8 @@ def _global_options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Options of the program that are written before the command, such as `--version`."""
-    with reported(
-        "use the current folder", Path()
-    ):  # without a current folder torch ends the process while it is loaded
-        os.getcwd()
+    with reported("use the current folder", Path()):
+        os.getcwd()  # without one torch ends the process while it is loaded
     if context.invoked_subcommand not in _DIVIDED and world_of().size > 1:
         text = f"'{context.invoked_subcommand}' runs on one process, and a launcher has started {world_of().size}"
         raise ConfigError(text, hint=f"{', '.join(_DIVIDED)} run on several")

@@ -173,27 +173,27 @@ def _text(evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", cho
 
 def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]") -> Iterator[str]:
     """Yield the heading, if any, and the table of the groups of a column."""
-    from kerascli.report.groups import GroupRow, group_table
+    from kerascli.report.console import number_text
+    from kerascli.report.text_table import text_table
 
     if evaluation.in_units:
         targets = ", ".join(f"'{safe_text(target)}'" for target in evaluation.in_units)
         yield f"metrics of {targets} in {'its' if len(evaluation.in_units) == 1 else 'their'} units:"
-    rows = []
-    for group in groups:
-        one = len(group.positives) == 1
-        positives = {"positives" if one else f"{output} positives": n for output, n in group.positives.items()}
-        rows.append(GroupRow(group.name, {"rows": group.rows, **positives}, group.shown))
-    metrics = dict.fromkeys([*evaluation.result.logs, *(name for group in groups for name in group.shown)])
-    yield group_table(column, rows, list(metrics), options.terminal_width())
+    columns = [["rows", *(f"{group.rows:,}" for group in groups)]]
+    for output in groups[0].positives:
+        heading = "positives" if len(groups[0].positives) == 1 else f"{output} positives"
+        columns.append([heading, *(f"{group.positives[output]:,}" for group in groups)])
+    for name in dict.fromkeys([*evaluation.result.logs, *(name for group in groups for name in group.shown)]):
+        values = [number_text(group.shown[name]) if name in group.shown else "-" for group in groups]
+        columns.append([safe_text(name), *values])
+    names = [safe_text(text, 30) for text in (column, *(group.name for group in groups))]
+    yield text_table(names, columns, options.terminal_width())
 
 
 def _group_facts(evaluation: "Evaluation", group: "Group") -> dict[str, Any]:
     """Return the evaluation of a group as JSON data; undefined metrics are None."""
-    in_units = {
-        target: {metric: group.in_units[target].get(metric) for metric in logs}
-        for target, logs in evaluation.in_units.items()
-    }
-    results = {metric: group.logs.get(metric) for metric in evaluation.result.logs}
+    results = {**dict.fromkeys(evaluation.result.logs), **group.logs}
+    in_units = {key: {**dict.fromkeys(logs), **group.in_units[key]} for key, logs in evaluation.in_units.items()}
     return {"rows": group.rows, "positives": group.positives, "results": results, "in_units": in_units}
 
 

@@ -124,10 +124,9 @@ def _try(text: str, config: Path) -> None:
     try:
         for warning in first_step(parse_document(text, str(config))):
             note(warning)
-    except Interrupted:
-        raise
-    except KerasCliError:
-        note(f"{safe_text(str(config))} is not written: its first training step failed")
+    except KerasCliError as error:
+        if not isinstance(error, Interrupted):
+            note(f"{safe_text(str(config))} is not written: its first training step failed")
         raise
 
 

@@ -5,11 +5,13 @@ import functools
 import shlex
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from kerascli.cli import complete
 from kerascli.disk.files import in_home
@@ -108,11 +110,31 @@ _PATHS = frozenset({"run", "runs", "what", "resume"})
 """Names of arguments and options of commands that are text and may be paths."""
 
 
+class _Once:
+    """Mixin of typer commands that refuses an option given twice if it takes one value; typer would take the last."""
+
+    def parse_args(self: Any, ctx: Any, args: list[str]) -> list[str]:
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        for option, times in () if ctx.resilient_parsing else Counter(given).items():
+            if times > 1 and not (option.multiple or option.is_flag):
+                raise ConfigError(f"{option.opts[0]} was given {'twice' if times == 2 else f'{times} times'}",
+                                  hint="it takes one value")  # fmt: skip
+        return super().parse_args(ctx, args)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class OnceCommand(_Once, TyperCommand):
+    """Typer command whose options with one value are given once."""
+
+
+class OnceGroup(_Once, TyperGroup):
+    """Typer group whose options with one value are given once."""
+
+
 class Commands(typer.Typer):
     """Typer program whose commands get the home folder for a leading `~` of a path: shells leave `--x=~/y` as it is."""
 
     def command(self, *args: Any, **kwargs: Any) -> Any:
-        return _with_paths(super().command(*args, **kwargs))
+        return _with_paths(super().command(*args, cls=OnceCommand, **kwargs))
 
     def callback(self, *args: Any, **kwargs: Any) -> Any:
         return _with_paths(super().callback(*args, **kwargs))

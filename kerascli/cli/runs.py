@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from kerascli.cli import complete
-from kerascli.cli.options import RUNS_DIR, Commands, Json, RunsDir, find_run, note, say_json
+from kerascli.cli.options import RUNS_DIR, Commands, Json, OnceGroup, RunsDir, find_run, note, say_json
 from kerascli.errors import ConfigError
 from kerascli.report import tables
 from kerascli.report.compare import compare
@@ -22,7 +22,7 @@ _SHOWN_LAST = ("versions", "machine")
 
 def register(app: typer.Typer) -> None:
     """Add the command group `runs` to the typer program; `kerascli runs` alone lists the runs."""
-    group = Commands(help="List, show, compare and remove runs.", rich_markup_mode=None)
+    group = Commands(cls=OnceGroup, help="List, show, compare and remove runs.", rich_markup_mode=None)
     group.callback(invoke_without_command=True)(_list)
     group.command("show")(_show)
     group.command("compare")(_compare)

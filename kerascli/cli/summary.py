@@ -51,17 +51,13 @@ def summary(
     `what` is a config if it is a file or ends in .yaml or .yml, else a run.
     """
     found = options.config_or_run(what, runs_dir, sets, flags)
-    if isinstance(found, Document):
-        from kerascli.workflow.check import summary_of
-
-        progress = options.download_bar()
-        shown = summary_of(found, sets=(), flags=flags, progress=progress, expand=expand, view=view)
-        return _shown(shown, as_json=as_json)
-    if not as_json and not expand and view is None:
+    is_config = isinstance(found, Document)
+    if not is_config and not as_json and not expand and view is None:
         return found.summary()
-    from kerascli.workflow.check import summary_of_run
+    from kerascli.workflow.check import spec_of, spec_of_run, summary_of
 
-    return _shown(summary_of_run(found, expand=expand, view=view), as_json=as_json)
+    spec = spec_of(found, sets=(), flags=flags, progress=options.download_bar()) if is_config else spec_of_run(found)
+    return _shown(summary_of(spec, expand=expand, view=view), as_json=as_json)
 
 
 def _shown(found: "Summary", *, as_json: bool) -> str:

@@ -78,11 +78,8 @@ def compile_library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
 
     # Precompiled headers would save a second, but are stored in the shared temporary folder.
     options = {"cpp_cache_precompile_headers": False, "aot_inductor.precompile_headers": False}
-    with (
-        torch.no_grad(),
-        mock.patch.dict(os.environ, _SAFE_PATH),
-        warnings.catch_warnings(action="ignore"),  # warnings of torch about its own code
-    ):
+    quiet = warnings.catch_warnings(action="ignore")  # warnings of torch about its own code
+    with torch.no_grad(), mock.patch.dict(os.environ, _SAFE_PATH), quiet:
         return Path(str(aot_compile(code, tuple(examples), options=options)))
 
 

@@ -14,7 +14,7 @@ from kerascli.data.section import DataSpec
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
-from kerascli.metrics.comparisons import Comparison, LossTerm
+from kerascli.metrics.comparisons import Comparison, LossTerm, OutputTarget
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, View
 from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.runtime.built import Built
@@ -49,6 +49,11 @@ class RunSpec:
         return self.compile if self.train_step is None else self.train_step
 
     @property
+    def pairs(self) -> tuple[OutputTarget, ...]:
+        """Pairs of output and target that `compile` compares; () without that section."""
+        return self.compile.pairs if self.compile is not None else ()
+
+    @property
     def graphs(self) -> list[Built]:
         """Graphs, with modules, of the model and of each forward pass of a `train_step`."""
         return [self.built, *(each.built for each in (self.train_step.passes if self.train_step is not None else ()))]
@@ -56,7 +61,7 @@ class RunSpec:
     def compared(self) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:
         """Yield (target, loss or metric, spec (shape, dtype) of the output compared with the target) for all losses and
         metrics."""
-        for pair in self.compile.pairs if self.compile is not None else ():
+        for pair in self.pairs:
             for component in (pair.loss, *(use.metric for use in pair.metrics)):
                 if component is not None:
                     yield pair.target, component, self.built.specs[pair.output]

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -291,7 +291,7 @@ class Feature(Component):
     def encoding(self) -> str:
         """Return the feature's encoding in the output vector: float (unchanged), one_hot, or int (if only feature
         crosses use it)."""
-        return "float"
+        return getattr(self, "output_mode", "float")
 
 
 SOURCES: Registry[Source] = Registry(
@@ -300,25 +300,10 @@ SOURCES: Registry[Source] = Registry(
 TRANSFORMS: Registry[Transform] = Registry("transform", Transform, ("kerascli.data.transforms",), ("layer_",))
 FEATURES: Registry[Feature] = Registry("feature", Feature, ("kerascli.data.features",), ("feature_",))
 
-S = TypeVar("S", bound=type[Source])
-T = TypeVar("T", bound=type[Transform])
+
+source = SOURCES.named
+"""Class decorator that registers a data source, under the class's name in configs."""
 
 
-def source(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[S], S]:
-    """Return a class decorator that registers a data source, under the class's name in configs."""
-
-    def register(cls: S) -> S:
-        SOURCES.register(cls, name=name, aliases=aliases)
-        return cls
-
-    return register
-
-
-def transform(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[T], T]:
-    """Return a class decorator that registers a transform, under the class's name in configs."""
-
-    def register(cls: T) -> T:
-        TRANSFORMS.register(cls, name=name, aliases=aliases)
-        return cls
-
-    return register
+transform = TRANSFORMS.named
+"""Class decorator that registers a transform, under the class's name in configs."""

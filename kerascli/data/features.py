@@ -64,9 +64,6 @@ class FloatDiscretized(Feature):
         learned = self.bin_boundaries is None
         return Discretization(num_bins=(self.num_bins or bins) if learned else None, bin_boundaries=self.bin_boundaries)
 
-    def encoding(self) -> str:
-        return self.output_mode
-
 
 class Categorical(Feature):
     """Base class of the feature types with a vocabulary (`integer_categorical`, `string_categorical`)."""
@@ -77,9 +74,6 @@ class Categorical(Feature):
     """Number of out-of-vocabulary (OOV) indices."""
     output_mode: Encoding = "one_hot"
     """Encoding of the feature in the output vector: one_hot, or int if only feature crosses use it."""
-
-    def encoding(self) -> str:
-        return self.output_mode
 
 
 @FEATURES.register
@@ -111,9 +105,6 @@ class Hashed(Feature):
     def transform(self, bins: int) -> Transform:
         return Hashing(num_bins=self.num_bins or bins)
 
-    def encoding(self) -> str:
-        return self.output_mode
-
 
 @FEATURES.register
 class IntegerHashed(Hashed):
@@ -136,6 +127,3 @@ class Custom(Feature):
 
     def transform(self, bins: int) -> Transform:
         return self.preprocessor
-
-    def encoding(self) -> str:
-        return self.output_mode

@@ -1,9 +1,9 @@
 """Augmentations of the config section `data.augment`: mix the samples of a training batch, inputs and targets alike."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator
 from torch import Tensor, nn
@@ -70,17 +70,9 @@ AUGMENTATIONS: Registry[Augmentation] = Registry(
     "augmentation", Augmentation, ("kerascli.data.augmentations",), ("layer_",)
 )
 
-A = TypeVar("A", bound=type[Augmentation])
 
-
-def augmentation(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[A], A]:
-    """Return a class decorator that registers an augmentation, under the class's name in configs."""
-
-    def register(cls: A) -> A:
-        AUGMENTATIONS.register(cls, name=name, aliases=aliases)
-        return cls
-
-    return register
+augmentation = AUGMENTATIONS.named
+"""Class decorator that registers an augmentation, under the class's name in configs."""
 
 
 AugmentField = Annotated[

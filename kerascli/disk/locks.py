@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kerascli.disk import flags
 from kerascli.disk.storage import reported
@@ -44,7 +44,7 @@ def lock(folder: Path, *, patience_seconds: float = 0.07) -> Iterator[None]:
     finally:
         if descriptor in _held:  # not in a forked child, where the number may be another file's by now
             _held.discard(descriptor)
-            _unlock(descriptor)
+            _lock(descriptor, "UN")
             os.close(descriptor)
 
 
@@ -56,8 +56,8 @@ def locked(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        _lock(descriptor, shared=True)
-        _unlock(descriptor)
+        _lock(descriptor, "SH")
+        _lock(descriptor, "UN")
     except OSError:
         return True
     finally:
@@ -87,38 +87,30 @@ def _acquire(descriptor: int, patience_seconds: float) -> bool:
     end = time.monotonic() + patience_seconds
     while True:
         with contextlib.suppress(BlockingIOError, PermissionError):
-            _lock(descriptor, shared=False)
+            _lock(descriptor, "EX")
             return True
         if time.monotonic() >= end:
             return False
         time.sleep(0.01)
 
 
-def _lock(descriptor: int, *, shared: bool) -> None:
-    """Lock an open file without waiting; Windows has no shared locks. Raises OSError if another process holds it."""
+def _lock(descriptor: int, kind: Literal["SH", "EX", "UN"]) -> None:
+    """Lock an open file (shared, exclusively) without waiting, or unlock it. Windows has no shared locks, and would
+    unlock a closed file at some later time.
+
+    Raises OSError if another process holds the lock.
+    """
     try:
         import fcntl
     except ImportError:
-        _lock_byte(descriptor, "LK_NBLCK")
+        msvcrt: Any = importlib.import_module("msvcrt")
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)  # it locks from the file's position on
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_UNLCK if kind == "UN" else msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
     else:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-
-
-def _unlock(descriptor: int) -> None:
-    """Release the lock of a file that is closed next: Windows would release it at some later time."""
-    try:
-        import fcntl  # noqa: F401  # closing the file releases its lock
-    except ImportError:
-        _lock_byte(descriptor, "LK_UNLCK")
-
-
-def _lock_byte(descriptor: int, mode: str) -> None:
-    msvcrt: Any = importlib.import_module("msvcrt")
-    os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)  # it locks from the file's position on
-    try:
-        msvcrt.locking(descriptor, getattr(msvcrt, mode), 1)
-    finally:
-        os.lseek(descriptor, 0, os.SEEK_SET)
+        fcntl.flock(descriptor, getattr(fcntl, f"LOCK_{kind}") | fcntl.LOCK_NB)
 
 
 def _here() -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """Base class and registry of losses, whose per-sample values are weighted, masked and reduced by Keras's rules."""
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -151,14 +150,6 @@ def _reduced(values: Tensor, weight: Tensor | None, reduction: Reduction) -> Ten
 
 LOSSES: Registry[Loss] = Registry("loss", Loss, ("kerascli.losses",), ("loss_",))
 
-L = TypeVar("L", bound=type[Loss])
 
-
-def loss(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[L], L]:
-    """Return a decorator that registers a class as a loss that configs can name."""
-
-    def register(cls: L) -> L:
-        LOSSES.register(cls, name=name, aliases=aliases)
-        return cls
-
-    return register
+loss = LOSSES.named
+"""Decorator that registers a class as a loss that configs can name."""

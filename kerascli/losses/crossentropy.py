@@ -212,8 +212,7 @@ def class_number_fault(name: str, target: TensorSpec, output: TensorSpec, axis: 
     if same_shape(target.shape, wanted.shape) and len(target.shape) >= len(wanted.shape):
         return None
     if len(target.shape) == len(output.shape) and same_shape(target.shape[:-1], output.shape[:-1]):
-        remedy = (
-            f"use '{name.removeprefix('sparse_')}' or integer class labels, without a one-hot encoding, as the target"
-        )
+        other = name.removeprefix("sparse_")
+        remedy = f"use '{other}' or integer class labels, without a one-hot encoding, as the target"
         return f"'{name}' needs integer class labels {wanted}, got one-hot targets {target}; {remedy}"
     return f"'{name}' needs integer class labels of shape {wanted} for an output of shape {output}, got {target}"

@@ -2,8 +2,8 @@
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import AfterValidator
@@ -231,14 +231,6 @@ class MetricRegistry(Registry[Metric]):
 
 METRICS = MetricRegistry("metric", Metric, ("kerascli.metrics",), ("metric_",))
 
-M = TypeVar("M", bound=type[Metric])
 
-
-def metric(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[M], M]:
-    """Return a decorator that registers a class as a metric that configs can name."""
-
-    def register(cls: M) -> M:
-        METRICS.register(cls, name=name, aliases=aliases)
-        return cls
-
-    return register
+metric = METRICS.named
+"""Decorator that registers a class as a metric that configs can name."""

@@ -13,10 +13,11 @@ from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.ir.shared_layer import part_of, wrapped
 from kerascli.model.ir.updates import set_by
 
+_PATH: Path = ("fit", "trainable")
 _RANGE = re.compile(r"(.+?)\.\.(.+)")
 
 
-def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> Model:
+def with_trainable(model: Model, patterns: Mapping[str, bool]) -> Model:
     """Return the model with each layer's `trainable` set by patterns over names; the last matching pattern takes
     effect.
 
@@ -32,14 +33,14 @@ def with_trainable(model: Model, patterns: Mapping[str, bool], path: Path = ("fi
             chosen |= dict.fromkeys(names.matching(pattern), value)
         except LookupError as error:
             hint = "expected a layer, a shared model, base.dense_1, base.block5_*, or first..last"
-            faults.append(Fault(f"trainable: {error.args[0]}", (*path, pattern), "key", hint=hint))
+            faults.append(Fault(f"trainable: {error.args[0]}", (*_PATH, pattern), "key", hint=hint))
     if faults:
         raise Invalid(faults)
     entries = tuple(_entry(entry, chosen) for entry in model.entries)
     return replace(model, entries=entries, shared=tuple(_shared(each, chosen) for each in model.shared))
 
 
-def updated_faults(model: Model, patterns: Mapping[str, bool], path: Path = ("fit", "trainable")) -> list[Fault]:
+def updated_faults(model: Model, patterns: Mapping[str, bool]) -> list[Fault]:
     """Return config errors for `fit.trainable` patterns that let the optimizer train a weight that an `update` node
     assigns.
 
@@ -51,7 +52,7 @@ def updated_faults(model: Model, patterns: Mapping[str, bool], path: Path = ("fi
         for name in weights.intersection(names.matching(pattern)):
             text = f"trainable: '{name}' is assigned by an update, so the optimizer cannot train it"
             hint = f"remove the update, or add {name}: false after this pattern"
-            found.append(Fault(text, (*path, pattern), "key", hint=hint))
+            found.append(Fault(text, (*_PATH, pattern), "key", hint=hint))
     return found
 
 

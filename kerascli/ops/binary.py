@@ -71,11 +71,6 @@ _NUMBERS_TOO = {"add", "subtract", "multiply", "divide", "mod", "fmod", "power",
 """Names of operations whose torch function accepts a number as x2 and then keeps the dtype of the tensor x1."""
 COUNTING = _NUMBERS_TOO - {"multiply", "divide"}
 """Names of operations for which booleans are 0 and 1; the product of two booleans is a boolean."""
-_COMPARING = frozenset({
-    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "maximum", "minimum", "fmax", "fmin",
-    "logical_and", "logical_or", "logical_xor",
-})  # fmt: skip
-"""Names of operations that compare or choose elements, and compute nothing that could leave the range of a dtype."""
 
 
 def _both(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
@@ -84,26 +79,15 @@ def _both(x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
     return as_tensor(x1, device), as_tensor(x2, device)
 
 
-def _is_comparable(x1: Value, x2: Value) -> bool:
-    """Return True if integers can be compared in their own dtype: both have it, or the number is in its range."""
-    x, other = (x1, x2) if isinstance(x1, Tensor) else (x2, x1)
-    if not isinstance(x, Tensor) or x.dtype not in INTEGERS or isinstance(other, Tensor):
-        return isinstance(x, Tensor) and isinstance(other, Tensor) and x.dtype == other.dtype
-    return torch.iinfo(x.dtype).min <= other <= torch.iinfo(x.dtype).max
-
-
-def _holds_integers(x: Value) -> bool:
-    return isinstance(x, Tensor) and not (x.is_floating_point() or x.is_complex())
-
-
 def _exact(name: str, x1: Value, x2: Value) -> tuple[Value, Value]:
     """Return the operands of an operation, with integers, and booleans that count, in a dtype that holds its results.
 
     Integers beside a float stay as they are, since torch converts them to floats, and so do those of a division.
     """
-    in_floats = name == "divide" or any(isinstance(x, float | Tensor) and not _holds_integers(x) for x in (x1, x2))
-    is_exact = in_floats or (name in _COMPARING and _is_comparable(x1, x2))
-    dtypes = (BOOLEANS if name in COUNTING else frozenset()) | (frozenset() if is_exact else INTEGERS)
+    in_floats = name == "divide" or any(
+        isinstance(x, float) or (isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex())) for x in (x1, x2)
+    )
+    dtypes = (BOOLEANS if name in COUNTING else frozenset()) | (frozenset() if in_floats else INTEGERS)
     return wide(x1, dtypes), wide(x2, dtypes)
 
 
@@ -111,8 +95,7 @@ def _binary(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]
     numbers_too = name in _NUMBERS_TOO
 
     def call(x1: Value, x2: Value, /) -> Tensor:
-        if _holds_integers(x1) or _holds_integers(x2):
-            x1, x2 = _exact(name, x1, x2)
+        x1, x2 = _exact(name, x1, x2)
         if numbers_too and isinstance(x1, Tensor):
             return function(x1, x2)
         a, b = _both(x1, x2)

@@ -2,9 +2,9 @@
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
@@ -159,14 +159,6 @@ class AdamLike(Optimizer):
 
 OPTIMIZERS: Registry[BaseOptimizer] = Registry("optimizer", BaseOptimizer, ("kerascli.optimizers",), ("optimizer_",))
 
-O = TypeVar("O", bound=type[BaseOptimizer])
 
-
-def optimizer(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[O], O]:
-    """Return a decorator that registers an optimizer class; one with an update rule declares `learning_rate` first."""
-
-    def register(cls: O) -> O:
-        OPTIMIZERS.register(cls, name=name, aliases=aliases)
-        return cls
-
-    return register
+optimizer = OPTIMIZERS.named
+"""Decorator that registers an optimizer class; one with an update rule declares `learning_rate` first."""

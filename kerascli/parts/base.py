@@ -54,9 +54,4 @@ P = TypeVar("P", bound=type[Component])
 
 def part(registry: Registry[Any], *, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[P], P]:
     """Return a decorator that registers a class in the given registry: `@part(ACTIVATIONS)`."""
-
-    def register(cls: P) -> P:
-        registry.register(cls, name=name, aliases=aliases)
-        return cls
-
-    return register
+    return registry.named(name=name, aliases=aliases)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rich.cells import cell_len, set_cell_size
 
 from kerascli.errors import safe_text
+from kerascli.report.text_table import text_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,6 @@ def class_rows(matrix: np.ndarray, names: Sequence[str]) -> list[ClassRow]:
 
 def class_table(rows: Sequence[ClassRow]) -> str:
     """Return precision, recall and F1 of all classes as a plain-text table."""
-    names = [safe_text(row.name) for row in rows]
-    width = max(5, *map(cell_len, names))
-    lines = [f"{'class':<{width}}  precision  recall      f1  support"]
-    for name, row in zip(names, rows, strict=True):
-        figures = f"{row.precision:>9.4f}  {row.recall:>6.4f}  {row.f1:>6.4f}  {row.support:>7,}"
-        lines.append(f"{set_cell_size(name, width)}  {figures}")
-    return "\n".join(lines)
+    names = ["class", *(safe_text(row.name) for row in rows)]
+    scores = [[name, *(f"{getattr(row, name):.4f}" for row in rows)] for name in ("precision", "recall", "f1")]
+    return text_table(names, [*scores, ["support", *(f"{row.support:,}" for row in rows)]])

@@ -20,14 +20,11 @@ def binary_curves(found: Thresholds, positive: str, title: str) -> "Figure":
         roc, precision, calibration = figure.subplots(1, 3)
         roc.step(*found.roc, color=COLORS[0], where="post")
         roc.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="dotted")
-        roc.set(
-            title=f"ROC, area {area_text(found.roc_auc)}", xlabel="false positive rate", ylabel="true positive rate"
-        )
+        area, average = area_text(found.roc_auc), area_text(found.average_precision)
+        roc.set(title=f"ROC, area {area}", xlabel="false positive rate", ylabel="true positive rate")
         precision.step(*found.precision_recall, color=COLORS[0], where="post")
         precision.axhline(share, color=GREY, linewidth=0.9, linestyle="dotted")
-        precision.set(
-            title=f"average precision {area_text(found.average_precision)}", xlabel="recall", ylabel="precision"
-        )
+        precision.set(title=f"average precision {average}", xlabel="recall", ylabel="precision")
         points = found.calibration()
         calibration.plot([mean for mean, *_ in points], [true for _, true, _ in points], color=COLORS[0], marker="o")
         calibration.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="dotted")

@@ -5,6 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
+from kerascli.report.text_table import text_table
+
 AIMS = ("f1", "accuracy", "balanced_accuracy")
 """Names of the metrics that the method `best` can maximize."""
 _STEPS = tuple(step / 10 for step in range(1, 10))
@@ -147,10 +149,8 @@ def _share(part: np.ndarray, whole: int) -> np.ndarray:
 
 def threshold_table(points: list[Point]) -> str:
     """Return the metrics at several decision thresholds as a plain-text table."""
-    lines = ["threshold  precision  recall      f1  accuracy  positives"]
-    for each in points:
-        lines.append(
-            f"{each.threshold:>9.4g}  {each.precision:>9.4f}  {each.recall:>6.4f}  {each.f1:>6.4f}  "
-            f"{each.accuracy:>8.4f}  {each.positives:>9,}"
-        )
-    return "\n".join(lines)
+    thresholds = ["threshold", *(f"{each.threshold:>9.4g}" for each in points)]
+    scores = [
+        [name, *(f"{getattr(each, name):.4f}" for each in points)] for name in ("precision", "recall", "f1", "accuracy")
+    ]
+    return text_table(thresholds, [*scores, ["positives", *(f"{each.positives:,}" for each in points)]])

@@ -1,8 +1,8 @@
 """Base class and registry of learning rate schedules: functions of the number of parameter updates so far."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Annotated, ClassVar, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 from kerascli.component import Component, Registry
 
@@ -25,14 +25,6 @@ SCHEDULES: Registry[Schedule] = Registry(
 
 ScheduleField = Annotated[Schedule, SCHEDULES.field()]
 
-S = TypeVar("S", bound=type[Schedule])
 
-
-def schedule(*, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[S], S]:
-    """Return a decorator that registers a class as a learning rate schedule that configs can name."""
-
-    def register(cls: S) -> S:
-        SCHEDULES.register(cls, name=name, aliases=aliases)
-        return cls
-
-    return register
+schedule = SCHEDULES.named
+"""Decorator that registers a class as a learning rate schedule that configs can name."""

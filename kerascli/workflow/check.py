@@ -73,7 +73,7 @@ def check(
     spec, prepared = specs[-1], cases[-1].prepared
     unchecked = list(dict.fromkeys(text for _, _, texts in known.values() for text in texts))
     missing = bool(unchecked) and not no_data
-    found = _summary(spec)
+    found = summary_of(spec)
     is_sized = not spec.unknown and spec.inputs == known[config.data_key][0].inputs  # no placeholders in it
     parameters = f", {found.total:,} parameters" if is_sized else ""
     lines = [f"{safe_text(str(config.path))}: ok", f"  model: {counted(_layers(spec), 'layer')}{parameters}"]
@@ -135,25 +135,8 @@ def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
     return f"the weights of model.init_from: {reason}"
 
 
-def summary_of(
-    source: Path | Document,
-    *,
-    sets: Sequence[str],
-    flags: Sequence[str],
-    progress: Progress | None = None,
-    expand: bool = False,
-    view: str | None = None,
-) -> Summary:
-    """Return the summary (layers, shapes, parameters) of a config's model; the data may be missing."""
-    return _summary(spec_of(source, sets=sets, flags=flags, progress=progress), expand=expand, view=view)
-
-
-def summary_of_run(record: RunRecord, *, expand: bool = False, view: str | None = None) -> Summary:
-    """Return the summary (layers, shapes, parameters) of a run's model, from the run's folder alone."""
-    return _summary(spec_of_run(record), expand=expand, view=view)
-
-
-def _summary(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
+def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
+    """Return the summary (layers, shapes, parameters) of the model of a config or run, or of a view of it."""
     title, graph, beside = graphs_of(spec, view)
     return summarize(graph, title, expand=expand, beside=beside)
 

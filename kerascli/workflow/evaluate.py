@@ -118,9 +118,8 @@ def evaluate_groups(run: OpenedRun, rows: Split, columns: Sequence[str]) -> dict
 def _group(run: OpenedRun, rows: Split, name: str, positives: dict[str, int]) -> Group:
     result, source = _evaluated(run, rows, name, only_defined=True)
     in_units = metrics_in_units(run, dealt(run, source), only_defined=True)
-    compiled = run.experiment.spec.compile
     shown = dict(result.logs)
-    for pair in compiled.pairs if compiled is not None else ():
+    for pair in run.experiment.spec.pairs:
         shown |= {pair.prefix + metric: value for metric, value in in_units.get(pair.target, {}).items()}
     return Group(name, rows.rows, positives, dict(result.logs), in_units, shown)
 
@@ -129,9 +128,8 @@ def _positives(run: OpenedRun, rows: Split) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (output, whether each row is of the second class) for outputs that predict one of two classes, on process
     0."""
     source = rows_in_order(run.experiment, rows)
-    compiled, specs = run.experiment.spec.compile, run.experiment.spec.built.specs
-    for pair in compiled.pairs if compiled is not None else ():
-        like = torch.empty(0, *(size or 0 for size in specs[pair.output].shape))
+    for pair in run.experiment.spec.pairs:
+        like = torch.empty(0, *(size or 0 for size in run.experiment.spec.built.specs[pair.output].shape))
         reading = class_reading(like, run.stages.facts.targets.get(pair.target), pair.loss)
         if reading is None or len(reading.names) != 2:
             continue
@@ -188,8 +186,7 @@ def _result_of(work: Iterator[object]) -> dict[str, float]:
 def _classify(run: OpenedRun, source: BatchSource) -> Iterator[ClassScores]:
     """Yield the confusion matrix and class scores of each output of a run that predicts classes, on process 0."""
     experiment = run.experiment
-    compiled = experiment.spec.compile
-    pairs = [pair for pair in compiled.pairs if is_classification_loss(pair.loss)] if compiled is not None else []
+    pairs = [pair for pair in experiment.spec.pairs if is_classification_loss(pair.loss)]
     outputs = predict(experiment.module, dealt(run, source), seed=experiment.spec.seed) if pairs else {}
     for pair in pairs:
         reading = class_reading(outputs[pair.output], run.stages.facts.targets.get(pair.target), pair.loss)

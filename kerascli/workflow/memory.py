@@ -5,6 +5,7 @@ torch and Python report them in several ways, users get one.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 
@@ -36,18 +37,13 @@ def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
 
 
 @contextmanager
-def memory_for_model() -> Iterator[None]:
-    """Context manager that converts out-of-memory errors to TrainingStopped while a model is built."""
-    try:
-        yield
-    except STOPS as error:
-        raise stopped_by(error, hint="use a smaller model, or a device with more memory") from None
-
-
-@contextmanager
-def memory_for_batches() -> Iterator[None]:
+def memory_for_batches(hint: str = "a smaller fit.validation_batch_size needs less") -> Iterator[None]:
     """Context manager that converts out-of-memory errors to TrainingStopped while a model runs on batches."""
     try:
         yield
     except STOPS as error:
-        raise stopped_by(error, hint="a smaller fit.validation_batch_size needs less") from None
+        raise stopped_by(error, hint=hint) from None
+
+
+memory_for_model = partial(memory_for_batches, "use a smaller model, or a device with more memory")
+"""Context manager as `memory_for_batches`, while a model is built."""

@@ -58,8 +58,7 @@ def metrics_in_units(
 ) -> dict[str, dict[str, float]]:
     """Return a mapping from target to a mapping from metric to value in units of the raw column, where preprocessing
     can be inverted; with `only_defined`, without metrics that are undefined for these rows."""
-    compiled = run.experiment.spec.compile
-    found = [_Measured(pair, undo) for pair in compiled.pairs if (undo := inverse_of(run, pair))] if compiled else []
+    found = [_Measured(pair, undo) for pair in run.experiment.spec.pairs if (undo := inverse_of(run, pair))]
     if not found:
         return {}
     module = run.experiment.module.eval()

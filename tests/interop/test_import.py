@@ -19,7 +19,7 @@ from keras import layers as L
 from kerascli.component import Invalid
 from kerascli.errors import ConfigError, DataError, FileRefused, Place
 from kerascli.layers.base import LAYERS
-from kerascli.workflow.check import summary_of_run
+from kerascli.workflow.check import spec_of_run, summary_of
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run
@@ -147,7 +147,7 @@ def test_an_imported_model_predicts_what_keras_predicts(make: Callable[[], Any],
     theirs = list(theirs.values()) if isinstance(theirs, dict) else theirs if isinstance(theirs, list) else [theirs]
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-5)
-    assert summary_of_run(found.record).total == model.count_params()
+    assert summary_of(spec_of_run(found.record)).total == model.count_params()
 
 
 def test_names_and_mappings_are_kept_as_far_as_the_language_has_them(tmp_path: Path) -> None:
@@ -404,7 +404,7 @@ def test_a_model_on_every_step_is_shared(suffix: str, tmp_path: Path) -> None:
     run = open_run(found.record, device="cpu")
     (ours,) = predict_run(run, str(arrays(run, model, x, tmp_path / "x.npz"))).outputs.values()
     np.testing.assert_allclose(ours, model.predict(called(model, x), verbose=0), atol=1e-5)
-    assert summary_of_run(found.record).total == model.count_params()
+    assert summary_of(spec_of_run(found.record)).total == model.count_params()
 
 
 def test_data_is_asked_for_by_the_names_of_inputs_and_outputs(tmp_path: Path) -> None:

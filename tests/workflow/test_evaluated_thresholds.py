@@ -9,7 +9,7 @@ import torch
 from sklearn import metrics
 
 from kerascli.errors import ConfigError, DataError
-from kerascli.report.groups import GroupRow, group_table
+from kerascli.report.text_table import text_table
 from kerascli.runs.record import RunRecord
 from kerascli.training.predict import predict
 from kerascli.workflow import evaluate
@@ -151,13 +151,11 @@ def test_what_a_group_leaves_undefined_is_a_dash_and_null_and_its_number_elsewhe
 
 
 def test_a_table_of_groups_wider_than_the_terminal_is_divided() -> None:
-    rows = [
-        GroupRow("north", {"rows": 1_000}, {"loss": 0.5, "mae": 12_345.6}),
-        GroupRow("s", {"rows": 1}, {"loss": 2.0}),
-    ]
+    names = ["region", "north", "s"]
+    columns = [["rows", "1,000", "1"], ["loss", "0.5000", "2.0000"], ["mae", "12,345.6", "-"]]
     whole = ["region   rows    loss       mae", "north   1,000  0.5000  12,345.6", "s           1  2.0000         -"]
-    assert group_table("region", rows, ["loss", "mae"]).splitlines() == whole
-    parts = group_table("region", rows, ["loss", "mae"], width=22).split("\n\n")
+    assert text_table(names, columns).splitlines() == whole
+    parts = text_table(names, columns, width=22).split("\n\n")
     assert [part.splitlines()[0].split() for part in parts] == [["region", "rows", "loss"], ["region", "mae"]]
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 
 from kerascli.component import Invalid
-from kerascli.config.composition.merge import IsComponent, Merger, is_component
+from kerascli.config.composition.merge import Merger
 from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import read_document
@@ -15,19 +15,19 @@ from kerascli.errors import ConfigError, Fault, safe_text, show
 MAX_CHAIN = 16
 
 
-def read_extended(path: FilePath, *, is_component: IsComponent = is_component) -> Document:
+def read_extended(path: FilePath) -> Document:
     """Return a config file's content, merged into the configs that it extends. Raises ConfigError."""
-    return extend(read_document(path), is_component=is_component)
+    return extend(read_document(path))
 
 
-def extend(document: Document, *, is_component: IsComponent = is_component) -> Document:
+def extend(document: Document) -> Document:
     """Return the config merged into those that it extends, directly or through others. Raises ConfigError."""
     chain = [document]
     while "extends" in chain[-1].data:
         chain.append(_base(chain))
     merged = _without_extends(chain.pop())
     while chain:
-        merged = _on_top(merged, _without_extends(chain.pop()), is_component)
+        merged = _on_top(merged, _without_extends(chain.pop()))
     return merged
 
 
@@ -87,8 +87,8 @@ def _without_extends(document: Document) -> Document:
     return replace(document, data=data)
 
 
-def _on_top(base: Document, over: Document, is_component: IsComponent) -> Document:
-    merger = Merger(is_component)
+def _on_top(base: Document, over: Document) -> Document:
+    merger = Merger()
     try:
         data = merger.merge(base.data, over.data, ())
     except Invalid as invalid:

@@ -11,8 +11,6 @@ from kerascli.component import Invalid
 from kerascli.config.yaml.document import Mark
 from kerascli.errors import Fault, Path, show
 
-IsComponent = Callable[[Path], bool]
-
 _PLACES = {("data", "source"), ("compile", "optimizer"), ("compile", "loss"), ("fit", "distribute")}
 _NAMED_PLACES = {("data", "inputs"), ("data", "targets"), ("data", "shared"), ("model", "shared"), ("compile", "loss")}
 """Config paths of the mappings in which every value is a component or pipeline, such as `data.inputs`."""
@@ -50,8 +48,7 @@ class Merger:
     """Merger of two config values, a base and an upper value, which overrides it; records which parts are the upper
     value's."""
 
-    def __init__(self, is_component: IsComponent = is_component) -> None:
-        self.is_component = is_component
+    def __init__(self) -> None:
         self.taken: set[Path] = set()
         """Config paths whose values, with everything below them, are from the upper value (the one merged over the
         base)."""
@@ -60,11 +57,11 @@ class Merger:
         """Return the config value `over` merged into `base`, which it overrides; both are at `path` of the config.
         Raises Invalid."""
         names = component_name(base), component_name(over)
-        if self.is_component(path) and names[0] is not None and names[1] is not None:
+        if is_component(path) and names[0] is not None and names[1] is not None:
             return self._component(base, over, path, names[0], names[1])
         if isinstance(base, dict) and isinstance(over, dict):
             return self._mapping(base, over, path)
-        if self.is_component(path[:-1]) and isinstance(base, dict) != isinstance(over, dict) and base is not None:
+        if is_component(path[:-1]) and isinstance(base, dict) != isinstance(over, dict) and base is not None:
             text = f"'{path[-1]}' has {show(base)} in the base and {show(over)} here"
             hint = "arguments merge by name: write the one without a name as name: value"
             raise Invalid([Fault(text, path, hint=hint)])

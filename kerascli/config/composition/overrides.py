@@ -7,7 +7,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from kerascli.component import Invalid
-from kerascli.config.composition.merge import IsComponent, Merger, component_name, is_component, same_name
+from kerascli.config.composition.merge import Merger, component_name, is_component, same_name
 from kerascli.config.yaml.document import Document, Mark
 from kerascli.config.yaml.text import parse_value
 from kerascli.errors import ConfigError, Fault, Path, Place, show, suggestion
@@ -21,7 +21,7 @@ _PIPELINES = {("data", "inputs"), ("data", "targets"), ("data", "shared")}
 _Parts = tuple[str | int, ...]
 
 
-def override(document: Document, assignments: Iterable[str], *, is_component: IsComponent = is_component) -> Document:
+def override(document: Document, assignments: Iterable[str]) -> Document:
     """Return the config with every `path=value` of `--set` applied in order. Raises ConfigError with all errors.
 
     A value that a later one would replace is an error; null deletes a key first, and mappings are merged.
@@ -35,7 +35,7 @@ def override(document: Document, assignments: Iterable[str], *, is_component: Is
             if not isinstance(values.get(parts), dict | None):
                 raise ConfigError(Fault(f"'{assignment.partition('=')[0]}' was given twice", place=Place(name)))
             values[parts] = value
-            document = _Setter(document, name, is_component).apply(parts, value)
+            document = _Setter(document, name).apply(parts, value)
         except ConfigError as error:
             faults += error.faults
         except Invalid as invalid:
@@ -76,10 +76,10 @@ def _parts(path: str, name: str) -> _Parts:
 class _Setter:
     """Editor that applies one `--set path=value` to a config."""
 
-    def __init__(self, document: Document, name: str, is_component: IsComponent) -> None:
+    def __init__(self, document: Document, name: str) -> None:
         self._document = document
         self._name = name
-        self._merger = Merger(is_component)
+        self._merger = Merger()
 
     def apply(self, parts: _Parts, value: Any) -> Document:
         data = self._set(self._document.data, parts, value, ())
@@ -125,7 +125,7 @@ class _Setter:
     def _in_name(self, base: str, part: str, rest: _Parts, value: Any, path: Path) -> Any:
         """Return a component written as a bare name with one argument set: `rmsprop` becomes `{rmsprop: {...}}`."""
         listed = bool(path) and isinstance(path[-1], int)
-        if not same_name(base, part) and (listed or not self._merger.is_component(path)):
+        if not same_name(base, part) and (listed or not is_component(path)):
             raise self._unreachable(base, part, path)
         key = base if same_name(base, part) else part
         self._merger.taken.add(path)
@@ -136,7 +136,7 @@ class _Setter:
         argument that had its default."""
         name = component_name(base)
         listed = bool(path) and isinstance(path[-1], int)
-        if name is not None and isinstance(key, str) and (listed or self._merger.is_component(path)):
+        if name is not None and isinstance(key, str) and (listed or is_component(path)):
             if same_name(name, key):
                 return {name: self._set(base[name], rest, value, (*path, name))}
             if listed:
@@ -159,7 +159,7 @@ class _Setter:
 
     def _unreachable(self, base: Any, part: str | int, path: Path) -> Invalid:
         where = _dotted(path)
-        unnamed = self._merger.is_component(path[:-1]) or _is_item(path[:-1])
+        unnamed = is_component(path[:-1]) or _is_item(path[:-1])
         hint = f"the argument is written without its name: --set {where}=... sets it" if unnamed else None
         return Invalid([Fault(f"'{where}' is {show(base)}: there is no '{part}' in it", hint=hint)])
 

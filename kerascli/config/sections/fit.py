@@ -11,11 +11,7 @@ from kerascli.component import Invalid, plain
 from kerascli.errors import Fault, Path, Related, show
 from kerascli.parts.distributions import DISTRIBUTIONS, Distribution
 from kerascli.section import BaseSection, parse_section
-from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt
-
-
-def _listed(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt, to_tuple
 
 
 def _class_weights(value: Any) -> Any:
@@ -28,7 +24,7 @@ def _class_weights(value: Any) -> Any:
 
 CallbackField = Annotated[Callback, CALLBACKS.field()]
 DistributionField = Annotated[Distribution, DISTRIBUTIONS.field()]
-ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed)]
+ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeValidator(to_tuple)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +75,7 @@ class FitSpec(BaseSection):
     """
     trainable: dict[str, bool] = Field(default={})
     """Layers to train or freeze: mapping from a name, glob or range `first..last` to a bool; later entries win."""
-    callbacks: Annotated[tuple[CallbackField, ...], BeforeValidator(_listed)] = Field(default=())
+    callbacks: Annotated[tuple[CallbackField, ...], BeforeValidator(to_tuple)] = Field(default=())
     """Callbacks to apply during training."""
 
     @field_validator("validation_data", mode="before")

@@ -98,9 +98,8 @@ class _Resolver:
         for name in self.targets:
             if name not in self.named and name not in pairs.values():
                 text = f"target '{name}' has no output of that name{suggestion(name, self.outputs)}"
-                hint = (
-                    f"outputs: {', '.join(self.outputs)}; give its layer name: {name}, or list it under model.outputs"
-                )
+                remedy = f"give its layer name: {name}, or list it under model.outputs"
+                hint = f"outputs: {', '.join(self.outputs)}; {remedy}"
                 self.faults.append(Fault(text, ("data", "targets", name), "key", hint=hint))
         return pairs
 

@@ -164,13 +164,11 @@ def _split(draft: Draft, looked: Looked, used: Mapping[str, Column], target: Tar
     groups = [column for column in used.values() if column.role == "group"]
     if dates:
         name = safe_text(dates[0].name)
-        draft.decide(
-            "data", f"split by time: the rows with the latest {name} are for the test, those before to validate"
-        )
+        said = f"split by time: the rows with the latest {name} are for the test, those before to validate"
+        draft.decide("data", said)
         if groups:
-            draft.decide(
-                "data", f"'{safe_text(groups[0].name)}' repeats: split by it instead if new ones are predicted"
-            )
+            said = f"'{safe_text(groups[0].name)}' repeats: split by it instead if new ones are predicted"
+            draft.decide("data", said)
         return {**split, "order": dates[0].name}
     said = "70 % of the rows are trained on, 15 % validate, 15 % are for 'kerascli evaluate'"
     others = [

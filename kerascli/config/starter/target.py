@@ -113,9 +113,8 @@ def describe(looked: Looked, column: str) -> Target:
         raise DataError(Fault(f"the target is missing in {rows}", place=Place(f"{looked.name}:{column}"), hint=hint))
     if not is_text and np.abs(present).max() > MOST:
         text = f"the target '{name}' has values beyond {MOST:g}: too large to be scaled"
-        raise DataError(
-            Fault(text, place=Place(looked.name), hint="write them in a larger unit, or as their logarithm")
-        )
+        hint = "write them in a larger unit, or as their logarithm"
+        raise DataError(Fault(text, place=Place(looked.name), hint=hint))
     if not is_classes:
         return _number(column, present.astype(np.float64), gaps=bool(gaps.any()))
     return _classes(column, found, counts, values.dtype, int(gaps.sum()))

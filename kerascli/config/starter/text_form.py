@@ -4,7 +4,7 @@ import contextlib
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from kerascli.data.storage.delimited.csv_text import numbers_of
@@ -30,8 +30,6 @@ class Fields:
 
     columns: dict[str, Sequence[str]]
     form: TextFormat
-    dropped: int
-    """Number of rows of the sample whose number of fields differs from the header's."""
 
 
 def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Fields:
@@ -56,7 +54,7 @@ def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Field
     form = replace(form, skip_rows=skip, names=() if names == tuple(kept[0]) else names)
     body = kept if form.names else kept[1:]
     columns: dict[str, Sequence[str]] = dict(zip(names, zip(*body, strict=True), strict=True))
-    return Fields(columns, _numbers_and_gaps(columns, form), len(rows) - len(kept))
+    return Fields(columns, _numbers_and_gaps(columns, form))
 
 
 def _are_comments(odd: list[list[str]], kept: list[list[str]]) -> bool:
@@ -88,7 +86,7 @@ def _delimiter(head: list[str]) -> str:
     return max(_DELIMITERS, key=merit)
 
 
-def _read(lines: list[str], mark: str, *, quotes: bool = True) -> list[list[str]]:
+def _read(lines: Iterable[str], mark: str, *, quotes: bool = True) -> list[list[str]]:
     quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     rows: list[list[str]] = []
     with contextlib.suppress(csv.Error):
@@ -131,11 +129,7 @@ def _rows(text: str, form: TextFormat) -> list[list[str]]:
     for _ in range(form.skip_rows):
         lines.readline()
     kept = (line for line in lines if not (form.comment and line.startswith(form.comment)))
-    quoting = csv.QUOTE_MINIMAL if form.quotes else csv.QUOTE_NONE
-    rows: list[list[str]] = []
-    with contextlib.suppress(csv.Error):  # a whole file is read again, by the source's own reader, which reports it
-        rows.extend(row for row in csv.reader(kept, delimiter=form.delimiter, quoting=quoting) if row)
-    return rows
+    return _read(kept, form.delimiter, quotes=form.quotes)  # a whole file is read again by the source, which reports it
 
 
 def _names(rows: list[list[str]]) -> tuple[str, ...]:

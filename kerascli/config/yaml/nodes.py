@@ -175,10 +175,8 @@ class NodeReader:
         if before is None or not decimals.isdecimal():
             return False
         place = replace(place, column=before.start() + 1, length=len(before[0]) + len(decimals))
-        number = f"{before[0][:-1]}.{decimals}"
-        self.faults.append(
-            Fault(f"a decimal comma in '{before[0]}{decimals}'", place=place, hint=f"use a decimal point: {number}")
-        )
+        text, number = f"a decimal comma in '{before[0]}{decimals}'", f"{before[0][:-1]}.{decimals}"
+        self.faults.append(Fault(text, place=place, hint=f"use a decimal point: {number}"))
         return True
 
     def _define(self, anchor: str | None, node: Node) -> bool:

@@ -115,7 +115,7 @@ Check = Callable[[MemorySplit, Rows], None]
 class DiskSplit:
     """Data split whose preprocessed rows are not all in memory; each reader reads some of the inputs and targets.
 
-    `oov` has the counts of what is preprocessed already; rows that are read are added.
+    `oov` has the counts of what is preprocessed already; the readers add those of the rows that they read.
     """
 
     def __init__(self, readers: Sequence[Reader], rows: int, origin: Origin, oov: OovCounts) -> None:
@@ -135,7 +135,6 @@ class DiskSplit:
             inputs |= found.inputs
             targets |= found.targets
             weights |= found.sample_weight
-            self.oov.add(found.oov)
         split = MemorySplit(inputs, targets, weights, count(rows), self.origin.take(rows))
         for check in self._checks:
             check(split, rows)

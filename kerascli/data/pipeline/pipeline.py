@@ -17,7 +17,7 @@ from kerascli.data.pipeline.memory_checks import check_step_memory
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
-from kerascli.data.text.oov import OovCounts, counting
+from kerascli.data.text.oov import OovCounts, Step, counting
 from kerascli.errors import DataError
 
 NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
@@ -97,10 +97,8 @@ def prepare(
     if named.pipeline.stacked or NARROW.get(made, made) != fields[0].dtype:
         rows = cut_at(fields[: until + 1], _PIECE_VALUES)
         with suppress(DataError):  # raised again for all rows, which it counts
-            if (
-                0 < 2 * rows < table.rows
-                and (found := _in_pieces(named, table, fields, learned, rows, oov)) is not None
-            ):
+            found = _in_pieces(named, table, fields, learned, rows, oov) if 0 < 2 * rows < table.rows else None
+            if found is not None:
                 return found
     return _prepared(named, table, fields, learned, oov)
 
@@ -139,7 +137,7 @@ def _prepared(
     until = boundary(named, fields)
     for index in range(until):
         found = learned.get(named.key(index), NOTHING_LEARNED)
-        with counting(oov, named.pipeline.columns, steps[index].transform.component_name, rows.counts()):
+        with counting(Step(oov, named.pipeline.columns, steps[index].transform.component_name, rows.counts())):
             rows = run_step(named, index, rows, fields[index], found)
     values = rows.all()
     check_finite(named, values, table)

@@ -313,9 +313,8 @@ def _needed_column(named: NamedPipeline, table: Table, column: str, others: Coll
         if len(parts) > 1 and all(part in table for part in parts):
             hint = f"several columns are a list with commas: columns: {in_yaml(parts)}"
         elif column in ALL_COLUMNS:
-            hint = (
-                f"all columns are written as a list: columns: {in_yaml([name for name in table if name not in others])}"
-            )
+            own = [name for name in table if name not in others]
+            hint = f"all columns are written as a list: columns: {in_yaml(own)}"
         raise DataError(replace(fault, path=named.column_path(column), place=None, hint=hint)) from None
 
 

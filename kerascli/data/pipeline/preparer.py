@@ -50,23 +50,23 @@ class Preparer:
             raise DataError(Fault("there are no rows", place=Place(table.name or "data")))
         on_disk = [named for named in self._named_pipelines if table.on_disk(named.pipeline.columns)]
         streams = [named for named in on_disk if table.streams(named.pipeline.columns)]
-        ready = self.rows([named for named in self._named_pipelines if named not in on_disk], table)
+        oov = OovCounts()
+        ready = self.rows([named for named in self._named_pipelines if named not in on_disk], table, oov)
         if not on_disk:
             return ready
         readers: list[Reader] = [ready]
-        oov = ready.oov
         if streams:
-            reader, counts = self._in_order(streams, table)
-            readers.append(reader)
-            oov.add(counts)
+            readers.append(self._in_order(streams, table, oov))
         if direct := [named for named in on_disk if named not in streams]:
-            readers.append(_WhenRead(self, direct, table))
+            readers.append(_WhenRead(self, direct, table, oov))
         return DiskSplit(readers, table.rows, self._origin(table), oov)
 
-    def rows(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> MemorySplit:
-        """Return the rows of a table in memory, preprocessed by `named_pipelines`, as a split. Raises DataError."""
+    def rows(self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts) -> MemorySplit:
+        """Return the rows of a table in memory, preprocessed by `named_pipelines`, as a split. Raises DataError.
+
+        Values that are out of a vocabulary are added to the counts `oov`.
+        """
         found: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-        oov = OovCounts()
         for named in named_pipelines:
             found[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned, oov)
         origin = self._origin(table)
@@ -75,25 +75,24 @@ class Preparer:
     def _origin(self, table: Table) -> Origin:
         return Origin(table, {named.id: named.pipeline.columns for named in self._named_pipelines})
 
-    def _in_order(self, named_pipelines: Sequence[NamedPipeline], table: Table) -> tuple[Reader, OovCounts]:
-        """Return a reader of a table's rows, and the counts of OOV values of the whole file."""
+    def _in_order(self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts) -> Reader:
+        """Return a reader of a table's rows; add the counts of OOV values of the whole file to `oov`."""
         whole, rows = table.whole()
         if id(whole) not in self._spilled:
-            oov = OovCounts()
-            records = Mapped(spill(self._records(named_pipelines, whole, oov), whole.rows), "the temporary file")
-            self._spilled[id(whole)] = whole, records, oov
-        _, records, oov = self._spilled[id(whole)]
-        return _Records(records.take(rows)), oov
+            counts = OovCounts()
+            records = Mapped(spill(self._records(named_pipelines, whole, counts), whole.rows), "the temporary file")
+            self._spilled[id(whole)] = whole, records, counts
+        _, records, counts = self._spilled[id(whole)]
+        oov.add(counts)
+        return _Records(records.take(rows))
 
     def _records(self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts) -> Iterator[np.ndarray]:
         """Yield prepared rows as records of all pipelines' outputs, so that each row is contiguous on disk."""
         columns = {column for named in named_pipelines for column in named.pipeline.columns}
-        probe = _recorded(self.rows(named_pipelines, next(table.parts(columns, _PROBE_ROWS))))
+        probe = _recorded(self.rows(named_pipelines, next(table.parts(columns, _PROBE_ROWS)), OovCounts()))
         done = 0
         for part in table.parts(columns, max(1, BLOCK_BYTES // probe.dtype.itemsize)):
-            prepared = self.rows(named_pipelines, part)
-            oov.add(prepared.oov)
-            yield _recorded(prepared)
+            yield _recorded(self.rows(named_pipelines, part, oov))
             done += part.rows
             if self._progress is not None:
                 size = probe.dtype.itemsize
@@ -103,14 +102,17 @@ class Preparer:
 class _WhenRead:
     """Reader of a table of memory-mapped arrays that prepares the rows when they are read."""
 
-    def __init__(self, preparer: Preparer, named_pipelines: Sequence[NamedPipeline], table: Table) -> None:
+    def __init__(
+        self, preparer: Preparer, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts
+    ) -> None:
         self._preparer = preparer
+        self._oov = oov
         self._named_pipelines = named_pipelines
         self._table = table
         self._columns = {column for named in named_pipelines for column in named.pipeline.columns}
 
     def read(self, rows: Rows) -> MemorySplit:
-        return self._preparer.rows(self._named_pipelines, self._table.load(rows, self._columns))
+        return self._preparer.rows(self._named_pipelines, self._table.load(rows, self._columns), self._oov)
 
 
 class _Records:

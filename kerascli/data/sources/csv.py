@@ -7,7 +7,7 @@ from pydantic import AfterValidator, model_validator
 from pydantic import Field as Setting
 
 from kerascli.data.base import Field, source
-from kerascli.data.sources.file_source import FileSource
+from kerascli.data.sources.file_source import TextFileSource
 from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import Table
@@ -24,7 +24,7 @@ def _known_encoding(encoding: str) -> str:
 
 
 @source()
-class Csv(FileSource):
+class Csv(TextFileSource):
     """Delimited text files with a header line; columns of numbers, booleans (`true`, `false`) or text.
 
     An empty field is a missing value; others are those in `na_values`. Files may be compressed: gzip, bzip2, Zstandard.
@@ -70,9 +70,6 @@ class Csv(FileSource):
             self.delimiter, self.encoding, self.names, self.quotes, frozenset(self.na_values), self.decimal,
             self.thousands or "", self.skip_rows, self.comment or "", self.dtypes,
         )  # fmt: skip
-
-    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         data, packed = read_text_file(path, name)

@@ -35,3 +35,10 @@ class FileSource(Source):
     def _paths(self) -> dict[str, str]:
         paths = {"train": self.path, "validation": self.validation, "test": self.test}
         return {split: path for split, path in paths.items() if path is not None}
+
+
+class TextFileSource(FileSource):
+    """Base class of data sources whose files are text that only the source's settings tell how to read."""
+
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        return self.read_file(path, name, columns)

@@ -3,20 +3,17 @@
 from pathlib import Path
 
 from kerascli.data.base import Field, source
-from kerascli.data.sources.file_source import FileSource
+from kerascli.data.sources.file_source import TextFileSource
 from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.table import Table
 
 
 @source()
-class JsonLines(FileSource):
+class JsonLines(TextFileSource):
     """JSON Lines files: columns of numbers, text or lists of numbers by key; null is a missing value."""
 
     any_column = Field((), "unknown")
-
-    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         data, packed = read_text_file(path, name)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.sources.file_source import FileSource
+from kerascli.data.sources.file_source import TextFileSource
 from kerascli.data.storage.table import Table, table_of
 from kerascli.disk.files import LINE_BYTES, OBJECT_BYTES, memory_limit, read_bytes, refuse_text
 from kerascli.errors import DataError, Fault, Place
@@ -24,14 +24,11 @@ def read_text(path: Path, name: str) -> str:
 
 
 @source()
-class TextLines(FileSource):
+class TextLines(TextFileSource):
     """Lines of a UTF-8 file as the column `text`; blank lines are skipped."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"text": Field((), "string")}
-
-    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         text = read_text(path, name)
@@ -44,7 +41,7 @@ class TextLines(FileSource):
 
 
 @source()
-class TextWindows(FileSource):
+class TextWindows(TextFileSource):
     """Windows of characters over a UTF-8 file, for language models.
 
     Columns: `text`, a window; `next`, the character after it; `shifted`, the window one character later.
@@ -59,9 +56,6 @@ class TextWindows(FileSource):
         length = self.sequence_length
         windows = {name: Field((), "string", max_length=length) for name in ("text", "shifted")}
         return {**windows, "next": Field((), "string", max_length=1)}
-
-    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        return self.read_file(path, name, columns)
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         text, length = read_text(path, name), self.sequence_length

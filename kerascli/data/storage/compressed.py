@@ -27,20 +27,15 @@ def read_text_file(path: Path, name: str) -> tuple[bytes, int]:
     """
     limit = memory_limit() // 8  # as Python objects, fields take several times their bytes
     data = read_bytes(path, limit, name)
-    kind = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
-    if kind is None:
+    if (kind := _kind(data)) is None:
         return data, len(data)
     found = io.BytesIO()
-    try:
-        for chunk in _READERS[kind](data):
-            found.write(chunk)
-            refuse_bomb(found.tell(), len(data), name, "decompress it", "unpacks to at least")
-            if found.tell() > limit:
-                text = f"'{safe_text(name)}' unpacks to more than {limit:,} bytes, the limit here"
-                raise FileRefused(text, hint="write it as Parquet, which is read in pieces")
-    except (zlib.error, OSError, EOFError) as error:
-        text = f"the {kind} file is damaged: {safe_text(str(error), 100)}"
-        raise DataError(Fault(text, place=Place(name))) from None
+    for chunk in _unpacked(data, kind, name):
+        found.write(chunk)
+        refuse_bomb(found.tell(), len(data), name, "decompress it", "unpacks to at least")
+        if found.tell() > limit:
+            text = f"'{safe_text(name)}' unpacks to more than {limit:,} bytes, the limit here"
+            raise FileRefused(text, hint="write it as Parquet, which is read in pieces")
     return found.getvalue(), len(data)
 
 
@@ -54,19 +49,27 @@ def unpacked_start(path: Path, name: str, limit: int) -> tuple[bytes, bool, bool
     """
     with open_regular(path, name) as file:
         start = file.read(limit + 1)
-    kind = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None)
-    if kind is None:
+    if (kind := _kind(start)) is None:
         return start[:limit], len(start) <= limit, False
     found = bytearray()
+    for chunk in _unpacked(read_bytes(path, memory_limit() // 8, name), kind, name):
+        found += chunk
+        if len(found) > limit:
+            break
+    return bytes(found[:limit]), len(found) <= limit, True
+
+
+def _kind(data: bytes) -> str | None:
+    return next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
+
+
+def _unpacked(data: bytes, kind: str, name: str) -> Iterator[bytes]:
+    """Yield the decompressed bytes of a file in chunks. Raises DataError if it is damaged."""
     try:
-        for chunk in _READERS[kind](read_bytes(path, memory_limit() // 8, name)):
-            found += chunk
-            if len(found) > limit:
-                break
+        yield from _READERS[kind](data)
     except (zlib.error, OSError, EOFError) as error:
         text = f"the {kind} file is damaged: {safe_text(str(error), 100)}"
         raise DataError(Fault(text, place=Place(name))) from None
-    return bytes(found[:limit]), len(found) <= limit, True
 
 
 def _gzip(data: bytes) -> Iterator[bytes]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from threading import Lock
 from typing import NamedTuple
 
@@ -46,26 +45,19 @@ class OovCounts:
 
     def warnings(self) -> list[Fault]:
         """Return a warning for each column of which a tenth or more of the values are OOV."""
-        return [
-            _warning(vocabulary, oov / values)
-            for vocabulary, (values, oov) in self._counts.items()
-            if values and oov >= _LEAST_SHARE * values
-        ]
+        found: list[Fault] = []
+        for (column, transform, noun, entries, is_full), (values, oov) in self._counts.items():
+            if values and oov >= _LEAST_SHARE * values:
+                share = f"{oov / values:.0%} of the {noun} in column '{safe_text(column, 60)}'"
+                size = f"{transform}, {entries:,} {'tokens' if noun == 'words' else noun}"
+                hint = "max_tokens has limited the vocabulary: rows of training have such values, too"
+                text = f"{share} are not in the vocabulary of training ({size})"
+                found.append(Fault(text, level="warning", hint=hint if is_full else None))
+        return found
 
 
-def _warning(vocabulary: Vocabulary, share: float) -> Fault:
-    column, transform, noun, entries, is_full = vocabulary
-    size = f"{transform}, {entries:,} {'tokens' if noun == 'words' else noun}"
-    text = (
-        f"{share:.0%} of the {noun} in column '{safe_text(column, 60)}' are not in the vocabulary of training ({size})"
-    )
-    hint = "max_tokens has limited the vocabulary: rows of training have such values, too" if is_full else None
-    return Fault(text, level="warning", hint=hint)
-
-
-@dataclass(slots=True)
-class _Step:
-    """Step of a pipeline that is applied to rows, whose lookups are counted."""
+class Step(NamedTuple):
+    """Step of a pipeline that is applied to rows made from `columns`, whose lookups are counted."""
 
     counts: OovCounts
     columns: Sequence[str]
@@ -74,15 +66,13 @@ class _Step:
     """Number of table rows that each row of the step stands for; None: one."""
 
 
-_STEP: ContextVar[_Step | None] = ContextVar("step", default=None)
+_STEP: ContextVar[Step | None] = ContextVar("step", default=None)
 
 
 @contextmanager
-def counting(
-    counts: OovCounts, columns: Sequence[str], transform: str, times: np.ndarray | None = None
-) -> Iterator[None]:
-    """Context manager in which the lookups of a pipeline step, made from `columns`, are added to `counts`."""
-    token = _STEP.set(_Step(counts, columns, transform, times))
+def counting(step: Step) -> Iterator[None]:
+    """Context manager in which the lookups of a pipeline step are added to its counts."""
+    token = _STEP.set(step)
     try:
         yield
     finally:
@@ -92,7 +82,7 @@ def counting(
 def of_column(name: str) -> None:
     """State the column of the following lookups, for a transform of several columns that looks up each by itself."""
     if (step := _STEP.get()) is not None:
-        step.columns = (name,)
+        _STEP.set(step._replace(columns=(name,)))
 
 
 def count_lookups(
@@ -105,12 +95,10 @@ def count_lookups(
     step = _STEP.get()
     if step is None or not masked.size:
         return
-    times = step.times
+    times, noun, rows = step.times, "values", (len(masked), -1)
     if lengths is not None:
         noun, rows = "words", (masked.size, 1)
         times = None if times is None else np.repeat(times, lengths)
-    else:
-        noun, rows = "values", (len(masked), -1)
     numbers = [flags.reshape(rows).sum(0) if times is None else times @ flags.reshape(rows) for flags in (~masked, oov)]
     columns = step.columns
     if len(columns) != len(numbers[0]):

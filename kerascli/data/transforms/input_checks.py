@@ -46,3 +46,11 @@ def checked_finite(rows: Blocks, step: str) -> Iterator[np.ndarray]:
             row, at = first_wrong(bad)
             raise BadRow(row, "missing value", at=at, hint=f"add impute before {step}: {IMPUTE}")
         yield part
+
+
+def need_sequences(field: Field) -> None:
+    """Raise ValueError unless a transform's input is sequences of integers, whose lengths may differ."""
+    if not field.is_ragged:
+        need_integers(field)
+        if len(field.shape) != 1:
+            raise ValueError(f"needs sequences (rows with one axis), got {len(field.shape)} axes")

@@ -177,10 +177,8 @@ class Lookup(LookupSettings, Transform):
         unknown = found == _UNKNOWN
         masked = (found == _DROPPED) | ((found == 0) & bool(self.masks()))
         is_full = self.max_tokens is not None and len(vocabulary) + self.first(target=target) >= self.max_tokens
-        count_lookups(
-            masked.reshape(values.shape), unknown.reshape(values.shape), lengths,
-            entries=len(vocabulary), is_full=is_full,
-        )  # fmt: skip
+        shape, entries = values.shape, len(vocabulary)
+        count_lookups(masked.reshape(shape), unknown.reshape(shape), lengths, entries=entries, is_full=is_full)
         if unknown.any():
             places = self.places(target=target)
             if not places:

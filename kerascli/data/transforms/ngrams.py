@@ -11,7 +11,7 @@ from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.learned_checks import check_array, check_names, checked_integer
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
-from kerascli.data.transforms.input_checks import need_integers
+from kerascli.data.transforms.input_checks import need_sequences
 
 
 @transform()
@@ -30,10 +30,7 @@ class Ngrams(Transform):
     """Maximum n-gram length, in tokens."""
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
-        if not field.is_ragged:
-            need_integers(field)
-            if len(field.shape) != 1:
-                raise ValueError(f"needs sequences (rows with one axis), got {len(field.shape)} axes")
+        need_sequences(field)
         size = None if learned is None else int(learned.facts["vocabulary_size"])
         return replace(field, shape=(None,), dtype="sequence", vocabulary_size=size, words=None, max_length=None)
 

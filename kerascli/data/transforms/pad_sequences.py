@@ -12,7 +12,7 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.tokens import Tokens
-from kerascli.data.transforms.input_checks import need_integers
+from kerascli.data.transforms.input_checks import need_sequences
 from kerascli.shapes import PositiveInt
 
 End = Literal["pre", "post"]
@@ -45,10 +45,7 @@ class PadSequences(Transform):
         return self
 
     def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
-        if not field.is_ragged:
-            need_integers(field)
-            if len(field.shape) != 1:
-                raise ValueError(f"needs sequences (rows with one axis), got {len(field.shape)} axes")
+        need_sequences(field)
         length = self._length(learned)
         return replace(field, shape=(length,), dtype=self.dtype, max_length=length)
 

@@ -2,20 +2,12 @@
 
 import math
 from dataclasses import replace
-from typing import Annotated
 
 import numpy as np
-from pydantic import AfterValidator
 from torch import Tensor, nn
 
 from kerascli.data.base import Field, Inverse, Learned, Transform, transform
-from kerascli.shapes import Ints, show_shape
-
-
-def _check_target(shape: tuple[int, ...]) -> tuple[int, ...]:
-    if any(size == 0 or size < -1 for size in shape) or shape.count(-1) > 1:
-        raise ValueError(f"expected positive sizes and at most one -1, got {list(shape)}")
-    return shape
+from kerascli.shapes import TargetShape, show_shape
 
 
 @transform()
@@ -24,7 +16,7 @@ class Reshape(Transform):
 
     keeps_numbers = True
 
-    target_shape: Annotated[Ints, AfterValidator(_check_target)]
+    target_shape: TargetShape
     """Target shape without the batch axis; one size may be -1, inferred from the remaining values."""
 
     def in_batch(self, field: Field) -> bool:

@@ -19,7 +19,7 @@ from kerascli.data.storage.tokens import Tokens
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.preprocessing.categories import ENCODED, Dense
-from kerascli.shapes import Floats, PositiveInt, Words
+from kerascli.shapes import Floats, PositiveInt, Words, to_tuple
 
 _LOWER = {ord(capital): small for capital, small in zip(string.ascii_uppercase, string.ascii_lowercase, strict=True)}
 _STRIP: dict[int, Any] = dict.fromkeys(map(ord, string.punctuation))
@@ -31,10 +31,6 @@ _SPLITS: dict[str, Callable[[str], list[str]]] = {
     "whitespace": re.compile(r"\S+", re.ASCII).findall,
     "character": list,
 }
-
-
-def _tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 @transform()
@@ -58,7 +54,7 @@ class TextVectorization(Transform):
     """Standardization before splitting: lower case, removal of punctuation, or both; null: none."""
     split: Literal["whitespace", "character"] | None = "whitespace"
     """Split at whitespace, or into characters; null: no splitting, each text (or element of a row) is one token."""
-    ngrams: Annotated[PositiveInt | tuple[PositiveInt, ...], BeforeValidator(_tuple)] | None = None
+    ngrams: Annotated[PositiveInt | tuple[PositiveInt, ...], BeforeValidator(to_tuple)] | None = None
     """N-gram sizes: an integer n for 1 to n tokens, a list for exactly these sizes; null: single tokens."""
     output_mode: Annotated[Literal["int", "multi_hot", "count", "tf_idf"], ENCODED] = "int"
     output_sequence_length: PositiveInt | None = None
@@ -132,9 +128,8 @@ class TextVectorization(Transform):
 
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
         tokens = self.tokens(values)
-        found = Tokens(
-            self.lookup.numbers(tokens.values, learned, target=False, lengths=tokens.lengths), tokens.lengths
-        )
+        numbers = self.lookup.numbers(tokens.values, learned, target=False, lengths=tokens.lengths)
+        found = Tokens(numbers, tokens.lengths)
         if self.output_mode != "int":
             return self.lookup.vectors(found, learned, target=False)
         if self.ragged:

@@ -7,20 +7,18 @@ from typing import Any, get_origin
 import torch
 from torch import Tensor
 
-from kerascli.expressions.numbers import CONSTANTS
+from kerascli.expressions.numbers import Evaluator
 from kerascli.expressions.tree import (
     Binary,
     Call,
     Comparison,
+    Conditional,
     Everything,
     Index,
-    Items,
     Literal,
-    Name,
     Node,
     Slice,
     Unary,
-    spine,
 )
 from kerascli.ops.base import COUNTED, INTEGERS, OPS, Op, Tensors, Value, dtype_of
 from kerascli.ops.binary import COUNTING
@@ -98,80 +96,47 @@ class Operation:
     kwargs: Mapping[str, Any]
 
 
-class Operations:
+class Operations(Evaluator):
     """Converter of expression trees to Keras operations; `add` is called with each operation, and returns its name.
 
-    Keras's operations keep the dtypes of integers, in which they wrap around: they get casts to int64 before them.
+    The value of a tree is a `Result` (a tensor), a number or a list of these. Keras's operations keep the dtypes of
+    integers, in which they wrap around: they get casts to int64 before them. Raises Inexpressible.
     """
 
-    def __init__(
-        self, tensors: Mapping[str, Result], dtypes: Mapping[str, str], add: Callable[[Operation], str]
-    ) -> None:
-        self._tensors = tensors
+    def __init__(self, tensors: Mapping[str, Any], dtypes: Mapping[str, str], add: Callable[[Operation], str]) -> None:
+        super().__init__(tensors)
         self._dtypes = {tensors[name]: dtype for name, dtype in dtypes.items()}
         """Dtypes of results that are known: of the inputs, of casts, and of comparisons."""
         self._add = add
 
-    def value(self, tree: Node) -> Any:
-        """Convert an expression tree to a `Result` (a tensor), a number or a list of these. Raises Inexpressible."""
-        match tree:
-            case Literal():
-                return tree.value
-            case Name():
-                return self._known(tree)
-            case Items():
-                return [self.value(item) for item in tree.items]
-            case Unary():
-                return self._signed(tree)
-            case Binary() | Index():
-                return self._along(tree)
-            case Comparison():
-                return self._compared(tree)
-            case Call():
-                return self._called(tree)
-            case _:
-                raise Inexpressible("'if'")
+    def _test(self, value: Any, node: Conditional) -> bool:
+        raise Inexpressible("'if'")
 
-    def _known(self, tree: Name) -> Any:
-        if tree.name in self._tensors:
-            return self._tensors[tree.name]
-        if tree.name in CONSTANTS:
-            return CONSTANTS[tree.name]
-        raise Inexpressible(f"'{tree.name}'")
-
-    def _signed(self, tree: Unary) -> Any:
-        value = self.value(tree.operand)
-        if tree.operator == "+":
+    def _signed(self, node: Unary, value: Any) -> Any:
+        if node.operator == "+":
             return value
-        if isinstance(value, int | float) and tree.operator == "-":
+        if isinstance(value, int | float) and node.operator == "-":
             return -value
-        return self._run("logical_not" if tree.operator == "not" else "negative", [value])
+        return self._run("logical_not" if node.operator == "not" else "negative", [value])
 
-    def _compared(self, tree: Comparison) -> Any:
-        values = [self.value(operand) for operand in tree.operands]
-        pairs = zip(tree.operators, values, values[1:], strict=False)
+    def _comparison(self, node: Comparison) -> Any:
+        values = [self.value(operand) for operand in node.operands]
+        pairs = zip(node.operators, values, values[1:], strict=False)
         whole, *rest = [self._run(OPERATORS[name], [left, right]) for name, left, right in pairs]
         for part in rest:
             whole = self._run("logical_and", [whole, part])
         return whole
 
-    def _along(self, tree: Binary | Index) -> Any:
-        first, steps = spine(tree)
-        value = self.value(first)
-        for step in steps:
-            if isinstance(step, Binary):
-                value = self._run(OPERATORS[step.operator], [value, self.value(step.right)])
-            else:
-                value = self._item(step, value)
-        return value
+    def _binary(self, node: Binary, left: Any) -> Any:
+        return self._run(OPERATORS[node.operator], [left, self.value(node.right)])
 
-    def _item(self, tree: Index, value: Any) -> Any:
+    def _item(self, node: Index, value: Any) -> Any:
         if isinstance(value, list):
-            return value[self._whole(tree.items[0])]
-        if isinstance(tree.value, Call) and has_several(tree.value.function):
-            return Result(value.node, self._whole(tree.items[0]))
+            return value[self._whole(node.items[0])]
+        if isinstance(node.value, Call) and has_several(node.value.function):
+            return Result(value.node, self._whole(node.items[0]))
         items = []
-        for item, axis in _axes(tree.items):
+        for item, axis in _axes(node.items):
             backwards = self._backwards(item)
             if backwards is not None and axis is not None:  # torch has no negative steps
                 value, item = self._run("flip", [value, axis]), backwards
@@ -204,14 +169,14 @@ class Operations:
             raise Inexpressible("a computed index")
         return value
 
-    def _called(self, tree: Call) -> Any:
-        op = OPS.find(tree.function)
+    def _call(self, node: Call) -> Any:
+        op = OPS.find(node.function)
         if op is None or op.makes or op.name.startswith(("random_", "image.")) or op.name in _NO_CLASS:
-            raise Inexpressible(tree.function)
-        given = op.bind(tree.arguments, tree.named)
+            raise Inexpressible(node.function)
+        given = op.bind(node.arguments, node.named)
         values = {
-            name: [self.value(item) for item in node] if isinstance(node, list) else self.value(node)
-            for name, node in given.items()
+            name: [self.value(item) for item in argument] if isinstance(argument, list) else self.value(argument)
+            for name, argument in given.items()
         }
         if op.name == "linear":
             return values["x"]

@@ -190,7 +190,7 @@ class _Writer:
         dtypes = {name: self._scope.specs[tensor].dtype for name, tensor in zip(found.names, node.inputs, strict=False)}
         operations = Operations(tensors, dtypes, lambda operation: self._operation(node, operation))
         try:
-            value = operations.value(found.tree)
+            value: Any = operations.value(found.tree)
         except Inexpressible as error:
             hint = "use --format torch_export or onnx, which take every expression"
             self.problems.add(f"'{node.name}': Keras has no operation for {error}", hint)

@@ -8,14 +8,10 @@ from torch import Tensor, nn
 
 from kerascli import draws
 from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, Outcome, ShapeMismatch, layer
-from kerascli.shapes import Shape, TensorSpec
+from kerascli.shapes import Shape, TensorSpec, to_tuple
 
 _TRIALS = ((2, 61), (3, 67))
 """Sizes (batch, unknown axes) in two trial runs; an output size that differs between the runs is unknown."""
-
-
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 @layer(
@@ -36,7 +32,9 @@ class Pipeline(Layer):
     uses_mask = True
 
     layers: Annotated[
-        tuple[Annotated[BaseLayer, LAYERS.field()], ...], BeforeValidator(_listed), Field(min_length=1, max_length=1000)
+        tuple[Annotated[BaseLayer, LAYERS.field()], ...],
+        BeforeValidator(to_tuple),
+        Field(min_length=1, max_length=1000),
     ]
     """Layers to apply, from the first to the last."""
 

@@ -12,7 +12,7 @@ from kerascli.layers.nesting import build_inner
 from kerascli.layers.recurrent.base import Cell, Recurrence, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.fields import ZeroOutputForMask
 from kerascli.layers.recurrent.steps import State
-from kerascli.shapes import TensorSpec
+from kerascli.shapes import TensorSpec, to_tuple
 
 
 def _is_cell(value: BaseLayer) -> Cell:
@@ -32,10 +32,6 @@ def _list_is_a_stack(value: Any) -> Any:
         return LAYERS.construct(StackedRNNCells, "cells", value)
     except Invalid as invalid:  # the list has no key of its own
         raise Invalid(replace(fault, path=fault.path[1:]) for fault in invalid.faults) from None
-
-
-def _to_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 _ONE = {"x-component": "layer"}
@@ -103,7 +99,7 @@ class StackedRNNCells(Cell):
     Input: (N, *). Outputs: the last cell's output, then the states of every cell.
     """
 
-    cells: Annotated[tuple[_OneCell, ...], BeforeValidator(_to_tuple), Field(min_length=1)]
+    cells: Annotated[tuple[_OneCell, ...], BeforeValidator(to_tuple), Field(min_length=1)]
     """Cells from the first, which gets the input, to the last, which gives the output."""
 
     @property

@@ -1,19 +1,11 @@
 """Reshape: gives each sample another shape, with the same values in the same order."""
 
 import math
-from typing import Annotated
 
-from pydantic import AfterValidator
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.shapes import Ints, Shape, TensorSpec, show_shape
-
-
-def _check_target(shape: tuple[int, ...]) -> tuple[int, ...]:
-    if any(size == 0 or size < -1 for size in shape) or shape.count(-1) > 1:
-        raise ValueError(f"expected positive sizes and at most one -1, got {list(shape)}")
-    return shape
+from kerascli.shapes import Shape, TargetShape, TensorSpec, show_shape
 
 
 @layer(
@@ -29,7 +21,7 @@ class Reshape(Layer):
     takes_integers = True
     moves_values = True
 
-    target_shape: Annotated[Ints, AfterValidator(_check_target)]
+    target_shape: TargetShape
     """New shape without the batch axis; one size may be -1, which is inferred from the others."""
 
     def build(self, x: TensorSpec) -> nn.Module:

@@ -11,11 +11,7 @@ from torch import Tensor, nn
 
 from kerascli import draws
 from kerascli.component import Component
-from kerascli.shapes import DataFormat, Seed, Shape, show_shape
-
-
-def to_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+from kerascli.shapes import DataFormat, Seed, Shape, show_shape, to_tuple
 
 
 def _ordered(pair: tuple[float, float]) -> tuple[float, float]:

@@ -15,11 +15,10 @@ from kerascli.preprocessing.images.base import (
     draw_selected,
     operation,
     span,
-    to_tuple,
     uniform,
 )
 from kerascli.preprocessing.images.warp import pixels
-from kerascli.shapes import DataFormat, Seed
+from kerascli.shapes import DataFormat, Seed, to_tuple
 
 Drawn = tuple[Tensor, Tensor, Tensor, Tensor | None]
 

@@ -9,6 +9,7 @@ from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.data.section import DataSpec, Pipeline
 from kerascli.data.storage.table import Table
 from kerascli.errors import Fault, Path
+from kerascli.losses.base import Loss
 from kerascli.workflow.advice.raw import Raw
 
 
@@ -29,10 +30,10 @@ class Case:
         """Mapping from the name of a split to the table of its raw rows; empty if the data was not read."""
         return {} if self.prepared is None else self.prepared.tables
 
-    def raw(self, column: str) -> Raw | None:
-        """Return a raw column of the training rows; None if the data was not read, or the column stays on disk."""
-        train = self.tables.get("train")
-        return None if train is None else Raw.of(train, column)
+    def raw(self, column: str, split: str = "train") -> Raw | None:
+        """Return a raw column of a split; None if the data was not read, has no such split, or stays on disk."""
+        table = self.tables.get(split)
+        return None if table is None else Raw.of(table, column)
 
     def inputs(self) -> Iterator[tuple[Path, Pipeline]]:
         """Yield (config path, preprocessing pipeline) for each input in the `data` section."""
@@ -48,6 +49,11 @@ class Case:
 def warning(text: str, path: Path, hint: str, *, key: bool = True) -> Fault:
     """Return a warning about the key (or value) at a config path, with a hint that says what to do."""
     return Fault(text, path, "key" if key else "value", hint=hint, level="warning")
+
+
+def predicts_classes(loss: Loss) -> bool:
+    """Return True if a loss takes class labels as targets."""
+    return loss.sparse_targets or loss.predicts != "values"
 
 
 def is_label(column: Raw, pipeline: Pipeline) -> bool:

@@ -151,7 +151,7 @@ def _parameter(weight: Weight) -> nn.Parameter:
 def _refuse_idle(experiment: Experiment) -> None:
     """Raise ConfigError if no loss of the model depends on a trainable weight."""
     spec = experiment.spec
-    reached = {pair.output for pair in (spec.compile.pairs if spec.compile else ()) if pair.loss is not None}
+    reached = {pair.output for pair in spec.pairs if pair.loss is not None}
     trained = [weight.name for weight in experiment.weights if weight.trainable]
     penalized = any(weight.spec.regularizer is not None for weight in experiment.weights if weight.trainable)
     for node, module in reversed(list(zip(spec.model.nodes, experiment.graph.nodes, strict=True))):

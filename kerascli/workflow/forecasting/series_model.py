@@ -137,7 +137,7 @@ _HINT = "data: {source: {timeseries: {source: {csv: {path: series.csv}}, sequenc
 
 
 def _targets(run: OpenedRun, data: DataSpec, source: Timeseries) -> Sequence[ForecastTarget]:
-    pairs = run.experiment.spec.compile.pairs if run.experiment.spec.compile is not None else ()
+    pairs = run.experiment.spec.pairs
     found = [
         _target(run, data, source, pair)
         for pair in pairs

@@ -52,7 +52,7 @@ def _outputs(run: OpenedRun, rows: Split) -> dict[str, np.ndarray]:
     experiment, spec = run.experiment, run.experiment.spec
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
     outputs = predict(experiment.module, rows_in_order(experiment, rows, figures=False).epoch(0), seed=spec.seed)
-    pairs = {pair.output: pair for pair in (spec.compile.pairs if spec.compile else ())}
+    pairs = {pair.output: pair for pair in spec.pairs}
     found: dict[str, np.ndarray] = {}
     for name, output in outputs.items():
         undo = inverse_of(run, pairs[name]) if name in pairs else None

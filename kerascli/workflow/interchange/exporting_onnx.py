@@ -79,7 +79,7 @@ def _example(tensor: Value, size: int) -> torch.Tensor:
 def _answers(run: OpenedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
     """Yield (name, ONNX value) for each output of the file: values, or predicted classes and their probabilities."""
     spec, facts = run.experiment.spec, run.stages.facts
-    pairs = {pair.output: pair for pair in (spec.compile.pairs if spec.compile else ())}
+    pairs = {pair.output: pair for pair in spec.pairs}
     for name in spec.model.outputs:
         made, pair = spec.built.specs[name], pairs.get(name)
         output = Value(f"{MODEL}{name}", made.dtype, made.shape)

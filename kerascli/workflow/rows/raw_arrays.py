@@ -54,7 +54,7 @@ def raw_rows(
             first = names[next(iter(found))]
             text = f"'{safe_text(names[key])}' has {len(values)} rows, '{safe_text(first)}' has {rows}"
             raise DataError(Fault(text, place=Place(name)))
-    for pair in compiled.pairs if compiled is not None and targets else ():
+    for pair in experiment.spec.pairs if targets else ():
         _check_target(pair, found[pair.target], experiment.graph.specs[pair.output], names[pair.target], table)
     taken = {key: _as_input(found[key], spec, names[key], table) for key, spec in inputs.items()}
     return MemorySplit(taken, {target: found[target] for target in output_of}, {}, rows, Origin(table, {}))

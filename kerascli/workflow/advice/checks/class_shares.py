@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kerascli.data.storage.blocks import unique_counts
+from kerascli.data.storage.blocks import inverse_of
 from kerascli.errors import Fault, safe_text
-from kerascli.workflow.advice.case import Case, is_label, warning
-from kerascli.workflow.advice.raw import Raw
+from kerascli.workflow.advice.case import Case, is_label, predicts_classes, warning
 
 _RATIO = 1.5
 """Ratio of two shares of a class from which on they differ much."""
@@ -19,32 +18,25 @@ _FEWEST = 5
 
 def check(case: Case) -> Iterator[Fault]:
     """Yield a warning for each target of classes whose shares differ, with those of the class that differ most."""
-    pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
-    labels = {
-        each.target for each in pairs if each.loss and (each.loss.sparse_targets or each.loss.predicts != "values")
-    }
+    labels = {pair.target for pair in case.spec.pairs if pair.loss and predicts_classes(pair.loss)}
     for path, pipeline in case.targets():
         column = pipeline.columns[0]
-        found = [case.tables[name] for name in ("train", "test") if name in case.tables]
-        raws = [raw for table in found if (raw := Raw.of(table, column)) is not None and is_label(raw, pipeline)]
-        if path[-1] in labels and len(pipeline.columns) == 1 and len(raws) == 2:
-            text = _difference(*(raw.array() for raw in raws))
-            if text:
-                yield warning(
-                    f"the classes of '{safe_text(column, 60)}' have other shares: {text}", path, _hint(case, column)
-                )
+        raws = [raw for name in ("train", "test") if (raw := case.raw(column, name)) and is_label(raw, pipeline)]
+        if path[-1] not in labels or len(pipeline.columns) > 1 or len(raws) < 2:
+            continue
+        if text := _difference(*(raw.array() for raw in raws)):
+            said = f"the classes of '{safe_text(column, 60)}' have other shares: {text}"
+            yield warning(said, path, _hint(case, column))
 
 
 def _difference(train: np.ndarray, test: np.ndarray) -> str:
     """Return the shares of the class whose shares have the largest ratio, as text; '' if none differ much."""
-    if not len(train) or not len(test) or (train.dtype.kind == "f" and not (train == np.floor(train)).all()):
+    if train.dtype.kind == "f" and not (train == np.floor(train)).all():
         return ""
-    words, counts = unique_counts([np.concatenate([train, test])])
-    there, how_often = unique_counts([test])
-    of_test = np.zeros(len(words))
-    of_test[np.searchsorted(words, there)] = how_often
-    shares = np.stack([(counts - of_test) / len(train), of_test / len(test)])
-    pooled = counts / (len(train) + len(test))
+    words, numbers = inverse_of(np.concatenate([train, test]))
+    counts = [np.bincount(part, minlength=len(words)) for part in (numbers[: len(train)], numbers[len(train) :])]
+    shares = np.stack([counts[0] / len(train), counts[1] / len(test)])
+    pooled = sum(counts) / len(numbers)
     deviation = np.sqrt(pooled * (1 - pooled) * (1 / len(train) + 1 / len(test)))
     differs = np.abs(shares[0] - shares[1]) > _DEVIATIONS * deviation
     differs &= (shares.max(0) > _RATIO * shares.min(0)) & (pooled * min(len(train), len(test)) >= _FEWEST)

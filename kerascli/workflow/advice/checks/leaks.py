@@ -6,7 +6,6 @@ import numpy as np
 
 from kerascli.data.section import Pipeline
 from kerascli.errors import Fault, Path
-from kerascli.losses.base import Loss
 from kerascli.workflow.advice.case import Case, is_label, warning
 from kerascli.workflow.advice.raw import Raw
 
@@ -72,6 +71,4 @@ def _is_constant(values: np.ndarray) -> bool:
 
 def _is_classification(case: Case, target: str | int) -> bool:
     """Return True if the target's loss takes class labels; if so, the model is no autoencoder."""
-    pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
-    losses: list[Loss] = [pair.loss for pair in pairs if pair.target == target and pair.loss is not None]
-    return any(loss.sparse_targets for loss in losses)
+    return any(pair.loss.sparse_targets for pair in case.spec.pairs if pair.target == target and pair.loss is not None)

@@ -1,7 +1,7 @@
 """Advice check: warns of a loss that gets another kind of predictions than it takes (probabilities for logits ...)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kerascli.errors import Fault, Path, Related
 from kerascli.expressions import walk
@@ -15,10 +15,8 @@ from kerascli.ops.expression import expression
 from kerascli.workflow.advice.case import Case, warning
 from kerascli.workflow.advice.tensor_kinds import NEGATIVE, TensorKind, Tracer
 
-_PROBABILITIES = frozenset(
-    {"crossentropy", "categorical_generalized_cross_entropy", "kl_divergence", "dice", "tversky"}
-)
-_LOGITS = frozenset({"ctc"})
+_PROBABILITIES = {"crossentropy", "categorical_generalized_cross_entropy", "kl_divergence", "dice", "tversky"}
+_LOGITS = {"ctc"}
 """Names of losses that take logits and have no argument `from_logits`; those in `_PROBABILITIES` take probabilities."""
 
 _SIGMOIDS = frozenset({"sigmoid", "hard_sigmoid", "sparse_sigmoid"})
@@ -51,16 +49,12 @@ class _Use:
     """Loss in a config: its config path, and the name of the tensor that it takes as predictions."""
 
     loss: str
-    takes_probabilities: bool | None
-    """False: the loss takes logits; None: neither is required."""
+    logits: bool | None
+    """True if the loss takes logits, False if it takes probabilities, None if it takes neither."""
     tensor: str
     path: Path
     settable: bool = True
     """True if the loss has the argument `from_logits`."""
-
-    @property
-    def logits(self) -> bool:
-        return self.takes_probabilities is False
 
 
 def check(case: Case) -> Iterator[Fault]:
@@ -86,7 +80,7 @@ def _found(uses: Iterator[_Use], tracer: Tracer, built: Built) -> Iterator[Fault
         if made is None:
             continue
         unfit, _, _ = _UNFIT.get(use.loss, (frozenset[str](), "", ""))
-        if use.takes_probabilities is not None and use.logits == (made.kind == "probabilities"):
+        if use.logits is not None and use.logits == (made.kind == "probabilities"):
             yield _fault(use, made)
         elif not use.logits and made.word in unfit and _is_meant(use, made, built):
             yield _fault(use, made, unfit=True)
@@ -95,9 +89,7 @@ def _found(uses: Iterator[_Use], tracer: Tracer, built: Built) -> Iterator[Fault
 def _is_meant(use: _Use, made: TensorKind, built: Built) -> bool:
     """Return False for a single output, and for a softmax of two, which a binary cross-entropy takes as it is."""
     shape = built.specs[use.tensor].shape if use.tensor in built.specs else ()
-    if use.takes_probabilities is None:
-        return True
-    return bool(shape) and shape[-1] not in ({1, 2} if made.word in _SOFTMAXES else {1})
+    return use.logits is None or (bool(shape) and shape[-1] not in ({1, 2} if made.word in _SOFTMAXES else {1}))
 
 
 def _fault(use: _Use, made: TensorKind, *, unfit: bool = False) -> Fault:
@@ -114,17 +106,13 @@ def _fault(use: _Use, made: TensorKind, *, unfit: bool = False) -> Fault:
         text = f"'{use.loss}' takes probabilities, but '{use.tensor}' is {what}"
         other = " or set from_logits: true in the loss" if use.settable and made.word == "linear" else ""
         hint = f"use activation: {suited},{other}" if other else f"use activation: {suited}"
-    found = warning(text, use.path, hint, key=False)
-    return Fault(
-        found.text, found.path, found.at, hint=hint, level="warning",
-        related=(Related(f"'{made.node.weights_name}' computes it", made.node.path),),
-    )  # fmt: skip
+    related = Related(f"'{made.node.weights_name}' computes it", made.node.path)
+    return replace(warning(text, use.path, hint, key=False), related=(related,))
 
 
 def _uses_of_compile(case: Case) -> Iterator[_Use]:
-    pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
     written = case.config.document.at(("compile", "loss"))
-    for pair in pairs:
+    for pair in case.spec.pairs:
         path: Path = ("compile", "loss")
         if isinstance(written, dict) and pair.output in written:
             path = (*path, pair.output)
@@ -140,7 +128,7 @@ def _uses_of(loss: Loss, tensor: str, path: Path) -> Iterator[_Use]:
         yield from (use for use in _calls(loss.value, path, {"y_pred": tensor}) if use.tensor == tensor)
     elif from_logits is not None or name in _PROBABILITIES or name in _LOGITS:
         logits = from_logits is True or name in _LOGITS
-        yield _Use(name, not logits, tensor, path, settable=from_logits is not None)
+        yield _Use(name, logits, tensor, path, settable=from_logits is not None)
     elif name in _UNFIT:
         yield _Use(name, None, tensor, path, settable=False)
 
@@ -162,4 +150,4 @@ def _calls(text: str, path: Path, names: dict[str, str]) -> Iterator[_Use]:
         given = call.named.get("from_logits", call.arguments[2] if len(call.arguments) > 2 else None)
         if isinstance(judged, Name) and (given is None or isinstance(given, Literal)):
             logits = isinstance(given, Literal) and given.value is True
-            yield _Use(call.function, not logits, names.get(judged.name, judged.name), path)
+            yield _Use(call.function, logits, names.get(judged.name, judged.name), path)

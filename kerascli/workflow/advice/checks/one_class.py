@@ -7,7 +7,7 @@ import numpy as np
 from kerascli.data.batches.rows import MemorySplit
 from kerascli.errors import Fault, show
 from kerascli.losses.expr import Expr
-from kerascli.workflow.advice.case import Case, warning
+from kerascli.workflow.advice.case import Case, predicts_classes, warning
 
 _FIRST_ROWS = 256
 
@@ -15,13 +15,12 @@ _FIRST_ROWS = 256
 def check(case: Case) -> Iterator[Fault]:
     """Yield a warning for each constant target with a loss, except a loss formula, which may need a constant target."""
     train = None if case.prepared is None else case.prepared.splits.get("train")
-    pairs = case.spec.compile.pairs if case.spec.compile is not None else ()
-    for pair in pairs:
+    for pair in case.spec.pairs:
         if not isinstance(train, MemorySplit) or pair.loss is None or isinstance(pair.loss, Expr):
             continue
         values = train.targets.get(pair.target)
         if values is not None and len(values) > 1 and _is_constant(values):
-            is_class = pair.loss.sparse_targets or pair.loss.predicts != "values"
+            is_class = predicts_classes(pair.loss)
             what = "they are all of one class" if is_class else f"it is {show(values.flat[0].item())} in all of them"
             if values[0].size > 1 and not is_class:
                 what = "it is the same in all of them"

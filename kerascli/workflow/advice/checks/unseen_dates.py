@@ -11,7 +11,6 @@ from kerascli.data.transforms.datetime import DateTime
 from kerascli.data.transforms.impute import Impute
 from kerascli.errors import Fault, safe_text
 from kerascli.workflow.advice.case import Case, warning
-from kerascli.workflow.advice.raw import Raw
 
 _CHANCE = 1e-4
 """Probability below which a random split would not leave all rows of a value to the test."""
@@ -21,8 +20,7 @@ def check(case: Case) -> Iterator[Fault]:
     """Yield a warning for each part of each input of dates that has such values."""
     for path, pipeline in case.inputs():
         transform = _dates(pipeline)
-        tables = [case.tables[name] for name in ("train", "test") if name in case.tables]
-        raws = [raw for table in tables if (raw := Raw.of(table, pipeline.columns[0])) is not None and raw.ndim == 1]
+        raws = [raw for name in ("train", "test") if (raw := case.raw(pipeline.columns[0], name)) and raw.ndim == 1]
         if transform is None or len(raws) < 2:
             continue
         train, test = (_times(raw.array(), transform.format) for raw in raws)
