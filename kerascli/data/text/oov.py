@@ -22,8 +22,8 @@ class Vocabulary(NamedTuple):
     noun: str
     """Plural noun for the column's values: `words`, `values`."""
     entries: int
-    is_full: bool
-    """True if `max_tokens` has limited the vocabulary."""
+    in_training: float
+    """Share of OOV values in the training rows, from a vocabulary that `max_tokens` has limited."""
 
 
 class OovCounts:
@@ -45,22 +45,23 @@ class OovCounts:
             self.count(vocabulary, *numbers)
 
     def warnings(self) -> list[Fault]:
-        """Return a warning for each column of which a tenth or more of the values are OOV."""
+        """Return a warning for each column of which a tenth or more of the values are OOV, beyond the share of the
+        training rows."""
         return [
             _warning(vocabulary, oov / values)
             for vocabulary, (values, oov) in self._counts.items()
-            if values and oov >= _LEAST_SHARE * values
+            if values and oov >= (vocabulary.in_training + _LEAST_SHARE) * values
         ]
 
 
 def _warning(vocabulary: Vocabulary, share: float) -> Fault:
-    column, transform, noun, entries, is_full = vocabulary
+    column, transform, noun, entries, in_training = vocabulary
     size = f"{transform}, {entries:,} {'tokens' if noun == 'words' else noun}"
     text = (
         f"{share:.0%} of the {noun} in column '{safe_text(column, 60)}' are not in the vocabulary of training ({size})"
     )
-    hint = "max_tokens has limited the vocabulary: rows of training have such values, too" if is_full else None
-    return Fault(text, level="warning", hint=hint)
+    hint = f"max_tokens has limited the vocabulary: it lacks {in_training:.0%} of those in the training rows"
+    return Fault(text, level="warning", hint=hint if in_training else None)
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ def of_column(name: str) -> None:
 
 
 def count_lookups(
-    masked: np.ndarray, oov: np.ndarray, lengths: np.ndarray | None, *, entries: int, is_full: bool
+    masked: np.ndarray, oov: np.ndarray, lengths: np.ndarray | None, *, entries: int, in_training: float
 ) -> None:
     """Count the values of rows (N, *) that were looked up, given which are masked and which OOV (boolean arrays).
 
@@ -116,4 +117,4 @@ def count_lookups(
     if len(columns) != len(numbers[0]):
         columns, numbers = (", ".join(step.columns),), [each.sum(keepdims=True) for each in numbers]
     for column, values, unknown in zip(columns, *(each.tolist() for each in numbers), strict=True):
-        step.counts.count(Vocabulary(column, step.transform, noun, entries, is_full), values, unknown)
+        step.counts.count(Vocabulary(column, step.transform, noun, entries, in_training), values, unknown)
