@@ -39,6 +39,8 @@ class BaseSection(BaseModel):
     @classmethod
     def component_hint(cls, key: str, value: Any, title: str) -> str | None:
         """Return a hint with the line for a component (`early_stopping: true`) that is written as a key; else None."""
+        if title == "compile" and value is None and registries()["metric"].spelled.find(key) is not None:
+            return f"a list is written in brackets: metrics: [..., {key}]"  # {metrics: accuracy, auc} has a key 'auc'
         for kind, (section, line) in _PLACES.items() if title in _TITLES and value is not False else ():
             if kind == "transform" and title != "data":  # some are layers, too
                 continue

@@ -21,6 +21,12 @@ def check_names(
             raise ValueError(f"learned {noun}: expected {expected}, got {safe_text(', '.join(found), 80) or 'none'}")
 
 
+def check_share(value: Any, name: str) -> None:
+    """Raise ValueError unless a value of a transform's learned state is a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"learned {name}: expected a number from 0 to 1")
+
+
 def checked_integer(facts: Mapping[str, Any], name: str, least: int = 0) -> int:
     """Return the value `name` of a transform's learned state. Raises ValueError unless it is an integer of at least
     `least`."""

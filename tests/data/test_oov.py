@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kerascli.data.base import Context
+from kerascli.data.base import Context, Field, Learned
 from kerascli.data.batches.rows import DiskSplit
 from kerascli.data.pipeline.prepare import load_data, prepare_rows
 from kerascli.data.section import parse_data
 from kerascli.data.storage import on_disk
 from kerascli.data.storage.table import table_of
+from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.errors import DataError
 
 TRAINING = {
@@ -93,17 +94,37 @@ def test_each_column_has_its_own_share(tmp_path: Path) -> None:
     ]
 
 
-def test_a_vocabulary_that_max_tokens_has_limited_is_said_to_be_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("most", "lacking"), [(2, "33%"), (9, None)])
+@pytest.mark.parametrize("component", ["string_lookup", "text_vectorization"])
+def test_values_that_max_tokens_cuts_from_the_training_rows_count_only_beyond_their_share_there(
+    component: str, most: int, lacking: str | None, tmp_path: Path
+) -> None:
+    most += component == "text_vectorization"  # which has a place for padding, too
     rows_of(tmp_path, TRAINING, "train.csv")
-    for most, is_limited in ((2, True), (9, False)):
-        steps: list[Any] = [{"columns": "colour"}, {"string_lookup": {"max_tokens": most}}]
-        spec = parse_data(
-            {"source": {"csv": {"path": "train.csv"}}, "inputs": {"x": steps}, "targets": {"y": [{"columns": "n"}]}}
+    steps: list[Any] = [{"columns": "colour"}, {component: {"max_tokens": most}}]
+    spec = parse_data(
+        {"source": {"csv": {"path": "train.csv"}}, "inputs": {"x": steps}, "targets": {"y": [{"columns": "n"}]}}
+    )
+    learned = load_data(spec, Context(tmp_path, 1)).learned
+
+    def warnings(colours: list[str]) -> list[str | None]:
+        table = table_of({"colour": np.array(colours, object)}, "new")
+        return [fault.hint for fault in prepare_rows(spec, learned, table, targets=False).oov.warnings()]
+
+    assert warnings(TRAINING["colour"]) == []
+    hint = None if lacking is None else (
+        f"max_tokens has limited the vocabulary: it lacks {lacking} of those in the training rows"
+    )  # fmt: skip
+    assert warnings(["green", "green"]) == [hint]
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, True, "0.5", float("nan")])
+def test_a_learned_share_that_is_none_is_refused(share: Any) -> None:
+    transform = StringLookup(max_tokens=2)
+    with pytest.raises(ValueError, match="learned oov_share: expected a number from 0 to 1"):
+        transform.check_learned(
+            Learned({"vocabulary": ["a"], "oov_share": share}, {}), Field((), "string"), target=False
         )
-        learned = load_data(spec, Context(tmp_path, 1)).learned
-        table = table_of({"colour": np.array(["green", "green"], object)}, "new")
-        [warning] = prepare_rows(spec, learned, table, targets=False).oov.warnings()
-        assert (warning.hint is not None) == is_limited
 
 
 def test_rows_on_disk_are_counted_when_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

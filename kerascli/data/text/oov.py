@@ -21,8 +21,8 @@ class Vocabulary(NamedTuple):
     noun: str
     """Plural noun for the column's values: `words`, `values`."""
     entries: int
-    is_full: bool
-    """True if `max_tokens` has limited the vocabulary."""
+    in_training: float
+    """Share of OOV values in the training rows, from a vocabulary that `max_tokens` has limited."""
 
 
 class OovCounts:
@@ -44,15 +44,17 @@ class OovCounts:
             self.count(vocabulary, *numbers)
 
     def warnings(self) -> list[Fault]:
-        """Return a warning for each column of which a tenth or more of the values are OOV."""
+        """Return a warning for each column of which a tenth or more of the values are OOV, beyond the share of the
+        training rows."""
         found: list[Fault] = []
-        for (column, transform, noun, entries, is_full), (values, oov) in self._counts.items():
-            if values and oov >= _LEAST_SHARE * values:
+        for (column, transform, noun, entries, in_training), (values, oov) in self._counts.items():
+            if values and oov >= min(in_training + _LEAST_SHARE, 1) * values:
                 share = f"{oov / values:.0%} of the {noun} in column '{safe_text(column, 60)}'"
                 size = f"{transform}, {entries:,} {'tokens' if noun == 'words' else noun}"
-                hint = "max_tokens has limited the vocabulary: rows of training have such values, too"
                 text = f"{share} are not in the vocabulary of training ({size})"
-                found.append(Fault(text, level="warning", hint=hint if is_full else None))
+                lacks = f"it lacks {in_training:.0%} of those in the training rows"
+                hint = f"max_tokens has limited the vocabulary: {lacks}"
+                found.append(Fault(text, level="warning", hint=hint if in_training else None))
         return found
 
 
@@ -86,7 +88,7 @@ def of_column(name: str) -> None:
 
 
 def count_lookups(
-    masked: np.ndarray, oov: np.ndarray, lengths: np.ndarray | None, *, entries: int, is_full: bool
+    masked: np.ndarray, oov: np.ndarray, lengths: np.ndarray | None, *, entries: int, in_training: float
 ) -> None:
     """Count the values of rows (N, *) that were looked up, given which are masked and which OOV (boolean arrays).
 
@@ -104,4 +106,4 @@ def count_lookups(
     if len(columns) != len(numbers[0]):
         columns, numbers = (", ".join(step.columns),), [each.sum(keepdims=True) for each in numbers]
     for column, values, unknown in zip(columns, *(each.tolist() for each in numbers), strict=True):
-        step.counts.count(Vocabulary(column, step.transform, noun, entries, is_full), values, unknown)
+        step.counts.count(Vocabulary(column, step.transform, noun, entries, in_training), values, unknown)

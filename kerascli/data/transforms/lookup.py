@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kerascli.data.base import Field, Learned, Transform
-from kerascli.data.learned_checks import check_array, check_names, checked_list
+from kerascli.data.learned_checks import check_array, check_names, check_share, checked_list
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.data.storage.tokens import TokenCounts, Tokens
@@ -88,12 +88,15 @@ class Lookup(LookupSettings, Transform):
         found = self._classes(counts.occurrences) if target else counts.by_frequency()
         if self.max_tokens is not None:
             found = found[: max(0, self.max_tokens - self.first(target=target))]
+        facts: dict[str, Any] = {"vocabulary": found}
+        if len(found) < len(counts.occurrences):
+            facts["oov_share"] = float(1 - sum(map(counts.occurrences.__getitem__, found)) / counts.occurrences.total())
         if not found:
             raise ValueError(f"the vocabulary is empty: there is no {self.entry_noun} to learn")
         if target and len(found) == 1:
             raise ValueError(f"expected at least two classes, got only '{found[0]}'")
         arrays = {"idf_weights": self._weights(counts.idf(found), target)} if self.output_mode == "tf_idf" else {}
-        return Learned({"vocabulary": found}, arrays)
+        return Learned(facts, arrays)
 
     def _classes(self, counts: Iterable[Any]) -> list[Any]:
         """Return the classes of a target in sorted order; if `positive` names one of two classes, it comes last.
@@ -130,7 +133,9 @@ class Lookup(LookupSettings, Transform):
 
     def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
         is_weighted = self.output_mode == "tf_idf"
-        check_names(learned.facts, learned.arrays, ("vocabulary",), ("idf_weights",) if is_weighted else ())
+        rest = dict(learned.facts)
+        check_share(rest.pop("oov_share", 0.0), "oov_share")  # only of a vocabulary that max_tokens has limited
+        check_names(rest, learned.arrays, ("vocabulary",), ("idf_weights",) if is_weighted else ())
         entries = checked_list(learned.facts, "vocabulary", int if self.entry_dtype == "int64" else str)
         check_vocabulary(entries, self.mask_token, self.oov_token if self.invert else None)
         if isinstance(self.vocabulary, tuple) and list(self.entries(self.vocabulary)) != entries:
@@ -176,9 +181,8 @@ class Lookup(LookupSettings, Transform):
         found = learned.memo["table"].indices(flat)
         unknown = found == _UNKNOWN
         masked = (found == _DROPPED) | ((found == 0) & bool(self.masks()))
-        is_full = self.max_tokens is not None and len(vocabulary) + self.first(target=target) >= self.max_tokens
-        shape, entries = values.shape, len(vocabulary)
-        count_lookups(masked.reshape(shape), unknown.reshape(shape), lengths, entries=entries, is_full=is_full)
+        shape, entries, in_training = values.shape, len(vocabulary), learned.facts.get("oov_share", 0.0)
+        count_lookups(masked.reshape(shape), unknown.reshape(shape), lengths, entries=entries, in_training=in_training)
         if unknown.any():
             places = self.places(target=target)
             if not places:
