@@ -1,12 +1,15 @@
-"""Lines about the memory that each process of a training needs, and a warning if the machine has less."""
+"""Estimate of the memory that each process of a training needs, a warning if the machine has less, and the peak."""
 
 import copy
 import math
-from dataclasses import replace
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, UntypedStorage
 
+from kerascli import draws
 from kerascli.config.run import RunSpec
 from kerascli.data.batches.loader import Batch
 from kerascli.data.batches.rows import MemorySplit
@@ -15,113 +18,140 @@ from kerascli.device import choose_device
 from kerascli.disk.files import memory_limit
 from kerascli.disk.storage import size_text
 from kerascli.errors import Fault, KerasCliError, first_line
+from kerascli.light_torch import without_compiler
+from kerascli.model.runtime.weights import Weight
 from kerascli.parts.distributions import FSDP
 from kerascli.shapes import Shape
-from kerascli.training.build import Experiment, build_experiment
-from kerascli.training.checks.eval_batch_size import rows_at_once
+from kerascli.training.build import build_experiment
 from kerascli.training.distributed.fsdp import checkpoint_activations, group_bytes
 from kerascli.training.distributed.processes import Processes
-from kerascli.training.memory_estimate import (
-    Groups,
-    MemoryEstimate,
-    PartCounts,
-    estimate,
-    estimate_divided,
-    evaluation_bytes,
-    without_memory,
-)
+from kerascli.training.objectives.train_step import TrainStepModule
 from kerascli.workflow.fitting.binding import divided_rows, optimizers_of
 from kerascli.world import PROCESS_BYTES, World, processes_here
+
+_META = torch.device("meta")
+"""Device of tensors that have shapes and dtypes, but no memory and no values."""
 
 
 class NotEstimated(Exception):
     """Error with the reason why the memory of a training cannot be estimated."""
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Memory of one process of a training in bytes, beside that of Python and torch."""
+
+    weights: int
+    """Weights; with FSDP the process's part of them, and those that are gathered at once, with their gradients."""
+    gradients: int
+    optimizer: int
+    """Optimizer states."""
+    activations: int
+    """Tensors that the forward pass of a step saves for its backward pass."""
+    data: int
+    """Rows that are held in memory."""
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.gradients + self.optimizer + self.activations + self.data
+
+
 def memory_estimate(spec: RunSpec, prepared: PreparedData | None, processes: int) -> MemoryEstimate:
-    """Return the memory of one of several processes that train a config; data counts if it was read.
+    """Return the memory of one of several processes that train a config, with the rows of `prepared` if it is given.
 
     Raises NotEstimated.
     """
-    shards = spec.fit.shards or processes
-    rows = math.ceil(spec.fit.batch_size / shards)
-    own = copy.deepcopy(spec)  # its modules get tensors without memory
-    device = torch.device(choose_device().value)
-    with without_memory():
-        try:
-            experiment = build_experiment(own, no_stages(), device=device, initialize=False)
-            batch, distribution = _batch(spec, rows, device), spec.fit.distribute
-            if processes > 1 and isinstance(distribution, FSDP):
-                found = _of_fsdp(experiment, batch, processes, distribution)
-            else:
-                first = Processes(World(size=processes))  # it communicates with no others
-                rows = divided_rows(experiment, first)
-                evaluated = (experiment.module, _batch(spec, _evaluated_rows(spec), device))
-                found = estimate(
-                    experiment.forward_passes,
-                    experiment.weights,
-                    optimizers_of(experiment, first, rows),
-                    batch,
-                    PartCounts(processes, shards // processes),
-                    evaluated if spec.fit.validates() else None,
-                )
-        except (KerasCliError, NotEstimated):
-            raise
-        except Exception as error:  # whatever an operation raises that needs values
-            raise NotEstimated(first_line(error)) from None
-    return replace(found, data=_held(prepared) if device.type == "cpu" else 0)
+    try:
+        with without_compiler():
+            return _estimate(spec, prepared, processes)
+    except KerasCliError:
+        raise
+    except Exception as error:  # whatever an operation raises that needs values
+        raise error if isinstance(error, NotEstimated) else NotEstimated(first_line(error)) from None
 
 
-def _of_fsdp(experiment: Experiment, batch: Batch, processes: int, settings: FSDP) -> MemoryEstimate:
-    """Return the estimate for one of the processes among which a model is divided."""
-    if settings.activation_checkpointing:
-        checkpoint_activations(experiment.module.graph)
-    groups = Groups(group_bytes(experiment.module.graph), settings.reshard_after_forward)
-    [each] = experiment.forward_passes
-    return estimate_divided(each, experiment.weights, optimizers_of(experiment), batch, processes, groups)
+def _estimate(spec: RunSpec, prepared: PreparedData | None, processes: int) -> MemoryEstimate:
+    """Build the model without memory, add the sizes of its tensors, and run the forward passes of a step."""
+    fit, own = spec.fit, copy.deepcopy(spec)  # its modules get tensors without memory
+    own = replace(own, fit=fit.model_copy(update={"class_weight": None}))
+    experiment = build_experiment(own, no_stages(), device=_META, initialize=False)
+    first = Processes(World(size=processes))  # it communicates with no others
+    optimizers = optimizers_of(experiment, first, divided_rows(experiment, first)).by_name.values()
+    states = sum(each.state_bytes for each in optimizers)
+    weights, gradients = _nbytes(experiment.weights), _nbytes(w for w in experiment.weights if w.trainable)
+    if processes > 1 and isinstance(fit.distribute, FSDP):
+        groups = group_bytes(experiment.graph)
+        gathered = max(groups) + (max(groups) if fit.distribute.reshard_after_forward else sum(groups))
+        weights += gathered + sum(groups) // processes - sum(groups)
+        gradients, states = gradients // processes, states // processes
+        if fit.distribute.activation_checkpointing:
+            checkpoint_activations(experiment.graph)
+    batch = example_batch(spec, math.ceil(fit.batch_size / (fit.shards or processes)), _META)
+    saved = [_saved_bytes(each.module, batch, experiment.weights) for each in experiment.forward_passes]
+    halves = 2 if experiment.module.precision.startswith("mixed") else 1
+    return MemoryEstimate(weights, gradients, states, max(saved) // halves, _held(prepared))
+
+
+def _nbytes(weights: Iterable[Weight]) -> int:
+    return sum({id(weight.tensor): weight.tensor.nbytes for weight in weights}.values())
+
+
+def _saved_bytes(module: TrainStepModule, batch: Batch, weights: Sequence[Weight]) -> int:
+    """Return the bytes of the tensors, other than weights, that a forward pass saves for its backward pass."""
+    saved: dict[int, UntypedStorage] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        saved[id(storage)] = storage
+        return tensor
+
+    module.train()
+    with draws.using(draws.Tape()), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        module(batch)
+    known = {id(weight.tensor.untyped_storage()) for weight in weights}
+    return sum(storage.nbytes() for key, storage in saved.items() if key not in known)
+
+
+def estimated_bytes(spec: RunSpec, prepared: PreparedData, processes: int, device: torch.device) -> int | None:
+    """Return the estimate of all memory of a process on a device, to compare with `peak_bytes`; None: there is none."""
+    on_cpu = device.type == "cpu"
+    try:
+        found = memory_estimate(spec, prepared if on_cpu else None, processes)
+    except (KerasCliError, NotEstimated):  # what is wrong with a config is found when the model is built
+        return None
+    return found.total + PROCESS_BYTES * on_cpu
+
+
+def peak_bytes(device: torch.device) -> int | None:
+    """Return the most memory that this process has had on a device until now; None if the system does not tell it."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if device.type == "cpu" else None
+    return peak if peak is None or sys.platform == "darwin" else 1024 * peak
 
 
 def memory_lines(spec: RunSpec, prepared: PreparedData | None, processes: int) -> tuple[list[str], list[Fault]]:
     """Return lines about the memory of each process, and a warning if all of them need more than there is."""
     if spec.training is None:
         return [], []
+    on_cpu = choose_device().value == "cpu"
     try:
-        found = memory_estimate(spec, prepared, processes)
+        found = memory_estimate(spec, prepared if on_cpu else None, processes)
     except NotEstimated as error:
-        return [f"  memory of a process: not estimated ({error})"], []
+        return [f"  memory: not estimated ({error})"], []
     parts = {
-        "weights": found.weights, "optimizer": found.optimizer, "gradients": found.gradients,
-        "forward and backward pass": found.step, "saving": found.saving, "data": found.data,
+        "weights": found.weights, "gradients": found.gradients, "optimizer": found.optimizer,
+        "activations": found.activations, "data": found.data,
     }  # fmt: skip
     shown = ", ".join(f"{name} {size_text(size)}" for name, size in parts.items() if size)
-    beside = (
-        f"beside {size_text(PROCESS_BYTES)} for Python and torch" if choose_device().value == "cpu" else "on its GPU"
-    )
+    beside = f"beside {size_text(PROCESS_BYTES)} for Python and torch" if on_cpu else "on its GPU"
     unread = "" if prepared is not None else "; the data was not read and is not counted"
-    line = f"  memory of a process: about {size_text(found.total)} {beside} ({shown}){unread}"
-    lines, warnings = [line], _shortage(found, processes)
-    if processes > 1 and isinstance(spec.fit.distribute, FSDP):
-        divided, whole = (size + found.data for size in _evaluation(spec, processes, spec.fit.distribute))
-        text = f"about {size_text(divided)} on each of {processes} processes, {size_text(whole)} on one, {beside}"
-        lines.append(f"  memory of evaluate and predict: {text}")
-    return lines, warnings
-
-
-def _evaluation(spec: RunSpec, processes: int, settings: FSDP) -> tuple[int, int]:
-    """Return the bytes of a process that evaluates a model: one of several among which it is divided, and a single one.
-
-    The file of weights is mapped, and its pages are not counted: the system takes them back when it needs memory.
-    """
-    own, device = copy.deepcopy(spec), torch.device(choose_device().value)
-    with without_memory():
-        experiment = build_experiment(own, no_stages(), device=device, initialize=False)
-        sizes = {id(weight.tensor): weight.tensor.nbytes for weight in experiment.weights}
-        work = evaluation_bytes(experiment.module, _batch(spec, _evaluated_rows(spec), device))
-        groups = Groups(group_bytes(experiment.graph), settings.reshard_after_forward)
-    whole, largest = sum(sizes.values()), max(sizes.values())  # a weight is made whole, and then divided
-    parameters = sum(groups.sizes)
-    held = whole - parameters + parameters // processes
-    return held + max(work + groups.forward_peak, 2 * largest), whole + max(work, largest)
+    line = f"  memory: about {size_text(found.total)} per process {beside} ({shown}){unread}"
+    return [line], _shortage(found, processes)
 
 
 def _shortage(found: MemoryEstimate, processes: int) -> list[Fault]:
@@ -147,19 +177,7 @@ def _held(prepared: PreparedData | None) -> int:
     return sum(split.nbytes for split in splits if isinstance(split, MemorySplit))
 
 
-def _evaluated_rows(spec: RunSpec) -> int:
-    fit, pairs = spec.fit, spec.compile.pairs if spec.compile is not None else None
-    return rows_at_once(
-        spec.built,
-        pairs,
-        figures=True,
-        batch_size=fit.batch_size,
-        validation_batch_size=fit.validation_batch_size,
-        validation_steps=fit.validation_steps,
-    )
-
-
-def _batch(spec: RunSpec, rows: int, device: torch.device) -> Batch:
+def example_batch(spec: RunSpec, rows: int, device: torch.device) -> Batch:
     """Return a batch of rows as the model takes them."""
 
     def made(name: str, shape: Shape, dtype: str) -> Tensor:

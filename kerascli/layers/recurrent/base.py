@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from kerascli.layers.base import BaseLayer, CallArgument, Layer, Outcome, ShapeMismatch, WeightedModule
@@ -174,8 +175,9 @@ class SequenceModule(Recurrence, StatefulModule):
             x = x.flip(1)
             mask = None if mask is None else mask.flip(1)
         kept = [getattr(self, name) for name in self.kept]
+        infers = x.is_meta and not torch.is_grad_enabled()  # shapes alone; an estimate of memory runs all steps
         state = self.initial_states(x, initial_state if initial_state is not None or x.is_meta else kept or None)
-        if x.is_meta:  # shape inference: on the meta device torch would decompose its kernels, step by step
+        if infers:  # shape inference: on the meta device torch would decompose its kernels, step by step
             outputs = x.new_empty(*x.shape[:2], *state[self.output_index].shape[1:])
         else:
             outputs, state = self.run(x, state, mask)
@@ -183,7 +185,7 @@ class SequenceModule(Recurrence, StatefulModule):
         if mask is not None and zeros:
             outputs = outputs.masked_fill(~broadcast_mask(mask, outputs), 0)
         if not settings.return_sequences:  # the last one is in the state, unless there is a mask or nothing was run
-            outputs = state[self.output_index] if mask is None and not x.is_meta else outputs[:, -1]
+            outputs = state[self.output_index] if mask is None and not infers else outputs[:, -1]
         value = (outputs, *state) if settings.return_state else outputs
         if not kept or x.is_meta:
             return value

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from kerascli.errors import FileRefused, Interrupted, KerasCliError, ProcessLost, TrainingStopped
-from kerascli.events import Evaluated, Event, Note, Stopped, Tick
+from kerascli.events import EpochEnd, Evaluated, Event, Note, Stopped, Tick
 from kerascli.interrupts import Signals
 from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
@@ -27,6 +27,7 @@ from kerascli.workflow.fitting.recorder import Recorder
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.generation.samples import sample_writer
 from kerascli.workflow.memory import STOPS, stopped_by
+from kerascli.workflow.memory_of_process import peak_bytes
 
 
 def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
@@ -64,8 +65,12 @@ def _phases(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     yield from runner.begin(fresh=runner.reached.batch == 0 and runner.reached.epoch == runner.reached.first)
     if runner.state.profiler is not None and not runner.is_last:
         yield Note(f"the profile is of phase {runner.reached.phase + 1}")
+    is_measured = False
     while True:
         for event in _phase(runner, record):
+            if isinstance(event, EpochEnd) and not is_measured:
+                peak, is_measured = peak_bytes(runner.state.experiment.device), True
+                record.note(memory={"estimated_bytes": runner.estimated_bytes, "peak_bytes": peak})
             if runner.is_last or not isinstance(event, Stopped):
                 yield event
         if runner.is_last:
