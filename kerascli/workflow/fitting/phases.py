@@ -31,9 +31,9 @@ from kerascli.training.step import Trainer, assign_weights
 from kerascli.workflow.division import divided
 from kerascli.workflow.fitting.binding import bind_with_profiler
 from kerascli.workflow.fitting.class_weights import with_class_weights
+from kerascli.workflow.fitting.memory_estimate import estimated_bytes
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.plan import make_plan
-from kerascli.workflow.memory_of_process import estimated_bytes
 
 
 @dataclass(frozen=True, slots=True)

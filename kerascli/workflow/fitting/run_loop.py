@@ -20,6 +20,7 @@ from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.user_code import exits_as_errors
 from kerascli.workflow.fitting.follow import compared
+from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
 from kerascli.workflow.fitting.profiled import profiled
@@ -27,7 +28,6 @@ from kerascli.workflow.fitting.recorder import Recorder
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.generation.samples import sample_writer
 from kerascli.workflow.memory import STOPS, stopped_by
-from kerascli.workflow.memory_of_process import peak_bytes
 
 
 def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:

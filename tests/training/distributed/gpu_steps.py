@@ -44,7 +44,7 @@ from kerascli.training.forward_pass import Eager
 from kerascli.training.predict import predict
 from kerascli.training.step import Trainer
 from kerascli.workflow.fitting.binding import divided_rows, optimizers_of
-from kerascli.workflow.memory_of_process import example_batch
+from kerascli.workflow.fitting.memory_estimate import example_batch
 from kerascli.world import World
 from tests.training.distributed.configs import ALL
 from tests.training.distributed.test_fsdp import ATTENTION
