@@ -12,9 +12,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor, fx
-from torch._subclasses.fake_tensor import FakeTensorMode as FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
-from torch.utils._pytree import tree_leaves as tree_leaves
 from torch.utils._pytree import tree_map_only as tree_map_only
 
 NAMES = {
@@ -30,7 +28,6 @@ NAMES = {
     "torch._inductor.config.patch": "compiling: temporary settings",
     "torch._inductor.standalone_compile": "compiling: code for a GPU",
     "torch._ops.OpOverload": "passes: distinguishes operators from other functions",
-    "torch._subclasses.fake_tensor.FakeTensorMode": "training/memory_estimate.py: a step without its memory",
     "torch.ops.aten._softmax.default": "softmax_passes: an operator whose name is private",
     "torch.ops.aten._softmax_backward_data.default": "softmax_passes: an operator whose name is private",
     "torch.ops.aten.relu.default._overloadname": "passes: the overload that an in-place variant must have",
@@ -38,7 +35,6 @@ NAMES = {
     "torch.ops.mkldnn._convolution_pointwise.default": "passes: oneDNN's convolution followed by relu",
     "torch.ops.mkldnn._linear_pointwise.default": "onednn_matmul: oneDNN's product followed by relu",
     "torch.utils._python_dispatch.TorchDispatchMode": "tracing: sees every operation",
-    "torch.utils._pytree.tree_leaves": "training/memory_estimate.py: tensors in nested results",
     "torch.utils._pytree.tree_map_only": "tracing: tensors in nested arguments",
 }
 """Mapping from a private name of torch (with dots) to the file of this package that uses it, and the purpose."""

@@ -89,11 +89,6 @@ class FlatOptimizer:
         return sum(vector.nbytes for group in self._groups for vector in group.slots.values())
 
     @property
-    def gradient_bytes(self) -> int:
-        """Size in bytes of the vectors to which gradients are copied; 0 if weights are updated from gradients."""
-        return sum(0 if group.gradient is None else group.gradient.nbytes for group in self._groups)
-
-    @property
     def learning_rate(self) -> float:
         """Learning rate of the optimizer's next step."""
         return self._rate(self._iterations) if isinstance(self._rate, Schedule) else self._rate

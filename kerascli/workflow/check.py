@@ -23,7 +23,7 @@ from kerascli.training.checks.label_range_checks import check_values
 from kerascli.workflow.advice.advise import advise
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.division import divided, division_lines
-from kerascli.workflow.memory_of_process import memory_lines
+from kerascli.workflow.fitting.memory_estimate import memory_lines
 from kerascli.workflow.opened import known_view
 
 

@@ -97,8 +97,8 @@ class Loop(CompositeModule):
         frames, mask = [xs[i] for i in sequences], masks[0]
         if len({x.shape[1] for x in frames}) > 1:
             raise ShapeMismatch("needs sequences of one length")
-        count, is_meta = frames[0].shape[1], frames[0].is_meta
-        if is_meta:  # shape inference: one step is enough
+        count, infers = frames[0].shape[1], frames[0].is_meta and not torch.is_grad_enabled()
+        if infers:  # shape inference: one step is enough; an estimate of memory runs all steps
             frames, mask = [x[:, :1] for x in frames], None
         mask = None if mask is None else mask_of_steps(mask, frames[0])
         if self.layer.go_backwards:
@@ -110,7 +110,7 @@ class Loop(CompositeModule):
         states = self.start(frames[0], {name: xs[i] for name, i in zip(self.layer.given, given, strict=True)})
         losses: dict[str, Tensor] = {}
         outputs, states = self._loop(self._by_step(frames, outcome), handed, states, mask, outcome, losses)
-        if is_meta and self.layer.return_sequences:
+        if infers and self.layer.return_sequences:
             outputs = [one.expand(one.shape[0], count, *one.shape[2:]) for one in outputs]
         updates = {self._places[name]: value for name, value in outcome.updates.items()}
         if self.layer.stateful:

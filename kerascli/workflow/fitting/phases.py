@@ -31,6 +31,7 @@ from kerascli.training.step import Trainer, assign_weights
 from kerascli.workflow.division import divided
 from kerascli.workflow.fitting.binding import bind_with_profiler
 from kerascli.workflow.fitting.class_weights import with_class_weights
+from kerascli.workflow.fitting.memory_estimate import estimated_bytes
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.plan import make_plan
 
@@ -125,6 +126,8 @@ class PhaseRunner:
         self.options = options
         self.reached = reached
         self._mode = mode
+        size, own = self.processes.world.size, torch.device(device.value)
+        self.estimated_bytes = estimated_bytes(self.phase.spec, self.phase.prepared, size, own)
         self.state = self._make_state(profile=options.profile)
 
     @property

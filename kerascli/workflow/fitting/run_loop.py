@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from kerascli.errors import FileRefused, Interrupted, KerasCliError, ProcessLost, TrainingStopped
-from kerascli.events import Evaluated, Event, Note, Stopped, Tick
+from kerascli.events import EpochEnd, Evaluated, Event, Note, Stopped, Tick
 from kerascli.interrupts import Signals
 from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
@@ -20,6 +20,7 @@ from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.user_code import exits_as_errors
 from kerascli.workflow.fitting.follow import compared
+from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
 from kerascli.workflow.fitting.profiled import profiled
@@ -64,8 +65,12 @@ def _phases(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     yield from runner.begin(fresh=runner.reached.batch == 0 and runner.reached.epoch == runner.reached.first)
     if runner.state.profiler is not None and not runner.is_last:
         yield Note(f"the profile is of phase {runner.reached.phase + 1}")
+    is_measured = False
     while True:
         for event in _phase(runner, record):
+            if isinstance(event, EpochEnd) and not is_measured:
+                peak, is_measured = peak_bytes(runner.state.experiment.device), True
+                record.note(memory={"estimated_bytes": runner.estimated_bytes, "peak_bytes": peak})
             if runner.is_last or not isinstance(event, Stopped):
                 yield event
         if runner.is_last:

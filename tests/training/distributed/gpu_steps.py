@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch import distributed as dist
-from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.distributed import device_mesh
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -41,11 +41,10 @@ from kerascli.training.distributed.turns import Turns
 from kerascli.training.evaluate import evaluate
 from kerascli.training.execution_mode import Request, make_runner
 from kerascli.training.forward_pass import Eager
-from kerascli.training.memory_estimate import without_memory
 from kerascli.training.predict import predict
 from kerascli.training.step import Trainer
 from kerascli.workflow.fitting.binding import optimizers_of
-from kerascli.workflow.memory_of_process import _batch
+from kerascli.workflow.fitting.memory_estimate import example_batch
 from kerascli.world import World
 from tests.training.distributed.configs import ALL
 from tests.training.distributed.test_fsdp import ATTENTION
@@ -197,11 +196,11 @@ def results(name: str, mode: str, *, in_order: bool) -> dict[str, Any]:
     for each, function in originals.items():
         setattr(dist, each, noted(function, sums))
     try:
-        with without_memory():
+        with FakeTensorMode(allow_non_fake_inputs=True):
             processes, device = Processes(World(RANK, SIZE), dist.HashStore(), 5.0), torch.device("gpu:0")  # pyright: ignore[reportPrivateImportUsage]
             divide = fsdp.division_of(spec.fit.distribute, processes, device)
             experiment = build_experiment(spec, no_stages(), device=device, divide=divide, initialize=False)
-            batch = _batch(spec, ROWS, device)
+            batch = example_batch(spec, ROWS, device)
             batch.whole = SIZE * ROWS
             moved = steps(experiment, batch, processes, mode, in_order=in_order)
             evaluated = evaluations(experiment, batch, processes)
