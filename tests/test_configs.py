@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
 from kerascli.errors import ConfigError, DataError
-from kerascli.workflow.check import check, summary_of
+from kerascli.workflow.check import check, spec_of, summary_of
 from kerascli.workflow.smoke import smoke
 from tests.support.config_data import place
 from tests.support.runs_harness import train
@@ -177,4 +177,4 @@ def test_the_models_of_keras_examples_have_their_number_of_parameters(
 ) -> None:
     """The numbers are those of Keras's own summaries."""
     [path] = (shipped / "configs").rglob(f"{name}.yaml")
-    assert summary_of(path, sets=[], flags=[]).total == parameters
+    assert summary_of(spec_of(path, sets=[], flags=[])).total == parameters
