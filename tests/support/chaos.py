@@ -13,10 +13,11 @@ from pathlib import Path
 
 
 def attempt(config: Path, runs: Path) -> int:
-    """Start or resume the run to its end; return the child's exit status."""
+    """Start or resume the run until it ends or a signal has interrupted it; return the exit code."""
     import torch
 
     from kerascli.config.load import open_config
+    from kerascli.errors import Interrupted
     from kerascli.runs.index import list_runs
     from kerascli.workflow.fitting import saver
     from kerascli.workflow.train import Options, resume, start
@@ -27,8 +28,11 @@ def attempt(config: Path, runs: Path) -> int:
     options = Options(runs_dir=runs)
     known = [run for run in list_runs(runs) if (run.path / "run.json").exists()]  # the others never began
     events = resume(known[0], options, []) if known else start(open_config(config), options)
-    for _ in events:
-        pass
+    try:
+        for _ in events:
+            pass
+    except Interrupted as error:
+        return error.code
     return 0
 
 
