@@ -57,6 +57,8 @@ def test_long_and_short_names_are_one_option_and_flags_may_be_repeated(tmp_path:
     [
         (["--set", "fit.epochs=1", "--set", "fit.epochs=2"], "'fit.epochs' was given twice"),
         (["--set", "fit.epochs=1", "--epochs", "2"], "'fit.epochs' was given twice"),
+        (["--set", "fit.epochs=1", "--set", "fit={epochs: 2, batch_size: 1}"], "'fit' was given twice"),
+        (["--set", "fit.epochs=1", "--set", "fit=null"], "'fit' was given twice"),
         (["--flag", "units=1", "--flag", "units=2"], "the flag 'units' was given twice"),
     ],
 )

@@ -1,7 +1,7 @@
 """The option `--set fit.epochs=2`, which sets a value of the config by the merge rules of `extends`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -27,14 +27,15 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
     A value that a later one would replace is an error; null deletes a key first, and mappings are merged.
     """
     faults: list[Fault] = []
-    values: dict[_Parts, Any] = {}
+    earlier: set[_Parts] = set()
     for assignment in assignments:
         name = f"--set {assignment}"
         try:
             parts, value = _split(assignment, name)
-            if not isinstance(values.get(parts), dict | None):
+            own = set(_leaves(parts, value))
+            if any(each[: len(part)] == part for part in own for each in earlier):
                 raise ConfigError(Fault(f"'{assignment.partition('=')[0]}' was given twice", place=Place(name)))
-            values[parts] = value
+            earlier |= set() if value is None else own
             document = _Setter(document, name).apply(parts, value)
         except ConfigError as error:
             faults += error.faults
@@ -43,6 +44,15 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
     if faults:
         raise document.error(faults)
     return document
+
+
+def _leaves(parts: _Parts, value: Any) -> Iterator[_Parts]:
+    """Yield the config paths of the values that a value at a path sets: those in a mapping, or its own."""
+    if isinstance(value, dict) and value:
+        for key, each in value.items():
+            yield from _leaves((*parts, key), each)
+    else:
+        yield parts
 
 
 def _split(assignment: str, name: str) -> tuple[_Parts, Any]:
