@@ -16,9 +16,11 @@ from kerascli.expressions.tree import (
     Everything,
     Index,
     Literal,
+    Name,
     Node,
     Slice,
     Unary,
+    UnknownName,
 )
 from kerascli.ops.base import COUNTED, INTEGERS, OPS, Op, Tensors, Value, dtype_of
 from kerascli.ops.binary import COUNTING
@@ -108,6 +110,12 @@ class Operations(Evaluator):
         self._dtypes = {tensors[name]: dtype for name, dtype in dtypes.items()}
         """Dtypes of results that are known: of the inputs, of casts, and of comparisons."""
         self._add = add
+
+    def _name(self, node: Name) -> Any:
+        try:
+            return super()._name(node)
+        except UnknownName:  # `batch_size`, `training`
+            raise Inexpressible(f"'{node.name}'") from None
 
     def _test(self, value: Any, node: Conditional) -> bool:
         raise Inexpressible("'if'")
