@@ -103,6 +103,7 @@ _STAND_INS: dict[str, dict[str, Any]] = {
     "sympy": {"Basic": _NoSymbol},
     _SHAPES: {
         **{name: _of_numbers(name, _same) for name in _ASKED},
+        "_advise_is_size": _of_numbers("_advise_is_size", lambda size: None),  # asked by torch before 2.9
         "has_guarding_hint": _of_numbers("has_guarding_hint", lambda size: True),
         "is_nested_int": _of_numbers("is_nested_int", lambda size: False),
         "sym_and": _of_numbers("sym_and", lambda *each: all(each)),

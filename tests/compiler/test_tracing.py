@@ -101,6 +101,7 @@ OF_NUMBERS: list[tuple[str, list[object]]] = [
     ("statically_known_true", [False]),
     ("guard_int", [3]),
     ("guarding_hint_or_throw", [3]),
+    ("_advise_is_size", [3]),
     ("has_guarding_hint", [3]),
     ("is_nested_int", [3]),
     ("sym_and", [True, True, False]),

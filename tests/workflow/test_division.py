@@ -103,7 +103,10 @@ def test_a_divided_optimizer_state_is_refused_and_what_serves_instead_is_said(
     assert fault.hint == (instead if against else f"use {FSDP}, which divides it")
 
 
-def test_what_serves_instead_of_a_divided_optimizer_state_takes_no_train_step(tmp_path: Path) -> None:
+def test_what_serves_instead_of_a_divided_optimizer_state_takes_no_train_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fsdp_checks, "torch_version", lambda: (2, 13))
     path = tmp_path / "config.yaml"
     path.write_text(ALL["gan"])
     with pytest.raises(ConfigError) as caught:
@@ -116,7 +119,8 @@ def test_the_removed_setting_is_still_read_where_it_is_false_and_no_longer_writt
     assert DISTRIBUTIONS.parse({"ddp": {"shard_optimizer_state": False}}).dump() == "ddp"
 
 
-def test_another_distribution_replaces_that_of_the_config(tmp_path: Path) -> None:
+def test_another_distribution_replaces_that_of_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fsdp_checks, "torch_version", lambda: (2, 13))
     path = tmp_path / "config.yaml"
     path.write_text(CONFIG.replace("LAYERS\n", "").replace("FIT", REMOVED))
     assert check(path, sets=(f"fit.{FSDP.replace(': ', '=', 1)}",), flags=(), processes=2).lines
