@@ -1,4 +1,4 @@
-"""What Linux has and Windows lacks is hidden: all modules can be imported, and a training runs to its end."""
+"""Modules are imported and a run is trained while the modules and names that Windows lacks are hidden."""
 
 import subprocess
 import sys

@@ -369,7 +369,7 @@ def test_few_different_integers_are_no_identifier() -> None:
 
 
 def test_a_split_by_time_tests_no_month_that_training_lacks() -> None:
-    """Of a year the months, of three weeks the hours; nor a column that has one value until then."""
+    """Parts of dates whose later values the training rows lack are left out, and columns that are constant in them."""
     days = np.arange("2023-01-01", "2023-12-31", dtype="datetime64[D]").astype(str)
     found = draft(rows(lambda n: f"{days[n]},{int(n > 300)},{n % 7},{'pq'[n % 2]}", "day,late,a,y", len(days)))
     assert inputs(found)["day"][1] == {"datetime": {"parts": ["weekday"], "cyclic": True}}

@@ -21,7 +21,7 @@ def elements(written: Any, y_true: Any, y_pred: Any) -> list[float | None]:
 
 
 def is_defined_in_sklearn(score: Callable[..., float], y_true: Sequence[int], y_pred: Any) -> bool:
-    """Whether scikit-learn computes a score without a warning, and it is a number."""
+    """Return True if scikit-learn computes a finite score without a warning."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         return bool(np.isfinite(score(y_true, y_pred))) and not said

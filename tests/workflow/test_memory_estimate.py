@@ -112,7 +112,7 @@ def test_class_weights_are_no_obstacle(tmp_path: Path) -> None:
 
 
 def test_fsdp_divides_weights_and_states_and_gathers_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two groups of layers, the larger one is whole with its gradients; without resharding all weights are."""
+    """The largest group of layers is counted whole, with its gradients; without resharding all weights are counted."""
     whole = memory_estimate(dense(tmp_path), None, 4)
     small = memory_estimate(dense(tmp_path, fit=", distribute: fsdp"), None, 4)
     monkeypatch.setattr(fsdp, "_GROUP_ELEMENTS", 2000)
