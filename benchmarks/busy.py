@@ -22,7 +22,7 @@ from benchmarks.processes import Worker
 from benchmarks.results import RESULTS
 from benchmarks.session import Session
 from benchmarks.workloads import WORKLOADS, Job
-from kerascli.cpus import affinity
+from kerascli.foundation.cpus import affinity
 
 ROUNDS = 7
 WORK = "mnist_mlp"

@@ -66,7 +66,7 @@ def _first_step(answers: TextIO, peer: str, folder: str) -> None:
     started = time.perf_counter()
     from benchmarks.peers.with_kerascli import say
     from kerascli.config.load import open_config
-    from kerascli.events import BatchEnd
+    from kerascli.foundation.events import BatchEnd
     from kerascli.workflow.train import Options, start
 
     config = open_config(WORKLOADS["mnist_mlp"].config, sets=["seed=1", f"fit.epochs={EPOCHS}", TIERS[peer]])

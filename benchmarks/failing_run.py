@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, callback
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.shapes import TensorSpec
+from kerascli.foundation.shapes import TensorSpec
 
 
 def obey() -> None:

@@ -34,8 +34,8 @@ from benchmarks.failing_run import (
     run_in,
     strike,
 )
-from kerascli.disk import locks
-from kerascli.errors import KerasCliError
+from kerascli.foundation.disk import locks
+from kerascli.foundation.errors import KerasCliError
 from kerascli.runs.checkpoints import Checkpoints
 from tests.support.processes import Ended, Launched
 

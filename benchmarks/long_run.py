@@ -28,7 +28,7 @@ fit:
 def main(epochs: int) -> None:
     """Train a trivial model and print how the time of an epoch grew."""
     from kerascli.config.load import open_config
-    from kerascli.events import EpochEnd
+    from kerascli.foundation.events import EpochEnd
     from kerascli.workflow.fitting.options import Options
     from kerascli.workflow.train import start
 

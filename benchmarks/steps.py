@@ -11,7 +11,7 @@ from benchmarks.peers import load
 from benchmarks.peers.torch_models import build
 from benchmarks.peers.with_kerascli import config_of
 from benchmarks.workloads import BATCH, Job
-from kerascli.device import choose_device
+from kerascli.foundation.device import choose_device
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 
 WIDTHS = (256, 128)

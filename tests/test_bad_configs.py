@@ -20,7 +20,7 @@ import pytest
 
 from kerascli.config.load import open_config
 from kerascli.config.yaml.text import dump_yaml, parse_document
-from kerascli.errors import ConfigError, Fault, KerasCliError
+from kerascli.foundation.errors import ConfigError, Fault, KerasCliError
 from kerascli.workflow.check import check
 
 FOLDER = Path(__file__).parent / "bad_configs"

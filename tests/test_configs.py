@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
-from kerascli.errors import ConfigError, DataError
+from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.workflow.check import check, spec_of, summary_of
 from kerascli.workflow.smoke import smoke
 from tests.support.config_data import place

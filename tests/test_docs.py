@@ -16,12 +16,12 @@ import pytest
 import typer
 
 from kerascli.cli.commands import app
-from kerascli.component import registries
 from kerascli.config.composition.extends import read_extended
 from kerascli.config.load import open_config
 from kerascli.config.misspelt import refuse_misspelt
-from kerascli.errors import ConfigError, Interrupted, KerasCliError
-from kerascli.interrupts import SIGNALS
+from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError
+from kerascli.foundation.interrupts import SIGNALS
+from kerascli.language.component import registries
 from kerascli.profiling.advice import RULES
 from kerascli.profiling.lap_sums import ORDER, REST
 from kerascli.runs.index import find_run

@@ -59,8 +59,8 @@ def test_a_run_is_trained_and_used_where_a_system_lacks_what_linux_has(tmp_path:
             importlib.import_module(module.name)
 
         from pathlib import Path
-        from kerascli.disk import locks
-        from kerascli.errors import StorageError
+        from kerascli.foundation.disk import locks
+        from kerascli.foundation.errors import StorageError
         from kerascli.training import tensor_file
         tensor_file._DESCRIPTORS = "nowhere"
         folder = Path()

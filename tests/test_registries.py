@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from kerascli.component import Component, Registry
+from kerascli.language.component import Component, Registry
 
 EVERY_REGISTRY = """
 import gc, importlib, json, pkgutil
 import kerascli
-from kerascli.component import Registry
+from kerascli.language.component import Registry
 for info in pkgutil.walk_packages(kerascli.__path__, "kerascli."):
     if not info.name.endswith("__main__"):
         importlib.import_module(info.name)
@@ -51,7 +51,7 @@ def test_a_kind_that_no_layer_needs_is_listed_and_explained(kinds: dict[str, lis
 
 def test_a_component_of_another_kind_is_recognized_whatever_was_imported() -> None:
     code = (
-        "from kerascli.component import Invalid\n"
+        "from kerascli.language.component import Invalid\n"
         "from kerascli.parts.base import ACTIVATIONS\n"
         "try: ACTIVATIONS.get('huber')\n"
         "except Invalid as invalid: print(invalid.faults[0].hint)"

@@ -18,10 +18,10 @@ from site_pages.extension import FOLDERS, generated
 from site_pages.keras_names import names, names_of_table
 from site_pages.links import rewritten
 
-from kerascli.component import registries
 from kerascli.config.schema.sections import sections
 from kerascli.config.yaml.text import parse_value
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
+from kerascli.language.component import registries
 from kerascli.report.reference import component_entry
 from kerascli.workflow.check import check
 from tests.parity import signatures

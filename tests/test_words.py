@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kerascli.component import registries
 from kerascli.config.schema.sections import node_settings, sections
 from kerascli.config.schema.settings import settings
+from kerascli.language.component import registries
 from kerascli.layers.base import BaseLayer
 
 PACKAGE = Path(__file__).parents[1] / "kerascli"

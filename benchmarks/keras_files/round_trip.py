@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from benchmarks.keras_files.models import KerasModel, Made, NotMade
-from kerascli.errors import KerasCliError
+from kerascli.foundation.errors import KerasCliError
 from kerascli.workflow.check import summary_of_run
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import Imported, import_model

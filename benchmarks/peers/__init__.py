@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from benchmarks.workloads import Job
-from kerascli.cpus import prepare_environment
+from kerascli.foundation.cpus import prepare_environment
 
 OnEpoch = Callable[[float], None]
 """Called after every epoch (and its validation, if there is one) with the training loss."""

@@ -30,7 +30,10 @@ class Sample:
 
 def read_corpus() -> list[Sample]:
     """All of them, in an order that depends on their names alone."""
-    found = [*_shipped(ROOT / "configs", "configs"), *_shipped(ROOT / "kerascli" / "templates", "templates")]
+    found = [
+        *_shipped(ROOT / "configs", "configs"),
+        *_shipped(ROOT / "kerascli" / "config" / "starter" / "templates", "templates"),
+    ]
     for path in sorted((ROOT / "tests" / "bad_configs").glob("*.txt")):
         for number, text in enumerate(_texts(path)):
             if sample := _sample(path.stem, "templates", text, good=number == 0):
@@ -42,7 +45,7 @@ def make_workplace(folder: Path) -> None:
     """A folder that has what the configs name beside themselves: data, and configs that others extend."""
     shutil.copytree(ROOT / "configs", folder / "configs")
     (folder / "templates").mkdir()
-    for path in (ROOT / "kerascli" / "templates").glob("*.yaml"):
+    for path in (ROOT / "kerascli" / "config" / "starter" / "templates").glob("*.yaml"):
         shutil.copy(path, folder / "templates")
     (folder / "tmp").mkdir()
     for place in ("configs", "templates"):

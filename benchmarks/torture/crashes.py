@@ -125,7 +125,7 @@ def writes_of_run_json(operations: list[str]) -> list[int]:
 
 def compared(path: Path, expected: dict[str, Any]) -> str | None:
     """Return what is wrong with a run that has ended, or None."""
-    from kerascli.errors import KerasCliError
+    from kerascli.foundation.errors import KerasCliError
 
     try:
         return tiny.difference(tiny.outcome(path), expected)

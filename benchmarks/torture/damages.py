@@ -220,7 +220,7 @@ def _die_after_rows(rows: int) -> None:
 
 def _trust_everything() -> None:
     """The control: no checksum is compared."""
-    from kerascli.errors import FileRefused
+    from kerascli.foundation.errors import FileRefused
     from kerascli.runs import checkpoint_manifest, checkpoints, history_writer, sealed, verified_files
     from kerascli.runs.reading import must_read
 

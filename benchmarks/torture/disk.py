@@ -1,4 +1,4 @@
-"""A disk that fails: at any operation of `kerascli/disk/storage.py` a process can die, or get an error."""
+"""A disk that fails: at any operation of `kerascli/foundation/disk/storage.py` a process can die, or get an error."""
 
 import contextlib
 import os
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kerascli.disk import storage
+from kerascli.foundation.disk import storage
 
 OPERATIONS = ("_open", "_write", "_fsync", "_close", "_rename", "_unlink", "_mkdir", "_rmtree")
-"""The functions of `kerascli.disk.storage` through which all writes go; a test compares the list with the file."""
+"""Functions of `kerascli.foundation.disk.storage` through which all writes go; a test compares it with the file."""
 REMOVALS = ("_unlink", "_rmtree")
 
 Fault = Callable[[], None]

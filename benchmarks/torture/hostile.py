@@ -75,7 +75,7 @@ def no_caps() -> None:
     """Readers without their limits, in a child: what they are for must be seen."""
     from kerascli.data.storage import image_files
     from kerascli.data.text import patterns
-    from kerascli.disk import files
+    from kerascli.foundation.disk import files
 
     files.MAX_RATIO = 10**12
     image_files.MAX_PIXELS = 10**12

@@ -63,7 +63,7 @@ def kill_while_saving(folder: Path, first: int, luck: random.Random, *, broken: 
 
 def look(folder: Path, done: int) -> tuple[int, str | None]:
     """Return the newest step, and what is wrong when all up to `done` were said to be saved."""
-    from kerascli.errors import KerasCliError
+    from kerascli.foundation.errors import KerasCliError
     from kerascli.runs.checkpoints import Checkpoints
 
     found = Checkpoints(folder)

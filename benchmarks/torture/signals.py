@@ -67,7 +67,7 @@ def write_count(path: str) -> None:
 
 def only_raise() -> None:
     """The control: handlers that raise and remember nothing."""
-    from kerascli import interrupts
+    from kerascli.foundation import interrupts
 
     def handle(self: interrupts.Signals, number: int, frame: object) -> None:
         raise interrupts.Signalled(number)

@@ -16,7 +16,7 @@ _PLUGIN = '''"""A layer of the user's own."""
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.shapes import TensorSpec
+from kerascli.foundation.shapes import TensorSpec
 
 
 @layer(Example(input=(3,), output=(3,)))
@@ -122,7 +122,7 @@ def outcome(path: Path, *, logs: bool = True) -> dict[str, Any]:
 
 
 def _best(run: "RunRecord") -> Any:
-    from kerascli.errors import FileRefused
+    from kerascli.foundation.errors import FileRefused
 
     try:
         best = run.checkpoints.named("best")

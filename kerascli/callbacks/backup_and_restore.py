@@ -3,7 +3,7 @@
 from typing import Literal
 
 from kerascli.callbacks.base import Callback, Decision, EpochFacts, SaveSlot, State, callback
-from kerascli.shapes import PositiveInt
+from kerascli.foundation.shapes import PositiveInt
 
 _SLOT = "backup"
 

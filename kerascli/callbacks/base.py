@@ -7,10 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from kerascli.component import Component, Registry
-from kerascli.errors import suggestion
-from kerascli.events import AppendRow, Post, WriteHistograms, WriteSample, WriteScalars
-from kerascli.shapes import NonNegativeInt
+from kerascli.foundation.errors import suggestion
+from kerascli.foundation.events import AppendRow, Post, WriteHistograms, WriteSample, WriteScalars
+from kerascli.foundation.shapes import NonNegativeInt
+from kerascli.language.component import Component, Registry
 
 Verbose = Annotated[NonNegativeInt, Field(description="1: print a message when the callback acts; 0: silent.")]
 

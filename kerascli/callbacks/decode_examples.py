@@ -6,7 +6,7 @@ import numpy as np
 
 from kerascli.callbacks.base import callback
 from kerascli.callbacks.samples import ModelFacts, Rows, ShowsRows, Studio, Text
-from kerascli.shapes import PositiveInt
+from kerascli.foundation.shapes import PositiveInt
 
 
 @callback()

@@ -2,7 +2,7 @@
 
 from kerascli.callbacks.base import Decision, EpochFacts, RestoreSlot, SaveSlot, Say, State, Stop, Verbose, callback
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
-from kerascli.shapes import NonNegativeInt
+from kerascli.foundation.shapes import NonNegativeInt
 
 
 @callback()

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from kerascli.callbacks.base import callback
 from kerascli.callbacks.samples import ModelFacts, Sampler, Studio, Text
-from kerascli.shapes import PositiveFloat, PositiveInt
+from kerascli.foundation.shapes import PositiveFloat, PositiveInt
 
 Temperatures = Annotated[
     tuple[PositiveFloat, ...],

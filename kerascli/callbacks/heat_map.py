@@ -2,8 +2,8 @@
 
 from kerascli.callbacks.base import callback
 from kerascli.callbacks.samples import Heat, ModelFacts, Rows, ShowsRows, Studio
-from kerascli.errors import suggestion
-from kerascli.shapes import NonNegativeInt, show_shape
+from kerascli.foundation.errors import suggestion
+from kerascli.foundation.shapes import NonNegativeInt, show_shape
 
 _MOST_PANELS = 16
 _AXES = ("panels", "down", "across")

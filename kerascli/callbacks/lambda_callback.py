@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from kerascli.callbacks.base import Callback, Decision, EpochFacts, Say, State, Stop, callback
-from kerascli.errors import ConfigError
-from kerascli.expressions import ExpressionError, Value, check, evaluate, names_in, parse
+from kerascli.foundation.errors import ConfigError
+from kerascli.language.expressions import ExpressionError, Value, check, evaluate, names_in, parse
 
 _OF_THE_EPOCH = ("epoch", "lr")
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from kerascli.callbacks.base import callback
 from kerascli.callbacks.samples import ModelFacts, Points, Rows, ShowsRows, Studio
-from kerascli.shapes import PositiveInt, show_shape
+from kerascli.foundation.shapes import PositiveInt, show_shape
 
 
 @callback()

@@ -17,8 +17,8 @@ from kerascli.callbacks.base import (
     callback,
     rates_text,
 )
-from kerascli.errors import ConfigError, show
-from kerascli.expressions import ExpressionError, check, evaluate, parse
+from kerascli.foundation.errors import ConfigError, show
+from kerascli.language.expressions import ExpressionError, check, evaluate, parse
 from kerascli.schedules.base import SCHEDULES, Schedule, ScheduleField
 
 Pairs = tuple[tuple[int, float], ...]

@@ -7,7 +7,7 @@ import torch
 
 from kerascli.callbacks.base import callback
 from kerascli.callbacks.samples import Images, ModelFacts, ShowsImages, Studio
-from kerascli.shapes import PositiveFloat, PositiveInt, show_shape
+from kerascli.foundation.shapes import PositiveFloat, PositiveInt, show_shape
 
 
 @callback()

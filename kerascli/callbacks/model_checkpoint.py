@@ -6,7 +6,7 @@ from pydantic import model_validator
 
 from kerascli.callbacks.base import Decision, EpochFacts, SaveSlot, Say, State, Verbose, callback
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
-from kerascli.shapes import PositiveInt
+from kerascli.foundation.shapes import PositiveInt
 
 
 @callback()

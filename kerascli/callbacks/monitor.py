@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from kerascli.callbacks.base import Callback, EpochFacts, Say
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 
 Mode = Literal["auto", "min", "max"]
 

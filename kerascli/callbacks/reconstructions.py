@@ -6,7 +6,7 @@ import numpy as np
 
 from kerascli.callbacks.base import callback
 from kerascli.callbacks.samples import Images, ModelFacts, ShowsImages, ShowsRows, Studio, image_shape
-from kerascli.shapes import PositiveInt, Words, show_shape
+from kerascli.foundation.shapes import PositiveInt, Words, show_shape
 
 
 @callback()

@@ -17,7 +17,7 @@ from kerascli.callbacks.base import (
     rates_text,
 )
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
-from kerascli.shapes import NonNegativeFloat, NonNegativeInt
+from kerascli.foundation.shapes import NonNegativeFloat, NonNegativeInt
 
 
 @callback(name="reduce_lr_on_plateau")

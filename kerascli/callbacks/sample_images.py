@@ -6,7 +6,7 @@ import torch
 
 from kerascli.callbacks.base import callback
 from kerascli.callbacks.samples import Images, ModelFacts, ShowsImages, Studio
-from kerascli.shapes import PositiveInt
+from kerascli.foundation.shapes import PositiveInt
 
 
 @callback()

@@ -11,9 +11,9 @@ from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor
 
 from kerascli.callbacks.base import Callback, Decision, EpochFacts, State
-from kerascli.errors import show, suggestion, there_are
-from kerascli.events import WriteSample
-from kerascli.shapes import AnyShape, PositiveInt, Shape, TensorSpec, show_shape
+from kerascli.foundation.errors import show, suggestion, there_are
+from kerascli.foundation.events import WriteSample
+from kerascli.foundation.shapes import AnyShape, PositiveInt, Shape, TensorSpec, show_shape
 
 Range = Annotated[tuple[float, float], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
 

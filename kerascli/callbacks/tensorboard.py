@@ -17,7 +17,7 @@ from kerascli.callbacks.base import (
     callback,
     rate_columns,
 )
-from kerascli.shapes import NonNegativeInt, PositiveInt
+from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
 
 
 @callback(name="tensorboard")

@@ -7,8 +7,8 @@ import os
 import sys
 
 from kerascli.cli.telling import say_error, tell
-from kerascli.errors import Interrupted, KerasCliError, limited_suggestions, safe_text
-from kerascli.interrupts import Signalled, listening
+from kerascli.foundation.errors import Interrupted, KerasCliError, limited_suggestions, safe_text
+from kerascli.foundation.interrupts import Signalled, listening
 
 _MACHINE = {
     errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
@@ -37,7 +37,7 @@ def _run() -> int | str | None:
         with listening(), limited_suggestions():
             from kerascli.cli.commands import app
             from kerascli.compiler.cache import use_own_cache  # a signal during imports is handled like any other
-            from kerascli.cpus import prepare_environment
+            from kerascli.foundation.cpus import prepare_environment
 
             prepare_environment()
             use_own_cache()
@@ -96,7 +96,7 @@ def _report_unexpected(error: Exception) -> int:
     import traceback
     from pathlib import Path
 
-    from kerascli.user_code import line_of_user_code
+    from kerascli.foundation.user_code import line_of_user_code
 
     where = ""
     with contextlib.suppress(OSError):

@@ -29,10 +29,10 @@ from kerascli.cli import (
     train,
     validate,
 )
-from kerascli.disk.storage import reported
-from kerascli.errors import ConfigError
-from kerascli.user_code import exits_as_errors
-from kerascli.world import world_of
+from kerascli.foundation.disk.storage import reported
+from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.user_code import exits_as_errors
+from kerascli.foundation.world import world_of
 
 _DIVIDED = ("train", "evaluate", "predict")
 """Commands that run on several processes."""

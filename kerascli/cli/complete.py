@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from kerascli.errors import KerasCliError, in_yaml
+from kerascli.foundation.errors import KerasCliError, in_yaml
 
 _CONFIGS = (".yaml", ".yml")
 _PLAIN = re.compile(r"[\w.+-]*")
@@ -69,7 +69,7 @@ def sections() -> list[str]:
     """Return the names of a config's sections, and of the keys in `fit`; does not import torch."""
     from kerascli.config.sections.fit import FitSpec
     from kerascli.config.top_level import ConfigSection
-    from kerascli.section import key_names
+    from kerascli.language.section import key_names
 
     return [*key_names(ConfigSection), *(f"fit.{key}" for key in key_names(FitSpec))]
 

@@ -8,8 +8,17 @@ import typer
 
 from kerascli.cli import options
 from kerascli.cli.together import dealing, launch_if_asked
-from kerascli.errors import ConfigError, DataError, Fault, StorageError, counted, one_of, safe_text, suggestion
-from kerascli.world import world_of
+from kerascli.foundation.errors import (
+    ConfigError,
+    DataError,
+    Fault,
+    StorageError,
+    counted,
+    one_of,
+    safe_text,
+    suggestion,
+)
+from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kerascli.cli import options
-from kerascli.errors import ConfigError, one_of, safe_text
+from kerascli.foundation.errors import ConfigError, one_of, safe_text
 
 _Pipeline = Annotated[
     Path | None,
@@ -48,7 +48,7 @@ def export(
 ) -> None:
     """Export a run's model to a Keras, PyTorch or ONNX file."""
     record = options.trained_run(run, runs_dir, checkpoint)
-    from kerascli.disk.storage import output_file, size_text
+    from kerascli.foundation.disk.storage import output_file, size_text
     from kerascli.workflow.interchange.exporting import SUFFIXES, check_output, export_run
     from kerascli.workflow.outputs import PIPELINE, writable
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kerascli.cli import options
-from kerascli.errors import ConfigError, safe_lines
+from kerascli.foundation.errors import ConfigError, safe_lines
 
 if TYPE_CHECKING:
     from kerascli.training.generation.generate import Sampling

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kerascli.cli import options
-from kerascli.errors import ConfigError, counted, safe_text
+from kerascli.foundation.errors import ConfigError, counted, safe_text
 
 _Data = Annotated[
     Path | None,

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from kerascli.cli.options import note
-from kerascli.errors import ConfigError, Interrupted, KerasCliError, safe_text, suggestion
+from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError, safe_text, suggestion
 
-_TEMPLATES = Path(__file__).parent.parent / "templates"
+_TEMPLATES = Path(__file__).parent.parent / "config" / "starter" / "templates"
 _DEFAULT_TEMPLATE = "mlp"
 _DEFAULT_CONFIG = Path("config.yaml")
 
@@ -157,7 +157,7 @@ def write_new(config: Path, text: str, *, force: bool) -> None:
 
     Raises ConfigError, StorageError.
     """
-    from kerascli.disk.storage import make_folder, write_text
+    from kerascli.foundation.disk.storage import make_folder, write_text
 
     make_folder(config.parent)
     write_text(check_free(config, force=force), text)

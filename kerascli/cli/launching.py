@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 
 from kerascli.cli import options
-from kerascli.interrupts import count_as_handled
+from kerascli.foundation.interrupts import count_as_handled
 
 _OWN_OPTIONS = ("--processes", "--max-restarts")
 

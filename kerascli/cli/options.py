@@ -14,9 +14,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from kerascli.cli import complete
-from kerascli.disk.files import in_home
-from kerascli.errors import ConfigError, Fault, safe_lines
-from kerascli.world import world_of
+from kerascli.foundation.disk.files import in_home
+from kerascli.foundation.errors import ConfigError, Fault, safe_lines
+from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
@@ -188,7 +188,7 @@ def terminal_width() -> int | None:
 
 def say_json(data: Any) -> None:
     """Print data on stdout as JSON text, in ASCII."""
-    from kerascli.disk.storage import json_text
+    from kerascli.foundation.disk.storage import json_text
 
     sys.stdout.write(json_text(data, ascii_only=True))
 
@@ -303,7 +303,7 @@ def refuse_idle_data(data: Path | None, what: Sequence[str]) -> None:
 
 def check_device(device: str) -> None:
     """Raise ConfigError if the device that the option --device names is not available."""
-    from kerascli.device import choose_device
+    from kerascli.foundation.device import choose_device
 
     choose_device(device)
 

@@ -8,8 +8,8 @@ import typer
 
 from kerascli.cli import complete, options
 from kerascli.config.yaml.document import Document
-from kerascli.disk.storage import write_bytes
-from kerascli.errors import ConfigError
+from kerascli.foundation.disk.storage import write_bytes
+from kerascli.foundation.errors import ConfigError
 from kerascli.report import plots
 from kerascli.runs.index import LATEST
 from kerascli.runs.record import RunRecord

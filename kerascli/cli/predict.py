@@ -8,8 +8,8 @@ import typer
 
 from kerascli.cli import options
 from kerascli.cli.together import dealing, launch_if_asked
-from kerascli.errors import ConfigError, DataError, StorageError, one_of
-from kerascli.world import world_of
+from kerascli.foundation.errors import ConfigError, DataError, StorageError, one_of
+from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
     from kerascli.runs.record import RunRecord
@@ -189,7 +189,7 @@ def _check_output(
     """Raise ConfigError or StorageError if predictions cannot be written in the format of the file's suffix."""
     if output is None:
         return
-    from kerascli.disk.storage import output_file
+    from kerascli.foundation.disk.storage import output_file
     from kerascli.report.predictions import FORMATS, TABLES
 
     kind = output.suffix.lower()

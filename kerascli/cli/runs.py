@@ -10,7 +10,7 @@ import typer
 
 from kerascli.cli import complete
 from kerascli.cli.options import RUNS_DIR, Commands, Json, OnceGroup, RunsDir, find_run, note, say_json
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from kerascli.report import tables
 from kerascli.report.compare import compare
 from kerascli.runs import index

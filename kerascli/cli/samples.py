@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kerascli.cli import options
-from kerascli.errors import safe_text
+from kerascli.foundation.errors import safe_text
 
 
 def register(app: typer.Typer) -> None:

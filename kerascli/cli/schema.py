@@ -20,7 +20,7 @@ def schema_command(
     if output is None:
         options.say(text)
         return
-    from kerascli.disk.storage import write_text
+    from kerascli.foundation.disk.storage import write_text
     from kerascli.workflow.outputs import SCHEMA, writable
 
     write_text(writable(output, SCHEMA), text)
@@ -30,6 +30,6 @@ def schema_command(
 def schema() -> str:
     """Return the JSON Schema of configs as JSON text."""
     from kerascli.config.schema.json_schema import json_schema
-    from kerascli.disk.storage import json_text
+    from kerascli.foundation.disk.storage import json_text
 
     return json_text(json_schema())

@@ -63,7 +63,7 @@ def summary(
 def _shown(found: "Summary", *, as_json: bool) -> str:
     import dataclasses
 
-    from kerascli.disk.storage import json_text
+    from kerascli.foundation.disk.storage import json_text
     from kerascli.report.summary import render
 
     return json_text({**dataclasses.asdict(found), "total": found.total}, ascii_only=True) if as_json else render(found)

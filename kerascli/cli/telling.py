@@ -3,7 +3,7 @@
 import contextlib
 import sys
 
-from kerascli.errors import KerasCliError
+from kerascli.foundation.errors import KerasCliError
 
 
 def say_error(text: str) -> None:

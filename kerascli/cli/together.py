@@ -10,13 +10,20 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kerascli.cli.telling import say_error, tell
-from kerascli.disk.files import memory_limit, read_bytes
-from kerascli.disk.storage import size_text
-from kerascli.errors import ConfigError, FileRefused, Interrupted, KerasCliError, ProcessLost, TrainingStopped
-from kerascli.interrupts import Signalled, count_as_handled, end_with_parent
-from kerascli.user_code import exits_as_errors, line_of_user_code
+from kerascli.foundation.disk.files import memory_limit, read_bytes
+from kerascli.foundation.disk.storage import size_text
+from kerascli.foundation.errors import (
+    ConfigError,
+    FileRefused,
+    Interrupted,
+    KerasCliError,
+    ProcessLost,
+    TrainingStopped,
+)
+from kerascli.foundation.interrupts import Signalled, count_as_handled, end_with_parent
+from kerascli.foundation.user_code import exits_as_errors, line_of_user_code
+from kerascli.foundation.world import PROCESS_BYTES, World, launch_of, restarts_of, world_of
 from kerascli.workflow.fitting.options import Options
-from kerascli.world import PROCESS_BYTES, World, launch_of, restarts_of, world_of
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
@@ -108,7 +115,7 @@ def _connected(device: str, timeout: float) -> Iterator["Processes | None"]:
 
 def _chosen(device: str) -> tuple[str, KerasCliError | None]:
     """Return the device that the processes use, and the error if there is none: they then meet on the CPU."""
-    from kerascli.device import choose_device
+    from kerascli.foundation.device import choose_device
 
     try:
         return choose_device(device).value, None

@@ -11,12 +11,12 @@ import typer
 
 from kerascli.cli import complete, options
 from kerascli.cli.together import interrupted_run, launch_if_asked, together, with_common_seed
-from kerascli.errors import ConfigError, safe_text
+from kerascli.foundation.errors import ConfigError, safe_text
+from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
-from kerascli.world import world_of
 
 if TYPE_CHECKING:
-    from kerascli.events import Event, Profiled
+    from kerascli.foundation.events import Event, Profiled
 
 
 Resume = Annotated[
@@ -156,7 +156,7 @@ class _Outcome:
     profile: "Profiled | None" = None
 
     def take(self, event: "Event") -> None:
-        from kerascli.events import Began, Evaluated, Note, Profiled
+        from kerascli.foundation.events import Began, Evaluated, Note, Profiled
 
         match event:
             case Began():

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from kerascli.cli import complete, options
-from kerascli.errors import DataMissing, Fault, Place
+from kerascli.foundation.errors import DataMissing, Fault, Place
 
 
 def register(app: typer.Typer) -> None:

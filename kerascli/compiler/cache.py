@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import mock
 
-from kerascli.disk import storage
+from kerascli.foundation.disk import storage
 
 _VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from kerascli import draws
 from kerascli.compiler.compiling import Run, compiled, is_compiled
 from kerascli.compiler.cuda_graph import Replayed
 from kerascli.compiler.onednn_matmul import onednn_is_faster, use_onednn
 from kerascli.compiler.passes import simplify
 from kerascli.compiler.tracing import has_ordered, trace
+from kerascli.foundation import draws
 
 FlatRunner = Callable[[Sequence[Tensor], draws.Draws], Sequence[Tensor | None]]
 """Type of a function that runs a traced program: it takes inputs and random numbers, and returns the results."""

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map_only as tree_map_only
 NAMES = {
     "torch._C._VariableFunctions": "passes: operators as torch's own functions, which start faster",
     "torch._C._aoti.AOTIModelContainerRunnerCpu": "compiling: runs a library without loading the compiler",
-    "torch._dynamo.disable": "light_torch.py: the only part of the compiler that tracing and shape inference use",
+    "torch._dynamo.disable": "foundation/light_torch.py: the part of the compiler that tracing and shape inference use",
     "torch._foreach_copy_": "cuda_graph, optimizers/flat.py: many copies as one operation",
     "torch._foreach_mul_": "optimizers/clipping.py: many products as one operation",
     "torch._foreach_norm": "optimizers/clipping.py: many norms as one operation",

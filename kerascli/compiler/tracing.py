@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from kerascli.compiler.torch_private import TorchDispatchMode, tree_map_only
-from kerascli.light_torch import without_compiler
+from kerascli.foundation.light_torch import without_compiler
 
 
 @without_compiler()

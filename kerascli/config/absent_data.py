@@ -8,7 +8,7 @@ from itertools import dropwhile, takewhile
 
 from kerascli.config.composition.references import STAND_IN
 from kerascli.data.base import Field
-from kerascli.errors import DataMissing, safe_text
+from kerascli.foundation.errors import DataMissing, safe_text
 
 
 def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:

@@ -16,11 +16,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from kerascli.component import Component, Names, first_registries, registries
-from kerascli.disk.files import read_bytes
-from kerascli.disk.storage import cache_folder, make_folder, write_bytes
-from kerascli.errors import DataError, StorageError
-from kerascli.section import key_names
+from kerascli.foundation.disk.files import read_bytes
+from kerascli.foundation.disk.storage import cache_folder, make_folder, write_bytes
+from kerascli.foundation.errors import DataError, StorageError
+from kerascli.language.component import Component, Names, first_registries, registries
+from kerascli.language.section import key_names
 
 _PACKAGE = Path(__file__).parents[1]
 _MAX_BYTES = 2**24

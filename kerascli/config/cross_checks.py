@@ -6,18 +6,18 @@ from typing import Any
 
 from kerascli.callbacks.base import Callback
 from kerascli.callbacks.samples import Sampler
-from kerascli.component import Component
 from kerascli.config.run import RunSpec
 from kerascli.config.sample_checks import sample_faults
 from kerascli.config.sections.fit import path_as_written
 from kerascli.config.splits import split_faults
 from kerascli.data.base import Field
-from kerascli.errors import Fault, Path, suggestion
+from kerascli.foundation.errors import Fault, Path, suggestion
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Component
 from kerascli.losses.ranks import takes_weights
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.optimizers.base import Optimizer
 from kerascli.schedules.base import Schedule
-from kerascli.shapes import TensorSpec
 
 
 def cross_faults(

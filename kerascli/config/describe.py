@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from kerascli.component import Invalid
 from kerascli.config.composition.references import References
 from kerascli.config.cross_checks import cross_faults
 from kerascli.config.run import RunSpec
@@ -18,7 +17,9 @@ from kerascli.config.sections.read_steps import parse_steps
 from kerascli.config.sections.train_step import TrainStepSpec
 from kerascli.data.base import Field
 from kerascli.data.section import DataSpec
-from kerascli.errors import Fault
+from kerascli.foundation.errors import Fault
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid
 from kerascli.model.freezing import updated_faults, with_trainable
 from kerascli.model.inference.build import build
 from kerascli.model.inference.views import build_views
@@ -29,7 +30,6 @@ from kerascli.model.runtime.built import Built
 from kerascli.model.syntax.section import parse_scope
 from kerascli.model.syntax.views import Scope
 from kerascli.model.transfer import unknown_layers
-from kerascli.shapes import TensorSpec
 
 
 def describe(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from kerascli.config.composition.references import UNKNOWN, Facts, Unknown
 from kerascli.data.base import Field
 from kerascli.data.pipeline.prepare import DataFacts
-from kerascli.expressions import Value
+from kerascli.language.expressions import Value
 
 
 def lookup(facts: DataFacts) -> Facts:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kerascli.component import Invalid
 from kerascli.config.absent_data import with_sizes, with_source_hint
 from kerascli.config.composition.extends import extend, read_extended
 from kerascli.config.composition.folders import data_folder, in_one_folder
@@ -36,10 +35,11 @@ from kerascli.data.base import Context, Learned
 from kerascli.data.moved import moved
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, data_facts, load_data
 from kerascli.data.section import DataSpec, parse_data
-from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
-from kerascli.errors import Path as FaultPath
+from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, safe_text
+from kerascli.foundation.errors import Path as FaultPath
+from kerascli.foundation.user_code import UserCode
+from kerascli.language.component import Invalid
 from kerascli.runs.record import RunRecord
-from kerascli.user_code import UserCode
 
 Progress = Callable[[str, int, int], None]
 """Type of a callback that reports the progress of a download: (name, bytes so far, total bytes)."""

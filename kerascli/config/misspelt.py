@@ -12,9 +12,9 @@ from kerascli.config import component_index
 from kerascli.config.component_index import ComponentIndex, Settings
 from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
-from kerascli.errors import Fault, Path
-from kerascli.section import key_faults
-from kerascli.wording import meant_key, unknown_key
+from kerascli.foundation.errors import Fault, Path
+from kerascli.language.section import key_faults
+from kerascli.language.wording import meant_key, unknown_key
 
 _FORMS = ("repeat", "rnn")
 """Keys of items of `model.layers` (`repeat`, `rnn`) whose value is more than the arguments of a layer."""

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kerascli.component import plain
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec
 from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, UpdateSpec, formulas
 from kerascli.data.base import Field
 from kerascli.data.section import DataSpec
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import plain
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
@@ -18,7 +19,6 @@ from kerascli.metrics.comparisons import Comparison, LossTerm, OutputTarget
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, View
 from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.runtime.built import Built
-from kerascli.shapes import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from typing import Any
 
 from kerascli.callbacks.base import CALLBACKS
 from kerascli.callbacks.samples import ModelFacts, Sampler, ShowsRows
-from kerascli.component import Invalid
 from kerascli.config.composition.references import UNKNOWN, Flag, try_resolve
 from kerascli.config.run import RunSpec
 from kerascli.config.splits import split_faults
@@ -13,7 +12,8 @@ from kerascli.config.yaml.document import Document
 from kerascli.data.section import DataSpec
 from kerascli.data.teacher_forcing import teacher_forcing
 from kerascli.data.text_codec import is_text
-from kerascli.errors import Fault, Path
+from kerascli.foundation.errors import Fault, Path
+from kerascli.language.component import Invalid
 from kerascli.model.runtime.built import Built
 
 

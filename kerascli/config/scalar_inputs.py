@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from kerascli.data.section import DataSpec
-from kerascli.errors import Fault, in_yaml
-from kerascli.shapes import TensorSpec
+from kerascli.foundation.errors import Fault, in_yaml
+from kerascli.foundation.shapes import TensorSpec
 
 _SCALAR = f"{TensorSpec(())} is "
 """Start of the note, in an error message about shapes, that an input has one number per row."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from kerascli.data.base import SPLITS
-from kerascli.errors import Fault, Path, suggestion
+from kerascli.foundation.errors import Fault, Path, suggestion
 
 
 def split_faults(what: str, wanted: str, splits: Mapping[str, int] | None, path: Path) -> Iterator[Fault]:

@@ -6,10 +6,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault, plain_name, show
+from kerascli.foundation.errors import Fault, plain_name, show
+from kerascli.language.component import Invalid
+from kerascli.language.section import BaseSection, meant_keys, read_section, section_ref
 from kerascli.runs.record import NAME
-from kerascli.section import BaseSection, meant_keys, read_section, section_ref
 
 _TEXT = {"type": "string"}
 _FLAG = {"anyOf": [_TEXT, {"type": "number"}, {"type": "boolean"}]}

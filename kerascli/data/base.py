@@ -12,14 +12,14 @@ import numpy as np
 from pydantic import model_validator
 from torch import nn
 
-from kerascli.component import Component, Invalid, Registry
 from kerascli.data.learned_checks import check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import Table
-from kerascli.disk.files import impossible_path, in_home
-from kerascli.errors import Fault, show
-from kerascli.errors import Path as ConfigPath
-from kerascli.shapes import Shape
+from kerascli.foundation.disk.files import impossible_path, in_home
+from kerascli.foundation.errors import Fault, show
+from kerascli.foundation.errors import Path as ConfigPath
+from kerascli.foundation.shapes import Shape
+from kerascli.language.component import Component, Invalid, Registry
 
 SPLITS = ("train", "validation", "test")
 """Names of the splits that the rows of a data source can be divided into."""

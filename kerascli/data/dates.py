@@ -8,7 +8,7 @@ from datetime import UTC
 import numpy as np
 
 from kerascli.data.times import OFFSET, has_offset, parsed_times
-from kerascli.errors import DataError, counted
+from kerascli.foundation.errors import DataError, counted
 
 ORDER = "sort the rows by date; several series in one file need a column that tells them apart: 'group' of timeseries"
 """Hint of an error about rows of a series that are not in order of time."""

@@ -11,7 +11,7 @@ from kerascli.data.section import DataSpec
 from kerascli.data.storage.on_disk import Direct, Values, blocks
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.disk.files import SAMPLED_BYTES, file_digest, sample_starts
+from kerascli.foundation.disk.files import SAMPLED_BYTES, file_digest, sample_starts
 
 _SAMPLE_BYTES = 2**16
 

@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager
 from http.client import HTTPException
 from pathlib import Path
 
-from kerascli.disk import locks, storage
-from kerascli.disk.files import read_bytes
-from kerascli.errors import DataError, Fault, safe_text
-from kerascli.errors import Path as FaultPath
+from kerascli.foundation.disk import locks, storage
+from kerascli.foundation.disk.files import read_bytes
+from kerascli.foundation.errors import DataError, Fault, safe_text
+from kerascli.foundation.errors import Path as FaultPath
 
 MIRROR = "KERASCLI_DATASETS_URL"
 """Name of the environment variable whose base URL replaces that of all downloads, for mirrors and tests."""

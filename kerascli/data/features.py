@@ -13,9 +13,9 @@ from kerascli.data.transforms.integer_lookup import IntegerLookup
 from kerascli.data.transforms.normalization import Normalization
 from kerascli.data.transforms.rescaling import Rescaling
 from kerascli.data.transforms.string_lookup import StringLookup
+from kerascli.foundation.shapes import Floats, PositiveInt
 from kerascli.preprocessing.categories import ENCODED
 from kerascli.preprocessing.lookup import OovPlaces
-from kerascli.shapes import Floats, PositiveInt
 
 Encoding = Annotated[Literal["int", "one_hot"], ENCODED]
 

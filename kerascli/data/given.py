@@ -19,8 +19,8 @@ from kerascli.data.sources.text_folder import TextFolder, texts_of
 from kerascli.data.storage.image_files import Images, Reading, need_pillow
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.table import FILE, FILES, Table, table_of
-from kerascli.disk.files import LINE_BYTES, memory_limit, missing_file, open_regular, refuse_text
-from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text
+from kerascli.foundation.disk.files import LINE_BYTES, memory_limit, missing_file, open_regular, refuse_text
+from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text
 
 STDIN, STDIN_NAME = "-", "standard input"
 _MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}

@@ -7,7 +7,7 @@ import numpy as np
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Skipped, Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
 
 def joined(tables: Sequence[Table]) -> Table:

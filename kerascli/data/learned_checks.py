@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.errors import safe_text
+from kerascli.foundation.errors import safe_text
 
 _LARGEST = 2**53
 

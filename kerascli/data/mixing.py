@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import BeforeValidator
 from torch import Tensor, nn
 
-from kerascli import draws
-from kerascli.component import Component, Registry
 from kerascli.data.base import Field
-from kerascli.errors import DataError, Fault, suggestion
-from kerascli.shapes import show_shape
+from kerascli.foundation import draws
+from kerascli.foundation.errors import DataError, Fault, suggestion
+from kerascli.foundation.shapes import show_shape
+from kerascli.language.component import Component, Registry
 
 Batch = dict[str, Tensor]
 Fields = Mapping[str, Field]

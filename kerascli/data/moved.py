@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from kerascli.data.base import Source
-from kerascli.errors import ConfigError, safe_text
+from kerascli.foundation.errors import ConfigError, safe_text
 
 
 def moved(source: Source, place: Path, folder: Path) -> Source:

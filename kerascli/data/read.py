@@ -12,8 +12,8 @@ from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.table import Table, table_of
 from kerascli.data.storage.text_format import TextFormat
-from kerascli.disk.files import open_regular
-from kerascli.errors import DataError, Fault, Place
+from kerascli.foundation.disk.files import open_regular
+from kerascli.foundation.errors import DataError, Fault, Place
 
 _TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","}
 _JSON_LINES = (".jsonl", ".ndjson")

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, InstanceOf, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
-from kerascli.component import Invalid
 from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform
 from kerascli.data.mixing import AugmentField, name_faults
 from kerascli.data.where import Where
-from kerascli.errors import Fault, in_yaml, plain_name, show, suggestion
-from kerascli.section import BaseSection, parse_section, section_ref
-from kerascli.shapes import NonNegativeInt
+from kerascli.foundation.errors import Fault, in_yaml, plain_name, show, suggestion
+from kerascli.foundation.shapes import NonNegativeInt
+from kerascli.language.component import Invalid
+from kerascli.language.section import BaseSection, parse_section, section_ref
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

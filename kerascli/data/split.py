@@ -7,7 +7,7 @@ import numpy as np
 
 from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values
-from kerascli.errors import DataError, Fault, counted, safe_text
+from kerascli.foundation.errors import DataError, Fault, counted, safe_text
 
 SHORT = "leave its rows out of the file, or hold out a larger share"
 """Hint of an error about a series that is too short to be in every part of a split."""

@@ -10,7 +10,7 @@ from kerascli.data.base import Field as Column
 from kerascli.data.storage.on_disk import blocks
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.errors import DataError, Fault, show, suggestion
+from kerascli.foundation.errors import DataError, Fault, show, suggestion
 
 Values = tuple[int | str, ...]
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from kerascli.component import Invalid
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid
 from kerascli.model.inference.build import build
 from kerascli.model.ir.nodes import Model
-from kerascli.shapes import TensorSpec
 
 _OPEN_SIZES = (12, 24, 48, 96, 192, 384, 720)
 """Sizes to try, in order, for an unknown dimension of an input; the last is the smaller of the two sizes that shape

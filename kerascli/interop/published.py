@@ -17,8 +17,8 @@ from torch import Tensor
 
 from kerascli.config.sections.torchvision import Published
 from kerascli.data.download import Progress, download
-from kerascli.disk.files import DAMAGED, MAX_MEMBERS, memory_limit, read_bytes
-from kerascli.errors import FileRefused, first_line, safe_text
+from kerascli.foundation.disk.files import DAMAGED, MAX_MEMBERS, memory_limit, read_bytes
+from kerascli.foundation.errors import FileRefused, first_line, safe_text
 
 MAX_BYTES = 2**30
 _ZIP = b"PK\x03\x04"

@@ -15,10 +15,10 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from kerascli.compiler.cache import existing_cache
-from kerascli.disk.files import unique_keys
-from kerascli.errors import ConfigError, first_line, safe_text
+from kerascli.foundation.disk.files import unique_keys
+from kerascli.foundation.errors import ConfigError, first_line, safe_text
+from kerascli.foundation.shapes import Shape, TensorSpec
 from kerascli.model.runtime.weights import Weight
-from kerascli.shapes import Shape, TensorSpec
 from kerascli.training.build import Experiment
 from kerascli.training.objectives.train_step import autocast
 from kerascli.training.tensor_file import read_header

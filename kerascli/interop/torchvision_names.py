@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from torch import Tensor
 
-from kerascli.errors import ConfigError, Fault, FileRefused, safe_text
+from kerascli.foundation.errors import ConfigError, Fault, FileRefused, safe_text
 from kerascli.model.ir.nodes import Node
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.weights import Weight

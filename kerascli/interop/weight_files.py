@@ -6,8 +6,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerascli.disk.files import file_digest, open_regular
-from kerascli.errors import ConfigError, FileRefused, counted, nearest, safe_text
+from kerascli.foundation.disk.files import file_digest, open_regular
+from kerascli.foundation.errors import ConfigError, FileRefused, counted, nearest, safe_text
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras import archive, hdf5
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.places import layers_place, weights_by_path
@@ -16,7 +17,6 @@ from kerascli.interop.keras_export.keras_graph import keras_graph
 from kerascli.interop.keras_import.weights import Pairs
 from kerascli.model.ir.nodes import Call, Model
 from kerascli.model.runtime.weights import Weight
-from kerascli.shapes import TensorSpec
 
 _TOP = re.compile(r"(layers/[^/]+)/(?:(.*)/)?vars/(\d+)\Z")
 _MODEL = "model_weights"

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from kerascli.component import Component, Invalid, Registry
-from kerascli.errors import Fault, Path
+from kerascli.foundation.errors import Fault, Path
+from kerascli.language.component import Component, Invalid, Registry
 
 _TEXT = "tensors hold no strings: put {} into the input's pipeline under data, which comes before the model"
 _HINTS = {

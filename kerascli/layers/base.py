@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from kerascli.component import Component, Registry
-from kerascli.errors import Fault
+from kerascli.foundation.errors import Fault
+from kerascli.foundation.shapes import Shape, TensorSpec
+from kerascli.language.component import Component, Registry
 from kerascli.layers.absent import OF_ANY_LAYER, LayerRegistry
 from kerascli.layers.weight_spec import WeightSpec, part_of
 from kerascli.parts.base import Constraint, Initializer, Regularizer
-from kerascli.shapes import Shape, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, Shape, Size1D, Size2D, Size3D, Sizes, TensorSpec
 from kerascli.layers.base import Layer, ShapeMismatch
-from kerascli.shapes import DataFormat, Shape, Size1D, Size2D, Size3D, Sizes, TensorSpec
 
 KernelSize = Annotated[
     Sizes, Field(description="Size of the window along each spatial axis; one integer: the same for all.")

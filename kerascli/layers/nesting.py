@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import LAYERS, BaseLayer, Outcome, ShapeMismatch, WeightedModule
-from kerascli.shapes import TensorSpec
 
 Make = Callable[[BaseLayer, tuple[TensorSpec, ...]], nn.Module]
 """Type of a function that builds the torch module of a layer, given the shapes and dtypes of its inputs."""

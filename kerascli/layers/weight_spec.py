@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import show_shape
 from kerascli.parts.base import Constraint, Initializer, Regularizer
-from kerascli.shapes import show_shape
 
 MAX_PARAMETERS = 2**31
 """Maximum number of parameters of a model, so that a typing error in `units` does not exhaust the memory."""

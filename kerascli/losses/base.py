@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from kerascli import batch_part
-from kerascli.component import Component, Registry
+from kerascli.foundation import batch_part
+from kerascli.foundation.shapes import Shape, TensorSpec
+from kerascli.language.component import Component, Registry
 from kerascli.losses.labels import Labels, class_labels
 from kerascli.losses.ranks import aligned_pair, axes_fault, axes_of, match_ranks, spread
-from kerascli.shapes import Shape, TensorSpec
 
 Reduction = Literal["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"]
 

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
+from kerascli.foundation.shapes import Shape, TensorSpec
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
 from kerascli.losses.labels import Labels
 from kerascli.losses.ranks import with_steps
-from kerascli.shapes import Shape, TensorSpec
 
 
 @loss(aliases=("ce",))

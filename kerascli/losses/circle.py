@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import PositiveFloat, TensorSpec
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.labels import Labels
-from kerascli.shapes import PositiveFloat, TensorSpec
 
 _EXCLUDED = -1e30
 """Logit of an excluded pair; minus infinity would give NaN gradients."""

@@ -6,10 +6,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
+from kerascli.foundation.shapes import ALONG, Fraction, TensorSpec
 from kerascli.losses.base import Loss, loss, same_shape
 from kerascli.losses.labels import YES_OR_NO, Labels, class_labels
-from kerascli.shapes import ALONG, Fraction, TensorSpec
 
 EPSILON = 1e-7
 """Value of keras.config.epsilon(); probabilities are clipped to [EPSILON, 1 - EPSILON]."""

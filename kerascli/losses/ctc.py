@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.losses.base import Loss, loss
-from kerascli.shapes import TensorSpec
 
 _BLANK = 0
 

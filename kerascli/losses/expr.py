@@ -5,11 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kerascli.expressions import ExpressionError
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.expressions import ExpressionError
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.ranks import meet
 from kerascli.ops.expression import PairExpression, value_of_pair
-from kerascli.shapes import TensorSpec
 
 
 @loss()

@@ -6,6 +6,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from kerascli.foundation.shapes import Fraction, NonNegativeFloat, TensorSpec
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import (
     Axes,
@@ -18,7 +19,6 @@ from kerascli.losses.crossentropy import (
     smoothed,
 )
 from kerascli.losses.labels import YES_OR_NO, Labels
-from kerascli.shapes import Fraction, NonNegativeFloat, TensorSpec
 
 ClassWeights = NonNegativeFloat | Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1, strict=False)]
 """Type of the weight `alpha`: one number for all classes, or one per class."""

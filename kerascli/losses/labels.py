@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kerascli.shapes import TensorSpec
+from kerascli.foundation.shapes import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
+from kerascli.foundation.shapes import NonNegativeFloat
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import EPSILON, Axes
-from kerascli.shapes import NonNegativeFloat
 
 SummedAxes = Annotated[
     Axes | None, Field(description="Axes to sum over; null: all axes, the batch included, as in Keras.")

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from kerascli.component import Component
-from kerascli.errors import DataError
-from kerascli.shapes import TensorSpec
+from kerascli.foundation.errors import DataError
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Component
 
 
 def match_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import PositiveFloat
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import EPSILON
-from kerascli.shapes import PositiveFloat
 
 
 @loss(aliases=("mse",))

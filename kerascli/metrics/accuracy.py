@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
+from kerascli.foundation.shapes import PositiveInt, Shape, TensorSpec
 from kerascli.losses.base import same_shape
 from kerascli.losses.crossentropy import class_number_fault, class_numbers, one_hot_fault
 from kerascli.losses.labels import Labels
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
-from kerascli.shapes import PositiveInt, Shape, TensorSpec
 
 
 class FractionCorrect(MeanMetric):

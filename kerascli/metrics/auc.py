@@ -6,10 +6,10 @@ import torch
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 
+from kerascli.foundation.shapes import Floats, PositiveInt, TensorSpec
 from kerascli.losses.crossentropy import FromLogits
 from kerascli.metrics.base import Metric, metric, ratio, shape_fault
 from kerascli.metrics.confusion import MAX_THRESHOLDS, Confusion, confusion, even_thresholds, has_targets, outcomes
-from kerascli.shapes import Floats, PositiveInt, TensorSpec
 
 _EPSILON = 1e-7
 

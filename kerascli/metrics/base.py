@@ -9,12 +9,12 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor
 
-from kerascli.component import Component, Registry
-from kerascli.errors import show
+from kerascli.foundation.errors import show
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Component, Registry
 from kerascli.losses.base import same_shape
 from kerascli.losses.labels import Labels, class_labels
 from kerascli.losses.ranks import aligned_pair, axes_of, match_ranks, spread
-from kerascli.shapes import TensorSpec
 
 
 def _log_name(name: str) -> str:

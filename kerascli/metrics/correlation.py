@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.losses.crossentropy import EPSILON, Axes
 from kerascli.losses.ranks import axes_fault
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
-from kerascli.shapes import TensorSpec
 
 
 class _Correlation(MeanMetric):

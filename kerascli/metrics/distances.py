@@ -4,13 +4,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from kerascli.foundation.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
 from kerascli.losses import cosine, crossentropy, focal, hinge, regression
 from kerascli.losses.base import Loss
 from kerascli.losses.crossentropy import Axes, Axis, FromLogits, IgnoreClass, LabelSmoothing
 from kerascli.losses.labels import Labels
 from kerascli.losses.ranks import axes_fault, spread
 from kerascli.metrics.base import MeanMetric, metric, shape_fault
-from kerascli.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
 
 
 class LossMetric(MeanMetric):

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.losses.expr import pair_fault
 from kerascli.losses.ranks import meet
 from kerascli.metrics.base import MeanMetric, metric
 from kerascli.ops.expression import PairExpression, value_of_pair
-from kerascli.shapes import TensorSpec
 
 
 @metric()

@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from kerascli.foundation.shapes import PositiveFloat, TensorSpec
 from kerascli.losses.ranks import spread
 from kerascli.metrics.base import Metric, class_names, count_dtype, metric, shape_fault, units_fault
-from kerascli.shapes import PositiveFloat, TensorSpec
 
 _EPSILON = 1e-7
 

@@ -8,12 +8,12 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from kerascli.foundation.shapes import Ints, Shape, TensorSpec
 from kerascli.losses.base import same_shape
 from kerascli.losses.crossentropy import Axis, IgnoreClass
 from kerascli.losses.labels import Labels
 from kerascli.losses.ranks import aligned_pair, spread
 from kerascli.metrics.base import Metric, count_dtype, metric, shape_fault
-from kerascli.shapes import Ints, Shape, TensorSpec
 
 _EPSILON, _LEAST = 1e-7, 1e-9
 Classes = Annotated[int, Field(ge=2, le=10_000)]

@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from kerascli.foundation.shapes import Fraction, NonNegativeInt, TensorSpec
 from kerascli.metrics.base import Metric, metric, shape_fault
 from kerascli.metrics.confusion import MAX_THRESHOLDS, Confusion, confusion, even_thresholds, has_targets, outcomes
-from kerascli.shapes import Fraction, NonNegativeInt, TensorSpec
 
 
 class _OperatingPointMetric(Metric):

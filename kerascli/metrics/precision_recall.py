@@ -8,9 +8,9 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
+from kerascli.foundation.shapes import Fraction, NonNegativeInt, PositiveInt, TensorSpec
 from kerascli.metrics.base import Metric, distinct, metric, shape_fault
 from kerascli.metrics.confusion import BELOW_ALL, Confusion, are_even, confusion, outcomes, top_k_only
-from kerascli.shapes import Fraction, NonNegativeInt, PositiveInt, TensorSpec
 
 
 def _one(value: Any) -> Any:

@@ -6,9 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import NonNegativeInt, TensorSpec
 from kerascli.losses.ranks import spread
 from kerascli.metrics.base import Metric, class_names, count_dtype, metric, shape_fault, units_fault
-from kerascli.shapes import NonNegativeInt, TensorSpec
 
 
 @metric(name="r2_score")

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, suggestion
+from kerascli.foundation.errors import Fault, Path, suggestion
+from kerascli.language.component import Invalid
 from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, flat
 from kerascli.model.ir.rnn import CustomCellRNN

@@ -12,8 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kerascli.draws import key_seed
-from kerascli.errors import ConfigError, Fault, Path, suggestion
+from kerascli.foundation.draws import key_seed
+from kerascli.foundation.errors import ConfigError, Fault, Path, suggestion
 from kerascli.model.ir.nodes import Model, Node
 from kerascli.model.runtime.weights import Weight
 from kerascli.parts.initializers import RandomNormal, RandomUniform

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.errors import counted, nearest, show, suggestion
+from kerascli.foundation.errors import counted, nearest, show, suggestion
 
 Number = int | float | bool
 Value = Tensor | Number

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.errors import first_line
-from kerascli.expressions.numbers import FUNCTIONS, Evaluator
-from kerascli.expressions.suggestions import FUNCTIONS_OF_TENSORS
-from kerascli.expressions.tree import (
+from kerascli.foundation.errors import first_line
+from kerascli.foundation.shapes import MAX_VALUES, show_shape
+from kerascli.language.expressions.numbers import FUNCTIONS, Evaluator
+from kerascli.language.expressions.suggestions import FUNCTIONS_OF_TENSORS
+from kerascli.language.expressions.tree import (
     Binary,
     Call,
     Comparison,
@@ -23,7 +24,6 @@ from kerascli.expressions.tree import (
 )
 from kerascli.ops.base import OPS, ArgumentError, as_tensor
 from kerascli.ops.index import index
-from kerascli.shapes import MAX_VALUES, show_shape
 
 OPERATORS = {
     "+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "mod", "**": "power",

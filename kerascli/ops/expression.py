@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from torch import Tensor
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault, suggestion
-from kerascli.expressions import ExpressionError, Node, evaluate, parse, walk
-from kerascli.expressions.numbers import CONSTANTS, FUNCTIONS, dotted
-from kerascli.expressions.suggestions import suggestion_for
-from kerascli.expressions.tree import (
+from kerascli.foundation.errors import Fault, suggestion
+from kerascli.language.component import Invalid
+from kerascli.language.expressions import ExpressionError, Node, evaluate, parse, walk
+from kerascli.language.expressions.numbers import CONSTANTS, FUNCTIONS, dotted
+from kerascli.language.expressions.suggestions import suggestion_for
+from kerascli.language.expressions.tree import (
     Binary,
     Call,
     Comparison,

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from kerascli import draws
+from kerascli.foundation import draws
 from kerascli.ops.base import ArgumentError, Sizes, Value, dtype_of, op
 
 

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
+from kerascli.foundation.shapes import NonNegativeFloat, PositiveFloat
 from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
-from kerascli.shapes import NonNegativeFloat, PositiveFloat
 
 
 @optimizer()

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import NonNegativeFloat
 from kerascli.optimizers import scaled
 from kerascli.optimizers.base import Epsilon, LearningRate, Moment, Optimizer, optimizer
-from kerascli.shapes import NonNegativeFloat
 
 
 @optimizer()

@@ -9,8 +9,8 @@ from pydantic import Field, field_validator
 from torch import Tensor
 from torch.optim.adam import adam
 
+from kerascli.foundation.shapes import NonNegativeFloat
 from kerascli.optimizers.base import AdamLike, Moment, optimizer
-from kerascli.shapes import NonNegativeFloat
 
 
 @optimizer()

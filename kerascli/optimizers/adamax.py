@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from kerascli.foundation.shapes import OpenFraction
 from kerascli.optimizers import scaled
 from kerascli.optimizers.base import AdamLike, Moment, optimizer
-from kerascli.shapes import OpenFraction
 
 
 @optimizer()

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from kerascli.errors import ConfigError, FileRefused
+from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.optimizers.base import BaseOptimizer, Moment
 from kerascli.optimizers.clipping import clip_divided, clip_each_norm, clip_global_norm
 from kerascli.optimizers.flat import FlatGroup, NamedWeight, grouped

@@ -9,10 +9,10 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 
-from kerascli.component import Component, Registry
-from kerascli.errors import show
+from kerascli.foundation.errors import show
+from kerascli.foundation.shapes import NonNegativeFloat, OpenFraction, PositiveFloat, PositiveInt
+from kerascli.language.component import Component, Registry
 from kerascli.schedules.base import SCHEDULES, Schedule
-from kerascli.shapes import NonNegativeFloat, OpenFraction, PositiveFloat, PositiveInt
 
 
 def _rate(value: Any) -> Any:

@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from kerascli.foundation.shapes import Fraction
 from kerascli.optimizers import scaled
 from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
-from kerascli.shapes import Fraction
 
 
 @optimizer()

@@ -8,9 +8,9 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor
 
-from kerascli.errors import FileRefused
+from kerascli.foundation.errors import FileRefused
+from kerascli.foundation.shapes import PositiveFloat, PositiveInt
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer, Optimizer, optimizer
-from kerascli.shapes import PositiveFloat, PositiveInt
 
 _SMALLEST = 2.0**-16
 """Minimum of the loss scale; gradients that are not finite at this scale have another cause than overflow."""

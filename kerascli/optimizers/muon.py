@@ -9,8 +9,8 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor
 
+from kerascli.foundation.shapes import Fraction, NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveFloat, Words
 from kerascli.optimizers.base import Epsilon, LearningRate, Moment, Optimizer, optimizer
-from kerascli.shapes import Fraction, NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveFloat, Words
 
 
 def _patterns(texts: tuple[str, ...]) -> tuple[str, ...]:

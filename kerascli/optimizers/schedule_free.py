@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
+from kerascli.foundation.shapes import NonNegativeInt
 from kerascli.optimizers.base import Beta2, Epsilon, LearningRate, Moment, Optimizer, optimizer
-from kerascli.shapes import NonNegativeInt
 
 
 @optimizer()

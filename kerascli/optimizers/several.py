@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from kerascli.errors import FileRefused
+from kerascli.foundation.errors import FileRefused
 from kerascli.optimizers.apply import FlatOptimizer
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from kerascli.foundation.shapes import Fraction
 from kerascli.optimizers import scaled
 from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
-from kerascli.shapes import Fraction
 
 
 @optimizer(name="sgd")

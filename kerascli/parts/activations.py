@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import Axis
 from kerascli.parts.base import ACTIVATIONS, Activation, part
-from kerascli.shapes import Axis
 
 
 class Plain(Activation):

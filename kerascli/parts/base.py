@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from kerascli.component import Component, Registry
+from kerascli.language.component import Component, Registry
 
 
 class Activation(Component):

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from kerascli.foundation.shapes import Axes, Fraction, NonNegativeFloat
 from kerascli.parts.base import CONSTRAINTS, Constraint, part
-from kerascli.shapes import Axes, Fraction, NonNegativeFloat
 
 EPSILON = 1e-7
 

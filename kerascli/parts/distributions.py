@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
 
-from kerascli.component import Component, Registry
+from kerascli.language.component import Component, Registry
 
 
 class Distribution(Component):

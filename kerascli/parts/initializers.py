@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.init import trunc_normal_
 from torch.signal import windows
 
+from kerascli.foundation.shapes import Ints, NonNegativeFloat, PositiveFloat, Seed, show_shape
 from kerascli.parts.base import INITIALIZERS, Initializer, part
-from kerascli.shapes import Ints, NonNegativeFloat, PositiveFloat, Seed, show_shape
 
 
 @part(INITIALIZERS, aliases=("zero",))

@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import NonNegativeFloat, show_shape
 from kerascli.parts.base import REGULARIZERS, Regularizer, part
-from kerascli.shapes import NonNegativeFloat, show_shape
 
 EPSILON = 1e-7
 

@@ -7,7 +7,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from kerascli.shapes import Shape
+from kerascli.foundation.shapes import Shape
 
 ENCODED = Field(description="int: indices; one_hot, or multi_hot, count, tf_idf over all values of a sample: vectors.")
 """Description of the setting `output_mode`, the same for all components that have it, whichever modes they have."""

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from kerascli.component import Component
+from kerascli.foundation.shapes import PositiveInt
+from kerascli.language.component import Component
 from kerascli.preprocessing.categories import ENCODED, Dense, encode_tensor
-from kerascli.shapes import PositiveInt
 
 
 class CategoryEncodingSettings(Component):

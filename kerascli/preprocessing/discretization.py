@@ -9,9 +9,9 @@ import torch
 from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 
-from kerascli.component import Component
+from kerascli.foundation.shapes import Floats
+from kerascli.language.component import Component
 from kerascli.preprocessing.categories import Dense, OutputMode, encode_tensor
-from kerascli.shapes import Floats
 
 
 def _rising(bounds: tuple[float, ...]) -> tuple[float, ...]:

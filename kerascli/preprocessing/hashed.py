@@ -6,11 +6,11 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from kerascli.component import Component
+from kerascli.foundation.shapes import PositiveInt
+from kerascli.language.component import Component
 from kerascli.preprocessing.categories import ENCODED, Dense, OutputMode, encode_tensor
 from kerascli.preprocessing.hashing import Salt
 from kerascli.preprocessing.hashing_tensors import buckets_of, crossed_of
-from kerascli.shapes import PositiveInt
 
 
 class HashingSettings(Component):

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field as Setting
 from pydantic import model_validator
 
-from kerascli.component import Component
-from kerascli.errors import safe_text
+from kerascli.foundation.errors import safe_text
+from kerascli.foundation.shapes import Floats, Ints
+from kerascli.language.component import Component
 from kerascli.preprocessing.categories import ENCODED, Dense
 from kerascli.preprocessing.hashing import Salt
-from kerascli.shapes import Floats, Ints
 
 OovPlaces = Annotated[int, Setting(ge=0, le=2**20)]
 """Type of the number of out-of-vocabulary (OOV) indices; each counts as an entry of the vocabulary."""

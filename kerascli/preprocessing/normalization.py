@@ -9,8 +9,8 @@ import torch
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
-from kerascli.component import Component
-from kerascli.shapes import Ints, Shape
+from kerascli.foundation.shapes import Ints, Shape
+from kerascli.language.component import Component
 
 EPSILON = 1e-7
 """Minimum of the standard deviations by which values are divided: Keras's `epsilon()`."""

@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from kerascli.component import Component
-from kerascli.shapes import Shape
+from kerascli.foundation.shapes import Shape
+from kerascli.language.component import Component
 
 Factor = float | Annotated[tuple[float, ...], Field(min_length=1, strict=False)]
 """Type of the settings `scale` and `offset`: one number for all channels, or one for each (the last axis)."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kerascli.events import LayerTime, Phase
+from kerascli.foundation.events import LayerTime, Phase
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
-from kerascli.events import Phase
+from kerascli.foundation.events import Phase
 from kerascli.profiling.clock import Lap
 
 REST = "everything else"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, TypeVar
 
-from kerascli.events import LayerTime, Operation
+from kerascli.foundation.events import LayerTime, Operation
 
 LAYER = "layer: "
 """Prefix of the names of torch profiler ranges (record_function) around layers."""

@@ -6,7 +6,7 @@ from statistics import median
 import torch
 from torch import nn
 
-from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Profiled
+from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Profiled
 from kerascli.profiling.advice import Facts, advice
 from kerascli.profiling.clock import Clock
 from kerascli.profiling.lap_sums import LapSums, phases

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
-from kerascli.errors import first_line
+from kerascli.foundation.errors import first_line
 from kerascli.profiling.operations import RecordedWork
 from kerascli.profiling.window import Window
 

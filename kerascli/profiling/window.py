@@ -13,7 +13,7 @@ from torch.autograd.profiler import record_function
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.hooks import RemovableHandle
 
-from kerascli.errors import first_line
+from kerascli.foundation.errors import first_line
 from kerascli.profiling.operations import LAYER, STEP, RecordedWork, recorded_work
 
 LEAST_STEPS = 3

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerascli.errors import safe_text
+from kerascli.foundation.errors import safe_text
 from kerascli.report.text_table import text_table
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from kerascli.errors import safe_text
+from kerascli.foundation.errors import safe_text
 from kerascli.report.tables import new_table, value_text
 from kerascli.runs.history import is_figure
 from kerascli.runs.record import RunRecord

@@ -7,8 +7,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from kerascli.errors import counted, safe_lines, safe_text
-from kerascli.events import (
+from kerascli.foundation.errors import counted, safe_lines, safe_text
+from kerascli.foundation.events import (
     BatchEnd,
     Began,
     EpochBegin,

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kerascli.errors import safe_text
+from kerascli.foundation.errors import safe_text
 from kerascli.report.plots import COLORS, GREY, STYLE, new_figure
 from kerascli.report.thresholds import Thresholds, area_text
 

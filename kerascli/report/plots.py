@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascli.disk import storage
-from kerascli.errors import ConfigError, one_of, safe_text, suggestion
+from kerascli.foundation.disk import storage
+from kerascli.foundation.errors import ConfigError, one_of, safe_text, suggestion
 from kerascli.runs.history import Row, is_figure
 from kerascli.runs.reading import quoted
 

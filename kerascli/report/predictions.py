@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from kerascli.disk import storage
-from kerascli.errors import ConfigError, safe_text
+from kerascli.foundation.disk import storage
+from kerascli.foundation.errors import ConfigError, safe_text
 
 TABLES = (".csv", ".jsonl", ".parquet")
 """Suffixes of the file formats in which predictions are written as named columns."""

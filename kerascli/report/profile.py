@@ -3,8 +3,8 @@
 import textwrap
 from collections.abc import Sequence
 
-from kerascli.errors import safe_text
-from kerascli.events import Profiled
+from kerascli.foundation.errors import safe_text
+from kerascli.foundation.events import Profiled
 
 _WIDTH = 100
 """Maximum width, in characters, of the sentences in a profile's text; its tables may be wider."""

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kerascli.component import Component, Registry, plural, registries
 from kerascli.config.schema.sections import node_settings, sections
 from kerascli.config.schema.settings import Setting, first_line, options, settings
 from kerascli.config.yaml.dump import flow_yaml
-from kerascli.errors import ConfigError, suggestion
+from kerascli.foundation.errors import ConfigError, suggestion
+from kerascli.foundation.shapes import Shape, show_shape
+from kerascli.language.component import Component, Registry, plural, registries
 from kerascli.layers.base import BaseLayer
 from kerascli.ops.base import OPS
 from kerascli.ops.left_out import LEFT_OUT
 from kerascli.report.type_words import type_words
-from kerascli.shapes import Shape, show_shape
 
 _USED = {
     "layer": "- {}", "loss": "loss: {}", "metric": "metrics: [{}]", "optimizer": "optimizer: {}",

@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from kerascli.errors import FileRefused, safe_text
+from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.runs.history import is_figure
 from kerascli.runs.record import RunRecord
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from kerascli.component import plural
 from kerascli.config.schema.settings import Schema, options
-from kerascli.errors import one_of
+from kerascli.foundation.errors import one_of
+from kerascli.language.component import plural
 
 _LARGEST = 2**53
 _TYPES = {"string": "text", "boolean": "true or false", "null": "null", "object": "mapping"}

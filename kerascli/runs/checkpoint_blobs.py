@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from kerascli.errors import FileRefused
+from kerascli.foundation.errors import FileRefused
 from kerascli.runs.checkpoint_manifest import BlobFile, Damaged, Manifest, read_verified
 from kerascli.runs.reading import quoted
 

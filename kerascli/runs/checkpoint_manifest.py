@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kerascli.disk.files import unique_keys
-from kerascli.disk.pieces import pieces
-from kerascli.errors import FileRefused
+from kerascli.foundation.disk.files import unique_keys
+from kerascli.foundation.disk.pieces import pieces
+from kerascli.foundation.errors import FileRefused
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, read_bytes
 
 BLOB_NAME = r"[a-z][a-z0-9_-]{0,60}(\.[a-z0-9_-]{1,20})?"

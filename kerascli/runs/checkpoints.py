@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerascli.disk import storage
-from kerascli.disk.pieces import Pieces
-from kerascli.errors import FileRefused
+from kerascli.foundation.disk import storage
+from kerascli.foundation.disk.pieces import Pieces
+from kerascli.foundation.errors import FileRefused
 from kerascli.runs.checkpoint_blobs import Blobs
 from kerascli.runs.checkpoint_manifest import (
     BLOB_NAME,

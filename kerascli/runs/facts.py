@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from kerascli.errors import FileRefused, show
+from kerascli.foundation.errors import FileRefused, show
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted
 from kerascli.runs.sealed import is_sealed, unsealed

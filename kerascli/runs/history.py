@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kerascli.errors import FileRefused, show
+from kerascli.foundation.errors import FileRefused, show
 from kerascli.runs.reading import decoded, quoted
 
 Row = Mapping[str, int | float]

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from kerascli.disk import storage
-from kerascli.errors import FileRefused
+from kerascli.foundation.disk import storage
+from kerascli.foundation.errors import FileRefused
 from kerascli.runs import history
 from kerascli.runs.reading import must_read, quoted
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kerascli.disk import locks, storage
-from kerascli.errors import ConfigError, FileRefused, StorageError, safe_text, suggestion
+from kerascli.foundation.disk import locks, storage
+from kerascli.foundation.errors import ConfigError, FileRefused, StorageError, safe_text, suggestion
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import FOLDER, RunRecord, is_run
 from kerascli.runs.starts import LastStart, last

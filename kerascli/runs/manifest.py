@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from kerascli.cpus import affinity, cpu_quota
+from kerascli.foundation.cpus import affinity, cpu_quota
 
 _PACKAGES = ("kerascli", "torch", "numpy", "pydantic", "safetensors")
 

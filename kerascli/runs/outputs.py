@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from kerascli.disk import storage
-from kerascli.errors import StorageError
+from kerascli.foundation.disk import storage
+from kerascli.foundation.errors import StorageError
 from kerascli.runs.reading import quoted, read_text
 
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,149}")

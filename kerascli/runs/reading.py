@@ -6,9 +6,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from kerascli.disk.files import NotRegular, open_file, unique_keys
-from kerascli.disk.storage import size_text
-from kerascli.errors import FileRefused, safe_text
+from kerascli.foundation.disk.files import NotRegular, open_file, unique_keys
+from kerascli.foundation.disk.storage import size_text
+from kerascli.foundation.errors import FileRefused, safe_text
 
 TEXT_LIMIT_BYTES = 64 * 1000**2
 

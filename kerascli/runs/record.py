@@ -19,9 +19,10 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from kerascli.disk import locks, storage
-from kerascli.disk.pieces import Pieces
-from kerascli.errors import ConfigError, FileRefused, KerasCliError
+from kerascli.foundation.disk import locks, storage
+from kerascli.foundation.disk.pieces import Pieces
+from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError
+from kerascli.foundation.user_code import UserCode
 from kerascli.runs import history, starts
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.facts import FORMAT, read_facts
@@ -30,7 +31,6 @@ from kerascli.runs.outputs import LOGS, PLOTS, PROFILE, SAMPLES, OutputFiles
 from kerascli.runs.reading import decoded, must_read, quoted
 from kerascli.runs.sealed import sealed
 from kerascli.runs.verified_files import VerifiedFiles, check
-from kerascli.user_code import UserCode
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kerascli.disk.storage import json_text, text_bytes
-from kerascli.errors import FileRefused
+from kerascli.foundation.disk.storage import json_text, text_bytes
+from kerascli.foundation.errors import FileRefused
 from kerascli.runs.reading import json_object, quoted
 
 _OPEN, _CLOSE = b'{\n  "sha256": "', b'",\n'

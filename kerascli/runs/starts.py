@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
-from kerascli.disk import locks, storage
-from kerascli.errors import FileRefused
+from kerascli.foundation.disk import locks, storage
+from kerascli.foundation.errors import FileRefused
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, must_read
 from kerascli.runs.sealed import sealed, unsealed
 

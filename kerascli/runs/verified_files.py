@@ -7,9 +7,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from kerascli.disk import storage
-from kerascli.disk.pieces import Pieces
-from kerascli.errors import FileRefused
+from kerascli.foundation.disk import storage
+from kerascli.foundation.disk.pieces import Pieces
+from kerascli.foundation.errors import FileRefused
 from kerascli.runs.reading import must_open, must_read, quoted
 
 Facts = dict[str, Any]

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from kerascli.component import Component, Registry
+from kerascli.language.component import Component, Registry
 
 
 class Schedule(Component):

@@ -5,8 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from kerascli.foundation.shapes import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from kerascli.schedules.base import Schedule, schedule
-from kerascli.shapes import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 
 @schedule()

@@ -5,8 +5,8 @@ from typing import Self
 
 from pydantic import model_validator
 
+from kerascli.foundation.shapes import Floats, Ints, NonNegativeFloat, PositiveFloat, PositiveInt
 from kerascli.schedules.base import Schedule, schedule
-from kerascli.shapes import Floats, Ints, NonNegativeFloat, PositiveFloat, PositiveInt
 
 
 class Decay(Schedule):

@@ -13,7 +13,7 @@ from kerascli.config.sections.train_step import TrainStepSpec
 from kerascli.data.base import Field
 from kerascli.data.pipeline.pipeline import Stage
 from kerascli.data.pipeline.prepare import Stages
-from kerascli.device import prepare_gpu
+from kerascli.foundation.device import prepare_gpu
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, materialize
 from kerascli.optimizers.rmsprop import RMSprop

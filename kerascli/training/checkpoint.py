@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 from torch import Tensor
 
 from kerascli.callbacks.base import Callback, RestoreSlot
-from kerascli.errors import FileRefused
+from kerascli.foundation.errors import FileRefused
 from kerascli.runs.history_writer import Prefix
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer

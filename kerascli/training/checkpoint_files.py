@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kerascli.errors import FileRefused, safe_text
+from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.training.tensor_file import read_tensors
 
 TRAINING = "training.safetensors"

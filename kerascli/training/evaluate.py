@@ -7,9 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.data.batches.loader import Batch
-from kerascli.events import Tick
+from kerascli.foundation import draws
+from kerascli.foundation.events import Tick
 from kerascli.training.distributed import fsdp
 from kerascli.training.distributed.turns import Turns, all_states, numbered
 from kerascli.training.layer_states import EvaluationStates

@@ -13,17 +13,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.compiler.compiling import compiled_function, is_compiled_function, reason_not_to_compile
 from kerascli.compiler.passes import costly_operations, has_convolutions
 from kerascli.compiler.program import FlatRunner, Program, trace_program
-from kerascli.component import Component
 from kerascli.data.batches.loader import Batch
-from kerascli.device import Choice
-from kerascli.errors import first_line
+from kerascli.foundation import draws
+from kerascli.foundation.device import Choice
+from kerascli.foundation.errors import first_line
+from kerascli.foundation.spans import span
+from kerascli.language.component import Component
 from kerascli.layers.base import BaseLayer
 from kerascli.optimizers.rule import Written
-from kerascli.spans import span
 from kerascli.training.forward_pass import Eager, ForwardPass, Layout, Runner, StepOutcome
 
 _TOLERANCE = 1e-2

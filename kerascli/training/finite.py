@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from kerascli.errors import Fault, TrainingStopped
+from kerascli.foundation.errors import Fault, TrainingStopped
 from kerascli.model.runtime.weight_part import held
 from kerascli.optimizers.guard import are_finite
 from kerascli.training.progress import Progress

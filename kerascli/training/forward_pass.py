@@ -7,11 +7,11 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.data.batches.loader import Batch
+from kerascli.foundation import draws
+from kerascli.foundation.spans import span
 from kerascli.model.runtime.weights import Weight
 from kerascli.optimizers.base import BaseOptimizer
-from kerascli.spans import span
 from kerascli.training.objectives.train_step import TrainStepModule
 
 M = TypeVar("M", bound=TrainStepModule, covariant=True)

@@ -17,8 +17,8 @@ from kerascli.callbacks.base import (
     rate_columns,
 )
 from kerascli.data.batches.loader import Batch
-from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopped, Tick
-from kerascli.spans import span
+from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopped, Tick
+from kerascli.foundation.spans import span
 from kerascli.training.distributed.turns import Turns
 from kerascli.training.evaluate import add_states, evaluate
 from kerascli.training.finite import refuse_bad_step, refuse_bad_weights

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.data.batches.loader import Batch
+from kerascli.foundation import draws
 from kerascli.training.distributed.turns import Turns, all_rows, numbered
 from kerascli.training.evaluate import inference_of
 from kerascli.training.layer_states import EvaluationStates

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from kerascli import draws
+from kerascli.foundation import draws
 
 
 def recompute_in_backward(module: nn.Module) -> None:

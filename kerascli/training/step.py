@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.data.batches.loader import Batch
-from kerascli.disk.pieces import Pieces
-from kerascli.errors import FileRefused
+from kerascli.foundation import draws
+from kerascli.foundation.disk.pieces import Pieces
+from kerascli.foundation.errors import FileRefused
+from kerascli.foundation.spans import span
 from kerascli.model.runtime.weight_part import held
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.several import Optimizers
-from kerascli.spans import span
 from kerascli.training.checkpoint_files import Range
 from kerascli.training.forward_pass import ForwardPass, Runner, StepOutcome
 from kerascli.training.objectives.train_step import TrainStepModule

@@ -14,9 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load
 from torch import Tensor
 
-from kerascli.disk.files import unique_keys
-from kerascli.disk.pieces import Pieces
-from kerascli.errors import FileRefused, safe_text
+from kerascli.foundation.disk.files import unique_keys
+from kerascli.foundation.disk.pieces import Pieces
+from kerascli.foundation.errors import FileRefused, safe_text
 
 _KINDS = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",

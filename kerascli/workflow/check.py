@@ -14,7 +14,7 @@ from kerascli.config.sections.phases import in_each
 from kerascli.config.yaml.document import Document
 from kerascli.data.pipeline.learned_state import load_learned
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, stages
-from kerascli.errors import ConfigError, Fault, counted, safe_text
+from kerascli.foundation.errors import ConfigError, Fault, counted, safe_text
 from kerascli.model.ir.nodes import Call
 from kerascli.model.runtime.graph import Graph
 from kerascli.report.summary import Summary, summarize

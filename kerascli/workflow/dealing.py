@@ -7,8 +7,8 @@ from hashlib import sha256
 
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
-from kerascli.errors import ConfigError, ProcessLost
-from kerascli.interrupts import Signalled, deferred
+from kerascli.foundation.errors import ConfigError, ProcessLost
+from kerascli.foundation.interrupts import Signalled, deferred
 from kerascli.training.distributed.turns import Turns
 from kerascli.workflow.opened import OpenedRun
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from kerascli.component import Component
 from kerascli.config.load import Config
 from kerascli.config.run import RunSpec
-from kerascli.errors import Fault, counted
+from kerascli.foundation.errors import Fault, counted
+from kerascli.language.component import Component
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.submodules import InnerNode, inner_nodes

@@ -10,8 +10,8 @@ import torch
 from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.data.storage.blocks import unique_inverse
-from kerascli.errors import ConfigError, DataError, safe_text
-from kerascli.events import Evaluated
+from kerascli.foundation.errors import ConfigError, DataError, safe_text
+from kerascli.foundation.events import Evaluated
 from kerascli.report.classes import ClassRow, class_rows, confusion
 from kerascli.report.thresholds import Thresholds
 from kerascli.training.checks.label_range_checks import check_values

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from kerascli.callbacks.samples import Sampler
 from kerascli.callbacks.tensorboard import TensorBoard
 from kerascli.config.run import RunSpec
-from kerascli.errors import Fault
+from kerascli.foundation.errors import Fault
 from kerascli.layers.base import WeightedModule
 from kerascli.layers.weight_spec import WeightSpec
 from kerascli.model.ir.nodes import Node

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kerascli.callbacks.samples import Sampler
-from kerascli.disk.storage import make_folder, write_bytes
-from kerascli.errors import ConfigError, safe_text, suggestion
+from kerascli.foundation.disk.storage import make_folder, write_bytes
+from kerascli.foundation.errors import ConfigError, safe_text, suggestion
 from kerascli.workflow.generation.samples import made
 from kerascli.workflow.generation.studio import ModelStudio
 from kerascli.workflow.opened import OpenedRun

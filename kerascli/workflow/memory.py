@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from kerascli.errors import TrainingStopped, first_line
+from kerascli.foundation.errors import TrainingStopped, first_line
 from kerascli.layers.base import ShapeMismatch
 
 _CPU_WORDS = "can't allocate memory"

@@ -15,8 +15,8 @@ from kerascli.data.base import Field, Learned
 from kerascli.data.pipeline.learned_state import known_columns, load_learned
 from kerascli.data.pipeline.prepare import Stages, no_stages, stages
 from kerascli.data.section import DataSpec
-from kerascli.device import choose_device, prepare_cpu, use_threads
-from kerascli.errors import ConfigError, Fault, FileRefused, safe_text, suggestion
+from kerascli.foundation.device import choose_device, prepare_cpu, use_threads
+from kerascli.foundation.errors import ConfigError, Fault, FileRefused, safe_text, suggestion
 from kerascli.model.ir.nodes import Model, View
 from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kerascli.disk.files import MAX_JSON_BYTES, file_digest, load_json, open_regular, read_bytes
-from kerascli.disk.storage import output_file
-from kerascli.errors import ConfigError, KerasCliError, StorageError, safe_text
+from kerascli.foundation.disk.files import MAX_JSON_BYTES, file_digest, load_json, open_regular, read_bytes
+from kerascli.foundation.disk.storage import output_file
+from kerascli.foundation.errors import ConfigError, KerasCliError, StorageError, safe_text
 from kerascli.runs.record import RunRecord, run_around
 
 _HEAD_BYTES = 4096

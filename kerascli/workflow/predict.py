@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from kerascli.data.batches.rows import Split
-from kerascli.errors import ConfigError, safe_text
+from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading, class_reading
 from kerascli.training.predict import predict

@@ -8,8 +8,8 @@ from pathlib import Path
 from kerascli.config.load import Progress, open_config
 from kerascli.config.yaml.document import Document
 from kerascli.data.batches.rows import MemorySplit
-from kerascli.errors import Interrupted
-from kerascli.events import EpochBegin, EpochEnd, Evaluated, Event, Note
+from kerascli.foundation.errors import Interrupted
+from kerascli.foundation.events import EpochBegin, EpochEnd, Evaluated, Event, Note
 from kerascli.interop.example_inputs import sample_inputs
 from kerascli.report.plots import plot_history, save
 from kerascli.runs.index import list_runs

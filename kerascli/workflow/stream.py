@@ -24,7 +24,7 @@ from kerascli.data.storage.json_lines import parse_line, read_json_lines
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import TextColumns
 from kerascli.data.text.oov import OovCounts
-from kerascli.errors import ConfigError, DataError, Fault, Place
+from kerascli.foundation.errors import ConfigError, DataError, Fault, Place
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.predict import Form, Predictions, predict_rows
 

@@ -12,10 +12,11 @@ from kerascli.config.load import Config, Progress, open_recorded
 from kerascli.config.sections.phases import in_each
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learned_state import load_learned, save_learned
-from kerascli.device import Choice, Threads, choose_device, prepare_cpu, use_threads
-from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
-from kerascli.events import Began, Event, Note
-from kerascli.interrupts import deferred
+from kerascli.foundation.device import Choice, Threads, choose_device, prepare_cpu, use_threads
+from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, safe_text
+from kerascli.foundation.events import Began, Event, Note
+from kerascli.foundation.interrupts import deferred
+from kerascli.foundation.world import launch_of
 from kerascli.parts.distributions import FSDP, REMOVED
 from kerascli.report.summary import render, summarize
 from kerascli.runs.history_writer import Prefix
@@ -49,7 +50,6 @@ from kerascli.workflow.fitting.recorder import newest, restore
 from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.interchange.init_from import absent_weights, init_weights
 from kerascli.workflow.rows.changed_data import moved_hint
-from kerascli.world import launch_of
 
 _INSTEAD_OF_RESUMING = "start a new run; this one is still there for evaluate, predict, export and plot"
 

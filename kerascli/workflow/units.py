@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.data.base import Inverse
 from kerascli.data.batches.loader import Batch
+from kerascli.foundation import draws
 from kerascli.metrics.comparisons import MetricUse, OutputTarget
 from kerascli.metrics.distances import MeanAbsoluteError
 from kerascli.model.runtime.graph import GraphOutcome

@@ -13,7 +13,7 @@ from benchmarks.busy import Goal, goals_of, measure, report
 from benchmarks.processes import Epoch
 from benchmarks.session import Session
 from benchmarks.workloads import Job
-from kerascli.cpus import cpu_quota
+from kerascli.foundation.cpus import cpu_quota
 
 FOUND = {
     ("quiet", "before"): [1.0, 2.0, 4.0], ("quiet", "now"): [1.0, 2.1, 4.0], ("quiet", "one thread"): [2.0, 2.0, 2.0],
@@ -105,7 +105,7 @@ def test_a_group_with_the_time_of_one_cpu_is_made_where_it_can_be_and_removed(tm
     with busy.quota_of_one_cpu() as group:
         if group is None:
             pytest.skip("no cgroup can be made here")
-        code = "from kerascli.cpus import cpu_quota; print(cpu_quota())"
+        code = "from kerascli.foundation.cpus import cpu_quota; print(cpu_quota())"
         enter = ["sh", "-c", 'echo $$ > "$0"/cgroup.procs && exec "$@"', str(group)]
         said = subprocess.run([*enter, sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert float(said) == min(1.0, cpu_quota() or 1.0)

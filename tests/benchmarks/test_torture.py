@@ -14,7 +14,7 @@ from benchmarks.torture.__main__ import scripts
 from benchmarks.torture.cases import Given, Tally, main
 from benchmarks.torture.children import Ended
 from benchmarks.torture.disk import OPERATIONS
-from kerascli.disk import storage
+from kerascli.foundation.disk import storage
 from tests.support.needs import takes
 
 Torture = Callable[[Given, Tally], None]

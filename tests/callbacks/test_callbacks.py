@@ -32,8 +32,8 @@ from kerascli.callbacks.base import (
     WriteHistograms,
     WriteScalars,
 )
-from kerascli.component import Invalid
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
+from kerascli.language.component import Invalid
 
 DIRECTIONS: Mapping[str, Literal["min", "max"]] = {
     "loss": "min",

@@ -22,13 +22,13 @@ from benchmarks.torture.disk import failing
 from kerascli.cli import app as program
 from kerascli.cli import options
 from kerascli.config.load import Config
-from kerascli.disk import locks
-from kerascli.events import EpochEnd, Event, Note
-from kerascli.interrupts import SIGNALS
+from kerascli.foundation.disk import locks
+from kerascli.foundation.events import EpochEnd, Event, Note
+from kerascli.foundation.interrupts import SIGNALS
+from kerascli.foundation.user_code import UserCode
 from kerascli.report.console import TrainingView
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from kerascli.user_code import UserCode
 from kerascli.workflow.fitting import run_loop
 from tests.support.needs import needs_program
 from tests.support.runs_harness import edit_facts

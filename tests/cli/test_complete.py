@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from kerascli.cli import complete
 from kerascli.cli.commands import app
-from kerascli.component import registries
 from kerascli.config import component_index
+from kerascli.language.component import registries
 from tests.support.needs import needs_program
 
 CONFIG = """

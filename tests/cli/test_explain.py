@@ -7,11 +7,11 @@ import pytest
 
 from kerascli.cli.explain import explain
 from kerascli.cli.listing import list_text
-from kerascli.component import Component, registries
 from kerascli.config.schema.sections import sections
 from kerascli.config.schema.settings import settings
 from kerascli.config.yaml.text import parse_document
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
+from kerascli.language.component import Component, registries
 from kerascli.layers.base import LAYERS
 from kerascli.ops.base import OPS
 from kerascli.ops.left_out import LEFT_OUT

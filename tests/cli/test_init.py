@@ -16,7 +16,7 @@ from kerascli.config.run import RunSpec
 from kerascli.config.starter import sample
 from kerascli.config.starter.ladder import KINDS
 from kerascli.config.yaml.document import Document
-from kerascli.errors import ConfigError, DataError, StorageError
+from kerascli.foundation.errors import ConfigError, DataError, StorageError
 from kerascli.workflow.check import check
 from kerascli.workflow.smoke import smoke
 

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from kerascli.cli.commands import app
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from tests.support.runs_harness import command
 
 LISTS = {"--set", "--flag", "--text", "--keep", "--by", "--metric", "--callback"}

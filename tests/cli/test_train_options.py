@@ -7,7 +7,7 @@ import yaml
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from kerascli.runs.index import find_run
 from tests.support.runs_harness import command, outcome, write
 

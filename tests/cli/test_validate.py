@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from kerascli.cli import validate
 from kerascli.cli.commands import app
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from tests.support.processes import forked_kerascli
 from tests.support.runs_harness import command, write
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kerascli import draws
 from kerascli.compiler.cache import use_own_cache
 from kerascli.compiler.program import Program, trace_program
+from kerascli.foundation import draws
 from tests.support.needs import needs_a_compiler
 
 

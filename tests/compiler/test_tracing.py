@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.fx.experimental import symbolic_shapes
 
-from kerascli import light_torch
 from kerascli.compiler.tracing import trace
+from kerascli.foundation import light_torch
 
 
 def test_a_program_does_what_the_function_does_forward_and_backward() -> None:
@@ -141,7 +141,7 @@ def test_the_stand_ins_make_way_for_the_real_modules() -> None:
     """Whatever is used first, each in a forked process, all of torch's compiler works afterwards."""
     program = """
 import os, sys, warnings, torch
-from kerascli.light_torch import without_compiler
+from kerascli.foundation.light_torch import without_compiler
 
 def is_well(used):
     warnings.simplefilter("ignore")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from kerascli.config.load import open_config
-from kerascli.disk.files import in_home, with_tilde
-from kerascli.errors import ConfigError
+from kerascli.foundation.disk.files import in_home, with_tilde
+from kerascli.foundation.errors import ConfigError
 from kerascli.workflow.check import check
 
 CONFIG = """

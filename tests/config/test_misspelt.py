@@ -19,7 +19,7 @@ from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.overrides import override
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.dump import dump_yaml
-from kerascli.errors import ConfigError, Fault, KerasCliError
+from kerascli.foundation.errors import ConfigError, Fault, KerasCliError
 from kerascli.workflow.check import check
 from tests.test_bad_configs import BAD, GOOD, Case, said
 from tests.test_configs import CONFIGS, ROOT

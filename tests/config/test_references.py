@@ -12,7 +12,7 @@ from kerascli.config.composition.overrides import override
 from kerascli.config.composition.references import UNKNOWN, Unknown, escape_references, read_flags, resolve
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import dump_yaml, parse_document
-from kerascli.errors import ConfigError, Fault, KerasCliError
+from kerascli.foundation.errors import ConfigError, Fault, KerasCliError
 
 FACTS: Mapping[str, Any] = {
     "inputs.x.shape": [28, 28], "targets.y.num_classes": 10, "inputs.x.max_length": UNKNOWN, "inputs.u.shape": UNKNOWN,

@@ -11,7 +11,7 @@ from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.folders import IMAGES
 from kerascli.config.starter.start import start_from
 from kerascli.data.sources.image_settings import SUFFIXES
-from kerascli.errors import ConfigError, DataError
+from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.workflow.check import check
 from kerascli.workflow.smoke import smoke
 from tests.support.needs import library

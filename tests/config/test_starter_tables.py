@@ -15,7 +15,7 @@ from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.start import start_from
 from kerascli.data.base import Context
 from kerascli.data.section import parse_data
-from kerascli.errors import ConfigError, DataError
+from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.workflow.check import check
 from tests.support.needs import library
 

@@ -6,7 +6,7 @@ import pytest
 
 from kerascli.config.load import open_config, open_recorded
 from kerascli.config.yaml.text import parse_document
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 
 BOTH = """
 data:

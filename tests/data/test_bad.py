@@ -14,11 +14,11 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from kerascli.component import Invalid
 from kerascli.data.base import Context
 from kerascli.data.pipeline.prepare import load_data
 from kerascli.data.section import parse_data
-from kerascli.errors import KerasCliError
+from kerascli.foundation.errors import KerasCliError
+from kerascli.language.component import Invalid
 
 GOOD = "a,b,kind,w\n1,2.5,cat,1\n2,3.5,dog,1\n3,4.5,cat,1\n4,5.5,dog,1\n"
 NUMBERS = {"x": [{"columns": ["a", "b"]}, "normalization"]}

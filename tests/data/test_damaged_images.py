@@ -12,7 +12,7 @@ from kerascli.data.base import Context
 from kerascli.data.pipeline.prepare import PreparedData, load_data
 from kerascli.data.section import parse_data
 from kerascli.data.storage import on_disk
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 from tests.support.data_harness import whole
 from tests.support.runs_harness import train, write
 

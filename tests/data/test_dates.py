@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kerascli.data.dates import Dates
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 
 
 def dates(*texts: str, form: str | None = None) -> Dates:

@@ -9,11 +9,11 @@ import pyarrow
 import pytest
 from pyarrow import csv, parquet
 
-from kerascli.component import Invalid
 from kerascli.data.base import NOTHING_LEARNED, SOURCES, TRANSFORMS, Context, Field
 from kerascli.data.dates import Dates
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.times import parsed_times
+from kerascli.language.component import Invalid
 
 TEXT = Field((), "string")
 TIMES = [datetime(1899, 12, 31, 23, 59, 59) + timedelta(days=37 * i, hours=5 * i, seconds=11 * i) for i in range(2000)]

@@ -18,7 +18,7 @@ from kerascli.data.base import SOURCES, Context
 from kerascli.data.datasets import cifar10, cifar100, fashion_mnist
 from kerascli.data.datasets.cifar_batch import parse_batch
 from kerascli.data.datasets.download import Remote, fetch
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 from tests.support.needs import library
 from tests.support.server import Server
 from tests.support.storage_harness import fork

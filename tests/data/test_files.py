@@ -18,8 +18,8 @@ from kerascli.data.storage import array_files
 from kerascli.data.storage.delimited import csv_text
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.text.vocabulary import read_vocabulary
-from kerascli.disk import files, npz
-from kerascli.errors import DataError, FileRefused, KerasCliError
+from kerascli.foundation.disk import files, npz
+from kerascli.foundation.errors import DataError, FileRefused, KerasCliError
 
 
 def test_a_deflate_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerascli.component import Invalid
 from kerascli.data.base import SOURCES, Context
 from kerascli.data.pipeline.prepare import load_data
 from kerascli.data.section import parse_data
 from kerascli.data.storage import on_disk
 from kerascli.data.storage.image_files import Images, Reading, decoded
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
+from kerascli.language.component import Invalid
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
 from tests.data.test_sources import load

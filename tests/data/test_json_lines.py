@@ -7,7 +7,7 @@ import pytest
 
 from kerascli.data.base import SOURCES, Context
 from kerascli.data.storage.json_lines import read_json_lines
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 
 
 def test_keys_are_columns_of_the_types_that_json_has() -> None:

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kerascli.component import Invalid
 from kerascli.data.base import Context
 from kerascli.data.pipeline.prepare import PreparedData, load_data
 from kerascli.data.section import parse_data
-from kerascli.errors import DataError, Fault
+from kerascli.foundation.errors import DataError, Fault
+from kerascli.language.component import Invalid
 from tests.support.data_harness import whole
 
 TABLE = (

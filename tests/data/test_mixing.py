@@ -7,7 +7,6 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.config.load import open_config
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.augmentations import beta_numbers, order_of
@@ -15,7 +14,8 @@ from kerascli.data.augmentations.cut_mix import CutMix
 from kerascli.data.augmentations.mix_up import MixUp
 from kerascli.data.base import Field
 from kerascli.data.mixing import AUGMENTATIONS, Augmentation, Mixing, mixed_inputs, mixes
-from kerascli.errors import DataError
+from kerascli.foundation import draws
+from kerascli.foundation.errors import DataError
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.training.execution_mode import largest_difference, make_runner

@@ -33,8 +33,8 @@ from kerascli.data.storage.median import medians
 from kerascli.data.storage.on_disk import Direct, Rows, Stream, recut
 from kerascli.data.storage.spill import spill
 from kerascli.data.storage.table import table_of
-from kerascli.disk import files
-from kerascli.errors import DataError, FileRefused, StorageError
+from kerascli.foundation.disk import files
+from kerascli.foundation.errors import DataError, FileRefused, StorageError
 from kerascli.runs.index import find_run
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.opened import open_run
@@ -339,7 +339,7 @@ def test_packed_arrays_are_read_into_memory_or_refused(
     np.savez_compressed(tmp_path / "t.npz", x=np.ones((1000, 5)))
     split = load(tmp_path, {"npz": "t.npz"}, inputs={"x": []}).splits["train"]
     assert isinstance(split, MemorySplit)
-    monkeypatch.setattr("kerascli.disk.npz.memory_limit", lambda: 30_000)
+    monkeypatch.setattr("kerascli.foundation.disk.npz.memory_limit", lambda: 30_000)
     with pytest.raises(FileRefused, match="unpacks to 40,128 bytes; the limit here is 30,000") as caught:
         read_npz(tmp_path / "t.npz", "t.npz")
     assert "uncompressed" in (caught.value.faults[0].hint or "")

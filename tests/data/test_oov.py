@@ -15,7 +15,7 @@ from kerascli.data.section import parse_data
 from kerascli.data.storage import on_disk
 from kerascli.data.storage.table import table_of
 from kerascli.data.transforms.string_lookup import StringLookup
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 
 TRAINING = {
     "text": ["a b", "b c c", "a"],

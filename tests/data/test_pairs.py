@@ -13,13 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
-from kerascli.component import Invalid
 from kerascli.data.base import SOURCES, TRANSFORMS, Context, Field
 from kerascli.data.pipeline.prepare import load_data
 from kerascli.data.section import parse_data
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
+from kerascli.language.component import Invalid
 from kerascli.workflow.rows.given_rows import kept_columns
 from tests.data.test_sources import load
 from tests.support.data_harness import whole

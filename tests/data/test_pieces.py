@@ -12,7 +12,7 @@ from kerascli.data.pipeline.prepare import PreparedData, load_data
 from kerascli.data.section import parse_data
 from kerascli.data.split import random_split, shuffled
 from kerascli.data.transforms.elementwise import Log1p
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 from tests.support.data_harness import whole
 
 COLUMNS = ["a", "b", "c"]

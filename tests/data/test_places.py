@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from kerascli.data.storage.delimited.csv_text import MAX_FIELD
-from kerascli.errors import KerasCliError
+from kerascli.foundation.errors import KerasCliError
 from kerascli.workflow.check import check
 from tests.support.runs_harness import write
 

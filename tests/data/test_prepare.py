@@ -25,7 +25,7 @@ from kerascli.data.read import read_raw
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.split import random_split, shuffled
 from kerascli.data.storage.table import Table
-from kerascli.errors import ConfigError, DataError, FileRefused
+from kerascli.foundation.errors import ConfigError, DataError, FileRefused
 from tests.support.data_harness import whole
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from kerascli.workflow.check import check
 from tests.support.runs_harness import train, write
 

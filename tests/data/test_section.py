@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kerascli.component import Invalid
 from kerascli.config.load import open_config
 from kerascli.data.base import SOURCES, Context
 from kerascli.data.section import DataSpec, parse_data
+from kerascli.language.component import Invalid
 from tests.support.data_harness import whole
 from tests.support.runs_harness import train, write
 

@@ -24,7 +24,7 @@ from kerascli.data.section import parse_data
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.tokens import Tokens
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 from tests.data.test_transforms import run
 from tests.support.data_harness import whole
 

@@ -16,7 +16,6 @@ from keras.src.utils import timeseries_dataset_utils
 from PIL import Image
 from sklearn import datasets
 
-from kerascli.component import Invalid
 from kerascli.data.base import SOURCES, Context
 from kerascli.data.pipeline.prepare import data_facts, load_data, prepare_rows
 from kerascli.data.read import read_raw
@@ -24,8 +23,9 @@ from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.sources.stories import MOVES, PEOPLE, PLACES
 from kerascli.data.storage import image_files, on_disk
 from kerascli.data.storage.table import Table
-from kerascli.errors import DataError
-from kerascli.shapes import can_be_one
+from kerascli.foundation.errors import DataError
+from kerascli.foundation.shapes import can_be_one
+from kerascli.language.component import Invalid
 from tests.support.data_harness import whole
 from tests.support.runs_harness import train, write
 

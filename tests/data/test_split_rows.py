@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kerascli.component import Invalid
 from kerascli.data.base import Context
 from kerascli.data.pipeline.prepare import load_data
 from kerascli.data.section import DataSpec
 from kerascli.data.split import grouped_split, ordered_split
-from kerascli.errors import ConfigError, DataError
-from kerascli.section import parse_section
+from kerascli.foundation.errors import ConfigError, DataError
+from kerascli.language.component import Invalid
+from kerascli.language.section import parse_section
 
 SHARES = {"validation": 0.1, "test": 0.2}
 

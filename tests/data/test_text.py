@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kerascli.component import Invalid
 from kerascli.config.load import open_config
 from kerascli.data.base import TRANSFORMS, Context, Field
 from kerascli.data.pipeline.learned_state import load_learned, save_learned
 from kerascli.data.pipeline.prepare import data_facts, load_data
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.storage.table import BadRow
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
+from kerascli.language.component import Invalid
 from kerascli.preprocessing.hashing import buckets, fingerprints
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run

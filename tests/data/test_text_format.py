@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kerascli.component import Invalid
 from kerascli.data.base import SOURCES, Context
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_format import TextFormat
-from kerascli.errors import DataError, FileRefused
+from kerascli.foundation.errors import DataError, FileRefused
+from kerascli.language.component import Invalid
 from tests.support.needs import library
 
 MESSY = (

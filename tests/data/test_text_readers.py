@@ -13,7 +13,7 @@ from kerascli.data.storage.delimited.large_text import read_large
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import DEFAULT
 from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 from tests.support.needs import library
 
 ODD: dict[str, tuple[bytes, dict[str, Any]]] = {

@@ -13,10 +13,10 @@ import pytest
 import torch
 from sklearn.impute import SimpleImputer
 
-from kerascli.component import Invalid
 from kerascli.data.base import TRANSFORMS, Field
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
+from kerascli.language.component import Invalid
 from kerascli.preprocessing import normalization
 from kerascli.preprocessing.images.base import ImageOperation
 

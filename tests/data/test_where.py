@@ -7,7 +7,7 @@ import pytest
 
 from kerascli.config.load import open_config
 from kerascli.config.yaml.dump import dump_yaml
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 from tests.support.runs_harness import write
 
 CSV = "x,word,n\n1,a,1\n2,b,2\n3,a,3\n4,c,1\n5,b,2\n6,a,1\n"

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
-from kerascli.errors import DataError, FileRefused
+from kerascli.foundation.errors import DataError, FileRefused
 from kerascli.interop.keras import hdf5, hdf5_child
 from kerascli.workflow.interchange.importing import import_model
 from tests.support.bounds import cpu_seconds
@@ -575,7 +575,7 @@ def test_the_command_says_it_in_a_line_and_exits_with_4(tmp_path: Path) -> None:
 _MEASURED = """
 import resource, sys
 from pathlib import Path
-from kerascli.errors import FileRefused
+from kerascli.foundation.errors import FileRefused
 from kerascli.workflow.interchange.importing import import_model
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

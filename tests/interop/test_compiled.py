@@ -11,7 +11,7 @@ import torch
 from keras import layers as L
 from keras.src.backend.torch.core import Variable
 
-from kerascli.errors import ConfigError, FileRefused
+from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.interchange.exporting import export_run

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import pytest
 
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from kerascli.interop.keras.differences import NULLS
 from kerascli.interop.keras_export.serialized import OF_NETWORKS
 from kerascli.layers.base import LAYERS, Example

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from keras import layers as L
 
-from kerascli.component import Invalid
-from kerascli.errors import ConfigError, DataError, FileRefused, Place
+from kerascli.foundation.errors import ConfigError, DataError, FileRefused, Place
+from kerascli.language.component import Invalid
 from kerascli.layers.base import LAYERS
 from kerascli.workflow.check import spec_of_run, summary_of
 from kerascli.workflow.evaluate import evaluate_rows

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers as L
 
-from kerascli.errors import FileRefused
+from kerascli.foundation.errors import FileRefused
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import import_model
 from tests.support import mask_models

@@ -10,7 +10,7 @@ import pytest
 from keras import layers as L
 
 from benchmarks.keras_files.applications import make as make_application
-from kerascli.errors import FileRefused
+from kerascli.foundation.errors import FileRefused
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.opened import open_run

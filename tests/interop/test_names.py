@@ -13,7 +13,7 @@ from keras import layers as L
 
 from kerascli.cli.predict import predict as predict_command
 from kerascli.config.load import open_config
-from kerascli.errors import ConfigError, DataError, FileRefused
+from kerascli.foundation.errors import ConfigError, DataError, FileRefused
 from kerascli.report.predictions import write_predictions
 from kerascli.runs.facts import read_facts
 from kerascli.runs.record import RunRecord

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from kerascli.errors import ConfigError, DataError
+from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.interop.onnx_preprocessing import numbers
 from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
 from kerascli.runs.record import RunRecord

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import pytest
 
-from kerascli.errors import FileRefused
-from kerascli.expressions import parse, walk
-from kerascli.expressions.tree import Binary, Call, Everything, Index, Items, Literal, Name, Node, Slice, Unary
+from kerascli.foundation.errors import FileRefused
+from kerascli.language.expressions import parse, walk
+from kerascli.language.expressions.tree import Binary, Call, Everything, Index, Items, Literal, Name, Node, Slice, Unary
 from kerascli.ops.base import OPS
 from kerascli.ops.left_out import LEFT_OUT
 from kerascli.workflow.interchange.importing import import_model

@@ -10,7 +10,7 @@ import pytest
 from keras import layers as L
 from keras import optimizers as O
 
-from kerascli.errors import FileRefused
+from kerascli.foundation.errors import FileRefused
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.interchange.exporting import export_run

@@ -15,7 +15,7 @@ import pytest
 from kerascli.data.given import Given
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import prepare_rows
-from kerascli.errors import FileRefused, KerasCliError
+from kerascli.foundation.errors import FileRefused, KerasCliError
 from kerascli.interop.pipeline_files import reading
 from kerascli.interop.pipeline_files.reading import parse_pipelines, read_pipelines
 from kerascli.workflow.interchange.exporting_pipelines import pipelines_of

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from kerascli.cli import app as program
 from kerascli.data.transforms.rescaling import Rescaling
-from kerascli.errors import ConfigError, FileRefused
+from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.interop.pipeline_files.document import PipelineFile
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows

@@ -12,7 +12,7 @@ import pytest
 import torch
 from keras import layers as L
 
-from kerascli.errors import FileRefused
+from kerascli.foundation.errors import FileRefused
 from kerascli.workflow.interchange.importing import Imported, import_model
 from kerascli.workflow.opened import open_run
 from tests.support.keras_import_harness import assert_same, both, save, shake

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.keras_files.random_models import draw
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from kerascli.interop.example_inputs import sample_inputs
 from kerascli.workflow.interchange.exporting import export_run
 from tests.support.keras_export_harness import assert_equal_in_keras, experiment, outputs

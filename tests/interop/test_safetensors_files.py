@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from kerascli.errors import ConfigError, KerasCliError
+from kerascli.foundation.errors import ConfigError, KerasCliError
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing_safetensors import import_safetensors
 from kerascli.workflow.opened import open_run

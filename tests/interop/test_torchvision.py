@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from kerascli.config.load import Config, open_config
 from kerascli.data.datasets import cifar10
 from kerascli.data.pipeline.prepare import no_stages
-from kerascli.device import Choice
-from kerascli.errors import ConfigError
-from kerascli.events import Note
+from kerascli.foundation.device import Choice
+from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.events import Note
 from kerascli.interop.torch_files import Forward
 from kerascli.interop.torchvision_names import to_our_names
 from kerascli.training.build import Experiment, build_experiment

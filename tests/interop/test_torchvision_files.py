@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.config.sections.torchvision import Weights, published, published_models
-from kerascli.errors import DataError, FileRefused
+from kerascli.foundation.errors import DataError, FileRefused
 from kerascli.interop.published import published_tensors
 from kerascli.interop.torchvision_names import to_our_names
 from tests.support.needs import library

@@ -11,7 +11,7 @@ import yaml
 from keras import layers as L
 from keras.src.legacy.saving import legacy_h5_format
 
-from kerascli.errors import FileRefused
+from kerascli.foundation.errors import FileRefused
 from kerascli.workflow.interchange.importing_weights import import_weights
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli import draws
-from kerascli.component import Invalid
 from kerascli.config.run import dump_model
 from kerascli.config.yaml.text import parse_document
-from kerascli.expressions import ExpressionError
+from kerascli.foundation import draws
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid
+from kerascli.language.expressions import ExpressionError
 from kerascli.losses.expr import Expr as LossExpr
 from kerascli.metrics.expr import Expr as MetricExpr
 from kerascli.model.inference.build import build
@@ -21,7 +22,6 @@ from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import materialize
 from kerascli.ops.expression import expression
-from kerascli.shapes import TensorSpec
 from tests.support.fit_harness import assert_close, prepare
 from tests.support.models import parse_model
 from tests.support.runs_harness import train, write

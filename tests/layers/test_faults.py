@@ -2,9 +2,9 @@
 
 import pytest
 
-from kerascli.component import Invalid
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid
 from kerascli.layers.base import LAYERS, ShapeMismatch
-from kerascli.shapes import TensorSpec
 from tests.support import layer_harness as harness
 
 SMALLER = "use padding: same, a smaller window, or fewer poolings and strides before it"

@@ -15,7 +15,7 @@ import torch
 from safetensors.numpy import load
 from torch import Tensor
 
-from kerascli.expressions import ExpressionError
+from kerascli.language.expressions import ExpressionError
 from kerascli.layers.base import LAYERS
 from kerascli.ops.expression import expression
 from tests.parity.op_cases import CASES, words

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import LAYERS, Example, Outcome
-from kerascli.shapes import TensorSpec
 from tests.support import layer_harness as harness
 
 EXAMPLES = [

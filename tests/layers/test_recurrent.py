@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli import draws
-from kerascli.component import Invalid
+from kerascli.foundation import draws
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid
 from kerascli.layers.base import LAYERS, ShapeMismatch
 from kerascli.layers.recurrent.base import SequenceModule
 from kerascli.layers.recurrent.cell import WeightedRecurrence
-from kerascli.shapes import TensorSpec
 from tests.support import layer_harness as harness
 
 NAMES = ["lstm", "gru", "simple_rnn"]

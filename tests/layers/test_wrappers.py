@@ -15,10 +15,10 @@ import torch
 from keras import layers
 from keras.src.backend.common import dtypes
 
-from kerascli import draws
 from kerascli.compiler import program as programs
-from kerascli.component import Invalid
 from kerascli.config.yaml.text import parse_document
+from kerascli.foundation import draws
+from kerascli.language.component import Invalid
 from kerascli.layers.base import LAYERS
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph, GraphOutcome

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from kerascli.config.load import open_config
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
 from kerascli.report.plots import panels, plot_history
 from kerascli.runs.index import find_run
-from kerascli.shapes import TensorSpec
 from tests.support.fit_harness import prepare
 from tests.support.processes import forked_kerascli
 from tests.support.runs_harness import go_on, outcome, train, write

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from kerascli.component import Invalid
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid
 from kerascli.metrics.base import METRICS
-from kerascli.shapes import TensorSpec
 
 
 def test_a_name_of_one_s_own_comes_first_and_r_s_prefix_is_dropped() -> None:

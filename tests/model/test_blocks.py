@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from kerascli.component import Invalid
 from kerascli.config.composition.references import References
 from kerascli.config.run import dump_model
 from kerascli.config.yaml.text import parse_document
+from kerascli.language.component import Invalid
 from kerascli.model.ir.nodes import Model
 from tests.support.models import parse_model
 

@@ -17,17 +17,17 @@ import torch
 from keras.src.backend.common import dtypes
 from torch import Tensor, nn
 
-from kerascli import draws
-from kerascli.component import Invalid
 from kerascli.config.run import dump_model
 from kerascli.config.yaml.text import dump_yaml, parse_document
+from kerascli.foundation import draws
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid
 from kerascli.losses.regression import MeanSquaredError
 from kerascli.model.inference import shape_inference
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import materialize
-from kerascli.shapes import TensorSpec
 from tests.support.bounds import cpu_seconds, growth
 from tests.support.models import parse_model
 

@@ -12,16 +12,16 @@ from keras.src.backend.common import dtypes
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli import draws
 from kerascli.config.run import dump_model
 from kerascli.config.yaml.text import parse_document
-from kerascli.errors import KerasCliError
+from kerascli.foundation import draws
+from kerascli.foundation.errors import KerasCliError
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import materialize
 from kerascli.report.summary import render, summarize
 from kerascli.runs.index import find_run
-from kerascli.shapes import TensorSpec
 from kerascli.workflow.interchange.exporting import export_run
 from tests.support.fit_harness import Arrays, Trained, assert_close, prepare, train_keras, weights_of
 from tests.support.models import parse_model

@@ -3,10 +3,10 @@
 import pytest
 
 from kerascli.config.schema.settings import settings
+from kerascli.language.section import BaseSection, key_names, keys_of, meant_keys
 from kerascli.model.syntax import schema
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.schema import ModelSection, RepeatEach, StateSection, ViewSection
-from kerascli.section import BaseSection, key_names, keys_of, meant_keys
 
 CLASSES = [each for each in vars(schema).values() if isinstance(each, type) and issubclass(each, BaseSection)]
 CLASSES.remove(BaseSection)

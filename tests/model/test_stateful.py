@@ -15,8 +15,8 @@ import torch
 from keras.src.backend.common import dtypes
 from keras.src.backend.torch.core import Variable
 
-from kerascli.errors import ConfigError, DataError
-from kerascli.events import EpochEnd
+from kerascli.foundation.errors import ConfigError, DataError
+from kerascli.foundation.events import EpochEnd
 from kerascli.runs.index import find_run
 from kerascli.training.evaluate import evaluate
 from kerascli.training.loop import train as train_steps

@@ -11,14 +11,14 @@ from kerascli.config.load import open_config
 from kerascli.config.run import dump_model
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.config.yaml.text import parse_document
-from kerascli.errors import ConfigError, KerasCliError
+from kerascli.foundation.errors import ConfigError, KerasCliError
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import materialize
 from kerascli.model.syntax.section import parse_scope
 from kerascli.model.syntax.views import read_view_at
 from kerascli.runs.record import RunRecord
-from kerascli.shapes import TensorSpec
 from kerascli.workflow.check import check
 from kerascli.workflow.interchange.exporting import SUFFIXES, export_run
 from kerascli.workflow.opened import open_run

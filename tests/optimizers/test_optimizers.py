@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from kerascli.compiler.tracing import trace
-from kerascli.component import Invalid
-from kerascli.errors import ConfigError, FileRefused
+from kerascli.foundation.errors import ConfigError, FileRefused
+from kerascli.language.component import Invalid
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.base import OPTIMIZERS
 from kerascli.optimizers.rule import Written

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli import draws
+from kerascli.foundation import draws
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.preprocessing.images.base import ImageOperation
-from kerascli.shapes import TensorSpec
 from tests.support import layer_harness as harness
 
 FIRST = {"data_format": "channels_first"}

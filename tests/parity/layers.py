@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from keras.src import backend
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import LAYERS, Outcome
-from kerascli.shapes import TensorSpec
 from tests.parity import ledger
 from tests.support import layer_harness as harness
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from kerascli.component import Component, registries
+from kerascli.language.component import Component, registries
 
 MODULES: dict[str, Any] = {
     "layer": keras.layers,

@@ -8,7 +8,7 @@ import torch
 from keras.src.applications import convnext
 from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
-from kerascli.shapes import TensorSpec
+from kerascli.foundation.shapes import TensorSpec
 from tests.parity import ledger
 from tests.parity.layers import assert_same
 from tests.support import layer_harness as harness

@@ -11,8 +11,8 @@ import keras
 import pytest
 import torch
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import LAYERS, Layer, ShapeMismatch
-from kerascli.shapes import TensorSpec
 from tests.parity.layers import assert_same, keras_layer
 from tests.support import layer_harness as harness
 

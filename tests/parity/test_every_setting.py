@@ -5,11 +5,11 @@ from typing import Any
 import keras
 import pytest
 
-from kerascli.component import Component, Invalid, plain, registries
+from kerascli.language.component import Component, Invalid, plain, registries
+from kerascli.language.section import key_names
 from kerascli.layers.base import BaseLayer
 from kerascli.model.syntax.schema import NodeKeys
 from kerascli.model.syntax.written import call_arguments
-from kerascli.section import key_names
 from tests.parity import signatures
 
 OTHER_DEFAULTS: dict[tuple[str, str], str] = {

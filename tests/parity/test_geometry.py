@@ -11,9 +11,9 @@ import keras
 import pytest
 import torch
 
-from kerascli.component import Invalid
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid
 from kerascli.layers.base import LAYERS, ShapeMismatch
-from kerascli.shapes import TensorSpec
 from tests.parity.layers import assert_same
 from tests.support import layer_harness as harness
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli.shapes import TensorSpec
+from kerascli.foundation.shapes import TensorSpec
 from tests.parity import ledger
 from tests.parity.layers import keras_layer
 from tests.support import layer_harness as harness

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli.component import Invalid
 from kerascli.data.base import NOTHING_LEARNED, TRANSFORMS, Field
 from kerascli.data.storage.blocks import Blocks
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.preprocessing.hashing import buckets, crossed, decimals
 from kerascli.preprocessing.hashing_tensors import buckets_of, crossed_of
-from kerascli.shapes import TensorSpec
 from tests.parity import ledger
 from tests.support.models import parse_model
 

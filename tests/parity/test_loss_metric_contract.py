@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
-from kerascli.shapes import TensorSpec
 from tests.parity import loss_metric_cases as cases
 from tests.parity.loss_metric_cases import ARRANGEMENTS, LABELS, NUMBERS, ROWS, Case, Data, K, data_of
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.losses.base import LOSSES
-from kerascli.shapes import TensorSpec
 from tests.parity import ledger
 from tests.parity.losses import Data
 

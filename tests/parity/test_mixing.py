@@ -10,8 +10,8 @@ import torch
 from keras.src import backend
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.data.mixing import AUGMENTATIONS, Augmentation
+from kerascli.foundation import draws
 from tests.parity import ledger
 
 ROWS, HEIGHT, WIDTH = 5, 7, 9

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kerascli.shapes import TensorSpec
+from kerascli.foundation.shapes import TensorSpec
 from tests.parity.layers import assert_same, mask_of
 from tests.support import layer_harness as harness
 

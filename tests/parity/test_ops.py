@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli.expressions import ExpressionError, parse, walk
-from kerascli.expressions.tree import Binary, Call, Everything, Index, Items, Literal, Name, Node, Slice, Unary
+from kerascli.language.expressions import ExpressionError, parse, walk
+from kerascli.language.expressions.tree import Binary, Call, Everything, Index, Items, Literal, Name, Node, Slice, Unary
 from kerascli.ops.base import OPS
 from kerascli.ops.expression import expression
 from kerascli.ops.left_out import LEFT_OUT

@@ -8,8 +8,8 @@ import pytest
 import torch
 from keras.src import backend
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Outcome, ShapeMismatch
-from kerascli.shapes import TensorSpec
 from tests.parity import ledger
 from tests.parity.layers import assert_same, mask_of
 from tests.support import layer_harness as harness

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import ShapeMismatch
-from kerascli.shapes import TensorSpec
 from tests.parity.layers import assert_same, keras_layer, mask_of
 from tests.support import layer_harness as harness
 

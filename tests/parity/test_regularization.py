@@ -8,7 +8,7 @@ import torch
 from keras.src import ops
 from torch import Tensor
 
-from kerascli.shapes import TensorSpec
+from kerascli.foundation.shapes import TensorSpec
 from tests.parity import ledger
 from tests.parity.layers import assert_same
 from tests.support import layer_harness as harness

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import pytest
 
-from kerascli.component import Component, Invalid, Registry
+from kerascli.language.component import Component, Invalid, Registry
 from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
 from tests.parity import test_losses, test_metrics, test_regions

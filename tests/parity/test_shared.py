@@ -13,10 +13,10 @@ import torch
 from keras.src.backend.common import dtypes
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.config.composition.references import References
 from kerascli.config.run import dump_model
 from kerascli.config.yaml.text import parse_document
+from kerascli.foundation import draws
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import materialize

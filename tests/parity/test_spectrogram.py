@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from kerascli.component import Invalid
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid
 from kerascli.layers.base import ShapeMismatch
-from kerascli.shapes import TensorSpec
 from tests.parity import ledger
 from tests.parity.layers import assert_same, keras_layer
 from tests.support import layer_harness as harness

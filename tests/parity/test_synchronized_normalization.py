@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli import batch_part
-from kerascli.batch_part import BatchPart
+from kerascli.foundation import batch_part
+from kerascli.foundation.batch_part import BatchPart
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Outcome
-from kerascli.shapes import TensorSpec
 from tests.parity.layers import mask_of
 from tests.support import layer_harness as harness
 

@@ -7,9 +7,9 @@ import keras
 import pytest
 import torch
 
-from kerascli.component import Component
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Component
 from kerascli.layers.base import BaseLayer
-from kerascli.shapes import TensorSpec
 from tests.parity import ledger, signatures
 from tests.parity.test_shared import graph_of, run
 from tests.support import layer_harness as harness

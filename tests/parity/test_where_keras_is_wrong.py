@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
 from kerascli.parts.base import ACTIVATIONS
-from kerascli.shapes import TensorSpec
 from tests.support import layer_harness as harness
 
 

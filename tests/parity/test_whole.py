@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import pytest
 
-from kerascli.component import registries
+from kerascli.language.component import registries
 from kerascli.model.syntax.written import call_arguments
 from tests.parity import ledger
 

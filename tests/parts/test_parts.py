@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli.component import Invalid
+from kerascli.language.component import Invalid
 from kerascli.parts.base import ACTIVATIONS, CONSTRAINTS, INITIALIZERS, REGULARIZERS
 from tests.parity.test_parts import ACTIVATION_CASES
 from tests.support.parts_harness import FLOAT64, fill, parse, random

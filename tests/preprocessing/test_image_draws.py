@@ -9,8 +9,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.compiler.tracing import trace
+from kerascli.foundation import draws
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageModule, ImageOperation
 from kerascli.preprocessing.images.gamma import log_gamma_numbers

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from kerascli import draws
-from kerascli.component import Invalid
 from kerascli.data.base import NOTHING_LEARNED, TRANSFORMS, Field
 from kerascli.data.pipeline.pipeline import Stage
+from kerascli.foundation import draws
+from kerascli.language.component import Invalid
 from kerascli.layers.base import LAYERS
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageModule

@@ -14,10 +14,20 @@ import torch
 from torch import nn
 from torch.profiler import profile
 
-from kerascli import spans
 from kerascli.config.load import open_config
-from kerascli.errors import Interrupted, StorageError, TrainingStopped
-from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, LayerTime, Note, Operation, Phase, Profiled
+from kerascli.foundation import spans
+from kerascli.foundation.errors import Interrupted, StorageError, TrainingStopped
+from kerascli.foundation.events import (
+    BatchEnd,
+    EpochBegin,
+    EpochEnd,
+    Event,
+    LayerTime,
+    Note,
+    Operation,
+    Phase,
+    Profiled,
+)
 from kerascli.profiling import advice, clock
 from kerascli.profiling.advice import OPERATION_MICROSECONDS, RULES, Facts
 from kerascli.profiling.clock import Clock, Lap

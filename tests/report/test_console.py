@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from kerascli.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Note, Stopped
+from kerascli.foundation.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Note, Stopped
 from kerascli.report.classes import ClassRow, class_table
 from kerascli.report.console import TrainingView, first_that_fit, metrics_text
 from kerascli.report.downloads import DownloadBar

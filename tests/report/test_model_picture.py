@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from kerascli.cli import plot
 from kerascli.config.composition.references import References
 from kerascli.config.yaml.text import parse_document
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.report.architecture import columns

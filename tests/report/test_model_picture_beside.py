@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from kerascli.config.yaml.text import parse_document
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.report.architecture.called_models import whole_diagram
 from kerascli.report.architecture.from_graph import diagram_of
 from kerascli.report.architecture.layout import picture_of
-from kerascli.shapes import TensorSpec
 from kerascli.workflow.check import graphs_of, spec_of
 from tests.report.test_model_picture import check_picture, graph_of, kerascli, measure, said
 from tests.support.models import parse_model

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kerascli.cli import plot
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from kerascli.report.architecture.called_models import whole_diagram
 from kerascli.report.architecture.connections import Connection, connections
 from kerascli.report.architecture.diagram import Box, Diagram, Edge

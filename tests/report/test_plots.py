@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from kerascli.cli import plot
-from kerascli.errors import ConfigError, StorageError
+from kerascli.foundation.errors import ConfigError, StorageError
 from kerascli.report import plots
 from kerascli.runs.history import Row
 from kerascli.runs.record import RunRecord

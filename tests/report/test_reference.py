@@ -13,21 +13,21 @@ from typer.testing import CliRunner
 from kerascli.cli.commands import app
 from kerascli.cli.init import template_names
 from kerascli.cli.schema import schema
-from kerascli.component import Component, Invalid, registries
 from kerascli.config.schema.json_schema import json_schema
 from kerascli.config.schema.sections import node_settings, sections
 from kerascli.config.schema.settings import settings
 from kerascli.config.sections.compile import CompileSection
 from kerascli.config.sections.read_compile import parse_compile
 from kerascli.config.yaml.text import parse_document, read_document
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Component, Invalid, registries
 from kerascli.layers.base import LAYERS
 from kerascli.report.type_words import type_words
-from kerascli.shapes import TensorSpec
 from tests import test_docs as documented
 from tests.support.models import model_faults
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = [ROOT / "configs", ROOT / "kerascli" / "templates", ROOT / "benchmarks" / "configs"]
+FOLDERS = [ROOT / "configs", ROOT / "kerascli" / "config" / "starter" / "templates", ROOT / "benchmarks" / "configs"]
 CONFIGS = [path for folder in FOLDERS for path in sorted(folder.rglob("*.yaml"))]
 SCHEMA = json_schema()
 DEFINITIONS = SCHEMA["$defs"]

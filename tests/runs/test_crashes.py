@@ -12,9 +12,9 @@ import pytest
 
 from benchmarks.torture.disk import failing
 from kerascli.config.load import open_config
-from kerascli.disk import storage
-from kerascli.errors import FileRefused, StorageError
-from kerascli.events import Saved
+from kerascli.foundation.disk import storage
+from kerascli.foundation.errors import FileRefused, StorageError
+from kerascli.foundation.events import Saved
 from kerascli.runs import index
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.record import RunRecord

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kerascli.errors import FileRefused
-from kerascli.events import Note
+from kerascli.foundation.errors import FileRefused
+from kerascli.foundation.events import Note
 from kerascli.runs import index
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows

@@ -1,6 +1,7 @@
 """Runs that earlier versions made are read, evaluated and predicted as then; most of format 2 are resumed exactly."""
 
 import csv
+import importlib.util
 import json
 import signal
 from collections.abc import Callable
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 
 from kerascli.cli import app as program
-from kerascli.disk import storage
-from kerascli.errors import KerasCliError
+from kerascli.config.composition import plugins
+from kerascli.foundation.disk import storage
+from kerascli.foundation.errors import KerasCliError
 from kerascli.runs import index
 from kerascli.runs.record import RunRecord
-from tests.support.kept_runs import DIVIDED, FORMAT_1, FORMAT_2, Kept, signalled, store
+from tests.support.kept_runs import DIVIDED, FORMAT_1, FORMAT_2, PLUGIN, Kept, signalled, store
 from tests.support.processes import Launched, run_on
 from tests.support.runs_harness import go_on
 from tests.training.distributed.ended_runs import bits, run_of, succeeded
@@ -102,6 +104,33 @@ def test_a_run_with_a_divided_optimizer_state_is_exported_plotted_and_summarized
         with pytest.raises(SystemExit) as end:
             program.main()
         assert end.value.code == 0, f"{line}: {capsys.readouterr().err}"
+
+
+# A run whose plugins import names that have changed
+
+
+@pytest.mark.parametrize("line", ["evaluate plugin validation", "train --resume plugin", "train plugin.yaml"])
+def test_a_plugin_of_an_earlier_version_ends_with_an_error_that_has_the_new_name(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(PLUGIN.copied(tmp_path / "copy"))
+    monkeypatch.setattr("sys.argv", ["kerascli", *line.split()])
+    with pytest.raises(SystemExit) as end:
+        program.main()
+    assert end.value.code == 2
+    assert "hint: kerascli.shapes is now kerascli.foundation.shapes" in capsys.readouterr().err
+
+
+def test_the_new_names_of_what_plugins_import_are_there() -> None:
+    assert {name: new for name, new in plugins.RENAMED.items() if not is_there(new)} == {}
+
+
+def is_there(name: str) -> bool:
+    """Return True if a dotted name is a module, or is defined in one."""
+    module, _, last = name.rpartition(".")
+    if importlib.util.find_spec(module) is None:
+        return False
+    return hasattr(importlib.import_module(module), last) or importlib.util.find_spec(name) is not None
 
 
 # Format 1, which has no checksums

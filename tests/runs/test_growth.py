@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from kerascli.config.load import open_config
-from kerascli.disk import storage
-from kerascli.events import EpochEnd
+from kerascli.foundation.disk import storage
+from kerascli.foundation.events import EpochEnd
 from kerascli.runs.index import find_run
 from kerascli.workflow.fitting import saver
 from kerascli.workflow.fitting.options import Options

@@ -19,16 +19,16 @@ import typer
 from typer.testing import CliRunner
 
 from kerascli.cli import plot, runs
-from kerascli.disk import storage
-from kerascli.disk.temporary import machine, temporary_path
-from kerascli.errors import ConfigError, FileRefused, KerasCliError, StorageError
+from kerascli.foundation.disk import storage
+from kerascli.foundation.disk.temporary import machine, temporary_path
+from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError
+from kerascli.foundation.user_code import UserCode
 from kerascli.report.compare import ABSENT, compare
 from kerascli.runs import history, index, manifest, record
 from kerascli.runs.checkpoint_manifest import Damaged, read_manifest, sealed_manifest
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.record import RunRecord
 from kerascli.runs.sealed import sealed
-from kerascli.user_code import UserCode
 from tests.support.runs_harness import edit_facts, write_rows
 
 # Checkpoints

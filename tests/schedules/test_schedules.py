@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kerascli.component import Invalid
+from kerascli.language.component import Invalid
 from kerascli.schedules.base import SCHEDULES
 from tests.parity.test_schedules import CASES
 

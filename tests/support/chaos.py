@@ -17,7 +17,7 @@ def attempt(config: Path, runs: Path) -> int:
     import torch
 
     from kerascli.config.load import open_config
-    from kerascli.errors import Interrupted
+    from kerascli.foundation.errors import Interrupted
     from kerascli.runs.index import list_runs
     from kerascli.workflow.fitting import saver
     from kerascli.workflow.train import Options, resume, start

@@ -14,8 +14,8 @@ import torch
 
 from kerascli.config.load import open_config
 from kerascli.data.pipeline.prepare import PreparedData
-from kerascli.device import Choice
-from kerascli.events import EpochEnd
+from kerascli.foundation.device import Choice
+from kerascli.foundation.events import EpochEnd
 from kerascli.training.build import Experiment
 from kerascli.training.evaluate import evaluate
 from kerascli.training.loop import train

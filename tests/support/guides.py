@@ -16,7 +16,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
-from kerascli.errors import KerasCliError
+from kerascli.foundation.errors import KerasCliError
 
 _FENCE = re.compile(r"(?:^<!-- file: (?P<file>[^\n]+?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")

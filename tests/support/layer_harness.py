@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kerascli import draws
+from kerascli.foundation import draws
+from kerascli.foundation.shapes import Shape, TensorSpec
 from kerascli.layers.base import (
     LAYERS,
     BaseLayer,
@@ -16,7 +17,6 @@ from kerascli.layers.base import (
     WeightedModule,
 )
 from kerascli.layers.weight_spec import WeightSpec
-from kerascli.shapes import Shape, TensorSpec
 
 
 def make(layer: BaseLayer, *specs: TensorSpec) -> nn.Module:

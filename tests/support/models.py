@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault
+from kerascli.foundation.errors import Fault
+from kerascli.language.component import Invalid
 from kerascli.model.ir.nodes import Model
 from kerascli.model.syntax.section import parse_scope
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.component import Registry
+from kerascli.language.component import Registry
 from kerascli.parts.base import INITIALIZERS
 
 FLOAT64 = torch.float64

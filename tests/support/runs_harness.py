@@ -10,7 +10,7 @@ from typing import TypeVar
 from safetensors.numpy import load
 
 from kerascli.config.load import open_config
-from kerascli.events import Event
+from kerascli.foundation.events import Event
 from kerascli.runs import history
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.index import find_run

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.torture.disk import OPERATIONS, Disk, Fault, die
-from kerascli.disk import storage
+from kerascli.foundation.disk import storage
 
 
 def before_operations(patch: pytest.MonkeyPatch, call: Callable[[str, tuple[Any, ...]], None]) -> None:

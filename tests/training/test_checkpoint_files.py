@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from kerascli.errors import FileRefused
+from kerascli.foundation.errors import FileRefused
 from kerascli.training.checkpoint_files import TRAINING, Range, in_ranges, part_file, training_tensors
 
 STATE = {

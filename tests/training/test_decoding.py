@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 from kerascli.callbacks.base import CALLBACKS
 from kerascli.callbacks.heat_map import HeatMap
 from kerascli.cli.commands import app
-from kerascli.component import Invalid
 from kerascli.data.base import TRANSFORMS, Field, Learned, Transform
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.teacher_forcing import teacher_forcing
 from kerascli.data.text_codec import TextCodec
-from kerascli.errors import KerasCliError
+from kerascli.foundation.errors import KerasCliError
+from kerascli.language.component import Invalid
 from kerascli.runs.record import RunRecord
 from kerascli.training.generation.decode import Decoder, decode_ids
 from kerascli.training.generation.generate import Sampling

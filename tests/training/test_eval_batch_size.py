@@ -7,7 +7,7 @@ import pytest
 
 from kerascli.config.load import open_config
 from kerascli.data.batches.loader import BatchSource
-from kerascli.device import Choice
+from kerascli.foundation.device import Choice
 from kerascli.training.evaluate import evaluate
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, fx
 
-from kerascli import draws
 from kerascli.compiler import compiling
 from kerascli.compiler import onednn_matmul as products
 from kerascli.compiler import program as programs
 from kerascli.compiler.cache import use_own_cache
 from kerascli.config.load import open_config
-from kerascli.device import Choice
-from kerascli.events import Note
+from kerascli.foundation import draws
+from kerascli.foundation.device import Choice
+from kerascli.foundation.events import Note
 from kerascli.runs.record import RunRecord
 from kerascli.training.execution_mode import GraphRunner, Request, largest_difference, make_runner
 from kerascli.training.forward_pass import Eager, Runner

@@ -10,7 +10,7 @@ import torch
 from safetensors.numpy import load, save
 
 from kerascli.cli.commands import app
-from kerascli.errors import TrainingStopped
+from kerascli.foundation.errors import TrainingStopped
 from kerascli.optimizers.guard import Guard, are_finite
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord

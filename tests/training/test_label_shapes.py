@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import fbeta_score
 
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from kerascli.workflow.check import check
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.opened import open_run

@@ -11,8 +11,8 @@ from kerascli.data.pipeline.prepare import load_data
 from kerascli.data.section import parse_data
 from kerascli.data.storage import on_disk
 from kerascli.data.storage.convert import first_rounded
-from kerascli.errors import DataError, KerasCliError
-from kerascli.events import Note
+from kerascli.foundation.errors import DataError, KerasCliError
+from kerascli.foundation.events import Note
 from kerascli.losses.labels import Labels
 from kerascli.training.checks.label_range_checks import first_invalid
 from kerascli.workflow.check import check

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.data.batches.loader import Batch
-from kerascli.events import EpochEnd
+from kerascli.foundation.events import EpochEnd
 from kerascli.layers.base import WeightSpec
 from kerascli.model.runtime.weights import Weight
 from kerascli.optimizers.apply import FlatOptimizer

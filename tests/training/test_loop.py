@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kerascli import draws
 from kerascli.callbacks.base import (
     AppendRow,
     Callback,
@@ -22,8 +21,9 @@ from kerascli.callbacks.base import (
     Stop,
 )
 from kerascli.data.batches.loader import Batch
-from kerascli.errors import TrainingStopped
-from kerascli.events import BatchEnd, EpochBegin, EpochEnd, Event, Stopped, Tick
+from kerascli.foundation import draws
+from kerascli.foundation.errors import TrainingStopped
+from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Stopped, Tick
 from kerascli.layers.base import WeightedModule
 from kerascli.model.runtime.weights import weights_of
 from kerascli.optimizers.apply import FlatOptimizer

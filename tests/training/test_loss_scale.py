@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from kerascli.component import Invalid
 from kerascli.config.load import open_config
-from kerascli.errors import FileRefused
+from kerascli.foundation.errors import FileRefused
+from kerascli.language.component import Invalid
 from kerascli.optimizers.base import OPTIMIZERS
 from kerascli.optimizers.several import Optimizers
 from kerascli.runs.index import find_run

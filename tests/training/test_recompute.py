@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from kerascli import draws
+from kerascli.foundation import draws
 from kerascli.training.recompute import recompute_in_backward
 
 

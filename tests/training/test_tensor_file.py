@@ -7,7 +7,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from kerascli.errors import FileRefused
+from kerascli.foundation.errors import FileRefused
 from kerascli.training.checkpoint_files import TRAINING, training_tensors
 from kerascli.training.tensor_file import mapped_tensors, read_tensors, tensor_pieces
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from kerascli.parts.distributions import DISTRIBUTIONS
 from kerascli.workflow import fsdp_checks
 from kerascli.workflow.check import check

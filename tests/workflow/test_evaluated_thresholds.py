@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn import metrics
 
-from kerascli.errors import ConfigError, DataError
+from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.report.text_table import text_table
 from kerascli.runs.record import RunRecord
 from kerascli.training.predict import predict

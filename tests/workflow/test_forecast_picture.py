@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from kerascli.report.forecast_plot import ForecastPanel, plot_forecast
 from kerascli.workflow.forecasting.forecast import forecast_run
 from kerascli.workflow.forecasting.picture import forecast_picture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load as load_arrays
 
-from kerascli.errors import ConfigError, DataError, KerasCliError
+from kerascli.foundation.errors import ConfigError, DataError, KerasCliError
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.forecasting.forecast import forecast_run
 from kerascli.workflow.opened import OpenedRun, open_run

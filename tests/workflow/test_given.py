@@ -14,7 +14,7 @@ from PIL import Image
 
 from kerascli.data.given import Given
 from kerascli.data.pipeline.learned_state import known_columns
-from kerascli.errors import ConfigError, DataError
+from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.opened import OpenedRun, open_run

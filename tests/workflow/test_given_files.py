@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_groups
 from kerascli.workflow.opened import open_run

@@ -14,9 +14,9 @@ from safetensors.numpy import load, save
 
 from kerascli.config.load import open_config
 from kerascli.config.yaml.dump import dump_yaml
-from kerascli.device import Choice
-from kerascli.errors import ConfigError, DataError, FileRefused, KerasCliError
-from kerascli.events import Note
+from kerascli.foundation.device import Choice
+from kerascli.foundation.errors import ConfigError, DataError, FileRefused, KerasCliError
+from kerascli.foundation.events import Note
 from kerascli.model.freezing import trained_layers
 from kerascli.runs.record import RunRecord
 from kerascli.training.predict import predict

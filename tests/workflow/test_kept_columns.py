@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from kerascli.errors import ConfigError, DataError
+from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.report.predictions import write_predictions
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows

@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.config.load import open_config
 from kerascli.config.run import RunSpec
 from kerascli.data.base import Field
 from kerascli.data.pipeline.prepare import no_stages
+from kerascli.foundation import draws
+from kerascli.foundation.world import PROCESS_BYTES
 from kerascli.training.build import build_experiment
 from kerascli.training.distributed import fsdp
 from kerascli.workflow.check import check
 from kerascli.workflow.fitting import memory_estimate as module
 from kerascli.workflow.fitting.memory_estimate import NotEstimated, example_batch, memory_estimate, peak_bytes
-from kerascli.world import PROCESS_BYTES
 from tests.support.runs_harness import go_on, train
 from tests.training.distributed.configs import ALL
 

@@ -12,8 +12,8 @@ from kerascli.cli.commands import app
 from kerascli.config.load import open_config
 from kerascli.data.moved import moved
 from kerascli.data.section import parse_data
-from kerascli.errors import ConfigError
-from kerascli.events import BatchEnd, EpochEnd
+from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.events import BatchEnd, EpochEnd
 from kerascli.runs.index import find_run
 from kerascli.workflow.fitting import saver
 from kerascli.workflow.fitting.options import Options

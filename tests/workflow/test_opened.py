@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from kerascli.foundation.world import World
 from kerascli.training.distributed import fsdp
 from kerascli.training.distributed.processes import Processes
 from kerascli.workflow import fsdp_checks
 from kerascli.workflow.opened import open_run
-from kerascli.world import World
 from tests.support.runs_harness import train, write
 
 CONFIG = """

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
-from kerascli.errors import ConfigError, KerasCliError
+from kerascli.foundation.errors import ConfigError, KerasCliError
 from kerascli.report.plots import SUFFIXES as PICTURES
 from kerascli.report.predictions import FORMATS
 from kerascli.workflow.interchange.exporting import SUFFIXES as MODELS

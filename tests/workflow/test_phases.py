@@ -19,8 +19,8 @@ from keras.src.backend.common import dtypes
 
 from kerascli.config.load import Config, open_config
 from kerascli.config.yaml.dump import dump_yaml
-from kerascli.errors import ConfigError
-from kerascli.events import BatchEnd, EpochEnd, Event, PhaseBegin, Stopped
+from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.events import BatchEnd, EpochEnd, Event, PhaseBegin, Stopped
 from kerascli.report.plots import plot_history
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord

@@ -13,8 +13,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from kerascli.config.load import open_config
-from kerascli.errors import ConfigError, DataError, FileRefused, Interrupted, TrainingStopped
-from kerascli.events import BatchEnd, EpochEnd, Event, Note
+from kerascli.foundation.errors import ConfigError, DataError, FileRefused, Interrupted, TrainingStopped
+from kerascli.foundation.events import BatchEnd, EpochEnd, Event, Note
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.fitting import saver

@@ -8,8 +8,8 @@ import pytest
 from kerascli.callbacks.samples import Points, Sampler
 from kerascli.config.load import open_config
 from kerascli.data.storage import on_disk
-from kerascli.errors import ConfigError, DataError
-from kerascli.events import Note
+from kerascli.foundation.errors import ConfigError, DataError
+from kerascli.foundation.events import Note
 from kerascli.workflow.check import check
 from kerascli.workflow.make_samples import studio_of
 from kerascli.workflow.opened import open_run

@@ -16,8 +16,8 @@ from kerascli.cli.commands import app
 from kerascli.config.load import open_config
 from kerascli.data.base import Learned
 from kerascli.data.text_codec import TextCodec
-from kerascli.errors import ConfigError
-from kerascli.events import Note
+from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.events import Note
 from kerascli.report.pictures import picture
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord

@@ -12,7 +12,7 @@ from safetensors.numpy import load as load_arrays
 from kerascli.data.base import Context
 from kerascli.data.pipeline.prepare import PreparedData, load_data
 from kerascli.data.section import parse_data
-from kerascli.errors import ConfigError, DataError
+from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.report.forecast_plot import plot_forecast
 from kerascli.workflow.forecasting.forecast import forecast_run
 from kerascli.workflow.forecasting.picture import forecast_picture

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from kerascli.cli.predict import predict as predict_command
 from kerascli.config.load import open_config
-from kerascli.errors import ConfigError, DataError, FileRefused, StorageError, TrainingStopped
-from kerascli.events import Began, EpochBegin, Evaluated, Event, Note, Stopped
+from kerascli.foundation.errors import ConfigError, DataError, FileRefused, StorageError, TrainingStopped
+from kerascli.foundation.events import Began, EpochBegin, Evaluated, Event, Note, Stopped
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.training.step import Trainer

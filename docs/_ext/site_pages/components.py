@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from kerascli.component import Component, Registry, plural, registries
 from kerascli.config.schema.settings import first_line
+from kerascli.foundation.shapes import Shape, show_shape
+from kerascli.language.component import Component, Registry, plural, registries
 from kerascli.layers.base import BaseLayer, Example
 from kerascli.ops.base import OPS
 from kerascli.ops.left_out import LEFT_OUT
 from kerascli.report.reference import Entry, Key, component_entry
-from kerascli.shapes import Shape, show_shape
 from site_pages.examples import example
 from site_pages.keras_names import keras_name
 from site_pages.links import source_link

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from kerascli.component import Component, registries
 from kerascli.config.yaml.dump import flow_yaml
+from kerascli.language.component import Component, registries
 from kerascli.layers.base import LAYERS, BaseLayer
 from kerascli.report.reference import Entry
 from site_pages.keras_names import DATA

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from kerascli.component import registries, snake_case
+from kerascli.language.component import registries, snake_case
 
 DATA = Path(__file__).parent.parent.parent / "_data"
 _SITE = "https://keras.io/api"

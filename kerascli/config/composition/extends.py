@@ -4,13 +4,13 @@ import os
 from dataclasses import replace
 from pathlib import Path as FilePath
 
-from kerascli.component import Invalid
 from kerascli.config.composition.merge import Merger
 from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import read_document
-from kerascli.disk.files import impossible_path, in_home, with_tilde
-from kerascli.errors import ConfigError, Fault, safe_text, show
+from kerascli.foundation.disk.files import impossible_path, in_home, with_tilde
+from kerascli.foundation.errors import ConfigError, Fault, safe_text, show
+from kerascli.language.component import Invalid
 
 MAX_CHAIN = 16
 

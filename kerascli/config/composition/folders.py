@@ -6,7 +6,7 @@ from pathlib import Path
 from kerascli.config.yaml.document import Document
 from kerascli.data.base import Transform
 from kerascli.data.section import DataSpec
-from kerascli.errors import Path as ConfigPath
+from kerascli.foundation.errors import Path as ConfigPath
 
 
 def data_folder(document: Document) -> Path:

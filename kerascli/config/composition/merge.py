@@ -7,9 +7,9 @@ whole component; one of the same name is merged with its arguments.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from kerascli.component import Invalid
 from kerascli.config.yaml.document import Mark
-from kerascli.errors import Fault, Path, show
+from kerascli.foundation.errors import Fault, Path, show
+from kerascli.language.component import Invalid
 
 _PLACES = {("data", "source"), ("compile", "optimizer"), ("compile", "loss"), ("fit", "distribute")}
 _NAMED_PLACES = {("data", "inputs"), ("data", "targets"), ("data", "shared"), ("model", "shared"), ("compile", "loss")}

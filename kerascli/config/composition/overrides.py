@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from kerascli.component import Invalid
 from kerascli.config.composition.merge import Merger, component_name, is_component, same_name
 from kerascli.config.yaml.document import Document, Mark
 from kerascli.config.yaml.text import parse_value
-from kerascli.errors import ConfigError, Fault, Path, Place, show, suggestion
+from kerascli.foundation.errors import ConfigError, Fault, Path, Place, show, suggestion
+from kerascli.language.component import Invalid
 
 _PART = re.compile(r"(?P<name>[^.\[\]]+)|\[(?P<index>-?[0-9]+)\]")
 

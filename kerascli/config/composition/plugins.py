@@ -1,16 +1,24 @@
 """The config section `plugins:`: Python files that register custom components, trusted and run before names are looked
 up."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from kerascli.component import Invalid
 from kerascli.config.yaml.document import Document
-from kerascli.disk.files import impossible_path, in_home, open_file, with_tilde
-from kerascli.errors import Fault, Related, show
-from kerascli.errors import Path as ConfigPath
+from kerascli.foundation.disk.files import impossible_path, in_home, open_file, with_tilde
+from kerascli.foundation.errors import Fault, Related, show
+from kerascli.foundation.errors import Path as ConfigPath
+from kerascli.foundation.user_code import UserCode
+from kerascli.language.component import Invalid
 from kerascli.runs.outputs import FILE
-from kerascli.user_code import UserCode
+
+RENAMED = {
+    **{f"kerascli.{name}": f"kerascli.foundation.{name}" for name in ("shapes", "draws", "errors", "device", "disk")},
+    **{f"kerascli.{name}": f"kerascli.language.{name}" for name in ("component", "section", "expressions")},
+}
+"""Mapping from dotted names that plugins of earlier versions import to their names now."""
+_MISSING = re.compile(r"cannot import name '(\w+)'")
 
 
 def plugin_files(document: Document) -> tuple[Path, ...]:
@@ -61,8 +69,16 @@ def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
     except Exception as error:
         text, place = code.told(error, str(code.path))
         related = (Related("the config names it", written),)
-        raise Invalid([Fault(f"plugin: {text}", place=place, related=related)]) from None
+        raise Invalid([Fault(f"plugin: {text}", place=place, hint=_new_name(error), related=related)]) from None
     return code
+
+
+def _new_name(error: Exception) -> str | None:
+    """Return a hint with the new name of what a plugin of an earlier version imports from kerascli."""
+    if not isinstance(error, ImportError):
+        return None
+    name = ".".join([error.name or "", *_MISSING.findall(str(error))])
+    return f"{name} is now {RENAMED[name]}" if name in RENAMED else None
 
 
 def _problem(file: Path, written: str, earlier: Sequence[str]) -> str | None:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from kerascli.component import registries
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.scalars import ScalarError, read_scalar
-from kerascli.disk.files import with_tilde
-from kerascli.errors import Fault, Path, Place, plain_name, show, suggestion
-from kerascli.expressions import ExpressionError, UnknownName, Value, has_reference, substitute
-from kerascli.expressions.template import names_referred_to
+from kerascli.foundation.disk.files import with_tilde
+from kerascli.foundation.errors import Fault, Path, Place, plain_name, show, suggestion
+from kerascli.language.component import registries
+from kerascli.language.expressions import ExpressionError, UnknownName, Value, has_reference, substitute
+from kerascli.language.expressions.template import names_referred_to
 
 Flag = str | int | float | bool
 

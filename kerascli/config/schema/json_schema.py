@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from kerascli.component import Component, Registry, registries
 from kerascli.config.schema.sections import Section, node_settings, sections
 from kerascli.config.schema.settings import Schema, Setting, first_line, settings
+from kerascli.language.component import Component, Registry, registries
 from kerascli.layers.base import LAYERS
 from kerascli.model.syntax.schema import FirstLayerKeys, RepeatEach, RepeatTimes
 

@@ -14,6 +14,7 @@ from kerascli.config.sections.phases import SETTINGS, PhaseSection
 from kerascli.config.sections.train_step import UpdateSection
 from kerascli.config.top_level import ConfigSection
 from kerascli.data.section import DataSpec, SplitSpec
+from kerascli.language.section import BaseSection
 from kerascli.layers.base import BaseLayer, CallArgument
 from kerascli.model.syntax.schema import (
     BlockSection,
@@ -27,7 +28,6 @@ from kerascli.model.syntax.schema import (
     ViewSection,
 )
 from kerascli.model.syntax.written import call_arguments
-from kerascli.section import BaseSection
 
 _BOOL: Schema = {"type": "boolean"}
 _NODE: Schema = TypeAdapter(NodeName).json_schema()

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from kerascli.component import Component
 from kerascli.config.schema.meanings import meaning
+from kerascli.language.component import Component
 
 Schema = dict[str, Any]
 """Type of a JSON Schema; {"x-component": kind} in it stands for a component of a kind, {"x-section": name} for a

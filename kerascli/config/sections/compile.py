@@ -5,15 +5,15 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator
 
-from kerascli.component import plain
 from kerascli.config.sections.fit import NotPerPhase
 from kerascli.config.sections.per_output import by_output
-from kerascli.errors import one_of, show
+from kerascli.foundation.errors import one_of, show
+from kerascli.language.component import plain
+from kerascli.language.section import BaseSection
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer, Optimizer
 from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from kerascli.optimizers.rmsprop import RMSprop
-from kerascli.section import BaseSection
 
 
 def _on_off_auto(value: Any) -> Any:

@@ -7,11 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from kerascli.callbacks.base import CALLBACKS, Callback
-from kerascli.component import Invalid, plain
-from kerascli.errors import Fault, Path, Related, show
+from kerascli.foundation.errors import Fault, Path, Related, show
+from kerascli.foundation.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt, to_tuple
+from kerascli.language.component import Invalid, plain
+from kerascli.language.section import BaseSection, parse_section
 from kerascli.parts.distributions import DISTRIBUTIONS, Distribution
-from kerascli.section import BaseSection, parse_section
-from kerascli.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt, to_tuple
 
 
 def _class_weights(value: Any) -> Any:

@@ -15,13 +15,13 @@ from pydantic import (
     model_validator,
 )
 
-from kerascli.component import Invalid
 from kerascli.config.sections.torchvision import Published, Weights, published, published_model, published_models
-from kerascli.disk.files import impossible_path, in_home
-from kerascli.errors import Fault, show
+from kerascli.foundation.disk.files import impossible_path, in_home
+from kerascli.foundation.errors import Fault, show
+from kerascli.foundation.shapes import NonNegativeFloat
+from kerascli.language.component import Invalid
+from kerascli.language.section import BaseSection, parse_section
 from kerascli.model.transfer import LayerSource, TransferMethod
-from kerascli.section import BaseSection, parse_section
-from kerascli.shapes import NonNegativeFloat
 
 _SOURCES = "'run', 'file' or 'torchvision'"
 _Model = Annotated[str, AfterValidator(published_model), WithJsonSchema({"type": "string", "enum": published_models()})]

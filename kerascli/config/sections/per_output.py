@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import WithJsonSchema
 
-from kerascli.component import Invalid, Registry
-from kerascli.errors import Fault, Path, suggestion
+from kerascli.foundation.errors import Fault, Path, suggestion
+from kerascli.language.component import Invalid, Registry
 
 Written = dict[str, tuple[Any, Path]]
 """Type of a mapping from output name to the config's value for it and the path of that value below `compile`."""

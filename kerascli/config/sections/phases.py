@@ -9,14 +9,14 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated, Any, TypeVar
 
-from kerascli.component import Invalid
 from kerascli.config.composition.merge import Merger, component_name, is_component
 from kerascli.config.sections.compile import ComputeSection
 from kerascli.config.sections.fit import FitSpec, NotPerPhase
 from kerascli.config.yaml.document import Document, Faulty, Mark, one_error
-from kerascli.errors import ConfigError, Fault, Path, Related, show
-from kerascli.section import BaseSection, section_ref, unknown_keys
-from kerascli.shapes import PositiveInt
+from kerascli.foundation.errors import ConfigError, Fault, Path, Related, show
+from kerascli.foundation.shapes import PositiveInt
+from kerascli.language.component import Invalid
+from kerascli.language.section import BaseSection, section_ref, unknown_keys
 
 
 class PhaseSection(BaseSection):

@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from kerascli.component import Invalid, Registry
 from kerascli.config.sections.compile import CompileSection, CompileSpec, ComputeSection, scaled
 from kerascli.config.sections.per_output import Written, per_output
-from kerascli.errors import Fault, Path, show, suggestion
+from kerascli.foundation.errors import Fault, Path, show, suggestion
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid, Registry
+from kerascli.language.section import meant_keys, read_section
 from kerascli.losses.base import LOSSES, Loss
 from kerascli.metrics.base import METRICS
 from kerascli.metrics.comparisons import MetricUse, OutputTarget
-from kerascli.section import meant_keys, read_section
-from kerascli.shapes import TensorSpec
 
 _COLUMNS = ("loss", "epoch", "learning_rate", "epoch_seconds")
 

@@ -6,11 +6,13 @@ from typing import Any
 
 from torch import nn
 
-from kerascli.component import Invalid
 from kerascli.config.sections.compile import ComputeSection, Precision, scaled
 from kerascli.config.sections.read_terms import TermReader
 from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, UpdateSection, UpdateSpec
-from kerascli.errors import Fault, Path, Related, show, suggestion
+from kerascli.foundation.errors import Fault, Path, Related, show, suggestion
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid
+from kerascli.language.section import meant_keys, read_section
 from kerascli.model.inference.views import build_forward_pass
 from kerascli.model.ir.nodes import Entry, Node, flat
 from kerascli.model.runtime.built import Built
@@ -18,8 +20,6 @@ from kerascli.model.syntax.forward_passes import Forward
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.views import Scope
 from kerascli.optimizers.base import BaseOptimizer
-from kerascli.section import meant_keys, read_section
-from kerascli.shapes import TensorSpec
 
 PATH: Path = ("fit", "train_step")
 

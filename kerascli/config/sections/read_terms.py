@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from kerascli.component import Component
 from kerascli.config.sections.train_step import FormulaSection, LossSection, MetricSection
-from kerascli.errors import Fault, Path, show, suggestion
+from kerascli.foundation.errors import Fault, Path, show, suggestion
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Component
+from kerascli.language.section import read_section
 from kerascli.layers.expressions.added import AddLoss
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
@@ -14,8 +16,6 @@ from kerascli.metrics.comparisons import Comparison, LossTerm, UpdateMetric
 from kerascli.model.ir.targets import PREFIX
 from kerascli.model.syntax.forward_passes import Forward
 from kerascli.model.syntax.names import Names
-from kerascli.section import read_section
-from kerascli.shapes import TensorSpec
 
 Pending = tuple[Loss | Metric, Comparison, Path]
 """Type of a loss or metric whose tensor shapes are yet to be checked, with what it compares and its config path."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from kerascli.errors import one_of, safe_text, suggestion
+from kerascli.foundation.errors import one_of, safe_text, suggestion
 
 Weights = Literal["IMAGENET1K_V1", "IMAGENET1K_V2"]
 """Names of the versions of torchvision's weights; not every model has the later one."""

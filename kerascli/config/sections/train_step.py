@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from kerascli.config.sections.compile import ComputeSection
-from kerascli.errors import show
+from kerascli.foundation.errors import show
+from kerascli.language.section import BaseSection
 from kerascli.losses.base import LOSSES, Loss
 from kerascli.metrics.base import METRICS, Metric
 from kerascli.metrics.comparisons import LossTerm, UpdateMetric
@@ -15,7 +16,6 @@ from kerascli.model.ir.nodes import Entry, Node
 from kerascli.model.runtime.built import Built
 from kerascli.model.syntax.schema import Layers, Takes
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
-from kerascli.section import BaseSection
 
 
 class _TermSection(BaseSection):

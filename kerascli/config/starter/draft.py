@@ -10,7 +10,7 @@ from typing import Any
 from kerascli.config import component_index
 from kerascli.config.composition.references import escape_references
 from kerascli.config.yaml.dump import flow_yaml
-from kerascli.errors import safe_text
+from kerascli.foundation.errors import safe_text
 
 _WIDTH = 110
 _SECTIONS = ("data", "model", "compile", "fit")

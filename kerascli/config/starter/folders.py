@@ -10,9 +10,9 @@ from typing import Any
 from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.draft import Draft, listed
 from kerascli.config.starter.target import UNEVEN, positive_class
-from kerascli.disk.files import missing_file
-from kerascli.disk.storage import make_folder
-from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text
+from kerascli.foundation.disk.files import missing_file
+from kerascli.foundation.disk.storage import make_folder
+from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 TEXTS = (".txt",)

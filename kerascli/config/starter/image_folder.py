@@ -11,8 +11,8 @@ from kerascli.config.starter.folders import Folders
 from kerascli.config.starter.ladder import check_kind, head
 from kerascli.config.starter.training import compile_section, fit_section
 from kerascli.data.storage.image_files import need_pillow, open_image
-from kerascli.disk.files import open_regular
-from kerascli.errors import DataError, Fault, Place
+from kerascli.foundation.disk.files import open_regular
+from kerascli.foundation.errors import DataError, Fault, Place
 
 _LOOKED = 200
 """Maximum number of images, over all classes, whose header is read to find out their size."""

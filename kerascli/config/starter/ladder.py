@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 
 KINDS = ("linear", "mlp", "wide_and_deep", "cnn", "resnet", "lstm", "transformer")
 """Names of the kinds of models that the option `--model` of `kerascli init` accepts."""

@@ -17,8 +17,8 @@ from kerascli.data.storage.delimited.csv_text import TextColumns, read_csv
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.text_format import TextFormat
-from kerascli.disk.storage import write_bytes
-from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text
+from kerascli.foundation.disk.storage import write_bytes
+from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text
 
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".jsonl", ".ndjson", ".parquet", ".pq")
 _PARQUET_ROWS = 50_000

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerascli.data.storage.compressed import unpacked_start
-from kerascli.disk.files import open_regular
-from kerascli.errors import DataError, Fault, Place
+from kerascli.foundation.disk.files import open_regular
+from kerascli.foundation.errors import DataError, Fault, Place
 
 MAX_BYTES = 4 * 2**20
 """Maximum number of bytes of a text file to examine; of a larger file, evenly spaced parts are read."""

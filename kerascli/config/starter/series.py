@@ -14,7 +14,7 @@ from kerascli.config.starter.look import Looked
 from kerascli.config.starter.target import AS_GIVEN, OTHERWISE
 from kerascli.config.starter.texts import encoder
 from kerascli.config.starter.training import compile_section, fit_section
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
 _PERIODS = {"minute": 60, "hour": 24, "day": 7, "working day": 5, "week": 52, "month": 12, "quarter": 4, "year": 10}
 _FEW = 500

@@ -13,7 +13,7 @@ from kerascli.config.starter.look import look
 from kerascli.config.starter.series import series_draft
 from kerascli.config.starter.table import table_draft
 from kerascli.config.starter.texts import text_folder_draft
-from kerascli.errors import ConfigError, safe_text
+from kerascli.foundation.errors import ConfigError, safe_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from kerascli.config.starter.target import OTHERWISE, Target, choose, describe
 from kerascli.config.starter.texts import text_input, text_table
 from kerascli.config.starter.training import compile_section, fit_section
 from kerascli.data.split import grouped_split, ordered_split
-from kerascli.errors import DataError, Fault, Place, in_yaml, safe_text
+from kerascli.foundation.errors import DataError, Fault, Place, in_yaml, safe_text
 
 _LEAST_ROWS = 10
 _PARTS = {"validation": 0.15, "test": 0.15}

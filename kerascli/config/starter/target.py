@@ -9,7 +9,7 @@ import numpy as np
 
 from kerascli.config.starter.columns import MOST, Column, missing
 from kerascli.config.starter.look import Looked
-from kerascli.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
+from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
 
 MAX_CLASSES = 20
 """Maximum number of different integers of a target that count as classes, if there are 10 rows for each."""

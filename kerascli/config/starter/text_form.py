@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from kerascli.data.storage.delimited.csv_text import numbers_of
 from kerascli.data.storage.text_format import TextFormat
-from kerascli.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError, Fault, Place
 
 _DELIMITERS = ",;\t|"
 _HEAD = 200

@@ -12,8 +12,8 @@ from kerascli.config.starter.ladder import check_kind, head
 from kerascli.config.starter.look import Looked
 from kerascli.config.starter.target import Target
 from kerascli.config.starter.training import compile_section, fit_section
-from kerascli.disk.files import open_regular
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.disk.files import open_regular
+from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
 BAG_RATIO = 1500
 """Ratio of texts to mean words per text below which a bag of words does better (Google's text classification guide)."""

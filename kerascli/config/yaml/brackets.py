@@ -4,8 +4,8 @@ from yaml.error import Mark as YamlMark
 from yaml.events import ScalarEvent
 
 from kerascli.config.yaml.source import Source
-from kerascli.errors import Fault
-from kerascli.wording import vector_to_write
+from kerascli.foundation.errors import Fault
+from kerascli.language.wording import vector_to_write
 
 
 class Brackets:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any, Literal
 
-from kerascli.errors import ConfigError, Fault, Path, Place
+from kerascli.foundation.errors import ConfigError, Fault, Path, Place
 
 MAX_FAULTS = 20
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from kerascli.config.yaml.document import Mark
 from kerascli.config.yaml.nodes import MAX_DEPTH, MAX_NODES, AliasNode, ListNode, MapNode, Node, ScalarNode
-from kerascli.errors import Fault, Path, Place
+from kerascli.foundation.errors import Fault, Path, Place
 
 _Entries = list[tuple[ScalarNode, Node]]
 

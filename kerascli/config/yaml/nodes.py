@@ -26,7 +26,7 @@ from kerascli.config.yaml.repairs import ASSIGNMENT
 from kerascli.config.yaml.scalars import Scalar, ScalarError, read_scalar
 from kerascli.config.yaml.source import Source
 from kerascli.config.yaml.syntax import syntax_fault
-from kerascli.errors import Fault, Place
+from kerascli.foundation.errors import Fault, Place
 
 MAX_DEPTH = 32
 MAX_NODES = 60_000

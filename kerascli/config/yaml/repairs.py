@@ -3,7 +3,7 @@
 import re
 
 from kerascli.config.yaml.source import Source
-from kerascli.errors import Fault
+from kerascli.foundation.errors import Fault
 
 _WORD = r"[A-Za-z_][\w.]*"
 ASSIGNMENT = re.compile(rf"\s*({_WORD})\s*(<-|=)\s*(.+?)\s*")

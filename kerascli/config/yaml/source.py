@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from yaml.error import Mark as YamlMark
 
-from kerascli.errors import ConfigError, Fault, Place
+from kerascli.foundation.errors import ConfigError, Fault, Place
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 # Next line, line separator and paragraph separator: YAML 1.1 breaks lines there, editors do not.

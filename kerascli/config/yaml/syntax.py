@@ -7,8 +7,8 @@ from yaml.error import MarkedYAMLError
 
 from kerascli.config.yaml.repairs import repair, two_keys, unspaced_item
 from kerascli.config.yaml.source import Source
-from kerascli.disk.files import is_windows_path, posix_path
-from kerascli.errors import Fault, Place
+from kerascli.foundation.disk.files import is_windows_path, posix_path
+from kerascli.foundation.errors import Fault, Place
 
 _QUOTE = "quote text that contains ', ' [ ] { } '#' or ': '"
 _TOKENS = {

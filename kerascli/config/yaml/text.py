@@ -14,8 +14,8 @@ from kerascli.config.yaml.dump import dump_yaml
 from kerascli.config.yaml.expand import Expander
 from kerascli.config.yaml.nodes import NodeReader, ScalarNode
 from kerascli.config.yaml.source import Source
-from kerascli.disk.files import NotRegular, impossible_path, open_file
-from kerascli.errors import ConfigError, Fault, Path, Place, StorageError, nearest, show
+from kerascli.foundation.disk.files import NotRegular, impossible_path, open_file
+from kerascli.foundation.errors import ConfigError, Fault, Path, Place, StorageError, nearest, show
 
 __all__ = ["MAX_BYTES", "dump_yaml", "parse_document", "parse_value", "read_document"]
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from kerascli import draws
+from kerascli.foundation import draws
 from kerascli.preprocessing.images.gamma import log_gamma_numbers
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from kerascli.data.augmentations import beta_numbers, blended, order_of
 from kerascli.data.base import Field
 from kerascli.data.mixing import Augmentation, Names, augmentation
+from kerascli.foundation.shapes import DataFormat, Seed, show_shape
 from kerascli.preprocessing.images.base import Factor, span, uniform
-from kerascli.shapes import DataFormat, Seed, show_shape
 
 _LEAST_ALPHA = 1e-6
 

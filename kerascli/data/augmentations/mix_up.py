@@ -4,7 +4,7 @@ from torch import Tensor
 
 from kerascli.data.augmentations import beta_numbers, blended, order_of
 from kerascli.data.mixing import Augmentation, Names, augmentation
-from kerascli.shapes import DataFormat, PositiveFloat, Seed
+from kerascli.foundation.shapes import DataFormat, PositiveFloat, Seed
 
 Drawn = tuple[Tensor, Tensor]
 

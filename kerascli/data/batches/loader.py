@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli.cpus import cpu_limit
 from kerascli.data.batches.order import Order
 from kerascli.data.batches.prefetch import prefetch
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
+from kerascli.foundation.cpus import cpu_limit
 
 Part = Rows | Tensor
 """Selection of rows of a split: a slice, or row indices as an array or tensor."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kerascli.data.split import shuffled
-from kerascli.draws import key_seed
+from kerascli.foundation.draws import key_seed
 
 MANY_ROWS = 2**22
 """Number of rows above which an epoch's permutation is computed on demand, not stored (a sort takes 20 bytes a row)."""

@@ -9,7 +9,7 @@ import numpy as np
 from kerascli.data.storage.on_disk import Rows, compose_rows, count
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
-from kerascli.errors import Place
+from kerascli.foundation.errors import Place
 
 _BLOCK_ROWS = 1024
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from kerascli.data.datasets.download import Remote
 from kerascli.data.storage.table import Table, table_of
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 
 _PIXELS = 3 * 32 * 32
 _BYTES = {"BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"}

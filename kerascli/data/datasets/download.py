@@ -7,8 +7,8 @@ from pathlib import Path
 
 from kerascli.data.base import Context
 from kerascli.data.download import download
-from kerascli.disk.files import read_bytes
-from kerascli.errors import DataError
+from kerascli.foundation.disk.files import read_bytes
+from kerascli.foundation.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)

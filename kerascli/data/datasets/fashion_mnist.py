@@ -12,7 +12,7 @@ from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.datasets.download import Remote, fetch
 from kerascli.data.datasets.idx import parse_idx
 from kerascli.data.storage.table import Table, table_of
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",

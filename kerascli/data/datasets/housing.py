@@ -11,9 +11,9 @@ from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.datasets.download import Remote, fetch
 from kerascli.data.datasets.word_sequences import remote, shuffled_rows
 from kerascli.data.storage.table import Table, table_of
-from kerascli.disk.npz import load_npz
-from kerascli.errors import DataError
-from kerascli.shapes import NonNegativeInt, OpenFraction
+from kerascli.foundation.disk.npz import load_npz
+from kerascli.foundation.errors import DataError
+from kerascli.foundation.shapes import NonNegativeInt, OpenFraction
 
 SHA256 = {
     "boston_housing": "f553886a1f8d56431e820c5b82552d9d95cfcb96d1e678153f8839538947dff5",

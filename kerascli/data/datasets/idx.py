@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 
-from kerascli.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError, Fault, Place
 
 _UINT8 = 0x08
 

@@ -7,7 +7,7 @@ from kerascli.data.base import Context, Field, source
 from kerascli.data.datasets.download import fetch
 from kerascli.data.datasets.word_sequences import WordSequences, read_texts, remote, shuffled_rows
 from kerascli.data.storage.table import Table
-from kerascli.shapes import NonNegativeInt
+from kerascli.foundation.shapes import NonNegativeInt
 
 SHA256 = "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f"
 

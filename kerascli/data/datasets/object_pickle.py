@@ -9,7 +9,7 @@ import struct
 import numpy as np
 
 from kerascli.data.storage.tokens import Tokens
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 
 _EMPTY_LIST, _BYTE, _SHORT, _INT = b"]KMJ"
 _STRUCTURE = {ord("("): 1, ord("e"): 1, ord("a"): 1, ord("q"): 2, ord("r"): 5, 0x94: 1, 0x95: 9}

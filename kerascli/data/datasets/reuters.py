@@ -9,7 +9,7 @@ from kerascli.data.base import Context, Field, source
 from kerascli.data.datasets.download import fetch
 from kerascli.data.datasets.word_sequences import WordSequences, read_texts, remote, shuffled_rows
 from kerascli.data.storage.table import Table
-from kerascli.shapes import NonNegativeInt, OpenFraction
+from kerascli.foundation.shapes import NonNegativeInt, OpenFraction
 
 SHA256 = "d6586e694ee56d7a4e65172e12b3e987c03096cb01eab99753921ef915959916"
 

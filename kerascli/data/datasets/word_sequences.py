@@ -12,9 +12,9 @@ from kerascli.data.datasets.download import Remote
 from kerascli.data.datasets.object_pickle import parse_sequences
 from kerascli.data.storage.table import Table, table_of
 from kerascli.data.storage.tokens import Tokens
-from kerascli.disk.files import DAMAGED
-from kerascli.errors import DataError, Fault
-from kerascli.shapes import NonNegativeInt, PositiveInt
+from kerascli.foundation.disk.files import DAMAGED
+from kerascli.foundation.errors import DataError, Fault
+from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
 
 BASE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
 _LIMIT = 256 * 2**20

@@ -10,8 +10,8 @@ from kerascli.data.storage.convert import converted, first_rounded
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.storage.text_columns import INEXACT, first_inexact
 from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
-from kerascli.errors import DataError, Fault, Place, in_yaml, safe_text
-from kerascli.shapes import can_be_one
+from kerascli.foundation.errors import DataError, Fault, Place, in_yaml, safe_text
+from kerascli.foundation.shapes import can_be_one
 
 IMPUTE = "[{impute: median}, ...] fills it from the training rows"
 """Hint of an error about a missing value in a numeric column."""

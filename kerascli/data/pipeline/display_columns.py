@@ -10,7 +10,7 @@ from kerascli.data.base import Field
 from kerascli.data.storage.on_disk import Values, pieces
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
-from kerascli.errors import DataError, Fault, Path, suggestion
+from kerascli.foundation.errors import DataError, Fault, Path, suggestion
 
 DisplayPaths = Mapping[str, Path]
 """Mapping from the name of each column to display to the config path (keys, indices) that names it."""

@@ -16,10 +16,10 @@ from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.pipeline.pipeline import cut_at, infer_step, run_step
 from kerascli.data.storage.blocks import PART_VALUES, Blocks
 from kerascli.data.storage.table import BadRow, Table
-from kerascli.disk.files import load_json
-from kerascli.disk.npz import load_npz
-from kerascli.errors import FileRefused
-from kerascli.shapes import Shape
+from kerascli.foundation.disk.files import load_json
+from kerascli.foundation.disk.npz import load_npz
+from kerascli.foundation.errors import FileRefused
+from kerascli.foundation.shapes import Shape
 
 COLUMNS = "columns"
 """Key in the learned state for the fields (shape, dtype ...) of the training columns, by which `predict` reads data."""

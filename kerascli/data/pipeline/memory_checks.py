@@ -5,13 +5,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from kerascli.component import Component
 from kerascli.data.base import Field, Source
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
-from kerascli.disk.files import memory_limit
-from kerascli.disk.storage import size_text
-from kerascli.errors import ConfigError, Fault
-from kerascli.shapes import MAX_VALUES
+from kerascli.foundation.disk.files import memory_limit
+from kerascli.foundation.disk.storage import size_text
+from kerascli.foundation.errors import ConfigError, Fault
+from kerascli.foundation.shapes import MAX_VALUES
+from kerascli.language.component import Component
 
 _GENERATED_BYTES = 8
 """Bytes per number (float64) while a data source generates synthetic data."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from kerascli.data.section import Pipeline
 from kerascli.data.storage.table import BadRow, Table
-from kerascli.errors import DataError, Fault, Related
-from kerascli.errors import Path as ConfigPath
+from kerascli.foundation.errors import DataError, Fault, Related
+from kerascli.foundation.errors import Path as ConfigPath
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 from torch import Tensor, nn
 
-from kerascli import draws
 from kerascli.data.base import NOTHING_LEARNED, Field, Inverse, Learned, Transform
 from kerascli.data.pipeline.columns import check_finite
 from kerascli.data.pipeline.distinct import DistinctRows
@@ -18,7 +17,8 @@ from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.text.oov import OovCounts, Step, counting
-from kerascli.errors import DataError
+from kerascli.foundation import draws
+from kerascli.foundation.errors import DataError
 
 NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
 """Mapping from dtypes that torch does not fully support, or that models do not compute in, to their replacements."""

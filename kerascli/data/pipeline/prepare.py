@@ -26,8 +26,8 @@ from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Skipped, Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
-from kerascli.errors import DataError, Fault, in_yaml, safe_text
-from kerascli.foreign_words import ALL_COLUMNS
+from kerascli.foundation.errors import DataError, Fault, in_yaml, safe_text
+from kerascli.language.foreign_words import ALL_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
 from kerascli.data.storage.spill import spill
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
 Fields = Mapping[tuple[str, str], list[Field]]
 """Mapping from a pipeline's (section, name) to its fields (shape, dtype ...) before each step and after the last."""

@@ -12,7 +12,7 @@ from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.data.times import parsed_times
-from kerascli.errors import ConfigError, DataError, Fault, counted, safe_text
+from kerascli.foundation.errors import ConfigError, DataError, Fault, counted, safe_text
 
 
 def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[str, Table]:

@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.storage.table import Table, table_of
-from kerascli.shapes import FixedSeed, PositiveInt
+from kerascli.foundation.shapes import FixedSeed, PositiveInt
 
 
 @source()

@@ -12,7 +12,7 @@ from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_format import TextFormat
-from kerascli.shapes import NonNegativeInt, Words
+from kerascli.foundation.shapes import NonNegativeInt, Words
 
 
 def _known_encoding(encoding: str) -> str:

@@ -13,8 +13,8 @@ from pydantic import model_validator
 from kerascli.data.base import Context, Field, Source
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import FILES, Table
-from kerascli.errors import DataError, DataMissing, Fault, Place, safe_text, suggestion
-from kerascli.shapes import Words
+from kerascli.foundation.errors import DataError, DataMissing, Fault, Place, safe_text, suggestion
+from kerascli.foundation.shapes import Words
 
 _MOST_FILES = 20_000_000
 

@@ -11,7 +11,7 @@ from kerascli.data.sources.folders import file_names, files_below, plain_path
 from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, decoded_once, image_column, readable
 from kerascli.data.storage.image_files import Images, dtype_of_labels, need_pillow
 from kerascli.data.storage.table import FILE, FILES, Table
-from kerascli.errors import DataError, DataMissing, Fault, Place, counted, safe_text
+from kerascli.foundation.errors import DataError, DataMissing, Fault, Place, counted, safe_text
 
 
 class TwoFolders(Source):

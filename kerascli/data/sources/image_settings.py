@@ -11,8 +11,8 @@ from kerascli.data.base import Source
 from kerascli.data.storage.image_files import Images, Reading
 from kerascli.data.storage.on_disk import Values, is_large
 from kerascli.data.storage.table import FILES, Skipped
-from kerascli.errors import DataError, Fault, counted
-from kerascli.shapes import Color, Size2D
+from kerascli.foundation.errors import DataError, Fault, counted
+from kerascli.foundation.shapes import Color, Size2D
 
 _SHOWN = 20
 """Maximum number of damaged image files that an error message names."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.storage.table import Table, table_of
-from kerascli.shapes import FixedSeed, PositiveFloat, PositiveInt
+from kerascli.foundation.shapes import FixedSeed, PositiveFloat, PositiveInt
 
 
 @source()

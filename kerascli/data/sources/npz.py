@@ -8,7 +8,7 @@ from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.file_source import FileSource
 from kerascli.data.storage.array_files import array_headers, array_paths, read_arrays
 from kerascli.data.storage.table import Table, table_of
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
 V = TypeVar("V")
 

@@ -10,7 +10,7 @@ from pydantic import model_validator
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.storage.image_files import need_pillow
 from kerascli.data.storage.table import Table, table_of
-from kerascli.shapes import FixedSeed, PositiveInt, Size2D
+from kerascli.foundation.shapes import FixedSeed, PositiveInt, Size2D
 
 _CONSONANTS, _VOWELS = "bcdfghjklmnprstvwz", "aeiou"
 

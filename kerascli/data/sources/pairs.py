@@ -9,8 +9,8 @@ from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
-from kerascli.errors import DataError, Fault, Place
-from kerascli.shapes import NonNegativeInt
+from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.shapes import NonNegativeInt
 
 OTHER = "_other"
 

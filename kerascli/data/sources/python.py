@@ -13,9 +13,9 @@ from pydantic import AfterValidator
 
 from kerascli.data.base import Context, Source, source
 from kerascli.data.storage.table import Table, table_of
-from kerascli.disk.files import read_digested
-from kerascli.errors import DataError, Fault, Place, safe_text, show, suggestion
-from kerascli.user_code import UserCode, exits_as_errors
+from kerascli.foundation.disk.files import read_digested
+from kerascli.foundation.errors import DataError, Fault, Place, safe_text, show, suggestion
+from kerascli.foundation.user_code import UserCode, exits_as_errors
 
 
 def _check_form(value: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.storage.table import Table, table_of
-from kerascli.shapes import FixedSeed, PositiveInt
+from kerascli.foundation.shapes import FixedSeed, PositiveInt
 
 PEOPLE = ("Daniel", "John", "Mary", "Sandra")
 MOVES = ("journeyed to", "moved to", "travelled to", "went back to", "went to")

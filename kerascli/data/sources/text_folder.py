@@ -11,8 +11,8 @@ from kerascli.data.sources.folders import FolderSource, file_names
 from kerascli.data.sources.text_lines import read_text
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import FILE, Table
-from kerascli.disk.files import memory_limit
-from kerascli.errors import DataError, Fault, Place
+from kerascli.foundation.disk.files import memory_limit
+from kerascli.foundation.errors import DataError, Fault, Place
 
 
 @source()

@@ -8,9 +8,9 @@ import numpy as np
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.file_source import TextFileSource
 from kerascli.data.storage.table import Table, table_of
-from kerascli.disk.files import LINE_BYTES, OBJECT_BYTES, memory_limit, read_bytes, refuse_text
-from kerascli.errors import DataError, Fault, Place
-from kerascli.shapes import PositiveInt
+from kerascli.foundation.disk.files import LINE_BYTES, OBJECT_BYTES, memory_limit, read_bytes, refuse_text
+from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.shapes import PositiveInt
 
 
 def read_text(path: Path, name: str) -> str:

@@ -13,8 +13,8 @@ from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.errors import DataError, Fault, Place, counted, safe_text
-from kerascli.shapes import NonNegativeInt, PositiveInt
+from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
+from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
 
 NEXT = "_next"
 

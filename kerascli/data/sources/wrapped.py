@@ -10,7 +10,7 @@ from kerascli.data.base import SOURCES, Context, Source
 from kerascli.data.pipeline.columns import is_number, not_numbers
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError, Fault, Place
 
 
 class WrappedSource(Source):

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from kerascli.data.storage.on_disk import is_large
-from kerascli.disk.files import DAMAGED, memory_limit, open_regular
-from kerascli.disk.npz import NpyHeader, array_name, load_npz, npy_header, npz_headers
-from kerascli.errors import FileRefused, safe_text
+from kerascli.foundation.disk.files import DAMAGED, memory_limit, open_regular
+from kerascli.foundation.disk.npz import NpyHeader, array_name, load_npz, npy_header, npz_headers
+from kerascli.foundation.errors import FileRefused, safe_text
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")

@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kerascli.disk.files import memory_limit, open_regular, read_bytes, refuse_bomb
-from kerascli.errors import DataError, Fault, FileRefused, Place, safe_text
+from kerascli.foundation.disk.files import memory_limit, open_regular, read_bytes, refuse_bomb
+from kerascli.foundation.errors import DataError, Fault, FileRefused, Place, safe_text
 
 SUFFIXES = (".gz", ".bz2", ".zst")
 _CHUNK = 2**20

@@ -17,10 +17,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from kerascli.cpus import cpu_limit
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows
-from kerascli.disk.files import open_regular, read_bytes
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.cpus import cpu_limit
+from kerascli.foundation.disk.files import open_regular, read_bytes
+from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
 MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 2**26

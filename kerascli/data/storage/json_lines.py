@@ -9,8 +9,8 @@ import numpy as np
 from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import TextColumns, numbers_of
-from kerascli.disk.files import JSON_MARKS, refuse_table, refuse_text, unique_keys
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.disk.files import JSON_MARKS, refuse_table, refuse_text, unique_keys
+from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
 
 def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | None = None) -> Table:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
-from kerascli.disk.files import available_memory, memory_limit
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.disk.files import available_memory, memory_limit
+from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
 _HINT_BYTES = 128 * 2**10
 """Maximum bytes that Linux reads for one madvise hint, with the default settings of a device."""

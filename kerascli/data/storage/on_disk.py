@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from kerascli.disk.files import available_memory
+from kerascli.foundation.disk.files import available_memory
 
 Rows = slice | np.ndarray
 """Selection of rows: a slice without a step, or row indices."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from kerascli.data.storage.on_disk import Stream, Values, is_large
 from kerascli.data.storage.table import as_column
-from kerascli.disk.files import OBJECT_BYTES, open_regular, refuse_bomb
-from kerascli.errors import DataError, Fault, FileRefused, Place, first_line, safe_text
+from kerascli.foundation.disk.files import OBJECT_BYTES, open_regular, refuse_bomb
+from kerascli.foundation.errors import DataError, Fault, FileRefused, Place, first_line, safe_text
 
 _BUFFER_BYTES = 2**20
 

@@ -10,7 +10,7 @@ from typing import IO
 
 import numpy as np
 
-from kerascli.errors import StorageError, safe_text
+from kerascli.foundation.errors import StorageError, safe_text
 
 
 def spill(chunks: Iterator[np.ndarray], rows: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from kerascli.data.storage.mapped import keep_large_on_disk
 from kerascli.data.storage.on_disk import Direct, OnDisk, Rows, Values, compose_rows, count, pieces, rows_a_block
 from kerascli.data.storage.text_columns import TextColumns
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.errors import DataError, Fault, Place, suggestion
+from kerascli.foundation.errors import DataError, Fault, Place, suggestion
 
 FILE, FILES = "file", "the files"
 """Names of the column of file names and of the table itself (in messages), for a table in which each row is a file."""

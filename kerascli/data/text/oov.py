@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kerascli.errors import Fault, safe_text
+from kerascli.foundation.errors import Fault, safe_text
 
 _LEAST_SHARE = 0.1
 

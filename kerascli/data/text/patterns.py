@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascli.data.storage.table import BadRow
-from kerascli.errors import safe_text
+from kerascli.foundation.errors import safe_text
 
 SECONDS = 2.0
 """Limit of the CPU time that a regular expression may take for one text, in seconds."""

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kerascli.disk.files import LINE_BYTES, memory_limit, read_bytes, refuse_text
-from kerascli.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.disk.files import LINE_BYTES, memory_limit, read_bytes, refuse_text
+from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
 
 def read_vocabulary(path: Path, parse: Callable[[str], Any]) -> list[Any]:

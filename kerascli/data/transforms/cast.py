@@ -12,7 +12,7 @@ from kerascli.data.pipeline.columns import is_number
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.text_columns import INEXACT, first_inexact, numbers_of
-from kerascli.errors import safe_text
+from kerascli.foundation.errors import safe_text
 
 
 @transform()

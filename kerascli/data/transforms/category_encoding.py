@@ -10,7 +10,7 @@ from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.transforms.input_checks import need_integers
-from kerascli.disk.files import memory_limit
+from kerascli.foundation.disk.files import memory_limit
 from kerascli.preprocessing.categories import encoded_shape, tally
 from kerascli.preprocessing.category_encoding import CategoryEncodingModule, CategoryEncodingSettings
 

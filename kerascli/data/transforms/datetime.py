@@ -11,7 +11,7 @@ from kerascli.data.base import Learned, Transform, transform
 from kerascli.data.storage.table import BadRow
 from kerascli.data.times import parsed_times, part_of
 from kerascli.data.transforms.input_checks import need_text
-from kerascli.errors import safe_text
+from kerascli.foundation.errors import safe_text
 
 Part = Literal["year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"]
 _PERIODS: dict[str, float] = {

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, Self, TypeGuard
 import numpy as np
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_validator
 
-from kerascli.component import Component, Invalid
 from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Field, Learned, Transform, transform
 from kerascli.data.learned_checks import check_names
 from kerascli.data.storage.blocks import Blocks
@@ -18,10 +17,11 @@ from kerascli.data.storage.table import BadRow
 from kerascli.data.text.oov import of_column
 from kerascli.data.transforms.discretization import Discretization
 from kerascli.data.transforms.hashed_crossing import to_cross
-from kerascli.errors import Fault, suggestion
+from kerascli.foundation.errors import Fault, suggestion
+from kerascli.foundation.shapes import PositiveInt, Words
+from kerascli.language.component import Component, Invalid
 from kerascli.preprocessing.categories import encode
 from kerascli.preprocessing.hashing import crossed
-from kerascli.shapes import PositiveInt, Words
 
 
 def _column(value: Any) -> tuple[Component, ...]:

@@ -13,7 +13,7 @@ from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.transforms.input_checks import need_sequences
-from kerascli.shapes import PositiveInt
+from kerascli.foundation.shapes import PositiveInt
 
 End = Literal["pre", "post"]
 

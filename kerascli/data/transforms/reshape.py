@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from kerascli.data.base import Field, Inverse, Learned, Transform, transform
-from kerascli.shapes import TargetShape, show_shape
+from kerascli.foundation.shapes import TargetShape, show_shape
 
 
 @transform()

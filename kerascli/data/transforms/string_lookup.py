@@ -6,8 +6,8 @@ import numpy as np
 
 from kerascli.data.base import Field, transform
 from kerascli.data.transforms.lookup import Lookup
+from kerascli.foundation.shapes import Words
 from kerascli.preprocessing.hashing import Salt, buckets
-from kerascli.shapes import Words
 
 
 @transform()

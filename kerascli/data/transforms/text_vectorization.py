@@ -18,8 +18,8 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.data.transforms.string_lookup import StringLookup
+from kerascli.foundation.shapes import Floats, PositiveInt, Words, to_tuple
 from kerascli.preprocessing.categories import ENCODED, Dense
-from kerascli.shapes import Floats, PositiveInt, Words, to_tuple
 
 _LOWER = {ord(capital): small for capital, small in zip(string.ascii_uppercase, string.ascii_lowercase, strict=True)}
 _STRIP: dict[int, Any] = dict.fromkeys(map(ord, string.punctuation))

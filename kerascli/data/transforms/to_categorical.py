@@ -11,7 +11,7 @@ from kerascli.data.learned_checks import check_names, checked_integer
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.data.transforms.input_checks import need_integers
-from kerascli.shapes import PositiveInt
+from kerascli.foundation.shapes import PositiveInt
 
 
 @transform()

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.learned_checks import check_array, check_names
 from kerascli.data.storage.blocks import Blocks
-from kerascli.disk.files import open_regular
-from kerascli.errors import DataError, Fault, Place
+from kerascli.foundation.disk.files import open_regular
+from kerascli.foundation.errors import DataError, Fault, Place
 
 _LONGEST_LINE = 2**20
 

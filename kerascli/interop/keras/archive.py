@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from io import BufferedReader
 from typing import IO, Any
 
-from kerascli.disk.files import DAMAGED, load_json
-from kerascli.errors import FileRefused, safe_text
+from kerascli.foundation.disk.files import DAMAGED, load_json
+from kerascli.foundation.errors import FileRefused, safe_text
 
 MAGIC = b"PK\x03\x04"
 MAX_CONFIG_BYTES = 8 * 2**20

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from kerascli.errors import ConfigError, FileRefused, safe_text
+from kerascli.foundation.errors import ConfigError, FileRefused, safe_text
 
 _CHILD = Path(__file__).with_name("hdf5_child.py")
 MAGIC = b"\x89HDF\r\n\x1a\n"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 
 from kerascli.interop.keras.differences import EXPORTED, OPERATIONS
+from kerascli.language.wording import snake_case
 from kerascli.layers.base import LAYERS
 from kerascli.model.ir.nodes import RESERVED
 from kerascli.ops.base import OPS
-from kerascli.wording import snake_case
 
 
 @dataclass(frozen=True, slots=True)

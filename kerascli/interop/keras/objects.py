@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.component import Component, Invalid, Registry, registries
-from kerascli.errors import Fault, FileRefused, safe_text, show, suggestion
+from kerascli.foundation.errors import Fault, FileRefused, safe_text, show, suggestion
 from kerascli.interop.keras.differences import ANY, BOOKKEEPING, DIFFERENCES, NAMED_FUNCTIONS, Difference
+from kerascli.language.component import Component, Invalid, Registry, registries
 
 _NESTED_KINDS = ("initializer", "regularizer", "constraint", "activation", "layer", "schedule", "optimizer")
 _OF_LAYERS = frozenset({"layer", "backward_layer", "layers", "cell", "cells"})

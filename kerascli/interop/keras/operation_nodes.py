@@ -7,8 +7,8 @@ from typing import Any, get_origin
 import torch
 from torch import Tensor
 
-from kerascli.expressions.numbers import Evaluator
-from kerascli.expressions.tree import (
+from kerascli.language.expressions.numbers import Evaluator
+from kerascli.language.expressions.tree import (
     Binary,
     Call,
     Comparison,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli.errors import FileRefused, safe_text
+from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.model.runtime.weights import Weight, finite_as
 from kerascli.optimizers.adafactor import Adafactor
 from kerascli.optimizers.base import BaseOptimizer, Optimizer

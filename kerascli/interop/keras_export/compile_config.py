@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kerascli.component import Component
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.interop.keras_export.serialized import Problems, keras_object
+from kerascli.language.component import Component
 
 
 def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[str, Any] | None, tuple[str, ...]]:

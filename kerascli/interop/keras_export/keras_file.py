@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.errors import ConfigError, Fault
+from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.interop.keras.places import layers_place, weights_by_path
 from kerascli.interop.keras_export.keras_graph import KerasGraph
 from kerascli.interop.keras_export.keras_nodes import KerasNode

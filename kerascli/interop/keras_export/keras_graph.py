@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.keras_order import keras_order
 from kerascli.interop.keras.operation_nodes import Inexpressible, Operation, Operations, Result
@@ -18,7 +19,6 @@ from kerascli.model.ir.nodes import Call, CallValue, Model, Node, Shared
 from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.ir.shared_layer import wrapped
 from kerascli.ops.expression import expression
-from kerascli.shapes import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.keras_order import Place
 from kerascli.interop.keras.operation_nodes import Result
 from kerascli.layers.base import BaseLayer
-from kerascli.shapes import TensorSpec
 
 
 @dataclass(slots=True)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.model.ir.nodes import Call, Entry, Model, Shared, flat
-from kerascli.shapes import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@ values already."""
 
 from typing import Any
 
-from kerascli.component import Component
-from kerascli.errors import ConfigError, Fault
+from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.interop.keras.differences import GIVE_WHOLE_NUMBERS, NULLS
+from kerascli.language.component import Component
 from kerascli.layers.base import BaseLayer
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kerascli.errors import FileRefused, safe_text
+from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.objects import short_number
 from kerascli.interop.keras_import.model_file import ModelFile

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kerascli.errors import FileRefused, safe_text
-from kerascli.expressions.tokens import MAX_LENGTH
+from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.names import KerasNames, NameBook
 from kerascli.interop.keras.objects import Refusals, changed_settings, written
 from kerascli.interop.keras.operation_nodes import has_several
@@ -19,6 +18,7 @@ from kerascli.interop.keras_import.policies import Policies
 from kerascli.interop.keras_import.reading import Owner, Reading
 from kerascli.interop.keras_import.unused import used_inputs, with_inputs, with_results
 from kerascli.interop.keras_import.weights import layer_groups, refuse_other_layers
+from kerascli.language.expressions.tokens import MAX_LENGTH
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from kerascli.errors import show
+from kerascli.foundation.errors import show
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.objects import Refusals
 from kerascli.interop.keras_import.calls import Call, KerasLayer, refs

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
-from kerascli.errors import FileRefused, safe_text
+from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.names import op_of
 from kerascli.interop.keras.objects import is_object, own_name
 from kerascli.layers.base import LAYERS

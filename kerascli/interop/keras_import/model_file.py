@@ -8,8 +8,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from kerascli.disk.files import file_digest, open_regular
-from kerascli.errors import FileRefused, safe_text
+from kerascli.foundation.disk.files import file_digest, open_regular
+from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras import archive, hdf5
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.objects import full_name, is_object, own_name, refuse_code

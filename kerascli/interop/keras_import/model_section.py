@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kerascli.errors import FileRefused, safe_text
+from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.names import Automatic, NameBook
 from kerascli.interop.keras_import.calls import KerasLayer
 from kerascli.interop.keras_import.policies import FLOATS

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kerascli.config.yaml.document import Document
-from kerascli.errors import Fault, FileRefused, show
+from kerascli.foundation.errors import Fault, FileRefused, show
 from kerascli.interop.keras.objects import walk
 from kerascli.interop.keras_import.calls import read_model
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 
 import torch
 
-from kerascli.errors import FileRefused, safe_text
+from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.hdf5 import Dataset, Hdf5
 from kerascli.interop.keras.places import weights_by_path
 from kerascli.interop.keras_import.model_file import ModelFile

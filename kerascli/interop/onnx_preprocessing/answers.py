@@ -13,7 +13,7 @@ from kerascli.data.transforms.impute import Impute
 from kerascli.data.transforms.normalization import Normalization
 from kerascli.data.transforms.rescaling import Rescaling
 from kerascli.data.transforms.reshape import Reshape
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from kerascli.interop.onnx_preprocessing import numbers
 from kerascli.interop.onnx_preprocessing.ops import ML, OnnxOps, Value
 from kerascli.training.classes import ClassReading

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.shapes import Shape
+from kerascli.foundation.shapes import Shape
 
 ML = "ai.onnx.ml"
 """Domain of ONNX's operations of classical machine learning, such as LabelEncoder."""

@@ -25,10 +25,10 @@ from kerascli.data.transforms.reshape import Reshape
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.data.transforms.text_vectorization import TextVectorization
 from kerascli.data.transforms.to_categorical import ToCategorical
-from kerascli.errors import ConfigError, Fault
+from kerascli.foundation.errors import ConfigError, Fault
+from kerascli.foundation.shapes import Shape
 from kerascli.interop.onnx_preprocessing import categories, numbers
 from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
-from kerascli.shapes import Shape
 
 CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, Learned], Value]] = {
     Impute: numbers.impute, Normalization: numbers.normalization, Rescaling: numbers.rescaling,

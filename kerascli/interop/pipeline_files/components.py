@@ -4,9 +4,9 @@ other folders."""
 from collections.abc import Iterator
 from typing import Any
 
-from kerascli.component import Component
 from kerascli.data.base import InFolder
 from kerascli.data.sources.python import Python
+from kerascli.language.component import Component
 
 
 def components_of(value: Any) -> Iterator[Component]:

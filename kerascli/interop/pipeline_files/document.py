@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from kerascli.shapes import NonNegativeInt
+from kerascli.foundation.shapes import NonNegativeInt
 
 FORMAT = "kerascli-pipeline"
 VERSION = 1

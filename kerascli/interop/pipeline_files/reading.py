@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from kerascli.component import Component, Invalid
 from kerascli.data.base import Learned
 from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
 from kerascli.data.pipeline.pipeline import finished
 from kerascli.data.pipeline.prepare import Stages, check_learned, infer_all, named_pipelines_of, stages
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.storage.convert import BEYOND_FLOATS
-from kerascli.disk.files import MAX_JSON_BYTES, load_json, read_bytes
-from kerascli.errors import ConfigError, DataError, Fault, FileRefused, safe_text
-from kerascli.errors import Path as FaultPath
+from kerascli.foundation.disk.files import MAX_JSON_BYTES, load_json, read_bytes
+from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, safe_text
+from kerascli.foundation.errors import Path as FaultPath
 from kerascli.interop.pipeline_files.arrays import array_of
 from kerascli.interop.pipeline_files.components import foreign_part, leads_elsewhere
 from kerascli.interop.pipeline_files.document import (
@@ -31,7 +30,8 @@ from kerascli.interop.pipeline_files.document import (
     PipelineFile,
     PipelineText,
 )
-from kerascli.wording import fault_list
+from kerascli.language.component import Component, Invalid
+from kerascli.language.wording import fault_list
 
 _NO_SOURCE = {"npz": {"path": "rows.npz"}}
 """Data source for a pipeline file that states none: its settings are the defaults, and it reads a file according to its

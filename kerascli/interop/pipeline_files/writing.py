@@ -12,7 +12,7 @@ from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import finished
 from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of
 from kerascli.data.section import DataSpec
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from kerascli.interop.pipeline_files.arrays import array_text
 from kerascli.interop.pipeline_files.components import foreign_part
 from kerascli.interop.pipeline_files.document import (

@@ -2,10 +2,10 @@
 
 from torch import nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.activations.base import ActivationModule
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.parts.fields import ActivationField
-from kerascli.shapes import TensorSpec
 
 
 @layer(

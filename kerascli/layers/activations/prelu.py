@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import Axes, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import Zeros
-from kerascli.shapes import Axes, TensorSpec
 
 
 @layer(

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import Axes, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import broadcast_mask, positive_axes
-from kerascli.shapes import Axes, TensorSpec
 
 
 @layer(

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import Fraction, Seed, TensorSpec
 from kerascli.layers.attention.base import feature_count
 from kerascli.layers.attention.scored import ScoredAttention, ScoredModule, check_inputs
 from kerascli.layers.base import Example, layer
 from kerascli.parts.initializers import GlorotUniform
-from kerascli.shapes import Fraction, Seed, TensorSpec
 
 
 @layer(

@@ -5,11 +5,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import Fraction, Seed, TensorSpec
 from kerascli.layers.attention.base import fused_attention
 from kerascli.layers.attention.scored import ScoredAttention, ScoredModule, check_inputs, masked_score
 from kerascli.layers.base import Example, layer
 from kerascli.parts.initializers import Ones
-from kerascli.shapes import Fraction, Seed, TensorSpec
 
 
 @layer(

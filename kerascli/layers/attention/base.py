@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.activations.softmax import softmax
 from kerascli.layers.base import CallArgument, MergeLayer, ShapeMismatch
-from kerascli.shapes import TensorSpec
 
 SCORES = "also return the attention scores, after masking and softmax, as a second result"
 CAUSAL = "hide later positions: step t of the query attends to steps up to t only"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import show_shape
 from kerascli.layers.attention.base import (
     CALL,
     AttentionLayer,
@@ -20,7 +21,6 @@ from kerascli.layers.base import CallArgument, Outcome, ShapeMismatch
 from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.regularization.dropout import dropout
 from kerascli.parts.base import Regularizer
-from kerascli.shapes import show_shape
 
 
 class MultiHeadLayer(AttentionLayer):

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import model_validator
 from torch import nn
 
+from kerascli.foundation.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
 from kerascli.layers.attention.base import feature_count, query_value_key
 from kerascli.layers.attention.heads import MultiHeadLayer, MultiHeadModule
 from kerascli.layers.attention.projection import Projection
@@ -12,7 +13,6 @@ from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
-from kerascli.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
 
 
 class MultiHeadArguments(MultiHeadLayer):

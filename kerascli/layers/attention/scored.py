@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.attention.base import CALL, AttentionLayer, causal_mask, combined_mask, query_value_key
 from kerascli.layers.base import CallArgument, ShapeMismatch, WeightedModule
 from kerascli.layers.regularization.dropout import dropout
-from kerascli.shapes import TensorSpec
 
 
 class ScoredAttention(AttentionLayer):

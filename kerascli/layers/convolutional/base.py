@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import DataFormat, PositiveInt, Shape, TensorSpec
 from kerascli.layers.base import Layer, ShapeMismatch, WeightedModule
 from kerascli.layers.geometry import (
     DilationRate,
@@ -22,7 +23,6 @@ from kerascli.layers.geometry import (
 )
 from kerascli.parts.base import Activation
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
-from kerascli.shapes import DataFormat, PositiveInt, Shape, TensorSpec
 
 KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
 """Mapping from rank to the permutation of a kernel's axes from Keras's (*size, in, filters) to (filters, in, *size)."""

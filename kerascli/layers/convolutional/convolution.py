@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import DataFormat, PositiveInt, TensorSpec
 from kerascli.layers.absent import ADAPTERS
 from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.convolutional.base import (
@@ -24,7 +25,6 @@ from kerascli.layers.geometry import (
 )
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
-from kerascli.shapes import DataFormat, PositiveInt, TensorSpec
 
 
 class ConvolutionArguments(FilterArguments):

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import DataFormat, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.convolutional.base import (
     BaseConvolutionModule,
@@ -26,7 +27,6 @@ from kerascli.layers.geometry import (
 )
 from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import DataFormat, TensorSpec
 
 DEPTHWISE_AXES = {1: (1, 2, 0), 2: (2, 3, 0, 1)}
 """Mapping from rank to the permutation of a kernel (*size, channels, multiplier) to (channels, multiplier, *size)."""

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import DataFormat, TensorSpec
 from kerascli.layers.base import Example, layer
 from kerascli.layers.convolutional.base import (
     KERNEL_AXES,
@@ -19,7 +20,6 @@ from kerascli.layers.convolutional.depthwise_conv import DEPTHWISE_AXES, grouped
 from kerascli.layers.geometry import CausalPadding, DilationRate, Window, WindowArguments1D, WindowArguments2D
 from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import DataFormat, TensorSpec
 
 
 class SeparableConvolution(FilterArguments):

@@ -2,10 +2,10 @@
 
 from torch import nn
 
+from kerascli.foundation.shapes import NonNegativeFloat, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.parts.base import Regularizer
 from kerascli.parts.regularizers import L1L2
-from kerascli.shapes import NonNegativeFloat, TensorSpec
 
 
 @layer(Example(input=(8,), output=(8,), config={"l1": 0.01, "l2": 0.001}))

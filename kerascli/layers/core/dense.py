@@ -3,12 +3,12 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.parts import fields
 from kerascli.parts.base import Activation
 from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import PositiveInt, TensorSpec
 
 
 @layer(

@@ -8,12 +8,12 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import AnyShape, PositiveInt, Shape, TensorSpec
 from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
 from kerascli.parts.initializers import with_fans
-from kerascli.shapes import AnyShape, PositiveInt, Shape, TensorSpec
 
 _FORM = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?\Z")
 

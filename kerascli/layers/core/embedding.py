@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import Matrix, PositiveInt, TensorSpec
 from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.parts import fields
 from kerascli.parts.base import Initializer
 from kerascli.parts.initializers import RandomUniform
-from kerascli.shapes import Matrix, PositiveInt, TensorSpec
 
 
 class EmbeddingArguments(Layer):

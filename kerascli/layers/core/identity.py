@@ -2,8 +2,8 @@
 
 from torch import nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.shapes import TensorSpec
 
 
 @layer(Example(input=(8, 3), output=(8, 3)))

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.parts.initializers import Constant
-from kerascli.shapes import PositiveInt, TensorSpec
 
 
 @layer(Example(input=(4, 4, 3), output=(4, 4, 3), config={"init_values": 1e-6, "projection_dim": 3}))

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Layer, NotSequences, layer
-from kerascli.shapes import TensorSpec
 
 
 @layer(Example(input=(5, 3), output=(5, 3), config={"mask_value": 0.0}))

@@ -5,11 +5,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import PositiveFloat, TensorSpec
 from kerascli.layers.base import CallArgument, Example, ShapeMismatch, layer
 from kerascli.layers.core.embedding import EmbeddingArguments, EmbeddingModule
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import RandomUniform
-from kerascli.shapes import PositiveFloat, TensorSpec
 
 
 @layer(

@@ -4,10 +4,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Outcome, ShapeMismatch, layer
 from kerascli.layers.expressions.base import ExpressionLayer, ExpressionModule
 from kerascli.ops.base import dtype_of
-from kerascli.shapes import TensorSpec
 
 
 class LoggedValue(ExpressionLayer):

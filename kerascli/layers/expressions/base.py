@@ -5,11 +5,11 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
-from kerascli.errors import Fault
-from kerascli.expressions import ExpressionError
+from kerascli.foundation.errors import Fault
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.expressions import ExpressionError
 from kerascli.layers.base import BaseLayer, CallForm, ShapeMismatch
 from kerascli.ops.expression import Expression, ExpressionField, expression
-from kerascli.shapes import TensorSpec
 
 
 class ExpressionLayer(BaseLayer):

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.expressions.base import ExpressionLayer, ExpressionModule
-from kerascli.shapes import TensorSpec
 
 _CODE = "a config holds no Python code: write the formula as 'value', or a custom layer as a plugin"
 _OF_LAMBDA = {

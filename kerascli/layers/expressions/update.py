@@ -5,10 +5,10 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from kerascli.errors import Fault
+from kerascli.foundation.errors import Fault
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Outcome, ShapeMismatch, layer
 from kerascli.layers.expressions.base import ExpressionLayer, ExpressionModule
-from kerascli.shapes import TensorSpec
 
 
 @layer(Example(input=[(4,), (4,)], output=[], config={"weight": "mean", "value": "0.9 * mean + 0.1 * prev"}))

@@ -6,10 +6,10 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import Sizes, TensorSpec
 from kerascli.layers.base import BaseLayer, Example, ShapeMismatch, WeightedModule, layer
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import GlorotUniform, Zeros
-from kerascli.shapes import Sizes, TensorSpec
 
 
 @layer(

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, MergeLayer, ShapeMismatch
-from kerascli.shapes import TensorSpec
 
 
 class ElementwiseMerge(MergeLayer):

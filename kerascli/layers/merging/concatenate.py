@@ -6,10 +6,10 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import Axis, TensorSpec
 from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.merging.base import check_count
-from kerascli.shapes import Axis, TensorSpec
 
 
 @layer(

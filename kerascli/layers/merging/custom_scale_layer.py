@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
 from kerascli.layers.merging.base import PairwiseModule, check_count, check_shapes
-from kerascli.shapes import TensorSpec
 
 
 @layer(Example(input=[(4, 4, 3), (4, 4, 3)], output=(4, 4, 3), config={"scale": 0.2}))

@@ -6,10 +6,10 @@ import torch
 from pydantic import BeforeValidator
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.merging.base import check_count
-from kerascli.shapes import TensorSpec
 
 _EPSILON = 1e-7  # Keras's guard against a vector of zeros
 

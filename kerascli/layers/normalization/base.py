@@ -5,10 +5,10 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
+from kerascli.foundation.shapes import PositiveFloat, TensorSpec
 from kerascli.layers.base import Layer, ShapeMismatch, WeightedModule
 from kerascli.parts import fields
 from kerascli.parts.initializers import Ones, Zeros
-from kerascli.shapes import PositiveFloat, TensorSpec
 
 Epsilon = Annotated[
     PositiveFloat, Field(description="Small constant added for numerical stability, so that nothing is divided by 0.")

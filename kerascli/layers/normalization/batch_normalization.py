@@ -8,14 +8,14 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from kerascli import batch_part
+from kerascli.foundation import batch_part
+from kerascli.foundation.shapes import Axis, Fraction, NonNegativeFloat, TensorSpec
 from kerascli.layers.base import Example, Layer, Outcome, layer
 from kerascli.layers.geometry import broadcast_mask, positive_axes
 from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, known_sizes
 from kerascli.parts.base import Initializer
 from kerascli.parts.fields import InitializerField
 from kerascli.parts.initializers import Ones, Zeros
-from kerascli.shapes import Axis, Fraction, NonNegativeFloat, TensorSpec
 
 _MASK_EPSILON = 1e-7  # Keras's guard against a mask that hides everything
 

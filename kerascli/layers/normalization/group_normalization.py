@@ -6,10 +6,10 @@ from pydantic import AfterValidator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import Axis, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, known_sizes
-from kerascli.shapes import Axis, TensorSpec
 
 
 def _check_groups(groups: int) -> int:

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import Axes, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, known_sizes
-from kerascli.shapes import Axes, TensorSpec
 
 
 class FirstArguments(Layer):

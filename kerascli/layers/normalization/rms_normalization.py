@@ -3,11 +3,11 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import Axes, TensorSpec
 from kerascli.layers.base import Example, Layer, WeightedModule, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.normalization.base import Epsilon, known_sizes
 from kerascli.parts.initializers import Ones
-from kerascli.shapes import Axes, TensorSpec
 
 
 @layer(

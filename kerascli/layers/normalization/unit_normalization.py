@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import Axes, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import positive_axes
-from kerascli.shapes import Axes, TensorSpec
 
 _EPSILON = 1e-12  # Keras's guard against a vector of zeros
 

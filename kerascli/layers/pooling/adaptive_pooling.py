@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import spatial_shape
 from kerascli.layers.pooling.base import PoolingModule
-from kerascli.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
 
 Pools = tuple[Callable[..., Tensor], Callable[..., Tensor]]
 """Type of a pair of torch's pooling functions, one for images and one for volumes."""

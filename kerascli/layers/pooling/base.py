@@ -4,8 +4,8 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import DataFormat
 from kerascli.layers.geometry import from_channels_first, to_channels_first
-from kerascli.shapes import DataFormat
 
 
 class PoolingModule(nn.Module):

@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import DataFormat, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import spatial_shape
-from kerascli.shapes import DataFormat, TensorSpec
 
 
 class GlobalPooling(Layer):

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import Padding, Window, pad_order, spatial_shape, symmetric_padding
 from kerascli.layers.pooling.base import PoolingModule
-from kerascli.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
 
 
 class WindowPoolingModule(PoolingModule):

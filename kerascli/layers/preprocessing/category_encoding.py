@@ -5,9 +5,9 @@ from typing import ClassVar
 
 from torch import nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import CallArgument, Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.category_encoding import CategoryEncodingModule, CategoryEncodingSettings
-from kerascli.shapes import TensorSpec
 
 
 @layer(

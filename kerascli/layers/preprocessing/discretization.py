@@ -2,9 +2,9 @@
 
 from torch import nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.discretization import DiscretizationModule, DiscretizationSettings
-from kerascli.shapes import TensorSpec
 
 
 @layer(

@@ -2,9 +2,9 @@
 
 from torch import nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.hashed import HashingModule, HashingSettings
-from kerascli.shapes import TensorSpec
 
 IN_DATA = "tensors hold numbers; strings are hashed by the transform of that name, in the input's pipeline under data"
 

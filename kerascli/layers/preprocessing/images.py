@@ -2,10 +2,10 @@
 
 from torch import nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageModule, ImageOperation
-from kerascli.shapes import TensorSpec
 
 
 class ImageLayer(Layer):

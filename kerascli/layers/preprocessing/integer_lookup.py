@@ -2,10 +2,10 @@
 
 from torch import nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.lookup import IntegerLookupSettings
 from kerascli.preprocessing.lookup_tensors import IntegerLookupModule, InvertedModule
-from kerascli.shapes import TensorSpec
 
 _IN_DATA = "put integer_lookup into the input's pipeline under data"
 

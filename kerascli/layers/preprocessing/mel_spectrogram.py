@@ -7,8 +7,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import NonNegativeFloat, PositiveFloat, PositiveInt, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.shapes import NonNegativeFloat, PositiveFloat, PositiveInt, TensorSpec
 
 
 @layer(

@@ -2,9 +2,9 @@
 
 from torch import nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.normalization import NormalizationByNumbers, NormalizationSettings, deviation_of
-from kerascli.shapes import TensorSpec
 
 
 @layer(

@@ -6,9 +6,9 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
-from kerascli import draws
+from kerascli.foundation import draws
+from kerascli.foundation.shapes import Shape, TensorSpec, to_tuple
 from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, Outcome, ShapeMismatch, layer
-from kerascli.shapes import Shape, TensorSpec, to_tuple
 
 _TRIALS = ((2, 61), (3, 67))
 """Sizes (batch, unknown axes) in two trial runs; an output size that differs between the runs is unknown."""

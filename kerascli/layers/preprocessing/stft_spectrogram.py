@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import DataFormat, PositiveInt, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.layers.geometry import Window, pad_order, spatial_shape
 from kerascli.parts.initializers import STFT
-from kerascli.shapes import DataFormat, PositiveInt, TensorSpec
 
 _EPSILON = 1e-7
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import Shape, TensorSpec, show_shape
 from kerascli.layers.base import BaseLayer, CallArgument, Layer, Outcome, ShapeMismatch, WeightedModule
 from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.recurrent.masks import mask_of_steps
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts.initializers import Zeros
-from kerascli.shapes import Shape, TensorSpec, show_shape
 
 
 class SequenceSettings(BaseLayer):

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import NotSequences, ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import Recurrence
 from kerascli.layers.recurrent.masks import restore_order, unmasked_first
 from kerascli.layers.recurrent.steps import State, run_steps
 from kerascli.layers.regularization.dropout import dropout_mask
 from kerascli.parts.base import Initializer
-from kerascli.shapes import TensorSpec
 
 GATE_OPEN = 1e4
 """Pre-activation that opens a gate; negated, it closes it. sigmoid(-1e4) is 0 in every dtype, and float16 holds 1e4."""

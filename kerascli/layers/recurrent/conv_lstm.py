@@ -7,6 +7,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, TensorSpec, show_shape
 from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
 from kerascli.layers.convolutional.base import KERNEL_AXES, FilterArguments, convolve
 from kerascli.layers.geometry import (
@@ -35,7 +36,6 @@ from kerascli.layers.recurrent.steps import State, run_steps
 from kerascli.layers.regularization.dropout import dropout_mask
 from kerascli.parts import fields
 from kerascli.parts.activations import Linear, Tanh
-from kerascli.shapes import DataFormat, TensorSpec, show_shape
 
 _GATES = 4
 

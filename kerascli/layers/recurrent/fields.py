@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from kerascli.foundation.shapes import Fraction, PositiveInt, Seed
 from kerascli.layers.base import Layer
 from kerascli.parts import fields
 from kerascli.parts.activations import Sigmoid, Tanh
 from kerascli.parts.initializers import GlorotUniform, Orthogonal, Zeros
-from kerascli.shapes import Fraction, PositiveInt, Seed
 
 UseCudnn = Annotated[
     bool | Literal["auto"],

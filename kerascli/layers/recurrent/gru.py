@@ -6,6 +6,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from kerascli.foundation.shapes import Seed, TensorSpec
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
@@ -22,7 +23,6 @@ from kerascli.layers.recurrent.fields import (
 )
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts.activations import Linear, Sigmoid, Tanh
-from kerascli.shapes import Seed, TensorSpec
 
 ResetAfter = Annotated[
     bool, Field(description="Apply the reset gate after the product with the recurrent kernel; false: before it.")

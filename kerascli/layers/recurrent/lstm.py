@@ -6,6 +6,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
@@ -21,7 +22,6 @@ from kerascli.layers.recurrent.steps import State
 from kerascli.parts import fields
 from kerascli.parts.activations import Linear, Sigmoid, Tanh
 from kerascli.parts.base import Initializer
-from kerascli.shapes import TensorSpec
 
 
 @layer(

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from torch import Tensor
 
-from kerascli.component import Invalid
+from kerascli.foundation.shapes import TensorSpec, to_tuple
+from kerascli.language.component import Invalid
 from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, NotSequences, layer
 from kerascli.layers.nesting import build_inner
 from kerascli.layers.recurrent.base import Cell, Recurrence, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.fields import ZeroOutputForMask
 from kerascli.layers.recurrent.steps import State
-from kerascli.shapes import TensorSpec, to_tuple
 
 
 def _is_cell(value: BaseLayer) -> Cell:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import Seed, TensorSpec
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
@@ -17,7 +18,6 @@ from kerascli.layers.recurrent.fields import (
 )
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts.activations import Linear, ReLU, Tanh
-from kerascli.shapes import Seed, TensorSpec
 
 
 @layer(

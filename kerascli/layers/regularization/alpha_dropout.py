@@ -2,11 +2,11 @@
 
 from torch import Tensor, nn
 
-from kerascli import draws
-from kerascli.draws import seeded
+from kerascli.foundation import draws
+from kerascli.foundation.draws import seeded
+from kerascli.foundation.shapes import AnyShape, OpenFraction, Seed, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.regularization.dropout import DropoutModule, check_noise_shape, concrete
-from kerascli.shapes import AnyShape, OpenFraction, Seed, TensorSpec
 
 _SATURATED = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946  # selu of minus infinity
 

@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
-from kerascli import draws
-from kerascli.draws import seeded
+from kerascli.foundation import draws
+from kerascli.foundation.draws import seeded
+from kerascli.foundation.shapes import AnyShape, Fraction, Seed, Shape, TensorSpec, show_shape
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.shapes import AnyShape, Fraction, Seed, Shape, TensorSpec, show_shape
 
 
 @layer(

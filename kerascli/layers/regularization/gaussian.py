@@ -4,10 +4,10 @@ import math
 
 from torch import Tensor, nn
 
-from kerascli import draws
-from kerascli.draws import seeded
+from kerascli.foundation import draws
+from kerascli.foundation.draws import seeded
+from kerascli.foundation.shapes import NonNegativeFloat, OpenFraction, Seed, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.shapes import NonNegativeFloat, OpenFraction, Seed, TensorSpec
 
 
 @layer(Example(input=(8, 3), output=(8, 3), config={"stddev": 0.1}))

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from torch import nn
 
+from kerascli.foundation.shapes import DataFormat, Fraction, Seed, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import spatial_shape
 from kerascli.layers.regularization.dropout import DropoutModule
-from kerascli.shapes import DataFormat, Fraction, Seed, TensorSpec
 
 
 @layer(Example(input=(5, 8), output=(5, 8), config={"rate": 0.2}), name="spatial_dropout_1d")

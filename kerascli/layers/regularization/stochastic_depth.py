@@ -2,9 +2,9 @@
 
 from torch import nn
 
+from kerascli.foundation.shapes import Fraction, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.regularization.dropout import DropoutModule
-from kerascli.shapes import Fraction, TensorSpec
 
 
 @layer(Example(input=(4, 4, 3), output=(4, 4, 3), config={"drop_path_rate": 0.2}))

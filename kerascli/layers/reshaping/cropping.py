@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import DataFormat, Margin1D, Margin2D, Margin3D, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.geometry import spatial_shape
-from kerascli.shapes import DataFormat, Margin1D, Margin2D, Margin3D, TensorSpec
 
 
 @layer(

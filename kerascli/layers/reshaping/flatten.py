@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import DataFormat, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.shapes import DataFormat, TensorSpec
 
 
 @layer(

@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import AfterValidator
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import Sizes, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.shapes import Sizes, TensorSpec
 
 
 def _check_dims(dims: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.shapes import PositiveInt, TensorSpec
 
 
 @layer(Example(input=(3,), output=(5, 3), config={"n": 5}))

@@ -4,8 +4,8 @@ import math
 
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import Shape, TargetShape, TensorSpec, show_shape
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.shapes import Shape, TargetShape, TensorSpec, show_shape
 
 
 @layer(

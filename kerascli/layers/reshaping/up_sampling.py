@@ -5,10 +5,10 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import DataFormat, PositiveInt, Size2D, Size3D, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import from_channels_first, spatial_shape, to_channels_first
 from kerascli.preprocessing.resampling import resampling_weights
-from kerascli.shapes import DataFormat, PositiveInt, Size2D, Size3D, TensorSpec
 
 
 @layer(Example(input=(4, 3), output=(8, 3)), Example(input=(4, 3), output=(12, 3), config={"size": 3}))

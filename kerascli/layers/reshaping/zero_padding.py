@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kerascli.foundation.shapes import DataFormat, Margin1D, Margin2D, Margin3D, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import pad_order, spatial_shape
-from kerascli.shapes import DataFormat, Margin1D, Margin2D, Margin3D, TensorSpec
 
 
 @layer(

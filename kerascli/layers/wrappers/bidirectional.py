@@ -7,10 +7,10 @@ import torch
 from pydantic import AfterValidator, model_validator
 from torch import Tensor, nn
 
+from kerascli.foundation.shapes import TensorSpec, show_shape
 from kerascli.layers.base import LAYERS, BaseLayer, CallArgument, Example, Layer, ShapeMismatch, layer
 from kerascli.layers.nesting import InnerCalls, build_inner
 from kerascli.layers.recurrent.base import Recurrent, SequenceModule
-from kerascli.shapes import TensorSpec, show_shape
 
 
 def _is_recurrent(value: BaseLayer) -> Recurrent:

@@ -7,11 +7,11 @@ from pydantic import model_validator
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.layers.base import Example, Layer, Outcome, ShapeMismatch, WeightedModule, layer
 from kerascli.layers.nesting import InnerCalls, LayerField, build_inner, check_inner, with_value
 from kerascli.layers.recurrent.base import Recurrent
 from kerascli.parts.initializers import TruncatedNormal
-from kerascli.shapes import PositiveInt, TensorSpec
 
 _EPSILON = 1e-7  # Keras's minimum of a vector's norm
 

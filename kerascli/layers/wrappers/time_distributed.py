@@ -8,9 +8,9 @@ from pydantic import WithJsonSchema, model_validator
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import BaseLayer, Example, Layer, NotSequences, Outcome, layer
 from kerascli.layers.nesting import InnerCalls, LayerField, build_inner, check_inner, with_value
-from kerascli.shapes import TensorSpec
 
 
 @layer(

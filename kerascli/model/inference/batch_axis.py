@@ -4,10 +4,10 @@ on them."""
 from collections.abc import Mapping, Sequence
 from itertools import compress
 
-from kerascli.errors import Fault
+from kerascli.foundation.errors import Fault
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import ShapeMismatch
 from kerascli.model.ir.nodes import Model, Node
-from kerascli.shapes import TensorSpec
 
 
 def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:

@@ -8,12 +8,13 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, Related, used_here
+from kerascli.foundation.errors import Fault, Path, Related, used_here
+from kerascli.foundation.light_torch import without_compiler
+from kerascli.foundation.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
+from kerascli.language.component import Invalid
 from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.layers.weight_spec import MAX_PARAMETERS
-from kerascli.light_torch import without_compiler
 from kerascli.model.inference.batch_axis import batch_axis_hint, output_faults, sample_specs
 from kerascli.model.inference.inner_models import make_module
 from kerascli.model.inference.shape_inference import (
@@ -26,7 +27,6 @@ from kerascli.model.inference.shape_inference import (
 from kerascli.model.ir.nodes import Call, Model, Node
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.submodules import CompositeModule, submodules_of
-from kerascli.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
 
 
 @without_compiler()

@@ -5,8 +5,9 @@ from functools import partial
 
 from torch import nn
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault, Related
+from kerascli.foundation.errors import Fault, Related
+from kerascli.foundation.shapes import TensorSpec, can_be_one
+from kerascli.language.component import Invalid
 from kerascli.layers.base import BaseLayer, NotSequences, ShapeMismatch
 from kerascli.layers.nesting import build_inner
 from kerascli.layers.wrappers.time_distributed import TimeDistributed, TimeDistributedModule
@@ -18,7 +19,6 @@ from kerascli.model.ir.shared_layer import SharedPart
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.loop import Loop
 from kerascli.model.runtime.shared_layer import SharedLayerModule, SharedModelModule
-from kerascli.shapes import TensorSpec, can_be_one
 
 Build = Callable[[Model], Built]
 

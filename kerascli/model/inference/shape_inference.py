@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kerascli.errors import first_line
+from kerascli.foundation.errors import first_line
+from kerascli.foundation.shapes import Shape, TensorSpec
 from kerascli.layers.base import BaseLayer, Outcome, ShapeMismatch
 from kerascli.model.ir.nodes import Node
-from kerascli.shapes import Shape, TensorSpec
 
 _BATCH_SIZES = (2, 3)
 _UNKNOWN_SIZES = (720, 2160)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault
+from kerascli.foundation.errors import Fault
+from kerascli.language.component import Invalid
 from kerascli.model.inference.build import build
 from kerascli.model.ir.dead_nodes import called_in
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, flat

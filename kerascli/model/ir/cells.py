@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from kerascli.errors import Path
+from kerascli.foundation.errors import Path
 from kerascli.model.ir.nodes import Entry, Node, flat
 from kerascli.parts.base import Initializer
 from kerascli.parts.initializers import Zeros

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from kerascli.errors import Fault, Path
+from kerascli.foundation.errors import Fault, Path
 from kerascli.model.ir.nodes import Call, Entry, Input, Model, Node, Shared, flat
 from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.ir.shared_layer import wrapped

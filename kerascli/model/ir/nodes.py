@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kerascli.errors import Path
+from kerascli.foundation.errors import Path
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import BaseLayer
-from kerascli.shapes import TensorSpec
 
 CallValue = str | bool | tuple[str, ...]
 """Type of a call argument's value: the name of a tensor, several names, or a bool."""

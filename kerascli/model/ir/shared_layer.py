@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import InstanceOf
 
-from kerascli.errors import show
+from kerascli.foundation.errors import show
 from kerascli.layers.base import BaseLayer, CallForm, ShapeMismatch
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 from kerascli.model.ir.nodes import Node, Shared, flat

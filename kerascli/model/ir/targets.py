@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from kerascli.errors import Fault
+from kerascli.foundation.errors import Fault
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.model.ir.nodes import Input, Model, Node
-from kerascli.shapes import TensorSpec
 
 PREFIX = "targets."
 

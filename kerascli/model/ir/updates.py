@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kerascli.errors import Fault, Related
+from kerascli.foundation.errors import Fault, Related
 from kerascli.layers.expressions.update import Update
 from kerascli.layers.expressions.weight import Weight
 from kerascli.model.ir.nodes import Node

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.model.ir.nodes import Model
 from kerascli.model.runtime.submodules import submodules_of
-from kerascli.shapes import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from kerascli import draws
+from kerascli.foundation import draws
 from kerascli.model.ir.nodes import Node
 from kerascli.model.ir.targets import name_of, needing_targets
 from kerascli.model.ir.updates import set_by

@@ -6,7 +6,7 @@ from itertools import repeat
 import torch
 from torch import Tensor, nn
 
-from kerascli import draws
+from kerascli.foundation import draws
 from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.recurrent.base import StatefulModule

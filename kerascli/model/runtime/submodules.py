@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.model.ir.nodes import Node
 from kerascli.model.runtime.weights import Weight, weights_of
-from kerascli.shapes import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)

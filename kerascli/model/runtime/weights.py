@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from kerascli.draws import key_seed
-from kerascli.errors import FileRefused, safe_text
+from kerascli.foundation.draws import key_seed
+from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.foundation.light_torch import without_compiler
 from kerascli.layers.base import WeightedModule
 from kerascli.layers.weight_spec import WeightSpec
-from kerascli.light_torch import without_compiler
 from kerascli.model.runtime.weight_part import WeightPart, gathered, held, part_of
 
 

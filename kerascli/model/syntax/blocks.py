@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kerascli.errors import Path, counted, nearest, one_of, show, suggestion
-from kerascli.expressions import Value
-from kerascli.expressions.template import names_referred_to
+from kerascli.foundation.errors import Path, counted, nearest, one_of, show, suggestion
+from kerascli.language.expressions import Value
+from kerascli.language.expressions.template import names_referred_to
+from kerascli.language.section import key_names, keys_of
 from kerascli.model.ir.nodes import Call, Entry
 from kerascli.model.syntax.reader import Block, Reading
 from kerascli.model.syntax.repeat import Read, variables
 from kerascli.model.syntax.schema import BlockSection, NodeKeys
 from kerascli.model.syntax.written import as_list
-from kerascli.section import key_names, keys_of
 
 
 def read_blocks(reading: Reading, section: Any) -> None:

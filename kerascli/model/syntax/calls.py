@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kerascli.errors import Path, counted, one_of, show, suggestion
+from kerascli.foundation.errors import Path, counted, one_of, show, suggestion
+from kerascli.language.section import key_names, keys_of
 from kerascli.layers.base import CallArgument
 from kerascli.model.ir.nodes import Call, CallValue, Node, Shared, flat
 from kerascli.model.syntax.reader import Reading
 from kerascli.model.syntax.schema import NodeKeys
 from kerascli.model.syntax.written import ANY_CALL, as_list, call_arguments
-from kerascli.section import key_names, keys_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from kerascli.component import Invalid
-from kerascli.errors import Path, counted, nearest, show, suggestion
+from kerascli.foundation.errors import Path, counted, nearest, show, suggestion
+from kerascli.language.component import Invalid
+from kerascli.language.section import key_names, keys_of, unknown_keys
 from kerascli.layers.base import LAYERS, CallArgument
 from kerascli.layers.expressions.update import Update
 from kerascli.model.ir.cells import Cell, CellState
@@ -21,7 +22,6 @@ from kerascli.model.syntax.shared import read_shared
 from kerascli.model.syntax.written import ANY_CALL, WrittenNode, as_list
 from kerascli.parts.base import INITIALIZERS
 from kerascli.parts.initializers import Zeros
-from kerascli.section import key_names, keys_of, unknown_keys
 
 _CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors", "", or_false=True)}
 

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, Related, show, used_here
-from kerascli.section import BaseSection, read_section
+from kerascli.foundation.errors import Fault, Path, Related, show, used_here
+from kerascli.language.component import Invalid
+from kerascli.language.section import BaseSection, read_section
 
 S = TypeVar("S", bound=BaseSection)
 

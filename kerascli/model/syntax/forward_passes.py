@@ -6,8 +6,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault, Path
+from kerascli.foundation.errors import Fault, Path
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid
 from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.dead_nodes import dead_node_faults
 from kerascli.model.ir.nodes import Entry, Input, Model, Node, flat
@@ -19,7 +20,6 @@ from kerascli.model.syntax.schema import NodeKeys
 from kerascli.model.syntax.section import is_list, read_entries
 from kerascli.model.syntax.views import Scope, called_by, forked
 from kerascli.model.syntax.written import WrittenNode
-from kerascli.shapes import TensorSpec
 
 
 class Forward:

@@ -4,14 +4,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, one_of, show
+from kerascli.foundation.errors import Fault, Path, one_of, show
+from kerascli.foundation.shapes import Shape, TensorSpec, can_be_one
+from kerascli.language.component import Invalid
+from kerascli.language.section import keys_of
 from kerascli.model.ir.nodes import Input
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.schema import INPUT_DTYPES, FirstLayerKeys, InputSection, ModelSection
-from kerascli.section import keys_of
-from kerascli.shapes import Shape, TensorSpec, can_be_one
 
 
 def read_inputs(

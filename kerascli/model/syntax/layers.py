@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault
+from kerascli.foundation.errors import Fault
+from kerascli.language.component import Invalid
 from kerascli.layers.base import LAYERS, BaseLayer, ShapeMismatch
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.model.ir.nodes import CallValue, Node

@@ -6,9 +6,9 @@ from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, Related, nearest, plain_name, show, suggestion
-from kerascli.expressions.suggestions import suggestion_for
+from kerascli.foundation.errors import Fault, Path, Related, nearest, plain_name, show, suggestion
+from kerascli.language.component import Invalid
+from kerascli.language.expressions.suggestions import suggestion_for
 from kerascli.layers.base import LAYERS
 from kerascli.model.ir.nodes import RESERVED
 

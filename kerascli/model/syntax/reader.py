@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, show, used_here
-from kerascli.expressions import Value
+from kerascli.foundation.errors import Fault, Path, show, used_here
+from kerascli.language.component import Invalid
+from kerascli.language.expressions import Value
 from kerascli.layers.base import CallArgument
 from kerascli.model.ir.nodes import CallValue, Entry, Shared
 from kerascli.model.syntax.faults import Faults

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from kerascli.errors import Path, show
-from kerascli.expressions import Value
+from kerascli.foundation.errors import Path, show
+from kerascli.language.expressions import Value
+from kerascli.language.section import key_names, keys_of, unknown_keys
 from kerascli.model.syntax.reader import Reading
 from kerascli.model.syntax.schema import RepeatEach, RepeatTimes
-from kerascli.section import key_names, keys_of, unknown_keys
 
 Read = Callable[[Reading, list[Any], Path], None]
 """Type of a function that reads a list of layers at a config path, and adds them to the model being read."""

@@ -9,10 +9,10 @@ from typing import Annotated, Any, ClassVar, get_args
 from pydantic import Field, GetCoreSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
+from kerascli.foundation.shapes import DType
+from kerascli.language.section import BaseSection, section_ref
 from kerascli.layers.base import LAYERS, BaseLayer
 from kerascli.parts.base import INITIALIZERS, Initializer
-from kerascli.section import BaseSection, section_ref
-from kerascli.shapes import DType
 
 INPUT_DTYPES = tuple(dtype for dtype in get_args(DType) if dtype != "string")
 

@@ -5,8 +5,10 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, in_yaml, nearest, show, suggestion
+from kerascli.foundation.errors import Fault, Path, in_yaml, nearest, show, suggestion
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid
+from kerascli.language.section import keys_of, meant_keys
 from kerascli.layers.base import LAYERS
 from kerascli.model.ir.dead_nodes import dead_node_faults, uncalled_faults
 from kerascli.model.ir.nodes import Model, flat
@@ -24,8 +26,6 @@ from kerascli.model.syntax.schema import ModelSection, NodeKeys
 from kerascli.model.syntax.shared import read_shared
 from kerascli.model.syntax.views import Scope, read_views
 from kerascli.model.syntax.written import as_list, take_apart
-from kerascli.section import keys_of, meant_keys
-from kerascli.shapes import TensorSpec
 
 
 def _as_written(value: Any, *_: Any) -> tuple[Any, list[Fault]]:

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from kerascli.component import Invalid
-from kerascli.errors import Path, show
+from kerascli.foundation.errors import Path, show
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Invalid
 from kerascli.model.ir.nodes import Shared, flat
 from kerascli.model.syntax.inputs import read_input
 from kerascli.model.syntax.layers import read_settings
@@ -12,7 +13,6 @@ from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.reader import ReadBody, Reading
 from kerascli.model.syntax.schema import SharedSection
 from kerascli.model.syntax.written import take_apart
-from kerascli.shapes import TensorSpec
 
 
 def read_shared(reading: Reading, section: Any, base: Path, read: ReadBody) -> tuple[Shared, ...]:

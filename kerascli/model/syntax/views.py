@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kerascli.component import Invalid
-from kerascli.errors import Fault, Path, show
+from kerascli.foundation.errors import Fault, Path, show
+from kerascli.language.component import Invalid
+from kerascli.language.section import meant_keys
 from kerascli.model.ir.dead_nodes import called_in, dead_node_faults
 from kerascli.model.ir.nodes import Entry, Input, Model, Shared, View, flat
 from kerascli.model.ir.targets import PREFIX
@@ -16,7 +17,6 @@ from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.reader import ReadBody, Reading
 from kerascli.model.syntax.schema import ViewSection
 from kerascli.model.syntax.shared import read_shared
-from kerascli.section import meant_keys
 
 
 @dataclass(frozen=True, slots=True)

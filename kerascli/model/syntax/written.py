@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kerascli.component import names_first_argument, split_form
-from kerascli.errors import Path
-from kerascli.foreign_words import NEEDLESS
+from kerascli.foundation.errors import Path
+from kerascli.language.component import names_first_argument, split_form
+from kerascli.language.foreign_words import NEEDLESS
+from kerascli.language.section import key_names, keys_of
+from kerascli.language.wording import key_to_write, meant_key
 from kerascli.layers.base import LAYERS, BaseLayer, CallArgument
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.schema import FirstLayerKeys, NodeKeys
-from kerascli.section import key_names, keys_of
-from kerascli.wording import key_to_write, meant_key
 
 _MASK: Mapping[str, CallArgument] = {
     "mask": CallArgument(

@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, PositiveFloat, PositiveInt, Seed
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, span
 from kerascli.preprocessing.images.gamma import log_gamma_numbers
 from kerascli.preprocessing.images.rand_augment import apply_selected, augmentations, draw_index
 from kerascli.preprocessing.images.warp import Interpolation
-from kerascli.shapes import DataFormat, PositiveFloat, PositiveInt, Seed
 
 _WITHOUT_COLOURS = 7
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat
 from kerascli.preprocessing.images.base import ImageOperation, Use, ValueRange, operation
 from kerascli.preprocessing.images.color import rescaled
-from kerascli.shapes import DataFormat
 
 
 @operation(Use({"value_range": [0.0, 1.0]}), Use(dtype="int64"))

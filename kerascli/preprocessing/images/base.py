@@ -9,9 +9,9 @@ import torch
 from pydantic import AfterValidator, BeforeValidator, Field
 from torch import Tensor, nn
 
-from kerascli import draws
-from kerascli.component import Component
-from kerascli.shapes import DataFormat, Seed, Shape, show_shape, to_tuple
+from kerascli.foundation import draws
+from kerascli.foundation.shapes import DataFormat, Seed, Shape, show_shape, to_tuple
+from kerascli.language.component import Component
 
 
 def _ordered(pair: tuple[float, float]) -> tuple[float, float]:

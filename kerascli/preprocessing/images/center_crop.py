@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, PositiveInt
 from kerascli.preprocessing.images.base import ImageOperation, Use, operation
 from kerascli.preprocessing.images.resizing import smart_resize
-from kerascli.shapes import DataFormat, PositiveInt
 
 
 @operation(

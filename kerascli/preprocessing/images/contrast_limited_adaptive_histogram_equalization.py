@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, NonNegativeFloat, Size2D
 from kerascli.preprocessing.images.base import ImageOperation, Use, ValueRange, operation
 from kerascli.preprocessing.images.color import rescaled
-from kerascli.shapes import DataFormat, NonNegativeFloat, Size2D
 
 _SHADES = 256
 

@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat
 from kerascli.preprocessing.images.base import ImageOperation, Use, ValueRange, operation
 from kerascli.preprocessing.images.color import rescaled
-from kerascli.shapes import DataFormat
 
 
 @operation(Use(dtype="int64"), Use({"value_range": [0.0, 1.0], "bins": 16}, dtype="int64"))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from kerascli import draws
+from kerascli.foundation import draws
 
 _TRIALS = 16
 """Number of candidates drawn in parallel; each is rejected with a probability below 0.05, so one is all but certain."""

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, PositiveInt, Seed
 from kerascli.preprocessing.images.auto_contrast import AutoContrast
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Span, Use, ValueRange, operation, span, uniform
 from kerascli.preprocessing.images.equalization import Equalization
@@ -18,7 +19,6 @@ from kerascli.preprocessing.images.random_shear import RandomShear
 from kerascli.preprocessing.images.random_translation import RandomTranslation
 from kerascli.preprocessing.images.solarization import Solarization
 from kerascli.preprocessing.images.warp import Interpolation
-from kerascli.shapes import DataFormat, PositiveInt, Seed
 
 
 @operation(Use(), Use({"num_ops": 1, "factor": [0.2, 0.4], "value_range": [0.0, 1.0], "interpolation": "nearest"}))

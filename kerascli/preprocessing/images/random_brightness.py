@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, Seed
 from kerascli.preprocessing.images.base import (
     ImageOperation,
     SignedFactor,
@@ -11,7 +12,6 @@ from kerascli.preprocessing.images.base import (
     signed_span,
     uniform,
 )
-from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use({"factor": 0.2}), Use({"factor": [-0.1, 0.3], "value_range": [0.0, 1.0]}))

@@ -5,12 +5,12 @@ from typing import Any
 
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, Seed
 from kerascli.preprocessing.images.base import Factor, ImageOperation, SignedFactor, Use, ValueRange, operation
 from kerascli.preprocessing.images.random_brightness import RandomBrightness
 from kerascli.preprocessing.images.random_contrast import RandomContrast
 from kerascli.preprocessing.images.random_hue import RandomHue
 from kerascli.preprocessing.images.random_saturation import RandomSaturation
-from kerascli.shapes import DataFormat, Seed
 
 
 @operation(

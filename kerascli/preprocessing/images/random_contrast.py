@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, Seed
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, uniform
-from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use({"factor": 0.2}), Use({"factor": [0.1, 0.3], "value_range": [0.0, 1.0]}))

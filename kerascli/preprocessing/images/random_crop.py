@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, PositiveInt, Seed
 from kerascli.preprocessing.images.base import ImageOperation, Use, operation, uniform
 from kerascli.preprocessing.images.resizing import smart_resize
-from kerascli.shapes import DataFormat, PositiveInt, Seed
 
 
 @operation(

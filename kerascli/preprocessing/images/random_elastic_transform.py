@@ -5,7 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kerascli import draws
+from kerascli.foundation import draws
+from kerascli.foundation.shapes import DataFormat, Seed
 from kerascli.preprocessing.images.base import (
     Factor,
     ImageOperation,
@@ -18,7 +19,6 @@ from kerascli.preprocessing.images.base import (
 )
 from kerascli.preprocessing.images.blur import blur, gaussian_taps
 from kerascli.preprocessing.images.warp import FillMode, Interpolation, pixels, warp
-from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use(), Use({"factor": [0.5, 1.0], "scale": 0.5, "interpolation": "nearest", "fill_mode": "mirror"}))

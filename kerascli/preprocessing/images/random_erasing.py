@@ -6,7 +6,8 @@ import torch
 from pydantic import BeforeValidator
 from torch import Tensor
 
-from kerascli import draws
+from kerascli.foundation import draws
+from kerascli.foundation.shapes import DataFormat, Seed, to_tuple
 from kerascli.preprocessing.images.base import (
     Factor,
     ImageOperation,
@@ -18,7 +19,6 @@ from kerascli.preprocessing.images.base import (
     uniform,
 )
 from kerascli.preprocessing.images.warp import pixels
-from kerascli.shapes import DataFormat, Seed, to_tuple
 
 Drawn = tuple[Tensor, Tensor, Tensor, Tensor | None]
 

@@ -5,9 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kerascli import draws
+from kerascli.foundation import draws
+from kerascli.foundation.shapes import DataFormat, Seed
 from kerascli.preprocessing.images.base import ImageOperation, Use, operation
-from kerascli.shapes import DataFormat, Seed
 
 _AXES = {"horizontal": (-1,), "vertical": (-2,), "horizontal_and_vertical": (-1, -2)}
 

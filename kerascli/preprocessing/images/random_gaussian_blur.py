@@ -4,6 +4,7 @@ import torch
 from pydantic import field_validator
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, Seed, Size2D
 from kerascli.preprocessing.images.base import (
     Factor,
     ImageOperation,
@@ -15,7 +16,6 @@ from kerascli.preprocessing.images.base import (
     uniform,
 )
 from kerascli.preprocessing.images.blur import blur, gaussian_taps
-from kerascli.shapes import DataFormat, Seed, Size2D
 
 
 @operation(Use(), Use({"factor": [0.5, 1.0], "kernel_size": [3, 5], "sigma": [0.5, 0.9], "value_range": [0.0, 1.0]}))

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, Fraction, Seed
 from kerascli.preprocessing.images.base import ImageOperation, Use, operation, uniform
 from kerascli.preprocessing.images.color import grayscale
-from kerascli.shapes import DataFormat, Fraction, Seed
 
 
 @operation(Use(), Use({"factor": 0.9, "data_format": "channels_first"}, (3, 8, 6), (3, 8, 6)))

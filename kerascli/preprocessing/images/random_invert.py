@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, Seed
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, draw_selected, operation
-from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use(), Use({"factor": [0.2, 0.6], "value_range": [0.0, 1.0]}))

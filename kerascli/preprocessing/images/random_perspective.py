@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, Fraction, Seed
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, draw_selected, operation, uniform
 from kerascli.preprocessing.images.warp import Interpolation, pixels, warp
-from kerascli.shapes import DataFormat, Fraction, Seed
 
 
 @operation(Use(), Use({"factor": [0.5, 1.0], "scale": 0.4, "interpolation": "nearest", "fill_value": 2.0}))

@@ -5,9 +5,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
+from kerascli.foundation.shapes import to_tuple
 from kerascli.preprocessing.images.base import FactorOperation, Use, operation, uniform
 from kerascli.preprocessing.images.color import rescaled
-from kerascli.shapes import to_tuple
 
 _Bits = Annotated[int, Field(ge=1, le=8)]
 Bits = _Bits | Annotated[tuple[_Bits, _Bits], BeforeValidator(to_tuple)]

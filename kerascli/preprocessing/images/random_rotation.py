@@ -4,9 +4,9 @@ import math
 
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, Seed
 from kerascli.preprocessing.images.base import ImageOperation, SignedFactor, Use, operation, signed_span, uniform
 from kerascli.preprocessing.images.warp import FillMode, Interpolation, affine
-from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use({"factor": 0.1}), Use({"factor": [0.0, 0.25], "fill_mode": "wrap", "interpolation": "nearest"}))

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, Seed
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, operation, signed_span, uniform
 from kerascli.preprocessing.images.warp import FillMode, Interpolation, affine
-from kerascli.shapes import DataFormat, Seed
 
 
 @operation(

@@ -5,9 +5,9 @@ from typing import Annotated
 from pydantic import AfterValidator
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, Seed
 from kerascli.preprocessing.images.base import ImageOperation, SignedFactor, Use, operation, signed_span, uniform
 from kerascli.preprocessing.images.warp import FillMode, Interpolation, affine
-from kerascli.shapes import DataFormat, Seed
 
 
 def _not_endless(factor: float | tuple[float, float]) -> float | tuple[float, float]:

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, PositiveInt
 from kerascli.preprocessing.images.base import ImageOperation, Use, operation
 from kerascli.preprocessing.resampling import resampling_weights
-from kerascli.shapes import DataFormat, PositiveInt
 
 _TORCH_MODES = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic"}
 INTERPOLATIONS = (*_TORCH_MODES, "lanczos3", "lanczos5")

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from kerascli.foundation.shapes import DataFormat, Seed
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Use, ValueRange, operation, span, uniform
 from kerascli.preprocessing.images.color import rescaled
-from kerascli.shapes import DataFormat, Seed
 
 
 @operation(Use({"threshold_factor": 0.8}), Use({"addition_factor": [0.1, 0.3], "value_range": [0.0, 1.0]}))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from kerascli.errors import ConfigError, safe_text
+from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.report.architecture.colors import DARK, color_of
 from kerascli.report.architecture.diagram import Diagram
 from kerascli.report.architecture.layout import (

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from kerascli.errors import counted
+from kerascli.foundation.errors import counted
 from kerascli.model.ir.nodes import Node
 from kerascli.model.ir.targets import name_of
 from kerascli.model.runtime.graph import Graph

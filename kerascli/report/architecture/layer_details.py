@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from kerascli.component import Component
-from kerascli.errors import safe_text
+from kerascli.foundation.errors import safe_text
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Component
 from kerascli.layers.base import BaseLayer
 from kerascli.report.architecture.diagram import TIMES
-from kerascli.shapes import TensorSpec
 
 _LONGEST = 44
 _PLAIN = frozenset(

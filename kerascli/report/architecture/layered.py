@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 
 _SWEEPS = 8
 _MOST_STAND_INS = 100_000

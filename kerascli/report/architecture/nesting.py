@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from kerascli.errors import Path
+from kerascli.foundation.errors import Path
 from kerascli.model.ir.nodes import Model, Node, Shared
 
 

@@ -16,12 +16,12 @@ from kerascli.data.pipeline.prepare import Stages
 from kerascli.data.storage.convert import IDS, first_rounded
 from kerascli.data.storage.on_disk import Rows, pieces, rows_a_block
 from kerascli.data.storage.table import first_wrong
-from kerascli.errors import DataError, Fault
+from kerascli.foundation.errors import DataError, Fault
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.losses.base import Loss
 from kerascli.losses.labels import Labels
 from kerascli.metrics.base import Metric
 from kerascli.model.runtime.built import Built
-from kerascli.shapes import TensorSpec
 
 Warn = Callable[[str], None]
 

@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli import draws
-from kerascli.expressions import ExpressionError
+from kerascli.foundation import draws
+from kerascli.foundation.shapes import Shape, TensorSpec
+from kerascli.language.expressions import ExpressionError
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.expr import Expr as LossExpr
 from kerascli.metrics.expr import Expr as MetricExpr
 from kerascli.model.ir.nodes import Node
 from kerascli.ops.expression import expression, value_of_pair
-from kerascli.shapes import Shape, TensorSpec
 
 _ROWS = 4
 _UNKNOWN = 6

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from kerascli.device import LARGE_BYTES, return_memory
+from kerascli.foundation.device import LARGE_BYTES, return_memory
 from kerascli.layers.base import Outcome
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.parts.distributions import FSDP

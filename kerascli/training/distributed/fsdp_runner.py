@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from kerascli import draws
 from kerascli.data.batches.loader import Batch
+from kerascli.foundation import draws
+from kerascli.foundation.spans import span
 from kerascli.model.runtime.weight_part import held
-from kerascli.spans import span
 from kerascli.training.distributed.outcome_vectors import OutcomeVectors
 from kerascli.training.distributed.sharded_runner import Division
 from kerascli.training.forward_pass import ForwardPass, Layout, StepOutcome

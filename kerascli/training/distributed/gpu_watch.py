@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import torch
 
-from kerascli.errors import ProcessLost
+from kerascli.foundation.errors import ProcessLost
+from kerascli.foundation.world import World
 from kerascli.training.distributed.reasons import Reasons
 from kerascli.training.distributed.timed_store import TimedStore
-from kerascli.world import World
 
 _SECONDS_TO_LOOK = 0.2
 """Time between two looks whether other processes are there."""

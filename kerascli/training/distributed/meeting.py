@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import torch.distributed as dist
 
-from kerascli.errors import ConfigError, Fault, ProcessLost, first_line
+from kerascli.foundation.errors import ConfigError, Fault, ProcessLost, first_line
+from kerascli.foundation.world import World, restarts_of
 from kerascli.training.distributed.reasons import kept_by_launcher
 from kerascli.training.distributed.timed_store import in_thread
-from kerascli.world import World, restarts_of
 
 if TYPE_CHECKING:
     from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]

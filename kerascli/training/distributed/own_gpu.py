@@ -5,8 +5,8 @@ import socket
 
 import torch
 
-from kerascli.device import Choice, of_process
-from kerascli.errors import ConfigError
+from kerascli.foundation.device import Choice, of_process
+from kerascli.foundation.errors import ConfigError
 from kerascli.training.distributed.gpu_watch import Member
 from kerascli.training.distributed.processes import Processes
 

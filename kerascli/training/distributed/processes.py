@@ -13,13 +13,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from kerascli.errors import ProcessLost
+from kerascli.foundation.errors import ProcessLost
+from kerascli.foundation.world import World
 from kerascli.training.distributed.gpu_watch import GpuWatch, Member
 from kerascli.training.distributed.meeting import meet
 from kerascli.training.distributed.reasons import Reasons, kept_by_launcher
 from kerascli.training.distributed.sum_in_order import sum_in_order
 from kerascli.training.distributed.timed_store import TimedStore, in_thread
-from kerascli.world import World
 
 if TYPE_CHECKING:
     from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]

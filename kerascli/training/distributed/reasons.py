@@ -8,9 +8,9 @@ import socket
 import threading
 import time
 
-from kerascli.errors import Fault, ProcessLost
+from kerascli.foundation.errors import Fault, ProcessLost
+from kerascli.foundation.world import World
 from kerascli.training.distributed.timed_store import TimedStore
-from kerascli.world import World
 
 HINT = "train --resume continues the run from its newest checkpoint"
 """Hint beside an error about another process."""

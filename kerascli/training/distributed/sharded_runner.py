@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 
-from kerascli import batch_part, draws
-from kerascli.batch_part import BatchPart
 from kerascli.data.batches.loader import Batch
-from kerascli.errors import DataError, counted
-from kerascli.spans import span
+from kerascli.foundation import batch_part, draws
+from kerascli.foundation.batch_part import BatchPart
+from kerascli.foundation.errors import DataError, counted
+from kerascli.foundation.spans import span
 from kerascli.training.distributed.outcome_vectors import OutcomeVectors, sum_of_shards
 from kerascli.training.distributed.process_sum import process_sum, without_others
 from kerascli.training.distributed.processes import Processes

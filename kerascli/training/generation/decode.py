@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.data.text_codec import TextCodec
+from kerascli.foundation import draws
 from kerascli.training.generation.generate import Sampling, sampled
 
 _PADDING = 0

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.data.text_codec import TextCodec
+from kerascli.foundation import draws
 
 
 @dataclass(frozen=True, slots=True)

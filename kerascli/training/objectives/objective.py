@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from kerascli.component import Component
+from kerascli.language.component import Component
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
 from kerascli.metrics.comparisons import OutputTarget

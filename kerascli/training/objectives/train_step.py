@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from kerascli.component import Component
 from kerascli.data.batches.loader import Batch
+from kerascli.language.component import Component
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import Weight
 from kerascli.training.objectives.objective import BaseObjective, LossOutput

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from kerascli import draws
 from kerascli.data.batches.loader import Batch
+from kerascli.foundation import draws
 from kerascli.metrics.comparisons import Comparison, LossTerm, UpdateMetric
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import Weight

@@ -8,8 +8,8 @@ from functools import cache
 
 from kerascli.config.sections.phases import in_each
 from kerascli.config.yaml.document import Faulty
-from kerascli.errors import Fault
-from kerascli.events import Note
+from kerascli.foundation.errors import Fault
+from kerascli.foundation.events import Note
 from kerascli.workflow.advice import checks
 from kerascli.workflow.advice.case import Case
 

@@ -8,7 +8,7 @@ from kerascli.config.run import RunSpec
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.data.section import DataSpec, Pipeline
 from kerascli.data.storage.table import Table
-from kerascli.errors import Fault, Path
+from kerascli.foundation.errors import Fault, Path
 from kerascli.losses.base import Loss
 from kerascli.workflow.advice.raw import Raw
 

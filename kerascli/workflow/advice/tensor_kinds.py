@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kerascli.expressions.tree import Call, Name
+from kerascli.language.expressions.tree import Call, Name
 from kerascli.layers.base import BaseLayer
 from kerascli.layers.expressions.expr import Expr
 from kerascli.model.ir.nodes import Node

@@ -9,8 +9,9 @@ from itertools import islice
 from torch import nn
 
 from kerascli.config.sections.fit import FitSpec
-from kerascli.device import Choice
-from kerascli.errors import ConfigError
+from kerascli.foundation.device import Choice
+from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.spans import listening
 from kerascli.model.runtime.submodules import submodules_of
 from kerascli.model.runtime.weight_part import held
 from kerascli.model.runtime.weights import Weight
@@ -19,7 +20,6 @@ from kerascli.optimizers.flat import NamedWeight
 from kerascli.optimizers.rule import Written
 from kerascli.optimizers.several import Optimizers
 from kerascli.profiling.profiler import Profiler
-from kerascli.spans import listening
 from kerascli.training.build import Experiment
 from kerascli.training.distributed.fsdp_runner import FSDPRunner
 from kerascli.training.distributed.processes import ALONE, Processes

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kerascli.errors import safe_text
-from kerascli.events import Note
+from kerascli.foundation.errors import safe_text
+from kerascli.foundation.events import Note
 from kerascli.training.build import Experiment
 
 _SHOWN = 12

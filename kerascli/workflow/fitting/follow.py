@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from kerascli import __version__
-from kerascli.errors import ConfigError, Fault, Interrupted, ProcessLost, TrainingStopped, counted
-from kerascli.events import EpochEnd, Event, Note, Stopped
+from kerascli.foundation.errors import ConfigError, Fault, Interrupted, ProcessLost, TrainingStopped, counted
+from kerascli.foundation.events import EpochEnd, Event, Note, Stopped
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.record import RunRecord

@@ -1,6 +1,6 @@
 """Send metrics to a server by HTTP POST, for callbacks, with a short timeout; errors are returned, not raised."""
 
-from kerascli.events import Post
+from kerascli.foundation.events import Post
 
 TIMEOUT_SECONDS = 3.0
 

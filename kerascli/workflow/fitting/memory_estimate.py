@@ -9,24 +9,24 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, UntypedStorage
 
-from kerascli import draws
 from kerascli.config.run import RunSpec
 from kerascli.data.batches.loader import Batch
 from kerascli.data.batches.rows import MemorySplit
 from kerascli.data.pipeline.prepare import PreparedData, no_stages
-from kerascli.device import choose_device
-from kerascli.disk.files import memory_limit
-from kerascli.disk.storage import size_text
-from kerascli.errors import Fault, KerasCliError, first_line
-from kerascli.light_torch import without_compiler
+from kerascli.foundation import draws
+from kerascli.foundation.device import choose_device
+from kerascli.foundation.disk.files import memory_limit
+from kerascli.foundation.disk.storage import size_text
+from kerascli.foundation.errors import Fault, KerasCliError, first_line
+from kerascli.foundation.light_torch import without_compiler
+from kerascli.foundation.shapes import Shape
+from kerascli.foundation.world import PROCESS_BYTES, processes_here
 from kerascli.model.runtime.weights import Weight
 from kerascli.parts.distributions import FSDP
-from kerascli.shapes import Shape
 from kerascli.training.build import build_experiment
 from kerascli.training.distributed.fsdp import checkpoint_activations, group_bytes
 from kerascli.training.objectives.train_step import TrainStepModule
 from kerascli.workflow.fitting.binding import optimizers_of
-from kerascli.world import PROCESS_BYTES, processes_here
 
 _META = torch.device("meta")
 """Device of tensors that have shapes and dtypes, but no memory and no values."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from kerascli.errors import StorageError
-from kerascli.events import Saved
+from kerascli.foundation.errors import StorageError
+from kerascli.foundation.events import Saved
 from kerascli.runs.checkpoint_manifest import BlobFile, blob_file
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.training.checkpoint_files import TRAINING, Range, in_ranges, part_file

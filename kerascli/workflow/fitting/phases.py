@@ -15,9 +15,9 @@ from kerascli.config.sections.phases import in_each
 from kerascli.data.base import Learned
 from kerascli.data.batches.rows import DiskSplit
 from kerascli.data.pipeline.prepare import PreparedData
-from kerascli.device import Choice, make_deterministic
-from kerascli.errors import ConfigError, Fault
-from kerascli.events import Event, Note, PhaseBegin
+from kerascli.foundation.device import Choice, make_deterministic
+from kerascli.foundation.errors import ConfigError, Fault
+from kerascli.foundation.events import Event, Note, PhaseBegin
 from kerascli.model.freezing import trained_layers, with_trainable
 from kerascli.profiling.profiler import Profiler
 from kerascli.runs.history import ordered

@@ -7,7 +7,7 @@ from kerascli.config.sections.fit import FitSpec
 from kerascli.data.batches.loader import WHOLE, Batch, BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.prepare import PreparedData
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 from kerascli.training.build import Experiment
 from kerascli.training.checks.eval_batch_size import rows_at_once
 from kerascli.training.distributed.processes import ALONE, Processes

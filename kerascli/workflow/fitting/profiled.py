@@ -6,14 +6,14 @@ from functools import cache
 
 from torch import nn
 
-from kerascli import draws
 from kerascli.data.batches.loader import Batch
-from kerascli.errors import StorageError
-from kerascli.events import Event, Note
+from kerascli.foundation import draws
+from kerascli.foundation.errors import StorageError
+from kerascli.foundation.events import Event, Note
+from kerascli.foundation.spans import listening
 from kerascli.profiling.profiler import Profiler
 from kerascli.report.profile import profile_text
 from kerascli.runs.record import RunRecord
-from kerascli.spans import listening
 from kerascli.training.build import Experiment
 from kerascli.training.forward_pass import Eager
 from kerascli.training.loop import Plan

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from kerascli.callbacks.base import Callback
-from kerascli.errors import ConfigError, FileRefused
-from kerascli.events import (
+from kerascli.foundation.errors import ConfigError, FileRefused
+from kerascli.foundation.events import (
     AppendRow,
     BatchEnd,
     EpochEnd,
@@ -20,10 +20,10 @@ from kerascli.events import (
     WriteSample,
     WriteScalars,
 )
+from kerascli.foundation.spans import span
 from kerascli.runs.checkpoints import Checkpoint
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.record import RunRecord
-from kerascli.spans import span
 from kerascli.training.checkpoint import reinstate
 from kerascli.training.checkpoint_files import TRAINING, needed_files, training_tensors
 from kerascli.training.distributed.processes import ALONE, Processes

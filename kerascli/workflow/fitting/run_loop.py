@@ -5,9 +5,10 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 
-from kerascli.errors import FileRefused, Interrupted, KerasCliError, ProcessLost, TrainingStopped
-from kerascli.events import EpochEnd, Evaluated, Event, Note, Stopped, Tick
-from kerascli.interrupts import Signals
+from kerascli.foundation.errors import FileRefused, Interrupted, KerasCliError, ProcessLost, TrainingStopped
+from kerascli.foundation.events import EpochEnd, Evaluated, Event, Note, Stopped, Tick
+from kerascli.foundation.interrupts import Signals
+from kerascli.foundation.user_code import exits_as_errors
 from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import saved_weights
@@ -18,7 +19,6 @@ from kerascli.training.finite import has_finite_weights, refuse_bad_weights
 from kerascli.training.loop import train
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
-from kerascli.user_code import exits_as_errors
 from kerascli.workflow.fitting.follow import compared
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner

@@ -8,7 +8,7 @@ import numpy as np
 from kerascli.data.base import SPLITS
 from kerascli.data.joined import joined
 from kerascli.data.storage.table import Table
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 from kerascli.workflow.forecasting.series import date_columns
 from kerascli.workflow.forecasting.series_model import SeriesModel
 from kerascli.workflow.rows.changed_data import load_again

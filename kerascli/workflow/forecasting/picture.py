@@ -8,7 +8,7 @@ import numpy as np
 
 from kerascli.data.dates import Dates
 from kerascli.data.storage.table import Table
-from kerascli.errors import ConfigError, safe_text
+from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.report.forecast_plot import ForecastPanel
 from kerascli.workflow.forecasting.forecast import forecast
 from kerascli.workflow.forecasting.held_out import OwnSeries, own_series

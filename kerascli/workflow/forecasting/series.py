@@ -13,7 +13,7 @@ from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.section import Pipeline
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Table
-from kerascli.errors import DataError, Fault, Place, counted, one_of, safe_text
+from kerascli.foundation.errors import DataError, Fault, Place, counted, one_of, safe_text
 from kerascli.workflow.forecasting.series_model import SeriesModel
 
 _FUTURE = "--future FILE"

@@ -14,7 +14,7 @@ from kerascli.data.pipeline.prepare import target_inverse
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.timeseries import NEXT, Timeseries
 from kerascli.data.transforms.datetime import DateTime
-from kerascli.errors import ConfigError, safe_text
+from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.classes import ClassReading, class_reading, is_classification_loss
 from kerascli.workflow.opened import OpenedRun

@@ -11,7 +11,7 @@ from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.data.storage.table import table_of
 from kerascli.data.teacher_forcing import teacher_forcing
 from kerascli.data.text_codec import TextCodec
-from kerascli.errors import ConfigError, counted, nearest, safe_text
+from kerascli.foundation.errors import ConfigError, counted, nearest, safe_text
 from kerascli.training.generation.decode import Decoder, decode_ids
 from kerascli.training.generation.generate import Sampling
 

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.callbacks.samples import ModelFacts, Rows
 from kerascli.config.sample_checks import models_of
 from kerascli.data.base import Field, Learned
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.display_columns import DisplayColumn
 from kerascli.data.text_codec import TextCodec, text_codecs
-from kerascli.errors import ConfigError
+from kerascli.foundation import draws
+from kerascli.foundation.errors import ConfigError
 from kerascli.training.build import Experiment
 from kerascli.training.generation.generate import Sampling, TextModel, generate_words
 from kerascli.workflow.generation.decoding import MOST_WORDS, decode

@@ -13,7 +13,7 @@ from kerascli.data.section import DataSpec
 from kerascli.data.storage.table import table_of
 from kerascli.data.transforms.feature_space import FeatureSpace
 from kerascli.data.transforms.lookup import Lookup
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 from kerascli.interop import torch_files
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.predict import predict

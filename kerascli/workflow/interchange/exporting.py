@@ -12,8 +12,8 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from kerascli.config.run import dump_model
-from kerascli.disk.storage import output_file, write_bytes
-from kerascli.errors import ConfigError, KerasCliError
+from kerascli.foundation.disk.storage import output_file, write_bytes
+from kerascli.foundation.errors import ConfigError, KerasCliError
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import sample_inputs
 from kerascli.interop.keras.optimizer_variables import arrays_from, notes_on_names

@@ -9,7 +9,7 @@ from kerascli.data.base import NOTHING_LEARNED
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.pipeline import undone_steps
 from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import open_size
 from kerascli.interop.onnx_preprocessing.answers import Undone, classes_of, in_units, probabilities_of

@@ -6,7 +6,7 @@ from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
 from kerascli.data.pipeline.pipeline import undone_transforms
 from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of
 from kerascli.data.section import DataSpec
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 from kerascli.interop.pipeline_files.components import foreign_part
 from kerascli.interop.pipeline_files.document import OutputText
 from kerascli.interop.pipeline_files.reading import parse_pipelines

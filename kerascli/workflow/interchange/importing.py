@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kerascli.component import Invalid
 from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.references import escape_references
 from kerascli.config.describe import describe
@@ -20,7 +19,7 @@ from kerascli.config.run import resolved
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learned_state import save_learned
 from kerascli.data.pipeline.prepare import no_stages
-from kerascli.errors import Fault, FileRefused
+from kerascli.foundation.errors import Fault, FileRefused
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.objects import Refusals
 from kerascli.interop.keras.optimizer_variables import notes_on_names
@@ -30,6 +29,7 @@ from kerascli.interop.keras_import.states import beside_data, fit_of_stateful
 from kerascli.interop.keras_import.training import optimizer_state, read_compile
 from kerascli.interop.keras_import.weights import Pairs, check_shapes, fill, read_weights
 from kerascli.interop.pipeline_files.reading import Pipelines, read_pipelines
+from kerascli.language.component import Invalid
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.apply import FlatOptimizer

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from kerascli.component import Invalid
 from kerascli.config.describe import describe
 from kerascli.config.run import RunSpec
-from kerascli.errors import Fault, FileRefused, safe_text
+from kerascli.foundation.errors import Fault, FileRefused, safe_text
+from kerascli.foundation.shapes import TensorSpec, can_be_one, show_shape
 from kerascli.interop.keras.names import KerasNames
 from kerascli.interop.pipeline_files.document import OutputText
 from kerascli.interop.pipeline_files.reading import Pipelines, refused
-from kerascli.shapes import TensorSpec, can_be_one, show_shape
+from kerascli.language.component import Invalid
 from kerascli.training.build import Experiment
 from kerascli.workflow.interchange.exporting_pipelines import outputs_of
 from kerascli.workflow.interchange.keras_names import accepted_names, candidates

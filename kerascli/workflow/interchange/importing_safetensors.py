@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.component import Invalid
 from kerascli.config.composition.references import escape_references
 from kerascli.config.describe import describe
 from kerascli.config.run import resolved
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learned_state import save_learned
 from kerascli.data.pipeline.prepare import no_stages
-from kerascli.disk.files import memory_limit, read_bytes
-from kerascli.errors import Fault, FileRefused, safe_text
+from kerascli.foundation.disk.files import memory_limit, read_bytes
+from kerascli.foundation.errors import Fault, FileRefused, safe_text
 from kerascli.interop.keras.names import KerasNames
 from kerascli.interop.pipeline_files.reading import Pipelines, read_pipelines
 from kerascli.interop.torch_files import model_of_safetensors
+from kerascli.language.component import Invalid
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import lasting
 from kerascli.report.summary import render, summarize

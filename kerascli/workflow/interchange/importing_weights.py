@@ -12,7 +12,7 @@ from kerascli.config.load import Config, open_config
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learned_state import save_learned
 from kerascli.data.pipeline.prepare import PreparedData, no_stages
-from kerascli.errors import Fault
+from kerascli.foundation.errors import Fault
 from kerascli.interop.keras_import.weights import fill
 from kerascli.interop.weight_files import WeightsFile, match, open_weights, own_layers
 from kerascli.model.runtime.weights import lasting

@@ -11,9 +11,18 @@ from torch import Tensor
 
 from kerascli.config.load import Config
 from kerascli.config.sections.init_from import InitFrom
-from kerascli.disk.files import memory_limit, read_bytes
-from kerascli.errors import ConfigError, DataError, Fault, FileRefused, KerasCliError, counted, nearest, safe_text
-from kerascli.events import Note
+from kerascli.foundation.disk.files import memory_limit, read_bytes
+from kerascli.foundation.errors import (
+    ConfigError,
+    DataError,
+    Fault,
+    FileRefused,
+    KerasCliError,
+    counted,
+    nearest,
+    safe_text,
+)
+from kerascli.foundation.events import Note
 from kerascli.interop.keras_import.model_file import open_model
 from kerascli.interop.published import cache_path, published_tensors
 from kerascli.interop.torchvision_names import config_name, refuse_flattened, to_our_names

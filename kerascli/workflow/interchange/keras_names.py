@@ -3,7 +3,7 @@ them."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 
-from kerascli.errors import ConfigError, safe_text
+from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.interop.keras.names import KerasNames
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from kerascli.data.pipeline.prepare import PreparedData
-from kerascli.errors import DataError, DataMissing, Fault
+from kerascli.foundation.errors import DataError, DataMissing, Fault
 from kerascli.workflow.opened import OpenedRun
 
 _MOVED = (

@@ -12,8 +12,8 @@ from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.table import FILE, FILES
-from kerascli.disk.files import missing_file
-from kerascli.errors import ConfigError, DataError, Fault, safe_text, suggestion
+from kerascli.foundation.disk.files import missing_file
+from kerascli.foundation.errors import ConfigError, DataError, Fault, safe_text, suggestion
 from kerascli.workflow.interchange.keras_names import recorded_names
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.rows.changed_data import load_again

@@ -14,10 +14,10 @@ from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import BadRow, Table, first_wrong
-from kerascli.errors import ConfigError, DataError, Fault, FileRefused, Place, safe_text, suggestion
+from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, Place, safe_text, suggestion
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.names import KerasNames
 from kerascli.metrics.comparisons import OutputTarget
-from kerascli.shapes import TensorSpec
 from kerascli.training.build import Experiment
 from kerascli.workflow.interchange.keras_names import accepted_names, candidates
 

@@ -25,10 +25,11 @@ from torch.utils.backend_registration import (
     _setup_privateuseone_for_python_backend as register_device,  # pyright: ignore[reportAttributeAccessIssue]
 )
 
-from kerascli import draws
 from kerascli.config.load import open_config
 from kerascli.data.batches.loader import Batch
 from kerascli.data.pipeline.prepare import no_stages
+from kerascli.foundation import draws
+from kerascli.foundation.world import World
 from kerascli.training import execution_mode
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.distributed import fsdp
@@ -45,7 +46,6 @@ from kerascli.training.predict import predict
 from kerascli.training.step import Trainer
 from kerascli.workflow.fitting.binding import optimizers_of
 from kerascli.workflow.fitting.memory_estimate import example_batch
-from kerascli.world import World
 from tests.training.distributed.configs import ALL
 from tests.training.distributed.test_fsdp import ATTENTION
 from tests.training.distributed.test_synchronized import IMAGES, MASKED

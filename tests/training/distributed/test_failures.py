@@ -116,7 +116,7 @@ SLOW = """
 import os, time
 from torch import Tensor, nn
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.shapes import TensorSpec
+from kerascli.foundation.shapes import TensorSpec
 
 @layer(Example(input=(4,), output=(4,)))
 class Slow(Layer):

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from kerascli.disk.pieces import Pieces
-from kerascli.events import Saved
+from kerascli.foundation.disk.pieces import Pieces
+from kerascli.foundation.events import Saved
+from kerascli.foundation.world import World
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.record import RunRecord
 from kerascli.training.distributed.processes import Processes
 from kerascli.workflow import fsdp_checks
 from kerascli.workflow.fitting import part_writer
 from kerascli.workflow.fitting.part_writer import Begun, PartWriter
-from kerascli.world import World
 from tests.support.processes import Launched, run_on
 from tests.training.distributed.ended_runs import run_of, succeeded
 

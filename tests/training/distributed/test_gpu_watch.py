@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import distributed as dist
 
-from kerascli.errors import ProcessLost
+from kerascli.foundation.errors import ProcessLost
+from kerascli.foundation.world import World
 from kerascli.training.distributed import gpu_watch
 from kerascli.training.distributed.gpu_watch import GpuWatch, Member
 from kerascli.training.distributed.reasons import Reasons
 from kerascli.training.distributed.timed_store import TimedStore
-from kerascli.world import World
 from tests.support.processes import Launched
 
 
@@ -150,7 +150,7 @@ import glob, os, time
 import torch
 from torch import Tensor, nn
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.shapes import TensorSpec
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.training.distributed.gpu_watch import Member
 from kerascli.training.distributed import processes
 from kerascli.workflow import train

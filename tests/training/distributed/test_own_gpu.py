@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import distributed as dist
 
-from kerascli.device import Choice
-from kerascli.errors import ConfigError
+from kerascli.foundation.device import Choice
+from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.world import World
 from kerascli.training.distributed import meeting, own_gpu
 from kerascli.training.distributed.gpu_watch import Member
 from kerascli.training.distributed.processes import ALONE, Processes
-from kerascli.world import World
 
 FOUND = Choice("cuda", "found")
 

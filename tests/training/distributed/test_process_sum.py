@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli import draws
 from kerascli.compiler import program
 from kerascli.compiler.passes import simplify
 from kerascli.compiler.program import Program, trace_program
 from kerascli.compiler.tracing import trace
+from kerascli.foundation import draws
+from kerascli.foundation.world import World
 from kerascli.training.distributed.process_sum import process_sum, without_others
 from kerascli.training.distributed.processes import Processes
-from kerascli.world import World
 
 
 class Partner(Processes):

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import distributed as dist
 
-from kerascli.errors import ConfigError, ProcessLost
+from kerascli.foundation.errors import ConfigError, ProcessLost
+from kerascli.foundation.world import World
 from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.distributed.reasons import Reasons
 from kerascli.training.distributed.timed_store import TimedStore, in_thread
 from kerascli.workflow.fitting import follow
-from kerascli.world import World
 
 
 def both(work: Callable[[Processes], Any], *, timeout: float = 5.0) -> list[Any]:

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from kerascli.config.load import open_config
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import MemorySplit
-from kerascli.errors import DataError
+from kerascli.foundation.errors import DataError
 from kerascli.training.distributed.processes import ALONE
 from kerascli.training.distributed.sharded_runner import Division
 from kerascli.training.distributed.sharding import Sharding

@@ -15,11 +15,11 @@ import torch
 import yaml
 from keras.src.backend.common import dtypes
 
-from kerascli import draws
 from kerascli.compiler import program as programs
 from kerascli.config.load import open_config
-from kerascli.device import Choice
-from kerascli.errors import FileRefused, TrainingStopped
+from kerascli.foundation import draws
+from kerascli.foundation.device import Choice
+from kerascli.foundation.errors import FileRefused, TrainingStopped
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.several import Optimizers
 from kerascli.optimizers.sgd import SGD

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
 from kerascli.data.sources.csv import Csv
-from kerascli.errors import Fault
-from kerascli.events import Note
+from kerascli.foundation.errors import Fault
+from kerascli.foundation.events import Note
 from kerascli.runs.index import find_run
 from kerascli.workflow.advice.raw import Raw
 from kerascli.workflow.advice.row_keys import keys

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
-from kerascli.errors import Fault
+from kerascli.foundation.errors import Fault
 from kerascli.workflow.check import check
 from tests.support.runs_harness import write
 

@@ -15,8 +15,8 @@ from kerascli.data.storage.delimited.large_text import read_large
 from kerascli.data.storage.table import COMMENT, Table
 from kerascli.data.storage.text_columns import DEFAULT, TextColumns, numbers_of
 from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
-from kerascli.disk.files import OBJECT_BYTES, refuse_text
-from kerascli.errors import DataError, Fault, Place, safe_text, suggestion
+from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_text
+from kerascli.foundation.errors import DataError, Fault, Place, safe_text, suggestion
 
 LARGE_BYTES = 2**20
 """Size in bytes from which a file is parsed by columns: importing pyarrow takes longer than parsing a smaller one."""

@@ -16,7 +16,7 @@ from kerascli.data.storage.delimited.scanned_text import ScannedColumns
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import typed
 from kerascli.data.storage.text_format import TextFormat
-from kerascli.disk.files import refuse_text
+from kerascli.foundation.disk.files import refuse_text
 
 _SAMPLED_ROWS = 200
 _SAMPLED_BYTES = 2**20

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kerascli.data.storage.blocks import inverse_of
-from kerascli.errors import Fault, safe_text
+from kerascli.foundation.errors import Fault, safe_text
 from kerascli.workflow.advice.case import Case, is_label, predicts_classes, warning
 
 _RATIO = 1.5

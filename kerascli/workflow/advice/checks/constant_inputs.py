@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kerascli.errors import Fault, counted, safe_text, show
+from kerascli.foundation.errors import Fault, counted, safe_text, show
 from kerascli.workflow.advice.case import Case, warning
 from kerascli.workflow.advice.raw import Raw
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kerascli.config.sections.fit import FitSpec
-from kerascli.errors import Fault, Path
+from kerascli.foundation.errors import Fault, Path
 from kerascli.workflow.advice.case import Case, warning
 
 _NEEDED = {

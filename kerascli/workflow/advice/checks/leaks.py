@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kerascli.data.section import Pipeline
-from kerascli.errors import Fault, Path
+from kerascli.foundation.errors import Fault, Path
 from kerascli.workflow.advice.case import Case, is_label, warning
 from kerascli.workflow.advice.raw import Raw
 

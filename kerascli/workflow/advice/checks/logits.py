@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from kerascli.errors import Fault, Path, Related
-from kerascli.expressions import walk
-from kerascli.expressions.tree import Call, Literal, Name
+from kerascli.foundation.errors import Fault, Path, Related
+from kerascli.language.expressions import walk
+from kerascli.language.expressions.tree import Call, Literal, Name
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.base import Loss
 from kerascli.losses.expr import Expr as LossFormula

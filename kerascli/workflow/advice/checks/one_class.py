@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kerascli.data.batches.rows import MemorySplit
-from kerascli.errors import Fault, show
+from kerascli.foundation.errors import Fault, show
 from kerascli.losses.expr import Expr
 from kerascli.workflow.advice.case import Case, predicts_classes, warning
 

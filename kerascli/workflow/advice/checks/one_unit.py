@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from kerascli.errors import Fault
+from kerascli.foundation.errors import Fault
 from kerascli.layers.activations.softmax import Softmax as SoftmaxLayer
 from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.nodes import Node

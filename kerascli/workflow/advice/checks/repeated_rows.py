@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from kerascli.data.storage.table import Table
-from kerascli.errors import Fault, Path
+from kerascli.foundation.errors import Fault, Path
 from kerascli.workflow.advice.case import Case, warning
 from kerascli.workflow.advice.raw import Raw
 from kerascli.workflow.advice.row_keys import keys

@@ -8,7 +8,7 @@ from kerascli.data.storage.blocks import distinct
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.errors import Fault, safe_text
+from kerascli.foundation.errors import Fault, safe_text
 from kerascli.workflow.advice.case import Case, warning
 
 _MOST_CLASSES = 100_000

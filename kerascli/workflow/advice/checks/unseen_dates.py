@@ -9,7 +9,7 @@ from kerascli.data.storage.blocks import inverse_of
 from kerascli.data.times import parsed_times, part_of
 from kerascli.data.transforms.datetime import DateTime
 from kerascli.data.transforms.impute import Impute
-from kerascli.errors import Fault, safe_text
+from kerascli.foundation.errors import Fault, safe_text
 from kerascli.workflow.advice.case import Case, warning
 
 _CHANCE = 1e-4

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from kerascli.errors import safe_text
-from kerascli.expressions.suggestions import CHARACTERS
-from kerascli.expressions.tree import ExpressionError
+from kerascli.foundation.errors import safe_text
+from kerascli.language.expressions.suggestions import CHARACTERS
+from kerascli.language.expressions.tree import ExpressionError
 
 MAX_LENGTH = 10_000
 

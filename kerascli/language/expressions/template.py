@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kerascli.errors import show
-from kerascli.expressions.numbers import Value, evaluate
-from kerascli.expressions.parser import parse
-from kerascli.expressions.tree import ExpressionError, Name, Node, names_in
+from kerascli.foundation.errors import show
+from kerascli.language.expressions.numbers import Value, evaluate
+from kerascli.language.expressions.parser import parse
+from kerascli.language.expressions.tree import ExpressionError, Name, Node, names_in
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _FACT = re.compile(r"(inputs|targets)(\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)

@@ -15,9 +15,17 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import core_schema
 
-from kerascli.errors import Fault, Path, a_or_an, nearest, show
-from kerascli.foreign_words import NOTHING
-from kerascli.wording import fault_list, line_to_write, list_to_write, named_here, number_hint, simple, snake_case
+from kerascli.foundation.errors import Fault, Path, a_or_an, nearest, show
+from kerascli.language.foreign_words import NOTHING
+from kerascli.language.wording import (
+    fault_list,
+    line_to_write,
+    list_to_write,
+    named_here,
+    number_hint,
+    simple,
+    snake_case,
+)
 
 
 class Component(BaseModel):

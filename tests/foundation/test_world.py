@@ -2,8 +2,8 @@
 
 import pytest
 
-from kerascli.errors import ConfigError
-from kerascli.world import World, launch_of, restarts_of, world_of
+from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.world import World, launch_of, restarts_of, world_of
 
 TORCHRUN = {
     "RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4",

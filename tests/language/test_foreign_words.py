@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from kerascli.component import registries
 from kerascli.config.yaml.text import parse_document
-from kerascli.foreign_words import NAMES
-from kerascli.wording import line_to_write, vector_to_write
+from kerascli.language.component import registries
+from kerascli.language.foreign_words import NAMES
+from kerascli.language.wording import line_to_write, vector_to_write
 
 
 @pytest.mark.parametrize(("text", "items"), [("c(length, 2)", "[length, 2]"), ("cc(1)", None), ("c(1", None)])

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from kerascli.cpus import cpu_limit
-from kerascli.errors import ConfigError
+from kerascli.foundation.cpus import cpu_limit
+from kerascli.foundation.errors import ConfigError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameter numbers of `mallopt` in glibc's malloc.h."""

@@ -16,9 +16,9 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.torture.disk import die, failing
-from kerascli.disk import locks, storage, temporary
-from kerascli.disk.temporary import machine, temporary_path
-from kerascli.errors import FileRefused, KerasCliError, StorageError
+from kerascli.foundation.disk import locks, storage, temporary
+from kerascli.foundation.disk.temporary import machine, temporary_path
+from kerascli.foundation.errors import FileRefused, KerasCliError, StorageError
 from kerascli.runs import index
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.history_writer import Prefix

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from kerascli.expressions import ExpressionError, evaluate, names_in, parse, substitute
-from kerascli.expressions.numbers import FUNCTIONS
-from kerascli.expressions.tree import (
+from kerascli.language.expressions import ExpressionError, evaluate, names_in, parse, substitute
+from kerascli.language.expressions.numbers import FUNCTIONS
+from kerascli.language.expressions.tree import (
     Binary,
     Call,
     Comparison,

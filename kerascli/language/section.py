@@ -7,9 +7,9 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema, create_model
 
-from kerascli.component import Invalid, registries
-from kerascli.errors import Fault, Path, in_yaml, nearest, suggestion
-from kerascli.wording import fault_list, line_to_write, named_here
+from kerascli.foundation.errors import Fault, Path, in_yaml, nearest, suggestion
+from kerascli.language.component import Invalid, registries
+from kerascli.language.wording import fault_list, line_to_write, named_here
 
 _PLACES = {
     "callback": ("fit", "callbacks: [{}]"),

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from kerascli.errors import Fault, Path, counted, in_yaml, nearest, one_of, show, suggestion
-from kerascli.foreign_words import ADDED, ELSEWHERE, EXAMPLES, INPUT_SIZES, KEYS, NAMES, NEEDLESS, NOTHING
+from kerascli.foundation.errors import Fault, Path, counted, in_yaml, nearest, one_of, show, suggestion
+from kerascli.language.foreign_words import ADDED, ELSEWHERE, EXAMPLES, INPUT_SIZES, KEYS, NAMES, NEEDLESS, NOTHING
 
 _KINDS = {
     "int_type": "an integer", "int_parsing": "an integer", "int_from_float": "an integer",

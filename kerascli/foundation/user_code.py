@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from kerascli.errors import Place, safe_text
-from kerascli.interrupts import Signalled
+from kerascli.foundation.errors import Place, safe_text
+from kerascli.foundation.interrupts import Signalled
 
 _PREFIX = "kerascli_user_"
 """Beginning of the names of modules that are users' files."""

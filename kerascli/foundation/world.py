@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kerascli.errors import ConfigError
+from kerascli.foundation.errors import ConfigError
 
 PROCESS_BYTES = 330 * 10**6
 """Memory of a process that has imported Python's and torch's libraries, and run an operation of each kind, in bytes."""

@@ -5,10 +5,10 @@ import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from kerascli.errors import show, suggestion
-from kerascli.expressions.parser import MAX_INTEGER
-from kerascli.expressions.suggestions import suggestion_for
-from kerascli.expressions.tree import (
+from kerascli.foundation.errors import show, suggestion
+from kerascli.language.expressions.parser import MAX_INTEGER
+from kerascli.language.expressions.suggestions import suggestion_for
+from kerascli.language.expressions.tree import (
     Binary,
     Call,
     Comparison,

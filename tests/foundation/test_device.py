@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kerascli.device import Choice, of_process, prepare_gpu
-from kerascli.errors import ConfigError
+from kerascli.foundation.device import Choice, of_process, prepare_gpu
+from kerascli.foundation.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ KEPT = """
 import os
 from pathlib import Path
 import torch
-from kerascli.device import prepare_cpu, return_memory
+from kerascli.foundation.device import prepare_cpu, return_memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

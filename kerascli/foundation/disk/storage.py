@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerascli.disk import flags
-from kerascli.disk.pieces import Hasher, Piece, Pieces, pieces, slices
-from kerascli.disk.temporary import is_left, temporary_path
-from kerascli.errors import StorageError, safe_text
+from kerascli.foundation.disk import flags
+from kerascli.foundation.disk.pieces import Hasher, Piece, Pieces, pieces, slices
+from kerascli.foundation.disk.temporary import is_left, temporary_path
+from kerascli.foundation.errors import StorageError, safe_text
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from kerascli import cpus, device
 from kerascli.cli.commands import app
-from kerascli.cpus import CpuLimit, cpu_limit, cpu_quota, prepare_environment
-from kerascli.events import Event, Note
+from kerascli.foundation import cpus, device
+from kerascli.foundation.cpus import CpuLimit, cpu_limit, cpu_quota, prepare_environment
+from kerascli.foundation.events import Event, Note
 from kerascli.runs.index import find_run
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import resume

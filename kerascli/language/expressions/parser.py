@@ -6,9 +6,9 @@ A chain such as `a + b - c` does not count as deep, however long: trees are trav
 import math
 import re
 
-from kerascli.expressions.suggestions import WORDS
-from kerascli.expressions.tokens import Token, tokenize
-from kerascli.expressions.tree import (
+from kerascli.language.expressions.suggestions import WORDS
+from kerascli.language.expressions.tokens import Token, tokenize
+from kerascli.language.expressions.tree import (
     Binary,
     Call,
     Comparison,

@@ -19,8 +19,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from kerascli.disk import flags
-from kerascli.errors import DataError, DataMissing, FileRefused, StorageError, nearest, safe_text
+from kerascli.foundation.disk import flags
+from kerascli.foundation.errors import DataError, DataMissing, FileRefused, StorageError, nearest, safe_text
 
 MAX_JSON_BYTES = 256 * 2**20
 MAX_JSON_DEPTH = 64

@@ -10,8 +10,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy_format
 
-from kerascli.disk.files import DAMAGED, MAX_MEMBERS, OBJECT_BYTES, memory_limit, refuse_bomb
-from kerascli.errors import FileRefused, safe_text
+from kerascli.foundation.disk.files import DAMAGED, MAX_MEMBERS, OBJECT_BYTES, memory_limit, refuse_bomb
+from kerascli.foundation.errors import FileRefused, safe_text
 
 _MAX_HEADER = 2**16
 

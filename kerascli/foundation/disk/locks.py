@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from kerascli.disk import flags
-from kerascli.disk.storage import reported
-from kerascli.errors import StorageError, safe_text
+from kerascli.foundation.disk import flags
+from kerascli.foundation.disk.storage import reported
+from kerascli.foundation.errors import StorageError, safe_text
 
 _LOCK_FILE = ".lock"
 _LOCKED_BYTE = 2**30

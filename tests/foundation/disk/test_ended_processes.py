@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kerascli.disk.temporary import is_left, temporary_path
+from kerascli.foundation.disk.temporary import is_left, temporary_path
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Linux tells the state of a process")

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from kerascli import interrupts
 from kerascli.cli import app as program
 from kerascli.cli import commands
 from kerascli.config.load import Config, open_config
-from kerascli.errors import Interrupted, KerasCliError, StorageError
-from kerascli.events import EpochEnd, Stopped
-from kerascli.interrupts import SIGNALS, Signalled, deferred, listening
+from kerascli.foundation import interrupts
+from kerascli.foundation.errors import Interrupted, KerasCliError, StorageError
+from kerascli.foundation.events import EpochEnd, Stopped
+from kerascli.foundation.interrupts import SIGNALS, Signalled, deferred, listening
 from kerascli.report.console import TrainingView
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
@@ -343,7 +343,7 @@ def test_an_exception_for_a_signal_that_python_drops_is_not_printed(monkeypatch:
 
 
 def test_the_installed_program_begins_there() -> None:
-    text = Path(__file__).parent.parent.joinpath("pyproject.toml").read_text(encoding="utf-8")
+    text = Path(__file__).parent.parent.parent.joinpath("pyproject.toml").read_text(encoding="utf-8")
     assert 'kerascli = "kerascli.__main__:main"' in text
 
 
@@ -449,7 +449,10 @@ def test_a_signal_that_python_drops_is_remembered(number: signal.Signals) -> Non
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no signal at the end of the parent process")
 def test_a_process_is_terminated_when_the_launcher_that_started_it_is_killed() -> None:
-    worker = "import time; from kerascli.interrupts import end_with_parent; end_with_parent(); print(0, flush=True); "
+    worker = (
+        "import time; from kerascli.foundation.interrupts import end_with_parent; "
+        "end_with_parent(); print(0, flush=True); "
+    )
     launcher = (
         "import subprocess, sys; "
         f"child = subprocess.Popen([sys.executable, '-c', {worker + 'time.sleep(60)'!r}], stdout=subprocess.PIPE); "
