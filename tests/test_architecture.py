@@ -313,7 +313,6 @@ PEERS = {
     "data/transforms",
     "ops",
     "optimizers",
-    "preprocessing/images",
 }
 """Folders whose files are peers: one command, one source, one family of operations each."""
 MOST_FILES, MOST_OF_ONE_NAME = 17, 3

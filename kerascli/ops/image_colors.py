@@ -5,7 +5,7 @@ from torch import Tensor
 
 from kerascli.ops.base import ArgumentError, as_float, op
 from kerascli.ops.images import of_floats, of_images
-from kerascli.preprocessing.images.color import from_hsv, grayscale, to_hsv
+from kerascli.preprocessing.images.colors import from_hsv, grayscale, to_hsv
 
 
 @op("image.rgb_to_grayscale", keeps_integers=True)

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 from kerascli.ops.base import ArgumentError, Sizes, as_float, op
 from kerascli.ops.images import in_full, of_images, one_of
 from kerascli.preprocessing.images.base import saturated
-from kerascli.preprocessing.images.resizing import INTERPOLATIONS, resized
-from kerascli.preprocessing.images.resizing import crop_to_aspect_ratio as cropped
-from kerascli.preprocessing.images.resizing import pad_to_aspect_ratio as padded
+from kerascli.preprocessing.images.sizes import INTERPOLATIONS, resized
+from kerascli.preprocessing.images.sizes import crop_to_aspect_ratio as cropped
+from kerascli.preprocessing.images.sizes import pad_to_aspect_ratio as padded
 from kerascli.preprocessing.resampling import CURVES
 
 

@@ -11,8 +11,7 @@ from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.foundation.disk.files import memory_limit
-from kerascli.preprocessing.categories import encoded_shape, tally
-from kerascli.preprocessing.category_encoding import CategoryEncodingModule, CategoryEncodingSettings
+from kerascli.preprocessing.categories import CategoryEncodingModule, CategoryEncodingSettings, encoded_shape, tally
 
 
 @transform()

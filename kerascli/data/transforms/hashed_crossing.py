@@ -8,8 +8,8 @@ from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.storage.blocks import inverse_of
 from kerascli.data.transforms.hashing import as_bytes
 from kerascli.preprocessing.categories import encode, encoded_shape
-from kerascli.preprocessing.hashed import HashedCrossingSettings
 from kerascli.preprocessing.hashing import crossed, fingerprints
+from kerascli.preprocessing.hashing_modules import HashedCrossingSettings
 
 
 @transform()

@@ -8,8 +8,8 @@ from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.storage.blocks import inverse_of
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.preprocessing.categories import encode, encoded_shape
-from kerascli.preprocessing.hashed import HashingSettings
 from kerascli.preprocessing.hashing import buckets, decimals
+from kerascli.preprocessing.hashing_modules import HashingSettings
 
 
 @transform()
