@@ -42,9 +42,9 @@ INNER_FLOORS = {
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
     "language": [["foreign_words"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
-        ["times"], ["storage", "download", "dates", "learned_checks"], ["base", "joined", "split", "text"],
+        ["storage", "download", "dates", "learned_checks"], ["base", "split", "text"],
         ["batches", "datasets", "mixing", "where"], ["augmentations", "moved", "section"], ["digests"], ["pipeline"],
-        ["sources", "transforms"], ["features", "read", "text_codec"], ["given", "teacher_forcing"],
+        ["sources", "transforms"], ["features", "read", "text_codec"], ["given"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [

@@ -10,8 +10,7 @@ from kerascli.config.run import RunSpec
 from kerascli.config.splits import split_faults
 from kerascli.config.yaml.document import Document
 from kerascli.data.section import DataSpec
-from kerascli.data.teacher_forcing import teacher_forcing
-from kerascli.data.text_codec import is_text
+from kerascli.data.text_codec import is_text, teacher_forcing
 from kerascli.foundation.errors import Fault, Path
 from kerascli.language.component import Invalid
 from kerascli.model.runtime.built import Built

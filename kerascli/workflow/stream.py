@@ -19,10 +19,10 @@ from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.sources.csv import Csv
 from kerascli.data.sources.wrapped import WrappedSource
-from kerascli.data.storage.coded import as_objects
 from kerascli.data.storage.json_lines import parse_line, read_json_lines
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import TextColumns
+from kerascli.data.storage.tokens import as_objects
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Place
 from kerascli.workflow.opened import OpenedRun

@@ -10,9 +10,8 @@ import pytest
 from pyarrow import csv, parquet
 
 from kerascli.data.base import NOTHING_LEARNED, SOURCES, TRANSFORMS, Context, Field
-from kerascli.data.dates import Dates
+from kerascli.data.dates import Dates, parsed_times
 from kerascli.data.storage.table import BadRow, Table
-from kerascli.data.times import parsed_times
 from kerascli.language.component import Invalid
 
 TEXT = Field((), "string")

@@ -15,8 +15,7 @@ from kerascli.callbacks.heat_map import HeatMap
 from kerascli.cli.commands import app
 from kerascli.data.base import TRANSFORMS, Field, Learned, Transform
 from kerascli.data.section import DataSpec, parse_data
-from kerascli.data.teacher_forcing import teacher_forcing
-from kerascli.data.text_codec import TextCodec
+from kerascli.data.text_codec import TextCodec, teacher_forcing
 from kerascli.foundation.errors import KerasCliError
 from kerascli.language.component import Invalid
 from kerascli.runs.record import RunRecord

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import numpy as np
 
-from kerascli.data.times import parsed_times, part_of
+from kerascli.data.dates import parsed_times, part_of
 
 PARTS = ("month", "weekday", "hour", "minute")
 _ISO = re.compile(r"\s*\d{4}-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z| ?[+-]\d\d(:?\d\d)?)?)?)?\s*")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from kerascli.data.storage.delimited.csv_text import numbers_of
-from kerascli.data.storage.text_format import TextFormat
+from kerascli.data.storage.text_columns import TextFormat
 from kerascli.foundation.errors import DataError, Fault, Place
 
 _DELIMITERS = ",;\t|"

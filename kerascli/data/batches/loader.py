@@ -1,20 +1,44 @@
-"""Load batches of a split's rows to a device, in an order that depends on (seed, epoch) alone."""
+"""Load batches of a split's rows to a device, ahead of their use, in an order that depends on (seed, epoch) alone."""
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from kerascli.data.batches.order import Order
-from kerascli.data.batches.prefetch import prefetch
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
 from kerascli.foundation.cpus import cpu_limit
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+def prefetch(make: Callable[[P], R], parts: Iterable[P], *, threads: int, depth: int) -> Iterator[R]:
+    """Yield the results of `make` for each of `parts`, in order, while threads compute the next `depth` of them.
+
+    Exceptions of `make` are raised at the position of their result. The threads end with the last result, or when the
+    iterator is closed.
+    """
+    waiting = iter(parts)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
+    try:
+        pending = deque(pool.submit(make, part) for part in islice(waiting, depth))
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(pool.submit(make, part) for part in islice(waiting, 1))
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)
+
 
 Part = Rows | Tensor
 """Selection of rows of a split: a slice, or row indices as an array or tensor."""

@@ -1,6 +1,8 @@
 """Read the columns of a pipeline as one array with the dtype and shape of the training rows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.storage.convert import converted, first_rounded
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.storage.text_columns import INEXACT, first_inexact
-from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
+from kerascli.data.storage.tokens import Coded, Tokens, column_dtype, is_ragged
 from kerascli.foundation.errors import DataError, Fault, Place, in_yaml, safe_text
 from kerascli.foundation.shapes import can_be_one
 
@@ -220,3 +222,40 @@ def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None
     hint = f"add impute to the pipeline: {IMPUTE}" if missing and named.section != "targets" else None
     bad_row = BadRow(row, f"{what} ({count})", at=(int(wrong.argmax()), len(wrong)), hint=hint)
     raise data_error_at(bad_row, named, table)
+
+
+@dataclass(frozen=True, slots=True)
+class DistinctRows:
+    """Rows of a pipeline's columns, before or after some steps; of a text column, each distinct text only once."""
+
+    values: np.ndarray
+    whole: Table
+    coded: Coded | None = None
+    """Distinct texts of the column, and each table row's index among them; None if `values` has all rows."""
+
+    @property
+    def table(self) -> Table:
+        """Table with a row for each row of a pipeline's input (for a distinct text, its first row), to name lines in
+        error messages."""
+        return self.whole if self.coded is None else self.whole.take(self.coded.firsts())
+
+    @classmethod
+    def read(cls, named: NamedPipeline, table: Table, field: Field) -> Self:
+        """Read a pipeline's columns, which are in memory, with the shape and dtype of `field`. Raises DataError."""
+        if field.is_text and not field.shape and not field.columns and not named.pipeline.stacked:
+            coded = table.coded(named.pipeline.columns[0])
+            if coded is not None and 2 * len(coded.words) <= len(coded.codes):
+                return cls(coded.words, table, coded)
+        return cls(read_columns(named, table, field), table)
+
+    def having(self, values: np.ndarray) -> "DistinctRows":
+        """Return a copy of the rows with other `values`: the output of a pipeline step for the same rows."""
+        return replace(self, values=values)
+
+    def all(self) -> np.ndarray:
+        """Return the values of all rows of the original table: a distinct text is repeated for each row that has it."""
+        return self.values if self.coded is None else self.values[self.coded.codes]
+
+    def counts(self) -> np.ndarray | None:
+        """Return how many rows of the original table each row of `values` stands for; None if each stands for one."""
+        return None if self.coded is None else self.coded.counts()

@@ -9,10 +9,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from kerascli.data.base import Field, Learned
-from kerascli.data.pipeline.columns import column_field, read_columns
-from kerascli.data.pipeline.distinct import DistinctRows
-from kerascli.data.pipeline.memory_checks import check_step_memory
-from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
+from kerascli.data.pipeline.columns import DistinctRows, column_field, read_columns
+from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
 from kerascli.data.pipeline.pipeline import cut_at, infer_step, run_step
 from kerascli.data.storage.blocks import PART_VALUES, Blocks
 from kerascli.data.storage.table import BadRow, Table

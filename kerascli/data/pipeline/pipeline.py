@@ -10,10 +10,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from kerascli.data.base import NOTHING_LEARNED, Field, Inverse, Learned, Transform
-from kerascli.data.pipeline.columns import check_finite
-from kerascli.data.pipeline.distinct import DistinctRows
-from kerascli.data.pipeline.memory_checks import check_step_memory
-from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
+from kerascli.data.pipeline.columns import DistinctRows, check_finite
+from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.text.oov import OovCounts, Step, counting

@@ -15,8 +15,7 @@ from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.pipeline.columns import column_field, stray_value_error
 from kerascli.data.pipeline.display_columns import DisplayColumn, check_display_columns, display_columns
 from kerascli.data.pipeline.learned_state import COLUMNS, known_columns, learn
-from kerascli.data.pipeline.memory_checks import check_source_memory
-from kerascli.data.pipeline.named_pipeline import NamedPipeline
+from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_source_memory
 from kerascli.data.pipeline.pipeline import Stage, finished, full_inverse, infer, infer_step, inverse, suffix
 from kerascli.data.pipeline.preparer import Fields, Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables

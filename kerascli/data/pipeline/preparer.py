@@ -9,9 +9,8 @@ from kerascli.data.base import Field, Learned
 from kerascli.data.batches.rows import DiskSplit, MemorySplit, Origin, Reader, Split
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import prepare
-from kerascli.data.storage.mapped import Mapped
+from kerascli.data.storage.mapped import Mapped, spill
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
-from kerascli.data.storage.spill import spill
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import DataError, Fault, Place, safe_text

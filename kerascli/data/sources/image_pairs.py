@@ -8,7 +8,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.sources.folders import file_names, files_below, plain_path
-from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, decoded_once, image_column, readable
+from kerascli.data.sources.image_folder import SUFFIXES, ImageSettings, decoded_once, image_column, readable
 from kerascli.data.storage.image_files import Images, dtype_of_labels, need_pillow
 from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.foundation.errors import DataError, DataMissing, Fault, Place, counted, safe_text

@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import TextColumns, numbers_of
+from kerascli.data.storage.tokens import Coded
 from kerascli.foundation.disk.files import JSON_MARKS, refuse_table, refuse_text, unique_keys
 from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.mapped import keep_large_on_disk
 from kerascli.data.storage.on_disk import Direct, OnDisk, Rows, Values, compose_rows, count, pieces, rows_a_block
 from kerascli.data.storage.text_columns import TextColumns
-from kerascli.data.storage.tokens import is_ragged
+from kerascli.data.storage.tokens import Coded, is_ragged
 from kerascli.foundation.errors import DataError, Fault, Place, suggestion
 
 FILE, FILES = "file", "the files"

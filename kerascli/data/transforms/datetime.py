@@ -8,8 +8,8 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from kerascli.data.base import Field as Column
 from kerascli.data.base import Learned, Transform, transform
+from kerascli.data.dates import parsed_times, part_of
 from kerascli.data.storage.table import BadRow
-from kerascli.data.times import parsed_times, part_of
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.foundation.errors import safe_text
 

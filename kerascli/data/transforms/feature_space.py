@@ -16,7 +16,7 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
 from kerascli.data.text.oov import of_column
 from kerascli.data.transforms.discretization import Discretization
-from kerascli.data.transforms.hashed_crossing import to_cross
+from kerascli.data.transforms.hashing import to_cross
 from kerascli.foundation.errors import Fault, suggestion
 from kerascli.foundation.shapes import PositiveInt, Words
 from kerascli.language.component import Component, Invalid

@@ -8,9 +8,8 @@ from pydantic import model_validator
 
 from kerascli.data.base import Field, Inverse, Learned, Transform, transform
 from kerascli.data.learned_checks import check_array, check_names, checked_list
-from kerascli.data.storage.blocks import Blocks, unique_counts
+from kerascli.data.storage.blocks import Blocks, medians, unique_counts
 from kerascli.data.storage.convert import converted
-from kerascli.data.storage.median import medians
 from kerascli.data.transforms.input_checks import float_dtype
 
 

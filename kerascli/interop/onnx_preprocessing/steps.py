@@ -15,8 +15,7 @@ from kerascli.data.transforms.datetime import DateTime
 from kerascli.data.transforms.discretization import Discretization
 from kerascli.data.transforms.elementwise import Log, Log1p, Sqrt
 from kerascli.data.transforms.feature_space import FeatureSpace
-from kerascli.data.transforms.hashed_crossing import HashedCrossing
-from kerascli.data.transforms.hashing import Hashing
+from kerascli.data.transforms.hashing import HashedCrossing, Hashing
 from kerascli.data.transforms.impute import Impute
 from kerascli.data.transforms.integer_lookup import IntegerLookup
 from kerascli.data.transforms.normalization import Normalization

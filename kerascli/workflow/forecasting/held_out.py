@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kerascli.data.base import SPLITS
-from kerascli.data.joined import joined
+from kerascli.data.read import joined
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import DataError
 from kerascli.workflow.forecasting.series import date_columns

@@ -13,8 +13,7 @@ import numpy as np
 
 from kerascli.data.storage.delimited.large_text import read_large
 from kerascli.data.storage.table import COMMENT, Table
-from kerascli.data.storage.text_columns import DEFAULT, TextColumns, numbers_of
-from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
+from kerascli.data.storage.text_columns import DEFAULT, MAX_FIELD, TextColumns, TextFormat, numbers_of
 from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_text
 from kerascli.foundation.errors import DataError, Fault, Place, safe_text, suggestion
 
