@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.disk.files import read_bytes
-from kerascli.foundation.errors import DataError, Fault, safe_text
+from kerascli.foundation.errors import DataError, safe_text
 from kerascli.foundation.errors import Path as FaultPath
 
 MIRROR = "KERASCLI_DATASETS_URL"
@@ -50,7 +50,7 @@ def download(
                     raise _Failed(wrong)
             except _Failed as failed:
                 text = f"cannot download {url}: {safe_text(failed.reason, 200)}"
-                raise DataError(Fault(text, asked, hint=f"or place the file at '{local}' by hand")) from None
+                raise DataError(text, path=asked, hint=f"or place the file at '{local}' by hand") from None
             storage.make_folder(local.parent)
             storage.write_bytes(local, data)
     return data

@@ -132,7 +132,7 @@ class Given:
         source = self.spec.source
         if self.targets and isinstance(source, FolderSource) and source.labels is not None and "label" in self.used():
             text, hint = "a file alone says no class", "give the folder that has a folder for each class"
-            raise DataError(Fault(text, place=Place(str(files[0])), hint=hint))
+            raise DataError(text, place=str(files[0]), hint=hint)
         if source.reads_alone(files[0]):
             return source.read_rows(files)
         if self._takes_texts():
@@ -181,14 +181,14 @@ class Given:
         data = sys.stdin.buffer.read(limit + 1)
         if len(data) > limit:
             text, hint = f"more than {limit:,} bytes, the limit here", "give a file, or read row by row: --stream"
-            raise DataError(Fault(text, place=Place(STDIN_NAME), hint=hint))
+            raise DataError(text, place=STDIN_NAME, hint=hint)
         if not data.strip():
-            raise DataError(Fault("there are no rows", place=Place(STDIN_NAME)))
+            raise DataError("there are no rows", place=STDIN_NAME)
         if data.lstrip()[:1] == b"{":
             return read_json_lines(data, STDIN_NAME)
         if data.startswith(_IMAGES):
             hint = "predict RUN FILE, a folder, or a pattern: 'photos/*.png'"
-            raise DataError(Fault("an image; images are read from files", place=Place(STDIN_NAME), hint=hint))
+            raise DataError("an image; images are read from files", place=STDIN_NAME, hint=hint)
         lines = self._lines(data)
         if lines is not None:
             return lines

@@ -18,7 +18,7 @@ from kerascli.data.storage.table import Skipped, Table, table_of
 from kerascli.data.storage.text_columns import TextFormat
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.disk.files import open_regular
-from kerascli.foundation.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import DataError, Place, safe_text
 
 
 def joined(tables: Sequence[Table]) -> Table:
@@ -56,7 +56,7 @@ def _column(name: str, tables: Sequence[Table]) -> np.ndarray:
     for table, part in zip(tables, parts, strict=True):
         if part.shape[1:] != parts[0].shape[1:]:
             text = f"'{safe_text(name, 40)}' has rows of shape {part.shape[1:]}, those before of {parts[0].shape[1:]}"
-            raise DataError(Fault(text, place=Place(table.name)))
+            raise DataError(text, place=table.name)
     return np.concatenate(parts)
 
 
@@ -99,7 +99,7 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
     if suffix in _TEXT:
         data, packed = read_text_file(path, name)
         return read_csv(data, name, TextFormat(_TEXT[suffix]), columns, packed)
-    raise DataError(Fault("expected a csv, tsv, jsonl, npz, npy or parquet file", place=Place(name)))
+    raise DataError("expected a csv, tsv, jsonl, npz, npy or parquet file", place=name)
 
 
 def _npy(spec: DataSpec, path: Path, name: str) -> Table:
@@ -107,6 +107,6 @@ def _npy(spec: DataSpec, path: Path, name: str) -> Table:
     columns = {column for pipeline in spec.inputs.values() for column in pipeline.columns}
     if len(columns) != 1:
         text = f"a single array, but the inputs use {len(columns)} columns: {', '.join(sorted(columns))}"
-        raise DataError(Fault(text, place=Place(name), hint="save them by name with numpy.savez"))
+        raise DataError(text, place=name, hint="save them by name with numpy.savez")
     (array,) = read_arrays(path, name).values()
     return table_of({columns.pop(): array}, name)

@@ -13,7 +13,7 @@ from kerascli.data.datasets.object_pickle import parse_sequences
 from kerascli.data.storage.table import Table, table_of
 from kerascli.data.storage.tokens import Tokens
 from kerascli.foundation.disk.files import DAMAGED
-from kerascli.foundation.errors import DataError, Fault
+from kerascli.foundation.errors import DataError
 from kerascli.foundation.shapes import NonNegativeInt, OpenFraction, PositiveInt
 
 _LIMIT = 256 * 2**20
@@ -53,7 +53,7 @@ class WordSequences(Downloaded):
         parts = [self._short(LabelledTexts(_marked(part.texts, start, first), part.labels)) for part in parts]
         if not all(len(part.labels) for part in parts):
             text = f"maxlen: no text has fewer than {self.maxlen} tokens"
-            raise DataError(Fault(text, ("data", "source", self.component_name, "maxlen")))
+            raise DataError(text, path=("data", "source", self.component_name, "maxlen"))
         most = self.num_words or max(int(part.texts.values.max(initial=0)) for part in parts)
         return [LabelledTexts(_limited(part.texts, self.skip_top, most, oov), part.labels) for part in parts]
 

@@ -12,7 +12,7 @@ from kerascli.data.storage.convert import converted, first_rounded
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.storage.text_columns import INEXACT, first_inexact
 from kerascli.data.storage.tokens import Coded, Tokens, column_dtype, is_ragged
-from kerascli.foundation.errors import DataError, Fault, Place, in_yaml, safe_text
+from kerascli.foundation.errors import DataError, in_yaml, safe_text
 from kerascli.foundation.shapes import can_be_one
 
 IMPUTE = "[{impute: median}, ...] fills it from the training rows"
@@ -82,7 +82,7 @@ def _side_by_side(named: NamedPipeline, table: Table, parts: list[np.ndarray]) -
         if dtype.kind == "f" and part.dtype.kind in "iu" and (found := first_rounded(part)) is not None:
             row, at, value = found
             text = f"{value} would be rounded next to columns of {dtype}: floats are exact for integers up to 2**53"
-            raise DataError(Fault(text, place=table.place(row, name, at), hint="define an input for each column"))
+            raise DataError(text, place=table.place(row, name, at), hint="define an input for each column")
     return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
 
 
@@ -134,7 +134,7 @@ def _column(table: Table, name: str, field: Field) -> np.ndarray:
     values = table.text(name) if field.is_text else table.array(name)
     if is_ragged(values):
         text = f"column '{name}' holds sequences; the training rows hold {'text' if field.is_text else 'numbers'}"
-        raise DataError(Fault(text, place=Place(table.name or "data")))
+        raise DataError(text, place=table.name or "data")
     if values.dtype == object and not field.is_text:
         raise not_numbers(table, name, values, f"the training rows hold numbers in '{safe_text(name, 40)}'")
     return values
@@ -149,15 +149,13 @@ def not_numbers(table: Table, name: str, values: np.ndarray, why: str | None = N
     bad = [row for row, value in enumerate(words) if value != "" and not is_number(value)]
     if not bad and (row := _too_long(words)) is not None:
         fault = f"{safe_text(words[row], 40)} {INEXACT}"
-        return DataError(Fault(fault, place=table.place(row, name), hint="string_lookup accepts ids as strings"))
+        return DataError(fault, place=table.place(row, name), hint="string_lookup accepts ids as strings")
     if not bad:
-        text = f"column '{name}' holds text; expected numbers"
-        return DataError(Fault(text, place=Place(table.name or "data"), hint=why))
+        return DataError(f"column '{name}' holds text; expected numbers", place=table.name or "data", hint=why)
     count = f" ({len(bad)} of {len(values)} rows)" if len(values) > 1 else ""
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number{count}"
     lookup = "string_lookup maps strings to integers" if len(bad) > len(values) // 2 else None
-    hint = _hint_of_format(words[bad[0]]) or why or lookup
-    return DataError(Fault(text, place=table.place(bad[0], name), hint=hint))
+    return DataError(text, place=table.place(bad[0], name), hint=_hint_of_format(words[bad[0]]) or why or lookup)
 
 
 def _hint_of_format(word: str) -> str | None:

@@ -39,7 +39,7 @@ class NamedPipeline:
     def fault(self, text: str, index: int | None = None, hint: str | None = None) -> DataError:
         step = None if index is None else self.pipeline.steps[index]
         named = "" if step is None else f" ({step.transform.component_name})"
-        return DataError(Fault(f"{self.section}.{self.name}{named}: {text}", self.path(index), hint=hint))
+        return DataError(f"{self.section}.{self.name}{named}: {text}", path=self.path(index), hint=hint)
 
     def column_path(self, column: str) -> ConfigPath:
         """Return the path in the config (such as data, inputs, x, 0, columns) at which the pipeline names a column."""
@@ -60,7 +60,7 @@ def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | 
     column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else named.name
     place = table.place(bad.row, column, bad.at)
     if bad.setting is None or index is None:
-        return DataError(Fault(bad.text, place=place, hint=bad.hint))
+        return DataError(bad.text, place=place, hint=bad.hint)
     name = named.pipeline.steps[index].transform.component_name
     path = (*named.path(index), name, bad.setting)
     related = (Related(f"'{bad.setting}' of {name}", path),)
@@ -96,7 +96,7 @@ def check_source_memory(source: Source, known: Mapping[str, Field]) -> None:
     if size > memory_limit():
         name = source.component_name
         text = f"{largest_setting(source)}{rows:,} rows of {values:,} numbers take {size_text(size)}"
-        raise ConfigError(Fault(f"{name}: {text}; at most {size_text(memory_limit())} may be used", ("data", "source")))
+        raise ConfigError(f"{name}: {text}; at most {size_text(memory_limit())} may be used", path=("data", "source"))
 
 
 def largest_setting(component: Component) -> str:

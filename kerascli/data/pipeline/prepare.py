@@ -25,7 +25,7 @@ from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Skipped, Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
-from kerascli.foundation.errors import DataError, Fault, in_yaml, safe_text
+from kerascli.foundation.errors import DataError, in_yaml, safe_text
 from kerascli.language.foreign_words import ALL_COLUMNS
 
 
@@ -126,7 +126,7 @@ def load_data(
     named_pipelines = named_pipelines_of(spec)
     if "train" not in tables:
         text = f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}"
-        raise DataError(Fault(text, ("data", "source")))
+        raise DataError(text, path=("data", "source"))
     if validation_split > 0:
         tables = cut_tail(tables, validation_split, spec.source.series_column())
     train = tables["train"]
@@ -251,8 +251,7 @@ def _check_columns(named: NamedPipeline, known: Mapping[str, Field]) -> None:
             try:
                 missing.column(column)
             except DataError as error:
-                fault = error.faults[0]
-                raise DataError(replace(fault, path=named.column_path(column), place=None)) from None
+                raise DataError(replace(error.faults[0], path=named.column_path(column), place=None)) from None
 
 
 def _column_fields(

@@ -13,7 +13,7 @@ from kerascli.data.storage.mapped import Mapped, spill
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
-from kerascli.foundation.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import DataError, safe_text
 
 Fields = Mapping[tuple[str, str], list[Field]]
 """Mapping from a pipeline's (section, name) to its fields (shape, dtype ...) before each step and after the last."""
@@ -46,7 +46,7 @@ class Preparer:
         such as Parquet's, are prepared once, for all splits of the same file together.
         """
         if table.rows == 0:
-            raise DataError(Fault("there are no rows", place=Place(table.name or "data")))
+            raise DataError("there are no rows", place=table.name or "data")
         on_disk = [named for named in self._named_pipelines if table.on_disk(named.pipeline.columns)]
         streams = [named for named in on_disk if table.streams(named.pipeline.columns)]
         oov = OovCounts()

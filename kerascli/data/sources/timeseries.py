@@ -13,7 +13,7 @@ from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
+from kerascli.foundation.errors import DataError, Place, counted, safe_text
 from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
 
 NEXT = "_next"
@@ -131,7 +131,7 @@ class Timeseries(WrappedSource):
                     raise self._no_series(table, missing)
             if values.dtype.kind == "b":
                 text = f"group: '{self.group}' holds true and false; expected a text or an integer per row"
-            raise DataError(Fault(text, place=Place(table.name or "data"), hint="each value names a series"))
+            raise DataError(text, place=table.name or "data", hint="each value names a series")
         if values.dtype == object and (values == "").any():
             raise self._no_series(table, values == "")
         names, first, numbers = np.unique(values, return_index=True, return_inverse=True)
@@ -142,7 +142,7 @@ class Timeseries(WrappedSource):
     def _no_series(self, table: Table, missing: np.ndarray) -> DataError:
         """Return the error about the first row without a value in the column `group`."""
         place = table.place(int(missing.argmax()), self.group or "")
-        return DataError(Fault("missing value: the rows belong to a series by this column", place=place))
+        return DataError("missing value: the rows belong to a series by this column", place=place)
 
     def starts(self, rows: int, *, ahead: bool) -> np.ndarray:
         """Return the first row of each window of a series of `rows` rows; `ahead`: of those with `NAME_next`."""
@@ -202,7 +202,7 @@ class Timeseries(WrappedSource):
             rows = max(0, min(count, self.end_index or count) - self.start_index)
             text = f"'{split}' has {counted(rows, 'row')}{of}; a window takes {self.span(ahead=ahead) + 1:,}{more}"
             hint = None if name is None else "leave its rows out of the file, or make windows shorter"
-            raise DataError(Fault(text, place=Place(table.name or self.source.component_name), hint=hint))
+            raise DataError(text, place=table.name or self.source.component_name, hint=hint)
         begins = np.cumsum([0, *counts[:-1]])
         return np.concatenate([begin + starts for begin, starts in zip(begins, found, strict=True)])
 
@@ -220,8 +220,7 @@ def _check_order(columns: Mapping[str, np.ndarray], table: Table, counts: Sequen
     for count in counts:
         row = replace(dates, times=dates.times[first : first + count]).first_step_back()
         if row is not None:
-            text = dates.out_of_order(first + row)
-            raise DataError(Fault(text, place=table.place(first + row, name), hint=ORDER))
+            raise DataError(dates.out_of_order(first + row), place=table.place(first + row, name), hint=ORDER)
         first += count
 
 

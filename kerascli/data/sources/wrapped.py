@@ -10,7 +10,7 @@ from kerascli.data.base import SOURCES, Context, Source
 from kerascli.data.pipeline.columns import is_number, not_numbers
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError
 
 
 class WrappedSource(Source):
@@ -45,7 +45,7 @@ def values_in_memory(table: Table, name: str, made: str) -> np.ndarray:
     if values.dtype == object:
         if not isinstance(values, np.ndarray) or values.ndim != 1 or is_ragged(values):
             text = f"column '{name}' holds neither numbers nor texts; {made} need one per row"
-            raise DataError(Fault(text, place=Place(table.name or "data")))
+            raise DataError(text, place=table.name or "data")
         present = list(filter(None, values.tolist()))
         if len(present) / 2 < sum(map(is_number, present)) < len(present):
             raise not_numbers(table, name, values)

@@ -12,7 +12,7 @@ import numpy as np
 
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.foundation.disk.files import available_memory, memory_limit
-from kerascli.foundation.errors import DataError, Fault, Place, StorageError, safe_text
+from kerascli.foundation.errors import DataError, StorageError, safe_text
 
 _HINT_BYTES = 128 * 2**10
 """Maximum bytes that Linux reads for one madvise hint, with the default settings of a device."""
@@ -42,7 +42,7 @@ class Mapped(Direct):
     def __getitem__(self, rows: Rows) -> np.ndarray:
         # Access beyond the end of a mapped file would kill the process with SIGBUS.
         if self._map.size() < self._file_bytes:
-            raise DataError(Fault("the file was shortened while it was in use", place=Place(self._name)))
+            raise DataError("the file was shortened while it was in use", place=self._name)
         rows = compose_rows(self._rows, rows)
         if self._hinted:
             self._hint(rows)
@@ -107,7 +107,7 @@ def _refuse_too_large(values: np.ndarray, key: str, name: str) -> None:
         text = f"'{safe_text(key)}' is in Fortran order (column-major) and takes {values.nbytes:,} bytes"
         text += f"; the limit for such arrays is {memory_limit():,}, since they are read into memory"
         hint = "save it in row-major order, with numpy.ascontiguousarray: it is then read in pieces"
-        raise DataError(Fault(text, place=Place(name), hint=hint))
+        raise DataError(text, place=name, hint=hint)
 
 
 def _raw_rows(array: np.ndarray, mapping: mmap.mmap, start: int) -> np.ndarray | None:

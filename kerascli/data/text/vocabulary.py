@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascli.foundation.disk.files import LINE_BYTES, memory_limit, read_bytes, refuse_text
-from kerascli.foundation.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import DataError, Place, safe_text
 
 
 def read_vocabulary(path: Path, parse: Callable[[str], Any]) -> list[Any]:
@@ -16,7 +16,7 @@ def read_vocabulary(path: Path, parse: Callable[[str], Any]) -> list[Any]:
         lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         place = Place(str(path), data.count(b"\n", 0, error.start) + 1)
-        raise DataError(Fault(f"not UTF-8 (byte {data[error.start]:#04x})", place=place)) from None
+        raise DataError(f"not UTF-8 (byte {data[error.start]:#04x})", place=place) from None
     if lines[-1] == "":
         lines.pop()
     entries = []

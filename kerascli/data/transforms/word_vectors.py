@@ -13,7 +13,7 @@ from kerascli.data.base import Field, Learned, Transform, transform
 from kerascli.data.learned_checks import check_array, check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.foundation.disk.files import open_regular
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError, Place
 
 _LONGEST_LINE = 2**20
 
@@ -108,7 +108,7 @@ def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
                     if vector is None
                     else f"{len(vector)} numbers, others have {width}"
                 )
-                raise DataError(Fault(text, place=Place(str(path), number)))
+                raise DataError(text, place=Place(str(path), number))
             width = len(vector)
             found[place] = vector
     return found

@@ -13,7 +13,7 @@ from kerascli.data.pipeline.preparer import Preparer
 from kerascli.data.sources.timeseries import NEXT
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
-from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
+from kerascli.foundation.errors import DataError, Place, counted, safe_text
 from kerascli.training.predict import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.forecasting.held_out import histories_of
@@ -106,7 +106,7 @@ def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarra
     for name, values in found.items():
         if len(values) < rows:
             text = f"'{safe_text(name)}' has {counted(len(values), 'row')} of the future, the forecast {rows:,}"
-            raise DataError(Fault(text, place=Place(series.future.name if series.future else series.name)))
+            raise DataError(text, place=series.future.name if series.future else series.name)
     return found
 
 
@@ -133,7 +133,7 @@ class _Forecast:
         first = rows - source.first_ahead()
         if first < 0:
             text = f"'{safe_text(series.name)}' has {counted(rows, 'row')}; a forecast takes the last {rows - first:,}"
-            raise DataError(Fault(text, place=Place(series.name)))
+            raise DataError(text, place=series.name)
         batches = list(_batches(model, rows, horizon))
         end = batches[-1][-1] - source.first_ahead() + 1 - rows
         later = {name: max(0, end + source.span(ahead=name in model.ahead)) for name in model.used}

@@ -13,7 +13,7 @@ from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.section import Pipeline
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import DataError, Fault, Place, counted, one_of, safe_text
+from kerascli.foundation.errors import DataError, counted, one_of, safe_text
 from kerascli.workflow.forecasting.series_model import SeriesModel
 
 _FUTURE = "--future FILE"
@@ -64,7 +64,7 @@ def each_series(model: SeriesModel, history: Table, future: Table | None) -> lis
         assert value is not None
         if future is not None and value not in later:
             text = f"there are no rows of series '{safe_text(str(value), 40)}'"
-            raise DataError(Fault(text, place=Place(future.name), hint=f"'{safe_text(column)}' names the series"))
+            raise DataError(text, place=future.name, hint=f"'{safe_text(column)}' names the series")
         part = None if future is None else future.take(later[value])
         found.append(series_of(model, history.take(rows), part, (column, value)))
     return found
@@ -80,7 +80,7 @@ def series_of(
         if missing:
             names = ", ".join(f"'{safe_text(column, 40)}'" for column in missing)
             text = f"the model needs {names} of the future, and this file has no such column"
-            raise DataError(Fault(text, place=Place(future.name), hint=f"it has {', '.join(list(future)[:20])}"))
+            raise DataError(text, place=future.name, hint=f"it has {', '.join(list(future)[:20])}")
     main = main_dates(found)
     if main is not None:
         _check_order(found, main)
@@ -129,7 +129,7 @@ def _check_order(series: Series, column: str) -> None:
     dates = series.dates[column]
     row = dates.first_disorder()
     if row is not None:
-        raise DataError(Fault(dates.out_of_order(row), place=series.history.place(row, column), hint=ORDER))
+        raise DataError(dates.out_of_order(row), place=series.history.place(row, column), hint=ORDER)
     if series.future is not None and column in series.future:
         _check_future(series.future, column, dates)
 
@@ -139,14 +139,13 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
     texts = _text_values(future, column)
     later = None if texts is None else Dates.of(texts.tolist(), dates.form)
     if later is None:
-        text = f"'{safe_text(column)}' holds dates in the series, and something else here"
-        raise DataError(Fault(text, place=Place(future.name)))
+        raise DataError(f"'{safe_text(column)}' holds dates in the series, and something else here", place=future.name)
     last = dates.texts[-1]
     count = int((later.times <= dates.times[-1]).sum())
     if count:
         row = int((later.times <= dates.times[-1]).argmax())
         text = f"{later.texts[row]} is not after {last}, the last date of the series ({counted(count, 'row')})"
-        raise DataError(Fault(text, place=future.place(row, column), hint=f"give only rows after {last}"))
+        raise DataError(text, place=future.place(row, column), hint=f"give only rows after {last}")
     step = dates.step()
     due = None if step is None else step.after(dates.times[-1], len(later.times))
     row = later.first_disorder() if due is None else next(iter(np.flatnonzero(due != later.times).tolist()), None)
@@ -155,7 +154,7 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
         wanted = (
             "" if due is None else f": expected {dates.written(due[row : row + 1])[0]}, the series has a step of {step}"
         )
-        raise DataError(Fault(f"{later.texts[row]} follows {before}{wanted}", place=future.place(row, column)))
+        raise DataError(f"{later.texts[row]} follows {before}{wanted}", place=future.place(row, column))
 
 
 def future_values(series: Series, column: str, rows: int) -> np.ndarray:
@@ -176,9 +175,7 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
         row = dates.first_gap()
         text = f"the dates of '{safe_text(column)}' have no constant step: {dates.texts[row]} follows "
         place = series.history.place(row, column)
-        raise DataError(
-            Fault(f"{text}{dates.texts[row - 1]}, and what comes next is not known", place=place, hint=hint)
-        )
+        raise DataError(f"{text}{dates.texts[row - 1]}, and what comes next is not known", place=place, hint=hint)
     return np.array(dates.continued(rows), object)
 
 
@@ -188,8 +185,7 @@ def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) 
     rows = max(needed.values(), default=0)
     if series.future is not None and series.future.rows < rows:
         text = f"the future has {counted(series.future.rows, 'row')}; the forecast needs {rows:,}"
-        hint = "give more rows, or a smaller --horizon"
-        raise DataError(Fault(text, place=Place(series.future.name), hint=hint))
+        raise DataError(text, place=series.future.name, hint="give more rows, or a smaller --horizon")
     unknown = [column for column in needed if series.future is None and column not in series.dates]
     if unknown:
         names = one_of([f"'{safe_text(column, 40)}'" for column in unknown])
@@ -198,7 +194,7 @@ def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) 
         )
         listed = safe_text(", ".join(dict.fromkeys([*series.dates, *unknown])))
         hint = f"give {counted(max(needed[column] for column in unknown), 'row')} of {listed} in a file: {_FUTURE}"
-        raise DataError(Fault(text, place=Place(series.name), hint=hint))
+        raise DataError(text, place=series.name, hint=hint)
     return {column: future_values(series, column, count) for column, count in needed.items()}
 
 

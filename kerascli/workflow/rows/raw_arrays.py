@@ -14,7 +14,7 @@ from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import BadRow, Table, first_wrong
-from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, Place, safe_text, suggestion
+from kerascli.foundation.errors import ConfigError, DataError, FileRefused, safe_text, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.names import KerasNames
 from kerascli.metrics.comparisons import OutputTarget
@@ -53,7 +53,7 @@ def raw_rows(
         if len(values) != rows or not rows:
             first = names[next(iter(found))]
             text = f"'{safe_text(names[key])}' has {len(values)} rows, '{safe_text(first)}' has {rows}"
-            raise DataError(Fault(text, place=Place(name)))
+            raise DataError(text, place=name)
     for pair in experiment.spec.pairs if targets else ():
         _check_target(pair, found[pair.target], experiment.graph.specs[pair.output], names[pair.target], table)
     taken = {key: _as_input(found[key], spec, names[key], table) for key, spec in inputs.items()}
@@ -108,7 +108,7 @@ def _name(
     else:
         text = f"there is no array '{safe_text(key)}'{others}{suggestion(key, arrays)}"
         hint = f"it has {', '.join(map(safe_text, list(arrays)[:10]))}"
-    raise DataError(Fault(text, place=Place(table.name), hint=hint))
+    raise DataError(text, place=table.name, hint=hint)
 
 
 def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarray:
@@ -116,7 +116,7 @@ def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarr
     if not values.ndim or values.dtype.kind not in "biuf":
         _refuse_words(table, arrays, [key])
         text = f"'{safe_text(key)}': expected numbers with an axis of rows, got {values.dtype} of shape {values.shape}"
-        raise DataError(Fault(text, place=Place(table.name)))
+        raise DataError(text, place=table.name)
     return values
 
 
@@ -126,7 +126,7 @@ def _check_target(pair: OutputTarget, values: np.ndarray, output: TensorSpec, ke
     for component in (pair.loss, *(use.metric for use in pair.metrics)):
         problem = component.check(target, output) if component is not None else None
         if problem:
-            raise DataError(Fault(f"'{safe_text(key)}': {problem}", place=Place(table.name)))
+            raise DataError(f"'{safe_text(key)}': {problem}", place=table.name)
 
 
 def _columns(key: str, spec: TensorSpec) -> list[str]:
@@ -147,18 +147,17 @@ def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> n
     fits = len(shape) == spec.rank and all(n in (None, size) for n, size in zip(spec.shape, shape, strict=True))
     if not fits:
         found = f"{values.dtype} of shape {values.shape}"
-        text = f"'{safe_text(key)}': expected numbers of shape {spec}, got {found}"
-        raise DataError(Fault(text, place=Place(table.name)))
+        raise DataError(f"'{safe_text(key)}': expected numbers of shape {spec}, got {found}", place=table.name)
     if spec.is_integer and values.dtype.kind == "f" and (wrong := values != np.floor(values)).any():
         row, (index, _) = first_wrong(wrong)
         text = f"'{safe_text(key)}': expected integers, got {values[row].flat[index]:g}"
-        raise DataError(Fault(text, place=table.place(row, key)))
+        raise DataError(text, place=table.place(row, key))
     if spec.is_integer or values.dtype.kind != "f":
         return values
     try:
         return converted(values, np.dtype(np.float32))
     except BadRow as bad:
-        raise DataError(Fault(f"'{safe_text(key)}': {bad.text}", place=table.place(bad.row, key))) from None
+        raise DataError(f"'{safe_text(key)}': {bad.text}", place=table.place(bad.row, key)) from None
 
 
 def no_split(what: str, why: str) -> ConfigError:

@@ -12,7 +12,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.storage.table import Table, table_of
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError
 
 _UINT8 = 0x08
 
@@ -20,12 +20,11 @@ _UINT8 = 0x08
 def parse_idx(data: bytes | bytearray, name: str) -> np.ndarray:
     """Parse the bytes of an IDX file to a read-only uint8 array. Raises DataError."""
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UINT8 or not 1 <= data[3] <= 4:
-        raise DataError(Fault("this is not an IDX file of bytes", place=Place(name)))
+        raise DataError("this is not an IDX file of bytes", place=name)
     start = 4 + 4 * data[3]
     shape = struct.unpack(f">{data[3]}I", data[4:start].ljust(4 * data[3], b"\0"))
     if math.prod(shape) != len(data) - start:
-        text = f"the file says {math.prod(shape):,} values and has {max(0, len(data) - start):,}"
-        raise DataError(Fault(text, place=Place(name)))
+        raise DataError(f"the file says {math.prod(shape):,} values and has {max(0, len(data) - start):,}", place=name)
     values = np.frombuffer(data, np.uint8, offset=start).reshape(shape)
     values.flags.writeable = False
     return values
