@@ -13,7 +13,7 @@ from kerascli.data.storage.array_files import read_arrays
 from kerascli.data.storage.compressed import read_text_file, uncompressed_suffix
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.json_lines import read_json_lines
-from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Skipped, Table, table_of
 from kerascli.data.storage.text_columns import TextFormat
 from kerascli.data.storage.tokens import is_ragged
@@ -49,7 +49,7 @@ def _skipped(tables: Sequence[Table]) -> Skipped | None:
 
 
 def _column(name: str, tables: Sequence[Table]) -> np.ndarray:
-    parts = [_in_memory(table.column(name)) for table in tables]
+    parts = [in_memory(table.column(name)) for table in tables]
     ragged = any(map(is_ragged, parts))
     if not ragged and any(part.dtype == object for part in parts):  # words in one file make text of numbers in another
         parts = [table.text(name) if part.dtype != object else part for table, part in zip(tables, parts, strict=True)]
@@ -58,10 +58,6 @@ def _column(name: str, tables: Sequence[Table]) -> np.ndarray:
             text = f"'{safe_text(name, 40)}' has rows of shape {part.shape[1:]}, those before of {parts[0].shape[1:]}"
             raise DataError(text, place=table.name)
     return np.concatenate(parts)
-
-
-def _in_memory(values: Values) -> np.ndarray:
-    return values if isinstance(values, np.ndarray) else np.concatenate(list(values.blocks(2**16)))
 
 
 _TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, InstanceOf, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
-from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform
+from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform, rebase
 from kerascli.data.mixing import AugmentField, name_faults
 from kerascli.data.where import Where
 from kerascli.foundation.errors import Fault, in_yaml, plain_name, show, suggestion
@@ -203,12 +203,9 @@ class DataSpec(BaseSection):
 
     def rebased(self, old: Path, new: Path) -> "DataSpec":
         """Return the data section with its paths relative to the folder `new` instead of `old`."""
-        moved = self.with_transforms(lambda _, transform: transform.rebased(old, new))
-        return moved.model_copy(update={"source": self.source.rebased(old, new)})
-
-    def located(self, folder: Path) -> "DataSpec":
-        """Return the data section with its transforms' paths joined to `folder`, valid from any working directory."""
-        return self.with_transforms(lambda _, transform: transform.located(folder))
+        change = rebase(old, new)
+        moved = self.with_transforms(lambda _, transform: transform.with_paths(change))
+        return moved.model_copy(update={"source": self.source.with_paths(change)})
 
     def with_transforms(self, change: Callable[[tuple[str, str], Transform], Transform]) -> "DataSpec":
         """Return the data section with each transform replaced by `change((section, name), transform)`."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from kerascli.data.storage.blocks import unique_inverse
+from kerascli.data.storage.blocks import rows_by_value
 from kerascli.data.storage.on_disk import Values
 from kerascli.foundation.errors import DataError, counted, safe_text
 
@@ -88,9 +88,7 @@ def ordered_split(times: np.ndarray, parts: Mapping[str, float]) -> dict[str, np
 
 
 def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndarray]:
-    values, numbers = unique_inverse(strata)
-    order = np.argsort(numbers, kind="stable")
-    groups = np.split(order, np.cumsum(np.bincount(numbers))[:-1])
+    values, groups = rows_by_value(strata)
     for value, group in zip(values, groups, strict=True):
         if len(group) < 2:
             text = f"class '{safe_text(str(value))}' has 1 row; it cannot be in {' and '.join(names)}"

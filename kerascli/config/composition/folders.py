@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from kerascli.config.yaml.document import Document
-from kerascli.data.base import Transform
+from kerascli.data.base import Transform, rebase
 from kerascli.data.section import DataSpec
 from kerascli.foundation.errors import Path as ConfigPath
 
@@ -22,10 +22,10 @@ def in_one_folder(data: DataSpec, document: Document) -> DataSpec:
     where, home, source = _source_path(document), data_folder(document), data.source
     for field in source.paths:
         folder = document.folder_of((*where, field))
-        source = source if folder == home else source.rebased(folder, home, [field])
+        source = source if folder == home else source.with_paths(rebase(folder, home), [field])
 
     def rebased(place: tuple[str, str], transform: Transform) -> Transform:
-        return transform.rebased(document.folder_of(("data", *place)), home)
+        return transform.with_paths(rebase(document.folder_of(("data", *place)), home))
 
     return data.with_transforms(rebased).model_copy(update={"source": source})
 

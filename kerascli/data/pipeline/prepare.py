@@ -28,6 +28,9 @@ from kerascli.data.where import check_where, rows_where
 from kerascli.foundation.errors import DataError, in_yaml, safe_text
 from kerascli.language.foreign_words import ALL_COLUMNS
 
+_NOWHERE = ".kerascli/no-data"
+"""Folder that does not exist, for facts without access to files."""
+
 
 @dataclass(frozen=True, slots=True)
 class DataFacts:
@@ -81,7 +84,8 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
     reason = ""
     known: Mapping[str, Field] | None = None
     try:
-        known = (spec.source if look else spec.source.unseen()).facts(context)
+        source = spec.source if look else spec.source.with_paths(lambda path: f"{_NOWHERE}/{path}")
+        known = source.facts(context)
     except DataError as error:
         reason = str(error)
     if known is not None:
@@ -119,7 +123,7 @@ def load_data(
 
     Raw columns in `keep` are loaded beside those in use. Raises DataError, ConfigError, FileRefused, StorageError.
     """
-    spec = spec.located(context.folder)
+    spec = spec.with_transforms(lambda _, transform: transform.with_paths(lambda path: str(context.folder / path)))
     context = replace(context, columns=spec.columns() | context.display_columns.keys() | {*keep})
     loaded = spec.source.load(context)
     tables = split_tables(spec, rows_where(loaded, spec.where), context)

@@ -8,7 +8,7 @@ from kerascli.data.base import Context
 from kerascli.data.dates import parsed_times
 from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.data.split import SHORT, grouped_split, ordered_split, random_split, tail_start
-from kerascli.data.storage.blocks import unique_inverse
+from kerascli.data.storage.blocks import rows_by_value, unique_inverse
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
@@ -93,9 +93,8 @@ def _each_series(train: Table, series: str | None) -> list[tuple[str, np.ndarray
     (" of series 'a'"); None: there is one."""
     if series is None:
         return [("", np.arange(train.rows))]
-    names, numbers = unique_inverse(train.column(series))
-    rows = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
-    return [(f" of series '{safe_text(str(name), 40)}'", each) for name, each in zip(names, rows, strict=True)]
+    groups = zip(*rows_by_value(train.column(series)), strict=True)
+    return [(f" of series '{safe_text(str(name), 40)}'", rows) for name, rows in groups]
 
 
 def cut_tail(tables: dict[str, Table], part: float, series: str | None = None) -> dict[str, Table]:

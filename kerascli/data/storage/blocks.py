@@ -126,6 +126,12 @@ def unique_inverse(values: Values) -> tuple[np.ndarray, np.ndarray]:
     return _array(keys, values.dtype), place[np.concatenate(numbers)]
 
 
+def rows_by_value(values: Values) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return a column's distinct values in ascending order, and the indices of the rows that have each, ascending."""
+    names, numbers = unique_inverse(values)
+    return names, np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
+
+
 def extremes(values: Values) -> tuple[int, int]:
     """Return minimum and maximum of a nonempty column of integers."""
     found = [(block.min(), block.max()) for block in blocks(values)]

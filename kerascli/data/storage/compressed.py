@@ -6,7 +6,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from kerascli.foundation.disk.files import memory_limit, open_regular, read_bytes, refuse_bomb
 from kerascli.foundation.errors import DataError, FileRefused, safe_text
@@ -75,7 +75,7 @@ def _unpacked(data: bytes, kind: str, name: str) -> Iterator[bytes]:
         raise DataError(f"the {kind} file is damaged: {safe_text(str(error), 100)}", place=name) from None
 
 
-def _reader(data: bytes, kind: str) -> IO[bytes]:
+def _reader(data: bytes, kind: str) -> Any:
     """Return the contents of a compressed file, of one stream or several, as an open file."""
     if kind != "Zstandard":
         return gzip.GzipFile(fileobj=io.BytesIO(data)) if kind == "gzip" else bz2.BZ2File(io.BytesIO(data))

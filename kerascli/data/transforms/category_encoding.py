@@ -49,7 +49,7 @@ class CategoryEncoding(CategoryEncodingSettings, Transform):
             tokens = Tokens.of(values)
             _refuse_too_large(len(values) * self.num_tokens)
             return tally(tokens.values, tokens.owners(), len(values), self.output_mode, self.num_tokens)
-        return self.batch(field, learned, target=target)(torch.from_numpy(np.ascontiguousarray(values))).numpy()
+        return super().apply(values, field, learned, target=target)
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         return CategoryEncodingModule(self, torch.float32)

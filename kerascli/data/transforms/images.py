@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import torch
 from torch import nn
 
 from kerascli.data.base import Field, Learned, Transform, transform
@@ -30,7 +29,7 @@ class ImageTransform(Transform):
         assert isinstance(self, ImageOperation)
         if not self.always:
             raise ValueError("runs batch by batch: put it after the steps that run once, before training")
-        return ImageModule(self).eval()(torch.from_numpy(np.ascontiguousarray(values))).numpy()
+        return super().apply(values, field, learned, target=target)
 
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         assert isinstance(self, ImageOperation)

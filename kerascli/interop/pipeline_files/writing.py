@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerascli import __version__
-from kerascli.data.base import NOTHING_LEARNED, Field, Learned, Transform
+from kerascli.data.base import NOTHING_LEARNED, Field, Learned, Transform, file_name
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import finished
@@ -46,7 +46,7 @@ def pipeline_bytes(
     Raises ConfigError for a transform that is Python code of the user.
     """
     notes: list[str] = []
-    source = None if foreign_part(spec.source) else spec.source.without_folders().dump()
+    source = None if foreign_part(spec.source) else spec.source.with_paths(file_name).dump()
     if source is None:
         notes.append(f"the source '{spec.source.component_name}' is Python code, which the pipeline file leaves out")
     named_pipelines = named_pipelines_of(spec)
@@ -92,7 +92,7 @@ def _fitted(transform: Transform, learned: Learned, where: str) -> Fitted:
     state = LearnedState(
         facts=dict(learned.facts), arrays={name: array_text(array) for name, array in learned.arrays.items()}
     )
-    return Fitted(transform=transform.without_folders().dump(), learned=state)
+    return Fitted(transform=transform.with_paths(file_name).dump(), learned=state)
 
 
 def _column(field: Field) -> ColumnText:

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.dates import Dates
+from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.report.forecast_plot import ForecastPanel
 from kerascli.workflow.forecasting.forecast import forecast
 from kerascli.workflow.forecasting.held_out import OwnSeries, own_series
-from kerascli.workflow.forecasting.series import column_values, each_series, main_dates, read_future
+from kerascli.workflow.forecasting.series import each_series, main_dates, read_future
 from kerascli.workflow.forecasting.series_model import SeriesModel
 from kerascli.workflow.opened import OpenedRun
 
@@ -110,4 +111,4 @@ def _begin(model: SeriesModel, own: OwnSeries) -> tuple[str | None, int]:
 
 
 def _numbers(table: Table, column: str) -> np.ndarray:
-    return np.asarray(column_values(table, column), float)
+    return np.asarray(in_memory(table.column(column)), float)

@@ -11,7 +11,7 @@ from kerascli.data.given import Given
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.section import Pipeline
-from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import DataError, counted, one_of, safe_text
 from kerascli.workflow.forecasting.series_model import SeriesModel
@@ -163,7 +163,7 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
     Raises DataError if they are not known.
     """
     if series.future is not None and column in series.future:
-        return column_values(series.future, column)[:rows]
+        return in_memory(series.future.column(column))[:rows]
     dates = series.dates.get(column)
     if dates is None:
         series.history.column(column)  # raises DataError with the most similar name
@@ -198,12 +198,6 @@ def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) 
     return {column: future_values(series, column, count) for column, count in needed.items()}
 
 
-def column_values(table: Table, column: str) -> np.ndarray:
-    """Return a column of a table as one array in memory, even if it is on disk. Raises DataError."""
-    values: Values = table.column(column)
-    return values if isinstance(values, np.ndarray) else np.concatenate(list(values.blocks(2**16)))
-
-
 def whole_column(model: SeriesModel, series: Series, column: str, future: np.ndarray | None, rows: int) -> np.ndarray:
     """Return a column over the rows of the series and the `rows` rows after it; values not known yet are empty.
 
@@ -213,7 +207,7 @@ def whole_column(model: SeriesModel, series: Series, column: str, future: np.nda
         past = series.history.text(column)
         later = [] if future is None else future.astype(str).tolist()
         return np.concatenate([past, np.array([*later, *[""] * (rows - len(later))], object)])
-    past = column_values(series.history, column)
+    past = in_memory(series.history.column(column))
     for table, values in ((series.history, past), (series.future, future)):
         if table is not None and values is not None and values.dtype == object:
             raise not_numbers(table, column, values)
