@@ -252,8 +252,9 @@ class Transform(InFolder):
     def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
         """Raise BadRow for a value that the transform refuses but `batch`, running on the device, cannot report."""
 
+    @abstractmethod
     def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
-        """Return the transformed rows (N, *), computed for all rows at once: by the module of `batch`, unless overridden.
+        """Return the transformed rows (N, *), computed for all rows at once; here by the module that `batch` returns.
 
         Rows must be independent: these are all rows of a split, or those of a batch if the data is on disk. Raises
         BadRow, ValueError.

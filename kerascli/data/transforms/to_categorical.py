@@ -54,6 +54,9 @@ class ToCategorical(Transform):
             row, at = first_wrong(bad)
             raise BadRow(row, f"class {rows[row, at[0]]} is outside 0..{count - 1} (num_classes {count})", at=at)
 
+    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+        return super().apply(values, field, learned, target=target)
+
     def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
         count = self._count(field, learned)
         assert count is not None
