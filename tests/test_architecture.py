@@ -44,7 +44,7 @@ INNER_FLOORS = {
     "data": [
         ["storage", "download", "dates", "learned_checks"], ["base", "split", "text"],
         ["batches", "datasets", "mixing", "where"], ["augmentations", "moved", "section"], ["digests"], ["pipeline"],
-        ["sources", "transforms"], ["features", "read", "text_codec"], ["given"],
+        ["sources", "transforms"], ["features", "read", "text_codec"], ["command_input"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [

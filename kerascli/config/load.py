@@ -31,7 +31,7 @@ from kerascli.config.sections.phases import folded, in_each, unfold, with_phase
 from kerascli.config.top_level import config_faults, run_name
 from kerascli.config.yaml.document import Document, Faulty, one_error
 from kerascli.config.yaml.text import parse_document
-from kerascli.data.base import Context, Learned
+from kerascli.data.base import Context, States
 from kerascli.data.moved import moved
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, data_facts, load_data
 from kerascli.data.section import DataSpec, parse_data
@@ -85,7 +85,7 @@ class Config:
         with self.faults(), with_source_hint(self.text):
             return data_facts(self.data, self.context, look=look)
 
-    def load_data(self, *, learned: Mapping[str, Learned] | None = None, keep: Collection[str] = ()) -> PreparedData:
+    def load_data(self, *, learned: States | None = None, keep: Collection[str] = ()) -> PreparedData:
         """Return the data, loaded and preprocessed; `learned` is what an earlier run's transforms learned (vocabularies
         ...).
 

@@ -185,7 +185,7 @@ def file_name(path: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class FittedState:
     """State learned by a transform from the training rows: JSON values (`vocabulary` ...) and arrays (`mean` ...),
     saved with the model."""
 
@@ -197,10 +197,17 @@ class Learned:
     """Cache, not saved, of values derived once from the learned state, since `apply` may run for every batch."""
 
 
-NOTHING_LEARNED = Learned({}, {})
+NO_STATE = FittedState({}, {})
+"""State of a transform that learns nothing."""
+States = Mapping[str, FittedState]
+"""Fitted states of the transforms of a run, by key."""
 
 Inverse = Callable[[np.ndarray], np.ndarray]
 """Function that undoes a transform: it maps output rows (N, *), in float64, to the rows before the transform."""
+
+
+_RENAMED = {"undoing": "inverse", "takes_apart": "splits_values"}
+"""Mapping from attributes of transforms in plugins of earlier versions to their names now."""
 
 
 class Transform(InFolder):
@@ -214,14 +221,20 @@ class Transform(InFolder):
     takes_columns: ClassVar[bool] = False
     """True if the transform, as a pipeline's first step, accepts several columns of mixed dtypes, as a record array."""
 
-    takes_apart: ClassVar[bool] = False
+    splits_values: ClassVar[bool] = False
     """True if the transform splits values (texts into tokens), so that its output holds no class labels."""
 
     keeps_numbers: ClassVar[bool] = False
-    """True if the function that `undoing` returns changes shape or dtype only, not the numbers."""
+    """True if the function that `inverse` returns changes shape or dtype only, not the numbers."""
 
     takes_sequences: ClassVar[bool] = False
     """True if the transform accepts rows of varying length (dtype "sequence")."""
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        for old, new in _RENAMED.items():
+            if old in cls.__dict__:
+                raise TypeError(f"'{old}' of {cls.__name__} is now '{new}'")
 
     def own_columns(self) -> tuple[str, ...]:
         """Return the names of the columns that the transform itself reads as a pipeline's first step; empty if none."""
@@ -232,28 +245,28 @@ class Transform(InFolder):
         return False
 
     @abstractmethod
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         """Return the output's field (shape, dtype ...). Raises ValueError if the transform does not accept the input.
 
         `learned` is None before the data is loaded; facts that depend on it are then None in the result.
         """
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         """Return the state (vocabulary, mean ...) learned from the training rows, which may be iterated several times.
 
         Raises ValueError, and BadRow with a row index relative to the last block.
         """
-        return NOTHING_LEARNED
+        return NO_STATE
 
-    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         """Raise ValueError unless a learned state, read from an untrusted file, is one that `learn` could return."""
         check_names(learned.facts, learned.arrays, (), ())
 
-    def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
+    def check(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> None:
         """Raise BadRow for a value that the transform refuses but `batch`, running on the device, cannot report."""
 
     @abstractmethod
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         """Return the transformed rows (N, *), computed for all rows at once; here by the module that `batch` returns.
 
         Rows must be independent: these are all rows of a split, or those of a batch if the data is on disk. Raises
@@ -262,11 +275,11 @@ class Transform(InFolder):
         module = self.batch(field, learned, target=target).eval()
         return module(torch.from_numpy(np.ascontiguousarray(values))).numpy()
 
-    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
         """Return the torch module that does the same as `apply`, per batch on the device; called only if `in_batch`."""
         raise NotImplementedError
 
-    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+    def inverse(self, field: Field, learned: FittedState) -> Inverse | None:
         """Return the function that undoes this transform of a target in predictions; None if it cannot be undone."""
         return None
 

@@ -1,11 +1,11 @@
 """Convert between texts and token ids with a run's text pipeline, and detect teacher forcing."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kerascli.data.base import NOTHING_LEARNED, Field, Learned, Transform
+from kerascli.data.base import NO_STATE, Field, FittedState, States, Transform
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.section import DataSpec, Pipeline, Step
 from kerascli.data.transforms.enclose import Enclose
@@ -26,7 +26,7 @@ class TextCodec:
     """Separator between tokens in a decoded text: a space, or '' for characters."""
     vectorization: TextVectorization | None
     """Transform that splits texts into tokens; None: a text is one token."""
-    learned: Learned
+    learned: FittedState
     before: tuple[Transform, ...] = ()
     """Transforms of the pipeline that are applied to a text before it is tokenized."""
 
@@ -116,7 +116,7 @@ def _through(steps: Iterable[Transform], text: str) -> np.ndarray:
     """Apply text transforms to one text; returns an array (1,)."""
     values = np.array([text], dtype=object)
     for step in steps:
-        values = step.apply(values, Field((), "string"), NOTHING_LEARNED, target=False)
+        values = step.apply(values, Field((), "string"), NO_STATE, target=False)
     return values
 
 
@@ -125,7 +125,7 @@ def is_text(pipeline: Pipeline) -> bool:
     return text_step(pipeline.steps) is not None
 
 
-def text_codecs(spec: DataSpec, learned: Mapping[str, Learned], section: str) -> dict[str, TextCodec]:
+def text_codecs(spec: DataSpec, learned: States, section: str) -> dict[str, TextCodec]:
     """Return a mapping from name to codec for the pipelines in `section` that map texts to token ids."""
     pipelines = spec.all_pipelines()
     shared = {s.shared for (where, _), p in pipelines.items() if where == "inputs" for s in p.steps if s.shared}
@@ -154,7 +154,7 @@ def text_step(steps: Sequence[Step]) -> int | None:
     return None
 
 
-def _codec(steps: Sequence[Step], learned: Learned, by_character: bool, *, target: bool) -> TextCodec:
+def _codec(steps: Sequence[Step], learned: FittedState, by_character: bool, *, target: bool) -> TextCodec:
     *before, transform = (step.transform for step in steps)
     vectorization = transform if isinstance(transform, TextVectorization) else None
     lookup = transform.lookup if isinstance(transform, TextVectorization) else transform

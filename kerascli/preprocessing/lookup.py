@@ -78,7 +78,7 @@ class LookupSettings(Component):
         values."""
         return self.masks() + self.places(target=target)
 
-    def inverse(self, entries: Sequence[Any], nothing: Any) -> list[Any]:
+    def inverted_entries(self, entries: Sequence[Any], nothing: Any) -> list[Any]:
         """Return the values that an inverted lookup maps indices to, in order of index; the last value is for invalid
         indices.
 
@@ -164,7 +164,7 @@ class InvertedModule(nn.Module):
 
     def __init__(self, settings: IntegerLookupSettings, entries: tuple[int, ...]) -> None:
         super().__init__()
-        self.entries = settings.inverse(entries, -1)
+        self.entries = settings.inverted_entries(entries, -1)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         last, x = len(self.entries) - 1, x.long()

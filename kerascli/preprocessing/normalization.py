@@ -64,7 +64,7 @@ class NormalizationSettings(Component):
             raise ValueError("axis: must not be 0, the batch: every row would have its own mean")
         return tuple(kept)
 
-    def given(self, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    def fixed(self, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
         """Return the config's mean and variance, reshaped to broadcast over rows of `shape`. Raises ValueError."""
         kept = self.kept(shape)
         return tuple(  # pyright: ignore[reportReturnType]

@@ -24,7 +24,7 @@ from kerascli.workflow.dealing import dealt, shared
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.opened import OpenedRun
-from kerascli.workflow.rows.given_rows import named_classes
+from kerascli.workflow.rows.command_rows import named_classes
 from kerascli.workflow.units import metrics_in_units
 
 

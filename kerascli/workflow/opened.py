@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kerascli.config.load import Config, Progress, open_recorded
 from kerascli.config.run import RunSpec
-from kerascli.data.base import Field, Learned
+from kerascli.data.base import Field, FittedState
 from kerascli.data.pipeline.learned_state import known_columns, load_learned
 from kerascli.data.pipeline.prepare import Stages, no_stages, stages
 from kerascli.data.section import DataSpec
@@ -41,7 +41,7 @@ class OpenedRun:
     stages: Stages
     data: DataSpec | None
     """Section `data` of the run's config; None for an imported run, which takes arrays without preprocessing."""
-    learned: dict[str, Learned]
+    learned: dict[str, FittedState]
     takes_arrays: bool = False
     """True if the run takes arrays as inputs, since its model has inputs that the `data` section does not provide."""
     processes: Processes = ALONE

@@ -37,7 +37,7 @@ from kerascli.runs.index import find_run
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.opened import open_run
 from kerascli.workflow.predict import predict_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.train import Options, start
 from tests.support.data_harness import whole
 from tests.support.runs_harness import go_on, outcome, train, write

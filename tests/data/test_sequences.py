@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerascli.data.base import NOTHING_LEARNED, SOURCES, TRANSFORMS, Context, Field
+from kerascli.data.base import NO_STATE, SOURCES, TRANSFORMS, Context, Field
 from kerascli.data.datasets import download, word_sequences
 from kerascli.data.datasets.cifar import Cifar100
 from kerascli.data.datasets.object_pickle import parse_sequences
@@ -266,8 +266,8 @@ def test_rows_of_different_lengths_become_bags_of_words(mode: str) -> None:
     ragged = Tokens(np.array([3, 1, 3, 0, 4], np.int32), np.array([3, 0, 2])).sequences()
     step = TRANSFORMS.parse({"category_encoding": {"num_tokens": 5, "output_mode": mode}})
     field = Field((None,), "sequence")
-    step.check(ragged, field, NOTHING_LEARNED, target=False)
-    found = step.apply(ragged, field, NOTHING_LEARNED, target=False)
+    step.check(ragged, field, NO_STATE, target=False)
+    found = step.apply(ragged, field, NO_STATE, target=False)
     after = step.infer(field, None, target=False)
     assert (found.shape[1:], found.dtype.name) == (after.shape, after.dtype)
     layer = keras.layers.CategoryEncoding(5, output_mode=mode)
@@ -280,7 +280,7 @@ def test_a_bag_of_words_names_the_row_of_an_unknown_one() -> None:
     ragged = Tokens(np.array([3, 1, 9]), np.array([2, 1])).sequences()
     step = TRANSFORMS.parse({"category_encoding": 5})
     with pytest.raises(BadRow, match=r"category 9 is outside 0\.\.4") as caught:
-        step.check(ragged, Field((None,), "sequence"), NOTHING_LEARNED, target=False)
+        step.check(ragged, Field((None,), "sequence"), NO_STATE, target=False)
     assert caught.value.row == 1
     one_hot = TRANSFORMS.parse({"category_encoding": {"num_tokens": 5, "output_mode": "one_hot"}})
     with pytest.raises(ValueError, match="different lengths"):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from kerascli.data.base import Field, Learned
+from kerascli.data.base import Field, FittedState, States
 from kerascli.data.pipeline.columns import DistinctRows, column_field, read_columns
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
 from kerascli.data.pipeline.pipeline import cut_at, infer_step, run_step
@@ -47,7 +47,7 @@ class _FitProgress:
     def field(self) -> Field:
         return self.fields[self.position]
 
-    def blocks(self, table: Table, learned: Mapping[str, Learned]) -> Iterator[np.ndarray]:
+    def blocks(self, table: Table, learned: States) -> Iterator[np.ndarray]:
         """Yield blocks of training rows, transformed by the steps before `position`; rows that are not held are
         read again."""
         if self.rows is not None:
@@ -60,12 +60,14 @@ class _FitProgress:
             yield rows.values
 
 
-def learn(named_pipelines: Sequence[NamedPipeline], table: Table, columns: Mapping[str, Field]) -> dict[str, Learned]:
+def learn(
+    named_pipelines: Sequence[NamedPipeline], table: Table, columns: Mapping[str, Field]
+) -> dict[str, FittedState]:
     """Fit all transforms of the pipelines on the training rows; return {key: learned state}. Raises DataError.
 
     A shared transform is fitted once, on the rows of all pipelines that use it, when each of them has reached it.
     """
-    learned = {COLUMNS: Learned({name: asdict(field) for name, field in columns.items()}, {})}
+    learned = {COLUMNS: FittedState({name: asdict(field) for name, field in columns.items()}, {})}
     fits = [fit for named in named_pipelines if (fit := _start(named, table, columns)) is not None]
     while fits:
         keys = dict.fromkeys(fit.key for fit in fits)  # a dict keeps an order that is the same in every process
@@ -98,7 +100,7 @@ def _still_uses(fit: _FitProgress, key: str) -> bool:
     return any(fit.named.key(index) == key for index in range(fit.position, fit.end + 1))
 
 
-def _learn_step(fits: list[_FitProgress], table: Table, learned: Mapping[str, Learned]) -> Learned:
+def _learn_step(fits: list[_FitProgress], table: Table, learned: States) -> FittedState:
     """Fit one transform on the training rows of all pipelines that share it; return its learned state.
 
     Rows of different shapes are split into values, or into vectors if their last axes agree.
@@ -151,7 +153,7 @@ def _origin(number: int, rows: int, counts: Sequence[int]) -> tuple[int, int]:
     return 0, 0
 
 
-def _advance(fit: _FitProgress, table: Table, learned: Learned) -> None:
+def _advance(fit: _FitProgress, table: Table, learned: FittedState) -> None:
     if fit.position < fit.end:
         made = infer_step(fit.named, fit.position, fit.field, learned)
         if fit.rows is not None:
@@ -161,7 +163,7 @@ def _advance(fit: _FitProgress, table: Table, learned: Learned) -> None:
     fit.position += 1
 
 
-def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
+def known_columns(learned: States) -> dict[str, Field]:
     """Return a mapping from training column to field (shape, dtype ...), from the learned state. Raises FileRefused."""
     found: dict[str, Field] = {}
     try:
@@ -176,7 +178,7 @@ def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
     return found
 
 
-def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
+def save_learned(learned: States) -> dict[str, bytes]:
     """Return a mapping from file name to contents for the learned state in a run's folder `preprocessing/`."""
     facts = {key: dict(item.facts) for key, item in learned.items()}
     arrays = {f"{key}/{name}": array for key, item in learned.items() for name, array in item.arrays.items()}
@@ -185,7 +187,7 @@ def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
     return {_JSON_FILE: json.dumps(facts, ensure_ascii=False, indent=1).encode(), _ARRAYS_FILE: buffer.getvalue()}
 
 
-def load_learned(files: Mapping[str, bytes]) -> dict[str, Learned]:
+def load_learned(files: Mapping[str, bytes]) -> dict[str, FittedState]:
     """Return a run's learned states as a mapping from key, parsed from `save_learned`'s files. Raises FileRefused."""
     for name in (_JSON_FILE, _ARRAYS_FILE):
         if name not in files:
@@ -197,4 +199,4 @@ def load_learned(files: Mapping[str, bytes]) -> dict[str, Learned]:
     for full, array in load_npz(io.BytesIO(files[_ARRAYS_FILE]), _ARRAYS_FILE).items():
         key, _, name = full.rpartition("/")
         arrays.setdefault(key, {})[name] = array
-    return {key: Learned(item, arrays.get(key, {})) for key, item in facts.items()}
+    return {key: FittedState(item, arrays.get(key, {})) for key, item in facts.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from torch import nn
 
-from kerascli.data.base import NOTHING_LEARNED, Context, Field, Inverse, Learned
+from kerascli.data.base import NO_STATE, Context, Field, FittedState, Inverse, States
 from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
@@ -61,7 +61,7 @@ class PreparedData(Stages):
     inputs and targets."""
 
     splits: dict[str, Split]
-    learned: dict[str, Learned]
+    learned: dict[str, FittedState]
     display_columns: dict[str, dict[str, DisplayColumn]]
     """Mapping from split to the columns, by name, that are displayed next to model outputs."""
     mixing: Mixing
@@ -116,7 +116,7 @@ def load_data(
     context: Context,
     *,
     validation_split: float = 0.0,
-    learned: Mapping[str, Learned] | None = None,
+    learned: States | None = None,
     keep: Collection[str] = (),
 ) -> PreparedData:
     """Load and split the data, fit the transforms (unless `learned` has their states), and prepare every split.
@@ -152,7 +152,7 @@ def load_data(
     )  # fmt: skip
 
 
-def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
+def stages(spec: DataSpec, learned: States) -> Stages:
     """Return the `Stages` of a run from its learned state alone: fields of inputs and targets, modules of per-batch
     steps, functions that undo the targets' preprocessing."""
     columns = known_columns(learned)
@@ -166,13 +166,13 @@ def no_stages() -> Stages:
     return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}), {})
 
 
-def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *, targets: bool) -> Split:
+def prepare_rows(spec: DataSpec, learned: States, table: Table, *, targets: bool) -> Split:
     """Return new rows as a split, preprocessed by a run's fitted pipelines; targets only if `targets`.
     Raises DataError."""
     return fitted_preparer(spec, learned, targets=targets).split(table)
 
 
-def fitted_preparer(spec: DataSpec, learned: Mapping[str, Learned], *, targets: bool) -> Preparer:
+def fitted_preparer(spec: DataSpec, learned: States, *, targets: bool) -> Preparer:
     """Return an object that applies a run's fitted pipelines to new rows: all pipelines or, without `targets`, only
     those of the inputs."""
     named_pipelines = [named for named in named_pipelines_of(spec) if targets or named.section == "inputs"]
@@ -180,7 +180,7 @@ def fitted_preparer(spec: DataSpec, learned: Mapping[str, Learned], *, targets: 
     return Preparer(named_pipelines, fields, learned)
 
 
-def target_inverse(spec: DataSpec, learned: Mapping[str, Learned], target: str) -> Inverse:
+def target_inverse(spec: DataSpec, learned: States, target: str) -> Inverse:
     """Return the function that converts a target's rows (N, *) back to its columns' values, undoing every transform.
 
     Raises DataError if a transform cannot be undone.
@@ -201,7 +201,7 @@ def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
     return named_pipelines
 
 
-def check_learned(spec: DataSpec, learned: Mapping[str, Learned]) -> None:
+def check_learned(spec: DataSpec, learned: States) -> None:
     """Check that untrusted learned state has, for each transform, values and arrays that the transform could have
     learned.
 
@@ -216,7 +216,7 @@ def check_learned(spec: DataSpec, learned: Mapping[str, Learned]) -> None:
         for index, step in enumerate(named.pipeline.steps):
             key = named.key(index)
             wanted.add(key)
-            found = learned.get(key, NOTHING_LEARNED)
+            found = learned.get(key, NO_STATE)
             try:
                 step.transform.check_learned(found, field, target=named.target)
             except ValueError as error:
@@ -229,7 +229,7 @@ def check_learned(spec: DataSpec, learned: Mapping[str, Learned]) -> None:
 def infer_all(
     named_pipelines: list[NamedPipeline],
     columns: Mapping[str, Field],
-    learned: Mapping[str, Learned],
+    learned: States,
     table: Table | None = None,
 ) -> Fields:
     """Return a mapping from pipeline to its fields (shape, dtype ...) before and after each step. Raises DataError.
@@ -320,9 +320,7 @@ def _needed_column(named: NamedPipeline, table: Table, column: str, others: Coll
         raise DataError(replace(fault, path=named.column_path(column), place=None, hint=hint)) from None
 
 
-def _stages(
-    spec: DataSpec, named_pipelines: list[NamedPipeline], fields: Fields, learned: Mapping[str, Learned]
-) -> Stages:
+def _stages(spec: DataSpec, named_pipelines: list[NamedPipeline], fields: Fields, learned: States) -> Stages:
     last: dict[tuple[str, str], Field] = {}
     modules: dict[str, dict[str, nn.Module]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
     inverses: dict[str, Inverse] = {}

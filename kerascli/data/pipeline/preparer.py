@@ -5,7 +5,7 @@ from itertools import chain
 
 import numpy as np
 
-from kerascli.data.base import Field, Learned
+from kerascli.data.base import Field, States
 from kerascli.data.batches.rows import DiskSplit, MemorySplit, Origin, Reader, Split
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import prepare
@@ -30,7 +30,7 @@ class Preparer:
         self,
         named_pipelines: Sequence[NamedPipeline],
         fields: Fields,
-        learned: Mapping[str, Learned],
+        learned: States,
         progress: Progress | None = None,
     ) -> None:
         self._named_pipelines = named_pipelines

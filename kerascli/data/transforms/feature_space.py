@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, TypeGuard
 import numpy as np
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_validator
 
-from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Field, Learned, Transform, transform
+from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Field, FittedState, Transform, transform
 from kerascli.data.learned_checks import check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
@@ -85,7 +85,7 @@ class FittedFeature:
 
     name: str
     steps: tuple[Transform, ...]
-    learned: list[Learned]
+    learned: list[FittedState]
     fields: list[Field]
     """Fields (shape, dtype ...) of the feature's column before each transform and after the last one."""
     encoding: str
@@ -158,7 +158,7 @@ class FeatureSpace(Transform):
             {**{f: getattr(self, f) for f in type(self).model_fields}, "features": features}
         )
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         if {name for name, _ in field.columns} != set(self.features):
             names = ", ".join(self.features)
             raise ValueError(f"must be first in a pipeline, over the columns of its features ({names})")
@@ -167,21 +167,21 @@ class FeatureSpace(Transform):
         sizes = [width for width in widths if width is not None]
         return Field((sum(sizes) if len(sizes) == len(widths) else None,), "float32")
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         facts: dict[str, list[Any]] = {}
         arrays: dict[str, np.ndarray] = {}
         columns = dict(field.columns)
         for number, (name, (steps, _)) in enumerate(self._feature_steps.items()):
-            states: list[Learned] = []
+            states: list[FittedState] = []
             for index, step in enumerate(steps):
                 fields = _fields(name, steps, columns[name], states)
                 state = _learn_step(name, steps, step, rows, fields, states)
                 states.append(state)
                 arrays |= {f"{number}.{index}.{key}": array for key, array in state.arrays.items()}
             facts[name] = [dict(state.facts) for state in states]
-        return Learned({"features": facts}, arrays)
+        return FittedState({"features": facts}, arrays)
 
-    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         self.infer(field, None, target=target)
         check_names(learned.facts, {}, ("features",), ())
         features, columns, places = learned.facts["features"], dict(field.columns), set()
@@ -196,7 +196,7 @@ class FeatureSpace(Transform):
                 places |= {f"{number}.{index}.{key}" for key in inner[name][index].arrays}
         check_names({}, learned.arrays, (), places)
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         parts: list[np.ndarray] = []
         whole: dict[str, np.ndarray] = {}
         for feature in self.fitted(field, learned):
@@ -219,7 +219,7 @@ class FeatureSpace(Transform):
             parts.append(encode(mixed, "one_hot", size))
         return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
 
-    def fitted(self, field: Field, learned: Learned | None) -> list[FittedFeature]:
+    def fitted(self, field: Field, learned: FittedState | None) -> list[FittedFeature]:
         """Return the features, in the order of the output vector's parts, with the states of their transforms.
 
         Without a learned state they have none. Raises ValueError.
@@ -247,21 +247,21 @@ class FeatureSpace(Transform):
         bins = "num_bins" if isinstance(steps[-1], Discretization) else "num_tokens"
         return getattr(steps[-1], bins, None) or field.vocabulary_size  # as in Keras, the bins that are asked for
 
-    def _inner(self, learned: Learned) -> dict[str, list[Learned]]:
+    def _inner(self, learned: FittedState) -> dict[str, list[FittedState]]:
         """Return a mapping from feature name to the learned states of its transforms; it is cached in `memo`."""
         if "inner" not in learned.memo:
-            states: dict[str, list[Learned]] = {}
+            states: dict[str, list[FittedState]] = {}
             for number, name in enumerate(self._feature_steps):
                 states[name] = []
                 for index, facts in enumerate(learned.facts["features"][name]):
                     prefix = f"{number}.{index}."
                     arrays = {k.removeprefix(prefix): v for k, v in learned.arrays.items() if k.startswith(prefix)}
-                    states[name].append(Learned(facts, arrays))
+                    states[name].append(FittedState(facts, arrays))
             learned.memo["inner"] = states
         return learned.memo["inner"]
 
 
-def _fields(name: str, steps: Sequence[Transform], column: Field, states: Sequence[Learned] | None) -> list[Field]:
+def _fields(name: str, steps: Sequence[Transform], column: Field, states: Sequence[FittedState] | None) -> list[Field]:
     """Return a column's fields (shape, dtype ...) before and after each step that has a state (None: all, unfitted).
 
     Raises ValueError.
@@ -288,8 +288,13 @@ def _changed(part: Component, change: Callable[[str], str]) -> Component:
 
 
 def _learn_step(
-    name: str, steps: tuple[Transform, ...], step: Transform, rows: Blocks, fields: list[Field], states: list[Learned]
-) -> Learned:
+    name: str,
+    steps: tuple[Transform, ...],
+    step: Transform,
+    rows: Blocks,
+    fields: list[Field],
+    states: list[FittedState],
+) -> FittedState:
     """Fit one transform of a column on the output of the transforms before it.
 
     Raises ValueError, and BadRow as `Transform.learn` does.
@@ -308,9 +313,11 @@ def _learn_step(
         raise ValueError(f"{name} ({step.component_name}): {error}") from None
 
 
-def _run(steps: tuple[Transform, ...], values: np.ndarray, fields: list[Field], learned: list[Learned]) -> np.ndarray:
+def _run(
+    steps: tuple[Transform, ...], values: np.ndarray, fields: list[Field], learned: list[FittedState]
+) -> np.ndarray:
     """Apply a column's transforms to its values after checking them. Raises BadRow, ValueError."""
-    for step, field, found in zip(steps, fields, learned, strict=False):
-        step.check(values, field, found, target=False)
-        values = step.apply(values, field, found, target=False)
+    for step, field, state in zip(steps, fields, states, strict=False):
+        step.check(values, field, state, target=False)
+        values = step.apply(values, field, state, target=False)
     return values

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import inverse_of
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.preprocessing.categories import encode, encoded_shape
@@ -19,7 +19,7 @@ class Hashing(HashingSettings, Transform):
     Different values may collide in one bin.
     """
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         if not field.is_text:
             need_integers(field)
         if (
@@ -32,7 +32,7 @@ class Hashing(HashingSettings, Transform):
         shape = encoded_shape(field.shape, self.output_mode, self.num_bins)
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, num_classes=None, classes=None)
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         found, inverse = inverse_of(values.reshape(-1))
         masks = int(self.mask_value is not None)
         bins = buckets(as_bytes(found), self.num_bins - masks, self.salt) + masks
@@ -55,7 +55,7 @@ class HashedCrossing(HashedCrossingSettings, Transform):
 
     takes_columns = True
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         if len(field.columns) < 2:
             raise ValueError("needs at least two columns, and must be first: [{columns: [a, b]}, hashed_crossing]")
         for name, column in field.columns:
@@ -67,7 +67,7 @@ class HashedCrossing(HashedCrossingSettings, Transform):
         shape = encoded_shape((), self.output_mode, self.num_bins)
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, columns=())
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         columns = [to_cross(values[name].reshape(len(values))) for name, _ in field.columns]
         return encode(crossed(columns, self.num_bins), self.output_mode, self.num_bins)
 

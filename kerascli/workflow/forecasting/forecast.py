@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.base import SPLITS, Learned
+from kerascli.data.base import SPLITS, FittedState, States
 from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.pipeline.preparer import Preparer
@@ -231,11 +231,11 @@ def _batches(model: SeriesModel, rows: int, horizon: int) -> Iterator[list[int]]
     yield batch
 
 
-def _with_floats(learned: Mapping[str, Learned], columns: Sequence[str]) -> dict[str, Learned]:
+def _with_floats(learned: States, columns: Sequence[str]) -> dict[str, FittedState]:
     """Return a run's fitted preprocessing with a float dtype for the integer columns in `columns`, to hold
     predictions."""
     fields = known_columns(learned)
     for name in columns:
         if name in fields and fields[name].is_integer:
             fields[name] = replace(fields[name], dtype=_FLOATS.get(fields[name].dtype, "float64"), num_classes=None)
-    return {**learned, COLUMNS: Learned({name: asdict(field) for name, field in fields.items()}, {})}
+    return {**learned, COLUMNS: FittedState({name: asdict(field) for name, field in fields.items()}, {})}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from kerascli.data.command_input import CommandInput
 from kerascli.data.dates import ORDER, Dates
-from kerascli.data.given import Given
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.section import Pipeline
@@ -120,8 +120,8 @@ def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: 
     needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
     pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in needed}
     raw = model.data.model_copy(update={"source": model.source.source, "inputs": pipelines, "targets": {}})
-    given = Given(raw, known_columns(model.run.learned), targets=False, keep=keep | {*needed})
-    return given.read([what])
+    command_input = CommandInput(raw, known_columns(model.run.learned), targets=False, keep=keep | {*needed})
+    return command_input.read([what])
 
 
 def _check_order(series: Series, column: str) -> None:

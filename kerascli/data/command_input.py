@@ -30,7 +30,7 @@ _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class CommandInput:
     """Reader of the files, folders, standard input and texts named in a command, with the data settings of a run."""
 
     spec: DataSpec

@@ -7,7 +7,7 @@ import numpy as np
 
 from kerascli.data.base import SPLITS, Field, Source
 from kerascli.data.batches.rows import Split
-from kerascli.data.given import STDIN, Given
+from kerascli.data.command_input import STDIN, CommandInput
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.data.sources.timeseries import Timeseries
@@ -42,8 +42,8 @@ def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = ()
         if not Path(each).exists() and each != STDIN and not set("*?[/.") & set(each):
             text = f"there is no file and no split '{safe_text(each)}'{suggestion(each, SPLITS)}"
             raise ConfigError(text, hint=f"splits: {', '.join(SPLITS)}")
-    given = Given(run.data, known_columns(run.learned), targets, frozenset(keep))
-    table = given.read(what, texts)
+    command_input = CommandInput(run.data, known_columns(run.learned), targets, frozenset(keep))
+    table = command_input.read(what, texts)
     if table.skipped is not None:
         run.warnings.append(Fault(str(table.skipped), level="warning"))
     return prepare_rows(run.data, run.learned, table, targets=targets)
