@@ -288,12 +288,7 @@ def _changed(part: Component, change: Callable[[str], str]) -> Component:
 
 
 def _learn_step(
-    name: str,
-    steps: tuple[Transform, ...],
-    step: Transform,
-    rows: Blocks,
-    fields: list[Field],
-    states: list[FittedState],
+    name: str, steps: Sequence[Transform], step: Transform, rows: Blocks, fields: list[Field], states: list[FittedState]
 ) -> FittedState:
     """Fit one transform of a column on the output of the transforms before it.
 
@@ -313,9 +308,7 @@ def _learn_step(
         raise ValueError(f"{name} ({step.component_name}): {error}") from None
 
 
-def _run(
-    steps: tuple[Transform, ...], values: np.ndarray, fields: list[Field], learned: list[FittedState]
-) -> np.ndarray:
+def _run(steps: Sequence[Transform], values: np.ndarray, fields: list[Field], states: list[FittedState]) -> np.ndarray:
     """Apply a column's transforms to its values after checking them. Raises BadRow, ValueError."""
     for step, field, state in zip(steps, fields, states, strict=False):
         step.check(values, field, state, target=False)

@@ -48,10 +48,10 @@ class Impute(Transform):
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         features = (field.shape[-1] or 0) if field.shape else 1
-        fill = [self.fill_value] * features if self.fill_value is not None else self._found(rows)
-        return (
-            FittedState({"fill": fill}, {}) if field.is_text else FittedState({}, {"fill": np.array(fill, np.float64)})
-        )
+        fill = [self.fill_value] * features if self.fill_value is not None else self._statistics(rows)
+        if field.is_text:
+            return FittedState({"fill": fill}, {})
+        return FittedState({}, {"fill": np.array(fill, np.float64)})
 
     def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         features = (field.shape[-1] or 0) if field.shape else 1
