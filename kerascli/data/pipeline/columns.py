@@ -8,7 +8,7 @@ import numpy as np
 
 from kerascli.data.base import Field
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
-from kerascli.data.storage.convert import converted, first_rounded
+from kerascli.data.storage.convert import as_records, converted, first_rounded
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.storage.text_columns import INEXACT, first_inexact
 from kerascli.data.storage.tokens import Coded, Tokens, column_dtype, is_ragged
@@ -17,46 +17,40 @@ from kerascli.foundation.shapes import can_be_one
 
 IMPUTE = "[{impute: median}, ...] fills it from the training rows"
 """Hint of an error about a missing value in a numeric column."""
-_MISSING_WORDS = frozenset(
-    {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#n/a"}
-)
+_MISSING_WORDS = {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#n/a"}
 
 
-def column_field(named: NamedPipeline, known: Mapping[str, Field]) -> Field:
+def column_field(named: NamedPipeline, facts: Mapping[str, Field]) -> Field:
     """Return the field (shape, dtype) of a pipeline's columns read as one array. Raises DataError."""
-    columns = named.pipeline.columns
-    fields = [known[column] for column in columns]
-    empty = next((field for field in fields if 0 in field.shape), None)
-    if empty is not None:
-        raise named.fault(f"the rows are empty (shape {empty.shape})")
-    if any(field.is_ragged for field in fields) and (named.pipeline.takes_columns or named.pipeline.stacked):
-        raise named.fault(
-            "sequences of different lengths cannot be combined with other columns",
-            hint="define an input for each column",
-        )
-    if named.pipeline.takes_columns:
-        if len(set(columns)) < len(columns):
-            raise named.fault("a column is listed twice")
-        return Field((), "record", columns=tuple(zip(columns, fields, strict=True)))
-    if not named.pipeline.stacked:
-        return fields[0]
+    pipeline = named.pipeline
+    fields = [facts[column] for column in pipeline.columns]
+    for field in fields:
+        if 0 in field.shape:
+            raise named.fault(f"the rows are empty (shape {field.shape})")
+        if field.is_ragged and (pipeline.takes_columns or pipeline.stacked):
+            text = "sequences of different lengths cannot be combined with other columns"
+            raise named.fault(text, hint="define an input for each column")
+    if not pipeline.takes_columns:
+        return _stacked_field(named, fields) if pipeline.stacked else fields[0]
+    if len(set(pipeline.columns)) < len(fields):
+        raise named.fault("a column is listed twice")
+    return Field((), "record", columns=tuple(zip(pipeline.columns, fields, strict=True)))
+
+
+def _stacked_field(named: NamedPipeline, fields: list[Field]) -> Field:
+    """Return the field of columns that are concatenated along the last axis. Raises DataError."""
     if len({field.is_text for field in fields if field.dtype != "unknown"}) > 1:
-        number = next(c for c, f in zip(columns, fields, strict=True) if not f.is_text)
-        text = next(c for c, f in zip(columns, fields, strict=True) if f.is_text)
-        message = f"column '{text}' holds text, column '{number}' holds numbers"
-        example = f"{{columns: {in_yaml(text)}}}, string_lookup"
-        raise named.fault(message, hint=f"define an input for each column; one of text is [{example}]")
+        first = {field.is_text: name for name, field in zip(named.pipeline.columns[::-1], fields[::-1], strict=True)}
+        example = f"{{columns: {in_yaml(first[True])}}}, string_lookup"
+        hint = f"define an input for each column; one of text is [{example}]"
+        raise named.fault(f"column '{first[True]}' holds text, column '{first[False]}' holds numbers", hint=hint)
     shapes = [field.shape or (1,) for field in fields]
-    if len({shape[:-1] for shape in shapes}) > 1 or any(shape[-1] is None for shape in shapes):
+    widths = [shape[-1] for shape in shapes if shape[-1] is not None]
+    if len({shape[:-1] for shape in shapes}) > 1 or len(widths) < len(shapes):
         raise named.fault(f"columns of shapes {', '.join(str(f.shape) for f in fields)} cannot be concatenated")
-    dtypes = [field.dtype for field in fields]
-    dtype = dtypes[0] if len(set(dtypes)) == 1 else _common(dtypes)
-    width = sum(shape[-1] for shape in shapes if shape[-1] is not None)
-    return Field((*shapes[0][:-1], width), dtype)
-
-
-def _common(dtypes: list[str]) -> str:
-    return "unknown" if "unknown" in dtypes else np.result_type(*dtypes).name
+    dtypes = {field.dtype for field in fields}
+    common = dtypes.pop() if len(dtypes) == 1 else "unknown" if "unknown" in dtypes else np.result_type(*dtypes).name
+    return Field((*shapes[0][:-1], sum(widths)), common)
 
 
 def read_columns(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
@@ -104,11 +98,7 @@ def _records(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
         if not can_be_one(values.shape[1:], column.shape):
             raise named.fault(f"rows of '{name}' have shape {values.shape[1:]}, the training rows have {column.shape}")
         arrays[name] = values if column.is_text else _as_in_training(named, table, values, np.dtype(column.dtype))
-    dtype = np.dtype([(name, values.dtype, values.shape[1:]) for name, values in arrays.items()])
-    records = np.empty(len(next(iter(arrays.values()))), dtype)
-    for name, values in arrays.items():
-        records[name] = values
-    return records
+    return as_records(arrays)
 
 
 def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -185,11 +175,8 @@ def stray_value_error(named: NamedPipeline, table: Table) -> DataError | None:
         present = [word for word in words if word != ""]
         numbers = sum(map(is_number, present))
         commas = sum(is_number(word.replace(",", ".")) for word in present)  # decimal commas, beside integers
-        if (
-            len(present) / 2 < numbers < len(present)
-            or len(present) / 2 < commas > numbers
-            or (numbers and numbers == len(present) and _too_long(words) is not None)
-        ):
+        most_are = len(present) / 2 < numbers < len(present) or len(present) / 2 < commas > numbers
+        if most_are or (numbers and numbers == len(present) and _too_long(words) is not None):
             return not_numbers(table, name, values)
     return None
 

@@ -71,29 +71,29 @@ def learn(
     fits = [fit for named in named_pipelines if (fit := _start(named, table, columns)) is not None]
     while fits:
         keys = dict.fromkeys(fit.key for fit in fits)  # a dict keeps an order that is the same in every process
-        users = {key: [fit for fit in fits if _still_uses(fit, key)] for key in keys}
-        ready = next((key for key in keys if all(fit.key == key for fit in users[key])), None)
+        ready = next((key for key in keys if all(fit.key == key or not _still_uses(fit, key) for fit in fits)), None)
         if ready is None:
             raise fits[0].named.fault("shared transforms are in a different order in another pipeline")
+        users = [fit for fit in fits if fit.key == ready]
         if ready not in learned:
-            learned[ready] = _learn_step(users[ready], table, learned)
-        for fit in users[ready]:
+            learned[ready] = _learn_step(users, table, learned)
+        for fit in users:
             _advance(fit, table, learned[ready])
         fits = [fit for fit in fits if fit.position <= fit.end]
     return learned
 
 
 def _start(named: NamedPipeline, table: Table, columns: Mapping[str, Field]) -> _FitProgress | None:
-    wanting = [i for i, step in enumerate(named.pipeline.steps) if step.transform.needs_rows]
-    if not wanting:
+    fitted_steps = [i for i, step in enumerate(named.pipeline.steps) if step.transform.needs_rows]
+    if not fitted_steps:
         return None
     field = column_field(named, columns)
     if table.on_disk(named.pipeline.columns):
-        return _FitProgress(named, [field], 0, wanting[-1], None)
-    once = named.pipeline.stacked and wanting == [0] and not named.pipeline.steps[0].transform.fills_missing
+        return _FitProgress(named, [field], 0, fitted_steps[-1], None)
+    once = named.pipeline.stacked and fitted_steps == [0] and not named.pipeline.steps[0].transform.fills_missing
     if once and (cut := cut_at([field], PART_VALUES)):
         return _FitProgress(named, [field], 0, 0, None, cut)
-    return _FitProgress(named, [field], 0, wanting[-1], DistinctRows.read(named, table, field))
+    return _FitProgress(named, [field], 0, fitted_steps[-1], DistinctRows.read(named, table, field))
 
 
 def _still_uses(fit: _FitProgress, key: str) -> bool:
@@ -165,17 +165,16 @@ def _advance(fit: _FitProgress, table: Table, learned: FittedState) -> None:
 
 def known_columns(learned: States) -> dict[str, Field]:
     """Return a mapping from training column to field (shape, dtype ...), from the learned state. Raises FileRefused."""
-    found: dict[str, Field] = {}
+    fields: dict[str, Field] = {}
     try:
         for name, facts in learned[COLUMNS].facts.items():
-            classes = facts["classes"]
-            given = {**facts, "shape": tuple(facts["shape"]), "classes": classes and tuple(classes), "columns": ()}
-            found[name] = Field(**given)
-            if not found[name].is_text and not found[name].is_ragged:
-                np.dtype(found[name].dtype)
+            classes = facts["classes"] and tuple(facts["classes"])
+            fields[name] = Field(**{**facts, "shape": tuple(facts["shape"]), "classes": classes, "columns": ()})
+            if not fields[name].is_text and not fields[name].is_ragged:
+                np.dtype(fields[name].dtype)
     except (KeyError, TypeError):
         raise FileRefused(f"'{_JSON_FILE}' is not what kerascli writes there") from None
-    return found
+    return fields
 
 
 def save_learned(learned: States) -> dict[str, bytes]:

@@ -140,14 +140,10 @@ def _prepared(named: NamedPipeline, table: Table, fields: list[Field], learned: 
             rows = run_step(named, index, rows, fields[index], found)
     values = rows.all()
     check_finite(named, values, table)
-    if until < len(steps) and steps[until].transform.needs_rows:
-        step = steps[until].transform
-        try:
-            step.check(values, fields[until], learned.get(named.key(until), NO_STATE), target=named.target)
-        except BadRow as bad:
-            raise data_error_at(bad, named, table) from None
     narrow = "float32" if named.section == "sample_weight" else NARROW.get(values.dtype.name, values.dtype.name)
     try:
+        if until < len(steps) and (step := steps[until].transform).needs_rows:
+            step.check(values, fields[until], learned.get(named.key(until), NO_STATE), target=named.target)
         values = converted(values, np.dtype(narrow))
     except BadRow as bad:
         raise data_error_at(bad, named, table) from None
@@ -222,24 +218,26 @@ def undone_steps(named: NamedPipeline, fields: list[Field], learned: States) -> 
     """Return a list of (index, inverse function) of the last invertible steps of a pipeline, last first. It is empty if
     these steps change no number."""
     steps = named.pipeline.steps
-    found: list[tuple[int, Inverse]] = []
-    for index in reversed(range(len(steps))):
-        undo = steps[index].transform.inverse(fields[index], learned.get(named.key(index), NO_STATE))
+    invertible = _invertible_steps(named, fields, learned)
+    return invertible if any(not steps[index].transform.keeps_numbers for index, _ in invertible) else []
+
+
+def _invertible_steps(named: NamedPipeline, fields: list[Field], learned: States) -> list[tuple[int, Inverse]]:
+    invertible: list[tuple[int, Inverse]] = []
+    for index, step in reversed(list(enumerate(named.pipeline.steps))):
+        undo = step.transform.inverse(fields[index], learned.get(named.key(index), NO_STATE))
         if undo is None:
             break
-        found.append((index, undo))
-    return found if any(not steps[index].transform.keeps_numbers for index, _ in found) else []
+        invertible.append((index, undo))
+    return invertible
 
 
 def full_inverse(named: NamedPipeline, fields: list[Field], learned: States) -> Inverse:
     """Return the function that undoes all steps of a target pipeline. Raises DataError if one has no inverse."""
-    found: list[Inverse] = []
-    for index, step in reversed(list(enumerate(named.pipeline.steps))):
-        undo = step.transform.inverse(fields[index], learned.get(named.key(index), NO_STATE))
-        if undo is None:
-            raise named.fault("this step cannot be undone, so that predictions are no values of the column", index)
-        found.append(undo)
-    return partial(_undone, found)
+    invertible = _invertible_steps(named, fields, learned)
+    if rest := len(named.pipeline.steps) - len(invertible):
+        raise named.fault("this step cannot be undone, so that predictions are no values of the column", rest - 1)
+    return partial(_undone, [undo for _, undo in invertible])
 
 
 def _undone(steps: Sequence[Inverse], values: np.ndarray) -> np.ndarray:

@@ -2,8 +2,9 @@
 targets."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 from torch import nn
@@ -81,34 +82,37 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
     With `look=False` no file is accessed. Raises DataError if a column is not among those of the source, or a transform
     does not fit its input.
     """
-    reason = ""
-    known: Mapping[str, Field] | None = None
+    source = spec.source if look else spec.source.with_paths(lambda path: f"{_NOWHERE}/{path}")
+    reason, facts = "", None
     try:
-        source = spec.source if look else spec.source.with_paths(lambda path: f"{_NOWHERE}/{path}")
-        known = source.facts(context)
+        facts = source.facts(context)
     except DataError as error:
         reason = str(error)
-    if known is not None:
-        check_source_memory(spec.source, known)
-        check_where(spec.where, known)
-    fields: dict[tuple[str, str], Field] = {}
-    for named in named_pipelines_of(spec):
-        if known is not None:
-            _check_columns(named, known)
-        columns = {name: (known or {}).get(name) or spec.source.any_column for name in named.pipeline.columns}
-        given = {name: found for name, found in columns.items() if found is not None}
-        if len(given) == len(columns):
-            steps = infer(named, column_field(named, given), {})
-            fields[named.id] = finished(steps)
-    check_display_columns(context.display_columns, known, _section(fields, "targets"))
-    if known is None:
-        reason = reason or f"the source '{spec.source.component_name}' does not know its columns before it is read"
-    elif learned := [name for (_, name), field in fields.items() if None in field.shape]:
-        known, reason = None, f"the size of '{learned[0]}' is learned from the data"
+    if facts is not None:
+        check_source_memory(spec.source, facts)
+        check_where(spec.where, facts)
+    fields = dict(_fields_before_data(spec, facts))
     inputs, targets = _section(fields, "inputs"), _section(fields, "targets")
+    check_display_columns(context.display_columns, facts, targets)
+    unsized = [name for (_, name), field in fields.items() if None in field.shape]
+    if facts is None:
+        reason = reason or f"the source '{spec.source.component_name}' does not know its columns before it is read"
+    elif unsized:
+        reason = f"the size of '{unsized[0]}' is learned from the data"
     if len(inputs) + len(targets) == len(spec.inputs) + len(spec.targets):
         inputs = mixed_inputs(spec.augment, inputs, targets)
-    return DataFacts(inputs, targets, known is not None, reason)
+    return DataFacts(inputs, targets, facts is not None and not unsized, reason)
+
+
+def _fields_before_data(spec: DataSpec, facts: Mapping[str, Field] | None) -> Iterator[tuple[tuple[str, str], Field]]:
+    """Yield the output field of each pipeline whose columns are among the source's `facts`. Raises DataError."""
+    for named in named_pipelines_of(spec):
+        if facts is not None:
+            _check_columns(named, facts)
+        columns = {name: (facts or {}).get(name) or spec.source.any_column for name in named.pipeline.columns}
+        if None not in columns.values():
+            steps = infer(named, column_field(named, cast(Mapping[str, Field], columns)), {})
+            yield named.id, finished(steps)
 
 
 def load_data(

@@ -1,7 +1,6 @@
 """Apply fitted pipelines to the rows of a split: in memory, per batch, or in file order to a temporary file."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from kerascli.data.base import Field, States
 from kerascli.data.batches.rows import DiskSplit, MemorySplit, Origin, Reader, Split
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import prepare
+from kerascli.data.storage.convert import as_records
 from kerascli.data.storage.mapped import Mapped, spill
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
 from kerascli.data.storage.table import Table
@@ -131,9 +131,4 @@ class _Records:
 
 def _recorded(split: MemorySplit) -> np.ndarray:
     sections = zip(("inputs", "targets", "sample_weight"), split.sections(), strict=True)
-    arrays = dict(chain.from_iterable(((f"{s}/{n}", values) for n, values in found.items()) for s, found in sections))
-    dtype = np.dtype([(key, values.dtype, values.shape[1:]) for key, values in arrays.items()])
-    records = np.empty(split.rows, dtype)
-    for key, values in arrays.items():
-        records[key] = values
-    return records
+    return as_records({f"{section}/{name}": values for section, arrays in sections for name, values in arrays.items()})
