@@ -70,10 +70,7 @@ def learn(
     learned = {COLUMNS: FittedState({name: asdict(field) for name, field in columns.items()}, {})}
     fits = [fit for named in named_pipelines if (fit := _start(named, table, columns)) is not None]
     while fits:
-        keys = dict.fromkeys(fit.key for fit in fits)  # a dict keeps an order that is the same in every process
-        ready = next((key for key in keys if all(fit.key == key or not _still_uses(fit, key) for fit in fits)), None)
-        if ready is None:
-            raise fits[0].named.fault("shared transforms are in a different order in another pipeline")
+        ready = _next_step(fits)
         users = [fit for fit in fits if fit.key == ready]
         if ready not in learned:
             learned[ready] = _learn_step(users, table, learned)
@@ -81,6 +78,14 @@ def learn(
             _advance(fit, table, learned[ready])
         fits = [fit for fit in fits if fit.position <= fit.end]
     return learned
+
+
+def _next_step(fits: Sequence[_FitProgress]) -> str:
+    """Return the key of a step that all pipelines with it have reached. Raises DataError if there is none."""
+    for key in (fit.key for fit in fits):
+        if all(fit.key == key or not _still_uses(fit, key) for fit in fits):
+            return key
+    raise fits[0].named.fault("shared transforms are in a different order in another pipeline")
 
 
 def _start(named: NamedPipeline, table: Table, columns: Mapping[str, Field]) -> _FitProgress | None:
