@@ -8,9 +8,9 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.folders import FolderSource, file_names
-from kerascli.data.sources.text_lines import read_text
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import FILE, Table
+from kerascli.data.text.files import read_text
 from kerascli.foundation.disk.files import memory_limit
 from kerascli.foundation.errors import DataError
 

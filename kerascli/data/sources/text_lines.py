@@ -8,19 +8,10 @@ import numpy as np
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.file_source import TextFileSource
 from kerascli.data.storage.table import Table, table_of
-from kerascli.foundation.disk.files import LINE_BYTES, OBJECT_BYTES, memory_limit, read_bytes, refuse_text
-from kerascli.foundation.errors import DataError, Place
+from kerascli.data.text.files import read_text
+from kerascli.foundation.disk.files import LINE_BYTES, OBJECT_BYTES, memory_limit, refuse_text
+from kerascli.foundation.errors import DataError
 from kerascli.foundation.shapes import PositiveInt
-
-
-def read_text(path: Path, name: str) -> str:
-    """Read a UTF-8 file; `name` is its name in messages. Raises DataError with the line of the first invalid byte."""
-    data = read_bytes(path, memory_limit() // 8, name)
-    try:
-        return data.decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"not UTF-8 (byte {data[error.start]:#04x})", place=Place(name, line)) from None
 
 
 @source()

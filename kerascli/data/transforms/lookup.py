@@ -14,8 +14,8 @@ from kerascli.data.learned_checks import check_array, check_names, check_share, 
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.data.storage.tokens import TokenCounts, Tokens
+from kerascli.data.text.files import read_vocabulary
 from kerascli.data.text.oov import count_lookups
-from kerascli.data.text.vocabulary import read_vocabulary
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.preprocessing.categories import encode, encoded_shape, tally
 from kerascli.preprocessing.lookup import LookupSettings, check_vocabulary

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from kerascli.callbacks.base import Callback
+from kerascli.foundation.disk.storage import csv_text
 from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.foundation.events import (
     AppendRow,
@@ -123,10 +124,7 @@ class Recorder:
 
 
 def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separator: str) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, restval="NA", delimiter=separator, lineterminator="\n")
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(([row.get(name, "NA") for name in names] for row in rows), separator)
 
 
 _SHARED = "put the run on a file system that all machines share, or copy it to all"
