@@ -49,7 +49,7 @@ def download(
                 if wrong := problem(data):
                     raise _Failed(wrong)
             except _Failed as failed:
-                text = f"cannot download {url}: {safe_text(failed.reason, 200)}"
+                text = f"cannot download {url}: {safe_text(str(failed), 200)}"
                 raise DataError(text, path=asked, hint=f"or place the file at '{local}' by hand") from None
             storage.make_folder(local.parent)
             storage.write_bytes(local, data)
@@ -73,9 +73,7 @@ def _downloaded_meanwhile(local: Path, limit: int, problem: Callable[[bytes], st
 
 
 class _Failed(Exception):
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
+    """Error of a download; its text is the reason."""
 
 
 def _mirrored(url: str) -> str:

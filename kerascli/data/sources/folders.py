@@ -74,15 +74,16 @@ class FolderSource(Source):
         return self.table(list(files), {} if labels is None else {"label": labels}, FILES)
 
     def folders(self, context: Context) -> list[Path]:
-        paths = (self.directory, self.validation, self.test)
-        return [context.folder / path for path in paths if path is not None]
+        return [context.folder / path for path in self._paths().values()]
+
+    def _paths(self) -> dict[str, str]:
+        paths = {"train": self.directory, "validation": self.validation, "test": self.test}
+        return {split: path for split, path in paths.items() if path is not None}
 
     def load(self, context: Context) -> Mapping[str, Table]:
         tables: dict[str, Table] = {}
         label = self.label(context)
-        for split, path in (("train", self.directory), ("validation", self.validation), ("test", self.test)):
-            if path is None:
-                continue
+        for split, path in self._paths().items():
             columns: dict[str, Values] = {}
             folder = plain_path(context.folder / path)
             if label:
