@@ -19,7 +19,6 @@ from statistics import median
 from benchmarks.epochs import SETTLE_SECONDS, in_turn
 from benchmarks.outcomes import table
 from benchmarks.processes import Worker
-from benchmarks.results import RESULTS
 from benchmarks.session import Session
 from benchmarks.workloads import WORKLOADS, Job
 from kerascli.foundation.cpus import affinity
@@ -64,9 +63,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"default: {ROUNDS}")
     parser.add_argument("--quick", action="store_true", help="fewer digits: to see that all works, not to measure")
     given = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=RESULTS, prefix=".work-") as folder:
-        found = measure(Session(Path(sys.executable), Path(folder), (), (), given.rounds, quick=given.quick))
+    with tempfile.TemporaryDirectory(dir=Path(), prefix=".benchmarks-") as folder:
+        found = measure(Session(Path(sys.executable), Path(folder).resolve(), (), (), given.rounds, quick=given.quick))
     print(report(found))
     return 0 if all(goal.held(found) for goal in goals_of(found)) else 1
 
