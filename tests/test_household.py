@@ -123,8 +123,16 @@ def test_the_gate_runs_the_tests_of_the_readme_and_then_the_rest() -> None:
     assert not {"--rest", "--all", "-n"} & set(core.split())
 
 
-def test_a_line_of_the_core_names_a_file_a_class_a_test_or_one_of_its_cases() -> None:
-    assert names_of("a.py::B::test[c::d]") == {"a.py", "a.py::B", "a.py::B::test", "a.py::B::test[c::d]"}
+def test_a_line_of_the_core_names_a_folder_a_file_a_class_a_test_or_one_of_its_cases() -> None:
+    file = "tests/a/b.py"
+    folders = {".", "tests", "tests/a"}
+    assert names_of(f"{file}::C::test[d::e]") == {
+        *folders,
+        file,
+        f"{file}::C",
+        f"{file}::C::test",
+        f"{file}::C::test[d::e]",
+    }
 
 
 def test_hooks_lint_with_the_releases_that_the_gate_lints_with() -> None:

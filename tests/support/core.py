@@ -1,6 +1,6 @@
 """The core: the tests that `pytest` without paths runs, one argument of pytest a line in tests/core.txt."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -8,7 +8,7 @@ CORE = Path(__file__).parent.parent / "core.txt"
 
 
 def core_arguments() -> list[str]:
-    """Return the files and tests of the core; pytest itself refuses one that does not exist."""
+    """Return the folders, files and tests of the core; pytest itself refuses one that does not exist."""
     lines = CORE.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
@@ -32,10 +32,10 @@ class Core:
 
 
 def names_of(nodeid: str) -> set[str]:
-    """Return the arguments that select an item: its id, the test without parameters, its class, its file."""
-    plain = nodeid.partition("[")[0]
-    parts = plain.split("::")
-    return {nodeid, *("::".join(parts[:number]) for number in range(1, len(parts) + 1))}
+    """Return the arguments that select an item: its id, the test without parameters, its class, file and folders."""
+    parts = nodeid.partition("[")[0].split("::")
+    folders = map(str, PurePosixPath(parts[0]).parents)
+    return {nodeid, *folders, *("::".join(parts[:number]) for number in range(1, len(parts) + 1))}
 
 
 def add_options(parser: pytest.Parser) -> None:
