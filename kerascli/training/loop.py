@@ -19,8 +19,7 @@ from kerascli.callbacks.base import (
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopped, Tick
 from kerascli.foundation.spans import span
-from kerascli.training.distributed.turns import Turns
-from kerascli.training.evaluate import add_states, evaluate
+from kerascli.training.evaluate import EvaluatedBatches, add_states, evaluate
 from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
 from kerascli.training.layer_states import reset_states
 from kerascli.training.progress import Progress
@@ -37,7 +36,7 @@ class Plan:
     steps: int
     batches: Callable[[int, int], Iterable[Batch]]
     """Function (epoch from 0, number of the first batch) -> iterable of the epoch's batches from that batch on."""
-    validation: Callable[[], Iterable[Batch] | Turns] | None
+    validation: Callable[[], Iterable[Batch] | EvaluatedBatches] | None
     validates: Callable[[int], bool]
     """Function (epoch from 1) -> True if a validation follows the epoch."""
     callbacks: Sequence[Callback]

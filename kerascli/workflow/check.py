@@ -24,7 +24,7 @@ from kerascli.workflow.advice.advise import advise
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.division import divided, division_lines
 from kerascli.workflow.fitting.memory_estimate import memory_lines
-from kerascli.workflow.opened import known_view
+from kerascli.workflow.loaded import known_view
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,13 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.checkpoint_files import part_file
-from kerascli.training.distributed.own_gpu import own_device
-from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.progress import Progress as Reached
+from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.members import checked_members, own_device
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.fitting.details import Stages, details
-from kerascli.workflow.fitting.follow import checked_members, follow, process_notes
+from kerascli.workflow.fitting.follow import follow, process_notes
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import (
     Phase,
@@ -65,7 +65,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
             phase.data.source.begin()  # while torch loads what checks and traces models
     phases = prepare_phases(config, known=in_each(config.phases, Config.check_early))
     stages.end("data and checks")
-    refuse_undivided(phases, options.processes)
+    refuse_undivided(phases, options.group)
     warnings = _warnings(phases)
     stages.end("advice")
     yield from notes(warnings)
@@ -79,12 +79,12 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     begun = None if absent else init_weights(runner.state.experiment, phases[0].config, known_runs)
     runner.state.trainer.optimizers.weights_were_set()
     members = _members(runner)
-    if not runner.processes.world.leads:
+    if not runner.group.world.leads:
         yield from _beside(runner)
         return
     record = RunRecord.create(options.runs_dir, options.name or config.name)
     with record.locked(), deferred() as stop:
-        runner.processes.signal = lambda: stop.number
+        runner.group.notices.signals = stop
         mode = runner.state.execution_mode
         facts = {
             **_thread_facts(threads), "tier": mode.value, "tier_reason": mode.reason, **members,
@@ -120,7 +120,7 @@ def resume(
     prepare_cpu()
     use_own_cache()
     _refuse_format_1(record)
-    leads = options.processes is None or options.processes.world.leads
+    leads = options.group is None or options.group.world.leads
     with record.locked() if leads else nullcontext():
         known = record.facts()
         config = open_recorded(record, sets=sets, progress=progress).with_data(data)
@@ -140,9 +140,9 @@ def resume(
         record.open_history(history_columns(phases), history)
         yield from notes
         with deferred() as stop:
-            runner.processes.signal = lambda: stop.number
+            runner.group.notices.signals = stop
             facts = {"device": device.value, "device_reason": device.reason, **_thread_facts(threads)}
-            record.begin({**facts, **_earlier_processes(known, runner.processes.world.size), **members})
+            record.begin({**facts, **_earlier_processes(known, runner.group.world.size), **members})
             record.checkpoints.settle(runner.reached.step)
             record.history_writer.cut()  # to the length at the checkpoint: later epochs are trained again
             if sets or data is not None:
@@ -164,7 +164,7 @@ def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: 
     for phase in phases:
         phase.prepared.tables.clear()
     refuse_other_epochs(phases, sets)
-    refuse_undivided(phases, options.processes)
+    refuse_undivided(phases, options.group)
     _refuse_other_data(record.facts().get("data", {}), data_digests(phases))
     return phases
 
@@ -175,13 +175,13 @@ def _first_epoch(phases: list[Phase]) -> int:
 
 def _own_device(device: Choice, options: Options) -> Choice:
     """Return the device of this process: with several processes on a machine, each has its own GPU."""
-    return own_device(device, options.processes or ALONE)
+    return own_device(device, options.group or Group())
 
 
 def _beside(runner: PhaseRunner) -> Iterator[Event]:
     """Train as one of several processes without recording the run, which another process does."""
     with deferred() as stop:
-        runner.processes.signal = lambda: stop.number
+        runner.group.notices.signals = stop
         _wait_for_others(runner)
         follow(runner)
     yield from ()
@@ -189,19 +189,19 @@ def _beside(runner: PhaseRunner) -> Iterator[Event]:
 
 def _wait_for_others(runner: PhaseRunner) -> None:
     """Wait until all processes but process 0 have deferred signals, such that one of these saves a run that exists."""
-    runner.processes.exchange("signals are deferred")
+    runner.group.agree("signals are deferred")
 
 
 def _members(runner: PhaseRunner) -> dict[str, Any]:
     """Return the facts about the processes of a training run for run.json, after all processes have agreed on what is
     trained; on process 0, after all others have deferred signals."""
     launch = {"launch": launch_of()} if launch_of() is not None else {}
-    if runner.processes.world.size == 1:
+    if runner.group.world.size == 1:
         return launch
     folder = runner.options.runs_dir / "run"
     complete = runner.phases[-1].config.resolved([phase.spec for phase in runner.phases], folder)
-    members = checked_members(runner.processes, dump_yaml(complete), data_digests(runner.phases))
-    if runner.processes.world.leads:
+    members = checked_members(runner.group, dump_yaml(complete), data_digests(runner.phases))
+    if runner.group.world.leads:
         _wait_for_others(runner)
     return {"processes": members, **launch}
 
@@ -221,7 +221,7 @@ def _share(config: Config, options: Options) -> int:
     With `fit.shards` it is that of the shards, whatever the number of processes: the last bits depend on the threads.
     """
     shards = config.document.at(("fit", "shards"))
-    return shards if isinstance(shards, int) else options.processes.world.local_size if options.processes else 1
+    return shards if isinstance(shards, int) else options.group.world.local_size if options.group else 1
 
 
 def _warnings(phases: list[Phase]) -> list[Fault]:
@@ -238,9 +238,9 @@ def _restored(
 ) -> tuple[PhaseRunner, list[Note], Prefix]:
     """Return the training restored from the newest checkpoint (a PhaseRunner), notes to print, and history.csv's part
     up to it."""
-    processes = options.processes or ALONE
-    part = _own_part(phases, processes)
-    checkpoint, notes = newest(record, processes, part)
+    group = options.group or Group()
+    part = _own_part(phases, group)
+    checkpoint, notes = newest(record, group, part)
     reached, history = Reached(epoch=_first_epoch(phases)), Prefix()
     if checkpoint is not None:
         known = checkpoint_facts(checkpoint.facts)
@@ -259,9 +259,9 @@ def _restored(
     return runner, notes, history
 
 
-def _own_part(phases: Sequence[Phase], processes: Processes) -> str | None:
+def _own_part(phases: Sequence[Phase], group: Group) -> str | None:
     """Return the name of the file with this process's parts of the state, if it is divided; else None."""
-    world, is_divided = processes.world, isinstance(phases[0].spec.fit.distribute, FSDP)
+    world, is_divided = group.world, isinstance(phases[0].spec.fit.distribute, FSDP)
     return part_file(world.rank, world.size) if is_divided and world.size > 1 else None
 
 

@@ -18,10 +18,10 @@ from kerascli.foundation import draws
 from kerascli.foundation.device import Choice
 from kerascli.foundation.events import Note
 from kerascli.runs.record import RunRecord
+from kerascli.training import execution_mode
 from kerascli.training.execution_mode import GraphRunner, Request, largest_difference, make_runner
 from kerascli.training.forward_pass import Eager, Runner
 from kerascli.training.loop import Plan
-from kerascli.workflow.fitting import binding
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan
 from tests.support.needs import needs_a_compiler
@@ -248,7 +248,7 @@ def test_a_run_goes_on_in_its_execution_mode(tmp_path: Path, recorded: str, monk
         made.append(choice)
         return runner, choice
 
-    monkeypatch.setattr(binding, "make_runner", noting)
+    monkeypatch.setattr(execution_mode, "make_runner", noting)
     go_on(run, ["fit.epochs=3"])
     assert made == [Choice(recorded, "as in the run")]
 

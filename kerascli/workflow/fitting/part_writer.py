@@ -14,7 +14,7 @@ from kerascli.foundation.events import Saved
 from kerascli.runs.checkpoint_manifest import BlobFile, blob_file
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.training.checkpoint_files import TRAINING, Range, in_ranges, part_file
-from kerascli.training.distributed.processes import Processes
+from kerascli.training.strategies.base import Strategy
 from kerascli.training.tensor_file import tensor_pieces
 
 
@@ -35,43 +35,48 @@ class PartWriter:
     interrupted harms no earlier one.
     """
 
-    def __init__(self, checkpoints: Checkpoints, ranges: Mapping[str, Range], processes: Processes) -> None:
+    def __init__(self, checkpoints: Checkpoints, ranges: Mapping[str, Range], strategy: Strategy) -> None:
         """`ranges` are what this process holds of the state's tensors that are divided, by name."""
         self._checkpoints = checkpoints
         self._ranges = ranges
-        self._processes = processes
+        self._strategy = strategy
         self._begun: Begun | None = None
         self._written: futures.Future[BlobFile] | None = None
-        processes.has_written = lambda: self._written is not None and self._written.done()
 
     def begin(self, checkpoint: Begun) -> None:
         """Begin to write this process's part of a copy of the state, which may change meanwhile."""
         assert self._begun is None, "one checkpoint is written at a time"
         common, parts = in_ranges(checkpoint.tensors, self._ranges)
-        common = _copied(common) if self._processes.world.leads else {}
+        common = _copied(common) if self._strategy.leads else {}
         self._begun = Begun(checkpoint.saved, common, copy.deepcopy(dict(checkpoint.facts)), checkpoint.slots)
-        world, step = self._processes.world, int(checkpoint.facts["step"])
+        world, step = self._strategy.group.world, int(checkpoint.facts["step"])
         name, contents = part_file(world.rank, world.size), tensor_pieces(_copied(parts))
+        notices = self._strategy.notices
+        notices.forget_checkpoint()
         writer = futures.ThreadPoolExecutor(1, "checkpoint")
         self._written = writer.submit(self._checkpoints.write_file, step, name, contents)
+
+        def tell(_: object) -> None:
+            notices.has_written = True
+
+        self._written.add_done_callback(tell)
         writer.shutdown(wait=False)  # the thread ends with its work
-        self._processes.forget_wishes()
 
     def finished(self, *, wait: bool) -> list[Saved]:
         """Complete the checkpoint if all processes have written their parts, or with `wait`; return its event, if any.
 
         All processes must call it after the same training step. Raises StorageError if this one could not write.
         """
-        if self._begun is None or not (wait or self._processes.all_have_written):
+        if self._begun is None or not (wait or self._strategy.notices.all_have_written):
             return []
-        world, step = self._processes.world, int(self._begun.facts["step"])
+        world, step = self._strategy.group.world, int(self._begun.facts["step"])
         written = {part_file(rank, world.size): file for rank, file in enumerate(self._files_of_all())}
         if world.leads:
             self._refuse_unseen(step, written)
             blobs = {TRAINING: tensor_pieces(self._begun.tensors)}
             self._checkpoints.save(step, blobs, self._begun.facts, slots=self._begun.slots, written=written)
-        self._processes.exchange(None)  # process 0 removes files that no manifest names: none is written before that
-        self._processes.forget_wishes()
+        self._strategy.agree(None)  # process 0 removes files that no manifest names: none is written before that
+        self._strategy.notices.forget_checkpoint()
         saved, self._begun, self._written = self._begun.saved, None, None
         return [saved]
 
@@ -84,7 +89,7 @@ class PartWriter:
         while True:
             futures.wait([self._written], _SECONDS_TO_ANSWER)
             own = self._written.result() if self._written.done() else None
-            files = self._processes.exchange(None if own is None else [own.bytes, own.sha256])
+            files = self._strategy.agree(None if own is None else [own.bytes, own.sha256])
             if None not in files:
                 return [BlobFile(bytes=size, sha256=digest) for size, digest in files]
 

@@ -26,9 +26,9 @@ from kerascli.runs.history_writer import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import reinstate
 from kerascli.training.checkpoint_files import TRAINING, needed_files, training_tensors
-from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
+from kerascli.training.strategies.group import Group
 from kerascli.workflow.fitting.http_post import post
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.fitting.tensorboard import TensorBoardWriters
@@ -132,22 +132,20 @@ def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separ
 _SHARED = "put the run on a file system that all machines share, or copy it to all"
 
 
-def newest(
-    record: RunRecord, processes: Processes = ALONE, part: str | None = None
-) -> tuple[Checkpoint | None, list[Note]]:
+def newest(record: RunRecord, group: Group, part: str | None = None) -> tuple[Checkpoint | None, list[Note]]:
     """Return the newest intact checkpoint of a run, or None if it has none yet; and notes on damaged ones.
 
     Of several processes, it is the newest one that is intact for all. `part` is the name of the file with this
     process's parts of weights, if each reads its own.
     """
-    are_there = processes.exchange(bool(record.checkpoints.steps()))
+    are_there = group.agree(bool(record.checkpoints.steps()))
     if not any(are_there):
         return None, [Note("no checkpoint was written yet: starting from the beginning")]
     if not all(are_there):
         raise FileRefused(f"process {are_there.index(False)} does not see the checkpoints of the run", hint=_SHARED)
     needed = None if part is None else partial(needed_files, part=part)
     checkpoint = record.checkpoints.newest(needed)
-    while len(steps := set(processes.exchange(checkpoint.step))) > 1:
+    while len(steps := set(group.agree(checkpoint.step))) > 1:
         checkpoint = record.checkpoints.newest(needed, up_to=min(steps))
     further = [text for text in record.checkpoints.doubts() if not any(w.startswith(text) for w in checkpoint.warnings)]
     notes = [Note(text, "warning") for text in (*checkpoint.warnings, *further)]

@@ -13,16 +13,16 @@ from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import saved_weights
 from kerascli.training.checkpoint_files import training_tensors
-from kerascli.training.distributed.processes import Processes
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import has_finite_weights, refuse_bad_weights
 from kerascli.training.loop import train
 from kerascli.training.step import Trainer
+from kerascli.training.strategies.notices import Notices
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.follow import compared
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
-from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
+from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.fitting.profiled import profiled
 from kerascli.workflow.fitting.recorder import Recorder
 from kerascli.workflow.fitting.saver import Saver
@@ -33,9 +33,8 @@ from kerascli.workflow.memory import STOPS, stopped_by
 def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
     """Yield the events of a training from the runner's progress to its end, and of the evaluation on the test split."""
     try:
-        runner.processes.record_loss = lambda reason: record.finish("failed", reason=reason)
-        runner.processes.exchange(str(record.path))
-        with runner.processes.heard(), exits_as_errors():
+        runner.group.agree(str(record.path))
+        with runner.group.guarded(), exits_as_errors():
             yield from _phases(runner, record)
             refuse_bad_weights(runner.state.trainer, runner.reached)
             record.write_weights(runner.state.trainer.weights_file())
@@ -82,14 +81,14 @@ def _phases(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
 def _phase(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     state = runner.state
     samples = sample_writer(record, state.experiment, runner.phase.prepared)
-    saver = Saver(record.checkpoints, state.trainer, runner.reached, state.plan, runner.processes)
+    saver = Saver(record.checkpoints, state.trainer, runner.reached, state.plan, state.strategy)
     recorder = Recorder(record, saver, samples)
     events = recorder.follow(compared(train(state.trainer, state.plan, runner.reached), runner))
     if state.profiler is None:
-        yield from _saved_on_signal(events, recorder, runner.processes)
+        yield from _saved_on_signal(events, recorder, runner.group.notices)
     else:
         events = state.profiler.follow(events, batches_done=runner.reached.batch)
-        yield from profiled(_saved_on_signal(events, recorder, runner.processes), state.profiler, record)
+        yield from profiled(_saved_on_signal(events, recorder, runner.group.notices), state.profiler, record)
 
 
 def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
@@ -115,11 +114,11 @@ def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
     return error
 
 
-def _saved_on_signal(events: Iterator[Event], recorder: Recorder, processes: Processes) -> Iterator[Event]:
+def _saved_on_signal(events: Iterator[Event], recorder: Recorder, notices: Notices) -> Iterator[Event]:
     """Yield a training's events; on a signal finish the step, save a checkpoint, and raise Interrupted."""
     for event in events:
         yield event
-        number = processes.common_signal()
+        number = notices.common_signal
         if number is not None and not isinstance(event, Stopped):  # nothing is left to save at the last event
             recorder.save_and_wait("a signal")
             progress = recorder.progress
@@ -140,15 +139,15 @@ def _evaluate_test(runner: PhaseRunner, record: RunRecord) -> Generator[Event, N
     experiment = runner.state.experiment
     started = time.monotonic()
     limit = runner.options.limits.get("validation_steps")
-    batches = evaluated_batches(rows_in_order(experiment, test), limit, runner.processes, divided=experiment.is_divided)
+    batches = runner.state.strategy.evaluated(rows_in_order(experiment, test), limit)
     work = evaluate(experiment.module, batches, seed=experiment.spec.seed)
-    figures = yield from _while_wanted(work, record, runner.processes)
+    figures = yield from _while_wanted(work, record, runner.group.notices)
     yield Evaluated("test", figures, test.rows, time.monotonic() - started)
     return {"test": figures}
 
 
 def _while_wanted(
-    work: Generator[Tick, None, dict[str, float]], record: RunRecord, processes: Processes
+    work: Generator[Tick, None, dict[str, float]], record: RunRecord, notices: Notices
 ) -> Generator[Tick, None, dict[str, float]]:
     """Yield the events of an evaluation and return its result. Raises Interrupted on a signal."""
     while True:
@@ -157,6 +156,6 @@ def _while_wanted(
         except StopIteration as done:
             return done.value
         yield tick
-        number = processes.common_signal()
+        number = notices.common_signal
         if number is not None:
             raise _interrupted("interrupted: trained and saved, but not evaluated on the test split", record, number)

@@ -9,11 +9,12 @@ from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.history_writer import Prefix
 from kerascli.training.checkpoint import capture
 from kerascli.training.checkpoint_files import TRAINING
-from kerascli.training.distributed.processes import ALONE, Processes, Wish
 from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
 from kerascli.training.loop import Plan
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
+from kerascli.training.strategies.base import Strategy
+from kerascli.training.strategies.notices import CheckpointRequest
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.part_writer import Begun, PartWriter
 
@@ -38,19 +39,17 @@ class Saver:
         trainer: Trainer,
         progress: Progress,
         plan: Plan,
-        processes: Processes = ALONE,
+        strategy: Strategy,
     ) -> None:
         self.trainer = trainer
         self.progress = progress
         self.plan = plan
         self._checkpoints = checkpoints
-        self._processes = processes
+        self._strategy = strategy
         ranges = trainer.ranges()
-        self._parts = PartWriter(checkpoints, ranges, processes) if ranges else None
+        self._parts = PartWriter(checkpoints, ranges, strategy) if ranges else None
         self._saved_at = time.monotonic()
         self._has_saved = bool(checkpoints.steps())
-        if ranges and processes.world.leads:
-            processes.wish = self._wish
 
     def record(self, event: Event, history: Callable[[], Prefix]) -> list[Saved]:
         """Save the state at an event if it is time to; return the events of checkpoints that are complete now.
@@ -61,6 +60,8 @@ class Saver:
         done = [] if self._parts is None else self._parts.finished(wait=False)
         if (due := self._due(event)) is not None:
             done += self.save(*due, history=history, wait=self._is_last(event))
+        if self._strategy.leads:
+            self._strategy.notices.request = self._request()
         return done
 
     def save(
@@ -95,19 +96,19 @@ class Saver:
             return f"kept as {', '.join(event.slots)}", event.slots
         if self._is_last(event):
             return "the last epoch", ()
-        wish = self._processes.common_wish if self._parts is not None else self._wish()
+        request = self._strategy.notices.common_request if self._parts is not None else self._request()
         if isinstance(event, BatchEnd):
-            return ("five minutes have passed", ()) if wish == Wish.NOW else None
-        return ("an epoch's end", ()) if wish >= Wish.AT_EPOCH_END else None
+            return ("five minutes have passed", ()) if request == CheckpointRequest.NOW else None
+        return ("an epoch's end", ()) if request >= CheckpointRequest.AT_EPOCH_END else None
 
     def _is_last(self, event: Event) -> bool:
         """Return True at the end of the last epoch."""
         return isinstance(event, EpochEnd) and (event.epoch >= self.plan.epochs or self.progress.stopped is not None)
 
-    def _wish(self) -> Wish:
+    def _request(self) -> CheckpointRequest:
         """Return when a checkpoint is due by the clock."""
         waited = time.monotonic() - self._saved_at
         if waited > BATCH_SECONDS:
-            return Wish.NOW
+            return CheckpointRequest.NOW
         wait = EPOCH_SECONDS if self._has_saved else min(FIRST_SECONDS, EPOCH_SECONDS)
-        return Wish.AT_EPOCH_END if waited > wait else Wish.NONE
+        return CheckpointRequest.AT_EPOCH_END if waited > wait else CheckpointRequest.NONE
