@@ -131,7 +131,12 @@ class PhaseRunner:
         self.group = options.group or Group()
         size, own = self.group.world.size, torch.device(device.value)
         self.estimated_bytes = estimated_bytes(self.phase.spec, self.phase.prepared, size, own)
-        self.state = self._make_state(profile=options.profile)
+        self.state = self._make_state(profile=options.profile and self.leads)
+
+    @property
+    def leads(self) -> bool:
+        """True for the one process that records the run."""
+        return self.group.world.leads
 
     @property
     def phase(self) -> Phase:
