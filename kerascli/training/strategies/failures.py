@@ -31,6 +31,8 @@ _SECONDS_TO_SAVE = 4.0
 _SECONDS_FOR_STORE = 2.0
 """Time that the store has to answer after a failure; the process that keeps it may be the one that is gone."""
 _SECONDS_TO_LOOK = 0.02
+_DESCRIPTORS = "/dev/fd"
+"""Folder with the open files of this process, by descriptor; Windows has none."""
 
 
 class Address(NamedTuple):
@@ -92,6 +94,7 @@ class Failures:
         """Give the others time to read the reason, if the store ends with this process."""
         if not self._world.leads or kept_by_launcher():
             return
+        _close_connections()
         until = time.monotonic() + _SECONDS_TO_READ
         with contextlib.suppress(RuntimeError):
             while time.monotonic() < until:
@@ -141,6 +144,19 @@ class Failures:
 def kept_by_launcher() -> bool:
     """Return True if the launcher keeps the store, not process 0."""
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def _close_connections() -> None:
+    """Close this process's connections, which FSDP's objects keep open, but for those of the store that it keeps.
+
+    The others then get an error where they wait for this process.
+    """
+    for name in os.listdir(_DESCRIPTORS) if os.path.isdir(_DESCRIPTORS) else ():
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as connection:
+            if connection.family in (socket.AF_INET, socket.AF_INET6):
+                ports = [str(address[1]) for address in (connection.getsockname(), connection.getpeername())]
+                if os.environ.get("MASTER_PORT") not in ports:
+                    connection.shutdown(socket.SHUT_RDWR)
 
 
 def in_thread(work: Callable[[], T], timeout: float | None = None) -> T:
