@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from kerascli.cli.telling import say_error
+from kerascli.cli.printing import print_to_stderr
 from kerascli.foundation.disk.files import memory_limit, read_bytes
 from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import (
@@ -143,7 +143,7 @@ def _code_of_silent(error: "Exception | Signalled", group: "Group") -> int | Non
         return None if group.is_first_to_fail(error, error.exit_code) else error.exit_code
     if isinstance(error, Signalled):  # before the training: the others must not wait for this process
         if group.is_first_to_fail(error, error.code, "interrupted"):
-            say_error("error: interrupted")
+            print_to_stderr("error: interrupted")
         count_as_handled()
         return error.code
     code = 1 if line_of_user_code(error) is None else 2

@@ -72,7 +72,7 @@ def evaluate(
                 sums = add_states(sums, each)
         yield Tick()
     assert sums is not None, "a split has rows"
-    return module.objective.figures(sums, only_defined=only_defined)
+    return module.objective.logged_values(sums, only_defined=only_defined)
 
 
 def add_states(sums: list[Tensor] | None, states: Sequence[Tensor]) -> list[Tensor]:

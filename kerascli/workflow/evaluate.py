@@ -90,8 +90,8 @@ def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = F
     started = time.monotonic()
     source = rows_in_order(experiment, rows)
     work = evaluate(experiment.module, run.shared_batches(source), seed=spec.seed, only_defined=only_defined)
-    figures = _result_of(work)
-    return Evaluated(name, figures, rows.rows, time.monotonic() - started), source
+    logs = _result_of(work)
+    return Evaluated(name, logs, rows.rows, time.monotonic() - started), source
 
 
 @memory_for_batches()

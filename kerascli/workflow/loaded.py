@@ -31,11 +31,11 @@ from kerascli.training.evaluate import EvaluatedBatches
 from kerascli.training.finite import nonfinite
 from kerascli.training.step import assign_weights
 from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.checks import fsdp_faults
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members, own_device
 from kerascli.training.tensor_file import mapped_tensors
-from kerascli.workflow.fsdp_checks import fsdp_faults
 
 
 @dataclass(slots=True)

@@ -103,7 +103,7 @@ def _outputs(run: LoadedRun, rows: Split) -> dict[str, torch.Tensor]:
     experiment, spec = run.experiment, run.experiment.spec
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
     with run.sharing(rows):
-        source = rows_in_order(experiment, rows, figures=False)
+        source = rows_in_order(experiment, rows, metrics=False)
         return predict(experiment.module, run.shared_batches(source), seed=spec.seed)
 
 

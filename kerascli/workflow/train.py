@@ -89,7 +89,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         with record.locked():
             mode = runner.state.execution_mode
             facts = {
-                **_thread_facts(threads), "tier": mode.value, "tier_reason": mode.reason, **members,
+                **_thread_facts(threads), "execution_mode": mode.value, "execution_mode_reason": mode.reason, **members,
                 "warnings": [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in warnings],
                 **({"init_from": begun.facts} if begun else {}),
             }  # fmt: skip
@@ -131,7 +131,9 @@ def resume(
         device = choose_device(options.device, recorded=known.get("device"))
         threads = use_threads(options.threads, recorded=known.get("threads"))
         stages.end("data and checks")
-        runner, notes, history = _restored(record, phases, device, options, known.get("tier"))
+        runner, notes, history = _restored(
+            record, phases, device, options, known.get("execution_mode", known.get("tier"))
+        )
         stages.end("model, execution mode and checkpoint")
         with deferred() as stop:
             runner.group.notices.signals = stop

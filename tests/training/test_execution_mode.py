@@ -128,7 +128,7 @@ def test_a_compiled_step_is_the_module_s_step(tmp_path: Path, monkeypatch: pytes
 
 
 def said(run: RunRecord) -> str:
-    return f"{run.facts()['tier']} ({run.facts()['tier_reason']})"
+    return f"{run.facts()['execution_mode']} ({run.facts()['execution_mode_reason']})"
 
 
 def test_a_failed_compilation_is_reported_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +240,7 @@ def test_a_run_goes_on_in_its_execution_mode(tmp_path: Path, recorded: str, monk
     """Also if this version or machine would choose another mode."""
     config = write(tmp_path, HARD)
     run, _ = train(config, tmp_path / "runs", ["fit.epochs=2"])
-    run.note(tier=recorded)
+    run.note(execution_mode=recorded)
     made: list[Choice] = []
 
     def noting(request: Request, known: str | None) -> tuple[Runner, Choice]:

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from kerascli.foundation.world import World
-from kerascli.training.strategies import fsdp
+from kerascli.training.strategies import checks, fsdp
 from kerascli.training.strategies.group import Group
-from kerascli.workflow import fsdp_checks
 from kerascli.workflow.loaded import open_run
 from tests.support.runs_harness import train, write
 
@@ -37,7 +36,7 @@ def test_weights_are_divided_as_in_training(
     divided: bool,
 ) -> None:
     calls: list[int] = []
-    monkeypatch.setattr(fsdp_checks, "version", lambda name: "2.13.0+cpu")
+    monkeypatch.setattr(checks, "version", lambda name: "2.13.0+cpu")
     monkeypatch.setattr(Group, "agree", lambda group, value: [value] * group.world.size)
     monkeypatch.setattr(fsdp, "divide", lambda module, **given: calls.append(given["size"]))
     text = CONFIG.replace("DISTRIBUTE", distribute).replace("REGULARIZER", regularizer)

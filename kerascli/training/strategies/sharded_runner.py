@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 
 from kerascli.data.batches.loader import Batch
-from kerascli.foundation import batch_part, draws
-from kerascli.foundation.batch_part import BatchPart
+from kerascli.foundation import draws, local_batch
 from kerascli.foundation.errors import DataError, counted
+from kerascli.foundation.local_batch import LocalBatch
 from kerascli.training.forward_pass import Runner, StepOutcome
 from kerascli.training.strategies.flat_step_result import FlatStepResult, StepExchange, sum_of_shards
 from kerascli.training.strategies.group import Group
@@ -36,10 +36,10 @@ class Division:
         """
         add, share = self._sum, rows.rows / rows.whole
         if add is None:
-            return batch_part.using(BatchPart(share))
+            return local_batch.using(LocalBatch(share))
         if not counts:
-            return batch_part.using(BatchPart(1.0, lambda total: add(total, 0.0)))
-        return batch_part.using(BatchPart(share, lambda total: add(total, 1.0 if scaled else share)))
+            return local_batch.using(LocalBatch(1.0, lambda total: add(total, 0.0)))
+        return local_batch.using(LocalBatch(share, lambda total: add(total, 1.0 if scaled else share)))
 
     @contextmanager
     def trial(self, rows: Batch) -> Iterator[None]:

@@ -27,9 +27,9 @@ from kerascli.training.loop import Plan
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer, assign_weights
 from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.checks import strategy_faults
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
-from kerascli.workflow.division import divided
 from kerascli.workflow.fitting.class_weights import with_class_weights
 from kerascli.workflow.fitting.make_trainer import trainer_and_profiler
 from kerascli.workflow.fitting.memory_estimate import estimated_bytes
@@ -263,4 +263,5 @@ def refuse_undivided(phases: list[Phase], group: Group | None) -> None:
     """Raise ConfigError if a phase cannot be trained in shards, or on this number of processes."""
     size = 1 if group is None else group.world.size
     for phase in phases:
-        divided(phase.config, phase.spec, size)
+        if faults := strategy_faults(phase.spec, size):
+            raise phase.config.error(faults)

@@ -14,13 +14,13 @@ from kerascli.training.loop import Plan
 from kerascli.training.strategies.base import Single, Strategy
 
 
-def rows_in_order(experiment: Experiment, rows: Split, *, figures: bool = True) -> BatchSource:
-    """Return a source of batches of rows in order, to evaluate or (without `figures`) to predict."""
+def rows_in_order(experiment: Experiment, rows: Split, *, metrics: bool = True) -> BatchSource:
+    """Return a source of batches of rows in order, to evaluate or (without `metrics`) to predict."""
     spec, fit = experiment.spec, experiment.spec.fit
     size = rows_at_once(
         spec.built,
         spec.compile.pairs if spec.compile is not None else None,
-        figures=figures,
+        metrics=metrics,
         batch_size=fit.batch_size,
         validation_batch_size=fit.validation_batch_size,
         validation_steps=fit.validation_steps,

@@ -163,9 +163,9 @@ def _evaluate_test(runner: PhaseRunner, run: Path) -> Generator[Event, None, dic
     limit = runner.options.limits.get("validation_steps")
     batches = runner.state.strategy.evaluated(rows_in_order(experiment, test), limit)
     work = evaluate(experiment.module, batches, seed=experiment.spec.seed)
-    figures = yield from _until_signal(work, run, runner.group.notices)
-    yield Evaluated("test", figures, test.rows, time.monotonic() - started)
-    return {"test": figures}
+    logs = yield from _until_signal(work, run, runner.group.notices)
+    yield Evaluated("test", logs, test.rows, time.monotonic() - started)
+    return {"test": logs}
 
 
 def _until_signal(

@@ -161,7 +161,7 @@ class _Forecast:
         for batch in self.batches:
             split = self.preparer.split(self._windows(batch))
             oov.add(split.oov)
-            batches = rows_in_order(experiment, split, figures=False).epoch(0)
+            batches = rows_in_order(experiment, split, metrics=False).epoch(0)
             outputs = predict(experiment.module, batches, seed=experiment.spec.seed)
             for target in self.model.targets:
                 output = outputs[target.output]

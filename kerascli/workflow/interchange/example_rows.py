@@ -51,7 +51,7 @@ def _outputs(run: LoadedRun, rows: Split) -> dict[str, np.ndarray]:
     """Return the model's outputs for preprocessed rows by name, in the units of targets, as `predict` shows them."""
     experiment, spec = run.experiment, run.experiment.spec
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
-    outputs = predict(experiment.module, rows_in_order(experiment, rows, figures=False).epoch(0), seed=spec.seed)
+    outputs = predict(experiment.module, rows_in_order(experiment, rows, metrics=False).epoch(0), seed=spec.seed)
     pairs = {pair.output: pair for pair in spec.pairs}
     found: dict[str, np.ndarray] = {}
     for name, output in outputs.items():

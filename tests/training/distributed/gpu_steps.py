@@ -178,7 +178,7 @@ def steps(experiment: Experiment, batch: Batch, group: Group, mode: str, *, in_o
 
 def evaluations(experiment: Experiment, batch: Batch, group: Group) -> list[str]:
     """Evaluate the model, and predict with it; return the moves of tensors in the evaluation."""
-    experiment.module.objective.figures = lambda states, *, only_defined=False: {}  # at the end, which may wait
+    experiment.module.objective.logged_values = lambda states, *, only_defined=False: {}  # at the end, which may wait
     source: Any = Source(batch)
     shared = partial(SharedBatches, source, group, ends_on_signal=False)
     with Moves() as moves:

@@ -19,9 +19,9 @@ from kerascli.foundation.events import Saved
 from kerascli.foundation.world import World
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.record import RunRecord
+from kerascli.training.strategies import checks
 from kerascli.training.strategies.data_parallel import DataParallel
 from kerascli.training.strategies.group import Group
-from kerascli.workflow import fsdp_checks
 from kerascli.workflow.fitting import saver
 from kerascli.workflow.fitting.saver import Begun, PartWriter
 from tests.support.processes import Launched, run_on
@@ -103,7 +103,7 @@ BOUND = 1e-5
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder in which all models were trained on two processes with FSDP and with DDP, and one with checkpointing."""
-    if fsdp_checks.torch_version() < fsdp_checks.FIRST_TORCH:
+    if checks.torch_version() < checks.FIRST_TORCH:
         pytest.skip("this torch divides no weights on CPUs")
     folder = tmp_path_factory.mktemp("fsdp")
     (folder / "groups.py").write_text(GROUPS)
