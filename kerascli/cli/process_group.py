@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from kerascli.cli.telling import say_error, tell
+from kerascli.cli.printing import print_to_stderr
 from kerascli.foundation.disk.files import memory_limit, read_bytes
 from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import (
@@ -18,7 +18,6 @@ from kerascli.foundation.errors import (
     Interrupted,
     KerasCliError,
     ProcessLost,
-    TrainingStopped,
 )
 from kerascli.foundation.interrupts import Signalled, count_as_handled, end_with_parent
 from kerascli.foundation.user_code import exits_as_errors, line_of_user_code
@@ -28,7 +27,7 @@ from kerascli.workflow.fitting.options import Options
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
     from kerascli.runs.record import RunRecord
-    from kerascli.training.distributed.processes import Processes
+    from kerascli.training.strategies.group import Group
 
 
 def launch_if_asked(
@@ -66,27 +65,27 @@ _ALONE = "leave out --processes, and start it without a launcher"
 
 
 @contextlib.contextmanager
-def together(options: Options, timeout: float) -> Iterator[Options]:
+def process_group(options: Options, timeout: float) -> Iterator[Options]:
     """Context manager that connects the processes that train, as `_connected` does, and yields options with them."""
-    with _connected(options.device, timeout) as processes:
-        yield options if processes is None else replace(options, processes=processes)
+    with _connected(options.device, timeout) as group:
+        yield options if group is None else replace(options, group=group)
 
 
 @contextlib.contextmanager
-def dealing(device: str, timeout: float) -> Iterator["Processes | None"]:
+def dealing(device: str, timeout: float) -> Iterator["Group | None"]:
     """Context manager that connects the processes that share batches, as `_connected` does; all leave together."""
     try:
-        with _connected(device, timeout) as processes:
-            yield processes
-            if processes is not None:
-                processes.exchange(None)  # process 0 has then read what the others have sent
+        with _connected(device, timeout) as group:
+            yield group
+            if group is not None:
+                group.agree(None)  # process 0 has then read what the others have sent
     except ProcessLost as error:  # its hint is to resume a training
         faults = [replace(fault, hint="nothing was written; start it again") for fault in error.faults]
         raise ProcessLost(faults, exit_code=error.exit_code) from None
 
 
 @contextlib.contextmanager
-def _connected(device: str, timeout: float) -> Iterator["Processes | None"]:
+def _connected(device: str, timeout: float) -> Iterator["Group | None"]:
     """Context manager that connects the processes started by a launcher; for a single process it yields None.
 
     Of all processes only the first that fails reports its error; the others end with their exit codes.
@@ -98,19 +97,18 @@ def _connected(device: str, timeout: float) -> Iterator["Processes | None"]:
         yield None
         return
     chosen, fault = _chosen(device)
-    processes = _joined(world, chosen, timeout)
-    processes.tell = tell
+    group = _joined(world, chosen, timeout)
     try:
         if fault is not None:  # all processes may have it: it is reported once
             raise fault
         with exits_as_errors():
-            yield processes
+            yield group
     except (Exception, Signalled) as error:
-        code = _code_of_silent(error, processes)
+        code = _code_of_silent(error, group)
         if code is None:
             raise
         raise SystemExit(code) from None
-    processes.leave()
+    group.leave()
 
 
 def _chosen(device: str) -> tuple[str, KerasCliError | None]:
@@ -123,12 +121,12 @@ def _chosen(device: str) -> tuple[str, KerasCliError | None]:
         return "cpu", error
 
 
-def _joined(world: World, device: str, timeout: float) -> "Processes":
+def _joined(world: World, device: str, timeout: float) -> "Group":
     """Return the processes that were started together, once they have found each other."""
-    from kerascli.training.distributed.processes import Processes
+    from kerascli.training.strategies.group import Group
 
     try:
-        return Processes.join(world, device, timeout=timeout)
+        return Group.join(world, device, timeout=timeout)
     except Signalled as error:
         if world.leads:
             raise
@@ -136,22 +134,20 @@ def _joined(world: World, device: str, timeout: float) -> "Processes":
         raise SystemExit(error.code) from None
 
 
-def _code_of_silent(error: "Exception | Signalled", processes: "Processes") -> int | None:
+def _code_of_silent(error: "Exception | Signalled", group: "Group") -> int | None:
     """Return the exit code of this process if another one reports why all of them end; None if this one does."""
     if isinstance(error, Interrupted):  # process 0 has saved the run, and says so
-        processes.leave()
-        return None if processes.world.leads else error.code
-    if isinstance(error, TrainingStopped) and not isinstance(error, ProcessLost):
-        processes.let_leader_explain()
+        group.leave()
+        return None if group.world.leads else error.code
     if isinstance(error, KerasCliError):
-        return None if processes.is_first_to_fail(error, error.exit_code) else error.exit_code
+        return None if group.is_first_to_fail(error, error.exit_code) else error.exit_code
     if isinstance(error, Signalled):  # before the training: the others must not wait for this process
-        if processes.is_first_to_fail(error, error.code, "interrupted"):
-            say_error("error: interrupted")
+        if group.is_first_to_fail(error, error.code, "interrupted"):
+            print_to_stderr("error: interrupted")
         count_as_handled()
         return error.code
     code = 1 if line_of_user_code(error) is None else 2
-    return None if processes.is_first_to_fail(error, code, f"{type(error).__name__}: {error}") else code
+    return None if group.is_first_to_fail(error, code, f"{type(error).__name__}: {error}") else code
 
 
 def interrupted_run(options: Options, config: Path | None) -> str | None:
@@ -165,9 +161,9 @@ def interrupted_run(options: Options, config: Path | None) -> str | None:
     from kerascli.runs.index import list_runs
 
     found: str | None = None
-    if options.processes is None or options.processes.world.leads:
+    if options.group is None or options.group.world.leads:
         found = next((str(run.path) for run in list_runs(options.runs_dir) if _goes_on(run, options, config)), None)
-    return found if options.processes is None else options.processes.exchange(found)[0]
+    return found if options.group is None else options.group.agree(found)[0]
 
 
 def _goes_on(run: "RunRecord", options: Options, config: Path | None) -> bool:
@@ -183,9 +179,9 @@ def _goes_on(run: "RunRecord", options: Options, config: Path | None) -> bool:
     return restarts_of() > 0 or (same_command and unchanged and facts["status"] not in ("completed", "stopped"))
 
 
-def with_common_seed(document: "Document", processes: "Processes") -> "Document":
+def with_common_seed(document: "Document", group: "Group") -> "Document":
     """Return a config with a seed: its own, or a random one that is the same on all processes."""
     from kerascli.config.composition.overrides import override
 
-    drawn = processes.exchange(secrets.randbelow(2**31))[0]
+    drawn = group.agree(secrets.randbelow(2**31))[0]
     return document if document.at(("seed",)) is not None else override(document, [f"seed={drawn}"])

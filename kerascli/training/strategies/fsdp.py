@@ -1,24 +1,29 @@
-"""Division of a model's weights among processes by PyTorch's FSDP2 (`fully_shard`)."""
+"""Fully sharded training: a model's weights are divided among processes by PyTorch's FSDP2 (`fully_shard`)."""
 
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from kerascli.foundation.device import LARGE_BYTES, return_memory
+from kerascli.foundation.device import LARGE_BYTES, Choice, return_memory
 from kerascli.layers.base import Outcome
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.parts.distributions import FSDP
-from kerascli.training.distributed.processes import Processes
-from kerascli.training.distributed.reduce_scatter import ReduceScatter
+from kerascli.training.forward_pass import Runner
 from kerascli.training.objectives.objective import LossOutput
 from kerascli.training.objectives.train_step import GraphStep, TrainStepOutput
 from kerascli.training.recompute import recompute_in_backward
+from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.data_parallel import DataParallel
+from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.reduce_scatter import ReduceScatter
+
+if TYPE_CHECKING:
+    from kerascli.training.execution_mode import Request
 
 _GROUP_ELEMENTS = 2**20
 """Number of weight elements from which layers are gathered together; smaller messages waste time on the network."""
@@ -26,15 +31,34 @@ _GROUPS_OF_SMALL_MODEL = 8
 """Number of groups of a model that has too few elements for as many large ones."""
 
 
-def division_of(distribute: object, processes: Processes, device: torch.device) -> Callable[[GraphStep], None] | None:
-    """Return the function that divides a model's weights among processes by `distribute: fsdp`; None: it is whole."""
-    if processes.world.size == 1 or not isinstance(distribute, FSDP):
-        return None
-    return partial(divide, settings=distribute, processes=processes, device=device)
+class FullySharded(DataParallel):
+    """Each process holds a part of the weights, gradients and optimizer states, and computes its part of a batch."""
+
+    is_divided = True
+
+    def __init__(self, group: Group, settings: FSDP) -> None:
+        super().__init__(group)
+        self._settings = settings
+
+    def divider(self, device: torch.device) -> Callable[[GraphStep], None] | None:
+        return partial(divide, settings=self._settings, size=self.group.world.size, device=device)
+
+    def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
+        from kerascli.training.strategies.fsdp_runner import FSDPRunner
+
+        run = FSDPRunner(request.forward_pass, self.division, request.batches[0])
+        return run, Choice("eager", "FSDP gathers weights as modules run")
 
 
-def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torch.device) -> None:
-    """Divide the weights of a model, which is on the meta device, among the processes; they become DTensors.
+def strategy_of(group: Group, distribute: object, shards: int | None = None) -> Strategy:
+    """Return the strategy that `fit.distribute` and `fit.shards` ask of the processes that there are."""
+    if group.world.size > 1 and isinstance(distribute, FSDP):
+        return FullySharded(group, distribute)
+    return Single(group) if (shards or group.world.size) == 1 else DataParallel(group, shards)
+
+
+def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -> None:
+    """Divide the weights of a model, which is on the meta device, among `size` processes; they become DTensors.
 
     Layers that follow each other are gathered together; weights of layers that several nodes share, and the rest, stay
     gathered from a forward pass to the end of its backward pass, and so do all weights of a small model.
@@ -47,7 +71,7 @@ def divide(module: GraphStep, settings: FSDP, processes: Processes, device: torc
     _let_hooks_see_results()
     # No layer changes its input in place: other nodes may use the tensor.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
-    mesh = init_device_mesh(device.type, (processes.world.size,))
+    mesh = init_device_mesh(device.type, (size,))
     if settings.activation_checkpointing:
         checkpoint_activations(module.graph)
     groups = [[*group] for group in _groups(module.graph)]
@@ -69,21 +93,6 @@ def checkpoint_activations(graph: Graph) -> None:
     for layer in dict.fromkeys(graph.nodes):
         if _elements(layer):
             recompute_in_backward(layer)
-
-
-@contextmanager
-def without_gradients(module: nn.Module) -> Iterator[None]:
-    """Context manager in whose block a divided model is evaluated; at its end, whole weights are freed.
-
-    Torch's inference mode is not used: FSDP uses the objects of gathered tensors again, in training.
-    """
-    from torch.distributed.fsdp import FSDPModule
-
-    with torch.no_grad():
-        yield
-    for part in module.modules():
-        if isinstance(part, FSDPModule):
-            part.reshard()
 
 
 def group_bytes(graph: Graph) -> list[int]:

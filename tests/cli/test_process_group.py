@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kerascli.cli.together import interrupted_run
+from kerascli.cli.process_group import interrupted_run
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.fitting.options import Options
 

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 from torch.fx.node import has_side_effect
 
-from kerascli.training.distributed.processes import ALONE, Processes
+from kerascli.training.strategies.group import Group
 
-_joined: list[Processes] = [ALONE]
+_groups: list[Group] = [Group()]
 
 
 @torch.library.custom_op("kerascli::process_sum", mutates_args=())
 def _process_sum(x: Tensor, share: float, after: Tensor | None = None) -> Tensor:
-    return _joined[-1].added(x if share else torch.zeros_like(x))
+    return _groups[-1].added(x if share else torch.zeros_like(x))
 
 
 @_process_sum.register_fake
@@ -42,20 +42,20 @@ _process_sum.register_autograd(_gradient, setup_context=_keep_share)
 has_side_effect(torch.ops.kerascli.process_sum.default)
 
 
-def process_sum(processes: Processes) -> Callable[[Tensor, float], Tensor]:
+def process_sum(group: Group) -> Callable[[Tensor, float], Tensor]:
     """Return a function that adds a tensor over all processes: (tensor, share of the batch's rows) -> sum.
 
     With a share of 0 a process takes part with zeros, and gets a gradient of zeros.
     """
-    _joined[:] = [processes]
+    _groups[:] = [group]
     return _process_sum
 
 
 @contextmanager
 def without_others() -> Iterator[None]:
     """Let sums inside the block be those of this process alone, such that processes may run other numbers of them."""
-    _joined.append(ALONE)
+    _groups.append(Group())
     try:
         yield
     finally:
-        _joined.pop()
+        _groups.pop()

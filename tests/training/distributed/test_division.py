@@ -6,7 +6,7 @@ import pytest
 
 from kerascli.foundation.errors import ConfigError
 from kerascli.parts.distributions import DISTRIBUTIONS
-from kerascli.workflow import fsdp_checks
+from kerascli.training.strategies import checks
 from kerascli.workflow.check import check
 from tests.training.distributed.configs import ALL
 
@@ -95,7 +95,7 @@ def test_a_divided_optimizer_state_is_refused_and_what_serves_instead_is_said(
     against: str,
     processes: int,
 ) -> None:
-    monkeypatch.setattr(fsdp_checks, "torch_version", lambda: torch)
+    monkeypatch.setattr(checks, "torch_version", lambda: torch)
     with pytest.raises(ConfigError, match="ddp no longer divides the optimizer's state") as caught:
         checked(tmp_path, layers=layers, fit=fit + REMOVED, processes=processes)
     [fault] = caught.value.faults
@@ -106,7 +106,7 @@ def test_a_divided_optimizer_state_is_refused_and_what_serves_instead_is_said(
 def test_what_serves_instead_of_a_divided_optimizer_state_takes_no_train_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fsdp_checks, "torch_version", lambda: (2, 13))
+    monkeypatch.setattr(checks, "torch_version", lambda: (2, 13))
     path = tmp_path / "config.yaml"
     path.write_text(ALL["gan"])
     with pytest.raises(ConfigError) as caught:
@@ -120,7 +120,7 @@ def test_the_removed_setting_is_still_read_where_it_is_false_and_no_longer_writt
 
 
 def test_another_distribution_replaces_that_of_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fsdp_checks, "torch_version", lambda: (2, 13))
+    monkeypatch.setattr(checks, "torch_version", lambda: (2, 13))
     path = tmp_path / "config.yaml"
     path.write_text(CONFIG.replace("LAYERS\n", "").replace("FIT", REMOVED))
     assert check(path, sets=(f"fit.{FSDP.replace(': ', '=', 1)}",), flags=(), processes=2).lines

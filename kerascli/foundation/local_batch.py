@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class BatchPart:
+class LocalBatch:
     """A part of a batch, which has `share` of its rows (above 0 to 1)."""
 
     share: float
@@ -22,11 +22,11 @@ class BatchPart:
     """
 
 
-_current: BatchPart | None = None
+_current: LocalBatch | None = None
 
 
 @contextmanager
-def using(part: BatchPart) -> Iterator[None]:
+def using(part: LocalBatch) -> Iterator[None]:
     """Compute losses inside the block for `part`: the mean of all parts' losses, weighted by rows, is the batch's."""
     global _current
     before, _current = _current, part

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kerascli.foundation.errors import ConfigError
-from kerascli.workflow import fsdp_checks
+from kerascli.training.strategies import checks
 from kerascli.workflow.check import check
 
 CONFIG = """
@@ -21,7 +21,7 @@ fit: {batch_size: 16, distribute: fsdp}
 
 @pytest.fixture(autouse=True)
 def _on_a_torch_that_divides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fsdp_checks, "version", lambda name: "2.13.0+cpu")
+    monkeypatch.setattr(checks, "version", lambda name: "2.13.0+cpu")
 
 
 def lines(folder: Path, *sets: str, processes: int = 2) -> list[str]:
@@ -56,6 +56,6 @@ def test_validate_says_how_a_model_is_divided(tmp_path: Path) -> None:
 
 
 def test_an_old_torch_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fsdp_checks, "version", lambda name: "2.12.1+cpu")
+    monkeypatch.setattr(checks, "version", lambda name: "2.12.1+cpu")
     with pytest.raises(ConfigError, match=r"fsdp needs torch 2\.13 or newer, not 2\.12"):
         lines(tmp_path)

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from kerascli.foundation.world import World
-from kerascli.training.distributed import fsdp
-from kerascli.training.distributed.processes import Processes
-from kerascli.workflow import fsdp_checks
-from kerascli.workflow.opened import open_run
+from kerascli.training.strategies import checks, fsdp
+from kerascli.training.strategies.group import Group
+from kerascli.workflow.loaded import open_run
 from tests.support.runs_harness import train, write
 
 CONFIG = """
@@ -37,11 +36,12 @@ def test_weights_are_divided_as_in_training(
     divided: bool,
 ) -> None:
     calls: list[int] = []
-    monkeypatch.setattr(fsdp_checks, "version", lambda name: "2.13.0+cpu")
-    monkeypatch.setattr(fsdp, "divide", lambda module, **given: calls.append(given["processes"].world.size))
+    monkeypatch.setattr(checks, "version", lambda name: "2.13.0+cpu")
+    monkeypatch.setattr(Group, "agree", lambda group, value: [value] * group.world.size)
+    monkeypatch.setattr(fsdp, "divide", lambda module, **given: calls.append(given["size"]))
     text = CONFIG.replace("DISTRIBUTE", distribute).replace("REGULARIZER", regularizer)
     record, _ = train(write(tmp_path, text), tmp_path / "runs")
     open_run(record, device="cpu")
     assert not calls
-    open_run(record, device="cpu", processes=Processes(World(1, 2, 1, 2)), whole=whole)
+    open_run(record, device="cpu", group=Group(World(1, 2, 1, 2)), whole=whole)
     assert calls == [2] * divided

@@ -5,15 +5,14 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 
 from kerascli.data.batches.loader import Batch
-from kerascli.foundation import batch_part, draws
-from kerascli.foundation.batch_part import BatchPart
+from kerascli.foundation import draws, local_batch
 from kerascli.foundation.errors import DataError, counted
-from kerascli.foundation.spans import span
-from kerascli.training.distributed.outcome_vectors import OutcomeVectors, sum_of_shards
-from kerascli.training.distributed.process_sum import process_sum, without_others
-from kerascli.training.distributed.processes import Processes
-from kerascli.training.distributed.sharding import Sharding
-from kerascli.training.forward_pass import Layout, Runner, StepOutcome
+from kerascli.foundation.local_batch import LocalBatch
+from kerascli.training.forward_pass import Runner, StepOutcome
+from kerascli.training.strategies.flat_step_result import FlatStepResult, StepExchange, sum_of_shards
+from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.process_sum import process_sum, without_others
+from kerascli.training.strategies.sharding import Sharding
 
 
 class Division:
@@ -24,11 +23,11 @@ class Division:
     rounding.
     """
 
-    def __init__(self, sharding: Sharding, processes: Processes, *, in_order: bool) -> None:
+    def __init__(self, sharding: Sharding, group: Group, *, in_order: bool) -> None:
         self.sharding = sharding
-        self.processes = processes
+        self.group = group
         self.in_order = in_order
-        self._sum = None if in_order else process_sum(processes)
+        self._sum = None if in_order else process_sum(group)
 
     def part(self, rows: Batch, *, counts: bool = True, scaled: bool = False) -> AbstractContextManager[None]:
         """Return a context in which losses are computed for a shard; without `counts` it adds nothing to sums.
@@ -37,10 +36,10 @@ class Division:
         """
         add, share = self._sum, rows.rows / rows.whole
         if add is None:
-            return batch_part.using(BatchPart(share))
+            return local_batch.using(LocalBatch(share))
         if not counts:
-            return batch_part.using(BatchPart(1.0, lambda total: add(total, 0.0)))
-        return batch_part.using(BatchPart(share, lambda total: add(total, 1.0 if scaled else share)))
+            return local_batch.using(LocalBatch(1.0, lambda total: add(total, 0.0)))
+        return local_batch.using(LocalBatch(share, lambda total: add(total, 1.0 if scaled else share)))
 
     @contextmanager
     def trial(self, rows: Batch) -> Iterator[None]:
@@ -75,41 +74,26 @@ class ShardedRunner:
         self._module = module
         self._division = division
         self._example = example
-        self._layout: Layout | None = None
-        self._vectors: OutcomeVectors | None = None
+        self._exchange = StepExchange(division.group, in_order=division.in_order)
 
     def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
         """Run this process's shards of a batch, and wait for the sums over all processes."""
-        sharding, processes = self._division.sharding, self._division.processes
+        sharding = self._division.sharding
         there = dict(sharding.parts(batch))
 
-        def of_shard(number: int) -> OutcomeVectors:
+        def of_shard(number: int) -> FlatStepResult:
             rows = there.get(number)
             if rows is None:
                 return self._nothing()
             with self._division.part(rows):
                 outcome = self._run(rows, numbers.of_shard(number))
-            return self._packed(outcome, rows.rows / rows.whole, first=sharding.is_first(number, batch))
+            return self._exchange.flat(outcome, rows.rows / rows.whole, first=sharding.is_first(number, batch))
 
-        total = sum_of_shards(of_shard, sharding.first, sharding.stop)
-        signals = total.with_signals(processes.own_signal())
-        with span("exchange"):
-            processes.add(total.vectors, in_order=self._division.in_order)
-        processes.keep_signals(signals)
-        assert self._layout is not None
-        return self._layout.outcome(total.values())
+        return self._exchange.summed(sum_of_shards(of_shard, sharding.first, sharding.stop))
 
-    def _packed(self, outcome: StepOutcome, share: float, *, first: bool) -> OutcomeVectors:
-        """Return an outcome as vectors, multiplied by the shard's share of the batch's rows, except metric states."""
-        flat = outcome.flat()
-        if self._vectors is None:
-            self._layout = outcome.layout()
-            self._vectors = OutcomeVectors.like(flat, self._layout, self._division.processes.world.size)
-        return self._vectors.filled(flat, share, first=first)
-
-    def _nothing(self) -> OutcomeVectors:
+    def _nothing(self) -> FlatStepResult:
         """Return zeros, for a shard without rows; other rows run, since others may wait for sums in it."""
         rows = self._division.example(self._example)
         with self._division.part(rows, counts=False):
-            vectors = self._packed(self._module(rows, draws.Draws(0, "example", 0)), 0.0, first=False)
-        return vectors.zeros()
+            outcome = self._module(rows, draws.Draws(0, "example", 0))
+        return self._exchange.flat(outcome, 0.0, first=False).zeros()

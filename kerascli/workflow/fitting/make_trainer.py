@@ -1,14 +1,13 @@
 """Create the trainer of a model: optimizers for its parameter updates, and how its forward passes are executed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 
-from torch import nn
+from torch import Tensor, nn
 
-from kerascli.config.sections.fit import FitSpec
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.spans import listening
@@ -21,51 +20,44 @@ from kerascli.optimizers.rule import Written
 from kerascli.optimizers.several import Optimizers
 from kerascli.profiling.profiler import Profiler
 from kerascli.training.build import Experiment
-from kerascli.training.distributed.fsdp_runner import FSDPRunner
-from kerascli.training.distributed.processes import ALONE, Processes
-from kerascli.training.distributed.sharded_runner import Division, ShardedRunner
-from kerascli.training.execution_mode import Request, compile_rule, make_runner
-from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, Runner
+from kerascli.training.execution_mode import MODES, Request, compile_rule
+from kerascli.training.forward_pass import ForwardPass, ParameterUpdate, Runner
 from kerascli.training.loop import Plan
 from kerascli.training.step import Trainer
-from kerascli.workflow.fitting.plan import sharding_of
+from kerascli.training.strategies.base import Single, Strategy
 from kerascli.workflow.fitting.profiled import set_profiled_model
 from kerascli.workflow.memory import memory_for_model
 
-MODES = ("eager", "traced", "compiled")
-"""Names of the modes in which forward passes are executed, from the slowest to the fastest."""
 
-
-def bind_with_profiler(
+def trainer_and_profiler(
     experiment: Experiment,
     plan: Plan,
     *,
     profile: bool,
     recorded_mode: str | None = None,
-    processes: Processes = ALONE,
+    strategy: Strategy | None = None,
 ) -> tuple[Trainer, Choice, Profiler | None]:
-    """Call `bind`, under a profiler if `profile` is true; return the trainer, execution mode and profiler."""
+    """Call `make_trainer`, under a profiler if `profile` is true; return the trainer, execution mode and profiler."""
     if not profile:
-        return (*bind(experiment, plan, recorded_mode, processes), None)
+        return (*make_trainer(experiment, plan, recorded_mode, strategy), None)
     profiler = Profiler(experiment.device)
     with listening(profiler):
-        trainer, mode = bind(experiment, plan, recorded_mode, processes)
+        trainer, mode = make_trainer(experiment, plan, recorded_mode, strategy)
     set_profiled_model(profiler, mode.value, experiment, plan)
     return trainer, mode, profiler
 
 
 @memory_for_model()
-def bind(
-    experiment: Experiment, plan: Plan, recorded_mode: str | None = None, processes: Processes = ALONE
+def make_trainer(
+    experiment: Experiment, plan: Plan, recorded_mode: str | None = None, strategy: Strategy | None = None
 ) -> tuple[Trainer, Choice]:
     """Return the trainer of a model, and its execution mode (eager, traced, compiled) with the reason for it."""
     assert experiment.spec.training is not None
     jit_compile = experiment.spec.training.compute.jit_compile
-    optimizers = optimizers_of(experiment, processes)
+    strategy = strategy or Single()
+    optimizers = optimizers_of(experiment, strategy.across)
     experiment.module.train()
-    fit, whole = experiment.spec.fit, list(islice(plan.batches(0, 0), 2))
-    division = _division(fit, processes)
-    batches = whole if division is None else division.examples(whole)
+    batches = list(islice(plan.batches(0, 0), 2))
     scales = {name: each.loss_scale.factor for name, each in optimizers.by_name.items() if each.loss_scale is not None}
     passes: list[tuple[ForwardPass, Runner]] = []
     modes: dict[str, Choice] = {}
@@ -73,14 +65,7 @@ def bind(
         own = [optimizers.by_name[update.name] for update in each.updates]
         steps = plan.epochs * plan.steps * each.repeat
         request = Request(each, batches, steps, jit_compile, live_scales=scales, rules=partial(_rules, own))
-        if division is None:
-            run, mode = make_runner(request, recorded_mode)
-        elif experiment.is_divided:
-            run, mode = FSDPRunner(each, division, whole[0]), Choice("eager", "FSDP gathers weights as modules run")
-        else:
-            with division.trial(batches[0]):
-                run, mode = _agreed_runner(request, recorded_mode, processes)
-            run = ShardedRunner(run, Eager(each, scales), division, whole[0])
+        run, mode = strategy.runner(request, recorded_mode)
         if mode.value == "compiled":
             for optimizer in own:
                 with suppress(Exception):  # whatever is raised, the uncompiled rule gives the same results
@@ -89,23 +74,6 @@ def bind(
         modes[each.updates[0].name] = mode
     trainer = Trainer(experiment.module, optimizers, experiment.weights, passes, seed=experiment.spec.seed)
     return trainer, _slowest(modes)
-
-
-def _division(fit: FitSpec, processes: Processes) -> Division | None:
-    """Return how batches are divided among shards and processes; None if one process trains on whole batches."""
-    sharding = sharding_of(fit, processes)
-    return None if sharding is None else Division(sharding, processes, in_order=fit.shards is not None)
-
-
-def _agreed_runner(request: Request, recorded: str | None, processes: Processes) -> tuple[Runner, Choice]:
-    """Return the function that runs a forward pass, in the slowest mode that any process has chosen."""
-    run, mode = make_runner(request, recorded)
-    modes = processes.exchange(mode.value)
-    slowest = min(modes, key=MODES.index)
-    if mode.value == slowest:
-        return run, mode
-    run, mode = make_runner(request, slowest)
-    return run, replace(mode, reason=f"as in process {modes.index(slowest)}")
 
 
 def _rules(optimizers: Sequence[FlatOptimizer]) -> list[Written]:
@@ -118,8 +86,11 @@ def _slowest(modes: Mapping[str, Choice]) -> Choice:
     return replace(mode, reason=f"{name}: {mode.reason}") if len(modes) > 1 else mode
 
 
-def optimizers_of(experiment: Experiment, processes: Processes = ALONE) -> Optimizers:
-    """Return the optimizers of all parameter updates of a training step. Raises ConfigError if nothing is trainable."""
+def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | None = None) -> Optimizers:
+    """Return the optimizers of all parameter updates of a training step. Raises ConfigError if nothing is trainable.
+
+    `across` adds a tensor over all parts of divided weights; None: the weights are whole.
+    """
     found: dict[str, FlatOptimizer] = {}
     repeats: dict[str, int] = {}
     for each in experiment.forward_passes:
@@ -129,7 +100,6 @@ def optimizers_of(experiment: Experiment, processes: Processes = ALONE) -> Optim
                 raise ConfigError("the model has no trainable weights: there is nothing to fit")
             if experiment.spec.train_step is None:
                 _refuse_idle(experiment)
-            across = processes.added if experiment.is_divided else None
             found[update.name] = FlatOptimizer(update.optimizer, trainable, next(iter(found.values()), None), across)
             repeats[update.name] = each.repeat
     return Optimizers(found, repeats)

@@ -1,6 +1,8 @@
-"""Open a trained run from its folder: build its model with its weights, and load its fitted preprocessing."""
+"""Load a trained run from its folder: its model with its weights, and its fitted preprocessing."""
 
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -10,31 +12,34 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from kerascli.config.load import Config, Progress, open_recorded
-from kerascli.config.run import RunSpec
 from kerascli.data.base import Field, Learned
+from kerascli.data.batches.loader import BatchSource
+from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.learned_state import known_columns, load_learned
 from kerascli.data.pipeline.prepare import Stages, no_stages, stages
 from kerascli.data.section import DataSpec
 from kerascli.foundation.device import choose_device, prepare_cpu, use_threads
-from kerascli.foundation.errors import ConfigError, Fault, FileRefused, safe_text, suggestion
+from kerascli.foundation.errors import ConfigError, Fault, FileRefused, ProcessLost, safe_text, suggestion
+from kerascli.foundation.interrupts import deferred
 from kerascli.model.ir.nodes import Model, View
 from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint import checkpoint_facts, saved_weights
 from kerascli.training.checkpoint_files import training_tensors
-from kerascli.training.distributed.fsdp import division_of
-from kerascli.training.distributed.own_gpu import own_device
-from kerascli.training.distributed.processes import ALONE, Processes
+from kerascli.training.evaluate import EvaluatedBatches
 from kerascli.training.finite import nonfinite
-from kerascli.training.objectives.train_step import GraphStep
 from kerascli.training.step import assign_weights
+from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.checks import fsdp_faults
+from kerascli.training.strategies.fsdp import strategy_of
+from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.members import checked_members, own_device
 from kerascli.training.tensor_file import mapped_tensors
-from kerascli.workflow.fsdp_checks import fsdp_faults
 
 
 @dataclass(slots=True)
-class OpenedRun:
+class LoadedRun:
     record: RunRecord
     config: Config
     experiment: Experiment
@@ -44,8 +49,8 @@ class OpenedRun:
     learned: dict[str, Learned]
     takes_arrays: bool = False
     """True if the run takes arrays as inputs, since its model has inputs that the `data` section does not provide."""
-    processes: Processes = ALONE
-    """The processes that batches are dealt out to when the run is evaluated, or predicts."""
+    strategy: Strategy = field(default_factory=Single)
+    """How the batches are shared when the run is evaluated, or predicts."""
     weights_digest: str = ""
     """Digest (SHA-256) of the weights, to be compared among processes; empty on one process."""
     warnings: list[Fault] = field(default_factory=list)
@@ -61,12 +66,44 @@ class OpenedRun:
         """Mapping from raw column of the training data to its field (shape, classes ...); empty without `data`."""
         return {} if self.data is None else known_columns(self.learned)
 
-    def view(self, name: str) -> "OpenedRun":
+    def view(self, name: str) -> "LoadedRun":
         """Return the run with a view (submodel that shares the layers) in place of its model. Raises ConfigError if
         there is none."""
         view = known_view(self.experiment.spec.model, name)
         run = replace(self, experiment=self.experiment.view(name))
         return replace(run, takes_arrays=self.takes_arrays or view.own_inputs or run.has_own_inputs)
+
+    def shared_batches(self, source: BatchSource) -> EvaluatedBatches:
+        """Return the batches of a source in order, dealt out to the processes if there are several."""
+        return self.strategy.evaluated(source, ends_on_signal=True)
+
+    @contextmanager
+    def sharing(self, rows: Split) -> Iterator[None]:
+        """Context manager in which processes share the batches of rows; alone, it does nothing.
+
+        A signal ends the work after a round of batches. Raises ConfigError if the processes have different runs or
+        rows, or if a batch depends on the one before it.
+        """
+        if self.strategy.is_alone:
+            yield
+            return
+        for node in self.experiment.spec.built.model.nodes:
+            if node.layer.keeps_states():
+                text = f"'{node.name}' is stateful: row i of a batch continues row i of the one before"
+                hint = "leave out --processes, and start it without a launcher"
+                raise ConfigError(f"{text}, on one process only", hint=hint)
+        group = self.strategy.group
+        checked_members(group, self.record.resolved(), _digests(rows), weights=self.weights_digest)
+        with deferred() as signals:
+            group.notices.signals = signals
+            try:
+                with group.guarded():
+                    yield
+            except ProcessLost:
+                # It has left on a signal that all got, and says so. By SIGTERM launchers end the rest after a failure.
+                if signals.number not in (None, signal.SIGTERM):
+                    raise SystemExit(128 + signals.number) from None
+                raise
 
 
 def known_view(model: Model, name: str) -> View:
@@ -87,31 +124,34 @@ def open_run(
     checkpoint: str | None = None,
     progress: Progress | None = None,
     data: Path | None = None,
-    processes: Processes | None = None,
+    group: Group | None = None,
     whole: bool = False,
-) -> OpenedRun:
+) -> LoadedRun:
     """Return a run with its model built and the weights loaded: the final weights, or those of the named checkpoint.
 
     The weights of a run whose training was cut off are those of its newest checkpoint, which a warning says. `data` is
-    the place of the run's data, if it has moved. `processes` have opened the same run, to share its work; each holds a
-    part of the weights if the config divides them (`distribute: fsdp`), unless `whole` is true.
+    the place of the run's data, if it has moved. The processes of `group` have loaded the same run, to share its work;
+    each holds a part of the weights if the config divides them (`distribute: fsdp`), unless `whole` is true.
     """
     prepare_cpu()
-    use_threads(threads, share=1 if processes is None else processes.world.local_size)
+    use_threads(threads, share=1 if group is None else group.world.local_size)
     config = open_recorded(record, progress=progress).with_data(data)
     learned = load_learned(record.preprocessing()) if config.data is not None else {}
     found = stages(config.data, learned) if config.data is not None else no_stages()
-    chosen = torch.device(own_device(choose_device(device), processes or ALONE).value)
+    chosen = torch.device(own_device(choose_device(device), group or Group()).value)
     spec = config.describe(found.facts)
     weights, warnings = _weights(record, checkpoint)  # before there are others, since the file's bytes are as large
-    divide = None if whole or processes is None else _division(spec, processes, chosen)
-    experiment = build_experiment(spec, found, device=chosen, divide=divide)
+    distribute = spec.fit.distribute
+    if whole or spec.training is None or (group and any(fsdp_faults(spec, group.world.size))):
+        distribute = None  # a run whose settings FSDP refuses was trained on one process
+    strategy = strategy_of(group or Group(), distribute)
+    experiment = build_experiment(spec, found, device=chosen, divide=strategy.divider(chosen))
     states = {weight.name for weight in experiment.weights if weight.spec.is_state}
     values = {name: value for name, value in weights.items() if name not in states}
     assign_weights(lasting(experiment.weights), values)
-    run = OpenedRun(record, config, experiment, found, config.data, learned, config.data is None)
-    if processes is not None:
-        run.processes, run.weights_digest = processes, _digest(values)
+    run = LoadedRun(record, config, experiment, found, config.data, learned, config.data is None, strategy)
+    if group is not None:
+        run.weights_digest = _digest(values)
     run.warnings += [Fault(text, level="warning") for text in warnings]
     if (bad := nonfinite(values)) is not None:
         text = f"the weight '{safe_text(bad)}' is nan or infinite: nothing computed with it can be relied on"
@@ -121,14 +161,14 @@ def open_run(
     return run
 
 
-def _division(spec: RunSpec, processes: Processes, device: torch.device) -> Callable[[GraphStep], None] | None:
-    """Return the function that divides the weights of a run's model among processes; None: each process has all.
-
-    A run whose settings FSDP refuses was trained on one process.
-    """
-    if spec.training is None or any(fsdp_faults(spec, processes.world.size)):
-        return None
-    return division_of(spec.fit.distribute, processes, device)
+def _digests(rows: Split) -> dict[str, str]:
+    """Return the number of rows, and digests of the first and the last of them."""
+    ends = {name: rows.read(part) for name, part in (("first", slice(0, 1)), ("last", slice(rows.rows - 1, rows.rows)))}
+    digests = {"rows": str(rows.rows)}
+    for name, end in ends.items():
+        values = b"".join(each.tobytes() for section in end.sections() for each in section.values())
+        digests[name] = sha256(values).hexdigest()
+    return digests
 
 
 def _digest(values: Mapping[str, Tensor]) -> str:

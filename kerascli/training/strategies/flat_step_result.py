@@ -1,4 +1,4 @@
-"""The outcome of a shard as two vectors, so that all of it is added and sent at once."""
+"""The result of a step on a shard as two vectors, so that all of it is added and sent at once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kerascli.training.forward_pass import Kind, Layout
+from kerascli.foundation.spans import span
+from kerascli.training.forward_pass import Kind, Layout, StepOutcome
+from kerascli.training.strategies.group import Group
 
 
-def sum_of_shards(make: Callable[[int], "OutcomeVectors"], first: int, stop: int) -> "OutcomeVectors":
+def sum_of_shards(make: Callable[[int], "FlatStepResult"], first: int, stop: int) -> "FlatStepResult":
     """Return the sum of make(first) ... make(stop - 1): that of the first half plus that of the second."""
     if stop - first == 1:
         return make(first)
@@ -17,11 +19,11 @@ def sum_of_shards(make: Callable[[int], "OutcomeVectors"], first: int, stop: int
     return sum_of_shards(make, first, middle).plus(sum_of_shards(make, middle, stop))
 
 
-class OutcomeVectors:
+class FlatStepResult:
     """An outcome in two vectors: `averaged` for what is averaged, `added` (float64) for metric states and integers."""
 
     def __init__(self, slots: Sequence["Slot | None"], averaged: Tensor, added: Tensor, processes: int) -> None:
-        """The last elements of `added` are one for each of the `processes`, for their signals."""
+        """The last elements of `added` are one for each of the `processes`, for their notices."""
         self.slots = slots
         """Places of the outcome's tensors, in their order; None for those that are None."""
         self._processes = processes
@@ -29,7 +31,7 @@ class OutcomeVectors:
         self._added = added
 
     @classmethod
-    def like(cls, flat: Sequence[Tensor | None], layout: Layout, processes: int) -> "OutcomeVectors":
+    def like(cls, flat: Sequence[Tensor | None], layout: Layout, processes: int) -> "FlatStepResult":
         """Return vectors with a place for each tensor of an outcome."""
         slots: list[Slot | None] = []
         ends = [0, 0]
@@ -52,21 +54,21 @@ class OutcomeVectors:
         """The vectors `averaged` and `added`; `slot.exact` is the index of that which has a tensor's place."""
         return [self._averaged, self._added]
 
-    def with_signals(self, signals: Sequence[float]) -> Tensor:
-        """Write the processes' signals into their place, and return it."""
+    def with_notices(self, numbers: Sequence[float]) -> Tensor:
+        """Write the processes' notices into their place, and return it."""
         place = self._added[-self._processes :]
-        for number, signal in enumerate(signals):
-            if signal:
-                place[number].fill_(signal)  # a copy of a tensor would wait for a GPU
+        for rank, number in enumerate(numbers):
+            if number:
+                place[rank].fill_(number)  # a copy of a tensor would wait for a GPU
         return place
 
-    def zeros(self) -> "OutcomeVectors":
+    def zeros(self) -> "FlatStepResult":
         """Return the vectors of a shard without rows."""
-        return OutcomeVectors(
+        return FlatStepResult(
             self.slots, torch.zeros_like(self._averaged), torch.zeros_like(self._added), self._processes
         )
 
-    def without_states(self) -> "OutcomeVectors":
+    def without_states(self) -> "FlatStepResult":
         """Set metric states and integers to zero, in place, so that a part without rows adds none to the sums.
 
         Losses and new values of weights stay: they have the weight 0, but a NaN among them must reach all processes.
@@ -74,9 +76,9 @@ class OutcomeVectors:
         self._added.zero_()
         return self
 
-    def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "OutcomeVectors":
+    def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "FlatStepResult":
         """Return new vectors with the tensors of an outcome. Integers are those of the `first` shard that has rows."""
-        new = OutcomeVectors(
+        new = FlatStepResult(
             self.slots, torch.empty_like(self._averaged), torch.zeros_like(self._added), self._processes
         )
         places, values = [], []
@@ -96,7 +98,7 @@ class OutcomeVectors:
         new._averaged.mul_(share)
         return new
 
-    def plus(self, other: "OutcomeVectors") -> "OutcomeVectors":
+    def plus(self, other: "FlatStepResult") -> "FlatStepResult":
         """Add another outcome to this one, in place."""
         self._averaged += other._averaged
         self._added += other._added
@@ -120,3 +122,31 @@ class Slot:
     stop: int
     shape: torch.Size
     dtype: torch.dtype
+
+
+class StepExchange:
+    """Exchange of the results of a forward pass among processes, each of which has results of its shards."""
+
+    def __init__(self, group: Group, *, in_order: bool) -> None:
+        self._group = group
+        self._in_order = in_order
+        self._layout: Layout | None = None
+        self._vectors: FlatStepResult | None = None
+
+    def flat(self, outcome: StepOutcome, share: float, *, first: bool) -> FlatStepResult:
+        """Return an outcome as vectors, multiplied by the shard's share of the batch's rows, except metric states."""
+        flat = outcome.flat()
+        if self._vectors is None:
+            self._layout = outcome.layout()
+            self._vectors = FlatStepResult.like(flat, self._layout, self._group.world.size)
+        return self._vectors.filled(flat, share, first=first)
+
+    def summed(self, result: FlatStepResult) -> StepOutcome:
+        """Return the sum of all processes' results; their notices come with it."""
+        assert self._layout is not None
+        world, notices = self._group.world, self._group.notices
+        numbers = result.with_notices([float(notices.own * (rank == world.rank)) for rank in range(world.size)])
+        with span("exchange"):
+            self._group.add(result.vectors, in_order=self._in_order)
+        notices.keep(numbers)
+        return self._layout.outcome(result.values())

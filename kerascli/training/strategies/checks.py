@@ -1,24 +1,36 @@
-"""Check that training can be divided among processes: losses are means over rows, and no row depends on another."""
+"""Check that the processes can share a training: losses are means over rows, no row depends on another, FSDP can divide
+the weights."""
 
 from collections.abc import Iterator
+from importlib.metadata import version
 
-from kerascli.config.load import Config
+from kerascli.callbacks.samples import Sampler
+from kerascli.callbacks.tensorboard import TensorBoard
 from kerascli.config.run import RunSpec
 from kerascli.foundation.errors import Fault, counted
 from kerascli.language.component import Component
+from kerascli.layers.base import WeightedModule
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
+from kerascli.layers.weight_spec import WeightSpec
+from kerascli.model.ir.nodes import Node
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.submodules import InnerNode, inner_nodes
+from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from kerascli.parts.distributions import DDP, FSDP, REMOVED
 from kerascli.training.checks.row_independence import (
     comparison_keeps_rows_apart,
     is_mean_of_parts,
     node_keeps_rows_apart,
 )
-from kerascli.workflow.fsdp_checks import fsdp_faults, refused_by_fsdp
+
+FIRST_TORCH = (2, 13)
+"""Version of torch from which FSDP2 divides weights on CPUs, and keeps their memory in place, as optimizers need."""
+_DDP = "use distribute: ddp"
+_OF_WHOLE_WEIGHTS = ("regularizer", "constraint")
+_ALONE = "train on one process, without fit.shards and fit.distribute"
 
 
-def division_faults(spec: RunSpec, processes: int) -> list[Fault]:
+def strategy_faults(spec: RunSpec, processes: int) -> list[Fault]:
     """Return the faults of a run on several processes or in several shards: what they would change beyond rounding."""
     if isinstance(spec.fit.distribute, DDP) and spec.fit.distribute.shards_optimizer_state:
         return [_removed(spec)]
@@ -42,14 +54,7 @@ def _removed(spec: RunSpec) -> Fault:
     return Fault(text, ("fit", "distribute", "ddp", REMOVED), "key", hint=hint)
 
 
-def divided(config: Config, spec: RunSpec, processes: int) -> RunSpec:
-    """Return a config's spec if it can be trained in its shards on `processes` processes. Raises ConfigError."""
-    if faults := division_faults(spec, processes):
-        raise config.error(faults)
-    return spec
-
-
-def division_lines(spec: RunSpec, processes: int) -> list[str]:
+def strategy_lines(spec: RunSpec, processes: int) -> list[str]:
     """Return lines about how a run's batches are divided, and what is then computed over a part of a batch alone."""
     parts = spec.fit.shards or processes
     if parts == 1:
@@ -96,9 +101,6 @@ def _loss_faults(spec: RunSpec) -> Iterator[Fault]:
             )
 
 
-_ALONE = "train on one process, without fit.shards and fit.distribute"
-
-
 def _node_faults(spec: RunSpec) -> Iterator[Fault]:
     for built in spec.graphs:
         for each in _all_nodes(built):
@@ -130,3 +132,80 @@ def _problem(each: InnerNode) -> str | None:
     if sees and reduces and not is_mean_of_parts(node, specs):
         return f"'{node.name}' reduces a batch to one value, which is not the mean of its parts' values"
     return None
+
+
+def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
+    """Yield the faults of a run that FSDP would divide among processes; none on one process, which uses no FSDP."""
+    if processes == 1 or not isinstance(spec.fit.distribute, FSDP):
+        return
+    path = ("fit", "distribute")
+    if (found := torch_version()) < FIRST_TORCH:
+        text = (
+            f"distribute: fsdp needs torch {'.'.join(map(str, FIRST_TORCH))} or newer, not {'.'.join(map(str, found))}"
+        )
+        yield Fault(text, path, hint="pip install --upgrade torch, or use distribute: ddp")
+    if spec.fit.shards is not None:
+        text = "shards: with fsdp, gradients are added in no fixed order: the bits depend on the number of processes"
+        yield Fault(text, ("fit", "shards"), hint=f"remove shards, or {_DDP}")
+    if spec.train_step is not None:
+        yield Fault(
+            "distribute: fsdp does not divide models that several updates train (fit.train_step)", path, hint=_DDP
+        )
+        return
+    yield from _optimizer_faults(spec)
+    for number, what in _whole_model_callbacks(spec):
+        yield Fault(f"{what} needs whole weights on one process, which fsdp divides", ("fit", "callbacks", number))
+    yield from _weight_faults(spec)
+
+
+def refused_by_fsdp(spec: RunSpec) -> list[str]:
+    """Return the names of what `ddp` takes and FSDP refuses, of a run with any `fit.distribute`."""
+    found = [f"torch {'.'.join(map(str, torch_version()))}"] if torch_version() < FIRST_TORCH else []
+    found += ["fit.shards"] * (spec.fit.shards is not None) + ["fit.train_step"] * (spec.train_step is not None)
+    weights = [weight for _, weight in _trainable(spec)]
+    found += [f"{kind}s" for kind in _OF_WHOLE_WEIGHTS if any(getattr(each, kind) is not None for each in weights)]
+    return found + [what for _, what in _whole_model_callbacks(spec)]
+
+
+def torch_version() -> tuple[int, ...]:
+    """Return the two numbers of the installed torch's version."""
+    return tuple(int(part) for part in version("torch").split("+")[0].split(".")[:2])
+
+
+def _optimizer_faults(spec: RunSpec) -> Iterator[Fault]:
+    if spec.compile is None:
+        return
+    optimizer, path = spec.compile.optimizer, ("compile", "optimizer")
+    if isinstance(optimizer, LossScaleOptimizer):
+        text = "dynamic loss scaling (mixed_float16) needs whole gradients, which fsdp divides"
+        yield Fault(text, path, hint="use dtype policy mixed_bfloat16, which needs no loss scaling")
+    if not optimizer.rule.elementwise:
+        text = f"the optimizer '{optimizer.rule.component_name}' needs whole weights, which fsdp divides"
+        yield Fault(text, path, hint=f"use adam_w, or {_DDP.removeprefix('use ')}")
+
+
+def _whole_model_callbacks(spec: RunSpec) -> Iterator[tuple[int, str]]:
+    """Yield number and name of each callback that needs the whole model."""
+    for number, callback in enumerate(spec.fit.callbacks):
+        draws_weights = isinstance(callback, TensorBoard) and callback.histogram_freq > 0
+        if isinstance(callback, Sampler) or draws_weights:
+            yield number, "histogram_freq" if draws_weights else f"the callback '{callback.component_name}'"
+
+
+def _trainable(spec: RunSpec) -> Iterator[tuple[Node, WeightSpec]]:
+    """Yield the trainable weights of all models, with their nodes; a layer that several models have comes once."""
+    nodes = {node.name: (node, built.modules[node.name]) for built in spec.graphs for node in built.model.nodes}
+    for node, module in nodes.values():
+        parts = (part for part in module.modules() if isinstance(part, WeightedModule))
+        yield from ((node, weight) for part in parts for weight in part.weight_specs.values() if weight.trainable)
+
+
+def _weight_faults(spec: RunSpec) -> Iterator[Fault]:
+    for node, weight in _trainable(spec):
+        if not weight.shape:
+            text = f"'{node.name}' has a trainable weight '{weight.name}' without axes, which fsdp cannot divide"
+            yield Fault(text, node.path, "key", hint=_DDP)
+        for kind in (kind for kind in _OF_WHOLE_WEIGHTS if getattr(weight, kind) is not None):
+            hint = "use the optimizer's weight_decay" if kind == "regularizer" else _DDP
+            text = f"the {kind} of '{weight.name}' in '{node.name}' needs the whole weight, which fsdp divides"
+            yield Fault(text, node.path, "key", hint=hint)

@@ -9,9 +9,9 @@ from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.spans import span
 from kerascli.model.runtime.weight_part import held
-from kerascli.training.distributed.outcome_vectors import OutcomeVectors
-from kerascli.training.distributed.sharded_runner import Division
-from kerascli.training.forward_pass import ForwardPass, Layout, StepOutcome
+from kerascli.training.forward_pass import ForwardPass, StepOutcome
+from kerascli.training.strategies.flat_step_result import StepExchange
+from kerascli.training.strategies.sharded_runner import Division
 
 
 class FSDPRunner:
@@ -29,12 +29,10 @@ class FSDPRunner:
         self._scale = update.optimizer.rule.loss_scale_factor or 1.0
         self._division = division
         self._example = example
-        self._layout: Layout | None = None
-        self._vectors: OutcomeVectors | None = None
+        self._exchange = StepExchange(division.group, in_order=False)
 
     def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
         """Run this process's part of a batch, and wait for the sums over all processes."""
-        processes = self._division.processes
         number, rows, share = self._part(batch)
         with self._division.part(rows, counts=share > 0, scaled=True), draws.using(numbers.of_shard(number)):
             with span("forward"):
@@ -45,13 +43,8 @@ class FSDPRunner:
         gradients = self._taken_gradients()
         outcome = StepOutcome([_checked(total.detach(), gradients)], output.loss.states, [], output.updates)
         first = share > 0 and self._division.sharding.is_first(number, batch)
-        vectors = self._packed(outcome, share, first=first)
-        signals = vectors.with_signals(processes.own_signal())
-        with span("exchange"):
-            processes.add(vectors.vectors)
-        processes.keep_signals(signals)
-        assert self._layout is not None
-        summed = self._layout.outcome(vectors.values())
+        result = self._exchange.flat(outcome, share, first=first)
+        summed = self._exchange.summed(result if share else result.without_states())
         return StepOutcome(summed.totals, summed.states, gradients, summed.updates)
 
     def _part(self, batch: Batch) -> tuple[int, Batch, float]:
@@ -62,20 +55,12 @@ class FSDPRunner:
 
     def _taken_gradients(self) -> list[Tensor | None]:
         """Return the parts of the gradients that this process holds, and remove them from the weights."""
-        found: list[Tensor | None] = []
+        gradients: list[Tensor | None] = []
         for weight in self._weights:
             gradient = weight.tensor.grad
-            found.append(None if gradient is None else held(gradient))
+            gradients.append(None if gradient is None else held(gradient))
             weight.tensor.grad = None
-        return found
-
-    def _packed(self, outcome: StepOutcome, share: float, *, first: bool) -> OutcomeVectors:
-        flat = outcome.flat()
-        if self._vectors is None:
-            self._layout = outcome.layout()
-            self._vectors = OutcomeVectors.like(flat, self._layout, self._division.processes.world.size)
-        vectors = self._vectors.filled(flat, share, first=first)
-        return vectors if share else vectors.without_states()
+        return gradients
 
 
 def _checked(total: Tensor, gradients: list[Tensor | None]) -> Tensor:
