@@ -311,11 +311,10 @@ PEERS = {
     "cli",
     "data/sources",
     "data/transforms",
-    "ops",
     "optimizers",
     "preprocessing/images",
 }
-"""Folders whose files are peers: one command, one source, one family of operations each."""
+"""Folders whose files are peers: one command, one source, one component each."""
 MOST_FILES, MOST_OF_ONE_NAME = 17, 3
 
 

@@ -17,8 +17,7 @@ from torch import Tensor
 from kerascli.language.expressions import ExpressionError, parse, walk
 from kerascli.language.expressions.tree import Binary, Call, Everything, Index, Items, Literal, Name, Node, Slice, Unary
 from kerascli.ops.base import OPS
-from kerascli.ops.expression import expression
-from kerascli.ops.left_out import LEFT_OUT
+from kerascli.ops.expression import LEFT_OUT, expression
 from tests.parity import ledger
 from tests.parity.op_cases import CASES, KERAS_CANNOT, words
 from tests.support.ties import NoTies
