@@ -6,7 +6,7 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction
 from kerascli.optimizers import scaled
-from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import LearningRate, Optimizer, UpdateContext, optimizer
 
 
 @optimizer(name="sgd")
@@ -26,8 +26,8 @@ class SGD(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("momentum",) if self.momentum != 0 else ()
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
-        rate = moment.learning_rate
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+        rate = context.learning_rate
         if self.momentum == 0:
             scaled.add(weight, gradient, -rate)
             return
