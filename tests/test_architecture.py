@@ -24,7 +24,7 @@ FLOORS = [
     ["config"],
     ["compiler"],
     ["training"],
-    ["interop", "report", "profiling"],
+    ["interop", "report"],
     ["workflow"],
     ["cli", "__main__"],
 ]
@@ -253,7 +253,7 @@ READERS = {
     "training/distributed/meeting.py": "/dev/null in place of standard output, for what torch prints",
     "training/distributed/gpu_watch.py": "the kernel's files",
     "data/datasets/mnist/__init__.py": "data of the package",
-    "profiling/window.py": "a trace that torch wrote a moment ago",
+    "training/profiling/window.py": "a trace that torch wrote a moment ago",
 }
 """Files that open other files without disk/files.py, with the reason."""
 OPENED = {"archive", "tarfile", "Image", "RunRecord"}

@@ -19,7 +19,6 @@ from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.flat import NamedWeight
 from kerascli.optimizers.rule import Written
 from kerascli.optimizers.several import Optimizers
-from kerascli.profiling.profiler import Profiler
 from kerascli.training.build import Experiment
 from kerascli.training.distributed.fsdp_runner import FSDPRunner
 from kerascli.training.distributed.processes import ALONE, Processes
@@ -27,6 +26,7 @@ from kerascli.training.distributed.sharded_runner import Division, ShardedRunner
 from kerascli.training.execution_mode import Request, compile_rule, make_runner
 from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, Runner
 from kerascli.training.loop import Plan
+from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
 from kerascli.workflow.fitting.plan import sharding_of
 from kerascli.workflow.fitting.profiled import set_profiled_model
