@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kerascli.foundation.errors import Fault, suggestion
 from kerascli.language.component import Invalid
-from kerascli.language.expressions import ExpressionError, Node, evaluate, parse, walk
+from kerascli.language.expressions import ExpressionError, Node, evaluate, names_in, parse, walk
 from kerascli.language.expressions.numbers import CONSTANTS, FUNCTIONS, dotted
 from kerascli.language.expressions.suggestions import suggestion_for
 from kerascli.language.expressions.tree import (
@@ -69,29 +69,27 @@ class Expression:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        found = {node.name: None for node, _ in walk(self.tree) if isinstance(node, Name)}
-        return tuple(name for name in found if name not in GIVEN and name not in CONSTANTS)
+        return tuple(name for name in names_in(self.tree) if name not in GIVEN and name not in CONSTANTS)
 
     @cached_property
     def asks_for_batch(self) -> bool:
         """True if a call needs an extra tensor, since the input tensors do not determine batch size and device."""
-        sized = any(isinstance(node, Name) and node.name == "batch_size" for node, _ in walk(self.tree))
-        return sized or not self.names
+        return "batch_size" in names_in(self.tree) or not self.names
 
     def place(self, name: str) -> tuple[int, int]:
         """Return the column (from 1) and the length of a name's first occurrence in the expression's text."""
-        first = next(node for node, _ in walk(parse(self.text)) if isinstance(node, Name) and node.name == name)
+        first = names_in(parse(self.text))[name]
         return first.column, first.length
 
     def constants(self) -> set[str]:
         """Return the names of the constants (`pi`, `e`) that the expression uses."""
-        return {node.name for node, _ in walk(parse(self.text)) if isinstance(node, Name)} & set(CONSTANTS)
+        return names_in(parse(self.text)).keys() & CONSTANTS.keys()
 
     def renamed(self, names: Mapping[str, str]) -> str:
         """Return the expression's text with its input tensors renamed; `names` maps old names to new ones."""
         text = self.text
-        standing = [node for node, _ in walk(parse(text)) if isinstance(node, Name) and node.name in names]
-        for node in sorted(standing, key=lambda node: -node.column):
+        renamed = [node for node in walk(parse(text)) if isinstance(node, Name) and node.name in names]
+        for node in sorted(renamed, key=lambda node: -node.column):
             start = node.column - 1
             text = text[:start] + names[node.name] + text[start + node.length :]
         return text
@@ -114,7 +112,7 @@ class Expression:
 def expression(text: str) -> Expression:
     """Return the parsed expression for a text, with the arguments of its calls checked. Raises ExpressionError."""
     tree = _folded(parse(text))
-    for node, _ in walk(tree):
+    for node in walk(tree):
         if isinstance(node, Call):
             _check_call(node)
     return Expression(text, tree)
@@ -136,11 +134,11 @@ _PAIR = ("y_true", "y_pred")
 
 
 def _check_pair(text: str) -> str:
-    found = expression(_check(text))
-    for name in found.names:
+    parsed = expression(_check(text))
+    for name in parsed.names:
         if name not in _PAIR:
             meant = suggestion_for(name) or suggestion(name, _PAIR) or "; available: y_true, y_pred"
-            raise Invalid([Fault(f"unknown name '{name}'{meant}", span=found.place(name))])
+            raise Invalid([Fault(f"unknown name '{name}'{meant}", span=parsed.place(name))])
     return text
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction
-from kerascli.optimizers import scaled
 from kerascli.optimizers.base import Epsilon, LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.rule import add
 
 
 @optimizer()
@@ -30,4 +30,4 @@ class Adadelta(Optimizer):
         steps = state["accumulated_delta_var"]
         step = torch.add(steps, self.epsilon).div_(squares + self.epsilon).sqrt_().mul_(gradient)
         steps.mul_(self.rho).addcmul_(step, step, value=1 - self.rho)
-        scaled.add(weight, step, -context.learning_rate)
+        add(weight, step, -context.learning_rate)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeFloat
-from kerascli.optimizers import scaled
 from kerascli.optimizers.base import Epsilon, LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.rule import add_product
 
 
 @optimizer()
@@ -30,4 +30,4 @@ class Adagrad(Optimizer):
 
     def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
         accumulator = state["accumulator"].addcmul_(gradient, gradient)
-        scaled.add_product(weight, gradient, torch.add(accumulator, self.epsilon).rsqrt_(), -context.learning_rate)
+        add_product(weight, gradient, torch.add(accumulator, self.epsilon).rsqrt_(), -context.learning_rate)

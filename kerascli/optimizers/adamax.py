@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import OpenFraction
-from kerascli.optimizers import scaled
 from kerascli.optimizers.base import AdamLike, UpdateContext, optimizer
+from kerascli.optimizers.rule import add_quotient
 
 
 @optimizer()
@@ -31,4 +31,4 @@ class Adamax(AdamLike):
         norm = state["norm"].mul_(self.beta_2)
         torch.maximum(norm, gradient.abs(), out=norm)
         rate = context.learning_rate / (1 - self.beta_1**context.step)
-        scaled.add_quotient(weight, momentum, norm + self.epsilon, -rate)
+        add_quotient(weight, momentum, norm + self.epsilon, -rate)

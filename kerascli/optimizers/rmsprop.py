@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction
-from kerascli.optimizers import scaled
 from kerascli.optimizers.base import Epsilon, LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.rule import add_product
 
 
 @optimizer(name="rmsprop")
@@ -38,7 +38,7 @@ class RMSprop(Optimizer):
         size.rsqrt_()  # takes half the time of sqrt_
         if self.momentum > 0:
             step = state["momentum"].mul_(self.momentum)
-            scaled.add_product(step, gradient, size, context.learning_rate)
+            add_product(step, gradient, size, context.learning_rate)
             weight.sub_(step)
         else:
-            scaled.add_product(weight, gradient, size, -context.learning_rate)
+            add_product(weight, gradient, size, -context.learning_rate)

@@ -1,4 +1,4 @@
-"""Compilation of an optimizer's update rule into a single pass over memory."""
+"""Compilation of an optimizer's update rule into a single pass over memory, and operations for such rules."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -71,3 +71,27 @@ def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Ten
 
 def _numbers(context: UpdateContext) -> list[Tensor]:
     return [torch.tensor(number, dtype=torch.float64) for number in (context.step, context.learning_rate)]
+
+
+def add(weight: Tensor, x: Tensor, factor: float | Tensor) -> None:
+    """Compute weight += factor * x in place; the factor is a number or, in compiled rules, a scalar tensor."""
+    if isinstance(factor, Tensor):
+        weight.add_(x * factor)
+    else:
+        weight.add_(x, alpha=factor)
+
+
+def add_product(weight: Tensor, a: Tensor, b: Tensor, factor: float | Tensor) -> None:
+    """Compute weight += factor * a * b in place; the factor is a number or, in compiled rules, a scalar tensor."""
+    if isinstance(factor, Tensor):
+        weight.add_(a * b * factor)
+    else:
+        weight.addcmul_(a, b, value=factor)
+
+
+def add_quotient(weight: Tensor, a: Tensor, b: Tensor, factor: float | Tensor) -> None:
+    """Compute weight += factor * a / b in place; the factor is a number or, in compiled rules, a scalar tensor."""
+    if isinstance(factor, Tensor):
+        weight.add_(a / b * factor)
+    else:
+        weight.addcdiv_(a, b, value=factor)

@@ -323,7 +323,7 @@ def _thread_facts(threads: Threads) -> dict[str, Any]:
 
 def _choice_notes(device: Choice, threads: Threads, mode: Choice, experiment: Experiment) -> Iterator[Event]:
     yield Note(f"device: {device.value} ({device.reason})")
-    yield Note(f"threads: {threads.count} ({threads.reason})", "info" if threads.told else "detail")
+    yield Note(f"threads: {threads.count} ({threads.reason})", "info" if threads.unexpected else "detail")
     training = experiment.spec.training
     asked = training is not None and training.compute.jit_compile is True
     text = f"execution mode: {mode.value} ({mode.reason})"

@@ -138,7 +138,7 @@ def test_an_expression_has_keras_values_and_gradients(text: str) -> None:
     flat = ("//", "floor_divide", "heaviside", "nextafter", "histogram")
     has_none = any(step in text for step in flat)  # torch's raise when asked
     assert ours.requires_grad == (theirs.requires_grad and not has_none)
-    for node, _ in walk(parse(text)):
+    for node in walk(parse(text)):
         if isinstance(node, Call):
             ledger.note("op", node.function, text, compared.gap)
 
@@ -161,10 +161,7 @@ def test_two_ways_to_say_it_have_one_value_and_gradient(text: str, means: str) -
 
 def test_every_operation_has_a_case() -> None:
     called = {
-        node.function
-        for text in (*CASES, *dict(KERAS_CANNOT))
-        for node, _ in walk(parse(text))
-        if isinstance(node, Call)
+        node.function for text in (*CASES, *dict(KERAS_CANNOT)) for node in walk(parse(text)) if isinstance(node, Call)
     }
     drawn = {name for name in OPS.names() if name.startswith("random_")}
     assert set(OPS.names()) - drawn - called == set()

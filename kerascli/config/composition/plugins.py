@@ -68,7 +68,7 @@ def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
                 code = UserCode(file, opened.read())
         code.module()
     except Exception as error:
-        text, place = code.told(error, str(code.path))
+        text, place = code.message(error, str(code.path))
         related = (Related("the config names it", written),)
         raise Invalid([Fault(f"plugin: {text}", place=place, hint=_new_name(error), related=related)]) from None
     return code
