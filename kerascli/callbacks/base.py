@@ -82,7 +82,7 @@ class RestoreSlot:
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class PrintMessage:
     """Decision of a callback to print a line of text."""
 
     text: str
@@ -108,7 +108,7 @@ Decision = (
     | Stop
     | SaveSlot
     | RestoreSlot
-    | Say
+    | PrintMessage
     | AppendRow
     | WriteScalars
     | WriteHistograms

@@ -9,7 +9,7 @@ from kerascli.callbacks.base import (
     Callback,
     Decision,
     EpochFacts,
-    Say,
+    PrintMessage,
     SetLearningRate,
     State,
     UpdateName,
@@ -87,7 +87,7 @@ class LearningRateScheduler(Callback):
         return self.schedule(epoch)
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        return [Say(rates_text(facts.rates(self.update)))] if self.verbose else [], state
+        return [PrintMessage(rates_text(facts.rates(self.update)))] if self.verbose else [], state
 
 
 def _rate_by_formula(text: str, epoch: int, rate: float) -> float:

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from kerascli.callbacks.base import Decision, EpochFacts, SaveSlot, Say, State, Verbose, callback
+from kerascli.callbacks.base import Decision, EpochFacts, PrintMessage, SaveSlot, State, Verbose, callback
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
 from kerascli.foundation.shapes import PositiveInt
 
@@ -76,4 +76,4 @@ class ModelCheckpoint(Monitor):
         return [*says, SaveSlot("best", to_disk=True)], {"best": to_json(current)}
 
     def _say(self, text: str) -> list[Decision]:
-        return [Say(text)] if self.verbose else []
+        return [PrintMessage(text)] if self.verbose else []

@@ -8,7 +8,7 @@ from pydantic import Field
 from kerascli.callbacks.base import (
     Decision,
     EpochFacts,
-    Say,
+    PrintMessage,
     SetLearningRate,
     State,
     UpdateName,
@@ -61,6 +61,6 @@ class ReduceLROnPlateau(Monitor):
         if cooldown > 0 or wait < self.patience or not high:
             return [], state
         rates = {name: max(rate * self.factor, self.min_lr) for name, rate in high.items()}
-        says: list[Decision] = [Say(rates_text(rates, "reduced to "))] if self.verbose else []
+        says: list[Decision] = [PrintMessage(rates_text(rates, "reduced to "))] if self.verbose else []
         sets = [SetLearningRate(rate, name) for name, rate in rates.items()]
         return [*sets, *says], {**state, "wait": 0, "cooldown": self.cooldown}

@@ -16,6 +16,7 @@ from kerascli.runs.outputs import FILE
 RENAMED = {
     **{f"kerascli.{name}": f"kerascli.foundation.{name}" for name in ("shapes", "draws", "errors", "device", "disk")},
     **{f"kerascli.{name}": f"kerascli.language.{name}" for name in ("component", "section", "expressions")},
+    "kerascli.callbacks.base.Say": "kerascli.callbacks.base.PrintMessage",
     "kerascli.optimizers.base.Moment": "kerascli.optimizers.base.UpdateContext",
 }
 """Mapping from dotted names that plugins of earlier versions import to their names now."""
