@@ -1,5 +1,6 @@
 """Base class and registry of callbacks: from an epoch's logs they return decisions, which the training executes."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -115,6 +116,15 @@ Decision = (
     | Post
     | WriteSample
 )
+
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""Pattern of the names of files and folders that a config may give, without a path."""
+
+
+def if_verbose(verbose: int, text: str) -> list[Decision]:
+    """Return the decision to print a text, as a list, which is empty if `verbose` is 0."""
+    return [PrintMessage(text)] if verbose else []
 
 
 class Callback(Component):

@@ -3,13 +3,13 @@
 from kerascli.callbacks.base import (
     Decision,
     EpochFacts,
-    PrintMessage,
     RestoreSlot,
     SaveSlot,
     State,
     Stop,
     Verbose,
     callback,
+    if_verbose,
 )
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
 from kerascli.foundation.shapes import NonNegativeInt
@@ -61,10 +61,8 @@ class EarlyStopping(Monitor):
     def train_end(self, state: State) -> list[Decision]:
         if not self.restore_best_weights or state["best_epoch"] is None:
             return []
-        says: list[Decision] = (
-            [PrintMessage(f"restoring the weights of epoch {state['best_epoch']}")] if self.verbose else []
-        )
-        return [*says, RestoreSlot(self._slot)]
+        text = f"restoring the weights of epoch {state['best_epoch']}"
+        return [*if_verbose(self.verbose, text), RestoreSlot(self._slot)]
 
     @property
     def _slot(self) -> str:
