@@ -24,7 +24,7 @@ FLOORS = [
     ["config"],
     ["compiler"],
     ["training"],
-    ["interop", "report", "profiling"],
+    ["interop", "report"],
     ["workflow"],
     ["cli", "__main__"],
 ]
@@ -244,7 +244,6 @@ READERS = {
     "foundation/disk/temporary.py": "the kernel's files",
     "foundation/cpus.py": "the kernel's files, of no size",
     "runs/manifest.py": "the kernel's files",
-    "compiler/processor.py": "the kernel's files",
     "interop/keras/hdf5.py": "the kernel's files",
     "interop/keras/hdf5_child.py": "a process of its own, and its memory as the kernel tells it",
     "cli/app.py": "/dev/null in place of a stream that was closed",
@@ -253,7 +252,7 @@ READERS = {
     "training/strategies/group.py": "/dev/null in place of standard output, for what torch prints",
     "training/strategies/failures.py": "the kernel's files",
     "data/datasets/mnist/__init__.py": "data of the package",
-    "profiling/window.py": "a trace that torch wrote a moment ago",
+    "training/profiling/window.py": "a trace that torch wrote a moment ago",
 }
 """Files that open other files without disk/files.py, with the reason."""
 OPENED = {"archive", "tarfile", "Image", "RunRecord"}
@@ -311,11 +310,10 @@ PEERS = {
     "cli",
     "data/sources",
     "data/transforms",
-    "ops",
     "optimizers",
     "preprocessing/images",
 }
-"""Folders whose files are peers: one command, one source, one family of operations each."""
+"""Folders whose files are peers: one command, one source, one component each."""
 MOST_FILES, MOST_OF_ONE_NAME = 17, 3
 
 

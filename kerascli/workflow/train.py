@@ -310,7 +310,7 @@ def _start_notes(
     """Yield notes on what was chosen: device, threads, execution mode, processes; and details."""
     experiment, mode, (device, threads) = runner.state.experiment, runner.state.execution_mode, chosen
     yield Note(f"device: {device.value} ({device.reason})")
-    yield Note(f"threads: {threads.count} ({threads.reason})", "info" if threads.told else "detail")
+    yield Note(f"threads: {threads.count} ({threads.reason})", "info" if threads.unexpected else "detail")
     training = experiment.spec.training
     asked = training is not None and training.compute.jit_compile is True
     text = f"execution mode: {mode.value} ({mode.reason})"

@@ -19,11 +19,11 @@ from kerascli.foundation.device import Choice, make_deterministic
 from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.foundation.events import Event, Note, PhaseBegin
 from kerascli.model.freezing import trained_layers, with_trainable
-from kerascli.profiling.profiler import Profiler
 from kerascli.runs.history import ordered
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.loop import Plan
+from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer, assign_weights
 from kerascli.training.strategies.base import Single, Strategy
