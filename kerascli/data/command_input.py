@@ -223,7 +223,7 @@ def matching(item: str) -> list[Path]:
         return [path]
     if not set("*?[") & set(item):
         raise ConfigError(missing_file(path, item).faults)
-    found = sorted(map(Path, glob.glob(item, recursive=True)))
-    if not found:
+    matches = sorted(map(Path, glob.glob(item, recursive=True)))
+    if not matches:
         raise ConfigError(f"there is no file like '{safe_text(item)}'")
-    return found
+    return matches

@@ -59,14 +59,14 @@ def _time(text: str, form: str | None) -> np.datetime64:
     try:
         if form is not None:
             return np.datetime64(_in_utc(datetime.strptime(text, form)), "us")
-        found = OFFSET.search(text) if has_offset(text) else None
-        written = text.removesuffix("Z") if found is None else text[: found.start()]
+        offset_match = OFFSET.search(text) if has_offset(text) else None
+        written = text.removesuffix("Z") if offset_match is None else text[: offset_match.start()]
         if not _ISO.fullmatch(written):
             return np.datetime64("NaT", "us")
         time = np.datetime64(written, "us")
-        if found is None:
+        if offset_match is None:
             return time
-        sign, hours, minutes = found.groups(default="00")
+        sign, hours, minutes = offset_match.groups(default="00")
         offset = np.timedelta64(60 * int(hours) + int(minutes), "m")
         return time - offset if sign == "+" else time + offset
     except (ValueError, OverflowError):  # also a UTC before the year 1 or after 9999
@@ -145,8 +145,8 @@ class Dates:
         differences = np.diff(self.times).astype(np.int64)
         if not len(differences) or (differences <= 0).any():
             return None
-        if differences.min() >= _SHORTEST_MONTH and (found := self._month_step()) is not None:
-            return found
+        if differences.min() >= _SHORTEST_MONTH and (months := self._month_step()) is not None:
+            return months
         return Step(micros=int(differences[0])) if (differences == differences[0]).all() else None
 
     def _month_step(self) -> Step | None:
@@ -192,9 +192,9 @@ class Dates:
         in_utc = any(text.endswith("Z") or has_offset(text) for text in texts)
         longest = max((OFFSET.sub("", text) if has_offset(text) else text.removesuffix("Z") for text in texts), key=len)
         unit = np.datetime_data(np.datetime64(longest).dtype)[0]
-        found = times.astype(f"datetime64[{unit}]").astype(str).tolist()
+        dates = times.astype(f"datetime64[{unit}]").astype(str).tolist()
         separator, suffix = " " if " " in longest else "T", "Z" if in_utc else ""
-        return [text.replace("T", separator) + suffix for text in found]
+        return [text.replace("T", separator) + suffix for text in dates]
 
     def continued(self, count: int) -> list[str] | None:
         """Return the next `count` dates at the constant step, as texts in the column's format; None if it varies.

@@ -43,4 +43,4 @@ def _names(paths: list[str]) -> dict[str, str]:
     """Return a mapping from each path to its path relative to their common folder; a single path becomes its name."""
     rooted = {path: os.path.normpath(os.path.join("/", path)) for path in paths}
     common = os.path.commonpath([os.path.dirname(path) for path in rooted.values()])
-    return {path: os.path.relpath(found, common) for path, found in rooted.items()}
+    return {path: os.path.relpath(rooted_path, common) for path, rooted_path in rooted.items()}

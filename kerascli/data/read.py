@@ -23,10 +23,10 @@ from kerascli.foundation.errors import DataError, Place, safe_text
 
 def joined(tables: Sequence[Table]) -> Table:
     """Concatenate the rows of tables in the columns that all have. Raises DataError if a column's shapes differ."""
-    first, *others = tables
-    if not others:
+    first, *rest = tables
+    if not rest:
         return first
-    names = [name for name in first if all(name in other for other in others)]
+    names = [name for name in first if all(name in other for other in rest)]
     columns = {name: _column(name, tables) for name in names}
     ends = np.cumsum([table.rows for table in tables])
 
@@ -40,12 +40,12 @@ def joined(tables: Sequence[Table]) -> Table:
 
 def _skipped(tables: Sequence[Table]) -> Skipped | None:
     """Return the damaged files that were left out of tables, taken together."""
-    found = [table.skipped for table in tables if table.skipped is not None]
-    if not found:
+    skipped = [table.skipped for table in tables if table.skipped is not None]
+    if not skipped:
         return None
-    first = tuple(name for each in found for name in each.first)
-    count = sum(each.count for each in found)
-    return Skipped(found[0].name, count, count + sum(table.rows for table in tables), first)
+    first = tuple(name for each in skipped for name in each.first)
+    count = sum(each.count for each in skipped)
+    return Skipped(skipped[0].name, count, count + sum(table.rows for table in tables), first)
 
 
 def _column(name: str, tables: Sequence[Table]) -> np.ndarray:

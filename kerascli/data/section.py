@@ -179,7 +179,7 @@ class DataSpec(BaseSection):
     def all_pipelines(self) -> dict[tuple[str, str], Pipeline]:
         """Return a mapping from (section, name) to pipeline, for all inputs, targets and sample weights."""
         sections = (("inputs", self.inputs), ("targets", self.targets), ("sample_weight", self.sample_weight))
-        return {(section, name): pipeline for section, found in sections for name, pipeline in found.items()}
+        return {(section, name): pipeline for section, pipelines in sections for name, pipeline in pipelines.items()}
 
     def columns(self) -> frozenset[str]:
         """Return the names of the columns that the pipelines, the row filter and the split use."""
@@ -210,14 +210,14 @@ class DataSpec(BaseSection):
     def with_transforms(self, change: Callable[[tuple[str, str], Transform], Transform]) -> "DataSpec":
         """Return the data section with each transform replaced by `change((section, name), transform)`."""
         shared = {name: change(("shared", name), transform) for name, transform in self.shared.items()}
-        found: dict[str, dict[str, Pipeline]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
+        pipelines: dict[str, dict[str, Pipeline]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for place, pipeline in self.all_pipelines().items():
             steps = (
                 replace(step, transform=shared[step.shared] if step.shared else change(place, step.transform))
                 for step in pipeline.steps
             )
-            found[place[0]][place[1]] = replace(pipeline, steps=tuple(steps))
-        return self.model_copy(update={"shared": shared, **found})
+            pipelines[place[0]][place[1]] = replace(pipeline, steps=tuple(steps))
+        return self.model_copy(update={"shared": shared, **pipelines})
 
 
 def _shares(value: Any) -> str | None:

@@ -34,8 +34,8 @@ def random_split(
     part_of = np.empty(rows, np.min_scalar_type(len(parts)))
     for number, group in enumerate(groups):
         part_of[group] = _drawn(len(group), seed + number, [totals[name][number] for name in parts])
-    found = {name: np.flatnonzero(part_of == index) for index, name in enumerate((*parts, "train"))}
-    return {"train": found.pop("train"), **found}
+    indices = {name: np.flatnonzero(part_of == index) for index, name in enumerate((*parts, "train"))}
+    return {"train": indices.pop("train"), **indices}
 
 
 def _drawn(count: int, seed: int, sizes: list[int]) -> np.ndarray:
@@ -71,8 +71,8 @@ def grouped_split(
         members = members[shuffled(len(members), seed + number)]
         middle = np.cumsum(sizes[members]) - sizes[members] / 2
         chosen[members] = np.searchsorted(bounds, middle / sizes[members].sum(), side="right")
-    found = {name: np.flatnonzero(chosen[groups] == index) for index, name in enumerate(names)}
-    return {"train": found.pop("train"), **found}
+    indices = {name: np.flatnonzero(chosen[groups] == index) for index, name in enumerate(names)}
+    return {"train": indices.pop("train"), **indices}
 
 
 def ordered_split(times: np.ndarray, parts: Mapping[str, float]) -> dict[str, np.ndarray]:
@@ -99,7 +99,7 @@ def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndar
 def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
     """Return, for each part of a split, its numbers of rows of each group: integers that add up to the part's size."""
     left = list(sizes)
-    found: dict[str, list[int]] = {}
+    counts_of: dict[str, list[int]] = {}
     for name, share in parts.items():
         exact = [size * share for size in sizes]
         counts = [min(math.floor(value + 1e-9), rest) for value, rest in zip(exact, left, strict=True)]
@@ -110,8 +110,8 @@ def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
                 counts[group] += 1
                 missing -= 1
         left = [rest - count for rest, count in zip(left, counts, strict=True)]
-        found[name] = counts
-    return found
+        counts_of[name] = counts
+    return counts_of
 
 
 def tail_start(rows: int, validation_split: float, of: str = "") -> int:

@@ -34,8 +34,8 @@ class TextCodec:
     def is_whole(self) -> bool:
         """True if the vocabulary has every token of the training rows, so that no OOV token occurred in training."""
         most = None if self.vectorization is None else self.vectorization.max_tokens
-        given = self.vectorization is not None and self.vectorization.vocabulary is not None
-        return not given and (most is None or len(self.words) < most)
+        is_given = self.vectorization is not None and self.vectorization.vocabulary is not None
+        return not is_given and (most is None or len(self.words) < most)
 
     @property
     def start(self) -> tuple[int, ...]:
@@ -60,8 +60,8 @@ class TextCodec:
 
     def unknown(self, text: str) -> list[str]:
         """Return the tokens of a text that are not in the vocabulary."""
-        known = set(self.words[self.special :])
-        return [word for word in self.words_of(text) if word not in known]
+        vocabulary = set(self.words[self.special :])
+        return [word for word in self.words_of(text) if word not in vocabulary]
 
     def numbers(self, text: str, longest: int) -> list[int]:
         """Encode a text that is to be continued: return the ids of its last tokens, at most `longest`."""
@@ -131,7 +131,7 @@ def text_codecs(spec: DataSpec, learned: States, section: str) -> dict[str, Text
     shared = {s.shared for (where, _), p in pipelines.items() if where == "inputs" for s in p.steps if s.shared}
     splitting = [step.transform for p in pipelines.values() for step in p.steps]
     by_character = any(isinstance(step, TextVectorization) and step.split == "character" for step in splitting)
-    found = {}
+    codecs = {}
     for (where, name), pipeline in pipelines.items():
         index = text_step(pipeline.steps)
         if where != section or index is None:
@@ -139,8 +139,8 @@ def text_codecs(spec: DataSpec, learned: States, section: str) -> dict[str, Text
         target = where == "targets" and not any(step.shared in shared for step in pipeline.steps)
         key = NamedPipeline(where, name, pipeline, target=target).key(index)
         if key in learned:
-            found[name] = _codec(pipeline.steps[: index + 1], learned[key], by_character, target=target)
-    return found
+            codecs[name] = _codec(pipeline.steps[: index + 1], learned[key], by_character, target=target)
+    return codecs
 
 
 def text_step(steps: Sequence[Step]) -> int | None:

@@ -76,13 +76,13 @@ def read_texts(data: bytes, name: str, suffix: str = "") -> LabelledTexts:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             texts, rows = _member(archive, f"x{suffix}.npy")
             labels, _ = _member(archive, f"y{suffix}.npy")
-            found = np.lib.format.read_array(io.BytesIO(labels), allow_pickle=False)
+            numbers = np.lib.format.read_array(io.BytesIO(labels), allow_pickle=False)
     except (KeyError, *DAMAGED) as error:
         raise DataError(f"{name}: the file cannot be read: {str(error)[:100]}") from None
     sequences = parse_sequences(texts, rows, f"{name}: 'x{suffix}'")
-    if found.shape != (rows,) or found.dtype.kind not in "iu":
-        raise DataError(f"{name}: {rows:,} texts and labels of shape {found.shape} ({found.dtype})")
-    return LabelledTexts(sequences, found)
+    if numbers.shape != (rows,) or numbers.dtype.kind not in "iu":
+        raise DataError(f"{name}: {rows:,} texts and labels of shape {numbers.shape} ({numbers.dtype})")
+    return LabelledTexts(sequences, numbers)
 
 
 def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
@@ -124,10 +124,10 @@ def _marked(texts: Tokens, start: int | None, first: int) -> Tokens:
 
 
 def _limited(texts: Tokens, least: int, most: int, oov: int | None) -> Tokens:
-    known = (texts.values >= least) & (texts.values < most)
+    kept = (texts.values >= least) & (texts.values < most)
     if oov is None:
-        return texts.keep(known)
-    return Tokens(np.where(known, texts.values, np.int32(oov)), texts.lengths)
+        return texts.keep(kept)
+    return Tokens(np.where(kept, texts.values, np.int32(oov)), texts.lengths)
 
 
 @source()
@@ -192,10 +192,10 @@ class Reuters(WordSequences):
         return {"x": self.field(), "y": Field((), "int64", num_classes=46, classes=CLASSES)}
 
     def load(self, context: Context) -> Mapping[str, Table]:
-        found = read_texts(fetch(self.remote(), context), "reuters")
-        found = found.take(shuffled_rows(self.seed, len(found.labels))[0])
-        [found] = self.prepared([found], self.start_char, self.oov_char, self.index_from)
-        rows = len(found.labels)
+        texts = read_texts(fetch(self.remote(), context), "reuters")
+        texts = texts.take(shuffled_rows(self.seed, len(texts.labels))[0])
+        [texts] = self.prepared([texts], self.start_char, self.oov_char, self.index_from)
+        rows = len(texts.labels)
         until = int(rows * (1 - self.test_split))
         parts = {"train": np.arange(until), "test": np.arange(until, rows)}
-        return {split: self.table(found.take(chosen), split) for split, chosen in parts.items() if len(chosen)}
+        return {split: self.table(texts.take(chosen), split) for split, chosen in parts.items() if len(chosen)}

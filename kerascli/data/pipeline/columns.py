@@ -77,8 +77,8 @@ def _side_by_side(named: NamedPipeline, table: Table, parts: list[np.ndarray]) -
     """Concatenate columns along the last axis in a common dtype. Raises DataError for integers it cannot represent."""
     dtype = np.result_type(*parts)
     for name, part in zip(named.pipeline.columns, parts, strict=True):
-        if dtype.kind == "f" and part.dtype.kind in "iu" and (found := first_rounded(part)) is not None:
-            row, at, value = found
+        if dtype.kind == "f" and part.dtype.kind in "iu" and (rounded := first_rounded(part)) is not None:
+            row, at, value = rounded
             text = f"{value} would be rounded next to columns of {dtype}: floats are exact for integers up to 2**53"
             raise DataError(text, place=table.place(row, name, at), hint="define an input for each column")
     return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)

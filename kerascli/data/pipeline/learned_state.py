@@ -131,14 +131,14 @@ def _learn_step(fits: list[_FitProgress], table: Table, learned: States) -> Fitt
 
     rows = Blocks(make, counted)
     try:
-        found = step.learn(rows, field, target=first.named.target)
+        state = step.learn(rows, field, target=first.named.target)
     except BadRow as bad:
         index, row = _origin(rows.first + bad.row, table.rows, [1 if alike else _count(s, last) for s in shapes])
         raise data_error_at(BadRow(row, bad.text, at=bad.at, hint=bad.hint), fits[index].named, table) from None
     except ValueError as error:
         raise first.named.fault(str(error), first.position) from None
     where = f"{first.named.section}.{first.named.name} ({step.component_name})"
-    return replace(found, warnings=tuple(f"{where}: {warning}" for warning in found.warnings))
+    return replace(state, warnings=tuple(f"{where}: {warning}" for warning in state.warnings))
 
 
 def _count(shape: Shape, last: Shape) -> int:

@@ -86,12 +86,12 @@ def check_step_memory(named: NamedPipeline, index: int, made: Field, rows: int |
         raise ConfigError(named.fault(f"{text}; at most {size_text(memory_limit())} may be used", index).faults)
 
 
-def check_source_memory(source: Source, known: Mapping[str, Field]) -> None:
+def check_source_memory(source: Source, fields: Mapping[str, Field]) -> None:
     """Raise ConfigError if a data source generates more rows than fit in memory."""
     rows = getattr(source, "rows", None)
     if not isinstance(rows, int):
         return
-    values = sum(math.prod(size or 1 for size in field.shape) for field in known.values())
+    values = sum(math.prod(size or 1 for size in field.shape) for field in fields.values())
     size = rows * values * _GENERATED_BYTES
     if size > memory_limit():
         name = source.component_name
@@ -101,8 +101,8 @@ def check_source_memory(source: Source, known: Mapping[str, Field]) -> None:
 
 def largest_setting(component: Component) -> str:
     """Return name and value of a component's largest integer setting as text (`maxlen 100,000,000,000: `), or ''."""
-    found = [(value, name) for name in type(component).model_fields for value in _numbers(getattr(component, name))]
-    return f"{max(found)[1]} {max(found)[0]:,}: " if found and max(found)[0] > 1 else ""
+    numbers = [(value, name) for name in type(component).model_fields for value in _numbers(getattr(component, name))]
+    return f"{max(numbers)[1]} {max(numbers)[0]:,}: " if numbers and max(numbers)[0] > 1 else ""
 
 
 def _numbers(value: object) -> list[int]:

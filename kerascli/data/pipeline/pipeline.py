@@ -42,11 +42,11 @@ def infer_step(named: NamedPipeline, index: int, field: Field, learned: FittedSt
     if field.is_ragged and not step.takes_sequences:
         raise named.fault(_RAGGED, index, hint=_PAD)
     try:
-        found = step.infer(field, learned, target=named.target)
+        made = step.infer(field, learned, target=named.target)
     except ValueError as error:
         raise named.fault(str(error), index) from None
-    check_step_memory(named, index, found)
-    return found if found.num_classes == field.num_classes else replace(found, first_class=None)
+    check_step_memory(named, index, made)
+    return made if made.num_classes == field.num_classes else replace(made, first_class=None)
 
 
 def boundary(named: NamedPipeline, fields: list[Field]) -> int:
@@ -67,17 +67,17 @@ def run_step(named: NamedPipeline, index: int, rows: DistinctRows, field: Field,
     step = named.pipeline.steps[index].transform
     try:
         step.check(rows.values, field, learned, target=named.target)
-        found = step.apply(rows.values, field, learned, target=named.target)
+        made = step.apply(rows.values, field, learned, target=named.target)
     except BadRow as bad:
         raise data_error_at(bad, named, rows.table, index) from None
     except ValueError as error:
         raise named.fault(str(error), index) from None
-    if not isinstance(found, np.ndarray) or len(found) != len(rows.values):
-        got = f"an array of shape {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
+    if not isinstance(made, np.ndarray) or len(made) != len(rows.values):
+        got = f"an array of shape {made.shape}" if isinstance(made, np.ndarray) else type(made).__name__
         raise named.fault(
             f"'apply' must return an array with the {len(rows.values):,} rows that it got, got {got}", index
         )
-    return rows.having(found)
+    return rows.having(made)
 
 
 def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: States, oov: OovCounts) -> np.ndarray:
@@ -93,9 +93,9 @@ def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: St
     if named.pipeline.stacked or NARROW.get(made, made) != fields[0].dtype:
         rows = cut_at(fields[: until + 1], _PIECE_VALUES)
         with suppress(DataError):  # raised again for all rows, which it counts
-            found = _in_pieces(named, table, fields, learned, rows, oov) if 0 < 2 * rows < table.rows else None
-            if found is not None:
-                return found
+            prepared = _in_pieces(named, table, fields, learned, rows, oov) if 0 < 2 * rows < table.rows else None
+            if prepared is not None:
+                return prepared
     return _prepared(named, table, fields, learned, oov)
 
 
@@ -121,12 +121,12 @@ def _in_pieces(
     out: np.ndarray | None = None
     done = 0
     for part in table.slices(rows):
-        found = _prepared(named, part, fields, learned, oov)
-        out = np.empty((table.rows, *found.shape[1:]), found.dtype) if out is None else out
-        if found.dtype != out.dtype or found.shape[1:] != out.shape[1:]:
+        prepared = _prepared(named, part, fields, learned, oov)
+        out = np.empty((table.rows, *prepared.shape[1:]), prepared.dtype) if out is None else out
+        if prepared.dtype != out.dtype or prepared.shape[1:] != out.shape[1:]:
             return None
-        out[done : done + len(found)] = found
-        done += len(found)
+        out[done : done + len(prepared)] = prepared
+        done += len(prepared)
     return out
 
 
@@ -135,9 +135,9 @@ def _prepared(named: NamedPipeline, table: Table, fields: list[Field], learned: 
     steps = named.pipeline.steps
     until = boundary(named, fields)
     for index in range(until):
-        found = learned.get(named.key(index), NO_STATE)
+        state = learned.get(named.key(index), NO_STATE)
         with counting(Step(oov, named.pipeline.columns, steps[index].transform.component_name, rows.counts())):
-            rows = run_step(named, index, rows, fields[index], found)
+            rows = run_step(named, index, rows, fields[index], state)
     values = rows.all()
     check_finite(named, values, table)
     narrow = "float32" if named.section == "sample_weight" else NARROW.get(values.dtype.name, values.dtype.name)
@@ -203,15 +203,15 @@ def inverse(named: NamedPipeline, fields: list[Field], learned: States) -> Inver
 
     It takes rows (N, *shape) of the last field. None if no number would change.
     """
-    found = undone_steps(named, fields, learned)
-    return partial(_undone, [undo for _, undo in found]) if found else None
+    undone = undone_steps(named, fields, learned)
+    return partial(_undone, [undo for _, undo in undone]) if undone else None
 
 
 def undone_transforms(named: NamedPipeline, fields: list[Field], learned: States) -> list[Transform]:
     """Return the transforms of a target pipeline that `inverse` undoes in predictions, last first, without those that
     change no numbers."""
-    found = (named.pipeline.steps[index].transform for index, _ in undone_steps(named, fields, learned))
-    return [transform for transform in found if not transform.keeps_numbers]
+    transforms = (named.pipeline.steps[index].transform for index, _ in undone_steps(named, fields, learned))
+    return [transform for transform in transforms if not transform.keeps_numbers]
 
 
 def undone_steps(named: NamedPipeline, fields: list[Field], learned: States) -> list[tuple[int, Inverse]]:

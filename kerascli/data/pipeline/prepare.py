@@ -211,7 +211,7 @@ def check_learned(spec: DataSpec, learned: States) -> None:
 
     Raises DataError, FileRefused.
     """
-    columns, wanted = known_columns(learned), {COLUMNS}
+    columns, expected = known_columns(learned), {COLUMNS}
     for named in named_pipelines_of(spec):
         for column in named.pipeline.columns:
             if column not in columns:
@@ -219,15 +219,15 @@ def check_learned(spec: DataSpec, learned: States) -> None:
         field = column_field(named, columns)
         for index, step in enumerate(named.pipeline.steps):
             key = named.key(index)
-            wanted.add(key)
-            found = learned.get(key, NO_STATE)
+            expected.add(key)
+            state = learned.get(key, NO_STATE)
             try:
-                step.transform.check_learned(found, field, target=named.target)
+                step.transform.check_learned(state, field, target=named.target)
             except ValueError as error:
                 raise named.fault(str(error), index) from None
-            field = infer_step(named, index, field, found)
-    if others := learned.keys() - wanted:
-        raise DataError(f"the learned state '{safe_text(min(others), 40)}' belongs to no transform")
+            field = infer_step(named, index, field, state)
+    if strays := learned.keys() - expected:
+        raise DataError(f"the learned state '{safe_text(min(strays), 40)}' belongs to no transform")
 
 
 def infer_all(
@@ -240,22 +240,22 @@ def infer_all(
 
     With `table`, the error for a column of numbers that a stray value has made text names that value.
     """
-    found: dict[tuple[str, str], list[Field]] = {}
+    fields: dict[tuple[str, str], list[Field]] = {}
     for named in named_pipelines:
         try:
-            found[named.id] = infer(named, column_field(named, columns), learned)
+            fields[named.id] = infer(named, column_field(named, columns), learned)
         except DataError:
             stray = stray_value_error(named, table) if table is not None else None
             if stray is None:
                 raise
             raise stray from None
-    return found
+    return fields
 
 
-def _check_columns(named: NamedPipeline, known: Mapping[str, Field]) -> None:
+def _check_columns(named: NamedPipeline, facts: Mapping[str, Field]) -> None:
     for column in named.pipeline.columns:
-        if column not in known:
-            missing = Table({name: np.empty(0) for name in known}, 0)
+        if column not in facts:
+            missing = Table({name: np.empty(0) for name in facts}, 0)
             try:
                 missing.column(column)
             except DataError as error:
@@ -267,22 +267,22 @@ def _column_fields(
 ) -> dict[str, Field]:
     """Return a mapping from each column that pipelines read to its field; the source's unknown sizes stay unknown."""
     source_facts = spec.source.facts(context) or {}
-    found: dict[str, Field] = {}
+    fields: dict[str, Field] = {}
     for named in named_pipelines:
         for column in named.pipeline.columns:
             values = _needed_column(named, table, column, spec.columns())
             dtype = column_dtype(values)
             shape = (None,) if is_ragged(values) else values.shape[1:]
-            given = found.get(column) or source_facts.get(column) or Field(shape, dtype)
-            if named.section == "targets" and given.num_classes is None:
+            field = fields.get(column) or source_facts.get(column) or Field(shape, dtype)
+            if named.section == "targets" and field.num_classes is None:
                 first, count = label_range(table.column(column)) or (None, None)
-                given = replace(given, num_classes=count, first_class=first)
+                field = replace(field, num_classes=count, first_class=first)
             if column in source_facts and None in source_facts[column].shape:
                 shape = source_facts[column].shape
-            found[column] = replace(given, shape=shape, dtype=dtype)
+            fields[column] = replace(field, shape=shape, dtype=dtype)
     for named in named_pipelines:
-        found |= _words_of_truth(named, found, table)
-    return found
+        fields |= _words_of_truth(named, fields, table)
+    return fields
 
 
 def _words_of_truth(named: NamedPipeline, fields: Mapping[str, Field], table: Table) -> dict[str, Field]:
@@ -303,10 +303,10 @@ def _fits(named: NamedPipeline, fields: Mapping[str, Field]) -> bool:
     return True
 
 
-def _needed_column(named: NamedPipeline, table: Table, column: str, others: Collection[str]) -> Values:
+def _needed_column(named: NamedPipeline, table: Table, column: str, used: Collection[str]) -> Values:
     """Return some values of a column of the training rows, which show its dtype and row shape.
 
-    Raises DataError at the place in the config that names the column; `others` are the columns of other pipelines.
+    Raises DataError at the place in the config that names the column; `used` are the columns of other pipelines.
     """
     try:
         return table.like(column)
@@ -319,7 +319,7 @@ def _needed_column(named: NamedPipeline, table: Table, column: str, others: Coll
         if len(parts) > 1 and all(part in table for part in parts):
             hint = f"several columns are a list with commas: columns: {in_yaml(parts)}"
         elif column in ALL_COLUMNS:
-            own = [name for name in table if name not in others]
+            own = [name for name in table if name not in used]
             hint = f"all columns are written as a list: columns: {in_yaml(own)}"
         raise DataError(replace(fault, path=named.column_path(column), place=None, hint=hint)) from None
 
@@ -343,7 +343,7 @@ def _stages(spec: DataSpec, named_pipelines: list[NamedPipeline], fields: Fields
 def _section(fields: Mapping[tuple[str, str], Field], section: str) -> dict[str, Field]:
     """Return a mapping from name to field for the pipelines of `section`.
     In targets, the number of vocabulary entries counts as number of classes."""
-    found = {name: field for (where, name), field in fields.items() if where == section}
+    by_name = {name: field for (where, name), field in fields.items() if where == section}
     if section != "targets":
-        return found
-    return {n: replace(field, num_classes=field.num_classes or field.vocabulary_size) for n, field in found.items()}
+        return by_name
+    return {n: replace(field, num_classes=field.num_classes or field.vocabulary_size) for n, field in by_name.items()}

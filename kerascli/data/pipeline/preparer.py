@@ -65,11 +65,11 @@ class Preparer:
 
         Values that are out of a vocabulary are added to the counts `oov`.
         """
-        found: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
+        sections: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for named in named_pipelines:
-            found[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned, oov)
+            sections[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned, oov)
         origin = self._origin(table)
-        return MemorySplit(found["inputs"], found["targets"], found["sample_weight"], table.rows, origin, oov)
+        return MemorySplit(sections["inputs"], sections["targets"], sections["sample_weight"], table.rows, origin, oov)
 
     def _origin(self, table: Table) -> Origin:
         return Origin(table, {named.id: named.pipeline.columns for named in self._named_pipelines})
@@ -121,12 +121,12 @@ class _Records:
         self._records = records
 
     def read(self, rows: Rows) -> MemorySplit:
-        found = self._records[rows]
+        records = self._records[rows]
         sections: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-        for key in found.dtype.names or ():
+        for key in records.dtype.names or ():
             section, _, name = key.partition("/")
-            sections[section][name] = np.ascontiguousarray(found[key])
-        return MemorySplit(sections["inputs"], sections["targets"], sections["sample_weight"], len(found))
+            sections[section][name] = np.ascontiguousarray(records[key])
+        return MemorySplit(sections["inputs"], sections["targets"], sections["sample_weight"], len(records))
 
 
 def _recorded(split: MemorySplit) -> np.ndarray:

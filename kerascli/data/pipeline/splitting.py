@@ -36,17 +36,17 @@ def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> 
 
 
 def _chosen(split: SplitSpec, train: Table, seed: int, series: str | None) -> Mapping[str, np.ndarray]:
-    """Return a mapping from split (`train`, `validation`, `test`) to the indices of the training rows that it gets."""
+    """Return a mapping from split (`train`, `validation`, `test`) to the parted of the training rows that it gets."""
     if split.order is not None:
         times, parts = _times(train, split.order), split.parts()
         each = [(of, rows, ordered_split(times[rows], parts)) for of, rows in _each_series(train, series)]
-        for of, rows, found in each if series is not None else ():
-            empty = next((name for name, chosen in found.items() if not len(chosen)), None)
+        for of, rows, parted in each if series is not None else ():
+            empty = next((name for name, chosen in parted.items() if not len(chosen)), None)
             if empty is not None:
                 share = parts.get(empty, 1 - sum(parts.values()))
                 text = f"split: {share:g} of {counted(len(rows), 'row')}{of} is 0 rows for '{empty}'"
                 raise DataError(text, path=("data", "split", "order"), hint=SHORT)
-        return {name: np.sort(np.concatenate([rows[found[name]] for _, rows, found in each])) for name in each[0][2]}
+        return {name: np.sort(np.concatenate([rows[parted[name]] for _, rows, parted in each])) for name in each[0][2]}
     strata = None if split.stratify is None else _classes(train, "stratify", split.stratify)
     if split.group is None:
         return random_split(train.rows, split.parts(), seed, strata, split.stratify or "")
@@ -80,12 +80,12 @@ def _times(train: Table, column: str) -> np.ndarray:
             place = train.place(int(np.isnan(values).argmax()), column)
             raise DataError("missing value: the rows are split by this column", place=place)
         return values
-    found = parsed_times(values.tolist())
-    if np.isnat(found).any():
-        row = int(np.isnat(found).argmax())
+    times = parsed_times(values.tolist())
+    if np.isnat(times).any():
+        row = int(np.isnat(times).argmax())
         text = f"'{safe_text(values[row], 40)}' is no date: expected 2026-11-27, or with a time 2026-11-27T15:30"
         raise DataError(text, place=train.place(row, column))
-    return found
+    return times
 
 
 def _each_series(train: Table, series: str | None) -> list[tuple[str, np.ndarray]]:

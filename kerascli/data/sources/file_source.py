@@ -73,5 +73,5 @@ class Parquet(FileSource):
 
 def read_parquet(path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
     """Read a Parquet file as a table; `columns` are the names of the columns in use. Raises DataError, FileRefused."""
-    found = ParquetColumns(path, name, columns)
-    return Table(found, found.rows, name=name)
+    parquet = ParquetColumns(path, name, columns)
+    return Table(parquet, parquet.rows, name=name)

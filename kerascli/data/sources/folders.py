@@ -87,8 +87,8 @@ class FolderSource(Source):
             columns: dict[str, Values] = {}
             folder = plain_path(context.folder / path)
             if label:
-                found = labelled_files(folder, path, label["label"].classes or (), self.suffixes)
-                files, columns["label"] = found.paths, found.labels
+                labelled = labelled_files(folder, path, label["label"].classes or (), self.suffixes)
+                files, columns["label"] = labelled.paths, labelled.labels
             else:
                 files = unlabelled_files(folder, path, self.suffixes)
             tables[split] = self.table(files, columns, path)
@@ -129,16 +129,16 @@ def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes:
 
     Raises DataError.
     """
-    known = class_names(folder, shown)
+    names_there = class_names(folder, shown)
     paths: list[Path] = []
     counts = []
     for name in classes:
-        if name not in known:
-            text = f"there is no folder for the class '{safe_text(name, 40)}'{suggestion(name, known)}"
+        if name not in names_there:
+            text = f"there is no folder for the class '{safe_text(name, 40)}'{suggestion(name, names_there)}"
             raise DataError(text, place=shown)
-        found = files_below(folder / name, suffixes)
-        counts.append(len(found))
-        paths += found
+        files = files_below(folder / name, suffixes)
+        counts.append(len(files))
+        paths += files
         if len(paths) > _MOST_FILES:
             raise DataError(f"more than {_MOST_FILES:,} files", place=shown)
     _refuse_none(paths, shown, suffixes)

@@ -122,6 +122,6 @@ class ImageFolder(ImageSettings, FolderSource):
     def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
         need_pillow()
         images, damaged = decoded_once(Images(files, self.reading()))
-        found = Table({FILE: file_names(files), **columns, "image": images}, len(files), name=name)
+        rows = Table({FILE: file_names(files), **columns, "image": images}, len(files), name=name)
         kept = readable(damaged, len(files), name, skip=self.on_corrupt == "skip")
-        return found if kept is None else found.take(kept.rows, kept.skipped)
+        return rows if kept is None else rows.take(kept.rows, kept.skipped)

@@ -74,11 +74,11 @@ def _by_name(folder: Path, shown: str) -> dict[str, Path]:
     """Return a mapping from the name (without extension) of each image in a folder to its path. Raises DataError."""
     if not folder.is_dir():
         raise DataMissing("there is no such folder", place=shown)
-    found: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for path in files_below(folder, SUFFIXES):
-        if (other := found.setdefault(path.stem, path)) != path:
+        if (other := by_name.setdefault(path.stem, path)) != path:
             text = f"two images have the same name: '{safe_text(other.name, 60)}' and '{safe_text(path.name, 60)}'"
             raise DataError(text, place=shown)
-    if not found:
+    if not by_name:
         raise DataError(f"there are no files that end in {', '.join(SUFFIXES)}", place=shown)
-    return found
+    return by_name

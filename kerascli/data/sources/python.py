@@ -73,8 +73,8 @@ def _neighbours(path: Path) -> Iterator[None]:
 def _find(module: ModuleType, name: str, shown: str) -> Callable[..., Any]:
     function = getattr(module, name, None)
     if not callable(function):
-        known = [key for key, value in vars(module).items() if inspect.isfunction(value)]
-        raise DataError(f"there is no function '{name}'{suggestion(name, known)}", place=shown)
+        functions = [key for key, value in vars(module).items() if inspect.isfunction(value)]
+        raise DataError(f"there is no function '{name}'{suggestion(name, functions)}", place=shown)
     return function
 
 
@@ -85,19 +85,19 @@ def _tables(result: Any, name: str) -> dict[str, Table]:
     if any(nested) and not all(nested):
         raise DataError("got both columns and splits; expected one kind", place=name)
     splits: Mapping[Any, Any] = result if all(nested) else {"train": result}
-    known = ("train", "validation", "test")
+    names = ("train", "validation", "test")
     for split in splits:
-        if split not in known:
-            raise DataError(f"there is no split {show(split)}; expected {', '.join(known)}", place=name)
+        if split not in names:
+            raise DataError(f"there is no split {show(split)}; expected {', '.join(names)}", place=name)
     return {split: table_of(_arrays(columns, name), f"{name} {split}") for split, columns in splits.items()}
 
 
 def _arrays(columns: Mapping[Any, Any], name: str) -> dict[str, np.ndarray]:
-    found = {}
+    arrays = {}
     for key, value in columns.items():
         try:
-            found[str(key)] = np.asanyarray(value)
+            arrays[str(key)] = np.asanyarray(value)
         except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors on a device
             text = f"'{safe_text(str(key), 40)}' cannot be converted to an array: {safe_text(str(error), 200)}"
             raise DataError(text, place=name) from None
-    return found
+    return arrays

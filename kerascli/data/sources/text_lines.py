@@ -58,5 +58,5 @@ class TextWindows(TextFileSource):
             message = f"{len(starts):,} windows take {need:,} bytes; the limit here is {memory_limit():,}"
             raise DataError(message, place=name, hint="increase sequence_stride")
         spans = {"text": (0, length), "next": (length, length + 1), "shifted": (1, length + 1)}
-        found = {column: [text[i + spans[column][0] : i + spans[column][1]] for i in starts] for column in used}
-        return table_of({column: np.array(texts, object) for column, texts in found.items()}, name)
+        windows = {column: [text[i + spans[column][0] : i + spans[column][1]] for i in starts] for column in used}
+        return table_of({column: np.array(texts, object) for column, texts in windows.items()}, name)

@@ -56,13 +56,13 @@ class Timeseries(WrappedSource):
         return self
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        found = self.source.facts(self._inner(context))
-        if found is None:
+        fields = self.source.facts(self._inner(context))
+        if fields is None:
             return None
-        stepwise = {name: field for name, field in found.items() if name != self.group}
+        stepwise = {name: field for name, field in fields.items() if name != self.group}
         windows = {name: replace(field, shape=self._shape(field.shape)) for name, field in stepwise.items()}
         ahead = {name: self._next_field(field) for name, field in stepwise.items()}
-        group = {name: field for name, field in found.items() if name == self.group}
+        group = {name: field for name, field in fields.items() if name == self.group}
         return {**windows, **group, **{name + NEXT: field for name, field in ahead.items()}}
 
     def load(self, context: Context) -> Mapping[str, Table]:
@@ -205,9 +205,9 @@ def _without_series(values: np.ndarray) -> np.ndarray:
 def _check_order(columns: Mapping[str, np.ndarray], table: Table, counts: Sequence[int]) -> None:
     """Raise DataError if the only column of dates goes back within one of the series, which have `counts` rows."""
     dated = [
-        (name, found)
+        (name, dates_of)
         for name, values in columns.items()
-        if values.dtype == object and (found := Dates.of(values.tolist())) is not None
+        if values.dtype == object and (dates_of := Dates.of(values.tolist())) is not None
     ]
     if len(dated) != 1:
         return
@@ -221,8 +221,8 @@ def _check_order(columns: Mapping[str, np.ndarray], table: Table, counts: Sequen
 
 def _windows(values: np.ndarray, starts: np.ndarray, length: int, rate: int) -> Values:
     """Return a column of sliding windows over an array: in memory, or if that is too large, gathered on access."""
-    found = Windows(values, starts, length, rate)
-    return found if is_large(len(found) * found.row_bytes) else found[slice(None)]
+    windows = Windows(values, starts, length, rate)
+    return windows if is_large(len(windows) * windows.row_bytes) else windows[slice(None)]
 
 
 class Windows(Direct):

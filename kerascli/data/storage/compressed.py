@@ -31,14 +31,14 @@ def read_text_file(path: Path, name: str) -> tuple[bytes, int]:
     data = read_bytes(path, limit, name)
     if (kind := _kind(data)) is None:
         return data, len(data)
-    found = io.BytesIO()
+    unpacked = io.BytesIO()
     for chunk in _unpacked(data, kind, name):
-        found.write(chunk)
-        refuse_bomb(found.tell(), len(data), name, "decompress it", "unpacks to at least")
-        if found.tell() > limit:
+        unpacked.write(chunk)
+        refuse_bomb(unpacked.tell(), len(data), name, "decompress it", "unpacks to at least")
+        if unpacked.tell() > limit:
             text = f"'{safe_text(name)}' unpacks to more than {limit:,} bytes, the limit here"
             raise FileRefused(text, hint="write it as Parquet, which is read in pieces")
-    return found.getvalue(), len(data)
+    return unpacked.getvalue(), len(data)
 
 
 def unpacked_start(path: Path, name: str, limit: int) -> tuple[bytes, bool, bool]:
@@ -53,12 +53,12 @@ def unpacked_start(path: Path, name: str, limit: int) -> tuple[bytes, bool, bool
         start = file.read(limit + 1)
     if (kind := _kind(start)) is None:
         return start[:limit], len(start) <= limit, False
-    found = bytearray()
+    unpacked = bytearray()
     for chunk in _unpacked(read_bytes(path, memory_limit() // 8, name), kind, name):
-        found += chunk
-        if len(found) > limit:
+        unpacked += chunk
+        if len(unpacked) > limit:
             break
-    return bytes(found[:limit]), len(found) <= limit, True
+    return bytes(unpacked[:limit]), len(unpacked) <= limit, True
 
 
 def _kind(data: bytes) -> str | None:

@@ -28,8 +28,8 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         with np.errstate(over="ignore"):  # these limits overflow float16
             outside = (values < limits.min) | (values >= limits.max + 1)  # int64's maximum becomes 2**63 as a float
         _refuse(values, outside, f"is outside {limits.min}..{limits.max} ({dtype})")
-    if dtype.kind == "f" and values.dtype.kind in "iu" and (found := first_rounded(values)) is not None:
-        row, at, value = found
+    if dtype.kind == "f" and values.dtype.kind in "iu" and (rounded := first_rounded(values)) is not None:
+        row, at, value = rounded
         raise BadRow(row, f"{value} would be rounded: floats are exact for integers up to 2**53", at=at, hint=IDS)
     with np.errstate(over="ignore"):
         out = values.astype(dtype)

@@ -91,14 +91,14 @@ class Images(Direct):
         reading = self._reading if in_memory else replace(self._reading, size=(8, 8), interpolation="nearest")
         decode = partial(_decoded_or_fault, reading=reading, reduced=not in_memory)
         with ThreadPoolExecutor(_THREADS) as threads:
-            for row, found in enumerate(threads.map(decode, self._files)):
-                if isinstance(found, Fault):
-                    faults[row] = found
+            for row, image in enumerate(threads.map(decode, self._files)):
+                if isinstance(image, Fault):
+                    faults[row] = image
                     continue
-                self.dtype = np.result_type(self.dtype, found)
+                self.dtype = np.result_type(self.dtype, image)
                 if out is not None:
                     out = out.astype(self.dtype, copy=False)
-                    out[row] = found
+                    out[row] = image
         return self if out is None else out, faults
 
     def _decoded(self, path: Path) -> np.ndarray:

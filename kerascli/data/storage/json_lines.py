@@ -44,9 +44,9 @@ class _JsonColumns(TextColumns):
         self._name = name
         self._values: dict[str, list[Any] | np.ndarray] = {}
         for key, cells in values.items():
-            found = self._typed[key] = _column(cells, key, name, lines)
-            alike = found is not None and set(map(type, cells)) in ({int}, {float}, {list})
-            self._values[key] = found if alike and found is not None else cells  # an array takes less memory
+            column = self._typed[key] = _column(cells, key, name, lines)
+            alike = column is not None and set(map(type, cells)) in ({int}, {float}, {list})
+            self._values[key] = column if alike and column is not None else cells  # an array takes less memory
 
     def _verbatim(self, name: str) -> Coded:
         values = self._values[name]
@@ -100,13 +100,13 @@ def _arrays(values: list[Any], key: str, name: str, lines: np.ndarray) -> np.nda
     shape = np.shape(values[0]) if isinstance(values[0], list) else ()
     for row, value in enumerate(values):
         try:
-            found = np.shape(value) if isinstance(value, list) else None
+            row_shape = np.shape(value) if isinstance(value, list) else None
         except ValueError:  # lists of different lengths in it
-            found = None
-        if found != shape:
+            row_shape = None
+        if row_shape != shape:
             text = f"expected a list of numbers of shape {shape}, as in the first line, got {_kind(value)}"
-            if found is not None:
-                text += f" of shape {found}"
+            if row_shape is not None:
+                text += f" of shape {row_shape}"
             raise DataError(text, place=f"{name}:{lines[row]}:{key}")
     array = np.array(values)
     if array.dtype == object:

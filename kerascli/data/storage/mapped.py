@@ -24,10 +24,10 @@ class Mapped(Direct):
     def __init__(self, array: np.ndarray, name: str) -> None:
         """Wrap a memory-mapped array; `name` is the file's name in messages."""
         super().__init__(len(array), array.shape[1:], array.dtype, array.nbytes // max(1, len(array)))
-        found = mapping_of(array)
-        assert found is not None
+        mapping = mapping_of(array)
+        assert mapping is not None
         self._array = array
-        self._map = found
+        self._map = mapping
         self._name = name
         self._file_bytes = self._map.size()
         self._start = _address(array) - _address(np.frombuffer(self._map, np.uint8))
@@ -84,16 +84,16 @@ def keep_large_on_disk(columns: Mapping[str, np.ndarray], name: str) -> dict[str
     """
     mapped = {key for key, values in columns.items() if mapping_of(values) is not None}
     large = is_large(sum(columns[key].nbytes for key in mapped))
-    found: dict[str, Values] = {}
+    kept: dict[str, Values] = {}
     for key, values in columns.items():
         if key not in mapped:
-            found[key] = values
+            kept[key] = values
         elif large and not _is_scattered(values):
-            found[key] = Mapped(values, name)
+            kept[key] = Mapped(values, name)
         else:
             _refuse_too_large(values, key, name)
-            found[key] = np.array(values, order="C")
-    return found
+            kept[key] = np.array(values, order="C")
+    return kept
 
 
 def _is_scattered(values: np.ndarray) -> bool:

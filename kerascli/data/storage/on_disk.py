@@ -85,10 +85,10 @@ class Stream(OnDisk):
     def _chosen(self, rows: int) -> Iterator[np.ndarray]:
         first, left = 0, len(self)
         for block in self.stream(rows):
-            found = block[_within(self._rows, first, len(block))]
+            chosen = block[_within(self._rows, first, len(block))]
             first += len(block)
-            left -= len(found)
-            yield found
+            left -= len(chosen)
+            yield chosen
             if not left:
                 return
 

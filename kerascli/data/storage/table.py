@@ -191,8 +191,8 @@ class Table(Mapping[str, Values]):
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
         """Return a table in memory of the selected rows, with those of the given columns that allow random access."""
         rows = compose_rows(slice(0, self.rows), rows)
-        found = {name: values[rows] for name in columns if isinstance(values := self.column(name), np.ndarray | Direct)}
-        return Table(found, count(rows), name=self.name, taken=(self, rows))
+        read = {name: values[rows] for name in columns if isinstance(values := self.column(name), np.ndarray | Direct)}
+        return Table(read, count(rows), name=self.name, taken=(self, rows))
 
     def parts(self, columns: Iterable[str], rows: int | None = None) -> Iterator["Table"]:
         """Iterate over the table's rows as tables in memory: at most `rows` at a time, or all if already in memory."""
@@ -203,9 +203,9 @@ class Table(Mapping[str, Values]):
         fitting = min(rows_a_block(self.column(name)) for name in columns) // len(columns)
         rows = max(1, min(fitting, rows or fitting))
         first = 0
-        for found in zip(*(pieces(self.column(name), rows) for name in columns), strict=True):
-            part = slice(first, first + len(found[0]))
-            yield Table(dict(zip(columns, found, strict=True)), len(found[0]), name=self.name, taken=(self, part))
+        for blocks in zip(*(pieces(self.column(name), rows) for name in columns), strict=True):
+            part = slice(first, first + len(blocks[0]))
+            yield Table(dict(zip(columns, blocks, strict=True)), len(blocks[0]), name=self.name, taken=(self, part))
             first = part.stop
 
     def slices(self, rows: int) -> Iterator["Table"]:

@@ -144,9 +144,9 @@ class SampledColumns(TextColumns):
     def _converted(self, name: str) -> np.ndarray | None:
         if self._are_text[name]:
             return None
-        found = self._numbers(name)
-        if found is not None:
-            return found
+        numbers = self._numbers(name)
+        if numbers is not None:
+            return numbers
         coded = self.coded(name)
         values = typed(coded.words.tolist(), self._form, only_numbers=self._only_numbers(name))
         return None if values is None else values[coded.codes]
@@ -189,11 +189,11 @@ def booleans_of(fields: Sequence[str]) -> np.ndarray | None:
     """Parse a column's fields to booleans, or to 0.0 and 1.0 with nan for empty fields; None for any other word."""
     if not fields or fields[0].strip(" \t") not in {*TRUE, *FALSE, ""}:
         return None
-    known: dict[str, float] = {"": np.nan} | dict.fromkeys(TRUE, 1.0) | dict.fromkeys(FALSE, 0.0)
-    found = [known.get(field.strip(" \t") if field.strip(" \t") else field) for field in fields]  # ' ' is no gap
-    if None in found:
+    number_of: dict[str, float] = {"": np.nan} | dict.fromkeys(TRUE, 1.0) | dict.fromkeys(FALSE, 0.0)
+    numbers = [number_of.get(field.strip(" \t") if field.strip(" \t") else field) for field in fields]  # ' ' is no gap
+    if None in numbers:
         return None
-    values = np.array(found, np.float64)
+    values = np.array(numbers, np.float64)
     missing = np.isnan(values)
     if missing.all():
         return None

@@ -105,10 +105,10 @@ class Tokens:
         places = np.arange(lengths.sum()) + np.repeat(starts - firsts, lengths)
         return type(self)(self.values[places], lengths)
 
-    def keep(self, wanted: np.ndarray) -> Self:
+    def keep(self, mask: np.ndarray) -> Self:
         """Return all rows, each with only those of its tokens that a boolean mask selects."""
-        lengths = np.bincount(self.owners()[wanted], minlength=len(self.lengths))
-        return type(self)(self.values[wanted], lengths)
+        lengths = np.bincount(self.owners()[mask], minlength=len(self.lengths))
+        return type(self)(self.values[mask], lengths)
 
     def longest(self) -> int:
         """Return the number of tokens of the longest row."""
@@ -152,12 +152,12 @@ class TokenCounts:
         if part.values.dtype == object and times is None and not documents:
             self.occurrences.update(part.values.tolist())
             return
-        found, codes = _numbered(part.values)
-        _count(self.occurrences, found, codes, None if times is None else np.repeat(times, part.lengths))
+        distinct, codes = _numbered(part.values)
+        _count(self.occurrences, distinct, codes, None if times is None else np.repeat(times, part.lengths))
         if documents:
-            size = max(1, len(found))
+            size = max(1, len(distinct))
             owners, once = np.divmod(np.unique(part.owners() * size + codes), size)
-            _count(self.documents, found, once, None if times is None else times[owners])
+            _count(self.documents, distinct, once, None if times is None else times[owners])
 
     def by_frequency(self) -> list[Any]:
         """Return the tokens by descending frequency, ties in descending order of the tokens, as in Keras."""
@@ -165,15 +165,15 @@ class TokenCounts:
 
     def idf(self, vocabulary: Iterable[Any]) -> np.ndarray:
         """Return the tokens' inverse document frequencies, `log(1 + rows / (1 + document frequency))`, float32."""
-        found = np.array([self.documents[value] for value in vocabulary], np.float64)
-        return np.log(1 + self.rows / (1 + found)).astype(np.float32)
+        documents = np.array([self.documents[value] for value in vocabulary], np.float64)
+        return np.log(1 + self.rows / (1 + documents)).astype(np.float32)
 
 
 def _numbered(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
     """Return an array's distinct values, and the index of each of its values among them."""
     if values.dtype != object:
-        found, codes = np.unique(values, return_inverse=True)
-        return found.tolist(), codes
+        distinct, codes = np.unique(values, return_inverse=True)
+        return distinct.tolist(), codes
     coded = Coded.of(values.tolist())
     return coded.words.tolist(), coded.codes
 

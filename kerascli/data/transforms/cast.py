@@ -55,15 +55,15 @@ class _ToFloat(nn.Module):
 def _parsed(values: np.ndarray) -> np.ndarray:
     """Parse text to integers if every text is an integer, else to float64, with nan for empty text. Raises BadRow."""
     words = values.reshape(-1).tolist()
-    found = numbers_of(words)
-    if found is not None:
-        return found.reshape(values.shape)
+    numbers = numbers_of(words)
+    if numbers is not None:
+        return numbers.reshape(values.shape)
     a_row = len(words) // len(values)
     for index, word in enumerate(words):
         if word != "" and not is_number(word):
             raise BadRow(index // a_row, f"'{safe_text(word, 40)}' is not a number", at=(index % a_row, a_row))
-    found = np.array([float(word) if word else np.nan for word in words])
-    index = first_inexact(words, found)
+    numbers = np.array([float(word) if word else np.nan for word in words])
+    index = first_inexact(words, numbers)
     assert index is not None
     text = f"{safe_text(words[index], 40)} {INEXACT}"
     raise BadRow(index // a_row, text, at=(index % a_row, a_row), hint="string_lookup accepts it as a string")

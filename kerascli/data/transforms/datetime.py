@@ -81,5 +81,5 @@ class DateTime(Transform):
     def _no_date(self, text: str, row: int, at: tuple[int, int]) -> BadRow:
         form = self.format or "2026-11-27 or 2026-11-27T15:30"
         hint = None if self.format else 'for others set format: "%d.%m.%Y"'
-        said = f"'{safe_text(text, 40)}' is no date: expected {form}" if text.strip() else "missing value"
-        return BadRow(row, said, at=at, hint=hint)
+        text_of = f"'{safe_text(text, 40)}' is no date: expected {form}" if text.strip() else "missing value"
+        return BadRow(row, text_of, at=at, hint=hint)

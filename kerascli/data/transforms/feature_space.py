@@ -33,17 +33,17 @@ def _column(value: Any) -> tuple[Component, ...]:
         return (FEATURES.parse(value),)
     if not value:
         raise ValueError("expected a feature")
-    found: list[Component] = []
+    steps: list[Component] = []
     faults: list[Fault] = []
     for index, entry in enumerate(value):
         registry: Any = FEATURES if index == len(value) - 1 else TRANSFORMS
         try:
-            found.append(registry.parse(entry))
+            steps.append(registry.parse(entry))
         except Invalid as invalid:
             faults += invalid.below((index,)).faults
     if faults:
         raise Invalid(faults)
-    return tuple(found)
+    return tuple(steps)
 
 
 _STEP = {"anyOf": [{"x-component": "transform"}, {"x-component": "feature"}]}

@@ -33,11 +33,11 @@ class Hashing(HashingSettings, Transform):
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, num_classes=None, classes=None)
 
     def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        found, inverse = inverse_of(values.reshape(-1))
+        distinct, inverse = inverse_of(values.reshape(-1))
         masks = int(self.mask_value is not None)
-        bins = buckets(as_bytes(found), self.num_bins - masks, self.salt) + masks
+        bins = buckets(as_bytes(distinct), self.num_bins - masks, self.salt) + masks
         if masks:
-            bins[found == self.mask_value] = 0
+            bins[distinct == self.mask_value] = 0
         return encode(bins[inverse].reshape(values.shape), self.output_mode, self.num_bins)
 
 
@@ -76,5 +76,5 @@ def to_cross(column: np.ndarray) -> np.ndarray:
     """Return a column as integers for crossing (N,): fingerprints (64-bit hashes) of strings, integers unchanged."""
     if column.dtype != object:
         return column.astype(np.int64)
-    found, inverse = inverse_of(column)
-    return fingerprints(as_bytes(found))[inverse]
+    distinct, inverse = inverse_of(column)
+    return fingerprints(as_bytes(distinct))[inverse]

@@ -73,8 +73,8 @@ class Impute(Transform):
         missing = _missing(values)
         fill = np.array(learned.facts["fill"], object) if field.is_text else learned.arrays["fill"]
         filled = np.where(missing, fill if values.ndim > 1 else fill[0], values) if missing.any() else values
-        wanted = self.infer(field, learned, target=target).dtype
-        return filled if field.is_text else converted(filled, np.dtype(wanted))
+        dtype = self.infer(field, learned, target=target).dtype
+        return filled if field.is_text else converted(filled, np.dtype(dtype))
 
     def inverse(self, field: Field, learned: FittedState) -> Inverse | None:
         """Return the function that undoes the transform in predictions: the identity, as they have no missing values.
@@ -122,8 +122,8 @@ def _most_frequent(columns: Blocks) -> list[Any]:
     """Return each feature's most frequent value, the smallest one if several tie, as in scikit-learn."""
     fill: list[Any] = []
     for number in range(next(iter(columns)).shape[1]):
-        found, counts = unique_counts(_present(block[:, number]) for block in columns)
-        fill += found[counts.argmax() :][:1].tolist() if len(found) else [None]
+        distinct, counts = unique_counts(_present(block[:, number]) for block in columns)
+        fill += distinct[counts.argmax() :][:1].tolist() if len(distinct) else [None]
     return fill
 
 

@@ -85,31 +85,33 @@ class Lookup(LookupSettings, Transform):
         counts = TokenCounts.of(parts, documents=self.output_mode == "tf_idf")
         for special in (self.mask_token, *([self.oov_token] if self.places(target=target) else [])):
             counts.occurrences.pop(special, None)
-        found = self._classes(counts.occurrences) if target else counts.by_frequency()
+        vocabulary = self._classes(counts.occurrences) if target else counts.by_frequency()
         if self.max_tokens is not None:
-            found = found[: max(0, self.max_tokens - self.first(target=target))]
-        facts: dict[str, Any] = {"vocabulary": found}
-        if len(found) < len(counts.occurrences):
-            facts["oov_share"] = float(1 - sum(map(counts.occurrences.__getitem__, found)) / counts.occurrences.total())
-        if not found:
+            vocabulary = vocabulary[: max(0, self.max_tokens - self.first(target=target))]
+        facts: dict[str, Any] = {"vocabulary": vocabulary}
+        if len(vocabulary) < len(counts.occurrences):
+            facts["oov_share"] = float(
+                1 - sum(map(counts.occurrences.__getitem__, vocabulary)) / counts.occurrences.total()
+            )
+        if not vocabulary:
             raise ValueError(f"the vocabulary is empty: there is no {self.entry_noun} to learn")
-        if target and len(found) == 1:
-            raise ValueError(f"expected at least two classes, got only '{found[0]}'")
-        arrays = {"idf_weights": self._weights(counts.idf(found), target)} if self.output_mode == "tf_idf" else {}
+        if target and len(vocabulary) == 1:
+            raise ValueError(f"expected at least two classes, got only '{vocabulary[0]}'")
+        arrays = {"idf_weights": self._weights(counts.idf(vocabulary), target)} if self.output_mode == "tf_idf" else {}
         return FittedState(facts, arrays)
 
     def _classes(self, counts: Iterable[Any]) -> list[Any]:
         """Return the classes of a target in sorted order; if `positive` names one of two classes, it comes last.
         Raises ValueError."""
-        found = sorted(counts)
+        classes = sorted(counts)
         if self.positive is None:
-            return found
-        if self.positive not in found:
-            known = ", ".join(f"'{each}'" for each in found[:10])
-            raise ValueError(f"positive: there is no class '{self.positive}'; there are {known}")
-        if len(found) != 2:
-            raise ValueError(f"positive: goes with two classes, got {len(found)}")
-        return [*(each for each in found if each != self.positive), self.positive]
+            return classes
+        if self.positive not in classes:
+            names = ", ".join(f"'{each}'" for each in classes[:10])
+            raise ValueError(f"positive: there is no class '{self.positive}'; there are {names}")
+        if len(classes) != 2:
+            raise ValueError(f"positive: goes with two classes, got {len(classes)}")
+        return [*(each for each in classes if each != self.positive), self.positive]
 
     def _given(self, target: bool) -> FittedState:
         if self.positive is not None:
@@ -178,9 +180,9 @@ class Lookup(LookupSettings, Transform):
         if "table" not in learned.memo:
             learned.memo["table"] = _IndexTable(self._table(vocabulary, target))
         flat = values.reshape(-1)
-        found = learned.memo["table"].indices(flat)
-        unknown = found == _UNKNOWN
-        masked = (found == _DROPPED) | ((found == 0) & bool(self.masks()))
+        indices = learned.memo["table"].indices(flat)
+        unknown = indices == _UNKNOWN
+        masked = (indices == _DROPPED) | ((indices == 0) & bool(self.masks()))
         shape, entries, in_training = values.shape, len(vocabulary), learned.facts.get("oov_share", 0.0)
         count_lookups(masked.reshape(shape), unknown.reshape(shape), lengths, entries=entries, in_training=in_training)
         if unknown.any():
@@ -188,17 +190,17 @@ class Lookup(LookupSettings, Transform):
             if not places:
                 self._refuse(values, unknown.reshape(values.shape), vocabulary, target)
             offsets = self.oov_offsets(flat[unknown], places) if places > 1 else 0
-            found[unknown] = self.masks() + offsets
-        return found.reshape(values.shape)
+            indices[unknown] = self.masks() + offsets
+        return indices.reshape(values.shape)
 
     def vectors(self, tokens: Tokens, learned: FittedState, *, target: bool) -> np.ndarray:
         """Encode rows of vocabulary indices as one vector each; mode tf_idf multiplies counts by the IDF weights."""
         width = self.width(learned, target=target)
-        found = tally(tokens.values, tokens.owners(), len(tokens.lengths), self.output_mode, width)
+        counts = tally(tokens.values, tokens.owners(), len(tokens.lengths), self.output_mode, width)
         if self.output_mode != "tf_idf":
-            return found
+            return counts
         weights = learned.arrays["idf_weights"]
-        return found * np.pad(weights, (0, width - len(weights)))
+        return counts * np.pad(weights, (0, width - len(weights)))
 
     def width(self, learned: FittedState, *, target: bool) -> int:
         """Return the length of the vectors that encode rows."""

@@ -42,8 +42,8 @@ class Ngrams(Transform):
             )
         arrays: dict[str, np.ndarray] = {}
         for width in range(2, self.n + 1):
-            found = (np.unique(_codes(Tokens.of(block), width, words)[0]) for block in rows)
-            arrays[str(width)] = _merged(found)
+            codes_of = (np.unique(_codes(Tokens.of(block), width, words)[0]) for block in rows)
+            arrays[str(width)] = _merged(codes_of)
         size = words + sum(len(codes) for codes in arrays.values())
         return FittedState({"words": words, "vocabulary_size": size}, arrays)
 
@@ -66,13 +66,13 @@ class Ngrams(Transform):
         parts, owners = [tokens.values.astype(np.int64)], [tokens.owners()]
         first = words = int(learned.facts["words"])
         for width in range(2, self.n + 1):
-            known = learned.arrays[str(width)]
+            codes_known = learned.arrays[str(width)]
             codes, rows = _codes(tokens, width, words)
-            places = np.minimum(np.searchsorted(known, codes), max(0, len(known) - 1))
-            there = known[places] == codes if len(known) else np.zeros(len(codes), bool)
+            places = np.minimum(np.searchsorted(codes_known, codes), max(0, len(codes_known) - 1))
+            there = codes_known[places] == codes if len(codes_known) else np.zeros(len(codes), bool)
             parts.append(first + places[there])
             owners.append(rows[there])
-            first += len(known)
+            first += len(codes_known)
         rows = np.concatenate(owners)
         order = np.argsort(rows, kind="stable")
         lengths = np.bincount(rows, minlength=len(values))

@@ -129,12 +129,12 @@ class TextVectorization(Transform):
     def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         tokens = self.tokens(values)
         numbers = self.lookup.numbers(tokens.values, learned, target=False, lengths=tokens.lengths)
-        found = Tokens(numbers, tokens.lengths)
+        ids = Tokens(numbers, tokens.lengths)
         if self.output_mode != "int":
-            return self.lookup.vectors(found, learned, target=False)
+            return self.lookup.vectors(ids, learned, target=False)
         if self.ragged:
-            return found.sequences()
-        return found.padded(self.output_sequence_length or learned.facts["max_length"])
+            return ids.sequences()
+        return ids.padded(self.output_sequence_length or learned.facts["max_length"])
 
     def tokens(self, values: np.ndarray) -> Tokens:
         """Standardize and split the texts; return the tokens of each row."""

@@ -63,8 +63,8 @@ class ToCategorical(Transform):
         return _OneHot(count)
 
     def _count(self, field: Field, learned: FittedState | None) -> int | None:
-        found = None if learned is None else learned.facts.get("num_classes")
-        return self.num_classes or field.num_classes or field.vocabulary_size or found
+        learned_count = None if learned is None else learned.facts.get("num_classes")
+        return self.num_classes or field.num_classes or field.vocabulary_size or learned_count
 
 
 class _OneHot(nn.Module):

@@ -49,13 +49,13 @@ class WordVectors(Transform):
         if field.words is None:
             raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
         places = {word.encode(): place for place, word in enumerate(field.words) if word}
-        found = _read(Path(self.path), places)
-        if not found:
+        vector_of = _read(Path(self.path), places)
+        if not vector_of:
             raise ValueError(f"none of the {len(places):,} words of the vocabulary is in the file '{self.path}'")
-        vectors = np.zeros((len(field.words), len(next(iter(found.values())))), np.float32)
-        for place, vector in found.items():
+        vectors = np.zeros((len(field.words), len(next(iter(vector_of.values())))), np.float32)
+        for place, vector in vector_of.items():
             vectors[place] = vector
-        share = len(found) / len(places)
+        share = len(vector_of) / len(places)
         warnings = (
             (f"the file has {share:.0%} of the words of the vocabulary; the vectors of the others are zeros",)
             if share < 0.5
@@ -91,7 +91,7 @@ class _Vectors(nn.Module):
 
 def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
     """Read the vectors of the given words from the file, line by line; return {token id: vector}. Raises DataError."""
-    found: dict[int, np.ndarray] = {}
+    vectors: dict[int, np.ndarray] = {}
     width = 0
     with open_regular(path) as file:
         number = 0
@@ -110,8 +110,8 @@ def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
                 )
                 raise DataError(text, place=Place(str(path), number))
             width = len(vector)
-            found[place] = vector
-    return found
+            vectors[place] = vector
+    return vectors
 
 
 def _vector(numbers: bytes) -> np.ndarray | None:

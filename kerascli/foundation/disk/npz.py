@@ -101,11 +101,11 @@ def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
         raise FileRefused(f"{where} is not an npy array: {safe_text(str(error), 120)}") from None
     if header.dtype.hasobject:
         raise FileRefused(f"{where} holds Python objects; pickled arrays are never loaded")
-    shape, found = header.shape, size - header.start
+    shape, data_bytes = header.shape, size - header.start
     if min(shape, default=0) < 0:
         raise FileRefused(f"{where} is not an npy array: a negative size in the shape {shape}")
-    if header.nbytes > found:
-        raise FileRefused(f"{where} declares {header.nbytes:,} bytes of data (shape {shape}) but has {found:,}")
+    if header.nbytes > data_bytes:
+        raise FileRefused(f"{where} declares {header.nbytes:,} bytes of data (shape {shape}) but has {data_bytes:,}")
     return header
 
 

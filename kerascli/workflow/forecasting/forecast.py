@@ -46,10 +46,10 @@ def forecast_run(
     model, kept = SeriesModel.of(run), frozenset(keep)
     if what in SPLITS:
         later = read_future(model, future, kept)
-        found = [series for table in histories_of(model, what) for series in each_series(model, table, later)]
+        series_list = [series for table in histories_of(model, what) for series in each_series(model, table, later)]
     else:
-        found = read_series(model, what, future, kept)
-    parts = [forecast(model, series, horizon, keep=keep, raw=raw) for series in found]
+        series_list = read_series(model, what, future, kept)
+    parts = [forecast(model, series, horizon, keep=keep, raw=raw) for series in series_list]
     return parts[0] if model.source.group is None else _below_each_other(parts)
 
 
@@ -102,12 +102,12 @@ def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarra
         )
         keep = [main] if main is not None and is_known else []
     group = series.group_column(rows)
-    found = {**group, **{name: future_values(series, name, rows) for name in keep if name not in group}}
-    for name, values in found.items():
+    kept = {**group, **{name: future_values(series, name, rows) for name in keep if name not in group}}
+    for name, values in kept.items():
         if len(values) < rows:
             text = f"'{safe_text(name)}' has {counted(len(values), 'row')} of the future, the forecast {rows:,}"
             raise DataError(text, place=series.future.name if series.future else series.name)
-    return found
+    return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +178,8 @@ class _Forecast:
         )  # fmt: skip
         group = source.group if source.group in self.columns else None
         plain = source.model_copy(update={"sequence_stride": 1, "start_index": 0, "end_index": None, "group": group})
-        wanted = frozenset([*self.model.past, *(name + NEXT for name in self.model.ahead)])
-        return plain.windows(table, self.series.name, wanted).take(np.array(batch) - batch[0])
+        columns = frozenset([*self.model.past, *(name + NEXT for name in self.model.ahead)])
+        return plain.windows(table, self.series.name, columns).take(np.array(batch) - batch[0])
 
     def _place(self, row: int, column: str) -> Place:
         history, future = self.series.history, self.series.future

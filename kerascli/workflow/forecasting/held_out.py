@@ -109,8 +109,8 @@ def _own(
 def histories_of(model: SeriesModel, split: str) -> list[Table]:
     """Return the tables of the series a run was trained on, each up to the last row of a split. Raises DataError if
     there is no such split."""
-    found = own_series(model, [split])
-    names = dict.fromkeys(name for own in found for name in own.rows)
+    all_series = own_series(model, [split])
+    names = dict.fromkeys(name for own in all_series for name in own.rows)
     if split not in names:
         raise DataError(f"the run's data has no '{split}' split", hint=f"it has {', '.join(names)}")
-    return [own.table.take(slice(0, own.end[split])) for own in found if split in own.rows]
+    return [own.table.take(slice(0, own.end[split])) for own in all_series if split in own.rows]

@@ -59,32 +59,32 @@ def each_series(model: SeriesModel, history: Table, future: Table | None) -> lis
     if column is None:
         return [series_of(model, history, future)]
     later = {} if future is None else model.source.series(future)
-    found: list[Series] = []
+    all_series: list[Series] = []
     for value, rows in model.source.series(history).items():
         assert value is not None
         if future is not None and value not in later:
             text = f"there are no rows of series '{safe_text(str(value), 40)}'"
             raise DataError(text, place=future.name, hint=f"'{safe_text(column)}' names the series")
         part = None if future is None else future.take(later[value])
-        found.append(series_of(model, history.take(rows), part, (column, value)))
-    return found
+        all_series.append(series_of(model, history.take(rows), part, (column, value)))
+    return all_series
 
 
 def series_of(
     model: SeriesModel, history: Table, future: Table | None, group: tuple[str, str | int] | None = None
 ) -> Series:
     """Return a Series made of tables, with its date columns. Raises DataError if the rows are not in order of time."""
-    found = Series(history, future, date_columns(model, history), group)
+    series = Series(history, future, date_columns(model, history), group)
     if future is not None:
-        missing = [column for column in model.known if column not in future and column not in found.dates]
+        missing = [column for column in model.known if column not in future and column not in series.dates]
         if missing:
             names = ", ".join(f"'{safe_text(column, 40)}'" for column in missing)
             text = f"the model needs {names} of the future, and this file has no such column"
             raise DataError(text, place=future.name, hint=f"it has {', '.join(list(future)[:20])}")
-    main = main_dates(found)
+    main = main_dates(series)
     if main is not None:
-        _check_order(found, main)
-    return found
+        _check_order(series, main)
+    return series
 
 
 def main_dates(series: Series) -> str | None:
@@ -95,12 +95,12 @@ def main_dates(series: Series) -> str | None:
 
 def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
     """Return a mapping from column name to dates, for the columns of a table that hold a date in every row."""
-    found: dict[str, Dates] = {}
+    columns: dict[str, Dates] = {}
     for name in table:
         values = _text_values(table, name)
         if values is not None and (dates := Dates.of(values.tolist(), model.date_format(name))) is not None:
-            found[name] = dates
-    return found
+            columns[name] = dates
+    return columns
 
 
 def _text_values(table: Table, name: str) -> np.ndarray | None:
@@ -151,10 +151,10 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
     row = later.first_disorder() if due is None else next(iter(np.flatnonzero(due != later.times).tolist()), None)
     if row is not None:
         before = later.texts[row - 1] if row else last
-        wanted = (
+        expected = (
             "" if due is None else f": expected {dates.written(due[row : row + 1])[0]}, the series has a step of {step}"
         )
-        raise DataError(f"{later.texts[row]} follows {before}{wanted}", place=future.place(row, column))
+        raise DataError(f"{later.texts[row]} follows {before}{expected}", place=future.place(row, column))
 
 
 def future_values(series: Series, column: str, rows: int) -> np.ndarray:

@@ -117,6 +117,6 @@ def whole_numbers(values: np.ndarray) -> np.ndarray | None:
     present = values[~gaps]
     if not gaps.any() or not len(present) or not (np.isfinite(present) & (present == np.floor(present))).all():
         return None
-    found = np.full(len(values), None, object)
-    found[~gaps] = list(map(int, present.tolist()))
-    return found
+    integers = np.full(len(values), None, object)
+    integers[~gaps] = list(map(int, present.tolist()))
+    return integers
