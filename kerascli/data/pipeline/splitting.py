@@ -36,7 +36,7 @@ def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> 
 
 
 def _chosen(split: SplitSpec, train: Table, seed: int, series: str | None) -> Mapping[str, np.ndarray]:
-    """Return a mapping from split (`train`, `validation`, `test`) to the parted of the training rows that it gets."""
+    """Return a mapping from split (`train`, `validation`, `test`) to the indices of the training rows that it gets."""
     if split.order is not None:
         times, parts = _times(train, split.order), split.parts()
         each = [(of, rows, ordered_split(times[rows], parts)) for of, rows in _each_series(train, series)]
