@@ -14,7 +14,7 @@ from kerascli.cli.init import from_data, template_names, write_new
 from kerascli.config.load import open_config
 from kerascli.config.run import RunSpec
 from kerascli.config.starter import sample
-from kerascli.config.starter.ladder import KINDS
+from kerascli.config.starter.models import KINDS
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import ConfigError, DataError, StorageError
 from kerascli.workflow.check import check
