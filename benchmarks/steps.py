@@ -11,6 +11,7 @@ from benchmarks.peers import load
 from benchmarks.peers.torch_models import build
 from benchmarks.peers.with_kerascli import config_of
 from benchmarks.workloads import BATCH, Job
+from kerascli.config.data import load_config_data
 from kerascli.foundation.device import choose_device
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 
@@ -30,7 +31,7 @@ def compare(job: Job) -> dict[str, list[float]]:
 def _initial_weights(job: Job) -> list[Tensor]:
     """Kernels (inputs, units) and biases in turn; they depend on the seed and their names alone."""
     config = config_of(job)
-    experiment = build_phase(make_phase(config, config.load_data()), choose_device("cpu"))
+    experiment = build_phase(make_phase(config, load_config_data(config)), choose_device("cpu"))
     return [weight.keras().clone() for weight in experiment.weights]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kerascli.config.load import Config
+from kerascli.config.config import Config
 from kerascli.config.run import RunSpec
 from kerascli.foundation.errors import Fault, counted
 from kerascli.language.component import Component

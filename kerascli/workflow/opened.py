@@ -9,7 +9,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from kerascli.config.load import Config, Progress, open_recorded
+from kerascli.config.config import Config, Progress
+from kerascli.config.describe import describe_config
+from kerascli.config.load import open_recorded
 from kerascli.config.run import RunSpec
 from kerascli.data.base import Field, Learned
 from kerascli.data.pipeline.learned_state import known_columns, load_learned
@@ -102,7 +104,7 @@ def open_run(
     learned = load_learned(record.preprocessing()) if config.data is not None else {}
     found = stages(config.data, learned) if config.data is not None else no_stages()
     chosen = torch.device(own_device(choose_device(device), processes or ALONE).value)
-    spec = config.describe(found.facts)
+    spec = describe_config(config, found.facts)
     weights, warnings = _weights(record, checkpoint)  # before there are others, since the file's bytes are as large
     divide = None if whole or processes is None else _division(spec, processes, chosen)
     experiment = build_experiment(spec, found, device=chosen, divide=divide)

@@ -24,6 +24,8 @@ from benchmarks.results import Record, append, latest
 from benchmarks.scaling import Point, proportional
 from benchmarks.workloads import WORKLOADS, Job
 from benchmarks.yardsticks import nats, of_penguins
+from kerascli.config.data import load_config_data
+from kerascli.config.describe import describe_config
 from kerascli.workflow.check import check
 
 LSTM_BIASES = 4 * 128  # torch's LSTM has two biases where Keras's has one
@@ -253,8 +255,8 @@ def test_a_point_of_the_scaling_is_the_same_model_for_all_and_counts_its_work(di
     assert point.multiplications == 3 * 10 * (784 * 3 + 3 * 5 + 5 * 10)
     plain = torch_models.build(Job("pytorch", "wide_mlp", str(digits), widths=point.widths))
     config = config_of(Job("kerascli-eager", "wide_mlp", str(digits), widths=point.widths))
-    facts = config.load_data().facts
-    layers = [node.layer for node in config.describe(facts, {"train": 320}).model.nodes]
+    facts = load_config_data(config).facts
+    layers = [node.layer for node in describe_config(config, facts, {"train": 320}).model.nodes]
     assert [getattr(layer, "units", None) for layer in layers] == [3, 5, 10]
     assert [weight.shape[0] for name, weight in plain.named_parameters() if name.endswith("weight")] == [3, 5, 10]
 

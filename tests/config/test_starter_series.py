@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from kerascli.config.starter.start import start_from
 
@@ -41,7 +42,7 @@ def test_series_of_a_table_are_told_apart(rows: list[str], tmp_path: Path) -> No
     assert "3 series of 80 rows, which 'shop' tells apart, one row a day, each in order of time; target: sales" in said
     assert "left out: place (one value in all rows of a series)" in said
     (tmp_path / "config.yaml").write_text(draft.text("config.yaml"), encoding="utf-8")
-    splits = open_config(tmp_path / "config.yaml").load_data().splits
+    splits = load_config_data(open_config(tmp_path / "config.yaml")).splits
     assert {name: split.rows for name, split in splits.items()} == {"train": 3 * 46, "validation": 30, "test": 30}
     assert splits["train"].origin is not None
     assert set(splits["train"].origin.table.array("shop")) == set(SHOPS)
@@ -105,7 +106,7 @@ def test_remarks_on_some_rows_are_left_out(text: str, tmp_path: Path) -> None:
     assert [*draft.sections["data"]["targets"]] == ["visitors_next"]
     assert "left out: remark (" in "\n".join(draft.reasons())
     (tmp_path / "config.yaml").write_text(draft.text("config.yaml"), encoding="utf-8")
-    assert open_config(tmp_path / "config.yaml").load_data().splits["train"].rows > 30
+    assert load_config_data(open_config(tmp_path / "config.yaml")).splits["train"].rows > 30
 
 
 def test_texts_in_all_rows_make_no_series(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from kerascli.config.starter import sample
 from kerascli.config.starter.draft import Draft
@@ -302,7 +303,7 @@ def test_what_cannot_be_decided_says_what_to_do(data: bytes, name: str, said: st
 def test_minus_one_is_a_class_and_not_the_token_of_unknown_values() -> None:
     found = draft(rows(lambda n: f"{n % 7},{-1 if n % 2 else 1}", "a,y"))
     Path("config.yaml").write_text(found.text("config.yaml"), encoding="utf-8")
-    facts = open_config(Path("config.yaml")).load_data().facts
+    facts = load_config_data(open_config(Path("config.yaml"))).facts
     assert facts.targets["y"].classes == ("-1", "1")
 
 
