@@ -223,6 +223,8 @@ class Transform(InFolder):
 
     splits_values: ClassVar[bool] = False
     """True if the transform splits values (texts into tokens), so that its output holds no class labels."""
+    takes_apart: ClassVar[bool]
+    """Name of `splits_values` in earlier versions; a transform that sets it is refused."""
 
     keeps_numbers: ClassVar[bool] = False
     """True if the function that `inverse` returns changes shape or dtype only, not the numbers."""
