@@ -1,5 +1,6 @@
 """Base classes of callbacks that save samples of a model's outputs, and types of samples (images, points, text)."""
 
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -242,23 +243,26 @@ class ShowsImages(WithOutput):
         return np.nan_to_num(scaled).reshape(len(values), *shape)
 
 
-def image_shape(shape: Shape, wanted: Shape | None) -> tuple[int, int, int] | None:
+def image_shape(shape: Shape, expected: Shape | None) -> tuple[int, int, int] | None:
     """Return (height, width, channels) of the images in an output of the given shape; None if it holds no images.
 
-    `wanted` is their shape; None: that of the output, or square.
+    `expected` is their shape; None: that of the output, or square.
     """
-    if wanted is None and len(shape) == 1 and shape[0] is not None:
+    sizes = [size for size in shape if size is not None]
+    if len(sizes) < len(shape):
+        return None
+    total = math.prod(sizes)
+    if expected is None and len(shape) == 1:
         for channels in (1, 3):
-            side = int((shape[0] / channels) ** 0.5 + 0.5)
-            if side * side * channels == shape[0]:
+            side = int((total / channels) ** 0.5 + 0.5)
+            if side * side * channels == total:
                 return side, side, channels
-    full = wanted if wanted is not None else shape
+    full = shape if expected is None else expected
     full = (*full, 1) if len(full) == 2 else full
     sizes = [size for size in full if size is not None]
-    given = [size for size in shape if size is not None]
-    if len(sizes) != 3 or sizes[2] not in (1, 3, 4) or len(given) != len(shape):
+    if len(sizes) != 3 or sizes[2] not in (1, 3, 4) or math.prod(sizes) != total:
         return None
-    return (sizes[0], sizes[1], sizes[2]) if int(np.prod(sizes)) == int(np.prod(given)) else None
+    return sizes[0], sizes[1], sizes[2]
 
 
 def _words(shape: Shape | None) -> str:

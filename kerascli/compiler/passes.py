@@ -7,13 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from kerascli.compiler.torch_private import (
-    SOFTMAX,
-    SOFTMAX_BACKWARD,
-    OpOverload,
-    onednn_convolution,
-    torch_function,
-)
+from kerascli.compiler.torch_private import SOFTMAX, SOFTMAX_BACKWARD, OpOverload, onednn_convolution, torch_function
 
 aten = torch.ops.aten
 

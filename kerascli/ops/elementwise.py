@@ -6,17 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import (
-    BOOLEANS,
-    INTEGERS,
-    ArgumentError,
-    Value,
-    as_float,
-    as_tensor,
-    op,
-    table,
-    wide,
-)
+from kerascli.ops.base import BOOLEANS, INTEGERS, ArgumentError, Value, as_float, as_tensor, op, table, wide
 from kerascli.preprocessing.images.base import saturated
 
 
