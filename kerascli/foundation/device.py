@@ -146,7 +146,9 @@ def prepare_cpu() -> None:
     otherwise. Threads inherit that when they start.
     """
     torch.set_flush_denormal(True)
-    _keep_memory()
+    # By default glibc's malloc maps new pages for each tensor above some size and returns them at once: a convolutional
+    # network then spends a sixth of its time in the kernel, which fills new pages with zeros. Freed memory is kept.
+    _set_malloc(2**30, 2**31 - 1)
 
 
 def return_memory() -> None:
@@ -155,15 +157,6 @@ def return_memory() -> None:
     With FSDP, tensors of many sizes come and go: kept memory is in pieces that do not fit, and grows from step to step.
     """
     _set_malloc(LARGE_BYTES, 2 * LARGE_BYTES)
-
-
-def _keep_memory() -> None:
-    """Set glibc's malloc to keep the memory of freed tensors for the next ones.
-
-    By default it maps new pages for each tensor above some size and returns them at once: a convolutional network then
-    spends a sixth of its time in the kernel, which fills new pages with zeros.
-    """
-    _set_malloc(2**30, 2**31 - 1)
 
 
 def _set_malloc(mapped_bytes: int, trimmed_bytes: int) -> None:

@@ -103,8 +103,7 @@ class Expression:
         value = TensorEvaluator({**tensors, **given}, like.device).value(self.tree)
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, Tensor) and part.is_complex():
-                text = "the value is complex, but must be real; use real(...), imag(...) or abs(...)"
-                raise ExpressionError(text, self.tree.column, self.tree.length)
+                raise self.tree.error("the value is complex, but must be real; use real(...), imag(...) or abs(...)")
         return value
 
 
@@ -172,12 +171,12 @@ def _unknown(node: Call) -> ExpressionError:
     """Return an ExpressionError for a call of an operation that does not exist."""
     name = node.function
     if name in LEFT_OUT:
-        return ExpressionError(f"{name} is not available in formulas: {LEFT_OUT[name]}", node.column, node.length)
+        return node.error(f"{name} is not available in formulas: {LEFT_OUT[name]}")
     owner, dot, method = name.rpartition(".")
     if dot and (owner != "image" or OPS.find(method)):
         return dotted(node)
     close = OPS.suggestion(name) or suggestion(name, FUNCTIONS)
-    return ExpressionError(f"there is no operation '{name}'{close}", node.column, node.length)
+    return node.error(f"there is no operation '{name}'{close}")
 
 
 def _folded(tree: Node) -> Node:

@@ -36,6 +36,10 @@ class Node:
     column: int
     length: int
 
+    def error(self, text: str) -> ExpressionError:
+        """Return the error `text` at the node's position."""
+        return ExpressionError(text, self.column, self.length)
+
 
 @dataclass(frozen=True, slots=True)
 class Literal(Node):
