@@ -169,8 +169,8 @@ class Sampler(Callback):
         """Return (argument of the callback that does not fit the model, error message), or None if all fit."""
         if self.view not in models:
             views = [name for name in models if name is not None]
-            known = f"; {there_are(views)}" if views else ", and no other"
-            return "view", f"the model has no view '{self.view}'{suggestion(str(self.view), views) or known}"
+            available = f"; {there_are(views)}" if views else ", and no other"
+            return "view", f"the model has no view '{self.view}'{suggestion(str(self.view), views) or available}"
         return self.mismatch(models[self.view])
 
     @abstractmethod
@@ -208,11 +208,11 @@ class ShowsRows(WithOutput):
     """Split of the data that the rows are from; null: the first existing one of validation, test and train."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
-        found = super().mismatch(model)
-        if found is None and not model.reads_data:
+        fault = super().mismatch(model)
+        if fault is None and not model.reads_data:
             whose = "the model" if self.view is None else "the view"
             return "view", f"{whose} has its own inputs and cannot be run on rows of the data"
-        return found
+        return fault
 
 
 class ShowsImages(WithOutput):
@@ -224,8 +224,8 @@ class ShowsImages(WithOutput):
     """Shape [height, width, channels] of the images in a flat output; null: square images."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
-        if found := super().mismatch(model):
-            return found
+        if fault := super().mismatch(model):
+            return fault
         low, high = self.value_range
         if low >= high:
             return "value_range", f"expected [black, white], black below white, got {show(list(self.value_range))}"

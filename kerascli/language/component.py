@@ -41,8 +41,8 @@ class Component(BaseModel):
     @classmethod
     def reason_against(cls, argument: str) -> str | None:
         """Return the reason why an argument of Keras's class is not supported; None for an unknown argument."""
-        found = (base.__dict__.get("refused", {}).get(argument) for base in cls.__mro__)
-        return next((reason for reason in found if reason), None)
+        reasons = (base.__dict__.get("refused", {}).get(argument) for base in cls.__mro__)
+        return next((reason for reason in reasons if reason), None)
 
     @classmethod
     def first_argument(cls) -> str | None:
@@ -321,13 +321,13 @@ def first_registries(cls: type[Component]) -> list[Registry[Any]]:
 
 
 def _metadata(info: Any) -> list[Any]:
-    found = list(info.metadata)
+    metadata = list(info.metadata)
     pending = [info.annotation]
     while pending:
         annotation = pending.pop()
-        found += getattr(annotation, "__metadata__", ())
+        metadata += getattr(annotation, "__metadata__", ())
         pending += getattr(annotation, "__args__", ())
-    return found
+    return metadata
 
 
 class _ComponentField:

@@ -78,7 +78,7 @@ def check(tree: Node, names: Collection[str] | None = None) -> None:
 
     `names` are the names that will be defined; None: they are unknown. Raises ExpressionError.
     """
-    known = Evaluator(dict.fromkeys(names or (), 0))
+    evaluator = Evaluator(dict.fromkeys(names or (), 0))
     for node in walk(tree):
         if isinstance(node, Call):
             _check_call(node)
@@ -86,7 +86,7 @@ def check(tree: Node, names: Collection[str] | None = None) -> None:
         elif isinstance(node, Binary) and node.operator not in {"and", "or"}:
             _check_operator(node)
         elif isinstance(node, Name) and names is not None:
-            known.value(node)
+            evaluator.value(node)
 
 
 def _check_call(node: Call) -> None:
@@ -102,8 +102,8 @@ def _check_call(node: Call) -> None:
 def _check_count(node: Call) -> None:
     least, most, _ = FUNCTIONS[node.function]
     if not least <= len(node.arguments) <= most:
-        wanted = f"{least}" if least == most else f"{least} or more" if most == 99 else f"{least} or {most}"
-        text = f"{node.function} takes {wanted} argument{'s' if wanted != '1' else ''}, got {len(node.arguments)}"
+        expected = f"{least}" if least == most else f"{least} or more" if most == 99 else f"{least} or {most}"
+        text = f"{node.function} takes {expected} argument{'s' if expected != '1' else ''}, got {len(node.arguments)}"
         raise node.error(text)
 
 
