@@ -18,7 +18,7 @@ from kerascli.language.expressions.tree import Binary, Call, Everything, Index, 
 from kerascli.ops.base import OPS
 from kerascli.ops.expression import LEFT_OUT
 from kerascli.workflow.interchange.importing import import_model
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.parity.op_cases import CASES
 from tests.parity.test_ops import _OPERATORS, given, keras_function

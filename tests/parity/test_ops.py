@@ -214,20 +214,20 @@ def test_every_name_of_keras_ops_is_an_operation_or_has_its_reason() -> None:
     assert unknown == LEFT_OUT.keys() | NOT_OPERATIONS.keys()
 
 
-@pytest.mark.parametrize("name", LEFT_OUT)
-def test_what_is_left_out_gives_its_reason_where_it_is_called(name: str) -> None:
-    with pytest.raises(ExpressionError) as caught:
-        expression(f"2 * {name}(x)")
-    assert (caught.value.text, caught.value.column) == (f"{name} is not available in formulas: {LEFT_OUT[name]}", 5)
+def test_what_is_left_out_gives_its_reason_where_it_is_called() -> None:
+    for name, reason in LEFT_OUT.items():
+        with pytest.raises(ExpressionError) as caught:
+            expression(f"2 * {name}(x)")
+        assert (caught.value.text, caught.value.column) == (f"{name} is not available in formulas: {reason}", 5)
 
 
-@pytest.mark.parametrize("text", list(dict.fromkeys([*CASES, *dict(KERAS_CANNOT)])))
-def test_the_shape_is_known_without_the_values(text: str) -> None:
+def test_the_shape_is_known_without_the_values() -> None:
     tensors = given()
-    real = expression(text)(tensors, tensors["a"], training=False)
     meta = {name: x.to("meta") for name, x in tensors.items()}
-    found = expression(text)(meta, meta["a"], training=False)
-    assert (found.shape, found.dtype, found.device.type) == (real.shape, real.dtype, "meta")
+    for text in dict.fromkeys([*CASES, *dict(KERAS_CANNOT)]):
+        real = expression(text)(tensors, tensors["a"], training=False)
+        result = expression(text)(meta, meta["a"], training=False)
+        assert (result.shape, result.dtype, result.device.type) == (real.shape, real.dtype, "meta"), text
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
