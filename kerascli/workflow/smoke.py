@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kerascli.config.load import Progress, open_config
+from kerascli.config.config import Progress
+from kerascli.config.load import open_config
 from kerascli.config.yaml.document import Document
 from kerascli.data.batches.rows import MemorySplit
 from kerascli.foundation.errors import Interrupted
@@ -17,7 +18,7 @@ from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import predict_rows
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.train import resume, start
 
 _STEPS = 2

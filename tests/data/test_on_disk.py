@@ -16,6 +16,7 @@ import pytest
 import torch
 from pyarrow import parquet
 
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from kerascli.data.base import Context
 from kerascli.data.batches import loader
@@ -27,11 +28,9 @@ from kerascli.data.section import parse_data
 from kerascli.data.sources.npz import read_npz
 from kerascli.data.storage import on_disk
 from kerascli.data.storage.array_files import read_arrays
-from kerascli.data.storage.blocks import Blocks, unique_counts, unique_inverse
-from kerascli.data.storage.mapped import Mapped
-from kerascli.data.storage.median import medians
+from kerascli.data.storage.blocks import Blocks, medians, unique_counts, unique_inverse
+from kerascli.data.storage.mapped import Mapped, spill
 from kerascli.data.storage.on_disk import Direct, Rows, Stream, recut
-from kerascli.data.storage.spill import spill
 from kerascli.data.storage.table import table_of
 from kerascli.foundation.disk import files
 from kerascli.foundation.errors import DataError, FileRefused, StorageError
@@ -39,7 +38,7 @@ from kerascli.runs.index import find_run
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.train import Options, start
 from tests.support.data_harness import whole
 from tests.support.runs_harness import go_on, outcome, train, write
@@ -150,10 +149,10 @@ def test_training_on_disk_is_training_in_memory_to_the_last_bit(
     make: Callable[[Path], str], tmp_path: Path, to_disk: Callable[[], None]
 ) -> None:
     path = config(tmp_path, make)
-    there = open_config(path).load_data().splits
+    there = load_config_data(open_config(path)).splits
     in_memory, _ = train(path, tmp_path / "memory")
     to_disk()
-    here = open_config(path).load_data().splits
+    here = load_config_data(open_config(path)).splits
     for name, split in there.items():
         assert isinstance(split, MemorySplit)
         assert isinstance(here[name], DiskSplit)
@@ -258,7 +257,7 @@ def test_a_device_with_room_gets_all_rows_at_once(
 ) -> None:
     to_disk()
     path = config(tmp_path, half_packed)
-    split = open_config(path).load_data().splits["train"]
+    split = load_config_data(open_config(path)).splits["train"]
     one = BatchSource(split, 32, CPU, shuffle=True).epoch(0)
     monkeypatch.setattr(loader, "_fits", lambda split, device: True)
     monkeypatch.setattr(loader, "BLOCK_BYTES", 1000)

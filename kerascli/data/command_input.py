@@ -1,0 +1,229 @@
+"""Read the data named in a command such as `predict` (files, folders, patterns, standard input, texts) as one table."""
+
+import glob
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from kerascli.data.base import Field
+from kerascli.data.read import joined, read_raw
+from kerascli.data.section import DataSpec
+from kerascli.data.sources.folders import FolderSource, file_names, files_below, labelled_files, unlabelled_files
+from kerascli.data.sources.image_folder import SUFFIXES, image_column
+from kerascli.data.sources.text_folder import TextFolder, texts_of
+from kerascli.data.storage.image_files import Images, Reading, need_pillow
+from kerascli.data.storage.json_lines import read_json_lines
+from kerascli.data.storage.table import FILE, FILES, Table, table_of
+from kerascli.foundation.disk.files import LINE_BYTES, memory_limit, missing_file, open_regular, refuse_text
+from kerascli.foundation.errors import ConfigError, DataError, safe_text
+
+STDIN, STDIN_NAME = "-", "standard input"
+_MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
+_TABLES = ("csv", "tsv", "json_lines", "parquet", "python")
+"""Sources of tables; if all inputs are made of one text, its values may be files, too."""
+_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
+"""First bytes of image files."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandInput:
+    """Reader of the files, folders, standard input and texts named in a command, with the data settings of a run."""
+
+    spec: DataSpec
+    columns: Mapping[str, Field]
+    """Mapping from each column of the training rows to its field (shape, dtype ...)."""
+    targets: bool
+    """True if targets are read, too: a folder of files then has a subfolder for each class."""
+    keep: frozenset[str] = frozenset()
+    """Names of columns to read, if a table has them, in addition to those that the pipelines read."""
+
+    def read(self, what: Sequence[str], texts: Sequence[str] = ()) -> Table:
+        """Return one table with the data that a command's arguments name (`what`), followed by its `texts`.
+
+        Raises DataError, ConfigError, FileRefused.
+        """
+        tables: list[Table] = []
+        for are_rows, group in groupby(_paths(what), self._is_row):  # files of one row each are read together
+            paths = list(group)
+            tables += [self._rows([path for path in paths if path])] if are_rows else map(self._table, paths)
+        if texts:
+            tables.append(table_of({self.text_column("--text"): np.array(texts, object)}, "--text"))
+        return joined(list(map(self.checked, tables)))
+
+    def used(self) -> dict[str, None]:
+        """Return a dict whose keys are the columns that the inputs (and targets, if read) are computed from."""
+        sections = [self.spec.inputs, *([self.spec.targets, self.spec.sample_weight] if self.targets else [])]
+        pipelines = [pipeline for section in sections for pipeline in section.values()]
+        return dict.fromkeys(column for pipeline in pipelines for column in pipeline.columns)
+
+    def text_column(self, option: str) -> str:
+        """Return the name of the text column that all inputs are computed from. Raises ConfigError if there is none."""
+        if (column := self._only_text()) is None:
+            text = f"{option}: the inputs are made of the columns {', '.join(map(safe_text, self._input_columns()))}"
+            raise ConfigError(text, hint="give a table with these columns: a .csv or .jsonl file")
+        return column
+
+    def checked(self, table: Table) -> Table:
+        """Return `table` if it has all columns that the pipelines read. Raises DataError, naming all missing
+        columns."""
+        missing = [column for column in self.used() if column not in table]
+        if len(missing) == 1:
+            table.column(missing[0])
+        if missing:
+            names = ", ".join(f"'{safe_text(name, 40)}'" for name in missing)
+            listed = ", ".join(safe_text(name, 40) for name in list(table)[:20])
+            hint = table.comment_hint() or f"it has {listed}"
+            raise DataError(f"there are no columns {names}", place=table.name, hint=hint)
+        return table
+
+    def _input_columns(self) -> list[str]:
+        return list(dict.fromkeys(column for pipeline in self.spec.inputs.values() for column in pipeline.columns))
+
+    def _only_text(self) -> str | None:
+        """Return the column that all inputs are computed from, if there is only one and it holds text; else None."""
+        used = self._input_columns()
+        return used[0] if len(used) == 1 and self.columns[used[0]].is_text else None
+
+    def _is_row(self, path: Path | None) -> bool:
+        """Return True for a file of one row, such as an image or a text; None is standard input."""
+        if path is None or path.is_dir():
+            return False
+        if self.spec.source.reads_alone(path) or (path.name.lower().endswith(SUFFIXES) and bool(self._images())):
+            return True
+        return path.name.lower().endswith(TextFolder.suffixes) and self._takes_texts() and not self._is_table(path)
+
+    def _takes_texts(self) -> bool:
+        """Return True if the run's source is a table, of which the inputs use one column of texts alone."""
+        return not self.targets and self.spec.source.component_name in _TABLES and self._only_text() is not None
+
+    def _is_table(self, path: Path) -> bool:
+        """Return True if a .txt file is a table, as that of the run is or by its header, and no text."""
+        source = self.spec.source
+        if any(str(getattr(source, each, None)).lower().endswith(TextFolder.suffixes) for each in source.paths):
+            return True
+        with open_regular(path, str(path)) as file:
+            lines = file.read(2**16).decode("utf-8-sig", "replace").splitlines()[: 10 + getattr(source, "skip_rows", 0)]
+        mark, column = getattr(source, "delimiter", ","), self._input_columns()[0]
+        return any(column in [field.strip(' "') for field in line.split(mark)] for line in lines)
+
+    def _rows(self, files: list[Path]) -> Table:
+        """Read image or text files as a table with one row for each file."""
+        source = self.spec.source
+        if self.targets and isinstance(source, FolderSource) and source.labels is not None and "label" in self.used():
+            text, hint = "a file alone says no class", "give the folder that has a folder for each class"
+            raise DataError(text, place=str(files[0]), hint=hint)
+        if source.reads_alone(files[0]):
+            return source.read_rows(files)
+        if self._takes_texts():
+            columns = {FILE: file_names(files), self._input_columns()[0]: texts_of(files, FILES)}
+            return Table(columns, len(files), name=FILES)
+        (name, field), *_ = self._images().items()
+        need_pillow()
+        height, width, *channels = (size or 1 for size in field.shape)
+        images = Images(files, Reading((height, width), _MODES[channels[0] if channels else 1], "bilinear", crop=False))
+        values = image_column(images) if channels else images[slice(None)][..., 0]
+        return Table({FILE: file_names(files), name: values}, len(files), name=FILES)
+
+    def _images(self) -> dict[str, Field]:
+        """Return {name: field} of the only column that the inputs use, if it holds uint8 images, else {}."""
+        used = self._input_columns()
+        field = self.columns.get(used[0]) if len(used) == 1 and not self.targets else None
+        if field is None or field.dtype != "uint8" or None in field.shape or len(field.shape) not in (2, 3):
+            return {}
+        return {used[0]: field} if field.shape[2:] in [(), *((count,) for count in _MODES)] else {}
+
+    def _table(self, path: Path | None) -> Table:
+        """Read a file or a folder, or standard input (None), as a table."""
+        if path is None:
+            return self._standard_input()
+        if path.is_dir():
+            return self._folder(path)
+        if path.name.lower().endswith(SUFFIXES):
+            columns = ", ".join(map(safe_text, self._input_columns()))
+            raise DataError(f"'{safe_text(str(path))}' is an image; the inputs are made of the columns {columns}")
+        return read_raw(self.spec, path, columns=self.keep | self.used().keys())
+
+    def _folder(self, folder: Path) -> Table:
+        """Read a folder of image or text files as a table; if targets are read, its subfolders are the classes."""
+        source, shown = self.spec.source, str(folder)
+        if isinstance(source, FolderSource):
+            if self.targets and source.labels is not None:
+                filed = labelled_files(folder, shown, self.columns["label"].classes or (), source.suffixes)
+                return source.read_rows(filed.paths, filed.labels)
+            return source.read_rows(unlabelled_files(folder, shown, source.suffixes))
+        if source.reads_alone(Path("image.png")) or self._images():
+            return self._rows(unlabelled_files(folder, shown, SUFFIXES))
+        if self._takes_texts() and (files := files_below(folder, TextFolder.suffixes)):
+            return self._rows(files)
+        hint = f"give files, or a pattern: '{safe_text(shown)}/*.csv'"
+        text = f"'{safe_text(shown)}' is a folder; the run's source ({source.component_name}) reads files"
+        raise DataError(text, hint=hint)
+
+    def _standard_input(self) -> Table:
+        """Read standard input as a table: JSON Lines, lines of text, or the file format of the run's source."""
+        limit = memory_limit() // 8
+        data = sys.stdin.buffer.read(limit + 1)
+        if len(data) > limit:
+            text, hint = f"more than {limit:,} bytes, the limit here", "give a file, or read row by row: --stream"
+            raise DataError(text, place=STDIN_NAME, hint=hint)
+        if not data.strip():
+            raise DataError("there are no rows", place=STDIN_NAME)
+        if data.lstrip()[:1] == b"{":
+            return read_json_lines(data, STDIN_NAME)
+        if data.startswith(_IMAGES):
+            hint = "predict RUN FILE, a folder, or a pattern: 'photos/*.png'"
+            raise DataError("an image; images are read from files", place=STDIN_NAME, hint=hint)
+        if (lines := self._lines(data)) is not None:
+            return lines
+        with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+            file.write(data)
+            file.flush()
+            return read_raw(self.spec, Path(file.name), columns=self.keep | self.used().keys(), name=STDIN_NAME)
+
+    def _lines(self, data: bytes) -> Table | None:
+        """Return standard input as a table of one text column, a row per line; None if it is a table or not UTF-8."""
+        refuse_text(data, {"\n": LINE_BYTES, "\r": LINE_BYTES}, len(data), STDIN_NAME)
+        lines = [(number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip()]
+        column = self.column_of_lines(lines[0][1])
+        if column is None:
+            return None
+        try:
+            texts = [line.decode("utf-8-sig") for _, line in lines]
+        except UnicodeDecodeError:
+            return None
+        numbers = np.array([number for number, _ in lines])
+        return Table({column: np.array(texts, object)}, len(texts), name=STDIN_NAME, numbers=numbers)
+
+    def column_of_lines(self, first: bytes) -> str | None:
+        """Return the column whose values are the lines of a text on standard input: the only column that the inputs
+        use.
+
+        None if it is not text, or if the line `first` names it, as the header of a table does.
+        """
+        column = self._only_text()
+        return None if self.targets or column is None or column.encode() in first else column
+
+
+def _paths(what: Sequence[str]) -> Iterator[Path | None]:
+    """Yield the paths that a command's arguments name; None for standard input."""
+    for item in what:
+        yield from [None] if item == STDIN else matching(item)
+
+
+def matching(item: str) -> list[Path]:
+    """Return the path that a command's argument names, or the matches of a glob pattern, as a list.
+    Raises ConfigError if there is no such file or folder."""
+    path = Path(item)
+    if path.exists():
+        return [path]
+    if not set("*?[") & set(item):
+        raise ConfigError(missing_file(path, item).faults)
+    found = sorted(map(Path, glob.glob(item, recursive=True)))
+    if not found:
+        raise ConfigError(f"there is no file like '{safe_text(item)}'")
+    return found

@@ -1,0 +1,122 @@
+"""Prepare the rows that a command was given: a split of the run's data, files, standard input, or texts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kerascli.data.base import SPLITS, Field, Source
+from kerascli.data.batches.rows import Split
+from kerascli.data.command_input import STDIN, CommandInput
+from kerascli.data.pipeline.learned_state import known_columns
+from kerascli.data.pipeline.prepare import prepare_rows
+from kerascli.data.sources.timeseries import Timeseries
+from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.table import FILE, FILES, Table
+from kerascli.foundation.disk.files import missing_file
+from kerascli.foundation.errors import ConfigError, DataError, Fault, safe_text, suggestion
+from kerascli.workflow.interchange.keras_names import recorded_names
+from kerascli.workflow.loaded import LoadedRun
+from kerascli.workflow.rows.changed_data import load_again
+from kerascli.workflow.rows.raw_arrays import no_split, raw_rows
+
+
+def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = ()) -> Split:
+    """Return the rows that a command's arguments name: rows of a split, of files or folders, of standard input, or
+    texts.
+
+    The name of a split is the split; `./test` is the file or folder. Columns in `keep` are read, too. Raises DataError,
+    ConfigError.
+    """
+    if run.takes_arrays or (not targets and run.has_own_inputs):
+        return _arrays(run, what, texts, keep, targets=targets)
+    assert run.data is not None
+    if len(what) == 1 and what[0] in SPLITS and not texts:
+        prepared = load_again(run, keep)
+        if what[0] not in prepared.splits:
+            known = ", ".join(prepared.splits)
+            raise DataError(f"the run's data has no '{what[0]}' split", hint=f"it has {known}")
+        return prepared.splits[what[0]]
+    for each in what:
+        if each in SPLITS:
+            raise ConfigError(f"the split '{each}' goes alone", hint=f"for the file or folder of this name: ./{each}")
+        if not Path(each).exists() and each != STDIN and not set("*?[/.") & set(each):
+            text = f"there is no file and no split '{safe_text(each)}'{suggestion(each, SPLITS)}"
+            raise ConfigError(text, hint=f"splits: {', '.join(SPLITS)}")
+    command_input = CommandInput(run.data, known_columns(run.learned), targets, frozenset(keep))
+    table = command_input.read(what, texts)
+    if table.skipped is not None:
+        run.warnings.append(Fault(str(table.skipped), level="warning"))
+    return prepare_rows(run.data, run.learned, table, targets=targets)
+
+
+def _arrays(run: LoadedRun, what: Sequence[str], texts: Sequence[str], keep: Sequence[str], *, targets: bool) -> Split:
+    """Return the rows of one file of arrays, for a model whose inputs the config's `data` section does not provide."""
+    why = "run has no data section"
+    if run.data is not None:
+        why = f"{'view' if run.takes_arrays else 'model'} has inputs that the data does not provide"
+    if texts or keep or len(what) != 1:
+        option = "--text" if texts else "--keep" if keep else "several files"
+        raise ConfigError(f"{option}: the {why}, and takes one file of arrays")
+    path = Path(what[0])
+    if not path.exists():
+        raise no_split(what[0], why) if what[0] in SPLITS else missing_file(path, what[0])
+    return raw_rows(run.experiment, path, targets=targets, keras_names=recorded_names(run.record))
+
+
+def kept_columns(
+    source: Source | None, fields: Mapping[str, Field], rows: Split, keep: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Return a mapping from name to raw column to show beside predictions: the series, if there are several, and the
+    columns of --keep; without these, file names if rows are files.
+
+    `fields` maps raw columns to their fields (shape, classes ...). Of windows over a series it is the value in the last
+    row of each. Classes are shown by their names, integers with gaps as integers and None. Raises DataError.
+    """
+    table = rows.origin.table if rows.origin is not None else None
+    if table is None:
+        return {}
+    series = None if source is None else source.series_column()
+    names_files = FILES in table.name.split(", ") or (source is not None and source.names_files)
+    first = [series] if series is not None else [FILE] if names_files and FILE in table and not keep else []
+    last = source.last_values if isinstance(source, Timeseries) else None
+    return {name: _shown(table, name, fields.get(name), last) for name in dict.fromkeys([*first, *keep])}
+
+
+def _shown(
+    table: Table, name: str, field: Field | None, last: Callable[[Values], np.ndarray | None] | None
+) -> np.ndarray:
+    """Return a raw column as it is shown; `last` returns the last value of each window. Raises DataError."""
+    values = table.column(name)
+    if last is not None and (ends := last(values)) is not None:
+        return ends if ends.dtype.kind in "biuf" else ends.astype(str).astype(object)
+    if len(values.shape) != 1 or not isinstance(values, np.ndarray):
+        raise DataError(f"--keep {safe_text(name)}: expected numbers or words, got arrays of {values.shape[1:]}")
+    if values.dtype.kind not in "biuf":
+        return table.text(name)
+    shown = (named_classes(field, values), whole_numbers(values))
+    return next((each for each in shown if each is not None), values)
+
+
+def named_classes(field: Field | None, values: np.ndarray) -> np.ndarray | None:
+    """Return a raw column of class labels as the names of the classes, such as of subfolders; None for others."""
+    classes = field.classes if field is not None else None
+    if not classes or values.dtype.kind not in "iu" or ((values < 0) | (values >= len(classes))).any():
+        return None
+    return np.array(classes, object)[values]
+
+
+def whole_numbers(values: np.ndarray) -> np.ndarray | None:
+    """Return a column of integers with missing values, which is held as floats with nan, as integers and None.
+
+    None if there are other numbers, or no missing ones.
+    """
+    if values.dtype.kind != "f":
+        return None
+    gaps = np.isnan(values)
+    present = values[~gaps]
+    if not gaps.any() or not len(present) or not (np.isfinite(present) & (present == np.floor(present))).all():
+        return None
+    found = np.full(len(values), None, object)
+    found[~gaps] = list(map(int, present.tolist()))
+    return found
