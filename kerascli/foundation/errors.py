@@ -170,9 +170,9 @@ def limited_suggestions() -> Iterator[None]:
         _searches = before
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def nearest(word: str, candidates: Iterable[str]) -> str | None:
     """Return the known word most similar to `word`, or None if none is similar; keys that are not text are ignored."""
-    words = tuple(each for each in known if isinstance(each, str))
+    words = tuple(each for each in candidates if isinstance(each, str))
     searches = {} if _searches is None else _searches
     among = searches.setdefault(words, {})
     if word not in among:
@@ -182,10 +182,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return among[word]
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, candidates: Iterable[str]) -> str:
     """Return the clause `; did you mean 'units'?` with the known word most similar to `word`; an empty text if there is
     none."""
-    near = nearest(word, known)
+    near = nearest(word, candidates)
     return f"; did you mean '{near}'?" if near else ""
 
 
