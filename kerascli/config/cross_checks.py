@@ -24,12 +24,12 @@ Splits = Mapping[str, int] | None
 """Type of the number of rows of each of the data's splits, by name; None: the splits are unknown."""
 
 
-def cross_faults(spec: RunSpec, sections: Mapping[Any, Any], splits: Splits) -> list[Fault]:
+def cross_faults(spec: RunSpec, fit: Any, splits: Splits, *, declares_inputs: bool) -> list[Fault]:
     """Return the config errors of a run whose sections are valid alone but contradict each other.
 
-    `sections` are the config's, as written.
+    `fit` is the section of that name as written; `declares_inputs` says that the section `model` has inputs.
     """
-    faults = [*_input_faults(spec, sections), *_state_faults(spec)]
+    faults = [*_input_faults(spec, declares_inputs=declares_inputs), *_state_faults(spec)]
     if spec.fit.validation_data is not None:
         path: Path = ("fit", "validation_data")
         faults += _split_faults("validation_data", spec.fit.validation_data, splits, path)
@@ -39,12 +39,12 @@ def cross_faults(spec: RunSpec, sections: Mapping[Any, Any], splits: Splits) -> 
     if spec.training is not None:
         faults += _overwrite_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
-            written = sections["fit"]["callbacks"][index]
+            written = fit["callbacks"][index]
             name, arguments = next(iter(written.items())) if isinstance(written, dict) else (written, None)
             path = ("fit", "callbacks", index, name)
             faults += _monitor_faults(spec, callback, path, arguments)
             faults += _callback_faults(spec, callback, path, arguments, splits)
-        faults += [*_class_weight_faults(spec, sections), *_sample_weight_faults(spec)]
+        faults += [*_class_weight_faults(spec, fit), *_sample_weight_faults(spec)]
     return faults
 
 
@@ -64,7 +64,7 @@ def idle_fit_faults(spec: RunSpec) -> list[Fault]:
     return [Fault("the model has no trainable weights: there is nothing to fit", path, "key")]
 
 
-def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
+def _input_faults(spec: RunSpec, *, declares_inputs: bool) -> Iterator[Fault]:
     """Yield a config error for each input of the data that the model does not use, and for each model input that the
     data lacks."""
     if spec.data is not None and spec.train_step is not None:
@@ -74,7 +74,7 @@ def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]
                 text = f"input '{name}' is used neither by an update nor by the model"
                 yield Fault(text, ("data", "inputs", name), "key")
         return
-    if spec.data is None or sections["model"].get("inputs") is None:
+    if spec.data is None or not declares_inputs:
         return
     declared = [each.name for each in spec.model.inputs]
     for name in declared:
@@ -246,7 +246,7 @@ def _learning_rate_faults(spec: RunSpec, callback: Callback, path: Path) -> Iter
             yield Fault(text, path, "key", hint=hint)
 
 
-def _class_weight_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
+def _class_weight_faults(spec: RunSpec, fit: Any) -> Iterator[Fault]:
     """Yield the config errors of `class_weight`: it needs a single output, known classes and no sample weights."""
     weights = spec.fit.class_weight
     path: Path = ("fit", "class_weight")
@@ -263,7 +263,7 @@ def _class_weight_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator
         yield Fault("class_weight and data.sample_weight cannot be combined; give one of them", path, "key")
     elif isinstance(weights, dict):
         for fault in _unknown_classes(weights, path, next(iter((spec.targets or {}).values()), None)):
-            yield replace(fault, path=path_as_written(fault.path, sections["fit"]))
+            yield replace(fault, path=path_as_written(fault.path, fit))
     elif pair is not None and (pair.loss is None or pair.loss.predicts == "values"):
         loss = pair.loss.component_name if pair.loss is not None else "no loss"
         text = f"class_weight: balanced: the target '{pair.target}' has no classes ({loss})"
