@@ -15,7 +15,7 @@ from kerascli.language.component import Component, Registry, registries
 from kerascli.language.kinds import KINDS, plural
 from kerascli.layers.base import BaseLayer
 from kerascli.ops.base import OPS
-from kerascli.ops.left_out import LEFT_OUT
+from kerascli.ops.expression import LEFT_OUT
 from kerascli.report.type_words import type_words
 
 _WIDTH = 120
