@@ -114,22 +114,20 @@ def _class_fault(spec: RunSpec, pair: OutputTarget) -> Fault | None:
     labels = pair.loss.labels(TensorSpec(field.shape, field.dtype), spec.built.specs[pair.output])
     if labels is None:
         return None
-    last = field.num_classes - 1
-    if labels.high is not None and field.first_class and last - field.first_class <= labels.high < last:
-        text = f"target '{pair.target}' has the labels {field.first_class} to {last}, but class labels begin at 0"
+    count, highest = field.num_classes, labels.high
+    first = field.first_class or 0
+    if first and highest is not None and count - 1 - first <= highest < count - 1:
+        text = f"target '{pair.target}' has the labels {first} to {count - 1}, but class labels begin at 0"
         hint = "integer_lookup numbers them from 0: add it to the target's pipeline: [..., integer_lookup]"
         return Fault(text, ("data", "targets", pair.target), "key", hint=hint)
     if not labels.whole:
-        if last < 2 or field.shape not in {(), (1,)}:
-            return None
-        text = f"'{pair.loss.component_name}' is for two classes, target '{pair.target}' has {field.num_classes}"
-        layer = f"units: {field.num_classes}, activation: softmax"
-        hint = f"write sparse_categorical_crossentropy, and in the last layer {layer}"
-        return Fault(text, ("compile", "loss"), hint=hint)
-    if labels.high is None or last <= labels.high or last == labels.besides:
+        text = f"'{pair.loss.component_name}' is for two classes, target '{pair.target}' has {count}"
+        hint = f"write sparse_categorical_crossentropy, and in the last layer units: {count}, activation: softmax"
+        return Fault(text, ("compile", "loss"), hint=hint) if count > 2 and field.shape in {(), (1,)} else None
+    if highest is None or count - 1 <= highest or count - 1 == labels.besides:
         return None
     node = next(node for node in spec.model.nodes if pair.output in node.outputs)
-    text = f"'{pair.output}' has {labels.high + 1} outputs, target '{pair.target}' has {field.num_classes} classes"
+    text = f"'{pair.output}' has {highest + 1} outputs, target '{pair.target}' has {count} classes"
     return Fault(text, node.path, "key", hint=f"one output per class: units: $targets.{pair.target}.num_classes")
 
 
@@ -195,13 +193,17 @@ def _facts(built: Built, data: DataSpec | None, *, own_inputs: bool) -> ModelFac
     ids = ((node.inputs[:1], node.layer.id_count) for node in built.model.nodes)
     classes = {name: count for names, count in ids for name in names if count is not None}
     outputs = {name: built.specs[name] for name in built.model.outputs}
-    forcing = teacher_forcing(data) if data is not None and reads_data else None
-    # with a single input it is a language model
-    is_decoder = forcing is not None and forcing.input in inputs and len(inputs) > 1
-    decodes = (forcing.input, forcing.target) if forcing is not None and is_decoder else None
-    pipelines = data.all_pipelines().items() if data is not None else ()
-    texts = frozenset(name for (section, name), p in pipelines if section != "sample_weight" and is_text(p))
-    return ModelFacts(inputs, outputs, reads_data, classes, texts, decodes, tuple(data.targets) if data else ())
+    if data is None:
+        return ModelFacts(inputs, outputs, reads_data, classes, frozenset(), None, ())
+    forcing = teacher_forcing(data) if reads_data and len(inputs) > 1 else None  # with one input a language model
+    decodes = (forcing.input, forcing.target) if forcing is not None and forcing.input in inputs else None
+    return ModelFacts(inputs, outputs, reads_data, classes, _texts(data), decodes, tuple(data.targets))
+
+
+def _texts(data: DataSpec) -> frozenset[str]:
+    """Return the names of the inputs and targets that are text."""
+    pipelines = data.all_pipelines().items()
+    return frozenset(name for (section, name), p in pipelines if section != "sample_weight" and is_text(p))
 
 
 def _monitor_faults(spec: RunSpec, callback: Callback, path: Path, arguments: Any) -> Iterator[Fault]:

@@ -115,8 +115,9 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
         fit["trainable"] = trainable
     marks = {path: mark for path, mark in whole.marks.items() if path[:2] != _TRAINABLE}
     marks |= {path: mark for path, mark in before.marks.items() if path[:2] == _TRAINABLE}
-    own = {key: value for key, value in phase.items() if key not in SECTIONS}
-    over: dict[str | int, Any] = {"fit": own, **{key: phase[key] for key in SECTIONS if key in phase}}
+    sections = {key: phase[key] for key in SECTIONS if key in phase}
+    own = {key: phase[key] for key in phase.keys() - sections}
+    over: dict[str | int, Any] = {"fit": own, **sections}
 
     def written(path: Path) -> Path:
         """Return the path in the whole config of the value that has the path `path` in the config of the phase."""
