@@ -13,7 +13,7 @@ from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.storage.text_columns import INEXACT, first_inexact
 from kerascli.data.storage.tokens import Coded, Tokens, column_dtype, is_ragged
 from kerascli.foundation.errors import DataError, in_yaml, safe_text
-from kerascli.foundation.shapes import can_be_one
+from kerascli.foundation.shapes import is_compatible
 
 IMPUTE = "[{impute: median}, ...] fills it from the training rows"
 """Hint of an error about a missing value in a numeric column."""
@@ -68,7 +68,7 @@ def read_columns(named: NamedPipeline, table: Table, field: Field) -> np.ndarray
         return _sequences(named, table)
     parts = [_column(table, name, field) for name in named.pipeline.columns]
     values = _side_by_side(named, table, parts) if named.pipeline.stacked else parts[0]
-    if not can_be_one(values.shape[1:], field.shape):
+    if not is_compatible(values.shape[1:], field.shape):
         raise named.fault(f"rows have shape {values.shape[1:]}, the training rows have {field.shape}")
     return values if field.is_text else _as_in_training(named, table, values, np.dtype(field.dtype))
 
@@ -99,7 +99,7 @@ def _records(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
     arrays: dict[str, np.ndarray] = {}
     for name, column in field.columns:
         values = _column(table, name, column)
-        if not can_be_one(values.shape[1:], column.shape):
+        if not is_compatible(values.shape[1:], column.shape):
             raise named.fault(f"rows of '{name}' have shape {values.shape[1:]}, the training rows have {column.shape}")
         arrays[name] = values if column.is_text else _as_in_training(named, table, values, np.dtype(column.dtype))
     return as_records(arrays)
