@@ -82,7 +82,7 @@ def draw_model(
     """Draw the diagram of a config's or run's model into a file (default: in the run folder); return its path."""
     if len(what) > 1:
         raise ConfigError("--model draws one model", hint=f"kerascli plot --model {what[0]}")
-    from kerascli.report.architecture.encoding import SUFFIXES, encoded_model
+    from kerascli.report.architecture.drawing import SUFFIXES, encoded_model
 
     file = None if output is None else _file(output, SUFFIXES)
     found = options.config_or_run(next(iter(what), None), runs_dir, sets, flags)
@@ -98,7 +98,7 @@ def draw_model(
         output = output or found.plot_path("model.png" if view is None else f"model-{view}.png")
     assert output is not None
     name, graph, beside = graphs_of(spec, view)
-    write_bytes(file or output, encoded_model(graph, name, output.suffix, expand=expand, beside=beside))
+    write_bytes(file or output, encoded_model(graph, name, output.suffix, expand=expand, updates=beside))
     return output
 
 

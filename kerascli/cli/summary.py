@@ -9,7 +9,7 @@ from kerascli.cli import complete, options
 from kerascli.config.yaml.document import Document
 
 if TYPE_CHECKING:
-    from kerascli.report.summary import Summary
+    from kerascli.model.runtime.summary import Summary
 
 
 def register(app: typer.Typer) -> None:

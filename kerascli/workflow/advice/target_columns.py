@@ -93,12 +93,13 @@ def sorted_labels(case: Case) -> Iterator[Fault]:
     head, tail = case.tables.get("train"), case.tables.get("validation")
     if case.config.validation_split <= 0 or head is None or tail is None:
         return
+    hint = "data: {split: {validation: 0.2}} draws the rows at random"
     for _, pipeline in case.targets():
         column = pipeline.columns[0]
-        if len(pipeline.columns) == 1 and not is_split(pipeline) and _has_classes(head.column(column)):
-            if text := _difference_of_classes(column, head, tail):
-                hint = "data: {split: {validation: 0.2}} draws the rows at random"
-                yield warning(f"validation_split takes the last rows, {text}", ("fit", "validation_split"), hint)
+        if len(pipeline.columns) > 1 or is_split(pipeline) or not _has_classes(head.column(column)):
+            continue
+        if text := _difference_of_classes(column, head, tail):
+            yield warning(f"validation_split takes the last rows, {text}", ("fit", "validation_split"), hint)
 
 
 def _difference_of_classes(column: str, head: Table, tail: Table) -> str:

@@ -28,7 +28,8 @@ _ACTIVATIONS = frozenset({"softmax", "leaky_relu", "elu", "selu", "prelu"})
 """Names of layers that apply the activation of their name, unless the layer has settings that change its kind."""
 
 _ACTIVATED = (
-    "activation", "dense", "einsum_dense", "conv_", "depthwise_conv_", "separable_conv_", "locally_connected_", "simple_rnn",
+    "activation", "dense", "einsum_dense", "conv_", "depthwise_conv_", "separable_conv_", "locally_connected_",
+    "simple_rnn",
 )  # fmt: skip
 """Names of layers, or beginnings of such names, whose output is the result of their activation."""
 
