@@ -9,7 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from kerascli.cli import complete
-from kerascli.cli.options import RUNS_DIR, Commands, Json, OnceGroup, RunsDir, find_run, note, say_json
+from kerascli.cli.options import (
+    RUNS_DIR,
+    Commands,
+    Json,
+    OnceGroup,
+    RunsDir,
+    ShownRun,
+    argument,
+    find_run,
+    note,
+    option,
+    say_json,
+)
 from kerascli.foundation.errors import ConfigError
 from kerascli.report import tables
 from kerascli.report.compare import compare
@@ -39,9 +51,7 @@ def _list(context: typer.Context, json: Json = False, runs_dir: RunsDir = RUNS_D
 
 
 def _show(
-    run: Annotated[
-        str, typer.Argument(help="latest, a run's name, a prefix of it, or its path.", autocompletion=complete.runs)
-    ] = index.LATEST,
+    run: ShownRun = index.LATEST,
     json: Json = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
@@ -50,7 +60,7 @@ def _show(
 
 
 def _compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Two or more runs.", autocompletion=complete.runs)],
+    runs: Annotated[list[str], argument("RUN", "Two or more runs.", complete.runs)],
     json: Json = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
@@ -61,8 +71,8 @@ def _compare(
 
 
 def _remove(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="The runs to remove.", autocompletion=complete.runs)],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    runs: Annotated[list[str], argument("RUN", "The runs to remove.", complete.runs)],
+    yes: Annotated[bool, option("--yes -y", "Remove without asking.")] = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Remove runs with all their files."""

@@ -341,7 +341,7 @@ def test_a_picture_of_more_boxes_than_can_be_distinguished_is_refused() -> None:
 
 def kerascli(*words: str) -> str:
     app = typer.Typer(rich_markup_mode=None)
-    plot.register(app)
+    app.command("plot")(plot.plot)
     app.callback()(lambda: None)
     result = CliRunner().invoke(app, words, catch_exceptions=False)
     assert result.exit_code == 0, result.stderr

@@ -670,8 +670,8 @@ def test_a_comparison_has_the_settings_that_differ_and_the_results(pair: list[Ru
 @pytest.fixture
 def app() -> typer.Typer:
     made = typer.Typer(rich_markup_mode=None)
-    for command in (plot, runs):
-        command.register(made)
+    made.command("plot")(plot.plot)
+    runs.register(made)
     return made
 
 
@@ -766,7 +766,7 @@ def test_neither_runs_nor_plot_loads_torch(home: Path) -> None:
 import sys, typer
 from kerascli.cli import plot, runs
 app = typer.Typer(rich_markup_mode=None)
-plot.register(app), runs.register(app)
+app.command("plot")(plot.plot), runs.register(app)
 loaded = set(sys.modules) & {"torch", "matplotlib", "numpy"}
 assert not loaded, f"{loaded} at import"
 for line in ("runs", "runs show r0", "runs compare r0 r1", "plot r0", "runs rm r1 -y"):
