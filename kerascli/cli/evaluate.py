@@ -215,8 +215,7 @@ def _facts(
 
 def _pictures(record: "RunRecord", scores: "ClassScores", rows: str) -> Iterator[str]:
     """Draw the plots of a classifying output (confusion matrix, curves) into files; yield a line with each path."""
-    from kerascli.report.curves import binary_curves
-    from kerascli.report.plots import confusion_matrix, save
+    from kerascli.report.plots import binary_curves, confusion_matrix, save
 
     part = rows if rows in options.SPLITS else "rows"
     path = record.plot_path(f"confusion_{scores.output}_{part}.png")

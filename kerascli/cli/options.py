@@ -21,7 +21,7 @@ from kerascli.foundation.world import world_of
 if TYPE_CHECKING:
     from kerascli.config.run import RunSpec
     from kerascli.config.yaml.document import Document
-    from kerascli.report.downloads import DownloadBar
+    from kerascli.report.console import DownloadBar
     from kerascli.runs.record import RunRecord
     from kerascli.training.distributed.processes import Processes as OtherProcesses
     from kerascli.workflow.opened import OpenedRun
@@ -310,6 +310,6 @@ def download_bar() -> "DownloadBar | None":
     """Return the progress bar on stderr for downloads of built-in datasets; None if another process prints."""
     if not world_of().leads:
         return None
-    from kerascli.report.downloads import DownloadBar
+    from kerascli.report.console import DownloadBar
 
     return DownloadBar(sys.stderr)

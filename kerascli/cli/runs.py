@@ -24,7 +24,6 @@ from kerascli.cli.options import (
 )
 from kerascli.foundation.errors import ConfigError
 from kerascli.report import tables
-from kerascli.report.compare import compare
 from kerascli.runs import index
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
@@ -76,14 +75,14 @@ def _remove(
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Remove runs with all their files."""
-    found: dict[str, RunRecord] = {}
+    records: dict[str, RunRecord] = {}
     for selector in dict.fromkeys(runs):  # one run may be named in several ways
         run = find_run(selector, runs_dir)
-        found.setdefault(os.path.abspath(run.path), run)
-    if not yes and not _is_confirmed(found.values()):
+        records.setdefault(os.path.abspath(run.path), run)
+    if not yes and not _is_confirmed(records.values()):
         note("nothing was removed")
         return
-    for run in found.values():
+    for run in records.values():
         index.remove(run)
         note(f"removed {run.path}")
 
@@ -115,19 +114,18 @@ def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
         return
     facts["seconds"] = tables.duration_text(facts.get("seconds"))
     facts["last_epoch"] = (run.history() or [{}])[-1]
-    last = {name: facts.pop(name) for name in _SHOWN_LAST if name in facts}
-    said = {name: value for name, value in {**facts, **last}.items() if value not in (None, [], {})}
-    tables.show(tables.facts_table(said))
+    facts |= {name: facts.pop(name) for name in _SHOWN_LAST if name in facts}
+    tables.show(tables.facts_table({name: value for name, value in facts.items() if value not in (None, [], {})}))
 
 
 def print_comparison(runs: Sequence[RunRecord], *, as_json: bool = False) -> None:
     """Print the settings in which runs differ, and the results of each."""
-    found = compare(runs)
+    comparison = tables.compare(runs)
     if as_json:
-        say_json(found.as_json())
+        say_json(asdict(comparison))
         return
-    settings, results = found.tables()
-    if found.settings:
+    settings, results = comparison.tables()
+    if comparison.settings:
         tables.show(settings)
         typer.echo()
     else:
