@@ -48,8 +48,8 @@ def generate(
         raise ConfigError(f"--temperature: expected a number above 0 and up to 1000, got {temperature:g}")
     record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.training.generation.generate import Sampling
+    from kerascli.workflow.loaded import known_view
     from kerascli.workflow.make_samples import studio_of
-    from kerascli.workflow.opened import known_view
 
     sampling = Sampling(0.0 if greedy else temperature or 1.0, top_k, seed)
     opened = options.opened_run(record, device, threads, checkpoint)

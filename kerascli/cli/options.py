@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
     from kerascli.report.console import DownloadBar
     from kerascli.runs.record import RunRecord
-    from kerascli.training.distributed.processes import Processes as OtherProcesses
-    from kerascli.workflow.opened import OpenedRun
+    from kerascli.training.strategies.group import Group
+    from kerascli.workflow.loaded import LoadedRun
 
 RUNS_DIR = Path("runs")
 SPLITS = ("test", "validation", "train")
@@ -280,16 +280,16 @@ def opened_run(
     threads: int | None = None,
     checkpoint: str | None = None,
     data: Path | None = None,
-    processes: "OtherProcesses | None" = None,
+    group: "Group | None" = None,
     *,
     whole: bool = False,
-) -> "OpenedRun":
+) -> "LoadedRun":
     """Return a run that is opened to use its weights (see `open_run`), with a progress bar for downloads."""
-    from kerascli.workflow.opened import open_run
+    from kerascli.workflow.loaded import open_run
 
     return open_run(
         record, device=device, threads=threads, checkpoint=checkpoint, progress=download_bar(), data=data,
-        processes=processes, whole=whole,
+        group=group, whole=whole,
     )  # fmt: skip
 
 

@@ -143,7 +143,7 @@ def _formulas(nodes: tuple[Node, ...]) -> Iterator[_Use]:
 
 def _calls(text: str, path: Path, names: dict[str, str]) -> Iterator[_Use]:
     """Yield the cross-entropies that a formula calls with a tensor of the model as their predictions."""
-    for call, _ in walk(expression(text).tree):
+    for call in walk(expression(text).tree):
         if isinstance(call, Call) and call.function in _OPS:
             arguments = dict(zip(("target", "output", "from_logits"), call.arguments, strict=False)) | call.named
             output, from_logits = arguments.get("output"), arguments.get("from_logits", Literal(0, 0, False))
