@@ -61,7 +61,7 @@ def predict(
     alone = {"--stream answers row by row": stream, "- is standard input, which is read once": "-" in what,
              "--horizon computes a row from the predictions before it": horizon is not None}  # fmt: skip
     with dealing(device, timeout) as members:
-        _check_given(what, text, stream=stream, output=output)
+        _check_rows(what, text, stream=stream, output=output)
         _check_horizon(what, horizon, future, others)
         _check_output(output, classes=classes, threshold=threshold, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
@@ -105,7 +105,7 @@ def _show(predictions: "Predictions", output: Path | None, keep: list[str], *, c
     options.note(f"{predictions.rows:,} rows: {output}")
 
 
-def _check_given(what: list[str], text: list[str], *, stream: bool, output: Path | None) -> None:
+def _check_rows(what: list[str], text: list[str], *, stream: bool, output: Path | None) -> None:
     """Raise ConfigError if the command `predict` names no rows to predict, or arguments that cannot be combined."""
     if stream and (what != ["-"] or text or output is not None):
         raise ConfigError("--stream reads standard input and writes standard output", hint="predict RUN - --stream")

@@ -37,5 +37,5 @@ def summary_text(
     from kerascli.report.summary import render
     from kerascli.workflow.check import summary_of
 
-    found = summary_of(options.model_spec(source, flags), expand=expand, view=view)
-    return json_text({**dataclasses.asdict(found), "total": found.total}, ascii_only=True) if as_json else render(found)
+    model = summary_of(options.model_spec(source, flags), expand=expand, view=view)
+    return json_text({**dataclasses.asdict(model), "total": model.total}, ascii_only=True) if as_json else render(model)

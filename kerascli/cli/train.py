@@ -50,13 +50,13 @@ def train(
     """Train the model of a config, or resume a run."""
     short = {"fit.epochs": epochs, "fit.batch_size": batch_size, "seed": seed}
     sets = [*sets, *(f"{key}={value}" for key, value in short.items() if value is not None)]
-    given = {
+    values = {
         "a config": config is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
         "--flag": bool(flags), "--json": as_json, "--resume": resume is not None, "--profile": profile,
         "--quiet": quiet, "--data": data is not None, "--verbose": verbose, "--processes": processes is not None,
         "--max-restarts": max_restarts is not None,
     }  # fmt: skip
-    _refuse_idle(given, smoke=smoke)
+    _refuse_idle(values, smoke=smoke)
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
     )
@@ -73,19 +73,19 @@ def train(
         _follow(events, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
-def _refuse_idle(given: dict[str, bool], *, smoke: bool) -> None:
+def _refuse_idle(values: dict[str, bool], *, smoke: bool) -> None:
     """Raise ConfigError for an option of `train` that has no effect in combination with another one."""
-    if given["--verbose"]:
-        options.refuse(given, ["--quiet", "--json"], "cannot be used with --verbose: it prints more")
+    if values["--verbose"]:
+        options.refuse(values, ["--quiet", "--json"], "cannot be used with --verbose: it prints more")
     if smoke:
         idle = ["--runs-dir", "--json", "--profile", "--quiet", "--data", "--verbose", "--processes", "--max-restarts"]
-        options.refuse(given, ["--resume", "--name", *idle], "cannot be used with --smoke: it trains a temporary run")
-    elif given["--resume"]:
+        options.refuse(values, ["--resume", "--name", *idle], "cannot be used with --smoke: it trains a temporary run")
+    elif values["--resume"]:
         names, text = ["a config", "--flag", "--name"], "cannot be used with --resume: a run keeps its settings"
-        options.refuse(given, names, text)
+        options.refuse(values, names, text)
     else:
         text = "cannot be used with a config: it names its data itself; only with --resume"
-        options.refuse(given, ["--data"], text)
+        options.refuse(values, ["--data"], text)
 
 
 def _started(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> "Iterator[Event]":

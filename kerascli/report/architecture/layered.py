@@ -126,16 +126,16 @@ def _mean(values: Sequence[float], default: float) -> float:
 
 def _crossings(rows: Sequence[Sequence[Key]], below: Neighbours) -> int:
     """Return the number of crossings of edges between all adjacent rows, counted by insertion into a sorted list."""
-    found = 0
+    crossings = 0
     for upper, lower in pairwise(rows):
         at = {key: place for place, key in enumerate(lower)}
         seen: list[int] = []
         for key in upper:
             ends = sorted(at[other] for other, _ in below.get(key, ()))
-            found += sum(len(seen) - bisect_right(seen, end) for end in ends)
+            crossings += sum(len(seen) - bisect_right(seen, end) for end in ends)
             for end in ends:
                 insort(seen, end)
-    return found
+    return crossings
 
 
 def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: Neighbours) -> None:
