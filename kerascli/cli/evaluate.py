@@ -97,15 +97,14 @@ def _chosen(evaluation: "Evaluation", maximize: str | None, hold_recall: float |
     if maximize is not None and maximize not in AIMS:
         raise ConfigError(f"--maximize {safe_text(maximize)}: expected {one_of(AIMS)}{suggestion(maximize, AIMS)}")
     binary = {c.output: c.thresholds for c in evaluation.class_scores if c.thresholds is not None}
-    if binary and maximize is not None:
-        return {output: thresholds.best(maximize) for output, thresholds in binary.items()}
-    if binary:
-        return {output: thresholds.holding(hold_recall or 0.0) for output, thresholds in binary.items()}
-    name = "--maximize" if maximize is not None else "--hold-recall"
-    for scores in evaluation.class_scores:
-        if scores.nan_rows:
+    if not binary:
+        name = "--maximize" if maximize is not None else "--hold-recall"
+        for scores in (scores for scores in evaluation.class_scores if scores.nan_rows):
             raise DataError(f"{name}: {_nan_text(scores)}")
-    raise ConfigError(f"{name}: this model does not predict one of two classes by one probability")
+        raise ConfigError(f"{name}: this model does not predict one of two classes by one probability")
+    if maximize is not None:
+        return {output: thresholds.best(maximize) for output, thresholds in binary.items()}
+    return {output: thresholds.holding(hold_recall or 0.0) for output, thresholds in binary.items()}
 
 
 def _nan_text(scores: "ClassScores") -> str:

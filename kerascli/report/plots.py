@@ -7,7 +7,7 @@ import functools
 import io
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -215,25 +215,27 @@ def _chosen(runs: Runs, metrics: Sequence[str] | None) -> list[str]:
 
 
 def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool) -> None:
-    lines = [
-        (number, split, [(row["epoch"], row[prefix + name]) for row in rows if prefix + name in row])
-        for number, (_, rows) in enumerate(runs)
-        for split, prefix in _PREFIXES.items()
-    ]
-    lines = [line for line in lines if line[2]]
-    marked = max(len(points) for _, _, points in lines) <= _MARKED_EPOCHS
-    for number, split, points in lines:
-        epochs = [epoch for epoch, _ in points]
-        values = [value if math.isfinite(value) else math.nan for _, value in points]
-        look: dict[str, Any] = {"linestyle": _LINES[split], "color": _color(number, split, runs)}
-        axes.plot(epochs, values, marker="o" if marked or len(points) == 1 else None, **look)
+    lines = list(_lines(name, runs))
+    marked = max(len(epochs) for epochs, *_ in lines) <= _MARKED_EPOCHS
+    for epochs, values, look in lines:
+        axes.plot(epochs, values, marker="o" if marked or len(epochs) == 1 else None, **look)
     for boundary in _phase_starts(runs):
         axes.axvline(boundary, color=GREY, linestyle="dotted", linewidth=1)
     axes.set_title(literal(name))
     axes.tick_params(length=0, which="both")
     if log_scale:
         axes.set_yscale("log")
-    _epoch_axis(axes, [epoch for _, _, points in lines for epoch, _ in points])
+    _epoch_axis(axes, [epoch for epochs, *_ in lines for epoch in epochs])
+
+
+def _lines(name: str, runs: Runs) -> Iterator[tuple[list[float], list[float], dict[str, Any]]]:
+    """Yield (epochs, values, style) of each line in a metric's panel: those of training and validation of each run."""
+    for number, (_, rows) in enumerate(runs):
+        for split, prefix in _PREFIXES.items():
+            if recorded := [row for row in rows if prefix + name in row]:
+                values = [row[prefix + name] if math.isfinite(row[prefix + name]) else math.nan for row in recorded]
+                look = {"linestyle": _LINES[split], "color": _color(number, split, runs)}
+                yield [row["epoch"] for row in recorded], values, look
 
 
 def _phase_starts(runs: Runs) -> list[float]:

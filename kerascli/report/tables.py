@@ -184,14 +184,15 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def _results(run: RunRecord) -> dict[str, float]:
     """Return a run's results by name: last and best value of each metric, evaluations, epochs, seconds."""
     facts, rows = run.facts(), run.history()
+    directions = facts.get("directions", {})
     results: dict[str, float] = {"epochs": len(rows)}
     for name in dict.fromkeys(name for row in rows for name in row if is_figure(name)):
         values = [row[name] for row in rows if name in row]
         results[f"last {name}"] = values[-1]
         default = "min" if name.endswith("loss") else None
-        direction = facts.get("directions", {}).get(name.removeprefix("val_")) or default
-        if direction and (numbers := [value for value in values if value == value]):
-            results[f"best {name}"] = min(numbers) if direction == "min" else max(numbers)
+        best = {"min": min, "max": max}.get(directions.get(name.removeprefix("val_")) or default)
+        if best is not None and (numbers := [value for value in values if value == value]):
+            results[f"best {name}"] = best(numbers)
     for split, metrics in (facts.get("results") or {}).items():
         results |= {f"{split} {name}": value for name, value in metrics.items()}
     return {**results, "seconds": facts.get("seconds", 0.0)}
