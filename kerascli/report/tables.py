@@ -190,7 +190,7 @@ def _results(run: RunRecord) -> dict[str, float]:
         values = [row[name] for row in rows if name in row]
         results[f"last {name}"] = values[-1]
         default = "min" if name.endswith("loss") else None
-        best = {"min": min, "max": max}.get(directions.get(name.removeprefix("val_")) or default)
+        best = {"min": min, "max": max}.get(directions.get(name.removeprefix("val_")) or default or "")
         if best is not None and (numbers := [value for value in values if value == value]):
             results[f"best {name}"] = best(numbers)
     for split, metrics in (facts.get("results") or {}).items():

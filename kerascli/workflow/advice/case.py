@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerascli.config.load import Config
+from kerascli.config.config import Config
 from kerascli.config.run import RunSpec
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.data.section import DataSpec, Pipeline
