@@ -110,7 +110,7 @@ def predicts_classes(loss: Loss) -> bool:
 
 def is_split(pipeline: Pipeline) -> bool:
     """Return True if a pipeline splits the values of its column, as a text into tokens."""
-    return any(step.transform.takes_apart for step in pipeline.steps)
+    return any(step.transform.splits_values for step in pipeline.steps)
 
 
 def is_label(column: Raw, pipeline: Pipeline) -> bool:
