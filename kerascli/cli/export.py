@@ -23,10 +23,6 @@ _Preprocessing = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("export")(export)
-
-
 def export(
     run: options.Run,
     kind: Annotated[

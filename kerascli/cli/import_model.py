@@ -25,10 +25,6 @@ _Pipeline = Annotated[
 _SAFETENSORS = ".safetensors"
 
 
-def register(app: typer.Typer) -> None:
-    app.command("import")(import_command)
-
-
 def import_command(
     model: Annotated[
         Path, typer.Argument(metavar="MODEL", help="A .keras, .h5 or .safetensors file, or an architecture as .json.")

@@ -28,9 +28,9 @@ def draw_samples(run: LoadedRun, names: Sequence[str], folder: Path | None) -> I
     samplers = {callback.sample_name: callback for callback in callbacks if isinstance(callback, Sampler)}
     for name in names:
         if name not in samplers:
-            known = f"it has {', '.join(samplers)}" if samplers else "it has none"
+            hint = f"it has {', '.join(samplers)}" if samplers else "it has none"
             text = f"--callback: the run makes no sample '{safe_text(name)}'{suggestion(name, samplers)}"
-            raise ConfigError(text, hint=known)
+            raise ConfigError(text, hint=hint)
     if not samplers:
         hint = "add one to fit.callbacks: sample_images, reconstructions, manifold_grid, generate_text ..."
         raise ConfigError(f"the run '{run.record.path}' has no callback that makes samples", hint=hint)

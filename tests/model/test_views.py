@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kerascli.cli.summary import summary
+from kerascli.cli.summary import summary_text
 from kerascli.config.data import config_facts, load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
@@ -133,10 +133,10 @@ def test_a_view_is_exported_and_compared_as_a_model(run: RunRecord, tmp_path: Pa
 
 
 def test_the_summary_of_a_view_counts_what_it_uses(run: RunRecord) -> None:
-    text = summary(str(run.path), runs_dir=Path(), sets=[], flags=[], view="decode")
+    text = summary_text(str(run.path), Path(), [], [], view="decode")
     assert "Total params: 110" in text  # 2 * 8 + 8, 4 * 8, 8 * 6 + 6
     with pytest.raises(ConfigError, match="no view 'decoded'"):
-        summary(str(run.path), runs_dir=Path(), sets=[], flags=[], view="decoded")
+        summary_text(str(run.path), Path(), [], [], view="decoded")
 
 
 def test_a_model_with_views_reads_back_as_it_was_dumped(run: RunRecord) -> None:

@@ -23,7 +23,7 @@ from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.temporary import machine, temporary_path
 from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError
 from kerascli.foundation.user_code import UserCode
-from kerascli.report.compare import ABSENT, compare
+from kerascli.report.tables import ABSENT, compare
 from kerascli.runs import history, index, manifest, record
 from kerascli.runs.checkpoint_manifest import Damaged, read_manifest, sealed_manifest
 from kerascli.runs.checkpoints import Checkpoints
@@ -670,8 +670,8 @@ def test_a_comparison_has_the_settings_that_differ_and_the_results(pair: list[Ru
 @pytest.fixture
 def app() -> typer.Typer:
     made = typer.Typer(rich_markup_mode=None)
-    for command in (plot, runs):
-        command.register(made)
+    made.command("plot")(plot.plot)
+    runs.register(made)
     return made
 
 
@@ -766,7 +766,7 @@ def test_neither_runs_nor_plot_loads_torch(home: Path) -> None:
 import sys, typer
 from kerascli.cli import plot, runs
 app = typer.Typer(rich_markup_mode=None)
-plot.register(app), runs.register(app)
+app.command("plot")(plot.plot), runs.register(app)
 loaded = set(sys.modules) & {"torch", "matplotlib", "numpy"}
 assert not loaded, f"{loaded} at import"
 for line in ("runs", "runs show r0", "runs compare r0 r1", "plot r0", "runs rm r1 -y"):

@@ -32,9 +32,10 @@ from kerascli.interop.keras_import.weights import Pairs, check_shapes, fill, rea
 from kerascli.interop.pipeline_files.reading import Pipelines, read_pipelines
 from kerascli.language.component import Invalid
 from kerascli.model.runtime.graph import Graph
+from kerascli.model.runtime.summary import summarize
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.apply import FlatOptimizer
-from kerascli.report.summary import render, summarize
+from kerascli.report.summary import render
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.index import remove
 from kerascli.runs.manifest import run_facts

@@ -22,8 +22,9 @@ from kerascli.interop.pipeline_files.reading import Pipelines, read_pipelines
 from kerascli.interop.torch_files import model_of_safetensors
 from kerascli.language.component import Invalid
 from kerascli.model.runtime.graph import Graph
+from kerascli.model.runtime.summary import summarize
 from kerascli.model.runtime.weights import lasting
-from kerascli.report.summary import render, summarize
+from kerascli.report.summary import render
 from kerascli.runs.manifest import run_facts
 from kerascli.runs.record import RunRecord, check_name, ended
 from kerascli.training.build import Experiment, build_experiment

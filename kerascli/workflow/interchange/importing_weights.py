@@ -19,8 +19,9 @@ from kerascli.data.pipeline.prepare import PreparedData, no_stages
 from kerascli.foundation.errors import Fault
 from kerascli.interop.keras_import.weights import fill
 from kerascli.interop.weight_files import WeightsFile, match, open_weights, own_layers
+from kerascli.model.runtime.summary import summarize
 from kerascli.model.runtime.weights import lasting
-from kerascli.report.summary import render, summarize
+from kerascli.report.summary import render
 from kerascli.runs.manifest import run_facts
 from kerascli.runs.record import RunRecord, check_name, ended
 from kerascli.training.build import Experiment, build_experiment

@@ -1,15 +1,45 @@
-"""Metrics of a binary classifier at decision thresholds, the best threshold, and the areas under its curves."""
+"""Scores of a classifier's predictions: of each class, at decision thresholds, and the areas under its curves."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from kerascli.report.text_table import text_table
-
 AIMS = ("f1", "accuracy", "balanced_accuracy")
 """Names of the metrics that the method `best` can maximize."""
 _STEPS = tuple(step / 10 for step in range(1, 10))
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """Precision, recall and F1 of one class; `support` is its number of rows."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def confusion_matrix(y_true: np.ndarray, y_pred: np.ndarray, classes: int) -> np.ndarray:
+    """Return the confusion matrix (true class, predicted class) of two arrays of integer class labels, (rows,)."""
+    pairs = y_true.astype(np.int64) * classes + y_pred.astype(np.int64)
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def class_rows(matrix: np.ndarray, names: Sequence[str]) -> list[ClassRow]:
+    """Return precision, recall and F1 of each class from a confusion matrix; 0 where the denominator is 0."""
+    hits, support = np.diag(matrix), matrix.sum(axis=1)
+    precision, recall = _ratio(hits, matrix.sum(axis=0)), _ratio(hits, support)
+    f1 = _ratio(2 * precision * recall, precision + recall)
+    columns = zip(names, precision.tolist(), recall.tolist(), f1.tolist(), support.tolist(), strict=True)
+    return [ClassRow(*row) for row in columns]
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray | int) -> np.ndarray:
+    """Return part / whole, elementwise, with 0 where `whole` is 0."""
+    return np.divide(part, whole, out=np.zeros(np.shape(part)), where=np.asarray(whole) != 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +67,14 @@ class Thresholds:
 
     def at(self, threshold: float) -> Point:
         """Return the metrics at a decision threshold; as in scikit-learn, a metric with denominator 0 is 0."""
-        return self._point(threshold, self.probability > threshold)
+        positive, truth = self.probability > threshold, self.truth.astype(bool)
+        hits, rows, true = int((positive & truth).sum()), len(truth), int(truth.sum())
+        positives = int(positive.sum())
+        precision, recall = hits / positives if positives else 0.0, hits / true if true else 0.0
+        f1 = 2 * hits / (positives + true) if positives + true else 0.0
+        rejected = rows - positives - (true - hits)
+        specificity = rejected / (rows - true) if rows > true else 0.0
+        return Point(threshold, precision, recall, f1, (hits + rejected) / rows, (recall + specificity) / 2, positives)
 
     def table(self) -> list[Point]:
         """Return the classifier's metrics at each of the thresholds 0.1, 0.2 ... 0.9."""
@@ -46,34 +83,33 @@ class Thresholds:
     def best(self, aim: str) -> Point:
         """Return the metrics at the threshold that maximizes the metric `aim` (one of AIMS); if tied, at the highest
         threshold."""
-        hits, alarms = self._counts
+        hits, alarms, cuts = self._curve
         rows, true = len(self.truth), int(self.truth.sum())
+        false_positive_rate, recall = self.roc
         with np.errstate(divide="ignore", invalid="ignore"):
             values = {
                 "f1": 2 * hits / (hits + alarms + true),
                 "accuracy": (hits + rows - true - alarms) / rows,
-                "balanced_accuracy": (_share(hits, true) + 1 - _share(alarms, rows - true)) / 2,
+                "balanced_accuracy": (recall + 1 - false_positive_rate) / 2,
             }[aim]
-        return self.at(float(self._cuts[int(np.nanargmax(values))]))
+        return self.at(float(cuts[int(np.nanargmax(values))]))
 
     def holding(self, recall: float) -> Point:
         """Return the metrics at the highest threshold at which recall is at least the given value."""
-        hits, _ = self._counts
-        reached = _share(hits, int(self.truth.sum())) >= recall
-        return self.at(float(self._cuts[int(reached.argmax())]))
+        return self.at(float(self._curve[2][int((self.roc[1] >= recall).argmax())]))
 
     @property
     def roc(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (false positive rates, true positive rates) for all thresholds in descending order."""
-        hits, alarms = self._counts
+        hits, alarms, _ = self._curve
         true = int(self.truth.sum())
-        return _share(alarms, len(self.truth) - true), _share(hits, true)
+        return _ratio(alarms, len(self.truth) - true), _ratio(hits, true)
 
     @property
     def precision_recall(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (recalls, precisions) for all thresholds with a positive prediction, in descending order."""
-        hits, alarms = self._counts
-        return _share(hits, int(self.truth.sum()))[1:], hits[1:] / (hits + alarms)[1:]
+        hits, alarms, _ = self._curve
+        return self.roc[1][1:], hits[1:] / (hits + alarms)[1:]
 
     @property
     def roc_auc(self) -> float | None:
@@ -102,55 +138,16 @@ class Thresholds:
         return [(float(means[i]), float(shares[i]), int(rows[i])) for i in range(bins) if rows[i]]
 
     @cached_property
-    def _ordered(self) -> tuple[np.ndarray, np.ndarray]:
+    def _curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(True positives, false positives, thresholds) in descending order of thresholds.
+
+        Thresholds are the highest probability, one halfway between each two neighbouring distinct ones, and half of the
+        lowest.
+        """
         order = np.argsort(-self.probability, kind="stable")
-        return self.probability[order].astype(float), self.truth[order].astype(int)
-
-    @cached_property
-    def _ends(self) -> np.ndarray:
-        """Indices of the last row of each distinct probability, in rows sorted by descending probability."""
-        probability, _ = self._ordered
-        return np.append(np.flatnonzero(np.diff(probability)), len(probability) - 1)
-
-    @cached_property
-    def _counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """(True positives, false positives) as arrays of counts: first 0, then one per distinct probability,
-        descending."""
-        _, truth = self._ordered
-        hits = np.append(0, truth.cumsum()[self._ends])
-        return hits, np.append(0, self._ends + 1) - hits
-
-    @cached_property
-    def _cuts(self) -> np.ndarray:
-        """Decision thresholds in descending order: the highest probability, one halfway between each two neighbouring
-        distinct ones, and half of the lowest."""
-        distinct = self._ordered[0][self._ends]
-        return np.append(distinct[0], np.append((distinct[:-1] + distinct[1:]) / 2, distinct[-1] / 2))
-
-    def _point(self, threshold: float, positive: np.ndarray) -> Point:
-        truth = self.truth.astype(bool)
-        hits, rows, true = int((positive & truth).sum()), len(truth), int(truth.sum())
-        positives = int(positive.sum())
-        precision, recall = hits / positives if positives else 0.0, hits / true if true else 0.0
-        f1 = 2 * hits / (positives + true) if positives + true else 0.0
-        rejected = rows - positives - (true - hits)
-        specificity = rejected / (rows - true) if rows > true else 0.0
-        return Point(threshold, precision, recall, f1, (hits + rejected) / rows, (recall + specificity) / 2, positives)
-
-
-def area_text(area: float | None) -> str:
-    """Return the area under a curve as text; `-` if it is undefined."""
-    return "-" if area is None else f"{area:.4f}"
-
-
-def _share(part: np.ndarray, whole: int) -> np.ndarray:
-    return part / whole if whole else np.zeros(len(part))
-
-
-def threshold_table(points: list[Point]) -> str:
-    """Return the metrics at several decision thresholds as a plain-text table."""
-    thresholds = ["threshold", *(f"{each.threshold:>9.4g}" for each in points)]
-    scores = [
-        [name, *(f"{getattr(each, name):.4f}" for each in points)] for name in ("precision", "recall", "f1", "accuracy")
-    ]
-    return text_table(thresholds, [*scores, ["positives", *(f"{each.positives:,}" for each in points)]])
+        probability, truth = self.probability[order].astype(float), self.truth[order].astype(int)
+        ends = np.append(np.flatnonzero(np.diff(probability)), len(probability) - 1)  # of rows of equal probability
+        hits = np.append(0, truth.cumsum()[ends])
+        distinct = probability[ends]
+        cuts = np.append(distinct[0], np.append((distinct[:-1] + distinct[1:]) / 2, distinct[-1] / 2))
+        return hits, np.append(0, ends + 1) - hits, cuts

@@ -57,24 +57,24 @@ class _Use:
     """True if the loss has the argument `from_logits`."""
 
 
-def check(case: Case) -> Iterator[Fault]:
+def logits(case: Case) -> Iterator[Fault]:
     """Yield a warning for each loss that gets another kind of predictions than it takes."""
     built = case.spec.built
-    yield from _found(_uses_of_compile(case), Tracer(built.model.nodes), built)
-    yield from _found(_formulas(built.model.nodes), Tracer(built.model.nodes), built)
+    yield from _unsuited(_uses_of_compile(case), Tracer(built.model.nodes), built)
+    yield from _unsuited(_formulas(built.model.nodes), Tracer(built.model.nodes), built)
     train_step, number = case.spec.train_step, 0
     for each in train_step.passes if train_step is not None else ():
         tracer = Tracer(each.built.model.nodes)
-        yield from _found(_formulas(each.built.model.nodes), tracer, each.built)
+        yield from _unsuited(_formulas(each.built.model.nodes), tracer, each.built)
         for update in each.updates:
             for term in update.terms:
                 path = ("fit", "train_step", number, "loss", term.name, "loss")
                 if term.loss is not None and term.of is not None:
-                    yield from _found(_uses_of(term.loss, term.of.y_pred, path), tracer, each.built)
+                    yield from _unsuited(_uses_of(term.loss, term.of.y_pred, path), tracer, each.built)
             number += 1
 
 
-def _found(uses: Iterator[_Use], tracer: Tracer, built: Built) -> Iterator[Fault]:
+def _unsuited(uses: Iterator[_Use], tracer: Tracer, built: Built) -> Iterator[Fault]:
     for use in uses:
         made = tracer.of(use.tensor)
         if made is None:
@@ -99,8 +99,8 @@ def _fault(use: _Use, made: TensorKind, *, unfit: bool = False) -> Fault:
         _, takes, hint = _UNFIT[use.loss]
         text = f"'{use.loss}' takes {takes}, but '{use.tensor}' is {what}"
     elif use.logits:
-        said = " with from_logits: true" if use.settable else ""
-        text = f"'{use.loss}'{said} takes logits and applies {suited} itself, but '{use.tensor}' is {what} already"
+        setting = " with from_logits: true" if use.settable else ""
+        text = f"'{use.loss}'{setting} takes logits and applies {suited} itself, but '{use.tensor}' is {what} already"
         hint = f"remove {'from_logits or ' if use.settable else ''}the activation"
     else:
         text = f"'{use.loss}' takes probabilities, but '{use.tensor}' is {what}"
@@ -144,10 +144,8 @@ def _formulas(nodes: tuple[Node, ...]) -> Iterator[_Use]:
 def _calls(text: str, path: Path, names: dict[str, str]) -> Iterator[_Use]:
     """Yield the cross-entropies that a formula calls with a tensor of the model as their predictions."""
     for call in walk(expression(text).tree):
-        if not isinstance(call, Call) or call.function not in _OPS:
-            continue
-        judged = call.named.get("output", call.arguments[1] if len(call.arguments) > 1 else None)
-        given = call.named.get("from_logits", call.arguments[2] if len(call.arguments) > 2 else None)
-        if isinstance(judged, Name) and (given is None or isinstance(given, Literal)):
-            logits = isinstance(given, Literal) and given.value is True
-            yield _Use(call.function, logits, names.get(judged.name, judged.name), path)
+        if isinstance(call, Call) and call.function in _OPS:
+            arguments = dict(zip(("target", "output", "from_logits"), call.arguments, strict=False)) | call.named
+            output, from_logits = arguments.get("output"), arguments.get("from_logits", Literal(0, 0, False))
+            if isinstance(output, Name) and isinstance(from_logits, Literal):
+                yield _Use(call.function, from_logits.value is True, names.get(output.name, output.name), path)
