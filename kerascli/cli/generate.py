@@ -10,8 +10,8 @@ from kerascli.cli import options
 from kerascli.foundation.errors import ConfigError, safe_lines
 
 if TYPE_CHECKING:
-    from kerascli.training.generation.generate import Sampling
-    from kerascli.workflow.generation.studio import ModelStudio
+    from kerascli.training.generation import Sampling
+    from kerascli.workflow.generation import ModelContext
     from kerascli.workflow.opened import OpenedRun
 
 _MOST = 100_000
@@ -58,7 +58,7 @@ def generate(
     if temperature is not None and not 0 < temperature <= 1000:
         raise ConfigError(f"--temperature: expected a number above 0 and up to 1000, got {temperature:g}")
     record = options.trained_run(run, runs_dir, checkpoint)
-    from kerascli.training.generation.generate import Sampling
+    from kerascli.training.generation import Sampling
     from kerascli.workflow.opened import open_run
 
     sampling = Sampling(0.0 if greedy else temperature or 1.0, top_k, seed)
@@ -70,39 +70,39 @@ def _write(
     opened: "OpenedRun", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
 ) -> None:
     """Generate text for a prompt and print it: a decoder's output, or a language model's continuation."""
-    from kerascli.workflow.make_samples import studio_of
+    from kerascli.workflow.make_samples import context_of
     from kerascli.workflow.opened import known_view
 
     if view is not None:
         known_view(opened.experiment.spec.model, view)
-    studio = studio_of(opened, data=prompt is None)
+    context = context_of(opened, data=prompt is None)
     options.warn(opened.warnings)
-    if studio.facts(view).decodes is not None:
-        _answer(studio, prompt, length, sampling, view=view, as_json=as_json)
+    if context.facts(view).decodes is not None:
+        _answer(context, prompt, length, sampling, view=view, as_json=as_json)
     else:
-        _write_on(studio, prompt, length, sampling, view=view, as_json=as_json)
+        _write_on(context, prompt, length, sampling, view=view, as_json=as_json)
 
 
 def _answer(
-    studio: "ModelStudio", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
+    context: "ModelContext", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
 ) -> None:
     """Print the text that a decoder model generates: for the prompt or, without one, for some rows of the data."""
     from kerascli.callbacks.decode_examples import examples
-    from kerascli.workflow.generation.decoding import decode, prompt_inputs
+    from kerascli.workflow.generation import decode, prompt_inputs
 
-    decodes = studio.facts(view).decodes
+    decodes = context.facts(view).decodes
     assert decodes is not None
     facts = {"seed": sampling.seed, "temperature": sampling.temperature, "top_k": sampling.top_k}
     if prompt is not None:
-        [numbers] = decode(studio, view, prompt_inputs(studio, view, prompt), length, sampling)
-        text = studio.text(decodes[1], numbers)
+        [numbers] = decode(context, view, prompt_inputs(context, view, prompt), length, sampling)
+        text = context.text(decodes[1], numbers)
         if as_json:
             options.say_json({"prompt": prompt, "text": text, **facts})
         else:
             options.say(f"{text}\n")
         return
-    rows = studio.rows(_EXAMPLES, seed=sampling.seed)
-    found = examples(studio, view, rows, decodes[1], decode(studio, view, rows.inputs, length, sampling))
+    rows = context.rows(_EXAMPLES, seed=sampling.seed)
+    found = examples(context, view, rows, decodes[1], decode(context, view, rows.inputs, length, sampling))
     if as_json:
         shown = [{**example.asked, "truth": example.truth, "text": example.predicted} for example in found]
         options.say_json({"rows": shown, **facts})
@@ -111,12 +111,12 @@ def _answer(
 
 
 def _write_on(
-    studio: "ModelStudio", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
+    context: "ModelContext", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
 ) -> None:
     """Print the tokens with which a language model continues the prompt, one by one."""
-    from kerascli.training.generation.generate import generate_words
+    from kerascli.training.generation import generate_words
 
-    model, numbers, prompt = studio.writing(view, prompt, sampling.seed)
+    model, numbers, prompt = context.writing(view, prompt, sampling.seed)
     words = generate_words(model, numbers, length, sampling)
     if as_json:
         text = model.writes.joint.join(words)

@@ -21,13 +21,11 @@ from kerascli.foundation.errors import Fault
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.model.freezing import updated_faults, with_trainable
-from kerascli.model.inference.build import build
-from kerascli.model.inference.views import build_views
-from kerascli.model.ir.dead_nodes import dead_inner_node_faults, uncalled_faults
+from kerascli.model.inference.build import build, build_views
+from kerascli.model.ir.analysis import dead_inner_node_faults, name_of, uncalled_faults
 from kerascli.model.ir.nodes import Model
-from kerascli.model.ir.targets import name_of
 from kerascli.model.runtime.built import Built
-from kerascli.model.syntax.section import parse_scope
+from kerascli.model.syntax.section import parse_model
 from kerascli.model.syntax.views import Scope
 from kerascli.model.transfer import unknown_layers
 
@@ -108,7 +106,7 @@ def _read_model(
     """
     unread = [] if data is None else [name for name in data.inputs if name not in inputs]
     section, several = sections.get("model"), has_train_step(sections)
-    return parse_scope(
+    return parse_model(
         section, _specs(inputs), references, data_targets=targets, called_elsewhere=several, unread=unread
     )
 
@@ -162,7 +160,7 @@ def _compiled(
     extra = any(node.layer.adds_losses() for node in model.nodes)
     named = [name_of(target) for target in model.targets]
     return parse_compile(
-        section, outputs, targets, extra_losses=extra, figures=model.figures, named=named, classes=classes
+        section, outputs, targets, extra_losses=extra, figures=model.logged, named=named, classes=classes
     )
 
 
@@ -173,7 +171,7 @@ def faults_without_data(sections: Mapping[Any, Any], references: References) -> 
     model = sections.get("model")
     faults: list[Fault] = []
     if "model" in sections:
-        _try(faults, lambda: parse_scope(model, None, references, called_elsewhere=several))
+        _try(faults, lambda: parse_model(model, None, references, called_elsewhere=several))
     _try(faults, lambda: parse_init_from(model))
     _try(faults, lambda: parse_fit(sections.get("fit")))
     if "compile" in sections and not several:

@@ -7,8 +7,7 @@ from kerascli.config.run import RunSpec
 from kerascli.foundation.errors import Fault, counted
 from kerascli.language.component import Component
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
-from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.submodules import InnerNode, inner_nodes
+from kerascli.model.runtime.built import Built, InnerNode, inner_nodes
 from kerascli.parts.distributions import DDP, FSDP, REMOVED
 from kerascli.training.checks.row_independence import (
     comparison_keeps_rows_apart,

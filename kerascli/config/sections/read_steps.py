@@ -13,12 +13,11 @@ from kerascli.foundation.errors import Fault, Path, Related, show, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.language.section import meant_keys, read_section
-from kerascli.model.inference.views import build_forward_pass
+from kerascli.model.inference.build import build_forward_pass
 from kerascli.model.ir.nodes import Entry, Node, flat
 from kerascli.model.runtime.built import Built
-from kerascli.model.syntax.forward_passes import Forward
 from kerascli.model.syntax.names import Names
-from kerascli.model.syntax.views import Scope
+from kerascli.model.syntax.views import Forward, Scope
 from kerascli.optimizers.base import BaseOptimizer
 
 PATH: Path = ("fit", "train_step")

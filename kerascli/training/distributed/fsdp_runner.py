@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.spans import span
-from kerascli.model.runtime.weight_part import held
+from kerascli.model.runtime.weights import held
 from kerascli.training.distributed.outcome_vectors import OutcomeVectors
 from kerascli.training.distributed.sharded_runner import Division
 from kerascli.training.forward_pass import ForwardPass, Layout, StepOutcome

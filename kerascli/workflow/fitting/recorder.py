@@ -32,7 +32,7 @@ from kerascli.training.step import Trainer
 from kerascli.workflow.fitting.http_post import post
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.fitting.tensorboard import TensorBoardWriters
-from kerascli.workflow.generation.samples import SampleWriter
+from kerascli.workflow.generation import SampleWriter
 
 
 class Recorder:

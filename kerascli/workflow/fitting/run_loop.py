@@ -26,7 +26,7 @@ from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
 from kerascli.workflow.fitting.profiled import profiled
 from kerascli.workflow.fitting.recorder import Recorder
 from kerascli.workflow.fitting.saver import Saver
-from kerascli.workflow.generation.samples import sample_writer
+from kerascli.workflow.generation import SampleWriter
 from kerascli.workflow.memory import STOPS, stopped_by
 
 
@@ -81,7 +81,7 @@ def _phases(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
 
 def _phase(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     state = runner.state
-    samples = sample_writer(record, state.experiment, runner.phase.prepared)
+    samples = SampleWriter(record, state.experiment, runner.phase.prepared)
     saver = Saver(record.checkpoints, state.trainer, runner.reached, state.plan, runner.processes)
     recorder = Recorder(record, saver, samples)
     events = recorder.follow(compared(train(state.trainer, state.plan, runner.reached), runner))
