@@ -7,12 +7,12 @@ from kerascli.callbacks.samples import Sampler
 from kerascli.foundation.disk.storage import make_folder, write_bytes
 from kerascli.foundation.errors import ConfigError, safe_text, suggestion
 from kerascli.workflow.generation import ModelContext, sample_file
-from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.outputs import writable, writable_folder
 from kerascli.workflow.rows.changed_data import load_again
 
 
-def context_of(run: OpenedRun, *, data: bool = True) -> ModelContext:
+def context_of(run: LoadedRun, *, data: bool = True) -> ModelContext:
     """Return the object by which a run's callbacks use the model and its data to generate samples; with `data`, the
     run's rows are loaded."""
     prepared = load_again(run) if data and run.data is not None else None
@@ -20,7 +20,7 @@ def context_of(run: OpenedRun, *, data: bool = True) -> ModelContext:
     return ModelContext(run.experiment, splits, run.learned, run.stages.facts.targets, aside)
 
 
-def draw_samples(run: OpenedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:
+def draw_samples(run: LoadedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:
     """Generate samples from a run's weights for the named callbacks (default: all); yield the files. Raises
     ConfigError."""
     callbacks = run.experiment.spec.fit.callbacks

@@ -22,8 +22,8 @@ from kerascli.language.component import Invalid
 from kerascli.runs.record import RunRecord
 from kerascli.training.generation import Decoder, Sampling, decode_ids
 from kerascli.workflow.generation import decode
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.make_samples import context_of
-from kerascli.workflow.opened import open_run
 from tests.support.runs_harness import train, write
 
 GREEDY = Sampling(0.0)
