@@ -55,7 +55,7 @@ def parse_steps(
     compute, of_compute = read_section(ComputeSection, known, ("compile",))
     reader = _Reader(scope, built, inputs, targets, classes, compute.precision, built.owners)
     passes = reader.read(section)
-    faults += [*of_compute, *reader.faults.found]
+    faults += [*of_compute, *reader.faults.all()]
     if faults:
         raise Invalid(faults)
     return TrainStepSpec(tuple(passes), compute)
@@ -111,7 +111,7 @@ class _Reader:
         return [each for each in passes if each is not None]
 
     def _forward_pass(self, group: list[_Written]) -> ForwardPassSpec | None:
-        before = len(self.faults.found)
+        before = self.faults.count
         lead = group[0]
         own = "layers" in lead.keys
         forward = Forward(self.scope, self.inputs, self.targets, lead.path, own=own)
@@ -120,7 +120,7 @@ class _Reader:
         read = [(each.path, self._update(each, layers if each is lead else None, terms)) for each in group]
         updates = [(path, update) for path, update in read if update is not None]
         repeat = self._repeat(group)
-        if len(self.faults.found) > before:  # a node without consumers may lead to one that could not be parsed
+        if self.faults.count > before:  # a node without consumers may lead to one that could not be parsed
             self.faults.take(forward.faults.all())
             return None
         try:
@@ -131,14 +131,14 @@ class _Reader:
         self.owners = built.owners
         terms.check(built.specs)
         for _, update in updates:
-            if len(self.faults.found) == before:
+            if self.faults.count == before:
                 self._check_trained(update, built)
         specs = [self._with_columns(update, path, terms, built.specs) for path, update in updates]
-        return ForwardPassSpec(built, tuple(specs), repeat) if len(self.faults.found) == before else None
+        return ForwardPassSpec(built, tuple(specs), repeat) if self.faults.count == before else None
 
     def _update(self, written: _Written, layers: tuple[Entry, ...] | None, terms: TermReader) -> UpdateSpec | None:
         path, section = written.path, written.section
-        before = len(self.faults.found)
+        before = self.faults.count
         if meant_keys(UpdateSection, written.keys) - set(written.keys):
             return None  # a missing key is present, misspelt
         name = self._name(section.name, path)
@@ -152,7 +152,7 @@ class _Reader:
         if not section.loss and not any(node.layer.adds_losses() for node in own):
             hint = "loss: {real: {loss: binary_crossentropy, y_true: 1, y_pred: ...}}"
             self.faults.add(f"'{name}' has no loss to minimize", path, at="key", hint=hint)
-        if not section.has("optimizer") or len(self.faults.found) > before:
+        if not section.has("optimizer") or self.faults.count > before:
             return None
         optimizer = scaled(section.optimizer, self.precision)
         figures = tuple(node.name for node in own if not node.outputs)
