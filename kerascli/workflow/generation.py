@@ -10,13 +10,12 @@ from torch import Tensor, nn
 
 from kerascli.callbacks.samples import ModelFacts, Rows, SampleContext, Sampler, Text
 from kerascli.config.cross_checks import models_of
-from kerascli.data.base import Field, Learned
+from kerascli.data.base import Field, States
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.display_columns import DisplayColumn
 from kerascli.data.pipeline.prepare import PreparedData, prepare_rows
 from kerascli.data.storage.table import table_of
-from kerascli.data.teacher_forcing import teacher_forcing
-from kerascli.data.text_codec import TextCodec, text_codecs
+from kerascli.data.text_codec import TextCodec, teacher_forcing, text_codecs
 from kerascli.foundation import draws
 from kerascli.foundation.errors import ConfigError, counted, nearest, safe_text
 from kerascli.report.pictures import picture
@@ -38,7 +37,7 @@ class ModelContext:
         self,
         experiment: Experiment,
         splits: Mapping[str, Split],
-        learned: Mapping[str, Learned],
+        learned: States,
         targets: Mapping[str, Field],
         display_columns: Mapping[str, Mapping[str, DisplayColumn]],
     ) -> None:
