@@ -10,8 +10,8 @@ from kerascli.cli.options import option
 from kerascli.foundation.errors import ConfigError
 
 if TYPE_CHECKING:
-    from kerascli.training.generation.generate import Sampling
-    from kerascli.workflow.generation.studio import ModelStudio
+    from kerascli.training.generation import Sampling
+    from kerascli.workflow.generation import ModelContext
 
 _MOST = 100_000
 _EXAMPLES = 5
@@ -47,18 +47,18 @@ def generate(
     if temperature is not None and not 0 < temperature <= 1000:
         raise ConfigError(f"--temperature: expected a number above 0 and up to 1000, got {temperature:g}")
     record = options.trained_run(run, runs_dir, checkpoint)
-    from kerascli.training.generation.generate import Sampling
+    from kerascli.training.generation import Sampling
     from kerascli.workflow.loaded import known_view
-    from kerascli.workflow.make_samples import studio_of
+    from kerascli.workflow.make_samples import context_of
 
     sampling = Sampling(0.0 if greedy else temperature or 1.0, top_k, seed)
     opened = options.opened_run(record, device, threads, checkpoint)
     if view is not None:
         known_view(opened.experiment.spec.model, view)
-    studio = studio_of(opened, data=prompt is None)
+    context = context_of(opened, data=prompt is None)
     options.warn(opened.warnings)
-    texts = _continuation if studio.facts(view).decodes is None else _answers
-    result, pieces = texts(studio, view, prompt, length, sampling)
+    texts = _continuation if context.facts(view).decodes is None else _answers
+    result, pieces = texts(context, view, prompt, length, sampling)
     if as_json:
         facts = {"seed": sampling.seed, "temperature": sampling.temperature, "top_k": sampling.top_k}
         options.say_json({**result(), **facts})
@@ -69,29 +69,29 @@ def generate(
     options.say("\n")
 
 
-def _answers(studio: "ModelStudio", view: str | None, prompt: str | None, length: int, sampling: "Sampling") -> Texts:
+def _answers(context: "ModelContext", view: str | None, prompt: str | None, length: int, sampling: "Sampling") -> Texts:
     """Generate texts with a decoder model: for the prompt or, without one, for some rows of the data."""
     from kerascli.callbacks.decode_examples import examples
-    from kerascli.workflow.generation.decoding import decode, prompt_inputs
+    from kerascli.workflow.generation import decode, prompt_inputs
 
-    decodes = studio.facts(view).decodes
+    decodes = context.facts(view).decodes
     assert decodes is not None
     if prompt is not None:
-        [numbers] = decode(studio, view, prompt_inputs(studio, view, prompt), length, sampling)
-        text = studio.text(decodes[1], numbers)
+        [numbers] = decode(context, view, prompt_inputs(context, view, prompt), length, sampling)
+        text = context.text(decodes[1], numbers)
         return lambda: {"prompt": prompt, "text": text}, [f"{text}"]
-    rows = studio.rows(_EXAMPLES, seed=sampling.seed)
-    answers = examples(studio, view, rows, decodes[1], decode(studio, view, rows.inputs, length, sampling))
+    rows = context.rows(_EXAMPLES, seed=sampling.seed)
+    answers = examples(context, view, rows, decodes[1], decode(context, view, rows.inputs, length, sampling))
     shown = [{**each.asked, "truth": each.truth, "text": each.predicted} for each in answers]
     return lambda: {"rows": shown}, ["\n\n".join("\n".join(each.lines()) for each in answers)]
 
 
 def _continuation(
-    studio: "ModelStudio", view: str | None, prompt: str | None, length: int, sampling: "Sampling"
+    context: "ModelContext", view: str | None, prompt: str | None, length: int, sampling: "Sampling"
 ) -> Texts:
     """Generate the tokens with which a language model continues the prompt, one by one."""
-    from kerascli.training.generation.generate import generate_words
+    from kerascli.training.generation import generate_words
 
-    model, numbers, start = studio.writing(view, prompt, sampling.seed)
+    model, numbers, start = context.writing(view, prompt, sampling.seed)
     words, joint = generate_words(model, numbers, length, sampling), model.writes.joint
     return lambda: {"prompt": start, "text": joint.join(words)}, chain([start], (f"{joint}{w}" for w in words))

@@ -18,7 +18,7 @@ from kerascli.foundation.shapes import TensorSpec
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import materialize
-from kerascli.model.syntax.section import parse_scope
+from kerascli.model.syntax import section as model_section
 from kerascli.model.syntax.views import read_view_at
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.check import check
@@ -175,7 +175,7 @@ def test_a_model_may_be_what_it_shares_alone() -> None:
         },
         "outputs": "generator",
     }
-    model, scope = parse_scope(section, {"x": TensorSpec((4,))})
+    model, scope = model_section.parse_model(section, {"x": TensorSpec((4,))})
     assert [given.name for given in model.inputs] == ["z"]
     assert dump_model(parse_model(dump_model(model), {})) == dump_model(model)
     step = read_view_at(scope, "step", {

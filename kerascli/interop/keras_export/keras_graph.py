@@ -15,9 +15,8 @@ from kerascli.interop.keras_export.mask_places import MaskPlaces
 from kerascli.interop.keras_export.serialized import Problems, layer_object
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
+from kerascli.model.ir.inner_models import CustomCellRNN, wrapped
 from kerascli.model.ir.nodes import Call, CallValue, Model, Node, Shared
-from kerascli.model.ir.rnn import CustomCellRNN
-from kerascli.model.ir.shared_layer import wrapped
 from kerascli.ops.expression import expression
 
 

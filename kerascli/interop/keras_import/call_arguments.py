@@ -8,10 +8,9 @@ from kerascli.foundation.errors import show
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.objects import Refusals
 from kerascli.interop.keras_import.calls import Call, KerasLayer, refs
-from kerascli.layers.base import BaseLayer, CallArgument
+from kerascli.layers.base import BaseLayer, CallArgument, call_arguments
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
-from kerascli.model.syntax.written import call_arguments
 
 
 class Common(Protocol):

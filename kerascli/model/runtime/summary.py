@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from kerascli.model.ir.nodes import Call, Node
+from kerascli.model.runtime.built import submodules_of
 from kerascli.model.runtime.graph import Graph
-from kerascli.model.runtime.submodules import submodules_of
 from kerascli.model.runtime.weights import Weight, lasting
 
 

@@ -6,11 +6,10 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import takewhile
 
 from kerascli.foundation.errors import counted
+from kerascli.model.ir.analysis import name_of
 from kerascli.model.ir.nodes import Call, Input, Model, Node, flat
-from kerascli.model.ir.targets import name_of
-from kerascli.model.runtime.built import Built
+from kerascli.model.runtime.built import Built, submodules_of
 from kerascli.model.runtime.graph import Graph
-from kerascli.model.runtime.submodules import submodules_of
 from kerascli.model.runtime.weights import weights_of
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
 from kerascli.report.architecture.layer_details import details, family_of, shape_label

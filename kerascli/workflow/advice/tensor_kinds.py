@@ -7,8 +7,8 @@ from typing import Any, Literal, cast
 from kerascli.language.expressions.tree import Call, Name
 from kerascli.layers.base import BaseLayer
 from kerascli.layers.expressions.expr import Expr
+from kerascli.model.ir.inner_models import CustomCellRNN
 from kerascli.model.ir.nodes import Node
-from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.ops.expression import expression
 from kerascli.parts.activations import Linear, ReLU
 from kerascli.parts.base import Activation

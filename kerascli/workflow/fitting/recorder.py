@@ -29,7 +29,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.workflow.fitting.http_post import post
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.fitting.tensorboard import TensorBoardWriters
-from kerascli.workflow.generation.samples import SampleWriter
+from kerascli.workflow.generation import SampleWriter
 
 
 class NoRecord:

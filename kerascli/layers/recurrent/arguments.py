@@ -83,10 +83,22 @@ class ConstraintArguments(Layer):
     """Fraction of the previous output's features that is dropped in training, the same features at every step."""
 
 
+class LayerArguments(ConstraintArguments, ActivityRegularizerArgument):
+    """Mixin with the arguments of recurrent layers that follow the regularizers of weights."""
+
+
 class SeedArgument(Layer):
     """Mixin with the seed of dropout, an argument that most recurrent layers have after the dropout rates."""
 
     seed: Seed = None
+
+
+class SimpleRNNArguments(RegularizerArguments, InitializerArguments, UnitArguments):
+    """Mixin with the arguments of `simple_rnn` and `simple_rnn_cell` up to the regularizers."""
+
+
+class GRUArguments(RegularizerArguments, InitializerArguments, GateArguments, UnitArguments):
+    """Mixin with the arguments of `gru` and `gru_cell` up to the regularizers."""
 
 
 class LSTMArguments(RegularizerArguments, ForgetGateArguments, InitializerArguments, GateArguments, UnitArguments):
