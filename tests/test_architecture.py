@@ -243,7 +243,7 @@ READERS = {
     "foundation/disk/locks.py": "makes and looks at lock files",
     "foundation/disk/temporary.py": "the kernel's files",
     "foundation/cpus.py": "the kernel's files, of no size",
-    "runs/manifest.py": "the kernel's files",
+    "runs/environment.py": "the kernel's files",
     "compiler/processor.py": "the kernel's files",
     "interop/keras/hdf5.py": "the kernel's files",
     "interop/keras/hdf5_child.py": "a process of its own, and its memory as the kernel tells it",

@@ -205,7 +205,7 @@ class Damages:
 
 def _die_after_rows(rows: int) -> None:
     """Let this process die when so many epochs are recorded, and the next row is to come."""
-    from kerascli.runs.history_writer import HistoryWriter
+    from kerascli.runs.history import HistoryWriter
 
     append, left = HistoryWriter.append, [rows]
 

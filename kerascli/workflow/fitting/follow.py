@@ -14,7 +14,7 @@ from kerascli import __version__
 from kerascli.foundation.errors import ConfigError, Fault, Interrupted, ProcessLost, TrainingStopped, counted
 from kerascli.foundation.events import EpochEnd, Event, Note, Stopped
 from kerascli.runs.checkpoints import Checkpoints
-from kerascli.runs.history_writer import Prefix
+from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.training.distributed.processes import Processes
 from kerascli.training.evaluate import evaluate

@@ -22,7 +22,7 @@ from kerascli.foundation.events import (
 )
 from kerascli.foundation.spans import span
 from kerascli.runs.checkpoints import Checkpoint
-from kerascli.runs.history_writer import Prefix
+from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import reinstate
 from kerascli.training.checkpoint_files import TRAINING, needed_files, training_tensors

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from kerascli.foundation.events import BatchEnd, EpochEnd, Event, Saved
 from kerascli.foundation.spans import span
 from kerascli.runs.checkpoints import Checkpoints
-from kerascli.runs.history_writer import Prefix
+from kerascli.runs.history import Prefix
 from kerascli.training.checkpoint import capture
 from kerascli.training.checkpoint_files import TRAINING
 from kerascli.training.distributed.processes import ALONE, Processes, Wish

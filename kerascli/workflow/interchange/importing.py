@@ -34,9 +34,9 @@ from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.report.summary import render, summarize
-from kerascli.runs.history_writer import Prefix
+from kerascli.runs.environment import run_facts
+from kerascli.runs.history import Prefix
 from kerascli.runs.index import remove
-from kerascli.runs.manifest import run_facts
 from kerascli.runs.record import RunRecord, check_name, ended
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint_files import TRAINING

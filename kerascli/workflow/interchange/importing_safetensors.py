@@ -24,7 +24,7 @@ from kerascli.language.component import Invalid
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import lasting
 from kerascli.report.summary import render, summarize
-from kerascli.runs.manifest import run_facts
+from kerascli.runs.environment import run_facts
 from kerascli.runs.record import RunRecord, check_name, ended
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.step import assign_weights, refuse_other_weights

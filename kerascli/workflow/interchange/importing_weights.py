@@ -17,7 +17,7 @@ from kerascli.interop.keras_import.weights import fill
 from kerascli.interop.weight_files import WeightsFile, match, open_weights, own_layers
 from kerascli.model.runtime.weights import lasting
 from kerascli.report.summary import render, summarize
-from kerascli.runs.manifest import run_facts
+from kerascli.runs.environment import run_facts
 from kerascli.runs.record import RunRecord, check_name, ended
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.workflow.interchange.importing import Imported, kept_if_done, write_weights
