@@ -19,8 +19,7 @@ from kerascli.runs.checksums import sealed
 from kerascli.runs.facts import read_facts
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.interchange.importing import import_model
-from kerascli.workflow.interchange.importing_weights import import_weights
+from kerascli.workflow.interchange.importing import import_model, import_weights
 from kerascli.workflow.opened import OpenedRun, open_run
 from kerascli.workflow.predict import Form, predict_run
 from kerascli.workflow.rows.given_rows import rows_of

@@ -21,15 +21,13 @@ from kerascli.interop.keras_export import keras_file
 from kerascli.interop.keras_export.compile_config import compile_config
 from kerascli.interop.keras_export.keras_graph import KerasGraph, keras_graph
 from kerascli.interop.keras_export.keras_nodes import KerasNode
-from kerascli.interop.keras_import.model_file import open_model
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint_files import training_tensors
-from kerascli.workflow.interchange.example_rows import compared_outputs
-from kerascli.workflow.interchange.exporting_onnx import onnx_of_rows
-from kerascli.workflow.interchange.exporting_pipelines import pipelines_of
-from kerascli.workflow.interchange.importing import load_file
+from kerascli.workflow.interchange.exporting_onnx import compared_outputs, onnx_of_rows
+from kerascli.workflow.interchange.loading import load_model
+from kerascli.workflow.interchange.pipelines import pipelines_of
 from kerascli.workflow.opened import OpenedRun, open_run
 
 SUFFIXES = {
@@ -209,8 +207,7 @@ def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[kind]}"
         write_bytes(path, data)
-        with open_model(path) as file:
-            read = load_file(file, "model", compiled=True).experiment
+        read = load_model(path, "model", compiled=True).experiment
     wanted = {
         weight.name: weight
         for _, own in keras_file.ordered(graph.layers, lasting(experiment.weights))

@@ -1,15 +1,22 @@
-"""Export a run to an ONNX file that includes its preprocessing and computes predictions from raw columns."""
+"""Export a run to an ONNX file that includes its preprocessing, and compare it with `predict` on random raw rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 
-from kerascli.data.base import NOTHING_LEARNED
+from kerascli.data.base import NOTHING_LEARNED, Field, Learned
+from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.pipeline import undone_steps
-from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of
-from kerascli.foundation.errors import ConfigError
+from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of, prepare_rows
+from kerascli.data.section import DataSpec
+from kerascli.data.storage.table import table_of
+from kerascli.data.transforms.feature_space import FeatureSpace
+from kerascli.data.transforms.lookup import Lookup
+from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import open_size
 from kerascli.interop.onnx_preprocessing.answers import Undone, classes_of, in_units, probabilities_of
@@ -17,12 +24,16 @@ from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
 from kerascli.interop.onnx_preprocessing.steps import RawInput, raw_inputs, tensor_of
 from kerascli.interop.onnx_preprocessing.whole import MODEL, joined
 from kerascli.metrics.comparisons import OutputTarget
+from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading
+from kerascli.training.predict import predict
+from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.units import inverse_of
 
 _ROWS_MADE = 3
 """Number of rows in the example inputs with which the model is exported."""
+_ROWS_COMPARED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +117,64 @@ def _undone(run: OpenedRun, pair: OutputTarget) -> Undone:
         (named.pipeline.steps[index].transform, fields[index], run.learned.get(named.key(index), NOTHING_LEARNED))
         for index in steps
     ]
+
+
+def compared_outputs(run: OpenedRun, file: OnnxOfRows) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
+    """Return outputs for random raw rows as two lists of arrays: from the run's model, and from ONNX Runtime.
+
+    None if `predict` refuses the rows, such as numbers where a column holds dates.
+    """
+    assert run.data is not None
+    known, words = known_columns(run.learned), dict(_vocabularies(run.data, run.learned))
+    random = np.random.default_rng(0)
+    rows = {each.column: _values(known[each.column], words.get(each.column), random) for each in file.raw}
+    try:
+        split = prepare_rows(run.data, run.learned, table_of(rows, "example rows"), targets=False)
+        wanted = _outputs(run, split)
+    except DataError:
+        return None
+    given = {
+        each.column: rows[each.column] if each.dtype == "string" else rows[each.column].astype(each.dtype)
+        for each in file.raw
+    }
+    found = torch_files.run_onnx(file.data, given)
+    return list(wanted.values()), [found[file.outputs[name]] for name in wanted]
+
+
+def _outputs(run: OpenedRun, rows: Split) -> dict[str, np.ndarray]:
+    """Return the model's outputs for preprocessed rows by name, in the units of targets, as `predict` shows them."""
+    experiment, spec = run.experiment, run.experiment.spec
+    check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
+    outputs = predict(experiment.module, rows_in_order(experiment, rows, figures=False).epoch(0), seed=spec.seed)
+    pairs = {pair.output: pair for pair in spec.pairs}
+    found: dict[str, np.ndarray] = {}
+    for name, output in outputs.items():
+        undo = inverse_of(run, pairs[name]) if name in pairs else None
+        found[name] = output.numpy() if undo is None else undo(output.numpy())
+    return found
+
+
+def _values(field: Field, words: list[Any] | None, random: np.random.Generator) -> np.ndarray:
+    """Return random values for a raw column: words of its vocabulary `words`, small integers, or positive numbers."""
+    shape = (_ROWS_COMPARED, *(size or 1 for size in field.shape))
+    if words or field.is_text:
+        pool = np.array(words or ["a"], object)
+        found = pool[random.integers(0, len(pool), shape)]
+        return found if field.is_text else found.astype(field.dtype)
+    if field.dtype == "uint8":
+        return random.integers(0, 256, shape, np.uint8)
+    if field.is_integer:
+        return random.integers(0, 2, shape).astype(field.dtype)
+    return np.abs(random.normal(1.0, 1.0, shape)).astype(field.dtype) + np.asarray(0.1, field.dtype)
+
+
+def _vocabularies(spec: DataSpec, learned: Mapping[str, Learned]) -> Iterator[tuple[str, list[Any]]]:
+    """Yield (column name, vocabulary) for the columns that a lookup in the preprocessing takes."""
+    for named in named_pipelines_of(spec):
+        for index, step in enumerate(named.pipeline.steps if named.section == "inputs" else ()):
+            state = learned.get(named.key(index), NOTHING_LEARNED)
+            if isinstance(step.transform, Lookup):
+                yield from ((column, state.facts["vocabulary"]) for column in named.pipeline.columns)
+            elif isinstance(step.transform, FeatureSpace):
+                for name, facts in state.facts["features"].items():
+                    yield from ((name, each["vocabulary"]) for each in facts if "vocabulary" in each)

@@ -31,7 +31,7 @@ from kerascli.model.transfer import LayerSource, TransferredWeights, take_by_nam
 from kerascli.runs.index import find_run
 from kerascli.training.build import Experiment
 from kerascli.training.tensor_file import read_tensors
-from kerascli.workflow.interchange.importing import load_file
+from kerascli.workflow.interchange.loading import load_keras
 
 _OF_TORCH = {".pth", ".pt", ".ckpt", ".bin", ".pkl"}
 
@@ -154,6 +154,6 @@ def _file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with open_model(path) as file:
         if file.arrays is None:
             raise FileRefused(f"'{name}' has a model, but no weights")
-        loaded = load_file(file, path.stem, compiled=False)
+        loaded = load_keras(file, path.stem, compiled=False)
         weights = {weight.name: weight.keras().clone() for weight in lasting(loaded.experiment.weights)}
         return weights, {"source": name, "sha256": file.digest}
