@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,9 +22,9 @@ from kerascli.foundation.errors import ConfigError, FileRefused, safe_text
 _CHILD = Path(__file__).with_name("hdf5_child.py")
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _MOST_PARTS = 1_000
-SECONDS = 5.0
-"""Time limit, in CPU seconds where known, of the process that reads an HDF5 file; each byte to read extends it."""
-_BEAT = 0.1
+SECONDS = 60.0
+"""Time limit of a request to the process that reads an HDF5 file, in seconds; each byte to read extends it. The process
+limits its own CPU time further, where the system can."""
 _BYTES_A_SECOND = 10 * 2**20
 _TOGETHER = 200
 _TOGETHER_BYTES = 2**20
@@ -66,7 +67,7 @@ class Hdf5:
             raise ConfigError("reading Keras files needs the package 'h5py', which is not installed", hint=hint)
         self._name = name
         self._datasets: dict[str, Dataset] | None = None
-        self._left = SECONDS + size / _BYTES_A_SECOND
+        self._seconds = SECONDS + size / _BYTES_A_SECOND
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_CHILD), str(descriptor), str(start), str(size)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=(descriptor,),
@@ -129,7 +130,7 @@ class Hdf5:
 
     def _read(self, wanted: Sequence[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
         size = sum(dataset.nbytes for _, dataset in wanted)
-        self._left += size / _BYTES_A_SECOND
+        self._seconds += size / _BYTES_A_SECOND
         data = self._ask({"do": "arrays", "paths": [path for path, _ in wanted]})
         if len(data) != size:
             raise FileRefused(f"'{self._name}' is refused: an array has another size than its header declares")
@@ -140,9 +141,8 @@ class Hdf5:
 
     def _ask(self, request: Mapping[str, Any]) -> bytes:
         data = json.dumps(request).encode()
-        answered = threading.Event()
-        watch = threading.Thread(target=self._end_in_time, args=(answered,), daemon=True)
-        watch.start()
+        until, timer = time.monotonic() + self._seconds, threading.Timer(self._seconds, self._process.kill)
+        timer.start()
         try:
             assert self._process.stdin is not None
             assert self._process.stdout is not None
@@ -153,30 +153,10 @@ class Hdf5:
         except (OSError, struct.error):
             reply = b""
         finally:
-            answered.set()
-            watch.join()
+            timer.cancel()
         if reply[:1] == b"-":
             raise FileRefused(f"'{self._name}' is refused: {safe_text(reply[1:].decode(errors='replace'))}")
         if reply[:1] != b"+":
-            why = "the process that read it crashed" if self._left > 0 else "reading it takes too long"
+            why = "the process that read it crashed" if time.monotonic() < until else "reading it takes too long"
             raise FileRefused(f"'{self._name}' is refused: {why}")
         return reply[1:]
-
-    def _end_in_time(self, answered: threading.Event) -> None:
-        """Kill the process that reads the HDF5 file when its time is up; waiting for a busy CPU does not count."""
-        used = 0.0
-        while not answered.wait(_BEAT):
-            before, (used, waits) = used, _used(self._process.pid)
-            self._left -= min(_BEAT, used - before) if waits else _BEAT
-            if self._left <= 0:
-                self._process.kill()
-                return
-
-
-def _used(process: int) -> tuple[float, bool]:
-    """Return the CPU seconds that the process with this id has used, and whether it is runnable, from Linux's /proc."""
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return 0.0, False
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), fields[0] == "R"

@@ -7,6 +7,7 @@ from typing import Any, get_origin
 import torch
 from torch import Tensor
 
+from kerascli.interop.keras.graph import Ref, refs
 from kerascli.language.expressions.numbers import Evaluator
 from kerascli.language.expressions.tree import (
     Binary,
@@ -78,18 +79,8 @@ class Inexpressible(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """Reference to an output tensor of an operation or a layer in a Keras graph."""
-
-    node: str
-    index: int = 0
-    call: int = 0
-    """Number, from 0, of the layer's call that computes the tensor."""
-
-
-@dataclass(frozen=True, slots=True)
 class Operation:
-    """One call of a Keras operation; `args` and `kwargs` hold tensors (as `Result`s), numbers, lists and slices."""
+    """One call of a Keras operation; `args` and `kwargs` hold tensors (as `Ref`s), numbers, lists and slices."""
 
     class_name: str
     module: str
@@ -101,7 +92,7 @@ class Operation:
 class Operations(Evaluator):
     """Converter of expression trees to Keras operations; `add` is called with each operation, and returns its name.
 
-    The value of a tree is a `Result` (a tensor), a number or a list of these. Keras's operations keep the dtypes of
+    The value of a tree is a `Ref` (a tensor), a number or a list of these. Keras's operations keep the dtypes of
     integers, in which they wrap around: they get casts to int64 before them. Raises Inexpressible.
     """
 
@@ -142,7 +133,7 @@ class Operations(Evaluator):
         if isinstance(value, list):
             return value[self._whole(node.items[0])]
         if isinstance(node.value, Call) and has_several(node.value.function):
-            return Result(value.node, self._whole(node.items[0]))
+            return Ref(value.layer, index=self._whole(node.items[0]))
         items = []
         for item, axis in _axes(node.items):
             backwards = self._backwards(item)
@@ -150,7 +141,7 @@ class Operations(Evaluator):
                 value, item = self._run("flip", [value, axis]), backwards
             items.append(self._part(item))
         operation = Operation("GetItem", _module("numpy"), {}, [value, items if len(items) > 1 else items[0]], {})
-        result = Result(self._add(operation))
+        result = Ref(self._add(operation))
         self._dtypes[result] = self._dtypes.get(value, "")
         return result
 
@@ -216,13 +207,13 @@ class Operations(Evaluator):
                 kwargs[key] = values[key]
             elif called:
                 args.append(values[key])
-            elif _holds_results(values[key]):
+            elif any(refs(values[key])):
                 raise Inexpressible(f"{name} with a computed '{key}'")
             else:
                 settings[key] = values[key]
         class_name = _CLASSES.get(name) or "".join(word[:1].upper() + word[1:] for word in name.split("_"))
         module = next((module for module, names in _ELSEWHERE.items() if name in names.split()), "numpy")
-        result = Result(self._add(Operation(class_name, _module(module), settings, args, kwargs)))
+        result = Ref(self._add(Operation(class_name, _module(module), settings, args, kwargs)))
         self._dtypes[result] = "bool" if name in _MAKING_BOOLEANS else str(values.get("dtype") or "")
         return result
 
@@ -230,7 +221,7 @@ class Operations(Evaluator):
         """Return a result, or a list with results, cast to int64 if its dtype is known to be one of the given ones."""
         if isinstance(value, list):
             return [self._wide(item, dtypes) for item in value]
-        dtype = self._dtypes.get(value) if isinstance(value, Result) else None
+        dtype = self._dtypes.get(value) if isinstance(value, Ref) else None
         return self._run("cast", [value, "int64"]) if dtype and dtype_of(dtype) in dtypes else value
 
 
@@ -260,10 +251,6 @@ def has_several(function: str) -> bool:
     """Return True if an operation returns several tensors, of which an index selects one."""
     op = OPS.find(function)
     return op is not None and get_origin(op.function.__annotations__.get("return")) in (tuple, list)
-
-
-def _holds_results(value: Any) -> bool:
-    return isinstance(value, Result) or (isinstance(value, list) and any(map(_holds_results, value)))
 
 
 def _module(name: str) -> str:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kerascli.foundation.shapes import TensorSpec
+from kerascli.interop.keras import graph
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
-from kerascli.interop.keras.keras_order import keras_order
-from kerascli.interop.keras.operation_nodes import Inexpressible, Operation, Operations, Result
-from kerascli.interop.keras_export.keras_nodes import KerasCall, KerasNode, functional, input_node, reached, sequential
+from kerascli.interop.keras.graph import MaskPlaces, Ref, keras_order
+from kerascli.interop.keras.operation_nodes import Inexpressible, Operation, Operations
+from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, input_node, reached, sequential
 from kerascli.interop.keras_export.keras_scopes import Scope, meanings, model_scope, shared_scope
-from kerascli.interop.keras_export.mask_places import MaskPlaces
 from kerascli.interop.keras_export.serialized import Problems, layer_object
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
@@ -77,7 +77,7 @@ class _Writer:
         self._nodes: dict[str, KerasNode] = {}
         self._shared: dict[str, str] = {}
         """Mapping from the weight name prefix of a shared layer or model to the name of its Keras layer."""
-        self._tensors: dict[str, Result] = {}
+        self._tensors: dict[str, Ref] = {}
         self._masks = MaskPlaces()
 
     def write(self) -> None:
@@ -85,7 +85,7 @@ class _Writer:
         for given, spec in self._scope.inputs.items():
             name = self._names.get(given, given)
             self._nodes[name] = input_node(name, spec, self._common.batch_size)
-            self._tensors[given] = Result(name)
+            self._tensors[given] = Ref(name)
         for entry in self._scope.entries:
             if isinstance(entry, Call):
                 self._call(entry)
@@ -138,10 +138,10 @@ class _Writer:
         kwargs = {key: self._argument(node, key, value) for key, value in node.call.items() if key not in left_out}
         self._training(node.name, node.call)
         calls = self._nodes[name].calls
-        calls.append(KerasCall(args, kwargs))
-        results = [(tensor, Result(name, i, len(calls) - 1)) for i, tensor in enumerate(node.outputs)]
+        calls.append(graph.Call(args, kwargs))
+        results = [(tensor, Ref(name, len(calls) - 1, i)) for i, tensor in enumerate(node.outputs)]
         self._tensors.update({tensor: result for tensor, result in results if tensor != "_"})
-        calls[-1].masks = self._masks.add(node, name, len(calls) - 1, (inputs[0].node, inputs[0].call))
+        calls[-1].masks = self._masks.add(node, (name, len(calls) - 1), inputs[0].place)
 
     def _training(self, name: str, call: Mapping[str, CallValue]) -> None:
         if call.get("training") is True:
@@ -163,11 +163,11 @@ class _Writer:
         self._training(call.name, call.call)
         inputs = [self._of(tensor) for tensor in call.inputs]
         calls = self._nodes[name].calls
-        calls.append(KerasCall(inputs if len(inputs) == 1 else [inputs], masks=self._masks.of(call.inputs)))
+        calls.append(graph.Call(inputs if len(inputs) == 1 else [inputs], masks=self._masks.of(call.inputs)))
         outer = dict(meanings(call))
         for index, tensor in enumerate(scope.outputs):
             if tensor in outer:
-                self._tensors[outer[tensor]] = Result(name, index, len(calls) - 1)
+                self._tensors[outer[tensor]] = Ref(name, len(calls) - 1, index)
         if scope.outputs[0] in outer:
             self._masks.propagate(call.inputs[0], outer[scope.outputs[0]])
 
@@ -178,11 +178,11 @@ class _Writer:
             return [self._of(tensor) for tensor in value]
         result = self._of(value)
         if key == "mask" and self._scope.specs[value].dtype != "bool":
-            return Result(self._operation(node, Operation("NotEqual", "keras.src.ops.numpy", {}, [result, 0], {})))
+            return Ref(self._operation(node, Operation("NotEqual", "keras.src.ops.numpy", {}, [result, 0], {})))
         return result
 
-    def _of(self, tensor: str) -> Result:
-        return self._tensors.get(tensor, Result(""))  # missing only after a fault
+    def _of(self, tensor: str) -> Ref:
+        return self._tensors.get(tensor, Ref(""))  # missing only after a fault
 
     def _expression(self, node: Node, layer: ExpressionLayer) -> None:
         found = expression(layer.value)
@@ -195,24 +195,24 @@ class _Writer:
             hint = "use --format torch_export or onnx, which take every expression"
             self.problems.add(f"'{node.name}': Keras has no operation for {error}", hint)
             return
-        many = isinstance(value, Result) and len(node.outputs) > 1
-        values = [Result(value.node, i) for i in range(len(node.outputs))] if many else value
+        many = isinstance(value, Ref) and len(node.outputs) > 1
+        values = [Ref(value.layer, index=i) for i in range(len(node.outputs))] if many else value
         for tensor, each in zip(node.outputs, values if isinstance(values, list) else [values], strict=True):
             if tensor != "_":
                 self._tensors[tensor] = self._named(node, tensor, each)
 
-    def _named(self, node: Node, tensor: str, value: Any) -> Result:
-        """Return a converted expression's tensor (a `Result`) under the name `tensor`: its last operation is renamed,
+    def _named(self, node: Node, tensor: str, value: Any) -> Ref:
+        """Return a converted expression's tensor (a `Ref`) under the name `tensor`: its last operation is renamed,
         or an identity layer added."""
         name = self._names.get(tensor, tensor)
-        last = self._nodes.get(value.node) if isinstance(value, Result) else None
+        last = self._nodes.get(value.layer) if isinstance(value, Ref) else None
         if last is not None and last.is_operation and last.ours == node.name and len(node.outputs) == 1:
             del self._nodes[last.name]
             last.name = name
             last.description["config"]["name"] = name
             self._nodes[name] = last
-            return Result(name, value.index)
-        if not isinstance(value, Result):
+            return Ref(name, index=value.index)
+        if not isinstance(value, Ref):
             self.problems.add(f"'{node.name}': its value does not depend on the model's inputs")
         return self._identity(name, value)
 
@@ -224,7 +224,7 @@ class _Writer:
             "config": {"name": name, **operation.settings}, "registered_name": operation.class_name,
         }  # fmt: skip
         self._nodes[name] = KerasNode(
-            name, made, [KerasCall(list(operation.args), dict(operation.kwargs))], None, node.name
+            name, made, [graph.Call(list(operation.args), dict(operation.kwargs))], None, node.name
         )
         return name
 
@@ -247,7 +247,7 @@ class _Writer:
             for node in self._nodes.values()
             for number, call in enumerate(node.calls)
         }
-        order, walked = keras_order({**self._masks.parents, **calls}, [(end.node, end.call) for end in ends])
+        order, walked = keras_order({**self._masks.parents, **calls}, [end.place for end in ends])
         order = [each for each in order if each in self._nodes]
         order = [*order, *(given for given in inputs if given not in order)]
         left = [node.ours for node in self._nodes.values() if node.has_weights and node.name not in order]
@@ -259,23 +259,23 @@ class _Writer:
         }
         description = None if len(ends) > 1 else sequential(name, nodes, ends[0])
         description = description or functional(name, nodes, inputs, ends, specs, numbers)
-        outputs = {ours: end.node for ours, end in zip(self._scope.outputs, ends, strict=True)}
+        outputs = {ours: end.layer for ours, end in zip(self._scope.outputs, ends, strict=True)}
         return description, tuple(node for node in nodes if not node.is_operation), outputs
 
-    def _ends(self) -> list[Result]:
-        """Return the tensors (`Result`s) of the model's outputs. Keras names outputs by layer, so several outputs of
+    def _ends(self) -> list[Ref]:
+        """Return the tensors (`Ref`s) of the model's outputs. Keras names outputs by layer, so several outputs of
         one layer get identity layers."""
         ends = [self._of(output) for output in self._scope.outputs]
-        counts = Counter(end.node for end in ends)
+        counts = Counter(end.layer for end in ends)
         shared = {name for name in self._shared.values() if counts[name] > 1}
         return [
-            self._identity(self._unique(output), end) if end.node in shared else end
+            self._identity(self._unique(output), end) if end.layer in shared else end
             for output, end in zip(self._scope.outputs, ends, strict=True)
         ]
 
-    def _identity(self, name: str, value: Any) -> Result:
+    def _identity(self, name: str, value: Any) -> Ref:
         policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": self._common.precision}}
         config = {"name": name, "dtype": {**policy, "registered_name": None}}
         made = {"module": "keras.layers", "class_name": "Identity", "config": config, "registered_name": None}
-        self._nodes[name] = KerasNode(name, made, [KerasCall([value])])
-        return Result(name)
+        self._nodes[name] = KerasNode(name, made, [graph.Call([value])])
+        return Ref(name)

@@ -5,19 +5,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.interop.keras.graph import Ref, refs
 from kerascli.interop.keras.names import KerasNames, NameBook
 from kerascli.interop.keras.objects import Refusals, changed_settings, written
 from kerascli.interop.keras.operation_nodes import has_several
-from kerascli.interop.keras_import.adapted import is_adapted, with_statistics
 from kerascli.interop.keras_import.call_arguments import read_call
-from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, Ref, read_model, refs, wrapped_model
+from kerascli.interop.keras_import.calls import (
+    KerasLayer,
+    KerasModel,
+    read_model,
+    used_inputs,
+    with_inputs,
+    with_results,
+    wrapped_model,
+)
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.model_section import ModelSection, written_input
 from kerascli.interop.keras_import.operations import NoOperation, expression, refuse
 from kerascli.interop.keras_import.policies import Policies
 from kerascli.interop.keras_import.reading import Owner, Reading
-from kerascli.interop.keras_import.unused import used_inputs, with_inputs, with_results
-from kerascli.interop.keras_import.weights import layer_groups, refuse_other_layers
+from kerascli.interop.keras_import.weights import is_adapted, layer_groups, refuse_other_layers, with_statistics
 from kerascli.language.expressions.tokens import MAX_LENGTH
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 

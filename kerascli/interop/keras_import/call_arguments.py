@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from kerascli.foundation.errors import show
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
+from kerascli.interop.keras.graph import Call, refs
 from kerascli.interop.keras.objects import Refusals
-from kerascli.interop.keras_import.calls import Call, KerasLayer, refs
+from kerascli.interop.keras_import.calls import KerasLayer
 from kerascli.layers.base import BaseLayer, CallArgument
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.layers.wrappers.time_distributed import TimeDistributed

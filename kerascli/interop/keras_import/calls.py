@@ -1,36 +1,21 @@
 """Read the layers of a serialized Keras model and their calls, as Keras 3, Keras 2 and Sequential models store them."""
 
 import heapq
-from collections.abc import Iterator, Mapping, Set
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import Any
 
 from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.interop.keras.graph import Call, Ref, refs, with_refs
 from kerascli.interop.keras.names import op_of
 from kerascli.interop.keras.objects import is_object, own_name
 from kerascli.layers.base import LAYERS
 
 MODELS = frozenset({"Functional", "Model", "Sequential"})
 _MAX_NAME = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """Reference to a tensor of a Keras model: output number `index` of call number `call` of a layer."""
-
-    layer: str
-    call: int
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Arguments of one call of a Keras layer; tensors in the arguments are `Ref`s (references to outputs of layers), at
-    any depth."""
-
-    args: list[Any]
-    kwargs: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,42 +72,23 @@ class KerasModel:
 
     def ordered(self) -> list[tuple[KerasLayer, int]]:
         """Return all calls of layers in topological order, ties in the file's order. Raises FileRefused for a cycle."""
-        places = {name: number for number, name in enumerate(self.layers)}
-        waiting: dict[tuple[str, int], set[tuple[str, int]]] = {}
-        users: dict[tuple[str, int], list[tuple[str, int]]] = {}
-        for layer in self.layers.values():
-            for number, call in enumerate(layer.calls):
-                needed = {(ref.layer, ref.call) for ref in refs(call) if self.layers[ref.layer].calls}
-                waiting[layer.name, number] = needed
-                for each in needed:
-                    users.setdefault(each, []).append((layer.name, number))
-        ready = [(places[name], number, name) for (name, number), needed in waiting.items() if not needed]
-        heapq.heapify(ready)
+        numbers = {name: number for number, name in enumerate(self.layers)}
+        calls = [(layer.name, number) for layer in self.layers.values() for number in range(len(layer.calls))]
+        needed = {place: set(self.layers[place[0]].calls[place[1]].parents()) for place in calls}
+        sorter = TopologicalSorter({place: before & needed.keys() for place, before in needed.items()})
+        try:
+            sorter.prepare()
+        except CycleError:
+            raise FileRefused(f"the graph of '{safe_text(self.name)}' has a cycle") from None
+        ready: list[tuple[int, int, str]] = []
         found: list[tuple[KerasLayer, int]] = []
-        while ready:
+        while sorter.is_active():
+            for name, number in sorter.get_ready():
+                heapq.heappush(ready, (numbers[name], number, name))
             _, number, name = heapq.heappop(ready)
+            sorter.done((name, number))
             found.append((self.layers[name], number))
-            for user in users.get((name, number), ()):
-                waiting[user].discard((name, number))
-                if not waiting[user]:
-                    heapq.heappush(ready, (places[user[0]], user[1], user[0]))
-        if len(found) < len(waiting):
-            raise FileRefused(f"the graph of '{safe_text(self.name)}' has a cycle")
         return found
-
-
-def refs(value: Any) -> Iterator[Ref]:
-    """Yield every tensor, as a `Ref` (reference to a layer's output), in a call's arguments, or in a part of them."""
-    match value:
-        case Ref():
-            yield value
-        case Call():
-            yield from refs([*value.args, *value.kwargs.values()])
-        case list() | tuple():
-            for item in value:
-                yield from refs(item)
-        case dict():
-            yield from refs(list(value.values()))
 
 
 def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:
@@ -259,27 +225,16 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
     for ref in (*used, *(ref for _, ref in model.outputs)):
         last[ref.layer] = max(last.get(ref.layer, 0), ref.call)
     from_1 = {n for n, layer in model.layers.items() if layer.is_model and last.get(n, 0) == len(layer.calls)}
+    if model.is_of_keras_3:
+        from_1 = {name for name, layer in model.layers.items() if layer.class_name in MODELS - {"Sequential"}}
+
+    def counted(ref: Ref) -> Ref:
+        return replace(ref, call=ref.call - 1) if ref.layer in from_1 and ref.call else ref
+
     if not model.is_of_keras_3:
         for layer in model.layers.values():
-            layer.calls[:] = [_moved(call, from_1) for call in layer.calls]
-    functional = {name for name, layer in model.layers.items() if layer.class_name in MODELS - {"Sequential"}}
-    return replace(model, outputs=_moved(model.outputs, functional if model.is_of_keras_3 else from_1))
-
-
-def _moved(value: Any, from_1: Set[str]) -> Any:
-    """Return call arguments, or outputs of a model, in which calls of the layers in `from_1` are renumbered to begin at
-    0."""
-    match value:
-        case Ref():
-            return replace(value, call=value.call - 1) if value.layer in from_1 and value.call else value
-        case Call():
-            return Call(_moved(value.args, from_1), _moved(value.kwargs, from_1))
-        case list() | tuple():
-            return type(value)(_moved(item, from_1) for item in value)
-        case dict():
-            return {key: _moved(item, from_1) for key, item in value.items()}
-        case _:
-            return value
+            layer.calls[:] = with_refs(layer.calls, counted)
+    return replace(model, outputs=with_refs(model.outputs, counted))
 
 
 def _check(model: KerasModel) -> None:
@@ -298,3 +253,47 @@ def _check(model: KerasModel) -> None:
     for layer in model.layers.values():
         if not layer.calls and layer.name not in inputs and layer.class_name:
             raise FileRefused(f"'{safe_text(layer.name)}' is not connected to the model")
+
+
+def used_inputs(model: KerasModel) -> list[int]:
+    """Return the indices of the inputs that a Keras model's outputs depend on, even in nested models; [0] if they
+    depend on no input."""
+    results = _results(model)
+    found: set[Ref] = set()
+    through: dict[str, list[int]] = {}
+    waiting = [ref for _, ref in model.outputs]
+    while waiting:
+        ref = waiting.pop()
+        layer = model.layers[ref.layer]
+        if ref in found:
+            continue
+        found.add(ref)
+        if not layer.calls:
+            continue
+        given = list(refs(layer.calls[ref.call]))
+        if layer.is_model:
+            if layer.name not in through:
+                inner = with_results(read_model(layer.spec, layer.name), results[layer.name])
+                through[layer.name] = used_inputs(inner)
+            given = [given[index] for index in through[layer.name] if index < len(given)]
+        waiting.extend(given)
+    return [index for index, (_, ref) in enumerate(model.inputs) if ref in found] or [0]
+
+
+def with_inputs(model: KerasModel, kept: list[int]) -> KerasModel:
+    """Return a Keras model with only the inputs at the indices `kept`."""
+    return replace(model, inputs=[model.inputs[index] for index in kept])
+
+
+def with_results(model: KerasModel, used: set[int]) -> KerasModel:
+    """Return a Keras model with only the outputs at the indices `used`, or only the first if `used` is empty."""
+    return replace(model, outputs=[each for index, each in enumerate(model.outputs) if index in (used or {0})])
+
+
+def _results(model: KerasModel) -> defaultdict[str, set[int]]:
+    """Return, by layer name, the indices of the layer's outputs that a call or an output of the model refers to."""
+    found: defaultdict[str, set[int]] = defaultdict(set)
+    calls: list[Call] = [call for layer in model.layers.values() for call in layer.calls]
+    for ref in (*(ref for call in calls for ref in refs(call)), *(ref for _, ref in model.outputs)):
+        found[ref.layer].add(ref.index)
+    return found

@@ -5,12 +5,13 @@ also gets an `initial_state`. And `multi_head_attention` removes the masks from 
 find no mask on these tensors, nor on sums with them, although the graph still propagates the mask.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import Any
 
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
-from kerascli.interop.keras.keras_order import keras_runs
-from kerascli.interop.keras_import.calls import Call, KerasLayer, KerasModel, Ref, refs, wrapped_model
+from kerascli.interop.keras.graph import Call, Ref, keras_runs, refs
+from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, wrapped_model
 from kerascli.layers.attention.base import AttentionLayer
 from kerascli.layers.attention.multi_head_attention import MultiHeadAttention
 from kerascli.layers.base import BaseLayer
@@ -39,11 +40,11 @@ class HiddenMasks:
         self._hidden: dict[tuple[str, int], dict[str, bool]] = {}
         self._cut: dict[tuple[str, int], list[int]] = {}
         parents = {
-            (layer.name, number): [(ref.layer, ref.call) for ref in refs(call)]
+            (layer.name, number): call.parents()
             for layer in model.layers.values()
-            for number, call in enumerate(layer.calls or [Call([], {})])
+            for number, call in enumerate(layer.calls or [Call()])
         }
-        for name, number in keras_runs(parents, [(ref.layer, ref.call) for _, ref in model.outputs]):
+        for name, number in keras_runs(parents, [ref.place for _, ref in model.outputs]):
             layer = model.layers[name]
             if layer.calls:
                 self._run(layer, number)
@@ -127,3 +128,66 @@ def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
         return states[0]
     of = any if isinstance(settings, Concatenate) else all
     return _State(*(of(each) for each in zip(*((s.in_keras, s.in_kerascli, s.in_graph) for s in states), strict=True)))
+
+
+_FILLED = frozenset({"OnesLike", "ZerosLike"})
+
+
+class ImpliedMasks:
+    """Finder of masks in a Keras model that embedding and masking layers compute, as opposed to explicit masks."""
+
+    def __init__(self, model: KerasModel, has_masked_input: Callable[[KerasLayer, Call], bool]) -> None:
+        self._model = model
+        self._has_masked_input = has_masked_input
+        self._known: dict[Ref, bool] = {}
+        self._made: list[tuple[Ref, Any]] = []
+        """Pairs of an input of an embedding or masking layer that computes a mask, and the value that means padding."""
+        for layer in model.layers.values():
+            padding = {"Embedding": 0, "Masking": layer.config.get("mask_value", 0.0)}.get(layer.class_name)
+            if padding is not None and (layer.class_name == "Masking" or layer.config.get("mask_zero")):
+                self._made += [(ref, padding) for call in layer.calls for ref in refs(call.args[:1])]
+
+    def without(self, layer: KerasLayer, number: int) -> Call:
+        """Return a layer's call without the mask arguments that its inputs imply; the call of an operation is returned
+        unchanged."""
+        call = layer.calls[number]
+        if layer.is_operation or not self._has_masked_input(layer, call):
+            return call
+        kept = {key: value for key, value in call.kwargs.items() if not (_is_mask(key) and self._all(value))}
+        return Call(call.args, kept)
+
+    def wanted(self) -> Set[tuple[str, int]]:
+        """Return the calls (layer name, call number) that an output of the model depends on."""
+        found: set[tuple[str, int]] = set()
+        pending = [ref for _, ref in self._model.outputs]
+        while pending:
+            ref = pending.pop()
+            layer = self._model.layers[ref.layer]
+            if layer.calls and (ref.layer, ref.call) not in found:
+                found.add((ref.layer, ref.call))
+                pending += refs(self.without(layer, ref.call))
+        return found
+
+    def _all(self, value: Any) -> bool:
+        found = list(refs(value))
+        return value is None or (bool(found) and all(map(self._implied, found)))
+
+    def _implied(self, ref: Ref) -> bool:
+        """Return True if the tensor `ref` is a mask that Keras derived from an Embedding or Masking layer.
+
+        Then operations alone compute it, from comparisons `input != padding value` of such layers' inputs.
+        """
+        if ref not in self._known:
+            self._known[ref] = False  # a cycle implies nothing
+            layer = self._model.layers[ref.layer]
+            if layer.is_operation and layer.calls:
+                args = layer.calls[ref.call].args
+                made = layer.class_name == "NotEqual" and len(args) == 2 and (args[0], args[1]) in self._made
+                # a concatenation uses a mask of ones for an input without one
+                before = [each for each in refs(args) if self._model.layers[each.layer].class_name not in _FILLED]
+                self._known[ref] = made or (bool(before) and all(map(self._implied, before)))
+        return self._known[ref]
+
+
+def _is_mask(key: str) -> bool:
+    return key == "mask" or (key.endswith("_mask") and key not in {"attention_mask", "use_causal_mask"})

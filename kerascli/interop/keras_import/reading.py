@@ -6,12 +6,12 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
+from kerascli.interop.keras.graph import Call, Ref, refs
 from kerascli.interop.keras.names import NameBook
 from kerascli.interop.keras.objects import Refusals, component, full_name
 from kerascli.interop.keras.places import layers_place
-from kerascli.interop.keras_import.calls import Call, KerasLayer, KerasModel, Ref, refs
-from kerascli.interop.keras_import.hidden_masks import HiddenMasks
-from kerascli.interop.keras_import.masks import ImpliedMasks
+from kerascli.interop.keras_import.calls import KerasLayer, KerasModel
+from kerascli.interop.keras_import.hidden_masks import HiddenMasks, ImpliedMasks
 from kerascli.layers.base import LAYERS, BaseLayer
 
 

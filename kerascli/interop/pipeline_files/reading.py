@@ -19,8 +19,6 @@ from kerascli.data.storage.convert import BEYOND_FLOATS
 from kerascli.foundation.disk.files import MAX_JSON_BYTES, load_json, read_bytes
 from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.foundation.errors import Path as FaultPath
-from kerascli.interop.pipeline_files.arrays import array_of
-from kerascli.interop.pipeline_files.components import foreign_part, leads_elsewhere
 from kerascli.interop.pipeline_files.document import (
     FORMAT,
     VERSION,
@@ -29,6 +27,9 @@ from kerascli.interop.pipeline_files.document import (
     OutputText,
     PipelineFile,
     PipelineText,
+    array_of,
+    foreign_part,
+    leads_elsewhere,
 )
 from kerascli.language.component import Component, Invalid
 from kerascli.language.wording import fault_list

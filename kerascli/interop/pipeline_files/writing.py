@@ -13,8 +13,6 @@ from kerascli.data.pipeline.pipeline import finished
 from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of
 from kerascli.data.section import DataSpec
 from kerascli.foundation.errors import ConfigError
-from kerascli.interop.pipeline_files.arrays import array_text
-from kerascli.interop.pipeline_files.components import foreign_part
 from kerascli.interop.pipeline_files.document import (
     FORMAT,
     VERSION,
@@ -26,6 +24,8 @@ from kerascli.interop.pipeline_files.document import (
     PipelineText,
     StepText,
     TensorText,
+    array_text,
+    foreign_part,
 )
 
 

@@ -18,9 +18,9 @@ from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import sample_inputs
 from kerascli.interop.keras.optimizer_variables import arrays_from, notes_on_names
 from kerascli.interop.keras_export import keras_file
-from kerascli.interop.keras_export.compile_config import compile_config
 from kerascli.interop.keras_export.keras_graph import KerasGraph, keras_graph
 from kerascli.interop.keras_export.keras_nodes import KerasNode
+from kerascli.interop.keras_export.serialized import compile_config
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment

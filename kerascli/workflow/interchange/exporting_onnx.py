@@ -19,7 +19,7 @@ from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import open_size
-from kerascli.interop.onnx_preprocessing.answers import Undone, classes_of, in_units, probabilities_of
+from kerascli.interop.onnx_preprocessing.numbers import Undone, classes_of, in_units, probabilities_of
 from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
 from kerascli.interop.onnx_preprocessing.steps import RawInput, raw_inputs, tensor_of
 from kerascli.interop.onnx_preprocessing.whole import MODEL, joined

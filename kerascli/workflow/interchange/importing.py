@@ -20,7 +20,7 @@ from kerascli.data.base import Learned
 from kerascli.data.pipeline.learned_state import save_learned
 from kerascli.data.pipeline.prepare import no_stages
 from kerascli.foundation.errors import Fault
-from kerascli.interop.keras_import.states import beside_data
+from kerascli.interop.keras_import.training import beside_data
 from kerascli.interop.keras_import.weights import fill
 from kerascli.interop.pipeline_files.reading import Pipelines, read_pipelines
 from kerascli.interop.weight_files import match, open_weights, own_layers

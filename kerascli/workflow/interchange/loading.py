@@ -19,8 +19,7 @@ from kerascli.interop.keras.objects import Refusals
 from kerascli.interop.keras.optimizer_variables import notes_on_names
 from kerascli.interop.keras_import.architecture import Architecture, read_architecture
 from kerascli.interop.keras_import.model_file import ModelFile, open_model
-from kerascli.interop.keras_import.states import fit_of_stateful
-from kerascli.interop.keras_import.training import optimizer_state, read_compile
+from kerascli.interop.keras_import.training import fit_of_stateful, optimizer_state, read_compile
 from kerascli.interop.keras_import.weights import Pairs, check_shapes, fill, read_weights
 from kerascli.interop.torch_files import model_of_safetensors
 from kerascli.language.component import Invalid

@@ -15,8 +15,7 @@ from kerascli.data.section import DataSpec
 from kerascli.foundation.errors import ConfigError, Fault, FileRefused, safe_text
 from kerascli.foundation.shapes import TensorSpec, can_be_one, show_shape
 from kerascli.interop.keras.names import KerasNames
-from kerascli.interop.pipeline_files.components import foreign_part
-from kerascli.interop.pipeline_files.document import OutputText
+from kerascli.interop.pipeline_files.document import OutputText, foreign_part
 from kerascli.interop.pipeline_files.reading import Pipelines, parse_pipelines, refused
 from kerascli.interop.pipeline_files.writing import Written, pipeline_bytes
 from kerascli.language.component import Invalid
