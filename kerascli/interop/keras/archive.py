@@ -4,12 +4,15 @@ import os
 import shutil
 import tempfile
 import zipfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BufferedReader
 from typing import IO, Any
 
 from kerascli.foundation.disk.files import DAMAGED, load_json
 from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.interop.keras import hdf5
+from kerascli.interop.keras.hdf5 import Hdf5
 
 MAGIC = b"PK\x03\x04"
 MAX_CONFIG_BYTES = 8 * 2**20
@@ -37,7 +40,24 @@ class Archive:
     weights: ByteRange
 
 
-def read_archive(file: BufferedReader, name: str) -> Archive:
+def open_arrays(file: BufferedReader, name: str, stack: ExitStack) -> tuple[Archive | None, Hdf5 | None]:
+    """Open the HDF5 part of a Keras file until `stack` ends, and read the rest of a `.keras` file, which holds it.
+
+    Both are None for a file that is neither. Raises FileRefused.
+    """
+    head = file.read(8)
+    file.seek(0)
+    archive, weights = None, ByteRange(file, 0, os.fstat(file.fileno()).st_size)
+    if head.startswith(MAGIC):
+        archive = _read_archive(file, name)
+        weights = archive.weights
+        stack.callback(weights.file.close)
+    elif head != hdf5.MAGIC:
+        return None, None
+    return archive, stack.enter_context(Hdf5(weights.file.fileno(), weights.start, weights.size, name))
+
+
+def _read_archive(file: BufferedReader, name: str) -> Archive:
     """Read model config and version from a `.keras` file, and locate its weights. Raises FileRefused."""
     try:
         with zipfile.ZipFile(file) as archive:

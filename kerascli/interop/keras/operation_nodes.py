@@ -191,29 +191,8 @@ class Operations(Evaluator):
         if name != "cast":
             dtypes = INTEGERS if op.keeps_integers and name not in COUNTING else COUNTED
             values = {key: self._wide(value, dtypes) for key, value in values.items()}
-        args: list[Any] = []
-        kwargs: dict[str, Any] = {}
-        settings: dict[str, Any] = {}
-        skipped = False
-        for key, parameter in op.parameters.items():
-            called = _is_called(name, key, parameter.annotation)
-            if key not in values:
-                skipped = skipped or called
-            elif key in _FIXED.get(name, ()):
-                raise Inexpressible(f"{name} with '{key}'")
-            elif parameter.kind is parameter.VAR_POSITIONAL:
-                args += values[key]
-            elif called and skipped:
-                kwargs[key] = values[key]
-            elif called:
-                args.append(values[key])
-            elif any(refs(values[key])):
-                raise Inexpressible(f"{name} with a computed '{key}'")
-            else:
-                settings[key] = values[key]
-        class_name = _CLASSES.get(name) or "".join(word[:1].upper() + word[1:] for word in name.split("_"))
-        module = next((module for module, names in _ELSEWHERE.items() if name in names.split()), "numpy")
-        result = Ref(self._add(Operation(class_name, _module(module), settings, args, kwargs)))
+        operation = Operation(*_class_of(name), *_arguments(op, name, values))
+        result = Ref(self._add(operation))
         self._dtypes[result] = "bool" if name in _MAKING_BOOLEANS else str(values.get("dtype") or "")
         return result
 
@@ -238,6 +217,37 @@ def _axes(items: Sequence[Node]) -> Iterator[tuple[Node, int | None]]:
 
 def _is_new_axis(item: Node) -> bool:
     return isinstance(item, Literal) and item.value is None
+
+
+def _class_of(name: str) -> tuple[str, str]:
+    """Return the class of an operation in keras.ops, and the class's module."""
+    class_name = _CLASSES.get(name) or "".join(word[:1].upper() + word[1:] for word in name.split("_"))
+    return class_name, _module(next((module for module, names in _ELSEWHERE.items() if name in names.split()), "numpy"))
+
+
+def _arguments(op: Op, name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any], dict[str, Any]]:
+    """Return an operation's arguments as Keras stores them: its config, and the arguments of its call."""
+    settings: dict[str, Any] = {}
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    skipped = False
+    for key, parameter in op.parameters.items():
+        called = _is_called(name, key, parameter.annotation)
+        if key not in values:
+            skipped = skipped or called
+        elif key in _FIXED.get(name, ()):
+            raise Inexpressible(f"{name} with '{key}'")
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            args += values[key]
+        elif called and skipped:
+            kwargs[key] = values[key]
+        elif called:
+            args.append(values[key])
+        elif any(refs(values[key])):
+            raise Inexpressible(f"{name} with a computed '{key}'")
+        else:
+            settings[key] = values[key]
+    return settings, args, kwargs
 
 
 def _is_called(name: str, key: str, annotation: Any) -> bool:

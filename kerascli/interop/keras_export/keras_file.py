@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kerascli.foundation.errors import ConfigError, Fault
-from kerascli.interop.keras.places import layers_place, weights_by_path
+from kerascli.interop.keras.places import keras_2_order, numbered_groups, weights_by_path
 from kerascli.interop.keras_export.keras_graph import KerasGraph
 from kerascli.interop.keras_export.keras_nodes import KerasNode
 from kerascli.interop.keras_export.serialized import OF_NETWORKS
@@ -76,13 +76,9 @@ def ordered(
     layers: Sequence[KerasNode], weights: Sequence[Weight], above: str = "layers"
 ) -> list[tuple[str, list[Weight]]]:
     """Return a model's weights as pairs (HDF5 group such as `layers/lstm_1/cell`, its weights), in Keras 3's order."""
-    counts: dict[str, int] = {}
     found: list[tuple[str, list[Weight]]] = []
-    for node in layers:
-        class_name = node.description["class_name"]
-        number = counts.get(class_name, 0)
-        counts[class_name] = number + 1
-        top = f"{above}/{layers_place(class_name, number)}"
+    for node, name in zip(layers, numbered_groups(node.description["class_name"] for node in layers), strict=True):
+        top = f"{above}/{name}"
         found += ordered(node.inside, weights, f"{top}/layers")
         own = _under(weights, node)
         if node.layer is not None and own:
@@ -121,17 +117,11 @@ def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
 
 
 def _legacy_layer(group: Any, node: KerasNode, weights: Sequence[Weight]) -> None:
-    own = in_group(weights)
+    own = keras_2_order(weights)
     names = [f"{node.name}{weight.name[len(node.ours) :]}" for weight in own]
     _name(group, "weight_names", names)
     for name, weight in zip(names, own, strict=True):
         group[name] = array(weight)
-
-
-def in_group(weights: Sequence[Weight]) -> list[Weight]:
-    """Return a layer's weights in the order of Keras's formats before Keras 3: trainable weights first, then the
-    others."""
-    return sorted(weights, key=lambda weight: not weight.trainable)
 
 
 def _name(group: Any, attribute: str, names: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Convert a model to Keras's serialized form, and map its weights to Keras's layers."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,24 +109,8 @@ class _Writer:
         return self._shared[shared.weights]
 
     def _layer(self, node: Node, name: str) -> None:
-        if isinstance(node.layer, CustomCellRNN):
-            text = f"'{node.name}': Keras's files cannot store a custom cell, which is Python code in Keras"
-            self.problems.add(text, "use --format torch_export or safetensors")
-            return
-        if (shared := wrapped(node)) is not None:
-            hint = "use --format torch_export or onnx"
-            text = f"'{shared.name}': a shared layer or model in time_distributed cannot be exported to Keras yet"
-            self.problems.add(text, hint)
-            return
-        if node.layer.call_form == "none":
-            hint = "use --format torch_export or onnx"
-            self.problems.add(f"'{node.name}' is a weight without a layer, which Keras's files cannot store", hint)
-            return
-        if node.layer.component_name == "hashed_crossing" and len(node.inputs) != 2:
-            self.problems.add(f"'{node.name}': Keras 3 crosses two inputs, this node {len(node.inputs)}")
-            return
-        if node.layer.call_form == "names":
-            self.problems.add(f"'{node.name}': Keras 3 has no '{node.layer.component_name}'")
+        if (fault := _fault(node)) is not None:
+            self.problems.add(*fault)
             return
         if name not in self._nodes:
             made = layer_object(node.layer, name, self._common.precision, self.problems)
@@ -242,18 +226,7 @@ class _Writer:
         """Return (serialized model, its layers that lead to an output, mapping from output to Keras's name of it)."""
         ends = self._ends()
         inputs = [self._names.get(given, given) for given in self._scope.inputs]
-        calls = {
-            (node.name, number): call.parents()
-            for node in self._nodes.values()
-            for number, call in enumerate(node.calls)
-        }
-        order, walked = keras_order({**self._masks.parents, **calls}, [end.place for end in ends])
-        order = [each for each in order if each in self._nodes]
-        order = [*order, *(given for given in inputs if given not in order)]
-        left = [node.ours for node in self._nodes.values() if node.has_weights and node.name not in order]
-        if left:
-            self._common.notes.append(f"not exported, because no output depends on them: {', '.join(left)}")
-        nodes, numbers = reached([self._nodes[each] for each in order], walked)
+        nodes, numbers = self._in_order(ends, inputs)
         specs = {
             result: self._scope.specs[tensor] for tensor, result in self._tensors.items() if tensor in self._scope.specs
         }
@@ -261,6 +234,19 @@ class _Writer:
         description = description or functional(name, nodes, inputs, ends, specs, numbers)
         outputs = {ours: end.layer for ours, end in zip(self._scope.outputs, ends, strict=True)}
         return description, tuple(node for node in nodes if not node.is_operation), outputs
+
+    def _in_order(self, ends: Sequence[Ref], inputs: Sequence[str]) -> tuple[list[KerasNode], dict[graph.Place, int]]:
+        """Return the nodes that lead to the outputs `ends`, in Keras's order, and the numbers of their calls."""
+        parents = dict(self._masks.parents)
+        for node in self._nodes.values():
+            parents |= {(node.name, number): call.parents() for number, call in enumerate(node.calls)}
+        order, walked = keras_order(parents, [end.place for end in ends])
+        order = [each for each in order if each in self._nodes]
+        order += [given for given in inputs if given not in order]
+        left = [node.ours for node in self._nodes.values() if node.has_weights and node.name not in order]
+        if left:
+            self._common.notes.append(f"not exported, because no output depends on them: {', '.join(left)}")
+        return reached([self._nodes[each] for each in order], walked)
 
     def _ends(self) -> list[Ref]:
         """Return the tensors (`Ref`s) of the model's outputs. Keras names outputs by layer, so several outputs of
@@ -279,3 +265,20 @@ class _Writer:
         made = {"module": "keras.layers", "class_name": "Identity", "config": config, "registered_name": None}
         self._nodes[name] = KerasNode(name, made, [graph.Call([value])])
         return Ref(name)
+
+
+def _fault(node: Node) -> tuple[str, str | None] | None:
+    """Return why Keras's files cannot store a node, and a hint; None if they can."""
+    kind = node.layer.component_name
+    if isinstance(node.layer, CustomCellRNN):
+        text = f"'{node.name}': Keras's files cannot store a custom cell, which is Python code in Keras"
+        return text, "use --format torch_export or safetensors"
+    if (shared := wrapped(node)) is not None:
+        text = f"'{shared.name}': a shared layer or model in time_distributed cannot be exported to Keras yet"
+        return text, "use --format torch_export or onnx"
+    if node.layer.call_form == "none":
+        text = f"'{node.name}' is a weight without a layer, which Keras's files cannot store"
+        return text, "use --format torch_export or onnx"
+    if kind == "hashed_crossing" and len(node.inputs) != 2:
+        return f"'{node.name}': Keras 3 crosses two inputs, this node {len(node.inputs)}", None
+    return (f"'{node.name}': Keras 3 has no '{kind}'", None) if node.layer.call_form == "names" else None

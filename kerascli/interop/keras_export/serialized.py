@@ -11,6 +11,7 @@ from kerascli.language.component import Component
 from kerascli.layers.base import BaseLayer
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.optimizers.base import BaseOptimizer
 from kerascli.parts.base import Activation, Constraint, Initializer, Regularizer
 from kerascli.schedules.base import Schedule
@@ -132,19 +133,17 @@ def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[
     """
     problems = Problems()
     pairs = {pair.output: pair for pair in spec.pairs}
-    present = [pairs.get(output) for output in outputs]
-    losses = [None if g is None or g.loss is None else keras_object(g.loss, "loss", problems) for g in present]
+    present = [pairs.get(output, OutputTarget(output, "", None, 1.0, ())) for output in outputs]
+    losses = [None if pair.loss is None else keras_object(pair.loss, "loss", problems) for pair in present]
+    weights = [pair.weight for pair in present]
     config: dict[str, Any] = {
-        "optimizer": keras_object(spec.optimizer, "optimizer", problems),
-        "loss": _one_or_all(losses),
-        "loss_weights": None if len(losses) == 1 else [1.0 if g is None else g.weight for g in present],
-    }
+        "optimizer": keras_object(spec.optimizer, "optimizer", problems), "loss": _one_or_all(losses),
+        "loss_weights": None if weights == [1.0] else _one_or_all(weights),
+    }  # fmt: skip
     for key, weighted in (("metrics", False), ("weighted_metrics", True)):
-        uses = [[] if g is None else [u for u in g.metrics if u.weighted is weighted] for g in present]
+        uses = [[use for use in pair.metrics if use.weighted is weighted] for pair in present]
         metrics = [[_metric(use.metric, use.name, problems) for use in of_output] for of_output in uses]
-        config[key] = (metrics if len(metrics) > 1 else metrics[0]) if any(metrics) else None
-    if len(losses) == 1 and present[0] is not None and present[0].weight != 1.0:
-        config["loss_weights"] = present[0].weight
+        config[key] = _one_or_all(metrics) if any(metrics) else None
     if problems.faults:
         return None, tuple(f"the compile settings are not exported: {fault.text}" for fault in problems.faults)
     return config, ()

@@ -75,10 +75,6 @@ class _Common:
     groups: Mapping[str, Set[str]]
     """Layers of the weights of each model in the file, see `layer_groups`."""
 
-    @property
-    def keras_3(self) -> bool:
-        return self.file.keras_3
-
 
 class _Writer:
     """Writer of a `model` section from a Keras model, including the layers of nested models that are called only
@@ -95,7 +91,9 @@ class _Writer:
     ) -> tuple[list[str], list[Owner]]:
         """Write the layers of a Keras model, called on the tensors `given`; return (names of its outputs, owners of
         weights)."""
-        reading = Reading(model, path, place, self.common.refusals, preferred=preferred, keras_3=self.common.keras_3)
+        reading = Reading(
+            model, path, place, self.common.refusals, preferred=preferred, keras_3=self.common.file.keras_3
+        )
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.wanted:
@@ -125,14 +123,14 @@ class _Writer:
         if adapted:
             settings = with_statistics(reading.owner(layer, "", settings), self.common.file)
         own = settings.component_name
-        call = read_call(type(settings), layer, reading.call(layer, number), reading.names, self.common)
+        call = read_call(type(settings), layer, reading.call(layer, number), reading)
         for index in reading.cut(layer, number):
             call.inputs[index] = self._without_mask(call.inputs[index])
-        node: dict[str, Any] = {"inputs": call.inputs, **call.beside, **reading.hidden(layer, number)}
+        node: dict[str, Any] = {"inputs": call.inputs, **call.arguments, **reading.hidden(layer, number)}
         results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:
             first = layer.name not in reading.shared_names
-            shared = reading.shared_names.setdefault(layer.name, reading.prefixed(layer, self.book) if first else "")
+            shared = reading.shared_names.setdefault(layer.name, self.book.give(reading.full(layer)) if first else "")
             if first:
                 self.section.shared[shared] = written(settings)
             if first and not adapted:
@@ -189,29 +187,30 @@ class _Writer:
             results, reading.owners[layer.name] = self.write(model, given, path, place)
             return _in_place(results, used, count)
         if layer.name not in reading.shared_names:
-            shared = reading.shared_names[layer.name] = reading.prefixed(layer, self.book)
-            inner = _Writer(self.common, model)
-            results, owners = inner.write(model, list(inner.section.inputs), path, place)
-            self.section.shared[shared], _ = inner.section.end(results)
-            reading.owners[layer.name] = [replace(owner, prefix=f"{shared}/{owner.prefix}") for owner in owners]
+            self._shared(reading, layer, model, reading.full(layer), place)
         shared = reading.shared_names[layer.name]
         names = self._names(reading, layer, number, used, f"{shared}_{number + 1}", None)
         return _in_place(self.section.add(shared, {}, {"inputs": given}, names), used, count)
 
+    def _shared(self, reading: Reading, layer: KerasLayer, model: KerasModel, name: str, place: str) -> list[str]:
+        """Write the model that a layer is, or wraps, to `shared`; return the names of its outputs."""
+        shared = reading.shared_names[layer.name] = self.book.give(name)
+        inner = _Writer(self.common, model)
+        results, owners = inner.write(model, list(inner.section.inputs), (*reading.path, layer.name), place)
+        self.section.shared[shared], ends = inner.section.end(results)
+        reading.owners[layer.name] = [replace(owner, prefix=f"{shared}/{owner.prefix}") for owner in owners]
+        return ends
+
     def _time_distributed(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
         """Write a Keras TimeDistributed that wraps a model, as a `time_distributed` node that calls a shared model."""
         if layer.name not in reading.shared_names:
-            shared = reading.shared_names[layer.name] = self.book.give("_".join([*reading.path, model.name]))
-            inner, place = _Writer(self.common, model), f"{reading.places[layer.name]}/layer"
-            results, owners = inner.write(model, list(inner.section.inputs), (*reading.path, layer.name), place)
-            self.section.shared[shared], ends = inner.section.end(results)
-            reading.counts[layer.name] = len(ends)
-            reading.owners[layer.name] = [replace(owner, prefix=f"{shared}/{owner.prefix}") for owner in owners]
-        call = read_call(TimeDistributed, layer, reading.call(layer, number), reading.names, self.common)
+            name, place = "_".join([*reading.path, model.name]), f"{reading.places[layer.name]}/layer"
+            reading.counts[layer.name] = len(self._shared(reading, layer, model, name, place))
+        call = read_call(TimeDistributed, layer, reading.call(layer, number), reading)
         own = TimeDistributed.component_name
         names = self._names(reading, layer, number, range(reading.counts[layer.name]), reading.full(layer), own)
         settings = {"layer": reading.shared_names[layer.name]}
-        return self.section.add(own, settings, {"inputs": call.inputs, **call.beside}, names)
+        return self.section.add(own, settings, {"inputs": call.inputs, **call.arguments}, names)
 
     def _names(
         self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None

@@ -1,68 +1,57 @@
 """Convert the arguments with which Keras calls a layer to the `inputs` and call arguments of a node in a config."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from kerascli.foundation.errors import show
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.graph import Call, refs
-from kerascli.interop.keras.objects import Refusals
 from kerascli.interop.keras_import.calls import KerasLayer
+from kerascli.interop.keras_import.reading import Reading
 from kerascli.layers.base import BaseLayer, CallArgument
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 from kerascli.model.syntax.written import call_arguments
 
 
-class Common(Protocol):
-    @property
-    def refusals(self) -> Refusals: ...
-    @property
-    def keras_3(self) -> bool: ...
-
-
 @dataclass(frozen=True, slots=True)
 class NodeCall:
     inputs: list[str]
-    beside: dict[str, Any]
+    arguments: dict[str, Any]
 
 
-def read_call(
-    cls: type[BaseLayer], layer: KerasLayer, call: Call, names: Callable[[Any], list[str]], common: Common
-) -> NodeCall:
+def read_call(cls: type[BaseLayer], layer: KerasLayer, call: Call, reading: Reading) -> NodeCall:
     """Convert the arguments of a Keras layer's call to arguments of a node; unsupported arguments are recorded as not
     importable."""
-    given = {key: value for key, value in call.kwargs.items() if value is not None}
+    names, refusals, kwargs = reading.names, reading.refusals, dict(call.kwargs)
     order = TENSORS_BY_NAME.get(cls.component_name, ("inputs",))
-    by_name = [given.pop(key) for key in order if list(refs(given.get(key)))]
-    known = call_arguments(cls)
-    keys = _positions(cls) if "mask" in known and not order[1:] else ()
-    given = {key: value for key, value in zip(keys, call.args[1:], strict=False) if value is not None} | given
+    by_name = names([kwargs.pop(key) for key in order if list(refs(kwargs.get(key)))])
+    supported = call_arguments(cls)
+    keys = _positions(cls) if "mask" in supported and not order[1:] else ()
+    kwargs = {**dict(zip(keys, call.args[1:], strict=False)), **{k: v for k, v in kwargs.items() if v is not None}}
     further = call.args[1 + len(keys) :]
-    inputs, rest = names(call.args[:1]), names(further)
-    if cls.call_form == "several":
-        inputs, rest = [*inputs, *rest, *names(by_name)], []
-    else:
-        inputs, rest = (inputs or names(by_name))[:1], [*(inputs or names(by_name))[1:], *rest]
-    beside: dict[str, Any] = {}
-    if rest and "initial_state" in known:
-        beside["initial_state"] = rest
-    elif rest:
-        common.refusals.add(f"{layer.name}: {cls.component_name} takes one input, got {1 + len(rest)}")
+    inputs = [*names(call.args[:1]), *names(further), *by_name]
+    arguments: dict[str, Any] = {}
+    if cls.call_form != "several":
+        first = names(call.args[:1]) or by_name
+        inputs, rest = first[:1], [*first[1:], *names(further)]
+        if rest and "initial_state" in supported:
+            arguments["initial_state"] = rest
+        elif rest:
+            refusals.add(f"{layer.name}: {cls.component_name} takes one input, got {1 + len(rest)}")
     for value in further:
         if not list(refs(value)) and value is not None:
-            common.refusals.add(f"{layer.name}: it is called with {show(value)}, which is not supported")
-    if isinstance(training := given.pop("training", None), bool) and training and not common.keras_3:
-        beside["training"] = True  # Keras 3 writes it, too, but runs layers in the model's mode
-    for key, value in given.items():
-        argument = _argument(value, names(value), known.get(key))
+            refusals.add(f"{layer.name}: it is called with {show(value)}, which is not supported")
+    if kwargs.pop("training", None) is True and not reading.keras_3:
+        arguments["training"] = True  # Keras 3 writes it, too, but runs layers in the model's mode
+    for key, value in kwargs.items():
+        argument = _argument(value, names(value), supported.get(key))
         if argument is not None:
-            beside[key] = argument
-        elif value is not False:
+            arguments[key] = argument
+        elif value is not None and value is not False:
             text = f"{layer.name}: {cls.component_name} is called with '{key}', which is not supported"
-            common.refusals.add(text)
-    return NodeCall(inputs, beside)
+            refusals.add(text)
+    return NodeCall(inputs, arguments)
 
 
 def _positions(cls: type[BaseLayer]) -> tuple[str, ...]:

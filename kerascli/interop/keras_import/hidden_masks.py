@@ -1,8 +1,9 @@
-"""Find layers of a Keras 3 model that propagate the mask of their input but, in Keras, compute without it.
+"""Masks in Keras files: those that layers imply are removed, and those that Keras ignores are disabled.
 
-There are two such cases. Keras passes a mask to a layer only if the layer is called on one tensor, and so not if it
-also gets an `initial_state`. And `multi_head_attention` removes the masks from its inputs: layers that Keras runs later
-find no mask on these tensors, nor on sums with them, although the graph still propagates the mask.
+A layer of Keras 3 may propagate the mask of its input but compute without it, in two cases. Keras passes a mask to a
+layer only if the layer is called on one tensor, and so not if it also gets an `initial_state`. And
+`multi_head_attention` removes the masks from its inputs: layers that Keras runs later find no mask on these tensors,
+nor on sums with them, although the graph still propagates the mask.
 """
 
 from collections.abc import Callable, Sequence, Set
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
-from kerascli.interop.keras.graph import Call, Ref, keras_runs, refs
+from kerascli.interop.keras.graph import Call, Place, Ref, keras_runs, refs
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, wrapped_model
 from kerascli.layers.attention.base import AttentionLayer
 from kerascli.layers.attention.multi_head_attention import MultiHeadAttention
@@ -37,8 +38,8 @@ class HiddenMasks:
         self._model = model
         self._settings = settings
         self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
-        self._hidden: dict[tuple[str, int], dict[str, bool]] = {}
-        self._cut: dict[tuple[str, int], list[int]] = {}
+        self._hidden: dict[Place, dict[str, bool]] = {}
+        self._cut: dict[Place, list[int]] = {}
         parents = {
             (layer.name, number): call.parents()
             for layer in model.layers.values()
@@ -77,23 +78,29 @@ class HiddenMasks:
             return
         inputs = _inputs(settings, call)
         states = [self._state(ref) for ref in inputs]
-        explicit = bool(list(refs(call.kwargs.get("mask"))))
-        if _computes_with_masks(settings) and not explicit:
-            blind = bool(list(refs([*call.args[1:], call.kwargs.get("initial_state")]))) and len(inputs) == 1
-            by_graph = settings.call_form != "several"  # Keras adds these on loading, if the file has none
-            seen = [not blind and (state.in_keras or (by_graph and state.in_graph)) for state in states]
-            hidden = [i for i, state in enumerate(states) if state.in_kerascli and not seen[i]]
-            names = TENSORS_BY_NAME.get(settings.component_name)
-            if names is not None:
-                self._hidden[layer.name, number] = {f"{names[i]}_mask": False for i in hidden}
-            elif hidden and any(seen):
-                self._cut[layer.name, number] = hidden
-                states = [replace(state, in_kerascli=state.in_kerascli and seen[i]) for i, state in enumerate(states)]
-            elif hidden:
-                self._hidden[layer.name, number] = {"mask": False}
+        explicit = any(refs(call.kwargs.get("mask")))
+        if (settings.uses_mask or settings.uses_masks) and not explicit:
+            states = self._hide((layer.name, number), settings, call, states)
         self._give(layer, number, _State(True, True, True) if explicit else _output_mask(settings, states), settings)
         if isinstance(settings, MultiHeadAttention):
             self._states.update({ref: replace(self._state(ref), in_keras=False) for ref in inputs})
+
+    def _hide(self, place: Place, settings: BaseLayer, call: Call, states: list[_State]) -> list[_State]:
+        """Record the masks of a call's inputs that Keras ignores; return the inputs' states without those to remove."""
+        by_graph = settings.call_form != "several"  # Keras adds these on loading, if the file has none
+        seen = [state.in_keras or (by_graph and state.in_graph) for state in states]
+        if len(states) == 1 and any(refs([*call.args[1:], call.kwargs.get("initial_state")])):
+            seen = [False]
+        hidden = [i for i, state in enumerate(states) if state.in_kerascli and not seen[i]]
+        names = TENSORS_BY_NAME.get(settings.component_name)
+        if names is not None:
+            self._hidden[place] = {f"{names[i]}_mask": False for i in hidden}
+        elif hidden and not any(seen):
+            self._hidden[place] = {"mask": False}
+        elif hidden:
+            self._cut[place] = hidden
+            return [replace(state, in_kerascli=state.in_kerascli and seen[i]) for i, state in enumerate(states)]
+        return states
 
     def _state(self, ref: Ref | None) -> _State:
         return _State() if ref is None else self._states.get(ref, _State())
@@ -113,10 +120,6 @@ def _inputs(settings: BaseLayer, call: Call) -> list[Ref]:
     if order is not None:
         return [*refs(call.args[: len(order)]), *refs([call.kwargs.get(name) for name in order])]
     return list(refs(call.args[:1])) or list(refs([call.kwargs.get(name) for name in ("inputs", "sequences")]))
-
-
-def _computes_with_masks(settings: BaseLayer) -> bool:
-    return settings.uses_mask or settings.uses_masks
 
 
 def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
@@ -156,9 +159,9 @@ class ImpliedMasks:
         kept = {key: value for key, value in call.kwargs.items() if not (_is_mask(key) and self._all(value))}
         return Call(call.args, kept)
 
-    def wanted(self) -> Set[tuple[str, int]]:
+    def wanted(self) -> Set[Place]:
         """Return the calls (layer name, call number) that an output of the model depends on."""
-        found: set[tuple[str, int]] = set()
+        found: set[Place] = set()
         pending = [ref for _, ref in self._model.outputs]
         while pending:
             ref = pending.pop()

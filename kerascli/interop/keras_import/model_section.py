@@ -5,6 +5,7 @@ from typing import Any
 
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.names import Automatic, NameBook
+from kerascli.interop.keras.objects import shortest_form
 from kerascli.interop.keras_import.calls import KerasLayer
 from kerascli.interop.keras_import.policies import FLOATS
 from kerascli.layers.base import BaseLayer
@@ -77,12 +78,9 @@ def _entry(kind: str, arguments: dict[str, Any], beside: dict[str, Any], setting
     """Return a node in the shortest of its YAML forms: the layer's name alone, with one value, or with a mapping."""
     if not arguments and list(beside) == ["inputs"] and isinstance(beside["inputs"], list):
         return {kind: beside["inputs"]}
-    if not arguments and not beside:
-        return kind
-    first = arguments.get((settings.first_argument() or "") if settings is not None else "")
-    if len(arguments) == 1 and not beside and first is not None and not isinstance(first, dict | list):
-        return {kind: first}
-    return {kind: {**arguments, **beside}}
+    if beside:
+        return {kind: {**arguments, **beside}}
+    return shortest_form(kind, arguments, None if settings is None else settings.first_argument())
 
 
 def written_input(layer: KerasLayer) -> Any:

@@ -37,19 +37,16 @@ def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals
 def _by_output(value: Any, key: str, outputs: Mapping[str, str]) -> Any:
     """Convert Keras's lists of losses or metrics to the form in a config: metrics by output, a single loss without a
     list."""
-    if key == "loss_weights":
+    if key == "loss" and isinstance(value, list):
+        return _alone([_alone(item) for item in value])
+    if key == "loss" and isinstance(value, dict) and not is_object(value):
+        return {name: _alone(item) for name, item in value.items()}
+    if key in ("loss", "loss_weights") or not isinstance(value, list):
         return value
-    if isinstance(value, dict) and not is_object(value):
-        return {name: _alone(item) if key == "loss" else item for name, item in value.items()}
-    if not isinstance(value, list):
-        return value
-    if key == "loss":
-        return [_alone(item) for item in value] if len(value) > 1 else _alone(value)
-    if len(outputs) == 1:
-        return [each for item in value for each in (item if isinstance(item, list) else [item])]
-    if len(outputs) == len(value):
+    if len(outputs) == len(value) > 1:
         return {name: item for name, item in zip(outputs, value, strict=True) if item not in (None, [])}
-    return value
+    nested = [item if isinstance(item, list) else [item] for item in value]
+    return [each for items in nested for each in items] if len(outputs) == 1 else value
 
 
 def _alone(value: Any) -> Any:
@@ -58,7 +55,7 @@ def _alone(value: Any) -> Any:
 
 def _losses_or_metrics(value: Any, key: str, outputs: Mapping[str, str], refusals: Refusals) -> Any:
     """Convert Keras's losses or metrics (names, objects, lists or mappings by output) to their form in a config."""
-    registry, extra = (LOSSES, LOSS) if key == "loss" else (METRICS, LOSS)
+    registry = LOSSES if key == "loss" else METRICS
     if isinstance(value, list):
         return [_losses_or_metrics(item, key, outputs, refusals) for item in value]
     if not is_object(value):
@@ -69,7 +66,7 @@ def _losses_or_metrics(value: Any, key: str, outputs: Mapping[str, str], refusal
         }
     if value["class_name"] == "function" and isinstance(value["config"], str):
         value = {"class_name": value["config"], "config": {}}
-    found = component(registry, around_function(value), key, refusals, extra)
+    found = component(registry, around_function(value), key, refusals, LOSS)
     return None if found is None else written(found)
 
 

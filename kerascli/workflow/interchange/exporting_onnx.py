@@ -25,9 +25,9 @@ from kerascli.interop.onnx_preprocessing.steps import RawInput, raw_inputs, tens
 from kerascli.interop.onnx_preprocessing.whole import MODEL, joined
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.checks.label_range_checks import check_values
-from kerascli.training.classes import class_reading
 from kerascli.training.predict import predict
 from kerascli.workflow.fitting.plan import rows_in_order
+from kerascli.workflow.interchange.pipelines import reading_of, target_pipeline
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.units import inverse_of
 
@@ -100,8 +100,7 @@ def _answers(run: OpenedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
             yield name, in_units(ops, output, facts.targets[pair.target], _undone(run, pair))
             continue
         yield name, output
-        meta = torch.empty(1, *(size or 1 for size in made.shape))
-        reading = None if pair is None else class_reading(meta, facts.targets.get(pair.target), pair.loss)
+        reading = None if pair is None else reading_of(run, pair)
         if reading is not None:
             probabilities = probabilities_of(ops, output, reading)
             yield f"{name}_class", classes_of(ops, probabilities, reading)
@@ -109,9 +108,7 @@ def _answers(run: OpenedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
 
 
 def _undone(run: OpenedRun, pair: OutputTarget) -> Undone:
-    assert run.data is not None
-    named = next(each for each in named_pipelines_of(run.data) if each.id == ("targets", pair.target))
-    fields = infer_all([named], known_columns(run.learned), run.learned)[named.id]
+    named, fields = target_pipeline(run, pair)
     steps = [index for index, _ in undone_steps(named, fields, run.learned)]
     return [
         (named.pipeline.steps[index].transform, fields[index], run.learned.get(named.key(index), NOTHING_LEARNED))

@@ -8,7 +8,9 @@ import torch
 
 from kerascli.config.describe import describe
 from kerascli.config.run import RunSpec
+from kerascli.data.base import Field
 from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
+from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import undone_transforms
 from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of
 from kerascli.data.section import DataSpec
@@ -21,11 +23,15 @@ from kerascli.interop.pipeline_files.writing import Written, pipeline_bytes
 from kerascli.language.component import Invalid
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.build import Experiment
-from kerascli.training.classes import class_reading
+from kerascli.training.classes import ClassReading, class_reading
 from kerascli.workflow.interchange.keras_names import accepted_names, candidates
 from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.units import inverse_of
 
+_READS_AS = {
+    (True, True): "logit", (True, False): "probability", (False, True): "logits", (False, False): "probabilities",
+}  # fmt: skip
+"""Mapping from (two classes in one number, logits) to the meaning of an output in a pipeline file."""
 _PREDICTION_KEYS = ("reads_as", "classes", "positive", "inverse")
 
 
@@ -75,25 +81,33 @@ def _outputs_of(run: OpenedRun) -> dict[str, OutputText]:
 
 
 def _output(run: OpenedRun, pair: OutputTarget) -> OutputText:
-    shape = [size or 1 for size in run.experiment.spec.built.specs[pair.output].shape]
-    reading = class_reading(torch.empty(1, *shape), run.stages.facts.targets.get(pair.target), pair.loss)
     inverse = []
     if inverse_of(run, pair) is not None:
-        assert run.data is not None
-        named = next(each for each in named_pipelines_of(run.data) if each.id == ("targets", pair.target))
-        fields = infer_all([named], known_columns(run.learned), run.learned)[named.id]
-        inverse = [each.without_folders().dump() for each in undone_transforms(named, fields, run.learned)]
-    reads_as = "values"
-    if reading is not None and reading.binary:
-        reads_as = "logit" if reading.from_logits else "probability"
-    elif reading is not None:
-        reads_as = "logits" if reading.from_logits else "probabilities"
+        undone = undone_transforms(*target_pipeline(run, pair), run.learned)
+        inverse = [each.without_folders().dump() for each in undone]
     loss = None if pair.loss is None or foreign_part(pair.loss) else pair.loss.dump()
-    return OutputText(
-        target=pair.target, loss=loss, reads_as=reads_as,
-        classes=None if reading is None else list(reading.names),
-        positive=None if reading is None or not reading.binary else reading.names[1], inverse=inverse,
+    text = OutputText(
+        target=pair.target, loss=loss, reads_as="values", classes=None, positive=None, inverse=inverse
     )  # fmt: skip
+    reading = reading_of(run, pair)
+    if reading is None:
+        return text
+    reads_as = _READS_AS[reading.binary, reading.from_logits]
+    positive = reading.names[1] if reading.binary else None
+    return text.model_copy(update={"reads_as": reads_as, "classes": list(reading.names), "positive": positive})
+
+
+def reading_of(run: OpenedRun, pair: OutputTarget) -> ClassReading | None:
+    """Return how an output of a run's model is read as classes; None if it predicts values."""
+    shape = [size or 1 for size in run.experiment.spec.built.specs[pair.output].shape]
+    return class_reading(torch.empty(1, *shape), run.stages.facts.targets.get(pair.target), pair.loss)
+
+
+def target_pipeline(run: OpenedRun, pair: OutputTarget) -> tuple[NamedPipeline, list[Field]]:
+    """Return the pipeline of an output's target, and the fields before each of its steps."""
+    assert run.data is not None
+    named = next(each for each in named_pipelines_of(run.data) if each.id == ("targets", pair.target))
+    return named, infer_all([named], known_columns(run.learned), run.learned)[named.id]
 
 
 def fitted_to_model(pipelines: Pipelines, experiment: Experiment, names: KerasNames) -> Pipelines:
