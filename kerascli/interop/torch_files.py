@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from kerascli.compiler.cache import existing_cache
@@ -21,7 +20,7 @@ from kerascli.foundation.shapes import Shape, TensorSpec
 from kerascli.model.runtime.weights import Weight
 from kerascli.training.build import Experiment
 from kerascli.training.objectives.train_step import autocast
-from kerascli.training.tensor_file import read_header
+from kerascli.training.tensor_file import read_header, read_tensors, tensor_pieces
 
 MAX_ONNX_BYTES = 2**31 - 1
 """Largest size of an ONNX file in bytes, because the file is one protobuf message."""
@@ -54,10 +53,22 @@ class Forward(nn.Module):
         return tuple(outcome.outputs.values())
 
 
-def safetensors_bytes(weights: Sequence[Weight], model: Mapping[str, Any]) -> bytes:
-    """Return a safetensors file of weights by name, in Keras's layout; its metadata has the `model` section as JSON."""
+def weights_file(
+    weights: Sequence[Weight], model: Mapping[str, Any], *, torch_layout: bool
+) -> tuple[bytes, dict[str, Tensor], dict[str, Tensor]]:
+    """Return a file of weights, the tensors written to it by name, and the tensors read back from it.
+
+    It is a safetensors file in Keras's layout, whose metadata has the `model` section as JSON; or, with
+    `torch_layout`, a state dict (`dense.kernel` ...) for torch.load(weights_only=True).
+    """
+    if torch_layout:
+        tensors = {w.name.replace("/", "."): w.tensor.detach().to("cpu").contiguous().clone() for w in weights}
+        out = io.BytesIO()
+        torch.save(tensors, out)
+        return out.getvalue(), tensors, torch.serialization.load(io.BytesIO(out.getvalue()), weights_only=True)
     tensors = {weight.name: weight.keras().to("cpu").contiguous() for weight in weights}
-    return save_tensors(tensors, metadata={"format": "pt", "model": json.dumps(model)})
+    data = b"".join(tensor_pieces(tensors, {"format": "pt", "model": json.dumps(model)}))
+    return data, tensors, read_tensors(data, "the exported file")
 
 
 def model_of_safetensors(data: bytes) -> Any:
@@ -67,28 +78,6 @@ def model_of_safetensors(data: bytes) -> Any:
         return None if model is None else json.loads(model, object_pairs_hook=unique_keys)
     except RecursionError:
         raise ValueError("its model is nested too deeply") from None
-
-
-def state_dict_bytes(weights: Sequence[Weight]) -> bytes:
-    """Return the bytes of a state dict (`dense.kernel` ...), in torch's layout, for torch.load(weights_only=True)."""
-    out = io.BytesIO()
-    torch.save({key: value.contiguous().clone() for key, value in _by_dots(weights).items()}, out)
-    return out.getvalue()
-
-
-def state_dict_of(data: bytes) -> dict[str, Tensor]:
-    """Return the tensors, by name, from the bytes of a state dict file."""
-    return torch.serialization.load(io.BytesIO(data), weights_only=True)
-
-
-def _by_dots(weights: Sequence[Weight]) -> dict[str, Tensor]:
-    return {weight.name.replace("/", "."): weight.tensor.detach().to("cpu") for weight in weights}
-
-
-def differs(weights: Sequence[Weight], found: Mapping[str, Tensor], *, torch_layout: bool) -> bool:
-    """Return True if tensors read back from an exported file differ from the model's weights in names or values."""
-    own = _by_dots(weights) if torch_layout else {weight.name: weight.keras().to("cpu") for weight in weights}
-    return own.keys() != found.keys() or not all(torch.equal(value, found[name]) for name, value in own.items())
 
 
 def program_bytes(experiment: Experiment, inputs: Sequence[Tensor]) -> bytes:

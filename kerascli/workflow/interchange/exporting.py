@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from kerascli.config.run import dump_model
@@ -228,14 +227,9 @@ def _digest(weight: Any) -> str:
 def _torch(experiment: Experiment, kind: str) -> tuple[bytes, float | None]:
     weights, model = lasting(experiment.weights), experiment.spec.model
     if kind in {"safetensors", "state_dict"}:
-        by_dots = kind == "state_dict"
-        data = (
-            torch_files.state_dict_bytes(weights)
-            if by_dots
-            else torch_files.safetensors_bytes(weights, dump_model(model))
-        )
-        found = torch_files.state_dict_of(data) if by_dots else load_tensors(data)
-        if torch_files.differs(weights, found, torch_layout=by_dots):
+        torch_layout = kind == "state_dict"
+        data, written, read = torch_files.weights_file(weights, dump_model(model), torch_layout=torch_layout)
+        if written.keys() != read.keys() or not all(torch.equal(written[name], read[name]) for name in written):
             raise CheckFailed("the weights in the file are not the model's")
         return data, None
     example = list(sample_inputs(model, _ROWS_MADE, seed=1).values())
