@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -108,14 +109,7 @@ def match(file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bo
 
     Raises FileRefused if the layers or their weights do not match.
     """
-    if by_name:
-        theirs = {layer.name: layer for layer in reversed(file.layers)}
-        both = [(layer, theirs.get(layer.name)) for layer in own]
-    elif file.by_place:
-        theirs = {layer.place: layer for layer in file.layers}
-        both = [(layer, theirs.get(layer.place)) for layer in own]
-    else:
-        both = [*zip(own, file.layers, strict=False)]
+    both = _counterparts(file, own, by_name=by_name)
     missing = [layer.name for layer, other in both if other is None]
     if by_name and len(missing) == len(own):
         close = nearest(own[0].name, [layer.name for layer in file.layers]) or file.layers[0].name
@@ -126,6 +120,17 @@ def match(file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bo
         text = f"{ours}, the file {len(file.layers)} ({_listed(file.layers)})"
         raise FileRefused(text, hint="--by-name matches layers by name; the others keep their initial values")
     return [pair for layer, other in both if other is not None for pair in file.pairs(layer, other)], missing
+
+
+def _counterparts(
+    file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bool
+) -> list[tuple[LayerWeights[Weight], LayerWeights[str] | None]]:
+    """Return each layer of the model with the file's layer of its name, of its place or in its position; or None."""
+    if not by_name and not file.by_place:
+        return [*zip(own, file.layers, strict=False)]
+    key = attrgetter("name" if by_name else "place")
+    theirs = {key(layer): layer for layer in reversed(file.layers)}
+    return [(layer, theirs.get(key(layer))) for layer in own]
 
 
 def _listed(layers: Sequence[LayerWeights[Weight]] | Sequence[LayerWeights[str]]) -> str:

@@ -84,27 +84,30 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
     infos = archive.infolist()
     if len(infos) > 100:
         raise FileRefused(f"'{name}' has {len(infos):,} members; a .keras file has three")
-    found: dict[str, zipfile.ZipInfo] = {}
+    members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
-        member = info.filename
-        shown = safe_text(member, 60)
-        if member.startswith("/") or "\\" in member or ".." in member.split("/"):
-            raise FileRefused(f"'{name}' has a member '{shown}', whose path leads outside the archive")
-        if member in found:
-            raise FileRefused(f"'{name}' has two members '{shown}'")
-        if member.startswith("assets/") and not info.is_dir():
-            raise FileRefused(f"'{name}' has a member '{shown}': assets are not supported")
-        if member not in _MEMBERS and not info.is_dir():
-            raise FileRefused(f"'{name}' has a member '{shown}', which does not belong in a .keras file")
-        if info.flag_bits & 1:
-            raise FileRefused(f"'{name}': '{shown}' is encrypted")
-        if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            raise FileRefused(f"'{name}': '{shown}' is compressed in a way that Keras does not use")
-        found[member] = info
-    missing = [member for member in _MEMBERS if member not in found]
+        if info.filename in members:
+            raise FileRefused(f"'{name}' has two members '{safe_text(info.filename, 60)}'")
+        _refuse_member(info, name)
+        members[info.filename] = info
+    missing = [member for member in _MEMBERS if member not in members]
     if missing:
         raise FileRefused(f"'{name}' is not a .keras file: it has no {missing[0]}")
-    return found
+    return members
+
+
+def _refuse_member(info: zipfile.ZipInfo, name: str) -> None:
+    member, shown = info.filename, safe_text(info.filename, 60)
+    if member.startswith("/") or "\\" in member or ".." in member.split("/"):
+        raise FileRefused(f"'{name}' has a member '{shown}', whose path leads outside the archive")
+    if member.startswith("assets/") and not info.is_dir():
+        raise FileRefused(f"'{name}' has a member '{shown}': assets are not supported")
+    if member not in _MEMBERS and not info.is_dir():
+        raise FileRefused(f"'{name}' has a member '{shown}', which does not belong in a .keras file")
+    if info.flag_bits & 1:
+        raise FileRefused(f"'{name}': '{shown}' is encrypted")
+    if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise FileRefused(f"'{name}': '{shown}' is compressed in a way that Keras does not use")
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:

@@ -12,7 +12,7 @@ from kerascli.interop.keras.graph import MaskPlaces, Ref, keras_order
 from kerascli.interop.keras.operation_nodes import Inexpressible, Operation, Operations
 from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, input_node, reached, sequential
 from kerascli.interop.keras_export.keras_scopes import Scope, meanings, model_scope, shared_scope
-from kerascli.interop.keras_export.serialized import Problems, layer_object
+from kerascli.interop.keras_export.serialized import Problems, dtype_policy, layer_object, serialized
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
 from kerascli.model.ir.nodes import Call, CallValue, Model, Node, Shared
@@ -203,10 +203,8 @@ class _Writer:
     def _operation(self, node: Node, operation: Operation) -> str:
         """Add a Keras operation that computes (a part of) the model's node `node`; return the operation's name."""
         name = self._unique(f"{node.name}_{operation.class_name.lower()}")
-        made = {
-            "module": operation.module, "class_name": operation.class_name,
-            "config": {"name": name, **operation.settings}, "registered_name": operation.class_name,
-        }  # fmt: skip
+        settings = {"name": name, **operation.settings}
+        made = serialized(operation.module, operation.class_name, settings, registered=True)
         self._nodes[name] = KerasNode(
             name, made, [graph.Call(list(operation.args), dict(operation.kwargs))], None, node.name
         )
@@ -260,9 +258,8 @@ class _Writer:
         ]
 
     def _identity(self, name: str, value: Any) -> Ref:
-        policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": self._common.precision}}
-        config = {"name": name, "dtype": {**policy, "registered_name": None}}
-        made = {"module": "keras.layers", "class_name": "Identity", "config": config, "registered_name": None}
+        config = {"name": name, "dtype": dtype_policy(self._common.precision)}
+        made = serialized("keras.layers", "Identity", config)
         self._nodes[name] = KerasNode(name, made, [graph.Call([value])])
         return Ref(name)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.graph import Call, Place, Ref, with_refs
+from kerascli.interop.keras_export.serialized import serialized
 from kerascli.layers.base import BaseLayer
 
 
@@ -34,8 +35,7 @@ class KerasNode:
 
 def input_node(name: str, spec: TensorSpec, batch_size: int | None) -> KerasNode:
     config = {"batch_shape": [batch_size, *spec.shape], "dtype": spec.dtype, "sparse": False, "name": name}
-    made = {"module": "keras.layers", "class_name": "InputLayer", "config": config, "registered_name": None}
-    return KerasNode(name, made, [Call()])
+    return KerasNode(name, serialized("keras.layers", "InputLayer", config), [Call()])
 
 
 def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[KerasNode], dict[Place, int]]:
@@ -66,10 +66,7 @@ def sequential(name: str, nodes: Sequence[KerasNode], end: Ref) -> dict[str, Any
         "name": name, "trainable": True, "layers": [node.description for node in nodes],
         "build_input_shape": shape,
     }  # fmt: skip
-    return {
-        "module": "keras", "class_name": "Sequential", "config": config, "registered_name": None,
-        "build_config": {"input_shape": shape},
-    }  # fmt: skip
+    return {**serialized("keras", "Sequential", config), "build_config": {"input_shape": shape}}
 
 
 def functional(
@@ -104,10 +101,7 @@ def functional(
             [end.layer, numbers.get(end.place, 0) + (end.layer in from_1), end.index] for end in ends
         ]),
     }  # fmt: skip
-    return {
-        "module": "keras.src.models.functional", "class_name": "Functional", "config": config,
-        "registered_name": "Functional",
-    }  # fmt: skip
+    return serialized("keras.src.models.functional", "Functional", config, registered=True)
 
 
 def _one_or_all(ends: list[Any]) -> Any:

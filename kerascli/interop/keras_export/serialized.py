@@ -68,21 +68,31 @@ def keras_object(thing: Component, where: str, problems: Problems, **bookkeeping
         problems.add(f"{where}: Keras 3 has no '{thing.component_name}'")
         return {}
     config = {**bookkeeping, **_settings(thing, where, problems)}
-    class_name = type(thing).__name__
-    if isinstance(thing, BaseLayer) and thing.component_name in OF_NETWORKS:
-        own = OF_NETWORKS[thing.component_name]
-        return {"module": own, "class_name": class_name, "config": config, "registered_name": class_name}
-    return {"module": module, "class_name": class_name, "config": config, "registered_name": None}
+    class_name, network = type(thing).__name__, OF_NETWORKS.get(thing.component_name)
+    if isinstance(thing, BaseLayer) and network is not None:
+        return serialized(network, class_name, config, registered=True)
+    return serialized(module, class_name, config)
+
+
+def serialized(module: str, class_name: str, config: Mapping[str, Any], *, registered: bool = False) -> dict[str, Any]:
+    """Return an object in the form in which Keras serializes it; Keras registers classes that are not in its API."""
+    name = class_name if registered else None
+    return {"module": module, "class_name": class_name, "config": config, "registered_name": name}
+
+
+def dtype_policy(name: str) -> dict[str, Any]:
+    return serialized("keras", "DTypePolicy", {"name": name})
 
 
 def layer_object(layer: BaseLayer, name: str, precision: str, problems: Problems) -> dict[str, Any]:
     """Return a layer serialized for Keras, with its name and dtype policy in its config."""
     if layer.component_name in GIVE_WHOLE_NUMBERS and getattr(layer, "output_mode", "") == "int":
         precision = "int64"
-    policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": precision}, "registered_name": None}
     if layer.component_name.startswith("separable_conv") and getattr(layer, "padding", "") == "causal":
         problems.add(f"'{name}': Keras 3 has no causal padding of '{layer.component_name}'")
-    bookkeeping = {"name": name} if layer.component_name == "pipeline" else {"name": name, "dtype": policy}
+    bookkeeping = (
+        {"name": name} if layer.component_name == "pipeline" else {"name": name, "dtype": dtype_policy(precision)}
+    )
     return keras_object(layer, name, problems, **bookkeeping)
 
 
@@ -122,7 +132,7 @@ def _activation(value: Activation, where: str, problems: Problems) -> Any:
     if layer is None:
         problems.add(f"{where}: in Keras, the activation '{value.component_name}' is a function without arguments")
         return None
-    return {"module": "keras.layers", "class_name": layer, "config": settings, "registered_name": None}
+    return serialized("keras.layers", layer, settings)
 
 
 def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
@@ -134,8 +144,7 @@ def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[
     problems = Problems()
     pairs = {pair.output: pair for pair in spec.pairs}
     present = [pairs.get(output, OutputTarget(output, "", None, 1.0, ())) for output in outputs]
-    losses = [None if pair.loss is None else keras_object(pair.loss, "loss", problems) for pair in present]
-    weights = [pair.weight for pair in present]
+    losses, weights = [to_keras(pair.loss, "loss", problems) for pair in present], [pair.weight for pair in present]
     config: dict[str, Any] = {
         "optimizer": keras_object(spec.optimizer, "optimizer", problems), "loss": _one_or_all(losses),
         "loss_weights": None if weights == [1.0] else _one_or_all(weights),

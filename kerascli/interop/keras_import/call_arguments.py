@@ -23,39 +23,47 @@ class NodeCall:
 def read_call(cls: type[BaseLayer], layer: KerasLayer, call: Call, reading: Reading) -> NodeCall:
     """Convert the arguments of a Keras layer's call to arguments of a node; unsupported arguments are recorded as not
     importable."""
-    names, refusals, kwargs = reading.names, reading.refusals, dict(call.kwargs)
-    order = TENSORS_BY_NAME.get(cls.component_name, ("inputs",))
-    by_name = names([kwargs.pop(key) for key in order if list(refs(kwargs.get(key)))])
-    supported = call_arguments(cls)
-    keys = _positions(cls) if "mask" in supported and not order[1:] else ()
-    kwargs = {**dict(zip(keys, call.args[1:], strict=False)), **{k: v for k, v in kwargs.items() if v is not None}}
+    names, refusals, supported = reading.names, reading.refusals, call_arguments(cls)
+    kwargs, order = dict(call.kwargs), TENSORS_BY_NAME.get(cls.component_name, ("inputs",))
+    by_name = names([kwargs.pop(key) for key in order if any(refs(kwargs.get(key)))])
+    keys = _positions(cls, order)
+    for key, value in zip(keys, call.args[1:], strict=False):
+        kwargs.setdefault(key, value)
     further = call.args[1 + len(keys) :]
-    inputs = [*names(call.args[:1]), *names(further), *by_name]
-    arguments: dict[str, Any] = {}
-    if cls.call_form != "several":
-        first = names(call.args[:1]) or by_name
-        inputs, rest = first[:1], [*first[1:], *names(further)]
-        if rest and "initial_state" in supported:
-            arguments["initial_state"] = rest
-        elif rest:
-            refusals.add(f"{layer.name}: {cls.component_name} takes one input, got {1 + len(rest)}")
+    inputs = [*(names(call.args[:1]) or by_name), *names(further)]
+    arguments = _by_name(cls, layer, kwargs, reading)
+    if cls.call_form == "several":
+        inputs = [*names(call.args[:1]), *names(further), *by_name]
+    elif "initial_state" in supported and inputs[1:]:
+        arguments["initial_state"], inputs = inputs[1:], inputs[:1]
+    elif inputs[1:]:
+        refusals.add(f"{layer.name}: {cls.component_name} takes one input, got {len(inputs)}")
     for value in further:
-        if not list(refs(value)) and value is not None:
+        if value is not None and not any(refs(value)):
             refusals.add(f"{layer.name}: it is called with {show(value)}, which is not supported")
-    if kwargs.pop("training", None) is True and not reading.keras_3:
-        arguments["training"] = True  # Keras 3 writes it, too, but runs layers in the model's mode
-    for key, value in kwargs.items():
-        argument = _argument(value, names(value), supported.get(key))
-        if argument is not None:
-            arguments[key] = argument
-        elif value is not None and value is not False:
-            text = f"{layer.name}: {cls.component_name} is called with '{key}', which is not supported"
-            refusals.add(text)
     return NodeCall(inputs, arguments)
 
 
-def _positions(cls: type[BaseLayer]) -> tuple[str, ...]:
-    """Return the names of the positional arguments, except the first, of a Keras layer's `call`."""
+def _by_name(cls: type[BaseLayer], layer: KerasLayer, kwargs: dict[str, Any], reading: Reading) -> dict[str, Any]:
+    """Convert those arguments of a Keras layer's call that a node has by name."""
+    arguments: dict[str, Any] = {}
+    if kwargs.pop("training", None) is True and not reading.keras_3:
+        arguments["training"] = True  # Keras 3 writes it, too, but runs layers in the model's mode
+    for key, value in kwargs.items():
+        argument = _argument(value, reading.names(value), call_arguments(cls).get(key))
+        if argument is not None:
+            arguments[key] = argument
+        elif value is not None and value is not False:
+            refused = f"{cls.component_name} is called with '{key}', which is not supported"
+            reading.refusals.add(f"{layer.name}: {refused}")
+    return arguments
+
+
+def _positions(cls: type[BaseLayer], order: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the positional arguments, except the first, of a Keras layer's `call`; () if they are
+    tensors."""
+    if "mask" not in call_arguments(cls) or order[1:]:
+        return ()
     if "initial_state" in cls.call_arguments:
         return ("initial_state", "mask", "training")
     return ("training", "mask") if cls in (BatchNormalization, TimeDistributed) else ("mask",)

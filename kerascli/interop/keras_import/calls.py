@@ -65,6 +65,10 @@ class KerasModel:
     outputs: list[tuple[str | None, Ref]]
 
     @property
+    def calls(self) -> list[Call]:
+        return [call for layer in self.layers.values() for call in layer.calls]
+
+    @property
     def is_of_keras_3(self) -> bool:
         """True if the calls of the model's layers are stored in Keras 3's form."""
         nodes = [layer.spec.get("inbound_nodes") for layer in self.layers.values()]
@@ -162,19 +166,20 @@ def _sequential(name: str, layers: list[KerasLayer], config: Mapping[str, Any]) 
 def _call(node: Any) -> Call:
     """Read one call of a layer from Keras 3's mapping, or from Keras 2's list of [layer, call, index, arguments]."""
     if isinstance(node, dict) and isinstance(node.get("args"), list) and isinstance(node.get("kwargs"), dict):
-        return Call([_tensors(arg) for arg in node["args"]], {key: _tensors(v) for key, v in node["kwargs"].items()})
-    if not isinstance(node, list) or not node:
+        return Call(_tensors(node["args"]), {key: _tensors(value) for key, value in node["kwargs"].items()})
+    entries = [node] if _ref(node) is not None else node
+    tensors = [_ref(entry) for entry in entries] if isinstance(entries, list) else []
+    if not tensors or None in tensors:
         raise FileRefused("the file describes a call in a form that is not Keras's")
-    node = [node] if _history(node[:3]) else node
-    if not all(isinstance(entry, list) and _history(entry[:3]) for entry in node):
-        raise FileRefused("the file describes a call in a form that is not Keras's")
-    tensors = [Ref(*entry[:3]) for entry in node]
-    kwargs = node[0][3] if len(node[0]) > 3 and isinstance(node[0][3], dict) else {}
-    return Call([tensors[0] if len(tensors) == 1 else tensors], {key: _old_tensors(v) for key, v in kwargs.items()})
+    settings = entries[0][3] if len(entries[0]) > 3 and isinstance(entries[0][3], dict) else {}
+    return Call([tensors[0] if len(tensors) == 1 else tensors], {key: _old_tensors(v) for key, v in settings.items()})
 
 
-def _history(value: Any) -> bool:
-    return len(value) == 3 and isinstance(value[0], str) and all(type(n) is int and 0 <= n < 10**6 for n in value[1:])
+def _ref(value: Any) -> Ref | None:
+    """Return the tensor that Keras's list [layer, call, index, ...] refers to; None for any other value."""
+    if not isinstance(value, list) or len(value) < 3 or not isinstance(value[0], str):
+        return None
+    return Ref(*value[:3]) if all(type(number) is int and 0 <= number < 10**6 for number in value[1:3]) else None
 
 
 def _tensors(value: Any) -> Any:
@@ -186,19 +191,20 @@ def _tensors(value: Any) -> Any:
         return value
     if value.get("class_name") == "__keras_tensor__":
         config = value.get("config")
-        history = config.get("keras_history") if isinstance(config, dict) else None
-        if not isinstance(history, list) or not _history(history):
+        ref = _ref(config.get("keras_history")) if isinstance(config, dict) else None
+        if ref is None:
             raise FileRefused("the file has a tensor without a history")
-        return Ref(*history)
+        return ref
     if value.get("class_name") == "__tuple__":
         return _tensors(value.get("items", value.get("config")))
     return {key: _tensors(item) for key, item in value.items()}
 
 
 def _old_tensors(value: Any) -> Any:
-    if isinstance(value, list):
-        return Ref(*value[:3]) if _history(value[:3]) and len(value) <= 4 else [_old_tensors(item) for item in value]
-    return value
+    ref = _ref(value)
+    if ref is not None and len(value) <= 4:
+        return ref
+    return [_old_tensors(item) for item in value] if isinstance(value, list) else value
 
 
 def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
@@ -207,8 +213,8 @@ def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
     if isinstance(value, dict):
         for key, item in value.items():
             yield from ((key, ref) for _, ref in _ends(item))
-    elif isinstance(value, list) and _history(value[:3]):
-        yield None, Ref(*value[:3])
+    elif (ref := _ref(value)) is not None:
+        yield None, ref
     elif isinstance(value, list):
         for item in value:
             yield from _ends(item)
@@ -220,9 +226,8 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
 
     Building the nested model was its call number 0.
     """
-    used = [ref for layer in model.layers.values() for call in layer.calls for ref in refs(call)]
     last: dict[str, int] = {}
-    for ref in (*used, *(ref for _, ref in model.outputs)):
+    for ref in refs([model.calls, model.outputs]):
         last[ref.layer] = max(last.get(ref.layer, 0), ref.call)
     from_1 = {n for n, layer in model.layers.items() if layer.is_model and last.get(n, 0) == len(layer.calls)}
     if model.is_of_keras_3:
@@ -239,8 +244,7 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
 
 def _check(model: KerasModel) -> None:
     """Raise FileRefused for invalid names, references to calls that do not exist, and missing or unconnected layers."""
-    used = [ref for layer in model.layers.values() for call in layer.calls for ref in refs(call)]
-    for ref in (*used, *(ref for _, ref in (*model.inputs, *model.outputs))):
+    for ref in refs([model.calls, model.inputs, model.outputs]):
         layer = model.layers.get(ref.layer)
         if layer is None or ref.call >= max(1, len(layer.calls)):
             raise FileRefused(f"the file refers to an output of '{safe_text(ref.layer, 60)}' that does not exist")
@@ -249,35 +253,34 @@ def _check(model: KerasModel) -> None:
             raise FileRefused(f"invalid name of an input or output '{safe_text(key, 60)}'")
     if not model.inputs or not model.outputs:
         raise FileRefused(f"'{safe_text(model.name)}' has no inputs or no outputs")
-    inputs = {ref.layer for _, ref in model.inputs}
-    for layer in model.layers.values():
-        if not layer.calls and layer.name not in inputs and layer.class_name:
-            raise FileRefused(f"'{safe_text(layer.name)}' is not connected to the model")
+    unconnected = {layer.name for layer in model.layers.values() if layer.class_name and not layer.calls}
+    if names := unconnected - {ref.layer for ref in refs(model.inputs)}:
+        raise FileRefused(f"'{safe_text(min(names))}' is not connected to the model")
 
 
 def used_inputs(model: KerasModel) -> list[int]:
     """Return the indices of the inputs that a Keras model's outputs depend on, even in nested models; [0] if they
     depend on no input."""
     results = _results(model)
-    found: set[Ref] = set()
+    reached: set[Ref] = set()
     through: dict[str, list[int]] = {}
-    waiting = [ref for _, ref in model.outputs]
+    waiting = list(refs(model.outputs))
     while waiting:
         ref = waiting.pop()
         layer = model.layers[ref.layer]
-        if ref in found:
+        if ref in reached:
             continue
-        found.add(ref)
+        reached.add(ref)
         if not layer.calls:
             continue
-        given = list(refs(layer.calls[ref.call]))
+        inputs = list(refs(layer.calls[ref.call]))
         if layer.is_model:
             if layer.name not in through:
                 inner = with_results(read_model(layer.spec, layer.name), results[layer.name])
                 through[layer.name] = used_inputs(inner)
-            given = [given[index] for index in through[layer.name] if index < len(given)]
-        waiting.extend(given)
-    return [index for index, (_, ref) in enumerate(model.inputs) if ref in found] or [0]
+            inputs = [inputs[index] for index in through[layer.name] if index < len(inputs)]
+        waiting.extend(inputs)
+    return [index for index, (_, ref) in enumerate(model.inputs) if ref in reached] or [0]
 
 
 def with_inputs(model: KerasModel, kept: list[int]) -> KerasModel:
@@ -292,8 +295,7 @@ def with_results(model: KerasModel, used: set[int]) -> KerasModel:
 
 def _results(model: KerasModel) -> defaultdict[str, set[int]]:
     """Return, by layer name, the indices of the layer's outputs that a call or an output of the model refers to."""
-    found: defaultdict[str, set[int]] = defaultdict(set)
-    calls: list[Call] = [call for layer in model.layers.values() for call in layer.calls]
-    for ref in (*(ref for call in calls for ref in refs(call)), *(ref for _, ref in model.outputs)):
-        found[ref.layer].add(ref.index)
-    return found
+    results: defaultdict[str, set[int]] = defaultdict(set)
+    for ref in refs([model.calls, model.outputs]):
+        results[ref.layer].add(ref.index)
+    return results

@@ -161,15 +161,15 @@ class ImpliedMasks:
 
     def wanted(self) -> Set[Place]:
         """Return the calls (layer name, call number) that an output of the model depends on."""
-        found: set[Place] = set()
-        pending = [ref for _, ref in self._model.outputs]
+        reached: set[Place] = set()
+        pending = list(refs(self._model.outputs))
         while pending:
             ref = pending.pop()
             layer = self._model.layers[ref.layer]
-            if layer.calls and (ref.layer, ref.call) not in found:
-                found.add((ref.layer, ref.call))
+            if layer.calls and ref.place not in reached:
+                reached.add(ref.place)
                 pending += refs(self.without(layer, ref.call))
-        return found
+        return reached
 
     def _all(self, value: Any) -> bool:
         found = list(refs(value))

@@ -56,7 +56,7 @@ class Reading:
         self._masks = ImpliedMasks(model, self._hidden.has_masked_input)
         self.wanted: Set[tuple[str, int]] = self._masks.wanted()
         calls = [self.call(model.layers[name], number) for name, number in self.wanted]
-        self.used = {ref for call in calls for ref in refs(call)} | {ref for _, ref in model.outputs}
+        self.used = set(refs([calls, model.outputs]))
         self._most: dict[tuple[str, int], int] = {}
         self._used_results: defaultdict[str, set[int]] = defaultdict(set)
         for ref in self.used:

@@ -37,16 +37,22 @@ def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals
 def _by_output(value: Any, key: str, outputs: Mapping[str, str]) -> Any:
     """Convert Keras's lists of losses or metrics to the form in a config: metrics by output, a single loss without a
     list."""
-    if key == "loss" and isinstance(value, list):
-        return _alone([_alone(item) for item in value])
     if key == "loss" and isinstance(value, dict) and not is_object(value):
         return {name: _alone(item) for name, item in value.items()}
-    if key in ("loss", "loss_weights") or not isinstance(value, list):
+    if key == "loss_weights" or not isinstance(value, list):
         return value
-    if len(outputs) == len(value) > 1:
+    if key == "loss":
+        return _alone([_alone(item) for item in value])
+    return _metrics(value, outputs)
+
+
+def _metrics(value: list[Any], outputs: Mapping[str, str]) -> Any:
+    if len(outputs) == 1:
+        nested = [item if isinstance(item, list) else [item] for item in value]
+        return [each for items in nested for each in items]
+    if len(outputs) == len(value):
         return {name: item for name, item in zip(outputs, value, strict=True) if item not in (None, [])}
-    nested = [item if isinstance(item, list) else [item] for item in value]
-    return [each for items in nested for each in items] if len(outputs) == 1 else value
+    return value
 
 
 def _alone(value: Any) -> Any:
