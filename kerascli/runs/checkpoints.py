@@ -178,9 +178,8 @@ class Checkpoints:
 
         The step is the last one, at most `up_to`, whose manifest fills the slot.
         """
-        path, filled = self._slot(slot), -1
-        with contextlib.suppress(FileRefused):
-            filled = read_manifest(path).step
+        path, manifest = self._slot(slot), self._manifest_in(slot)
+        filled = -1 if manifest is None else manifest.step
         for step in self.steps()[::-1]:
             if filled <= step <= up_to and slot in self._slots_of(self._manifest(step)):
                 return self._manifest(step)
@@ -189,14 +188,11 @@ class Checkpoints:
     def _slots_of(self, path: Path) -> list[str]:
         """Return the names (`best` ...) under which the checkpoint of a manifest is saved; none if the manifest is
         damaged."""
-        with contextlib.suppress(FileRefused):
-            return [slot for slot in read_manifest(path).slots if _SLOT.fullmatch(f"{slot}.json")]
-        return []
+        manifest = _intact(path)
+        return [] if manifest is None else [slot for slot in manifest.slots if _SLOT.fullmatch(f"{slot}.json")]
 
     def _manifest_in(self, slot: str) -> Manifest | None:
-        with contextlib.suppress(FileRefused):
-            return read_manifest(self._slot(slot))
-        return None
+        return _intact(self._slot(slot))
 
     def _write_blob(self, step: int, name: str, blob: bytes | Pieces) -> BlobFile:
         with storage.staged(self.folder / f"step-{step:08d}.{name}", blob) as staged:
@@ -267,3 +263,10 @@ class Checkpoints:
 
     def _slot(self, slot: str) -> Path:
         return self.folder / f"{slot}.json"
+
+
+def _intact(path: Path) -> Manifest | None:
+    """Return a checkpoint's manifest; None if it is missing or damaged."""
+    with contextlib.suppress(FileRefused):
+        return read_manifest(path)
+    return None

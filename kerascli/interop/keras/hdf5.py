@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -62,9 +63,7 @@ class Hdf5:
     FileRefused."""
 
     def __init__(self, descriptor: int, start: int, size: int, name: str) -> None:
-        if find_spec("h5py") is None:
-            hint = 'pip install "kerascli[keras]"'
-            raise ConfigError("reading Keras files needs the package 'h5py', which is not installed", hint=hint)
+        need_h5py("reading")
         self._name = name
         self._datasets: dict[str, Dataset] | None = None
         self._seconds = SECONDS + size / _BYTES_A_SECOND
@@ -92,7 +91,7 @@ class Hdf5:
 
     def text(self, path: str, name: str) -> str | None:
         """Return the text attribute `name` of the object at `path`; None if missing. Raises FileRefused if not text."""
-        value = json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
+        value = self._attribute(path, name)
         if value is not None and not isinstance(value, str):
             raise FileRefused(f"'{self._name}': the attribute '{safe_text(name)}' is not a text")
         return value
@@ -100,16 +99,14 @@ class Hdf5:
     def texts(self, path: str, name: str) -> list[str]:
         """Return the texts in an HDF5 attribute, even if Keras split the attribute (`name0`, `name1`). Raises
         FileRefused."""
-        value = json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
+        value = self._attribute(path, name)
         if isinstance(value, list):
             return value
-        found: list[str] = []
-        for number in range(_MOST_PARTS):
-            part = json.loads(self._ask({"do": "attribute", "path": path, "name": f"{name}{number}"}))
-            if not isinstance(part, list):
-                break
-            found += part
-        return found
+        parts = (self._attribute(path, f"{name}{number}") for number in range(_MOST_PARTS))
+        return [text for part in takewhile(lambda part: isinstance(part, list), parts) for text in part]
+
+    def _attribute(self, path: str, name: str) -> Any:
+        return json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
 
     def array(self, path: str, dataset: Dataset) -> np.ndarray:
         """Return the values of one array of the HDF5 file; the caller has checked its shape. Raises FileRefused."""
@@ -160,3 +157,10 @@ class Hdf5:
             why = "the process that read it crashed" if time.monotonic() < until else "reading it takes too long"
             raise FileRefused(f"'{self._name}' is refused: {why}")
         return reply[1:]
+
+
+def need_h5py(verb: str) -> None:
+    """Raise ConfigError if the package h5py, which reads and writes HDF5 files, is not installed."""
+    if find_spec("h5py") is None:
+        hint = 'pip install "kerascli[keras]"'
+        raise ConfigError(f"{verb} Keras files needs the package 'h5py', which is not installed", hint=hint)

@@ -74,18 +74,3 @@ def op_of(class_name: str) -> str | None:
 def _ops() -> dict[str, str]:
     found = {name.replace("_", ""): name for name in OPS.names()}
     return {**{alias.replace("_", ""): name for name in OPS.names() for alias in OPS.aliases(name)}, **found}
-
-
-class Automatic:
-    """Counter of the names that nodes without `name` in a config get: dense, dense_1 ..."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-
-    def fits(self, base: str, name: str) -> bool:
-        """Return True, and count the node, if `name` is the default name of the next node of layer `base`."""
-        number = self._counts.get(base, 0)
-        if name != (f"{base}_{number}" if number else base):
-            return False
-        self._counts[base] = number + 1
-        return True

@@ -6,12 +6,12 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from kerascli.foundation.errors import ConfigError, Fault
+from kerascli.interop.keras.hdf5 import need_h5py
 from kerascli.interop.keras.places import keras_2_order, numbered_groups, weights_by_path
 from kerascli.interop.keras_export.keras_graph import KerasGraph
 from kerascli.interop.keras_export.keras_nodes import KerasNode
@@ -31,7 +31,7 @@ def archive_bytes(
     graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping[str, Any] | None, state: OptimizerGroups | None
 ) -> bytes:
     """Return the bytes of a `.keras` file; `state` has the optimizer's variables by HDF5 group, in Keras's order."""
-    _need_h5py()
+    need_h5py("writing")
     description = graph.description if compiled is None else {**graph.description, "compile_config": compiled}
     metadata = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
     out = io.BytesIO()
@@ -51,7 +51,7 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
 
     The optimizer's state is omitted: Keras 3 cannot resume training from the one that it reads from such files.
     """
-    _need_h5py()
+    need_h5py("writing")
     import h5py
 
     _refuse_what_it_cannot_hold(graph)
@@ -173,9 +173,3 @@ def _layers(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the serialized layers of a serialized Keras model, including those of its nested models."""
     for layer in description["config"]["layers"]:
         yield from _layers(layer) if layer["class_name"] in MODELS else [layer]
-
-
-def _need_h5py() -> None:
-    if find_spec("h5py") is None:
-        hint = 'pip install "kerascli[keras]"'
-        raise ConfigError("writing Keras files needs the package 'h5py', which is not installed", hint=hint)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras import graph
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
@@ -12,7 +13,7 @@ from kerascli.interop.keras.graph import MaskPlaces, Ref, keras_order
 from kerascli.interop.keras.operation_nodes import Inexpressible, Operation, Operations
 from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, input_node, reached, sequential
 from kerascli.interop.keras_export.keras_scopes import Scope, meanings, model_scope, shared_scope
-from kerascli.interop.keras_export.serialized import Problems, dtype_policy, layer_object, serialized
+from kerascli.interop.keras_export.serialized import dtype_policy, layer_object, serialized
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
 from kerascli.model.ir.nodes import Call, CallValue, Model, Node, Shared
@@ -49,7 +50,8 @@ def keras_graph(
     common = _Common(precision, batch_size)
     writer = _Writer(model_scope(model, specs), names, common)
     writer.write()
-    common.problems.check()
+    if common.problems:
+        raise ConfigError(common.problems[:20])
     description, layers, outputs = writer.described(name)
     return KerasGraph(description, layers, outputs, tuple(dict.fromkeys(common.notes)))
 
@@ -60,7 +62,7 @@ class _Common:
 
     precision: str
     batch_size: int | None
-    problems: Problems = field(default_factory=Problems)
+    problems: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -110,7 +112,7 @@ class _Writer:
 
     def _layer(self, node: Node, name: str) -> None:
         if (fault := _fault(node)) is not None:
-            self.problems.add(*fault)
+            self.problems.append(fault)
             return
         if name not in self._nodes:
             made = layer_object(node.layer, name, self._common.precision, self.problems)
@@ -130,7 +132,7 @@ class _Writer:
     def _training(self, name: str, call: Mapping[str, CallValue]) -> None:
         if call.get("training") is True:
             hint = "use --format torch_export"
-            self.problems.add(f"'{name}': Keras's files cannot store 'training: true' of a call", hint)
+            self.problems.append(Fault(f"'{name}': Keras's files cannot store 'training: true' of a call", hint=hint))
         elif "training" in call:
             self._common.notes.append(f"'{name}': training: false is not exported: Keras's files cannot store it")
 
@@ -142,7 +144,7 @@ class _Writer:
         if name not in self._nodes:
             inner = _Writer(scope, {}, self._common)
             inner.write()
-            description, layers, _ = ({}, (), {}) if self.problems.faults else inner.described(name)
+            description, layers, _ = ({}, (), {}) if self.problems else inner.described(name)
             self._nodes[name] = KerasNode(name, description, [], None, call.of.weights, layers)
         self._training(call.name, call.call)
         inputs = [self._of(tensor) for tensor in call.inputs]
@@ -177,7 +179,7 @@ class _Writer:
             value: Any = operations.value(found.tree)
         except Inexpressible as error:
             hint = "use --format torch_export or onnx, which take every expression"
-            self.problems.add(f"'{node.name}': Keras has no operation for {error}", hint)
+            self.problems.append(Fault(f"'{node.name}': Keras has no operation for {error}", hint=hint))
             return
         many = isinstance(value, Ref) and len(node.outputs) > 1
         values = [Ref(value.layer, index=i) for i in range(len(node.outputs))] if many else value
@@ -197,7 +199,7 @@ class _Writer:
             self._nodes[name] = last
             return Ref(name, index=value.index)
         if not isinstance(value, Ref):
-            self.problems.add(f"'{node.name}': its value does not depend on the model's inputs")
+            self.problems.append(Fault(f"'{node.name}': its value does not depend on the model's inputs"))
         return self._identity(name, value)
 
     def _operation(self, node: Node, operation: Operation) -> str:
@@ -264,18 +266,17 @@ class _Writer:
         return Ref(name)
 
 
-def _fault(node: Node) -> tuple[str, str | None] | None:
-    """Return why Keras's files cannot store a node, and a hint; None if they can."""
-    kind = node.layer.component_name
+def _fault(node: Node) -> Fault | None:
+    """Return why Keras's files cannot store a node; None if they can."""
+    kind, hint = node.layer.component_name, "use --format torch_export or onnx"
     if isinstance(node.layer, CustomCellRNN):
         text = f"'{node.name}': Keras's files cannot store a custom cell, which is Python code in Keras"
-        return text, "use --format torch_export or safetensors"
+        return Fault(text, hint="use --format torch_export or safetensors")
     if (shared := wrapped(node)) is not None:
         text = f"'{shared.name}': a shared layer or model in time_distributed cannot be exported to Keras yet"
-        return text, "use --format torch_export or onnx"
+        return Fault(text, hint=hint)
     if node.layer.call_form == "none":
-        text = f"'{node.name}' is a weight without a layer, which Keras's files cannot store"
-        return text, "use --format torch_export or onnx"
+        return Fault(f"'{node.name}' is a weight without a layer, which Keras's files cannot store", hint=hint)
     if kind == "hashed_crossing" and len(node.inputs) != 2:
-        return f"'{node.name}': Keras 3 crosses two inputs, this node {len(node.inputs)}", None
-    return (f"'{node.name}': Keras 3 has no '{kind}'", None) if node.layer.call_form == "names" else None
+        return Fault(f"'{node.name}': Keras 3 crosses two inputs, this node {len(node.inputs)}")
+    return Fault(f"'{node.name}': Keras 3 has no '{kind}'") if node.layer.call_form == "names" else None

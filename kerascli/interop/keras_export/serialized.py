@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kerascli.config.sections.compile import CompileSpec
-from kerascli.foundation.errors import ConfigError, Fault
+from kerascli.foundation.errors import Fault
 from kerascli.interop.keras.differences import GIVE_WHOLE_NUMBERS, NULLS
 from kerascli.language.component import Component
 from kerascli.layers.base import BaseLayer
@@ -43,29 +43,14 @@ _ACTIVATION_LAYERS = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU", "
 """Mapping from an activation to the Keras layer class that replaces the activation if it has arguments."""
 
 
-class Problems:
-    """Collector of config errors for everything in a model that Keras's file format cannot store."""
-
-    def __init__(self) -> None:
-        self.faults: list[Fault] = []
-
-    def add(self, text: str, hint: str | None = None) -> None:
-        self.faults.append(Fault(text, hint=hint))
-
-    def check(self) -> None:
-        """Raise ConfigError with the collected config errors, if there are any."""
-        if self.faults:
-            raise ConfigError(self.faults[:20])
-
-
-def keras_object(thing: Component, where: str, problems: Problems, **bookkeeping: Any) -> dict[str, Any]:
+def keras_object(thing: Component, where: str, problems: list[Fault], **bookkeeping: Any) -> dict[str, Any]:
     """Return a component (layer, loss ...) as {module, class_name, config, registered_name} for Keras; `bookkeeping`
     has the first keys of its config."""
     unknown = _UNKNOWN_TO_KERAS | _LOSSES_ALONE if isinstance(thing, Metric) else _UNKNOWN_TO_KERAS
     known = thing.component_name not in unknown
     module = next((module for base, module in _MODULES if isinstance(thing, base)), None)
     if module is None or not known or not type(thing).__module__.startswith("kerascli."):
-        problems.add(f"{where}: Keras 3 has no '{thing.component_name}'")
+        problems.append(Fault(f"{where}: Keras 3 has no '{thing.component_name}'"))
         return {}
     config = {**bookkeeping, **_settings(thing, where, problems)}
     class_name, network = type(thing).__name__, OF_NETWORKS.get(thing.component_name)
@@ -84,19 +69,17 @@ def dtype_policy(name: str) -> dict[str, Any]:
     return serialized("keras", "DTypePolicy", {"name": name})
 
 
-def layer_object(layer: BaseLayer, name: str, precision: str, problems: Problems) -> dict[str, Any]:
+def layer_object(layer: BaseLayer, name: str, precision: str, problems: list[Fault]) -> dict[str, Any]:
     """Return a layer serialized for Keras, with its name and dtype policy in its config."""
     if layer.component_name in GIVE_WHOLE_NUMBERS and getattr(layer, "output_mode", "") == "int":
         precision = "int64"
     if layer.component_name.startswith("separable_conv") and getattr(layer, "padding", "") == "causal":
-        problems.add(f"'{name}': Keras 3 has no causal padding of '{layer.component_name}'")
-    bookkeeping = (
-        {"name": name} if layer.component_name == "pipeline" else {"name": name, "dtype": dtype_policy(precision)}
-    )
-    return keras_object(layer, name, problems, **bookkeeping)
+        problems.append(Fault(f"'{name}': Keras 3 has no causal padding of '{layer.component_name}'"))
+    dtype = {} if layer.component_name == "pipeline" else {"dtype": dtype_policy(precision)}
+    return keras_object(layer, name, problems, name=name, **dtype)
 
 
-def _settings(thing: Component, where: str, problems: Problems) -> dict[str, Any]:
+def _settings(thing: Component, where: str, problems: list[Fault]) -> dict[str, Any]:
     values = {name: getattr(thing, name) for name in type(thing).model_fields}
     config = {name: to_keras(value, f"{where}, {name}", problems) for name, value in values.items()}
     config |= {name: value for name, value in NULLS.get(thing.component_name, {}).items() if config[name] is None}
@@ -107,7 +90,7 @@ def _settings(thing: Component, where: str, problems: Problems) -> dict[str, Any
     return config
 
 
-def to_keras(value: Any, where: str, problems: Problems) -> Any:
+def to_keras(value: Any, where: str, problems: list[Fault]) -> Any:
     """Return the value of a component's argument as JSON for a Keras file; nested components (initializers ...) become
     Keras objects."""
     if isinstance(value, Activation):
@@ -123,14 +106,16 @@ def to_keras(value: Any, where: str, problems: Problems) -> Any:
     return value
 
 
-def _activation(value: Activation, where: str, problems: Problems) -> Any:
+def _activation(value: Activation, where: str, problems: list[Fault]) -> Any:
     fields = type(value).model_fields
     settings = {name: getattr(value, name) for name in fields}
     if all(setting == fields[name].default for name, setting in settings.items()):
         return value.component_name
     layer = _ACTIVATION_LAYERS.get(value.component_name)
     if layer is None:
-        problems.add(f"{where}: in Keras, the activation '{value.component_name}' is a function without arguments")
+        problems.append(
+            Fault(f"{where}: in Keras, the activation '{value.component_name}' is a function without arguments")
+        )
         return None
     return serialized("keras.layers", layer, settings)
 
@@ -141,7 +126,7 @@ def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[
 
     `outputs` maps the model's outputs to Keras's names of them.
     """
-    problems = Problems()
+    problems: list[Fault] = []
     pairs = {pair.output: pair for pair in spec.pairs}
     present = [pairs.get(output, OutputTarget(output, "", None, 1.0, ())) for output in outputs]
     losses, weights = [to_keras(pair.loss, "loss", problems) for pair in present], [pair.weight for pair in present]
@@ -153,12 +138,12 @@ def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[
         uses = [[use for use in pair.metrics if use.weighted is weighted] for pair in present]
         metrics = [[_metric(use.metric, use.name, problems) for use in of_output] for of_output in uses]
         config[key] = _one_or_all(metrics) if any(metrics) else None
-    if problems.faults:
-        return None, tuple(f"the compile settings are not exported: {fault.text}" for fault in problems.faults)
+    if problems:
+        return None, tuple(f"the compile settings are not exported: {fault.text}" for fault in problems)
     return config, ()
 
 
-def _metric(metric: Component, name: str, problems: Problems) -> Any:
+def _metric(metric: Component, name: str, problems: list[Fault]) -> Any:
     """Return a metric serialized as a Keras object, with the name that kerascli gives it in its logs."""
     if metric.component_name in {"accuracy", "crossentropy"}:  # Keras chooses by the loss and the shapes
         return metric.component_name

@@ -96,7 +96,7 @@ class _Writer:
         )
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
         for layer, number in model.ordered():
-            if (layer.name, number) in reading.wanted:
+            if (layer.name, number) in reading.needed:
                 results = self._call(reading, layer, number)
                 reading.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
         if not len(self.common.refusals):
@@ -124,9 +124,9 @@ class _Writer:
             settings = with_statistics(reading.owner(layer, "", settings), self.common.file)
         own = settings.component_name
         call = read_call(type(settings), layer, reading.call(layer, number), reading)
-        for index in reading.cut(layer, number):
+        for index in reading.masks.cut(layer, number):
             call.inputs[index] = self._without_mask(call.inputs[index])
-        node: dict[str, Any] = {"inputs": call.inputs, **call.arguments, **reading.hidden(layer, number)}
+        node: dict[str, Any] = {"inputs": call.inputs, **call.arguments, **reading.masks.of(layer, number)}
         results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:
             first = layer.name not in reading.shared_names

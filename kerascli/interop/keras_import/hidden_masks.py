@@ -32,9 +32,12 @@ class _State:
 class HiddenMasks:
     """Finder of the masks that layers of an imported model must ignore, in order to compute what Keras computes."""
 
-    def __init__(self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool) -> None:
+    def __init__(
+        self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool, keras_3: bool
+    ) -> None:
         """Find the masks; `settings` converts a Keras layer to kerascli's, `masked` is True if the model's inputs may
-        have masks."""
+        have masks. Keras before version 3 ignores none."""
+        self._keras_3 = keras_3
         self._model = model
         self._settings = settings
         self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
@@ -59,12 +62,12 @@ class HiddenMasks:
     def of(self, layer: KerasLayer, number: int) -> dict[str, bool]:
         """Return call arguments such as `mask: False` that disable the masks that Keras ignores in call `number` of a
         layer."""
-        return self._hidden.get((layer.name, number), {})
+        return self._hidden.get((layer.name, number), {}) if self._keras_3 else {}
 
     def cut(self, layer: KerasLayer, number: int) -> list[int]:
         """Return the indices of a call's inputs whose masks must be removed beforehand, because no call argument
         disables only these masks."""
-        return self._cut.get((layer.name, number), [])
+        return self._cut.get((layer.name, number), []) if self._keras_3 else []
 
     def _run(self, layer: KerasLayer, number: int) -> None:
         call = layer.calls[number]
@@ -159,7 +162,7 @@ class ImpliedMasks:
         kept = {key: value for key, value in call.kwargs.items() if not (_is_mask(key) and self._all(value))}
         return Call(call.args, kept)
 
-    def wanted(self) -> Set[Place]:
+    def needed(self) -> Set[Place]:
         """Return the calls (layer name, call number) that an output of the model depends on."""
         reached: set[Place] = set()
         pending = list(refs(self._model.outputs))

@@ -51,11 +51,11 @@ class Reading:
         self.preferred = {ref: key for key, ref in model.outputs if key is not None} if preferred else {}
         self.refusals = refusals
         self._settings: dict[str, BaseLayer | None] = {}
-        self._hidden = HiddenMasks(model, self.settings, masked=bool(path))
+        self.masks = HiddenMasks(model, self.settings, masked=bool(path), keras_3=keras_3)
         self.keras_3 = keras_3
-        self._masks = ImpliedMasks(model, self._hidden.has_masked_input)
-        self.wanted: Set[tuple[str, int]] = self._masks.wanted()
-        calls = [self.call(model.layers[name], number) for name, number in self.wanted]
+        self._implied = ImpliedMasks(model, self.masks.has_masked_input)
+        self.needed: Set[tuple[str, int]] = self._implied.needed()
+        calls = [self.call(model.layers[name], number) for name, number in self.needed]
         self.used = set(refs([calls, model.outputs]))
         self._most: dict[tuple[str, int], int] = {}
         self._used_results: defaultdict[str, set[int]] = defaultdict(set)
@@ -65,19 +65,11 @@ class Reading:
             self._used_results[ref.layer].add(ref.index)
 
     def call(self, layer: KerasLayer, number: int) -> Call:
-        return self._masks.without(layer, number)
-
-    def hidden(self, layer: KerasLayer, number: int) -> dict[str, bool]:
-        """Return the arguments of a layer's call, such as `mask: False`, that disable the masks that Keras ignores."""
-        return self._hidden.of(layer, number) if self.keras_3 else {}
-
-    def cut(self, layer: KerasLayer, number: int) -> list[int]:
-        """Return the indices of a call's inputs whose masks must be removed, because Keras does not use them."""
-        return self._hidden.cut(layer, number) if self.keras_3 else []
+        return self._implied.without(layer, number)
 
     def calls(self, layer: KerasLayer) -> int:
         """Return how many calls of a layer contribute to an output of the Keras model."""
-        return sum((layer.name, number) in self.wanted for number in range(len(layer.calls)))
+        return sum((layer.name, number) in self.needed for number in range(len(layer.calls)))
 
     def results(self, layer: KerasLayer, number: int) -> int:
         """Return how many outputs one call of a layer must have: the highest index of a used output, plus 1."""

@@ -1,7 +1,7 @@
 """Convert data pipelines to ONNX operations, which compute the model's inputs from raw columns."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from kerascli.data.transforms.hashed_crossing import HashedCrossing
 from kerascli.data.transforms.hashing import Hashing
 from kerascli.data.transforms.impute import Impute
 from kerascli.data.transforms.integer_lookup import IntegerLookup
+from kerascli.data.transforms.lookup import Lookup
 from kerascli.data.transforms.normalization import Normalization
 from kerascli.data.transforms.rescaling import Rescaling
 from kerascli.data.transforms.reshape import Reshape
@@ -26,18 +27,9 @@ from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.data.transforms.text_vectorization import TextVectorization
 from kerascli.data.transforms.to_categorical import ToCategorical
 from kerascli.foundation.errors import ConfigError, Fault
-from kerascli.foundation.shapes import Shape
-from kerascli.interop.onnx_preprocessing import categories, numbers
-from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
+from kerascli.interop.onnx_preprocessing import numbers
+from kerascli.interop.onnx_preprocessing.ops import ML, OnnxOps, RawInput, Value
 
-CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, Learned], Value]] = {
-    Impute: numbers.impute, Normalization: numbers.normalization, Rescaling: numbers.rescaling,
-    Discretization: numbers.discretization, Log: numbers.elementwise, Log1p: numbers.elementwise,
-    Sqrt: numbers.elementwise, Cast: numbers.cast, Reshape: numbers.reshape,
-    StringLookup: categories.lookup, IntegerLookup: categories.lookup,
-}  # fmt: skip
-"""Mapping from each transform that runs once over all rows (not per batch), except FeatureSpace, to the function that
-adds its ONNX operations."""
 _REASONS: dict[type[Transform], str] = {
     TextVectorization: "replace characters: StringNormalizer's lower case is not ASCII's, and it keeps punctuation",
     DateTime: "read dates in texts: give their parts as columns of numbers, and leave datetime out",
@@ -46,15 +38,6 @@ _REASONS: dict[type[Transform], str] = {
 }
 """Mapping from transform to what ONNX has no operations to do, which it needs, and another way if there is one."""
 _HINT = "apply it before: export without --preprocessing, and --pipeline FILE describes every step"
-
-
-@dataclass(frozen=True, slots=True)
-class RawInput:
-    """Input of the ONNX graph: one column of raw rows (as they are before all transforms)."""
-
-    column: str
-    dtype: str
-    shape: Shape
 
 
 def raw_inputs(
@@ -97,7 +80,7 @@ def tensor_of(
         step, state = named.pipeline.steps[index].transform, learned.get(named.key(index), NOTHING_LEARNED)
         try:
             if value is None and isinstance(step, FeatureSpace):
-                value = categories.feature_space(ops, values, step, fields[index], state, converted)
+                value = feature_space(ops, values, step, fields[index], state, converted)
             else:
                 value = converted(ops, value, step, fields[index], state)
         except ValueError as error:
@@ -150,3 +133,81 @@ def _in_range(ops: OnnxOps, value: Value, step: Transform, field: Field) -> Valu
         return value
     below, above = (ops.binary(op, wide, np.array(n)).name for op, n in (("Less", 0), ("GreaterOrEqual", count)))
     return ops.cast(ops.guarded(wide, ops.add("Or", below, above)), value.dtype)
+
+
+_DROPPED, _UNKNOWN, _MISSING = -1, -2, -3
+
+Convert = Callable[[OnnxOps, Value, Transform, Field, Learned], Value]
+
+
+def lookup(ops: OnnxOps, value: Value, step: Lookup, field: Field, learned: Learned) -> Value:
+    if step.invert:
+        raise ValueError("indices are mapped back to a vocabulary")
+    places = step.places()
+    is_remainder = isinstance(step, IntegerLookup) and step.oov_method == "floormod"
+    if places > 1 and not is_remainder:
+        raise ValueError("several OOV indices are chosen by a hash: use num_oov_indices: 1")
+    found = _looked_up(ops, value, _table(step, learned, value.dtype == "string"), value.dtype == "string")
+    unknown = ops.add("Equal", found.name, ops.constant(np.array(_UNKNOWN)))
+    missing = ops.add("Equal", found.name, ops.constant(np.array(_MISSING)))
+    found = ops.guarded(found, missing if places else ops.add("Or", unknown, missing))
+    if places:
+        first = ops.constant(np.array(step.masks()))
+        if places > 1:
+            remainder = ops.binary("Mod", ops.cast(value, "int64"), np.array(places))
+            first = ops.binary("Add", remainder, np.array(step.masks())).name
+        found = replace(found, name=ops.add("Where", unknown, first, found.name))
+    width = step.width(learned, target=False)
+    if step.output_mode != "tf_idf":
+        return ops.encoded(found, step.output_mode, width)
+    weights = learned.arrays["idf_weights"].astype(np.float32)
+    return ops.binary("Mul", ops.encoded(found, "count", width), np.pad(weights, (0, width - len(weights))))
+
+
+def _table(step: Lookup, learned: Learned, is_text: bool) -> dict[object, int]:
+    """Return a mapping from each value that a lookup transform knows to its index, as in `Lookup.apply`."""
+    table: dict[object, int] = {entry: n for n, entry in enumerate(learned.facts["vocabulary"], step.first())}
+    if step.mask_token is not None:
+        table[step.mask_token] = 0 if step.masks() else _DROPPED
+    if is_text and step.mask_token != "":
+        table[""] = _MISSING
+    return table
+
+
+def _looked_up(ops: OnnxOps, value: Value, table: Mapping[object, int], is_text: bool) -> Value:
+    value = value if is_text else ops.cast(value, "int64")
+    keys = {"keys_strings" if is_text else "keys_int64s": list(table)}
+    numbers = list(table.values())
+    name = ops.add("LabelEncoder", value.name, domain=ML, values_int64s=numbers, default_int64=_UNKNOWN, **keys)
+    return Value(name, "int64", value.shape)
+
+
+def feature_space(
+    ops: OnnxOps, columns: Mapping[str, Value], step: FeatureSpace, field: Field, learned: Learned, convert: Convert
+) -> Value:
+    """Convert the transforms of each feature in a FeatureSpace by `convert`; return the joined features. Raises
+    ValueError for crosses."""
+    if step.crosses:
+        raise ValueError("crosses are hashes, which ONNX has no operation for")
+    parts: list[Value] = []
+    for part in step.fitted(field, learned):
+        value = columns[part.name]
+        for transform, before, found in zip(part.steps, part.fields, part.learned, strict=False):
+            value = convert(ops, value, transform, before, found)
+        value = ops.reshape(value, (-1,), (None,))
+        if part.encoding == "one_hot":
+            assert part.width is not None
+            value = ops.encoded(ops.cast(value, "int64"), "multi_hot", part.width)
+        parts.append(ops.cast(value, "float32"))
+    name = ops.add("Concat", *(part.name for part in parts), axis=1)
+    return Value(name, "float32", step.infer(field, learned, target=False).shape)
+
+
+CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, Learned], Value]] = {
+    Impute: numbers.impute, Normalization: numbers.normalization, Rescaling: numbers.rescaling,
+    Discretization: numbers.discretization, Log: numbers.elementwise, Log1p: numbers.elementwise,
+    Sqrt: numbers.elementwise, Cast: numbers.cast, Reshape: numbers.reshape,
+    StringLookup: lookup, IntegerLookup: lookup,
+}  # fmt: skip
+"""Mapping from each transform that runs once over all rows (not per batch), except FeatureSpace, to the function that
+adds its ONNX operations."""

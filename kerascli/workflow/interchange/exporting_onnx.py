@@ -20,9 +20,8 @@ from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import open_size
 from kerascli.interop.onnx_preprocessing.numbers import Undone, classes_of, in_units, probabilities_of
-from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
-from kerascli.interop.onnx_preprocessing.steps import RawInput, raw_inputs, tensor_of
-from kerascli.interop.onnx_preprocessing.whole import MODEL, joined
+from kerascli.interop.onnx_preprocessing.ops import MODEL, OnnxOps, RawInput, Value, joined
+from kerascli.interop.onnx_preprocessing.steps import raw_inputs, tensor_of
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.predict import predict
