@@ -43,13 +43,13 @@ class Forward(nn.Module):
         self.stage = experiment.module.input_stage if staged else None
         self.model = experiment.graph
         self.precision = experiment.module.precision
-        self.names = [given.name for given in experiment.spec.model.inputs]
+        self.names = [each.name for each in experiment.spec.model.inputs]
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:  # each (N, *) -> each (N, *)
-        given = dict(zip(self.names, inputs, strict=True))
-        given = given if self.stage is None else self.stage(given)
+        tensors = dict(zip(self.names, inputs, strict=True))
+        tensors = tensors if self.stage is None else self.stage(tensors)
         with autocast(self.precision, inputs[0].device):
-            outcome = self.model(given)
+            outcome = self.model(tensors)
         return tuple(outcome.outputs.values())
 
 
@@ -93,7 +93,7 @@ def run_program(data: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _program(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequence[Shape] | None = None) -> Any:
-    shapes = [given.spec.shape for given in experiment.spec.model.inputs] if staged is None else staged
+    shapes = [each.spec.shape for each in experiment.spec.model.inputs] if staged is None else staged
     forward = Forward(experiment, staged=staged is not None).eval()
     try:
         with torch.no_grad(), existing_cache(), warnings.catch_warnings(action="ignore"):  # of torch about its code
@@ -118,7 +118,7 @@ def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequenc
     """
     need_onnx()
     model = experiment.spec.model
-    if passed := next((given.name for given in model.inputs if given.name in model.outputs), None):
+    if passed := next((each.name for each in model.inputs if each.name in model.outputs), None):
         text = f"the output '{safe_text(passed)}' is an input as it is, for which an ONNX file has no second name"
         raise ConfigError(text, hint="leave it out of the outputs, or put an activation: linear between")
     program = _program(experiment, inputs, staged)
@@ -127,7 +127,7 @@ def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequenc
         with warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
             made = torch.onnx.export(
                 program, dynamo=True, verbose=False, external_data=False, opset_version=_OPSET,
-                input_names=[given.name for given in model.inputs], output_names=list(model.outputs),
+                input_names=[each.name for each in model.inputs], output_names=list(model.outputs),
             )  # fmt: skip
     except Exception as error:  # errors of torch.onnx, onnxscript and torch
         text = f"torch.onnx cannot export this model: {safe_text(first_line(_origin(error)))}"
@@ -146,9 +146,9 @@ def _name_batch_axis(graph: Any) -> None:
     """Rename the batch axis in an ONNX graph, also in sizes computed from it, from torch's symbol to BATCH."""
     infos = [*graph.input, *graph.output, *graph.value_info]
     symbols = {
-        given.type.tensor_type.shape.dim[0].dim_param
-        for given in graph.input
-        if len(given.type.tensor_type.shape.dim)
+        each.type.tensor_type.shape.dim[0].dim_param
+        for each in graph.input
+        if len(each.type.tensor_type.shape.dim)
     } - {""}  # fmt: skip
     if not symbols:
         return
@@ -178,15 +178,15 @@ def fixed_axes(data: bytes, experiment: Experiment) -> list[str]:
     import onnx  # pyright: ignore[reportMissingImports]
 
     shapes = {each.name: each.spec.shape for each in experiment.spec.model.inputs}
-    found: list[str] = []
-    for given in onnx.load_model_from_string(data).graph.input:
-        dims = given.type.tensor_type.shape.dim
-        for axis, (dim, size) in enumerate(zip(dims[1:], shapes.get(given.name, ()), strict=False), 1):
+    texts: list[str] = []
+    for each in onnx.load_model_from_string(data).graph.input:
+        dims = each.type.tensor_type.shape.dim
+        for axis, (dim, size) in enumerate(zip(dims[1:], shapes.get(each.name, ()), strict=False), 1):
             is_fixed = dim.dim_value or dim.dim_param.isdigit()  # torch names an axis by the size that it must have
             if size is None and is_fixed:
                 there = f"is fixed at {dim.dim_value or dim.dim_param} in the file: torch cannot export it for any size"
-                found.append(f"axis {axis} of the input '{given.name}' {there}")
-    return found
+                texts.append(f"axis {axis} of the input '{each.name}' {there}")
+    return texts
 
 
 def need_onnx() -> None:

@@ -146,7 +146,7 @@ class MaskPlaces:
         if tensor in self._places:
             self._places[result] = self._places[tensor]
 
-    def add(self, node: Node, place: Place, given: Place) -> list[Place]:
+    def add(self, node: Node, place: Place, source: Place) -> list[Place]:
         """Record the mask of a node's outputs; return the calls that compute the masks that Keras passes to the node's
         layer.
 
@@ -161,7 +161,7 @@ class MaskPlaces:
             made = (f"{name}/mask/{number}", 0)
             compared = (f"{name}/not_equal/{number}", 0)
             one_step = layer.component_name == "embedding"
-            self.parents |= {made: [given]} if one_step else {made: [compared], compared: [given]}
+            self.parents |= {made: [source]} if one_step else {made: [compared], compared: [source]}
         if made is not None:
             self._places.update(dict.fromkeys(node.outputs[: layer.masked_results()], made))
         return taken

@@ -112,11 +112,11 @@ class Hdf5:
         """Return the values of one array of the HDF5 file; the caller has checked its shape. Raises FileRefused."""
         return next(self.arrays([(path, dataset)]))
 
-    def arrays(self, wanted: Iterable[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
+    def arrays(self, requests: Iterable[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
         """Yield the values of several arrays of the HDF5 file; small arrays are read together. Raises FileRefused."""
         together: list[tuple[str, Dataset]] = []
         size = 0
-        for path, dataset in wanted:
+        for path, dataset in requests:
             if together and (len(together) == _TOGETHER or size + dataset.nbytes > _TOGETHER_BYTES):
                 yield from self._read(together)
                 together, size = [], 0
@@ -125,14 +125,14 @@ class Hdf5:
         if together:
             yield from self._read(together)
 
-    def _read(self, wanted: Sequence[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
-        size = sum(dataset.nbytes for _, dataset in wanted)
+    def _read(self, requests: Sequence[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
+        size = sum(dataset.nbytes for _, dataset in requests)
         self._seconds += size / _BYTES_A_SECOND
-        data = self._ask({"do": "arrays", "paths": [path for path, _ in wanted]})
+        data = self._ask({"do": "arrays", "paths": [path for path, _ in requests]})
         if len(data) != size:
             raise FileRefused(f"'{self._name}' is refused: an array has another size than its header declares")
         start = 0
-        for _, dataset in wanted:
+        for _, dataset in requests:
             yield dataset.read(data, start)
             start += dataset.nbytes
 

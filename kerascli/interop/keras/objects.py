@@ -94,8 +94,8 @@ def own_name(value: Mapping[str, Any]) -> str | None:
 def full_name(value: Mapping[str, Any]) -> str:
     """Return the class name of an object serialized by Keras, for messages, with its module if that is not Keras's."""
     module = value.get("module")
-    known = not isinstance(module, str) or module.split(".")[0] in _ROOTS
-    return str(value["class_name"]) if known else f"{module}.{value['class_name']}"
+    is_of_keras = not isinstance(module, str) or module.split(".")[0] in _ROOTS
+    return str(value["class_name"]) if is_of_keras else f"{module}.{value['class_name']}"
 
 
 def component(

@@ -172,10 +172,10 @@ class Operations(Evaluator):
         op = OPS.find(node.function)
         if op is None or op.makes or op.name.startswith(("random_", "image.")) or op.name in _NO_CLASS:
             raise Inexpressible(node.function)
-        given = op.bind(node.arguments, node.named)
+        arguments = op.bind(node.arguments, node.named)
         values = {
             name: [self.value(item) for item in argument] if isinstance(argument, list) else self.value(argument)
-            for name, argument in given.items()
+            for name, argument in arguments.items()
         }
         if op.name == "linear":
             return values["x"]

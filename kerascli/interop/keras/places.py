@@ -57,14 +57,14 @@ def weights_by_path(layer: BaseLayer, prefix: str, weights: Sequence[Weight]) ->
 
     For spectral normalization, the kernel is also among the variables of the wrapper itself.
     """
-    found: dict[str, list[Weight]] = {}
+    groups: dict[str, list[Weight]] = {}
     for weight in weights:
         part = weight.name[len(prefix) + 1 :].rpartition("/")[0]
-        found.setdefault(keras_place(layer, part), []).append(weight)
+        groups.setdefault(keras_place(layer, part), []).append(weight)
     if layer.component_name == "spectral_normalization":
-        kernel = next(weight for weight in found["layer"] if weight.spec.name in {"kernel", "embeddings"})
-        found[""] = [kernel, *found[""]]
-    return {place: sorted(own, key=lambda weight: not weight.spec.trainable) for place, own in found.items()}
+        kernel = next(weight for weight in groups["layer"] if weight.spec.name in {"kernel", "embeddings"})
+        groups[""] = [kernel, *groups[""]]
+    return {place: sorted(own, key=lambda weight: not weight.spec.trainable) for place, own in groups.items()}
 
 
 def keras_2_order(weights: Sequence[Weight]) -> list[Weight]:

@@ -76,15 +76,15 @@ def ordered(
     layers: Sequence[KerasNode], weights: Sequence[Weight], above: str = "layers"
 ) -> list[tuple[str, list[Weight]]]:
     """Return a model's weights as pairs (HDF5 group such as `layers/lstm_1/cell`, its weights), in Keras 3's order."""
-    found: list[tuple[str, list[Weight]]] = []
+    groups: list[tuple[str, list[Weight]]] = []
     for node, name in zip(layers, numbered_groups(node.description["class_name"] for node in layers), strict=True):
         top = f"{above}/{name}"
-        found += ordered(node.inside, weights, f"{top}/layers")
+        groups += ordered(node.inside, weights, f"{top}/layers")
         own = _under(weights, node)
         if node.layer is not None and own:
             parts = weights_by_path(node.layer, node.ours, own)
-            found += [(f"{top}/{place}".rstrip("/"), group) for place, group in parts.items()]
-    return found
+            groups += [(f"{top}/{place}".rstrip("/"), group) for place, group in parts.items()]
+    return groups
 
 
 def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: OptimizerGroups | None) -> bytes:

@@ -84,10 +84,10 @@ class _Writer:
 
     def write(self) -> None:
         """Convert all inputs, nodes and calls of shared models in the model to Keras nodes."""
-        for given, spec in self._scope.inputs.items():
-            name = self._names.get(given, given)
+        for tensor, spec in self._scope.inputs.items():
+            name = self._names.get(tensor, tensor)
             self._nodes[name] = input_node(name, spec, self._common.batch_size)
-            self._tensors[given] = Ref(name)
+            self._tensors[tensor] = Ref(name)
         for entry in self._scope.entries:
             if isinstance(entry, Call):
                 self._call(entry)
@@ -171,12 +171,13 @@ class _Writer:
         return self._tensors.get(tensor, Ref(""))  # missing only after a fault
 
     def _expression(self, node: Node, layer: ExpressionLayer) -> None:
-        found = expression(layer.value)
-        tensors = {name: self._of(tensor) for name, tensor in zip(found.names, node.inputs, strict=False)}
-        dtypes = {name: self._scope.specs[tensor].dtype for name, tensor in zip(found.names, node.inputs, strict=False)}
+        parsed = expression(layer.value)
+        inputs = dict(zip(parsed.names, node.inputs, strict=False))
+        tensors = {name: self._of(tensor) for name, tensor in inputs.items()}
+        dtypes = {name: self._scope.specs[tensor].dtype for name, tensor in inputs.items()}
         operations = Operations(tensors, dtypes, lambda operation: self._operation(node, operation))
         try:
-            value: Any = operations.value(found.tree)
+            value: Any = operations.value(parsed.tree)
         except Inexpressible as error:
             hint = "use --format torch_export or onnx, which take every expression"
             self.problems.append(Fault(f"'{node.name}': Keras has no operation for {error}", hint=hint))
@@ -212,11 +213,11 @@ class _Writer:
         )
         return name
 
-    def _unique(self, wanted: str) -> str:
-        name, number = wanted, 1
+    def _unique(self, base: str) -> str:
+        name, number = base, 1
         while name in self._taken:
             number += 1
-            name = f"{wanted}_{number}"
+            name = f"{base}_{number}"
         self._taken.add(name)
         return name
 
@@ -225,7 +226,7 @@ class _Writer:
     def described(self, name: str) -> tuple[dict[str, Any], tuple[KerasNode, ...], dict[str, str]]:
         """Return (serialized model, its layers that lead to an output, mapping from output to Keras's name of it)."""
         ends = self._ends()
-        inputs = [self._names.get(given, given) for given in self._scope.inputs]
+        inputs = [self._names.get(tensor, tensor) for tensor in self._scope.inputs]
         nodes, numbers = self._in_order(ends, inputs)
         specs = {
             result: self._scope.specs[tensor] for tensor, result in self._tensors.items() if tensor in self._scope.specs
@@ -242,7 +243,7 @@ class _Writer:
             parents |= {(node.name, number): call.parents() for number, call in enumerate(node.calls)}
         order, walked = keras_order(parents, [end.place for end in ends])
         order = [each for each in order if each in self._nodes]
-        order += [given for given in inputs if given not in order]
+        order += [each for each in inputs if each not in order]
         left = [node.ours for node in self._nodes.values() if node.has_weights and node.name not in order]
         if left:
             self._common.notes.append(f"not exported, because no output depends on them: {', '.join(left)}")

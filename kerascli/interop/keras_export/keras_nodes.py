@@ -42,13 +42,13 @@ def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[Ke
     """Return Keras nodes with only the calls listed in `order`, and a mapping from these calls to their new numbers."""
     kept = set(order)
     numbers: dict[Place, int] = {}
-    found: list[KerasNode] = []
+    kept_nodes: list[KerasNode] = []
     for node in nodes:
         calls = [call for number, call in enumerate(node.calls) if (node.name, number) in kept]
         old = [number for number in range(len(node.calls)) if (node.name, number) in kept]
         numbers.update({(node.name, number): new for new, number in enumerate(old)})
-        found.append(replace(node, calls=calls))
-    return found, numbers
+        kept_nodes.append(replace(node, calls=calls))
+    return kept_nodes, numbers
 
 
 def sequential(name: str, nodes: Sequence[KerasNode], end: Ref) -> dict[str, Any] | None:
@@ -96,7 +96,7 @@ def functional(
         layers.append({**node.description, "name": node.name, "inbound_nodes": inbound})
     config = {
         "name": name, "trainable": True, "layers": layers,
-        "input_layers": _one_or_all([[given, 0, 0] for given in inputs]),
+        "input_layers": _one_or_all([[each, 0, 0] for each in inputs]),
         "output_layers": _one_or_all([
             [end.layer, numbers.get(end.place, 0) + (end.layer in from_1), end.index] for end in ends
         ]),

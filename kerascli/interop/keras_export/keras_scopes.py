@@ -23,7 +23,7 @@ class Scope:
 
 
 def model_scope(model: Model, specs: Mapping[str, TensorSpec]) -> Scope:
-    return Scope({given.name: given.spec for given in model.inputs}, model.entries, model.outputs, specs)
+    return Scope({each.name: each.spec for each in model.inputs}, model.entries, model.outputs, specs)
 
 
 def shared_scope(scope: Scope, shared: Shared) -> Scope:

@@ -47,9 +47,9 @@ def keras_object(thing: Component, where: str, problems: list[Fault], **bookkeep
     """Return a component (layer, loss ...) as {module, class_name, config, registered_name} for Keras; `bookkeeping`
     has the first keys of its config."""
     unknown = _UNKNOWN_TO_KERAS | _LOSSES_ALONE if isinstance(thing, Metric) else _UNKNOWN_TO_KERAS
-    known = thing.component_name not in unknown
+    is_in_keras = thing.component_name not in unknown
     module = next((module for base, module in _MODULES if isinstance(thing, base)), None)
-    if module is None or not known or not type(thing).__module__.startswith("kerascli."):
+    if module is None or not is_in_keras or not type(thing).__module__.startswith("kerascli."):
         problems.append(Fault(f"{where}: Keras 3 has no '{thing.component_name}'"))
         return {}
     config = {**bookkeeping, **_settings(thing, where, problems)}

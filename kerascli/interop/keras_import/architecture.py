@@ -52,11 +52,11 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     results, owners = writer.write(model, list(writer.section.inputs), (), "", preferred=True)
     section, ends = writer.section.end(results)
     inputs, outputs = ([key or ref.layer for key, ref in tensors] for tensors in (model.inputs, model.outputs))
-    known = dict(zip(writer.section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
+    tensor_names = dict(zip(writer.section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
     precision, notes = common.policies.end()
     left = [key or ref.layer for index, (key, ref) in enumerate(whole.inputs) if index not in kept]
     notes += tuple(f"input '{name}' is not imported: no output depends on it" for name in left)
-    return Architecture(section, KerasNames(writer.book.changed, *known), owners, precision, notes)
+    return Architecture(section, KerasNames(writer.book.changed, *tensor_names), owners, precision, notes)
 
 
 def _name(spec: Mapping[str, Any]) -> str:
@@ -87,14 +87,14 @@ class _Writer:
         self.section = ModelSection({name: written_input(layer) for name, layer in inputs.items()}, self.book)
 
     def write(
-        self, model: KerasModel, given: Sequence[str], path: tuple[str, ...], place: str, *, preferred: bool = False
+        self, model: KerasModel, tensors: Sequence[str], path: tuple[str, ...], place: str, *, preferred: bool = False
     ) -> tuple[list[str], list[Owner]]:
         """Write the layers of a Keras model, called on the tensors `given`; return (names of its outputs, owners of
         weights)."""
         reading = Reading(
             model, path, place, self.common.refusals, preferred=preferred, keras_3=self.common.file.keras_3
         )
-        reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
+        reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, tensors, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.needed:
                 results = self._call(reading, layer, number)
@@ -170,27 +170,27 @@ class _Writer:
     def _nested(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """Write a call of a nested model: its layers if this is its only call, else a call of a shared model."""
         call = reading.call(layer, number)
-        given = reading.names(call.args)
+        tensors = reading.names(call.args)
         for key, value in call.kwargs.items():
             if list(refs(value)):
                 self.common.refusals.add(f"{layer.name}: a model is called with '{key}', which is not supported")
         path, place = (*reading.path, layer.name), reading.places[layer.name]
         model = read_model(layer.spec, layer.name)
-        count, wanted = len(model.outputs), reading.used_results(layer)
-        used = [index for index in range(count) if index in wanted] or [0]
+        count, used_anywhere = len(model.outputs), reading.used_results(layer)
+        used = [index for index in range(count) if index in used_anywhere] or [0]
         model = with_results(model, set(used))
-        if len(given) != len(model.inputs):
-            raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs, got {len(given)}")
+        if len(tensors) != len(model.inputs):
+            raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs, got {len(tensors)}")
         kept = used_inputs(model)
-        model, given = with_inputs(model, kept), [given[index] for index in kept]
+        model, tensors = with_inputs(model, kept), [tensors[index] for index in kept]
         if reading.calls(layer) == 1:
-            results, reading.owners[layer.name] = self.write(model, given, path, place)
+            results, reading.owners[layer.name] = self.write(model, tensors, path, place)
             return _in_place(results, used, count)
         if layer.name not in reading.shared_names:
             self._shared(reading, layer, model, reading.full(layer), place)
         shared = reading.shared_names[layer.name]
         names = self._names(reading, layer, number, used, f"{shared}_{number + 1}", None)
-        return _in_place(self.section.add(shared, {}, {"inputs": given}, names), used, count)
+        return _in_place(self.section.add(shared, {}, {"inputs": tensors}, names), used, count)
 
     def _shared(self, reading: Reading, layer: KerasLayer, model: KerasModel, name: str, place: str) -> list[str]:
         """Write the model that a layer is, or wraps, to `shared`; return the names of its outputs."""
@@ -216,11 +216,11 @@ class _Writer:
         self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None
     ) -> list[str]:
         """Return new config names for the outputs of a Keras call: the node's name first, `_` for unused outputs."""
-        here, *others = (Ref(layer.name, number, index) for index in indices)
+        here, *rest = (Ref(layer.name, number, index) for index in indices)
         first = self.book.give(reading.preferred.get(here, name), class_name=layer.class_name, own=own)
         further = [
             self.book.give(reading.preferred.get(ref, f"{first}_{ref.index}")) if ref in reading.used else "_"
-            for ref in others
+            for ref in rest
         ]
         return [first, *further]
 
@@ -228,5 +228,5 @@ class _Writer:
 def _in_place(names: Sequence[str], used: Sequence[int], count: int) -> list[str]:
     """Return names for a Keras call's `count` outputs: `names` for the outputs at the indices `used`, `_` for all
     others."""
-    found = dict(zip(used, names, strict=True))
-    return [found.get(index, "_") for index in range(count)]
+    by_index = dict(zip(used, names, strict=True))
+    return [by_index.get(index, "_") for index in range(count)]

@@ -85,14 +85,14 @@ class KerasModel:
         except CycleError:
             raise FileRefused(f"the graph of '{safe_text(self.name)}' has a cycle") from None
         ready: list[tuple[int, int, str]] = []
-        found: list[tuple[KerasLayer, int]] = []
+        ordered_calls: list[tuple[KerasLayer, int]] = []
         while sorter.is_active():
             for name, number in sorter.get_ready():
                 heapq.heappush(ready, (numbers[name], number, name))
             _, number, name = heapq.heappop(ready)
             sorter.done((name, number))
-            found.append((self.layers[name], number))
-        return found
+            ordered_calls.append((self.layers[name], number))
+        return ordered_calls
 
 
 def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:

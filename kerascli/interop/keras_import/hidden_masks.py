@@ -175,8 +175,8 @@ class ImpliedMasks:
         return reached
 
     def _all(self, value: Any) -> bool:
-        found = list(refs(value))
-        return value is None or (bool(found) and all(map(self._implied, found)))
+        tensors = list(refs(value))
+        return value is None or (bool(tensors) and all(map(self._implied, tensors)))
 
     def _implied(self, ref: Ref) -> bool:
         """Return True if the tensor `ref` is a mask that Keras derived from an Embedding or Masking layer.

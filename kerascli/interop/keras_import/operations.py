@@ -115,27 +115,27 @@ def _reason_left_out(class_name: str) -> str:
 def _check_computed(op: Op, arguments: Sequence[Any], settings: Mapping[str, Any]) -> None:
     """Raise NoOperation if an argument that must be constant (number, axis, size) is computed by the model."""
     positional = [p for p in op.parameters.values() if p.kind is not p.KEYWORD_ONLY and p.name not in settings]
-    given = {p.name: value for p, value in zip(positional, arguments, strict=False)}
-    for name, value in {**given, **settings}.items():
+    values = {p.name: value for p, value in zip(positional, arguments, strict=False)}
+    for name, value in {**values, **settings}.items():
         if name in op.parameters and op.parameters[name].annotation in _WRITTEN and list(refs(value)):
             raise NoOperation(f"its '{name}' is computed by the model, but must be a constant")
 
 
 def _in_order(op: Op, arguments: list[str], by_name: dict[str, str]) -> list[str]:
     """Return an operation's arguments, as text, in the order of its signature; Keras stores some of them by name."""
-    found: list[str] = []
+    ordered: list[str] = []
     rest = list(arguments)
     several = any(p.kind is p.VAR_POSITIONAL for p in op.parameters.values())
     for name, parameter in op.parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.KEYWORD_ONLY):
             break
         if name in by_name and (rest or several or parameter.kind is parameter.POSITIONAL_ONLY):
-            found.append(by_name.pop(name))
+            ordered.append(by_name.pop(name))
         elif rest:
-            found.append(rest.pop(0))
+            ordered.append(rest.pop(0))
         else:
             break
-    return [*found, *rest, *(f"{key}={value}" for key, value in by_name.items())]
+    return [*ordered, *rest, *(f"{key}={value}" for key, value in by_name.items())]
 
 
 def _literal(value: Any, name_of: Callable[[Ref], str]) -> str:

@@ -99,8 +99,8 @@ class Reading:
         """Convert a Keras layer to a layer of kerascli (an object with its arguments), only once: later calls return
         the same object. Return None if it cannot be imported."""
         if layer.name not in self._settings:
-            found = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", self.refusals)
-            self._settings[layer.name] = found if isinstance(found, BaseLayer) else None
+            made = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", self.refusals)
+            self._settings[layer.name] = made if isinstance(made, BaseLayer) else None
         return self._settings[layer.name]
 
 

@@ -23,8 +23,8 @@ def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals
     section: dict[str, Any] = {}
     optimizer = config.get("optimizer", config.get("optimizer_config"))
     if is_object(optimizer):
-        found = component(OPTIMIZERS, short_number(optimizer), "optimizer", refusals, OPTIMIZER)
-        section |= {} if found is None else {"optimizer": written(found)}
+        made = component(OPTIMIZERS, short_number(optimizer), "optimizer", refusals, OPTIMIZER)
+        section |= {} if made is None else {"optimizer": written(made)}
     elif isinstance(optimizer, str):
         section["optimizer"] = optimizer
     for key in ("loss", "loss_weights", "metrics", "weighted_metrics"):
@@ -72,8 +72,8 @@ def _losses_or_metrics(value: Any, key: str, outputs: Mapping[str, str], refusal
         }
     if value["class_name"] == "function" and isinstance(value["config"], str):
         value = {"class_name": value["config"], "config": {}}
-    found = component(registry, around_function(value), key, refusals, LOSS)
-    return None if found is None else written(found)
+    made = component(registry, around_function(value), key, refusals, LOSS)
+    return None if made is None else written(made)
 
 
 def optimizer_state(
@@ -95,8 +95,8 @@ def optimizer_state(
 def _paths(file: Hdf5, datasets: Mapping[str, Dataset], *, legacy: bool) -> list[str]:
     """Return the HDF5 paths of the optimizer's variables in a Keras file, in Keras's order; empty if it has none."""
     if not legacy:
-        found = [f"optimizer/vars/{n}" for n in range(len(datasets)) if f"optimizer/vars/{n}" in datasets]
-        return found
+        numbered = [f"optimizer/vars/{n}" for n in range(len(datasets)) if f"optimizer/vars/{n}" in datasets]
+        return numbered
     if not any(path.startswith("optimizer_weights/") for path in datasets):
         return []
     paths = [f"optimizer_weights/{name}" for name in file.texts("optimizer_weights", "weight_names")]

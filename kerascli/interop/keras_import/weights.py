@@ -78,18 +78,18 @@ def layer_groups(file: ModelFile) -> dict[str, set[str]]:
         return {}
     if file.legacy is not None:
         return {"": set(file.arrays.texts(file.legacy, "layer_names"))}
-    found: dict[str, set[str]] = {}
+    groups: dict[str, set[str]] = {}
     for path in file.arrays.datasets():
         parts = path.split("/")
         for number in [number for number, part in enumerate(parts[:-1]) if part == "layers"]:
-            found.setdefault("/".join(parts[:number]), set()).add("/".join(parts[: number + 2]))
-    return found
+            groups.setdefault("/".join(parts[:number]), set()).add("/".join(parts[: number + 2]))
+    return groups
 
 
 def refuse_other_layers(groups: Set[str], reading: Reading, file: ModelFile) -> None:
     """Raise FileRefused if layers of the file's weights are not in its model, whether the model uses them or not."""
-    known = reading.places.values() if file.legacy is None else reading.model.layers
-    more = sorted(groups - set(known))
+    expected = reading.places.values() if file.legacy is None else reading.model.layers
+    more = sorted(groups - set(expected))
     if file.legacy is not None and file.arrays is not None:
         more = [name for name in more if file.arrays.texts(f"{file.legacy}/{name}", "weight_names")]
     if more:
@@ -171,7 +171,7 @@ def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:
         text = f"the mean of '{safe_text('/'.join(owner.path))}', adapted to data, is not in the file"
         raise FileRefused(text, hint="import the .keras or .h5 file with the weights")
     datasets = file.datasets()
-    found: dict[str, Any] = {}
+    statistics: dict[str, Any] = {}
     for number, name in enumerate(("mean", "variance")):
         path = (
             f"{owner.place}/vars/{number}" if legacy is None else _named(file, f"{legacy}/{owner.path[0]}", owner, name)
@@ -181,8 +181,8 @@ def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:
         values = file.array(path, datasets[path])
         what = f"the {name} of '{safe_text('/'.join(owner.path))}'"
         finite_as(torch.from_numpy(values.astype(np.float64)), torch.float32, what)
-        found[name] = short_number(values.tolist())
-    return type(owner.layer).model_validate({**dict(owner.layer), **found})
+        statistics[name] = short_number(values.tolist())
+    return type(owner.layer).model_validate({**dict(owner.layer), **statistics})
 
 
 def _named(file: Hdf5, group: str, owner: Owner, name: str) -> str:

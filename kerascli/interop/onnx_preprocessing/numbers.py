@@ -59,8 +59,8 @@ def rescaling(ops: OnnxOps, value: Value, step: Rescaling, field: Field, learned
 
 
 def discretization(ops: OnnxOps, value: Value, step: Discretization, field: Field, learned: Learned) -> Value:
-    given = step.bin_boundaries
-    bounds = np.array(given, np.float32) if given is not None else learned.arrays["bin_boundaries"].astype(np.float32)
+    boundaries = learned.arrays["bin_boundaries"] if step.bin_boundaries is None else step.bin_boundaries
+    bounds = np.asarray(boundaries, np.float32)
     numbers = ops.cast(ops.finite(value), "float32")
     wide = ops.add("Unsqueeze", numbers.name, ops.constant(np.array([-1], np.int64)))
     reached = ops.cast(Value(ops.add("GreaterOrEqual", wide, ops.constant(bounds)), "bool", ()), "int64")

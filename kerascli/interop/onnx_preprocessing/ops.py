@@ -117,10 +117,10 @@ class OnnxOps:
         every = self.constant(np.arange(size, dtype=np.int64))
         last = self.constant(np.array([-1], np.int64))
         hot = self.add("Equal", self.add("Unsqueeze", indices.name, last), every)
-        found = Value(hot, "bool", (*indices.shape, size))
+        vectors = Value(hot, "bool", (*indices.shape, size))
         if mode == "one_hot" or not indices.shape:
-            return self.cast(found, dtype)
-        counted = self.cast(found, "float32")
+            return self.cast(vectors, dtype)
+        counted = self.cast(vectors, "float32")
         axes = self.constant(np.array([-2], np.int64))
         name = self.add("ReduceMax" if mode == "multi_hot" else "ReduceSum", counted.name, axes, keepdims=0)
         return self.cast(Value(name, "float32", (*indices.shape[:-1], size)), dtype)

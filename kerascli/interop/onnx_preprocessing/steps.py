@@ -41,7 +41,7 @@ _HINT = "apply it before: export without --preprocessing, and --pipeline FILE de
 
 
 def raw_inputs(
-    pipelines: Mapping[str, tuple[NamedPipeline, list[Field]]], known: Mapping[str, Field]
+    pipelines: Mapping[str, tuple[NamedPipeline, list[Field]]], fields: Mapping[str, Field]
 ) -> list[RawInput]:
     """Return the columns that `pipelines` need, in order, as inputs of an ONNX graph.
 
@@ -53,16 +53,16 @@ def raw_inputs(
         for column in named.pipeline.columns:
             is_filled = bool(steps) and steps[0].transform.fills_missing
             filled[column] = filled.get(column, False) or is_filled
-    found: list[RawInput] = []
+    inputs: list[RawInput] = []
     for column, is_filled in filled.items():
-        field = known[column]
+        field = fields[column]
         if field.dtype in {"sequence", "unknown"}:
             raise ConfigError(
                 f"--preprocessing: the column '{column}' holds sequences of different lengths", hint=_HINT
             )
         dtype = "float64" if is_filled and field.dtype.startswith(("int", "uint")) else field.dtype
-        found.append(RawInput(column, dtype, field.shape))
-    return found
+        inputs.append(RawInput(column, dtype, field.shape))
+    return inputs
 
 
 def tensor_of(
@@ -147,21 +147,21 @@ def lookup(ops: OnnxOps, value: Value, step: Lookup, field: Field, learned: Lear
     is_remainder = isinstance(step, IntegerLookup) and step.oov_method == "floormod"
     if places > 1 and not is_remainder:
         raise ValueError("several OOV indices are chosen by a hash: use num_oov_indices: 1")
-    found = _looked_up(ops, value, _table(step, learned, value.dtype == "string"), value.dtype == "string")
-    unknown = ops.add("Equal", found.name, ops.constant(np.array(_UNKNOWN)))
-    missing = ops.add("Equal", found.name, ops.constant(np.array(_MISSING)))
-    found = ops.guarded(found, missing if places else ops.add("Or", unknown, missing))
+    indices = _looked_up(ops, value, _table(step, learned, value.dtype == "string"), value.dtype == "string")
+    unknown = ops.add("Equal", indices.name, ops.constant(np.array(_UNKNOWN)))
+    missing = ops.add("Equal", indices.name, ops.constant(np.array(_MISSING)))
+    indices = ops.guarded(indices, missing if places else ops.add("Or", unknown, missing))
     if places:
         first = ops.constant(np.array(step.masks()))
         if places > 1:
             remainder = ops.binary("Mod", ops.cast(value, "int64"), np.array(places))
             first = ops.binary("Add", remainder, np.array(step.masks())).name
-        found = replace(found, name=ops.add("Where", unknown, first, found.name))
+        indices = replace(indices, name=ops.add("Where", unknown, first, indices.name))
     width = step.width(learned, target=False)
     if step.output_mode != "tf_idf":
-        return ops.encoded(found, step.output_mode, width)
+        return ops.encoded(indices, step.output_mode, width)
     weights = learned.arrays["idf_weights"].astype(np.float32)
-    return ops.binary("Mul", ops.encoded(found, "count", width), np.pad(weights, (0, width - len(weights))))
+    return ops.binary("Mul", ops.encoded(indices, "count", width), np.pad(weights, (0, width - len(weights))))
 
 
 def _table(step: Lookup, learned: Learned, is_text: bool) -> dict[object, int]:
@@ -192,8 +192,8 @@ def feature_space(
     parts: list[Value] = []
     for part in step.fitted(field, learned):
         value = columns[part.name]
-        for transform, before, found in zip(part.steps, part.fields, part.learned, strict=False):
-            value = convert(ops, value, transform, before, found)
+        for transform, before, state in zip(part.steps, part.fields, part.learned, strict=False):
+            value = convert(ops, value, transform, before, state)
         value = ops.reshape(value, (-1,), (None,))
         if part.encoding == "one_hot":
             assert part.width is not None

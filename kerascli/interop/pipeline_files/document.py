@@ -192,10 +192,10 @@ def array_of(text: ArrayText) -> np.ndarray:
     """Return the NumPy array that a pipeline file stores as a list or in base64. Raises ValueError unless numbers,
     shape and dtype fit."""
     dtype, count = np.dtype(text.dtype), math.prod(text.shape)
-    found = _numbers(text, dtype)
-    if len(found) != count:
-        raise ValueError(f"expected {count:,} numbers for the shape {text.shape}, got {len(found):,}")
-    return found.reshape(text.shape)
+    numbers = _numbers(text, dtype)
+    if len(numbers) != count:
+        raise ValueError(f"expected {count:,} numbers for the shape {text.shape}, got {len(numbers):,}")
+    return numbers.reshape(text.shape)
 
 
 def _numbers(text: ArrayText, dtype: np.dtype) -> np.ndarray:

@@ -51,9 +51,9 @@ def pipeline_bytes(
         notes.append(f"the source '{spec.source.component_name}' is Python code, which the pipeline file leaves out")
     named_pipelines = named_pipelines_of(spec)
     fields = infer_all(named_pipelines, known_columns(learned), learned)
-    found: dict[str, dict[str, PipelineText]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
+    pipelines: dict[str, dict[str, PipelineText]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
     for named in named_pipelines:
-        found[named.section][named.name] = _pipeline(named, fields[named.id], learned)
+        pipelines[named.section][named.name] = _pipeline(named, fields[named.id], learned)
     used = {column for named in named_pipelines for column in named.pipeline.columns}
     columns = {column: _column(field) for column, field in known_columns(learned).items() if column in used}
     shared = {
@@ -62,7 +62,7 @@ def pipeline_bytes(
     }
     document = PipelineFile(
         format=FORMAT, version=VERSION, created_by=f"kerascli {__version__}", name=name, source=source,
-        columns=columns, shared=shared, outputs=dict(outputs), **found,
+        columns=columns, shared=shared, outputs=dict(outputs), **pipelines,
     )  # fmt: skip
     text = json.dumps(document.model_dump(exclude_unset=True), ensure_ascii=False, indent=1)
     return Written(text.encode() + b"\n", tuple(notes))

@@ -54,7 +54,7 @@ def onnx_of_rows(run: OpenedRun) -> OnnxOfRows:
         raise ConfigError("--preprocessing: the model takes arrays of its own, not rows: there is nothing to include")
     experiment, model = run.experiment, run.experiment.spec.model
     torch_files.need_onnx()
-    needed = {given.name for given in model.inputs}
+    needed = {each.name for each in model.inputs}
     named_pipelines = [
         named for named in named_pipelines_of(run.data) if named.section == "inputs" and named.name in needed
     ]
@@ -63,15 +63,15 @@ def onnx_of_rows(run: OpenedRun) -> OnnxOfRows:
     pipelines = {named.name: (named, fields[named.id]) for named in named_pipelines}
     raw = raw_inputs(pipelines, columns)
     before, after = OnnxOps("preprocessing/"), OnnxOps("answers/")
-    given = {each.column: Value(each.column, each.dtype, each.shape) for each in raw}
-    tensors = {each.name: tensor_of(before, *pipelines[each.name], run.learned, given) for each in model.inputs}
+    raw_values = {each.column: Value(each.column, each.dtype, each.shape) for each in raw}
+    tensors = {each.name: tensor_of(before, *pipelines[each.name], run.learned, raw_values) for each in model.inputs}
     example = [_example(tensor, open_size(model)) for tensor in tensors.values()]
     data = torch_files.onnx_bytes(experiment, example, [tensor.shape for tensor in tensors.values()])
     outputs: dict[str, Value] = {}
     names: dict[str, str] = {}
     for name, value in _answers(run, after):
         free = name
-        while free in given or free in outputs:
+        while free in raw_values or free in outputs:
             free += "_"
         outputs[free], names[name] = value, free
     return OnnxOfRows(joined(data, tensors, raw, before, after, outputs), raw, names)
@@ -121,20 +121,20 @@ def compared_outputs(run: OpenedRun, file: OnnxOfRows) -> tuple[list[np.ndarray]
     None if `predict` refuses the rows, such as numbers where a column holds dates.
     """
     assert run.data is not None
-    known, words = known_columns(run.learned), dict(_vocabularies(run.data, run.learned))
+    fields, words = known_columns(run.learned), dict(_vocabularies(run.data, run.learned))
     random = np.random.default_rng(0)
-    rows = {each.column: _values(known[each.column], words.get(each.column), random) for each in file.raw}
+    rows = {each.column: _values(fields[each.column], words.get(each.column), random) for each in file.raw}
     try:
         split = prepare_rows(run.data, run.learned, table_of(rows, "example rows"), targets=False)
-        wanted = _outputs(run, split)
+        expected = _outputs(run, split)
     except DataError:
         return None
-    given = {
+    arrays = {
         each.column: rows[each.column] if each.dtype == "string" else rows[each.column].astype(each.dtype)
         for each in file.raw
     }
-    found = torch_files.run_onnx(file.data, given)
-    return list(wanted.values()), [found[file.outputs[name]] for name in wanted]
+    onnx_outputs = torch_files.run_onnx(file.data, arrays)
+    return list(expected.values()), [onnx_outputs[file.outputs[name]] for name in expected]
 
 
 def _outputs(run: OpenedRun, rows: Split) -> dict[str, np.ndarray]:
@@ -143,11 +143,11 @@ def _outputs(run: OpenedRun, rows: Split) -> dict[str, np.ndarray]:
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
     outputs = predict(experiment.module, rows_in_order(experiment, rows, figures=False).epoch(0), seed=spec.seed)
     pairs = {pair.output: pair for pair in spec.pairs}
-    found: dict[str, np.ndarray] = {}
+    in_units: dict[str, np.ndarray] = {}
     for name, output in outputs.items():
         undo = inverse_of(run, pairs[name]) if name in pairs else None
-        found[name] = output.numpy() if undo is None else undo(output.numpy())
-    return found
+        in_units[name] = output.numpy() if undo is None else undo(output.numpy())
+    return in_units
 
 
 def _values(field: Field, words: list[Any] | None, random: np.random.Generator) -> np.ndarray:
@@ -155,8 +155,8 @@ def _values(field: Field, words: list[Any] | None, random: np.random.Generator) 
     shape = (_ROWS_COMPARED, *(size or 1 for size in field.shape))
     if words or field.is_text:
         pool = np.array(words or ["a"], object)
-        found = pool[random.integers(0, len(pool), shape)]
-        return found if field.is_text else found.astype(field.dtype)
+        chosen = pool[random.integers(0, len(pool), shape)]
+        return chosen if field.is_text else chosen.astype(field.dtype)
     if field.dtype == "uint8":
         return random.integers(0, 256, shape, np.uint8)
     if field.is_integer:

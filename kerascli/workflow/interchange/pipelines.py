@@ -55,7 +55,7 @@ def _part(run: OpenedRun, data: DataSpec) -> DataSpec:
     """Return the `data` section with only the pipelines that the model's inputs and outputs need. Raises
     ConfigError."""
     model, pairs = run.experiment.spec.model, _pairs(run)
-    inputs = {given.name: data.inputs[given.name] for given in model.inputs}
+    inputs = {each.name: data.inputs[each.name] for each in model.inputs}
     targets = {pair.target: data.targets[pair.target] for pair in pairs}
     weights = {name: pipeline for name, pipeline in data.sample_weight.items() if name in targets}
     pipelines = [*inputs.values(), *targets.values(), *weights.values()]
@@ -116,10 +116,10 @@ def fitted_to_model(pipelines: Pipelines, experiment: Experiment, names: KerasNa
     Raises FileRefused with all inputs and outputs that do not fit.
     """
     model = experiment.spec.model
-    given = {each.name: each.spec for each in model.inputs}
+    specs = {each.name: each.spec for each in model.inputs}
     outputs = pipelines.outputs
-    accepted = accepted_names(names, given, {name: name for name in model.outputs})
-    inputs = _matched("input", {name: accepted[name] for name in given}, pipelines.spec.inputs, pipelines)
+    accepted = accepted_names(names, specs, {name: name for name in model.outputs})
+    inputs = _matched("input", {name: accepted[name] for name in specs}, pipelines.spec.inputs, pipelines)
     alone = len(outputs) == len(model.outputs) == 1  # they belong together, and the target to them, whatever its name
     if alone:
         answers = dict(zip(outputs, model.outputs, strict=True))
@@ -130,14 +130,14 @@ def fitted_to_model(pipelines: Pipelines, experiment: Experiment, names: KerasNa
     if wrong:
         raise refused(pipelines.name, [Fault(f"the target '{safe_text(wrong[0], 40)}' has no output, or no pipeline")])
     targets = {text.target: text.target if alone else answers[name] for name, text in outputs.items()}
-    found = pipelines.renamed(inputs, targets)
-    faults = [fault for name, spec in given.items() if (fault := _misfit(found, name, spec)) is not None]
+    renamed_file = pipelines.renamed(inputs, targets)
+    faults = [fault for name, spec in specs.items() if (fault := _misfit(renamed_file, name, spec)) is not None]
     if faults:
         raise refused(pipelines.name, faults)
     renamed = {
         answers[name]: text.model_copy(update={"target": targets[text.target]}) for name, text in outputs.items()
     }
-    return replace(found, outputs=renamed)
+    return replace(renamed_file, outputs=renamed)
 
 
 def _matched(
@@ -150,14 +150,14 @@ def _matched(
     """Return a mapping from each name in a pipeline file to the model's name. Raises FileRefused if a name has no
     counterpart."""
     theirs = list(theirs)
-    found = candidates(accepted, theirs, accepted)
-    pairs = {names[0]: own for own, names in found.items() if len(names) == 1}
+    matches = candidates(accepted, theirs, accepted)
+    pairs = {names[0]: own for own, names in matches.items() if len(names) == 1}
     if len(pairs) == len(theirs) == len(accepted):
         return pairs
     own = ", ".join(safe_text(name, 40) for name in (all_outputs or accepted))
-    given = ", ".join(safe_text(name, 40) for name in theirs) or "none"
+    listed = ", ".join(safe_text(name, 40) for name in theirs) or "none"
     hint = f"the two must be of the same model; an {noun} may be renamed in the pipeline file"
-    raise refused(pipelines.name, [Fault(f"its {noun}s are {given}, those of the model are {own}", hint=hint)])
+    raise refused(pipelines.name, [Fault(f"its {noun}s are {listed}, those of the model are {own}", hint=hint)])
 
 
 def _misfit(pipelines: Pipelines, name: str, spec: TensorSpec) -> Fault | None:
@@ -177,10 +177,10 @@ def sections_with(pipelines: Pipelines, sections: Mapping[str, Any]) -> tuple[di
     Where the model's file has no loss, that of the pipeline file is used: outputs are read by it.
     """
     losses = {name: text.loss for name, text in pipelines.outputs.items() if text.loss is not None}
-    found = {"data": pipelines.spec.dump(), **sections}
+    combined = {"data": pipelines.spec.dump(), **sections}
     if "compile" in sections or not losses:
-        return found, []
-    return {**found, "compile": {"loss": losses}}, ["the loss is that of the pipeline file"]
+        return combined, []
+    return {**combined, "compile": {"loss": losses}}, ["the loss is that of the pipeline file"]
 
 
 def described_with(pipelines: Pipelines, sections: Mapping[str, Any], name: str) -> RunSpec:
@@ -198,13 +198,13 @@ def described_with(pipelines: Pipelines, sections: Mapping[str, Any], name: str)
 def check_predictions(run: OpenedRun, pipelines: Pipelines) -> None:
     """Raise FileRefused if an imported run converts outputs to predictions in another way than its pipeline file
     says."""
-    found = _outputs_of(run)
+    outputs = _outputs_of(run)
     for name, text in pipelines.outputs.items():
-        for key in _PREDICTION_KEYS if name in found else ():
-            if getattr(found[name], key) != getattr(text, key):
-                said, own = (_shown(each, key) for each in (text, found[name]))
+        for key in _PREDICTION_KEYS if name in outputs else ():
+            if getattr(outputs[name], key) != getattr(text, key):
+                stated, own = (_shown(each, key) for each in (text, outputs[name]))
                 raise FileRefused(
-                    f"the pipeline file '{safe_text(pipelines.name)}' says {key}: {said} of the output '{name}', "
+                    f"the pipeline file '{safe_text(pipelines.name)}' says {key}: {stated} of the output '{name}', "
                     f"but its targets and the model's loss say {own}",
                 )
 
