@@ -42,7 +42,4 @@ def say(event: Event) -> None:
 def config_of(job: Job) -> Config:
     """The workload's config over the job's digits."""
     sets = [f"seed={job.seed}", f"fit.epochs={job.epochs}", f"data.source.npz.path={job.data}", TIERS[job.peer]]
-    if job.widths:
-        hidden = "".join(f"{{dense: {{units: {width}, activation: relu}}}}, " for width in job.widths)
-        sets.append(f"model.layers=[{hidden}{{dense: {{units: 10, activation: softmax}}}}]")
-    return open_config(job.workload.config, sets=[*sets, *job.sets])
+    return open_config(job.workload.config, sets=sets)

@@ -25,7 +25,7 @@ from kerascli.interop.keras_import.operations import NoOperation, expression, re
 from kerascli.interop.keras_import.policies import Policies
 from kerascli.interop.keras_import.reading import Owner, Reading
 from kerascli.interop.keras_import.weights import is_adapted, layer_groups, refuse_other_layers, with_statistics
-from kerascli.language.expressions.tokens import MAX_LENGTH
+from kerascli.language.expressions.parser import MAX_LENGTH
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 

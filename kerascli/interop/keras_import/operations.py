@@ -11,7 +11,7 @@ from kerascli.interop.keras.names import op_of
 from kerascli.interop.keras.objects import Refusals, short_number
 from kerascli.interop.keras_import.calls import KerasLayer
 from kerascli.ops.base import OPS, Axes, Numbers, Op, Sizes
-from kerascli.ops.left_out import LEFT_OUT
+from kerascli.ops.expression import LEFT_OUT
 
 _IDLE = frozenset({"name", "dtype_policy"})
 _OF_SHAPES = frozenset({"size", "ndim"})

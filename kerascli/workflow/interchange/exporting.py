@@ -27,7 +27,7 @@ from kerascli.training.checkpoint_files import training_tensors
 from kerascli.workflow.interchange.exporting_onnx import compared_outputs, onnx_of_rows
 from kerascli.workflow.interchange.loading import load_model
 from kerascli.workflow.interchange.pipelines import pipelines_of
-from kerascli.workflow.opened import OpenedRun, open_run
+from kerascli.workflow.loaded import LoadedRun, open_run
 
 SUFFIXES = {
     "keras": ".keras", "h5": ".h5", "safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2",
@@ -106,7 +106,7 @@ class _Made(NamedTuple):
     notes: Sequence[str] = ()
 
 
-def _onnx_of_rows(run: OpenedRun) -> _Made:
+def _onnx_of_rows(run: LoadedRun) -> _Made:
     file = onnx_of_rows(run)
     outputs = compared_outputs(run, file)
     if outputs is None:
@@ -120,7 +120,7 @@ def _is_stateful(experiment: Experiment) -> bool:
     return any(weight.spec.is_state for weight in experiment.weights)
 
 
-def _data_notes(run: OpenedRun) -> list[str]:
+def _data_notes(run: LoadedRun) -> list[str]:
     pipelines = {} if run.data is None or run.takes_arrays else run.data.inputs
     inputs = {each.name for each in run.experiment.spec.model.inputs}
     names = [name for name, pipeline in pipelines.items() if pipeline.steps and name in inputs]
@@ -130,7 +130,7 @@ def _data_notes(run: OpenedRun) -> list[str]:
     return [f"{text}: apply them to its inputs, or write them to a file: --pipeline FILE"]
 
 
-def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> _Made:
+def _keras(run: LoadedRun, kind: str, checkpoint: str | None) -> _Made:
     experiment, spec = run.experiment, run.experiment.spec
     names = run.record.facts().get("imported", {}).get("names", {})
     size, precision = spec.fit.batch_size if _is_stateful(experiment) else None, experiment.module.precision
@@ -155,7 +155,7 @@ def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> _Made:
 
 
 def _state(
-    run: OpenedRun, graph: KerasGraph, checkpoint: str | None
+    run: LoadedRun, graph: KerasGraph, checkpoint: str | None
 ) -> tuple[keras_file.OptimizerGroups | None, tuple[str, ...]]:
     """Return (optimizer's state, notes); the state is None if no checkpoint has exactly the exported weights."""
     assert run.experiment.spec.compile is not None

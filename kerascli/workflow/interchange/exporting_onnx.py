@@ -27,7 +27,7 @@ from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.predict import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.pipelines import reading_of, target_pipeline
-from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import inverse_of
 
 _ROWS_MADE = 3
@@ -45,7 +45,7 @@ class OnnxOfRows:
     """Mapping from model output to its name in the ONNX file."""
 
 
-def onnx_of_rows(run: OpenedRun) -> OnnxOfRows:
+def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
     """Return an ONNX file that computes the predictions of a run's model from raw columns.
 
     Raises ConfigError for a transform that ONNX has no operations for.
@@ -86,7 +86,7 @@ def _example(tensor: Value, size: int) -> torch.Tensor:
     return torch.randint(0, 2, sizes, generator=generator).to(dtype)
 
 
-def _answers(run: OpenedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
+def _answers(run: LoadedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
     """Yield (name, ONNX value) for each output of the file: values, or predicted classes and their probabilities."""
     spec, facts = run.experiment.spec, run.stages.facts
     pairs = {pair.output: pair for pair in spec.pairs}
@@ -106,7 +106,7 @@ def _answers(run: OpenedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
             yield f"{name}_probabilities", probabilities
 
 
-def _undone(run: OpenedRun, pair: OutputTarget) -> Undone:
+def _undone(run: LoadedRun, pair: OutputTarget) -> Undone:
     named, fields = target_pipeline(run, pair)
     steps = [index for index, _ in undone_steps(named, fields, run.learned)]
     return [
@@ -115,7 +115,7 @@ def _undone(run: OpenedRun, pair: OutputTarget) -> Undone:
     ]
 
 
-def compared_outputs(run: OpenedRun, file: OnnxOfRows) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
+def compared_outputs(run: LoadedRun, file: OnnxOfRows) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
     """Return outputs for random raw rows as two lists of arrays: from the run's model, and from ONNX Runtime.
 
     None if `predict` refuses the rows, such as numbers where a column holds dates.
@@ -137,11 +137,11 @@ def compared_outputs(run: OpenedRun, file: OnnxOfRows) -> tuple[list[np.ndarray]
     return list(expected.values()), [onnx_outputs[file.outputs[name]] for name in expected]
 
 
-def _outputs(run: OpenedRun, rows: Split) -> dict[str, np.ndarray]:
+def _outputs(run: LoadedRun, rows: Split) -> dict[str, np.ndarray]:
     """Return the model's outputs for preprocessed rows by name, in the units of targets, as `predict` shows them."""
     experiment, spec = run.experiment, run.experiment.spec
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
-    outputs = predict(experiment.module, rows_in_order(experiment, rows, figures=False).epoch(0), seed=spec.seed)
+    outputs = predict(experiment.module, rows_in_order(experiment, rows, metrics=False).epoch(0), seed=spec.seed)
     pairs = {pair.output: pair for pair in spec.pairs}
     in_units: dict[str, np.ndarray] = {}
     for name, output in outputs.items():

@@ -36,7 +36,7 @@ from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.phases import Phase, data_digests, directions, prepare_phases
 from kerascli.workflow.interchange.loading import NO_LOSS, Loaded, flat_optimizer, load_model
 from kerascli.workflow.interchange.pipelines import check_predictions, described_with, fitted_to_model, sections_with
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 
 _PROGRESS: Mapping[str, Any] = {
     "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "row": {},

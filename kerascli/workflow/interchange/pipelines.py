@@ -25,7 +25,7 @@ from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.build import Experiment
 from kerascli.training.classes import ClassReading, class_reading
 from kerascli.workflow.interchange.keras_names import accepted_names, candidates
-from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import inverse_of
 
 _READS_AS = {
@@ -35,7 +35,7 @@ _READS_AS = {
 _PREDICTION_KEYS = ("reads_as", "classes", "positive", "inverse")
 
 
-def pipelines_of(run: OpenedRun) -> Written:
+def pipelines_of(run: LoadedRun) -> Written:
     """Return the contents of the pipeline file (fitted preprocessing) of a run or of its view (submodel); they are
     verified by reading them back.
 
@@ -51,7 +51,7 @@ def pipelines_of(run: OpenedRun) -> Written:
     return written
 
 
-def _part(run: OpenedRun, data: DataSpec) -> DataSpec:
+def _part(run: LoadedRun, data: DataSpec) -> DataSpec:
     """Return the `data` section with only the pipelines that the model's inputs and outputs need. Raises
     ConfigError."""
     model, pairs = run.experiment.spec.model, _pairs(run)
@@ -70,17 +70,17 @@ def _part(run: OpenedRun, data: DataSpec) -> DataSpec:
     return spec
 
 
-def _pairs(run: OpenedRun) -> list[OutputTarget]:
+def _pairs(run: LoadedRun) -> list[OutputTarget]:
     compiled, model = run.experiment.spec.compile, run.experiment.spec.model
     return [pair for pair in compiled.pairs if pair.output in model.outputs] if compiled is not None else []
 
 
-def _outputs_of(run: OpenedRun) -> dict[str, OutputText]:
+def _outputs_of(run: LoadedRun) -> dict[str, OutputText]:
     """Return a mapping from each output with a target to how it is converted to predictions (classes, units ...)."""
     return {pair.output: _output(run, pair) for pair in _pairs(run)}
 
 
-def _output(run: OpenedRun, pair: OutputTarget) -> OutputText:
+def _output(run: LoadedRun, pair: OutputTarget) -> OutputText:
     inverse = []
     if inverse_of(run, pair) is not None:
         undone = undone_transforms(*target_pipeline(run, pair), run.learned)
@@ -97,13 +97,13 @@ def _output(run: OpenedRun, pair: OutputTarget) -> OutputText:
     return text.model_copy(update={"reads_as": reads_as, "classes": list(reading.names), "positive": positive})
 
 
-def reading_of(run: OpenedRun, pair: OutputTarget) -> ClassReading | None:
+def reading_of(run: LoadedRun, pair: OutputTarget) -> ClassReading | None:
     """Return how an output of a run's model is read as classes; None if it predicts values."""
     shape = [size or 1 for size in run.experiment.spec.built.specs[pair.output].shape]
     return class_reading(torch.empty(1, *shape), run.stages.facts.targets.get(pair.target), pair.loss)
 
 
-def target_pipeline(run: OpenedRun, pair: OutputTarget) -> tuple[NamedPipeline, list[Field]]:
+def target_pipeline(run: LoadedRun, pair: OutputTarget) -> tuple[NamedPipeline, list[Field]]:
     """Return the pipeline of an output's target, and the fields before each of its steps."""
     assert run.data is not None
     named = next(each for each in named_pipelines_of(run.data) if each.id == ("targets", pair.target))
@@ -195,7 +195,7 @@ def described_with(pipelines: Pipelines, sections: Mapping[str, Any], name: str)
         raise refused(pipelines.name, [Fault(fault.text, hint=fault.hint) for fault in invalid.faults]) from None
 
 
-def check_predictions(run: OpenedRun, pipelines: Pipelines) -> None:
+def check_predictions(run: LoadedRun, pipelines: Pipelines) -> None:
     """Raise FileRefused if an imported run converts outputs to predictions in another way than its pipeline file
     says."""
     outputs = _outputs_of(run)
