@@ -1,5 +1,7 @@
-"""Serialize kerascli's components (layers, losses ...) as Keras objects; their arguments have Keras 3's names and
-values already."""
+"""Serialize kerascli's components (layers, losses ...) and the section `compile` as Keras objects.
+
+The arguments of components have Keras 3's names and values already.
+"""
 
 from collections.abc import Mapping
 from typing import Any

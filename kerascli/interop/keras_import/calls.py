@@ -1,4 +1,7 @@
-"""Read the layers of a serialized Keras model and their calls, as Keras 3, Keras 2 and Sequential models store them."""
+"""Read the layers of a serialized Keras model and their calls, as Keras 3, Keras 2 and Sequential models store them.
+
+Inputs on which no output depends, which Keras allows and requires arrays for, are found and left out.
+"""
 
 import heapq
 from collections import defaultdict

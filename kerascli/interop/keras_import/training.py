@@ -1,4 +1,4 @@
-"""Convert a Keras file's compile config to the `compile` section, and its optimizer's variables to kerascli's state."""
+"""Convert a Keras file's compile config to the sections `compile` and `fit`, and its optimizer's variables to a state."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

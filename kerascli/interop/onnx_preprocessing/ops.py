@@ -1,4 +1,4 @@
-"""Builder of nodes of an ONNX graph, with the operations that several transforms need."""
+"""Builder of nodes of an ONNX graph, with the operations that several transforms need, and of the whole file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,7 @@
-"""Fields of a pipeline file (a run's preprocessing as JSON); the JSON Schema of the format is generated from them."""
+"""Fields of a pipeline file (a run's preprocessing as JSON), its arrays, and checks of the components in it.
+
+The JSON Schema of the format is generated from the fields.
+"""
 
 import base64
 import binascii
