@@ -1,4 +1,4 @@
-"""Convert a Keras file's compile config to the sections `compile` and `fit`, and its optimizer's variables to a state."""
+"""Convert a Keras file's compile config to the sections `compile` and `fit`, and its optimizer's state to ours."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.references import escape_references
+from kerascli.config.data import config_facts, load_config_data
+from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
-from kerascli.config.run import RunSpec, resolved
+from kerascli.config.run import RunSpec, resolved, resolved_config
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.base import Learned
 from kerascli.data.pipeline.learned_state import save_learned
@@ -95,9 +97,9 @@ def import_weights(
         check_name(name)
     config = open_config(config_path)
     with open_weights(path) as file:
-        prepared = None if config.data is None else config.load_data()
+        prepared = None if config.data is None else load_config_data(config)
         rows = None if prepared is None else {name: split.rows for name, split in prepared.splits.items()}
-        spec = config.describe(config.facts() if prepared is None else prepared.facts, rows)
+        spec = describe_config(config, config_facts(config) if prepared is None else prepared.facts, rows)
         with config.faults():
             experiment = build_experiment(spec, prepared or no_stages(), device=torch.device("cpu"))
         layers = own_layers(spec.model, experiment.graph.specs, lasting(experiment.weights))
@@ -109,7 +111,7 @@ def import_weights(
         plugins = [record.write_plugin(code) for code in config.plugins]
         record.write_config(config.text)
         learned = {} if prepared is None else prepared.learned
-        _write(record, experiment, None, config.resolved([spec], record.path), learned)
+        _write(record, experiment, None, resolved_config(config, [spec], record.path), learned)
         facts = {
             "config": str(config.path), "flags": dict(config.flags), "plugins": plugins,
             "data": {} if prepared is None else dict(prepared.digests),
@@ -181,8 +183,8 @@ def _write_model(
     if data is not None:
         config = open_config(record.path / "config.yaml")
         phases = prepare_phases(config) if config.data is not None else []
-        specs = [phase.spec for phase in phases] or [config.describe(config.facts())]
-        spec, complete = specs[0], config.resolved(specs, record.path)
+        specs = [phase.spec for phase in phases] or [describe_config(config, config_facts(config))]
+        spec, complete = specs[0], resolved_config(config, specs, record.path)
         facts |= {"config": str(data), "plugins": [record.write_plugin(code) for code in config.plugins]}
     if phases:
         learned = phases[-1].prepared.learned
