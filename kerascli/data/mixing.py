@@ -121,8 +121,7 @@ def mixes(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> l
         problem = _problem(mix, inputs, targets)
         if problem is not None:
             text, hint = problem
-            path = ("data", "augment", index)
-            raise DataError(Fault(f"augment: {step.component_name}: {text}", path, hint=hint))
+            raise DataError(f"augment: {step.component_name}: {text}", path=("data", "augment", index), hint=hint)
         found.append(mix)
     return found
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from kerascli.data.storage.blocks import unique_inverse
+from kerascli.data.storage.blocks import rows_by_value
 from kerascli.data.storage.on_disk import Values
-from kerascli.foundation.errors import DataError, Fault, counted, safe_text
+from kerascli.foundation.errors import DataError, counted, safe_text
 
 SHORT = "leave its rows out of the file, or hold out a larger share"
 """Hint of an error about a series that is too short to be in every part of a split."""
@@ -88,13 +88,11 @@ def ordered_split(times: np.ndarray, parts: Mapping[str, float]) -> dict[str, np
 
 
 def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndarray]:
-    values, numbers = unique_inverse(strata)
-    order = np.argsort(numbers, kind="stable")
-    groups = np.split(order, np.cumsum(np.bincount(numbers))[:-1])
+    values, groups = rows_by_value(strata)
     for value, group in zip(values, groups, strict=True):
         if len(group) < 2:
             text = f"class '{safe_text(str(value))}' has 1 row; it cannot be in {' and '.join(names)}"
-            raise DataError(Fault(f"split: {text}", ("data", "split", "stratify"), hint=f"see column '{column}'"))
+            raise DataError(f"split: {text}", path=("data", "split", "stratify"), hint=f"see column '{column}'")
     return groups
 
 
@@ -125,5 +123,5 @@ def tail_start(rows: int, validation_split: float, of: str = "") -> int:
     if start == 0 or start == rows:
         part = "training" if start == 0 else "validation"
         text = f"validation_split {validation_split:g} of {counted(rows, 'row')}{of} leaves 0 rows for {part}"
-        raise DataError(Fault(text, ("fit", "validation_split"), hint=SHORT if of else None))
+        raise DataError(text, path=("fit", "validation_split"), hint=SHORT if of else None)
     return start

@@ -56,7 +56,7 @@ def _check(name: str, wanted: Values, columns: Collection[str], text: bool, *, f
     for index, other in enumerate(wanted):
         if isinstance(other, str) != text:
             kind = "text" if text else "integers"
-            raise DataError(Fault(f"where: column '{name}' has {kind}, got {show(other)}", (*path, index)))
+            raise DataError(f"where: column '{name}' has {kind}, got {show(other)}", path=(*path, index))
 
 
 def _has(table: Table, name: str, wanted: Values) -> np.ndarray:

@@ -89,9 +89,17 @@ class KerasCliError(Exception):
 
     exit_code: int = 1
 
-    def __init__(self, fault: str | Fault | Iterable[Fault], *, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        fault: str | Fault | Iterable[Fault],
+        *,
+        path: Path = (),
+        place: Place | str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        """Create an error from a message, with its config path, its place or file name and a hint, or from faults."""
         if isinstance(fault, str):
-            fault = Fault(fault, hint=hint)
+            fault = Fault(fault, path, place=Place(place) if isinstance(place, str) else place, hint=hint)
         self.faults = (fault,) if isinstance(fault, Fault) else tuple(fault)
         super().__init__("\n".join(f.text for f in self.faults))
 

@@ -25,14 +25,14 @@ _WHOLE = re.compile(r"-?\d{1,18}")
 
 def header(names: Sequence[str]) -> str:
     """Return the header line of history.csv for the given column names."""
-    return _line(names)
+    return storage.csv_text([names])
 
 
 def line(row: Row, names: Sequence[str]) -> str:
     """Return the line of history.csv for an epoch; columns missing in `row` (validation metrics) become empty cells."""
     if unknown := row.keys() - set(names):
         raise ValueError(f"history.csv has no columns {sorted(unknown)}")
-    return _line([_cell(row.get(name)) for name in names])
+    return storage.csv_text([[_cell(row.get(name)) for name in names]])
 
 
 def ordered(names: Iterable[str]) -> list[str]:
@@ -138,12 +138,6 @@ class HistoryWriter:
             storage.sync_file(self.path)
             self._synced = True
         return Prefix(size=self._size, sha256=self._digest.hexdigest())
-
-
-def _line(cells: Sequence[str]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow(cells)
-    return out.getvalue()
 
 
 def _rank(name: str) -> int:

@@ -10,7 +10,7 @@ from kerascli.data.base import Field
 from kerascli.data.storage.on_disk import Values, pieces
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
-from kerascli.foundation.errors import DataError, Fault, Path, suggestion
+from kerascli.foundation.errors import DataError, Path, suggestion
 
 DisplayPaths = Mapping[str, Path]
 """Mapping from the name of each column to display to the config path (keys, indices) that names it."""
@@ -47,11 +47,11 @@ def check_display_columns(
         known = {**columns, **targets}
         if name not in known:
             text = f"there is no column or target '{name}'{suggestion(name, known)}"
-            raise DataError(Fault(text, path, hint=f"available: {', '.join(list(known)[:20])}"))
+            raise DataError(text, path=path, hint=f"available: {', '.join(list(known)[:20])}")
         field = known[name]
         if field.dtype != "unknown" and not (field.shape in ((), (1,)) and (field.is_text or field.is_integer)):
             what = "target" if name in targets else "column"
-            raise DataError(Fault(f"{what} '{name}' does not have one string or integer per row", path))
+            raise DataError(f"{what} '{name}' does not have one string or integer per row", path=path)
 
 
 def display_columns(

@@ -9,7 +9,7 @@ from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError, Place
 from kerascli.foundation.shapes import NonNegativeInt
 
 OTHER = "_other"
@@ -71,12 +71,12 @@ class Pairs(WrappedSource):
         gaps = np.isnan(found) if found.dtype.kind == "f" else np.asarray(found == "", bool)
         if gaps.any():
             row = int(gaps.reshape(len(found), -1).any(1).argmax())
-            raise DataError(Fault("a missing class; pairs need one in each row", place=table.place(row, self.label)))
+            raise DataError("a missing class; pairs need one in each row", place=table.place(row, self.label))
         labels = np.unique(found.astype(str) if found.dtype == object else found, return_inverse=True)[1].reshape(-1)
         counts = np.bincount(labels)
         if len(labels) != table.rows or len(counts) < 2 or counts.min() < 2:
             text = f"'{split}': pairs need at least two classes in '{self.label}', with two rows each"
-            raise DataError(Fault(text, place=Place(table.name or "data")))
+            raise DataError(text, place=table.name or "data")
         random = np.random.default_rng(self.seed)
         order = random.permutation(table.rows)
         order = order[np.argsort(labels[order], kind="stable")]  # class by class, in random order within each

@@ -1,5 +1,7 @@
 """Convert numbers to another dtype, refusing values that it cannot represent."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from kerascli.data.storage.table import BadRow, first_wrong
@@ -34,6 +36,15 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if dtype.kind == "f" and values.dtype.kind == "f" and dtype.itemsize < values.dtype.itemsize:
         _refuse(values, np.isinf(out) & np.isfinite(values), f"is too large for {dtype}")
     return out
+
+
+def as_records(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return arrays (rows, *) by name as one array of records (rows,), in which each row is contiguous."""
+    dtype = np.dtype([(name, values.dtype, values.shape[1:]) for name, values in arrays.items()])
+    records = np.empty(len(next(iter(arrays.values()))), dtype)
+    for name, values in arrays.items():
+        records[name] = values
+    return records
 
 
 def first_rounded(values: np.ndarray) -> tuple[int, tuple[int, int], int] | None:

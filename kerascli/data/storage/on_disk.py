@@ -128,6 +128,11 @@ def blocks(values: Values) -> Iterator[np.ndarray]:
     return iter([values]) if isinstance(values, np.ndarray) else values.blocks(rows_a_block(values))
 
 
+def in_memory(values: Values) -> np.ndarray:
+    """Return all values of a column as an array in memory."""
+    return values if isinstance(values, np.ndarray) else np.concatenate(list(blocks(values)))
+
+
 def _within(rows: Rows, first: int, length: int) -> Rows:
     """Return the selected rows that lie in one block of a file, relative to the block's first row.
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.learned_checks import check_array, check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.foundation.disk.files import open_regular
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError, Place
 
 _LONGEST_LINE = 2**20
 
@@ -35,7 +35,7 @@ class WordVectors(Transform):
     def in_batch(self, field: Field) -> bool:
         return True
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         if not field.is_integer or field.is_ragged:
             raise ValueError(
                 f"needs token ids, got {'sequences of different lengths' if field.is_ragged else field.dtype}"
@@ -45,7 +45,7 @@ class WordVectors(Transform):
         width = None if learned is None else learned.arrays["vectors"].shape[1]
         return replace(field, shape=(*field.shape, width), dtype="float32", vocabulary_size=None, words=None)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         if field.words is None:
             raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
         places = {word.encode(): place for place, word in enumerate(field.words) if word}
@@ -61,9 +61,9 @@ class WordVectors(Transform):
             if share < 0.5
             else ()
         )
-        return Learned({}, {"vectors": vectors}, warnings)
+        return FittedState({}, {"vectors": vectors}, warnings)
 
-    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         check_names(learned.facts, learned.arrays, (), ("vectors",))
         if field.words is None:
             raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
@@ -71,10 +71,10 @@ class WordVectors(Transform):
         if learned.arrays["vectors"].dtype != np.float32:
             raise ValueError(f"learned vectors: expected float32, got {learned.arrays['vectors'].dtype}")
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         return learned.arrays["vectors"][values]
 
-    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
         return _Vectors(learned.arrays["vectors"])
 
 
@@ -108,7 +108,7 @@ def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
                     if vector is None
                     else f"{len(vector)} numbers, others have {width}"
                 )
-                raise DataError(Fault(text, place=Place(str(path), number)))
+                raise DataError(text, place=Place(str(path), number))
             width = len(vector)
             found[place] = vector
     return found

@@ -59,8 +59,7 @@ def load_npz(
 def _refuse_large(unpacked: int, packed: int, allowed: int, name: str) -> None:
     refuse_bomb(unpacked, packed, name, _UNPACKED_NPZ)
     if unpacked > allowed:
-        text = f"'{name}' unpacks to {unpacked:,} bytes; the limit here is {allowed:,}"
-        raise FileRefused(text, hint=_UNPACKED_NPZ)
+        raise FileRefused(f"'{name}' unpacks to {unpacked:,} bytes; the limit here is {allowed:,}", hint=_UNPACKED_NPZ)
 
 
 _UNPACKED_NPZ = "uncompressed arrays, as numpy.savez writes them, are read in pieces, whatever their size"

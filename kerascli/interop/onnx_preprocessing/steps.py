@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.data.base import NOTHING_LEARNED, Field, Learned, Transform
+from kerascli.data.base import NO_STATE, Field, FittedState, States, Transform
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import NARROW, boundary
 from kerascli.data.transforms.cast import Cast
@@ -15,8 +15,7 @@ from kerascli.data.transforms.datetime import DateTime
 from kerascli.data.transforms.discretization import Discretization
 from kerascli.data.transforms.elementwise import Log, Log1p, Sqrt
 from kerascli.data.transforms.feature_space import FeatureSpace
-from kerascli.data.transforms.hashed_crossing import HashedCrossing
-from kerascli.data.transforms.hashing import Hashing
+from kerascli.data.transforms.hashing import HashedCrossing, Hashing
 from kerascli.data.transforms.impute import Impute
 from kerascli.data.transforms.integer_lookup import IntegerLookup
 from kerascli.data.transforms.lookup import Lookup
@@ -66,7 +65,11 @@ def raw_inputs(
 
 
 def tensor_of(
-    ops: OnnxOps, named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned], raw: Mapping[str, Value]
+    ops: OnnxOps,
+    named: NamedPipeline,
+    fields: list[Field],
+    learned: States,
+    raw: Mapping[str, Value],
 ) -> Value:
     """Add ONNX operations for `predict`'s checks and a pipeline's steps that run once over all rows (not per batch);
     return their tensor.
@@ -77,7 +80,7 @@ def tensor_of(
     value = None if named.pipeline.takes_columns else _read(ops, values, named, fields[0])
     until = boundary(named, fields)
     for index in range(until):
-        step, state = named.pipeline.steps[index].transform, learned.get(named.key(index), NOTHING_LEARNED)
+        step, state = named.pipeline.steps[index].transform, learned.get(named.key(index), NO_STATE)
         try:
             if value is None and isinstance(step, FeatureSpace):
                 value = feature_space(ops, values, step, fields[index], state, converted)
@@ -93,7 +96,7 @@ def tensor_of(
     return ops.cast(value, NARROW.get(value.dtype, value.dtype))
 
 
-def converted(ops: OnnxOps, value: Value | None, step: Transform, field: Field, learned: Learned) -> Value:
+def converted(ops: OnnxOps, value: Value | None, step: Transform, field: Field, learned: FittedState) -> Value:
     """Add the ONNX operations of one transform; return their result. Raises ValueError if ONNX has none for it."""
     convert = CONVERTERS.get(type(step))
     if convert is None or value is None:
@@ -137,10 +140,10 @@ def _in_range(ops: OnnxOps, value: Value, step: Transform, field: Field) -> Valu
 
 _DROPPED, _UNKNOWN, _MISSING = -1, -2, -3
 
-Convert = Callable[[OnnxOps, Value, Transform, Field, Learned], Value]
+Convert = Callable[[OnnxOps, Value, Transform, Field, FittedState], Value]
 
 
-def lookup(ops: OnnxOps, value: Value, step: Lookup, field: Field, learned: Learned) -> Value:
+def lookup(ops: OnnxOps, value: Value, step: Lookup, field: Field, learned: FittedState) -> Value:
     if step.invert:
         raise ValueError("indices are mapped back to a vocabulary")
     places = step.places()
@@ -164,7 +167,7 @@ def lookup(ops: OnnxOps, value: Value, step: Lookup, field: Field, learned: Lear
     return ops.binary("Mul", ops.encoded(indices, "count", width), np.pad(weights, (0, width - len(weights))))
 
 
-def _table(step: Lookup, learned: Learned, is_text: bool) -> dict[object, int]:
+def _table(step: Lookup, learned: FittedState, is_text: bool) -> dict[object, int]:
     """Return a mapping from each value that a lookup transform knows to its index, as in `Lookup.apply`."""
     table: dict[object, int] = {entry: n for n, entry in enumerate(learned.facts["vocabulary"], step.first())}
     if step.mask_token is not None:
@@ -183,7 +186,7 @@ def _looked_up(ops: OnnxOps, value: Value, table: Mapping[object, int], is_text:
 
 
 def feature_space(
-    ops: OnnxOps, columns: Mapping[str, Value], step: FeatureSpace, field: Field, learned: Learned, convert: Convert
+    ops: OnnxOps, columns: Mapping[str, Value], step: FeatureSpace, field: Field, learned: FittedState, convert: Convert
 ) -> Value:
     """Convert the transforms of each feature in a FeatureSpace by `convert`; return the joined features. Raises
     ValueError for crosses."""
@@ -203,7 +206,7 @@ def feature_space(
     return Value(name, "float32", step.infer(field, learned, target=False).shape)
 
 
-CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, Learned], Value]] = {
+CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, FittedState], Value]] = {
     Impute: numbers.impute, Normalization: numbers.normalization, Rescaling: numbers.rescaling,
     Discretization: numbers.discretization, Log: numbers.elementwise, Log1p: numbers.elementwise,
     Sqrt: numbers.elementwise, Cast: numbers.cast, Reshape: numbers.reshape,

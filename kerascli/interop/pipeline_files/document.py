@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from kerascli.data.base import InFolder
+from kerascli.data.base import InFolder, file_name
 from kerascli.data.sources.python import Python
 from kerascli.foundation.shapes import NonNegativeInt
 from kerascli.language.component import Component
@@ -50,9 +50,9 @@ class LearnedState(_Part):
     """State of a transform learned from the training rows: integers and texts, and arrays."""
 
     facts: dict[str, Any] = {}
-    """Learned integers, texts and lists of these, by name: `vocabulary`, `max_length` ..."""
+    """FittedState integers, texts and lists of these, by name: `vocabulary`, `max_length` ..."""
     arrays: dict[str, ArrayText] = {}
-    """Learned arrays, by name: `mean`, `variance`, `bin_boundaries` ..."""
+    """FittedState arrays, by name: `mean`, `variance`, `bin_boundaries` ..."""
 
 
 class Fitted(_Part):
@@ -245,4 +245,4 @@ def foreign_part(component: Component) -> str | None:
 def leads_elsewhere(component: Component) -> bool:
     """Return True if a component's setting is a path with folders; a pipeline file may use only names of files without
     a folder."""
-    return any(isinstance(part, InFolder) and part.without_folders() != part for part in components_of(component))
+    return any(isinstance(part, InFolder) and part.with_paths(file_name) != part for part in components_of(component))

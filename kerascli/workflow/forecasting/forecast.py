@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.base import SPLITS, Learned
+from kerascli.data.base import SPLITS, FittedState, States
 from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.pipeline.preparer import Preparer
 from kerascli.data.sources.timeseries import NEXT
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
-from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
+from kerascli.foundation.errors import DataError, Place, counted, safe_text
 from kerascli.training.predict import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.forecasting.held_out import histories_of
@@ -79,14 +79,14 @@ def forecast(
     `keep` are columns of the future to carry along; by default the dates, if there is one column of them and their
     future is known. With `raw` numbers are in the model's scale; what is fed back is in the units of the series anyway.
     """
-    found = _Forecast.begun(model, series, horizon)
-    found.run()
+    progress = _Forecast.of(model, series, horizon)
+    progress.run()
     columns: dict[str, np.ndarray] = {}
     outputs: dict[str, np.ndarray] = {}
     finite = np.ones(horizon, bool)
     for target in model.targets:
-        numbers = {column: found.outputs[column] for column in target.columns}
-        shown = {c: target.shown(found.values[c], numbers[c], raw=raw) for c in target.columns}
+        numbers = {column: progress.outputs[column] for column in target.columns}
+        shown = {c: target.shown(progress.values[c], numbers[c], raw=raw) for c in target.columns}
         columns |= shown
         outputs[target.output] = np.stack(list((numbers if raw else shown).values()), axis=1)
         finite &= np.stack([np.isfinite(each) for each in numbers.values()]).all(0)
@@ -106,7 +106,7 @@ def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarra
     for name, values in found.items():
         if len(values) < rows:
             text = f"'{safe_text(name)}' has {counted(len(values), 'row')} of the future, the forecast {rows:,}"
-            raise DataError(Fault(text, place=Place(series.future.name if series.future else series.name)))
+            raise DataError(text, place=series.future.name if series.future else series.name)
     return found
 
 
@@ -128,22 +128,14 @@ class _Forecast:
     """Batches of row numbers to predict; no row in a batch depends on a prediction for the same batch."""
 
     @classmethod
-    def begun(cls, model: SeriesModel, series: Series, horizon: int) -> "_Forecast":
+    def of(cls, model: SeriesModel, series: Series, horizon: int) -> "_Forecast":
         source, rows = model.source, series.history.rows
         first = rows - source.first_ahead()
         if first < 0:
             text = f"'{safe_text(series.name)}' has {counted(rows, 'row')}; a forecast takes the last {rows - first:,}"
-            raise DataError(Fault(text, place=Place(series.name)))
+            raise DataError(text, place=series.name)
         batches = list(_batches(model, rows, horizon))
-        end = batches[-1][-1] - source.first_ahead() + 1 - rows
-        later = {name: max(0, end + source.span(ahead=name in model.ahead)) for name in model.used}
-        most = max(later.values())
-        columns = {name: each for name, each in series.group_column(rows + most).items() if name in model.used}
-        others = [name for name in model.used if name not in columns]
-        known = known_future(
-            model, series, {name: later[name] for name in others if later[name] and name in model.known}
-        )
-        columns |= {name: whole_column(model, series, name, known.get(name), most) for name in others}
+        columns = _input_columns(model, series, batches[-1][-1] - source.first_ahead() + 1 - rows)
         fed = [name for name in model.predicted if name in columns]
         for name in fed:
             if columns[name].dtype != object:
@@ -216,6 +208,19 @@ class _Forecast:
         later[chosen] = values[chosen]
 
 
+def _input_columns(model: SeriesModel, series: Series, end: int) -> dict[str, np.ndarray]:
+    """Return the input columns over the series and the rows after it; `end` is the start of the last window, counted
+    from the end of the series."""
+    later = {name: max(0, end + model.source.span(ahead=name in model.ahead)) for name in model.used}
+    most = max(later.values())
+    group = series.group_column(series.history.rows + most)
+    columns = {name: values for name, values in group.items() if name in model.used}
+    needed = {name: later[name] for name in model.known if later[name] and name not in columns}
+    future = known_future(model, series, needed)
+    rest = [name for name in model.used if name not in columns]
+    return columns | {name: whole_column(model, series, name, future.get(name), most) for name in rest}
+
+
 def _batches(model: SeriesModel, rows: int, horizon: int) -> Iterator[list[int]]:
     """Yield batches of row numbers to predict; no row in a batch needs predictions of the same batch."""
     source, done = model.source, set[int]()
@@ -231,11 +236,11 @@ def _batches(model: SeriesModel, rows: int, horizon: int) -> Iterator[list[int]]
     yield batch
 
 
-def _with_floats(learned: Mapping[str, Learned], columns: Sequence[str]) -> dict[str, Learned]:
+def _with_floats(learned: States, columns: Sequence[str]) -> dict[str, FittedState]:
     """Return a run's fitted preprocessing with a float dtype for the integer columns in `columns`, to hold
     predictions."""
     fields = known_columns(learned)
     for name in columns:
         if name in fields and fields[name].is_integer:
             fields[name] = replace(fields[name], dtype=_FLOATS.get(fields[name].dtype, "float64"), num_classes=None)
-    return {**learned, COLUMNS: Learned({name: asdict(field) for name, field in fields.items()}, {})}
+    return {**learned, COLUMNS: FittedState({name: asdict(field) for name, field in fields.items()}, {})}

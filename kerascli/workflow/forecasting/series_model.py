@@ -129,8 +129,7 @@ class SeriesModel:
             raise ConfigError(f"'{safe_text(both[0])}{NEXT}' is an input and what is predicted: nothing is to forecast")
         if self.feeds_back and self.source.lead() < 1:
             text = f"the target is not after the window: 'offset' is {self.source.first_ahead()}"
-            hint = f"a forecast needs at least {self.source.span(ahead=False) + 1}"
-            raise ConfigError(text, hint=hint)
+            raise ConfigError(text, hint=f"a forecast needs at least {self.source.span(ahead=False) + 1}")
 
 
 _HINT = "data: {source: {timeseries: {source: {csv: {path: series.csv}}, sequence_length: 24}}, ...}"

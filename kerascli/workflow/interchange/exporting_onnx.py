@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kerascli.data.base import NOTHING_LEARNED, Field, Learned
+from kerascli.data.base import NO_STATE, Field, States
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.pipeline import undone_steps
@@ -110,7 +110,7 @@ def _undone(run: LoadedRun, pair: OutputTarget) -> Undone:
     named, fields = target_pipeline(run, pair)
     steps = [index for index, _ in undone_steps(named, fields, run.learned)]
     return [
-        (named.pipeline.steps[index].transform, fields[index], run.learned.get(named.key(index), NOTHING_LEARNED))
+        (named.pipeline.steps[index].transform, fields[index], run.learned.get(named.key(index), NO_STATE))
         for index in steps
     ]
 
@@ -164,11 +164,11 @@ def _values(field: Field, words: list[Any] | None, random: np.random.Generator) 
     return np.abs(random.normal(1.0, 1.0, shape)).astype(field.dtype) + np.asarray(0.1, field.dtype)
 
 
-def _vocabularies(spec: DataSpec, learned: Mapping[str, Learned]) -> Iterator[tuple[str, list[Any]]]:
+def _vocabularies(spec: DataSpec, learned: States) -> Iterator[tuple[str, list[Any]]]:
     """Yield (column name, vocabulary) for the columns that a lookup in the preprocessing takes."""
     for named in named_pipelines_of(spec):
         for index, step in enumerate(named.pipeline.steps if named.section == "inputs" else ()):
-            state = learned.get(named.key(index), NOTHING_LEARNED)
+            state = learned.get(named.key(index), NO_STATE)
             if isinstance(step.transform, Lookup):
                 yield from ((column, state.facts["vocabulary"]) for column in named.pipeline.columns)
             elif isinstance(step.transform, FeatureSpace):

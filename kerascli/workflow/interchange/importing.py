@@ -18,7 +18,7 @@ from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
 from kerascli.config.run import RunSpec, resolved, resolved_config
 from kerascli.config.yaml.dump import dump_yaml
-from kerascli.data.base import Learned
+from kerascli.data.base import States
 from kerascli.data.pipeline.learned_state import save_learned
 from kerascli.data.pipeline.prepare import no_stages
 from kerascli.foundation.errors import Fault
@@ -198,7 +198,7 @@ def _write(
     experiment: Experiment,
     state: Mapping[str, Tensor] | None,
     complete: Mapping[str, Any],
-    learned: Mapping[str, Learned],
+    learned: States,
 ) -> None:
     """Write the files of an imported run: config, summary, preprocessing, final weights, and a checkpoint to train on.
 

@@ -8,7 +8,7 @@ import torch
 
 from kerascli.config.describe import describe
 from kerascli.config.run import RunSpec
-from kerascli.data.base import Field
+from kerascli.data.base import Field, file_name
 from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import undone_transforms
@@ -84,7 +84,7 @@ def _output(run: LoadedRun, pair: OutputTarget) -> OutputText:
     inverse = []
     if inverse_of(run, pair) is not None:
         undone = undone_transforms(*target_pipeline(run, pair), run.learned)
-        inverse = [each.without_folders().dump() for each in undone]
+        inverse = [each.with_paths(file_name).dump() for each in undone]
     loss = None if pair.loss is None or foreign_part(pair.loss) else pair.loss.dump()
     text = OutputText(
         target=pair.target, loss=loss, reads_as="values", classes=None, positive=None, inverse=inverse
