@@ -50,9 +50,9 @@ class LearnedState(_Part):
     """State of a transform learned from the training rows: integers and texts, and arrays."""
 
     facts: dict[str, Any] = {}
-    """FittedState integers, texts and lists of these, by name: `vocabulary`, `max_length` ..."""
+    """Learned integers, texts and lists of these, by name: `vocabulary`, `max_length` ..."""
     arrays: dict[str, ArrayText] = {}
-    """FittedState arrays, by name: `mean`, `variance`, `bin_boundaries` ..."""
+    """Learned arrays, by name: `mean`, `variance`, `bin_boundaries` ..."""
 
 
 class Fitted(_Part):
