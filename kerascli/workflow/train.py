@@ -23,8 +23,8 @@ from kerascli.foundation.world import launch_of
 from kerascli.model.runtime.summary import summarize
 from kerascli.parts.distributions import FSDP, REMOVED
 from kerascli.report.summary import render
-from kerascli.runs.history_writer import Prefix
-from kerascli.runs.manifest import run_facts
+from kerascli.runs.environment import run_facts
+from kerascli.runs.history import Prefix
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment

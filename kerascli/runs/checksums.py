@@ -1,18 +1,49 @@
-"""Files of a run whose SHA-256 run.json records (config, weights, preprocessing ...), verified at every read."""
+"""Checksums of a run's files: JSON files that begin with their own, and files whose SHA-256 run.json records."""
 
 import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.errors import FileRefused
-from kerascli.runs.reading import must_open, must_read, quoted
+from kerascli.runs.reading import json_object, must_open, must_read, quoted
 
-Facts = dict[str, Any]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
+"""Type of a SHA-256 in hexadecimal."""
+
+_OPEN, _CLOSE = b'{\n  "sha256": "', b'",\n'
+_SEAL_BYTES = len(_OPEN) + 64 + len(_CLOSE)
+
+
+def sealed(facts: Mapping[str, Any]) -> bytes:
+    """Return the contents of a JSON file with the dict `facts` (not empty), after a checksum of these contents."""
+    rest = storage.text_bytes(storage.json_text(facts)).removeprefix(b"{\n")
+    return _seal(rest) + rest
+
+
+def is_sealed(data: bytes) -> bool:
+    """Return True if the contents of a JSON file begin with a checksum as `sealed` writes it."""
+    return data.startswith(_OPEN)
+
+
+def unsealed(data: bytes, path: Path) -> dict[str, Any]:
+    """Return the dict from a JSON file that `sealed` wrote. Raises FileRefused, naming `path`, if a byte changed."""
+    rest = data[_SEAL_BYTES:]
+    if data[:_SEAL_BYTES] != _seal(rest):
+        raise FileRefused(f"{quoted(path)} is damaged: its sha256 differs from the one in its first line")
+    facts = json_object(data, path)
+    del facts["sha256"]
+    return facts
+
+
+def _seal(rest: bytes) -> bytes:
+    return _OPEN + hashlib.sha256(rest).hexdigest().encode() + _CLOSE
 
 
 class VerifiedFiles:
@@ -21,7 +52,9 @@ class VerifiedFiles:
     They are written before run.json, or replaced in such an order that run.json is correct after any crash.
     """
 
-    def __init__(self, folder: Path, read_facts: Callable[[], Facts], write_facts: Callable[[Facts], None]) -> None:
+    def __init__(
+        self, folder: Path, read_facts: Callable[[], dict[str, Any]], write_facts: Callable[[dict[str, Any]], None]
+    ) -> None:
         self._folder = folder
         self._read_facts = read_facts
         self._write_facts = write_facts
@@ -54,8 +87,7 @@ class VerifiedFiles:
         """Return the contents of a file in the run folder. Raises FileRefused if its SHA-256 is not as recorded."""
         path, accepted = self._folder / name, self._accepted(name)
         data = must_read(path)
-        if accepted is not None:
-            check(path, data, accepted)
+        check(path, hashlib.sha256(data).hexdigest(), accepted)
         return data
 
     def opened(self, name: str) -> BufferedReader:
@@ -63,9 +95,8 @@ class VerifiedFiles:
         path, accepted = self._folder / name, self._accepted(name)
         file = must_open(path)
         try:
-            if accepted is not None:
-                _refuse_damage(path, hashlib.file_digest(file, "sha256").hexdigest(), accepted)
-                file.seek(0)
+            check(path, hashlib.file_digest(file, "sha256").hexdigest(), accepted)
+            file.seek(0)
         except BaseException:
             file.close()
             raise
@@ -85,10 +116,10 @@ class VerifiedFiles:
         """
         facts = self._read_facts()
         if facts["format"] > 1:
-            known = {name.partition("/")[2] for name in facts["files"] if name.startswith(f"{folder}/")}
-            for name in sorted(present - known):
+            recorded = {name.partition("/")[2] for name in facts["files"] if name.startswith(f"{folder}/")}
+            for name in sorted(present - recorded):
                 raise FileRefused(f"{quoted(self._folder / folder / name)} is not a file that the run wrote")
-            present = known
+            present = recorded
         return {name: self.read(f"{folder}/{name}") for name in sorted(present)}
 
     def _digest(self, path: Path) -> str | None:
@@ -97,11 +128,7 @@ class VerifiedFiles:
         return None
 
 
-def check(path: Path, data: bytes, accepted: set[str]) -> None:
-    """Raise FileRefused unless the SHA-256 of `data`, the contents of the file `path`, is in the set `accepted`."""
-    _refuse_damage(path, hashlib.sha256(data).hexdigest(), accepted)
-
-
-def _refuse_damage(path: Path, digest: str, accepted: set[str]) -> None:
-    if digest not in accepted:
+def check(path: Path, digest: str, accepted: set[str] | None) -> None:
+    """Raise FileRefused unless the SHA-256 of the file `path` is one of `accepted`; None accepts any."""
+    if accepted is not None and digest not in accepted:
         raise FileRefused(f"{quoted(path)} is damaged: its sha256 is not the one that run.json has")
