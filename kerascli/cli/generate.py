@@ -88,13 +88,13 @@ def _answer(
 ) -> None:
     """Print the text that a decoder model generates: for the prompt or, without one, for some rows of the data."""
     from kerascli.callbacks.decode_examples import examples
-    from kerascli.workflow.generation.decoding import decode, prompt_inputs
+    from kerascli.workflow.generation.decoding import prompt_inputs
 
     decodes = studio.facts(view).decodes
     assert decodes is not None
     facts = {"seed": sampling.seed, "temperature": sampling.temperature, "top_k": sampling.top_k}
     if prompt is not None:
-        [numbers] = decode(studio, view, prompt_inputs(studio, view, prompt), length, sampling)
+        [numbers] = studio.decoded(view, prompt_inputs(studio, view, prompt), length, sampling)
         text = studio.text(decodes[1], numbers)
         if as_json:
             options.say_json({"prompt": prompt, "text": text, **facts})
@@ -102,7 +102,7 @@ def _answer(
             options.say(f"{text}\n")
         return
     rows = studio.rows(_EXAMPLES, seed=sampling.seed)
-    found = examples(studio, view, rows, decodes[1], decode(studio, view, rows.inputs, length, sampling))
+    found = examples(studio, view, rows, decodes[1], studio.decoded(view, rows.inputs, length, sampling))
     if as_json:
         shown = [{**example.asked, "truth": example.truth, "text": example.predicted} for example in found]
         options.say_json({"rows": shown, **facts})

@@ -53,6 +53,13 @@ def launch_if_asked(
         raise SystemExit(launch(processes, max_restarts or 0))
 
 
+def refuse_several(command: str | None) -> None:
+    """Raise ConfigError for a command that runs on one process, where a launcher has started several."""
+    if command not in _COMMANDS and (size := world_of().size) > 1:
+        text = f"'{command}' runs on one process, and a launcher has started {size}"
+        raise ConfigError(text, hint=f"{', '.join(_COMMANDS)} run on several")
+
+
 def _refuse_too_many(processes: int) -> None:
     """Raise ConfigError if this machine has no memory for so many processes: they would end it, not the command."""
     memory = 2 * memory_limit()
@@ -61,6 +68,8 @@ def _refuse_too_many(processes: int) -> None:
         raise ConfigError(f"{text}, and this machine has {size_text(memory)}", hint=f"at most {most}, or more machines")
 
 
+_COMMANDS = ("train", "evaluate", "predict")
+"""Commands that run on several processes."""
 _ALONE = "leave out --processes, and start it without a launcher"
 
 

@@ -25,7 +25,7 @@ class EvaluatedBatches:
         return batches if isinstance(batches, EvaluatedBatches) else cls(batches)
 
     def __iter__(self) -> Iterator[tuple[int, Batch | None]]:
-        """Yield pairs of a batch's number and the batch; None: only other processes have one now."""
+        """Yield pairs of a batch's number and the batch; None: only another process has one now."""
         return enumerate(self._batches)
 
     def inference(self, module: nn.Module) -> AbstractContextManager[object]:
@@ -33,11 +33,11 @@ class EvaluatedBatches:
         return torch.inference_mode()
 
     def states(self, number: int, states: Sequence[Tensor]) -> Iterable[Sequence[Tensor]]:
-        """Return the metric states of batch `number`, and of those that other processes evaluate at the same time."""
+        """Return the metric states of batch `number`, and of those that others evaluate at the same time."""
         return (states,)
 
     def rows(self, number: int, values: Tensor) -> list[Tensor]:
-        """Return the values (rows, *) of batch `number`, and of those that other processes compute at the same time."""
+        """Return the values (rows, *) of batch `number`, and of those that others compute at the same time."""
         return [values]
 
 

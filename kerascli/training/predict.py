@@ -16,7 +16,7 @@ from kerascli.training.objectives.train_step import GraphStep
 def predict(module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, seed: int) -> dict[str, Tensor]:
     """Return a mapping from output name to array (rows, *), on the CPU; half precision is converted to float32.
 
-    Of batches that are dealt out to several processes, one returns the values of all rows.
+    Of batches that are dealt out, one process returns the values of all rows.
     """
     module.eval()
     parts: dict[str, list[Tensor]] = {}

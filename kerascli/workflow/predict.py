@@ -99,7 +99,7 @@ def predict_beside(
 
 
 def _outputs(run: LoadedRun, rows: Split) -> dict[str, torch.Tensor]:
-    """Return the outputs of a run's model for rows, by name; of several processes only that of rank 0 has all rows."""
+    """Return the outputs of a run's model for rows, by name; only the process that prints has all rows."""
     experiment, spec = run.experiment, run.experiment.spec
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
     with run.sharing(rows):

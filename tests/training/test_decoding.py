@@ -22,7 +22,6 @@ from kerascli.language.component import Invalid
 from kerascli.runs.record import RunRecord
 from kerascli.training.generation.decode import Decoder, decode_ids
 from kerascli.training.generation.generate import Sampling
-from kerascli.workflow.generation.decoding import decode
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.make_samples import studio_of
 from tests.support.runs_harness import train, write
@@ -233,7 +232,7 @@ def test_what_is_written_is_what_teacher_forcing_predicts_step_by_step(run: RunR
         weight.data += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3))
     rows = studio.rows(6)
     reads, ends = studio.inputs["so_far"], studio.outputs["dutch"].stop or 0
-    written = decode(studio, None, rows.inputs, 99, GREEDY)
+    written = studio.decoded(None, rows.inputs, 99, GREEDY)
     first = reads.start or (0,)
     length = studio.facts(None).inputs["so_far"].shape[0]
     assert length is not None

@@ -1,4 +1,4 @@
-"""Part of a weight that this process holds, if FSDP divides the model's weights among processes (DTensor)."""
+"""Part of a weight that this process holds, if FSDP divides the model's weights (DTensor)."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,6 +1,6 @@
 """Record the events of a training in the run's folder: history.csv, checkpoints, logs and samples; or only follow them.
 
-Of several processes one records the run; the others do the same work, and write nothing but their parts of checkpoints.
+One process records the run; others do the same work, and write nothing but their parts of checkpoints.
 """
 
 import csv
@@ -47,7 +47,7 @@ class NoRecord:
         """Do nothing."""
 
     def write_weights(self, contents: Pieces) -> None:
-        """Compute the contents, for which all processes are needed if the weights are divided."""
+        """Compute the contents, for which all are needed if the weights are divided."""
         for _ in contents:
             pass
 

@@ -12,14 +12,17 @@ from kerascli.config.sample_checks import models_of
 from kerascli.data.base import Field, Learned
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.display_columns import DisplayColumn
+from kerascli.data.teacher_forcing import teacher_forcing
 from kerascli.data.text_codec import TextCodec, text_codecs
 from kerascli.foundation import draws
-from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.errors import ConfigError, counted
 from kerascli.training.build import Experiment
+from kerascli.training.generation.decode import Decoder, decode_ids
 from kerascli.training.generation.generate import Sampling, TextModel, generate_words
-from kerascli.workflow.generation.decoding import MOST_WORDS, decode
 
 _ROWS_AT_ONCE = 256
+_MOST_WORDS = 1000
+"""Maximum number of tokens to generate with a decoder whose input has no fixed length."""
 _HELD_OUT = ("validation", "test", "train")
 """Names of the splits from which rows for samples and prompts are taken, in order of preference."""
 
@@ -111,8 +114,44 @@ class ModelStudio:
         field = self._targets.get(target)
         return () if field is None or field.classes is None else field.classes
 
-    def decoded(self, view: str | None, inputs: Mapping[str, Tensor]) -> np.ndarray:
-        return decode(self, view, inputs, MOST_WORDS, Sampling(0.0))
+    def decoded(
+        self,
+        view: str | None,
+        inputs: Mapping[str, Tensor],
+        length: int = _MOST_WORDS,
+        sampling: Sampling | None = None,
+    ) -> np.ndarray:
+        """Return the token ids that a run's decoder generates for each row of `inputs`, which are preprocessed
+        arrays."""
+        return decode_ids(self._decoder(view, inputs), length, sampling or Sampling(0.0))
+
+    def _decoder(self, view: str | None, inputs: Mapping[str, Tensor]) -> Decoder:
+        facts, data = self.facts(view), self.experiment.spec.data
+        forcing = teacher_forcing(data) if data is not None else None
+        assert forcing is not None
+        reads, writes = self.inputs[forcing.input], self.outputs[forcing.target]
+        begin = forcing.begin(reads)
+        if not begin:
+            hint = "put enclose before text_vectorization, or {shift: -1} after it"
+            raise ConfigError(
+                f"the model cannot generate text: the start token of '{forcing.input}' is unknown", hint=hint
+            )
+        output = forcing.target if forcing.target in facts.outputs else next(iter(facts.outputs))
+        spec = facts.outputs[output]
+        if spec.rank != 2 or spec.shape[-1] is None or spec.shape[-1] < len(writes.words):
+            text = (
+                f"'{output}' {spec} is not a probability for each of {counted(len(writes.words), 'word')} at every step"
+            )
+            raise ConfigError(f"the model cannot generate text: {text}")
+
+        given = {name: inputs[name] for name in facts.inputs if name != forcing.input}
+
+        def predict(numbers: Tensor) -> Tensor:
+            return self.run(view, {**given, **self.staged({forcing.input: numbers})})[output]
+
+        rows = len(next(iter(given.values())))
+        places = facts.inputs[forcing.input].shape[0]
+        return Decoder(predict, begin, places or _MOST_WORDS, rows, reads, writes)
 
     def continued(self, view: str | None, prompt: str | None, length: int, temperature: float, seed: int) -> str:
         model, numbers, prompt = self.writing(view, prompt, seed)
