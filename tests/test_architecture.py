@@ -54,11 +54,11 @@ INNER_FLOORS = {
     ],
     "training": [
         ["checks", "classes", "generation", "layer_states", "objectives", "progress", "recompute", "tensor_file"],
-        ["checkpoint_files", "evaluate", "forward_pass"], ["build", "execution_mode", "predict", "step"],
+        ["checkpoint_files", "evaluate", "forward_pass"], ["build", "execution_mode", "step"],
         ["checkpoint", "finite", "strategies"], ["loop"],
     ],
     "training/strategies": [
-        ["checks", "failures", "notices", "reduce_scatter", "sharding", "sum_in_order"], ["group"],
+        ["checks", "collectives", "failures", "notices", "sharding"], ["group"],
         ["flat_step_result", "members", "process_sum", "shared_evaluation"], ["base", "sharded_runner"],
         ["data_parallel", "fsdp_runner"], ["fsdp"],
     ],

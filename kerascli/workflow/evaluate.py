@@ -16,9 +16,8 @@ from kerascli.report.classes import ClassRow, class_rows, confusion
 from kerascli.report.thresholds import Thresholds
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading, is_classification_loss
-from kerascli.training.evaluate import evaluate
+from kerascli.training.evaluate import evaluate, predict
 from kerascli.training.objectives.objective import class_numbers
-from kerascli.training.predict import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches

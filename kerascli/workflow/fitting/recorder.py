@@ -25,10 +25,12 @@ from kerascli.foundation.events import (
 from kerascli.foundation.spans import span
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.fitting.http_post import post
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.fitting.tensorboard import TensorBoardWriters
 from kerascli.workflow.generation.samples import SampleWriter
+
+_TIMEOUT_SECONDS = 3.0
+"""Time after which a server that metrics are sent to is not waited for."""
 
 
 class NoRecord:
@@ -123,7 +125,7 @@ class Recorder(Follower):
                 except ConfigError as error:  # no reason to abort the training
                     return Note(f"the sample '{name}' could not be made: {error}", "warning")
             case Post(url):
-                problem = post(record)
+                problem = _post(record)
                 if problem is not None and url not in self._unreachable:
                     self._unreachable.add(url)
                     return Note(f"remote_monitor: could not send metrics to {url}: {problem}", "warning")
@@ -158,3 +160,15 @@ def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separ
     writer = csv.DictWriter(text, names, restval="NA", delimiter=separator, lineterminator="\n")
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _post(request: Post) -> str | None:
+    """Send a POST request, with a short timeout; return None on success, else an error message."""
+    from http.client import HTTPException
+    from urllib.request import Request, urlopen
+
+    try:
+        with urlopen(Request(request.url, request.body, dict(request.headers)), timeout=_TIMEOUT_SECONDS):
+            return None
+    except (OSError, HTTPException, ValueError) as error:
+        return str(getattr(error, "reason", None) or error) or type(error).__name__

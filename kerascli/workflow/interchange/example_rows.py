@@ -16,7 +16,7 @@ from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.errors import DataError
 from kerascli.interop import torch_files
 from kerascli.training.checks.label_range_checks import check_values
-from kerascli.training.predict import predict
+from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.exporting_onnx import OnnxOfRows
 from kerascli.workflow.loaded import LoadedRun
