@@ -3,7 +3,6 @@
 python -m benchmarks.child epochs JOB              an epoch for every line "go" on stdin
 python -m benchmarks.child script JOB              all epochs in one go, as a script of the peer's would
 python -m benchmarks.child first_step PEER FOLDER  how long kerascli takes from an imported torch to its first step
-python -m benchmarks.child steps JOB               kerascli's losses beside those of a plain loop (`steps`)
 python -m benchmarks.child digits FILE ROWS        write the digits, lest the driver grow by reading them
 """
 
@@ -55,9 +54,7 @@ def _epochs(answers: TextIO, text: str) -> None:
 
 def _script(answers: TextIO, text: str) -> None:
     job = Job.from_json(text)
-    losses: list[float] = []
-    accuracy = load(job.peer)(job, losses.append)
-    _tell(answers, accuracy=accuracy, losses=losses)
+    _tell(answers, accuracy=load(job.peer)(job, lambda loss: None))
 
 
 def _first_step(answers: TextIO, peer: str, folder: str) -> None:
@@ -77,12 +74,6 @@ def _first_step(answers: TextIO, peer: str, folder: str) -> None:
     _tell(answers, seconds=time.perf_counter() - started)
 
 
-def _steps(answers: TextIO, text: str) -> None:
-    from benchmarks.steps import compare
-
-    _tell(answers, **compare(Job.from_json(text)))
-
-
 def _digits(answers: TextIO, path: str, rows: str) -> None:
     from benchmarks.digits import write_digits
 
@@ -100,7 +91,7 @@ def _private_stdout() -> TextIO:
     return answers
 
 
-_TASKS = {"epochs": _epochs, "script": _script, "first_step": _first_step, "steps": _steps, "digits": _digits}
+_TASKS = {"epochs": _epochs, "script": _script, "first_step": _first_step, "digits": _digits}
 
 if __name__ == "__main__":
     _TASKS[sys.argv[1]](_private_stdout(), *sys.argv[2:])

@@ -3,12 +3,9 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from benchmarks.outcomes import Outcome, outcome_table, ratio_table
-from benchmarks.picture import draw_bars
 from benchmarks.processes import Worker
 from benchmarks.session import Session
 from benchmarks.workloads import WORKLOADS, Job
@@ -23,22 +20,15 @@ SHARE_SECONDS = 6.0
 T = TypeVar("T")
 
 
-def measure(session: Session) -> Iterator[tuple[str, Any]]:
+def measure(session: Session) -> Iterator[str]:
+    """Yield a table for each workload, then the ratios of all."""
+    outcomes: dict[str, list[Outcome]] = {}
     for name in session.works:
-        rows = WORKLOADS[name].quick_rows if session.quick else WORKLOADS[name].rows
-        found = race(session, {peer: session.job(peer, name, rows=rows) for peer in session.peers})
-        yield name, {"rows": rows, "outcomes": [asdict(each) for each in found]}
-
-
-def page(found: Mapping[str, Any], folder: Path) -> list[str]:
-    """Markdown; the picture lies beside it."""
-    outcomes = {work: [Outcome(**each) for each in data["outcomes"]] for work, data in found.items()}
-    draw_bars(folder / "epochs.png", UNIT, outcomes)
-    tables = [
-        f"### {work}\n\n{WORKLOADS[work].title}: {found[work]['rows']:,} digits\n\n{outcome_table(each, UNIT)}"
-        for work, each in outcomes.items()
-    ]
-    return [ratio_table(outcomes), "![seconds an epoch](epochs.png)", *tables]
+        work = WORKLOADS[name]
+        rows = work.quick_rows if session.quick else work.rows
+        outcomes[name] = race(session, {peer: session.job(peer, name, rows=rows) for peer in session.peers})
+        yield f"### {name}\n\n{work.title}: {rows:,} digits\n\n{outcome_table(outcomes[name], UNIT)}"
+    yield ratio_table(outcomes)
 
 
 def race(session: Session, jobs: Mapping[str, Job]) -> list[Outcome]:
@@ -47,7 +37,7 @@ def race(session: Session, jobs: Mapping[str, Job]) -> list[Outcome]:
             peer: stack.enter_context(Worker(session.child("epochs", job.to_json()), session.env(peer)))
             for peer, job in jobs.items()
         }
-        return take_turns(workers, session.rounds)
+        return take_turns(workers, session.rounds or (2 if session.quick else None))
 
 
 def take_turns(workers: Mapping[str, Worker], rounds: int | None, *, settle: float = SETTLE_SECONDS) -> list[Outcome]:

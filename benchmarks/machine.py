@@ -12,12 +12,12 @@ from benchmarks.workloads import ROOT
 
 VENV = Path(__file__).parent / ".venv"
 _TENSORFLOW = "tensorflow-cpu" if sys.platform == "linux" else "tensorflow"
-_PACKAGES = ("keras", "jax", _TENSORFLOW, "lightning")
+_PACKAGES = ("keras", "jax", _TENSORFLOW)
 _CPU_TORCH = "https://download.pytorch.org/whl/cpu"  # its `+cpu` counts as newer: gigabytes less
 _ASK = f"""
 import importlib.metadata as m, json, platform
 found = {{"python": platform.python_version()}}
-for name in {("torch", "keras", "jax", "tensorflow", "tensorflow_cpu", "lightning", "numpy")}:
+for name in {("torch", "keras", "jax", "tensorflow", "tensorflow_cpu", "numpy")}:
     try:
         found[name] = m.version(name)
     except m.PackageNotFoundError:

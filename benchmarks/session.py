@@ -24,10 +24,8 @@ class Session:
     quick: bool = False
     """Small sizes: to see that all works, not to measure."""
 
-    def job(
-        self, peer: str, work: str, *, rows: int, epochs: int = EPOCHS, seed: int = 1, widths: tuple[int, ...] = ()
-    ) -> Job:
-        return Job(peer, work, str(self.digits(rows)), epochs, seed, widths)
+    def job(self, peer: str, work: str, *, rows: int, epochs: int = EPOCHS) -> Job:
+        return Job(peer, work, str(self.digits(rows)), epochs)
 
     def digits(self, rows: int) -> Path:
         """The file with so many digits, written when it is first asked for."""

@@ -4,15 +4,12 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
 from benchmarks import processes
 from benchmarks.epochs import SETTLE_SECONDS, in_turn
 from benchmarks.outcomes import Outcome, outcome_table, ratio_table
 from benchmarks.peers import TIERS, is_ours
-from benchmarks.picture import draw_bars
 from benchmarks.processes import Died, Finished
 from benchmarks.session import Session
 from benchmarks.workloads import WORKLOADS
@@ -30,26 +27,14 @@ class Program:
     """What of its time counts."""
 
 
-def measure(session: Session) -> Iterator[tuple[str, Any]]:
+def measure(session: Session) -> Iterator[str]:
+    """Yield tables of whole trainings and of starts. Each value is of a new process; memory is that of its largest."""
     rounds = session.rounds or (QUICK_ROUNDS if session.quick else ROUNDS)
-    for title, programs in (("training", _training(session)), ("starting", _starting(session))):
-        if programs:
-            found = run_all(programs, rounds)
-            yield title, {"epochs": session.epochs, "outcomes": [asdict(each) for each in found]}
-
-
-def page(found: Mapping[str, Any], folder: Path) -> list[str]:
-    """Markdown; the picture lies beside it."""
-    outcomes = {title: [Outcome(**each) for each in data["outcomes"]] for title, data in found.items()}
-    draw_bars(folder / "whole.png", "seconds", outcomes)
-    sections = ["Every figure is a new process. Memory is that of the largest process at its peak.", "![](whole.png)"]
-    if "training" in outcomes:
-        about = f"configs/mnist_mlp.yaml ({WORK.title}): {found['training']['epochs']} epochs, then the test digits."
-        tables = [outcome_table(outcomes["training"], "seconds"), ratio_table({"training": outcomes["training"]})]
-        sections += ["### training", about, *tables]
-    if "starting" in outcomes:
-        sections += ["### starting", outcome_table(outcomes["starting"], "seconds")]
-    return sections
+    trained = run_all(_training(session), rounds)
+    about = f"configs/mnist_mlp.yaml ({WORK.title}): {session.epochs} epochs, then the test digits."
+    yield "\n\n".join(["### training", about, outcome_table(trained, "seconds"), ratio_table({"training": trained})])
+    if starting := _starting(session):
+        yield f"### starting\n\n{outcome_table(run_all(starting, rounds), 'seconds')}"
 
 
 def run_all(programs: Mapping[str, Program], rounds: int, *, settle: float = SETTLE_SECONDS) -> list[Outcome]:

@@ -66,10 +66,6 @@ class Job:
     """The npz file of `digits`."""
     epochs: int = EPOCHS
     seed: int = 1
-    widths: tuple[int, ...] = ()
-    """Dense layers that stand in place of the workload's own model."""
-    sets: tuple[str, ...] = ()
-    """What else `--set` says to kerascli."""
     threads: int | None = None
     """Value of kerascli's `--threads`."""
 
@@ -82,5 +78,4 @@ class Job:
 
     @classmethod
     def from_json(cls, text: str) -> "Job":
-        values = json.loads(text)
-        return cls(**{**values, "sets": tuple(values["sets"]), "widths": tuple(values["widths"])})
+        return cls(**json.loads(text))

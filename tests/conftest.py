@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.parity.books import Books
+from tests.support.core import Core, add_options
 from tests.support.needs import MARKER, Needs
 from tests.support.server import Server
 
@@ -105,10 +106,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
     parser.addoption("--parity-report", type=Path, help="write what was compared with Keras, as a page of tables")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Books(), "parity-books")
     config.pluginmanager.register(Needs(), "needs")
+    config.pluginmanager.register(Core(), "core")
     config.addinivalue_line("markers", MARKER)

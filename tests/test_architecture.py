@@ -24,7 +24,7 @@ FLOORS = [
     ["config"],
     ["compiler"],
     ["training"],
-    ["interop", "report", "profiling"],
+    ["interop", "report"],
     ["workflow"],
     ["cli", "__main__"],
 ]
@@ -40,7 +40,7 @@ INNER_FLOORS = {
         ["disk", "shapes", "world", "device", "user_code"],
     ],
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
-    "language": [["foreign_words"], ["wording"], ["component"], ["section", "expressions"]],
+    "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
         ["times"], ["storage", "download", "dates", "learned_checks"], ["base", "joined", "split", "text"],
         ["batches", "datasets", "mixing", "where"], ["augmentations", "moved", "section"], ["digests"], ["pipeline"],
@@ -48,12 +48,13 @@ INNER_FLOORS = {
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
-        ["yaml", "component_index", "splits", "top_level"], ["composition", "misspelt"],
-        ["absent_data", "facts", "scalar_inputs", "sections", "starter"], ["run", "schema"], ["sample_checks"],
+        ["yaml", "component_index", "top_level"], ["composition", "misspelt"],
+        ["sections", "starter"], ["config", "schema"], ["data", "run"],
         ["cross_checks"], ["describe"], ["load"],
     ],
     "training": [
-        ["checks", "classes", "generation", "layer_states", "objectives", "progress", "recompute", "tensor_file"],
+        ["checks", "classes", "generation", "layer_states", "objectives", "profiling", "progress", "recompute",
+         "tensor_file"],
         ["checkpoint_files", "evaluate", "forward_pass"], ["build", "execution_mode", "step"],
         ["checkpoint", "finite", "strategies"], ["loop"],
     ],
@@ -277,7 +278,6 @@ READERS = {
     "foundation/disk/temporary.py": "the kernel's files",
     "foundation/cpus.py": "the kernel's files, of no size",
     "runs/manifest.py": "the kernel's files",
-    "compiler/processor.py": "the kernel's files",
     "interop/keras/hdf5.py": "the kernel's files",
     "interop/keras/hdf5_child.py": "a process of its own, and its memory as the kernel tells it",
     "cli/app.py": "/dev/null in place of a stream that was closed",
@@ -286,7 +286,7 @@ READERS = {
     "training/strategies/group.py": "/dev/null in place of standard output, for what torch prints",
     "training/strategies/failures.py": "the kernel's files",
     "data/datasets/mnist/__init__.py": "data of the package",
-    "profiling/window.py": "a trace that torch wrote a moment ago",
+    "training/profiling/window.py": "a trace that torch wrote a moment ago",
 }
 """Files that open other files without disk/files.py, with the reason."""
 OPENED = {"archive", "tarfile", "Image", "RunRecord"}
@@ -344,11 +344,10 @@ PEERS = {
     "cli",
     "data/sources",
     "data/transforms",
-    "ops",
     "optimizers",
     "preprocessing/images",
 }
-"""Folders whose files are peers: one command, one source, one family of operations each."""
+"""Folders whose files are peers: one command, one source, one component each."""
 MOST_FILES, MOST_OF_ONE_NAME = 17, 3
 
 

@@ -17,14 +17,15 @@ import typer
 
 from kerascli.cli.commands import app
 from kerascli.config.composition.extends import read_extended
+from kerascli.config.data import config_facts
 from kerascli.config.load import open_config
 from kerascli.config.misspelt import refuse_misspelt
 from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError
 from kerascli.foundation.interrupts import SIGNALS
 from kerascli.language.component import registries
-from kerascli.profiling.advice import RULES
-from kerascli.profiling.lap_sums import ORDER, REST
 from kerascli.runs.index import find_run
+from kerascli.training.profiling.advice import RULES
+from kerascli.training.profiling.phases import ORDER, REST
 from kerascli.workflow.check import check
 from tests.support.processes import forked_kerascli
 from tests.support.runs_harness import write
@@ -120,7 +121,7 @@ def test_a_fragment_is_valid_on_top_of_a_config(block: Block, folder: Path) -> N
     write(folder, BASES[section], "below.yaml")
     path = write(folder, on_top(block))
     if section == "data":  # the fragment alone: what it needs of a model is not known
-        open_config(path).facts()
+        config_facts(open_config(path))
     else:
         assert check(path, sets=[], flags=[]).lines[0].endswith("config.yaml: ok")
 
@@ -169,8 +170,17 @@ def commands() -> Iterator[tuple[str, str]]:
             yield page.stem, found[1]
 
 
-@pytest.mark.parametrize(("where", "line"), list(dict.fromkeys(commands())))
-def test_a_command_and_its_options_exist(where: str, line: str) -> None:
+def test_every_command_and_its_options_exist() -> None:
+    for where, line in commands():
+        try:
+            _parse_command(line)
+        except Exception as error:
+            error.add_note(f"{where}: kerascli {line}")
+            raise
+
+
+def _parse_command(line: str) -> None:
+    """Raise for an unknown command or option, and for too many arguments."""
     command, words = typer.main.get_command(app), shlex.split(line, comments=True)
     arguments = list(itertools.takewhile(lambda word: word not in {"|", ">", ">>", "&&"}, words))
     name = "kerascli"
@@ -178,7 +188,7 @@ def test_a_command_and_its_options_exist(where: str, line: str) -> None:
         name = arguments.pop(0)
         command = command.commands[name]  # pyright: ignore[reportAttributeAccessIssue]
     assert name != "kerascli", f"there is no command '{arguments[0]}'"
-    command.make_context(name, arguments)  # raises for an unknown option and for too many arguments
+    command.make_context(name, arguments)
 
 
 def test_the_plugin_trains_and_its_run_needs_nothing_else(folder: Path) -> None:

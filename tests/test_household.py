@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from tests.support.core import names_of
 from tests.support.needs import REQUIRE_ALL, needs_program
 
 ROOT = Path(__file__).parent.parent
@@ -113,6 +114,25 @@ def test_the_gate_refuses_another_torch() -> None:
     done = subprocess.run([SHELL[0]], env=environment, capture_output=True, text=True, check=False)
     said = "KERASCLI_TORCH: expected locked, minimum or newest, got best\n"
     assert (done.returncode, done.stdout) == (2, said)
+
+
+def test_the_gate_runs_the_tests_of_the_readme_and_then_the_rest() -> None:
+    core, rest = re.findall(r'^"\$python" -m pytest -q(.*)$', SHELL[0].read_text(encoding="utf-8"), re.M)
+    assert ".venv/bin/python -m pytest\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "--rest" in rest
+    assert not {"--rest", "--all", "-n"} & set(core.split())
+
+
+def test_a_line_of_the_core_names_a_folder_a_file_a_class_a_test_or_one_of_its_cases() -> None:
+    file = "tests/a/b.py"
+    folders = {".", "tests", "tests/a"}
+    assert names_of(f"{file}::C::test[d::e]") == {
+        *folders,
+        file,
+        f"{file}::C",
+        f"{file}::C::test",
+        f"{file}::C::test[d::e]",
+    }
 
 
 def test_hooks_lint_with_the_releases_that_the_gate_lints_with() -> None:

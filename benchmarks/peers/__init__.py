@@ -43,7 +43,6 @@ PEERS = {
     **{name: Peer("with_kerascli:run") for name in TIERS},
     "pytorch": Peer("with_torch:run"),
     "pytorch-tuned": Peer("with_torch:run"),
-    "lightning": Peer("with_lightning:run"),
     **{f"keras-{backend}": _keras(backend) for backend in _BACKENDS},
 }
 

@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.peers import TIERS, OnEpoch
 from benchmarks.workloads import Job
-from kerascli.config.load import Config, open_config
+from kerascli.config.config import Config
+from kerascli.config.load import open_config
 from kerascli.foundation.events import EpochEnd, Evaluated, Event, Note
 from kerascli.workflow.train import Options, start
 
@@ -42,7 +43,4 @@ def say(event: Event) -> None:
 def config_of(job: Job) -> Config:
     """The workload's config over the job's digits."""
     sets = [f"seed={job.seed}", f"fit.epochs={job.epochs}", f"data.source.npz.path={job.data}", TIERS[job.peer]]
-    if job.widths:
-        hidden = "".join(f"{{dense: {{units: {width}, activation: relu}}}}, " for width in job.widths)
-        sets.append(f"model.layers=[{hidden}{{dense: {{units: 10, activation: softmax}}}}]")
-    return open_config(job.workload.config, sets=[*sets, *job.sets])
+    return open_config(job.workload.config, sets=sets)

@@ -3,14 +3,19 @@
 import contextlib
 import importlib
 import os
+import resource
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 Prepare = Callable[[], None]
+SECONDS = 240.0
+"""Time after which a child is killed: it waits for something. Room for a machine that is busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,9 @@ class Ended:
     code: int
     out: str
     err: str
+    cpu_seconds: float = 0.0
+    memory: int = 0
+    """Most bytes of memory that it had beside those of its parent (Linux)."""
 
     @property
     def is_decent(self) -> bool:
@@ -66,8 +74,15 @@ def run(arguments: Sequence[str], folder: Path, prepare: Prepare | None = None, 
                 at_end()
 
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        code = os.waitstatus_to_exitcode(os.waitpid(fork(work, out.fileno(), err.fileno()), 0)[1])
-        return Ended(code, _text(out.fileno()), _text(err.fileno()))
+        before = _resident()
+        pid = fork(work, out.fileno(), err.fileno())
+        timer = threading.Timer(SECONDS, os.kill, (pid, signal.SIGKILL))
+        timer.start()
+        _, status, usage = os.wait4(pid, 0)
+        timer.cancel()
+        timer.join()
+        code, memory = os.waitstatus_to_exitcode(status), max(0, usage.ru_maxrss * 1024 - before)
+        return Ended(code, _text(out.fileno()), _text(err.fileno()), usage.ru_utime + usage.ru_stime, memory)
 
 
 def fork(work: Prepare, out: int | None = None, err: int | None = None) -> int:
@@ -100,3 +115,9 @@ def _text(descriptor: int) -> str:
     os.lseek(descriptor, 0, os.SEEK_SET)
     with os.fdopen(os.dup(descriptor), "rb") as file:
         return file.read().decode("utf-8", errors="backslashreplace")
+
+
+def _resident() -> int:
+    """Return the bytes of memory of this process; 0 where there is no /proc."""
+    path = Path("/proc/self/statm")
+    return int(path.read_text().split()[1]) * resource.getpagesize() if path.exists() else 0

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.torture import tiny
 from benchmarks.torture.cases import Given, Tally, main
 from benchmarks.torture.children import Ended, run
-from benchmarks.torture.disk import Disk, die, install, write_in_place
+from benchmarks.torture.disk import Disk, Fault, die, install, write_in_place
 from benchmarks.torture.tiny import TRAIN
 
 LONGER = ("--set", f"fit.epochs={tiny.EPOCHS + 1}")
@@ -47,7 +47,7 @@ class Crashes:
 
     def stages(self) -> list[Stage]:
         """Return all stages; each begins where a run was left."""
-        operations = self._operations(Stage("", TRAIN, None))
+        operations = self.operations(Stage("", TRAIN, None))
         left = self._left(Stage("", TRAIN, None), len(operations) * 2 // 3)
         return [
             Stage("train", TRAIN, None),
@@ -57,7 +57,7 @@ class Crashes:
 
     def points(self, stage: Stage) -> list[int]:
         """Return the numbers of all file operations of a stage; of the control, those in the middle of a record."""
-        done = self._operations(stage)
+        done = self.operations(stage)
         if not self.broken:
             return list(range(1, len(done) + 1))
         return writes_of_run_json(done)
@@ -65,56 +65,60 @@ class Crashes:
     def die_at(self, stage: Stage, nth: int, tally: Tally) -> None:
         """Die at a point, go on, and compare."""
         case = f"{stage.name}, operation {nth}"
-        died = self._run(stage, nth)
+        died, _ = self.run(stage, nth, die)
         found = tiny.the_run(self.folder / "runs")
+        expected = self.longer if stage.sets else self.whole
         if died.code == 0 and found is not None:  # there are not always as many operations
-            tally.add(case, "after the last operation", compared(found, self.longer if stage.sets else self.whole))
-            return
-        if died.code != -signal.SIGKILL:
+            tally.add(case, "after the last operation", compared(found, expected))
+        elif died.code != -signal.SIGKILL:
             tally.add(case, "", f"expected to be killed, {died.last_words()}")
-            return
-        if found is None:
-            tally.add(case, "nothing had begun")
-            return
-        began = (found / "run.json").exists()
-        gone_on = run(["train", "--resume", str(found), *stage.sets], self.folder, tiny.often_saved)
-        if gone_on.code == 4 and not began and gone_on.is_decent and "ended before training began" in gone_on.err:
-            tally.add(case, "nothing had begun, and resume says so")
-        elif gone_on.code != 0 or not gone_on.is_decent:
-            tally.add(case, "", f"cannot go on, {gone_on.last_words()}")
         else:
-            expected = self.longer if stage.sets else self.whole
-            tally.add(case, f"{stage.name}: bit-identical after a resume", compared(found, expected))
+            go_on(case, f"{stage.name}: ", self.folder, expected, tally, *stage.sets)
 
-    def _operations(self, stage: Stage) -> list[str]:
-        listed = self.folder / "operations"
-        ended = self._run(stage, NEVER, listed)
+    def operations(self, stage: Stage) -> list[str]:
+        """Return all file operations of a stage."""
+        ended, done = self.run(stage, NEVER, die)
         assert ended.code == 0, ended.err
-        return listed.read_text().split("\n")
+        return done
 
     def _left(self, stage: Stage, nth: int) -> Path:
-        self._run(stage, nth)
+        self.run(stage, nth, die)
         return Path(shutil.copytree(self.folder / "runs", self.folder / "left"))
 
-    def _run(self, stage: Stage, nth: int, listed: Path | None = None) -> Ended:
-        runs = self.folder / "runs"
+    def run(self, stage: Stage, nth: int, fault: Fault) -> tuple[Ended, list[str]]:
+        """Run a stage with a fault at an operation; return how it ended, and its operations if it was not killed."""
+        runs, listed = self.folder / "runs", self.folder / "operations"
         shutil.rmtree(runs, ignore_errors=True)
+        listed.unlink(missing_ok=True)
         if stage.template is not None:
             shutil.copytree(stage.template, runs)
         command = [part.replace("{run}", str(tiny.the_run(runs))) for part in stage.command]
+        disks: list[Disk] = []
 
         def prepare() -> None:
             tiny.often_saved()
-            disks.append(install(die, nth))
+            disks.append(install(fault, nth))
             if self.broken:
                 write_in_place()
 
-        def list_operations() -> None:
-            if listed is not None:
-                listed.write_text("\n".join(disks[0].done))
+        ended = run(command, self.folder, prepare, lambda: listed.write_text("\n".join(disks[0].done)) and None)
+        return ended, listed.read_text().split("\n") if listed.exists() else []
 
-        disks: list[Disk] = []
-        return run(command, self.folder, prepare, list_operations)
+
+def go_on(case: str, title: str, folder: Path, expected: dict[str, Any], tally: Tally, *options: str) -> None:
+    """Resume the only run in a folder, and count whether it ends as one that was never interrupted."""
+    found = tiny.the_run(folder / "runs")
+    if found is None:
+        tally.add(case, f"{title}nothing had begun")
+        return
+    began = (found / "run.json").exists()
+    resumed = run(["train", "--resume", str(found), *options], folder, tiny.often_saved)
+    if resumed.code == 4 and not began and resumed.is_decent and "ended before training began" in resumed.err:
+        tally.add(case, f"{title}nothing had begun, and resume says so")
+    elif resumed.code != 0 or not resumed.is_decent:
+        tally.add(case, "", f"cannot go on, {resumed.last_words()}")
+    else:
+        tally.add(case, f"{title}bit-identical after a resume", compared(found, expected))
 
 
 def writes_of_run_json(operations: list[str]) -> list[int]:

@@ -10,7 +10,6 @@ import os
 import random
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,18 +142,18 @@ class Damages:
             return tiny.outcome(path, logs=False)
         return {"output": ended.out.replace(str(path), "RUN")}
 
-    def try_one(self, luck: random.Random, tally: Tally, *, whole: bool = False) -> None:
+    def try_one(self, luck: random.Random, tally: Tally) -> None:
         """Damage a file at random, and judge what the command makes of it."""
         subject = luck.choice(self.subjects)
         file, kind = luck.choice(subject.files), luck.choice(_KINDS)
         path = self._copy(subject.template)
         done = damage(path / file, self.other / self._counterpart(file), kind, luck)
         if done is None:
-            return self.try_one(luck, tally, whole=whole)
+            return self.try_one(luck, tally)
         for each in (self.folder / "out").iterdir():
             each.unlink()
         command = [part.replace("{run}", str(path)) for part in subject.command]
-        ended = self._run_whole(command) if whole else run(command, self.folder, self._prepare)
+        ended = run(command, self.folder, self._prepare)
         case = f"{subject.name}: {file} {done}"
         tally.add(case, *self._verdict(subject, path, file, done, ended))
 
@@ -195,13 +194,6 @@ class Damages:
         if self.broken:
             _trust_everything()
 
-    def _run_whole(self, command: Sequence[str]) -> Ended:
-        done = subprocess.run(
-            [sys.executable, "-m", "kerascli", *command], cwd=self.folder, capture_output=True, text=True, check=False,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        )  # fmt: skip
-        return Ended(done.returncode, done.stdout, done.stderr)
-
 
 def _die_after_rows(rows: int) -> None:
     """Let this process die when so many epochs are recorded, and the next row is to come."""
@@ -239,11 +231,11 @@ def _trust_everything() -> None:
 
 
 def torture(given: Given, tally: Tally) -> None:
-    """Damage files, in children and for whole processes."""
+    """Damage files."""
     damages = Damages(given)
-    for number in range((given.cases or 0) + given.whole):
-        damages.try_one(given.luck, tally, whole=number >= (given.cases or 0))
+    for _ in range(given.cases or 0):
+        damages.try_one(given.luck, tally)
 
 
 if __name__ == "__main__":
-    sys.exit(main("damaged files", torture, cases=1000, whole=20))
+    sys.exit(main("damaged files", torture, cases=1000, whole=0))

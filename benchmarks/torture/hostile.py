@@ -7,15 +7,17 @@ may run, and nothing of another file may be shown. `--control` takes caps away: 
 import argparse
 import os
 import re
+import resource
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.torture import hostile_data, hostile_runs
-from benchmarks.torture.forked import Outcome, run
+from benchmarks.torture.children import Ended, run
 from benchmarks.torture.hostile_data import Attack
 
 CODES = {2, 3, 4}
@@ -24,6 +26,8 @@ EXPECTED = {"csv_of_memory": {6}, "csv_loop": {2}, "regex_deep": {2}, "regex_lon
 CPU_SECONDS = 5.0
 MEMORY = 500 * 2**20
 LINES = 120
+CPU_LIMIT, ADDRESS_ROOM = 10, 6 * 2**30
+"""Seconds after which the kernel ends a child; bytes of address space that it may take beside its parent's."""
 
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 
@@ -42,24 +46,51 @@ def _importing(make: Callable[[Path], Path]) -> Attack:
     return lambda folder: ["import", make(folder).name]
 
 
-def attack(name: str, make: Attack, folder: Path, prepare: Callable[[], None] | None = None) -> tuple[Outcome, str]:
-    """Run one; what is wrong with how it ended, or nothing."""
+def attack(name: str, make: Attack, folder: Path, prepare: Callable[[], None] | None = None) -> tuple[Ended, str]:
+    """Run one; return how it ended, and what is wrong with that, if anything."""
     place = folder / name
     place.mkdir()
-    arguments = make(place)
-    outcome = run(arguments, folder=place, output=folder / f"{name}.txt", prepare=prepare)
+
+    def confined() -> None:
+        _confine()
+        if prepare is not None:
+            prepare()
+
+    ended = run(make(place), place, confined)
     of_data = {3, 4} if name in hostile_data.attacks() else CODES
-    return outcome, wrong(outcome, place, EXPECTED.get(name, of_data))
+    return ended, wrong(ended, place, EXPECTED.get(name, of_data))
 
 
-def wrong(outcome: Outcome, place: Path, codes: set[int]) -> str:
-    """All that is wrong with how a command ended, in words."""
-    said = outcome.output
+def _confine() -> None:
+    """Put this process, a child, under limits of CPU time, memory and the network."""
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_CPU, CPU_LIMIT)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    _limit(resource.RLIMIT_AS, pages * resource.getpagesize() + ADDRESS_ROOM)
+    sys.addaudithook(_watch)
+
+
+def _limit(what: int, most: int) -> None:
+    """Set a soft limit, which a child of this process may set anew."""
+    resource.setrlimit(what, (most, resource.getrlimit(what)[1]))
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse the network, and report each attempt to run something."""
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname"}:
+        raise OSError(101, "Network is unreachable")
+    is_run = event in {"pickle.find_class", "os.system", "os.exec", "os.posix_spawn"}
+    if is_run and "site-packages" not in repr(arguments)[:300]:
+        os.write(2, f"AUDIT {event}\n".encode())
+
+
+def wrong(ended: Ended, place: Path, codes: set[int]) -> str:
+    """Return all that is wrong with how a command ended."""
+    said = ended.out + ended.err
     checks: Mapping[str, object] = {
-        "it did not end": outcome.timed_out,
-        f"exit code {outcome.code}": outcome.code not in codes,
-        f"{outcome.cpu_seconds:.1f} s of CPU": outcome.cpu_seconds > CPU_SECONDS,
-        f"{outcome.memory >> 20} MiB of memory": outcome.memory > MEMORY,
+        f"exit code {ended.code}": ended.code not in codes,
+        f"{ended.cpu_seconds:.1f} s of CPU": ended.cpu_seconds > CPU_SECONDS,
+        f"{ended.memory >> 20} MiB of memory": ended.memory > MEMORY,
         "it shows a bug": re.search(r"^(internal error|Traceback|AUDIT)", said, re.M),
         "no error is said": "error: " not in said,
         "control characters in the output": _CONTROLS.search(said),
@@ -112,14 +143,15 @@ def main() -> int:
         os.environ.update(TMPDIR=place, HOME=place)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for name in names:
-            outcome, why = attack(name, attacks[name], Path(place), no_caps if given.control else None)
-            used = f"exit {outcome.code}, {outcome.cpu_seconds:.2f} s, {outcome.memory >> 20} MiB"
+            ended, why = attack(name, attacks[name], Path(place), no_caps if given.control else None)
+            used = f"exit {ended.code}, {ended.cpu_seconds:.2f} s, {ended.memory >> 20} MiB"
             print(f"{name:<28} {used:<32} {'WRONG: ' + why if why else 'refused'}", flush=True)
             failed += bool(why)
-            first = next((line for line in outcome.output.splitlines() if "error" in line), "")
+            lines = (ended.out + ended.err).splitlines()
+            first = next((line for line in lines if "error" in line), "")
             print(f"    {first[:160]}", flush=True)
             if why or given.only:
-                print("\n".join(f"    {line[:200]}" for line in outcome.output.splitlines()[:12]), flush=True)
+                print("\n".join(f"    {line[:200]}" for line in lines[:12]), flush=True)
     print(f"{len(names)} hostile files in {time.monotonic() - began:.0f} s: {failed} not refused as they should be")
     return int(not failed) if given.control else int(bool(failed))
 

@@ -1,8 +1,7 @@
 """python -m benchmarks.torture.kills: kill a process at random moments while it saves checkpoints.
 
 It saves one after the other and says when each is done. After every kill -9 the newest checkpoint must be whole, and
-no older than the last that was said to be done; so must `best`. Whole processes train a tiny config, are killed again
-and again, and must end bit-identical.
+no older than the last that was said to be done; so must `best`.
 """
 
 import os
@@ -10,15 +9,12 @@ import random
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from benchmarks.torture import tiny
 from benchmarks.torture.cases import Given, Tally, main
 from benchmarks.torture.children import fork
-from benchmarks.torture.crashes import compared
 from benchmarks.torture.disk import without_waiting, write_in_place
 
 SIZE = 200_000
@@ -81,69 +77,8 @@ def look(folder: Path, done: int) -> tuple[int, str | None]:
     return newest.step, f"the files of step {mixed[0]} are of another" if mixed else None
 
 
-def kill_trainings(given: Given, tally: Tally) -> None:
-    """Train as whole processes that are killed until the cases are used up; each training must end as if never."""
-    tiny.write_config(given.folder)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    train = [sys.executable, "-c", _DRIVER, "in_place" if given.control else "", "train"]
-    expected = None
-    kills = 0
-    while expected is None or kills < given.whole:
-        runs = given.folder / "trained"
-        shutil.rmtree(runs, ignore_errors=True)
-        began = time.monotonic()
-        while True:
-            found = tiny.the_run(runs)
-            goes_on = ["--resume", str(found)] if found and (found / "run.json").exists() else ["config.yaml"]
-            if goes_on == ["config.yaml"]:
-                shutil.rmtree(runs, ignore_errors=True)
-            command = [*train, *goes_on, "--device", "cpu", "--runs-dir", "trained"]
-            process = subprocess.Popen(
-                command, cwd=given.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-            )
-            if expected is not None and kills < given.whole:
-                _kill_after_start(process, given.luck)
-            _, err = process.communicate()
-            if process.returncode != -signal.SIGKILL:
-                break
-            kills += 1
-            tally.add(f"whole process, kill {kills}", "whole processes killed")
-        found = tiny.the_run(runs)
-        if process.returncode != 0 or found is None:
-            tally.add(
-                f"training of {time.monotonic() - began:.0f} s", "", f"exit code {process.returncode}: {err[-300:]}"
-            )
-            return
-        if expected is None:
-            expected = tiny.outcome(found)
-        else:
-            tally.add("training of whole processes", "trainings bit-identical after kills", compared(found, expected))
-
-
-def _kill_after_start(process: "subprocess.Popen[str]", luck: random.Random) -> None:
-    """Wait for the first line of the training, then a moment."""
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith(("epoch", "run:", "resuming")):
-            break
-    time.sleep(luck.uniform(0, 0.3))
-    process.kill()
-
-
-_DRIVER = """
-import os, sys
-os.environ["OMP_NUM_THREADS"] = "1"
-from benchmarks.torture import disk, tiny
-tiny.often_saved()
-if sys.argv.pop(1):
-    disk.write_in_place()
-from kerascli.cli.app import main
-main()
-"""
-
-
 def torture(given: Given, tally: Tally) -> None:
-    """Kill processes that save, and whole trainings."""
+    """Kill processes that save."""
     import kerascli.runs.checkpoints  # noqa: F401  # before the forks
 
     folder, step = given.folder / "checkpoints", 3
@@ -156,9 +91,7 @@ def torture(given: Given, tally: Tally) -> None:
         tally.add(f"kill {number}", "the newest checkpoint is whole", fault)
         if fault is not None or number % 50 == 49:
             shutil.rmtree(folder)
-    if given.whole:
-        kill_trainings(given, tally)
 
 
 if __name__ == "__main__":
-    sys.exit(main("kill -9 while saving", torture, cases=1000, whole=30))
+    sys.exit(main("kill -9 while saving", torture, cases=1000, whole=0))

@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.torture import tiny
 from benchmarks.torture.cases import Given, Tally, main
 from benchmarks.torture.children import Ended, run
-from benchmarks.torture.crashes import compared
+from benchmarks.torture.crashes import compared, go_on
 from benchmarks.torture.tiny import TRAIN
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -160,18 +160,7 @@ class Trainings:
         if ended.code not in (128 + number, -number) or not ended.is_decent:
             tally.add(case, "", f"expected exit code {128 + number}, {ended.last_words()}")
             return
-        found = tiny.the_run(self.folder / "runs")
-        if found is None:
-            tally.add(case, "nothing had begun")
-            return
-        began = (found / "run.json").exists()
-        gone_on = run(["train", "--resume", str(found)], self.folder)
-        if gone_on.code == 4 and not began and "ended before training began" in gone_on.err:
-            tally.add(case, "nothing had begun, and resume says so")
-        elif gone_on.code != 0 or not gone_on.is_decent:
-            tally.add(case, "", f"cannot go on, {gone_on.last_words()}")
-        else:
-            tally.add(case, "bit-identical after a resume", compared(found, self.whole))
+        go_on(case, "", self.folder, self.whole, tally)
 
 
 def compared_with(folder: Path, expected: dict[str, Any]) -> str | None:

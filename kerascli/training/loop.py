@@ -8,9 +8,9 @@ from kerascli.callbacks.base import (
     Callback,
     Decision,
     EpochFacts,
+    PrintMessage,
     RestoreSlot,
     SaveSlot,
-    Say,
     SetLearningRate,
     State,
     Stop,
@@ -216,7 +216,7 @@ def _apply_decisions(decisions: Iterable[Decision], trainer: Trainer, progress: 
                 progress.slots[slot] = trainer.snapshot()
             case RestoreSlot(slot):
                 trainer.restore(progress.slots[slot])
-            case Say(text):
+            case PrintMessage(text):
                 said.append(text)
             case _:
                 pass  # the recorder handles slots on disk and records

@@ -20,12 +20,10 @@ from tests.support.needs import takes
 Torture = Callable[[Given, Tally], None]
 
 
-def sample(
-    torture: Torture, folder: Path, *, cases: int, control: bool = False, whole: int = 0, seed: int = 1
-) -> Tally:
-    found = Tally()
-    torture(Given(cases, whole, random.Random(seed), control, folder.resolve()), found)
-    return found
+def sample(torture: Torture, folder: Path, *, cases: int, control: bool = False) -> Tally:
+    tally = Tally()
+    torture(Given(cases, 0, random.Random(1), control, folder.resolve()), tally)
+    return tally
 
 
 SAMPLES = [(crashes.torture, 3, 1), (failures.torture, 3, 2), (kills.torture, 25, 40), (damages.torture, 6, 8),
@@ -43,13 +41,6 @@ def test_a_sample_ends_clean(torture: Torture, cases: int, tmp_path: Path) -> No
 @pytest.mark.parametrize(("torture", "cases"), [(torture, cases) for torture, _, cases in SAMPLES])
 def test_its_control_does_not(torture: Torture, cases: int, tmp_path: Path) -> None:
     assert sample(torture, tmp_path, cases=cases, control=True).wrong
-
-
-@takes(13)
-def test_whole_processes_do_the_same(tmp_path: Path) -> None:
-    found = sample(kills.torture, tmp_path, cases=0, whole=1)
-    assert found.wrong == []
-    assert found.counts.total() >= 1
 
 
 def test_every_write_of_the_storage_is_one_of_the_operations() -> None:

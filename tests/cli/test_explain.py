@@ -11,22 +11,24 @@ from kerascli.config.schema.sections import sections
 from kerascli.config.schema.settings import settings
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.errors import ConfigError
-from kerascli.language.component import Component, registries
+from kerascli.language.component import registries
 from kerascli.layers.base import LAYERS
 from kerascli.ops.base import OPS
-from kerascli.ops.left_out import LEFT_OUT
+from kerascli.ops.expression import LEFT_OUT
 from kerascli.report import reference
 from kerascli.report.type_words import type_words
-from tests.report.test_reference import COMPONENTS, DEFINITIONS, names, valid
+from tests.report.test_reference import COMPONENTS, DEFINITIONS, each_kind, valid
 
 
-@pytest.mark.parametrize(("kind", "cls"), COMPONENTS, ids=names)
-def test_every_component_says_what_it_is_and_explains_itself_under_every_name(kind: str, cls: type[Component]) -> None:
-    for spelling in (cls.component_name, cls.__name__, *registries()[kind].aliases(cls.component_name)):
-        found = [e for e in reference.explain(spelling) if e.kind == kind]
-        told = [(entry.meaning != "", entry.example != "") for entry in found if entry.name == cls.component_name]
-        assert told == [(True, True)]
-        assert {key.name for entry in found for key in entry.keys} == cls.model_fields.keys()
+@each_kind
+def test_components_explain_themselves_under_every_name(kind: str) -> None:
+    for cls in registries()[kind]:
+        for spelling in (cls.component_name, cls.__name__, *registries()[kind].aliases(cls.component_name)):
+            entries = [entry for entry in reference.explain(spelling) if entry.kind == kind]
+            (entry,) = (entry for entry in entries if entry.name == cls.component_name)
+            assert entry.meaning, spelling
+            assert entry.example, spelling
+            assert {key.name for entry in entries for key in entry.keys} == cls.model_fields.keys(), spelling
 
 
 def test_every_setting_has_a_meaning() -> None:

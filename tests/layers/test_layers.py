@@ -1,5 +1,6 @@
-"""Contract tests of every layer, and properties of single layers beyond Keras's values."""
+"""Contract tests of every layer with each of its examples, and properties of single layers beyond Keras's values."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -10,12 +11,7 @@ from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import LAYERS, Example, Outcome
 from tests.support import layer_harness as harness
 
-EXAMPLES = [
-    pytest.param(cls, example, id=f"{cls.component_name}-{i}")
-    for cls in LAYERS
-    for i, example in enumerate(cls.examples)
-]
-each_example = pytest.mark.parametrize(("cls", "example"), EXAMPLES)
+each_layer = pytest.mark.parametrize("cls", [pytest.param(cls, id=cls.component_name) for cls in LAYERS])
 
 
 @pytest.fixture(autouse=True)
@@ -34,84 +30,79 @@ def results(module: nn.Module, *xs: Tensor, **arguments: Any) -> list[Tensor]:
 
 
 class TestContracts:
-    @each_example
-    @pytest.mark.parametrize("batch", [1, 3])
-    @pytest.mark.parametrize("training", [False, True])
-    def test_documented_shape_is_real_shape(self, cls, example, batch, training):
-        module = built(cls, example).train(training)
-        got = [
-            tuple(y.shape)
-            for y in results(module, *harness.inputs_of(example, batch), **harness.call_of(example, batch))
-        ]
-        assert got == harness.results_of(cls, example, batch)
+    @each_layer
+    def test_documented_shape_is_real_shape(self, cls):
+        for example, batch, training in itertools.product(cls.examples, (1, 3), (False, True)):
+            module = built(cls, example).train(training)
+            ys = results(module, *harness.inputs_of(example, batch), **harness.call_of(example, batch))
+            assert [tuple(y.shape) for y in ys] == harness.results_of(cls, example, batch), example
 
-    @each_example
-    @pytest.mark.parametrize("training", [False, True])
-    def test_shape_on_meta_is_real_shape(self, cls, example, training):
-        layer = harness.parse(cls.component_name, example.config)
-        module = harness.make(layer, *harness.specs_of(example)).train(training)
-        for batch in (2, 3):
-            xs = [x.to("meta") for x in harness.inputs_of(example, batch)]
-            call = {key: [x.to("meta") for x in given] for key, given in harness.call_of(example, batch).items()}
-            got = [tuple(y.shape) for y in results(module, *xs, **call)]
-            assert got == harness.results_of(cls, example, batch)
+    @each_layer
+    def test_shape_on_meta_is_real_shape(self, cls):
+        for example, training in itertools.product(cls.examples, (False, True)):
+            layer = harness.parse(cls.component_name, example.config)
+            module = harness.make(layer, *harness.specs_of(example)).train(training)
+            for batch in (2, 3):
+                xs = [x.to("meta") for x in harness.inputs_of(example, batch)]
+                call = {key: [x.to("meta") for x in given] for key, given in harness.call_of(example, batch).items()}
+                shapes = [tuple(y.shape) for y in results(module, *xs, **call)]
+                assert shapes == harness.results_of(cls, example, batch), example
 
-    @each_example
-    def test_spec_reads_back_as_it_was_written(self, cls, example):
-        layer = harness.parse(cls.component_name, example.config)
-        assert LAYERS.parse(layer.dump()) == layer
-
-    @each_example
-    def test_number_of_results_is_the_stated_one(self, cls, example):
-        layer = harness.parse(cls.component_name, example.config)
-        assert layer.result_count() in {None, len(harness.shapes_of(example.output))}
-
-    @each_example
-    def test_gradients_reach_every_trainable_weight(self, cls, example):
-        module = built(cls, example).train()
-        ys = results(module, *harness.inputs_of(example, 3), **harness.call_of(example, 3))
-        found = list(harness.weights(module))
-        if found:
-            torch.autograd.backward(ys, [torch.randn_like(y) for y in ys])
-        assert [s.name for o, s in found if s.trainable and not getattr(o, s.name).grad.abs().sum() > 0] == []
-
-    @each_example
-    def test_every_tensor_of_a_module_is_a_declared_weight(self, cls, example):
-        module = built(cls, example)
-        declared = {id(getattr(owner, spec.name)) for owner, spec in harness.weights(module)}
-        assert {id(tensor) for tensor in (*module.parameters(), *module.buffers())} == declared
-
-    @each_example
-    def test_evaluation_is_deterministic(self, cls, example):
-        module = built(cls, example).eval()
-        xs = harness.inputs_of(example, 3)
-        for first, second in zip(results(module, *xs), results(module, *xs, seed=1), strict=True):
-            assert torch.equal(first, second)
-
-    @each_example
-    def test_calling_changes_no_weight(self, cls, example):
-        module = built(cls, example).train()
-        before = {name: value.clone() for name, value in module.state_dict().items()}
-        results(module, *harness.inputs_of(example, 3), **harness.call_of(example, 3))
-        assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
-
-    @each_example
-    @pytest.mark.parametrize("training", [False, True])
-    def test_it_runs_in_bfloat16(self, cls, example, training):
-        module = built(cls, example).train(training)
-        exact = results(module, *harness.inputs_of(example, 3), **harness.call_of(example, 3))
-        with torch.autocast("cpu", torch.bfloat16):
-            xs = [x.bfloat16() if x.is_floating_point() else x for x in harness.inputs_of(example, 3)]
-            rough = results(module, *xs, **harness.call_of(example, 3))
-        assert all(z.isfinite().all() for z in rough)
-        if training and "seed" in cls.model_fields:
-            return  # in another precision the random numbers are others
-        for y, z in zip(exact, rough, strict=True):
-            torch.testing.assert_close(z.float(), y.float(), atol=0.1, rtol=0.1)
-
-    @each_example
-    def test_reference_text_is_there(self, cls, example):
+    @each_layer
+    def test_spec_reads_back_as_it_was_written(self, cls):
         assert cls.__doc__
+        for example in cls.examples:
+            layer = harness.parse(cls.component_name, example.config)
+            assert LAYERS.parse(layer.dump()) == layer
+            assert layer.result_count() in {None, len(harness.shapes_of(example.output))}, example
+
+    @each_layer
+    def test_every_trainable_weight_gets_a_gradient(self, cls):
+        for example in cls.examples:
+            module = built(cls, example).train()
+            ys = results(module, *harness.inputs_of(example, 3), **harness.call_of(example, 3))
+            weights = list(harness.weights(module))
+            if weights:
+                torch.autograd.backward(ys, [torch.randn_like(y) for y in ys])
+            without = [s.name for o, s in weights if s.trainable and not getattr(o, s.name).grad.abs().sum() > 0]
+            assert without == [], example
+
+    @each_layer
+    def test_every_tensor_of_a_module_is_a_declared_weight(self, cls):
+        for example in cls.examples:
+            module = built(cls, example)
+            declared = {id(getattr(owner, spec.name)) for owner, spec in harness.weights(module)}
+            assert {id(tensor) for tensor in (*module.parameters(), *module.buffers())} == declared, example
+
+    @each_layer
+    def test_evaluation_is_deterministic(self, cls):
+        for example in cls.examples:
+            module = built(cls, example).eval()
+            xs = harness.inputs_of(example, 3)
+            for first, second in zip(results(module, *xs), results(module, *xs, seed=1), strict=True):
+                assert torch.equal(first, second), example
+
+    @each_layer
+    def test_calling_changes_no_weight(self, cls):
+        for example in cls.examples:
+            module = built(cls, example).train()
+            before = {name: value.clone() for name, value in module.state_dict().items()}
+            results(module, *harness.inputs_of(example, 3), **harness.call_of(example, 3))
+            assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items()), example
+
+    @each_layer
+    def test_it_runs_in_bfloat16(self, cls):
+        for example, training in itertools.product(cls.examples, (False, True)):
+            module = built(cls, example).train(training)
+            exact = results(module, *harness.inputs_of(example, 3), **harness.call_of(example, 3))
+            with torch.autocast("cpu", torch.bfloat16):
+                xs = [x.bfloat16() if x.is_floating_point() else x for x in harness.inputs_of(example, 3)]
+                rough = results(module, *xs, **harness.call_of(example, 3))
+            assert all(z.isfinite().all() for z in rough), example
+            if training and "seed" in cls.model_fields:
+                continue  # in another precision the random numbers are others
+            for y, z in zip(exact, rough, strict=True):
+                torch.testing.assert_close(z.float(), y.float(), atol=0.1, rtol=0.1)
 
 
 class TestDropout:

@@ -34,8 +34,7 @@ DEFINITIONS = SCHEMA["$defs"]
 COMPONENTS = [(kind, cls) for kind, registry in registries().items() for cls in registry]
 
 
-def names(value: Any) -> str | None:
-    return value.component_name if isinstance(value, type) else None
+each_kind = pytest.mark.parametrize("kind", list(registries()))
 
 
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -74,8 +73,13 @@ def test_every_reference_leads_to_a_definition() -> None:
     assert led <= {f"#/$defs/{name}" for name in DEFINITIONS}
 
 
-@pytest.mark.parametrize(("kind", "cls"), COMPONENTS, ids=names)
-def test_a_component_is_in_the_schema_with_all_its_arguments(kind: str, cls: type[Component]) -> None:
+@each_kind
+def test_components_are_in_the_schema_with_all_their_arguments(kind: str) -> None:
+    for cls in registries()[kind]:
+        _is_in_the_schema(kind, cls)
+
+
+def _is_in_the_schema(kind: str, cls: type[Component]) -> None:
     name = cls.component_name
     assert DEFINITIONS[f"{kind}.{name}"]["anyOf"][0]["properties"].keys() == cls.model_fields.keys()
     required = {field for field, info in cls.model_fields.items() if info.is_required()}
@@ -85,8 +89,13 @@ def test_a_component_is_in_the_schema_with_all_its_arguments(kind: str, cls: typ
     assert not valid({name: {**dict.fromkeys(required, "$x"), "zzz": 1}}, DEFINITIONS[kind])
 
 
-@pytest.mark.parametrize(("kind", "cls"), COMPONENTS, ids=names)
-def test_the_defaults_of_a_component_are_valid_and_mean_the_defaults(kind: str, cls: type[Component]) -> None:
+@each_kind
+def test_the_defaults_of_components_are_valid_and_mean_the_defaults(kind: str) -> None:
+    for cls in registries()[kind]:
+        _has_valid_defaults(kind, cls)
+
+
+def _has_valid_defaults(kind: str, cls: type[Component]) -> None:
     found = settings(cls)
     given = {setting.name: setting.default for setting in found if not setting.required}
     needed = dict.fromkeys((setting.name for setting in found if setting.required), "$x")
@@ -98,14 +107,13 @@ def test_the_defaults_of_a_component_are_valid_and_mean_the_defaults(kind: str, 
         )
 
 
-@pytest.mark.parametrize("cls", list(LAYERS), ids=names)
-def test_every_documented_use_of_a_layer_is_valid(cls: type[Any]) -> None:
-    for example in cls.examples:
+def test_every_example_of_a_layer_is_valid() -> None:
+    for cls, example in [(layer, example) for layer in LAYERS for example in layer.examples]:
         config = json.loads(json.dumps(dict(example.config)))
         several = {"inputs": ["a", "b"]} if cls.call_form == "several" else {}
         written = {cls.component_name: {**config, **several}} if config or several else cls.component_name
-        assert valid(written, DEFINITIONS["node"])
-        assert not valid({cls.component_name: {**config, **several, "name": 3}}, DEFINITIONS["node"])
+        assert valid(written, DEFINITIONS["node"]), written
+        assert not valid({cls.component_name: {**config, **several, "name": 3}}, DEFINITIONS["node"]), written
 
 
 @pytest.mark.parametrize(
@@ -118,19 +126,18 @@ def test_the_schema_takes_the_spellings_that_the_registry_takes(written: str) ->
     assert not valid({f"{written}x": {"filters": 3, "kernel_size": 3}}, DEFINITIONS["node"])
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_config_that_we_ship_is_valid(path: Path) -> None:
-    assert valid(read_document(path).data)
+def test_every_config_that_we_ship_is_valid() -> None:
+    assert [str(path) for path in CONFIGS if not valid(read_document(path).data)] == []
 
 
 def test_there_are_configs_and_templates() -> None:
     assert len(CONFIGS) >= 60 + len(template_names())
 
 
-@pytest.mark.parametrize("block", [*documented.CONFIGS, *documented.FRAGMENTS], ids=str)
-def test_every_config_that_the_documentation_shows_is_valid(block: documented.Block) -> None:
-    text = documented.on_top(block) if block.mark == "fragment of" else block.text
-    assert valid(parse_document(text, str(block)).data)
+def test_every_config_that_the_documentation_shows_is_valid() -> None:
+    texts = {str(block): block.text for block in documented.CONFIGS}
+    texts |= {str(block): documented.on_top(block) for block in documented.FRAGMENTS}
+    assert [name for name, text in texts.items() if not valid(parse_document(text, name).data)] == []
 
 
 SOUND = """
@@ -255,10 +262,10 @@ def test_the_keys_of_compile_are_those_that_are_read() -> None:
         parse_compile({"loss": "mse", "zzz": 1}, output, None, extra_losses=False)
 
 
-@pytest.mark.parametrize("cls", list(LAYERS), ids=names)
-def test_the_keys_beside_a_layer_s_settings_are_those_that_are_read(cls: type[Any]) -> None:
-    for setting in (*node_settings(cls), *settings(cls)):
-        section = {"inputs": {"x": [4]}, "layers": [{cls.component_name: {setting.name: "$x"}}]}
+def test_the_keys_of_a_node_are_those_that_are_read() -> None:
+    keys = [(cls, key) for cls in LAYERS for key in (*node_settings(cls), *settings(cls))]
+    for layer, setting in keys:
+        section = {"inputs": {"x": [4]}, "layers": [{layer.component_name: {setting.name: "$x"}}]}
         assert not [fault for fault in model_faults(section) if "unknown key" in fault.text]
 
 

@@ -18,11 +18,11 @@ from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.flat import NamedWeight
 from kerascli.optimizers.rule import Written
 from kerascli.optimizers.several import Optimizers
-from kerascli.profiling.profiler import Profiler
 from kerascli.training.build import Experiment
 from kerascli.training.execution_mode import MODES, Request, compile_rule
 from kerascli.training.forward_pass import ForwardPass, ParameterUpdate, Runner
 from kerascli.training.loop import Plan
+from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
 from kerascli.training.strategies.base import Single, Strategy
 from kerascli.workflow.fitting.profiled import set_profiled_model

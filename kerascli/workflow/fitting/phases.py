@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from kerascli.callbacks.base import rate_columns
+from kerascli.config.config import Config
 from kerascli.config.cross_checks import idle_fit_faults
-from kerascli.config.load import Config
+from kerascli.config.data import load_config_data
+from kerascli.config.describe import describe_config
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.phases import in_each
 from kerascli.data.base import Learned
@@ -19,11 +21,11 @@ from kerascli.foundation.device import Choice, make_deterministic
 from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.foundation.events import Event, Note, PhaseBegin
 from kerascli.model.freezing import trained_layers, with_trainable
-from kerascli.profiling.profiler import Profiler
 from kerascli.runs.history import ordered
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.loop import Plan
+from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer, assign_weights
 from kerascli.training.strategies.base import Single, Strategy
@@ -74,7 +76,7 @@ def prepare_phases(
     found: dict[str, PreparedData] = {}
     for phase in reversed(config.phases):
         if phase.data_key not in found:
-            found[phase.data_key] = phase.load_data(learned=None if found else learned)
+            found[phase.data_key] = load_config_data(phase, learned=None if found else learned)
     given = zip(config.phases, known or [None] * len(config.phases), strict=True)
     phases: list[Phase] = in_each(given, lambda each: make_phase(each[0], found[each[0].data_key], each[1]))
     for number, phase in enumerate(phases[1:], start=2):
@@ -91,7 +93,7 @@ def prepare_phases(
 
 def make_phase(config: Config, prepared: PreparedData, known: RunSpec | None = None) -> Phase:
     """Return a phase of training from its config, which is checked against its data. Raises KerasCliError."""
-    spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()}, known)
+    spec = describe_config(config, prepared.facts, {name: split.rows for name, split in prepared.splits.items()}, known)
     if spec.training is None:
         raise config.error(
             [Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")]

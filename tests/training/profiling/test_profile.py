@@ -28,17 +28,16 @@ from kerascli.foundation.events import (
     Phase,
     Profiled,
 )
-from kerascli.profiling import advice, clock
-from kerascli.profiling.advice import OPERATION_MICROSECONDS, RULES, Facts
-from kerascli.profiling.clock import Clock, Lap
-from kerascli.profiling.lap_sums import REST, LapSums, phases
-from kerascli.profiling.operations import RecordedWork, Work
-from kerascli.profiling.profiler import Profiler
-from kerascli.profiling.replay import layer_by_layer
-from kerascli.profiling.window import LARGE_BYTES, Window, trace_file
 from kerascli.report.profile import milliseconds, profile_text
 from kerascli.runs.record import RunRecord
 from kerascli.training import execution_mode
+from kerascli.training.profiling import advice
+from kerascli.training.profiling import phases as phase_times
+from kerascli.training.profiling.advice import OPERATION_MICROSECONDS, RULES, Facts
+from kerascli.training.profiling.operations import RecordedWork, Times
+from kerascli.training.profiling.phases import REST, Clock, LapSums, phases
+from kerascli.training.profiling.profiler import Profiler
+from kerascli.training.profiling.window import LARGE_BYTES, Window, layer_by_layer, trace_file
 from kerascli.workflow.train import Options, resume, start
 from tests.support.processes import forked_kerascli
 from tests.support.runs_harness import HARD, outcome, train, write
@@ -75,7 +74,7 @@ def test_spans_are_heard_in_order_and_after_an_error_and_only_by_a_listener() ->
 def ticks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Values that the clock returns, in this order."""
     times: list[float] = []
-    monkeypatch.setattr(clock, "perf_counter", lambda: times.pop(0))
+    monkeypatch.setattr(phase_times, "perf_counter", lambda: times.pop(0))
     return times
 
 
@@ -84,22 +83,22 @@ def test_a_lap_has_its_outermost_work_and_waits_for_the_device_before_it_reads_t
     ticks += [0.0, 1.0, 3.0, 4.0, 5.0, 7.0, 7.5]
     measured = Clock(lambda: left.append(len(ticks)))
     for name, inner in (("a", None), ("b", "a")):
-        measured.begin(name)
+        measured.begin()
         if inner is not None:
-            measured.begin(inner)
+            measured.begin()
             measured.end(inner)
         measured.end(name)
     assert left == [5, 3], "waited before the ends at 3.0 and 5.0 were read"
-    assert measured.lap() == Lap(7.0, {"a": 2.0, "b": 1.0})
-    assert measured.lap() == Lap(0.5, {})
+    assert measured.lap() == {"a": 2.0, "b": 1.0, REST: 4.0}
+    assert measured.lap() == {REST: 0.5}
 
 
 def test_shares_are_those_of_all_steps_and_add_up() -> None:
     steps, epochs = LapSums(), LapSums()
     for seconds in (1.0, 1.0, 4.0):
-        steps.add(Lap(seconds + 1.0, {"forward": seconds}))
-    epochs.add(Lap(10.0, {"validation": 8.0, "forward": 1.0}))
-    epochs.add(Lap(1.0, {}))
+        steps.add({"forward": seconds, REST: 1.0})
+    epochs.add({"validation": 8.0, "forward": 1.0, REST: 1.0})
+    epochs.add({REST: 1.0})
     found = {phase.name: phase for phase in phases(steps, epochs, 30)}
     # A mean step is 2 s forward and 1 s of rest, 30 of them are 90 s; two ends of epochs are 8 + 1 + 2 s.
     shares = {"forward": 61 / 101, "validation": 8 / 101, REST: 32 / 101}
@@ -221,8 +220,8 @@ def test_own_times_add_up_to_those_of_torchs_own_table(watched: tuple[Window, nn
     window, _ = watched
     wanted = {e.key: e.self_cpu_time_total / 1000 for e in window._profile.key_averages()}
     found: dict[str, float] = {}
-    for each in window.work().work:
-        found[each.name] = found.get(each.name, 0.0) + each.milliseconds
+    for (name, _), times in window.work().by_operation.items():
+        found[name] = found.get(name, 0.0) + sum(times.milliseconds)
     for name in ("addmm", "mm", "relu", "threshold_backward", "sum", "t"):
         assert found[name] == pytest.approx(wanted[f"aten::{name}"]), name
     engine = "autograd::engine::evaluate_function: AddmmBackward0"
@@ -254,11 +253,16 @@ def test_layers_have_the_time_of_their_operations(watched: tuple[Window, nn.Modu
 
 
 def test_an_operation_starts_once_however_many_others_it_is_made_of(watched: tuple[Window, nn.ModuleDict]) -> None:
-    # Forward: linear, relu, linear, square, mean. Backward: what torch's engine and its gradient functions start.
-    work = watched[0].work()
-    forward = [each.name for each in work.work if each.outermost and not each.backward and each.step == 2]
-    assert [name for name in forward if name != "ones_like"] == ["linear", "relu", "linear", "square", "mean"]
-    assert work.started() > 5
+    window, model = Window(CPU), watched[1]
+    window.start(1, 1)
+    with torch.no_grad():
+        for number in range(3):
+            with torch.profiler.record_function("forward"):
+                model["second"](model["first"](torch.ones(8, 64)).relu()).square().mean()
+            window.step_done(last=number == 2)
+    assert window.work().started == 6, "ones, linear, relu, linear, square, mean: each is made of others"
+    assert {"addmm", "fill_", "pow"} <= {name for name, _ in window.work().by_operation}
+    assert watched[0].work().started > 2 * 5, "and what the gradient functions start"
 
 
 def test_hooks_are_gone_when_the_window_has_closed(watched: tuple[Window, nn.ModuleDict]) -> None:
@@ -294,7 +298,9 @@ def test_a_step_that_is_one_program_is_run_as_modules_for_its_layers(
     work, refusal = layer_by_layer(CPU, dict(model.items()), step)
     assert {layer.name for layer in work.layers()} == {"first", "second"}
     calls = {(o.name, o.place): o.calls for o in work.most_expensive(1000)}
-    assert (work.steps, len(ran), calls["addmm", "first"]) == (5, 6, 1), "those that are seen, after one that is not"
+    assert (len(work.step_milliseconds), len(ran), calls["addmm", "first"]) == (5, 6, 1), (
+        "those that are seen, after one that is not"
+    )
     assert refusal == ""
 
 
@@ -321,9 +327,8 @@ def test_layers_are_not_measured_where_torch_has_no_profiler_to_give(monkeypatch
 
 
 def test_what_took_no_time_of_the_device_is_no_expensive_operation() -> None:
-    idle = Work("launch", 0, "", "forward", backward=False, milliseconds=0.0, calls=1, outermost=True)
-    busy = replace(idle, name="mm", milliseconds=2.0)
-    assert [each.name for each in RecordedWork([idle, busy], [3.0]).most_expensive()] == ["mm"]
+    work = RecordedWork([3.0], {("launch", "forward"): Times([0.0], 1), ("mm", "forward"): Times([2.0], 1)})
+    assert [each.name for each in work.most_expensive()] == ["mm"]
 
 
 # Advice

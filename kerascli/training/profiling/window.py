@@ -3,7 +3,7 @@
 import gzip
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.hooks import RemovableHandle
 
 from kerascli.foundation.errors import first_line
-from kerascli.profiling.operations import LAYER, STEP, RecordedWork, recorded_work
+from kerascli.training.profiling.operations import LAYER, STEP, RecordedWork, recorded_work
 
 LEAST_STEPS = 3
 """Minimum number of training steps to profile operations: an atypical first one, a timed one, one for torch's
@@ -24,6 +24,8 @@ _WARM_UP_STEPS = 10
 """Number of training steps before those recorded, for memory allocation, choice of kernels and full processor speed."""
 _STEPS = 20
 """Number of training steps to record: enough for a mean, few enough for a trace that opens at once."""
+_REPLAYED_STEPS = 5
+"""Number of training steps whose layers are timed, after a first step that is not timed."""
 LARGE_BYTES = 16_000_000
 """Number of bytes above which a trace file is compressed; trace viewers read both forms."""
 
@@ -125,6 +127,29 @@ class Window:
         last = self._first + self.steps - 1
         steps = f"step {last}" if self.steps == 1 else f"steps {self._first} to {last}"
         return f"epoch {self._epoch}, {steps}" if self.steps else ""
+
+
+def layer_by_layer(
+    device: torch.device, layers: Mapping[str, nn.Module], step: Callable[[], object]
+) -> tuple[RecordedWork, str]:
+    """Time a few training steps by layer; `step` is called for a forward and backward pass of modules, without changing
+    weights.
+
+    Modules need more memory than a graph: if the device has too little, the work is empty and the text says why.
+    """
+    window = Window(device)
+    window.layers = layers
+    try:
+        step()
+        window.start(1, 1)
+        for number in range(_REPLAYED_STEPS if window.open else 0):
+            step()
+            window.step_done(last=number == _REPLAYED_STEPS - 1)
+    except (RuntimeError, MemoryError) as error:
+        return RecordedWork(), first_line(error)
+    finally:
+        window.stop()
+    return window.work(), window.refusal
 
 
 def trace_file(trace: bytes) -> tuple[str, bytes]:

@@ -7,12 +7,10 @@ import torch
 from torch import nn
 
 from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Profiled
-from kerascli.profiling.advice import Facts, advice
-from kerascli.profiling.clock import Clock
-from kerascli.profiling.lap_sums import LapSums, phases
-from kerascli.profiling.operations import RecordedWork
-from kerascli.profiling.replay import layer_by_layer
-from kerascli.profiling.window import LEAST_STEPS, Window, synchronize
+from kerascli.training.profiling.advice import Facts, advice
+from kerascli.training.profiling.operations import RecordedWork
+from kerascli.training.profiling.phases import Clock, LapSums, phases
+from kerascli.training.profiling.window import LEAST_STEPS, Window, layer_by_layer, synchronize
 
 _MAKING = ("tracing", "compiling")
 """Names of the phases of one-time work before training, which a profile lists apart; while they last, a graph is also
@@ -53,7 +51,7 @@ class Profiler:
             self._replayed, self._replay_refusal = layer_by_layer(self._device, layers, step)
 
     def begin(self, name: str) -> None:
-        self._clock.begin(name)
+        self._clock.begin()
         if self._window.open:
             self._window.begin(name)
 
@@ -69,7 +67,7 @@ class Profiler:
     def follow(self, events: Iterator[Event], batches_done: int) -> Iterator[Event]:
         """Yield the events of a training run unchanged, and measure times. `batches_done` is the number of batches of
         the first epoch that had been trained before the run was resumed."""
-        self._before = self._clock.lap().parts
+        self._before = self._clock.lap()
         for event in events:
             match event:
                 case EpochBegin():
@@ -116,17 +114,17 @@ class Profiler:
         steps = self._steps if self._steps.laps else self._first
         once = {name: seconds for name, seconds in self._before.items() if name in _MAKING}
         if steps is self._steps:
-            once["first step"] = self._first.seconds
-        found = phases(steps, self._epochs, self._seen)
+            once["first step"] = self._first.seconds.total()
+        table = phases(steps, self._epochs, self._seen)
         work = self._window.work()
         by_layer = work if self._replayed is None else self._replayed
         facts = Facts(
-            phases=found,
+            phases=table,
             layers=by_layer.layers(),
-            step_seconds=steps.median_seconds,
-            seconds=steps.seconds / steps.laps * self._seen + self._epochs.seconds,
+            step_seconds=steps.median(),
+            seconds=steps.seconds.total() / steps.laps * self._seen + self._epochs.seconds.total(),
             compiling_seconds=once.get("compiling", 0.0),
-            operations=work.started(),
+            operations=work.started,
             execution_mode=self._mode,
             jit_compile=self._jit_compile,
         )
@@ -134,9 +132,9 @@ class Profiler:
             tier=self._mode,
             steps=self._seen,
             counted=steps.laps,
-            step_milliseconds=steps.median_seconds * 1000,
+            step_milliseconds=steps.median() * 1000,
             once=once,
-            phases=found,
+            phases=table,
             layers=facts.layers,
             layers_in=str(self._window) if self._replayed is None else "steps run layer by layer, before the training",
             operations=work.most_expensive(),
@@ -159,7 +157,7 @@ class Profiler:
             yield f"operations were not measured: that takes {LEAST_STEPS} steps in all"
         elif not work.most_expensive():
             yield "torch's profiler does not report the device's time by operation here: look at the trace"
-        elif (slower := median(work.lasted) / (steps.median_seconds * 1000)) > _SLOWED:
+        elif (slower := median(work.step_milliseconds) / (steps.median() * 1000)) > _SLOWED:
             yield (
                 f"steps took {slower:.1f} times as long while torch's profiler recorded operations: for those, and for "
                 "layers, trust the shares more than the times"
