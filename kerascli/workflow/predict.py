@@ -1,6 +1,6 @@
 """Predict with the model of a run; predictions are named columns of values, or class names and probabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,8 +133,13 @@ def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequenc
             columns |= _plain_columns(called if pair is None or has_names else pair.target, values)
     if form.threshold is not None and not any(reading.binary for reading in readings):
         raise ConfigError("--threshold: this model does not predict one of two classes by one probability")
+    return Predictions(kept, columns, arrays, rows.rows, _non_finite_rows(arrays))
+
+
+def _non_finite_rows(arrays: Mapping[str, np.ndarray]) -> int:
+    """Return the number of rows with a value that is nan or infinite."""
     finite = np.stack([np.isfinite(each).reshape(len(each), -1).all(1) for each in arrays.values()]).all(0)
-    return Predictions(kept, columns, arrays, rows.rows, int((~finite).sum()))
+    return int((~finite).sum())
 
 
 def _reading(run: LoadedRun, pair: OutputTarget | None, output: torch.Tensor) -> ClassReading | None:
