@@ -10,8 +10,7 @@ from kerascli.config.run import RunSpec
 from kerascli.config.sections.fit import path_as_written
 from kerascli.data.base import SPLITS, Field
 from kerascli.data.section import DataSpec
-from kerascli.data.teacher_forcing import teacher_forcing
-from kerascli.data.text_codec import is_text
+from kerascli.data.text_codec import is_text, teacher_forcing
 from kerascli.foundation.errors import Fault, Path, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Component

@@ -24,7 +24,7 @@ from kerascli.config.sections.phases import in_each, unfold
 from kerascli.config.top_level import config_faults, run_name
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import parse_document
-from kerascli.data.base import Transform
+from kerascli.data.base import Transform, rebase
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.foundation.user_code import UserCode
@@ -130,9 +130,9 @@ def _in_one_folder(data: DataSpec, document: Document) -> DataSpec:
     where, home, source = source_path(document), data_folder(document), data.source
     for field in source.paths:
         folder = document.folder_of((*where, field))
-        source = source if folder == home else source.rebased(folder, home, [field])
+        source = source if folder == home else source.with_paths(rebase(folder, home), [field])
 
     def rebased(place: tuple[str, str], transform: Transform) -> Transform:
-        return transform.rebased(document.folder_of(("data", *place)), home)
+        return transform.with_paths(rebase(document.folder_of(("data", *place)), home))
 
     return data.with_transforms(rebased).model_copy(update={"source": source})

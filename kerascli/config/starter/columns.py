@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from kerascli.config.starter.sample import SampledTable
-from kerascli.data.times import parsed_times, part_of
+from kerascli.data.dates import parsed_times, part_of
 
 MAX_WORDS = 50
 """Maximum size of the one-hot vocabulary of a column of words; the rarer words share one entry."""

@@ -18,7 +18,7 @@ from kerascli.data.storage.compressed import uncompressed_suffix, unpacked_start
 from kerascli.data.storage.delimited.csv_text import TextColumns, read_csv
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
-from kerascli.data.storage.text_format import TextFormat
+from kerascli.data.storage.text_columns import TextFormat
 from kerascli.foundation.disk.files import open_regular
 from kerascli.foundation.disk.storage import write_bytes
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text

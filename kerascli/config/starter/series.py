@@ -16,7 +16,7 @@ from kerascli.config.starter.draft import Draft, column_step, columns, free_name
 from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import AS_GIVEN, OTHERWISE
-from kerascli.data.times import parsed_times
+from kerascli.data.dates import parsed_times
 from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
 _LEAST = 40

@@ -14,8 +14,8 @@ from kerascli.config.starter.models import head, table_model
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import OTHERWISE, Target, choose, describe
 from kerascli.config.starter.texts import Texts, complete
+from kerascli.data.dates import parsed_times
 from kerascli.data.split import grouped_split, ordered_split
-from kerascli.data.times import parsed_times
 from kerascli.foundation.errors import DataError, Fault, Place, in_yaml, safe_text
 
 _LEAST_ROWS = 10

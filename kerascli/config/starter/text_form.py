@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from kerascli.data.storage.delimited.csv_text import numbers_of
-from kerascli.data.storage.text_format import TextFormat
+from kerascli.data.storage.text_columns import TextFormat
 from kerascli.foundation.errors import DataError, Fault, Place
 
 _DELIMITERS = ",;\t|"

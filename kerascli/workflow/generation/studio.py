@@ -9,11 +9,10 @@ from torch import Tensor
 
 from kerascli.callbacks.samples import ModelFacts, Rows
 from kerascli.config.cross_checks import models_of
-from kerascli.data.base import Field, Learned
+from kerascli.data.base import Field, States
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.display_columns import DisplayColumn
-from kerascli.data.teacher_forcing import teacher_forcing
-from kerascli.data.text_codec import TextCodec, text_codecs
+from kerascli.data.text_codec import TextCodec, teacher_forcing, text_codecs
 from kerascli.foundation import draws
 from kerascli.foundation.errors import ConfigError, counted
 from kerascli.training.build import Experiment
@@ -34,7 +33,7 @@ class ModelStudio:
         self,
         experiment: Experiment,
         splits: Mapping[str, Split],
-        learned: Mapping[str, Learned],
+        learned: States,
         targets: Mapping[str, Field],
         aside: Mapping[str, Mapping[str, DisplayColumn]],
     ) -> None:
