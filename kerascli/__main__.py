@@ -14,7 +14,7 @@ if __name__ == "__main__" and not sys.flags.safe_path and sys.path[0] != _PATH:
 def _end(number: int, frame: FrameType | None) -> None:
     """Signal handler during the start: exit with a one-line message, since an import could swallow an exception."""
     try:  # contextlib would be one more import before the handlers are set
-        if os.environ.get("RANK", "0") == "0":  # processes that were started together all get the signal
+        if os.environ.get("RANK", "0") == "0":  # all that were started together get the signal
             os.write(2, b"error: interrupted\n")
     except OSError:
         pass

@@ -52,6 +52,21 @@ INNER_FLOORS = {
         ["sections", "starter"], ["config", "schema"], ["data", "run"],
         ["cross_checks"], ["describe"], ["load"],
     ],
+    "training": [
+        ["checks", "classes", "generation", "layer_states", "objectives", "profiling", "progress", "recompute",
+         "tensor_file"],
+        ["checkpoint_files", "evaluate", "forward_pass"], ["build", "execution_mode", "step"],
+        ["checkpoint", "finite", "strategies"], ["loop"],
+    ],
+    "training/strategies": [
+        ["checks", "collectives", "failures", "notices", "sharding"], ["group"],
+        ["flat_step_result", "members", "process_sum", "shared_evaluation"], ["base", "sharded_runner"],
+        ["data_parallel", "fsdp_runner"], ["fsdp"],
+    ],
+    "workflow": [
+        ["advice", "generation", "loaded", "memory", "outputs"], ["fitting", "units"], ["check", "interchange"],
+        ["rows"], ["evaluate", "make_samples", "predict", "train"], ["forecasting", "smoke", "stream"],
+    ],
     "interop": [
         ["keras", "example_inputs", "pipeline_files", "published", "torch_files", "torchvision_names"],
         ["keras_import", "onnx_preprocessing"], ["keras_export"], ["weight_files"],
@@ -67,19 +82,9 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _imports(path: Path, *, running: bool = False) -> Iterator[str]:
-    """Return the modules that a file imports; with `running`, without those for type checkers only."""
-    tree = _tree(path)
-    checked = {
-        each
-        for node in ast.walk(tree)
-        if running and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for part in node.body
-        for each in ast.walk(part)
-    }
-    for node in ast.walk(tree):
-        if node in checked:
-            continue
+def _imports(path: Path) -> Iterator[str]:
+    """Return the modules that a file imports, also those for type checkers only."""
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
@@ -116,14 +121,43 @@ def test_imports_flow_one_way(room: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_one_file_of_training_knows_the_config() -> None:
+def test_two_files_of_training_know_the_config() -> None:
     """All others take modules, components and plain data, so a training can be tested with an nn.Linear and a list."""
     knowing = {
         path.relative_to(PACKAGE).as_posix()
         for path in (PACKAGE / "training").rglob("*.py")
         if any(module.startswith("kerascli.config") for module in _imports(path))
     }
-    assert knowing == {"training/build.py"}
+    assert knowing == {"training/build.py", "training/strategies/checks.py"}
+
+
+PROCESS_WORDS = re.compile(
+    r"torch\.distributed|kerascli\.(foundation\.)?world|training\.(distributed|strategies)|batch_part|Processes|Strategy"
+    r"|rank 0|\bprocesses\b"
+)
+KNOW_PROCESSES = {
+    "cli/evaluate.py", "cli/options.py", "cli/predict.py", "cli/process_group.py", "cli/train.py", "cli/validate.py",
+    "config/sections/fit.py", "foundation/device.py", "layers/normalization/batch_normalization.py",
+    "workflow/check.py", "workflow/loaded.py", "workflow/train.py", "workflow/fitting/make_trainer.py",
+    "workflow/fitting/memory_estimate.py", "workflow/fitting/options.py", "workflow/fitting/phases.py",
+    "workflow/fitting/plan.py", "workflow/fitting/saver.py",
+}  # fmt: skip
+"""Files that know of several processes, beside those whose matter they are: options, what is divided, and a
+strategy that is passed on."""
+
+
+def test_few_files_know_of_several_processes() -> None:
+    """Losses and synchronized layers know a part of a batch, and checkpoint files a range: who has the rest they do not
+    ask."""
+    theirs = {"cli/launching.py", "foundation/world.py"}
+    knowing = {
+        file
+        for path in FILES
+        if not (file := path.relative_to(PACKAGE).as_posix()).startswith("training/strategies/")
+        and file not in theirs
+        and PROCESS_WORDS.search(path.read_text(encoding="utf-8"))
+    }
+    assert knowing == KNOW_PROCESSES
 
 
 def test_no_folder_has_a_circle() -> None:
@@ -131,7 +165,7 @@ def test_no_folder_has_a_circle() -> None:
     uses: dict[tuple[str, ...], dict[str, set[str]]] = {}
     for path in FILES:
         own = path.relative_to(PACKAGE).parent.parts
-        for module in _imports(path, running=True):
+        for module in _imports(path):
             for depth in range(len(own) + 1):
                 pair = _beside(path, module, own[:depth])
                 if pair and not {pair, pair[::-1]} <= MAY:

@@ -24,7 +24,7 @@ def main() -> None:
     try:
         code = _run()
     except Signalled as signalled:
-        if os.environ.get("RANK", "0") == "0":  # processes that were started together all get the signal
+        if os.environ.get("RANK", "0") == "0":  # all that were started together get the signal
             print_to_stderr("error: interrupted")
         code = signalled.code
     _leave_streams()

@@ -29,13 +29,10 @@ from kerascli.cli import (
     train,
     validate,
 )
+from kerascli.cli.process_group import refuse_several
 from kerascli.foundation.disk.storage import reported
-from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.user_code import exits_as_errors
-from kerascli.foundation.world import world_of
 
-_DIVIDED = ("train", "evaluate", "predict")
-"""Commands that run on several processes."""
 _HELP = "Deep learning described, not programmed: train a PyTorch model from one YAML file in Keras's vocabulary."
 
 
@@ -97,6 +94,4 @@ def _global_options(
     """Options of the program that are written before the command, such as `--version`."""
     with reported("use the current folder", Path()):
         os.getcwd()  # without one torch ends the process while it is loaded
-    if context.invoked_subcommand not in _DIVIDED and world_of().size > 1:
-        text = f"'{context.invoked_subcommand}' runs on one process, and a launcher has started {world_of().size}"
-        raise ConfigError(text, hint=f"{', '.join(_DIVIDED)} run on several")
+    refuse_several(context.invoked_subcommand)

@@ -21,7 +21,7 @@ from kerascli.foundation.errors import (
 )
 from kerascli.foundation.interrupts import Signalled, count_as_handled, end_with_parent
 from kerascli.foundation.user_code import exits_as_errors, line_of_user_code
-from kerascli.foundation.world import PROCESS_BYTES, World, launch_of, restarts_of, world_of
+from kerascli.foundation.world import PROCESS_BYTES, launch_of, restarts_of, world_of
 from kerascli.workflow.fitting.options import Options
 
 if TYPE_CHECKING:
@@ -40,17 +40,25 @@ def launch_if_asked(
     if max_restarts is not None and (processes or 1) == 1:
         raise ConfigError("--max-restarts needs --processes of 2 or more; with torchrun, give it to torchrun")
     started = world_of().size
-    several = started > 1
-    if several and processes not in (None, started):
+    if started > 1 and processes not in (None, started):
         raise ConfigError(f"--processes {processes}: the launcher has started {started}", hint="leave it out")
-    if several or (processes or 1) > 1:
-        for why in (why for why, is_given in alone.items() if is_given):
+    if max(started, processes or 1) == 1:
+        return
+    for why, is_given in alone.items():
+        if is_given:
             raise ConfigError(f"{why}, on one process only", hint=_ALONE)
-    if processes is not None and processes > 1 and not several:
+    if processes is not None and started == 1:
         from kerascli.cli.launching import launch
 
         _refuse_too_many(processes)
         raise SystemExit(launch(processes, max_restarts or 0))
+
+
+def refuse_several(command: str | None) -> None:
+    """Raise ConfigError for a command that runs on one process, where a launcher has started several."""
+    if command not in _COMMANDS and (size := world_of().size) > 1:
+        text = f"'{command}' runs on one process, and a launcher has started {size}"
+        raise ConfigError(text, hint=f"{', '.join(_COMMANDS)} run on several")
 
 
 def _refuse_too_many(processes: int) -> None:
@@ -61,6 +69,8 @@ def _refuse_too_many(processes: int) -> None:
         raise ConfigError(f"{text}, and this machine has {size_text(memory)}", hint=f"at most {most}, or more machines")
 
 
+_COMMANDS = ("train", "evaluate", "predict")
+"""Commands that run on several processes."""
 _ALONE = "leave out --processes, and start it without a launcher"
 
 
@@ -96,10 +106,23 @@ def _connected(device: str, timeout: float) -> Iterator["Group | None"]:
     if world.size == 1:
         yield None
         return
-    chosen, fault = _chosen(device)
-    group = _joined(world, chosen, timeout)
+    from kerascli.foundation.device import choose_device
+    from kerascli.training.strategies.group import Group
+
+    chosen, fault = "cpu", None
     try:
-        if fault is not None:  # all processes may have it: it is reported once
+        chosen = choose_device(device).value
+    except KerasCliError as error:  # all processes may have it: they meet on the CPU, and it is reported once
+        fault = error
+    try:
+        group = Group.join(world, chosen, timeout=timeout)
+    except Signalled as error:
+        if world.leads:
+            raise
+        count_as_handled()
+        raise SystemExit(error.code) from None
+    try:
+        if fault is not None:
             raise fault
         with exits_as_errors():
             yield group
@@ -109,29 +132,6 @@ def _connected(device: str, timeout: float) -> Iterator["Group | None"]:
             raise
         raise SystemExit(code) from None
     group.leave()
-
-
-def _chosen(device: str) -> tuple[str, KerasCliError | None]:
-    """Return the device that the processes use, and the error if there is none: they then meet on the CPU."""
-    from kerascli.foundation.device import choose_device
-
-    try:
-        return choose_device(device).value, None
-    except KerasCliError as error:
-        return "cpu", error
-
-
-def _joined(world: World, device: str, timeout: float) -> "Group":
-    """Return the processes that were started together, once they have found each other."""
-    from kerascli.training.strategies.group import Group
-
-    try:
-        return Group.join(world, device, timeout=timeout)
-    except Signalled as error:
-        if world.leads:
-            raise
-        count_as_handled()
-        raise SystemExit(error.code) from None
 
 
 def _code_of_silent(error: "Exception | Signalled", group: "Group") -> int | None:

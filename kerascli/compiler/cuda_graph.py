@@ -33,7 +33,7 @@ class Replayed:
                 run(*arguments)
         cuda.current_stream().wait_stream(side)
         self._graph = cuda.CUDAGraph()
-        # Threads that load batches, or look whether sums of several processes have arrived, may go on meanwhile.
+        # Threads that load batches, or wait for sums of other parts, may go on meanwhile.
         with cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._found = run(*arguments)
 

@@ -37,7 +37,7 @@ def download(
 ) -> bytes:
     """Download a file of at most `limit` bytes, store it at `local`, and return its contents. Raises DataError.
 
-    Of several processes that need the file one downloads it, and the others wait. `problem` returns the problem with
+    If several need the file, one downloads it, and the others wait. `problem` returns the problem with
     the contents as text, or None; `asked` is the path in the config that needs the file.
     """
     with _only_one(local):

@@ -125,7 +125,7 @@ class TrainingStopped(KerasCliError):
 
 
 class ProcessLost(TrainingStopped):
-    """Error of a training run on several processes: one of them has failed, has ended, or does not answer.
+    """Error of a training run: another process of it has failed, has ended, or does not answer.
 
     The exit code is that of the process that failed, if it said why, so that all end with the same one.
     """

@@ -209,7 +209,7 @@ def end_with_parent() -> None:
 
 
 def count_as_handled() -> None:
-    """Count all signals received so far as handled, for a command that passed them on to the processes it started."""
+    """Count all signals received so far as handled, for a command that passed them on to those that it started."""
     if _present is not None:
         _present._answered = True
 

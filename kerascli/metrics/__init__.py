@@ -1,1 +1,1 @@
-"""Metrics of Keras. A metric's states (sums, counts) of several batches and processes can be added."""
+"""Metrics of Keras. A metric's states (sums, counts) of several batches can be added."""

@@ -24,7 +24,7 @@ def _log_name(name: str) -> str:
 
 
 class Metric(Component):
-    """Base class of metrics. A metric's state is one tensor; the states of batches and processes are added.
+    """Base class of metrics. A metric's state is one tensor; the states of batches are added.
 
     As in Keras, a metric is logged under the name that the user wrote: `mse` as 'mse', `mean_squared_error` as
     'mean_squared_error'; `name` overrides it.

@@ -42,7 +42,7 @@ class FlatOptimizer:
     ) -> None:
         """Bind an optimizer to `weights`. A non-finite loss or gradient, here or in the other, `linked`, stops both.
 
-        With `across`, which returns the sum of a tensor over all processes, the weights are this process's parts of
+        With `across`, which returns the sum of a tensor over all parts, the weights are this process's parts of
         weights, each in memory of its own, and norms are those of whole gradients.
         """
         if not weights:

@@ -27,7 +27,7 @@ def clip_divided(
 ) -> None:
     """Clip gradients in place of which this process has parts: each by its own norm, or `together` by the global norm.
 
-    `parts` are by the number of the weight. `across` returns the sum over processes of a tensor such as `like`, which
+    `parts` are by the number of the weight. `across` returns the sum over all parts of a tensor such as `like`, which
     has a number for each weight.
     """
     squares = torch.zeros_like(like)

@@ -1,4 +1,4 @@
-"""Distributions: what each of several processes holds of a model, as PyTorch's DDP and FSDP. They need no torch."""
+"""Distributions: what each process holds of a model, as PyTorch's DDP and FSDP. They need no torch."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from kerascli.language.component import Component, Registry
 
 
 class Distribution(Component):
-    """Base class of distributions: the division of a model and its batches among several processes."""
+    """Base class of distributions: the division of a model and its batches among those that train it."""
 
 
 DISTRIBUTIONS: Registry[Distribution] = Registry("distribution", Distribution, ("kerascli.parts.distributions",))

@@ -75,7 +75,7 @@ class Checkpoints:
         """Save a checkpoint of a training step durably, also under the names in `slots` (such as `best`); remove those
         that are no longer kept.
 
-        `written` are files of the checkpoint that processes have written before, by `write_file`.
+        `written` are files of the checkpoint that were written before, by `write_file`.
         Checkpoints of later steps are removed, too: they are of a training that was abandoned when an earlier step was
         resumed.
         """

@@ -61,7 +61,7 @@ class RunRecord(OutputFiles):
 
     @classmethod
     def create(cls, runs_dir: Path, name: str) -> "RunRecord":
-        """Create a new run folder, named by the present time and `name`; no two processes get the same folder."""
+        """Create a new run folder, named by the present time and `name`; no two runs get the same folder."""
         check_name(name)
         storage.make_folder(runs_dir)
         storage.sweep(runs_dir)
@@ -90,8 +90,8 @@ class RunRecord(OutputFiles):
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Context manager that holds a run's lock, needed for writing; it also removes temporary files of killed
-        processes.
+        """Context manager that holds a run's lock, needed for writing; it also removes temporary files that a
+        killed process left.
 
         Raises StorageError if another process holds the lock.
         """

@@ -39,7 +39,7 @@ class Experiment:
 
     @property
     def is_divided(self) -> bool:
-        """True if FSDP divides the model's weights among processes."""
+        """True if FSDP divides the model's weights."""
         return any(weight.part is not None for weight in self.weights)
 
     def view(self, name: str) -> "Experiment":
@@ -67,7 +67,7 @@ def build_experiment(
     """Build the model of a config, with initial weights from its seed, and its training step (none without `compile`).
 
     `mixing` is applied to batches in training, for example mixup; None: batches are left as they are. `divide` divides
-    the model's weights, which are still on the meta device, among processes; None: this process holds them whole.
+    the model's weights, which are still on the meta device; None: this process holds them whole.
     Without `initialize` the values of the weights are undefined.
     """
     prepare_gpu(device)

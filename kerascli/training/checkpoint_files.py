@@ -1,7 +1,7 @@
 """Files of a checkpoint: one with the whole state of a training, or also one for each process's parts of the weights.
 
 In files of parts, a tensor's name ends with its range of the whole tensor: `weights/dense/kernel@1,64,128,256` has the
-indices 64 to 127 of the 256 along axis 1. So any number of processes can read them.
+indices 64 to 127 of the 256 along axis 1. So any number of readers can share them.
 """
 
 import re
@@ -15,7 +15,7 @@ from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.training.tensor_file import read_tensors
 
 TRAINING = "training.safetensors"
-"""Name of the file with the state of a training, or with what all of its processes have in common."""
+"""Name of the file with the state of a training, or with what each process of it has."""
 _NAME = re.compile(r"(.+)@(\d{1,9}),(\d{1,18}),(\d{1,18}),(\d{1,18})", re.DOTALL)
 _FILE = re.compile(r"part-(\d+)-of-(\d+)\.safetensors")
 
@@ -45,7 +45,7 @@ def is_part(name: str) -> bool:
 
 
 def in_ranges(tensors: Mapping[str, Tensor], own: Mapping[str, Range]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return a state's tensors in two: those that all processes have, and this one's parts, named with their ranges."""
+    """Return a state's tensors in two: those that each process has, and this one's parts, named with their ranges."""
     common: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -74,7 +74,7 @@ def training_tensors(
     """Return the state of a training from a checkpoint's files, which are read one after the other.
 
     `own` are the ranges that this process holds, by the tensor's name; of other tensors it gets the whole. `part` is
-    the name of the file that has exactly these, if as many processes made the checkpoint. Raises FileRefused if a file
+    the name of the file that has exactly these, if as many made the checkpoint. Raises FileRefused if a file
     contradicts itself, or if parts of a tensor are missing.
     """
     own = own or {}

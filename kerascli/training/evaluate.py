@@ -1,4 +1,4 @@
-"""Compute the loss and metrics of a model over a split of the data; metric states stay on the device until the end."""
+"""Evaluate a model over a split of the data, or predict: metric states stay on the device until the end."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -10,7 +10,8 @@ from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.events import Tick
 from kerascli.training.layer_states import EvaluationStates
-from kerascli.training.objectives.train_step import TrainStepModule
+from kerascli.training.objectives.objective import full_precision
+from kerascli.training.objectives.train_step import GraphStep, TrainStepModule
 
 
 class EvaluatedBatches:
@@ -25,7 +26,7 @@ class EvaluatedBatches:
         return batches if isinstance(batches, EvaluatedBatches) else cls(batches)
 
     def __iter__(self) -> Iterator[tuple[int, Batch | None]]:
-        """Yield pairs of a batch's number and the batch; None: only other processes have one now."""
+        """Yield pairs of a batch's number and the batch; None: only another process has one now."""
         return enumerate(self._batches)
 
     def inference(self, module: nn.Module) -> AbstractContextManager[object]:
@@ -33,11 +34,11 @@ class EvaluatedBatches:
         return torch.inference_mode()
 
     def states(self, number: int, states: Sequence[Tensor]) -> Iterable[Sequence[Tensor]]:
-        """Return the metric states of batch `number`, and of those that other processes evaluate at the same time."""
+        """Return the metric states of batch `number`, and of those that others evaluate at the same time."""
         return (states,)
 
     def rows(self, number: int, values: Tensor) -> list[Tensor]:
-        """Return the values (rows, *) of batch `number`, and of those that other processes compute at the same time."""
+        """Return the values (rows, *) of batch `number`, and of those that others compute at the same time."""
         return [values]
 
 
@@ -73,6 +74,28 @@ def evaluate(
         yield Tick()
     assert sums is not None, "a split has rows"
     return module.objective.logged_values(sums, only_defined=only_defined)
+
+
+def predict(module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, seed: int) -> dict[str, Tensor]:
+    """Return a mapping from output name to array (rows, *), on the CPU; half precision is converted to float32.
+
+    Of batches that are dealt out, one process returns the values of all rows.
+    """
+    module.eval()
+    parts: dict[str, list[Tensor]] = {}
+    values: dict[str, Tensor] = {}
+    own_states = EvaluationStates(module.states())
+    batches = EvaluatedBatches.of(batches)
+    for number, batch in batches:
+        if batch is not None:
+            drawn = draws.Draws(seed, f"predict/{number}", 0)
+            with batches.inference(module), draws.using(drawn), own_states.for_batch():
+                outcome = module.predict(batch.inputs)
+                own_states.keep(outcome.updates)
+                values = {name: full_precision(value) for name, value in outcome.outputs.items()}
+        for name, value in values.items():
+            parts.setdefault(name, []).extend(each.to("cpu") for each in batches.rows(number, value))
+    return {name: torch.cat(pieces) for name, pieces in parts.items()}
 
 
 def add_states(sums: list[Tensor] | None, states: Sequence[Tensor]) -> list[Tensor]:

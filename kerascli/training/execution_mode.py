@@ -92,7 +92,7 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
 class GraphRunner:
     """Callable that runs batches of full size through a traced graph, and smaller ones through the PyTorch module.
 
-    With several processes the whole batch's size counts, too: the graph has the part's share of it, and all processes
+    Of a part of a batch, the whole batch's size counts, too: the graph has the part's share of it, and all parts
     must run a batch as a graph, or none.
     """
 

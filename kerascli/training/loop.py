@@ -51,7 +51,7 @@ def train(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool = Tru
     """Train from the state in `progress` and yield events. Raises TrainingStopped if the loss or a weight is not
     finite.
 
-    With `looks`, the loss is looked at within an epoch, too, by the clock: of several processes, one does so.
+    With `looks`, the loss is looked at within an epoch, too, by the clock: of all that train together, one does so.
 
     At every event but the last, `progress`, the weights and the optimizer are consistent and can be saved.
     What callbacks and averages do to the weights at the end comes after the last epoch's event: a run that

@@ -31,7 +31,7 @@ _DESCRIPTORS = "/dev/fd"
 
 @dataclass(frozen=True, slots=True)
 class LateTensor:
-    """Tensor whose values are made by `read` only when they are written, such as values gathered from processes."""
+    """Tensor whose values are made by `read` only when they are written, such as gathered values."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]

@@ -1,6 +1,6 @@
 """Check a config before training, and describe the model of a config or of a run without reading its data."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +41,10 @@ class CheckResult:
     """True if data files that the config names were looked for and not found."""
 
 
+_Known = tuple[DataFacts, PreparedData | None, list[str]]
+"""What is known of data: facts, the data if it was loaded, and texts on what is not checked."""
+
+
 def check(
     source: Path | Document,
     *,
@@ -56,7 +60,7 @@ def check(
     KerasCliError.
     """
     config = open_config(source, sets=sets, flags=flags, progress=progress)
-    known: dict[str, tuple[DataFacts, PreparedData | None, list[str]]] = {}
+    known: dict[str, _Known] = {}
     best = _facts_without_data if no_data else _best_facts
 
     def described(phase: Config) -> RunSpec | None:
@@ -68,31 +72,38 @@ def check(
         return spec
 
     specs = [spec for spec in in_each(config.phases, described) if spec is not None]
+    unchecked = list(dict.fromkeys(text for _, _, texts in known.values() for text in texts))
     if len(specs) < len(config.phases):
-        unchecked = [text for _, _, texts in known.values() for text in texts]
         texts = dict.fromkeys(["the shapes of the model, which depend on the data", *unchecked])
         lines = [f"{safe_text(str(config.path))}: ok", *(f"  not checked: {text}" for text in texts)]
         return CheckResult(lines, [], data_is_missing=False)
-    cases = [Case(each, spec, known[each.data_key][1]) for each, spec in zip(config.phases, specs, strict=True)]
+    cases = _cases(config, specs, known)
     spec, prepared = specs[-1], cases[-1].prepared
-    unchecked = list(dict.fromkeys(text for _, _, texts in known.values() for text in texts))
     missing = bool(unchecked) and not no_data
-    found = summary_of(spec)
     is_sized = not spec.unknown and spec.inputs == known[config.data_key][0].inputs  # no placeholders in it
-    parameters = f", {found.total:,} parameters" if is_sized else ""
-    lines = [f"{safe_text(str(config.path))}: ok", f"  model: {counted(_layers(spec), 'layer')}{parameters}"]
-    if prepared is not None:
-        rows = ", ".join(f"{name} {count:,}" for name, count in _rows(prepared).items())
-        lines.append(f"  data: {rows} rows")
-    if config.before:
-        lines.append(f"  fit: {len(config.phases)} phases")
-    lines += strategy_lines(spec, processes or 1)
+    lines = [*_checked(config, spec, prepared, is_sized=is_sized), *strategy_lines(spec, processes or 1)]
     warnings = _warnings(cases, prepared)
     if processes is not None and is_sized:
         memory, shortage = memory_lines(spec, prepared, processes)
         lines, warnings = lines + memory, warnings + shortage
     lines += [f"  not checked: {text}" for text in [*unchecked, *_absent(config, spec)]]
     return CheckResult(lines, warnings, missing)
+
+
+def _cases(config: Config, specs: Sequence[RunSpec], known: Mapping[str, _Known]) -> list[Case]:
+    return [Case(each, spec, known[each.data_key][1]) for each, spec in zip(config.phases, specs, strict=True)]
+
+
+def _checked(config: Config, spec: RunSpec, prepared: PreparedData | None, *, is_sized: bool) -> Iterator[str]:
+    """Yield lines on what was checked; `is_sized` tells that the model has no placeholders for sizes of the data."""
+    parameters = f", {summary_of(spec).total:,} parameters" if is_sized else ""
+    yield f"{safe_text(str(config.path))}: ok"
+    yield f"  model: {counted(_layers(spec), 'layer')}{parameters}"
+    if prepared is not None:
+        rows = ", ".join(f"{name} {count:,}" for name, count in _rows(prepared).items())
+        yield f"  data: {rows} rows"
+    if config.before:
+        yield f"  fit: {len(config.phases)} phases"
 
 
 def _absent(config: Config, spec: RunSpec) -> Iterator[str]:
@@ -198,7 +209,7 @@ def _layers(spec: RunSpec) -> int:
     return len(spec.model.nodes) + len(more - {node.weights_name for node in spec.model.nodes})
 
 
-def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
+def _best_facts(config: Config) -> _Known:
     """Return (facts about a config's data (shapes ...), the data if it was loaded, texts on what is not checked).
 
     The facts come from the source if it knows them, else from the loaded data.
@@ -219,7 +230,7 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
     return prepared.facts, prepared, []
 
 
-def _facts_without_data(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
+def _facts_without_data(config: Config) -> _Known:
     """Return (facts about a config's data that are known without reading files, None, texts on what is not checked)."""
     text = "the data, and what depends on it: --no-data"
     return config_facts(config, look=False), None, [] if config.data is None else [text]

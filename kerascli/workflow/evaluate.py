@@ -15,9 +15,8 @@ from kerascli.foundation.events import Evaluated
 from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading, is_classification_loss
-from kerascli.training.evaluate import evaluate
+from kerascli.training.evaluate import evaluate, predict
 from kerascli.training.objectives.objective import class_numbers
-from kerascli.training.predict import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
@@ -73,7 +72,7 @@ _MISSING = "(missing)"
 def evaluate_rows(run: LoadedRun, rows: Split, name: str) -> Evaluation:
     """Evaluate a run on a split or other prepared rows; `name` names the result. Raises KerasCliError.
 
-    Of several processes only the one of rank 0 has the scores of classes.
+    Only the process that prints has the scores of classes.
     """
     with run.sharing(rows):
         result, source = _evaluated(run, rows, name)
@@ -97,7 +96,7 @@ def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = F
 def evaluate_groups(run: LoadedRun, rows: Split, columns: Sequence[str]) -> dict[str, list[Group]]:
     """Evaluate a run on groups of rows: for each of `columns`, one for each value of it. Raises KerasCliError.
 
-    Of several processes only the one of rank 0 has the numbers of positives.
+    Only the process that prints has the numbers of positives.
     """
     grouped = {column: _groups(run, rows, column) for column in columns}
     found: dict[str, list[Group]] = {}
@@ -206,7 +205,7 @@ def _classify(run: LoadedRun, source: BatchSource) -> Iterator[ClassScores]:
 
 
 def _true_classes(run: LoadedRun, source: BatchSource, target: str) -> torch.Tensor:
-    """Return the true classes (rows,) of a target as integers, on the CPU; of several processes on that of rank 0."""
+    """Return the true classes (rows,) of a target as integers, on the CPU; on the process that prints."""
     batches, parts, truth = run.shared_batches(source), [], torch.empty(0)
     for number, batch in batches:
         if batch is not None:

@@ -135,32 +135,36 @@ def open_run(
     the place of the run's data, if it has moved. The processes of `group` have loaded the same run, to share its work;
     each holds a part of the weights if the config divides them (`distribute: fsdp`), unless `whole` is true.
     """
+    group = group or Group()
     prepare_cpu()
-    use_threads(threads, share=1 if group is None else group.world.local_size)
+    use_threads(threads, share=group.world.local_size)
     config = open_recorded(record, progress=progress).with_data(data)
     learned = load_learned(record.preprocessing()) if config.data is not None else {}
     found = stages(config.data, learned) if config.data is not None else no_stages()
-    chosen = torch.device(own_device(choose_device(device), group or Group()).value)
+    chosen = torch.device(own_device(choose_device(device), group).value)
     spec = describe_config(config, found.facts)
     weights, warnings = _weights(record, checkpoint)  # before there are others, since the file's bytes are as large
     distribute = spec.fit.distribute
-    if whole or spec.training is None or (group and any(fsdp_faults(spec, group.world.size))):
+    if whole or spec.training is None or any(fsdp_faults(spec, group.world.size)):
         distribute = None  # a run whose settings FSDP refuses was trained on one process
-    strategy = strategy_of(group or Group(), distribute)
+    strategy = strategy_of(group, distribute)
     experiment = build_experiment(spec, found, device=chosen, divide=strategy.divider(chosen))
     states = {weight.name for weight in experiment.weights if weight.spec.is_state}
     values = {name: value for name, value in weights.items() if name not in states}
     assign_weights(lasting(experiment.weights), values)
     run = LoadedRun(record, config, experiment, found, config.data, learned, config.data is None, strategy)
-    if group is not None:
+    if not strategy.is_alone:
         run.weights_digest = _digest(values)
-    run.warnings += [Fault(text, level="warning") for text in warnings]
-    if (bad := nonfinite(values)) is not None:
-        text = f"the weight '{safe_text(bad)}' is nan or infinite: nothing computed with it can be relied on"
-        run.warnings.append(
-            Fault(text, level="warning", hint="train again, or use an earlier checkpoint: --checkpoint NAME")
-        )
+    run.warnings += [Fault(text, level="warning") for text in warnings] + _nonfinite_weights(values)
     return run
+
+
+def _nonfinite_weights(values: Mapping[str, Tensor]) -> list[Fault]:
+    """Return a warning if a weight is NaN or infinite."""
+    if (bad := nonfinite(values)) is None:
+        return []
+    text = f"the weight '{safe_text(bad)}' is nan or infinite: nothing computed with it can be relied on"
+    return [Fault(text, level="warning", hint="train again, or use an earlier checkpoint: --checkpoint NAME")]
 
 
 def _digests(rows: Split) -> dict[str, str]:

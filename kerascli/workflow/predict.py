@@ -1,6 +1,6 @@
 """Predict with the model of a run; predictions are named columns of values, or class names and probabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +8,10 @@ import torch
 
 from kerascli.data.batches.rows import Split
 from kerascli.foundation.errors import ConfigError, safe_text
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading, class_reading
-from kerascli.training.predict import predict
+from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.keras_names import keras_output_names
 from kerascli.workflow.loaded import LoadedRun
@@ -99,7 +100,7 @@ def predict_beside(
 
 
 def _outputs(run: LoadedRun, rows: Split) -> dict[str, torch.Tensor]:
-    """Return the outputs of a run's model for rows, by name; of several processes only that of rank 0 has all rows."""
+    """Return the outputs of a run's model for rows, by name; only the process that prints has all rows."""
     experiment, spec = run.experiment, run.experiment.spec
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
     with run.sharing(rows):
@@ -111,30 +112,41 @@ def _outputs(run: LoadedRun, rows: Split) -> dict[str, torch.Tensor]:
 def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
     """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError."""
     spec = run.experiment.spec
-    source = run.data.source if run.data is not None else None
-    kept = kept_columns(source, run.raw_fields, rows, keep)
+    kept = kept_columns(run.data and run.data.source, run.raw_fields, rows, keep)
     outputs = _outputs(run, rows)
     renamed = keras_output_names(run.record, spec.model.outputs) if form.keras_names else {}
     pairs = {pair.output: pair for pair in spec.pairs}
     columns: dict[str, np.ndarray] = {}
     arrays: dict[str, np.ndarray] = {}
-    is_binary = False
+    readings: list[ClassReading] = []
+    several = len(outputs) > 1
+    has_names = several or bool(renamed)
     for name, output in outputs.items():
         called, pair = renamed.get(name, name), pairs.get(name)
-        undo = None if pair is None or form.raw else inverse_of(run, pair)
-        values = arrays[called] = output.numpy() if undo is None else undo(output.numpy())
-        field = run.stages.facts.targets.get(pair.target) if pair is not None else None
-        reading = class_reading(output, field, pair.loss if pair is not None else None)
-        if reading is None:
-            label = pair.target if pair is not None and len(outputs) == 1 and not renamed else called
-            columns.update(_plain_columns(label, values))
-            continue
-        is_binary = is_binary or reading.binary
-        columns.update(_class_columns(f"{called}." if len(outputs) > 1 else "", reading, output, form.threshold))
-    if form.threshold is not None and not is_binary:
+        inverse = None if pair is None or form.raw else inverse_of(run, pair)
+        values = arrays[called] = output.numpy() if inverse is None else inverse(output.numpy())
+        reading = _reading(run, pair, output)
+        if reading is not None:
+            readings.append(reading)
+            columns |= _class_columns(f"{called}." * several, reading, output, form.threshold)
+        else:
+            columns |= _plain_columns(called if pair is None or has_names else pair.target, values)
+    if form.threshold is not None and not any(reading.binary for reading in readings):
         raise ConfigError("--threshold: this model does not predict one of two classes by one probability")
+    return Predictions(kept, columns, arrays, rows.rows, _non_finite_rows(arrays))
+
+
+def _non_finite_rows(arrays: Mapping[str, np.ndarray]) -> int:
+    """Return the number of rows with a value that is nan or infinite."""
     finite = np.stack([np.isfinite(each).reshape(len(each), -1).all(1) for each in arrays.values()]).all(0)
-    return Predictions(kept, columns, arrays, rows.rows, int((~finite).sum()))
+    return int((~finite).sum())
+
+
+def _reading(run: LoadedRun, pair: OutputTarget | None, output: torch.Tensor) -> ClassReading | None:
+    """Return how an output is read as classes, by the target that it is compared with; None: it is numbers."""
+    if pair is None:
+        return class_reading(output, None, None)
+    return class_reading(output, run.stages.facts.targets.get(pair.target), pair.loss)
 
 
 def _class_columns(

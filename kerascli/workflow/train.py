@@ -21,7 +21,7 @@ from kerascli.foundation.events import Began, Event, Note
 from kerascli.foundation.interrupts import deferred
 from kerascli.foundation.world import launch_of
 from kerascli.model.runtime.summary import summarize
-from kerascli.parts.distributions import FSDP, REMOVED
+from kerascli.parts.distributions import REMOVED
 from kerascli.report.summary import render
 from kerascli.runs.environment import run_facts
 from kerascli.runs.history import Prefix
@@ -31,8 +31,9 @@ from kerascli.training.build import Experiment
 from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.checkpoint_files import part_file
 from kerascli.training.progress import Progress as Reached
+from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
-from kerascli.training.strategies.members import checked_members, own_device
+from kerascli.training.strategies.members import checked_members
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.fitting.details import Stages, details
@@ -75,7 +76,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     yield from notes(warnings)
     yield from data_notes(phases)
     device = choose_device(options.device)
-    runner = PhaseRunner(phases, _own_device(device, options), options, Reached(epoch=_first_epoch(phases)))
+    runner = PhaseRunner(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
     stages.end("model and execution mode")
     absent = [] if options.downloads_weights else absent_weights(runner.state.experiment, phases[0].config)
     yield from absent
@@ -172,15 +173,6 @@ def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: 
     return phases
 
 
-def _first_epoch(phases: list[Phase]) -> int:
-    return phases[0].spec.fit.initial_epoch
-
-
-def _own_device(device: Choice, options: Options) -> Choice:
-    """Return the device of this process: with several processes on a machine, each has its own GPU."""
-    return own_device(device, options.group or Group())
-
-
 def _members(runner: PhaseRunner) -> dict[str, Any]:
     """Return the facts about the processes of a training run for run.json, after all of them have agreed on what is
     trained."""
@@ -226,9 +218,10 @@ def _restored(
     """Return the training restored from the newest checkpoint (a PhaseRunner), notes to print, and history.csv's part
     up to it."""
     group = options.group or Group()
-    part = _own_part(phases, group)
+    strategy = strategy_of(group, phases[0].spec.fit.distribute)
+    part = part_file(group.world.rank, group.world.size) if strategy.is_divided else None
     checkpoint, notes = newest(record, group, part)
-    reached, history = Reached(epoch=_first_epoch(phases)), Prefix()
+    reached, history = Reached(epoch=phases[0].spec.fit.initial_epoch), Prefix()
     if checkpoint is not None:
         known = checkpoint_facts(checkpoint.facts)
         reached.phase, reached.first, history = known.phase, known.first, known.history
@@ -236,7 +229,7 @@ def _restored(
         raise FileRefused(
             f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
         )
-    runner = PhaseRunner(phases, _own_device(device, options), options, reached, mode)
+    runner = PhaseRunner(phases, device, options, reached, mode)
     if checkpoint is not None:
         runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks, part)
     reached, plan = runner.reached, runner.state.plan
@@ -244,12 +237,6 @@ def _restored(
         where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"
         raise ConfigError(f"fit.epochs is {plan.epochs}, but the run has reached {where}: it cannot be made shorter")
     return runner, notes, history
-
-
-def _own_part(phases: Sequence[Phase], group: Group) -> str | None:
-    """Return the name of the file with this process's parts of the state, if it is divided; else None."""
-    world, is_divided = group.world, isinstance(phases[0].spec.fit.distribute, FSDP)
-    return part_file(world.rank, world.size) if is_divided and world.size > 1 else None
 
 
 def _refuse_format_1(record: RunRecord) -> None:

@@ -21,7 +21,7 @@ from kerascli.foundation.events import Note
 from kerascli.interop.torch_files import Forward
 from kerascli.interop.torchvision_names import to_our_names
 from kerascli.training.build import Experiment, build_experiment
-from kerascli.training.predict import predict
+from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.init_from import init_weights

@@ -18,9 +18,8 @@ from keras.src.backend.torch.core import Variable
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.foundation.events import EpochEnd
 from kerascli.runs.index import find_run
-from kerascli.training.evaluate import evaluate
+from kerascli.training.evaluate import evaluate, predict
 from kerascli.training.loop import train as train_steps
-from kerascli.training.predict import predict
 from kerascli.training.progress import Progress
 from kerascli.workflow.fitting.make_trainer import make_trainer
 from kerascli.workflow.fitting.plan import make_plan, rows_in_order

@@ -18,9 +18,8 @@ from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.device import Choice
 from kerascli.foundation.events import EpochEnd
 from kerascli.training.build import Experiment
-from kerascli.training.evaluate import evaluate
+from kerascli.training.evaluate import evaluate, predict
 from kerascli.training.loop import train
-from kerascli.training.predict import predict
 from kerascli.training.progress import Progress
 from kerascli.workflow.fitting.make_trainer import make_trainer
 from kerascli.workflow.fitting.phases import build_phase, make_phase

@@ -100,9 +100,7 @@ def _loss(linear: nn.Linear, batches: Sequence[Batch]) -> float:
 
 
 def test_such_a_training_imports_no_config() -> None:
-    modules = (
-        "compiler.program training.execution_mode training.loop training.evaluate training.predict training.checks"
-    )
+    modules = "compiler.program training.execution_mode training.loop training.evaluate training.checks"
     code = "".join(f"import kerascli.{module}\n" for module in modules.split())
     code += "import sys; print([name for name in sys.modules if name.startswith('kerascli.config')])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from sklearn import metrics
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.report.text_tables import text_table
 from kerascli.runs.record import RunRecord
-from kerascli.training.predict import predict
+from kerascli.training.evaluate import predict
 from kerascli.workflow import evaluate
 from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
 from kerascli.workflow.loaded import open_run

@@ -22,7 +22,7 @@ from kerascli.foundation.errors import ConfigError, DataError, FileRefused, Kera
 from kerascli.foundation.events import Note
 from kerascli.model.freezing import trained_layers
 from kerascli.runs.record import RunRecord
-from kerascli.training.predict import predict
+from kerascli.training.evaluate import predict
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order

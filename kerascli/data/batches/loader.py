@@ -61,7 +61,7 @@ class Batch:
     sample_weight: dict[str, Tensor]
     rows: int
     whole: int = 0
-    """Number of rows of the whole batch over all processes; this object may hold only the part that this process has
+    """Number of rows of the whole batch in all its parts; this object may hold only the part that this process has
     read."""
 
     def __post_init__(self) -> None:

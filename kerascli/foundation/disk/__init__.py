@@ -1,1 +1,1 @@
-"""Files: atomic writes, size-limited reads of untrusted files, and locks between processes."""
+"""Files: atomic writes, size-limited reads of untrusted files, and locks."""

@@ -1,4 +1,4 @@
-"""Exclusive locks on folders, between processes; the system releases them however the process ends.
+"""Exclusive locks on folders; the system releases them however the process ends.
 
 On Windows they are of one byte far behind the file's text, since a locked byte cannot be read by others.
 """

@@ -186,7 +186,7 @@ def make_folder(path: Path) -> None:
 
 
 def new_folder(path: Path) -> bool:
-    """Create a folder durably; return False if its name exists already. Of two processes only one gets True."""
+    """Create a folder durably; return False if its name exists already. Of two that try, one gets True."""
     with reported("create", path):
         try:
             _mkdir(path)
@@ -212,7 +212,7 @@ def remove_folder(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files and folders that killed processes left in `folder`."""
+    """Remove temporary files and folders that a killed process left in `folder`."""
     with reported("clean", folder), os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):  # another process may be removing it, too

@@ -1,4 +1,4 @@
-"""Names of temporary files and folders, by which each process knows its own and those that killed processes left."""
+"""Names of temporary files and folders, by which each process knows its own and those that a killed one left."""
 
 import hashlib
 import os
@@ -35,7 +35,7 @@ def is_left(entry: os.DirEntry[str]) -> bool:
 
 @cache
 def machine() -> str:
-    """Return an id of this machine, or of this container, whose processes' ids are its own."""
+    """Return an id of this machine, or of this container, which gives each process its id."""
     return hashlib.sha256("\n".join((socket.gethostname(), _boot(), _process_ids())).encode()).hexdigest()[:8]
 
 

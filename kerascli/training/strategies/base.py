@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -78,10 +77,6 @@ class Strategy(ABC):
     def agree(self, value: Any) -> list[Any]:
         """Return the JSON values that all processes give, in the order of ranks."""
         return self.group.agree(value)
-
-    def guarded(self) -> AbstractContextManager[None]:
-        """Return a context in which torch's errors of communication become ProcessLost."""
-        return self.group.guarded()
 
     def compare_epoch(self, weights: Sequence[Weight], decisions: Sequence[Any], epoch: int) -> None:
         """Raise TrainingStopped if the processes differ in weights, or in what callbacks decided, after an epoch."""

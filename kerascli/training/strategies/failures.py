@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kerascli.foundation.errors import Fault, ProcessLost, TrainingStopped
 from kerascli.foundation.world import World
@@ -35,24 +35,14 @@ _DESCRIPTORS = "/dev/fd"
 """Folder with the open files of this process, by descriptor; Windows has none."""
 
 
-class Address(NamedTuple):
-    """Machine of a process, and its number there."""
-
-    host: str
-    pid: int
-
-    @classmethod
-    def own(cls) -> "Address":
-        return cls(socket.gethostname(), os.getpid())
-
-
 class Failures:
     """The first failure among the processes of a training, in the store that they share.
 
     A process that is killed says nothing: the others look which process of their machine is gone.
     """
 
-    def __init__(self, world: World, store: "Store", addresses: Sequence[Address]) -> None:
+    def __init__(self, world: World, store: "Store", addresses: Sequence[tuple[str, int]]) -> None:
+        """`addresses` are the machine and the process id of each process."""
         self._world = world
         self._store = store
         self._addresses = addresses
@@ -128,7 +118,7 @@ class Failures:
 
     def _wake(self, ranks: Sequence[int]) -> None:
         """Let processes of this machine go on that are stopped: they see that it is over."""
-        for pid in (self._addresses[rank].pid for rank in ranks):
+        for _, pid in (self._addresses[rank] for rank in ranks):
             with contextlib.suppress(OSError):  # it has ended
                 if hasattr(signal, "SIGCONT"):
                     os.kill(pid, signal.SIGCONT)

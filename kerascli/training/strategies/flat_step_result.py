@@ -64,9 +64,7 @@ class FlatStepResult:
 
     def zeros(self) -> "FlatStepResult":
         """Return the vectors of a shard without rows."""
-        return FlatStepResult(
-            self.slots, torch.zeros_like(self._averaged), torch.zeros_like(self._added), self._processes
-        )
+        return self._new(torch.zeros_like(self._averaged))
 
     def without_states(self) -> "FlatStepResult":
         """Set metric states and integers to zero, in place, so that a part without rows adds none to the sums.
@@ -78,9 +76,7 @@ class FlatStepResult:
 
     def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "FlatStepResult":
         """Return new vectors with the tensors of an outcome. Integers are those of the `first` shard that has rows."""
-        new = FlatStepResult(
-            self.slots, torch.empty_like(self._averaged), torch.zeros_like(self._added), self._processes
-        )
+        new = self._new(torch.empty_like(self._averaged))
         places, values = [], []
         for slot, tensor in zip(self.slots, flat, strict=True):
             if slot is None or tensor is None:
@@ -97,6 +93,9 @@ class FlatStepResult:
         torch._foreach_copy_(places, values)  # pyright: ignore[reportPrivateImportUsage]
         new._averaged.mul_(share)
         return new
+
+    def _new(self, averaged: Tensor) -> "FlatStepResult":
+        return FlatStepResult(self.slots, averaged, torch.zeros_like(self._added), self._processes)
 
     def plus(self, other: "FlatStepResult") -> "FlatStepResult":
         """Add another outcome to this one, in place."""

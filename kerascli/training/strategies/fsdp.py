@@ -18,9 +18,9 @@ from kerascli.training.objectives.objective import LossOutput
 from kerascli.training.objectives.train_step import GraphStep, TrainStepOutput
 from kerascli.training.recompute import recompute_in_backward
 from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.collectives import ReduceScatter
 from kerascli.training.strategies.data_parallel import DataParallel
 from kerascli.training.strategies.group import Group
-from kerascli.training.strategies.reduce_scatter import ReduceScatter
 
 if TYPE_CHECKING:
     from kerascli.training.execution_mode import Request

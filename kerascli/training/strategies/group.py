@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,9 @@ from torch import Tensor
 
 from kerascli.foundation.errors import ConfigError, Fault, ProcessLost, first_line
 from kerascli.foundation.world import World, restarts_of
-from kerascli.training.strategies.failures import Address, Failures, in_thread, kept_by_launcher
+from kerascli.training.strategies.collectives import as_bytes, sum_in_order
+from kerascli.training.strategies.failures import Failures, in_thread, kept_by_launcher
 from kerascli.training.strategies.notices import Notices
-from kerascli.training.strategies.sum_in_order import sum_in_order
 
 if TYPE_CHECKING:
     from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
@@ -48,7 +49,7 @@ class Group:
         group = cls(world)
         try:
             store = in_thread(lambda: _connected(device, timeout))  # a signal ends the wait for others
-            addresses = [Address(*each) for each in group.agree(Address.own())]
+            addresses = group.agree([socket.gethostname(), os.getpid()])
         except RuntimeError as error:  # dist.DistError, and what gloo raises
             text = f"the {world.size} processes did not find each other ({first_line(error)})"
             hint = "start as many as WORLD_SIZE says, with the same MASTER_ADDR and a MASTER_PORT that is free"
@@ -123,7 +124,7 @@ class Group:
             if not self.world.leads:
                 dist.send(torch.tensor(tensor.shape), 0)
                 if tensor.numel():
-                    dist.send(_bytes_of(tensor.contiguous()), 0)
+                    dist.send(as_bytes(tensor.contiguous()), 0)
                 return [torch.empty_like(tensor[:0])]  # a view would keep the tensor in memory
             return [tensor, *(_received(tensor, rank) for rank in range(1, self.world.size))]
 
@@ -220,9 +221,5 @@ def _received(like: Tensor, rank: int) -> Tensor:
     dist.recv(shape, rank)
     received = torch.empty(shape.tolist(), dtype=like.dtype)
     if received.numel():
-        dist.recv(_bytes_of(received), rank)
+        dist.recv(as_bytes(received), rank)
     return received
-
-
-def _bytes_of(tensor: Tensor) -> Tensor:
-    return tensor.view(-1).view(torch.uint8)

@@ -4,7 +4,7 @@ import copy
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 
 import torch
 from torch import Tensor, UntypedStorage
@@ -52,7 +52,7 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        return self.weights + self.gradients + self.optimizer + self.activations + self.data
+        return sum(astuple(self))
 
 
 def memory_estimate(spec: RunSpec, prepared: PreparedData | None, processes: int) -> MemoryEstimate:
@@ -140,11 +140,7 @@ def memory_lines(spec: RunSpec, prepared: PreparedData | None, processes: int) -
         found = memory_estimate(spec, prepared if on_cpu else None, processes)
     except NotEstimated as error:
         return [f"  memory: not estimated ({error})"], []
-    parts = {
-        "weights": found.weights, "gradients": found.gradients, "optimizer": found.optimizer,
-        "activations": found.activations, "data": found.data,
-    }  # fmt: skip
-    shown = ", ".join(f"{name} {size_text(size)}" for name, size in parts.items() if size)
+    shown = ", ".join(f"{name} {size_text(size)}" for name, size in asdict(found).items() if size)
     beside = f"beside {size_text(PROCESS_BYTES)} for Python and torch" if on_cpu else "on its GPU"
     unread = "" if prepared is not None else "; the data was not read and is not counted"
     line = f"  memory: about {size_text(found.total)} per process {beside} ({shown}){unread}"

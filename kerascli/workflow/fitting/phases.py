@@ -32,6 +32,7 @@ from kerascli.training.strategies.base import Single, Strategy
 from kerascli.training.strategies.checks import strategy_faults
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.members import own_device
 from kerascli.workflow.fitting.class_weights import with_class_weights
 from kerascli.workflow.fitting.make_trainer import trainer_and_profiler
 from kerascli.workflow.fitting.memory_estimate import estimated_bytes
@@ -126,12 +127,12 @@ class PhaseRunner:
         self, phases: list[Phase], device: Choice, options: Options, reached: Progress, mode: str | None = None
     ) -> None:
         self.phases = phases
-        self.device = device
+        self.group = options.group or Group()
+        self.device = own_device(device, self.group)
         self.options = options
         self.reached = reached
         self._mode = mode
-        self.group = options.group or Group()
-        size, own = self.group.world.size, torch.device(device.value)
+        size, own = self.group.world.size, torch.device(self.device.value)
         self.estimated_bytes = estimated_bytes(self.phase.spec, self.phase.prepared, size, own)
         self.state = self._make_state(profile=options.profile and self.leads)
 

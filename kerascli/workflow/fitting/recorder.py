@@ -1,6 +1,6 @@
 """Record the events of a training in the run's folder: history.csv, checkpoints, logs and samples; or only follow them.
 
-Of several processes one records the run; the others do the same work, and write nothing but their parts of checkpoints.
+One process records the run; others do the same work, and write nothing but their parts of checkpoints.
 """
 
 import csv
@@ -26,10 +26,12 @@ from kerascli.foundation.events import (
 from kerascli.foundation.spans import span
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.fitting.http_post import post
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.fitting.tensorboard import TensorBoardWriters
 from kerascli.workflow.generation import SampleWriter
+
+_TIMEOUT_SECONDS = 3.0
+"""Time after which a server that metrics are sent to is not waited for."""
 
 
 class NoRecord:
@@ -48,7 +50,7 @@ class NoRecord:
         """Do nothing."""
 
     def write_weights(self, contents: Pieces) -> None:
-        """Compute the contents, for which all processes are needed if the weights are divided."""
+        """Compute the contents, for which all are needed if the weights are divided."""
         for _ in contents:
             pass
 
@@ -124,7 +126,7 @@ class Recorder(Follower):
                 except ConfigError as error:  # no reason to abort the training
                     return Note(f"the sample '{name}' could not be made: {error}", "warning")
             case Post(url):
-                problem = post(record)
+                problem = _post(record)
                 if problem is not None and url not in self._unreachable:
                     self._unreachable.add(url)
                     return Note(f"remote_monitor: could not send metrics to {url}: {problem}", "warning")
@@ -156,3 +158,15 @@ class Recorder(Follower):
 
 def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separator: str) -> str:
     return csv_text(([row.get(name, "NA") for name in names] for row in rows), separator)
+
+
+def _post(request: Post) -> str | None:
+    """Send a POST request, with a short timeout; return None on success, else an error message."""
+    from http.client import HTTPException
+    from urllib.request import Request, urlopen
+
+    try:
+        with urlopen(Request(request.url, request.body, dict(request.headers)), timeout=_TIMEOUT_SECONDS):
+            return None
+    except (OSError, HTTPException, ValueError) as error:
+        return str(getattr(error, "reason", None) or error) or type(error).__name__

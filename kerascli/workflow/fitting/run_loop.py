@@ -18,7 +18,6 @@ from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import has_finite_weights, refuse_bad_weights
 from kerascli.training.loop import train
 from kerascli.training.step import Trainer
-from kerascli.training.strategies.notices import Notices
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
@@ -33,7 +32,7 @@ from kerascli.workflow.memory import STOPS, stopped_by
 def run(runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals) -> Iterator[Event]:
     """Yield the events of a training from the runner's progress to its end, and of the evaluation on the test split.
 
-    All processes run it; one of them records the run. If that one is gone, another records how the run ended.
+    Each process runs it; one of them records the run. If that one is gone, another records how the run ended.
     """
     try:
         with runner.group.guarded(), exits_as_errors():
@@ -90,18 +89,18 @@ def _phase(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event]
     trained = _compared(train(state.trainer, state.plan, runner.reached, looks=state.strategy.leads), runner)
     if isinstance(record, NoRecord):
         follower = Follower(saver)
-        yield from _saved_on_signal(follower.follow(trained), follower, record.path, runner.group.notices)
+        yield from _saved_on_signal(follower.follow(trained), follower, record.path, runner)
         return
     recorder = Recorder(saver, record, SampleWriter(record, state.experiment, runner.phase.prepared))
     events = recorder.follow(trained)
     if state.profiler is not None:
         events = state.profiler.follow(events, batches_done=runner.reached.batch)
-    saved = _saved_on_signal(events, recorder, record.path, runner.group.notices)
+    saved = _saved_on_signal(events, recorder, record.path, runner)
     yield from saved if state.profiler is None else profiled(saved, state.profiler, record)
 
 
 def _compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
-    """Yield the events of a training; at the end of each epoch, compare all processes' weights and what callbacks
+    """Yield the events of a training; at the end of each epoch, compare the weights that each has, and what callbacks
     decided, and take notice of signals. Raises TrainingStopped if they differ.
     """
     for event in events:
@@ -136,11 +135,11 @@ def _failed(record: RunRecord | NoRecord, error: KerasCliError) -> KerasCliError
     return error
 
 
-def _saved_on_signal(events: Iterator[Event], recorder: Follower, run: Path, notices: Notices) -> Iterator[Event]:
+def _saved_on_signal(events: Iterator[Event], recorder: Follower, run: Path, runner: PhaseRunner) -> Iterator[Event]:
     """Yield a training's events; on a signal finish the step, save a checkpoint, and raise Interrupted."""
     for event in events:
         yield event
-        number = notices.common_signal
+        number = runner.group.notices.common_signal
         if number is not None and not isinstance(event, Stopped):  # nothing is left to save at the last event
             recorder.save_and_wait("a signal")
             progress = recorder.progress
@@ -163,13 +162,13 @@ def _evaluate_test(runner: PhaseRunner, run: Path) -> Generator[Event, None, dic
     limit = runner.options.limits.get("validation_steps")
     batches = runner.state.strategy.evaluated(rows_in_order(experiment, test), limit)
     work = evaluate(experiment.module, batches, seed=experiment.spec.seed)
-    logs = yield from _until_signal(work, run, runner.group.notices)
+    logs = yield from _until_signal(work, run, runner)
     yield Evaluated("test", logs, test.rows, time.monotonic() - started)
     return {"test": logs}
 
 
 def _until_signal(
-    work: Generator[Tick, None, dict[str, float]], run: Path, notices: Notices
+    work: Generator[Tick, None, dict[str, float]], run: Path, runner: PhaseRunner
 ) -> Generator[Tick, None, dict[str, float]]:
     """Yield the events of an evaluation and return its result. Raises Interrupted on a signal."""
     while True:
@@ -178,6 +177,6 @@ def _until_signal(
         except StopIteration as done:
             return done.value
         yield tick
-        number = notices.common_signal
+        number = runner.group.notices.common_signal
         if number is not None:
             raise _interrupted("interrupted: trained and saved, but not evaluated on the test split", run, number)

@@ -14,7 +14,7 @@ from kerascli.data.sources.timeseries import NEXT
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import DataError, Place, counted, safe_text
-from kerascli.training.predict import predict
+from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.forecasting.held_out import histories_of
 from kerascli.workflow.forecasting.series import (

@@ -24,7 +24,7 @@ from kerascli.interop.onnx_preprocessing.ops import MODEL, OnnxOps, RawInput, Va
 from kerascli.interop.onnx_preprocessing.steps import raw_inputs, tensor_of
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.checks.label_range_checks import check_values
-from kerascli.training.predict import predict
+from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.pipelines import reading_of, target_pipeline
 from kerascli.workflow.loaded import LoadedRun

@@ -35,10 +35,9 @@ from kerascli.foundation import draws
 from kerascli.foundation.world import World
 from kerascli.training import execution_mode
 from kerascli.training.build import Experiment, build_experiment
-from kerascli.training.evaluate import evaluate
+from kerascli.training.evaluate import evaluate, predict
 from kerascli.training.execution_mode import Request, make_runner
 from kerascli.training.forward_pass import Eager
-from kerascli.training.predict import predict
 from kerascli.training.step import Trainer
 from kerascli.training.strategies import fsdp, notices
 from kerascli.training.strategies.fsdp_runner import FSDPRunner

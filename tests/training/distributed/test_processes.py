@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,16 +18,16 @@ from torch import distributed as dist
 from kerascli.cli.launching import _code_of
 from kerascli.foundation.errors import ConfigError, ProcessLost
 from kerascli.foundation.world import World
-from kerascli.training.strategies.failures import Address, Failures, in_thread
+from kerascli.training.strategies.failures import Failures, in_thread
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
 from kerascli.training.strategies.notices import CheckpointRequest, Notices
 from tests.support.groups import on_threads
 
-ELSEWHERE = Address("another machine", 1)
+HERE, ELSEWHERE = (socket.gethostname(), os.getpid()), ("another machine", 1)
 
 
-def failures(size: int = 2, store: Any = None, addresses: list[Address] | None = None) -> list[Failures]:
+def failures(size: int = 2, store: Any = None, addresses: list[tuple[str, int]] | None = None) -> list[Failures]:
     """Return the failures that processes see, which are on machines of their own."""
     store = store or dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
     return [Failures(World(rank, size), store, addresses or [ELSEWHERE] * size) for rank in range(size)]
@@ -70,7 +71,7 @@ def test_a_process_that_says_nothing_is_named_if_it_can_be_known() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell it")
 def test_processes_of_this_machine_that_are_gone_or_stopped_are_named_at_once() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    first, *_ = failures(3, addresses=[Address.own(), Address(Address.own().host, child.pid), ELSEWHERE])
+    first, *_ = failures(3, addresses=[HERE, (HERE[0], child.pid), ELSEWHERE])
     started = time.monotonic()
     child.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
