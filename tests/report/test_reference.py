@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
 from kerascli.cli.init import template_names
-from kerascli.cli.schema import schema
+from kerascli.cli.reference import schema
 from kerascli.config.schema.json_schema import json_schema
 from kerascli.config.schema.sections import node_settings, sections
 from kerascli.config.schema.settings import settings
