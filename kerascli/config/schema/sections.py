@@ -16,20 +16,10 @@ from kerascli.config.top_level import ConfigSection
 from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.language.section import BaseSection
 from kerascli.layers.base import BaseLayer, CallArgument, call_arguments
-from kerascli.model.syntax.schema import (
-    BlockSection,
-    CellSection,
-    MergeKeys,
-    ModelSection,
-    NodeKeys,
-    NodeName,
-    RNNKeys,
-    SharedSection,
-    ViewSection,
-)
+from kerascli.model.syntax import schema
 
 _BOOL: Schema = {"type": "boolean"}
-_NODE: Schema = TypeAdapter(NodeName).json_schema()
+_NODE: Schema = TypeAdapter(schema.NodeName).json_schema()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +38,12 @@ def sections() -> Mapping[str, Section]:
         "config": ConfigSection,
         "data": DataSpec,
         "data.split": SplitSpec,
-        "model": ModelSection,
+        "model": schema.ModelSection,
         "model.init_from": InitFrom,
-        "model.shared": SharedSection,
-        "model.views": ViewSection,
-        "model.blocks": BlockSection,
-        "rnn.cell": CellSection,
+        "model.shared": schema.SharedSection,
+        "model.views": schema.ViewSection,
+        "model.blocks": schema.BlockSection,
+        "rnn.cell": schema.CellSection,
         "compile": CompileSection,
         "fit": FitSection,
         "fit.train_step": UpdateSection,
@@ -64,9 +54,10 @@ def sections() -> Mapping[str, Section]:
 
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:
     """Return the keys of a layer in `model.layers` beside its arguments: node keys (`name` ...) and call arguments."""
-    own = RNNKeys if cls.takes_custom_cell else MergeKeys if cls.call_form == "several" else NodeKeys
+    merges = schema.MergeKeys if cls.call_form == "several" else schema.NodeKeys
+    own = schema.RNNKeys if cls.takes_custom_cell else merges
     calls = [Setting(name, _of_call(call), _sentence(call.description)) for name, call in call_arguments(cls).items()]
-    found = {setting.name: setting for setting in (*_keys(NodeKeys), *calls, *_keys(own))}
+    found = {setting.name: setting for setting in (*_keys(schema.NodeKeys), *calls, *_keys(own))}
     if cls.call_form in ("none", "names"):
         del found["inputs"]
     return list(found.values())
