@@ -13,7 +13,7 @@ import numpy as np
 from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.columns import NEARLY_ONE, Column, missing, numbered
 from kerascli.config.starter.draft import Draft, column_step, columns, free_name, listed
-from kerascli.config.starter.models import check_kind, series_model
+from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import AS_GIVEN, OTHERWISE
 from kerascli.data.dates import parsed_times
@@ -33,6 +33,10 @@ _FEW = 500
 _APART = 10
 """Ratio of the largest mean of several series to the smallest, from which their logarithm is learned."""
 _NEXT = "_next"
+_CHANGES = {
+    "linear": "", "mlp": ", and hidden layers beside it", "cnn": ", and convolutions beside it",
+    "lstm": ", and an LSTM beside it", "transformer": ", and a transformer's encoder beside it",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +254,9 @@ def _model(draft: Draft, rows: int, kind: str | None, length: int, *, has_contex
         kind = "linear"
         draft.decide("model", f"fewer than {_FEW} rows: a linear model, which is hard to beat there")
     kind = check_kind(kind, ("mlp", "linear", "cnn", "lstm", "transformer"), "a series")
-    draft.sections["model"], reason = series_model(kind, length, has_context=has_context)
-    sum_reason = "the model adds a change to the last value: a straight line is learned at once, trends go on"
-    draft.decide("model", sum_reason, reason)
+    draft.sections["model"] = {"layers": series_layers(kind, length, has_context=has_context)}
+    draft.decide("model", "the model adds a change to the last value: a straight line is learned at once, trends go on")
+    draft.decide("model", f"the change: a linear model of the window{_CHANGES[kind]}")
     return kind
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerascli.config.starter.draft import Draft
-from kerascli.config.starter.models import check_kind, head, text_model
+from kerascli.config.starter.models import check_kind, head, hidden, text_layers
 
 BAG_RATIO = 1500
 """Ratio of texts to mean words per text below which a bag of words does better (Google's text classification guide)."""
 _BYTES = 2**28
+_SEQUENCES = {"cnn": "a convolution", "lstm": "an LSTM in both directions", "transformer": "a transformer's encoder"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +31,22 @@ def complete(draft: Draft, texts: Texts, steps: list[Any], kind: str | None) -> 
     is_bag = texts.count / max(1.0, texts.words) < BAG_RATIO
     why = "as --model says" if kind else f"{'fewer' if is_bag else 'more'} than {BAG_RATIO:,} texts a word"
     kind = check_kind(kind or ("mlp" if is_bag else "cnn"), ("mlp", "linear", "cnn", "lstm", "transformer"), "texts")
-    length = int(min(400, max(8, 2 * texts.words)))
+    last = {"dense": head(texts.classes, texts.target)}
     draft.decide("data", f"texts of {texts.words:.0f} words on average, about {texts.count:,} of them")
     if kind in ("linear", "mlp"):
         tokens = max(1000, min(20_000, _BYTES // (4 * max(1, texts.count))))
         settings: dict[str, Any] = {"max_tokens": tokens, "ngrams": 2, "output_mode": "tf_idf"}
         draft.decide("data", f"a bag of words and pairs of words, weighted by tf-idf ({why})")
+        layers = ["unit_normalization", {"dropout": 0.2}, *(hidden(64, 0.5) if kind == "mlp" else []), last]
+        draft.decide("model", "texts are scaled to length 1, so that long ones count no more than short ones")
     else:
+        length = int(min(400, max(8, 2 * texts.words)))
         settings = {"max_tokens": 20_000, "output_sequence_length": length}
         draft.decide("data", f"token ids ({why}), {length} a text: shorter ones are padded, longer ones cut")
+        layers = [*text_layers(kind, texts.name, length), {"dropout": 0.3}, last]
+        draft.decide("model", f"a vector is learned for each word, and {_SEQUENCES[kind]} reads them in order")
     draft.sections["data"]["inputs"] = {texts.name: [*steps, {"text_vectorization": settings}]}
-    draft.sections["model"], reason = text_model(kind, texts.name, length, head(texts.classes, texts.target))
-    draft.decide("model", reason)
+    draft.sections["model"] = {"layers": layers}
     draft.compile(texts.classes, balanced=texts.balanced)
     draft.fit(texts.count, balanced=texts.balanced)
     return draft
