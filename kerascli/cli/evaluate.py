@@ -27,25 +27,21 @@ if TYPE_CHECKING:
     from kerascli.workflow.loaded import LoadedRun
 
 
-By = Annotated[
-    list[str] | None,
-    option("--by COLUMN", "Also evaluate each value of a raw column separately; may be repeated."),
-]
-Maximize = Annotated[
-    str | None, option("--maximize METRIC", "For two classes: find the threshold with the best f1, accuracy ...")
-]
-HoldRecall = Annotated[
-    float | None,
-    option("--hold-recall R", "For two classes: find the highest threshold with at least this recall.", min=0, max=1),
-]
-
-
 def evaluate(
     run: options.Run = "latest",
     what: options.What = None,
-    by: By = None,
-    maximize: Maximize = None,
-    hold_recall: HoldRecall = None,
+    by: Annotated[
+        list[str] | None, option("--by COLUMN", "Also evaluate each value of a raw column separately; may be repeated.")
+    ] = None,
+    maximize: Annotated[
+        str | None, option("--maximize METRIC", "For two classes: find the threshold with the best f1, accuracy ...")
+    ] = None,
+    hold_recall: Annotated[
+        float | None,
+        option(
+            "--hold-recall R", "For two classes: find the highest threshold with at least this recall.", min=0, max=1
+        ),
+    ] = None,
     checkpoint: options.Checkpoint = None,
     data: options.Data = None,
     device: options.Device = "auto",

@@ -14,37 +14,32 @@ if TYPE_CHECKING:
     from kerascli.workflow.loaded import LoadedRun
     from kerascli.workflow.predict import Form, Predictions
 
-
-Text = Annotated[list[str] | None, option("--text TEXT", "Predict this text; may be repeated.")]
 Keep = Annotated[
     list[str] | None, option("--keep COLUMN", "Copy a raw column into the output; may be given several times.")
 ]
 Output = Annotated[
     Path | None, option("--output -o FILE", "A .csv, .jsonl, .parquet, .npy or .npz file; default: stdout.")
 ]
-Classes = Annotated[bool, option("--classes", "Only the predicted class of each row.")]
 Threshold = Annotated[
     float | None, option("--threshold P", "Of two classes, the second if its probability is > P.", min=0, max=1)
 ]
-Raw = Annotated[bool, option("--raw", "Do not undo the transforms of targets.")]
-KerasNames = Annotated[bool, option("--keras-names", "Use the output names of the imported Keras file.")]
 Stream = Annotated[bool, option("--stream", "Predict each row of standard input as it comes; skip bad rows.")]
 
 
 def predict(
     run: options.Run,
     what: options.What = None,
-    text: Text = None,
+    text: Annotated[list[str] | None, option("--text TEXT", "Predict this text; may be repeated.")] = None,
     horizon: options.Horizon = None,
     future: options.Future = None,
     keep: Keep = None,
     output: Output = None,
-    classes: Classes = False,
+    classes: Annotated[bool, option("--classes", "Only the predicted class of each row.")] = False,
     threshold: Threshold = None,
-    raw: Raw = False,
-    keras_names: KerasNames = False,
+    raw: Annotated[bool, option("--raw", "Do not undo the transforms of targets.")] = False,
+    keras_names: Annotated[bool, option("--keras-names", "Use the output names of the imported Keras file.")] = False,
     stream: Stream = False,
-    as_json: options.JsonLines = False,
+    as_json: Annotated[bool, option("--json", "Print an object a row (JSON Lines).")] = False,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
     data: options.Data = None,

@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING
 from kerascli.cli.printing import print_to_stderr
 from kerascli.foundation.disk.files import memory_limit, read_bytes
 from kerascli.foundation.disk.storage import size_text
-from kerascli.foundation.errors import (
-    ConfigError,
-    FileRefused,
-    Interrupted,
-    KerasCliError,
-    ProcessLost,
-)
+from kerascli.foundation.errors import ConfigError, FileRefused, Interrupted, KerasCliError, ProcessLost
 from kerascli.foundation.interrupts import Signalled, count_as_handled, end_with_parent
 from kerascli.foundation.user_code import exits_as_errors, line_of_user_code
 from kerascli.foundation.world import PROCESS_BYTES, launch_of, restarts_of, world_of

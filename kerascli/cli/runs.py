@@ -44,7 +44,9 @@ def _list(context: typer.Context, json: options.Json = False, runs_dir: options.
 
 
 def _show(
-    run: options.ShownRun = index.LATEST, json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR
+    run: Annotated[str, argument(None, options.ABOUT_RUN, complete.runs)] = index.LATEST,
+    json: options.Json = False,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Show the recorded facts of a run."""
     print_facts(options.find_run(run, runs_dir), as_json=json)

@@ -4,13 +4,15 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
-from kerascli.cli import options
-from kerascli.cli.options import option
+from kerascli.cli import complete, options
+from kerascli.cli.options import argument, option
 from kerascli.config.yaml.document import Document
 
 
 def summary(
-    what: options.ConfigOrRun = None,
+    what: Annotated[
+        str | None, argument("CONFIG|RUN", "A config file, or a run: latest, a name, a path.", complete.configs_or_runs)
+    ] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006

@@ -7,17 +7,9 @@ import contextlib
 import time
 from typing import TextIO
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import Progress, TaskID
 
 from kerascli.foundation import events
 from kerascli.foundation.errors import counted, safe_lines, safe_text
@@ -93,11 +85,11 @@ class TrainingView:
         self._resumed = False
         if not self.live:
             return
-        bar = BarColumn(bar_width=max(4, min(24, self.console.width - 70)))
+        bar = bars.BarColumn(bar_width=max(4, min(24, self.console.width - 70)))
         progress = Progress(
-            TextColumn("{task.description}"), bar, MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}", markup=False), TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[metrics]}", markup=False),
+            bars.TextColumn("{task.description}"), bar, bars.MofNCompleteColumn(),
+            bars.TextColumn("{task.fields[rate]}", markup=False), bars.TimeRemainingColumn(compact=True),
+            bars.TextColumn("{task.fields[metrics]}", markup=False),
             console=self.console, transient=True, auto_refresh=False,
         )  # fmt: skip
         progress.start()
@@ -156,8 +148,9 @@ class DownloadBar:
     def _begin(self, what: str, total: int) -> None:
         if self._console.is_terminal and self._progress is None:
             self._progress = Progress(
-                TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-                TimeRemainingColumn(compact=True), console=self._console, transient=True, auto_refresh=False,
+                bars.TextColumn("{task.description}", markup=False), bars.BarColumn(), bars.DownloadColumn(),
+                bars.TransferSpeedColumn(), bars.TimeRemainingColumn(compact=True),
+                console=self._console, transient=True, auto_refresh=False,
             )  # fmt: skip
             self._progress.start()
         elif self._progress is None:
