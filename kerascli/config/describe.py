@@ -3,7 +3,7 @@ other."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from kerascli.config.composition.references import References
 from kerascli.config.config import Config
@@ -31,6 +31,7 @@ from kerascli.model.syntax.section import parse_model
 from kerascli.model.syntax.views import Scope
 from kerascli.model.transfer import unknown_layers
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -75,15 +76,9 @@ def describe_config(
         if known is not None and not known.unknown and (known.inputs, known.targets) == (inputs, targets):
             return check_splits(known, document.data, splits)
         spec = describe(
-            document.data,
-            name=config.name,
-            seed=config.seed,
-            data=config.data,
-            inputs=inputs,
-            targets=targets,
-            splits=splits,
-            references=references,
-        )
+            document.data, name=config.name, seed=config.seed, data=config.data,
+            inputs=inputs, targets=targets, splits=splits, references=references,
+        )  # fmt: skip
     if splits is not None:
         _refuse_unknown(config, references.unknown)
     config.refuse([])
@@ -125,13 +120,13 @@ def describe(
     references in blocks and repeats, which are resolved where they are used.
     """
     reader = _Reader(sections, data, inputs, targets)
-    fit = reader.attempt(lambda: parse_fit(sections.get("fit")))
+    fit = reader.attempt(parse_fit, sections.get("fit"))
     init_from = reader.read_init_from()
     model, scope = reader.read_model(references, fit)
     if model is not None and init_from is not None:
         reader.faults += unknown_layers(model, init_from.map)
     rows = (fit or FitSpec()).batch_size
-    built = None if model is None else reader.attempt(lambda: build(model, batch_size=rows))
+    built = None if model is None else reader.attempt(build, model, batch_size=rows)
     train_step = reader.read_train_step(scope, built) if reader.has_steps else None
     if built is not None and (train_step is not None or not reader.has_steps):
         built = reader.with_views(built, train_step, rows)
@@ -180,40 +175,33 @@ class _Reader:
     def target_specs(self) -> dict[str, TensorSpec] | None:
         return None if self.targets is None else _specs(self.targets)
 
-    def attempt(self, read: Callable[[], T]) -> T | None:
+    def attempt(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Return what `read` returns; None, with its errors in `faults`, if it raises Invalid."""
         try:
-            return read()
+            return read(*args, **kwargs)
         except Invalid as invalid:
             self.faults += invalid.faults
             return None
 
     def read_init_from(self) -> InitFrom | None:
         model = self.sections.get("model")
-        section = model.get("init_from") if isinstance(model, dict) else None
-        return self.attempt(lambda: parse_init_from(section))
+        return self.attempt(parse_init_from, model.get("init_from") if isinstance(model, dict) else None)
 
     def read_model(self, references: References | None, fit: FitSpec | None) -> tuple[Model | None, Scope | None]:
         """Return the model, with its layers frozen as `fit.trainable` says, and a Scope (the names that `model.views`
         and `fit.train_step` may refer to)."""
         unread = [] if self.data is None else [name for name in self.data.inputs if name not in self.inputs]
-        found = self.attempt(
-            lambda: parse_model(
-                self.sections.get("model"),
-                _specs(self.inputs),
-                references,
-                data_targets=self.target_specs,
-                called_elsewhere=self.has_steps,
-                unread=unread,
-            )
-        )
-        if found is None:
+        parsed = self.attempt(
+            parse_model, self.sections.get("model"), _specs(self.inputs), references,
+            data_targets=self.target_specs, called_elsewhere=self.has_steps, unread=unread,
+        )  # fmt: skip
+        if parsed is None:
             return None, None
-        written, scope = found
+        written, scope = parsed
         if self.has_steps:
             return written, scope
         trainable = valid_trainable(self.sections.get("fit")) if fit is None else fit.trainable
-        model = self.attempt(lambda: with_trainable(written, trainable))
+        model = self.attempt(with_trainable, written, trainable)
         if model is not None and trainable:
             self.faults += updated_faults(model, trainable)
         return model or written, scope
@@ -226,15 +214,13 @@ class _Reader:
         if scope is None or built is None or self.data is None:
             return None
         inputs, targets, compiled = _specs(self.inputs), self.target_specs, self.sections.get("compile")
-        return self.attempt(
-            lambda: parse_steps(fit["train_step"], compiled, scope, built, inputs, targets, self.classes)
-        )
+        return self.attempt(parse_steps, fit["train_step"], compiled, scope, built, inputs, targets, self.classes)
 
     def with_views(self, built: Built, train_step: TrainStepSpec | None, rows: int) -> Built:
         """Return the built model with its views (models that share its layers) built, too; views may use layers that
         only `train_step` calls."""
         owners = train_step.passes[-1].built.owners if train_step is not None else built.owners
-        views = self.attempt(lambda: build_views(built.model, owners, rows))
+        views = self.attempt(build_views, built.model, owners, rows)
         return built if views is None else replace(built, views=views)
 
     def read_compile(self, model: Model | None, built: Built | None) -> CompileSpec | None:
@@ -242,19 +228,14 @@ class _Reader:
         config errors."""
         section = self.sections["compile"]
         if model is None:
-            return self.attempt(lambda: parse_compile(section, None, self.target_specs, extra_losses=True))
+            return self.attempt(parse_compile, section, None, self.target_specs, extra_losses=True)
         outputs = {name: built.specs[name] if built else None for name in model.outputs}
+        extra_losses = any(node.layer.adds_losses() for node in model.nodes)
+        named = [name_of(target) for target in model.targets]
         return self.attempt(
-            lambda: parse_compile(
-                section,
-                outputs,
-                self.target_specs,
-                extra_losses=any(node.layer.adds_losses() for node in model.nodes),
-                figures=model.logged,
-                named=[name_of(target) for target in model.targets],
-                classes=self.classes,
-            )
-        )
+            parse_compile, section, outputs, self.target_specs,
+            extra_losses=extra_losses, figures=model.logged, named=named, classes=self.classes,
+        )  # fmt: skip
 
 
 def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
@@ -273,9 +254,9 @@ def faults_without_data(sections: Mapping[Any, Any], references: References) -> 
     unknown."""
     reader = _Reader(sections, None, {}, None)
     if "model" in sections:
-        reader.attempt(lambda: parse_model(sections["model"], None, references, called_elsewhere=reader.has_steps))
+        reader.attempt(parse_model, sections["model"], None, references, called_elsewhere=reader.has_steps)
     reader.read_init_from()
-    reader.attempt(lambda: parse_fit(sections.get("fit")))
+    reader.attempt(parse_fit, sections.get("fit"))
     if "compile" in sections and not reader.has_steps:
         reader.read_compile(None, None)
     return reader.faults
