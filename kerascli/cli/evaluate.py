@@ -195,9 +195,9 @@ def _facts(
         "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
         "in_units": evaluation.in_units, "thresholds": {},
     }  # fmt: skip
-    for output, found in ((c.output, c.thresholds) for c in evaluation.class_scores if c.thresholds is not None):
-        areas = {"roc_auc": found.roc_auc, "average_precision": found.average_precision}
-        facts["thresholds"][output] = {**areas, "table": [asdict(point) for point in found.table()]}
+    for output, thresholds in ((c.output, c.thresholds) for c in evaluation.class_scores if c.thresholds is not None):
+        areas = {"roc_auc": thresholds.roc_auc, "average_precision": thresholds.average_precision}
+        facts["thresholds"][output] = {**areas, "table": [asdict(point) for point in thresholds.table()]}
     if groups:
         facts["groups"] = {
             column: {group.name: _group_facts(evaluation, group) for group in values}

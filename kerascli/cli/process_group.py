@@ -154,10 +154,10 @@ def interrupted_run(options: Options, config: Path | None) -> str | None:
         return None
     from kerascli.runs.index import list_runs
 
-    found: str | None = None
+    path: str | None = None
     if options.group is None or options.group.world.leads:
-        found = next((str(run.path) for run in list_runs(options.runs_dir) if _goes_on(run, options, config)), None)
-    return found if options.group is None else options.group.agree(found)[0]
+        path = next((str(run.path) for run in list_runs(options.runs_dir) if _goes_on(run, options, config)), None)
+    return path if options.group is None else options.group.agree(path)[0]
 
 
 def _goes_on(run: "RunRecord", options: Options, config: Path | None) -> bool:

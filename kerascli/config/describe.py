@@ -13,8 +13,8 @@ from kerascli.config.run import RunSpec
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec, has_train_step, parse_fit, valid_trainable
 from kerascli.config.sections.init_from import InitFrom, parse_init_from
-from kerascli.config.sections.read_compile import parse_compile
-from kerascli.config.sections.read_steps import parse_steps
+from kerascli.config.sections.read_compile import CompileReader
+from kerascli.config.sections.read_steps import StepReader
 from kerascli.config.sections.train_step import TrainStepSpec
 from kerascli.data.base import Field
 from kerascli.data.pipeline.prepare import DataFacts
@@ -56,12 +56,12 @@ def check_without_shapes(config: Config, facts: DataFacts) -> None:
 
 
 def describe_config(
-    config: Config, facts: DataFacts, splits: Mapping[str, int] | None = None, known: RunSpec | None = None
+    config: Config, facts: DataFacts, splits: Mapping[str, int] | None = None, earlier: RunSpec | None = None
 ) -> RunSpec:
     """Parse and check all sections of a config; return the RunSpec (parsed config). Raises ConfigError with the
     errors of all sections.
 
-    `splits` None: the data was not read, and placeholders replace the facts that only reading it gives. `known`, a
+    `splits` None: the data was not read, and placeholders replace the facts that only reading it gives. `earlier`, a
     RunSpec made before, is returned after its checks if it was made from the same facts.
     """
     references = References(config.document, config.flags, facts_by_name(facts))
@@ -73,8 +73,8 @@ def describe_config(
     inputs = facts.inputs if facts.known else with_sizes(facts.inputs)
     targets = facts.targets if facts.known else None
     with config.faults():
-        if known is not None and not known.unknown and (known.inputs, known.targets) == (inputs, targets):
-            return check_splits(known, document.data, splits)
+        if earlier is not None and not earlier.unknown and (earlier.inputs, earlier.targets) == (inputs, targets):
+            return check_splits(earlier, document.data, splits)
         spec = describe(
             document.data, name=config.name, seed=config.seed, data=config.data,
             inputs=inputs, targets=targets, splits=splits, references=references,
@@ -95,11 +95,11 @@ def _refuse_unknown(config: Config, paths: Iterable[Path]) -> None:
     config.refuse([Fault(f"'{written.at(path)}': the data has no such fact", path) for path in paths])
 
 
-def with_broken(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault]:
-    """Return the errors of references (`broken`), then those of `others` whose config path is not that of a broken
+def with_broken(broken: Sequence[Fault], rest: Sequence[Fault]) -> list[Fault]:
+    """Return the errors of references (`broken`), then those of `rest` whose config path is not that of a broken
     reference, nor below it."""
     paths = [fault.path for fault in broken]
-    return [*broken, *(fault for fault in others if not any(fault.path[: len(path)] == path for path in paths))]
+    return [*broken, *(fault for fault in rest if not any(fault.path[: len(path)] == path for path in paths))]
 
 
 def describe(
@@ -142,12 +142,12 @@ def describe(
 
 
 def check_splits(
-    spec: RunSpec, sections: Mapping[Any, Any], splits: Mapping[str, int] | None, others: Sequence[Fault] = ()
+    spec: RunSpec, sections: Mapping[Any, Any], splits: Mapping[str, int] | None, earlier: Sequence[Fault] = ()
 ) -> RunSpec:
     """Return the RunSpec (parsed config) if its sections contradict neither each other nor the data's splits. Raises
     Invalid with the errors."""
     declares_inputs = sections["model"].get("inputs") is not None
-    faults = [*others, *cross_faults(spec, sections.get("fit"), splits, declares_inputs=declares_inputs)]
+    faults = [*earlier, *cross_faults(spec, sections.get("fit"), splits, declares_inputs=declares_inputs)]
     if faults:
         raise Invalid(faults)
     return spec
@@ -213,8 +213,8 @@ class _Reader:
             self.faults.append(Fault(text, ("fit", "trainable"), "key", hint="remove one of the two"))
         if scope is None or built is None or self.data is None:
             return None
-        inputs, targets, compiled = _specs(self.inputs), self.target_specs, self.sections.get("compile")
-        return self.attempt(parse_steps, fit["train_step"], compiled, scope, built, inputs, targets, self.classes)
+        reader = StepReader(scope, built, _specs(self.inputs), self.target_specs, self.classes)
+        return self.attempt(reader.read, fit["train_step"], self.sections.get("compile"))
 
     def with_views(self, built: Built, train_step: TrainStepSpec | None, rows: int) -> Built:
         """Return the built model with its views (models that share its layers) built, too; views may use layers that
@@ -228,14 +228,12 @@ class _Reader:
         config errors."""
         section = self.sections["compile"]
         if model is None:
-            return self.attempt(parse_compile, section, None, self.target_specs, extra_losses=True)
+            return self.attempt(CompileReader(None, self.target_specs).read, section, extra_losses=True)
         outputs = {name: built.specs[name] if built else None for name in model.outputs}
         extra_losses = any(node.layer.adds_losses() for node in model.nodes)
         named = [name_of(target) for target in model.targets]
-        return self.attempt(
-            parse_compile, section, outputs, self.target_specs,
-            extra_losses=extra_losses, figures=model.logged, named=named, classes=self.classes,
-        )  # fmt: skip
+        reader = CompileReader(outputs, self.target_specs, model.logged, named, self.classes)
+        return self.attempt(reader.read, section, extra_losses=extra_losses)
 
 
 def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:

@@ -48,8 +48,8 @@ def sections() -> Mapping[str, Section]:
         "fit": FitSection,
         "fit.train_step": UpdateSection,
     }
-    found = {name: Section(name, first_line(cls), tuple(settings(cls))) for name, cls in classes.items()}
-    return {**found, "fit.phases": Section("fit.phases", first_line(PhaseSection), _phase())}
+    by_name = {name: Section(name, first_line(cls), tuple(settings(cls))) for name, cls in classes.items()}
+    return {**by_name, "fit.phases": Section("fit.phases", first_line(PhaseSection), _phase())}
 
 
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:
@@ -57,10 +57,10 @@ def node_settings(cls: type[BaseLayer]) -> list[Setting]:
     merges = schema.MergeKeys if cls.call_form == "several" else schema.NodeKeys
     own = schema.RNNKeys if cls.takes_custom_cell else merges
     calls = [Setting(name, _of_call(call), _sentence(call.description)) for name, call in call_arguments(cls).items()]
-    found = {setting.name: setting for setting in (*_keys(schema.NodeKeys), *calls, *_keys(own))}
+    keys = {setting.name: setting for setting in (*_keys(schema.NodeKeys), *calls, *_keys(own))}
     if cls.call_form in ("none", "names"):
-        del found["inputs"]
-    return list(found.values())
+        del keys["inputs"]
+    return list(keys.values())
 
 
 @cache
@@ -72,8 +72,8 @@ def _of_call(argument: CallArgument) -> Schema:
     """Return the JSON Schema of a layer's call argument (`mask`, `training` ...)."""
     several: Schema = {"type": "array", "items": _NODE}
     kinds: dict[str, list[Schema]] = {"bool": [_BOOL], "tensor": [_NODE], "tensors": [_NODE, several]}
-    found = [*kinds[argument.kind], *([{"const": False}] if argument.or_false else [])]
-    return found[0] if len(found) == 1 else {"anyOf": found}
+    forms = [*kinds[argument.kind], *([{"const": False}] if argument.or_false else [])]
+    return forms[0] if len(forms) == 1 else {"anyOf": forms}
 
 
 def _sentence(text: str) -> str:
