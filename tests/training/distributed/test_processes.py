@@ -36,7 +36,7 @@ def both(work: Callable[[Processes], Any], *, timeout: float = 5.0) -> list[Any]
     return found
 
 
-def test_alone_nothing_is_sent() -> None:
+def test_one_process_exchanges_nothing() -> None:
     tensor = torch.ones(3)
     ALONE.add([tensor])
     assert tensor.tolist() == [1.0, 1.0, 1.0]
