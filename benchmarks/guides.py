@@ -126,7 +126,7 @@ def penguins(typed: Typed) -> Iterator[Row]:
 def images(typed: Typed, run: str, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the pictures of a split, 0 to 1, and their labels."""
     from kerascli.runs.index import find_run
-    from kerascli.workflow.opened import open_run
+    from kerascli.workflow.loaded import open_run
     from kerascli.workflow.rows.changed_data import load_again
 
     os.chdir(typed.session.folder)

@@ -24,7 +24,7 @@ FLOORS = [
     ["config"],
     ["compiler"],
     ["training"],
-    ["interop", "report", "profiling"],
+    ["interop", "report"],
     ["workflow"],
     ["cli", "__main__"],
 ]
@@ -36,7 +36,7 @@ MAY = {
 # The same within rooms, of their files and folders; a room that does not stand here has no floors.
 INNER_FLOORS = {
     "foundation": [
-        ["errors", "events", "interrupts", "spans", "light_torch", "cpus", "draws", "batch_part"],
+        ["errors", "events", "interrupts", "spans", "light_torch", "cpus", "draws", "local_batch"],
         ["disk", "shapes", "world", "device", "user_code"],
     ],
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
@@ -203,7 +203,7 @@ PRIVATE_OF_TORCH = {
     "foundation/light_torch.py": {"torch._dynamo"},
     "optimizers/clipping.py": {"torch._foreach_norm", "torch._foreach_mul_"},
     "optimizers/flat.py": {"torch._foreach_copy_"},
-    "training/distributed/outcome_vectors.py": {"torch._foreach_copy_"},
+    "training/strategies/flat_step_result.py": {"torch._foreach_copy_"},
 }
 """The file that lists the private names of torch, including those used in earlier packages."""
 
@@ -244,16 +244,15 @@ READERS = {
     "foundation/disk/temporary.py": "the kernel's files",
     "foundation/cpus.py": "the kernel's files, of no size",
     "runs/manifest.py": "the kernel's files",
-    "compiler/processor.py": "the kernel's files",
     "interop/keras/hdf5.py": "the kernel's files",
     "interop/keras/hdf5_child.py": "a process of its own, and its memory as the kernel tells it",
     "cli/app.py": "/dev/null in place of a stream that was closed",
     "cli/commands.py": "/dev/null in place of a pipe that was closed",
     "cli/init.py": "templates of the package",
-    "training/distributed/meeting.py": "/dev/null in place of standard output, for what torch prints",
-    "training/distributed/gpu_watch.py": "the kernel's files",
+    "training/strategies/group.py": "/dev/null in place of standard output, for what torch prints",
+    "training/strategies/failures.py": "the kernel's files",
     "data/datasets/mnist/__init__.py": "data of the package",
-    "profiling/window.py": "a trace that torch wrote a moment ago",
+    "training/profiling/window.py": "a trace that torch wrote a moment ago",
 }
 """Files that open other files without disk/files.py, with the reason."""
 OPENED = {"archive", "tarfile", "Image", "RunRecord"}
@@ -311,11 +310,10 @@ PEERS = {
     "cli",
     "data/sources",
     "data/transforms",
-    "ops",
     "optimizers",
     "preprocessing/images",
 }
-"""Folders whose files are peers: one command, one source, one family of operations each."""
+"""Folders whose files are peers: one command, one source, one component each."""
 MOST_FILES, MOST_OF_ONE_NAME = 17, 3
 
 

@@ -22,9 +22,9 @@ from kerascli.config.misspelt import refuse_misspelt
 from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError
 from kerascli.foundation.interrupts import SIGNALS
 from kerascli.language.component import registries
-from kerascli.profiling.advice import RULES
-from kerascli.profiling.lap_sums import ORDER, REST
 from kerascli.runs.index import find_run
+from kerascli.training.profiling.advice import RULES
+from kerascli.training.profiling.phases import ORDER, REST
 from kerascli.workflow.check import check
 from tests.support.processes import forked_kerascli
 from tests.support.runs_harness import write

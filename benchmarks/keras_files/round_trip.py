@@ -14,7 +14,7 @@ from kerascli.foundation.errors import KerasCliError
 from kerascli.workflow.check import summary_of_run
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import Imported, import_model
-from kerascli.workflow.opened import OpenedRun, open_run
+from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import predict_run
 
 
@@ -212,7 +212,7 @@ def _wrong_counts(imported: Imported, model: Any) -> str:
     return "" if f"{total:,}" in imported.record.summary() else "the written summary has another total"
 
 
-def _arrays(run: OpenedRun, made: Made, inputs: Any, path: Path) -> Path:
+def _arrays(run: LoadedRun, made: Made, inputs: Any, path: Path) -> Path:
     """Write the rows as a file, in the order of the inputs."""
     ours = [given.name for given in run.experiment.spec.model.inputs]
     in_order: Any = dict(zip(ours, (inputs[given.name] for given in made.model.inputs), strict=True))

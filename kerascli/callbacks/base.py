@@ -1,5 +1,6 @@
 """Base class and registry of callbacks: from an epoch's logs they return decisions, which the training executes."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class RestoreSlot:
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class PrintMessage:
     """Decision of a callback to print a line of text."""
 
     text: str
@@ -108,13 +109,22 @@ Decision = (
     | Stop
     | SaveSlot
     | RestoreSlot
-    | Say
+    | PrintMessage
     | AppendRow
     | WriteScalars
     | WriteHistograms
     | Post
     | WriteSample
 )
+
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""Pattern of the names of files and folders that a config may give, without a path."""
+
+
+def if_verbose(verbose: int, text: str) -> list[Decision]:
+    """Return the decision to print a text, as a list, which is empty if `verbose` is 0."""
+    return [PrintMessage(text)] if verbose else []
 
 
 class Callback(Component):

@@ -1,11 +1,10 @@
 """CSVLogger: metrics of each epoch in a CSV file in the run folder's logs/."""
 
-import re
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from kerascli.callbacks.base import AppendRow, Callback, Decision, EpochFacts, State, callback
+from kerascli.callbacks.base import PLAIN_NAME, AppendRow, Callback, Decision, EpochFacts, State, callback
 
 
 @callback(name="csv_logger")
@@ -25,7 +24,7 @@ class CSVLogger(Callback):
     @field_validator("filename")
     @classmethod
     def _is_a_plain_name(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+        if not PLAIN_NAME.fullmatch(value):
             raise ValueError(f"expected a plain file name such as training.csv (it goes into logs/), got '{value}'")
         return value
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import ModelFacts, Rows, ShowsRows, Studio, Text
+from kerascli.callbacks.samples import ModelFacts, Rows, SampleContext, ShowsRows, Text
 from kerascli.foundation.shapes import PositiveInt
 
 
@@ -36,17 +36,17 @@ class DecodeExamples(ShowsRows):
         name = self.output or next(iter(model.outputs))
         return name if name in model.targets else next(iter(model.targets), None)
 
-    def sample(self, studio: Studio) -> Text:
-        rows = studio.rows(self.count, self.split)
-        facts = studio.facts(self.view)
+    def sample(self, context: SampleContext) -> Text:
+        rows = context.rows(self.count, self.split)
+        facts = context.facts(self.view)
         inputs = {name: rows.inputs[name] for name in facts.inputs}
         target = self._target(facts)
         assert target is not None
         if facts.decodes is not None:
-            predicted = studio.decoded(self.view, inputs)
+            predicted = context.decoded(self.view, inputs)
         else:
-            predicted = self.chosen(studio.run(self.view, inputs)).argmax(-1).numpy()
-        found = examples(studio, self.view, rows, target, predicted)
+            predicted = self.chosen(context.run(self.view, inputs)).argmax(-1).numpy()
+        found = examples(context, self.view, rows, target, predicted)
         lines = [line for example in found for line in [*example.lines(), ""]]
         return Text("\n".join([*lines, f"{sum(example.right for example in found)} of {rows.rows} right", ""]))
 
@@ -70,17 +70,17 @@ class Example:
         return [*asked, f"  truth: {_shown(self.truth)}", f"  model: {_shown(self.predicted)}{wrong}"]
 
 
-def examples(studio: Studio, view: str | None, rows: Rows, target: str, predicted: np.ndarray) -> list[Example]:
+def examples(context: SampleContext, view: str | None, rows: Rows, target: str, predicted: np.ndarray) -> list[Example]:
     """Return data rows as texts (`Example`s): the inputs, the target named `target`, and the text of the token ids
     `predicted`."""
-    facts = studio.facts(view)
+    facts = context.facts(view)
     names = [name for name in facts.inputs if facts.decodes is None or name != facts.decodes[0]]
     found = []
     for row in range(rows.rows):
-        texts = {name: studio.text(name, rows.inputs[name][row].cpu().numpy()) for name in names}
+        texts = {name: context.text(name, rows.inputs[name][row].cpu().numpy()) for name in names}
         asked = {name: text for name, text in texts.items() if text is not None}
-        truth = studio.text(target, rows.targets[target][row])
-        found.append(Example(asked, truth or "", studio.text(target, predicted[row]) or ""))
+        truth = context.text(target, rows.targets[target][row])
+        found.append(Example(asked, truth or "", context.text(target, predicted[row]) or ""))
     return found
 
 

@@ -1,6 +1,16 @@
 """EarlyStopping: end training when a metric has stopped improving."""
 
-from kerascli.callbacks.base import Decision, EpochFacts, RestoreSlot, SaveSlot, Say, State, Stop, Verbose, callback
+from kerascli.callbacks.base import (
+    Decision,
+    EpochFacts,
+    RestoreSlot,
+    SaveSlot,
+    State,
+    Stop,
+    Verbose,
+    callback,
+    if_verbose,
+)
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
 from kerascli.foundation.shapes import NonNegativeInt
 
@@ -51,8 +61,8 @@ class EarlyStopping(Monitor):
     def train_end(self, state: State) -> list[Decision]:
         if not self.restore_best_weights or state["best_epoch"] is None:
             return []
-        says: list[Decision] = [Say(f"restoring the weights of epoch {state['best_epoch']}")] if self.verbose else []
-        return [*says, RestoreSlot(self._slot)]
+        text = f"restoring the weights of epoch {state['best_epoch']}"
+        return [*if_verbose(self.verbose, text), RestoreSlot(self._slot)]
 
     @property
     def _slot(self) -> str:

@@ -1,7 +1,7 @@
 """HeatMap: draws an output for one data row as heat maps, such as attention weights, memory accesses, activations."""
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Heat, ModelFacts, Rows, ShowsRows, Studio
+from kerascli.callbacks.samples import Heat, ModelFacts, Rows, SampleContext, ShowsRows
 from kerascli.foundation.errors import suggestion
 from kerascli.foundation.shapes import NonNegativeInt, show_shape
 
@@ -39,17 +39,17 @@ class HeatMap(ShowsRows):
         shape = self.chosen(model.outputs).shape
         return None if len(shape) in (2, 3) else ("output", f"needs an output of matrices, got {show_shape(shape)}")
 
-    def sample(self, studio: Studio) -> Heat:
-        rows = studio.rows(self.row + 1, self.split)
+    def sample(self, context: SampleContext) -> Heat:
+        rows = context.rows(self.row + 1, self.split)
         index = min(self.row, rows.rows - 1)
-        inputs = {name: rows.inputs[name][index : index + 1] for name in studio.facts(self.view).inputs}
-        outputs = studio.run(self.view, inputs)
+        inputs = {name: rows.inputs[name][index : index + 1] for name in context.facts(self.view).inputs}
+        outputs = context.run(self.view, inputs)
         name = self.output or next(iter(outputs))
         values = outputs[name][0].float().numpy()
         values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1) if self.channels_last else values
         names = []
         for axis, setting in enumerate(_AXES):
-            words = self._words(studio, rows, index, getattr(self, setting))
+            words = self._words(context, rows, index, getattr(self, setting))
             values = values.take(range(min(len(words) or values.shape[axis], values.shape[axis])), axis)
             names.append(words[: values.shape[axis]])
         axes = (self.across or "second axis", self.down or "first axis")
@@ -57,10 +57,10 @@ class HeatMap(ShowsRows):
         return Heat(values[:_MOST_PANELS], f"'{name}' of row {index}", axes, (panels[:_MOST_PANELS], down, across))
 
     @staticmethod
-    def _words(studio: Studio, rows: Rows, index: int, name: str | None) -> list[str]:
+    def _words(context: SampleContext, rows: Rows, index: int, name: str | None) -> list[str]:
         """Return the tokens of a row's text, as labels for rows or columns of a heat map; padding is cut off."""
         if name is None:
             return []
         numbers = rows.targets[name] if name in rows.targets else rows.inputs[name].cpu().numpy()
-        words = studio.words(name, numbers[index])
+        words = context.words(name, numbers[index])
         return words[: max((place for place, word in enumerate(words, 1) if word), default=0)]

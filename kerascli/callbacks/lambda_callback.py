@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, Say, State, Stop, callback
+from kerascli.callbacks.base import Callback, Decision, EpochFacts, PrintMessage, State, Stop, callback
 from kerascli.foundation.errors import ConfigError
 from kerascli.language.expressions import ExpressionError, Value, check, evaluate, names_in, parse
 
@@ -55,7 +55,7 @@ class LambdaCallback(Callback):
         if self.show is not None:
             value = self._value(self.show, known)
             shown = f"{value:.4g}" if isinstance(value, float) else str(value).lower()
-            decisions.append(Say(f"{self.show} = {shown}"))
+            decisions.append(PrintMessage(f"{self.show} = {shown}"))
         if self.stop is not None and self._value(self.stop, known):
             decisions.append(Stop(f"{self.stop} in epoch {facts.epoch}"))
         return decisions, state

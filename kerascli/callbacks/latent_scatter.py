@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import ModelFacts, Points, Rows, ShowsRows, Studio
+from kerascli.callbacks.samples import ModelFacts, Points, Rows, SampleContext, ShowsRows
 from kerascli.foundation.shapes import PositiveInt, show_shape
 
 
@@ -30,19 +30,19 @@ class LatentScatter(ShowsRows):
         shape = self.chosen(model.outputs).shape
         return None if shape == (2,) else ("output", f"needs an output (None, 2), got {show_shape((None, *shape))}")
 
-    def sample(self, studio: Studio) -> Points:
-        rows = studio.rows(self.count, self.split)
-        inputs = {name: rows.inputs[name] for name in studio.facts(self.view).inputs}
-        outputs = studio.run(self.view, inputs)
+    def sample(self, context: SampleContext) -> Points:
+        rows = context.rows(self.count, self.split)
+        inputs = {name: rows.inputs[name] for name in context.facts(self.view).inputs}
+        outputs = context.run(self.view, inputs)
         name = self.output or next(iter(outputs))
-        classes, names = self._classes(studio, rows)
+        classes, names = self._classes(context, rows)
         return Points(outputs[name].numpy(), f"{rows.rows:,} rows", (f"{name}[0]", f"{name}[1]"), classes, names)
 
-    def _classes(self, studio: Studio, rows: Rows) -> tuple[np.ndarray | None, Sequence[str]]:
+    def _classes(self, context: SampleContext, rows: Rows) -> tuple[np.ndarray | None, Sequence[str]]:
         if self.colour is not None and self.colour in rows.aside:
             return rows.aside[self.colour]
         of_classes = (n for n, v in rows.targets.items() if v.size == rows.rows and v.dtype.kind in "iu")
         target = self.colour or next(of_classes, None)
         if target is None:
             return None, ()
-        return rows.targets[target].reshape(-1).astype(np.int64), studio.class_names(target)
+        return rows.targets[target].reshape(-1).astype(np.int64), context.class_names(target)

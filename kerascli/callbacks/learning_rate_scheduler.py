@@ -9,12 +9,12 @@ from kerascli.callbacks.base import (
     Callback,
     Decision,
     EpochFacts,
-    Say,
     SetLearningRate,
     State,
     UpdateName,
     Verbose,
     callback,
+    if_verbose,
     rates_text,
 )
 from kerascli.foundation.errors import ConfigError, show
@@ -87,7 +87,7 @@ class LearningRateScheduler(Callback):
         return self.schedule(epoch)
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        return [Say(rates_text(facts.rates(self.update)))] if self.verbose else [], state
+        return if_verbose(self.verbose, rates_text(facts.rates(self.update))), state
 
 
 def _rate_by_formula(text: str, epoch: int, rate: float) -> float:

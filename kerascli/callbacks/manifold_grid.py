@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Images, ModelFacts, ShowsImages, Studio
+from kerascli.callbacks.samples import Images, ModelFacts, SampleContext, ShowsImages
 from kerascli.foundation.shapes import PositiveFloat, PositiveInt, show_shape
 
 
@@ -30,14 +30,14 @@ class ManifoldGrid(ShowsImages):
             return "view", f"needs a model or view with a single input of shape (None, 2), got {words}"
         return super().mismatch(model)
 
-    def sample(self, studio: Studio) -> Images:
+    def sample(self, context: SampleContext) -> Images:
         if self.extent is not None:
             steps = np.linspace(-self.extent, self.extent, self.size)
         else:
             steps = np.array([NormalDist().inv_cdf(q) for q in np.linspace(0.05, 0.95, self.size)])
         across, up = np.meshgrid(steps, steps[::-1])
         points = torch.from_numpy(np.stack([across.ravel(), up.ravel()], 1).astype(np.float32))
-        (name,) = studio.facts(self.view).inputs
-        pixels = self.pixels(self.chosen(studio.run(self.view, {name: points})))
+        (name,) = context.facts(self.view).inputs
+        pixels = self.pixels(self.chosen(context.run(self.view, {name: points})))
         grid = pixels.reshape(self.size, self.size, *pixels.shape[1:])
         return Images(grid, f"decoded from {name}", across=steps.tolist(), down=steps[::-1].tolist())

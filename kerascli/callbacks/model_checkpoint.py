@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from kerascli.callbacks.base import Decision, EpochFacts, SaveSlot, Say, State, Verbose, callback
+from kerascli.callbacks.base import Decision, EpochFacts, SaveSlot, State, Verbose, callback, if_verbose
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
 from kerascli.foundation.shapes import PositiveInt
 
@@ -65,15 +65,12 @@ class ModelCheckpoint(Monitor):
 
     def _save(self, slot: str, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         if not self.save_best_only:
-            return [*self._say("saved"), SaveSlot(slot, to_disk=True)], state
+            return [*if_verbose(self.verbose, "saved"), SaveSlot(slot, to_disk=True)], state
         current, best = self.monitored_value(facts), from_json(state["best"])
         if current is None:  # Keras would overwrite the best checkpoint in this case
             return [self.missing(facts)], state
         if not self.improves(current, best, facts):
-            return self._say(f"'{self.monitor}' did not improve from {best:.5f}"), state
+            return if_verbose(self.verbose, f"'{self.monitor}' did not improve from {best:.5f}"), state
         before = "" if best is None else f" from {best:.5f}"
-        says = self._say(f"'{self.monitor}' improved{before} to {current:.5f}; saved as 'best'")
-        return [*says, SaveSlot("best", to_disk=True)], {"best": to_json(current)}
-
-    def _say(self, text: str) -> list[Decision]:
-        return [Say(text)] if self.verbose else []
+        messages = if_verbose(self.verbose, f"'{self.monitor}' improved{before} to {current:.5f}; saved as 'best'")
+        return [*messages, SaveSlot("best", to_disk=True)], {"best": to_json(current)}

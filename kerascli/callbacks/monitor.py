@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kerascli.callbacks.base import Callback, EpochFacts, Say
+from kerascli.callbacks.base import Callback, EpochFacts, PrintMessage
 from kerascli.foundation.errors import ConfigError
 
 Mode = Literal["auto", "min", "max"]
@@ -26,9 +26,9 @@ class Monitor(Callback):
         """Return the value of the monitored metric in the logs; None in an epoch without validation."""
         return facts.logs.get(self.monitor)
 
-    def missing(self, facts: EpochFacts) -> Say:
+    def missing(self, facts: EpochFacts) -> PrintMessage:
         """Return a message to print: the callback ignores this epoch, since its logs lack the monitored metric."""
-        return Say(
+        return PrintMessage(
             f"{self.component_name}: '{self.monitor}' is not in the logs of epoch {facts.epoch}, which is ignored"
         )
 

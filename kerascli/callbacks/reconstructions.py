@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Images, ModelFacts, ShowsImages, ShowsRows, Studio, image_shape
+from kerascli.callbacks.samples import Images, ModelFacts, SampleContext, ShowsImages, ShowsRows, image_shape
 from kerascli.foundation.shapes import PositiveInt, Words, show_shape
 
 
@@ -38,10 +38,10 @@ class Reconstructions(ShowsRows, ShowsImages):
             return "output", f"images of {words}; name 'outputs' of one size to show"
         return None
 
-    def sample(self, studio: Studio) -> Images:
-        rows = studio.rows(self.count, self.split)
-        names = list(studio.facts(self.view).inputs)
-        outputs = studio.run(self.view, {name: rows.inputs[name] for name in names})
+    def sample(self, context: SampleContext) -> Images:
+        rows = context.rows(self.count, self.split)
+        names = list(context.facts(self.view).inputs)
+        outputs = context.run(self.view, {name: rows.inputs[name] for name in names})
         if self.outputs:
             shown = np.stack([self.pixels(outputs[name]) for name in self.outputs])
             return Images(shown, f"outputs for {rows.split} images", self.outputs)

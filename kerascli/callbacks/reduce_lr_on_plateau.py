@@ -8,12 +8,12 @@ from pydantic import Field
 from kerascli.callbacks.base import (
     Decision,
     EpochFacts,
-    Say,
     SetLearningRate,
     State,
     UpdateName,
     Verbose,
     callback,
+    if_verbose,
     rates_text,
 )
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
@@ -61,6 +61,6 @@ class ReduceLROnPlateau(Monitor):
         if cooldown > 0 or wait < self.patience or not high:
             return [], state
         rates = {name: max(rate * self.factor, self.min_lr) for name, rate in high.items()}
-        says: list[Decision] = [Say(rates_text(rates, "reduced to "))] if self.verbose else []
         sets = [SetLearningRate(rate, name) for name, rate in rates.items()]
-        return [*sets, *says], {**state, "wait": 0, "cooldown": self.cooldown}
+        messages = if_verbose(self.verbose, rates_text(rates, "reduced to "))
+        return [*sets, *messages], {**state, "wait": 0, "cooldown": self.cooldown}

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Images, ModelFacts, ShowsImages, Studio
+from kerascli.callbacks.samples import Images, ModelFacts, SampleContext, ShowsImages
 from kerascli.foundation.shapes import PositiveInt
 
 
@@ -31,8 +31,8 @@ class SampleImages(ShowsImages):
                 return "view", f"its input '{name}' is neither noise nor one class label: {spec} of {spec.dtype}"
         return super().mismatch(model)
 
-    def sample(self, studio: Studio) -> Images:
-        model, count = studio.facts(self.view), self.rows * self.columns
+    def sample(self, context: SampleContext) -> Images:
+        model, count = context.facts(self.view), self.rows * self.columns
         inputs = {}
         for name, spec in model.inputs.items():
             shape = (count, *(size or 1 for size in spec.shape))
@@ -40,6 +40,6 @@ class SampleImages(ShowsImages):
                 classes = model.classes.get(name, self.columns)
                 inputs[name] = (torch.arange(count) % self.columns % classes).reshape(shape)
             else:
-                inputs[name] = studio.noise(shape, self.noise, self.seed)
-        pixels = self.pixels(self.chosen(studio.run(self.view, inputs)))
+                inputs[name] = context.noise(shape, self.noise, self.seed)
+        pixels = self.pixels(self.chosen(context.run(self.view, inputs)))
         return Images(pixels.reshape(self.rows, self.columns, *pixels.shape[1:]), "generated from noise")

@@ -95,7 +95,7 @@ class Rows:
     rows: int
 
 
-class Studio(Protocol):
+class SampleContext(Protocol):
     """Protocol by which callbacks that save samples use the model, rows of the data, and random numbers."""
 
     def facts(self, view: str | None) -> ModelFacts: ...
@@ -178,7 +178,7 @@ class Sampler(Callback):
         all fit."""
 
     @abstractmethod
-    def sample(self, studio: Studio) -> Sample:
+    def sample(self, context: SampleContext) -> Sample:
         """Return the sample (images, points, a text ...) that the callback computes with the current model."""
 
 

@@ -1,6 +1,5 @@
 """TensorBoard: metrics and histograms of weights in event files, for `tensorboard --logdir RUN/logs`."""
 
-import re
 from collections.abc import Collection
 from importlib.util import find_spec
 from typing import Annotated, Literal
@@ -8,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, field_validator
 
 from kerascli.callbacks.base import (
+    PLAIN_NAME,
     Callback,
     Decision,
     EpochFacts,
@@ -51,7 +51,7 @@ class TensorBoard(Callback):
     @field_validator("log_dir")
     @classmethod
     def _is_a_plain_name(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+        if not PLAIN_NAME.fullmatch(value):
             raise ValueError(f"expected a plain folder name such as board (it goes into logs/), got '{value}'")
         return value
 

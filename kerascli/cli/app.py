@@ -6,7 +6,7 @@ import io
 import os
 import sys
 
-from kerascli.cli.telling import say_error, tell
+from kerascli.cli.printing import print_error, print_to_stderr
 from kerascli.foundation.errors import Interrupted, KerasCliError, limited_suggestions, safe_text
 from kerascli.foundation.interrupts import Signalled, listening
 
@@ -25,7 +25,7 @@ def main() -> None:
         code = _run()
     except Signalled as found:
         if os.environ.get("RANK", "0") == "0":  # processes that were started together all get the signal
-            say_error("error: interrupted")
+            print_to_stderr("error: interrupted")
         code = found.code
     _leave_streams()
     sys.exit(code)
@@ -45,15 +45,15 @@ def _run() -> int | str | None:
     except SystemExit as end:
         return end.code
     except KerasCliError as error:
-        tell(error)
+        print_error(error)
         return error.code if isinstance(error, Interrupted) else error.exit_code
     except MemoryError:
-        say_error("error: out of memory\n  hint: use less data, or a smaller model")
+        print_to_stderr("error: out of memory\n  hint: use less data, or a smaller model")
         return 5
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _MACHINE | _PATH:
             where = f"'{safe_text(str(error.filename))}': " if error.filename else ""
-            say_error(f"error: {where}{(error.strerror or str(error)).lower()}")
+            print_to_stderr(f"error: {where}{(error.strerror or str(error)).lower()}")
             return 6 if error.errno in _MACHINE else 2
         return _report_unexpected(error)
     return 0
@@ -104,12 +104,12 @@ def _report_unexpected(error: Exception) -> int:
     text = f"{type(error).__name__}: {safe_text(str(error))}"
     place = line_of_user_code(error)
     if place is not None:
-        say_error(f"{place}: error: {text}")
-        say_error("  hint: the code of the plugin failed" + (f"; its traceback is in {where}" if where else ""))
+        print_to_stderr(f"{place}: error: {text}")
+        print_to_stderr("  hint: the code of the plugin failed" + (f"; its traceback is in {where}" if where else ""))
         return 2
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    say_error(f"internal error: {safe_text(f'{text} ({Path(frame.filename).name}:{frame.lineno})')}")
-    say_error("  hint: this is a bug of kerascli; please report it" + (f" with {where}" if where else ""))
+    print_to_stderr(f"internal error: {safe_text(f'{text} ({Path(frame.filename).name}:{frame.lineno})')}")
+    print_to_stderr("  hint: this is a bug of kerascli; please report it" + (f" with {where}" if where else ""))
     return 1
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kerascli.cli import options
-from kerascli.cli.together import dealing, launch_if_asked
+from kerascli.cli.process_group import dealing, launch_if_asked
 from kerascli.foundation.errors import (
     ConfigError,
     DataError,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kerascli.report.thresholds import Point
     from kerascli.runs.record import RunRecord
     from kerascli.workflow.evaluate import ClassScores, Evaluation, Group
-    from kerascli.workflow.opened import OpenedRun
+    from kerascli.workflow.loaded import LoadedRun
 
 
 By = Annotated[
@@ -138,7 +138,7 @@ def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | Non
         raise
 
 
-def _rows(run: "OpenedRun", what: Sequence[str]) -> tuple[str, "Split"]:
+def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
     """Return (name, rows) of the split or files to evaluate; default: the first split of test, validation, train."""
     from kerascli.workflow.rows.changed_data import load_again
     from kerascli.workflow.rows.given_rows import rows_of

@@ -12,7 +12,7 @@ from kerascli.foundation.errors import ConfigError, safe_lines
 if TYPE_CHECKING:
     from kerascli.training.generation.generate import Sampling
     from kerascli.workflow.generation.studio import ModelStudio
-    from kerascli.workflow.opened import OpenedRun
+    from kerascli.workflow.loaded import LoadedRun
 
 _MOST = 100_000
 _EXAMPLES = 5
@@ -59,7 +59,7 @@ def generate(
         raise ConfigError(f"--temperature: expected a number above 0 and up to 1000, got {temperature:g}")
     record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.training.generation.generate import Sampling
-    from kerascli.workflow.opened import open_run
+    from kerascli.workflow.loaded import open_run
 
     sampling = Sampling(0.0 if greedy else temperature or 1.0, top_k, seed)
     opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
@@ -67,11 +67,11 @@ def generate(
 
 
 def _write(
-    opened: "OpenedRun", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
+    opened: "LoadedRun", prompt: str | None, length: int, sampling: "Sampling", *, view: str | None, as_json: bool
 ) -> None:
     """Generate text for a prompt and print it: a decoder's output, or a language model's continuation."""
+    from kerascli.workflow.loaded import known_view
     from kerascli.workflow.make_samples import studio_of
-    from kerascli.workflow.opened import known_view
 
     if view is not None:
         known_view(opened.experiment.spec.model, view)

@@ -4,9 +4,10 @@ import logging
 import signal
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kerascli.cli import options
+from kerascli.foundation.errors import ProcessLost
 from kerascli.foundation.interrupts import count_as_handled
 
 _OWN_OPTIONS = ("--processes", "--max-restarts")
@@ -35,15 +36,30 @@ def launch(processes: int, max_restarts: int) -> int:
     try:
         elastic_launch(config, sys.executable)("-P", "-m", "kerascli", *without_own_options(sys.argv[1:]))
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        if failure.exitcode > 0:
-            return failure.exitcode
-        options.note(f"process {rank} was ended by {signal.Signals(-failure.exitcode).name}")  # as by a lack of memory
-        return 5
+        return _code_of({rank: failure.exitcode for rank, failure in error.failures.items()})
     except SignalException as error:  # the processes got the signal, too, and have reported it
         count_as_handled()
         return 128 + error.sigval.value
     return 0
+
+
+def _code_of(codes: Mapping[int, int]) -> int:
+    """Return the exit code of the processes that failed, by rank; say which of them was killed.
+
+    Torch's first failure is that of rank 0 if several end in the same second.
+    """
+    reasons = [code for code in codes.values() if code not in _AFTER_ANOTHER and code > 0]
+    if reasons:
+        return reasons[0]
+    for rank, code in codes.items():
+        if code < 0 and code not in _AFTER_ANOTHER:  # as by a lack of memory
+            options.note(f"process {rank} was ended by {signal.Signals(-code).name}")
+            return ProcessLost.exit_code
+    return min(code if code > 0 else 128 - code for code in codes.values())
+
+
+_AFTER_ANOTHER = (ProcessLost.exit_code, 128 + signal.SIGTERM, -signal.SIGTERM)
+"""Exit codes of a process that ends since another one has failed, which torch's launcher tells it by SIGTERM."""
 
 
 def without_own_options(arguments: Sequence[str]) -> list[str]:

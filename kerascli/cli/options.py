@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
     from kerascli.report.downloads import DownloadBar
     from kerascli.runs.record import RunRecord
-    from kerascli.training.distributed.processes import Processes as OtherProcesses
-    from kerascli.workflow.opened import OpenedRun
+    from kerascli.training.strategies.group import Group
+    from kerascli.workflow.loaded import LoadedRun
 
 RUNS_DIR = Path("runs")
 SPLITS = ("test", "validation", "train")
@@ -275,12 +275,12 @@ def opened_run(
     threads: int | None,
     checkpoint: str | None,
     data: Path | None,
-    processes: "OtherProcesses | None",
+    group: "Group | None",
     *,
     whole: bool = False,
-) -> "OpenedRun":
+) -> "LoadedRun":
     """Return a run that is opened to evaluate or to predict (see `open_run`), with a progress bar for downloads."""
-    from kerascli.workflow.opened import open_run
+    from kerascli.workflow.loaded import open_run
 
     bar = download_bar()
     return open_run(
@@ -290,7 +290,7 @@ def opened_run(
         checkpoint=checkpoint,
         progress=bar,
         data=data,
-        processes=processes,
+        group=group,
         whole=whole,
     )
 

@@ -112,7 +112,7 @@ def draw_forecast(
     file = None if output is None else _file(output, reads=[] if future is None else [future])
     from kerascli.report.forecast_plot import plot_forecast
     from kerascli.workflow.forecasting.picture import forecast_picture
-    from kerascli.workflow.opened import open_run
+    from kerascli.workflow.loaded import open_run
 
     opened = open_run(record, progress=options.download_bar())
     found = forecast_picture(opened, horizon, future)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kerascli.cli import options
-from kerascli.cli.together import dealing, launch_if_asked
+from kerascli.cli.process_group import dealing, launch_if_asked
 from kerascli.foundation.errors import ConfigError, DataError, StorageError, one_of
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
     from kerascli.runs.record import RunRecord
-    from kerascli.workflow.opened import OpenedRun
+    from kerascli.workflow.loaded import LoadedRun
     from kerascli.workflow.predict import Form, Predictions
 
 
@@ -99,7 +99,7 @@ def predict(
 
 
 def _forecast(
-    run: "OpenedRun", what: str, horizon: int, future: Path | None, keep: list[str], *, raw: bool
+    run: "LoadedRun", what: str, horizon: int, future: Path | None, keep: list[str], *, raw: bool
 ) -> "Predictions":
     """Return predictions of the next rows of a series."""
     from kerascli.workflow.forecasting.forecast import forecast_run
@@ -161,7 +161,7 @@ def _check_horizon(what: list[str], horizon: int | None, future: Path | None, ot
         raise ConfigError("--horizon continues one series", hint="give one file, - or the name of a split")
 
 
-def _stream(run: "OpenedRun", form: "Form", keep: list[str], *, classes: bool, as_json: bool) -> None:
+def _stream(run: "LoadedRun", form: "Form", keep: list[str], *, classes: bool, as_json: bool) -> None:
     """Print the prediction for each row of standard input as it arrives. Raises DataError at the end if rows failed."""
     from kerascli.report.predictions import csv_text, json_lines
     from kerascli.workflow.stream import arriving_lines, predict_stream

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kerascli.cli import complete, options
-from kerascli.cli.together import interrupted_run, launch_if_asked, together, with_common_seed
+from kerascli.cli.process_group import interrupted_run, launch_if_asked, process_group, with_common_seed
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
@@ -84,7 +84,7 @@ def train(
         _smoke_test(options.config_or_only(config), chosen, sets, flags)
         return
     launch_if_asked(processes, max_restarts)
-    with together(chosen, timeout) as chosen:
+    with process_group(chosen, timeout) as chosen:
         resume = resume or interrupted_run(chosen, config)
         if resume is not None:
             _resume(resume, chosen, sets, data, shown)
@@ -122,8 +122,8 @@ def _start(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[s
     if chosen.name is not None:
         check_name(chosen.name)
     document = options.read_config(config, sets, flags)
-    if chosen.processes is not None:
-        document = with_common_seed(document, chosen.processes)
+    if chosen.group is not None:
+        document = with_common_seed(document, chosen.group)
     from kerascli.config.misspelt import refuse_misspelt
 
     refuse_misspelt(document)

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, fx
 
 from kerascli.compiler.cache import cache_folder, make_own_cache
-from kerascli.compiler.processor import processor
 from kerascli.compiler.torch_private import compile_in_process, compile_library, load_library
 from kerascli.compiler.tracing import trace
+from kerascli.foundation.cpus import processor
 
 Run = Callable[..., Sequence[Tensor | None]]
 """Function that runs a graph of torch operations: it takes the graph's inputs and returns its results."""

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, fx
 
-from kerascli.compiler.processor import processor
 from kerascli.compiler.torch_private import onednn_linear
+from kerascli.foundation.cpus import processor
 
 aten = torch.ops.aten
 

@@ -1,11 +1,13 @@
-"""CPUs available to this process (affinity, cgroup quota), and settings of idle threads. Does not import torch."""
+"""CPUs available to this process (affinity, cgroup quota), their kind, settings of idle threads; without torch."""
 
 import contextlib
 import math
 import os
+import platform
 import re
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 SPIN_COUNT = "3000"
@@ -145,3 +147,18 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return []
+
+
+_PROCESSOR_LINES = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
+"""First words of the lines in /proc/cpuinfo (x86 and ARM) that do not change while the machine runs."""
+
+
+@cache
+def processor() -> str:
+    """Return a text that identifies the CPU: its name, on Linux with its vendor and features."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
+            first = file.read(2**14).partition("\n\n")[0]
+    except OSError:
+        return platform.processor() or platform.machine()
+    return "\n".join(line for line in first.splitlines() if line.startswith(_PROCESSOR_LINES))

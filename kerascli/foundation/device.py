@@ -29,12 +29,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """Number of CPU threads, with the reason; `told` is True if the number is unexpected, so that the user should be
-    told."""
+    """Number of CPU threads, with the reason; an unexpected number is reported to the user."""
 
     count: int
     reason: str
-    told: bool = False
+    unexpected: bool = False
 
 
 def choose_device(wanted: str = "auto", *, recorded: str | None = None) -> Choice:
@@ -88,11 +87,11 @@ def use_threads(wanted: int | None = None, *, recorded: int | None = None, share
     own = _shared(_own_threads(), share)
     if wanted is not None and recorded not in (None, wanted):
         reason = f"asked for; the run went on with {recorded} until now: the last bits may differ"
-        chosen = Threads(wanted, reason, told=True)
+        chosen = Threads(wanted, reason, unexpected=True)
     elif wanted is not None:
         chosen = Threads(wanted, "asked for")
     elif recorded is not None:
-        chosen = Threads(recorded, "as in the run", told=recorded != own.count)
+        chosen = Threads(recorded, "as in the run", unexpected=recorded != own.count)
     else:
         chosen = own
     if chosen.count != torch.get_num_threads():
@@ -114,7 +113,7 @@ def _own_threads() -> Threads:
         return Threads(count, variables[0])
     if limit.reason is None or limit.count > count:
         return Threads(count, "one a core")
-    return Threads(limit.count, limit.reason, told=True)
+    return Threads(limit.count, limit.reason, unexpected=True)
 
 
 def of_process(device: Choice, local_rank: int, local_size: int) -> Choice:

@@ -84,20 +84,16 @@ class Draws:
         return _FILL[draw.kind](draw, f"{self._prefix}/{place}")
 
 
-class Tape:
+class Tape(Draws):
     """Recorder of the random draws of a graph, each with node name and number; in place of random tensors it returns
     zeros."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self.nodes: list[str] = []
+        super().__init__(0, "tape", 0)
         self.draws: list[tuple[str, Draw]] = []
 
-    def make(self, draw: Draw) -> Tensor:
-        node = "/".join(self.nodes)
-        count = self._counts.get(node, 0)
-        self._counts[node] = count + 1
-        self.draws.append((f"{node}/{count}", draw))
+    def make_at(self, place: str, draw: Draw) -> Tensor:
+        self.draws.append((place, draw))
         return torch.zeros(draw.shape, dtype=draw.dtype, device=draw.device)
 
 
@@ -127,7 +123,7 @@ def key_seed(key: str) -> int:
 
 def repeated() -> AbstractContextManager[None]:
     """Return a context manager in whose block the random tensors are drawn again that follow the present call."""
-    return _current.repeated() if isinstance(_current, Draws) else nullcontext()
+    return _current.repeated() if type(_current) is Draws else nullcontext()  # a tape records all draws
 
 
 @contextmanager

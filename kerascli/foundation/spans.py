@@ -1,8 +1,7 @@
 """Named spans of time for profilers, such as a forward pass; they cost next to nothing without a listener."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from types import TracebackType
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 
@@ -17,7 +16,7 @@ class Listener(Protocol):
 
 def span(name: str) -> AbstractContextManager[None]:
     """Return a context manager that reports its block to the listener as a span (period of time) with this name."""
-    return _SILENCE if _listener is None else _Span(name, _listener)
+    return _SILENCE if _listener is None else _reported(name, _listener)
 
 
 @contextmanager
@@ -31,31 +30,15 @@ def listening(listener: Listener) -> Iterator[None]:
         _listener = before
 
 
-class _Silence:
-    """Context manager that does nothing; one object serves all spans (named periods of time) while nobody listens."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        pass
+@contextmanager
+def _reported(name: str, listener: Listener) -> Iterator[None]:
+    listener.begin(name)
+    try:
+        yield
+    finally:
+        listener.end(name)
 
 
-class _Span:
-    __slots__ = ("_listener", "_name")
-
-    def __init__(self, name: str, listener: Listener) -> None:
-        self._name = name
-        self._listener = listener
-
-    def __enter__(self) -> None:
-        self._listener.begin(self._name)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._listener.end(self._name)
-
-
-_SILENCE = _Silence()
+_SILENCE = nullcontext()
+"""Context manager that does nothing; one object serves all spans (named periods of time) while nobody listens."""
 _listener: Listener | None = None

@@ -49,7 +49,7 @@ class UserCode:
             raise
         return module
 
-    def told(self, error: BaseException, shown: str) -> tuple[str, Place]:
+    def message(self, error: BaseException, shown: str) -> tuple[str, Place]:
         """Return (message, line number) for an error that the user's Python file raised; `shown` is the file's name in
         messages."""
         if isinstance(error, SyntaxError) and self._is_file(error.filename):

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from kerascli.foundation import batch_part
+from kerascli.foundation import local_batch
 from kerascli.foundation.shapes import Shape, TensorSpec
 from kerascli.language.component import Component, Registry
 from kerascli.losses.labels import Labels, class_labels
@@ -128,7 +128,7 @@ def _merged_weight(
     keep = mask.to(dtype)
     if reduction in {"mean", "sum_over_batch_size"}:
         # the reduction divides by the number of all values, so unmasked ones are weighted by total / unmasked
-        keep = keep * (keep.numel() / batch_part.share_of(keep.sum(), least=1))
+        keep = keep * (keep.numel() / local_batch.share_of(keep.sum(), least=1))
     return keep if weight is None else keep * spread(weight, keep, "sample weights")
 
 
@@ -141,9 +141,9 @@ def _reduced(values: Tensor, weight: Tensor | None, reduction: Reduction) -> Ten
     if reduction == "none" or values.ndim == 0:
         return values
     if reduction == "sum" or values.numel() == 0:
-        return batch_part.as_mean(values.sum())
+        return local_batch.as_mean(values.sum())
     if reduction == "mean_with_sample_weight" and weight is not None:
-        total = batch_part.share_of(weight.sum())
+        total = local_batch.share_of(weight.sum())
         return torch.where(total == 0, 0.0, values.sum() / torch.where(total == 0, 1.0, total))
     return values.mean()
 

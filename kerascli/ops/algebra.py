@@ -6,13 +6,40 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import ArgumentError, as_float, op
+from kerascli.ops.base import ArgumentError, as_float, op, table
 
-
-@op()
-def matmul(x1: Tensor, x2: Tensor) -> Tensor:
-    """Compute the matrix product x1 @ x2 over the last two axes; the other axes are batch axes."""
-    return torch.matmul(x1, x2)
+table({
+    "matmul(x1, x2)": (torch.matmul,
+        "Compute the matrix product x1 @ x2 over the last two axes; the other axes are batch axes."),
+    "inner(x1, x2)": (torch.inner, "Compute the inner product: a sum of products over the last axes of x1 and x2."),
+    "vdot(x1, x2)": (lambda x1, x2: torch.dot(x1.reshape(-1), x2.reshape(-1)),
+        "Compute the dot product of x1 and x2, flattened to vectors: a scalar."),
+    "outer(x1, x2)": (lambda x1, x2: torch.outer(x1.reshape(-1), x2.reshape(-1)),
+        "Compute the outer product of x1 and x2, flattened to vectors: a matrix of all products."),
+    "kron(x1, x2)": (torch.kron, "Compute the Kronecker product: the blocks are x2 times each element of x1."),
+})  # fmt: skip
+table({
+    "det": (torch.linalg.det, "Compute the determinant of a square matrix."),
+    "slogdet(x) -> list": (torch.linalg.slogdet,
+        "Compute the sign of the determinant and the logarithm of its absolute value: two tensors."),
+    "logdet": (torch.logdet, "Compute the logarithm of the determinant of a square matrix."),
+    "inv": (torch.linalg.inv, "Compute the inverse of a square matrix."),
+    "pinv(x, rcond: float | None = None)": (lambda x, rcond: torch.linalg.pinv(x, rtol=rcond),
+        "Compute the Moore-Penrose pseudo-inverse; singular values below `rcond` times the largest are set to 0."),
+    "cholesky(x, upper = False)": (lambda x, upper: torch.linalg.cholesky(x, upper=upper),
+    "Compute the Cholesky factor of a positive definite matrix: lower triangular, or upper triangular with `upper`."),
+    "cholesky_inverse(x, upper = False)": (torch.cholesky_inverse,
+        "Compute the inverse of a matrix from its Cholesky factor x."),
+    "solve(a, b)": (torch.linalg.solve, "Solve the linear system a @ x = b for x."),
+    "qr(x, mode = 'reduced') -> list": (torch.linalg.qr,
+        "Compute the QR decomposition x = q @ r, with orthonormal columns q and upper triangular r: two tensors."),
+    "eigh(x) -> list": (torch.linalg.eigh,
+        "Compute the eigenvalues (ascending) and eigenvectors (columns) of a symmetric matrix: two tensors."),
+    "eig(x) -> list": (torch.linalg.eig,
+        "Compute eigenvalues and eigenvectors (columns): two complex tensors; for symmetric matrices use eigh."),
+    "svd(x, full_matrices = True) -> list": (torch.linalg.svd,
+        "Compute the singular value decomposition x = u @ diag(s) @ v: three tensors u, s, v."),
+}, widens=True)  # fmt: skip
 
 
 @op()
@@ -21,24 +48,6 @@ def dot(x1: Tensor, x2: Tensor) -> Tensor:
     if x1.ndim == 0 or x2.ndim == 0:
         return x1 * x2
     return torch.tensordot(x1, x2, ([-1], [-1 if x2.ndim == 1 else -2]))  # type: ignore[arg-type]
-
-
-@op()
-def inner(x1: Tensor, x2: Tensor) -> Tensor:
-    """Compute the inner product: a sum of products over the last axes of x1 and x2."""
-    return torch.inner(x1, x2)
-
-
-@op()
-def vdot(x1: Tensor, x2: Tensor) -> Tensor:
-    """Compute the dot product of x1 and x2, flattened to vectors: a scalar."""
-    return torch.dot(x1.reshape(-1), x2.reshape(-1))
-
-
-@op()
-def outer(x1: Tensor, x2: Tensor) -> Tensor:
-    """Compute the outer product of x1 and x2, flattened to vectors: a matrix of all products."""
-    return torch.outer(x1.reshape(-1), x2.reshape(-1))
 
 
 @op()
@@ -61,17 +70,10 @@ def einsum(subscripts: str, /, *operands: Tensor) -> Tensor:
 
 
 @op()
-def kron(x1: Tensor, x2: Tensor) -> Tensor:
-    """Compute the Kronecker product: the blocks are x2 times each element of x1."""
-    return torch.kron(x1, x2)
-
-
-@op()
 def cross(x1: Tensor, x2: Tensor, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Tensor:
     """Compute the cross product of vectors of size 3; `axis` overrides axisa, axisb and axisc."""
     of_x1, of_x2, of_result = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
-    found = torch.linalg.cross(x1.movedim(of_x1, -1), x2.movedim(of_x2, -1))
-    return found.movedim(-1, of_result)
+    return torch.linalg.cross(x1.movedim(of_x1, -1), x2.movedim(of_x2, -1)).movedim(-1, of_result)
 
 
 @op()
@@ -82,81 +84,11 @@ def cdist(x: Tensor, y: Tensor) -> Tensor:
 
 
 @op(widens=True)
-def det(x: Tensor) -> Tensor:
-    """Compute the determinant of a square matrix."""
-    return torch.linalg.det(x)
-
-
-@op(widens=True)
-def slogdet(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the sign of the determinant and the logarithm of its absolute value: two tensors."""
-    sign, size = torch.linalg.slogdet(x)
-    return sign, size
-
-
-@op(widens=True)
-def logdet(x: Tensor) -> Tensor:
-    """Compute the logarithm of the determinant of a square matrix."""
-    return torch.logdet(x)
-
-
-@op(widens=True)
-def inv(x: Tensor) -> Tensor:
-    """Compute the inverse of a square matrix."""
-    return torch.linalg.inv(x)
-
-
-@op(widens=True)
-def pinv(x: Tensor, rcond: float | None = None) -> Tensor:
-    """Compute the Moore-Penrose pseudo-inverse; singular values below `rcond` times the largest are set to 0."""
-    return torch.linalg.pinv(x, rtol=rcond)
-
-
-@op(widens=True)
-def cholesky(x: Tensor, upper: bool = False) -> Tensor:
-    """Compute the Cholesky factor of a positive definite matrix: lower triangular, or upper triangular with `upper`."""
-    return torch.linalg.cholesky(x, upper=upper)
-
-
-@op(widens=True)
-def solve(a: Tensor, b: Tensor) -> Tensor:
-    """Solve the linear system a @ x = b for x."""
-    return torch.linalg.solve(a, b)
-
-
-@op(widens=True)
 def solve_triangular(a: Tensor, b: Tensor, lower: bool = False) -> Tensor:
     """Solve the linear system a @ x = b for x, where a is upper triangular, or lower triangular with `lower`."""
     if b.ndim == a.ndim - 1:
         return torch.linalg.solve_triangular(a, b.unsqueeze(-1), upper=not lower).squeeze(-1)
     return torch.linalg.solve_triangular(a, b, upper=not lower)
-
-
-@op(widens=True)
-def qr(x: Tensor, mode: str = "reduced") -> tuple[Tensor, Tensor]:
-    """Compute the QR decomposition x = q @ r, with orthonormal columns q and upper triangular r: two tensors."""
-    q, r = torch.linalg.qr(x, mode)
-    return q, r
-
-
-@op(widens=True)
-def cholesky_inverse(x: Tensor, upper: bool = False) -> Tensor:
-    """Compute the inverse of a matrix from its Cholesky factor x."""
-    return torch.cholesky_inverse(x, upper=upper)
-
-
-@op(widens=True)
-def eigh(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the eigenvalues (ascending) and eigenvectors (columns) of a symmetric matrix: two tensors."""
-    values, vectors = torch.linalg.eigh(x)
-    return values, vectors
-
-
-@op(widens=True)
-def svd(x: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute the singular value decomposition x = u @ diag(s) @ v: three tensors u, s, v."""
-    u, s, v = torch.linalg.svd(x, full_matrices=full_matrices)
-    return u, s, v
 
 
 @op()
@@ -184,20 +116,11 @@ def lu_factor(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @op(widens=True)
-def eig(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute eigenvalues and eigenvectors (columns): two complex tensors; for symmetric matrices use eigh."""
-    values, vectors = torch.linalg.eig(x)
-    return values, vectors
-
-
-@op(widens=True)
 def matrix_rank(x: Tensor, tol: float | None = None) -> Tensor:
     """Compute the rank of a matrix: the number of singular values above `tol`, by default above the rounding error."""
     sizes = torch.linalg.svdvals(x)
-    if tol is None:
-        least = torch.finfo(x.dtype).eps * max(x.shape[-2:]) * sizes.amax(-1, keepdim=True)
-        return (sizes > least).sum(-1, dtype=torch.int32)
-    return (sizes > tol).sum(-1, dtype=torch.int32)
+    least = torch.finfo(x.dtype).eps * max(x.shape[-2:]) * sizes.amax(-1, keepdim=True) if tol is None else tol
+    return (sizes > least).sum(-1, dtype=torch.int32)
 
 
 @op()
@@ -209,8 +132,8 @@ def corrcoef(x: Tensor) -> Tensor:
     away = rows - rows.mean(-1, keepdim=True)
     products = away @ away.mT
     size = products.diagonal().sqrt()
-    found = (products / size / size.unsqueeze(-1)).clamp(-1, 1)
-    return found if x.ndim == 2 else found[0, 0]
+    coefficients = (products / size / size.unsqueeze(-1)).clamp(-1, 1)
+    return coefficients if x.ndim == 2 else coefficients[0, 0]
 
 
 @op()

@@ -1,12 +1,14 @@
 """Operations of formulas: functions with keras.ops' signatures, with checks of their arguments and a registry."""
 
+import ast
 import importlib
 import inspect
+import operator
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
+from typing import Any, get_origin
 
 import torch
 from torch import Tensor
@@ -48,9 +50,12 @@ class Op:
 
     name: str
     function: Callable[..., Any]
+    """Function that takes the arguments in the order of `parameters`, those after `*` by name."""
     meaning: str
     parameters: Mapping[str, inspect.Parameter]
     makes: bool
+    has_several: bool
+    """True if the operation returns several tensors, of which an index selects one."""
     widens: bool = False
     keeps_integers: bool = False
     alias_of: str | None = None
@@ -67,8 +72,9 @@ class Op:
         elif len(arguments) > len(first):
             text = f"{self.name} takes at most {counted(len(first), 'argument')} ({', '.join(first)})"
             raise ArgumentError(f"{text}, got {len(arguments)}", len(first))
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in self.parameters.values())
         for name, value in keywords.items():
-            if name not in names and self._further is None:
+            if name not in names and not takes_any:
                 meant = suggestion(name, names) or f"; it takes {', '.join(names)}"
                 raise ArgumentError(f"{self.name} has no argument '{name}'{meant}", name, named=True)
             if name in bound:
@@ -79,28 +85,28 @@ class Op:
             raise ArgumentError(f"{self.name} needs {' and '.join(repr(n) for n in missing)}")
         return bound
 
-    @property
-    def _further(self) -> inspect.Parameter | None:
-        """Parameter `**x` of the operation, for arbitrary keyword arguments; None if it has no such parameter."""
-        return next((p for p in self.parameters.values() if p.kind is inspect.Parameter.VAR_KEYWORD), None)
-
     def call(self, arguments: Sequence[Any], keywords: Mapping[str, Any], device: torch.device) -> Any:
         """Call the operation with tensors, numbers, strings and lists. Raises ArgumentError and torch's errors."""
         bound = self.bind(arguments, keywords)
-        several: list[Any] = []
-        for name, value in list(bound.items()):
-            further = self._further
-            parameter = self.parameters.get(name) or (further and further.replace(name=name))
-            assert parameter is not None
-            if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-                first = len(arguments) - len(value)
-                several = [self._taken(parameter, item, device, n) for n, item in enumerate(bound.pop(name), first)]
-            elif value is not parameter.default:
-                bound[name] = self._taken(parameter, value, device, name if name in keywords else None)
-        if self.makes:
-            bound["device"] = device
-        leading = [bound.pop(n) for n, p in self.parameters.items() if n in bound and p.kind is p.POSITIONAL_ONLY]
-        return self.function(*leading, *several, **bound)
+        ordered: list[Any] = []
+        named: dict[str, Any] = {"device": device} if self.makes else {}
+        for name, parameter in self.parameters.items():
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                first = len(arguments) - len(bound[name])
+                ordered += [self._taken(parameter, item, device, n) for n, item in enumerate(bound[name], first)]
+                continue
+            if parameter.kind is parameter.VAR_KEYWORD:
+                further = [key for key in bound if key not in self.parameters]
+                named |= {key: self._taken(parameter.replace(name=key), bound[key], device, key) for key in further}
+                continue
+            value = bound.get(name, parameter.default)
+            if value is not parameter.default:
+                value = self._taken(parameter, value, device, name if name in keywords else None)
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                named[name] = value
+            else:
+                ordered.append(value)
+        return self.function(*ordered, **named)
 
     def _taken(self, parameter: inspect.Parameter, value: Any, device: torch.device, written: int | str | None) -> Any:
         """Return an argument of a call converted to the type of its parameter. Raises ArgumentError.
@@ -174,29 +180,20 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _are_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_number, value))
-
-
 _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
     int: (_is_whole, "an integer"),
-    int | None: (lambda v: v is None or _is_whole(v), "an integer"),
     float: (_is_number, "a number"),
-    float | None: (lambda v: v is None or _is_number(v), "a number"),
     bool: (lambda v: isinstance(v, bool), "true or false"),
     str: (lambda v: isinstance(v, str), "a text in quotes"),
-    str | None: (lambda v: v is None or isinstance(v, str), "a text in quotes"),
-    Axes: (lambda v: v is None or _is_whole(v) or _are_whole(v), "an axis or a list of axes"),
+    Axes: (lambda v: _is_whole(v) or _are_whole(v), "an axis or a list of axes"),
     Sizes: (_are_whole, "a list of integers"),
-    Sizes | None: (lambda v: v is None or _are_whole(v), "a list of integers"),
     list | int: (lambda v: isinstance(v, list) or _is_whole(v), "an integer or a list"),
     int | Sizes: (lambda v: _is_whole(v) or _are_whole(v), "an integer or a list of integers"),
-    int | Sizes | None: (lambda v: v is None or _is_whole(v) or _are_whole(v), "an integer or a list of integers"),
-    int | str | None: (lambda v: v is None or _is_whole(v) or isinstance(v, str), "an integer or a text"),
+    int | str: (lambda v: _is_whole(v) or isinstance(v, str), "an integer or a text"),
     list: (lambda v: isinstance(v, list), "a list"),
-    Numbers: (_are_numbers, "a list of numbers"),
-    Numbers | None: (lambda v: v is None or _are_numbers(v), "a list of numbers"),
-}  # fmt: skip
+    Numbers: (lambda v: isinstance(v, list) and all(map(_is_number, v)), "a list of numbers"),
+}
+_PLAIN |= {kind | None: (lambda v, fits=fits: v is None or fits(v), words) for kind, (fits, words) in _PLAIN.items()}
 """Mapping from parameter types to (check of an argument, words for the allowed values in error messages)."""
 
 
@@ -269,15 +266,11 @@ class Ops:
         self._ops: dict[str, Op] = {}
         self._loaded = False
 
-    def register(
-        self, function: Callable[..., Any], name: str, aliases: Sequence[str], meaning: str, **flags: bool
-    ) -> None:
-        parameters = dict(inspect.signature(function).parameters)
-        makes = parameters.pop("device", None) is not None
-        for spelling in (name, *aliases):
-            assert spelling not in self._ops, f"two operations called '{spelling}'"
-            alias_of = None if spelling == name else name
-            self._ops[spelling] = Op(spelling, function, meaning, parameters, makes, **flags, alias_of=alias_of)
+    def register(self, operation: Op, aliases: Sequence[str]) -> None:
+        for name in (operation.name, *aliases):
+            assert name not in self._ops, f"two operations called '{name}'"
+            alias_of = None if name == operation.name else operation.name
+            self._ops[name] = replace(operation, name=name, alias_of=alias_of)
 
     def load(self) -> None:
         if not self._loaded:
@@ -313,9 +306,69 @@ def op(
     """Return a decorator that registers a function as an operation called `name` (default: as the function)."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        meaning = (function.__doc__ or "").strip()
+        signature = inspect.signature(function)
+        parameters = dict(signature.parameters)
+        makes = parameters.pop("device", None) is not None
+        several = get_origin(signature.return_annotation) in (tuple, list)
         spelling = name or function.__name__.strip("_")
-        OPS.register(function, spelling, aliases, meaning, widens=widens, keeps_integers=keeps_integers)
+        meaning = (function.__doc__ or "").strip()
+        OPS.register(Op(spelling, function, meaning, parameters, makes, several, widens, keeps_integers), aliases)
         return function
 
     return decorate
+
+
+_TYPES = {
+    "Tensor": Tensor, "Tensors": Tensors, "Value": Value, "Axes": Axes, "Sizes": Sizes, "None": None,
+    **{kind.__name__: kind for kind in (int, float, bool, str, list)},
+}  # fmt: skip
+
+
+def table(
+    rows: Mapping[str, tuple[Callable[..., Any], str]], signature: str = "x", *,
+    makes: bool = False, widens: bool = False, keeps_integers: bool = False,
+) -> None:  # fmt: skip
+    """Register operations that are one call of a function: mapping from signature to (function, documentation).
+
+    A signature is `name|alias(x, k = 0, axis: Axes = None)`, `-> list` behind it says that the operation returns
+    several tensors; a name alone has the parameters `signature`. A parameter without type has that of its default, or
+    is a tensor. The function gets all arguments in this order; `Axes` as a tuple of existing axes, `dtype` as torch's.
+    """
+    for row, (function, meaning) in rows.items():
+        names, _, own = row.partition("(")
+        written, _, several = (own or signature).partition(") -> ")
+        parameters = {each.name: each for each in _parameters(written.removesuffix(")"))}
+        name, *aliases = names.split("|")
+        called = _with_torch_arguments(function, list(parameters.values()))
+        OPS.register(Op(name, called, meaning, parameters, makes, bool(several), widens, keeps_integers), aliases)
+
+
+def _parameters(written: str) -> Iterator[inspect.Parameter]:
+    """Yield the parameters of a signature such as `x, k = 0, axis: Axes = None`; with `, /`, all positional-only."""
+    place = inspect.Parameter.POSITIONAL_ONLY if written.endswith(", /") else inspect.Parameter.POSITIONAL_OR_KEYWORD
+    for part in written.removesuffix(", /").split(", "):
+        name, _, default = part.partition(" = ")
+        name, _, words = name.partition(": ")
+        value = ast.literal_eval(default) if default else inspect.Parameter.empty
+        kind: Any = type(value) if default else Tensor
+        if words:
+            kind = reduce(operator.or_, [_TYPES[word] for word in words.split(" | ")])
+        yield inspect.Parameter(name, place, default=value, annotation=kind)
+
+
+def _with_torch_arguments(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> Callable[..., Any]:
+    """Return `function`, called with axes as a tuple and dtypes as torch's, if it has such parameters."""
+    axes = [place for place, each in enumerate(parameters) if each.annotation == Axes]
+    dtypes = [place for place, each in enumerate(parameters) if each.name == "dtype"]
+    if not axes and not dtypes:
+        return function
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        converted = list(arguments)
+        for place in axes:
+            converted[place] = all_axes(arguments[0], arguments[place])
+        for place in dtypes:
+            converted[place] = None if arguments[place] is None else dtype_of(arguments[place])
+        return function(*converted, **named)
+
+    return call

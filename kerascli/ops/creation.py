@@ -1,77 +1,78 @@
-"""Operations that create a tensor from a shape, from numbers, or like another tensor."""
+"""Operations that create a tensor from a shape, from numbers, at random, or like another tensor.
+
+Random numbers are drawn in training and also in inference; they are keyed, so that a resumed run draws the same ones.
+"""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.signal import windows
 
-from kerascli.ops.base import Sizes, dtype_beside, dtype_of, op
-
-
-@op("array", "convert_to_tensor", keeps_integers=True)
-def array(x: Tensor, dtype: str | None = None) -> Tensor:
-    """Convert numbers, or nested lists of numbers, to a tensor."""
-    return x if dtype is None else x.to(dtype_of(dtype))
-
-
-@op()
-def zeros(shape: int | Sizes, dtype: str | None = None, *, device: torch.device) -> Tensor:
-    """Create a tensor of zeros; the shape includes the batch axis."""
-    return torch.zeros(_sizes(shape), dtype=dtype_of(dtype), device=device)
-
-
-@op()
-def ones(shape: int | Sizes, dtype: str | None = None, *, device: torch.device) -> Tensor:
-    """Create a tensor of ones; the shape includes the batch axis."""
-    return torch.ones(_sizes(shape), dtype=dtype_of(dtype), device=device)
-
-
-@op(keeps_integers=True)
-def full(shape: int | Sizes, fill_value: Tensor, dtype: str | None = None, *, device: torch.device) -> Tensor:
-    """Create a tensor filled with one value; the shape includes the batch axis."""
-    return fill_value.to(fill_value.dtype if dtype is None else dtype_of(dtype)).expand(_sizes(shape))
+from kerascli.foundation import draws
+from kerascli.ops.base import ArgumentError, Sizes, Value, dtype_beside, dtype_of, op, table
 
 
 def _sizes(shape: int | Sizes) -> list[int]:
     return [shape] if isinstance(shape, int) else list(shape)
 
 
-@op(keeps_integers=True)
-def zeros_like(x: Tensor, dtype: str | None = None) -> Tensor:
-    """Create a tensor of zeros with the shape of x."""
-    return torch.zeros_like(x, dtype=x.dtype if dtype is None else dtype_of(dtype))
+def _grid(N: int, M: int | None, device: torch.device) -> Tensor:
+    """Return the number of the diagonal of each element of a matrix (N, M)."""
+    return torch.arange(N if M is None else M, device=device) - torch.arange(N, device=device)[:, None]
 
 
-@op(keeps_integers=True)
-def ones_like(x: Tensor, dtype: str | None = None) -> Tensor:
-    """Create a tensor of ones with the shape of x."""
-    return torch.ones_like(x, dtype=x.dtype if dtype is None else dtype_of(dtype))
+def _window(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def call(x: int, beta: float | None = None, *, device: torch.device) -> Tensor:
+        named = {} if beta is None else {"beta": float(beta)}
+        return function(x, **named, dtype=torch.get_default_dtype(), device=device)
+
+    return call
 
 
-@op(keeps_integers=True)
-def full_like(x: Tensor, fill_value: Tensor, dtype: str | None = None) -> Tensor:
-    """Create a tensor filled with one value, with the shape of x."""
-    return fill_value.to(dtype_beside(x, fill_value) if dtype is None else dtype_of(dtype)).expand_as(x)
+def _float_dtype(dtype: torch.dtype | None) -> torch.dtype:
+    return dtype or torch.get_default_dtype()
 
 
-@op()
-def eye(N: int, M: int | None = None, k: int = 0, dtype: str | None = None, *, device: torch.device) -> Tensor:
-    """Create a matrix (N, M) with ones on the k-th diagonal."""
-    rows, columns = (torch.arange(n, device=device) for n in (N, N if M is None else M))
-    return (columns - rows[:, None] == k).to(dtype_of(dtype))
-
-
-@op()
-def identity(n: int, dtype: str | None = None, *, device: torch.device) -> Tensor:
-    """Create the identity matrix (n, n)."""
-    return eye(n, dtype=dtype, device=device)
-
-
-@op()
-def tri(N: int, M: int | None = None, k: int = 0, dtype: str | None = None, *, device: torch.device) -> Tensor:
-    """Create a matrix (N, M) with ones on and below the k-th diagonal."""
-    rows, columns = (torch.arange(n, device=device) for n in (N, N if M is None else M))
-    return (columns - rows[:, None] <= k).to(dtype_of(dtype))
+table({
+    "zeros(shape: int | Sizes, dtype: str | None = None)": (
+        lambda shape, dtype, device: torch.zeros(_sizes(shape), dtype=dtype, device=device),
+        "Create a tensor of zeros; the shape includes the batch axis."),
+    "ones(shape: int | Sizes, dtype: str | None = None)": (
+        lambda shape, dtype, device: torch.ones(_sizes(shape), dtype=dtype, device=device),
+        "Create a tensor of ones; the shape includes the batch axis."),
+    "eye(N: int, M: int | None = None, k = 0, dtype: str | None = None)": (
+        lambda N, M, k, dtype, device: (_grid(N, M, device) == k).to(_float_dtype(dtype)),
+        "Create a matrix (N, M) with ones on the k-th diagonal."),
+    "identity(n: int, dtype: str | None = None)": (lambda n, dtype, device: torch.eye(n, dtype=dtype, device=device),
+        "Create the identity matrix (n, n)."),
+    "tri(N: int, M: int | None = None, k = 0, dtype: str | None = None)": (
+        lambda N, M, k, dtype, device: (_grid(N, M, device) <= k).to(_float_dtype(dtype)),
+        "Create a matrix (N, M) with ones on and below the k-th diagonal."),
+    "bartlett(x: int)": (_window(windows.bartlett), "Create the Bartlett (triangular) window of x samples."),
+    "blackman(x: int)": (_window(windows.blackman), "Create the Blackman window of x samples."),
+    "hamming(x: int)": (_window(windows.hamming), "Create the Hamming window of x samples."),
+    "hanning(x: int)": (_window(windows.hann), "Create the Hann window of x samples."),
+    "kaiser(x: int, beta: float)": (_window(windows.kaiser),
+        "Create the Kaiser window of x samples; a larger beta gives a narrower window."),
+}, makes=True)  # fmt: skip
+table({
+    "full(shape: int | Sizes, fill_value, dtype: str | None = None)": (
+        lambda shape, fill_value, dtype, device: fill_value.to(dtype or fill_value.dtype).expand(_sizes(shape)),
+        "Create a tensor filled with one value; the shape includes the batch axis."),
+}, makes=True, keeps_integers=True)  # fmt: skip
+table({
+    "array|convert_to_tensor(x, dtype: str | None = None)": (lambda x, dtype: x.to(dtype or x.dtype),
+        "Convert numbers, or nested lists of numbers, to a tensor."),
+    "zeros_like(x, dtype: str | None = None)": (lambda x, dtype: torch.zeros_like(x, dtype=dtype),
+        "Create a tensor of zeros with the shape of x."),
+    "ones_like(x, dtype: str | None = None)": (lambda x, dtype: torch.ones_like(x, dtype=dtype),
+        "Create a tensor of ones with the shape of x."),
+    "full_like(x, fill_value, dtype: str | None = None)": (
+        lambda x, fill_value, dtype: fill_value.to(dtype or dtype_beside(x, fill_value)).expand_as(x),
+        "Create a tensor filled with one value, with the shape of x."),
+}, keeps_integers=True)  # fmt: skip
 
 
 @op()
@@ -83,8 +84,8 @@ def arange(
     first, last = (0, start) if stop is None else (start, stop)
     whole = all(isinstance(n, int) for n in (first, last, step or 1))
     integers = torch.int32 if max(abs(first), abs(last)) < 2**31 else torch.int64
-    wanted = integers if dtype is None and whole else dtype_of(dtype)
-    return torch.arange(first, last, 1 if step is None else step, dtype=wanted, device=device)
+    kind = integers if dtype is None and whole else dtype_of(dtype)
+    return torch.arange(first, last, 1 if step is None else step, dtype=kind, device=device)
 
 
 @op()
@@ -111,3 +112,72 @@ def geomspace(
 ) -> Tensor:
     """Create `num` numbers from start to stop in geometric progression."""
     return logspace(math.log10(start), math.log10(stop), num, endpoint, dtype=dtype, device=device)
+
+
+def _like(shape: int | Sizes, dtype: str | None, device: torch.device) -> Tensor:
+    """Return a tensor that takes no memory, from which random tensors get their shape, dtype and device."""
+    return torch.empty((), dtype=dtype_of(dtype), device=device).expand(_sizes(shape))
+
+
+@op()
+def random_normal(
+    shape: int | Sizes, mean: Value = 0.0, stddev: Value = 1.0, dtype: str | None = None, *, device: torch.device
+) -> Tensor:
+    """Draw normally distributed numbers; the shape includes the batch axis, as in random_normal(shape(x))."""
+    return draws.normal(_like(shape, dtype, device)) * stddev + mean
+
+
+@op()
+def random_truncated_normal(
+    shape: int | Sizes, mean: Value = 0.0, stddev: Value = 1.0, dtype: str | None = None, *, device: torch.device
+) -> Tensor:
+    """Draw normally distributed numbers truncated to two standard deviations from the mean."""
+    edge = math.erf(2 / math.sqrt(2))
+    inner = draws.uniform(_like(shape, dtype, device), -edge, edge)
+    return inner.erfinv() * math.sqrt(2) * stddev + mean
+
+
+@op()
+def random_uniform(
+    shape: int | Sizes, minval: Value = 0.0, maxval: Value = 1.0, dtype: str | None = None, *, device: torch.device
+) -> Tensor:
+    """Draw uniformly distributed numbers from minval to maxval, exclusive."""
+    return draws.uniform(_like(shape, dtype, device)) * (maxval - minval) + minval
+
+
+@op()
+def random_randint(
+    shape: int | Sizes, minval: int, maxval: int, dtype: str = "int32", *, device: torch.device
+) -> Tensor:
+    """Draw uniformly distributed integers from minval to maxval - 1."""
+    if maxval <= minval:
+        raise ArgumentError(f"random_randint: expected minval below maxval, got {minval} and {maxval}")
+    scaled = draws.uniform(_like(shape, None, device)) * (maxval - minval) + minval
+    return scaled.floor().clamp(max=maxval - 1).to(dtype_of(dtype))
+
+
+@op()
+def random_bernoulli(shape: int | Sizes, p: Value = 0.5, dtype: str | None = None, *, device: torch.device) -> Tensor:
+    """Draw 1 with probability p, else 0."""
+    like = _like(shape, dtype, device)
+    if isinstance(p, Tensor):
+        return (draws.uniform(like) < p).to(like.dtype)
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"random_bernoulli: p: expected a number from 0 to 1, got {p}")
+    return draws.bernoulli(like, float(p))
+
+
+@op()
+def random_categorical(logits: Tensor, num_samples: int, dtype: str = "int32") -> Tensor:
+    """Draw class indices (N, num_samples) with the probabilities softmax(logits), logits of shape (N, classes)."""
+    noise = draws.uniform(logits.unsqueeze(-2).expand(*logits.shape[:-1], num_samples, logits.shape[-1]))
+    gumbel = -(-noise.clamp(min=torch.finfo(noise.dtype).tiny).log()).log()
+    return (logits.unsqueeze(-2) + gumbel).argmax(-1).to(dtype_of(dtype))
+
+
+@op()
+def random_dropout(inputs: Tensor, rate: float) -> Tensor:
+    """Set elements to 0 with probability `rate` and scale the others by 1 / (1 - rate); in inference, too."""
+    if not 0 <= rate < 1:
+        raise ArgumentError(f"random_dropout: rate: expected a number from 0 below 1, got {rate}")
+    return inputs * draws.bernoulli(inputs, 1 - rate) / (1 - rate)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kerascli.foundation.errors import Fault, suggestion
 from kerascli.language.component import Invalid
-from kerascli.language.expressions import ExpressionError, Node, evaluate, parse, walk
+from kerascli.language.expressions import ExpressionError, Node, evaluate, names_in, parse, walk
 from kerascli.language.expressions.numbers import CONSTANTS, FUNCTIONS, dotted
 from kerascli.language.expressions.suggestions import suggestion_for
 from kerascli.language.expressions.tree import (
@@ -29,8 +29,33 @@ from kerascli.language.expressions.tree import (
 )
 from kerascli.ops.base import OPS, ArgumentError
 from kerascli.ops.evaluator import TensorEvaluator, at_argument
-from kerascli.ops.left_out import LEFT_OUT
 
+_FUNCTION = "it takes a Python function, which a formula cannot contain"
+_VALUES = "the shape of its result depends on the values of a tensor"
+
+LEFT_OUT: Mapping[str, str] = {
+    "associative_scan": f"{_FUNCTION}; use cumsum or cumprod",
+    "bincount": f"{_VALUES}; write sum(one_hot(x, n), axis=-2)",
+    "cond": f"{_FUNCTION}; write where(test, a, b)",
+    "convert_to_numpy": "every value of a formula is a tensor or a number",
+    "custom_gradient": f"{_FUNCTION}; write x + stop_gradient(y - x) for a gradient of x with a value of y",
+    "empty": "its values are undefined; write zeros(...)",
+    "empty_like": "its values are undefined; write zeros_like(...)",
+    "fori_loop": _FUNCTION,
+    "get_item": "write x[...]",
+    "image.elastic_transform": "use the layer random_elastic_transform, whose random numbers are reproducible",
+    "is_tensor": "every node is a tensor",
+    "jvp": _FUNCTION,
+    "map": f"{_FUNCTION}; operations apply to whole tensors",
+    "nonzero": f"{_VALUES}; write where(test, a, b), or sum with a mask",
+    "scan": f"{_FUNCTION}; use a recurrent layer",
+    "switch": f"{_FUNCTION}; write select([...], [...])",
+    "unique": _VALUES,
+    "vectorize": f"{_FUNCTION}; operations apply to whole tensors",
+    "vectorized_map": f"{_FUNCTION}; operations apply to whole tensors",
+    "while_loop": _FUNCTION,
+}
+"""Mapping from operations of keras.ops that formulas lack to the reason, for error messages."""
 GIVEN = ("batch_size", "training")
 """Names that every expression can use: `batch_size`, a number, and `training`, a boolean."""
 
@@ -44,29 +69,27 @@ class Expression:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        found = {node.name: None for node, _ in walk(self.tree) if isinstance(node, Name)}
-        return tuple(name for name in found if name not in GIVEN and name not in CONSTANTS)
+        return tuple(name for name in names_in(self.tree) if name not in GIVEN and name not in CONSTANTS)
 
     @cached_property
     def asks_for_batch(self) -> bool:
         """True if a call needs an extra tensor, since the input tensors do not determine batch size and device."""
-        sized = any(isinstance(node, Name) and node.name == "batch_size" for node, _ in walk(self.tree))
-        return sized or not self.names
+        return "batch_size" in names_in(self.tree) or not self.names
 
     def place(self, name: str) -> tuple[int, int]:
         """Return the column (from 1) and the length of a name's first occurrence in the expression's text."""
-        first = next(node for node, _ in walk(parse(self.text)) if isinstance(node, Name) and node.name == name)
+        first = names_in(parse(self.text))[name]
         return first.column, first.length
 
     def constants(self) -> set[str]:
         """Return the names of the constants (`pi`, `e`) that the expression uses."""
-        return {node.name for node, _ in walk(parse(self.text)) if isinstance(node, Name)} & set(CONSTANTS)
+        return names_in(parse(self.text)).keys() & CONSTANTS.keys()
 
     def renamed(self, names: Mapping[str, str]) -> str:
         """Return the expression's text with its input tensors renamed; `names` maps old names to new ones."""
         text = self.text
-        standing = [node for node, _ in walk(parse(text)) if isinstance(node, Name) and node.name in names]
-        for node in sorted(standing, key=lambda node: -node.column):
+        renamed = [node for node in walk(parse(text)) if isinstance(node, Name) and node.name in names]
+        for node in sorted(renamed, key=lambda node: -node.column):
             start = node.column - 1
             text = text[:start] + names[node.name] + text[start + node.length :]
         return text
@@ -89,7 +112,7 @@ class Expression:
 def expression(text: str) -> Expression:
     """Return the parsed expression for a text, with the arguments of its calls checked. Raises ExpressionError."""
     tree = _folded(parse(text))
-    for node, _ in walk(tree):
+    for node in walk(tree):
         if isinstance(node, Call):
             _check_call(node)
     return Expression(text, tree)
@@ -111,11 +134,11 @@ _PAIR = ("y_true", "y_pred")
 
 
 def _check_pair(text: str) -> str:
-    found = expression(_check(text))
-    for name in found.names:
+    parsed = expression(_check(text))
+    for name in parsed.names:
         if name not in _PAIR:
             meant = suggestion_for(name) or suggestion(name, _PAIR) or "; available: y_true, y_pred"
-            raise Invalid([Fault(f"unknown name '{name}'{meant}", span=found.place(name))])
+            raise Invalid([Fault(f"unknown name '{name}'{meant}", span=parsed.place(name))])
     return text
 
 

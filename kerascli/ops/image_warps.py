@@ -59,8 +59,8 @@ def _homography(start: Tensor, end: Tensor) -> Tensor:
     one, none = torch.ones_like(x), torch.zeros_like(x)
     places = [[x, y, one, none, none, none], [none, none, none, x, y, one]]
     rows = [
-        torch.stack([*place, -wanted * x, -wanted * y], -1)
-        for place, wanted in zip(places, start.unbind(-1), strict=True)
+        torch.stack([*place, -target * x, -target * y], -1)
+        for place, target in zip(places, start.unbind(-1), strict=True)
     ]
     return torch.linalg.solve(torch.cat(rows, 1), torch.cat(start.unbind(-1), 1))
 
@@ -81,13 +81,13 @@ def map_coordinates(
     total = None
     for corner in itertools.product(*by_axis):
         sizes = zip(corner, inputs.shape, strict=True)
-        found = inputs[tuple(_inside(place, size, fill_mode) for (place, _), size in sizes)]
+        values = inputs[tuple(_inside(place, size, fill_mode) for (place, _), size in sizes)]
         if fill_mode == "constant":
             for (place, _), size in zip(corner, inputs.shape, strict=True):
-                found = torch.where((place >= 0) & (place < size), found, fill_value)
+                values = torch.where((place >= 0) & (place < size), values, fill_value)
         for _, weight in corner:
-            found = found * weight
-        total = found if total is None else total + found
+            values = values * weight
+        total = values if total is None else total + values
     assert total is not None
     return total if inputs.is_floating_point() else total.round().to(inputs.dtype)
 

@@ -1,12 +1,38 @@
-"""Operations of neural networks: normalization, losses, attention."""
+"""Operations of neural networks: activations, normalization, losses, attention."""
+
+import inspect
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import ArgumentError, Axes, all_axes, as_float, op
+from kerascli.ops.base import OPS, ArgumentError, Axes, Op, all_axes, as_float, op
+from kerascli.parts.base import ACTIVATIONS, Activation
 
 _EPSILON = 1e-7
+_OTHER_DEFAULTS = {"gelu": {"approximate": True}}
+"""Mapping from operation to the arguments whose default in keras.ops differs from the activation function's."""
+
+
+def _register(cls: type[Activation]) -> None:
+    """Register an activation function as an operation, with the activation's fields as arguments."""
+    name, other = cls.component_name, _OTHER_DEFAULTS.get(cls.component_name, {})
+    parameters = {"x": inspect.Parameter("x", inspect.Parameter.POSITIONAL_ONLY, annotation=Tensor)}
+    for key, field in cls.model_fields.items():
+        default = other.get(key, inspect.Parameter.empty if field.is_required() else field.default)
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters[key] = inspect.Parameter(key, kind, default=default, annotation=field.annotation)
+
+    def call(x: Tensor, *settings: Any) -> Tensor:
+        return cls(**dict(zip(cls.model_fields, settings, strict=True)))(x)
+
+    operation = Op(name, call, (cls.__doc__ or "").strip(), parameters, makes=False, has_several=False)
+    OPS.register(operation, ACTIVATIONS.aliases(name))
+
+
+for _cls in ACTIVATIONS:
+    _register(_cls)
 
 
 @op(widens=True)
@@ -116,8 +142,8 @@ def ctc_decode(
         labels = torch.where(repeated, mask_index, labels)
     blank = labels == mask_index
     order = torch.where(blank, inputs.shape[1], steps).argsort(dim=-1, stable=True)  # labels before blanks
-    found = torch.where(blank, -1, labels).take_along_dim(order, -1).to(torch.int32)
-    return found.unsqueeze(0), -torch.where(beyond, 0.0, scores).sum(1, keepdim=True)
+    decoded = torch.where(blank, -1, labels).take_along_dim(order, -1).to(torch.int32)
+    return decoded.unsqueeze(0), -torch.where(beyond, 0.0, scores).sum(1, keepdim=True)
 
 
 @op()

@@ -1,4 +1,8 @@
-"""Operations that change the shape of tensors or the order of elements: reshape, transpose, join, slice, pad."""
+"""Operations that change the shape of tensors or the order of elements: reshape, transpose, join, split, pad."""
+
+import math
+import re
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -15,56 +19,84 @@ from kerascli.ops.base import (
     dtype_beside,
     one_axis,
     op,
+    table,
     wide,
 )
 
 
-@op(keeps_integers=True)
-def shape(x: Tensor) -> list[int]:
-    """Return the shape of a tensor, a list of integers with the batch size first; shape(x)[1] is a number."""
-    return list(x.shape)
+def _joined(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda tensors, *axis: function(list(tensors), *axis)
 
 
-@op(keeps_integers=True)
-def ndim(x: Tensor) -> int:
-    """Return the number of axes of a tensor."""
-    return x.ndim
+def _append(x1: Tensor, x2: Tensor, axis: int | None) -> Tensor:
+    return torch.cat([x1, x2], axis) if axis is not None else torch.cat([x1.reshape(-1), x2.reshape(-1)])
 
 
-@op(keeps_integers=True)
-def size(x: Tensor) -> int:
-    """Return the number of elements of a tensor."""
-    return x.numel()
+def _array_split(x: Tensor, indices_or_sections: int | Sizes, axis: int) -> list[Tensor]:
+    return list(torch.tensor_split(x, indices_or_sections, axis))  # type: ignore[arg-type]
 
 
-@op(keeps_integers=True)
-def reshape(x: Tensor, newshape: int | Sizes) -> Tensor:
-    """Reshape a tensor; the shape includes the batch axis, and one size can be -1 (inferred)."""
-    return x.reshape([newshape] if isinstance(newshape, int) else list(newshape))
+def _split(x: Tensor, parts: int | Sizes, axis: int) -> list[Tensor]:
+    if isinstance(parts, int) and (parts < 1 or x.shape[axis] % parts):
+        raise ArgumentError(f"split: an axis of size {x.shape[axis]} cannot be split into {parts} equal parts")
+    return _array_split(x, parts, axis)
 
 
-@op(keeps_integers=True)
-def ravel(x: Tensor) -> Tensor:
-    """Flatten a tensor to a vector."""
-    return x.reshape(-1)
-
-
-@op(keeps_integers=True)
-def transpose(x: Tensor, axes: Sizes | None = None) -> Tensor:
-    """Permute the axes of a tensor, by default to the reverse order."""
-    return x.permute(*(reversed(range(x.ndim)) if axes is None else axes))
-
-
-@op(keeps_integers=True)
-def swapaxes(x: Tensor, axis1: int, axis2: int) -> Tensor:
-    """Swap two axes of a tensor."""
-    return x.swapaxes(axis1, axis2)
-
-
-@op(keeps_integers=True)
-def moveaxis(x: Tensor, source: int | Sizes, destination: int | Sizes) -> Tensor:
-    """Move axes to other positions; the others keep their order."""
-    return torch.movedim(x, source, destination)  # type: ignore[arg-type]
+table({
+    "shape(x) -> list": (lambda x: list(x.shape),
+        "Return the shape of a tensor, a list of integers with the batch size first; shape(x)[1] is a number."),
+    "ndim": (Tensor.dim, "Return the number of axes of a tensor."),
+    "size": (torch.numel, "Return the number of elements of a tensor."),
+    "reshape(x, newshape: int | Sizes)": (
+        lambda x, shape: x.reshape([shape] if isinstance(shape, int) else list(shape)),
+        "Reshape a tensor; the shape includes the batch axis, and one size can be -1 (inferred)."),
+    "ravel": (torch.ravel, "Flatten a tensor to a vector."),
+    "transpose(x, axes: Sizes | None = None)": (
+        lambda x, axes: x.permute(*(reversed(range(x.ndim)) if axes is None else axes)),
+        "Permute the axes of a tensor, by default to the reverse order."),
+    "swapaxes(x, axis1: int, axis2: int)": (torch.swapaxes, "Swap two axes of a tensor."),
+    "moveaxis(x, source: int | Sizes, destination: int | Sizes)": (torch.movedim,
+        "Move axes to other positions; the others keep their order."),
+    "broadcast_to(x, shape: Sizes)": (lambda x, shape: x.expand(*shape),
+        "Broadcast a tensor to a shape: repeat it along axes of size 1, and along new leading axes."),
+    "flip(x, axis: Axes = None)": (torch.flip,
+        "Reverse the order of elements along `axis`, by default along all axes."),
+    "fliplr": (torch.fliplr, "Reverse the order of elements along axis 1 (left to right)."),
+    "flipud": (torch.flipud, "Reverse the order of elements along axis 0 (up to down)."),
+    "tile(x, repeats: int | Sizes)": (
+        lambda x, repeats: torch.tile(x, (repeats,) if isinstance(repeats, int) else tuple(repeats)),
+        "Tile a tensor: repeat it as a whole, `repeats` times per axis."),
+    "concatenate(xs: Tensors, axis = 0)": (_joined(torch.cat), "Concatenate tensors along an existing axis."),
+    "append(x1, x2, axis: int | None = None)": (_append,
+        "Append x2 to x1 along `axis`; by default both are flattened first."),
+    "stack(x: Tensors, axis = 0)": (_joined(torch.stack), "Stack tensors along a new axis."),
+    "hstack(xs: Tensors)": (_joined(torch.hstack), "Concatenate tensors along axis 1, vectors along axis 0."),
+    "vstack(xs: Tensors)": (_joined(torch.vstack),
+        "Concatenate tensors along axis 0; vectors become rows of a matrix."),
+    "dstack(xs: Tensors)": (_joined(torch.dstack),
+        "Concatenate tensors along axis 2, which is added to tensors that lack it."),
+    "diag(x, k = 0)": (torch.diag,
+        "Build a matrix with a vector on its k-th diagonal, or return the k-th diagonal of a matrix."),
+    "diagflat(x, k = 0)": (torch.diagflat, "Build a matrix with all elements of x, flattened, on its k-th diagonal."),
+    "diagonal(x, offset = 0, axis1 = 0, axis2 = 1)": (torch.diagonal,
+        "Return the diagonal along two axes of a tensor, as a new last axis."),
+    "tril(x, k = 0)": (torch.tril, "Return the lower triangle of the last two axes, with 0 above the k-th diagonal."),
+    "triu(x, k = 0)": (torch.triu, "Return the upper triangle of the last two axes, with 0 below the k-th diagonal."),
+    "split(x, indices_or_sections: int | Sizes, axis = 0) -> list": (_split,
+        "Split a tensor along an axis into a number of equal parts, or before each of the given indices."),
+    "array_split(x, indices_or_sections: int | Sizes, axis = 0) -> list": (_array_split,
+    "Split a tensor along an axis as `split` does; if the parts cannot be equal, the first ones are longer by one."),
+    "vsplit(x, indices_or_sections: int | Sizes) -> list": (lambda x, parts: _split(x, parts, 0),
+        "Split a tensor along axis 0, as `split` does."),
+    "hsplit(x, indices_or_sections: int | Sizes) -> list": (lambda x, parts: _split(x, parts, 1 if x.ndim > 1 else 0),
+        "Split a tensor along axis 1, or a vector along axis 0, as `split` does."),
+    "dsplit(x, indices_or_sections: int | Sizes) -> list": (lambda x, parts: _split(x, parts, 2),
+        "Split a tensor along axis 2, as `split` does."),
+}, keeps_integers=True)  # fmt: skip
+table({
+    "trace(x, offset = 0, axis1 = 0, axis2 = 1)": (lambda *arguments: torch.diagonal(*arguments).sum(-1),
+        "Compute the sum of the diagonal along two axes of a tensor."),
+})  # fmt: skip
 
 
 @op(keeps_integers=True)
@@ -89,30 +121,6 @@ def squeeze(x: Tensor, axis: Axes = None) -> Tensor:
 
 
 @op(keeps_integers=True)
-def broadcast_to(x: Tensor, shape: Sizes) -> Tensor:
-    """Broadcast a tensor to a shape: repeat it along axes of size 1, and along new leading axes."""
-    return x.expand(*shape)
-
-
-@op(keeps_integers=True)
-def flip(x: Tensor, axis: Axes = None) -> Tensor:
-    """Reverse the order of elements along `axis`, by default along all axes."""
-    return x.flip(all_axes(x, axis))
-
-
-@op(keeps_integers=True)
-def fliplr(x: Tensor) -> Tensor:
-    """Reverse the order of elements along axis 1 (left to right)."""
-    return x.fliplr()
-
-
-@op(keeps_integers=True)
-def flipud(x: Tensor) -> Tensor:
-    """Reverse the order of elements along axis 0 (up to down)."""
-    return x.flipud()
-
-
-@op(keeps_integers=True)
 def rot90(array: Tensor, k: int = 1, axes: Sizes = (0, 1)) -> Tensor:
     """Rotate a tensor by 90 degrees k times in the plane of two axes, from the first axis towards the second."""
     return torch.rot90(array, k, list(axes))
@@ -130,12 +138,6 @@ def repeat(x: Tensor, repeats: int, axis: int | None = None) -> Tensor:
     x, axis = (x.reshape(-1), 0) if axis is None else (x, one_axis(x, axis))
     sizes = [*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :]]
     return x.unsqueeze(axis + 1).expand(sizes).flatten(axis, axis + 1)
-
-
-@op(keeps_integers=True)
-def tile(x: Tensor, repeats: int | Sizes) -> Tensor:
-    """Tile a tensor: repeat it as a whole, `repeats` times per axis."""
-    return torch.tile(x, (repeats,) if isinstance(repeats, int) else tuple(repeats))
 
 
 @op(keeps_integers=True)
@@ -165,81 +167,9 @@ def pad(x: Tensor, pad_width: list, mode: str = "constant", constant_values: flo
 
 
 @op(keeps_integers=True)
-def concatenate(xs: Tensors, axis: int = 0) -> Tensor:
-    """Concatenate tensors along an existing axis."""
-    return torch.cat(list(xs), axis)
-
-
-@op(keeps_integers=True)
-def append(x1: Tensor, x2: Tensor, axis: int | None = None) -> Tensor:
-    """Append x2 to x1 along `axis`; by default both are flattened first."""
-    return torch.cat([x1, x2], axis) if axis is not None else torch.cat([x1.reshape(-1), x2.reshape(-1)])
-
-
-@op(keeps_integers=True)
-def stack(x: Tensors, axis: int = 0) -> Tensor:
-    """Stack tensors along a new axis."""
-    return torch.stack(list(x), axis)
-
-
-@op(keeps_integers=True)
-def hstack(xs: Tensors) -> Tensor:
-    """Concatenate tensors along axis 1, vectors along axis 0."""
-    return torch.hstack(list(xs))
-
-
-@op(keeps_integers=True)
-def vstack(xs: Tensors) -> Tensor:
-    """Concatenate tensors along axis 0; vectors become rows of a matrix."""
-    return torch.vstack(list(xs))
-
-
-@op(keeps_integers=True)
-def dstack(xs: Tensors) -> Tensor:
-    """Concatenate tensors along axis 2, which is added to tensors that lack it."""
-    return torch.dstack(list(xs))
-
-
-@op(keeps_integers=True)
 def meshgrid(*x: Tensor, indexing: str = "xy") -> list[Tensor]:
     """Build coordinate tensors of a grid from vectors, one tensor per vector; indexing: 'xy' or 'ij'."""
     return list(torch.meshgrid(*x, indexing=indexing))
-
-
-@op(keeps_integers=True)
-def diag(x: Tensor, k: int = 0) -> Tensor:
-    """Build a matrix with a vector on its k-th diagonal, or return the k-th diagonal of a matrix."""
-    return torch.diag(x, k)
-
-
-@op(keeps_integers=True)
-def diagflat(x: Tensor, k: int = 0) -> Tensor:
-    """Build a matrix with all elements of x, flattened, on its k-th diagonal."""
-    return torch.diagflat(x, k)
-
-
-@op(keeps_integers=True)
-def diagonal(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """Return the diagonal along two axes of a tensor, as a new last axis."""
-    return torch.diagonal(x, offset, axis1, axis2)
-
-
-@op()
-def trace(x: Tensor, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """Compute the sum of the diagonal along two axes of a tensor."""
-    return torch.diagonal(x, offset, axis1, axis2).sum(-1)
-
-
-@op(keeps_integers=True)
-def tril(x: Tensor, k: int = 0) -> Tensor:
-    """Return the lower triangle of the last two axes, with 0 above the k-th diagonal."""
-    return torch.tril(x, k)
-
-
-@op(keeps_integers=True)
-def triu(x: Tensor, k: int = 0) -> Tensor:
-    """Return the upper triangle of the last two axes, with 0 below the k-th diagonal."""
-    return torch.triu(x, k)
 
 
 @op("slice", keeps_integers=True)
@@ -293,3 +223,51 @@ def select(condlist: Tensors, choicelist: Tensors, default: Value = 0) -> Tensor
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         out = torch.where(condition.bool(), wide(choice), out)
     return out
+
+
+@op(keeps_integers=True)
+def unstack(x: Tensor, num: int | None = None, axis: int = 0) -> list[Tensor]:
+    """Split a tensor along an axis into a list of tensors of one rank less."""
+    if num is not None and x.shape[axis] != num:
+        raise ArgumentError(f"unstack: num: expected {x.shape[axis]}, the size of the axis, got {num}")
+    return list(x.unbind(axis))
+
+
+@op(keeps_integers=True)
+def rearrange(tensor: Tensor, pattern: str, **axes_lengths: int) -> Tensor:
+    """Split, transpose and join axes named in a pattern: 'b (h k) c -> b h (k c)', k=2; brackets group to one axis."""
+    sides = pattern.split("->")
+    if len(sides) != 2:
+        raise ArgumentError(f"rearrange: pattern: expected 'axes -> axes', got '{pattern}'")
+    before, after = map(_groups, sides)
+    names, order = ([name for group in side for name in group] for side in (before, after))
+    if sorted(names) != sorted(order) or len(set(names)) != len(names):
+        raise ArgumentError(f"rearrange: pattern: expected each axis once on each side of '->', got '{pattern}'")
+    unknown = [name for name in axes_lengths if name not in names]
+    if unknown:
+        raise ArgumentError(f"rearrange: '{unknown[0]}' is not an axis of '{pattern}'", unknown[0])
+    if len(before) != tensor.ndim:
+        raise ArgumentError(f"rearrange: '{sides[0].strip()}' has {len(before)} axes, the tensor has {tensor.ndim}")
+    sizes: dict[str, int] = {}
+    for group, length in zip(before, tensor.shape, strict=True):
+        sizes.update(_sizes(group, length, axes_lengths))
+    y = tensor.reshape([sizes[name] for name in names]).permute([names.index(name) for name in order])
+    return y.reshape([math.prod(sizes[name] for name in group) for group in after])
+
+
+def _groups(side: str) -> list[list[str]]:
+    """Parse one side of a `rearrange` pattern to groups of axis names: 'b (h k)' gives [['b'], ['h', 'k']]."""
+    if not re.fullmatch(r"(\s*(\w+|\([\w\s]+\)))*\s*", side):
+        raise ArgumentError(f"rearrange: pattern: expected names and brackets with names in them, got '{side.strip()}'")
+    return [part.strip("()").split() for part in re.findall(r"\w+|\([\w\s]+\)", side)]
+
+
+def _sizes(group: list[str], length: int, lengths: dict[str, int]) -> dict[str, int]:
+    """Return the sizes of the axes into which an axis of `length` is split; one size may be unknown and is inferred."""
+    open_ = [name for name in group if name not in lengths]
+    product = math.prod(lengths[name] for name in group if name in lengths)
+    if len(open_) > 1:
+        raise ArgumentError(f"rearrange: all sizes of ({' '.join(group)}) but one must be given, such as {open_[0]}=2")
+    if product < 1 or length % product or (not open_ and product != length):
+        raise ArgumentError(f"rearrange: an axis of {length} cannot be split into ({' '.join(group)}) with {product}")
+    return {name: lengths.get(name, length // product) for name in group}

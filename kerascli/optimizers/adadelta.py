@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction
-from kerascli.optimizers import scaled
-from kerascli.optimizers.base import Epsilon, LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import Epsilon, LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.rule import add
 
 
 @optimizer()
@@ -25,9 +25,9 @@ class Adadelta(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("accumulated_grad", "accumulated_delta_var")
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
         squares = state["accumulated_grad"].mul_(self.rho).addcmul_(gradient, gradient, value=1 - self.rho)
         steps = state["accumulated_delta_var"]
         step = torch.add(steps, self.epsilon).div_(squares + self.epsilon).sqrt_().mul_(gradient)
         steps.mul_(self.rho).addcmul_(step, step, value=1 - self.rho)
-        scaled.add(weight, step, -moment.learning_rate)
+        add(weight, step, -context.learning_rate)

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeFloat, PositiveFloat
-from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import LearningRate, Optimizer, UpdateContext, optimizer
 
 
 @optimizer()
@@ -41,9 +41,9 @@ class Adafactor(Optimizer):
             return shape if slot == "velocity" else None
         return {"row": shape[:-1], "column": (*shape[:-2], shape[-1])}.get(slot)
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
-        rate = min(moment.learning_rate, 1 / math.sqrt(moment.step))
-        kept = 1 - moment.step**self.beta_2_decay
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+        rate = min(context.learning_rate, 1 / math.sqrt(context.step))
+        kept = 1 - context.step**self.beta_2_decay
         squares = gradient.square().add_(self.epsilon_1)
         if weight.ndim < 2:
             velocity = state["velocity"].lerp_(squares, 1 - kept)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeFloat
-from kerascli.optimizers import scaled
-from kerascli.optimizers.base import Epsilon, LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import Epsilon, LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.rule import add_product
 
 
 @optimizer()
@@ -28,6 +28,6 @@ class Adagrad(Optimizer):
     def slot_start(self, slot: str) -> float:
         return self.initial_accumulator_value
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
         accumulator = state["accumulator"].addcmul_(gradient, gradient)
-        scaled.add_product(weight, gradient, torch.add(accumulator, self.epsilon).rsqrt_(), -moment.learning_rate)
+        add_product(weight, gradient, torch.add(accumulator, self.epsilon).rsqrt_(), -context.learning_rate)

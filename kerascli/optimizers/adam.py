@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from kerascli.foundation.shapes import NonNegativeFloat
-from kerascli.optimizers.base import AdamLike, Moment, optimizer
+from kerascli.optimizers.base import AdamLike, UpdateContext, optimizer
 
 
 @optimizer()
@@ -32,14 +32,14 @@ class Adam(AdamLike):
     def slots(self) -> tuple[str, ...]:
         return (*super().slots(), *(("velocity_hat",) if self.amsgrad else ()))
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
         # torch adds epsilon after the bias correction of the second moment, Keras before it
-        epsilon = self.epsilon / math.sqrt(1 - self.beta_2**moment.step)
-        steps_before = torch.full((), moment.step - 1, dtype=torch.float32, device=weight.device)
+        epsilon = self.epsilon / math.sqrt(1 - self.beta_2**context.step)
+        steps_before = torch.full((), context.step - 1, dtype=torch.float32, device=weight.device)
         adam(
             [weight], [gradient], [state["momentum"]], [state["velocity"]],
             [state["velocity_hat"]] if self.amsgrad else [], [steps_before],
-            fused=True, amsgrad=self.amsgrad, lr=moment.learning_rate, beta1=self.beta_1, beta2=self.beta_2,
+            fused=True, amsgrad=self.amsgrad, lr=context.learning_rate, beta1=self.beta_1, beta2=self.beta_2,
             eps=epsilon, weight_decay=0.0, maximize=False,
         )  # fmt: skip
 

@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import OpenFraction
-from kerascli.optimizers import scaled
-from kerascli.optimizers.base import AdamLike, Moment, optimizer
+from kerascli.optimizers.base import AdamLike, UpdateContext, optimizer
+from kerascli.optimizers.rule import add_quotient
 
 
 @optimizer()
@@ -26,9 +26,9 @@ class Adamax(AdamLike):
     def slots(self) -> tuple[str, ...]:
         return ("momentum", "norm")
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
         momentum = state["momentum"].lerp_(gradient, 1 - self.beta_1)
         norm = state["norm"].mul_(self.beta_2)
         torch.maximum(norm, gradient.abs(), out=norm)
-        rate = moment.learning_rate / (1 - self.beta_1**moment.step)
-        scaled.add_quotient(weight, momentum, norm + self.epsilon, -rate)
+        rate = context.learning_rate / (1 - self.beta_1**context.step)
+        add_quotient(weight, momentum, norm + self.epsilon, -rate)

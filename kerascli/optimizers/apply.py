@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation.errors import ConfigError, FileRefused
-from kerascli.optimizers.base import BaseOptimizer, Moment
+from kerascli.optimizers.base import BaseOptimizer, UpdateContext
 from kerascli.optimizers.clipping import clip_divided, clip_each_norm, clip_global_norm
 from kerascli.optimizers.flat import FlatGroup, NamedWeight, grouped
 from kerascli.optimizers.guard import Guard, are_finite
@@ -282,15 +282,15 @@ class FlatOptimizer:
                 gradient.add_(group.slots[_ACCUMULATOR]).div_(every)
                 group.slots[_ACCUMULATOR].zero_()
         self._clip()
-        moment = Moment(self._updates + 1, self.learning_rate)
+        context = UpdateContext(self._updates + 1, self.learning_rate)
         for group in self._groups:
             rule = group.rule if group.rule is not None and group.is_complete else self.optimizer.update
             parts = group.ranges() if self.optimizer.elementwise else group.one_by_one()
             for part in parts:
                 decay = self.optimizer.decay(part.slots)
                 if decay is not None:
-                    part.weights.mul_(1 - decay * moment.learning_rate)
-                rule(part.weights, part.gradient, part.slots, moment)
+                    part.weights.mul_(1 - decay * context.learning_rate)
+                rule(part.weights, part.gradient, part.slots, context)
 
     def _clip(self) -> None:
         optimizer = self.optimizer

@@ -46,7 +46,7 @@ Beta2 = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class UpdateContext:
     """Number of a parameter update (`step`, from 1) and its learning rate, as passed to the optimizer's update rule.
 
     While a rule is compiled, both are scalar tensors.
@@ -138,7 +138,7 @@ class Optimizer(BaseOptimizer):
         return self.weight_decay
 
     @abstractmethod
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
         """Apply one update to `weight` and `state` in place, but leave `gradient`, which weights can share, unchanged.
 
         The caller does clipping, weight decay and averaging. `state` may contain more than the optimizer's slots.

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeFloat
-from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import LearningRate, Optimizer, UpdateContext, optimizer
 
 
 @optimizer()
@@ -37,9 +37,9 @@ class Ftrl(Optimizer):
     def slot_start(self, slot: str) -> float:
         return self.initial_accumulator_value if slot == "accumulator" else 0.0
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
         accumulator, linear = state["accumulator"], state["linear"]
-        rate, power, l1 = moment.learning_rate, -self.learning_rate_power, self.l1_regularization_strength
+        rate, power, l1 = context.learning_rate, -self.learning_rate_power, self.l1_regularization_strength
         before = accumulator**power
         accumulator.addcmul_(gradient, gradient)
         after = accumulator**power

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from kerascli.optimizers.base import AdamLike, Moment, optimizer
+from kerascli.optimizers.base import AdamLike, UpdateContext, optimizer
 
 
 @optimizer()
@@ -17,11 +17,11 @@ class Lamb(AdamLike):
 
     elementwise = False
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
         momentum = state["momentum"].lerp_(gradient, 1 - self.beta_1)
         velocity = state["velocity"].mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
-        size = (velocity / (1 - self.beta_2**moment.step)).sqrt_().add_(self.epsilon)
-        step = momentum / (1 - self.beta_1**moment.step) / size
+        size = (velocity / (1 - self.beta_2**context.step)).sqrt_().add_(self.epsilon)
+        step = momentum / (1 - self.beta_1**context.step) / size
         weight_norm, step_norm = torch.linalg.vector_norm(weight), torch.linalg.vector_norm(step)
         ratio = torch.where((weight_norm > 0) & (step_norm > 0), weight_norm / step_norm, 1.0)
-        weight.sub_(step.mul_(ratio * moment.learning_rate))
+        weight.sub_(step.mul_(ratio * context.learning_rate))

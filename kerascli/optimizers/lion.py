@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction
-from kerascli.optimizers import scaled
-from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.rule import add
 
 
 @optimizer()
@@ -28,7 +28,7 @@ class Lion(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("momentum",)
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
         mix = torch.lerp(gradient, state["momentum"], self.beta_1)
-        scaled.add(weight, mix.sign_(), -moment.learning_rate)
+        add(weight, mix.sign_(), -context.learning_rate)
         state["momentum"].lerp_(gradient, 1 - self.beta_2)

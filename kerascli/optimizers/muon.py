@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction, NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveFloat, Words
-from kerascli.optimizers.base import Epsilon, LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import Epsilon, LearningRate, Optimizer, UpdateContext, optimizer
 
 
 def _patterns(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -71,20 +71,20 @@ class Muon(Optimizer):
     def decay(self, state: Mapping[str, Tensor]) -> float | None:
         return self.adam_weight_decay if "velocity" in state else self.weight_decay
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
         if "velocity" in state:
-            self._adam(weight, gradient, state, moment)
+            self._adam(weight, gradient, state, context)
             return
         momentum = state["momentum"].mul_(self.momentum).add_(gradient)
         step = self._orthogonal(gradient + self.momentum * momentum if self.nesterov else momentum)
         size = 1.0 if self.rms_rate is None else math.sqrt(max(weight.shape)) * self.rms_rate
-        weight.sub_(step, alpha=moment.learning_rate * size)
+        weight.sub_(step, alpha=context.learning_rate * size)
 
-    def _adam(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+    def _adam(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
         momentum = state["momentum"].lerp_(gradient, 1 - self.adam_beta_1)
         velocity = state["velocity"].mul_(self.adam_beta_2).addcmul_(gradient, gradient, value=1 - self.adam_beta_2)
-        correction = math.sqrt(1 - self.adam_beta_2**moment.step) / (1 - self.adam_beta_1**moment.step)
-        rate = moment.learning_rate * self.adam_lr_ratio * correction
+        correction = math.sqrt(1 - self.adam_beta_2**context.step) / (1 - self.adam_beta_1**context.step)
+        rate = context.learning_rate * self.adam_lr_ratio * correction
         weight.addcdiv_(momentum, velocity.sqrt().add_(self.epsilon), value=-rate)
 
     def _orthogonal(self, x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from kerascli.optimizers.base import AdamLike, Moment, optimizer
+from kerascli.optimizers.base import AdamLike, UpdateContext, optimizer
 
 
 @optimizer()
@@ -16,14 +16,14 @@ class Nadam(AdamLike):
     In update t (from 1) the momentum is beta_1 * (1 - 0.5 * 0.96 ** t).
     """
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
-        now, ahead = self._momentum_at(moment.step), self._momentum_at(moment.step + 1)
-        so_far = self.momentum_product(moment.step)
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+        now, ahead = self._momentum_at(context.step), self._momentum_at(context.step + 1)
+        so_far = self.momentum_product(context.step)
         momentum = state["momentum"].lerp_(gradient, 1 - self.beta_1)
         velocity = state["velocity"].mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
         step = torch.mul(gradient, (1 - now) / (1 - so_far)).add_(momentum, alpha=ahead / (1 - so_far * ahead))
-        size = torch.div(velocity, 1 - self.beta_2**moment.step).sqrt_().add_(self.epsilon)
-        weight.addcdiv_(step, size, value=-moment.learning_rate)
+        size = torch.div(velocity, 1 - self.beta_2**context.step).sqrt_().add_(self.epsilon)
+        weight.addcdiv_(step, size, value=-context.learning_rate)
 
     def _momentum_at(self, step: int) -> float:
         return self.beta_1 * (1 - 0.5 * 0.96**step)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction
-from kerascli.optimizers import scaled
-from kerascli.optimizers.base import Epsilon, LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import Epsilon, LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.rule import add_product
 
 
 @optimizer(name="rmsprop")
@@ -29,7 +29,7 @@ class RMSprop(Optimizer):
         momentum = ("momentum",) if self.momentum > 0 else ()
         return ("velocity", *momentum, *(("average_gradient",) if self.centered else ()))
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
         velocity = state["velocity"].mul_(self.rho).addcmul_(gradient, gradient, value=1 - self.rho)
         size = velocity + self.epsilon
         if self.centered:
@@ -38,7 +38,7 @@ class RMSprop(Optimizer):
         size.rsqrt_()  # takes half the time of sqrt_
         if self.momentum > 0:
             step = state["momentum"].mul_(self.momentum)
-            scaled.add_product(step, gradient, size, moment.learning_rate)
+            add_product(step, gradient, size, context.learning_rate)
             weight.sub_(step)
         else:
-            scaled.add_product(weight, gradient, size, -moment.learning_rate)
+            add_product(weight, gradient, size, -context.learning_rate)

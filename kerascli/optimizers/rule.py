@@ -1,4 +1,4 @@
-"""Compilation of an optimizer's update rule into a single pass over memory."""
+"""Compilation of an optimizer's update rule into a single pass over memory, and operations for such rules."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from kerascli.optimizers.base import Moment, Optimizer
+from kerascli.optimizers.base import Optimizer, UpdateContext
 
-Rule = Callable[[Tensor, Tensor, Mapping[str, Tensor], Moment], None]
-"""Type of an optimizer's update function: (weight, gradient, state, moment); it changes weight and state in place."""
+Rule = Callable[[Tensor, Tensor, Mapping[str, Tensor], UpdateContext], None]
+"""Type of an optimizer's update function: (weight, gradient, state, context); it changes weight and state in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,12 @@ def write(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor]) ->
 
     def function(weight: Tensor, gradient: Tensor, *others: Tensor) -> None:
         *state, step, rate = others
-        moment = Moment(cast(int, step), cast(float, rate))
-        optimizer.update(weight, gradient, dict(zip(names, state, strict=True)), moment)
+        context = UpdateContext(cast(int, step), cast(float, rate))
+        optimizer.update(weight, gradient, dict(zip(names, state, strict=True)), context)
 
     gradient = torch.linspace(-1, 1, weights.numel(), dtype=weights.dtype)
     fresh = [weights.clone(), gradient, *(slots[name].clone() for name in names)]
-    return Written(function, [*fresh, *_numbers(Moment(1, 0.1))])
+    return Written(function, [*fresh, *_numbers(UpdateContext(1, 0.1))])
 
 
 def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor], compiler: Compiler) -> Rule:
@@ -54,14 +54,14 @@ def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Ten
     gradient, fresh = written.examples[1], written.examples[:-2]
     compiled = compiler(written)
 
-    def rule(weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
-        compiled(weight, gradient, *(state[name] for name in names), *_numbers(moment))
+    def rule(weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+        compiled(weight, gradient, *(state[name] for name in names), *_numbers(context))
 
     results = []
     for each in (rule, optimizer.update):
         weight, _, *state = (tensor.clone() for tensor in fresh)
         for step in (1, 2):
-            each(weight, gradient, dict(zip(names, state, strict=True)), Moment(step, 0.1 / step))
+            each(weight, gradient, dict(zip(names, state, strict=True)), UpdateContext(step, 0.1 / step))
         results.append([weight, *state])
     for found, wanted in zip(*results, strict=True):
         if not torch.allclose(found, wanted, rtol=1e-4, atol=1e-6):
@@ -69,5 +69,29 @@ def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Ten
     return rule
 
 
-def _numbers(moment: Moment) -> list[Tensor]:
-    return [torch.tensor(number, dtype=torch.float64) for number in (moment.step, moment.learning_rate)]
+def _numbers(context: UpdateContext) -> list[Tensor]:
+    return [torch.tensor(number, dtype=torch.float64) for number in (context.step, context.learning_rate)]
+
+
+def add(weight: Tensor, x: Tensor, factor: float | Tensor) -> None:
+    """Compute weight += factor * x in place; the factor is a number or, in compiled rules, a scalar tensor."""
+    if isinstance(factor, Tensor):
+        weight.add_(x * factor)
+    else:
+        weight.add_(x, alpha=factor)
+
+
+def add_product(weight: Tensor, a: Tensor, b: Tensor, factor: float | Tensor) -> None:
+    """Compute weight += factor * a * b in place; the factor is a number or, in compiled rules, a scalar tensor."""
+    if isinstance(factor, Tensor):
+        weight.add_(a * b * factor)
+    else:
+        weight.addcmul_(a, b, value=factor)
+
+
+def add_quotient(weight: Tensor, a: Tensor, b: Tensor, factor: float | Tensor) -> None:
+    """Compute weight += factor * a / b in place; the factor is a number or, in compiled rules, a scalar tensor."""
+    if isinstance(factor, Tensor):
+        weight.add_(a / b * factor)
+    else:
+        weight.addcdiv_(a, b, value=factor)

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeInt
-from kerascli.optimizers.base import Beta2, Epsilon, LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import Beta2, Epsilon, LearningRate, Optimizer, UpdateContext, optimizer
 
 
 @optimizer()
@@ -32,12 +32,12 @@ class ScheduleFreeAdamW(Optimizer):
     def slot_start(self, slot: str) -> float | None:
         return None if slot == "momentum" else 0.0
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
-        own, rate = state["momentum"], moment.learning_rate
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+        own, rate = state["momentum"], context.learning_rate
         if self.warmup_steps:
-            rate *= min(moment.step / self.warmup_steps, 1.0)
+            rate *= min(context.step / self.warmup_steps, 1.0)
         mean = weight.sub(own, alpha=1 - self.beta_1).div_(self.beta_1)
         velocity = state["velocity"].mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
-        size = (velocity / (1 - self.beta_2**moment.step)).sqrt_().add_(self.epsilon)
+        size = (velocity / (1 - self.beta_2**context.step)).sqrt_().add_(self.epsilon)
         own.addcdiv_(gradient, size, value=-rate)
-        weight.copy_(own.lerp(mean.lerp_(own, 1 / moment.step), self.beta_1))
+        weight.copy_(own.lerp(mean.lerp_(own, 1 / context.step), self.beta_1))

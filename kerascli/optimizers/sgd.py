@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction
-from kerascli.optimizers import scaled
-from kerascli.optimizers.base import LearningRate, Moment, Optimizer, optimizer
+from kerascli.optimizers.base import LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.rule import add
 
 
 @optimizer(name="sgd")
@@ -26,15 +26,15 @@ class SGD(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("momentum",) if self.momentum != 0 else ()
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], moment: Moment) -> None:
-        rate = moment.learning_rate
+    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+        rate = context.learning_rate
         if self.momentum == 0:
-            scaled.add(weight, gradient, -rate)
+            add(weight, gradient, -rate)
             return
         momentum = state["momentum"].mul_(self.momentum)
-        scaled.add(momentum, gradient, -rate)
+        add(momentum, gradient, -rate)
         if self.nesterov:
             weight.add_(momentum, alpha=self.momentum)
-            scaled.add(weight, gradient, -rate)
+            add(weight, gradient, -rate)
         else:
             weight.add_(momentum)

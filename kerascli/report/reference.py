@@ -14,7 +14,7 @@ from kerascli.foundation.shapes import Shape, show_shape
 from kerascli.language.component import Component, Registry, plural, registries
 from kerascli.layers.base import BaseLayer
 from kerascli.ops.base import OPS
-from kerascli.ops.left_out import LEFT_OUT
+from kerascli.ops.expression import LEFT_OUT
 from kerascli.report.type_words import type_words
 
 _USED = {

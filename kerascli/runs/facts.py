@@ -51,7 +51,9 @@ class _Facts(BaseModel):
     seconds: Annotated[FiniteFloat, Field(ge=0)] = 0.0
     device: str | None = None
     threads: Annotated[int, Field(ge=1, le=4096)] | None = None
+    execution_mode: str | None = None
     tier: str | None = None
+    """`execution_mode` in runs of earlier versions."""
     data: dict[str, str] = {}
     plugins: list[_Plugin] = []
     directions: dict[str, Literal["min", "max"]] = {}

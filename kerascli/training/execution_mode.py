@@ -36,6 +36,10 @@ _SECONDS_SAVED = 5e-6
 """Estimated time in seconds that compilation saves in each training step per operation that is fused with others."""
 
 
+MODES = ("eager", "traced", "compiled")
+"""Names of the modes in which forward passes are executed, from the slowest to the fastest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """Request to prepare a forward pass for repeated execution: example batches, number of steps, settings."""

@@ -8,9 +8,9 @@ from kerascli.callbacks.base import (
     Callback,
     Decision,
     EpochFacts,
+    PrintMessage,
     RestoreSlot,
     SaveSlot,
-    Say,
     SetLearningRate,
     State,
     Stop,
@@ -19,8 +19,7 @@ from kerascli.callbacks.base import (
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopped, Tick
 from kerascli.foundation.spans import span
-from kerascli.training.distributed.turns import Turns
-from kerascli.training.evaluate import add_states, evaluate
+from kerascli.training.evaluate import EvaluatedBatches, add_states, evaluate
 from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
 from kerascli.training.layer_states import reset_states
 from kerascli.training.progress import Progress
@@ -37,7 +36,7 @@ class Plan:
     steps: int
     batches: Callable[[int, int], Iterable[Batch]]
     """Function (epoch from 0, number of the first batch) -> iterable of the epoch's batches from that batch on."""
-    validation: Callable[[], Iterable[Batch] | Turns] | None
+    validation: Callable[[], Iterable[Batch] | EvaluatedBatches] | None
     validates: Callable[[int], bool]
     """Function (epoch from 1) -> True if a validation follows the epoch."""
     callbacks: Sequence[Callback]
@@ -86,13 +85,13 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool) -> 
     yield from _batches(trainer, plan, progress, started, looks=looks)
     assert progress.states is not None
     with span("metrics"):
-        logs = trainer.module.objective.figures(progress.states)
+        logs = trainer.module.objective.logged_values(progress.states)
         refuse_bad_step(trainer, plan.steps, number)
         refuse_bad_weights(trainer, progress)
     if plan.validation is not None and plan.validates(number):
         with span("validation"):
-            figures = yield from _validate(trainer, plan, progress)
-        logs.update({f"val_{name}": value for name, value in figures.items()})
+            results = yield from _validate(trainer, plan, progress)
+        logs.update({f"val_{name}": value for name, value in results.items()})
     rates = rate_columns(trainer.optimizers.learning_rates)
     with span("callbacks"):
         facts = replace(_facts(trainer, plan, progress, logs, number), seconds=time.monotonic() - started)
@@ -125,13 +124,13 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float, *
             progress.seconds = now - started
             with span("metrics"):
                 refuse_bad_step(trainer, plan.steps, number)
-                logs = trainer.module.objective.figures(progress.states)
+                logs = trainer.module.objective.logged_values(progress.states)
         carried = _CallbackResults()
         if due := [i for i, period in periods.items() if progress.step % period == 0]:
             progress.seconds = now - started
             with span("callbacks"):
                 refuse_bad_step(trainer, plan.steps, number)
-                so_far = trainer.module.objective.figures(progress.states)
+                so_far = trainer.module.objective.logged_values(progress.states)
                 facts = replace(_facts(trainer, plan, progress, so_far, number), seconds=progress.seconds)
                 carried = _run_callbacks(trainer, plan, progress, due, lambda callback: callback.batch_end, facts)
                 progress.said += carried.messages
@@ -154,8 +153,7 @@ def _validate(trainer: Trainer, plan: Plan, progress: Progress) -> Generator[Eve
     work = evaluate(trainer.module, plan.validation(), seed=trainer.seed, step=progress.step)
     if any(callback.validates_with_averages for callback in plan.callbacks):
         work = _on_averages(work, trainer)
-    figures = yield from work
-    return figures
+    return (yield from work)
 
 
 def _on_averages(
@@ -218,7 +216,7 @@ def _apply_decisions(decisions: Iterable[Decision], trainer: Trainer, progress: 
                 progress.slots[slot] = trainer.snapshot()
             case RestoreSlot(slot):
                 trainer.restore(progress.slots[slot])
-            case Say(text):
+            case PrintMessage(text):
                 said.append(text)
             case _:
                 pass  # the recorder handles slots on disk and records

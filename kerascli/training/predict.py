@@ -7,30 +7,29 @@ from torch import Tensor
 
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
-from kerascli.training.distributed.turns import Turns, all_rows, numbered
-from kerascli.training.evaluate import inference_of
+from kerascli.training.evaluate import EvaluatedBatches
 from kerascli.training.layer_states import EvaluationStates
 from kerascli.training.objectives.objective import full_precision
 from kerascli.training.objectives.train_step import GraphStep
 
 
-def predict(module: GraphStep, batches: Iterable[Batch] | Turns, *, seed: int) -> dict[str, Tensor]:
+def predict(module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, seed: int) -> dict[str, Tensor]:
     """Return a mapping from output name to array (rows, *), on the CPU; half precision is converted to float32.
 
-    With `Turns`, other processes compute a part, and only process 0 returns values of all rows.
+    Of batches that are dealt out to several processes, one returns the values of all rows.
     """
     module.eval()
     parts: dict[str, list[Tensor]] = {}
     values: dict[str, Tensor] = {}
     own_states = EvaluationStates(module.states())
-    no_gradients = inference_of(module)
-    for number, batch in numbered(batches):
+    batches = EvaluatedBatches.of(batches)
+    for number, batch in batches:
         if batch is not None:
             drawn = draws.Draws(seed, f"predict/{number}", 0)
-            with no_gradients(), draws.using(drawn), own_states.for_batch():
+            with batches.inference(module), draws.using(drawn), own_states.for_batch():
                 outcome = module.predict(batch.inputs)
                 own_states.keep(outcome.updates)
                 values = {name: full_precision(value) for name, value in outcome.outputs.items()}
         for name, value in values.items():
-            parts.setdefault(name, []).extend(each.to("cpu") for each in all_rows(batches, number, value))
+            parts.setdefault(name, []).extend(each.to("cpu") for each in batches.rows(number, value))
     return {name: torch.cat(pieces) for name, pieces in parts.items()}

@@ -20,11 +20,11 @@ from kerascli.model.runtime.graph import Graph
 from kerascli.report.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
 from kerascli.training.checks.label_range_checks import check_values
+from kerascli.training.strategies.checks import strategy_faults, strategy_lines
 from kerascli.workflow.advice.advise import advise
 from kerascli.workflow.advice.case import Case
-from kerascli.workflow.division import divided, division_lines
 from kerascli.workflow.fitting.memory_estimate import memory_lines
-from kerascli.workflow.opened import known_view
+from kerascli.workflow.loaded import known_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,9 @@ def check(
         found = known.get(phase.data_key) or best(phase)
         known[phase.data_key] = found
         spec = _described(phase, *found, no_data=no_data)
-        return spec if spec is None else divided(phase, spec, processes or 1)
+        if spec is not None and (faults := strategy_faults(spec, processes or 1)):
+            raise phase.error(faults)
+        return spec
 
     specs = [spec for spec in in_each(config.phases, described) if spec is not None]
     if len(specs) < len(config.phases):
@@ -82,7 +84,7 @@ def check(
         lines.append(f"  data: {rows} rows")
     if config.before:
         lines.append(f"  fit: {len(config.phases)} phases")
-    lines += division_lines(spec, processes or 1)
+    lines += strategy_lines(spec, processes or 1)
     warnings = _warnings(cases, prepared)
     if processes is not None and is_sized:
         memory, shortage = memory_lines(spec, prepared, processes)

@@ -16,14 +16,12 @@ from kerascli.report.classes import ClassRow, class_rows, confusion
 from kerascli.report.thresholds import Thresholds
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading, is_classification_loss
-from kerascli.training.distributed.turns import all_rows, numbered
 from kerascli.training.evaluate import evaluate
 from kerascli.training.objectives.objective import class_numbers
 from kerascli.training.predict import predict
-from kerascli.workflow.dealing import dealt, shared
 from kerascli.workflow.fitting.plan import rows_in_order
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
-from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.rows.given_rows import named_classes
 from kerascli.workflow.units import metrics_in_units
 
@@ -73,17 +71,17 @@ _MISSING = "(missing)"
 
 
 @memory_for_batches()
-def evaluate_rows(run: OpenedRun, rows: Split, name: str) -> Evaluation:
+def evaluate_rows(run: LoadedRun, rows: Split, name: str) -> Evaluation:
     """Evaluate a run on a split or other prepared rows; `name` names the result. Raises KerasCliError.
 
     Of several processes only the one of rank 0 has the scores of classes.
     """
-    with shared(run, rows):
+    with run.sharing(rows):
         result, source = _evaluated(run, rows, name)
-        return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, dealt(run, source)))
+        return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, run.shared_batches(source)))
 
 
-def _evaluated(run: OpenedRun, rows: Split, name: str, *, only_defined: bool = False) -> tuple[Evaluated, BatchSource]:
+def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = False) -> tuple[Evaluated, BatchSource]:
     """Return (loss and metrics of a run for the given rows, source of the batches of these rows)."""
     experiment, spec = run.experiment, run.experiment.spec
     if spec.training is None:
@@ -91,20 +89,20 @@ def _evaluated(run: OpenedRun, rows: Split, name: str, *, only_defined: bool = F
     check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
     started = time.monotonic()
     source = rows_in_order(experiment, rows)
-    work = evaluate(experiment.module, dealt(run, source), seed=spec.seed, only_defined=only_defined)
-    figures = _result_of(work)
-    return Evaluated(name, figures, rows.rows, time.monotonic() - started), source
+    work = evaluate(experiment.module, run.shared_batches(source), seed=spec.seed, only_defined=only_defined)
+    logs = _result_of(work)
+    return Evaluated(name, logs, rows.rows, time.monotonic() - started), source
 
 
 @memory_for_batches()
-def evaluate_groups(run: OpenedRun, rows: Split, columns: Sequence[str]) -> dict[str, list[Group]]:
+def evaluate_groups(run: LoadedRun, rows: Split, columns: Sequence[str]) -> dict[str, list[Group]]:
     """Evaluate a run on groups of rows: for each of `columns`, one for each value of it. Raises KerasCliError.
 
     Of several processes only the one of rank 0 has the numbers of positives.
     """
     grouped = {column: _groups(run, rows, column) for column in columns}
     found: dict[str, list[Group]] = {}
-    with shared(run, rows):
+    with run.sharing(rows):
         are_positive = dict(_positives(run, rows))
         for column, (names, numbers) in grouped.items():
             found[column] = []
@@ -115,16 +113,16 @@ def evaluate_groups(run: OpenedRun, rows: Split, columns: Sequence[str]) -> dict
     return found
 
 
-def _group(run: OpenedRun, rows: Split, name: str, positives: dict[str, int]) -> Group:
+def _group(run: LoadedRun, rows: Split, name: str, positives: dict[str, int]) -> Group:
     result, source = _evaluated(run, rows, name, only_defined=True)
-    in_units = metrics_in_units(run, dealt(run, source), only_defined=True)
+    in_units = metrics_in_units(run, run.shared_batches(source), only_defined=True)
     shown = dict(result.logs)
     for pair in run.experiment.spec.pairs:
         shown |= {pair.prefix + metric: value for metric, value in in_units.get(pair.target, {}).items()}
     return Group(name, rows.rows, positives, dict(result.logs), in_units, shown)
 
 
-def _positives(run: OpenedRun, rows: Split) -> Iterator[tuple[str, np.ndarray]]:
+def _positives(run: LoadedRun, rows: Split) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (output, whether each row is of the second class) for outputs that predict one of two classes, on process
     0."""
     source = rows_in_order(run.experiment, rows)
@@ -134,11 +132,11 @@ def _positives(run: OpenedRun, rows: Split) -> Iterator[tuple[str, np.ndarray]]:
         if reading is None or len(reading.names) != 2:
             continue
         truth = _true_classes(run, source, pair.target)
-        if run.processes.world.leads:
+        if run.strategy.leads:
             yield pair.output, (truth == 1).numpy()
 
 
-def _groups(run: OpenedRun, rows: Split, column: str) -> tuple[list[str], np.ndarray]:
+def _groups(run: LoadedRun, rows: Split, column: str) -> tuple[list[str], np.ndarray]:
     """Return (names of the groups, number of each row's group) for the values of a column. Raises DataError,
     ConfigError."""
     table = rows.origin.table if rows.origin is not None else None
@@ -183,17 +181,17 @@ def _result_of(work: Iterator[object]) -> dict[str, float]:
             return end.value
 
 
-def _classify(run: OpenedRun, source: BatchSource) -> Iterator[ClassScores]:
+def _classify(run: LoadedRun, source: BatchSource) -> Iterator[ClassScores]:
     """Yield the confusion matrix and class scores of each output of a run that predicts classes, on process 0."""
     experiment = run.experiment
     pairs = [pair for pair in experiment.spec.pairs if is_classification_loss(pair.loss)]
-    outputs = predict(experiment.module, dealt(run, source), seed=experiment.spec.seed) if pairs else {}
+    outputs = predict(experiment.module, run.shared_batches(source), seed=experiment.spec.seed) if pairs else {}
     for pair in pairs:
         reading = class_reading(outputs[pair.output], run.stages.facts.targets.get(pair.target), pair.loss)
         if reading is None:
             continue
         truth, output = _true_classes(run, source, pair.target), outputs[pair.output]
-        if not run.processes.world.leads:
+        if not run.strategy.leads:
             continue
         counted = pair.loss.counted(truth) if pair.loss is not None else None
         if counted is not None:  # a row that the loss masks out may hold a number that is no class
@@ -208,11 +206,11 @@ def _classify(run: OpenedRun, source: BatchSource) -> Iterator[ClassScores]:
         yield ClassScores(pair.output, reading.names, matrix, rows, second, nan_rows)
 
 
-def _true_classes(run: OpenedRun, source: BatchSource, target: str) -> torch.Tensor:
+def _true_classes(run: LoadedRun, source: BatchSource, target: str) -> torch.Tensor:
     """Return the true classes (rows,) of a target as integers, on the CPU; of several processes on that of rank 0."""
-    batches, parts, truth = dealt(run, source), [], torch.empty(0)
-    for number, batch in numbered(batches):
+    batches, parts, truth = run.shared_batches(source), [], torch.empty(0)
+    for number, batch in batches:
         if batch is not None:
             truth = class_numbers(run.experiment.module.target_stage(batch.targets)[target])
-        parts += [each.cpu() for each in all_rows(batches, number, truth)]
+        parts += [each.cpu() for each in batches.rows(number, truth)]
     return torch.cat(parts)

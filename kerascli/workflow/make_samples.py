@@ -8,12 +8,12 @@ from kerascli.foundation.disk.storage import make_folder, write_bytes
 from kerascli.foundation.errors import ConfigError, safe_text, suggestion
 from kerascli.workflow.generation.samples import made
 from kerascli.workflow.generation.studio import ModelStudio
-from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.outputs import writable, writable_folder
 from kerascli.workflow.rows.changed_data import load_again
 
 
-def studio_of(run: OpenedRun, *, data: bool = True) -> ModelStudio:
+def studio_of(run: LoadedRun, *, data: bool = True) -> ModelStudio:
     """Return the object by which a run's callbacks use the model and its data to generate samples; with `data`, the
     run's rows are loaded."""
     prepared = load_again(run) if data and run.data is not None else None
@@ -21,7 +21,7 @@ def studio_of(run: OpenedRun, *, data: bool = True) -> ModelStudio:
     return ModelStudio(run.experiment, splits, run.learned, run.stages.facts.targets, aside)
 
 
-def draw_samples(run: OpenedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:
+def draw_samples(run: LoadedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:
     """Generate samples from a run's weights for the named callbacks (default: all); yield the files. Raises
     ConfigError."""
     callbacks = run.experiment.spec.fit.callbacks

@@ -11,11 +11,10 @@ from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading, class_reading
 from kerascli.training.predict import predict
-from kerascli.workflow.dealing import dealt, shared
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.keras_names import keras_output_names
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
-from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.rows.given_rows import kept_columns, rows_of
 from kerascli.workflow.units import inverse_of, significant
 
@@ -68,7 +67,7 @@ class Form:
 
 
 def predict_run(
-    run: OpenedRun,
+    run: LoadedRun,
     what: str | Sequence[str],
     view: str | None = None,
     *,
@@ -92,24 +91,24 @@ def predict_run(
 
 @memory_for_batches()
 def predict_beside(
-    run: OpenedRun, what: Sequence[str], view: str | None = None, *, texts: Sequence[str] = (), keep: Sequence[str] = ()
+    run: LoadedRun, what: Sequence[str], view: str | None = None, *, texts: Sequence[str] = (), keep: Sequence[str] = ()
 ) -> None:
     """Compute this process's part of the predictions that `predict_run` returns on process 0."""
     run = run if view is None else run.view(view)
     _outputs(run, rows_of(run, *what, targets=False, texts=texts, keep=keep))
 
 
-def _outputs(run: OpenedRun, rows: Split) -> dict[str, torch.Tensor]:
+def _outputs(run: LoadedRun, rows: Split) -> dict[str, torch.Tensor]:
     """Return the outputs of a run's model for rows, by name; of several processes only that of rank 0 has all rows."""
     experiment, spec = run.experiment, run.experiment.spec
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
-    with shared(run, rows):
-        source = rows_in_order(experiment, rows, figures=False)
-        return predict(experiment.module, dealt(run, source), seed=spec.seed)
+    with run.sharing(rows):
+        source = rows_in_order(experiment, rows, metrics=False)
+        return predict(experiment.module, run.shared_batches(source), seed=spec.seed)
 
 
 @memory_for_batches()
-def predict_rows(run: OpenedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
+def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
     """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError."""
     spec = run.experiment.spec
     source = run.data.source if run.data is not None else None

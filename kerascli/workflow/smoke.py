@@ -15,7 +15,7 @@ from kerascli.report.plots import plot_history, save
 from kerascli.runs.index import list_runs
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.options import Options
-from kerascli.workflow.opened import OpenedRun, open_run
+from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import predict_rows
 from kerascli.workflow.rows.given_rows import rows_of
 from kerascli.workflow.train import resume, start
@@ -96,13 +96,13 @@ def _fit(events: Iterator[Event]) -> Iterator[str]:
                 pass
 
 
-def _made(run: OpenedRun) -> MemorySplit:
+def _made(run: LoadedRun) -> MemorySplit:
     """Return random arrays for a model with inputs that the config's `data` section does not provide."""
     made = sample_inputs(run.experiment.spec.model, _STEPS)
     return MemorySplit({name: values.numpy() for name, values in made.items()}, {}, {}, _STEPS)
 
 
-def _use(run: OpenedRun) -> Iterator[str]:
+def _use(run: LoadedRun) -> Iterator[str]:
     rows = rows_of(run, "train", targets=True).read(slice(0, _STEPS * run.experiment.spec.fit.batch_size))
     evaluate_rows(run, rows, "train")
     yield f"evaluate: {rows.rows:,} rows"

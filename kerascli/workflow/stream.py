@@ -25,7 +25,7 @@ from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import TextColumns
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Place
-from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.predict import Form, Predictions, predict_rows
 
 _MOST_ROWS = 1024
@@ -58,7 +58,7 @@ def arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
 
 
 def predict_stream(
-    run: OpenedRun, arrivals: Iterable[Sequence[bytes]], form: Form, keep: Sequence[str] = ()
+    run: LoadedRun, arrivals: Iterable[Sequence[bytes]], form: Form, keep: Sequence[str] = ()
 ) -> Iterator[Predictions | DataError]:
     """Yield the predictions of rows of a stream as soon as their lines have arrived, or a row's error.
 

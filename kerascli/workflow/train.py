@@ -13,7 +13,7 @@ from kerascli.config.sections.phases import in_each
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learned_state import load_learned, save_learned
 from kerascli.foundation.device import Choice, Threads, choose_device, prepare_cpu, use_threads
-from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, safe_text
+from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, counted, safe_text
 from kerascli.foundation.events import Began, Event, Note
 from kerascli.foundation.interrupts import deferred
 from kerascli.foundation.world import launch_of
@@ -26,13 +26,12 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.checkpoint_files import part_file
-from kerascli.training.distributed.own_gpu import own_device
-from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.progress import Progress as Reached
+from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.members import checked_members, own_device
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.fitting.details import Stages, details
-from kerascli.workflow.fitting.follow import checked_members, follow, process_notes
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import (
     Phase,
@@ -46,8 +45,9 @@ from kerascli.workflow.fitting.phases import (
     refuse_undivided,
     skipped_images,
 )
-from kerascli.workflow.fitting.recorder import newest, restore
+from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
+from kerascli.workflow.fitting.saver import newest, restore
 from kerascli.workflow.interchange.init_from import absent_weights, init_weights
 from kerascli.workflow.rows.changed_data import moved_hint
 
@@ -65,7 +65,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
             phase.data.source.begin()  # while torch loads what checks and traces models
     phases = prepare_phases(config, known=in_each(config.phases, Config.check_early))
     stages.end("data and checks")
-    refuse_undivided(phases, options.processes)
+    refuse_undivided(phases, options.group)
     warnings = _warnings(phases)
     stages.end("advice")
     yield from notes(warnings)
@@ -78,29 +78,29 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     known_runs = options.known_runs or options.runs_dir
     begun = None if absent else init_weights(runner.state.experiment, phases[0].config, known_runs)
     runner.state.trainer.optimizers.weights_were_set()
-    members = _members(runner)
-    if not runner.processes.world.leads:
-        yield from _beside(runner)
-        return
-    record = RunRecord.create(options.runs_dir, options.name or config.name)
-    with record.locked(), deferred() as stop:
-        runner.processes.signal = lambda: stop.number
-        mode = runner.state.execution_mode
-        facts = {
-            **_thread_facts(threads), "tier": mode.value, "tier_reason": mode.reason, **members,
-            "warnings": [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in warnings],
-            **({"init_from": begun.facts} if begun else {}),
-        }  # fmt: skip
-        _write_start(record, phases, runner.state.experiment, device, options, facts)
-        record.open_history(history_columns(phases), Prefix())
-        record.history_writer.cut()
-        yield from _choice_notes(device, threads, mode, runner.state.experiment)
-        yield from details(record.facts(), runner.state.experiment, stages)
-        yield from process_notes(runner, members)
-        if begun is not None:
-            yield Note(begun.text)
-        yield Began(str(record.path), record.summary())
-        yield from run(runner, record, stop)
+    with deferred() as stop:
+        runner.group.notices.signals = stop
+        members = _members(runner)  # all have deferred signals by then: one of these saves a run that exists
+        record = RunRecord.create(options.runs_dir, options.name or config.name) if runner.leads else None
+        [path, *_] = runner.group.agree(record and str(record.path))
+        if record is None:
+            yield from run(runner, NoRecord(Path(path)), stop)
+            return
+        with record.locked():
+            mode = runner.state.execution_mode
+            facts = {
+                **_thread_facts(threads), "execution_mode": mode.value, "execution_mode_reason": mode.reason, **members,
+                "warnings": [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in warnings],
+                **({"init_from": begun.facts} if begun else {}),
+            }  # fmt: skip
+            _write_start(record, phases, runner.state.experiment, device, options, facts)
+            record.open_history(history_columns(phases), Prefix())
+            record.history_writer.cut()
+            yield from _start_notes(runner, record, (device, threads), stages, members)
+            if begun is not None:
+                yield Note(begun.text)
+            yield Began(str(record.path), record.summary())
+            yield from run(runner, record, stop)
 
 
 def resume(
@@ -120,7 +120,7 @@ def resume(
     prepare_cpu()
     use_own_cache()
     _refuse_format_1(record)
-    leads = options.processes is None or options.processes.world.leads
+    leads = options.group is None or options.group.world.leads
     with record.locked() if leads else nullcontext():
         known = record.facts()
         config = open_recorded(record, sets=sets, progress=progress).with_data(data)
@@ -131,26 +131,25 @@ def resume(
         device = choose_device(options.device, recorded=known.get("device"))
         threads = use_threads(options.threads, recorded=known.get("threads"))
         stages.end("data and checks")
-        runner, notes, history = _restored(record, phases, device, options, known.get("tier"))
+        runner, notes, history = _restored(
+            record, phases, device, options, known.get("execution_mode", known.get("tier"))
+        )
         stages.end("model, execution mode and checkpoint")
-        members = _members(runner)  # all processes have read the run before it is written to
-        if not leads:
-            yield from _beside(runner)
-            return
-        record.open_history(history_columns(phases), history)
-        yield from notes
         with deferred() as stop:
-            runner.processes.signal = lambda: stop.number
+            runner.group.notices.signals = stop
+            members = _members(runner)  # all processes have read the run before it is written to
+            if not leads:
+                yield from run(runner, NoRecord(record.path), stop)
+                return
+            record.open_history(history_columns(phases), history)
+            yield from notes
             facts = {"device": device.value, "device_reason": device.reason, **_thread_facts(threads)}
-            record.begin({**facts, **_earlier_processes(known, runner.processes.world.size), **members})
+            record.begin({**facts, **_earlier_processes(known, runner.group.world.size), **members})
             record.checkpoints.settle(runner.reached.step)
             record.history_writer.cut()  # to the length at the checkpoint: later epochs are trained again
             if sets or data is not None:
                 _write_resolved(record, phases)
-            mode = runner.state.execution_mode
-            yield from _choice_notes(device, threads, mode, runner.state.experiment)
-            yield from details(record.facts(), runner.state.experiment, stages)
-            yield from process_notes(runner, members)
+            yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from run(runner, record, stop)
 
@@ -164,7 +163,7 @@ def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: 
     for phase in phases:
         phase.prepared.tables.clear()
     refuse_other_epochs(phases, sets)
-    refuse_undivided(phases, options.processes)
+    refuse_undivided(phases, options.group)
     _refuse_other_data(record.facts().get("data", {}), data_digests(phases))
     return phases
 
@@ -175,34 +174,18 @@ def _first_epoch(phases: list[Phase]) -> int:
 
 def _own_device(device: Choice, options: Options) -> Choice:
     """Return the device of this process: with several processes on a machine, each has its own GPU."""
-    return own_device(device, options.processes or ALONE)
-
-
-def _beside(runner: PhaseRunner) -> Iterator[Event]:
-    """Train as one of several processes without recording the run, which another process does."""
-    with deferred() as stop:
-        runner.processes.signal = lambda: stop.number
-        _wait_for_others(runner)
-        follow(runner)
-    yield from ()
-
-
-def _wait_for_others(runner: PhaseRunner) -> None:
-    """Wait until all processes but process 0 have deferred signals, such that one of these saves a run that exists."""
-    runner.processes.exchange("signals are deferred")
+    return own_device(device, options.group or Group())
 
 
 def _members(runner: PhaseRunner) -> dict[str, Any]:
-    """Return the facts about the processes of a training run for run.json, after all processes have agreed on what is
-    trained; on process 0, after all others have deferred signals."""
+    """Return the facts about the processes of a training run for run.json, after all of them have agreed on what is
+    trained."""
     launch = {"launch": launch_of()} if launch_of() is not None else {}
-    if runner.processes.world.size == 1:
+    if runner.group.world.size == 1:
         return launch
     folder = runner.options.runs_dir / "run"
     complete = runner.phases[-1].config.resolved([phase.spec for phase in runner.phases], folder)
-    members = checked_members(runner.processes, dump_yaml(complete), data_digests(runner.phases))
-    if runner.processes.world.leads:
-        _wait_for_others(runner)
+    members = checked_members(runner.group, dump_yaml(complete), data_digests(runner.phases))
     return {"processes": members, **launch}
 
 
@@ -221,7 +204,7 @@ def _share(config: Config, options: Options) -> int:
     With `fit.shards` it is that of the shards, whatever the number of processes: the last bits depend on the threads.
     """
     shards = config.document.at(("fit", "shards"))
-    return shards if isinstance(shards, int) else options.processes.world.local_size if options.processes else 1
+    return shards if isinstance(shards, int) else options.group.world.local_size if options.group else 1
 
 
 def _warnings(phases: list[Phase]) -> list[Fault]:
@@ -238,9 +221,9 @@ def _restored(
 ) -> tuple[PhaseRunner, list[Note], Prefix]:
     """Return the training restored from the newest checkpoint (a PhaseRunner), notes to print, and history.csv's part
     up to it."""
-    processes = options.processes or ALONE
-    part = _own_part(phases, processes)
-    checkpoint, notes = newest(record, processes, part)
+    group = options.group or Group()
+    part = _own_part(phases, group)
+    checkpoint, notes = newest(record, group, part)
     reached, history = Reached(epoch=_first_epoch(phases)), Prefix()
     if checkpoint is not None:
         known = checkpoint_facts(checkpoint.facts)
@@ -259,9 +242,9 @@ def _restored(
     return runner, notes, history
 
 
-def _own_part(phases: Sequence[Phase], processes: Processes) -> str | None:
+def _own_part(phases: Sequence[Phase], group: Group) -> str | None:
     """Return the name of the file with this process's parts of the state, if it is divided; else None."""
-    world, is_divided = processes.world, isinstance(phases[0].spec.fit.distribute, FSDP)
+    world, is_divided = group.world, isinstance(phases[0].spec.fit.distribute, FSDP)
     return part_file(world.rank, world.size) if is_divided and world.size > 1 else None
 
 
@@ -321,13 +304,34 @@ def _thread_facts(threads: Threads) -> dict[str, Any]:
     return {"threads": threads.count, "threads_reason": threads.reason}
 
 
-def _choice_notes(device: Choice, threads: Threads, mode: Choice, experiment: Experiment) -> Iterator[Event]:
+def _start_notes(
+    runner: PhaseRunner, record: RunRecord, chosen: tuple[Choice, Threads], stages: Stages, members: Mapping[str, Any]
+) -> Iterator[Event]:
+    """Yield notes on what was chosen: device, threads, execution mode, processes; and details."""
+    experiment, mode, (device, threads) = runner.state.experiment, runner.state.execution_mode, chosen
     yield Note(f"device: {device.value} ({device.reason})")
-    yield Note(f"threads: {threads.count} ({threads.reason})", "info" if threads.told else "detail")
+    yield Note(f"threads: {threads.count} ({threads.reason})", "info" if threads.unexpected else "detail")
     training = experiment.spec.training
     asked = training is not None and training.compute.jit_compile is True
     text = f"execution mode: {mode.value} ({mode.reason})"
     yield Note(text, "info" if mode.value == "compiled" or asked else "detail")
+    yield from details(record.facts(), experiment, stages)
+    yield from _process_notes(experiment, members.get("processes", []))
+
+
+def _process_notes(experiment: Experiment, members: Sequence[Mapping[str, Any]]) -> Iterator[Note]:
+    """Yield notes on the processes and shards of a training; and on `distribute`, if there is one process."""
+    fit = experiment.spec.fit
+    shards = f", {fit.shards} shards a batch" if fit.shards is not None else ""
+    if members:
+        hosts = len({member["host"] for member in members})
+        where = "this machine" if hosts == 1 else f"{hosts} machines"
+        yield Note(f"processes: {len(members)} on {where}, {counted(members[0]['threads'], 'thread')} each{shards}")
+        return
+    if fit.distribute is not None:
+        yield Note("distribute: not used, there is one process; --processes N or torchrun starts several")
+    if shards:
+        yield Note(f"processes: 1{shards}")
 
 
 def _refuse_other_settings(sets: Sequence[str]) -> None:

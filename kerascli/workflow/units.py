@@ -15,17 +15,16 @@ from kerascli.metrics.comparisons import MetricUse, OutputTarget
 from kerascli.metrics.distances import MeanAbsoluteError
 from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.training.classes import is_classification_loss
-from kerascli.training.distributed.turns import Turns, all_states, numbered
-from kerascli.training.evaluate import add_states
+from kerascli.training.evaluate import EvaluatedBatches, add_states
 from kerascli.training.layer_states import EvaluationStates
 from kerascli.training.objectives.objective import full_precision, measured
-from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.loaded import LoadedRun
 
 _DEFAULT = (MetricUse("mean_absolute_error", MeanAbsoluteError(), weighted=False, columns=("mean_absolute_error",)),)
 """Metrics to report in the units of the raw column for an output without metrics in the config."""
 
 
-def inverse_of(run: OpenedRun, pair: OutputTarget) -> Inverse | None:
+def inverse_of(run: LoadedRun, pair: OutputTarget) -> Inverse | None:
     """Return the function that converts a model output to its target's units (undoes normalization ...), or None.
 
     An output that is not of its target's shape, such as the parameters of a distribution, has no such units.
@@ -54,7 +53,7 @@ def significant(values: np.ndarray) -> np.ndarray:
 
 
 def metrics_in_units(
-    run: OpenedRun, batches: Iterable[Batch] | Turns, *, only_defined: bool = False
+    run: LoadedRun, batches: Iterable[Batch] | EvaluatedBatches, *, only_defined: bool = False
 ) -> dict[str, dict[str, float]]:
     """Return a mapping from target to a mapping from metric to value in units of the raw column, where preprocessing
     can be inverted; with `only_defined`, without metrics that are undefined for these rows."""
@@ -64,21 +63,17 @@ def metrics_in_units(
     module = run.experiment.module.eval()
     own_states, sums = EvaluationStates(module.states()), None
     states: list[Tensor] = []
-    place = run.experiment.device if isinstance(batches, Turns) else torch.device("cpu")  # sent from there
-    for number, batch in numbered(batches):
+    batches = EvaluatedBatches.of(batches)
+    for number, batch in batches:
         if batch is not None:
             drawn = draws.Draws(run.experiment.spec.seed, f"evaluate/{number}", 0)
             with torch.inference_mode(), draws.using(drawn), own_states.for_batch():
                 outcome = module.predict(batch.inputs)
                 own_states.keep(outcome.updates)
                 targets = module.target_stage(batch.targets)
-                states = [
-                    state.to(place)
-                    for each in found
-                    for state in each.states(outcome, targets[each.pair.target], batch)
-                ]
+                states = [state for each in found for state in each.states(outcome, targets[each.pair.target], batch)]
         with torch.inference_mode():
-            for each in all_states(batches, number, states):
+            for each in batches.states(number, states):
                 sums = add_states(sums, each)
     assert sums is not None, "a split has rows"
     remaining = iter(sums)

@@ -24,9 +24,9 @@ from kerascli.callbacks.base import (
     Decision,
     EpochFacts,
     Post,
+    PrintMessage,
     RestoreSlot,
     SaveSlot,
-    Say,
     SetLearningRate,
     Stop,
     WriteHistograms,
@@ -83,7 +83,7 @@ class Run:
                     self.restored = self.slots[slot]
                 case AppendRow():
                     self.rows.append(decision)
-                case Say(text):
+                case PrintMessage(text):
                     self.said.append(text)
 
 
@@ -169,7 +169,7 @@ def test_early_stopping_says_why_and_what_it_restores() -> None:
         decisions, state = callback.epoch_end(facts(epoch, {"val_loss": loss}), state)
     assert decisions == [Stop("early stopping: 'val_loss' has not improved for 2 epochs")]
     assert callback.train_end(state) == [
-        Say("restoring the weights of epoch 2"),
+        PrintMessage("restoring the weights of epoch 2"),
         RestoreSlot("early_stopping-val_loss"),
     ]
 
@@ -257,7 +257,7 @@ def test_a_formula_over_metrics_is_shown_after_each_epoch_that_has_them(stop: di
     callback = CALLBACKS.parse({"lambda_callback": {**stop, "show": "val_loss / loss"}})
     assert callback.watched() == ("val_loss", "loss")
     decisions, _ = callback.epoch_end(facts(1, {"loss": 0.5, "val_loss": 1.0}), callback.start())
-    assert decisions == [Say("val_loss / loss = 2")]
+    assert decisions == [PrintMessage("val_loss / loss = 2")]
     assert callback.epoch_end(facts(2, {"loss": 0.5}), callback.start())[0] == []
     with pytest.raises(ConfigError, match=r"epoch 2: .*zero"):
         callback.epoch_end(facts(3, {"loss": 0.0, "val_loss": 1.0}), callback.start())
@@ -267,7 +267,7 @@ def test_a_formula_over_metrics_is_shown_after_each_epoch_that_has_them(stop: di
 def test_an_epoch_without_the_metric_does_not_count_and_that_is_reported(name: str) -> None:
     callback = CALLBACKS.parse({name: {"save_best_only": True} if name == "model_checkpoint" else {"patience": 1}})
     decisions, state = callback.epoch_end(facts(3, {"loss": 1.0}), callback.start())
-    assert decisions == [Say(f"{name}: 'val_loss' is not in the logs of epoch 3, which is ignored")]
+    assert decisions == [PrintMessage(f"{name}: 'val_loss' is not in the logs of epoch 3, which is ignored")]
     assert state == callback.start()
 
 

@@ -14,7 +14,7 @@ from kerascli.foundation.errors import ConfigError
 from kerascli.language.component import registries
 from kerascli.layers.base import LAYERS
 from kerascli.ops.base import OPS
-from kerascli.ops.left_out import LEFT_OUT
+from kerascli.ops.expression import LEFT_OUT
 from kerascli.report import reference
 from kerascli.report.type_words import type_words
 from tests.report.test_reference import COMPONENTS, DEFINITIONS, each_kind, valid

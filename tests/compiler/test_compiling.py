@@ -125,9 +125,9 @@ def test_a_compiled_run_comes_to_what_a_traced_one_does_and_auto_takes_its_code(
     assert list(programs.iterdir())
     assert not [path for path in shared.iterdir() if path.name.startswith("torchinductor")]
     first = find_run("latest", tmp_path / "compiled")
-    assert first.facts()["tier"] == "compiled", first.facts()["tier_reason"]
+    assert first.facts()["execution_mode"] == "compiled", first.facts()["execution_mode_reason"]
     traced, _ = train(config, tmp_path / "traced", ["fit.epochs=3", "compile.jit_compile=false"])
-    assert traced.facts()["tier"] == "traced"
+    assert traced.facts()["execution_mode"] == "traced"
     assert_runs_agree(first, traced)
 
     said = command("--runs-dir", "second", PYTHONPROFILEIMPORTTIME="1")
@@ -135,7 +135,7 @@ def test_a_compiled_run_comes_to_what_a_traced_one_does_and_auto_takes_its_code(
     assert "torch._inductor" not in said, "the compiler is loaded"
     assert outcome(find_run("latest", tmp_path / "second")) == outcome(first)
     other, _ = train(config, tmp_path / "third", ["fit.epochs=3", "compile.optimizer=adagrad"])
-    assert other.facts()["tier"] == "traced", "its rule has not been compiled"
+    assert other.facts()["execution_mode"] == "traced", "its rule has not been compiled"
 
 
 def assert_runs_agree(one: RunRecord, other: RunRecord) -> None:

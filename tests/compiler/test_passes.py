@@ -9,8 +9,15 @@ from torch import Tensor, fx
 from torch.nn import functional as F
 
 from kerascli.compiler.onednn_matmul import use_onednn
-from kerascli.compiler.passes import costly_operations, drop_aliases, fold_constants, fuse_relu, reuse_memory, simplify
-from kerascli.compiler.softmax_passes import simplify_softmax
+from kerascli.compiler.passes import (
+    costly_operations,
+    drop_aliases,
+    fold_constants,
+    fuse_relu,
+    reuse_memory,
+    simplify,
+    simplify_softmax,
+)
 from kerascli.compiler.tracing import trace
 
 aten = torch.ops.aten

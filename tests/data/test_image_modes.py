@@ -22,7 +22,7 @@ from kerascli.data.storage import on_disk
 from kerascli.data.storage.image_files import Images, Reading, decoded
 from kerascli.foundation.errors import DataError
 from kerascli.language.component import Invalid
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.data.test_sources import load
 from tests.support.data_harness import whole

@@ -37,7 +37,7 @@ from kerascli.foundation.disk import files
 from kerascli.foundation.errors import DataError, FileRefused, StorageError
 from kerascli.runs.index import find_run
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.rows.given_rows import rows_of
 from kerascli.workflow.train import Options, start

@@ -15,7 +15,7 @@ from kerascli.data.storage.table import BadRow
 from kerascli.foundation.errors import DataError
 from kerascli.language.component import Invalid
 from kerascli.preprocessing.hashing import buckets, fingerprints
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.data.test_transforms import run, words
 from tests.support.data_harness import whole

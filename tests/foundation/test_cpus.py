@@ -215,7 +215,7 @@ def test_torchs_own_number_stays_where_nothing_limits_it_or_the_user_chose_it(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     found = device.use_threads()
-    assert (found.count, found.reason, found.told) == (count, reason, False)
+    assert (found.count, found.reason, found.unexpected) == (count, reason, False)
     assert threads() == count
 
 

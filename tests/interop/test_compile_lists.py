@@ -10,7 +10,7 @@ from keras import layers as L
 
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.interchange.importing import import_model
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.rows.given_rows import rows_of
 from tests.support.keras_import_harness import rows, save, shake
 

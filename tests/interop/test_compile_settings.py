@@ -14,7 +14,7 @@ from keras.src.losses.losses import LossFunctionWrapper  # what a loss of a func
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import import_model
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.rows.given_rows import rows_of
 from tests.support.keras_import_harness import rows, save, shake
 

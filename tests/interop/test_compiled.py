@@ -16,7 +16,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import import_model
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.train import resume
 from tests.support.keras_import_harness import save, shake

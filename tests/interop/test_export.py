@@ -24,7 +24,7 @@ from kerascli.layers.base import LAYERS
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.interchange.exporting import CheckFailed, export_run, read_back
 from kerascli.workflow.interchange.importing import import_model
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from tests.interop import test_import as models
 from tests.support.keras_export_harness import assert_equal_in_keras, experiment, of_example, opened, outputs
 from tests.support.needs import library

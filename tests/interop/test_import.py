@@ -22,7 +22,7 @@ from kerascli.layers.base import LAYERS
 from kerascli.workflow.check import spec_of_run, summary_of
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.interchange.importing import import_model
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.rows.given_rows import rows_of
 from kerascli.workflow.train import Options, resume

@@ -11,7 +11,7 @@ import pytest
 from keras import layers as L
 
 from kerascli.workflow.interchange.importing import import_model
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.keras_import_harness import rows, shake
 

@@ -13,7 +13,7 @@ from benchmarks.keras_files.applications import make as make_application
 from kerascli.foundation.errors import FileRefused
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import import_model
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from tests.support.keras_import_harness import assert_same, both, predicted, rows, save, shake
 from tests.support.keras_models import SHARED, WHOLE, frozen_base, tickets
 from tests.support.processes import forked_kerascli

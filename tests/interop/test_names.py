@@ -21,7 +21,7 @@ from kerascli.runs.sealed import sealed
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.interchange.importing_weights import import_weights
-from kerascli.workflow.opened import OpenedRun, open_run
+from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import Form, predict_run
 from kerascli.workflow.rows.given_rows import rows_of
 from kerascli.workflow.train import Options, resume, start
@@ -68,7 +68,7 @@ def same_name() -> Any:
     return keras.Model(x, L.LSTM(2, return_state=True, name="r")(x))
 
 
-def imported(model: Any, folder: Path, **given: Any) -> OpenedRun:
+def imported(model: Any, folder: Path, **given: Any) -> LoadedRun:
     shake(model)
     return open_run(import_model(save(model, folder, ".keras"), runs_dir=folder / "runs", **given).record, device="cpu")
 
@@ -84,7 +84,7 @@ def keras_rows(model: Any) -> dict[str, np.ndarray]:
     return {key: x[tensor.name] for key, tensor in struct.items()} if isinstance(struct, dict) else x
 
 
-def ours(run: OpenedRun, model: Any) -> dict[str, np.ndarray]:
+def ours(run: LoadedRun, model: Any) -> dict[str, np.ndarray]:
     names = [given.name for given in run.experiment.spec.model.inputs]
     return dict(zip(names, keras_rows(model).values(), strict=True))
 
@@ -235,7 +235,7 @@ def test_outputs_of_one_name_are_refused_by_name_and_can_be_had_under_ours(tmp_p
     assert list(predict_run(run, path).outputs) == ["r", "r_1", "r_2"]
 
 
-def command(run: OpenedRun, path: str, folder: Path, output: Path | None = None, **given: Any) -> None:
+def command(run: LoadedRun, path: str, folder: Path, output: Path | None = None, **given: Any) -> None:
     settings: dict[str, Any] = {"classes": False, "view": None, "checkpoint": None, "threads": None, **given}
     predict_command(
         str(run.record.path), [path], output=output, keras_names=True, device="cpu", runs_dir=folder, **settings
@@ -361,7 +361,7 @@ model:
 """
 
 
-def with_views(folder: Path) -> tuple[Any, OpenedRun]:
+def with_views(folder: Path) -> tuple[Any, LoadedRun]:
     a, b = keras.Input((4,), name="input"), keras.Input((4,), name="input_2")
     code = L.Dense(3, name="second-code")(b)
     difference = L.Subtract(name="first-difference")([a, b])

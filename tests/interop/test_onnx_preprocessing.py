@@ -15,7 +15,7 @@ from kerascli.interop.onnx_preprocessing import numbers
 from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.interchange.exporting import export_run
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.support import pipeline_harness as cases
 from tests.support.pipeline_harness import trained

@@ -16,9 +16,9 @@ from kerascli.foundation.errors import FileRefused
 from kerascli.language.expressions import parse, walk
 from kerascli.language.expressions.tree import Binary, Call, Everything, Index, Items, Literal, Name, Node, Slice, Unary
 from kerascli.ops.base import OPS
-from kerascli.ops.left_out import LEFT_OUT
+from kerascli.ops.expression import LEFT_OUT
 from kerascli.workflow.interchange.importing import import_model
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.parity.op_cases import CASES
 from tests.parity.test_ops import _OPERATORS, given, keras_function
@@ -103,7 +103,7 @@ def _place(item: Node, value: Any) -> Any:
 
 def given_to(texts: Sequence[str]) -> dict[str, Any]:
     """Return Keras inputs for the tensors in the expressions."""
-    used = {node.name for text in texts for node, _ in walk(parse(text)) if isinstance(node, Name)} | {"w"}
+    used = {node.name for text in texts for node in walk(parse(text)) if isinstance(node, Name)} | {"w"}
     of = keras.backend.standardize_dtype
     return {k: keras.Input(tuple(x.shape), dtype=of(x.dtype), name=f"in_{k}") for k, x in TENSORS.items() if k in used}
 
@@ -149,7 +149,7 @@ UNCOMPARED_FUNCTIONS = {"conv_transpose": _NOT_ON_TORCH, "histogram": _NOT_ON_TO
 
 
 def _functions(text: str) -> set[str]:
-    return {node.function for node, _ in walk(parse(text)) if isinstance(node, Call)}
+    return {node.function for node in walk(parse(text)) if isinstance(node, Call)}
 
 
 def _is_compared(text: str) -> bool:
@@ -160,7 +160,7 @@ def _is_compared(text: str) -> bool:
         or any(name.startswith("image.") for name in called)
     ):
         return False
-    return any(isinstance(node, Name) and node.name in TENSORS for node, _ in walk(parse(text)))
+    return any(isinstance(node, Name) and node.name in TENSORS for node in walk(parse(text)))
 
 
 COMPARED = [text for text in dict.fromkeys([*MORE, *CASES]) if _is_compared(text)]

@@ -19,7 +19,7 @@ from kerascli.foundation.errors import FileRefused, KerasCliError
 from kerascli.interop.pipeline_files import reading
 from kerascli.interop.pipeline_files.reading import parse_pipelines, read_pipelines
 from kerascli.workflow.interchange.exporting_pipelines import pipelines_of
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from tests.support import pipeline_harness as cases
 from tests.support.pipeline_harness import trained
 

@@ -22,7 +22,7 @@ from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.interchange.importing_safetensors import import_safetensors
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import Predictions, predict_run
 from kerascli.workflow.rows.given_rows import rows_of
 from tests.support import pipeline_harness as cases

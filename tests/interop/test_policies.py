@@ -14,7 +14,7 @@ from keras import layers as L
 
 from kerascli.foundation.errors import FileRefused
 from kerascli.workflow.interchange.importing import Imported, import_model
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from tests.support.keras_import_harness import assert_same, both, save, shake
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2

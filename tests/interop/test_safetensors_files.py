@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 from kerascli.foundation.errors import ConfigError, KerasCliError
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing_safetensors import import_safetensors
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.runs_harness import command, train, write
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from kerascli.workflow.interchange.importing import import_model
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.keras_import_harness import predicted, save, shake
 

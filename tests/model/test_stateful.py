@@ -22,10 +22,10 @@ from kerascli.training.evaluate import evaluate
 from kerascli.training.loop import train as train_steps
 from kerascli.training.predict import predict
 from kerascli.training.progress import Progress
-from kerascli.workflow.fitting.binding import bind
+from kerascli.workflow.fitting.make_trainer import make_trainer
 from kerascli.workflow.fitting.plan import make_plan, rows_in_order
 from kerascli.workflow.interchange.exporting import export_run
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from tests.support.fit_harness import prepare
 from tests.support.runs_harness import go_on, outcome, outcome_of, train, write
 from tests.workflow.test_resume import leave
@@ -135,7 +135,7 @@ def test_a_stateful_layer_trains_evaluates_and_predicts_as_keras_s(
     history, judgement, outputs = by_keras(model, x, y, forgets=forgets)
     torch.set_default_dtype(torch.float64)
     plan, progress = make_plan(ours, prepared, {}), Progress()
-    trainer, _ = bind(ours, plan)
+    trainer, _ = make_trainer(ours, plan)
     losses = [progress.row["loss"] for event in train_steps(trainer, plan, progress) if isinstance(event, EpochEnd)]
     assert losses == pytest.approx(history, rel=1e-9)
     for mine, other in zip(own, kept, strict=True):

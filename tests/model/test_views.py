@@ -21,7 +21,7 @@ from kerascli.model.syntax.views import read_view_at
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.check import check
 from kerascli.workflow.interchange.exporting import SUFFIXES, export_run
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.models import parse_model
 from tests.support.runs_harness import train, write

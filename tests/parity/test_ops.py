@@ -17,8 +17,7 @@ from torch import Tensor
 from kerascli.language.expressions import ExpressionError, parse, walk
 from kerascli.language.expressions.tree import Binary, Call, Everything, Index, Items, Literal, Name, Node, Slice, Unary
 from kerascli.ops.base import OPS
-from kerascli.ops.expression import expression
-from kerascli.ops.left_out import LEFT_OUT
+from kerascli.ops.expression import LEFT_OUT, expression
 from tests.parity import ledger
 from tests.parity.op_cases import CASES, KERAS_CANNOT, words
 from tests.support.ties import NoTies
@@ -139,7 +138,7 @@ def test_an_expression_has_keras_values_and_gradients(text: str) -> None:
     flat = ("//", "floor_divide", "heaviside", "nextafter", "histogram")
     has_none = any(step in text for step in flat)  # torch's raise when asked
     assert ours.requires_grad == (theirs.requires_grad and not has_none)
-    for node, _ in walk(parse(text)):
+    for node in walk(parse(text)):
         if isinstance(node, Call):
             ledger.note("op", node.function, text, compared.gap)
 
@@ -162,10 +161,7 @@ def test_two_ways_to_say_it_have_one_value_and_gradient(text: str, means: str) -
 
 def test_every_operation_has_a_case() -> None:
     called = {
-        node.function
-        for text in (*CASES, *dict(KERAS_CANNOT))
-        for node, _ in walk(parse(text))
-        if isinstance(node, Call)
+        node.function for text in (*CASES, *dict(KERAS_CANNOT)) for node in walk(parse(text)) if isinstance(node, Call)
     }
     drawn = {name for name in OPS.names() if name.startswith("random_")}
     assert set(OPS.names()) - drawn - called == set()

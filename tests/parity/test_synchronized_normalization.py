@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli.foundation import batch_part
-from kerascli.foundation.batch_part import BatchPart
+from kerascli.foundation import local_batch
+from kerascli.foundation.local_batch import LocalBatch
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Outcome
 from tests.parity.layers import mask_of
@@ -27,7 +27,7 @@ def in_two_parts(module: torch.nn.Module, x: Tensor, mask: Tensor | None) -> lis
 
     def run(part: int, add: Callable[[Tensor], Tensor]) -> Outcome:
         values, seen = parts[part]
-        with batch_part.using(BatchPart(len(values) / len(x), add)):
+        with local_batch.using(LocalBatch(len(values) / len(x), add)):
             return module(values, mask=seen)
 
     sums: list[Tensor] = []
@@ -95,5 +95,5 @@ def test_a_layer_alone_and_in_evaluation_adds_nothing() -> None:
     def fail(total: Tensor) -> Tensor:
         raise AssertionError("communication in evaluation")
 
-    with batch_part.using(BatchPart(0.5, fail)):
+    with local_batch.using(LocalBatch(0.5, fail)):
         module.eval()(x)

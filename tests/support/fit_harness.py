@@ -21,7 +21,7 @@ from kerascli.training.evaluate import evaluate
 from kerascli.training.loop import train
 from kerascli.training.predict import predict
 from kerascli.training.progress import Progress
-from kerascli.workflow.fitting.binding import bind
+from kerascli.workflow.fitting.make_trainer import make_trainer
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan, rows_in_order
 from tests.support.runs_harness import outcome_of
@@ -58,7 +58,7 @@ class Ours:
         experiment, seed = self.experiment, self.experiment.spec.seed
         torch.set_default_dtype(torch.float64)
         plan = make_plan(experiment, self.prepared, {})
-        trainer, _ = bind(experiment, plan)
+        trainer, _ = make_trainer(experiment, plan)
         progress = Progress(epoch=experiment.spec.fit.initial_epoch)
         history = [dict(progress.row) for event in train(trainer, plan, progress) if isinstance(event, EpochEnd)]
         rows = rows_in_order(experiment, self.prepared.splits["train"])

@@ -11,7 +11,7 @@ from keras import layers as L
 
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.interchange.importing import Imported, import_model
-from kerascli.workflow.opened import OpenedRun, open_run
+from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import predict_run
 
 
@@ -22,7 +22,7 @@ class Both:
     ours: dict[str, np.ndarray]
     theirs: dict[str, np.ndarray]
     imported: Imported
-    run: OpenedRun
+    run: LoadedRun
 
     @property
     def record(self) -> RunRecord:
@@ -68,7 +68,7 @@ def shake(model: keras.Model, low: float = 0.2, high: float = 0.9) -> None:
             weight.assign(abs(values) + 0.1 if "variance" in weight.path else values)
 
 
-def arrays(run: OpenedRun, model: Any, x: dict[str, np.ndarray], path: Path) -> Path:
+def arrays(run: LoadedRun, model: Any, x: dict[str, np.ndarray], path: Path) -> Path:
     """Write the rows to a file, by our names."""
     ours = [given.name for given in run.experiment.spec.model.inputs]
     in_order = dict(zip(ours, (x[given.name] for given in model.inputs), strict=True))

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-_PRELOADED = ["torch", "kerascli.cli.commands", "kerascli.workflow.train", "kerascli.training.distributed.process_sum",
+_PRELOADED = ["torch", "kerascli.cli.commands", "kerascli.workflow.train", "kerascli.training.strategies.process_sum",
     "kerascli.workflow.evaluate", "kerascli.workflow.predict", "kerascli.report.plots"]  # fmt: skip
 
 

@@ -23,8 +23,8 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.generation.decode import Decoder, decode_ids
 from kerascli.training.generation.generate import Sampling
 from kerascli.workflow.generation.decoding import decode
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.make_samples import studio_of
-from kerascli.workflow.opened import open_run
 from tests.support.runs_harness import train, write
 
 GREEDY = Sampling(0.0)

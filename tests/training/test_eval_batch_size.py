@@ -28,11 +28,11 @@ compile: {loss: mse}
 """
 
 
-def rows(path: Path, *sets: str, figures: bool = True) -> int:
+def rows(path: Path, *sets: str, metrics: bool = True) -> int:
     config = open_config(path, sets=sets)
     phase = make_phase(config, config.load_data())
     experiment = build_phase(phase, Choice("cpu", "a test"))
-    return rows_in_order(experiment, phase.prepared.splits["train"], figures=figures).batch_size
+    return rows_in_order(experiment, phase.prepared.splits["train"], metrics=metrics).batch_size
 
 
 def test_small_rows_are_evaluated_many_at_once(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_never_fewer_than_are_trained_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("figures", [True, False])
 def test_the_config_decides_where_it_says(tmp_path: Path, figures: bool) -> None:
-    assert rows(write(tmp_path, HARD), "fit.validation_batch_size=7", figures=figures) == 7
+    assert rows(write(tmp_path, HARD), "fit.validation_batch_size=7", metrics=figures) == 7
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_the_config_decides_where_it_says(tmp_path: Path, figures: bool) -> None
 def test_metrics_that_depend_on_batches_keep_them(tmp_path: Path, said: str) -> None:
     path = write(tmp_path, HARD)
     assert rows(path, said) == 16
-    assert rows(path, said, figures=False) > 16
+    assert rows(path, said, metrics=False) > 16
 
 
 def test_masked_metrics_keep_their_batches(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_formulas_that_hold_rows_against_each_other_keep_their_batches(tmp_path:
     """Formulas inside the model count, whatever its metrics are."""
     text = HARD.replace("  layers:", f'  layers:\n    - expr: {{value: "{value}"}}')
     assert (rows(write(tmp_path, text)) > 16) == apart
-    assert (rows(write(tmp_path, text), figures=False) > 16) == apart
+    assert (rows(write(tmp_path, text), metrics=False) > 16) == apart
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from kerascli.foundation import draws
 from kerascli.foundation.device import Choice
 from kerascli.foundation.events import Note
 from kerascli.runs.record import RunRecord
+from kerascli.training import execution_mode
 from kerascli.training.execution_mode import GraphRunner, Request, largest_difference, make_runner
 from kerascli.training.forward_pass import Eager, Runner
 from kerascli.training.loop import Plan
-from kerascli.workflow.fitting import binding
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan
 from tests.support.needs import needs_a_compiler
@@ -127,7 +127,7 @@ def test_a_compiled_step_is_the_module_s_step(tmp_path: Path, monkeypatch: pytes
 
 
 def said(run: RunRecord) -> str:
-    return f"{run.facts()['tier']} ({run.facts()['tier_reason']})"
+    return f"{run.facts()['execution_mode']} ({run.facts()['execution_mode_reason']})"
 
 
 def test_a_failed_compilation_is_reported_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +239,7 @@ def test_a_run_goes_on_in_its_execution_mode(tmp_path: Path, recorded: str, monk
     """Also if this version or machine would choose another mode."""
     config = write(tmp_path, HARD)
     run, _ = train(config, tmp_path / "runs", ["fit.epochs=2"])
-    run.note(tier=recorded)
+    run.note(execution_mode=recorded)
     made: list[Choice] = []
 
     def noting(request: Request, known: str | None) -> tuple[Runner, Choice]:
@@ -247,7 +247,7 @@ def test_a_run_goes_on_in_its_execution_mode(tmp_path: Path, recorded: str, monk
         made.append(choice)
         return runner, choice
 
-    monkeypatch.setattr(binding, "make_runner", noting)
+    monkeypatch.setattr(execution_mode, "make_runner", noting)
     go_on(run, ["fit.epochs=3"])
     assert made == [Choice(recorded, "as in the run")]
 

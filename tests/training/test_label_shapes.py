@@ -9,7 +9,7 @@ from sklearn.metrics import fbeta_score
 from kerascli.foundation.errors import ConfigError
 from kerascli.workflow.check import check
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.rows.given_rows import rows_of
 from tests.support.runs_harness import train, write

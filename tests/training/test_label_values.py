@@ -17,7 +17,7 @@ from kerascli.losses.labels import Labels
 from kerascli.training.checks.label_range_checks import first_invalid
 from kerascli.workflow.check import check
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.rows.given_rows import rows_of
 from tests.support.runs_harness import train, write

@@ -20,7 +20,7 @@ from kerascli.training.evaluate import evaluate
 from kerascli.training.execution_mode import Request, make_runner
 from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, Runner
 from kerascli.training.loop import Plan, train
-from kerascli.training.objectives.objective import BaseObjective, LossOutput, figure_state
+from kerascli.training.objectives.objective import BaseObjective, LossOutput, logged_state
 from kerascli.training.objectives.train_step import TrainStepModule, TrainStepOutput
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
@@ -38,7 +38,7 @@ class LinearStep(TrainStepModule):
 
     def forward(self, batch: Batch) -> TrainStepOutput:
         loss = nn.functional.mse_loss(self.linear(batch.inputs["x"]), batch.targets["y"])
-        return TrainStepOutput(LossOutput([loss], [figure_state(loss, batch.rows)]), {})
+        return TrainStepOutput(LossOutput([loss], [logged_state(loss, batch.rows)]), {})
 
     def weights(self) -> list[Weight]:
         specs = [

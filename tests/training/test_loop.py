@@ -13,9 +13,9 @@ from kerascli.callbacks.base import (
     Callback,
     Decision,
     EpochFacts,
+    PrintMessage,
     RestoreSlot,
     SaveSlot,
-    Say,
     SetLearningRate,
     State,
     Stop,
@@ -344,8 +344,8 @@ def test_what_is_restored_at_the_end_stays(averaged: bool) -> None:
 
 def test_the_epoch_s_event_carries_what_others_have_to_do() -> None:
     row = {"epoch": 0, "loss": 1.0}
-    first = deciding({1: [Say("a"), SaveSlot("kept", to_disk=True), AppendRow("log.csv", row, ";")]})
-    second = deciding({1: [SaveSlot("in memory"), Say("b")]})
+    first = deciding({1: [PrintMessage("a"), SaveSlot("kept", to_disk=True), AppendRow("log.csv", row, ";")]})
+    second = deciding({1: [SaveSlot("in memory"), PrintMessage("b")]})
     work = Work([first, second], epochs=1)
     end = epoch_ends(work.run())[0]
     assert end.messages == ("a", "b")

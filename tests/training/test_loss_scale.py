@@ -220,7 +220,7 @@ def scaled_each(text: str) -> str:
 def test_each_update_s_program_reads_a_scale_of_its_own(tmp_path: Path, text: str) -> None:
     plain, _ = train(write(tmp_path, text, "a.yaml"), tmp_path / "a")
     scaled, _ = train(write(tmp_path, scaled_each(text), "b.yaml"), tmp_path / "b")
-    assert json.loads((scaled.path / "run.json").read_text(encoding="utf-8"))["tier"] == "traced"
+    assert json.loads((scaled.path / "run.json").read_text(encoding="utf-8"))["execution_mode"] == "traced"
     names = [name for name in plain.history()[0] if name != "epoch_seconds"]
     for mine, theirs in zip(scaled.history(), plain.history(), strict=True):
         assert [mine[name] for name in names] == pytest.approx([theirs[name] for name in names], rel=1e-4)

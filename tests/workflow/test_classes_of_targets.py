@@ -9,7 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from kerascli.foundation.errors import ConfigError, DataError, KerasCliError
 from kerascli.language.component import Invalid
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.runs_harness import go_on, outcome, train, write
 

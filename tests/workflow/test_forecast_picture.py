@@ -11,7 +11,7 @@ from kerascli.foundation.errors import ConfigError
 from kerascli.report.forecast_plot import ForecastPanel, plot_forecast
 from kerascli.workflow.forecasting.forecast import forecast_run
 from kerascli.workflow.forecasting.picture import forecast_picture
-from kerascli.workflow.opened import OpenedRun, open_run
+from kerascli.workflow.loaded import LoadedRun, open_run
 from tests.support.runs_harness import command, train, write
 
 if TYPE_CHECKING:
@@ -37,22 +37,22 @@ def rows(count: int, first: int = 0) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> OpenedRun:
+def run(tmp_path_factory: pytest.TempPathFactory) -> LoadedRun:
     folder = tmp_path_factory.mktemp("picture")
     write(folder, "\n".join(["date,value,price", *rows(44), ""]), "series.csv")
     write(folder, "\n".join(["date,value,price", *rows(6, 44), ""]), "future.csv")
     return open_run(train(write(folder, CONFIG), folder / "runs")[0])
 
 
-def home(run: OpenedRun) -> Path:
+def home(run: LoadedRun) -> Path:
     return run.record.path.parent.parent
 
 
-def column(run: OpenedRun, index: int) -> list[str]:
+def column(run: LoadedRun, index: int) -> list[str]:
     return [line.split(",")[index] for line in (home(run) / "series.csv").read_text().splitlines()[1:]]
 
 
-def test_the_rows_of_the_test_split_are_forecast_beside_their_truth(run: OpenedRun, tmp_path: Path) -> None:
+def test_the_rows_of_the_test_split_are_forecast_beside_their_truth(run: LoadedRun, tmp_path: Path) -> None:
     found = forecast_picture(run)
     (panel,) = found.panels
     values, days = np.array(column(run, 1), float), column(run, 0)
@@ -77,7 +77,7 @@ def test_the_rows_of_the_test_split_are_forecast_beside_their_truth(run: OpenedR
         forecast_picture(run, 11)
 
 
-def test_with_a_future_the_forecast_begins_after_the_last_row(run: OpenedRun) -> None:
+def test_with_a_future_the_forecast_begins_after_the_last_row(run: LoadedRun) -> None:
     found = forecast_picture(run, 6, home(run) / "future.csv")
     assert found.panels[0].truth.tolist() == []
     assert found.panels[0].history[-1] == float(column(run, 1)[-1])
@@ -128,7 +128,7 @@ def test_lines_of_truth_and_forecast_begin_at_the_last_known_value() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["history", "truth", "forecast"]
 
 
-def test_the_command_writes_a_picture_into_the_run_or_a_file(run: OpenedRun, tmp_path: Path) -> None:
+def test_the_command_writes_a_picture_into_the_run_or_a_file(run: LoadedRun, tmp_path: Path) -> None:
     written = command("plot", run.record.path, "--forecast").strip()
     assert Path(written) == run.record.path / "plots" / "forecast.png"
     assert Path(written).read_bytes().startswith(b"\x89PNG")
@@ -148,6 +148,6 @@ def test_the_command_writes_a_picture_into_the_run_or_a_file(run: OpenedRun, tmp
         (["--forecast", "other"], "--forecast draws one run"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(options: list[str], text: str, run: OpenedRun) -> None:
+def test_options_that_do_not_go_together_are_refused(options: list[str], text: str, run: LoadedRun) -> None:
     with pytest.raises(ConfigError, match=text):
         command("plot", run.record.path, *options)

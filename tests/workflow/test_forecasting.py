@@ -11,7 +11,7 @@ from safetensors.numpy import load as load_arrays
 from kerascli.foundation.errors import ConfigError, DataError, KerasCliError
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.forecasting.forecast import forecast_run
-from kerascli.workflow.opened import OpenedRun, open_run
+from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.runs_harness import command, train, write
 
@@ -112,7 +112,7 @@ def test_the_first_step_is_the_prediction_of_the_last_window(tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> OpenedRun:
+def known(tmp_path_factory: pytest.TempPathFactory) -> LoadedRun:
     folder = tmp_path_factory.mktemp("known")
     random = np.random.default_rng(1)
     rows = [(day, random.normal(), round(random.normal(), 3), "ab"[i // 9 % 2]) for i, day in enumerate(days(50))]
@@ -123,7 +123,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> OpenedRun:
     return open_run(train(write(folder, KNOWN), folder / "runs")[0])
 
 
-def home(run: OpenedRun) -> Path:
+def home(run: LoadedRun) -> Path:
     return run.record.path.parent.parent
 
 
@@ -131,7 +131,7 @@ def rows_of(path: Path) -> list[list[str]]:
     return [line.split(",") for line in path.read_text().splitlines()[1:]]
 
 
-def test_known_columns_come_from_the_future_and_dates_from_the_calendar(known: OpenedRun) -> None:
+def test_known_columns_come_from_the_future_and_dates_from_the_calendar(known: LoadedRun) -> None:
     kernel, bias = weights(known.record)
     rows = rows_of(home(known) / "series.csv") + rows_of(home(known) / "future.csv")
     values = [float(row[1]) for row in rows[:42]]
@@ -151,7 +151,7 @@ def test_known_columns_come_from_the_future_and_dates_from_the_calendar(known: O
     assert alone.kept["date"].tolist() == [rows[42][0]]
 
 
-def edited(known: OpenedRun, folder: Path, name: str, edit: Any) -> Path:
+def edited(known: LoadedRun, folder: Path, name: str, edit: Any) -> Path:
     """Write a copy of a file of the run's folder, of which `edit` has changed the rows."""
     header, *lines = (home(known) / name).read_text().splitlines()
     path = folder / name
@@ -188,7 +188,7 @@ def as_lines(rows: list[list[str]]) -> list[str]:
     ],
 )
 def test_a_future_that_does_not_fit_is_refused(
-    horizon: int, future: Any, text: str, hint: str, known: OpenedRun, tmp_path: Path
+    horizon: int, future: Any, text: str, hint: str, known: LoadedRun, tmp_path: Path
 ) -> None:
     file = None if future is None else edited(known, tmp_path, "future.csv", future)
     with pytest.raises(DataError) as error:
@@ -200,7 +200,7 @@ def test_a_future_that_does_not_fit_is_refused(
     assert place.file.startswith(str(home(known) / "series.csv" if file is None else file))
 
 
-def test_columns_that_the_future_lacks_are_named(known: OpenedRun, tmp_path: Path) -> None:
+def test_columns_that_the_future_lacks_are_named(known: LoadedRun, tmp_path: Path) -> None:
     path = write(tmp_path, "date,plan\n2024-03-12,a\n2024-03-13,a\n", "future.csv")
     with pytest.raises(DataError, match="the model needs 'price' of the future, and this file has no such column"):
         forecast_run(known, str(home(known) / "series.csv"), 2, path)
@@ -208,7 +208,7 @@ def test_columns_that_the_future_lacks_are_named(known: OpenedRun, tmp_path: Pat
     assert forecast_run(known, str(home(known) / "series.csv"), 2, path).kept["date"].tolist()[1] == "2024-03-13"
 
 
-def test_dates_without_a_constant_step_need_a_file(known: OpenedRun, tmp_path: Path) -> None:
+def test_dates_without_a_constant_step_need_a_file(known: LoadedRun, tmp_path: Path) -> None:
     file = str(edited(known, tmp_path, "series.csv", lambda rows: as_lines([*rows[:20], *rows[21:]])))
     with pytest.raises(DataError, match="no constant step: 2024-02-20 follows 2024-02-18") as error:
         forecast_run(known, file, 1)
@@ -216,13 +216,13 @@ def test_dates_without_a_constant_step_need_a_file(known: OpenedRun, tmp_path: P
     assert forecast_run(known, file, 4, home(known) / "future.csv").kept["date"][3] == "2024-03-15"
 
 
-def test_rows_out_of_order_are_refused(known: OpenedRun, tmp_path: Path) -> None:
+def test_rows_out_of_order_are_refused(known: LoadedRun, tmp_path: Path) -> None:
     file = str(edited(known, tmp_path, "series.csv", lambda rows: as_lines(rows[::-1])))
     with pytest.raises(DataError, match="2024-03-10 comes after 2024-03-11: rows of a series are in order of time"):
         forecast_run(known, file, 1)
 
 
-def test_a_series_needs_a_window_of_rows(known: OpenedRun, tmp_path: Path) -> None:
+def test_a_series_needs_a_window_of_rows(known: LoadedRun, tmp_path: Path) -> None:
     file = str(edited(known, tmp_path, "series.csv", lambda rows: as_lines(rows[:3])))
     with pytest.raises(DataError, match="has 3 rows; a forecast takes the last 4"):
         forecast_run(known, file, 1)
@@ -230,7 +230,7 @@ def test_a_series_needs_a_window_of_rows(known: OpenedRun, tmp_path: Path) -> No
     assert forecast_run(known, file, 1).rows == 1
 
 
-def test_a_kept_column_must_be_known(known: OpenedRun) -> None:
+def test_a_kept_column_must_be_known(known: LoadedRun) -> None:
     with pytest.raises(DataError, match="the future of 'price' is not known"):
         forecast_run(known, str(home(known) / "series.csv"), 1, keep=["price"])
     with pytest.raises(DataError, match="there is no column 'dates'; did you mean 'date'"):
@@ -320,7 +320,7 @@ def test_a_forecast_that_is_infinite_is_not_fed_back(tmp_path: Path) -> None:
         forecast_run(opened, str(tmp_path / "series.csv"), 3)
 
 
-def test_the_command_writes_a_table_that_continues_the_series(known: OpenedRun, tmp_path: Path) -> None:
+def test_the_command_writes_a_table_that_continues_the_series(known: LoadedRun, tmp_path: Path) -> None:
     file, future = home(known) / "series.csv", home(known) / "future.csv"
     shown = command("predict", known.record.path, file, "--horizon", 3, "--future", future)
     lines = shown.splitlines()
@@ -342,7 +342,7 @@ def test_the_command_writes_a_table_that_continues_the_series(known: OpenedRun, 
         (["--horizon", "2", "more.csv"], "--horizon continues one series"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(options: list[str], text: str, known: OpenedRun) -> None:
+def test_options_that_do_not_go_together_are_refused(options: list[str], text: str, known: LoadedRun) -> None:
     with pytest.raises(ConfigError, match=text):
         command("predict", known.record.path, home(known) / "series.csv", *options)
 

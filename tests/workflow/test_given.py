@@ -17,7 +17,7 @@ from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.opened import OpenedRun, open_run
+from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import Form, Predictions, predict_run
 from kerascli.workflow.rows.given_rows import rows_of
 from kerascli.workflow.stream import arriving_lines, predict_stream
@@ -377,7 +377,7 @@ def test_windows_are_predicted_from_the_file_that_they_were_trained_on(tmp_path:
         f"seed: 1\ndata: {{source: {source}, inputs: {{value: []}}, targets: {{value_next: []}}}}\n"
         "model: {layers: [flatten, {dense: 1}]}\ncompile: {loss: mse, optimizer: sgd}\nfit: {epochs: 1}\n"
     )
-    run: OpenedRun = open_run(train(write(tmp_path, text), tmp_path / "runs")[0])
+    run: LoadedRun = open_run(train(write(tmp_path, text), tmp_path / "runs")[0])
     found, expected = predict_run(run, str(tmp_path / "series.csv")), predict_run(run, "train")
     assert (found.rows, expected.rows) == (17, 16)  # the last window has no target: what follows is what is asked
     np.testing.assert_allclose(found.outputs["dense"][:16], expected.outputs["dense"], rtol=1e-5)

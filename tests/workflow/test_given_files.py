@@ -8,7 +8,7 @@ import pytest
 from kerascli.foundation.errors import DataError
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_groups
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import Form, predict_run
 from kerascli.workflow.rows.given_rows import rows_of
 from kerascli.workflow.stream import predict_stream

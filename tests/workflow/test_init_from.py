@@ -24,7 +24,7 @@ from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.init_from import init_weights
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.rows.given_rows import rows_of
 from tests.support.runs_harness import go_on, outcome, train, write
 

@@ -12,7 +12,7 @@ from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.report.predictions import write_predictions
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.rows.given_rows import rows_of
 from tests.support.runs_harness import command, train, write

@@ -17,7 +17,7 @@ from kerascli.data.pipeline.prepare import no_stages
 from kerascli.foundation import draws
 from kerascli.foundation.world import PROCESS_BYTES
 from kerascli.training.build import build_experiment
-from kerascli.training.distributed import fsdp
+from kerascli.training.strategies import fsdp
 from kerascli.workflow.check import check
 from kerascli.workflow.fitting import memory_estimate as module
 from kerascli.workflow.fitting.memory_estimate import NotEstimated, example_batch, memory_estimate, peak_bytes

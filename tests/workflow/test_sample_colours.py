@@ -11,8 +11,8 @@ from kerascli.data.storage import on_disk
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.foundation.events import Note
 from kerascli.workflow.check import check
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.make_samples import studio_of
-from kerascli.workflow.opened import open_run
 from tests.support.runs_harness import train, write
 
 COLOURED = """

@@ -22,8 +22,8 @@ from kerascli.report.pictures import picture
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.training.generation.generate import Sampling, TextModel, generate_words
+from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.make_samples import draw_samples, studio_of
-from kerascli.workflow.opened import OpenedRun, open_run
 from tests.support.runs_harness import go_on, train, write
 from tests.workflow.test_resume import leave
 
@@ -74,11 +74,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
 
 
 @pytest.fixture(scope="module")
-def opened(run: RunRecord) -> OpenedRun:
+def opened(run: RunRecord) -> LoadedRun:
     return open_run(run, device="cpu")
 
 
-def sample(opened: OpenedRun, written: dict[str, Any]) -> Any:
+def sample(opened: LoadedRun, written: dict[str, Any]) -> Any:
     callback = CALLBACKS.parse(written)
     assert isinstance(callback, Sampler)
     return callback.sample(studio_of(opened))
@@ -113,7 +113,7 @@ def test_samples_are_made_again_as_the_last_epoch_made_them(run: RunRecord, tmp_
         list(draw_samples(open_run(run, device="cpu"), ["manifold"], tmp_path))
 
 
-def test_a_manifold_is_the_decoder_over_quantiles(opened: OpenedRun) -> None:
+def test_a_manifold_is_the_decoder_over_quantiles(opened: LoadedRun) -> None:
     found = sample(opened, {"manifold_grid": {"view": "decode", "size": 3, "value_range": [-3, 3]}})
     assert isinstance(found, Images)
     assert found.values.shape == (3, 3, 4, 4, 1)
@@ -128,7 +128,7 @@ def test_a_manifold_is_the_decoder_over_quantiles(opened: OpenedRun) -> None:
     assert list(even.across) == [-2, -1, 0, 1, 2]
 
 
-def test_points_are_the_held_out_rows_with_their_classes(opened: OpenedRun) -> None:
+def test_points_are_the_held_out_rows_with_their_classes(opened: LoadedRun) -> None:
     found = sample(opened, {"latent_scatter": {"view": "encode"}})
     assert isinstance(found, Points)
     assert opened.data is not None
@@ -138,7 +138,7 @@ def test_points_are_the_held_out_rows_with_their_classes(opened: OpenedRun) -> N
     assert found.values.shape == (held_out.rows, 2)
 
 
-def test_several_outputs_stand_below_one_another(opened: OpenedRun) -> None:
+def test_several_outputs_stand_below_one_another(opened: LoadedRun) -> None:
     settings = {"view": "repeat", "outputs": ["image", "z_image"], "value_range": [-3, 3], "count": 4}
     found = sample(opened, {"reconstructions": settings})
     assert found.values.shape == (2, 4, 4, 4, 1)
@@ -169,7 +169,7 @@ def test_a_run_that_was_left_draws_the_pictures_of_one_that_was_not(
     assert pictures[1] == pictures[0]
 
 
-def test_classes_go_through_the_columns_and_the_noise_is_fixed(opened: OpenedRun) -> None:
+def test_classes_go_through_the_columns_and_the_noise_is_fixed(opened: LoadedRun) -> None:
     settings = {"view": "classed", "rows": 2, "columns": 4, "value_range": [-9, 9]}
     one, same = (sample(opened, {"sample_images": settings}) for _ in range(2))
     other = sample(opened, {"sample_images": {**settings, "seed": 1}})
@@ -182,7 +182,7 @@ def test_classes_go_through_the_columns_and_the_noise_is_fixed(opened: OpenedRun
     np.testing.assert_allclose(one.values.reshape(8, 16), ((made.detach().numpy() + 9) / 18).clip(0, 1), atol=1e-6)
 
 
-def test_a_heat_map_is_the_tensor_of_its_row(opened: OpenedRun) -> None:
+def test_a_heat_map_is_the_tensor_of_its_row(opened: LoadedRun) -> None:
     found = sample(opened, {"heat_map": {"view": "maps", "row": 3}})
     assert isinstance(found, Heat)
     assert found.values.shape == (1, 4, 4)
@@ -333,7 +333,7 @@ def test_a_model_of_every_step_reads_a_short_prompt_from_its_first_place_on() ->
     assert len(words) == 3
 
 
-def test_a_sample_in_float64_and_in_training_mode_leaves_the_modes_as_they_were(opened: OpenedRun) -> None:
+def test_a_sample_in_float64_and_in_training_mode_leaves_the_modes_as_they_were(opened: LoadedRun) -> None:
     update = opened.experiment.module.train()
     sample(opened, {"reconstructions": {"view": "both", "output": "image"}})
     assert update.training

@@ -16,7 +16,7 @@ from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.report.forecast_plot import plot_forecast
 from kerascli.workflow.forecasting.forecast import forecast_run
 from kerascli.workflow.forecasting.picture import forecast_picture
-from kerascli.workflow.opened import OpenedRun, open_run
+from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import Predictions, predict_run
 from tests.support.data_harness import whole
 from tests.support.runs_harness import train, write
@@ -195,20 +195,20 @@ fit: {epochs: 2}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> OpenedRun:
+def run(tmp_path_factory: pytest.TempPathFactory) -> LoadedRun:
     folder = tmp_path_factory.mktemp("shops")
     write(folder, text_of(series()), "shops.csv")
     return open_run(train(write(folder, RUN), folder / "runs")[0])
 
 
-def alone(run: OpenedRun, folder: Path, name: str, values: np.ndarray, horizon: int) -> Predictions:
+def alone(run: LoadedRun, folder: Path, name: str, values: np.ndarray, horizon: int) -> Predictions:
     """Return the forecast of a file with one of the series only."""
     path = folder / f"{name}.csv"
     path.write_text(text_of({name: values}), encoding="utf-8")
     return forecast_run(run, str(path), horizon)
 
 
-def test_each_series_is_continued_by_itself(run: OpenedRun, tmp_path: Path) -> None:
+def test_each_series_is_continued_by_itself(run: LoadedRun, tmp_path: Path) -> None:
     values = series()
     path = tmp_path / "all.csv"
     path.write_text(text_of(values), encoding="utf-8")
@@ -237,7 +237,7 @@ def _windows(numbers: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(numbers, 3)[:-1]
 
 
-def test_windows_are_predicted_with_the_name_of_their_series(run: OpenedRun, tmp_path: Path) -> None:
+def test_windows_are_predicted_with_the_name_of_their_series(run: LoadedRun, tmp_path: Path) -> None:
     values = series({"c": 5, "a": 4})
     path = tmp_path / "two.csv"
     path.write_text(text_of(values), encoding="utf-8")
@@ -247,7 +247,7 @@ def test_windows_are_predicted_with_the_name_of_their_series(run: OpenedRun, tmp
     np.testing.assert_allclose(last.columns["sold"], found.columns["sold_next"][[2, 4]], rtol=1e-6)
 
 
-def test_the_name_of_a_series_stands_before_kept_columns(run: OpenedRun, tmp_path: Path) -> None:
+def test_the_name_of_a_series_stands_before_kept_columns(run: LoadedRun, tmp_path: Path) -> None:
     path = tmp_path / "two.csv"
     path.write_text(text_of(series({"c": 5, "a": 4})), encoding="utf-8")
     found = predict_run(run, str(path), keep=["day"])
@@ -255,7 +255,7 @@ def test_the_name_of_a_series_stands_before_kept_columns(run: OpenedRun, tmp_pat
     assert found.kept["day"].tolist() == ["2024-01-03", "2024-01-04", "2024-01-05", "2024-01-03", "2024-01-04"]
 
 
-def test_a_gap_in_one_series_leaves_the_dates_of_the_others(run: OpenedRun, tmp_path: Path) -> None:
+def test_a_gap_in_one_series_leaves_the_dates_of_the_others(run: LoadedRun, tmp_path: Path) -> None:
     path = tmp_path / "gap.csv"
     lines = text_of(series({"a": 9, "c": 9})).splitlines()
     path.write_text("\n".join([*(line for line in lines if line[:12] != "2024-01-04,a"), ""]), encoding="utf-8")
@@ -268,7 +268,7 @@ def test_a_gap_in_one_series_leaves_the_dates_of_the_others(run: OpenedRun, tmp_
         path.write_text("\n".join([rows[0], *sorted(rows[1:], key=lambda row: "ca".index(row[11])), ""]))
 
 
-def test_the_split_of_a_run_is_continued_for_each_series(run: OpenedRun, tmp_path: Path) -> None:
+def test_the_split_of_a_run_is_continued_for_each_series(run: LoadedRun, tmp_path: Path) -> None:
     values = series()
     found = forecast_run(run, "train", 2)
     for index, (name, numbers) in enumerate(values.items()):
@@ -277,7 +277,7 @@ def test_the_split_of_a_run_is_continued_for_each_series(run: OpenedRun, tmp_pat
         np.testing.assert_allclose(found.columns["sold"][2 * index : 2 * index + 2], expected, rtol=1e-6)
 
 
-def test_a_picture_has_a_panel_for_each_series(run: OpenedRun, tmp_path: Path) -> None:
+def test_a_picture_has_a_panel_for_each_series(run: LoadedRun, tmp_path: Path) -> None:
     values = series()
     found = forecast_picture(run)
     assert [panel.series for panel in found.panels] == ["shop b", "shop a", "shop c"]

@@ -9,7 +9,7 @@ import pytest
 
 from kerascli.report.predictions import csv_text, json_lines
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import Form, Predictions, predict_run
 from kerascli.workflow.stream import predict_stream
 from tests.support.runs_harness import train, write

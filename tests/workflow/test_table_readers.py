@@ -8,7 +8,7 @@ import pytest
 
 from kerascli.data.storage.delimited import csv_text
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.needs import library
 from tests.support.runs_harness import go_on, outcome, train, write

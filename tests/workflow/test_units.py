@@ -14,7 +14,7 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import Form, predict_run
 from kerascli.workflow.rows.given_rows import rows_of
 from tests.support.runs_harness import command, train, write

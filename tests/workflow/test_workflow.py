@@ -26,7 +26,7 @@ from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.training.step import Trainer
 from kerascli.workflow.evaluate import Evaluation, evaluate_rows
-from kerascli.workflow.opened import OpenedRun, open_run
+from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.rows.given_rows import rows_of
 from kerascli.workflow.train import Options, start
@@ -55,7 +55,7 @@ fit: {epochs: 4, batch_size: 16, validation_split: 0.2}
 """
 
 
-def evaluate_run(run: OpenedRun, what: str) -> Evaluation:
+def evaluate_run(run: LoadedRun, what: str) -> Evaluation:
     """Evaluate a run as the command does; `what` is a split or a file."""
     return evaluate_rows(run, rows_of(run, what, targets=True), what)
 

@@ -10,7 +10,7 @@ from kerascli.foundation.shapes import Shape, show_shape
 from kerascli.language.component import Component, Registry, plural, registries
 from kerascli.layers.base import BaseLayer, Example
 from kerascli.ops.base import OPS
-from kerascli.ops.left_out import LEFT_OUT
+from kerascli.ops.expression import LEFT_OUT
 from kerascli.report.reference import Entry, Key, component_entry
 from site_pages.examples import example
 from site_pages.keras_names import keras_name

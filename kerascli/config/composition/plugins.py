@@ -16,6 +16,8 @@ from kerascli.runs.outputs import FILE
 RENAMED = {
     **{f"kerascli.{name}": f"kerascli.foundation.{name}" for name in ("shapes", "draws", "errors", "device", "disk")},
     **{f"kerascli.{name}": f"kerascli.language.{name}" for name in ("component", "section", "expressions")},
+    "kerascli.callbacks.base.Say": "kerascli.callbacks.base.PrintMessage",
+    "kerascli.optimizers.base.Moment": "kerascli.optimizers.base.UpdateContext",
 }
 """Mapping from dotted names that plugins of earlier versions import to their names now."""
 _MISSING = re.compile(r"cannot import name '(\w+)'")
@@ -67,7 +69,7 @@ def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
                 code = UserCode(file, opened.read())
         code.module()
     except Exception as error:
-        text, place = code.told(error, str(code.path))
+        text, place = code.message(error, str(code.path))
         related = (Related("the config names it", written),)
         raise Invalid([Fault(f"plugin: {text}", place=place, hint=_new_name(error), related=related)]) from None
     return code

@@ -51,7 +51,7 @@ class Python(Source):
         except DataError:
             raise
         except Exception as error:
-            text, place = code.told(error, shown)
+            text, place = code.message(error, shown)
             raise DataError(Fault(text, place=place)) from error
         return _tables(result, self.function)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_origin
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from kerascli.language.expressions.tree import (
     UnknownName,
 )
 from kerascli.ops.base import COUNTED, INTEGERS, OPS, Op, Tensors, Value, dtype_of
-from kerascli.ops.binary import COUNTING
+from kerascli.ops.elementwise import COUNTING
 from kerascli.ops.evaluator import OPERATORS
 
 _CLASSES = {
@@ -259,7 +259,7 @@ def _is_called(name: str, key: str, annotation: Any) -> bool:
 def has_several(function: str) -> bool:
     """Return True if an operation returns several tensors, of which an index selects one."""
     op = OPS.find(function)
-    return op is not None and get_origin(op.function.__annotations__.get("return")) in (tuple, list)
+    return op is not None and op.has_several
 
 
 def _holds_results(value: Any) -> bool:

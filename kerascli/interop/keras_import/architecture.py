@@ -18,7 +18,7 @@ from kerascli.interop.keras_import.policies import Policies
 from kerascli.interop.keras_import.reading import Owner, Reading
 from kerascli.interop.keras_import.unused import used_inputs, with_inputs, with_results
 from kerascli.interop.keras_import.weights import layer_groups, refuse_other_layers
-from kerascli.language.expressions.tokens import MAX_LENGTH
+from kerascli.language.expressions.parser import MAX_LENGTH
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 

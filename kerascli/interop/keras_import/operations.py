@@ -10,7 +10,7 @@ from kerascli.interop.keras.objects import Refusals, short_number
 from kerascli.interop.keras_import.calls import Call, KerasLayer, Ref, refs
 from kerascli.interop.keras_import.operation_settings import CHANNELS, remaining
 from kerascli.ops.base import OPS, Axes, Numbers, Op, Sizes
-from kerascli.ops.left_out import LEFT_OUT
+from kerascli.ops.expression import LEFT_OUT
 
 _IDLE = frozenset({"name", "dtype_policy"})
 _OF_SHAPES = frozenset({"size", "ndim"})

@@ -79,7 +79,7 @@ def check(tree: Node, names: Collection[str] | None = None) -> None:
     `names` are the names that will be defined; None: they are unknown. Raises ExpressionError.
     """
     known = Evaluator(dict.fromkeys(names or (), 0))
-    for node, _ in walk(tree):
+    for node in walk(tree):
         if isinstance(node, Call):
             _check_call(node)
             _check_count(node)

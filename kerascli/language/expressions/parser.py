@@ -5,9 +5,10 @@ A chain such as `a + b - c` does not count as deep, however long: trees are trav
 
 import math
 import re
+from dataclasses import dataclass
 
-from kerascli.language.expressions.suggestions import WORDS
-from kerascli.language.expressions.tokens import Token, tokenize
+from kerascli.foundation.errors import safe_text
+from kerascli.language.expressions.suggestions import CHARACTERS, WORDS
 from kerascli.language.expressions.tree import (
     Binary,
     Call,
@@ -40,6 +41,37 @@ _NO_OPERAND = {
     "if", "else", "and", "or", "<", "<=", ">", ">=", "==", "!=", "*", "/", "//", "%", "@", "**",
     ")", "]", ",", ":", "=", "...",
 }  # fmt: skip
+
+
+MAX_LENGTH = 10_000
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+)
+    | (?P<number>(?:[0-9]+(?:\.(?!\.)[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)
+    | (?P<text>'[^'\\\n]*'|"[^"\\\n]*")
+    | (?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)
+    | (?P<operator>\.\.\.|\*\*|//|==|!=|<=|>=|[-+*/%@<>=()\[\],:])""",
+    re.VERBOSE | re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Token of an expression's text; its kind is `number`, `text`, `name`, `operator` or `end`."""
+
+    kind: str
+    text: str
+    column: int
+
+    @property
+    def length(self) -> int:
+        return max(1, len(self.text))
+
+    def error(self, text: str) -> ExpressionError:
+        return ExpressionError(text, self.column, self.length)
+
+    def __str__(self) -> str:
+        return "the end" if self.kind == "end" else f"'{self.text}'"
 
 
 def parse(text: str) -> Node:
@@ -154,7 +186,7 @@ class _Parser:
             if self.token.text != "else":
                 raise self.unexpected("'else'")
             self._next()
-            return Conditional(token.column, token.length, test, left, self.expression(0))
+            return Conditional(token.column, token.length, left, test, self.expression(0))
         if _BINDING[operator] == _COMPARISON:
             return self._comparison(left, token)
         # a power is right-associative, and its right side can have a sign
@@ -241,3 +273,30 @@ def _number(token: Token) -> int | float:
     if len(text) > 19 or int(text) > MAX_INTEGER:
         raise token.error("an integer is at most 10^18")
     return int(text)
+
+
+def tokenize(text: str) -> list[Token]:
+    """Split the text of an expression into tokens, followed by one of kind `end`. Raises ExpressionError."""
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"an expression has at most {MAX_LENGTH:,} characters, this one has {len(text):,}", 1)
+    tokens: list[Token] = []
+    position = 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise _unknown(text, position)
+        kind = match.lastgroup
+        if kind != "space":
+            tokens.append(Token(str(kind), match.group(), position + 1))
+        position = match.end()
+        if kind == "number" and re.match(r"[A-Za-z0-9_]", text[position:]):
+            raise ExpressionError(f"a number cannot end in '{text[position]}'", position + 1)
+    return [*tokens, Token("end", "", len(text) + 1)]
+
+
+def _unknown(text: str, position: int) -> ExpressionError:
+    character = text[position]
+    if character in "'\"":
+        return ExpressionError("a quoted text that is not closed, or contains a backslash", position + 1)
+    meant = CHARACTERS.get(character, "names have the letters a to z, digits and '_'" if character.isalpha() else "")
+    return ExpressionError(f"unexpected '{safe_text(character)}'{meant and '; '}{meant}", position + 1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 class ExpressionError(ValueError):
@@ -84,8 +85,8 @@ class Comparison(Node):
 class Conditional(Node):
     """A conditional expression `then if test else otherwise`."""
 
-    test: Node
     then: Node
+    test: Node
     otherwise: Node
 
 
@@ -134,46 +135,21 @@ class Items(Node):
     is_tuple: bool
 
 
-def children(node: Node) -> tuple[Node, ...]:
-    """Return the child nodes of a node, from left to right."""
-    match node:
-        case Unary():
-            return (node.operand,)
-        case Binary():
-            return (node.left, node.right)
-        case Comparison():
-            return node.operands
-        case Conditional():
-            return (node.then, node.test, node.otherwise)
-        case Call():
-            return (*node.arguments, *node.named.values())
-        case Index():
-            return (node.value, *node.items)
-        case Slice():
-            return tuple(part for part in (node.start, node.stop, node.step) if part is not None)
-        case Items():
-            return node.items
-        case _:
-            return ()
+def children(node: Node) -> Iterator[Node]:
+    """Yield the child nodes of a node, from left to right."""
+    for name in type(node).__match_args__:
+        value = getattr(node, name)
+        yield from (each for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, Node))
 
 
 def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
-    """Return a copy of a syntax node with `change` applied to its children; nodes of chains such as a + b[0] are
-    returned as they are."""
-    match node:
-        case Unary():
-            return replace(node, operand=change(node.operand))
-        case Comparison():
-            return replace(node, operands=tuple(map(change, node.operands)))
-        case Conditional():
-            return replace(node, test=change(node.test), then=change(node.then), otherwise=change(node.otherwise))
-        case Call():
-            keywords = tuple(replace(keyword, value=change(keyword.value)) for keyword in node.keywords)
-            return replace(node, arguments=tuple(map(change, node.arguments)), keywords=keywords)
-        case Items():
-            return replace(node, items=tuple(map(change, node.items)))
-        case _:
-            return node
+    """Return a copy of a syntax node with `change` applied to its children."""
+    parts = {name: getattr(node, name) for name in type(node).__match_args__}
+    changed: dict[str, Any] = {name: change(part) for name, part in parts.items() if isinstance(part, Node)}
+    for name, part in parts.items():
+        if isinstance(part, tuple):
+            changed[name] = tuple(change(each) if isinstance(each, Node) else each for each in part)
+    return replace(node, **changed)
 
 
 def spine(node: Binary | Index) -> tuple[Node, list[Binary | Index]]:
@@ -189,19 +165,19 @@ def spine(node: Binary | Index) -> tuple[Node, list[Binary | Index]]:
     return first, steps[::-1]
 
 
-def walk(root: Node) -> Iterator[tuple[Node, int]]:
-    """Yield every node of a tree with its depth (1 for the root)."""
-    pending = [(root, 1)]
+def walk(root: Node) -> Iterator[Node]:
+    """Yield every node of a tree, from left to right."""
+    pending = [root]
     while pending:
-        node, depth = pending.pop()
-        yield node, depth
-        pending += [(child, depth + 1) for child in reversed(children(node))]
+        node = pending.pop()
+        yield node
+        pending += reversed(tuple(children(node)))
 
 
 def names_in(root: Node) -> dict[str, Name]:
     """Return a mapping from each name in an expression, except functions, to the node of its first occurrence."""
-    found: dict[str, Name] = {}
-    for node, _ in walk(root):
+    names: dict[str, Name] = {}
+    for node in walk(root):
         if isinstance(node, Name):
-            found.setdefault(node.name, node)
-    return found
+            names.setdefault(node.name, node)
+    return names

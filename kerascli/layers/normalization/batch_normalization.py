@@ -8,7 +8,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from kerascli.foundation import batch_part
+from kerascli.foundation import local_batch
 from kerascli.foundation.shapes import Axis, Fraction, NonNegativeFloat, TensorSpec
 from kerascli.layers.base import Example, Layer, Outcome, layer
 from kerascli.layers.geometry import broadcast_mask, positive_axes
@@ -113,7 +113,7 @@ class BatchNormalizationModule(ScaledModule):
         if not (self.training and self.trainable):
             return self._fused(x, self.moving_mean, self.moving_variance, training=False)
         values = x.numel() // x.shape[self.axis]
-        add = batch_part.sum_of_parts() if self.synchronized else None
+        add = local_batch.sum_of_parts() if self.synchronized else None
         if add is None and mask is None and values > 1 and not self.renorm:
             mean, variance = torch.zeros_like(self.moving_mean), torch.zeros_like(self.moving_variance)
             y = self._fused(x, mean, variance, training=True)  # stores the statistics in them

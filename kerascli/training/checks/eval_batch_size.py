@@ -21,12 +21,12 @@ def rows_at_once(
     built: Built,
     pairs: Sequence[OutputTarget] | None,
     *,
-    figures: bool,
+    metrics: bool,
     batch_size: int,
     validation_batch_size: int | None = None,
     validation_steps: int | None = None,
 ) -> int:
-    """Return the batch size for evaluation (with `figures`, loss and metrics that must not depend on it) or for
+    """Return the batch size for evaluation (with `metrics`, loss and metrics that must not depend on it) or for
     prediction.
 
     `pairs` are the outputs and targets of losses and metrics; None if unknown.
@@ -35,17 +35,17 @@ def rows_at_once(
         return batch_size
     if validation_batch_size is not None:
         return validation_batch_size
-    if figures and (validation_steps is not None or pairs is None or not _adds_up(built, pairs)):
+    if metrics and (validation_steps is not None or pairs is None or not _adds_up(built, pairs)):
         return batch_size
     rows = _CACHED_BYTES // max(1, _widest(built))
-    return rows if rows > batch_size and _keeps_rows_apart(built, pairs or (), figures=figures) else batch_size
+    return rows if rows > batch_size and _keeps_rows_apart(built, pairs or (), metrics=metrics) else batch_size
 
 
-def _keeps_rows_apart(built: Built, pairs: Sequence[OutputTarget], *, figures: bool) -> bool:
+def _keeps_rows_apart(built: Built, pairs: Sequence[OutputTarget], *, metrics: bool) -> bool:
     """Return False if a formula of the model (or of its losses and metrics) combines different rows of a batch."""
     specs, model = built.specs, built.model
-    nodes = model.nodes if figures else flat(leading_to(model.entries, model.outputs))
-    pairs = pairs if figures else ()
+    nodes = model.nodes if metrics else flat(leading_to(model.entries, model.outputs))
+    pairs = pairs if metrics else ()
     compared = [(each, pair.output) for pair in pairs for each in (pair.loss, *(use.metric for use in pair.metrics))]
     all_nodes = [*(InnerNode(node, specs) for node in nodes), *inner_nodes(built.modules[node.name] for node in nodes)]
     return all(comparison_keeps_rows_apart(each, specs[output]) for each, output in compared) and all(

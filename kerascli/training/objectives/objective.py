@@ -44,7 +44,7 @@ class BaseObjective(nn.Module):
         """Return the losses and metrics that the objective consists of."""
         return [*self.losses, *(metric for metric in self.metrics if isinstance(metric, Metric))]
 
-    def figures(self, states: Sequence[Tensor], *, only_defined: bool = False) -> dict[str, float]:
+    def logged_values(self, states: Sequence[Tensor], *, only_defined: bool = False) -> dict[str, float]:
         """Return a mapping from name to logged value, computed from states summed over batches; waits for the device
         once.
 
@@ -77,22 +77,22 @@ class Objective(BaseObjective):
         pairs: Sequence[OutputTarget],
         weights: Sequence[Weight],
         *,
-        figures: Sequence[str] = (),
+        logged: Sequence[str] = (),
         sums: Collection[str] = (),
         class_weight: Tensor | None = None,
     ) -> None:
         """Initialize; `names` are those of the total loss, of each loss if several, of values that layers log, and of
         metrics.
 
-        `sums` are those of the `figures` that are summed over all rows; the others are means.
+        `sums` are those of the `logged` values that are summed over all rows; the others are means.
         """
         uses = [use for pair in pairs for use in pair.metrics]
         plain = len(names) - sum(len(use.columns) for use in uses)
         metrics = [*reductions(names[:plain], sums), *(use.metric for use in uses)]
         super().__init__(names, metrics, [pair.loss for pair in pairs if pair.loss is not None])
         self.pairs = pairs
-        self._own = figures
-        self._each_loss = plain > 1 + len(figures)
+        self._logged = logged
+        self._each_loss = plain > 1 + len(logged)
         self._penalized = [weight for weight in weights if weight.spec.regularizer is not None and weight.trainable]
         self.register_buffer("class_weight", class_weight)
 
@@ -106,7 +106,7 @@ class Objective(BaseObjective):
         """Return a batch's total loss and metric states; targets and sample weights are mappings by target name."""
         parts: list[Tensor] = []
         losses: list[Tensor] = []
-        figures: list[Tensor] = []
+        states: list[Tensor] = []
         for pair in self.pairs:
             y_pred, y_true = full_precision(outcome.outputs[pair.output]), targets[pair.target]
             weight = self._sample_weight(pair, y_true, sample_weight)
@@ -116,13 +116,13 @@ class Objective(BaseObjective):
                 losses.append(value)
                 parts.append(value if pair.weight == 1.0 else value * pair.weight)
             for use in pair.metrics:
-                figures.append(measured(use.metric, y_true, y_pred, weight if use.weighted else None, mask))
+                states.append(measured(use.metric, y_true, y_pred, weight if use.weighted else None, mask))
         parts += outcome.losses.values()
         parts += [penalty(weight) for weight in self._penalized]
         total = summed(parts)
-        values = [total, *(losses if self._each_loss else ()), *(outcome.metrics[name] for name in self._own)]
-        plain = [figure_state(value, rows, how) for value, how in zip(values, self.metrics, strict=False)]
-        return LossOutput([total], [*plain, *figures])
+        values = [total, *(losses if self._each_loss else ()), *(outcome.metrics[name] for name in self._logged)]
+        plain = [logged_state(value, rows, how) for value, how in zip(values, self.metrics, strict=False)]
+        return LossOutput([total], [*plain, *states])
 
     def _sample_weight(self, pair: OutputTarget, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
         if self.class_weight is not None and self.training:
@@ -151,7 +151,7 @@ def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | No
     return metric(y_true, y_pred.detach(), sample_weight=weight, mask=mask)
 
 
-def figure_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean") -> Tensor:
+def logged_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean") -> Tensor:
     """Return a value logged for a batch as a state to sum up; a mean is multiplied by the batch's rows, as in Keras."""
     value = value.detach()
     rows = 1 if reduction == "sum" else rows

@@ -14,8 +14,8 @@ from kerascli.training.objectives.objective import (
     BaseObjective,
     LossOutput,
     Reduction,
-    figure_state,
     full_precision,
+    logged_state,
     measured,
     penalty,
     reductions,
@@ -34,7 +34,7 @@ class UpdateObjective(BaseObjective):
         metrics: Sequence[UpdateMetric],
         weights: Sequence[Weight],
         *,
-        figures: Sequence[str] = (),
+        logged: Sequence[str] = (),
         sums: Collection[str] = (),
     ) -> None:
         """Initialize; `names` are those of the total loss, of its terms, of values that layers log in the update's
@@ -45,11 +45,11 @@ class UpdateObjective(BaseObjective):
         """
         means: list[Reduction] = ["mean"] * (1 + len(terms))
         losses = [term.loss for term in terms if term.loss is not None]
-        super().__init__(names, [*means, *reductions(figures, sums), *(each.metric for each in metrics)], losses)
+        super().__init__(names, [*means, *reductions(logged, sums), *(each.metric for each in metrics)], losses)
         self.formulas = {term.node for term in terms if term.loss is None}
         self._terms = terms
         self._metrics = metrics
-        self._own = figures
+        self._logged = logged
         self._penalized = [weight for weight in weights if weight.spec.regularizer is not None]
 
     def forward(
@@ -65,8 +65,8 @@ class UpdateObjective(BaseObjective):
         values = [_loss(term, outcome, targets, sample_weight) for term in self._terms]
         parts = [*added, *(weighted for _, weighted in values), *(penalty(weight) for weight in self._penalized)]
         total = summed(parts)
-        means = [total, *(value for value, _ in values), *(outcome.metrics[name] for name in self._own)]
-        states = [figure_state(value, rows, how) for value, how in zip(means, self.metrics, strict=False)]
+        means = [total, *(value for value, _ in values), *(outcome.metrics[name] for name in self._logged)]
+        states = [logged_state(value, rows, how) for value, how in zip(means, self.metrics, strict=False)]
         for each in self._metrics:
             y_true, y_pred = _pair(each.of, outcome, targets)
             states.append(measured(each.metric, y_true, y_pred, None, outcome.masks.get(each.of.y_pred)))

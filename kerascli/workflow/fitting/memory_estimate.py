@@ -24,9 +24,9 @@ from kerascli.foundation.world import PROCESS_BYTES, processes_here
 from kerascli.model.runtime.weights import Weight
 from kerascli.parts.distributions import FSDP
 from kerascli.training.build import build_experiment
-from kerascli.training.distributed.fsdp import checkpoint_activations, group_bytes
 from kerascli.training.objectives.train_step import TrainStepModule
-from kerascli.workflow.fitting.binding import optimizers_of
+from kerascli.training.strategies.fsdp import checkpoint_activations, group_bytes
+from kerascli.workflow.fitting.make_trainer import optimizers_of
 
 _META = torch.device("meta")
 """Device of tensors that have shapes and dtypes, but no memory and no values."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kerascli.training.distributed.processes import Processes
+    from kerascli.training.strategies.group import Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Options:
     limits: Mapping[str, int] = field(default_factory=dict)
     """Upper limits of `epochs`, `steps_per_epoch` and `validation_steps` in each phase, for a smoke test."""
     profile: bool = False
-    processes: "Processes | None" = None
-    """The processes that train together (data parallel); None: this one alone."""
+    group: "Group | None" = None
+    """The processes that train together; None: this one alone."""
     known_runs: Path | None = None
     """Folder of runs in which `model.init_from` looks up a run; None: `runs_dir`."""
     downloads_weights: bool = True

@@ -19,18 +19,19 @@ from kerascli.foundation.device import Choice, make_deterministic
 from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.foundation.events import Event, Note, PhaseBegin
 from kerascli.model.freezing import trained_layers, with_trainable
-from kerascli.profiling.profiler import Profiler
 from kerascli.runs.history import ordered
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.label_range_checks import check_values
-from kerascli.training.distributed.fsdp import division_of
-from kerascli.training.distributed.processes import ALONE, Processes
 from kerascli.training.loop import Plan
+from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer, assign_weights
-from kerascli.workflow.division import divided
-from kerascli.workflow.fitting.binding import bind_with_profiler
+from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.checks import strategy_faults
+from kerascli.training.strategies.fsdp import strategy_of
+from kerascli.training.strategies.group import Group
 from kerascli.workflow.fitting.class_weights import with_class_weights
+from kerascli.workflow.fitting.make_trainer import trainer_and_profiler
 from kerascli.workflow.fitting.memory_estimate import estimated_bytes
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.plan import make_plan
@@ -51,13 +52,14 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class PhaseState:
-    """All that exists in memory while a phase is trained: model, plan, trainer, execution mode, profiler."""
+    """All that exists in memory while a phase is trained: model, plan, trainer, execution mode, profiler, strategy."""
 
     experiment: Experiment
     plan: Plan
     trainer: Trainer
     execution_mode: Choice
     profiler: Profiler | None
+    strategy: Strategy
 
 
 def prepare_phases(
@@ -104,13 +106,13 @@ def make_phase(config: Config, prepared: PreparedData, known: RunSpec | None = N
     return Phase(config, prepared, with_class_weights(spec, prepared))
 
 
-def build_phase(phase: Phase, device: Choice, processes: Processes = ALONE) -> Experiment:
+def build_phase(phase: Phase, device: Choice, strategy: Strategy | None = None) -> Experiment:
     """Return the model of a phase, built in memory. It fills the modules of the RunSpec: call it only once."""
     spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)
     if spec.fit.deterministic:
         make_deterministic(torch_device)
-    divide = division_of(spec.fit.distribute, processes, torch_device)
+    divide = (strategy or Single()).divider(torch_device)
     with phase.config.faults():
         return build_experiment(spec, prepared, device=torch_device, mixing=prepared.mixing, divide=divide)
 
@@ -126,13 +128,15 @@ class PhaseRunner:
         self.options = options
         self.reached = reached
         self._mode = mode
-        size, own = self.processes.world.size, torch.device(device.value)
+        self.group = options.group or Group()
+        size, own = self.group.world.size, torch.device(device.value)
         self.estimated_bytes = estimated_bytes(self.phase.spec, self.phase.prepared, size, own)
-        self.state = self._make_state(profile=options.profile)
+        self.state = self._make_state(profile=options.profile and self.leads)
 
     @property
-    def processes(self) -> Processes:
-        return self.options.processes or ALONE
+    def leads(self) -> bool:
+        """True for the one process that records the run."""
+        return self.group.world.leads
 
     @property
     def phase(self) -> Phase:
@@ -164,7 +168,7 @@ class PhaseRunner:
         if not _needs_compile(self.phase.spec, following.spec):
             optimizer_state = {name: value.clone() for name, value in trainer.optimizers.state().items()}
         self.phases[reached.phase] = self.phase.without_model()
-        self.processes.forget_saver()
+        self.group.notices.forget_checkpoint()
         del trainer, self.state  # two models must not be in memory at once
         self.reached = Progress(
             epoch=reached.epoch, step=reached.step, row=reached.row, phase=reached.phase + 1, first=reached.epoch
@@ -179,16 +183,17 @@ class PhaseRunner:
 
     def _make_state(self, *, profile: bool) -> PhaseState:
         phase, reached = self.phase, self.reached
-        experiment = build_phase(phase, self.device, self.processes)
+        strategy = strategy_of(self.group, phase.spec.fit.distribute, phase.spec.fit.shards)
+        experiment = build_phase(phase, self.device, strategy)
         number = reached.phase + 1 if len(self.phases) > 1 else None
         plan = make_plan(
-            experiment, phase.prepared, self.options.limits, phase=number, first=reached.first, processes=self.processes
+            experiment, phase.prepared, self.options.limits, phase=number, first=reached.first, strategy=strategy
         )
-        trainer, mode, profiler = bind_with_profiler(
-            experiment, plan, profile=profile, recorded_mode=self._mode, processes=self.processes
+        trainer, mode, profiler = trainer_and_profiler(
+            experiment, plan, profile=profile, recorded_mode=self._mode, strategy=strategy
         )
         self._mode = mode.value
-        return PhaseState(experiment, plan, trainer, mode, profiler)
+        return PhaseState(experiment, plan, trainer, mode, profiler, strategy)
 
 
 def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
@@ -254,8 +259,9 @@ def refuse_other_epochs(phases: list[Phase], sets: object) -> None:
         raise ConfigError("--set fit.epochs: the epochs of a run with phases cannot be changed", hint=hint)
 
 
-def refuse_undivided(phases: list[Phase], processes: Processes | None) -> None:
+def refuse_undivided(phases: list[Phase], group: Group | None) -> None:
     """Raise ConfigError if a phase cannot be trained in shards, or on this number of processes."""
-    size = 1 if processes is None else processes.world.size
+    size = 1 if group is None else group.world.size
     for phase in phases:
-        divided(phase.config, phase.spec, size)
+        if faults := strategy_faults(phase.spec, size):
+            raise phase.config.error(faults)

@@ -1,28 +1,26 @@
 """Make the training plan (batches, steps, validations) from the `fit` section of a config and its data."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from kerascli.config.sections.fit import FitSpec
-from kerascli.data.batches.loader import WHOLE, Batch, BatchSource
+from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.errors import DataError
 from kerascli.training.build import Experiment
 from kerascli.training.checks.eval_batch_size import rows_at_once
-from kerascli.training.distributed.processes import ALONE, Processes
-from kerascli.training.distributed.sharding import Sharding
-from kerascli.training.distributed.turns import Turns
 from kerascli.training.loop import Plan
+from kerascli.training.strategies.base import Single, Strategy
 
 
-def rows_in_order(experiment: Experiment, rows: Split, *, figures: bool = True) -> BatchSource:
-    """Return a source of batches of rows in order, to evaluate or (without `figures`) to predict."""
+def rows_in_order(experiment: Experiment, rows: Split, *, metrics: bool = True) -> BatchSource:
+    """Return a source of batches of rows in order, to evaluate or (without `metrics`) to predict."""
     spec, fit = experiment.spec, experiment.spec.fit
     size = rows_at_once(
         spec.built,
         spec.compile.pairs if spec.compile is not None else None,
-        figures=figures,
+        metrics=metrics,
         batch_size=fit.batch_size,
         validation_batch_size=fit.validation_batch_size,
         validation_steps=fit.validation_steps,
@@ -41,25 +39,6 @@ def _refuse_part(experiment: Experiment, source: BatchSource) -> None:
         raise DataError(text, hint="remove rows, or choose a batch_size that divides their number")
 
 
-def evaluated_batches(
-    source: BatchSource, limit: int | None, processes: Processes, *, divided: bool
-) -> Iterable[Batch] | Turns:
-    """Return the first `limit` batches of a split (None: all), dealt out to the processes if several evaluate.
-
-    `divided` is true if the processes have parts of the model's weights.
-    """
-    if processes.world.size == 1:
-        return islice(source.epoch(0), limit)
-    return Turns(source, processes, limit, full_rounds=divided)
-
-
-def sharding_of(fit: FitSpec, processes: Processes) -> Sharding | None:
-    """Return how each batch is divided into shards; None if one process trains on whole batches."""
-    world = processes.world
-    shards = fit.shards or world.size
-    return None if shards == 1 else Sharding(shards, world.rank, world.size)
-
-
 def make_plan(
     experiment: Experiment,
     prepared: PreparedData,
@@ -67,18 +46,18 @@ def make_plan(
     *,
     phase: int | None = None,
     first: int = 0,
-    processes: Processes = ALONE,
+    strategy: Strategy | None = None,
 ) -> Plan:
     """Return the training plan of a config's `fit` section; `first` epochs were trained before, in earlier phases."""
     spec, fit = experiment.spec, experiment.spec.fit
-    sharding = sharding_of(fit, processes)
+    strategy = strategy or Single()
     source = BatchSource(
         prepared.splits["train"],
         fit.batch_size,
         experiment.device,
         shuffle=fit.shuffle,
         seed=spec.seed,
-        portion=WHOLE if sharding is None else sharding.portion,
+        portion=strategy.portion,
     )
     _refuse_part(experiment, source)
     steps = fit.steps_per_epoch or source.steps
@@ -92,9 +71,7 @@ def make_plan(
         epochs=first + epochs,
         steps=steps,
         batches=lambda epoch, first_batch: _batches(source, steps, epoch, first_batch, first),
-        validation=None
-        if held_out is None
-        else lambda: evaluated_batches(held_out, limit, processes, divided=experiment.is_divided),
+        validation=None if held_out is None else lambda: strategy.evaluated(held_out, limit),
         validates=lambda epoch: _is_due(fit, epoch),
         callbacks=fit.callbacks,
         directions=spec.log_names(),

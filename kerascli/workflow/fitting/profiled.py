@@ -11,12 +11,12 @@ from kerascli.foundation import draws
 from kerascli.foundation.errors import StorageError
 from kerascli.foundation.events import Event, Note
 from kerascli.foundation.spans import listening
-from kerascli.profiling.profiler import Profiler
 from kerascli.report.profile import profile_text
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.forward_pass import Eager
 from kerascli.training.loop import Plan
+from kerascli.training.profiling.profiler import Profiler
 
 
 def profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) -> Iterator[Event]:

@@ -1,11 +1,14 @@
-"""Record the events of a training in the run's folder: history.csv, checkpoints, logs and samples."""
+"""Record the events of a training in the run's folder: history.csv, checkpoints, logs and samples; or only follow them.
+
+Of several processes one records the run; the others do the same work, and write nothing but their parts of checkpoints.
+"""
 
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from pathlib import Path
 
-from kerascli.callbacks.base import Callback
+from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.foundation.events import (
     AppendRow,
@@ -15,64 +18,92 @@ from kerascli.foundation.events import (
     Note,
     Post,
     Record,
-    Saved,
     WriteHistograms,
     WriteSample,
     WriteScalars,
 )
 from kerascli.foundation.spans import span
-from kerascli.runs.checkpoints import Checkpoint
 from kerascli.runs.history_writer import Prefix
 from kerascli.runs.record import RunRecord
-from kerascli.training.checkpoint import reinstate
-from kerascli.training.checkpoint_files import TRAINING, needed_files, training_tensors
-from kerascli.training.distributed.processes import ALONE, Processes
-from kerascli.training.progress import Progress
-from kerascli.training.step import Trainer
 from kerascli.workflow.fitting.http_post import post
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.fitting.tensorboard import TensorBoardWriters
 from kerascli.workflow.generation.samples import SampleWriter
 
 
-class Recorder:
-    """Writes the events of a training to the run's folder (history.csv, checkpoints ...); needs the run's lock."""
+class NoRecord:
+    """Stands for the folder of a run that another process records; methods as those of `RunRecord`."""
 
-    def __init__(self, record: RunRecord, saver: Saver, samples: SampleWriter) -> None:
-        self.record = record
-        self.trainer = saver.trainer
+    def __init__(self, path: Path) -> None:
+        record = RunRecord(path)
+        self.path = path
+        self.checkpoints = record.checkpoints
+        self.finish_for_another = record.finish_for_another
+
+    def note(self, **facts: object) -> None:
+        """Do nothing."""
+
+    def finish(self, status: str, *, reason: str | None = None, results: object = None) -> None:
+        """Do nothing."""
+
+    def write_weights(self, contents: Pieces) -> None:
+        """Compute the contents, for which all processes are needed if the weights are divided."""
+        for _ in contents:
+            pass
+
+
+class Follower:
+    """Follows the events of a training that another process records."""
+
+    def __init__(self, saver: Saver) -> None:
         self.progress = saver.progress
         self._saver = saver
+
+    def follow(self, events: Iterator[Event]) -> Iterator[Event]:
+        """Yield every event of a training after recording it; after a checkpoint, yield a `Saved` event, too."""
+        for event in events:
+            notes = self._recorded(event)
+            saved = self._saver.record(event, self._history)
+            yield event
+            yield from notes
+            yield from saved
+
+    def save_and_wait(self, reason: str) -> None:
+        """Write a checkpoint of the training's current state. Raises TrainingStopped if a value is NaN or infinite."""
+        self._saver.save(reason, history=self._history, wait=True)
+
+    def _recorded(self, event: Event) -> list[Note]:
+        """Record an event, but for checkpoints; return notes to print."""
+        return []
+
+    def _history(self) -> Prefix:
+        """Return the part of history.csv that there is, written durably."""
+        return Prefix()
+
+
+class Recorder(Follower):
+    """Writes the events of a training to the run's folder (history.csv, checkpoints ...); needs the run's lock."""
+
+    def __init__(self, saver: Saver, record: RunRecord, samples: SampleWriter) -> None:
+        super().__init__(saver)
+        self.record = record
+        self.trainer = saver.trainer
         self._samples = samples
         self._tensorboard = TensorBoardWriters(record)
         self._unreachable: set[str] = set()
         self._logs: dict[str, list[str]] = {}
         """Columns of each file in the run's logs/ that this process appends to, by file name."""
 
-    def follow(self, events: Iterator[Event]) -> Iterator[Event]:
-        """Yield every event of a training after recording it; after a checkpoint, yield a `Saved` event, too."""
-        for event in events:
-            notes: list[Note] = []
-            saved = self._record(event, notes)
-            yield event
-            yield from notes
-            yield from saved
-
-    def _record(self, event: Event, notes: list[Note]) -> list[Saved]:
+    def _recorded(self, event: Event) -> list[Note]:
         if isinstance(event, EpochEnd):
             with span("records"):
                 self.record.history_writer.append(self.progress.row)
         if isinstance(event, (BatchEnd, EpochEnd)) and event.records:
             with span("records"):
-                notes += filter(None, map(self._write, event.records))
-        return self._saver.record(event, self._synced_history)
+                return list(filter(None, map(self._write, event.records)))
+        return []
 
-    def save_and_wait(self, reason: str) -> None:
-        """Write a checkpoint of the training's current state. Raises TrainingStopped if a value is NaN or infinite."""
-        self._saver.save(reason, history=self._synced_history, wait=True)
-
-    def _synced_history(self) -> Prefix:
-        """Write logs and history.csv durably; return the part of it that there is."""
+    def _history(self) -> Prefix:
         for file in self._logs:
             self.record.sync_log(file)
         return self.record.history_writer.synced_prefix()
@@ -127,41 +158,3 @@ def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separ
     writer = csv.DictWriter(text, names, restval="NA", delimiter=separator, lineterminator="\n")
     writer.writerows(rows)
     return text.getvalue()
-
-
-_SHARED = "put the run on a file system that all machines share, or copy it to all"
-
-
-def newest(
-    record: RunRecord, processes: Processes = ALONE, part: str | None = None
-) -> tuple[Checkpoint | None, list[Note]]:
-    """Return the newest intact checkpoint of a run, or None if it has none yet; and notes on damaged ones.
-
-    Of several processes, it is the newest one that is intact for all. `part` is the name of the file with this
-    process's parts of weights, if each reads its own.
-    """
-    are_there = processes.exchange(bool(record.checkpoints.steps()))
-    if not any(are_there):
-        return None, [Note("no checkpoint was written yet: starting from the beginning")]
-    if not all(are_there):
-        raise FileRefused(f"process {are_there.index(False)} does not see the checkpoints of the run", hint=_SHARED)
-    needed = None if part is None else partial(needed_files, part=part)
-    checkpoint = record.checkpoints.newest(needed)
-    while len(steps := set(processes.exchange(checkpoint.step))) > 1:
-        checkpoint = record.checkpoints.newest(needed, up_to=min(steps))
-    further = [text for text in record.checkpoints.doubts() if not any(w.startswith(text) for w in checkpoint.warnings)]
-    notes = [Note(text, "warning") for text in (*checkpoint.warnings, *further)]
-    if TRAINING not in checkpoint.blobs:
-        raise FileRefused(f"the checkpoint of step {checkpoint.step} has no training state")
-    return checkpoint, notes
-
-
-def restore(
-    checkpoint: Checkpoint, trainer: Trainer, callbacks: Sequence[Callback], part: str | None = None
-) -> Progress:
-    """Load a checkpoint into a trainer; return the training's progress. Raises FileRefused if it does not fit.
-
-    `part` is the name of the file that this process has written, if it is one of several with parts of the weights.
-    """
-    tensors = training_tensors(checkpoint.blobs, trainer.ranges(), part)
-    return reinstate(trainer, tensors, checkpoint.facts, callbacks)

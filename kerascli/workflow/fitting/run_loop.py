@@ -4,6 +4,7 @@ import shlex
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from kerascli.foundation.errors import FileRefused, Interrupted, KerasCliError, ProcessLost, TrainingStopped
 from kerascli.foundation.events import EpochEnd, Evaluated, Event, Note, Stopped, Tick
@@ -13,41 +14,45 @@ from kerascli.model.runtime.weights import lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import saved_weights
 from kerascli.training.checkpoint_files import training_tensors
-from kerascli.training.distributed.processes import Processes
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import has_finite_weights, refuse_bad_weights
 from kerascli.training.loop import train
 from kerascli.training.step import Trainer
+from kerascli.training.strategies.notices import Notices
 from kerascli.training.tensor_file import tensor_pieces
-from kerascli.workflow.fitting.follow import compared
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
-from kerascli.workflow.fitting.plan import evaluated_batches, rows_in_order
+from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.fitting.profiled import profiled
-from kerascli.workflow.fitting.recorder import Recorder
+from kerascli.workflow.fitting.recorder import Follower, NoRecord, Recorder
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.generation.samples import sample_writer
 from kerascli.workflow.memory import STOPS, stopped_by
 
 
-def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
-    """Yield the events of a training from the runner's progress to its end, and of the evaluation on the test split."""
+def run(runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals) -> Iterator[Event]:
+    """Yield the events of a training from the runner's progress to its end, and of the evaluation on the test split.
+
+    All processes run it; one of them records the run. If that one is gone, another records how the run ended.
+    """
     try:
-        runner.processes.record_loss = lambda reason: record.finish("failed", reason=reason)
-        runner.processes.exchange(str(record.path))
-        with runner.processes.heard(), exits_as_errors():
+        with runner.group.guarded(), exits_as_errors():
             yield from _phases(runner, record)
             refuse_bad_weights(runner.state.trainer, runner.reached)
             record.write_weights(runner.state.trainer.weights_file())
-            results = yield from _evaluate_test(runner, record)
+            results = yield from _evaluate_test(runner, record.path)
         stopped = runner.reached.stopped
         record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
     except Interrupted as error:
         record.finish("interrupted", reason=str(error))
         raise
     except ProcessLost as error:
+        if isinstance(record, NoRecord):
+            record.finish_for_another(str(error))
         raise _failed(record, error) from None
     except TrainingStopped as error:
+        if isinstance(record, NoRecord):
+            raise
         kept = _keep_finite_weights(runner.state.trainer, record)
         raise _failed(record, TrainingStopped([replace(f, text=f"{f.text}; {kept}") for f in error.faults])) from None
     except KerasCliError as error:
@@ -61,7 +66,7 @@ def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event
         raise Interrupted("interrupted; the training had ended and is complete", signal_number=stop.number)
 
 
-def _phases(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
+def _phases(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event]:
     yield from runner.begin(fresh=runner.reached.batch == 0 and runner.reached.epoch == runner.reached.first)
     if runner.state.profiler is not None and not runner.is_last:
         yield Note(f"the profile is of phase {runner.reached.phase + 1}")
@@ -79,17 +84,33 @@ def _phases(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
         yield from runner.begin(fresh=fresh)
 
 
-def _phase(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
+def _phase(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event]:
     state = runner.state
-    samples = sample_writer(record, state.experiment, runner.phase.prepared)
-    saver = Saver(record.checkpoints, state.trainer, runner.reached, state.plan, runner.processes)
-    recorder = Recorder(record, saver, samples)
-    events = recorder.follow(compared(train(state.trainer, state.plan, runner.reached), runner))
-    if state.profiler is None:
-        yield from _saved_on_signal(events, recorder, runner.processes)
-    else:
+    saver = Saver(record.checkpoints, state.trainer, runner.reached, state.plan, state.strategy)
+    trained = _compared(train(state.trainer, state.plan, runner.reached, looks=state.strategy.leads), runner)
+    if isinstance(record, NoRecord):
+        follower = Follower(saver)
+        yield from _saved_on_signal(follower.follow(trained), follower, record.path, runner.group.notices)
+        return
+    recorder = Recorder(saver, record, sample_writer(record, state.experiment, runner.phase.prepared))
+    events = recorder.follow(trained)
+    if state.profiler is not None:
         events = state.profiler.follow(events, batches_done=runner.reached.batch)
-        yield from profiled(_saved_on_signal(events, recorder, runner.processes), state.profiler, record)
+    saved = _saved_on_signal(events, recorder, record.path, runner.group.notices)
+    yield from saved if state.profiler is None else profiled(saved, state.profiler, record)
+
+
+def _compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
+    """Yield the events of a training; at the end of each epoch, compare all processes' weights and what callbacks
+    decided, and take notice of signals. Raises TrainingStopped if they differ.
+    """
+    for event in events:
+        if isinstance(event, EpochEnd):
+            trainer, reached = runner.state.trainer, runner.reached
+            rates = trainer.optimizers.learning_rates.values()
+            decisions = [reached.stopped is not None, list(event.slots), list(rates)]
+            runner.state.strategy.compare_epoch(trainer.weights, decisions, event.epoch)
+        yield event
 
 
 def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
@@ -110,29 +131,29 @@ def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
     return f"the weights of the last checkpoint (step {checkpoint.step}) are saved in {record.path}"
 
 
-def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
+def _failed(record: RunRecord | NoRecord, error: KerasCliError) -> KerasCliError:
     record.finish("failed", reason=str(error))
     return error
 
 
-def _saved_on_signal(events: Iterator[Event], recorder: Recorder, processes: Processes) -> Iterator[Event]:
+def _saved_on_signal(events: Iterator[Event], recorder: Follower, run: Path, notices: Notices) -> Iterator[Event]:
     """Yield a training's events; on a signal finish the step, save a checkpoint, and raise Interrupted."""
     for event in events:
         yield event
-        number = processes.common_signal()
+        number = notices.common_signal
         if number is not None and not isinstance(event, Stopped):  # nothing is left to save at the last event
             recorder.save_and_wait("a signal")
             progress = recorder.progress
             where = f"epoch {progress.epoch + 1}, step {progress.batch}"
-            raise _interrupted(f"interrupted at {where}; saved", recorder.record, number)
+            raise _interrupted(f"interrupted at {where}; saved", run, number)
 
 
-def _interrupted(text: str, record: RunRecord, number: int) -> Interrupted:
-    command = shlex.join(["kerascli", "train", "--resume", str(record.path)])
+def _interrupted(text: str, run: Path, number: int) -> Interrupted:
+    command = shlex.join(["kerascli", "train", "--resume", str(run)])
     return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
 
 
-def _evaluate_test(runner: PhaseRunner, record: RunRecord) -> Generator[Event, None, dict[str, dict[str, float]]]:
+def _evaluate_test(runner: PhaseRunner, run: Path) -> Generator[Event, None, dict[str, dict[str, float]]]:
     """Evaluate the final weights on the test split, if any; return a mapping from split to its metrics."""
     test = runner.phase.prepared.splits.get("test")
     if test is None:
@@ -140,15 +161,15 @@ def _evaluate_test(runner: PhaseRunner, record: RunRecord) -> Generator[Event, N
     experiment = runner.state.experiment
     started = time.monotonic()
     limit = runner.options.limits.get("validation_steps")
-    batches = evaluated_batches(rows_in_order(experiment, test), limit, runner.processes, divided=experiment.is_divided)
+    batches = runner.state.strategy.evaluated(rows_in_order(experiment, test), limit)
     work = evaluate(experiment.module, batches, seed=experiment.spec.seed)
-    figures = yield from _while_wanted(work, record, runner.processes)
-    yield Evaluated("test", figures, test.rows, time.monotonic() - started)
-    return {"test": figures}
+    logs = yield from _until_signal(work, run, runner.group.notices)
+    yield Evaluated("test", logs, test.rows, time.monotonic() - started)
+    return {"test": logs}
 
 
-def _while_wanted(
-    work: Generator[Tick, None, dict[str, float]], record: RunRecord, processes: Processes
+def _until_signal(
+    work: Generator[Tick, None, dict[str, float]], run: Path, notices: Notices
 ) -> Generator[Tick, None, dict[str, float]]:
     """Yield the events of an evaluation and return its result. Raises Interrupted on a signal."""
     while True:
@@ -157,6 +178,6 @@ def _while_wanted(
         except StopIteration as done:
             return done.value
         yield tick
-        number = processes.common_signal()
+        number = notices.common_signal
         if number is not None:
-            raise _interrupted("interrupted: trained and saved, but not evaluated on the test split", record, number)
+            raise _interrupted("interrupted: trained and saved, but not evaluated on the test split", run, number)

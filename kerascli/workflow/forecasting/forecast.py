@@ -28,8 +28,8 @@ from kerascli.workflow.forecasting.series import (
     whole_column,
 )
 from kerascli.workflow.forecasting.series_model import SeriesModel
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
-from kerascli.workflow.opened import OpenedRun
 from kerascli.workflow.predict import Predictions
 
 _FLOATS = {"uint8": "float32", "int8": "float32", "uint16": "float32", "int16": "float32", "bool": "float32"}
@@ -37,7 +37,7 @@ _FLOATS = {"uint8": "float32", "int8": "float32", "uint16": "float32", "int16": 
 
 
 def forecast_run(
-    run: OpenedRun, what: str, horizon: int, future: Path | None = None, *, keep: Sequence[str] = (), raw: bool = False
+    run: LoadedRun, what: str, horizon: int, future: Path | None = None, *, keep: Sequence[str] = (), raw: bool = False
 ) -> Predictions:
     """Return predictions of the next `horizon` rows of a series: a file, standard input (-) or a split of the run.
 
@@ -161,7 +161,7 @@ class _Forecast:
         for batch in self.batches:
             split = self.preparer.split(self._windows(batch))
             oov.add(split.oov)
-            batches = rows_in_order(experiment, split, figures=False).epoch(0)
+            batches = rows_in_order(experiment, split, metrics=False).epoch(0)
             outputs = predict(experiment.module, batches, seed=experiment.spec.seed)
             for target in self.model.targets:
                 output = outputs[target.output]

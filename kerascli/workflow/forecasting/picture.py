@@ -14,7 +14,7 @@ from kerascli.workflow.forecasting.forecast import forecast
 from kerascli.workflow.forecasting.held_out import OwnSeries, own_series
 from kerascli.workflow.forecasting.series import column_values, each_series, main_dates, read_future
 from kerascli.workflow.forecasting.series_model import SeriesModel
-from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.loaded import LoadedRun
 
 _MOST_STEPS = 200
 _MOST_SERIES = 8
@@ -34,7 +34,7 @@ class ForecastPicture:
     """Text with the reason why the plot has no true values to compare the forecast with; None if it has some."""
 
 
-def forecast_picture(run: OpenedRun, horizon: int | None = None, future: Path | None = None) -> ForecastPicture:
+def forecast_picture(run: LoadedRun, horizon: int | None = None, future: Path | None = None) -> ForecastPicture:
     """Return the plot data of a forecast: of held-out rows (of test or validation), or of rows after the run's data.
 
     With `future`, a file of known columns, they are those after the last row. By default `horizon` is all rows held

@@ -17,7 +17,7 @@ from kerascli.data.transforms.datetime import DateTime
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.classes import ClassReading, class_reading, is_classification_loss
-from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import significant
 
 
@@ -62,7 +62,7 @@ class ForecastTarget:
 class SeriesModel:
     """Run whose model forecasts a time series, with the columns that it predicts and those that are its inputs."""
 
-    run: OpenedRun
+    run: LoadedRun
     data: DataSpec
     source: Timeseries
     targets: tuple[ForecastTarget, ...]
@@ -72,7 +72,7 @@ class SeriesModel:
     """Names of the columns whose values in the predicted rows (`NAME_next`) are model inputs."""
 
     @classmethod
-    def of(cls, run: OpenedRun) -> "SeriesModel":
+    def of(cls, run: LoadedRun) -> "SeriesModel":
         """Return a run's model as a forecaster of time series. Raises ConfigError or DataError if it is none."""
         data = run.data
         if data is None or run.takes_arrays or run.has_own_inputs:
@@ -136,7 +136,7 @@ class SeriesModel:
 _HINT = "data: {source: {timeseries: {source: {csv: {path: series.csv}}, sequence_length: 24}}, ...}"
 
 
-def _targets(run: OpenedRun, data: DataSpec, source: Timeseries) -> Sequence[ForecastTarget]:
+def _targets(run: LoadedRun, data: DataSpec, source: Timeseries) -> Sequence[ForecastTarget]:
     pairs = run.experiment.spec.pairs
     found = [
         _target(run, data, source, pair)
@@ -150,7 +150,7 @@ def _targets(run: OpenedRun, data: DataSpec, source: Timeseries) -> Sequence[For
     return found
 
 
-def _target(run: OpenedRun, data: DataSpec, source: Timeseries, pair: OutputTarget) -> ForecastTarget:
+def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarget) -> ForecastTarget:
     columns = tuple(column.removesuffix(NEXT) for column in data.targets[pair.target].columns)
     first, field = safe_text(columns[0]), run.stages.facts.targets[pair.target]
     shape = tuple(size for size in field.shape if size is not None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kerascli.callbacks.samples import Sampler, Studio, Text
+from kerascli.callbacks.samples import SampleContext, Sampler, Text
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.report.pictures import picture
 from kerascli.runs.record import RunRecord
@@ -10,7 +10,7 @@ from kerascli.training.build import Experiment
 from kerascli.workflow.generation.studio import ModelStudio
 
 
-def made(sampler: Sampler, studio: Studio) -> tuple[bytes, str]:
+def made(sampler: Sampler, studio: SampleContext) -> tuple[bytes, str]:
     """Generate the sample (image or text) that a callback defines; return (contents of its file, file suffix)."""
     sample = sampler.sample(studio)
     if isinstance(sample, Text):
@@ -21,7 +21,7 @@ def made(sampler: Sampler, studio: Studio) -> tuple[bytes, str]:
 class SampleWriter:
     """Writer of the samples (images, plots, texts) that callbacks generate during training, into the run's samples/."""
 
-    def __init__(self, record: RunRecord, samplers: Sequence[Sampler], studio: Studio) -> None:
+    def __init__(self, record: RunRecord, samplers: Sequence[Sampler], studio: SampleContext) -> None:
         self._record = record
         self._samplers = {sampler.sample_name: sampler for sampler in samplers}
         self._studio = studio

@@ -19,13 +19,13 @@ from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.predict import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.exporting_onnx import OnnxOfRows
-from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import inverse_of
 
 _ROWS = 6
 
 
-def compared_outputs(run: OpenedRun, file: OnnxOfRows) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
+def compared_outputs(run: LoadedRun, file: OnnxOfRows) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
     """Return outputs for random raw rows as two lists of arrays: from the run's model, and from ONNX Runtime.
 
     None if `predict` refuses the rows, such as numbers where a column holds dates.
@@ -47,11 +47,11 @@ def compared_outputs(run: OpenedRun, file: OnnxOfRows) -> tuple[list[np.ndarray]
     return list(wanted.values()), [found[file.outputs[name]] for name in wanted]
 
 
-def _outputs(run: OpenedRun, rows: Split) -> dict[str, np.ndarray]:
+def _outputs(run: LoadedRun, rows: Split) -> dict[str, np.ndarray]:
     """Return the model's outputs for preprocessed rows by name, in the units of targets, as `predict` shows them."""
     experiment, spec = run.experiment, run.experiment.spec
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
-    outputs = predict(experiment.module, rows_in_order(experiment, rows, figures=False).epoch(0), seed=spec.seed)
+    outputs = predict(experiment.module, rows_in_order(experiment, rows, metrics=False).epoch(0), seed=spec.seed)
     pairs = {pair.output: pair for pair in spec.pairs}
     found: dict[str, np.ndarray] = {}
     for name, output in outputs.items():

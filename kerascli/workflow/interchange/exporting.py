@@ -30,7 +30,7 @@ from kerascli.workflow.interchange.example_rows import compared_outputs
 from kerascli.workflow.interchange.exporting_onnx import onnx_of_rows
 from kerascli.workflow.interchange.exporting_pipelines import pipelines_of
 from kerascli.workflow.interchange.importing import load_file
-from kerascli.workflow.opened import OpenedRun, open_run
+from kerascli.workflow.loaded import LoadedRun, open_run
 
 SUFFIXES = {
     "keras": ".keras", "h5": ".h5", "safetensors": ".safetensors", "onnx": ".onnx", "torch_export": ".pt2",
@@ -105,7 +105,7 @@ def export_run(
     return Exported(path, len(data), difference, tuple(notes))
 
 
-def _onnx_of_rows(run: OpenedRun) -> tuple[bytes, float | None, list[str]]:
+def _onnx_of_rows(run: LoadedRun) -> tuple[bytes, float | None, list[str]]:
     file = onnx_of_rows(run)
     found = compared_outputs(run, file)
     if found is None:
@@ -118,7 +118,7 @@ def _is_stateful(experiment: Experiment) -> bool:
     return any(weight.spec.is_state for weight in experiment.weights)
 
 
-def _data_notes(run: OpenedRun) -> list[str]:
+def _data_notes(run: LoadedRun) -> list[str]:
     given = {} if run.data is None or run.takes_arrays else run.data.inputs
     taken = {each.name for each in run.experiment.spec.model.inputs}
     piped = [name for name, pipeline in given.items() if pipeline.steps and name in taken]
@@ -129,7 +129,7 @@ def _data_notes(run: OpenedRun) -> list[str]:
     return [f"{text}, or write them to a file: --pipeline FILE"]
 
 
-def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, float, list[str]]:
+def _keras(run: LoadedRun, kind: str, checkpoint: str | None) -> tuple[bytes, float, list[str]]:
     experiment, spec = run.experiment, run.experiment.spec
     names = run.record.facts().get("imported", {}).get("names", {})
     size = spec.fit.batch_size if _is_stateful(experiment) else None
@@ -165,7 +165,7 @@ def _keras(run: OpenedRun, kind: str, checkpoint: str | None) -> tuple[bytes, fl
 
 
 def _state(
-    run: OpenedRun, graph: KerasGraph, checkpoint: str | None
+    run: LoadedRun, graph: KerasGraph, checkpoint: str | None
 ) -> tuple[keras_file.OptimizerGroups | None, tuple[str, ...]]:
     """Return (optimizer's state, notes); the state is None if no checkpoint has exactly the exported weights."""
     assert run.experiment.spec.compile is not None

@@ -18,7 +18,7 @@ from kerascli.interop.onnx_preprocessing.steps import RawInput, raw_inputs, tens
 from kerascli.interop.onnx_preprocessing.whole import MODEL, joined
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.classes import class_reading
-from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import inverse_of
 
 _ROWS_MADE = 3
@@ -35,7 +35,7 @@ class OnnxOfRows:
     """Mapping from model output to its name in the ONNX file."""
 
 
-def onnx_of_rows(run: OpenedRun) -> OnnxOfRows:
+def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
     """Return an ONNX file that computes the predictions of a run's model from raw columns.
 
     Raises ConfigError for a transform that ONNX has no operations for.
@@ -76,7 +76,7 @@ def _example(tensor: Value, size: int) -> torch.Tensor:
     return torch.randint(0, 2, sizes, generator=generator).to(dtype)
 
 
-def _answers(run: OpenedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
+def _answers(run: LoadedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
     """Yield (name, ONNX value) for each output of the file: values, or predicted classes and their probabilities."""
     spec, facts = run.experiment.spec, run.stages.facts
     pairs = {pair.output: pair for pair in spec.pairs}
@@ -97,7 +97,7 @@ def _answers(run: OpenedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
             yield f"{name}_probabilities", probabilities
 
 
-def _undone(run: OpenedRun, pair: OutputTarget) -> Undone:
+def _undone(run: LoadedRun, pair: OutputTarget) -> Undone:
     assert run.data is not None
     named = next(each for each in named_pipelines_of(run.data) if each.id == ("targets", pair.target))
     fields = infer_all([named], known_columns(run.learned), run.learned)[named.id]

@@ -13,11 +13,11 @@ from kerascli.interop.pipeline_files.reading import parse_pipelines
 from kerascli.interop.pipeline_files.writing import Written, pipeline_bytes
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.classes import class_reading
-from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import inverse_of
 
 
-def pipelines_of(run: OpenedRun) -> Written:
+def pipelines_of(run: LoadedRun) -> Written:
     """Return the contents of the pipeline file (fitted preprocessing) of a run or of its view (submodel); they are
     verified by reading them back.
 
@@ -33,7 +33,7 @@ def pipelines_of(run: OpenedRun) -> Written:
     return written
 
 
-def _part(run: OpenedRun, data: DataSpec) -> DataSpec:
+def _part(run: LoadedRun, data: DataSpec) -> DataSpec:
     """Return the `data` section with only the pipelines that the model's inputs and outputs need. Raises
     ConfigError."""
     model, pairs = run.experiment.spec.model, _pairs(run)
@@ -52,17 +52,17 @@ def _part(run: OpenedRun, data: DataSpec) -> DataSpec:
     return spec
 
 
-def _pairs(run: OpenedRun) -> list[OutputTarget]:
+def _pairs(run: LoadedRun) -> list[OutputTarget]:
     compiled, model = run.experiment.spec.compile, run.experiment.spec.model
     return [pair for pair in compiled.pairs if pair.output in model.outputs] if compiled is not None else []
 
 
-def outputs_of(run: OpenedRun) -> dict[str, OutputText]:
+def outputs_of(run: LoadedRun) -> dict[str, OutputText]:
     """Return a mapping from each output with a target to how it is converted to predictions (classes, units ...)."""
     return {pair.output: _output(run, pair) for pair in _pairs(run)}
 
 
-def _output(run: OpenedRun, pair: OutputTarget) -> OutputText:
+def _output(run: LoadedRun, pair: OutputTarget) -> OutputText:
     shape = [size or 1 for size in run.experiment.spec.built.specs[pair.output].shape]
     reading = class_reading(torch.empty(1, *shape), run.stages.facts.targets.get(pair.target), pair.loss)
     inverse = []

@@ -49,7 +49,7 @@ from kerascli.workflow.interchange.importing_pipelines import (
     sections_with,
 )
 from kerascli.workflow.interchange.keras_names import name_facts
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 
 _PROGRESS: Mapping[str, Any] = {
     "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "row": {},

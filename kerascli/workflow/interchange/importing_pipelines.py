@@ -15,7 +15,7 @@ from kerascli.language.component import Invalid
 from kerascli.training.build import Experiment
 from kerascli.workflow.interchange.exporting_pipelines import outputs_of
 from kerascli.workflow.interchange.keras_names import accepted_names, candidates
-from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.loaded import LoadedRun
 
 _ANSWERS = ("reads_as", "classes", "positive", "inverse")
 
@@ -105,7 +105,7 @@ def described_with(pipelines: Pipelines, sections: Mapping[str, Any], name: str)
         raise refused(pipelines.name, [Fault(fault.text, hint=fault.hint) for fault in invalid.faults]) from None
 
 
-def check_answers(run: OpenedRun, pipelines: Pipelines) -> None:
+def check_answers(run: LoadedRun, pipelines: Pipelines) -> None:
     """Raise FileRefused if an imported run converts outputs to predictions in another way than its pipeline file
     says."""
     found = outputs_of(run)

@@ -36,7 +36,7 @@ from kerascli.workflow.interchange.importing_pipelines import (
     fitted_to_model,
     sections_with,
 )
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 
 
 def import_safetensors(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.errors import DataError, DataMissing, Fault
-from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.loaded import LoadedRun
 
 _MOVED = (
     "a run's paths are relative to its folder; if its data has moved, evaluate, predict and train --resume take "
@@ -16,7 +16,7 @@ _SHORT = 12
 _HINT = "the results are for the data as it is now; restore the old file to compare with the recorded results"
 
 
-def load_again(run: OpenedRun, keep: Collection[str] = ()) -> PreparedData:
+def load_again(run: LoadedRun, keep: Collection[str] = ()) -> PreparedData:
     """Load the data splits of a run again; add a warning to `run.warnings` for each data file that has changed.
 
     Raw columns in `keep` are loaded beside those in use. Raises DataError, ConfigError, FileRefused.

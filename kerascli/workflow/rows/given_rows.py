@@ -15,12 +15,12 @@ from kerascli.data.storage.table import FILE, FILES
 from kerascli.foundation.disk.files import missing_file
 from kerascli.foundation.errors import ConfigError, DataError, Fault, safe_text, suggestion
 from kerascli.workflow.interchange.keras_names import recorded_names
-from kerascli.workflow.opened import OpenedRun
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.rows.changed_data import load_again
 from kerascli.workflow.rows.raw_arrays import no_split, raw_rows
 
 
-def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = ()) -> Split:
+def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = ()) -> Split:
     """Return the rows that a command's arguments name: rows of a split, of files or folders, of standard input, or
     texts.
 
@@ -49,7 +49,7 @@ def rows_of(run: OpenedRun, *what: str, targets: bool, texts: Sequence[str] = ()
     return prepare_rows(run.data, run.learned, table, targets=targets)
 
 
-def _arrays(run: OpenedRun, what: Sequence[str], texts: Sequence[str], keep: Sequence[str], *, targets: bool) -> Split:
+def _arrays(run: LoadedRun, what: Sequence[str], texts: Sequence[str], keep: Sequence[str], *, targets: bool) -> Split:
     """Return the rows of one file of arrays, for a model whose inputs the config's `data` section does not provide."""
     why = "run has no data section"
     if run.data is not None:

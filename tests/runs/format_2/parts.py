@@ -1,13 +1,13 @@
 """A layer with a weight, and a loss."""
 
 import torch
+from kerascli.shapes import OpenFraction, PositiveFloat, TensorSpec
 from torch import Tensor, nn
 
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.losses.base import Loss, loss
 from kerascli.parts.fields import InitializerField
 from kerascli.parts.initializers import Ones
-from kerascli.shapes import OpenFraction, PositiveFloat, TensorSpec
 
 
 @layer(Example(input=(8,), output=(8,), config={"power": 3.0}))

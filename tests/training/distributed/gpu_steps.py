@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +33,18 @@ from kerascli.foundation import draws
 from kerascli.foundation.world import World
 from kerascli.training import execution_mode
 from kerascli.training.build import Experiment, build_experiment
-from kerascli.training.distributed import fsdp
-from kerascli.training.distributed import processes as processes_module
-from kerascli.training.distributed.fsdp_runner import FSDPRunner
-from kerascli.training.distributed.processes import Processes
-from kerascli.training.distributed.sharded_runner import Division, ShardedRunner
-from kerascli.training.distributed.sharding import Sharding
-from kerascli.training.distributed.turns import Turns
 from kerascli.training.evaluate import evaluate
 from kerascli.training.execution_mode import Request, make_runner
 from kerascli.training.forward_pass import Eager
 from kerascli.training.predict import predict
 from kerascli.training.step import Trainer
-from kerascli.workflow.fitting.binding import optimizers_of
+from kerascli.training.strategies import fsdp, notices
+from kerascli.training.strategies.fsdp_runner import FSDPRunner
+from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.sharded_runner import Division, ShardedRunner
+from kerascli.training.strategies.sharding import Sharding
+from kerascli.training.strategies.shared_evaluation import SharedBatches
+from kerascli.workflow.fitting.make_trainer import optimizers_of
 from kerascli.workflow.fitting.memory_estimate import example_batch
 from tests.training.distributed.configs import ALL
 from tests.training.distributed.test_fsdp import ATTENTION
@@ -151,10 +151,10 @@ def noted(function: Callable[..., Any], found: list[str]) -> Callable[..., Any]:
     return run
 
 
-def steps(experiment: Experiment, batch: Batch, processes: Processes, mode: str, *, in_order: bool) -> list[str]:
+def steps(experiment: Experiment, batch: Batch, group: Group, mode: str, *, in_order: bool) -> list[str]:
     """Run training steps, one with a signal; return the moves of tensors, but for those of the first step."""
-    division = Division(Sharding(2 * SIZE if in_order else SIZE, RANK, SIZE), processes, in_order=in_order)
-    optimizers = optimizers_of(experiment, processes)
+    division = Division(Sharding(2 * SIZE if in_order else SIZE, RANK, SIZE), group, in_order=in_order)
+    optimizers = optimizers_of(experiment, group.added if experiment.is_divided else None)
     experiment.module.train()
     passes = []
     for each in experiment.forward_passes:
@@ -171,17 +171,19 @@ def steps(experiment: Experiment, batch: Batch, processes: Processes, mode: str,
     waits.clear()
     with Moves() as moves:
         trainer.step(batch, 1)
-        processes.signal = lambda: 15
+        group.notices.signals.number = 15
         trainer.step(batch, 2)
     return moves.found + waits
 
 
-def evaluations(experiment: Experiment, batch: Batch, processes: Processes) -> list[str]:
+def evaluations(experiment: Experiment, batch: Batch, group: Group) -> list[str]:
     """Evaluate the model, and predict with it; return the moves of tensors in the evaluation."""
-    experiment.module.objective.figures = lambda states, *, only_defined=False: {}  # at the end, which may wait
+    experiment.module.objective.logged_values = lambda states, *, only_defined=False: {}  # at the end, which may wait
+    source: Any = Source(batch)
+    shared = partial(SharedBatches, source, group, ends_on_signal=False)
     with Moves() as moves:
-        list(evaluate(experiment.module, Turns(Source(batch), processes), seed=1))  # type: ignore[arg-type]
-    predict(experiment.module, Turns(Source(batch), processes, full_rounds=True), seed=1)  # type: ignore[arg-type]
+        list(evaluate(experiment.module, shared(is_divided=experiment.is_divided), seed=1))
+    predict(experiment.module, shared(is_divided=True), seed=1)
     return moves.found
 
 
@@ -197,13 +199,13 @@ def results(name: str, mode: str, *, in_order: bool) -> dict[str, Any]:
         setattr(dist, each, noted(function, sums))
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
-            processes, device = Processes(World(RANK, SIZE), dist.HashStore(), 5.0), torch.device("gpu:0")  # pyright: ignore[reportPrivateImportUsage]
-            divide = fsdp.division_of(spec.fit.distribute, processes, device)
+            group, device = Group(World(RANK, SIZE)), torch.device("gpu:0")
+            divide = fsdp.strategy_of(group, spec.fit.distribute).divider(device)
             experiment = build_experiment(spec, no_stages(), device=device, divide=divide, initialize=False)
             batch = example_batch(spec, ROWS, device)
             batch.whole = SIZE * ROWS
-            moved = steps(experiment, batch, processes, mode, in_order=in_order)
-            evaluated = evaluations(experiment, batch, processes)
+            moved = steps(experiment, batch, group, mode, in_order=in_order)
+            evaluated = evaluations(experiment, batch, group)
         return {"steps": moved, "evaluation": evaluated, "sums": sorted(set(sums))}
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
@@ -227,7 +229,7 @@ def main(names: Sequence[str]) -> None:
     fsdp._GROUP_ELEMENTS = 100  # as a large model
     made = device_mesh.init_device_mesh
     device_mesh.init_device_mesh = lambda *given: _with_values(made, *given)
-    processes_module._STEPS_AHEAD = 10**6  # the oldest signals, which have arrived by then, are read
+    notices._STEPS_AHEAD = 10**6  # the oldest signals, which have arrived by then, are read
     found = {}
     for name in names:
         kind, _, mode = name.partition("/")

@@ -19,15 +19,16 @@ from kerascli.foundation.events import Saved
 from kerascli.foundation.world import World
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.record import RunRecord
-from kerascli.training.distributed.processes import Processes
-from kerascli.workflow import fsdp_checks
-from kerascli.workflow.fitting import part_writer
-from kerascli.workflow.fitting.part_writer import Begun, PartWriter
+from kerascli.training.strategies import checks
+from kerascli.training.strategies.data_parallel import DataParallel
+from kerascli.training.strategies.group import Group
+from kerascli.workflow.fitting import saver
+from kerascli.workflow.fitting.saver import Begun, PartWriter
 from tests.support.processes import Launched, run_on
 from tests.training.distributed.ended_runs import run_of, succeeded
 
 GROUPS = """
-from kerascli.training.distributed import fsdp
+from kerascli.training.strategies import fsdp
 fsdp._GROUP_ELEMENTS = 100
 """
 """Plugin that divides small models into groups, as large ones are."""
@@ -102,7 +103,7 @@ BOUND = 1e-5
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder in which all models were trained on two processes with FSDP and with DDP, and one with checkpointing."""
-    if fsdp_checks.torch_version() < fsdp_checks.FIRST_TORCH:
+    if checks.torch_version() < checks.FIRST_TORCH:
         pytest.skip("this torch divides no weights on CPUs")
     folder = tmp_path_factory.mktemp("fsdp")
     (folder / "groups.py").write_text(GROUPS)
@@ -221,7 +222,7 @@ def test_a_signal_saves_the_parts_of_all(folder: Path) -> None:
     assert run.checkpoints.steps()[-1] == newest.step
 
 
-class Asked(Processes):
+class Asked(Group):
     """Second of two processes, whose disk is slow; notes what it tells the other one, which does the same."""
 
     def __init__(self) -> None:
@@ -229,7 +230,7 @@ class Asked(Processes):
         self.told: list[Any] = []
         self.may_write = threading.Event()
 
-    def exchange(self, value: Any) -> list[Any]:
+    def agree(self, value: Any) -> list[Any]:
         self.told.append(value)
         if len(self.told) == 3:
             self.may_write.set()
@@ -238,15 +239,15 @@ class Asked(Processes):
 
 def test_a_process_that_writes_slowly_does_not_count_as_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It answers until it has written: the others wait for that longer than --timeout."""
-    monkeypatch.setattr(part_writer, "_SECONDS_TO_ANSWER", 0.01)
+    monkeypatch.setattr(saver, "_SECONDS_TO_ANSWER", 0.01)
     asked = Asked()
 
     def contents() -> Iterator[bytes]:
         assert asked.may_write.wait(30)
         yield b"slow"
 
-    monkeypatch.setattr(part_writer, "tensor_pieces", lambda tensors: Pieces(4, contents))
-    writer = PartWriter(Checkpoints(tmp_path), {}, asked)
+    monkeypatch.setattr(saver, "tensor_pieces", lambda tensors: Pieces(4, contents))
+    writer = PartWriter(Checkpoints(tmp_path), {}, DataParallel(asked))
     writer.begin(Begun(Saved("step 8", 0, 8, "a test"), {}, {"step": 8}, ()))
     assert not writer.finished(wait=False)
     [saved] = writer.finished(wait=True)

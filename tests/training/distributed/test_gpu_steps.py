@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kerascli.workflow import fsdp_checks
+from kerascli.training.strategies import checks
 
 STEPS = (
     "cnn/traced", "cnn/shards", "gan/traced", "synchronized/traced", "masked/eager", "clipped/eager",
@@ -18,7 +18,7 @@ STEPS = (
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
-    if fsdp_checks.torch_version() < fsdp_checks.FIRST_TORCH:
+    if checks.torch_version() < checks.FIRST_TORCH:
         pytest.skip("this torch has no devices that Python registers, or another FSDP")
     command = (sys.executable, "-m", "tests.training.distributed.gpu_steps", *STEPS)
     run = subprocess.run(command, capture_output=True, text=True)

@@ -1,7 +1,6 @@
 """Each process has a GPU of its own, and says which; stand-ins replace torch.cuda."""
 
 import sys
-import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +11,9 @@ from torch import distributed as dist
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.world import World
-from kerascli.training.distributed import meeting, own_gpu
-from kerascli.training.distributed.gpu_watch import Member
-from kerascli.training.distributed.processes import ALONE, Processes
+from kerascli.training.strategies import members
+from kerascli.training.strategies.group import Group
+from tests.support.groups import on_threads
 
 FOUND = Choice("cuda", "found")
 
@@ -23,35 +22,14 @@ def devices_of(monkeypatch: pytest.MonkeyPatch, gpus: dict[str, str], choices: t
     """Return the devices of two processes, here threads, or what is raised; `gpus` are ids of GPUs by device."""
     named = {device: SimpleNamespace(name="H100", uuid=gpu) for device, gpu in gpus.items()}
     monkeypatch.setattr(torch.cuda, "get_device_properties", named.__getitem__)
-    monkeypatch.setattr(own_gpu, "of_process", lambda choice, rank, _: Choice(f"{choice.value}:{rank}", "found")
+    monkeypatch.setattr(members, "of_process", lambda choice, rank, _: Choice(f"{choice.value}:{rank}", "found")
         if choice.value == "cuda" else choice)  # fmt: skip
-    store = dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
-    found: list[Any] = [None, None]
-
-    def run(rank: int) -> None:
-        processes = Processes(World(rank, 2, rank, 2), store, 5.0)
-        processes.watch_gpu = lambda members, device: found.__setitem__(rank, (processes.device, members, device))
-        try:
-            own = own_gpu.own_device(choices[rank], processes)
-            found[rank] = (own.value, found[rank])
-        except ConfigError as error:
-            found[rank] = error
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in (0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
+    return on_threads(lambda each: (members.own_device(choices[each.world.rank], each).value, each.device))
 
 
-def test_processes_know_each_other_by_machine_number_and_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = devices_of(monkeypatch, {"cuda:0": "a", "cuda:1": "b"}, (FOUND, FOUND))
-    for rank, (device, (name, members, watched)) in enumerate(found):
-        assert device == watched == f"cuda:{rank}"
-        assert name == f"cuda:{rank} (H100)"
-        assert [member.gpu for member in members] == ["a", "b"]
-        assert all(isinstance(member, Member) for member in members)
+def test_processes_have_devices_of_their_own_and_name_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = devices_of(monkeypatch, {"cuda:0": "a", "cuda:1": "b"}, (FOUND, FOUND))
+    assert devices == [(f"cuda:{rank}", f"cuda:{rank} (H100)") for rank in (0, 1)]
 
 
 def test_two_processes_with_one_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,8 +45,8 @@ def test_all_processes_have_gpus_or_none_has(monkeypatch: pytest.MonkeyPatch) ->
     for error in devices_of(monkeypatch, {"cuda:0": "a"}, (FOUND, cpu)):
         assert isinstance(error, ConfigError)
         assert "process 0 has a GPU, process 1 on" in str(error)
-    assert devices_of(monkeypatch, {}, (cpu, cpu)) == [("cpu", None)] * 2
-    assert own_gpu.own_device(Choice("cuda:1", "asked for"), ALONE).value == "cuda:1"
+    assert devices_of(monkeypatch, {}, (cpu, cpu)) == [("cpu", "cpu")] * 2
+    assert members.own_device(Choice("cuda:1", "asked for"), Group()).value == "cuda:1"
 
 
 def joined(monkeypatch: pytest.MonkeyPatch, device: str) -> list[tuple[Any, Any]]:
@@ -82,16 +60,16 @@ def joined(monkeypatch: pytest.MonkeyPatch, device: str) -> list[tuple[Any, Any]
     monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: pytest.fail("a GPU is used before a process has its own"))
     for name in ("MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "1")
-    meeting.meet(World(3, 8, 3, 8), device, 100.0)
+    monkeypatch.setattr(Group, "agree", lambda group, value: [value] * 8)
+    Group.join(World(3, 8, 3, 8), device, timeout=100.0)
     return calls
 
 
 def test_tensors_of_cpus_go_by_gloo_and_those_of_gpus_by_nccl(monkeypatch: pytest.MonkeyPatch) -> None:
-    """NCCL waits longer than the processes themselves, which say who does not answer."""
     monkeypatch.setattr(dist, "is_nccl_available", lambda: True)
     [(backend, named)] = joined(monkeypatch, "cuda")
     assert backend == ("cpu:gloo,cuda:nccl",)
-    assert (named["rank"], named["world_size"], named["timeout"].total_seconds()) == (3, 8, 160.0)
+    assert (named["rank"], named["world_size"], named["timeout"].total_seconds()) == (3, 8, 100.0)
     assert "device_id" not in named  # it would connect GPUs before a process has been told that it has none
     [(backend, named)] = joined(monkeypatch, "cpu")
     assert backend == ("gloo",)

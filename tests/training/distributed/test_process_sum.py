@@ -11,16 +11,15 @@ from kerascli.compiler.passes import simplify
 from kerascli.compiler.program import Program, trace_program
 from kerascli.compiler.tracing import trace
 from kerascli.foundation import draws
-from kerascli.foundation.world import World
-from kerascli.training.distributed.process_sum import process_sum, without_others
-from kerascli.training.distributed.processes import Processes
+from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.process_sum import process_sum, without_others
 
 
-class Partner(Processes):
+class Partner(Group):
     """Another process, which adds the given tensors, one in each sum."""
 
     def __init__(self, *given: float) -> None:
-        super().__init__(World())
+        super().__init__()
         self.given = list(given)
 
     def add(self, tensors: Sequence[Tensor], *, in_order: bool = False) -> None:

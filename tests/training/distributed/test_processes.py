@@ -1,7 +1,12 @@
-"""Processes exchange values and signals, and hear why one of them ended."""
+"""Processes exchange values and notices, and read why one of them ended."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,49 +14,73 @@ import pytest
 import torch
 from torch import distributed as dist
 
+from kerascli.cli.launching import _code_of
 from kerascli.foundation.errors import ConfigError, ProcessLost
 from kerascli.foundation.world import World
-from kerascli.training.distributed.processes import ALONE, Processes
-from kerascli.training.distributed.reasons import Reasons
-from kerascli.training.distributed.timed_store import TimedStore, in_thread
-from kerascli.workflow.fitting import follow
+from kerascli.training.strategies.failures import Address, Failures, in_thread
+from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.members import checked_members
+from kerascli.training.strategies.notices import CheckpointRequest, Notices
+from tests.support.groups import on_threads
+
+ELSEWHERE = Address("another machine", 1)
 
 
-def both(work: Callable[[Processes], Any], *, timeout: float = 5.0) -> list[Any]:
-    """Return what two processes, here threads with one store, return or raise."""
-    store = dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
-    found: list[Any] = [None, None]
-
-    def run(rank: int) -> None:
-        try:
-            found[rank] = work(Processes(World(rank, 2), store, timeout))
-        except Exception as error:
-            found[rank] = error
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in (0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
+def failures(size: int = 2, store: Any = None, addresses: list[Address] | None = None) -> list[Failures]:
+    """Return the failures that processes see, which are on machines of their own."""
+    store = store or dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
+    return [Failures(World(rank, size), store, addresses or [ELSEWHERE] * size) for rank in range(size)]
 
 
-def test_one_process_exchanges_nothing() -> None:
-    tensor = torch.ones(3)
-    ALONE.add([tensor])
+def test_alone_nothing_is_sent() -> None:
+    tensor, alone = torch.ones(3), Group()
+    alone.add([tensor])
     assert tensor.tolist() == [1.0, 1.0, 1.0]
-    assert ALONE.exchange({"a": 1}) == [{"a": 1}]
-    assert ALONE.gather(tensor)[0] is tensor
-    assert ALONE.is_first_to_fail(ConfigError("why"), 2)
+    assert alone.agree({"a": 1}) == [{"a": 1}]
+    assert alone.gather(tensor)[0] is tensor
 
 
 def test_values_are_exchanged_in_the_order_of_ranks() -> None:
-    found = both(lambda each: [each.exchange(each.world.rank), each.exchange({"rank": each.world.rank})])
-    assert found == [[[0, 1], [{"rank": 0}, {"rank": 1}]]] * 2
+    """Whatever their lengths are."""
+    values = on_threads(lambda each: [each.agree("x" * 9 * each.world.rank), each.agree({"rank": each.world.rank})], 3)
+    assert values == [[["", "x" * 9, "x" * 18], [{"rank": 0}, {"rank": 1}, {"rank": 2}]]] * 3
 
 
-def test_one_process_alone_reports_a_failure() -> None:
-    assert sorted(both(lambda each: each.is_first_to_fail(ConfigError("no such file"), 2))) == [False, True]
+def test_one_process_alone_reports_a_failure_and_the_others_read_it() -> None:
+    first, second = failures()
+    assert second.is_first(ConfigError("no such table"), 2)
+    assert str(first.reason()) == "process 1 of 2 failed: no such table"
+    assert first.reason().exit_code == 2
+    assert not first.is_first(first.reason(), 2)
+
+
+def test_that_another_process_is_gone_is_told_on_in_the_words_of_the_first_who_noticed() -> None:
+    """Not as a failure of the one that noticed it."""
+    text = "process 3 of 4 ended without a reason, or stopped answering"
+    first, second, *_ = failures(4)
+    assert second.is_first(ProcessLost(text), 5)
+    assert str(first.reason()) == text
+
+
+def test_a_process_that_says_nothing_is_named_if_it_can_be_known() -> None:
+    assert "process 1 of 2 ended without a reason, or stopped answering" in str(failures()[0].reason())
+    assert str(failures(3)[0].reason()).startswith("a process ended without a reason, or stopped answering")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell it")
+def test_processes_of_this_machine_that_are_gone_or_stopped_are_named_at_once() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    first, *_ = failures(3, addresses=[Address.own(), Address(Address.own().host, child.pid), ELSEWHERE])
+    started = time.monotonic()
+    child.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    assert str(first.reason()).startswith("process 1 of 3 ended without a reason, or stopped answering")
+    child.kill()  # it goes on by then
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert str(first.reason()).startswith("process 1 of 3 ended without a reason")
+    child.communicate()
+    assert str(first.reason()).startswith("process 1 of 3 ended without a reason")
+    assert time.monotonic() - started < 1.0
 
 
 class Gone:
@@ -61,87 +90,23 @@ class Gone:
         raise RuntimeError("broken pipe")
 
 
-def test_a_busy_process_hears_the_reason_of_process_0_which_ends_with_the_store() -> None:
-    """It computes while process 0 fails and leaves; later it repeats that reason, and is not the first to report."""
-    store: Any = dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
-    busy = TimedStore(store, 5.0)
-    reasons = Reasons(World(1, 2), busy)
-    reasons.listen()
-    fails = Reasons(World(0, 2), TimedStore(store, 5.0))
-    assert fails.leave("no such table", heard=False)
-    assert reasons._thread is not None
-    reasons._thread.join()
-    busy._store = Gone()  # pyright: ignore[reportAttributeAccessIssue]
-    assert str(reasons.found()) == "process 0 of 2 failed: no such table"
-    assert not reasons.leave("process 0 of 2 failed: no such table", heard=True)
+def test_a_store_that_is_gone_was_that_of_process_0() -> None:
+    """One of the others reports it."""
+    _, second, third = failures(3, Gone())
+    assert str(second.reason()).startswith("process 0 of 3 ended without a reason, or stopped answering")
+    assert [each.is_first(second.reason(), 5) for each in (second, third)] == [True, False]
 
 
-def test_a_process_that_leaves_makes_no_requests_to_the_store_any_more() -> None:
-    """Python aborts a process that ends while one of its threads is in such a request."""
-    reasons = Reasons(World(1, 2), TimedStore(dist.HashStore(), 5.0))  # pyright: ignore[reportPrivateImportUsage]
-    reasons.listen()
-    assert reasons._thread is not None
-    assert reasons._thread.is_alive()
-    reasons.end()
-    assert not reasons._thread.is_alive()
-
-
-def test_a_process_that_fails_tells_the_one_that_waits() -> None:
-    def work(each: Processes) -> object:
-        return each.is_first_to_fail(ConfigError("no such table"), 2) if each.world.rank else each.exchange(1)
-
-    lost, is_first = both(work)
-    assert is_first is True
-    assert isinstance(lost, ProcessLost)
-    assert str(lost) == "process 1 of 2 failed: no such table"
-
-
-def test_a_process_that_says_nothing_is_named() -> None:
-    lost, _ = both(lambda each: None if each.world.rank else each.exchange(1), timeout=0.1)
-    assert isinstance(lost, ProcessLost)
-    assert "process 1 of 2 ended without a reason, or stopped answering" in str(lost)
-
-
-def test_that_another_process_is_gone_is_told_on_in_the_words_of_the_first_who_noticed() -> None:
-    """Not as a failure of the one that noticed it."""
-    text = "process 3 of 4 ended without a reason, or stopped answering"
-
-    def work(each: Processes) -> object:
-        return each.is_first_to_fail(ProcessLost(text), 5) if each.world.rank else each.exchange(1)
-
-    assert str(both(work)[0]) == text
-
-
-def test_values_of_earlier_exchanges_are_removed_from_the_store() -> None:
-    store = dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
-    processes = [Processes(World(rank, 2), store, 5.0) for rank in (0, 1)]
-
-    def exchange(each: Processes) -> None:
-        for number in range(20):
-            assert each.exchange([number, each.world.rank]) == [[number, 0], [number, 1]]
-
-    threads = [threading.Thread(target=exchange, args=(each,)) for each in processes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert store.num_keys() == 2
-
-
-def test_a_store_whose_process_is_stopped_keeps_nobody_waiting() -> None:
-    goes_on, requests = threading.Event(), []
+def test_a_store_whose_process_is_stopped_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
 
     class Stopped:
-        def set(self, key: str, value: str) -> None:
-            requests.append(key)
+        def check(self, keys: list[str]) -> None:
             goes_on.wait()
 
-    store = TimedStore(Stopped(), 0.05)  # type: ignore[arg-type]
-    for key in ("a", "b", "c"):
-        with pytest.raises(RuntimeError, match="the store does not answer"):
-            store.set(key, "value")
+    monkeypatch.setattr("kerascli.training.strategies.failures._SECONDS_FOR_STORE", 0.05)
+    assert str(failures(2, Stopped())[1].reason()).startswith("process 0 of 2")
     goes_on.set()
-    assert requests == ["a"]  # the later ones are refused at once
 
 
 def test_what_a_thread_raises_is_raised_where_it_is_waited_for() -> None:
@@ -153,15 +118,37 @@ def test_what_a_thread_raises_is_raised_where_it_is_waited_for() -> None:
     assert in_thread(lambda: 3) == 3
 
 
-def test_a_signal_of_any_process_is_known_to_all_after_the_same_sum() -> None:
-    each = Processes(World(1, 2), dist.HashStore(), 5.0)  # pyright: ignore[reportPrivateImportUsage]
-    each.signal = lambda: 15
-    assert each.own_signal() == [0.0, 15.0]
-    assert each.common_signal() is None
-    each.keep_signals(torch.tensor([0, 15]))
-    assert each.common_signal() == 15
-    each.hear([0, 0])
-    assert each.common_signal() is None
+def test_notices_of_any_process_are_known_to_all_after_the_same_sum() -> None:
+    notices = Notices(2)
+    notices.signals.number = 15
+    notices.request, notices.has_written = CheckpointRequest.NOW, True
+    assert notices.common_signal is None
+    notices.keep(torch.tensor([0, notices.own]))
+    assert notices.common_signal == 15
+    assert notices.common_request == CheckpointRequest.NOW
+    assert not notices.all_have_written
+    notices.take([notices.own, notices.own])
+    assert notices.all_have_written
+    notices.forget_checkpoint()
+    notices.take([0, 0])
+    assert (notices.common_signal, notices.common_request) == (None, CheckpointRequest.NONE)
+
+
+@pytest.mark.parametrize(
+    ("codes", "code", "text"),
+    [
+        ({0: 5, 1: -9, 2: 5}, 5, "process 1 was ended by SIGKILL"),
+        ({0: 143, 1: -11}, 5, "process 1 was ended by SIGSEGV"),
+        ({0: 2, 1: -9}, 2, ""),  # it hung, and the launcher has killed it
+        ({0: -15, 1: 5}, 5, ""),
+        ({0: 143, 1: -15}, 143, ""),
+    ],
+)
+def test_the_launcher_names_who_was_killed(
+    codes: dict[int, int], code: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _code_of(codes) == code
+    assert capsys.readouterr().err.strip() == text
 
 
 @pytest.mark.parametrize(
@@ -173,15 +160,15 @@ def test_a_signal_of_any_process_is_known_to_all_after_the_same_sum() -> None:
     ],
 )
 def test_processes_that_would_train_different_models_are_refused(changed: dict[str, Any], text: str) -> None:
-    def work(each: Processes) -> object:
+    def work(each: Group) -> object:
         given = {"config": "a", "data": {"t.csv": "1"}, "weights": "1"} | (changed if each.world.rank else {})
-        return follow.checked_members(each, **given)
+        return checked_members(each, **given)
 
-    for error in both(work):
+    for error in on_threads(work):
         assert isinstance(error, ConfigError)
         assert re.search(text, str(error))
 
 
 def test_equal_processes_have_their_hosts_recorded() -> None:
-    members = both(lambda each: follow.checked_members(each, "a", {"t.csv": "1"}))[0]
+    members = on_threads(lambda each: checked_members(each, "a", {"t.csv": "1"}))[0]
     assert [set(member) for member in members] == [{"host", "device", "threads", "python", "torch"}] * 2

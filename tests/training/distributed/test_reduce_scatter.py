@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import distributed as dist
 
-from kerascli.training.distributed.reduce_scatter import ReduceScatter
+from kerascli.training.strategies.reduce_scatter import ReduceScatter
 
 SUM = dist.ReduceOp.SUM
 

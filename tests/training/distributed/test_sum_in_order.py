@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli.training.distributed.sum_in_order import sum_in_order
+from kerascli.training.strategies.sum_in_order import sum_in_order
 from tests.support.processes import called_on
 
 CASES = [(23, torch.float32), (23, torch.float16), (3, torch.float64)]

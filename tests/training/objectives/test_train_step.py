@@ -32,10 +32,10 @@ from kerascli.training.forward_pass import Eager
 from kerascli.training.loop import train as train_loop
 from kerascli.training.progress import Progress
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.fitting.binding import bind
+from kerascli.workflow.fitting.make_trainer import make_trainer
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan, rows_in_order
-from kerascli.workflow.opened import open_run
+from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.rows.given_rows import rows_of
 from tests.support.fit_harness import Ours, prepare
@@ -160,7 +160,7 @@ def weights_of(parts: Mapping[str, keras.Sequential]) -> dict[str, np.ndarray]:
 
 def train_ours(ours: Ours) -> Progress:
     plan = make_plan(ours.experiment, ours.prepared, {})
-    trainer, _ = bind(ours.experiment, plan)
+    trainer, _ = make_trainer(ours.experiment, plan)
     progress = Progress()
     list(train_loop(trainer, plan, progress))
     return progress
@@ -327,7 +327,7 @@ def test_an_update_changes_what_it_trains_alone(tmp_path: Path) -> None:
     """Except moving statistics, which belong to the call, as in Keras."""
     experiment, _, plan = hard(tmp_path, "fit.train_step[1].optimizer={sgd: 1e-30}")
     before = {weight.name: weight.tensor.clone() for weight in experiment.weights}
-    trainer, _ = bind(experiment, plan)
+    trainer, _ = make_trainer(experiment, plan)
     trainer.step(next(iter(plan.batches(0, 0))), 0)
     changed = {w.name for w in experiment.weights if not torch.allclose(w.tensor, before[w.name], 0.0, 1e-20)}
     parts = ("trunk/", "score/", "classes/", "generator/batch_normalization/moving")
@@ -336,7 +336,7 @@ def test_an_update_changes_what_it_trains_alone(tmp_path: Path) -> None:
 
 def test_updates_that_are_repeated_draw_anew(tmp_path: Path) -> None:
     experiment, _, plan = hard(tmp_path)
-    trainer, _ = bind(experiment, plan)
+    trainer, _ = make_trainer(experiment, plan)
     seen: list[str] = []
     make = draws.Draws.__init__
 
@@ -375,7 +375,7 @@ def test_simultaneous_updates_are_one_program(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_stops_all_updates(tmp_path: Path) -> None:
     """One bad update ends the training after this step; weights stay finite."""
     experiment, _, plan = hard(tmp_path, 'fit.train_step[1].loss.size.expr="mean(log(fake - 100), axis=-1)"')
-    trainer, _ = bind(experiment, plan)
+    trainer, _ = make_trainer(experiment, plan)
     progress = Progress()
     with pytest.raises(TrainingStopped, match="nan or infinite at epoch 1, step 1"):
         list(train_loop(trainer, plan, progress))

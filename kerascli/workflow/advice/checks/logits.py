@@ -143,7 +143,7 @@ def _formulas(nodes: tuple[Node, ...]) -> Iterator[_Use]:
 
 def _calls(text: str, path: Path, names: dict[str, str]) -> Iterator[_Use]:
     """Yield the cross-entropies that a formula calls with a tensor of the model as their predictions."""
-    for call, _ in walk(expression(text).tree):
+    for call in walk(expression(text).tree):
         if not isinstance(call, Call) or call.function not in _OPS:
             continue
         judged = call.named.get("output", call.arguments[1] if len(call.arguments) > 1 else None)

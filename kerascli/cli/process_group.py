@@ -1,0 +1,187 @@
+"""Run a command as one of several processes: connect the processes before its work, and report an error only once."""
+
+import contextlib
+import secrets
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from kerascli.cli.printing import print_to_stderr
+from kerascli.foundation.disk.files import memory_limit, read_bytes
+from kerascli.foundation.disk.storage import size_text
+from kerascli.foundation.errors import (
+    ConfigError,
+    FileRefused,
+    Interrupted,
+    KerasCliError,
+    ProcessLost,
+)
+from kerascli.foundation.interrupts import Signalled, count_as_handled, end_with_parent
+from kerascli.foundation.user_code import exits_as_errors, line_of_user_code
+from kerascli.foundation.world import PROCESS_BYTES, World, launch_of, restarts_of, world_of
+from kerascli.workflow.fitting.options import Options
+
+if TYPE_CHECKING:
+    from kerascli.config.yaml.document import Document
+    from kerascli.runs.record import RunRecord
+    from kerascli.training.strategies.group import Group
+
+
+def launch_if_asked(
+    processes: int | None, max_restarts: int | None = None, *, alone: Mapping[str, bool] = MappingProxyType({})
+) -> None:
+    """Start the command on several processes and exit, if an option asks for it and no launcher has done so.
+
+    `alone` has sentences about arguments that need one process; ConfigError is raised for the first that is given.
+    """
+    if max_restarts is not None and (processes or 1) == 1:
+        raise ConfigError("--max-restarts needs --processes of 2 or more; with torchrun, give it to torchrun")
+    started = world_of().size
+    several = started > 1
+    if several and processes not in (None, started):
+        raise ConfigError(f"--processes {processes}: the launcher has started {started}", hint="leave it out")
+    if several or (processes or 1) > 1:
+        for why in (why for why, is_given in alone.items() if is_given):
+            raise ConfigError(f"{why}, on one process only", hint=_ALONE)
+    if processes is not None and processes > 1 and not several:
+        from kerascli.cli.launching import launch
+
+        _refuse_too_many(processes)
+        raise SystemExit(launch(processes, max_restarts or 0))
+
+
+def _refuse_too_many(processes: int) -> None:
+    """Raise ConfigError if this machine has no memory for so many processes: they would end it, not the command."""
+    memory = 2 * memory_limit()
+    if processes > (most := memory // PROCESS_BYTES):
+        text = f"--processes {processes}: each takes about {size_text(PROCESS_BYTES)} for Python and torch alone"
+        raise ConfigError(f"{text}, and this machine has {size_text(memory)}", hint=f"at most {most}, or more machines")
+
+
+_ALONE = "leave out --processes, and start it without a launcher"
+
+
+@contextlib.contextmanager
+def process_group(options: Options, timeout: float) -> Iterator[Options]:
+    """Context manager that connects the processes that train, as `_connected` does, and yields options with them."""
+    with _connected(options.device, timeout) as group:
+        yield options if group is None else replace(options, group=group)
+
+
+@contextlib.contextmanager
+def dealing(device: str, timeout: float) -> Iterator["Group | None"]:
+    """Context manager that connects the processes that share batches, as `_connected` does; all leave together."""
+    try:
+        with _connected(device, timeout) as group:
+            yield group
+            if group is not None:
+                group.agree(None)  # process 0 has then read what the others have sent
+    except ProcessLost as error:  # its hint is to resume a training
+        faults = [replace(fault, hint="nothing was written; start it again") for fault in error.faults]
+        raise ProcessLost(faults, exit_code=error.exit_code) from None
+
+
+@contextlib.contextmanager
+def _connected(device: str, timeout: float) -> Iterator["Group | None"]:
+    """Context manager that connects the processes started by a launcher; for a single process it yields None.
+
+    Of all processes only the first that fails reports its error; the others end with their exit codes.
+    """
+    world = world_of()
+    if launch_of() is not None:
+        end_with_parent()  # a launcher that is killed cannot end its processes
+    if world.size == 1:
+        yield None
+        return
+    chosen, fault = _chosen(device)
+    group = _joined(world, chosen, timeout)
+    try:
+        if fault is not None:  # all processes may have it: it is reported once
+            raise fault
+        with exits_as_errors():
+            yield group
+    except (Exception, Signalled) as error:
+        code = _code_of_silent(error, group)
+        if code is None:
+            raise
+        raise SystemExit(code) from None
+    group.leave()
+
+
+def _chosen(device: str) -> tuple[str, KerasCliError | None]:
+    """Return the device that the processes use, and the error if there is none: they then meet on the CPU."""
+    from kerascli.foundation.device import choose_device
+
+    try:
+        return choose_device(device).value, None
+    except KerasCliError as error:
+        return "cpu", error
+
+
+def _joined(world: World, device: str, timeout: float) -> "Group":
+    """Return the processes that were started together, once they have found each other."""
+    from kerascli.training.strategies.group import Group
+
+    try:
+        return Group.join(world, device, timeout=timeout)
+    except Signalled as error:
+        if world.leads:
+            raise
+        count_as_handled()
+        raise SystemExit(error.code) from None
+
+
+def _code_of_silent(error: "Exception | Signalled", group: "Group") -> int | None:
+    """Return the exit code of this process if another one reports why all of them end; None if this one does."""
+    if isinstance(error, Interrupted):  # process 0 has saved the run, and says so
+        group.leave()
+        return None if group.world.leads else error.code
+    if isinstance(error, KerasCliError):
+        return None if group.is_first_to_fail(error, error.exit_code) else error.exit_code
+    if isinstance(error, Signalled):  # before the training: the others must not wait for this process
+        if group.is_first_to_fail(error, error.code, "interrupted"):
+            print_to_stderr("error: interrupted")
+        count_as_handled()
+        return error.code
+    code = 1 if line_of_user_code(error) is None else 2
+    return None if group.is_first_to_fail(error, code, f"{type(error).__name__}: {error}") else code
+
+
+def interrupted_run(options: Options, config: Path | None) -> str | None:
+    """Return the run that this launch has begun and not ended; None if it has none.
+
+    A launcher starts processes again after a failure, or with others when machines have joined or left; or it is itself
+    started again by the same name (--rdzv-id), command and config.
+    """
+    if launch_of() is None:
+        return None
+    from kerascli.runs.index import list_runs
+
+    found: str | None = None
+    if options.group is None or options.group.world.leads:
+        found = next((str(run.path) for run in list_runs(options.runs_dir) if _goes_on(run, options, config)), None)
+    return found if options.group is None else options.group.agree(found)[0]
+
+
+def _goes_on(run: "RunRecord", options: Options, config: Path | None) -> bool:
+    """Return True if this launch has begun the run, and is to go on with it."""
+    try:
+        facts = run.facts()
+        if facts.get("launch") != launch_of():
+            return False
+        same_command = facts.get("command") == shlex.join(["kerascli", *options.command])
+        unchanged = config is not None and run.config().encode() == read_bytes(config, 2**24)
+    except (FileRefused, OSError):
+        return False
+    return restarts_of() > 0 or (same_command and unchanged and facts["status"] not in ("completed", "stopped"))
+
+
+def with_common_seed(document: "Document", group: "Group") -> "Document":
+    """Return a config with a seed: its own, or a random one that is the same on all processes."""
+    from kerascli.config.composition.overrides import override
+
+    drawn = group.agree(secrets.randbelow(2**31))[0]
+    return document if document.at(("seed",)) is not None else override(document, [f"seed={drawn}"])

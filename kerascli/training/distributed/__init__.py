@@ -1,1 +1,0 @@
-"""Training on several processes: shards of batches, and the sums over them."""

@@ -1,0 +1,147 @@
+"""Convert the events of torch's profiler to the time of each operation and of each layer."""
+
+from bisect import bisect
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from kerascli.foundation.events import LayerTime, Operation
+
+LAYER = "layer: "
+"""Prefix of the names of torch profiler ranges (record_function) around layers."""
+STEP = "step: "
+"""Prefix of the names of torch profiler ranges (record_function) around training steps."""
+
+_ENGINE = "autograd::engine::evaluate_function: "
+_BACKWARD, _MARK = 1, 7
+"""Values of PyTorch's at::RecordScope for profiler events: work of a gradient function, and a user's named range."""
+
+
+@dataclass(slots=True)
+class Times:
+    """Calls and own times of a group of operations in each recorded training step."""
+
+    milliseconds: list[float]
+    """Time in each recorded training step, without that of operations nested in the group's."""
+    calls: int = 0
+
+    @property
+    def median(self) -> float:
+        """Time of a training step in milliseconds: the median over the recorded steps."""
+        return median(self.milliseconds) if self.milliseconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedWork:
+    """All operations that torch's profiler recorded in a few training steps."""
+
+    step_milliseconds: Sequence[float] = ()
+    """Durations of the recorded training steps, in milliseconds."""
+    by_operation: Mapping[tuple[str, str], Times] = field(default_factory=dict)
+    """Mapping from an operation's name and the layer, direction or phase that it is part of (`dense`, `dense,
+    backward`, `optimizer`)."""
+    by_layer: Mapping[tuple[str, bool], Times] = field(default_factory=dict)
+    """Mapping from (name of a layer, True for its backward pass)."""
+    started: float = 0.0
+    """Mean number of operations that start in a training step, without those inside others."""
+
+    def most_expensive(self, count: int = 10) -> tuple[Operation, ...]:
+        """Return the `count` most expensive operations of a training step, grouped by name and layer."""
+        times = {key: group.median for key, group in self.by_operation.items()}
+        total = sum(times.values()) or 1.0
+        first = sorted((key for key in times if times[key] > 0), key=lambda key: -times[key])[:count]
+        steps = len(self.step_milliseconds)
+        return tuple(
+            Operation(*key, self.by_operation[key].calls / steps, times[key], times[key] / total) for key in first
+        )
+
+    def layers(self, count: int = 10) -> tuple[LayerTime, ...]:
+        """Return the `count` layers that take the largest share of the time of a training step."""
+        times = {key: group.median for key, group in self.by_layer.items()}
+        total = sum(times.values()) or 1.0
+        table = []
+        for layer in {layer for layer, _ in times}:
+            forward, backward = times.get((layer, False), 0.0), times.get((layer, True), 0.0)
+            table.append(LayerTime(layer, forward, backward, (forward + backward) / total))
+        return tuple(sorted(table, key=lambda layer: (-layer.share, layer.name))[:count])
+
+
+def recorded_work(events: Sequence[Any], steps: int, *, on_device: bool) -> RecordedWork:
+    """Return the operations of the first `steps` training steps in `events`, the events of torch's profiler.
+
+    With `on_device` times are those of the device, not of the CPU.
+    """
+    ranges = sorted((e.time_range for e in events if _is_step(e)), key=lambda each: each.start)[:steps]
+    starts = [each.start for each in ranges]
+    ran = [e for e in events if e.device_type.name == "CPU" and e.scope != _MARK and not e.is_async]
+    layers = _layers_by_sequence(ran)
+    by_operation: defaultdict[tuple[str, str], Times] = defaultdict(lambda: Times([0.0] * len(ranges)))
+    by_layer: defaultdict[tuple[str, bool], Times] = defaultdict(lambda: Times([0.0] * len(ranges)))
+    started = 0
+    for event in ran:
+        step = bisect(starts, event.time_range.start) - 1
+        if step < 0 or event.time_range.start >= ranges[step].end:
+            continue
+        layer, phase, backward = _place(event, layers)
+        place = (f"{layer}, backward" if layer else "backward") if backward else layer or phase
+        own = event.self_device_time_total if on_device else event.self_cpu_time_total
+        groups = [by_operation[_name(event.name), place], *([by_layer[layer, backward]] if layer else [])]
+        for group in groups:
+            group.milliseconds[step] += own / 1000
+            group.calls += not event.name.startswith(_ENGINE)  # autograd's work around a gradient function
+        parent = event.cpu_parent
+        started += not _is_backward(event) and (parent is None or parent.scope == _MARK or _is_backward(parent))
+    return RecordedWork(
+        [(each.end - each.start) / 1000 for each in ranges], by_operation, by_layer, started / max(len(ranges), 1)
+    )
+
+
+def _place(event: Any, layers: Mapping[int, str]) -> tuple[str, str, bool]:
+    """Return (layer, phase, True for the backward pass) that a profiler's event is part of; empty names: of none."""
+    layer, phase, backward = _layer_around(event), "", False
+    around = event
+    while around is not None:
+        if _is_backward(around):
+            backward = True
+            layer = layer or layers.get(around.sequence_nr, "")
+        elif around.scope == _MARK and not _is_step(around):
+            phase = around.name  # the outermost: within a phase torch marks compiled code
+        around = around.cpu_parent
+    return layer, phase, backward
+
+
+def _is_step(event: Any) -> bool:
+    return event.scope == _MARK and event.name.startswith(STEP) and event.device_type.name == "CPU"
+
+
+def _name(name: str) -> str:
+    if "CompiledFxGraph" in name:  # "## Call CompiledFxGraph f6vjpzacn7ep... ##"
+        return "compiled graph"
+    return name.removeprefix(_ENGINE).removeprefix("aten::")
+
+
+def _is_backward(event: Any) -> bool:
+    return event.scope == _BACKWARD or event.name.startswith(_ENGINE)
+
+
+def _layers_by_sequence(ran: Iterable[Any]) -> dict[int, str]:
+    """Return a mapping from the sequence number of a gradient function to the layer whose forward pass created it.
+
+    An operation has the number that the next gradient function will get; so of all with one number, the last to
+    begin has created it.
+    """
+    layers = {}
+    for event in sorted(ran, key=lambda event: event.time_range.start):
+        if event.sequence_nr >= 0 and not _is_backward(event):
+            layers[event.sequence_nr] = _layer_around(event)
+    return layers
+
+
+def _layer_around(event: Any) -> str:
+    while event is not None:
+        if event.scope == _MARK and event.name.startswith(LAYER):
+            return event.name.removeprefix(LAYER)
+        event = event.cpu_parent
+    return ""

@@ -1,0 +1,104 @@
+"""Times of the phases of training (data, forward ...): a clock of each training step or epoch's end, and their sums."""
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from statistics import median
+from time import perf_counter
+
+from kerascli.foundation.events import Phase
+
+REST = "everything else"
+
+ORDER = (
+    "data", "forward and backward", "forward", "backward", "optimizer", "metrics",
+    "callbacks", "validation", "records", "checkpoints", "showing progress", REST,
+)  # fmt: skip
+"""Names of the phases of training (data, forward ...) in the order of reports; other phases come before `REST`, the
+remaining time."""
+
+_SAMPLES = 10_000
+"""Maximum number of durations that are stored to compute a median, so that memory is bounded."""
+
+
+class Clock:
+    """Timer of named sections of code (`data`, `forward` ...); a section inside another counts as part of the outer
+    one.
+
+    A device may still compute when a call returns; `wait` waits for it, so that time is counted where it is caused.
+    """
+
+    def __init__(self, wait: Callable[[], None]) -> None:
+        self.wait = wait
+        self._depth = 0
+        self._entered = 0.0
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new lap (a training step ...) and discard the times measured since the last one."""
+        self._parts: dict[str, float] = {}
+        self._began = perf_counter()
+
+    def begin(self) -> None:
+        self._depth += 1
+        if self._depth == 1:
+            self._entered = perf_counter()
+
+    def end(self, name: str) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self.wait()
+            self._parts[name] = self._parts.get(name, 0.0) + perf_counter() - self._entered
+
+    def lap(self) -> dict[str, float]:
+        """End the current lap (a training step ...); return the seconds of each section, and of all else as `REST`."""
+        now = perf_counter()
+        parts = {**self._parts, REST: now - self._began - sum(self._parts.values())}
+        self._parts, self._began = {}, now
+        return parts
+
+
+_WHOLE = ""
+
+
+class LapSums:
+    """Sums over many laps (training steps, or ends of epochs): their number, and the seconds of each phase in them."""
+
+    def __init__(self) -> None:
+        self.laps = 0
+        self.seconds: Counter[str] = Counter()
+        """Mapping from a phase (`data` ...) to its seconds in all laps."""
+        self.times: Counter[str] = Counter()
+        """Mapping from a phase (`data` ...) to the number of laps in which it occurred."""
+        self._samples: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
+
+    def add(self, lap: Mapping[str, float]) -> None:
+        """Add a lap (a training step, or an epoch's end) with the seconds of each phase (data, forward ...) in it."""
+        self.laps += 1
+        self.seconds.update(lap)  # type: ignore[arg-type]
+        self.times.update(lap.keys())
+        for name, seconds in (*lap.items(), (_WHOLE, sum(lap.values()))):
+            if len(self._samples[name]) < _SAMPLES:
+                self._samples[name].append(seconds)
+
+    def median(self, name: str = _WHOLE) -> float:
+        """Return the median seconds of a phase in those laps (training steps) that have it, by default of a lap."""
+        return median(self._samples[name]) if self.laps else 0.0
+
+
+def phases(steps: LapSums, epochs: LapSums, steps_in_all: int) -> tuple[Phase, ...]:
+    """Return the phases (`data` ...) of a profile, with their shares of the time of all training steps and ends of
+    epochs.
+
+    Work of both kinds (metrics are read in steps and at an epoch's end) is listed where most of it is done.
+    """
+    names = dict.fromkeys([*steps.seconds, *epochs.seconds])
+    in_steps = {name: steps.seconds[name] * steps_in_all / steps.laps for name in names}
+    total = sum(in_steps.values()) + sum(epochs.seconds.values()) or 1.0
+    table = []
+    for name in sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER) - 1.5):
+        of_epochs = epochs.seconds[name] > in_steps[name] or not steps.times[name]
+        sums, per = (epochs, "epoch") if of_epochs else (steps, "step")
+        share = (in_steps[name] + epochs.seconds[name]) / total
+        table.append(Phase(name, sums.median(name) * 1000, per, sums.times[name], sums.laps, share))
+    return tuple(table)

@@ -1,0 +1,166 @@
+"""Record a few training steps with torch's profiler: the time of each operation, and a trace file."""
+
+import gzip
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.autograd.profiler import record_function
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.hooks import RemovableHandle
+
+from kerascli.foundation.errors import first_line
+from kerascli.training.profiling.operations import LAYER, STEP, RecordedWork, recorded_work
+
+LEAST_STEPS = 3
+"""Minimum number of training steps to profile operations: an atypical first one, a timed one, one for torch's
+profiler."""
+
+_WARM_UP_STEPS = 10
+"""Number of training steps before those recorded, for memory allocation, choice of kernels and full processor speed."""
+_STEPS = 20
+"""Number of training steps to record: enough for a mean, few enough for a trace that opens at once."""
+_REPLAYED_STEPS = 5
+"""Number of training steps whose layers are timed, after a first step that is not timed."""
+LARGE_BYTES = 16_000_000
+"""Number of bytes above which a trace file is compressed; trace viewers read both forms."""
+
+
+class Window:
+    """Consecutive training steps of one epoch that torch's profiler records, once in a training run."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.layers: Mapping[str, nn.Module] = {}
+        self.open = False
+        self.steps = 0
+        """Number of complete training steps that were recorded."""
+        self.refusal = ""
+        """Reason why torch's profiler did not start; empty if it did not fail."""
+        self._device = device
+        self._warm_up = self._size = 0
+        self._epoch = self._first = 0
+        self._profile: Any = None
+        self._marks: list[record_function] = []
+        self._hooks: list[RemovableHandle] = []
+
+    def plan(self, steps: int) -> None:
+        """Choose the training steps to record: 20 after the first 10; of a run too short for that, the second third."""
+        self._warm_up, self._size = min(_WARM_UP_STEPS, steps // LEAST_STEPS), min(_STEPS, steps // LEAST_STEPS)
+
+    def is_due(self, steps_done: int, left: int, steps: int, *, last_epoch: bool) -> bool:
+        """Return True if recording should start now: `steps_done` steps of the epoch are done, `left` are left."""
+        if self._first or steps_done < self._warm_up or not self._warm_up:
+            return False
+        return left >= min(self._size, steps) or (last_epoch and left > 0)
+
+    def start(self, epoch: int, step: int) -> None:
+        """Start torch's profiler before a training step; if that fails, set `refusal` to the reason."""
+        self._epoch, self._first = epoch, step
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else its library says on stderr that it starts and stops
+        activities = [ProfilerActivity.CPU]
+        if self._device.type == "cuda":
+            activities.append(ProfilerActivity.CUDA)
+        started = profile(activities=activities)
+        try:
+            started.start()
+        except RuntimeError as error:  # another profiler is active in this process, or the device allows none
+            self.refusal = f"torch's profiler did not start: {first_line(error)}"
+            return
+        self._profile = started
+        self.open = True
+        for name, module in self.layers.items():
+            self._hooks.append(module.register_forward_pre_hook(lambda *_, name=name: self.begin(LAYER + name)))
+            self._hooks.append(module.register_forward_hook(lambda *_: self.end()))
+        self.begin(f"{STEP}{step}")
+
+    def step_done(self, *, last: bool) -> None:
+        """Mark the end of a training step; stop torch's profiler if this was the last step to record."""
+        self.end()
+        self.steps += 1
+        if last or self.steps == self._size:
+            self.stop()
+        else:
+            self.begin(f"{STEP}{self._first + self.steps}")
+
+    def stop(self) -> None:
+        if not self.open:
+            return
+        while self._marks:
+            self.end()
+        for hook in self._hooks:
+            hook.remove()
+        self.open = False
+        synchronize(self._device)
+        try:
+            self._profile.stop()
+        except RuntimeError as error:  # the training has not failed
+            self.steps, self.refusal = 0, f"torch's profiler did not end well: {first_line(error)}"
+
+    def begin(self, name: str) -> None:
+        """Mark the beginning of a named section of code or a layer, which becomes a bar in the trace file."""
+        mark = record_function(name)
+        mark.__enter__()
+        self._marks.append(mark)
+
+    def end(self) -> None:
+        self._marks.pop().__exit__(None, None, None)
+
+    def work(self) -> RecordedWork:
+        """Return all operations of the training steps that torch's profiler recorded."""
+        if not self.steps:
+            return RecordedWork()
+        return recorded_work(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
+
+    def trace(self) -> tuple[str, bytes]:
+        """Return (name, contents) of a file with the recorded training steps in the Chrome trace format."""
+        with tempfile.TemporaryDirectory(prefix="kerascli-profile-") as folder:
+            path = Path(folder) / "trace.json"
+            self._profile.export_chrome_trace(str(path))
+            return trace_file(path.read_bytes())
+
+    def __str__(self) -> str:
+        """Return as text which training steps were recorded: `epoch 1, steps 11 to 30`; empty if none were."""
+        last = self._first + self.steps - 1
+        steps = f"step {last}" if self.steps == 1 else f"steps {self._first} to {last}"
+        return f"epoch {self._epoch}, {steps}" if self.steps else ""
+
+
+def layer_by_layer(
+    device: torch.device, layers: Mapping[str, nn.Module], step: Callable[[], object]
+) -> tuple[RecordedWork, str]:
+    """Time a few training steps by layer; `step` is called for a forward and backward pass of modules, without changing
+    weights.
+
+    Modules need more memory than a graph: if the device has too little, the work is empty and the text says why.
+    """
+    window = Window(device)
+    window.layers = layers
+    try:
+        step()
+        window.start(1, 1)
+        for number in range(_REPLAYED_STEPS if window.open else 0):
+            step()
+            window.step_done(last=number == _REPLAYED_STEPS - 1)
+    except (RuntimeError, MemoryError) as error:
+        return RecordedWork(), first_line(error)
+    finally:
+        window.stop()
+    return window.work(), window.refusal
+
+
+def trace_file(trace: bytes) -> tuple[str, bytes]:
+    """Return (name, contents) of a trace file; the contents `trace` are compressed if they are large."""
+    if len(trace) <= LARGE_BYTES:
+        return "trace.json", trace
+    return "trace.json.gz", gzip.compress(trace, compresslevel=6, mtime=0)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has finished all operations, except during the capture of a CUDA graph."""
+    if device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_current_stream_capturing()):
+        return
+    torch.accelerator.synchronize()

@@ -1,0 +1,100 @@
+"""What a training and an evaluation ask of the way in which processes share their work (a strategy)."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from kerascli.data.batches.loader import WHOLE, BatchSource, Portion
+from kerascli.foundation.device import Choice
+from kerascli.model.runtime.weights import Weight
+from kerascli.training.evaluate import EvaluatedBatches
+from kerascli.training.forward_pass import Runner
+from kerascli.training.objectives.train_step import GraphStep
+from kerascli.training.strategies import members
+from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.notices import Notices
+from kerascli.training.strategies.shared_evaluation import SharedBatches
+
+if TYPE_CHECKING:
+    from kerascli.training.execution_mode import Request
+
+
+class Strategy(ABC):
+    """How the processes of a group share the work on a model; all of them call the same methods in the same order."""
+
+    is_divided = False
+    """True if each process holds a part of the model's weights."""
+    portion: Portion = WHOLE
+    """Portion of each training batch that this process reads."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+
+    @property
+    def leads(self) -> bool:
+        """True for the one process that prints and writes files."""
+        return self.group.world.leads
+
+    @property
+    def is_alone(self) -> bool:
+        """True if there is one process."""
+        return self.group.world.size == 1
+
+    @property
+    def notices(self) -> Notices:
+        return self.group.notices
+
+    def divider(self, device: torch.device) -> Callable[[GraphStep], None] | None:
+        """Return the function that divides a model's weights, which are on the meta device; None: they are whole."""
+        return None
+
+    @property
+    def across(self) -> Callable[[Tensor], Tensor] | None:
+        """Function that adds a tensor over all processes, for norms of divided weights; None: they are whole."""
+        return self.group.added if self.is_divided else None
+
+    @abstractmethod
+    def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
+        """Return the function that runs a forward pass on whole batches, as the others do, and its execution mode.
+
+        `request` has whole batches; `recorded` is the mode of the run that is resumed.
+        """
+
+    def evaluated(
+        self, source: BatchSource, limit: int | None = None, *, ends_on_signal: bool = False
+    ) -> EvaluatedBatches:
+        """Return the first `limit` batches of a split (None: all) to evaluate, dealt out to the processes."""
+        if self.is_alone:
+            return EvaluatedBatches(islice(source.epoch(0), limit))
+        return SharedBatches(
+            source, self.group, limit, is_divided=self.is_divided, ends_on_signal=ends_on_signal
+        )  # fmt: skip
+
+    def agree(self, value: Any) -> list[Any]:
+        """Return the JSON values that all processes give, in the order of ranks."""
+        return self.group.agree(value)
+
+    def guarded(self) -> AbstractContextManager[None]:
+        """Return a context in which torch's errors of communication become ProcessLost."""
+        return self.group.guarded()
+
+    def compare_epoch(self, weights: Sequence[Weight], decisions: Sequence[Any], epoch: int) -> None:
+        """Raise TrainingStopped if the processes differ in weights, or in what callbacks decided, after an epoch."""
+        members.compare_epoch(self.group, weights, decisions, epoch)
+
+
+class Single(Strategy):
+    """One process, which works on whole batches."""
+
+    def __init__(self, group: Group | None = None) -> None:
+        super().__init__(group or Group())
+
+    def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
+        from kerascli.training.execution_mode import make_runner  # loads the compiler, which an evaluation spares
+
+        return make_runner(request, recorded)

@@ -1,0 +1,198 @@
+"""Why a training on several processes ended: the first process that fails says it, the others read it."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from kerascli.foundation.errors import Fault, ProcessLost, TrainingStopped
+from kerascli.foundation.world import World
+
+if TYPE_CHECKING:
+    from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
+
+T = TypeVar("T")
+
+_HINT = "train --resume continues the run from its newest checkpoint"
+_FIRST = "failures/first"
+_SECONDS_TO_EXPLAIN = 1.5
+"""Time that a process which fails has to say why, before the others report that it is gone."""
+_SECONDS_TO_READ = 4.0
+"""Time that the others have to read the reason before the store ends; on a busy machine they are slow to."""
+_SECONDS_TO_SAVE = 4.0
+"""Time that process 0 has to save the last weights, before another process says why the training stops."""
+_SECONDS_FOR_STORE = 2.0
+"""Time that the store has to answer after a failure; the process that keeps it may be the one that is gone."""
+_SECONDS_TO_LOOK = 0.02
+_DESCRIPTORS = "/dev/fd"
+"""Folder with the open files of this process, by descriptor; Windows has none."""
+
+
+class Address(NamedTuple):
+    """Machine of a process, and its number there."""
+
+    host: str
+    pid: int
+
+    @classmethod
+    def own(cls) -> "Address":
+        return cls(socket.gethostname(), os.getpid())
+
+
+class Failures:
+    """The first failure among the processes of a training, in the store that they share.
+
+    A process that is killed says nothing: the others look which process of their machine is gone.
+    """
+
+    def __init__(self, world: World, store: "Store", addresses: Sequence[Address]) -> None:
+        self._world = world
+        self._store = store
+        self._addresses = addresses
+        self._ends = [f"failures/ends/{rank}" for rank in range(world.size)]
+        """Keys of the processes that have read the reason, or given it."""
+
+    def is_first(self, error: BaseException, code: int, text: str | None = None) -> bool:
+        """Record why this process fails, and its exit code; return True if it is the first and therefore reports it.
+
+        `text` is the reason; default: the error's own.
+        """
+        if isinstance(error, TrainingStopped) and not isinstance(error, ProcessLost) and not self._world.leads:
+            self._wait_for_reason(_SECONDS_TO_SAVE)  # all stop, and process 0 says so after it has saved the weights
+        is_told = isinstance(error, ProcessLost)
+        reason = json.dumps([self._world.rank, str(error) if text is None else text, is_told, code])
+        try:
+            is_first = self._ask(lambda: self._store.compare_set(_FIRST, "", reason)) == reason.encode()
+            self._ask(lambda: self._store.set(self._ends[self._world.rank], ""))
+            return is_first
+        except RuntimeError:  # the store is gone, with the process or the launcher that kept it
+            return self._world.rank <= 1
+
+    def reason(self) -> ProcessLost:
+        """Return an error with the first failure, or the process that is gone without a reason."""
+        try:
+            gone = self._wait_for_reason(_SECONDS_TO_EXPLAIN)
+            if gone is None:
+                return self._first()
+        except RuntimeError:
+            return _lost("the launcher" if kept_by_launcher() else f"process 0 of {self._world.size}")
+        self._wake(gone)
+        if not gone and self._world.size == 2:
+            gone = [1 - self._world.rank]
+        if not gone:
+            return _lost("a process")
+        return _lost(f"process{'es' * (len(gone) > 1)} {', '.join(map(str, gone))} of {self._world.size}")
+
+    def wait_for_others(self) -> None:
+        """Give the others time to read the reason, if the store ends with this process."""
+        if not self._world.leads or kept_by_launcher():
+            return
+        _close_connections()
+        until = time.monotonic() + _SECONDS_TO_READ
+        with contextlib.suppress(RuntimeError):
+            while time.monotonic() < until:
+                gone = self._gone()
+                readers = [key for rank, key in enumerate(self._ends) if rank not in gone]
+                if self._ask(partial(self._store.check, readers)):
+                    return
+                time.sleep(_SECONDS_TO_LOOK)
+
+    def _wait_for_reason(self, seconds: float) -> list[int] | None:
+        """Wait until a process has said why it fails, and return None; else the ranks that are gone. Raises
+        RuntimeError."""
+        until = time.monotonic() + seconds
+        while True:
+            gone = self._gone()  # before the question: who is gone has said by now what it had to say
+            if self._ask(lambda: self._store.check([_FIRST])):
+                return None
+            if gone or time.monotonic() > until:
+                return gone
+            time.sleep(_SECONDS_TO_LOOK)
+
+    def _first(self) -> ProcessLost:
+        rank, text, is_told, code = json.loads(self._ask(lambda: self._store.get(_FIRST)))
+        reason = Fault(text, hint=_HINT) if is_told else f"process {rank} of {self._world.size} failed: {text}"
+        return ProcessLost(reason, exit_code=code)
+
+    def _gone(self) -> list[int]:
+        """Return the ranks of the processes of this machine that have ended or are stopped, as far as it tells."""
+        here = socket.gethostname()
+        return [rank for rank, (host, pid) in enumerate(self._addresses) if host == here and _is_gone(pid)]
+
+    def _wake(self, ranks: Sequence[int]) -> None:
+        """Let processes of this machine go on that are stopped: they see that it is over."""
+        for pid in (self._addresses[rank].pid for rank in ranks):
+            with contextlib.suppress(OSError):  # it has ended
+                if hasattr(signal, "SIGCONT"):
+                    os.kill(pid, signal.SIGCONT)
+
+    def _ask(self, request: Callable[[], T]) -> T:
+        """Return the store's answer. Raises RuntimeError if the process that keeps it is gone, or does not answer."""
+        try:
+            return in_thread(request, _SECONDS_FOR_STORE)
+        except TimeoutError:
+            raise RuntimeError("the store does not answer") from None
+
+
+def kept_by_launcher() -> bool:
+    """Return True if the launcher keeps the store, not process 0."""
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def _close_connections() -> None:
+    """Close this process's connections, which FSDP's objects keep open, but for those of the store that it keeps.
+
+    The others then get an error where they wait for this process.
+    """
+    for name in os.listdir(_DESCRIPTORS) if os.path.isdir(_DESCRIPTORS) else ():
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as connection:
+            if connection.family in (socket.AF_INET, socket.AF_INET6):
+                ports = [str(address[1]) for address in (connection.getsockname(), connection.getpeername())]
+                if os.environ.get("MASTER_PORT") not in ports:
+                    connection.shutdown(socket.SHUT_RDWR)
+
+
+def in_thread(work: Callable[[], T], timeout: float | None = None) -> T:
+    """Return or raise what `work` does in a thread; signals are handled meanwhile, as in Python code.
+
+    Raises TimeoutError after `timeout` seconds; the thread, which nothing can end, then does not keep the process.
+    """
+    answers: list[T] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            answers.append(work())
+        except Exception as error:  # raised again in the thread that waits
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if errors:
+        raise errors[0]
+    if not answers:
+        raise TimeoutError
+    return answers[0]
+
+
+def _is_gone(pid: int) -> bool:
+    """Return True if a process has ended (and may wait for its parent to ask for it) or is stopped; Linux tells it."""
+    if not Path("/proc/self/stat").exists():
+        return False
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in "ZXTt"
+
+
+def _lost(who: str) -> ProcessLost:
+    return ProcessLost(Fault(f"{who} ended without a reason, or stopped answering", hint=_HINT))

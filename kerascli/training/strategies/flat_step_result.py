@@ -1,0 +1,152 @@
+"""The result of a step on a shard as two vectors, so that all of it is added and sent at once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kerascli.foundation.spans import span
+from kerascli.training.forward_pass import Kind, Layout, StepOutcome
+from kerascli.training.strategies.group import Group
+
+
+def sum_of_shards(make: Callable[[int], "FlatStepResult"], first: int, stop: int) -> "FlatStepResult":
+    """Return the sum of make(first) ... make(stop - 1): that of the first half plus that of the second."""
+    if stop - first == 1:
+        return make(first)
+    middle = (first + stop) // 2
+    return sum_of_shards(make, first, middle).plus(sum_of_shards(make, middle, stop))
+
+
+class FlatStepResult:
+    """An outcome in two vectors: `averaged` for what is averaged, `added` (float64) for metric states and integers."""
+
+    def __init__(self, slots: Sequence["Slot | None"], averaged: Tensor, added: Tensor, processes: int) -> None:
+        """The last elements of `added` are one for each of the `processes`, for their notices."""
+        self.slots = slots
+        """Places of the outcome's tensors, in their order; None for those that are None."""
+        self._processes = processes
+        self._averaged = averaged
+        self._added = added
+
+    @classmethod
+    def like(cls, flat: Sequence[Tensor | None], layout: Layout, processes: int) -> "FlatStepResult":
+        """Return vectors with a place for each tensor of an outcome."""
+        slots: list[Slot | None] = []
+        ends = [0, 0]
+        for index, tensor in enumerate(flat):
+            if tensor is None:
+                slots.append(None)
+                continue
+            kind = layout.kind(index)
+            exact = kind == "state" or not tensor.is_floating_point() or tensor.dtype == torch.float64
+            start = ends[exact]
+            ends[exact] += tensor.numel()
+            slots.append(Slot(exact, kind, start, ends[exact], tensor.shape, tensor.dtype))
+        device = next(tensor.device for tensor in flat if tensor is not None)
+        averaged = torch.zeros(ends[0], device=device)
+        added = torch.zeros(ends[1] + processes, dtype=torch.float64, device=device)
+        return cls(slots, averaged, added, processes)
+
+    @property
+    def vectors(self) -> list[Tensor]:
+        """The vectors `averaged` and `added`; `slot.exact` is the index of that which has a tensor's place."""
+        return [self._averaged, self._added]
+
+    def with_notices(self, numbers: Sequence[float]) -> Tensor:
+        """Write the processes' notices into their place, and return it."""
+        place = self._added[-self._processes :]
+        for rank, number in enumerate(numbers):
+            if number:
+                place[rank].fill_(number)  # a copy of a tensor would wait for a GPU
+        return place
+
+    def zeros(self) -> "FlatStepResult":
+        """Return the vectors of a shard without rows."""
+        return FlatStepResult(
+            self.slots, torch.zeros_like(self._averaged), torch.zeros_like(self._added), self._processes
+        )
+
+    def without_states(self) -> "FlatStepResult":
+        """Set metric states and integers to zero, in place, so that a part without rows adds none to the sums.
+
+        Losses and new values of weights stay: they have the weight 0, but a NaN among them must reach all processes.
+        """
+        self._added.zero_()
+        return self
+
+    def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "FlatStepResult":
+        """Return new vectors with the tensors of an outcome. Integers are those of the `first` shard that has rows."""
+        new = FlatStepResult(
+            self.slots, torch.empty_like(self._averaged), torch.zeros_like(self._added), self._processes
+        )
+        places, values = [], []
+        for slot, tensor in zip(self.slots, flat, strict=True):
+            if slot is None or tensor is None:
+                assert slot is tensor, "which weights have a gradient does not depend on the rows"
+                continue
+            if slot.exact:
+                part = new._added[slot.start : slot.stop]
+                part.copy_(tensor.reshape(-1))
+                if slot.kind != "state":
+                    part.mul_(share if tensor.is_floating_point() else float(first))
+            else:
+                places.append(new._averaged[slot.start : slot.stop].view(slot.shape))
+                values.append(tensor)
+        torch._foreach_copy_(places, values)  # pyright: ignore[reportPrivateImportUsage]
+        new._averaged.mul_(share)
+        return new
+
+    def plus(self, other: "FlatStepResult") -> "FlatStepResult":
+        """Add another outcome to this one, in place."""
+        self._averaged += other._averaged
+        self._added += other._added
+        return self
+
+    def values(self) -> list[Tensor | None]:
+        """Return the tensors of the outcome, as views of the vectors where their dtypes are equal."""
+        return [None if slot is None else self._value(slot) for slot in self.slots]
+
+    def _value(self, slot: "Slot") -> Tensor:
+        return self.vectors[slot.exact][slot.start : slot.stop].view(slot.shape).to(slot.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Place of one tensor of a step's outcome: in the vector `added` if `exact`, else in `averaged`."""
+
+    exact: bool
+    kind: Kind
+    start: int
+    stop: int
+    shape: torch.Size
+    dtype: torch.dtype
+
+
+class StepExchange:
+    """Exchange of the results of a forward pass among processes, each of which has results of its shards."""
+
+    def __init__(self, group: Group, *, in_order: bool) -> None:
+        self._group = group
+        self._in_order = in_order
+        self._layout: Layout | None = None
+        self._vectors: FlatStepResult | None = None
+
+    def flat(self, outcome: StepOutcome, share: float, *, first: bool) -> FlatStepResult:
+        """Return an outcome as vectors, multiplied by the shard's share of the batch's rows, except metric states."""
+        flat = outcome.flat()
+        if self._vectors is None:
+            self._layout = outcome.layout()
+            self._vectors = FlatStepResult.like(flat, self._layout, self._group.world.size)
+        return self._vectors.filled(flat, share, first=first)
+
+    def summed(self, result: FlatStepResult) -> StepOutcome:
+        """Return the sum of all processes' results; their notices come with it."""
+        assert self._layout is not None
+        world, notices = self._group.world, self._group.notices
+        numbers = result.with_notices([float(notices.own * (rank == world.rank)) for rank in range(world.size)])
+        with span("exchange"):
+            self._group.add(result.vectors, in_order=self._in_order)
+        notices.keep(numbers)
+        return self._layout.outcome(result.values())

@@ -1,0 +1,150 @@
+"""Fully sharded training: a model's weights are divided among processes by PyTorch's FSDP2 (`fully_shard`)."""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from kerascli.foundation.device import LARGE_BYTES, Choice, return_memory
+from kerascli.layers.base import Outcome
+from kerascli.model.runtime.graph import Graph, GraphOutcome
+from kerascli.parts.distributions import FSDP
+from kerascli.training.forward_pass import Runner
+from kerascli.training.objectives.objective import LossOutput
+from kerascli.training.objectives.train_step import GraphStep, TrainStepOutput
+from kerascli.training.recompute import recompute_in_backward
+from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.data_parallel import DataParallel
+from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.reduce_scatter import ReduceScatter
+
+if TYPE_CHECKING:
+    from kerascli.training.execution_mode import Request
+
+_GROUP_ELEMENTS = 2**20
+"""Number of weight elements from which layers are gathered together; smaller messages waste time on the network."""
+_GROUPS_OF_SMALL_MODEL = 8
+"""Number of groups of a model that has too few elements for as many large ones."""
+
+
+class FullySharded(DataParallel):
+    """Each process holds a part of the weights, gradients and optimizer states, and computes its part of a batch."""
+
+    is_divided = True
+
+    def __init__(self, group: Group, settings: FSDP) -> None:
+        super().__init__(group)
+        self._settings = settings
+
+    def divider(self, device: torch.device) -> Callable[[GraphStep], None] | None:
+        return partial(divide, settings=self._settings, size=self.group.world.size, device=device)
+
+    def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
+        from kerascli.training.strategies.fsdp_runner import FSDPRunner
+
+        run = FSDPRunner(request.forward_pass, self.division, request.batches[0])
+        return run, Choice("eager", "FSDP gathers weights as modules run")
+
+
+def strategy_of(group: Group, distribute: object, shards: int | None = None) -> Strategy:
+    """Return the strategy that `fit.distribute` and `fit.shards` ask of the processes that there are."""
+    if group.world.size > 1 and isinstance(distribute, FSDP):
+        return FullySharded(group, distribute)
+    return Single(group) if (shards or group.world.size) == 1 else DataParallel(group, shards)
+
+
+def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -> None:
+    """Divide the weights of a model, which is on the meta device, among `size` processes; they become DTensors.
+
+    Layers that follow each other are gathered together; weights of layers that several nodes share, and the rest, stay
+    gathered from a forward pass to the end of its backward pass, and so do all weights of a small model.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+
+    if largest_group_bytes(module.graph) >= LARGE_BYTES:
+        return_memory()
+    _let_hooks_see_results()
+    # No layer changes its input in place: other nodes may use the tensor.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
+    mesh = init_device_mesh(device.type, (size,))
+    if settings.activation_checkpointing:
+        checkpoint_activations(module.graph)
+    groups = [[*group] for group in _groups(module.graph)]
+    for group in groups:
+        fully_shard(group, mesh=mesh, reshard_after_forward=settings.reshard_after_forward)
+    fully_shard(module, mesh=mesh, reshard_after_forward=False)
+    register_fsdp_forward_method(module, "predict")
+    for part in module.modules():
+        if isinstance(part, FSDPModule):  # each process's loss has its share of the batch: gradients are added
+            part.set_gradient_divide_factor(1.0)
+            part.set_force_sum_reduction_for_comms(True)
+            if device.type == "cpu":
+                comm: Any = ReduceScatter()  # torch's abstract class is private
+                part.set_custom_reduce_scatter(comm)
+
+
+def checkpoint_activations(graph: Graph) -> None:
+    """Let the layers with weights keep only their inputs in the forward pass, and run again in the backward pass."""
+    for layer in dict.fromkeys(graph.nodes):
+        if _elements(layer):
+            recompute_in_backward(layer)
+
+
+def group_bytes(graph: Graph) -> list[int]:
+    """Return the bytes of the weights that are gathered together, for each group and for the rest of a model."""
+    grouped = [list(group) for group in _groups(graph)]
+    sizes = [sum(parameter.nbytes for module in group for parameter in module.parameters()) for group in grouped]
+    whole = sum(parameter.nbytes for parameter in graph.parameters())
+    return [*sizes, whole - sum(sizes)]
+
+
+def largest_group_bytes(graph: Graph) -> int:
+    """Return the bytes of the largest group of weights that are gathered together.
+
+    If it is small, activations need most of the memory that comes and goes.
+    """
+    return max(group_bytes(graph))
+
+
+def _groups(graph: Graph) -> Iterator[list[nn.Module]]:
+    """Yield lists of modules of consecutive nodes whose weights, which no other node has, are gathered together.
+
+    A model of few weights has none: to gather all of them at once takes less time, and little memory.
+    """
+    uses = Counter(id(parameter) for module in graph.nodes for parameter in module.parameters())
+    calls = Counter(map(id, graph.nodes))
+    apart = [
+        module for module in graph.nodes
+        if calls[id(module)] == 1 and all(uses[id(parameter)] == 1 for parameter in module.parameters())
+    ]  # fmt: skip
+    elements = sum(map(_elements, apart))
+    if elements < _GROUP_ELEMENTS:
+        return
+    smallest = min(_GROUP_ELEMENTS, elements // _GROUPS_OF_SMALL_MODEL)
+    group: list[nn.Module] = []
+    for module in apart:
+        if _elements(module):
+            group.append(module)
+        if sum(map(_elements, group)) > smallest:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _elements(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@cache
+def _let_hooks_see_results() -> None:
+    """Register the classes of modules' results as containers of tensors, which FSDP's hooks look into."""
+    from torch.export import register_dataclass
+
+    for cls in (Outcome, GraphOutcome, LossOutput, TrainStepOutput):
+        register_dataclass(cls)

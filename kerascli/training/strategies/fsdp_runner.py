@@ -1,0 +1,72 @@
+"""Forward and backward passes of a model that FSDP divides among processes, each on its part of a batch."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.data.batches.loader import Batch
+from kerascli.foundation import draws
+from kerascli.foundation.spans import span
+from kerascli.model.runtime.weight_part import held
+from kerascli.training.forward_pass import ForwardPass, StepOutcome
+from kerascli.training.strategies.flat_step_result import StepExchange
+from kerascli.training.strategies.sharded_runner import Division
+
+
+class FSDPRunner:
+    """Runs a forward pass and its backward pass on this process's part of a batch, as PyTorch modules.
+
+    FSDP gathers weights before they are used, and adds gradients over the processes: each process gets the part of
+    them that it holds. Losses, metric states and new values of weights are added as without FSDP.
+    """
+
+    def __init__(self, forward_pass: ForwardPass, division: Division, example: Batch) -> None:
+        """`example` is a batch of which this process's part has rows."""
+        [update] = forward_pass.updates
+        self._module = forward_pass.module
+        self._weights = update.weights
+        self._scale = update.optimizer.rule.loss_scale_factor or 1.0
+        self._division = division
+        self._example = example
+        self._exchange = StepExchange(division.group, in_order=False)
+
+    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
+        """Run this process's part of a batch, and wait for the sums over all processes."""
+        number, rows, share = self._part(batch)
+        with self._division.part(rows, counts=share > 0, scaled=True), draws.using(numbers.of_shard(number)):
+            with span("forward"):
+                output = self._module(rows)
+            [total] = output.loss.totals
+            with span("backward"):
+                (total * (share * self._scale)).backward()
+        gradients = self._taken_gradients()
+        outcome = StepOutcome([_checked(total.detach(), gradients)], output.loss.states, [], output.updates)
+        first = share > 0 and self._division.sharding.is_first(number, batch)
+        result = self._exchange.flat(outcome, share, first=first)
+        summed = self._exchange.summed(result if share else result.without_states())
+        return StepOutcome(summed.totals, summed.states, gradients, summed.updates)
+
+    def _part(self, batch: Batch) -> tuple[int, Batch, float]:
+        """Return number, rows and share of this process's part of a batch; if it is empty, an example's and 0."""
+        for number, rows in self._division.sharding.parts(batch):
+            return number, rows, rows.rows / rows.whole
+        return self._division.sharding.first, self._division.example(self._example), 0.0
+
+    def _taken_gradients(self) -> list[Tensor | None]:
+        """Return the parts of the gradients that this process holds, and remove them from the weights."""
+        gradients: list[Tensor | None] = []
+        for weight in self._weights:
+            gradient = weight.tensor.grad
+            gradients.append(None if gradient is None else held(gradient))
+            weight.tensor.grad = None
+        return gradients
+
+
+def _checked(total: Tensor, gradients: list[Tensor | None]) -> Tensor:
+    """Return the loss, or NaN if a gradient of this process is not finite, so that no process makes the update."""
+    there = [gradient for gradient in gradients if gradient is not None and gradient.numel()]
+    if not there:
+        return total
+    largest = nn.utils.get_total_norm(there, math.inf)
+    return torch.where(largest.isfinite(), total, math.nan)

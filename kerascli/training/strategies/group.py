@@ -1,0 +1,228 @@
+"""Group of the processes that train together: sums of tensors over them, and values that they exchange."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from kerascli.foundation.errors import ConfigError, Fault, ProcessLost, first_line
+from kerascli.foundation.world import World, restarts_of
+from kerascli.training.strategies.failures import Address, Failures, in_thread, kept_by_launcher
+from kerascli.training.strategies.notices import Notices
+from kerascli.training.strategies.sum_in_order import sum_in_order
+
+if TYPE_CHECKING:
+    from torch.distributed import Store  # pyright: ignore[reportPrivateImportUsage]
+
+_SECONDS_TO_ABORT = 5.0
+"""Time that NCCL has to stop its kernels."""
+
+
+class Group:
+    """Communication among the processes of a training. With one process nothing is sent.
+
+    Every process calls the same methods in the same order. Methods that send raise ProcessLost.
+    """
+
+    def __init__(self, world: World | None = None, failures: Failures | None = None) -> None:
+        self.world = world or World()
+        self.notices = Notices(self.world.size)
+        self._failures = failures
+        self.device = "cpu"
+        """Device of this process and its name, for run.json."""
+
+    @classmethod
+    def join(cls, world: World, device: str, *, timeout: float) -> "Group":
+        """Join the other processes, which the launcher's MASTER_ADDR and MASTER_PORT lead to.
+
+        `timeout` is the time in seconds after which a process that does not answer counts as lost. On GPUs, NCCL is
+        first used in the first sum. Raises ConfigError, or ProcessLost.
+        """
+        _refuse_environment(world, device)
+        group = cls(world)
+        try:
+            store = in_thread(lambda: _connected(device, timeout))  # a signal ends the wait for others
+            addresses = [Address(*each) for each in group.agree(Address.own())]
+        except RuntimeError as error:  # dist.DistError, and what gloo raises
+            text = f"the {world.size} processes did not find each other ({first_line(error)})"
+            hint = "start as many as WORLD_SIZE says, with the same MASTER_ADDR and a MASTER_PORT that is free"
+            raise ProcessLost(Fault(text, hint=hint)) from None
+        group._failures = Failures(world, store, addresses)
+        return group
+
+    def leave(self) -> None:
+        """Leave the other processes, at the end of work without an error."""
+        with contextlib.suppress(RuntimeError, ProcessLost):  # the work is done
+            self.agree(None)  # the store may end with process 0
+        dist.destroy_process_group()
+
+    def is_first_to_fail(self, error: BaseException, code: int, text: str | None = None) -> bool:
+        """Return True if this process is the first of all to fail, and therefore the one that reports the error.
+
+        The others read its reason: they wait for this process no longer, and end with the exit code `code`, too.
+        """
+        assert self._failures is not None
+        is_first = self._failures.is_first(error, code, text)
+        if self.device != "cpu":  # kernels that wait for others would keep this process at its exit
+            with contextlib.suppress(Exception):
+                in_thread(_abort, _SECONDS_TO_ABORT)
+        elif dist.is_initialized():
+            dist.destroy_process_group()  # the others get an error at once, where they wait for this one
+        self._failures.wait_for_others()
+        return is_first
+
+    def add(self, tensors: Sequence[Tensor], *, in_order: bool = False) -> None:
+        """Replace tensors, in place, by their sums over all processes.
+
+        With `in_order` the sums, of vectors, are made in a fixed tree, such that they have the same bits as the sum of
+        twice as many processes' halves; the number of processes is then a power of two.
+        """
+        if self.world.size == 1:
+            return
+        with self._sending():
+            if in_order and self.world.size > 2:
+                for tensor in tensors:
+                    sum_in_order(tensor, self.world.rank, self.world.size)
+            else:  # a sum of two terms has one order
+                waiting = [dist.all_reduce(tensor, async_op=True) for tensor in tensors]
+                for work in waiting:
+                    assert work is not None
+                    work.wait()
+
+    def added(self, tensor: Tensor) -> Tensor:
+        """Return a tensor's sum over all processes."""
+        total = tensor.clone(memory_format=torch.contiguous_format)  # NCCL takes no other
+        self.add([total])
+        return total
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """Return the tensors of all processes, of one shape and dtype, in the order of ranks."""
+        if self.world.size == 1:
+            return [tensor]
+        parts = [torch.empty_like(tensor) for _ in range(self.world.size)]
+        with self._sending():
+            dist.all_gather(parts, tensor)
+        return parts
+
+    def collect(self, tensor: Tensor) -> list[Tensor]:
+        """Return on process 0 the tensors of all processes, in the order of ranks; on each other one without rows.
+
+        The tensors (rows, *) have one dtype; their shapes may differ. They are sent from CPU to CPU: NCCL would connect
+        process 0 with each other one, and wait for ever for one that is gone.
+        """
+        if self.world.size == 1:
+            return [tensor]
+        with self._sending():
+            tensor = tensor.to("cpu")
+            if not self.world.leads:
+                dist.send(torch.tensor(tensor.shape), 0)
+                if tensor.numel():
+                    dist.send(_bytes_of(tensor.contiguous()), 0)
+                return [torch.empty_like(tensor[:0])]  # a view would keep the tensor in memory
+            return [tensor, *(_received(tensor, rank) for rank in range(1, self.world.size))]
+
+    def agree(self, value: Any) -> list[Any]:
+        """Return the JSON values that all processes give, in the order of ranks; waits for all of them."""
+        if self.world.size == 1:
+            return [value]
+        text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+        sizes = [int(size) for size in self.gather(torch.tensor(text.numel()))]
+        padded = torch.zeros(max(sizes), dtype=torch.uint8)
+        padded[: text.numel()] = text
+        texts = zip(self.gather(padded), sizes, strict=True)
+        return [json.loads(each[:size].numpy().tobytes()) for each, size in texts]
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Raise ProcessLost for torch's errors of communication in the block, such as FSDP's, and for no others."""
+        try:
+            yield
+        except RuntimeError as error:
+            is_of_communication = isinstance(error, dist.DistError) or "gloo" in str(error).lower()
+            if self._failures is None or not is_of_communication:
+                raise
+            raise self._failures.reason() from None
+
+    @contextlib.contextmanager
+    def _sending(self) -> Iterator[None]:
+        """Raise ProcessLost if another process does not answer, with the reason that one of them gives."""
+        try:
+            yield
+        except RuntimeError as error:  # dist.DistError, and what gloo raises
+            if self._failures is None or _is_of_device(error):
+                raise
+            raise self._failures.reason() from None
+
+
+def _refuse_environment(world: World, device: str) -> None:
+    """Raise ConfigError if torch, or the launcher's environment variables, do not allow several processes."""
+    if not dist.is_available():
+        raise ConfigError("this torch is built without torch.distributed: it cannot run on several processes")
+    if device.startswith("cuda") and not dist.is_nccl_available():
+        raise ConfigError("this torch is built without NCCL: it cannot run on several GPUs", hint="--device cpu")
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        if name not in os.environ:
+            raise ConfigError(
+                f"WORLD_SIZE is {world.size}, but {name} is not set",
+                hint="start the processes with --processes N or torchrun; or unset WORLD_SIZE",
+            )
+
+
+def _connected(device: str, timeout: float) -> "Store":
+    """Connect the processes, and return the store that they share."""
+    from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
+    from torch.distributed.rendezvous import rendezvous
+
+    wait = timedelta(seconds=timeout)
+    base, rank, size = next(iter(rendezvous("env://", timeout=wait)))
+    # The launcher's store has the keys of earlier starts; launchers that joined later count others of these.
+    store = PrefixStore(f"start/{restarts_of() if kept_by_launcher() else 0}", base)
+    store.set_timeout(wait)
+    backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
+    with _quiet_stdout():
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=wait)
+    return PrefixStore("kerascli", store)
+
+
+@contextlib.contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """Context manager in whose block nothing reaches standard output: torch 2.8's gloo says there whom it has found."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        kept = os.dup(1)
+        os.dup2(nowhere.fileno(), 1)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
+def _is_of_device(error: RuntimeError) -> bool:
+    """Return True for an error of a GPU (which any later call reports), or a lack of memory."""
+    is_cuda = str(error).startswith("CUDA error") and not isinstance(error, dist.DistError)
+    return is_cuda or isinstance(error, torch.OutOfMemoryError)
+
+
+def _abort() -> None:
+    group: Any = dist.group.WORLD
+    group.abort()
+
+
+def _received(like: Tensor, rank: int) -> Tensor:
+    """Return the tensor that a process sends by `collect`, of the dtype and number of axes of `like`."""
+    shape = torch.empty(like.dim(), dtype=torch.int64)
+    dist.recv(shape, rank)
+    received = torch.empty(shape.tolist(), dtype=like.dtype)
+    if received.numel():
+        dist.recv(_bytes_of(received), rank)
+    return received
+
+
+def _bytes_of(tensor: Tensor) -> Tensor:
+    return tensor.view(-1).view(torch.uint8)

@@ -1,0 +1,102 @@
+"""Facts about the processes that work together, which must be equal for all: versions, config, data, kind of device."""
+
+import json
+import platform
+import socket
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kerascli import __version__
+from kerascli.foundation.device import Choice, of_process
+from kerascli.foundation.errors import ConfigError, Fault, TrainingStopped
+from kerascli.model.runtime.weights import Weight
+from kerascli.training.strategies.group import Group
+
+_KINDS = {
+    "kerascli": "version of kerascli", "torch": "version of torch", "config": "config", "weights": "set of weights",
+    "data": "data", "threads": "number of threads",
+}  # fmt: skip
+_SUMMED_BYTES = 2**20
+"""Number of bytes that are added at once: torch makes an int64 of each."""
+
+
+def own_device(choice: Choice, group: Group) -> Choice:
+    """Return the device of this process, which all processes call with their choice. Raises ConfigError.
+
+    Several on a machine have GPUs of their own: NCCL refuses, or waits for ever, where two have one.
+    """
+    world = group.world
+    if world.size == 1:
+        return choice
+    own, gpu = of_process(choice, world.local_rank, world.local_size), ""
+    if own.value.startswith("cuda"):
+        properties = torch.cuda.get_device_properties(own.value)
+        group.device, gpu = f"{own.value} ({properties.name})", str(properties.uuid)
+    gpus = [tuple(each) for each in group.agree([socket.gethostname(), gpu])]
+    for rank, (host, other) in enumerate(gpus):
+        if bool(other) != bool(gpu):
+            with_gpu, without = (rank, world.rank) if other else (world.rank, rank)
+            text = f"process {with_gpu} has a GPU, process {without} on {gpus[without][0]} has none"
+            raise ConfigError(text, hint="--device cpu: all processes need devices of one kind")
+        first = gpus.index((host, other))
+        if other and first != rank:
+            hint = "start one process for each GPU, or choose --device cpu"
+            raise ConfigError(f"processes {first} and {rank} on {host} have the same GPU", hint=hint)
+    return own
+
+
+def checked_members(group: Group, config: str, data: Mapping[str, str], *, weights: str = "") -> list[dict[str, Any]]:
+    """Return facts about each process, by rank; `config` and `data` are its resolved config and its data's digests.
+
+    `weights` is the digest of a trained run's weights. Raises ConfigError if processes have other versions, configs,
+    weights or data, since their work would not be parts of one.
+    """
+    own = {
+        "host": socket.gethostname(), "device": group.device,
+        "threads": torch.get_num_threads(), "python": platform.python_version(),
+        "torch": torch.__version__, "kerascli": __version__,
+        "config": sha256(config.encode()).hexdigest(), "data": sha256(json.dumps(data).encode()).hexdigest(),
+        "weights": weights,
+    }  # fmt: skip
+    members = group.agree(own)
+    for name, kind in _KINDS.items():
+        for rank, member in enumerate(members):
+            if member[name] != members[0][name]:
+                is_digest = name in ("config", "weights", "data")
+                difference = "" if is_digest else f": {member[name]}, not {members[0][name]}"
+                raise ConfigError(
+                    f"process {rank} on {member['host']} has another {kind} than process 0 on "
+                    f"{members[0]['host']}{difference}",
+                    hint="all processes must have the same versions, config and data",
+                )
+    return [{name: member[name] for name in ("host", "device", "threads", "python", "torch")} for member in members]
+
+
+def compare_epoch(group: Group, weights: Sequence[Weight], decisions: Sequence[Any], epoch: int) -> None:
+    """Compare all processes' weights, and what callbacks decided, after an epoch; take notice of their signals.
+
+    Raises TrainingStopped if they differ, for example by a callback of the user's own that decides by the time.
+    """
+    if group.world.size == 1:
+        return
+    values = group.agree([group.notices.own, _sum_of_bits(weights), list(decisions)])
+    group.notices.take(number for number, *_ in values)
+    for rank, (_, bits, decided) in enumerate(values):
+        if [bits, decided] != values[0][1:]:
+            what = "has other weights than" if bits != values[0][1] else "has decided otherwise than"
+            hint = "a callback or layer of your own must compute the same on all processes"
+            raise TrainingStopped(Fault(f"process {rank} {what} process 0 after epoch {epoch}", hint=hint))
+
+
+def _sum_of_bits(weights: Sequence[Weight]) -> int:
+    """Return the sum of the bytes, read as integers, of all weights that every process has. Waits for the device."""
+
+    def total(tensor: Tensor) -> int:
+        parts = tensor.detach().reshape(-1).view(torch.uint8).split(_SUMMED_BYTES)
+        return int(torch.stack([part.sum(dtype=torch.int64) for part in parts]).sum())
+
+    return sum(total(weight.tensor) for weight in weights if weight.part is None)

@@ -1,0 +1,61 @@
+"""The sum of a tensor over all processes as an operation of torch, which traced and compiled graphs may contain.
+
+Every process must run the same sums in the same order, in graphs, too: tracing makes each one depend on the one before
+by the argument `after`, and none is dropped for having no use. It has a gradient: losses are means over a process's
+rows, and the batch's loss is their mean weighted by rows, so a gradient is the weighted sum of all processes' ones.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx.node import has_side_effect
+
+from kerascli.training.strategies.group import Group
+
+_groups: list[Group] = [Group()]
+
+
+@torch.library.custom_op("kerascli::process_sum", mutates_args=())
+def _process_sum(x: Tensor, share: float, after: Tensor | None = None) -> Tensor:
+    return _groups[-1].added(x if share else torch.zeros_like(x))
+
+
+@_process_sum.register_fake
+def _(x: Tensor, share: float, after: Tensor | None = None) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+def _keep_share(ctx: Any, inputs: tuple[Tensor, float, Tensor | None], output: Tensor) -> None:
+    ctx.share = inputs[1]
+
+
+def _gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    share = ctx.share
+    total = _process_sum(grad * share, share)
+    return (total / share if share else torch.zeros_like(total)), None, None
+
+
+_process_sum.register_autograd(_gradient, setup_context=_keep_share)
+has_side_effect(torch.ops.kerascli.process_sum.default)
+
+
+def process_sum(group: Group) -> Callable[[Tensor, float], Tensor]:
+    """Return a function that adds a tensor over all processes: (tensor, share of the batch's rows) -> sum.
+
+    With a share of 0 a process takes part with zeros, and gets a gradient of zeros.
+    """
+    _groups[:] = [group]
+    return _process_sum
+
+
+@contextmanager
+def without_others() -> Iterator[None]:
+    """Let sums inside the block be those of this process alone, such that processes may run other numbers of them."""
+    _groups.append(Group())
+    try:
+        yield
+    finally:
+        _groups.pop()

@@ -1,0 +1,133 @@
+"""Create the trainer of a model: optimizers for its parameter updates, and how its forward passes are executed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+
+from torch import Tensor, nn
+
+from kerascli.foundation.device import Choice
+from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.spans import listening
+from kerascli.model.runtime.submodules import submodules_of
+from kerascli.model.runtime.weight_part import held
+from kerascli.model.runtime.weights import Weight
+from kerascli.optimizers.apply import FlatOptimizer
+from kerascli.optimizers.flat import NamedWeight
+from kerascli.optimizers.rule import Written
+from kerascli.optimizers.several import Optimizers
+from kerascli.training.build import Experiment
+from kerascli.training.execution_mode import MODES, Request, compile_rule
+from kerascli.training.forward_pass import ForwardPass, ParameterUpdate, Runner
+from kerascli.training.loop import Plan
+from kerascli.training.profiling.profiler import Profiler
+from kerascli.training.step import Trainer
+from kerascli.training.strategies.base import Single, Strategy
+from kerascli.workflow.fitting.profiled import set_profiled_model
+from kerascli.workflow.memory import memory_for_model
+
+
+def trainer_and_profiler(
+    experiment: Experiment,
+    plan: Plan,
+    *,
+    profile: bool,
+    recorded_mode: str | None = None,
+    strategy: Strategy | None = None,
+) -> tuple[Trainer, Choice, Profiler | None]:
+    """Call `make_trainer`, under a profiler if `profile` is true; return the trainer, execution mode and profiler."""
+    if not profile:
+        return (*make_trainer(experiment, plan, recorded_mode, strategy), None)
+    profiler = Profiler(experiment.device)
+    with listening(profiler):
+        trainer, mode = make_trainer(experiment, plan, recorded_mode, strategy)
+    set_profiled_model(profiler, mode.value, experiment, plan)
+    return trainer, mode, profiler
+
+
+@memory_for_model()
+def make_trainer(
+    experiment: Experiment, plan: Plan, recorded_mode: str | None = None, strategy: Strategy | None = None
+) -> tuple[Trainer, Choice]:
+    """Return the trainer of a model, and its execution mode (eager, traced, compiled) with the reason for it."""
+    assert experiment.spec.training is not None
+    jit_compile = experiment.spec.training.compute.jit_compile
+    strategy = strategy or Single()
+    optimizers = optimizers_of(experiment, strategy.across)
+    experiment.module.train()
+    batches = list(islice(plan.batches(0, 0), 2))
+    scales = {name: each.loss_scale.factor for name, each in optimizers.by_name.items() if each.loss_scale is not None}
+    passes: list[tuple[ForwardPass, Runner]] = []
+    modes: dict[str, Choice] = {}
+    for each in experiment.forward_passes:
+        own = [optimizers.by_name[update.name] for update in each.updates]
+        steps = plan.epochs * plan.steps * each.repeat
+        request = Request(each, batches, steps, jit_compile, live_scales=scales, rules=partial(_rules, own))
+        run, mode = strategy.runner(request, recorded_mode)
+        if mode.value == "compiled":
+            for optimizer in own:
+                with suppress(Exception):  # whatever is raised, the uncompiled rule gives the same results
+                    optimizer.compile(compile_rule)
+        passes.append((each, run))
+        modes[each.updates[0].name] = mode
+    trainer = Trainer(experiment.module, optimizers, experiment.weights, passes, seed=experiment.spec.seed)
+    return trainer, _slowest(modes)
+
+
+def _rules(optimizers: Sequence[FlatOptimizer]) -> list[Written]:
+    return [rule for optimizer in optimizers for rule in optimizer.rules()]
+
+
+def _slowest(modes: Mapping[str, Choice]) -> Choice:
+    """Return the slowest execution mode of the forward passes, and its reason, for the run to record."""
+    name, mode = min(modes.items(), key=lambda item: MODES.index(item[1].value))
+    return replace(mode, reason=f"{name}: {mode.reason}") if len(modes) > 1 else mode
+
+
+def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | None = None) -> Optimizers:
+    """Return the optimizers of all parameter updates of a training step. Raises ConfigError if nothing is trainable.
+
+    `across` adds a tensor over all parts of divided weights; None: the weights are whole.
+    """
+    found: dict[str, FlatOptimizer] = {}
+    repeats: dict[str, int] = {}
+    for each in experiment.forward_passes:
+        for update in each.updates:
+            trainable = _trainable(update)
+            if not trainable:
+                raise ConfigError("the model has no trainable weights: there is nothing to fit")
+            if experiment.spec.train_step is None:
+                _refuse_idle(experiment)
+            found[update.name] = FlatOptimizer(update.optimizer, trainable, next(iter(found.values()), None), across)
+            repeats[update.name] = each.repeat
+    return Optimizers(found, repeats)
+
+
+def _trainable(update: ParameterUpdate) -> list[NamedWeight]:
+    return [(w.name, _parameter(w), w.spec) for w in update.weights if isinstance(w.tensor, nn.Parameter)]
+
+
+def _parameter(weight: Weight) -> nn.Parameter:
+    """Return a weight's parameter; if FSDP divides it, a parameter that shares memory with this process's part."""
+    if weight.part is None:
+        assert isinstance(weight.tensor, nn.Parameter)
+        return weight.tensor
+    return nn.Parameter(held(weight.tensor), requires_grad=False)
+
+
+@memory_for_model()
+def _refuse_idle(experiment: Experiment) -> None:
+    """Raise ConfigError if no loss of the model depends on a trainable weight."""
+    spec = experiment.spec
+    reached = {pair.output for pair in spec.pairs if pair.loss is not None}
+    trained = [weight.name for weight in experiment.weights if weight.trainable]
+    penalized = any(weight.spec.regularizer is not None for weight in experiment.weights if weight.trainable)
+    for node, module in reversed(list(zip(spec.model.nodes, experiment.graph.nodes, strict=True))):
+        if node.layer.adds_losses() or reached.intersection(node.outputs):
+            reached.update(node.used_names())
+            if any(name.startswith(f"{part.name}/") for part in submodules_of(node, module) for name in trained):
+                return
+    if not penalized:
+        raise ConfigError("no loss depends on a trainable weight: there is nothing to fit")

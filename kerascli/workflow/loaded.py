@@ -1,0 +1,202 @@
+"""Load a trained run from its folder: its model with its weights, and its fitted preprocessing."""
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from kerascli.config.load import Config, Progress, open_recorded
+from kerascli.data.base import Field, Learned
+from kerascli.data.batches.loader import BatchSource
+from kerascli.data.batches.rows import Split
+from kerascli.data.pipeline.learned_state import known_columns, load_learned
+from kerascli.data.pipeline.prepare import Stages, no_stages, stages
+from kerascli.data.section import DataSpec
+from kerascli.foundation.device import choose_device, prepare_cpu, use_threads
+from kerascli.foundation.errors import ConfigError, Fault, FileRefused, ProcessLost, safe_text, suggestion
+from kerascli.foundation.interrupts import deferred
+from kerascli.model.ir.nodes import Model, View
+from kerascli.model.runtime.weights import lasting
+from kerascli.runs.record import RunRecord
+from kerascli.training.build import Experiment, build_experiment
+from kerascli.training.checkpoint import checkpoint_facts, saved_weights
+from kerascli.training.checkpoint_files import training_tensors
+from kerascli.training.evaluate import EvaluatedBatches
+from kerascli.training.finite import nonfinite
+from kerascli.training.step import assign_weights
+from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.checks import fsdp_faults
+from kerascli.training.strategies.fsdp import strategy_of
+from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.members import checked_members, own_device
+from kerascli.training.tensor_file import mapped_tensors
+
+
+@dataclass(slots=True)
+class LoadedRun:
+    record: RunRecord
+    config: Config
+    experiment: Experiment
+    stages: Stages
+    data: DataSpec | None
+    """Section `data` of the run's config; None for an imported run, which takes arrays without preprocessing."""
+    learned: dict[str, Learned]
+    takes_arrays: bool = False
+    """True if the run takes arrays as inputs, since its model has inputs that the `data` section does not provide."""
+    strategy: Strategy = field(default_factory=Single)
+    """How the batches are shared when the run is evaluated, or predicts."""
+    weights_digest: str = ""
+    """Digest (SHA-256) of the weights, to be compared among processes; empty on one process."""
+    warnings: list[Fault] = field(default_factory=list)
+    """Warnings about the run's files, to be printed; the runs that the method `view` returns share this list."""
+
+    @property
+    def has_own_inputs(self) -> bool:
+        """True if the model has inputs that the `data` section does not provide, such as a generator's noise."""
+        return self.data is not None and any(i.name not in self.data.inputs for i in self.experiment.spec.model.inputs)
+
+    @property
+    def raw_fields(self) -> dict[str, Field]:
+        """Mapping from raw column of the training data to its field (shape, classes ...); empty without `data`."""
+        return {} if self.data is None else known_columns(self.learned)
+
+    def view(self, name: str) -> "LoadedRun":
+        """Return the run with a view (submodel that shares the layers) in place of its model. Raises ConfigError if
+        there is none."""
+        view = known_view(self.experiment.spec.model, name)
+        run = replace(self, experiment=self.experiment.view(name))
+        return replace(run, takes_arrays=self.takes_arrays or view.own_inputs or run.has_own_inputs)
+
+    def shared_batches(self, source: BatchSource) -> EvaluatedBatches:
+        """Return the batches of a source in order, dealt out to the processes if there are several."""
+        return self.strategy.evaluated(source, ends_on_signal=True)
+
+    @contextmanager
+    def sharing(self, rows: Split) -> Iterator[None]:
+        """Context manager in which processes share the batches of rows; alone, it does nothing.
+
+        A signal ends the work after a round of batches. Raises ConfigError if the processes have different runs or
+        rows, or if a batch depends on the one before it.
+        """
+        if self.strategy.is_alone:
+            yield
+            return
+        for node in self.experiment.spec.built.model.nodes:
+            if node.layer.keeps_states():
+                text = f"'{node.name}' is stateful: row i of a batch continues row i of the one before"
+                hint = "leave out --processes, and start it without a launcher"
+                raise ConfigError(f"{text}, on one process only", hint=hint)
+        group = self.strategy.group
+        checked_members(group, self.record.resolved(), _digests(rows), weights=self.weights_digest)
+        with deferred() as signals:
+            group.notices.signals = signals
+            try:
+                with group.guarded():
+                    yield
+            except ProcessLost:
+                # It has left on a signal that all got, and says so. By SIGTERM launchers end the rest after a failure.
+                if signals.number not in (None, signal.SIGTERM):
+                    raise SystemExit(128 + signals.number) from None
+                raise
+
+
+def known_view(model: Model, name: str) -> View:
+    """Return the view (submodel that shares the model's layers) with this name. Raises ConfigError if there is none."""
+    if name not in model.views:
+        hint = f"it has {', '.join(model.views)}" if model.views else "views are defined under model.views"
+        raise ConfigError(
+            f"--view: the model has no view '{safe_text(name)}'{suggestion(name, model.views)}", hint=hint
+        )
+    return model.views[name]
+
+
+def open_run(
+    record: RunRecord,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    checkpoint: str | None = None,
+    progress: Progress | None = None,
+    data: Path | None = None,
+    group: Group | None = None,
+    whole: bool = False,
+) -> LoadedRun:
+    """Return a run with its model built and the weights loaded: the final weights, or those of the named checkpoint.
+
+    The weights of a run whose training was cut off are those of its newest checkpoint, which a warning says. `data` is
+    the place of the run's data, if it has moved. The processes of `group` have loaded the same run, to share its work;
+    each holds a part of the weights if the config divides them (`distribute: fsdp`), unless `whole` is true.
+    """
+    prepare_cpu()
+    use_threads(threads, share=1 if group is None else group.world.local_size)
+    config = open_recorded(record, progress=progress).with_data(data)
+    learned = load_learned(record.preprocessing()) if config.data is not None else {}
+    found = stages(config.data, learned) if config.data is not None else no_stages()
+    chosen = torch.device(own_device(choose_device(device), group or Group()).value)
+    spec = config.describe(found.facts)
+    weights, warnings = _weights(record, checkpoint)  # before there are others, since the file's bytes are as large
+    distribute = spec.fit.distribute
+    if whole or spec.training is None or (group and any(fsdp_faults(spec, group.world.size))):
+        distribute = None  # a run whose settings FSDP refuses was trained on one process
+    strategy = strategy_of(group or Group(), distribute)
+    experiment = build_experiment(spec, found, device=chosen, divide=strategy.divider(chosen))
+    states = {weight.name for weight in experiment.weights if weight.spec.is_state}
+    values = {name: value for name, value in weights.items() if name not in states}
+    assign_weights(lasting(experiment.weights), values)
+    run = LoadedRun(record, config, experiment, found, config.data, learned, config.data is None, strategy)
+    if group is not None:
+        run.weights_digest = _digest(values)
+    run.warnings += [Fault(text, level="warning") for text in warnings]
+    if (bad := nonfinite(values)) is not None:
+        text = f"the weight '{safe_text(bad)}' is nan or infinite: nothing computed with it can be relied on"
+        run.warnings.append(
+            Fault(text, level="warning", hint="train again, or use an earlier checkpoint: --checkpoint NAME")
+        )
+    return run
+
+
+def _digests(rows: Split) -> dict[str, str]:
+    """Return the number of rows, and digests of the first and the last of them."""
+    ends = {name: rows.read(part) for name, part in (("first", slice(0, 1)), ("last", slice(rows.rows - 1, rows.rows)))}
+    digests = {"rows": str(rows.rows)}
+    for name, end in ends.items():
+        values = b"".join(each.tobytes() for section in end.sections() for each in section.values())
+        digests[name] = sha256(values).hexdigest()
+    return digests
+
+
+def _digest(values: Mapping[str, Tensor]) -> str:
+    digest = sha256()
+    for name in sorted(values):
+        digest.update(values[name].contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _weights(record: RunRecord, checkpoint: str | None) -> tuple[dict[str, Tensor], list[str]]:
+    """Return (a run's weights by name, warnings); if training was cut off, the weights are those of a checkpoint."""
+    warnings: list[str] = []
+    try:
+        if checkpoint is not None:
+            found = record.checkpoints.named(checkpoint)
+        elif record.was_cut_off:
+            found, status = record.checkpoints.newest(), record.status()
+            known = checkpoint_facts(found.facts)
+            within = f"step {known.batch} of epoch {known.epoch + 1}" if known.batch else f"epoch {known.epoch}"
+            warnings = [
+                *found.warnings,
+                f"the training of '{safe_text(str(record.path))}' is not finished ({status}): these are the weights of "
+                f"its last checkpoint, after {within}",
+            ]
+        else:
+            with record.weights_file() as file:
+                return mapped_tensors(file), warnings
+        tensors = training_tensors(found.blobs)
+    except SafetensorError as error:
+        raise FileRefused(f"the weights of '{record.path}' are damaged: {error}") from None
+    return saved_weights(tensors), warnings
