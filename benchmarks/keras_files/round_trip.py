@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from kerascli.foundation.errors import KerasCliError
-from kerascli.workflow.check import summary_of_run
+from kerascli.workflow.check import spec_of_run, summary_of
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import Imported, import_model
 from kerascli.workflow.loaded import LoadedRun, open_run
@@ -205,7 +205,7 @@ def _wrong_counts(imported: Imported, model: Any) -> str:
     learned = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Normalization)]
     trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     total = model.count_params() - sum(layer.count_params() for layer in learned)
-    summary = summary_of_run(imported.record)
+    summary = summary_of(spec_of_run(imported.record))
     found, wanted = (summary.total, summary.trainable), (total, trainable)
     if found != wanted:
         return "summary: {:,} parameters, {:,} trainable".format(*found) + ", Keras {:,}, {:,}".format(*wanted)

@@ -213,7 +213,7 @@ def _die_after_rows(rows: int) -> None:
 def _trust_everything() -> None:
     """The control: no checksum is compared."""
     from kerascli.foundation.errors import FileRefused
-    from kerascli.runs import checkpoint_manifest, checkpoints, history_writer, sealed, verified_files
+    from kerascli.runs import checkpoint_blobs, checkpoint_manifest, checkpoints, history_writer, sealed, verified_files
     from kerascli.runs.reading import must_read
 
     def read_manifest(path: Path) -> Any:
@@ -227,7 +227,7 @@ def _trust_everything() -> None:
     sealed._seal = lambda rest: b""
     sealed._SEAL_BYTES = 0
     checkpoints.read_manifest = read_manifest
-    checkpoints.read_verified = lambda path, name, said: checkpoint_manifest.read_contents(path, name, said.bytes)
+    checkpoint_blobs.read_verified = lambda path, name, said: checkpoint_manifest.read_contents(path, name, said.bytes)
 
 
 def torture(given: Given, tally: Tally) -> None:
