@@ -80,6 +80,7 @@ def works(config: Path, rows: int) -> dict[str, Callable[[], object]]:
     """Return what is timed in turn, in one process."""
     from pyarrow import csv
 
+    from kerascli.config.data import load_config_data
     from kerascli.config.load import open_config
     from kerascli.report.predictions import csv_text
 
@@ -89,7 +90,7 @@ def works(config: Path, rows: int) -> dict[str, Callable[[], object]]:
     predictions = {"class": names, "p(no)": 1 - second, "p(yes)": second}
 
     def prepare() -> None:
-        open_config(config).load_data()
+        load_config_data(open_config(config))
 
     def prepare_without() -> None:
         with without_pyarrow():

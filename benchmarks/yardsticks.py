@@ -12,6 +12,7 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from kerascli.data.batches.loader import BatchSource
 
@@ -76,7 +77,7 @@ def _beside(split: Columns) -> np.ndarray:
 
 def read(config: str, *sets: str) -> tuple[Columns, Columns]:
     """Inputs and targets of the training and the test rows, as the model gets them."""
-    data = open_config(CONFIGS / config, sets=sets).load_data()
+    data = load_config_data(open_config(CONFIGS / config, sets=sets))
 
     def columns(name: str) -> Columns:
         split = data.splits[name]

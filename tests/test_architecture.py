@@ -40,7 +40,7 @@ INNER_FLOORS = {
         ["disk", "shapes", "world", "device", "user_code"],
     ],
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
-    "language": [["foreign_words"], ["wording"], ["component"], ["section", "expressions"]],
+    "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
         ["times"], ["storage", "download", "dates", "learned_checks"], ["base", "joined", "split", "text"],
         ["batches", "datasets", "mixing", "where"], ["augmentations", "moved", "section"], ["digests"], ["pipeline"],
@@ -48,8 +48,8 @@ INNER_FLOORS = {
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
-        ["yaml", "component_index", "splits", "top_level"], ["composition", "misspelt"],
-        ["absent_data", "facts", "scalar_inputs", "sections", "starter"], ["run", "schema"], ["sample_checks"],
+        ["yaml", "component_index", "top_level"], ["composition", "misspelt"],
+        ["sections", "starter"], ["config", "schema"], ["data", "run"],
         ["cross_checks"], ["describe"], ["load"],
     ],
     "interop": [

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from kerascli.config.data import config_facts
+from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
 from kerascli.config.yaml.text import dump_yaml, parse_document
 from kerascli.foundation.errors import ConfigError, Fault, KerasCliError
@@ -272,9 +274,11 @@ def test_a_fact_that_the_data_does_not_tell_is_stood_in_for_until_the_data_is_re
     text = GOOD["sections"].text.replace("units: 8", "units: $targets.y.max_length")
     (tmp_path / "config.yaml").write_text(text)
     config = open_config(tmp_path / "config.yaml")
-    assert config.describe(config.facts()).unknown == (f"{tmp_path}/config.yaml:7:22: $targets.y.max_length",)
+    assert describe_config(config, config_facts(config)).unknown == (
+        f"{tmp_path}/config.yaml:7:22: $targets.y.max_length",
+    )
     with pytest.raises(ConfigError) as caught:
-        config.describe(config.facts(), {"train": 800, "validation": 200})
+        describe_config(config, config_facts(config), {"train": 800, "validation": 200})
     assert [fault.text for fault in caught.value.faults] == ["'$targets.y.max_length': the data has no such fact"]
 
 
@@ -283,7 +287,7 @@ def test_a_split_that_there_is_not_is_reported_once_the_data_is_read(tmp_path: P
     (tmp_path / "config.yaml").write_text(text)
     config = open_config(tmp_path / "config.yaml")
     with pytest.raises(ConfigError) as caught:
-        config.describe(config.facts(), {"train": 800, "test": 200})
+        describe_config(config, config_facts(config), {"train": 800, "test": 200})
     (fault,) = caught.value.faults
     assert (fault.text, fault.hint) == (
         "validation_data: there is no split 'tset'; did you mean 'test'?",

@@ -17,6 +17,7 @@ import typer
 
 from kerascli.cli.commands import app
 from kerascli.config.composition.extends import read_extended
+from kerascli.config.data import config_facts
 from kerascli.config.load import open_config
 from kerascli.config.misspelt import refuse_misspelt
 from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError
@@ -120,7 +121,7 @@ def test_a_fragment_is_valid_on_top_of_a_config(block: Block, folder: Path) -> N
     write(folder, BASES[section], "below.yaml")
     path = write(folder, on_top(block))
     if section == "data":  # the fragment alone: what it needs of a model is not known
-        open_config(path).facts()
+        config_facts(open_config(path))
     else:
         assert check(path, sets=[], flags=[]).lines[0].endswith("config.yaml: ok")
 

@@ -63,5 +63,5 @@ def test_a_registry_that_nothing_would_find_is_refused() -> None:
     class Thing(Component):
         """A component of a kind whose module the commands do not know."""
 
-    with pytest.raises(TypeError, match=r"test_registries is missing from _HOMES"):
+    with pytest.raises(TypeError, match=r"test_registries is missing from KINDS"):
         Registry("thing", Thing, ())

@@ -12,7 +12,7 @@ import keras
 import pytest
 import yaml
 from site_pages import gallery, house
-from site_pages.components import component_page, kinds
+from site_pages.components import component_page
 from site_pages.examples import example, idle_arguments
 from site_pages.extension import FOLDERS, generated
 from site_pages.keras_names import names, names_of_table
@@ -112,7 +112,7 @@ def test_the_table_of_arguments_has_nothing_that_is_not_used() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_called_keras_is_there(kind: str) -> None:
-    for each in [*names(kind).values(), *(names_of_table(kind) if kind in kinds() else ())]:
+    for each in [*names(kind).values(), *(names_of_table(kind) if kind in KINDS else ())]:
         if "FeatureSpace." in each.name:
             assert hasattr(keras.utils.FeatureSpace, each.name.rpartition(".")[2])
             continue

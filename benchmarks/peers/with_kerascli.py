@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.peers import TIERS, OnEpoch
 from benchmarks.workloads import Job
-from kerascli.config.load import Config, open_config
+from kerascli.config.config import Config
+from kerascli.config.load import open_config
 from kerascli.foundation.events import EpochEnd, Evaluated, Event, Note
 from kerascli.workflow.train import Options, start
 

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from benchmarks.starters.peers import peers
 from benchmarks.starters.sets import SETS, DataSet, Missing
 from kerascli.cli.commands import app
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 
 HEADING = "## What these configs reach\n"
@@ -103,7 +104,7 @@ def _run(*arguments: str) -> None:
 def _rows(config: Path, which: DataSet, seed: int) -> tuple[tuple[Any, Any], tuple[Any, Any], bool]:
     """Return features and targets of the training rows (with those that validate), then of the test rows."""
     opened = open_config(config, sets=[f"seed={seed}"])
-    data = opened.load_data()
+    data = load_config_data(opened)
     assert opened.data is not None
     ((name, pipeline),) = opened.data.targets.items()
     classes = data.facts.targets[name].classes is not None

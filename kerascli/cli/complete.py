@@ -13,10 +13,6 @@ from kerascli.foundation.errors import KerasCliError, in_yaml
 _CONFIGS = (".yaml", ".yml")
 _PLAIN = re.compile(r"[\w.+-]*")
 """Regular expression for values that need no quotes in a shell."""
-_KINDS = (
-    "activations", "constraints", "distributions", "initializers", "regularizers", "layers", "losses", "metrics",
-    "callbacks", "optimizers", "schedules", "augmentations", "features", "sources", "transforms",
-)  # fmt: skip
 
 
 def runs(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -49,7 +45,9 @@ def configs_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def kinds(incomplete: str) -> list[str]:
     """Return completions for `kerascli list`: kinds of components such as `layers` and `losses`."""
-    return _beginning(_KINDS, incomplete)
+    from kerascli.language.kinds import KINDS, plural
+
+    return _beginning(map(plural, KINDS), incomplete)
 
 
 def names(incomplete: str) -> list[str]:

@@ -99,7 +99,7 @@ def from_data(data: Path, target: str | None, config: Path, model: str | None = 
         path = Path(data.resolve().name)
         name = run_name(path if path.suffix.lower() == uncompressed_suffix(path) else Path(path.stem))
     draft = found.draft(Path(os.path.relpath(data, config.parent)).as_posix())
-    note("\n".join([draft.summary, *(f"  {decision}" for decision in draft.said())]))
+    note("\n".join([draft.summary, *(f"  {decision}" for decision in draft.reasons())]))
     with tempfile.TemporaryDirectory(prefix="kerascli-init-") as folder:
         tried = found.draft(str(found.put_small(Path(folder)) or data))
         _try(tried.text(_quoted(config), name), config)
@@ -133,7 +133,7 @@ def _try(text: str, config: Path) -> None:
 def check_model(kind: str | None) -> None:
     """Raise ConfigError if `init --model` names no known kind of model."""
     if kind is not None:
-        from kerascli.config.starter.ladder import KINDS
+        from kerascli.config.starter.models import KINDS
 
         if kind not in KINDS:
             raise ConfigError(

@@ -36,7 +36,7 @@ class Settings:
     required: list[str]
     refused: Mapping[str, str]
     """Mapping from each argument that Keras's class has and the component does not, to the reason why."""
-    beside: list[str]
+    node_keys: list[str]
     """Keys of a layer in `model.layers` other than its own arguments: node keys (`name`, `inputs` ...), call arguments;
     empty for other components."""
     first: list[str]
@@ -60,9 +60,9 @@ def load() -> ComponentIndex | None:
     with suppress(DataError, StorageError, ValueError, TypeError, KeyError, AttributeError):
         seal, _, body = read_bytes(_file(), _MAX_BYTES).partition(b"\n")
         if seal.decode() == _seal(body):
-            found = json.loads(body)
-            names = {kind: Names(kind, *each) for kind, each in found["names"].items()}
-            settings = {k: {n: Settings(*s) for n, s in each.items()} for k, each in found["settings"].items()}
+            stored = json.loads(body)
+            names = {kind: Names(kind, *each) for kind, each in stored["names"].items()}
+            settings = {k: {n: Settings(*s) for n, s in each.items()} for k, each in stored["settings"].items()}
             return ComponentIndex(names, settings)
     return None
 
@@ -94,19 +94,19 @@ def _settings(cls: type[Component]) -> Settings:
     from kerascli.model.syntax.written import call_arguments
 
     decorators = cls.__pydantic_decorators__
-    whole = any(each.info.mode != "after" for each in decorators.model_validators.values())
-    others = any("info" in inspect.signature(each.func).parameters for each in decorators.field_validators.values())
-    refused: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        refused |= {key: reason for key, reason in base.__dict__.get("refused", {}).items() if reason}
+    reads_all = any(each.info.mode != "after" for each in decorators.model_validators.values())
+    needs_others = any(
+        "info" in inspect.signature(each.func).parameters for each in decorators.field_validators.values()
+    )
+    refused = {key: cls.reason_against(key) for base in cls.__mro__ for key in base.__dict__.get("refused", {})}
     return Settings(
         list(cls.model_fields),
         cls.positional(),
         [name for name, info in cls.model_fields.items() if info.is_required()],
-        refused,
+        {key: reason for key, reason in refused.items() if reason},
         [*key_names(NodeKeys), *call_arguments(cls)] if issubclass(cls, BaseLayer) else [],
         [registry.kind for registry in first_registries(cls)],
-        not whole and not others,
+        not reads_all and not needs_others,
     )
 
 

@@ -5,45 +5,55 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.callbacks.base import Callback
-from kerascli.callbacks.samples import Sampler
+from kerascli.callbacks.samples import ModelFacts, Sampler, ShowsRows
 from kerascli.config.run import RunSpec
-from kerascli.config.sample_checks import sample_faults
 from kerascli.config.sections.fit import path_as_written
-from kerascli.config.splits import split_faults
-from kerascli.data.base import Field
+from kerascli.data.base import SPLITS, Field
+from kerascli.data.section import DataSpec
+from kerascli.data.teacher_forcing import teacher_forcing
+from kerascli.data.text_codec import is_text
 from kerascli.foundation.errors import Fault, Path, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Component
 from kerascli.losses.ranks import takes_weights
 from kerascli.metrics.comparisons import OutputTarget
-from kerascli.optimizers.base import Optimizer
+from kerascli.model.runtime.built import Built
 from kerascli.schedules.base import Schedule
 
+Splits = Mapping[str, int] | None
+"""Type of the number of rows of each of the data's splits, by name; None: the splits are unknown."""
 
-def cross_faults(
-    spec: RunSpec,
-    sections: Mapping[Any, Any],
-    targets: Mapping[str, Field] | None,
-    splits: Mapping[str, int] | None,
-) -> list[Fault]:
+
+def cross_faults(spec: RunSpec, sections: Mapping[Any, Any], splits: Splits) -> list[Fault]:
     """Return the config errors of a run whose sections are valid alone but contradict each other.
 
     `sections` are the config's, as written.
     """
-    faults = [*_input_faults(spec, sections), *_validation_faults(spec, splits), *_state_faults(spec)]
-    if spec.compile is not None:
-        for pair in spec.compile.pairs:
-            faults += _class_faults(spec, pair, targets)
+    faults = [*_input_faults(spec, sections), *_state_faults(spec)]
+    if spec.fit.validation_data is not None:
+        path: Path = ("fit", "validation_data")
+        faults += _split_faults("validation_data", spec.fit.validation_data, splits, path)
+    for pair in spec.pairs:
+        if fault := _class_fault(spec, pair):
+            faults.append(fault)
     if spec.training is not None:
         faults += _overwrite_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
             written = sections["fit"]["callbacks"][index]
             name, arguments = next(iter(written.items())) if isinstance(written, dict) else (written, None)
-            path: Path = ("fit", "callbacks", index, name)
-            faults += _monitor_faults(spec, callback, path, arguments, are_classes_known=targets is not None)
+            path = ("fit", "callbacks", index, name)
+            faults += _monitor_faults(spec, callback, path, arguments)
             faults += _callback_faults(spec, callback, path, arguments, splits)
-        faults += [*_class_weight_faults(spec, sections, targets), *_sample_weight_faults(spec)]
+        faults += [*_class_weight_faults(spec, sections), *_sample_weight_faults(spec)]
     return faults
+
+
+def _split_faults(what: str, name: str, splits: Splits, path: Path) -> Iterator[Fault]:
+    """Yield a config error if `name`, the value of the setting `what`, is not the name of a split of the data."""
+    names = splits or SPLITS
+    if name not in names:
+        hint = f"the data has {', '.join(names)}" if splits else None
+        yield Fault(f"{what}: there is no split '{name}'{suggestion(name, names)}", path, hint=hint)
 
 
 def idle_fit_faults(spec: RunSpec) -> list[Fault]:
@@ -58,7 +68,7 @@ def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]
     """Yield a config error for each input of the data that the model does not use, and for each model input that the
     data lacks."""
     if spec.data is not None and spec.train_step is not None:
-        used = {given.name for graph in spec.graphs for given in graph.model.inputs}
+        used = {each.name for graph in spec.graphs for each in graph.model.inputs}
         for name in spec.data.inputs:
             if name not in used:
                 text = f"input '{name}' is used neither by an update nor by the model"
@@ -66,7 +76,7 @@ def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]
         return
     if spec.data is None or sections["model"].get("inputs") is None:
         return
-    declared = [given.name for given in spec.model.inputs]
+    declared = [each.name for each in spec.model.inputs]
     for name in declared:
         if name not in spec.data.inputs:
             text = f"the data has no input '{name}'{suggestion(name, spec.data.inputs)}"
@@ -75,11 +85,6 @@ def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]
         if name not in declared:
             hint = f"add it to model.inputs, which has {', '.join(declared)}"
             yield Fault(f"input '{name}' is not used by the model", ("data", "inputs", name), "key", hint=hint)
-
-
-def _validation_faults(spec: RunSpec, splits: Mapping[str, int] | None) -> Iterator[Fault]:
-    if spec.fit.validation_data is not None:
-        yield from split_faults("validation_data", spec.fit.validation_data, splits, ("fit", "validation_data"))
 
 
 def _state_faults(spec: RunSpec) -> Iterator[Fault]:
@@ -101,39 +106,31 @@ def _state_faults(spec: RunSpec) -> Iterator[Fault]:
         yield Fault(text, ("fit", "validation_batch_size"), hint="remove it")
 
 
-def _class_faults(spec: RunSpec, pair: OutputTarget, targets: Mapping[str, Field] | None) -> Iterator[Fault]:
-    """Yield a config error if a target has more classes than its model output has units."""
-    field = None if targets is None else targets.get(pair.target)
+def _class_fault(spec: RunSpec, pair: OutputTarget) -> Fault | None:
+    """Return a config error if a target has more classes than its model output has units; else None."""
+    field = (spec.targets or {}).get(pair.target)
     if pair.loss is None or field is None or field.num_classes is None:
-        return
+        return None
     labels = pair.loss.labels(TensorSpec(field.shape, field.dtype), spec.built.specs[pair.output])
-    if labels is not None and (fault := _first_label_fault(pair, field, labels.high)):
-        yield fault
-        return
-    if labels is not None and not labels.whole and field.num_classes > 2 and field.shape in {(), (1,)}:
+    if labels is None:
+        return None
+    last = field.num_classes - 1
+    if labels.high is not None and field.first_class and last - field.first_class <= labels.high < last:
+        text = f"target '{pair.target}' has the labels {field.first_class} to {last}, but class labels begin at 0"
+        hint = "integer_lookup numbers them from 0: add it to the target's pipeline: [..., integer_lookup]"
+        return Fault(text, ("data", "targets", pair.target), "key", hint=hint)
+    if not labels.whole:
+        if last < 2 or field.shape not in {(), (1,)}:
+            return None
         text = f"'{pair.loss.component_name}' is for two classes, target '{pair.target}' has {field.num_classes}"
         layer = f"units: {field.num_classes}, activation: softmax"
         hint = f"write sparse_categorical_crossentropy, and in the last layer {layer}"
-        yield Fault(text, ("compile", "loss"), hint=hint)
-        return
-    if labels is None or labels.high is None or not labels.whole:
-        return
-    if field.num_classes - 1 > labels.high and field.num_classes - 1 != labels.besides:
-        node = next(node for node in spec.model.nodes if pair.output in node.outputs)
-        text = f"'{pair.output}' has {labels.high + 1} outputs, target '{pair.target}' has {field.num_classes} classes"
-        yield Fault(text, node.path, "key", hint=f"one output per class: units: $targets.{pair.target}.num_classes")
-
-
-def _first_label_fault(pair: OutputTarget, field: Field, highest: int | None) -> Fault | None:
-    """Return a config error if a target's class labels would fit the output, but do not begin at 0; else None."""
-    if not field.first_class or field.num_classes is None or highest is None:
+        return Fault(text, ("compile", "loss"), hint=hint)
+    if labels.high is None or last <= labels.high or last == labels.besides:
         return None
-    last = field.num_classes - 1
-    if not last - field.first_class <= highest < last:
-        return None
-    text = f"target '{pair.target}' has the labels {field.first_class} to {last}, but class labels begin at 0"
-    hint = "integer_lookup numbers them from 0: add it to the target's pipeline: [..., integer_lookup]"
-    return Fault(text, ("data", "targets", pair.target), "key", hint=hint)
+    node = next(node for node in spec.model.nodes if pair.output in node.outputs)
+    text = f"'{pair.output}' has {labels.high + 1} outputs, target '{pair.target}' has {field.num_classes} classes"
+    return Fault(text, node.path, "key", hint=f"one output per class: units: $targets.{pair.target}.num_classes")
 
 
 def _overwrite_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
@@ -147,35 +144,75 @@ def _overwrite_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
             taken.add(place)
 
 
-def _callback_faults(
-    spec: RunSpec, callback: Callback, path: Path, arguments: Any, splits: Mapping[str, int] | None
-) -> Iterator[Fault]:
+def _callback_faults(spec: RunSpec, callback: Callback, path: Path, arguments: Any, splits: Splits) -> Iterator[Fault]:
     """Yield the config errors of a callback, at `path`, that conflicts with the rest of the run; `arguments` is its
     value in the config."""
     assert spec.training is not None
-    rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
-    if callback.validates_with_averages and not any(rule.use_ema for rule in rules.values()):
+    rules = [optimizer.rule for optimizer in spec.training.optimizers.values()]
+    if callback.validates_with_averages and not any(rule.use_ema for rule in rules):
         text = f"{callback.component_name} needs moving averages of the weights, but the optimizer keeps none"
-        yield Fault(text, path, "key", hint=f"set use_ema: true on {next(iter(rules.values())).component_name}")
+        yield Fault(text, path, "key", hint=f"set use_ema: true on {rules[0].component_name}")
     if isinstance(callback, Sampler):
-        yield from sample_faults(spec, callback, path, arguments, splits)
+        yield from _sample_faults(spec, callback, path, arguments, splits)
     if callback.sets_learning_rate:
-        yield from _learning_rate_faults(callback, rules, path)
+        yield from _learning_rate_faults(spec, callback, path)
 
 
-def _monitor_faults(
-    spec: RunSpec, callback: Callback, path: Path, arguments: Any, *, are_classes_known: bool
-) -> Iterator[Fault]:
+def _sample_faults(spec: RunSpec, callback: Sampler, path: Path, arguments: Any, splits: Splits) -> Iterator[Fault]:
+    """Yield the config errors of the callback at `path`, which generates samples (texts, images ...), if the run's
+    model or data does not support it."""
+    name = callback.component_name
+    if (mismatch := callback.check_model(models_of(spec))) is not None:
+        setting, text = mismatch
+        yield _of_argument(f"{name}: {text}", path, setting, arguments)
+    if isinstance(callback, ShowsRows) and callback.split is not None:
+        yield from _split_faults(f"{name}: split", callback.split, splits, (*path, "split"))
+    view = spec.model.views.get(callback.view or "")
+    stateful = next((node for node in (view.model if view else spec.model).nodes if node.layer.keeps_states()), None)
+    if stateful is not None:
+        text = f"{name}: '{stateful.name}' is stateful: it takes only whole batches of rows"
+        yield Fault(text, path, "key")
+
+
+def _of_argument(text: str, path: Path, name: str | None, arguments: Any) -> Fault:
+    """Return the config error of the argument `name` of a callback: at the argument if it is written, else at the
+    callback."""
+    is_written = isinstance(arguments, dict) and name in arguments
+    return Fault(text, (*path, str(name)), "value") if is_written else Fault(text, path, "key")
+
+
+def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
+    """Return facts for sampling callbacks (inputs, outputs, shapes), by name, about the model (None) and its views
+    (models that share its layers)."""
+    model = _facts(spec.built, spec.data, own_inputs=False)
+    views = spec.model.views.items()
+    return {None: model, **{n: _facts(spec.built.views[n], spec.data, own_inputs=v.own_inputs) for n, v in views}}
+
+
+def _facts(built: Built, data: DataSpec | None, *, own_inputs: bool) -> ModelFacts:
+    inputs = {each.name: each.spec for each in built.model.inputs}
+    reads_data = not own_inputs and data is not None and set(inputs) <= set(data.inputs)
+    ids = ((node.inputs[:1], node.layer.id_count) for node in built.model.nodes)
+    classes = {name: count for names, count in ids for name in names if count is not None}
+    outputs = {name: built.specs[name] for name in built.model.outputs}
+    forcing = teacher_forcing(data) if data is not None and reads_data else None
+    # with a single input it is a language model
+    is_decoder = forcing is not None and forcing.input in inputs and len(inputs) > 1
+    decodes = (forcing.input, forcing.target) if forcing is not None and is_decoder else None
+    pipelines = data.all_pipelines().items() if data is not None else ()
+    texts = frozenset(name for (section, name), p in pipelines if section != "sample_weight" and is_text(p))
+    return ModelFacts(inputs, outputs, reads_data, classes, texts, decodes, tuple(data.targets) if data else ())
+
+
+def _monitor_faults(spec: RunSpec, callback: Callback, path: Path, arguments: Any) -> Iterator[Fault]:
     """Yield a config error if a callback monitors a metric that the run does not log."""
     names, several, monitored = spec.log_names(), spec.several(), callback.watched()
     missing = [name for name in monitored if name not in names]
-    if missing and not are_classes_known and all(name.startswith(tuple(f"{n}_" for n in several)) for name in missing):
+    if missing and spec.targets is None and all(name.startswith(tuple(f"{n}_" for n in several)) for name in missing):
         return  # the columns are named by classes, which only the data knows
     problem = _multi_value_problem(monitored, several) or callback.check(names)
     if problem:
-        key = callback.argument_that_names(next(iter(missing), ""))
-        is_written = isinstance(arguments, dict) and key in arguments
-        yield Fault(problem, (*path, key) if is_written else path, "value" if is_written else "key")
+        yield _of_argument(problem, path, callback.argument_that_names(next(iter(missing), "")), arguments)
 
 
 def _multi_value_problem(monitored: Sequence[str], several: Mapping[str, Sequence[str]]) -> str | None:
@@ -188,14 +225,16 @@ def _multi_value_problem(monitored: Sequence[str], several: Mapping[str, Sequenc
     return None
 
 
-def _learning_rate_faults(callback: Callback, rules: Mapping[str, Optimizer], path: Path) -> Iterator[Fault]:
+def _learning_rate_faults(spec: RunSpec, callback: Callback, path: Path) -> Iterator[Fault]:
     """Yield a config error if a callback sets a learning rate that a schedule sets, or the learning rate of an unknown
     `train_step` update."""
+    assert spec.training is not None
+    rules = {name: optimizer.rule for name, optimizer in spec.training.optimizers.items()}
     update = getattr(callback, "update", None)
     if update is not None and update not in rules:
-        known = [name for name in rules if name]
-        hint = f"updates: {', '.join(known)}" if known else "remove it: there is only one optimizer"
-        text = f"update: there is no update '{update}' in fit.train_step{suggestion(update, known)}"
+        names = [name for name in rules if name]
+        hint = f"updates: {', '.join(names)}" if names else "remove it: there is only one optimizer"
+        text = f"update: there is no update '{update}' in fit.train_step{suggestion(update, names)}"
         yield Fault(text, (*path, "update"), hint=hint)
         return
     for name, rule in rules.items():
@@ -207,66 +246,63 @@ def _learning_rate_faults(callback: Callback, rules: Mapping[str, Optimizer], pa
             yield Fault(text, path, "key", hint=hint)
 
 
-def _class_weight_faults(
-    spec: RunSpec, sections: Mapping[Any, Any], targets: Mapping[str, Field] | None
-) -> Iterator[Fault]:
+def _class_weight_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
     """Yield the config errors of `class_weight`: it needs a single output, known classes and no sample weights."""
-    if spec.fit.class_weight is None:
-        return
+    weights = spec.fit.class_weight
     path: Path = ("fit", "class_weight")
+    pair = next(iter(spec.pairs), None)
+    if weights is None:
+        return
     if spec.compile is None:
         text = "class_weight cannot be used with train_step, whose losses compare any two tensors"
         yield Fault(text, path, "key", hint="use data.sample_weight, or the weight of a loss")
-    elif len(spec.compile.pairs) > 1:
+    elif len(spec.pairs) > 1:
         text = "class_weight is only for a model with one output, as in Keras"
         yield Fault(text, path, "key", hint="use data.sample_weight for several outputs")
     elif spec.data is not None and spec.data.sample_weight:
         yield Fault("class_weight and data.sample_weight cannot be combined; give one of them", path, "key")
-    else:
-        field = next(iter((targets or {}).values()), None)
-        if spec.fit.class_weight == "balanced":
-            pair = next(iter(spec.compile.pairs), None)
-            if pair is not None and (pair.loss is None or pair.loss.predicts == "values"):
-                loss = pair.loss.component_name if pair.loss is not None else "no loss"
-                text = f"class_weight: balanced: the target '{pair.target}' has no classes ({loss})"
-                yield Fault(text, path, hint="weights of a regression are data.sample_weight")
-            return
-        for fault in _unknown_classes(spec.fit.class_weight, path, field):
+    elif isinstance(weights, dict):
+        for fault in _unknown_classes(weights, path, next(iter((spec.targets or {}).values()), None)):
             yield replace(fault, path=path_as_written(fault.path, sections["fit"]))
+    elif pair is not None and (pair.loss is None or pair.loss.predicts == "values"):
+        loss = pair.loss.component_name if pair.loss is not None else "no loss"
+        text = f"class_weight: balanced: the target '{pair.target}' has no classes ({loss})"
+        yield Fault(text, path, hint="weights of a regression are data.sample_weight")
 
 
 def _sample_weight_faults(spec: RunSpec) -> Iterator[Fault]:
     """If the config has sample or class weights, yield a config error for each loss and metric that reduces over the
     rows of a batch."""
-    uses: list[tuple[str, Component | None]] = []
-    if spec.compile is not None:
-        for pair in spec.compile.pairs:
-            components = (pair.loss, *(use.metric for use in pair.metrics if use.weighted))
-            uses += [(pair.target, component) for component in components]
-    if spec.train_step is not None:
-        terms = (term for update in spec.train_step.updates for term in update.terms)
-        uses += [(str(t.of.y_true), t.loss) for t in terms if t.of is not None and t.of.is_target]
     weighted = spec.data.sample_weight if spec.data is not None else {}
-    for target, component in uses:
+    for target, component in _weighted(spec):
         if not takes_weights(component) and (target in weighted or spec.fit.class_weight is not None):
             path: Path = ("data", "sample_weight", target) if target in weighted else ("fit", "class_weight")
-            name = component.component_name if component is not None else ""
+            name = component.component_name
             text = f"'{name}' along axis 0 reduces over the rows of a batch: sample weights cannot be applied"
             yield Fault(text, path, "key", hint=f"give {name} axes without 0, the rows: [1, 2] ...")
 
 
+def _weighted(spec: RunSpec) -> Iterator[tuple[str, Component]]:
+    """Yield (target, loss or metric) for all that sample weights apply to."""
+    for pair in spec.pairs:
+        components = (pair.loss, *(use.metric for use in pair.metrics if use.weighted))
+        yield from ((pair.target, component) for component in components if component is not None)
+    for update in spec.train_step.updates if spec.train_step is not None else ():
+        for term in update.terms:
+            if term.loss is not None and term.of is not None and term.of.is_target:
+                yield str(term.of.y_true), term.loss
+
+
 def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | None) -> Iterator[Fault]:
+    """Yield a config error for each key of `class_weight` that is neither the index nor the name of a class."""
     if field is None:
         return
-    if field.num_classes is None:
-        for key in weights:
-            if not key.isdigit():
-                text = f"class_weight: '{key}' is not a class index, and the classes of the target have no names"
-                yield Fault(text, (*path, key), "key")
-        return
-    known = [*map(str, range(field.num_classes)), *(field.classes or ())]
-    words = ", ".join(field.classes) if field.classes else f"0 to {field.num_classes - 1}"
+    names, count = field.classes or (), field.num_classes
+    hint = None if count is None else f"the classes are {', '.join(names) or f'0 to {count - 1}'}"
     for key in weights:
-        if key not in known:
-            text = f"class_weight: there is no class '{key}'{suggestion(key, field.classes or ())}"
-            yield Fault(text, (*path, key), "key", hint=f"the classes are {words}")
+        if count is None and not key.isdigit():
+            text = f"class_weight: '{key}' is not a class index, and the classes of the target have no names"
+            yield Fault(text, (*path, key), "key")
+        elif count is not None and key not in (*map(str, range(count)), *names):
+            text = f"class_weight: there is no class '{key}'{suggestion(key, names)}"
+            yield Fault(text, (*path, key), "key", hint=hint)

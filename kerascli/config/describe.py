@@ -1,13 +1,14 @@
 """Parsing of all sections of a config into a RunSpec (the parsed config), and the checks of the sections against each
 other."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from kerascli.config.composition.references import References
+from kerascli.config.config import Config
 from kerascli.config.cross_checks import cross_faults
+from kerascli.config.data import config_facts, facts_by_name, with_sizes
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec, has_train_step, parse_fit, valid_trainable
@@ -16,8 +17,9 @@ from kerascli.config.sections.read_compile import parse_compile
 from kerascli.config.sections.read_steps import parse_steps
 from kerascli.config.sections.train_step import TrainStepSpec
 from kerascli.data.base import Field
+from kerascli.data.pipeline.prepare import DataFacts
 from kerascli.data.section import DataSpec
-from kerascli.foundation.errors import Fault
+from kerascli.foundation.errors import Fault, Path
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.model.freezing import updated_faults, with_trainable
@@ -30,6 +32,81 @@ from kerascli.model.runtime.built import Built
 from kerascli.model.syntax.section import parse_scope
 from kerascli.model.syntax.views import Scope
 from kerascli.model.transfer import unknown_layers
+
+T = TypeVar("T")
+
+
+def check_early(config: Config) -> RunSpec | None:
+    """Check the config before its data is downloaded or read; return the RunSpec (parsed config), or None if shapes
+    are not known yet.
+
+    Returns None if the check needs the data. Raises ConfigError.
+    """
+    facts = config_facts(config)
+    if facts.known:
+        return describe_config(config, facts)
+    check_without_shapes(config, facts)
+    return None
+
+
+def check_without_shapes(config: Config, facts: DataFacts) -> None:
+    """Raise ConfigError if names, keys or values are wrong; what depends on the data's shapes is not checked."""
+    references = References(config.document, config.flags, facts_by_name(facts))
+    document, broken = references.resolve()
+    config.refuse(with_broken(broken, faults_without_data(document.data, references)))
+
+
+def describe_config(
+    config: Config, facts: DataFacts, splits: Mapping[str, int] | None = None, known: RunSpec | None = None
+) -> RunSpec:
+    """Parse and check all sections of a config; return the RunSpec (parsed config). Raises ConfigError with the
+    errors of all sections.
+
+    `splits` None: the data was not read, and placeholders replace the facts that only reading it gives. `known`, a
+    RunSpec made before, is returned after its checks if it was made from the same facts.
+    """
+    references = References(config.document, config.flags, facts_by_name(facts))
+    document, broken = references.resolve()
+    if broken:
+        raise config.error(with_broken(broken, faults_without_data(document.data, references)))
+    if splits is not None:
+        _refuse_unknown(config, references.unknown)
+    inputs = facts.inputs if facts.known else with_sizes(facts.inputs)
+    targets = facts.targets if facts.known else None
+    with config.faults():
+        if known is not None and not known.unknown and (known.inputs, known.targets) == (inputs, targets):
+            return check_splits(known, document.data, splits)
+        spec = describe(
+            document.data,
+            name=config.name,
+            seed=config.seed,
+            data=config.data,
+            inputs=inputs,
+            targets=targets,
+            splits=splits,
+            references=references,
+        )
+    if splits is not None:
+        _refuse_unknown(config, references.unknown)
+    config.refuse([])
+    written = config.document
+    return replace(
+        spec, unknown=tuple(f"{written.mark(p).value}: {written.at(p)}" for p in dict.fromkeys(references.unknown))
+    )
+
+
+def _refuse_unknown(config: Config, paths: Iterable[Path]) -> None:
+    """Raise ConfigError for references (`$inputs.x ...`) to facts that the data does not have; `paths` are the
+    references' config paths."""
+    written = config.document
+    config.refuse([Fault(f"'{written.at(path)}': the data has no such fact", path) for path in paths])
+
+
+def with_broken(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault]:
+    """Return the errors of references (`broken`), then those of `others` whose config path is not that of a broken
+    reference, nor below it."""
+    paths = [fault.path for fault in broken]
+    return [*broken, *(fault for fault in others if not any(fault.path[: len(path)] == path for path in paths))]
 
 
 def describe(
@@ -49,37 +126,25 @@ def describe(
     `inputs` and `targets` are the known facts of the data; `splits` are its splits, if known. `references` resolves the
     references in blocks and repeats, which are resolved where they are used.
     """
-    faults: list[Fault] = []
-    several = has_train_step(sections)
-    classes = {name: field.classes for name, field in (targets or {}).items() if field.classes}
-    wanted = None if targets is None else _specs(targets)
-    found = _try(faults, lambda: _read_model(sections, data, inputs, wanted, references))
-    written, scope = (None, None) if found is None else found
-    init_from = _try(faults, lambda: parse_init_from(sections.get("model")))
-    fit = _try(faults, lambda: parse_fit(sections.get("fit")))
-    trainable = {} if several else valid_trainable(sections.get("fit")) if fit is None else fit.trainable
-    model = None if written is None else _trained(faults, written, trainable)
+    reader = _Reader(sections, data, inputs, targets)
+    fit = reader.attempt(lambda: parse_fit(sections.get("fit")))
+    init_from = reader.attempt(lambda: parse_init_from(sections.get("model")))
+    model, scope = reader.read_model(references, fit)
     if model is not None and init_from is not None:
-        faults += unknown_layers(model, init_from.map)
+        reader.faults += unknown_layers(model, init_from.map)
     rows = (fit or FitSpec()).batch_size
-    built = None if model is None else _try(faults, lambda: build(model, batch_size=rows))
-    compiled = train_step = None
-    if several:
-        faults += _beside_steps(sections["fit"])
-    if several and scope is not None and built is not None and data is not None:
-        asked = sections["fit"]["train_step"], sections.get("compile")
-        train_step = _try(faults, partial(parse_steps, *asked, scope, built, _specs(inputs), wanted, classes))
-    if built is not None and (train_step is not None or not several):
-        built = _with_views(faults, built, train_step, rows)
-    if "compile" in sections and not several:
-        compiled = _try(faults, lambda: _compiled(sections["compile"], model, built, wanted, classes))
-    if faults:
-        raise Invalid(faults)
+    built = None if model is None else reader.attempt(lambda: build(model, batch_size=rows))
+    train_step = reader.read_train_step(scope, built) if reader.has_steps else None
+    if built is not None and (train_step is not None or not reader.has_steps):
+        built = reader.with_views(built, train_step, rows)
+    compiled = reader.read_compile(model, built) if "compile" in sections and not reader.has_steps else None
+    if reader.faults:
+        raise Invalid(reader.faults)
     assert model is not None
     assert built is not None
     assert fit is not None
     spec = RunSpec(name, seed, data, model, built, compiled, fit, train_step, init_from, inputs, targets)
-    faults = [] if several and train_step is None else _unused(model, train_step)
+    faults = [] if reader.has_steps and train_step is None else _unused(model, train_step)
     return check_splits(spec, sections, splits, faults)
 
 
@@ -88,108 +153,129 @@ def check_splits(
 ) -> RunSpec:
     """Return the RunSpec (parsed config) if its sections contradict neither each other nor the data's splits. Raises
     Invalid with the errors."""
-    faults = [*others, *cross_faults(spec, sections, spec.targets, splits)]
+    faults = [*others, *cross_faults(spec, sections, splits)]
     if faults:
         raise Invalid(faults)
     return spec
 
 
-def _read_model(
-    sections: Mapping[Any, Any],
-    data: DataSpec | None,
-    inputs: Mapping[str, Field],
-    targets: Mapping[str, TensorSpec] | None,
-    references: References | None,
-) -> tuple[Model, Scope]:
-    """Parse the `model` section. Return the model, and a Scope (the names that `model.views` and `fit.train_step` may
-    refer to).
+@dataclass(slots=True)
+class _Reader:
+    """Parser of the sections of a config, one after the other; collects their errors."""
 
-    Raises Invalid.
-    """
-    unread = [] if data is None else [name for name in data.inputs if name not in inputs]
-    section, several = sections.get("model"), has_train_step(sections)
-    return parse_scope(
-        section, _specs(inputs), references, data_targets=targets, called_elsewhere=several, unread=unread
-    )
+    sections: Mapping[Any, Any]
+    data: DataSpec | None
+    inputs: Mapping[str, Field]
+    targets: Mapping[str, Field] | None
+    faults: list[Fault] = field(default_factory=list)
 
+    @property
+    def has_steps(self) -> bool:
+        return has_train_step(self.sections)
 
-def _trained(faults: list[Fault], written: Model, trainable: Mapping[str, bool]) -> Model:
-    """Return the model with its layers frozen as `fit.trainable` says; config errors of `fit.trainable` are added to
-    `faults`."""
-    model = _try(faults, lambda: with_trainable(written, trainable))
-    if model is not None and trainable:
-        faults += updated_faults(model, trainable)
-    return model or written
+    @property
+    def classes(self) -> dict[str, Sequence[str]]:
+        return {name: field.classes for name, field in (self.targets or {}).items() if field.classes}
 
+    @property
+    def target_specs(self) -> dict[str, TensorSpec] | None:
+        return None if self.targets is None else _specs(self.targets)
 
-def _with_views(faults: list[Fault], built: Built, train_step: TrainStepSpec | None, rows: int) -> Built:
-    """Return the built model with its views (models that share its layers) built, too; views may use layers that only
-    `train_step` calls."""
-    owners = train_step.passes[-1].built.owners if train_step is not None else built.owners
-    views = _try(faults, lambda: build_views(built.model, owners, rows))
-    return built if views is None else replace(built, views=views)
+    def attempt(self, read: Callable[[], T]) -> T | None:
+        """Return what `read` returns; None, with its errors in `faults`, if it raises Invalid."""
+        try:
+            return read()
+        except Invalid as invalid:
+            self.faults += invalid.faults
+            return None
 
+    def read_model(self, references: References | None, fit: FitSpec | None) -> tuple[Model | None, Scope | None]:
+        """Return the model, with its layers frozen as `fit.trainable` says, and a Scope (the names that `model.views`
+        and `fit.train_step` may refer to)."""
+        unread = [] if self.data is None else [name for name in self.data.inputs if name not in self.inputs]
+        found = self.attempt(
+            lambda: parse_scope(
+                self.sections.get("model"),
+                _specs(self.inputs),
+                references,
+                data_targets=self.target_specs,
+                called_elsewhere=self.has_steps,
+                unread=unread,
+            )
+        )
+        if found is None:
+            return None, None
+        written, scope = found
+        if self.has_steps:
+            return written, scope
+        trainable = valid_trainable(self.sections.get("fit")) if fit is None else fit.trainable
+        model = self.attempt(lambda: with_trainable(written, trainable))
+        if model is not None and trainable:
+            self.faults += updated_faults(model, trainable)
+        return model or written, scope
 
-def _beside_steps(fit: Mapping[str, Any]) -> list[Fault]:
-    """Return a config error for `fit.trainable` next to `fit.train_step`, which cannot be combined."""
-    text = "trainable cannot be combined with train_step"
-    found = Fault(text, ("fit", "trainable"), "key", hint="remove one of the two")
-    return [found] if fit.get("trainable") else []
+    def read_train_step(self, scope: Scope | None, built: Built | None) -> TrainStepSpec | None:
+        fit = self.sections["fit"]
+        if fit.get("trainable"):
+            text = "trainable cannot be combined with train_step"
+            self.faults.append(Fault(text, ("fit", "trainable"), "key", hint="remove one of the two"))
+        if scope is None or built is None or self.data is None:
+            return None
+        inputs, targets, compiled = _specs(self.inputs), self.target_specs, self.sections.get("compile")
+        return self.attempt(
+            lambda: parse_steps(fit["train_step"], compiled, scope, built, inputs, targets, self.classes)
+        )
+
+    def with_views(self, built: Built, train_step: TrainStepSpec | None, rows: int) -> Built:
+        """Return the built model with its views (models that share its layers) built, too; views may use layers that
+        only `train_step` calls."""
+        owners = train_step.passes[-1].built.owners if train_step is not None else built.owners
+        views = self.attempt(lambda: build_views(built.model, owners, rows))
+        return built if views is None else replace(built, views=views)
+
+    def read_compile(self, model: Model | None, built: Built | None) -> CompileSpec | None:
+        """Return the `compile` section, parsed; `model` and `built` (with modules) are None if the model section has
+        config errors."""
+        section = self.sections["compile"]
+        if model is None:
+            return self.attempt(lambda: parse_compile(section, None, self.target_specs, extra_losses=True))
+        outputs = {name: built.specs[name] if built else None for name in model.outputs}
+        return self.attempt(
+            lambda: parse_compile(
+                section,
+                outputs,
+                self.target_specs,
+                extra_losses=any(node.layer.adds_losses() for node in model.nodes),
+                figures=model.figures,
+                named=[name_of(target) for target in model.targets],
+                classes=self.classes,
+            )
+        )
 
 
 def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
     """Return config errors for shared layers and models that are never called, and for nodes in shared models whose
     output is never used."""
+    shared = {each.name: each for each in model.shared}
     if train_step is None:
-        return uncalled_faults({each.name: each for each in model.shared}, model.entries)
+        return uncalled_faults(shared, model.entries)
     models = [model, *(each.built.model for each in train_step.passes)]
     entries = [entry for each in models for entry in each.entries]
-    return [*uncalled_faults({each.name: each for each in model.shared}, entries), *dead_inner_node_faults(models)]
-
-
-def _compiled(
-    section: Any,
-    model: Model | None,
-    built: Built | None,
-    targets: Mapping[str, TensorSpec] | None,
-    classes: Mapping[str, Sequence[str]],
-) -> CompileSpec:
-    """Return the `compile` section, parsed as a CompileSpec; `model` and `built` (with modules) are None if the model
-    section has config errors."""
-    if model is None:
-        return parse_compile(section, None, targets, extra_losses=True, figures=(), named=())
-    outputs = {name: built.specs[name] if built else None for name in model.outputs}
-    extra = any(node.layer.adds_losses() for node in model.nodes)
-    named = [name_of(target) for target in model.targets]
-    return parse_compile(
-        section, outputs, targets, extra_losses=extra, figures=model.figures, named=named, classes=classes
-    )
+    return [*uncalled_faults(shared, entries), *dead_inner_node_faults(models)]
 
 
 def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
     """Return the config errors of all sections but `data`, for a config whose data section is invalid or whose data is
     unknown."""
-    several = has_train_step(sections)
+    reader = _Reader(sections, None, {}, None)
     model = sections.get("model")
-    faults: list[Fault] = []
     if "model" in sections:
-        _try(faults, lambda: parse_scope(model, None, references, called_elsewhere=several))
-    _try(faults, lambda: parse_init_from(model))
-    _try(faults, lambda: parse_fit(sections.get("fit")))
-    if "compile" in sections and not several:
-        _try(faults, lambda: parse_compile(sections["compile"], None, None, extra_losses=True))
-    return faults
-
-
-T = TypeVar("T")
-
-
-def _try(faults: list[Fault], read: Callable[[], T]) -> T | None:
-    try:
-        return read()
-    except Invalid as invalid:
-        faults += invalid.faults
-        return None
+        reader.attempt(lambda: parse_scope(model, None, references, called_elsewhere=reader.has_steps))
+    reader.attempt(lambda: parse_init_from(model))
+    reader.attempt(lambda: parse_fit(sections.get("fit")))
+    if "compile" in sections and not reader.has_steps:
+        reader.read_compile(None, None)
+    return reader.faults
 
 
 def _specs(fields: Mapping[str, Field]) -> dict[str, TensorSpec]:

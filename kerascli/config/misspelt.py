@@ -13,6 +13,7 @@ from kerascli.config.component_index import ComponentIndex, Settings
 from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import Fault, Path
+from kerascli.language.kinds import places
 from kerascli.language.section import key_faults
 from kerascli.language.wording import meant_key, unknown_key
 
@@ -56,38 +57,37 @@ def misspelt(document: Document, index: ComponentIndex) -> list[Fault]:
 def _faults(path: Path, kind: str, entry: Any, index: ComponentIndex) -> list[Fault] | None:
     """Return an error for each misspelt name or key of a component in a config; None if only the full check can
     tell."""
-    written, arguments = (entry, None) if isinstance(entry, str) else next(iter(entry.items()))
+    is_alone = isinstance(entry, str)
+    written, arguments = (entry, None) if is_alone else next(iter(entry.items()))
     if kind == "layer" and written in _FORMS:
         return []
     if not isinstance(written, str) or "$" in written:
         return None
-    name = index.names[kind].find(written)
-    if name is None:
-        if any(each.find(written) for each in index.names.values()):  # the full check has a better message
-            return None
-        at = path if isinstance(entry, str) else (*path, written)
-        below = () if isinstance(entry, str) else (written,)
-        kinds = (index.names[each] for each in sorted(index.names))
-        fault = index.names[kind].unknown(
-            written, below, kinds, lambda name: index.settings[kind][name].positional, arguments
-        )
-        return [replace(fault, path=at)]
+    names, settings = index.names[kind], index.settings[kind]
+    name = names.find(written)
+    if name is not None:
+        return _key_faults((*path, written), name, arguments, settings[name], index)
+    if any(each.find(written) for each in index.names.values()):  # the full check has a better message
+        return None
+    kinds = (index.names[each] for each in sorted(index.names))
+    below = () if is_alone else (written,)
+    fault = names.unknown(written, below, kinds, lambda name: settings[name].positional, arguments)
+    return [replace(fault, path=(*path, *below))]
+
+
+def _key_faults(path: Path, name: str, arguments: Any, settings: Settings, index: ComponentIndex) -> list[Fault] | None:
+    """Return an error for each misspelt argument of a component; None if only the full check can tell."""
     if not isinstance(arguments, dict):
         return []
-    settings = index.settings[kind][name]
-    keys = {*settings.fields, *settings.beside, "input_shape"}
-    unknown = [key for key in arguments if key not in keys and not _is_first(key, arguments, settings, index)]
-    return _unknown(unknown, (*path, written), name, arguments, settings)
-
-
-def _unknown(
-    unknown: list[Any], path: Path, name: str, arguments: Mapping[Any, Any], settings: Settings
-) -> list[Fault] | None:
-    words = [*settings.fields, *settings.beside]
+    names = [*settings.fields, *settings.node_keys]
+    is_first = len(arguments) == 1 and any(  # as `lstm` in `bidirectional: {lstm: 64}`
+        isinstance(key, str) and index.names[kind].find(key) for key in arguments for kind in settings.first
+    )
+    unknown = [key for key in arguments if key not in (*names, "input_shape") and not is_first]
     meant = {meant_key(str(key), settings.fields) for key in unknown}
-    if not settings.plain or any(meant_key(str(key), words) in settings.beside for key in unknown):
-        return None
     if any(each not in arguments and each not in meant for each in settings.required):
+        return None
+    if not settings.plain or any(meant_key(str(key), names) in settings.node_keys for key in unknown):
         return None
     return [
         unknown_key(str(key), arguments[key], (*path, str(key)), name, settings.fields,
@@ -96,25 +96,12 @@ def _unknown(
     ]  # fmt: skip
 
 
-def _is_first(key: Any, arguments: Mapping[Any, Any], settings: Settings, index: ComponentIndex) -> bool:
-    """Return True if a key is the name of a component that is the first argument, such as `lstm` in `bidirectional:
-    {lstm: 64}`."""
-    return len(arguments) == 1 and isinstance(key, str) and any(index.names[kind].find(key) for kind in settings.first)
-
-
 def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
     """Yield (config path, kind, value as written) of each component at a fixed path of a config: layers, loss,
     callbacks ..."""
-    for path, kind, several in (
-        (("model", "layers"), "layer", True),
-        (("compile", "optimizer"), "optimizer", False),
-        (("compile", "loss"), "loss", False),
-        (("compile", "metrics"), "metric", True),
-        (("fit", "callbacks"), "callback", True),
-        (("data", "source"), "source", False),
-    ):
-        section = data.get(path[0])
-        value = section.get(path[1]) if isinstance(section, dict) else None
+    for kind, (section, key) in {**places("one"), **places("list")}.items():
+        path, several = (section, key), kind in places("list")
+        value = data[section].get(key) if isinstance(data.get(section), dict) else None
         for place, entry in enumerate(value) if several and isinstance(value, list) else [(None, value)]:
             single = isinstance(entry, str) or (isinstance(entry, dict) and len(entry) == 1)
             if single and not (isinstance(entry, dict) and place is None and (several or kind == "loss")):

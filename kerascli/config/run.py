@@ -1,12 +1,15 @@
 """RunSpec, the complete, frozen description of a run, and its dump as a complete config."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from kerascli.config.config import Config
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec
 from kerascli.config.sections.init_from import InitFrom
+from kerascli.config.sections.phases import folded
 from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, UpdateSpec, formulas
 from kerascli.data.base import Field
 from kerascli.data.section import DataSpec
@@ -90,6 +93,20 @@ class RunSpec:
         return found
 
 
+def resolved_config(config: Config, specs: Sequence[RunSpec], folder: Path) -> dict[str, Any]:
+    """Return the complete config to save in a run's `folder`: every default is included, paths are relative to it.
+
+    `specs` are those of the phases.
+    """
+    plugins = {"plugins": [f"plugins/{code.path.name}" for code in config.plugins]} if config.plugins else {}
+    phases: list[dict[str, Any]] = []
+    for phase, spec in zip(config.phases, specs, strict=True):
+        begin = spec.init_from and spec.init_from.rebased(phase.init_folder, folder)
+        data = phase.data and phase.data.rebased(phase.data_folder, folder).dump()
+        phases.append(resolved(replace(spec, init_from=begin), data))
+    return {**plugins, **folded(phases)}
+
+
 def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
     """Return a RunSpec (parsed config) as a complete config, with every default; `data` is its data section, with paths
     relative to the new config."""
@@ -148,7 +165,7 @@ def dump_model(model: Model) -> dict[str, Any]:
 
 
 def _dump_inputs(model: Model) -> dict[str, Any]:
-    return {"inputs": {given.name: _dump_input(given.spec) for given in model.inputs}}
+    return {"inputs": {each.name: _dump_input(each.spec) for each in model.inputs}}
 
 
 def _dump_view(view: View) -> dict[str, Any]:
@@ -196,7 +213,7 @@ def _dump_node(node: Node) -> dict[str, Any]:
 
 def _dump_custom_cell(layer: CustomCellRNN, node: Node) -> dict[str, Any]:
     cell = layer.cell
-    sequences, constants, given = layer.split_inputs(node.inputs)
+    sequences, constants, states_in = layer.split_inputs(node.inputs)
     states = {
         state.name: {
             "shape": list(state.shape), "initializer": plain(state.initializer), "trainable": state.trainable,
@@ -205,7 +222,7 @@ def _dump_custom_cell(layer: CustomCellRNN, node: Node) -> dict[str, Any]:
     own = {} if cell.inputs == ("input",) else {"inputs": list(cell.inputs)}
     following = dict(zip(states, cell.next, strict=True))
     tensors = {
-        "initial_state": dict(zip(layer.given, given, strict=True)),
+        "initial_state": dict(zip(layer.given, states_in, strict=True)),
         "constants": dict(zip(cell.constants, constants, strict=True)),
     }
     settings = {name: getattr(layer, name) for name in layer.settings()}

@@ -17,6 +17,7 @@ from pydantic_core import core_schema
 
 from kerascli.foundation.errors import Fault, Path, a_or_an, nearest, show
 from kerascli.language.foreign_words import NOTHING
+from kerascli.language.kinds import KINDS, plural
 from kerascli.language.wording import (
     fault_list,
     line_to_write,
@@ -152,8 +153,8 @@ class Registry(Generic[C]):
         self._classes: dict[str, type[C]] = {}
         self._aliases: dict[str, tuple[str, ...]] = {}
         self._loaded = False
-        if base.__module__ not in _HOMES:
-            raise TypeError(f"{base.__module__} is missing from _HOMES: nothing would find the {kind}s there")
+        if kind not in KINDS or KINDS[kind].home != base.__module__:
+            raise TypeError(f"the kind {kind} of {base.__module__} is missing from KINDS: nothing would find it")
         _REGISTRIES[kind] = self
 
     def register(self, cls: type[C], *, name: str | None = None, aliases: tuple[str, ...] = ()) -> type[C]:
@@ -245,16 +246,13 @@ class Registry(Generic[C]):
 
 
 _REGISTRIES: dict[str, Registry[Any]] = {}
-_ROOMS = ("parts", "layers", "losses", "metrics", "schedules", "optimizers", "callbacks", "data")
-_HOMES = (*(f"kerascli.{room}.base" for room in _ROOMS), "kerascli.data.mixing", "kerascli.parts.distributions")
-"""Names of the modules that define the base class of a kind of component and create its registry."""
 
 
 @cache
 def registries() -> Mapping[str, Registry[Any]]:
     """Return a mapping from every kind (`layer` ...) to its registry, whichever modules have been imported so far."""
-    for home in _HOMES:
-        importlib.import_module(home)
+    for kind in KINDS.values():
+        importlib.import_module(kind.home)
     return dict(sorted(_REGISTRIES.items()))
 
 
@@ -345,11 +343,6 @@ class _ComponentField:
 
 def _key(name: str) -> str:
     return name.lower().replace("_", "")
-
-
-def plural(kind: str) -> str:
-    """Return the plural of a kind of component: `layers`, `losses`."""
-    return {"loss": "losses"}.get(kind, kind.replace(" ", "_") + "s")
 
 
 def _full_name(cls: type) -> str:

@@ -9,19 +9,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError, WithJsonSchema, cre
 
 from kerascli.foundation.errors import Fault, Path, in_yaml, nearest, suggestion
 from kerascli.language.component import Invalid, registries
+from kerascli.language.kinds import KINDS
 from kerascli.language.wording import fault_list, line_to_write, named_here
 
-_PLACES = {
-    "callback": ("fit", "callbacks: [{}]"),
-    "optimizer": ("compile", "optimizer: {}"),
-    "loss": ("compile", "loss: {}"),
-    "metric": ("compile", "metrics: [{}]"),
-    "source": ("data", "source: {}"),
-    "transform": ("data", "inputs: {{x: [{}]}}"),
-    "layer": ("model", "layers: [{}, ...]"),
-}
-"""Mapping from kind of component to the section and the line in which a config writes it."""
-_TITLES = frozenset({"", "a phase", *(section for section, _ in _PLACES.values())})
+_TITLES = frozenset({"", "a phase", *(kind.place[0] for kind in KINDS.values() if kind.place is not None)})
 
 
 class BaseSection(BaseModel):
@@ -41,8 +32,10 @@ class BaseSection(BaseModel):
         """Return a hint with the line for a component (`early_stopping: true`) that is written as a key; else None."""
         if title == "compile" and value is None and registries()["metric"].spelled.find(key) is not None:
             return f"a list is written in brackets: metrics: [..., {key}]"  # {metrics: accuracy, auc} has a key 'auc'
-        for kind, (section, line) in _PLACES.items() if title in _TITLES and value is not False else ():
-            if kind == "transform" and title != "data":  # some are layers, too
+        if title not in _TITLES or value is False:
+            return None
+        for kind, each in sorted(KINDS.items(), key=lambda item: item[0] == "layer"):  # some are transforms, too
+            if each.place is None or (kind == "transform" and title != "data"):
                 continue
             registry = registries()[kind]
             name, arguments = registry.spelled.find(key), None if value is True else value
@@ -52,7 +45,8 @@ class BaseSection(BaseModel):
                 written = line_to_write(foreign, registry.positional(foreign), key, arguments)
             else:
                 continue
-            line = line.format(f"{{{written}}}" if ": " in written else written)
+            line = (each.line or each.example).format(f"{{{written}}}" if ": " in written else written)
+            section = each.place[0]
             return f"write {line}" if title in {section, "a phase"} else f"write {section}: {{{line}}}"
         return None
 

@@ -11,20 +11,12 @@ from kerascli.config.schema.settings import Setting, first_line, options, settin
 from kerascli.config.yaml.dump import flow_yaml
 from kerascli.foundation.errors import ConfigError, suggestion
 from kerascli.foundation.shapes import Shape, show_shape
-from kerascli.language.component import Component, Registry, plural, registries
+from kerascli.language.component import Component, Registry, registries
+from kerascli.language.kinds import KINDS, plural
 from kerascli.layers.base import BaseLayer
 from kerascli.ops.base import OPS
 from kerascli.ops.expression import LEFT_OUT
 from kerascli.report.type_words import type_words
-
-_USED = {
-    "layer": "- {}", "loss": "loss: {}", "metric": "metrics: [{}]", "optimizer": "optimizer: {}",
-    "schedule": "learning_rate: {}", "callback": "callbacks: [{}]", "source": "source: {}", "transform": "x: [{}]",
-    "augmentation": "augment: [{}]",
-    "activation": "activation: {}", "initializer": "kernel_initializer: {}",
-    "regularizer": "kernel_regularizer: {}", "constraint": "kernel_constraint: {}", "distribution": "distribute: {}",
-}  # fmt: skip
-"""Mapping from a kind of component to the format of a YAML line that shows how such a component is used."""
 
 _WIDTH = 120
 """Width, in characters, of the text of `kerascli explain` outside of a terminal."""
@@ -259,7 +251,7 @@ def _example(kind: str, cls: type[Component], found: list[Setting]) -> str:
     name = cls.component_name
     if not issubclass(cls, BaseLayer):
         needed = ", ".join(f"{setting.name}: ..." for setting in found if setting.required)
-        return _USED.get(kind, "{}").format(f"{{{name}: {{{needed}}}}}" if needed else name)
+        return KINDS[kind].example.format(f"{{{name}: {{{needed}}}}}" if needed else name)
     example = cls.examples[0]
     config = dict(example.config)
     for argument, shapes in example.call.items():

@@ -5,9 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kerascli.config.absent_data import where_from
+from kerascli.config.config import Config, Progress
 from kerascli.config.cross_checks import idle_fit_faults
-from kerascli.config.load import Config, Progress, open_config, open_recorded
+from kerascli.config.data import config_facts, load_config_data, where_from
+from kerascli.config.describe import check_without_shapes, describe_config
+from kerascli.config.load import open_config, open_recorded
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.phases import in_each
@@ -116,11 +118,11 @@ def _described(
     placeholders for its sizes."""
     with _with_unchecked(unchecked):
         try:
-            spec = phase.describe(facts, prepared and _rows(prepared))
+            spec = describe_config(phase, facts, prepared and _rows(prepared))
         except ConfigError:
             if facts.known or not no_data:
                 raise
-            phase.check_without_shapes(facts)  # what is left may come from a placeholder for a size of the data
+            check_without_shapes(phase, facts)  # what is left may come from a placeholder for a size of the data
             return None
         if faults := idle_fit_faults(spec):
             raise phase.error(faults)
@@ -152,14 +154,16 @@ def spec_of(
     config = replace(config, document=document)
     facts, _, unchecked = _best_facts(config)
     with _with_unchecked(unchecked):
-        return config.describe(facts)
+        return describe_config(config, facts)
 
 
 def spec_of_run(record: RunRecord) -> RunSpec:
     """Return the RunSpec (validated config) of a run, read from the run folder alone."""
     config = open_recorded(record)
-    facts = config.facts() if config.data is None else stages(config.data, load_learned(record.preprocessing())).facts
-    return config.describe(facts)
+    facts = (
+        config_facts(config) if config.data is None else stages(config.data, load_learned(record.preprocessing())).facts
+    )
+    return describe_config(config, facts)
 
 
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
@@ -199,7 +203,7 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
 
     The facts come from the source if it knows them, else from the loaded data.
     """
-    facts = config.facts()
+    facts = config_facts(config)
     if config.data is None:
         return facts, None, []
     files = [("file", path) for path in config.data.source.files(config.context)]
@@ -211,14 +215,14 @@ def _best_facts(config: Config) -> tuple[DataFacts, PreparedData | None, list[st
         text = f"the data, and what depends on it: {absent[0]}"
         said = where_from(config.text)
         return facts, None, [text if said is None else f"{text}; the config says: {said}"]
-    prepared = config.load_data()
+    prepared = load_config_data(config)
     return prepared.facts, prepared, []
 
 
 def _facts_without_data(config: Config) -> tuple[DataFacts, PreparedData | None, list[str]]:
     """Return (facts about a config's data that are known without reading files, None, texts on what is not checked)."""
     text = "the data, and what depends on it: --no-data"
-    return config.facts(look=False), None, [] if config.data is None else [text]
+    return config_facts(config, look=False), None, [] if config.data is None else [text]
 
 
 def _rows(prepared: PreparedData) -> dict[str, int]:

@@ -11,7 +11,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from kerascli.config.load import Config, Progress, open_recorded
+from kerascli.config.config import Config, Progress
+from kerascli.config.describe import describe_config
+from kerascli.config.load import open_recorded
 from kerascli.data.base import Field, Learned
 from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import Split
@@ -139,7 +141,7 @@ def open_run(
     learned = load_learned(record.preprocessing()) if config.data is not None else {}
     found = stages(config.data, learned) if config.data is not None else no_stages()
     chosen = torch.device(own_device(choose_device(device), group or Group()).value)
-    spec = config.describe(found.facts)
+    spec = describe_config(config, found.facts)
     weights, warnings = _weights(record, checkpoint)  # before there are others, since the file's bytes are as large
     distribute = spec.fit.distribute
     if whole or spec.training is None or (group and any(fsdp_faults(spec, group.world.size))):

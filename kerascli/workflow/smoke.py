@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kerascli.config.load import Progress, open_config
+from kerascli.config.config import Progress
+from kerascli.config.load import open_config
 from kerascli.config.yaml.document import Document
 from kerascli.data.batches.rows import MemorySplit
 from kerascli.foundation.errors import Interrupted

@@ -8,7 +8,10 @@ from typing import Any
 
 from kerascli.compiler.cache import use_own_cache
 from kerascli.config.composition.references import escape_references
-from kerascli.config.load import Config, Progress, open_recorded
+from kerascli.config.config import Config, Progress
+from kerascli.config.describe import check_early
+from kerascli.config.load import open_recorded
+from kerascli.config.run import resolved_config
 from kerascli.config.sections.phases import in_each
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learned_state import load_learned, save_learned
@@ -63,7 +66,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     for phase in config.phases:
         if phase.data is not None:
             phase.data.source.begin()  # while torch loads what checks and traces models
-    phases = prepare_phases(config, known=in_each(config.phases, Config.check_early))
+    phases = prepare_phases(config, known=in_each(config.phases, check_early))
     stages.end("data and checks")
     refuse_undivided(phases, options.group)
     warnings = _warnings(phases)
@@ -184,7 +187,7 @@ def _members(runner: PhaseRunner) -> dict[str, Any]:
     if runner.group.world.size == 1:
         return launch
     folder = runner.options.runs_dir / "run"
-    complete = runner.phases[-1].config.resolved([phase.spec for phase in runner.phases], folder)
+    complete = resolved_config(runner.phases[-1].config, [phase.spec for phase in runner.phases], folder)
     members = checked_members(runner.group, dump_yaml(complete), data_digests(runner.phases))
     return {"processes": members, **launch}
 
@@ -296,7 +299,7 @@ def _write_start(
 
 
 def _write_resolved(record: RunRecord, phases: list[Phase]) -> None:
-    complete = phases[-1].config.resolved([phase.spec for phase in phases], record.path)
+    complete = resolved_config(phases[-1].config, [phase.spec for phase in phases], record.path)
     record.write_resolved(dump_yaml(escape_references(complete)))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.tables import WORDS, measure, report, write_table
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from tests.support.needs import library
 
@@ -12,7 +13,7 @@ from tests.support.needs import library
 def test_all_is_timed_in_turn_on_a_table_that_prepares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     library("pyarrow")
     config = write_table(tmp_path, 2000)
-    data = open_config(config).load_data()
+    data = load_config_data(open_config(config))
     assert data.facts.inputs.keys() == {"numbers", *WORDS}
     found = measure(config, 2000, 1)
     assert {len(seconds) for seconds in found.values()} == {1}

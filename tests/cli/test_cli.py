@@ -21,7 +21,7 @@ import pytest
 from benchmarks.torture.disk import failing
 from kerascli.cli import app as program
 from kerascli.cli import options
-from kerascli.config.load import Config
+from kerascli.config.config import Config
 from kerascli.foundation.disk import locks
 from kerascli.foundation.events import EpochEnd, Event, Note
 from kerascli.foundation.interrupts import SIGNALS

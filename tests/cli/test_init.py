@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
 from kerascli.cli.init import from_data, template_names, write_new
+from kerascli.config.data import load_config_data
+from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
 from kerascli.config.run import RunSpec
 from kerascli.config.starter import sample
-from kerascli.config.starter.ladder import KINDS
+from kerascli.config.starter.models import KINDS
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import ConfigError, DataError, StorageError
 from kerascli.workflow.check import check
@@ -46,8 +48,8 @@ def described(text: str, name: str = "config.yaml") -> RunSpec:
     """Return the config for a table, checked against the table itself."""
     write_new(Path(name), text, force=False)
     config = open_config(Path(name))
-    data = config.load_data()
-    return config.describe(data.facts, {split: rows.rows for split, rows in data.splits.items()})
+    data = load_config_data(config)
+    return describe_config(config, data.facts, {split: rows.rows for split, rows in data.splits.items()})
 
 
 def columns(**values: object) -> str:
@@ -313,7 +315,7 @@ def test_what_fails_in_its_first_step_is_not_written(monkeypatch: pytest.MonkeyP
 
 def test_the_first_step_is_of_a_small_part_of_large_data(monkeypatch: pytest.MonkeyPatch) -> None:
     def trained(document: Document) -> list[str]:
-        splits = open_config(document).load_data().splits
+        splits = load_config_data(open_config(document)).splits
         return [f"rows: {sum(split.rows for split in splits.values())}"]
 
     monkeypatch.setattr("kerascli.workflow.smoke.first_step", trained)

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from kerascli.config.data import load_config_data
+from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
+from kerascli.config.run import resolved_config
 from kerascli.foundation.disk.files import in_home, with_tilde
 from kerascli.foundation.errors import ConfigError
 from kerascli.workflow.check import check
@@ -56,8 +59,8 @@ def test_every_path_of_a_config_may_begin_with_the_home_folder(word: str, home: 
     Path("config.yaml").write_text(f'plugins: ["{word}/home_plugin.py"]\n{text}')
     config = open_config(Path("config.yaml"))
     assert config.data is not None
-    spec = config.describe(config.load_data().facts)
-    kept = config.resolved([spec], Path("runs/one"))
+    spec = describe_config(config, load_config_data(config).facts)
+    kept = resolved_config(config, [spec], Path("runs/one"))
     assert [code.path for code in config.plugins] == [home / "home_plugin.py"]
     assert kept["data"]["source"]["csv"]["path"] == f"{home}/t.csv"
     assert kept["data"]["targets"]["y"][1]["string_lookup"]["vocabulary"] == f"{home}/words.txt"

@@ -9,7 +9,7 @@ import pytest
 from kerascli.config.composition.extends import MAX_CHAIN, read_extended
 from kerascli.config.composition.merge import is_component
 from kerascli.config.composition.overrides import override
-from kerascli.config.composition.references import UNKNOWN, Unknown, escape_references, read_flags, resolve
+from kerascli.config.composition.references import UNKNOWN, Facts, References, escape_references, read_flags
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import dump_yaml, parse_document
 from kerascli.foundation.errors import ConfigError, Fault, KerasCliError
@@ -19,15 +19,16 @@ FACTS: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def facts(name: str) -> Any | Unknown:
-    if name not in FACTS:
-        raise KeyError(list(FACTS))
-    return FACTS[name]
+def resolve(document: Document, flags: Mapping[str, Any], facts: Facts | None = None) -> Document:
+    resolved, faults = References(document, flags, facts).resolve()
+    if faults:
+        raise document.error(faults)
+    return resolved
 
 
 def resolved(text: str, *flags: str) -> Document:
     document = parse_document(text, "c.yaml")
-    return resolve(document, read_flags(document, flags), facts)
+    return resolve(document, read_flags(document, flags), FACTS)
 
 
 def messages(error: KerasCliError) -> list[str]:
@@ -60,7 +61,6 @@ c: [$targets.y.num_classes, $inputs.x.shape, "$(inputs.x.shape[0] * 2)"]
     assert document.data["a"] == [128, 0.4, "relu", 256, True]
     assert document.data["b"] == {"name": "head_128", "price": "$5", "file": "relu.keras"}
     assert document.data["c"] == [10, [28, 28], 56]
-    assert document.unknown == frozenset()
 
 
 def test_a_flag_of_the_command_line_has_the_type_of_its_default() -> None:
@@ -138,14 +138,16 @@ $units: 3
 
 
 def test_an_unknown_fact_has_a_stand_in_and_its_path_is_kept() -> None:
-    document = resolved("a: $inputs.x.max_length\nb: [1, '$(10 // (inputs.x.max_length - 2))']\nc: $inputs.u.shape")
-    assert document.data == {"a": 2, "b": [1, 2], "c": [2]}
-    assert document.unknown == {("a",), ("b", 1), ("c",)}
+    text = "a: $inputs.x.max_length\nb: [1, '$(10 // (inputs.x.max_length - 2))']\nc: $inputs.u.shape"
+    references = References(parse_document(text, "c.yaml"), {}, FACTS)
+    assert references.resolve()[0].data == {"a": 2, "b": [1, 2], "c": [2]}
+    assert references.unknown == [("a",), ("b", 1), ("c",)]
 
 
 def test_without_data_every_fact_is_unknown() -> None:
-    document = parse_document("a: $targets.any.thing", "c.yaml")
-    assert resolve(document, {}).unknown == {("a",)}
+    references = References(parse_document("a: $targets.any.thing", "c.yaml"), {})
+    references.resolve()
+    assert references.unknown == [("a",)]
 
 
 def test_blocks_and_repeats_keep_their_own_names_for_later() -> None:

@@ -80,7 +80,7 @@ def test_images_that_cannot_be_read_are_skipped_and_named() -> None:
     Path("data/a/0.png").write_bytes(b"broken")
     found = draft("data")
     assert source(found)["on_corrupt"] == "skip"
-    assert "images that cannot be read are skipped: data/a/0.png" in found.said()
+    assert "images that cannot be read are skipped: data/a/0.png" in found.reasons()
     assert any(line.startswith("predict:") for line in smoke(Path("config.yaml"), sets=[], flags=[]))
 
 
@@ -92,7 +92,7 @@ def test_folders_of_splits_are_used_and_the_positive_class_is_the_second() -> No
         "image_size": [10, 14],
     }  # fmt: skip
     assert found.sections["data"]["split"] == {"test": 0.15, "stratify": "label"}
-    assert "the positive class is 'spam', the second" in found.said()
+    assert "the positive class is 'spam', the second" in found.reasons()
     assert found.sections["data"]["inputs"]["image"][1] == {"random_flip": "horizontal"}
 
 
@@ -108,7 +108,7 @@ def test_images_of_different_sizes_are_resized_and_those_without_classes_restore
     assert source(found)["color_mode"] == "grayscale"  # red, green and blue are the same
     assert source(found)["image_size"] == [40, 32]
     assert found.sections["data"]["targets"] == {"restored": [{"columns": "image"}, {"rescaling": "$(1/255)"}]}
-    assert any("they are resized to 40x32" in said for said in found.said())
+    assert any("they are resized to 40x32" in said for said in found.reasons())
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp", "cnn", "resnet"])
@@ -127,7 +127,7 @@ def test_texts_in_folders_are_a_bag_of_words() -> None:
     (step,) = found.sections["data"]["inputs"]["text"]
     assert step["text_vectorization"]["output_mode"] == "tf_idf"
     assert found.sections["fit"]["class_weight"] == "balanced"
-    assert "the positive class is 'pos', the second" in found.said()
+    assert "the positive class is 'pos', the second" in found.reasons()
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp", "cnn", "lstm", "transformer"])
@@ -146,7 +146,7 @@ def test_many_short_texts_are_read_in_order() -> None:
     Path("a.csv").write_text("\n".join(["tweet,label", *lines]) + "\n", encoding="utf-8")
     found = start_from(Path("a.csv")).draft("a.csv")
     assert "conv_1d" in str(found.sections["model"])
-    assert any("more than 1,500 texts a word" in said for said in found.said())
+    assert any("more than 1,500 texts a word" in said for said in found.reasons())
 
 
 @pytest.mark.parametrize(

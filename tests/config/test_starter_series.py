@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from kerascli.config.starter.start import start_from
 
@@ -37,11 +38,11 @@ def test_series_of_a_table_are_told_apart(rows: list[str], tmp_path: Path) -> No
     windows = draft.sections["data"]["source"]["timeseries"]
     assert (windows["group"], windows["sequence_length"]) == ("shop", 14)
     assert draft.sections["data"]["split"]["order"] == "date_next"
-    said = "\n".join(draft.said())
+    said = "\n".join(draft.reasons())
     assert "3 series of 80 rows, which 'shop' tells apart, one row a day, each in order of time; target: sales" in said
     assert "left out: place (one value in all rows of a series)" in said
     (tmp_path / "config.yaml").write_text(draft.text("config.yaml"), encoding="utf-8")
-    splits = open_config(tmp_path / "config.yaml").load_data().splits
+    splits = load_config_data(open_config(tmp_path / "config.yaml")).splits
     assert {name: split.rows for name, split in splits.items()} == {"train": 3 * 46, "validation": 30, "test": 30}
     assert splits["train"].origin is not None
     assert set(splits["train"].origin.table.array("shop")) == set(SHOPS)
@@ -52,7 +53,7 @@ def test_stations_may_have_numbers_and_other_lengths_and_times(tmp_path: Path) -
     draft = start_from(write(tmp_path / "s.csv", "station;step;level", rows)).draft("s.csv")
     windows = draft.sections["data"]["source"]["timeseries"]
     assert (windows["group"], windows["sequence_length"]) == ("station", 7)  # a fifth of the shortest
-    assert "3 series of 35 to 80 rows, which 'station' tells apart, one row a step" in "\n".join(draft.said())
+    assert "3 series of 35 to 80 rows, which 'station' tells apart, one row a step" in "\n".join(draft.reasons())
 
 
 def test_a_time_that_does_not_grow_is_a_column_as_others(tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_months_of_series_that_differ_by_a_factor_are_logarithms(tmp_path: Path)
     rows = [f"{m},{c},{size * (10 + n % 12)}" for c, size in (("DE", 1), ("LI", 100)) for n, m in enumerate(months)]
     draft = start_from(write(tmp_path / "s.csv", "month,country,births", rows)).draft("s.csv")
     assert draft.sections["data"]["inputs"]["history"][1:3] == [{"impute": "median"}, "log"]
-    assert "differs by a factor from series to series" in "\n".join(draft.said())
+    assert "differs by a factor from series to series" in "\n".join(draft.reasons())
 
 
 def transactions() -> list[str]:
@@ -103,9 +104,9 @@ def test_remarks_on_some_rows_are_left_out(text: str, tmp_path: Path) -> None:
     path = write(tmp_path / "s.csv", "day,visitors,remark", days)
     draft = start_from(path).draft("s.csv")
     assert [*draft.sections["data"]["targets"]] == ["visitors_next"]
-    assert "left out: remark (" in "\n".join(draft.said())
+    assert "left out: remark (" in "\n".join(draft.reasons())
     (tmp_path / "config.yaml").write_text(draft.text("config.yaml"), encoding="utf-8")
-    assert open_config(tmp_path / "config.yaml").load_data().splits["train"].rows > 30
+    assert load_config_data(open_config(tmp_path / "config.yaml")).splits["train"].rows > 30
 
 
 def test_texts_in_all_rows_make_no_series(tmp_path: Path) -> None:

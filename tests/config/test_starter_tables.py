@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from kerascli.config.starter import sample
 from kerascli.config.starter.draft import Draft
@@ -120,7 +121,7 @@ def test_large_integers_beside_missing_values_are_left_out_of_parquet() -> None:
     table = pa.table({"ref": ids, "a": SOME_NUMBERS, "y": [n % 2 for n in range(ROWS)]})
     parquet.write_table(table, "a.parquet")
     found = start_from(Path("a.parquet")).draft("a.parquet")
-    assert "left out: ref (integers beyond 2**53 beside missing values)" in found.said()
+    assert "left out: ref (integers beyond 2**53 beside missing values)" in found.reasons()
     assert check_warnings(found) == []
 
 
@@ -128,7 +129,7 @@ def test_a_sample_of_a_large_file_comes_from_all_its_parts(monkeypatch: pytest.M
     monkeypatch.setattr(sample, "MAX_BYTES", 4096)
     found = draft(rows(lambda n: f"{n % 7},{n % 5},{'pqr'[n // 2000]}", "a,b,y", count=6000))
     assert found.decisions["data"][0].startswith("looked at ")
-    assert any("'y' has 3 classes" in text for text in found.said())
+    assert any("'y' has 3 classes" in text for text in found.reasons())
     loaded(found)
 
 
@@ -162,8 +163,8 @@ def test_each_kind_of_column_has_its_transforms() -> None:
         ],
     }  # fmt: skip
     assert found.sections["data"]["split"]["order"] == "when"
-    assert "left out: id (row numbers)" in found.said()
-    assert "left out: the hour of when (the later rows have values that the rows to train on lack)" in found.said()
+    assert "left out: id (row numbers)" in found.reasons()
+    assert "left out: the hour of when (the later rows have values that the rows to train on lack)" in found.reasons()
     loaded(found)
 
 
@@ -172,7 +173,7 @@ def test_dates_of_other_forms_are_features_but_no_order() -> None:
     found = draft(text)
     assert inputs(found)["day"][1]["datetime"]["format"] == "%d.%m.%Y"
     assert "order" not in found.sections["data"]["split"]
-    assert any("write it as 2026-11-27" in said for said in found.said())
+    assert any("write it as 2026-11-27" in said for said in found.reasons())
     loaded(found)
 
 
@@ -186,14 +187,14 @@ def test_an_identifier_that_repeats_groups_the_split() -> None:
 def test_a_split_of_few_groups_that_would_have_an_empty_part_is_not_grouped() -> None:
     found = draft(rows(lambda n: f"{n % 5},{n % 7},{n / 7}", "customer_id,a,y", count=10))
     assert found.sections["data"]["split"] == {"validation": 0.15, "test": 0.15}
-    assert "'customer_id' repeats, but has too few values to split by" in "\n".join(found.said())
+    assert "'customer_id' repeats, but has too few values to split by" in "\n".join(found.reasons())
     loaded(found)
 
 
 def test_a_column_that_says_the_target_is_left_out() -> None:
     found = draft(rows(lambda n: f"{n % 7},{['no', 'yes'][n % 2]},{n % 2}", "a,alive,survived"))
     assert list(inputs(found)) == ["numbers"]
-    assert "left out: alive (each value goes with one of 'survived')" in found.said()
+    assert "left out: alive (each value goes with one of 'survived')" in found.reasons()
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ def test_a_column_that_says_the_target_is_left_out() -> None:
 def test_the_target_is_found_by_its_name_or_is_the_last_column(header: str, target: str) -> None:
     found = draft(rows(lambda n: f"{n % 7},{n % 5},{n % 3}", header))
     assert next(iter(found.sections["data"]["targets"])).startswith(target)
-    assert any(said.startswith(f"target: {target} (") for said in found.said())
+    assert any(said.startswith(f"target: {target} (") for said in found.reasons())
 
 
 @pytest.mark.parametrize(
@@ -221,7 +222,7 @@ def test_the_positive_class_is_written_and_said(words: tuple[Any, Any], positive
     found = draft(rows(lambda n: f"{n % 7},{words[n % 3 == 0]}", "a,y"))  # the second is the rarer
     (lookup,) = found.sections["data"]["targets"]["y"]
     assert [each["positive"] for each in lookup.values()] == [positive]
-    assert f"the positive class is '{positive}': the model predicts its probability" in found.said()
+    assert f"the positive class is '{positive}': the model predicts its probability" in found.reasons()
     assert found.sections["compile"]["loss"] == "binary_crossentropy"
     loaded(found)
 
@@ -302,7 +303,7 @@ def test_what_cannot_be_decided_says_what_to_do(data: bytes, name: str, said: st
 def test_minus_one_is_a_class_and_not_the_token_of_unknown_values() -> None:
     found = draft(rows(lambda n: f"{n % 7},{-1 if n % 2 else 1}", "a,y"))
     Path("config.yaml").write_text(found.text("config.yaml"), encoding="utf-8")
-    facts = open_config(Path("config.yaml")).load_data().facts
+    facts = load_config_data(open_config(Path("config.yaml"))).facts
     assert facts.targets["y"].classes == ("-1", "1")
 
 
@@ -354,7 +355,7 @@ def test_columns_that_tell_nothing_are_left_out_and_named(case: str) -> None:
     is_used = case in KEPT
     found = draft(rows(lambda n: f"{values[n]},{'' if n == 3 else n % 7},{'pq'[n % 2]}", f"{name},a,y"))
     assert inputs(found)["numbers"][0] == {"columns": [name, "a"] if is_used else ["a"]}
-    assert any(said.startswith(f"left out: {name} (") for said in found.said()) is not is_used
+    assert any(said.startswith(f"left out: {name} (") for said in found.reasons()) is not is_used
 
 
 @pytest.mark.parametrize("header", ["y,x", "x,target"])
@@ -373,8 +374,8 @@ def test_a_split_by_time_tests_no_month_that_training_lacks() -> None:
     days = np.arange("2023-01-01", "2023-12-31", dtype="datetime64[D]").astype(str)
     found = draft(rows(lambda n: f"{days[n]},{int(n > 300)},{n % 7},{'pq'[n % 2]}", "day,late,a,y", len(days)))
     assert inputs(found)["day"][1] == {"datetime": {"parts": ["weekday"], "cyclic": True}}
-    assert "left out: late (one value in the rows to train on)" in found.said()
-    assert "left out: the month of day (the later rows have values that the rows to train on lack)" in found.said()
+    assert "left out: late (one value in the rows to train on)" in found.reasons()
+    assert "left out: the month of day (the later rows have values that the rows to train on lack)" in found.reasons()
     assert check_warnings(found) == []
     days = np.arange("2021-01-01", "2023-12-31", dtype="datetime64[D]").astype(str)
     found = draft(rows(lambda n: f"{days[n]},{n % 7},{'pq'[n % 2]}", "day,a,y", len(days)))

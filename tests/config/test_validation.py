@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config, open_recorded
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.errors import ConfigError
@@ -35,7 +36,7 @@ class Recorded:
 
 def test_a_run_that_was_trained_with_both_goes_on_with_the_second(tmp_path: Path) -> None:
     config = open_recorded(Recorded(tmp_path))  # type: ignore[arg-type]
-    splits = config.load_data().splits
+    splits = load_config_data(config).splits
     assert {name: split.rows for name, split in splits.items()} == {"train": 48, "validation": 16}
 
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 from pyarrow import parquet
 
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from kerascli.data.base import Context
 from kerascli.data.batches import loader
@@ -150,10 +151,10 @@ def test_training_on_disk_is_training_in_memory_to_the_last_bit(
     make: Callable[[Path], str], tmp_path: Path, to_disk: Callable[[], None]
 ) -> None:
     path = config(tmp_path, make)
-    there = open_config(path).load_data().splits
+    there = load_config_data(open_config(path)).splits
     in_memory, _ = train(path, tmp_path / "memory")
     to_disk()
-    here = open_config(path).load_data().splits
+    here = load_config_data(open_config(path)).splits
     for name, split in there.items():
         assert isinstance(split, MemorySplit)
         assert isinstance(here[name], DiskSplit)
@@ -258,7 +259,7 @@ def test_a_device_with_room_gets_all_rows_at_once(
 ) -> None:
     to_disk()
     path = config(tmp_path, half_packed)
-    split = open_config(path).load_data().splits["train"]
+    split = load_config_data(open_config(path)).splits["train"]
     one = BatchSource(split, 32, CPU, shuffle=True).epoch(0)
     monkeypatch.setattr(loader, "_fits", lambda split, device: True)
     monkeypatch.setattr(loader, "BLOCK_BYTES", 1000)

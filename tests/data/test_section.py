@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from kerascli.data.base import SOURCES, Context
 from kerascli.data.section import DataSpec, parse_data
@@ -92,7 +93,7 @@ def test_every_path_is_relative_to_the_file_that_gave_it(tmp_path: Path, monkeyp
     (tmp_path / "top.yaml").write_text("extends: sub/base.yaml\ndata: {source: {csv: {test: data/test.csv}}}\n")
     monkeypatch.chdir(tmp_path / "here")
     config = open_config(tmp_path / "top.yaml", sets=["data.source.csv.validation=data/validation.csv"])
-    found = {name: whole(split).inputs["x"].tolist() for name, split in config.load_data().splits.items()}
+    found = {name: whole(split).inputs["x"].tolist() for name, split in load_config_data(config).splits.items()}
     assert found == {"train": [1], "test": [2], "validation": [3]}
     assert config.data is not None
     run = tmp_path / "sub/runs/one"
@@ -108,7 +109,7 @@ def test_a_functions_file_is_relative_to_the_config_that_names_it(tmp_path: Path
         "data: {source: {python: {function: 'base.py:load'}}, inputs: {x: []}}\nmodel: {layers: [{dense: 1}]}\n"
     )
     (tmp_path / "top.yaml").write_text("extends: sub/base.yaml\ndata: {source: {python: {function: 'top.py:load'}}}\n")
-    assert whole(open_config(tmp_path / "top.yaml").load_data().splits["train"]).inputs["x"].tolist() == [7.0]
+    assert whole(load_config_data(open_config(tmp_path / "top.yaml")).splits["train"]).inputs["x"].tolist() == [7.0]
 
 
 def test_a_function_is_given_the_folder_of_its_file_by_the_run_s_own_config_too(tmp_path: Path) -> None:
@@ -120,5 +121,5 @@ def test_a_function_is_given_the_folder_of_its_file_by_the_run_s_own_config_too(
     text = "data: {source: {python: 'sub/own.py:load'}, inputs: {x: []}, targets: {y: []}}\n"
     text += "model: {layers: [{dense: 1}]}\ncompile: {loss: mse}\nfit: {epochs: 1}\n"
     run, _ = train(write(tmp_path, text), tmp_path / "runs")
-    again = open_config(run.resolved_path).load_data()
+    again = load_config_data(open_config(run.resolved_path))
     assert again.splits["train"].rows == 20

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from kerascli.data.base import TRANSFORMS, Context, Field
 from kerascli.data.pipeline.learned_state import load_learned, save_learned
@@ -291,10 +292,10 @@ def test_files_of_words_are_relative_to_the_config_that_names_them(tmp_path: Pat
     write(tmp_path / "base", CONFIG, "base.yaml")
     path = write(tmp_path, "extends: base/base.yaml\n")
     config = open_config(path)
-    data = config.load_data()
+    data = load_config_data(config)
     assert data.facts.inputs["bag"].shape == (3,)
     record, _ = train(path, tmp_path / "runs")
-    moved = open_config(record.path / "resolved.yaml").load_data()
+    moved = load_config_data(open_config(record.path / "resolved.yaml"))
     np.testing.assert_array_equal(whole(moved.splits["train"]).inputs["bag"], whole(data.splits["train"]).inputs["bag"])
 
 

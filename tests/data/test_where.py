@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerascli.config.data import config_facts, load_config_data
+from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
+from kerascli.config.run import resolved_config
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.foundation.errors import DataError
 from tests.support.runs_harness import write
@@ -27,7 +30,7 @@ def config(folder: Path, where: str) -> Path:
     ],
 )  # fmt: skip
 def test_rows_with_one_of_the_values_stay_in_order(tmp_path: Path, where: str, stay: list[int]) -> None:
-    rows = open_config(config(tmp_path, where)).load_data().splits["train"].read(slice(None))
+    rows = load_config_data(open_config(config(tmp_path, where))).splits["train"].read(slice(None))
     assert np.asarray(rows.inputs["x"]).tolist() == stay
 
 
@@ -42,7 +45,7 @@ def test_rows_with_one_of_the_values_stay_in_order(tmp_path: Path, where: str, s
 )
 def test_what_no_row_can_have_is_reported(tmp_path: Path, where: str, said: str) -> None:
     with pytest.raises(DataError) as caught:
-        open_config(config(tmp_path, where)).load_data()
+        load_config_data(open_config(config(tmp_path, where)))
     assert said in str(caught.value)
 
 
@@ -56,9 +59,9 @@ data:
 model: {layers: [flatten, {dense: $targets.y.num_classes}]}
 """
     opened = open_config(write(tmp_path, text))
-    spec = opened.describe(opened.facts())
+    spec = describe_config(opened, config_facts(opened))
     assert spec.built.specs["dense"].shape == (5,)
-    splits = opened.load_data().splits
+    splits = load_config_data(opened).splits
     assert (splits["train"].rows, splits["test"].rows) == (29404, 4861)
-    again = open_config(write(tmp_path, dump_yaml(opened.resolved([spec], tmp_path)), "again.yaml"))
+    again = open_config(write(tmp_path, dump_yaml(resolved_config(opened, [spec], tmp_path)), "again.yaml"))
     assert again.data == opened.data

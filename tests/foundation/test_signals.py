@@ -17,7 +17,8 @@ import pytest
 
 from kerascli.cli import app as program
 from kerascli.cli import commands
-from kerascli.config.load import Config, open_config
+from kerascli.config.config import Config
+from kerascli.config.load import open_config
 from kerascli.foundation import interrupts
 from kerascli.foundation.errors import Interrupted, KerasCliError, StorageError
 from kerascli.foundation.events import EpochEnd, Stopped

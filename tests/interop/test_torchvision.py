@@ -9,7 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kerascli.config.load import Config, open_config
+from kerascli.config.config import Config
+from kerascli.config.data import config_facts, load_config_data
+from kerascli.config.describe import describe_config
+from kerascli.config.load import open_config
 from kerascli.data.datasets import cifar10
 from kerascli.data.pipeline.prepare import no_stages
 from kerascli.foundation.device import Choice
@@ -118,7 +121,7 @@ def changed(text: str, change: Mapping[str, str]) -> str:
 
 
 def without_data(config: Config) -> Experiment:
-    spec = config.phases[0].describe(config.phases[0].facts())
+    spec = describe_config(config.phases[0], config_facts(config.phases[0]))
     return build_experiment(spec, no_stages(), device=torch.device("cpu"))
 
 
@@ -171,7 +174,7 @@ def test_the_config_sees_pixels_as_torchvision_does(
     config_data.place_cifar10(tmp_path / "keras", monkeypatch)
     path = write(tmp_path, changed(CONFIG.read_text(encoding="utf-8"), WITH_ITS_HEAD))
     config = open_config(path, flags=["size=32"]).phases[0]
-    prepared = config.load_data()
+    prepared = load_config_data(config)
     experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     init_weights(experiment, config, tmp_path)
     [ours] = predict(experiment.module, rows_in_order(experiment, prepared.splits["test"]).epoch(0), seed=0).values()

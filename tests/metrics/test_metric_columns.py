@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import pytest
 
+from kerascli.config.data import config_facts
+from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
 from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.shapes import TensorSpec
@@ -74,7 +76,7 @@ def test_each_column_can_be_watched_and_more_is_better(tmp_path: Path) -> None:
     run, _ = train(flowers(tmp_path, callbacks), tmp_path / "runs")
     assert run.history()
     opened = open_config(flowers(tmp_path, callbacks))
-    assert opened.describe(opened.facts()).log_names()["val_recall_0.25"] == "max"
+    assert describe_config(opened, config_facts(opened)).log_names()["val_recall_0.25"] == "max"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from kerascli.cli.summary import summary
+from kerascli.config.data import config_facts, load_config_data
+from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
 from kerascli.config.run import dump_model
 from kerascli.config.yaml.dump import dump_yaml
@@ -76,7 +78,7 @@ def decoded(weights: dict[str, np.ndarray], z: np.ndarray) -> np.ndarray:
 def test_views_compute_with_the_weights_that_training_has_left(run: RunRecord, tmp_path: Path) -> None:
     opened = open_run(run, device="cpu")
     weights = {w.name: w.keras().numpy() for w in opened.experiment.weights}
-    x = opened.config.load_data(learned=opened.learned).splits["train"]
+    x = load_config_data(opened.config, learned=opened.learned).splits["train"]
     codes = predict_run(opened, "train", "encode").outputs
     assert list(codes) == ["z_mean", "z_log_var"]
     assert len(codes["z_mean"]) == x.rows
@@ -156,7 +158,7 @@ model:
     eight: {layers: [{scaled: {inputs: out}}, {repeat: {times: 2, layers: [scaled]}}]}
 """
     config = open_config(write(tmp_path, text.replace('"input * by"', '"input * $by"')))
-    spec = config.describe(config.facts())
+    spec = describe_config(config, config_facts(config))
     main, view = Graph(spec.built), Graph(spec.built.views["eight"])
     materialize(main, main.weights(), seed=0, device=torch.device("cpu"))
     x = torch.randn(2, 4)
@@ -227,7 +229,7 @@ def test_views_have_what_only_updates_call(tmp_path: Path) -> None:
     def twice(name: str, x: np.ndarray) -> np.ndarray:
         return dense(weights, f"{name}/dense_1", np.tanh(dense(weights, f"{name}/dense", x)))
 
-    x = opened.config.load_data(learned=opened.learned).splits["train"].read(slice(None)).inputs["x"]
+    x = load_config_data(opened.config, learned=opened.learned).splits["train"].read(slice(None)).inputs["x"]
     noise = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     np.savez(tmp_path / "x.npz", sample=x)
     np.savez(tmp_path / "noise.npz", noise=noise)

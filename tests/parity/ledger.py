@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 import kerascli.config.run  # noqa: F401  # with it comes every registry
-from kerascli.language.component import Component, plural, registries
+from kerascli.language.component import Component, registries
+from kerascli.language.kinds import plural
 from tests.parity import signatures
 
 _DRAWN = "drawn at random: its moments, range and seeds are tested"

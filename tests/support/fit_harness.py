@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import torch
 
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.device import Choice
@@ -79,7 +80,7 @@ def prepare(folder: Path, data: Arrays, config: str) -> Ours:
     path = folder / "config.yaml"
     path.write_text(config, encoding="utf-8")
     opened = open_config(path, sets=["fit.shuffle=false"])
-    prepared = opened.load_data()
+    prepared = load_config_data(opened)
     experiment = build_phase(make_phase(opened, prepared), Choice("cpu", "a test"))
     experiment.module.double()  # the weights, still of float32
     return Ours(experiment, prepared)

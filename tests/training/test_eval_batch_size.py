@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from kerascli.data.batches.loader import BatchSource
 from kerascli.foundation.device import Choice
@@ -30,7 +31,7 @@ compile: {loss: mse}
 
 def rows(path: Path, *sets: str, metrics: bool = True) -> int:
     config = open_config(path, sets=sets)
-    phase = make_phase(config, config.load_data())
+    phase = make_phase(config, load_config_data(config))
     experiment = build_phase(phase, Choice("cpu", "a test"))
     return rows_in_order(experiment, phase.prepared.splits["train"], metrics=metrics).batch_size
 
@@ -126,7 +127,7 @@ def test_losses_and_metrics_that_hold_rows_against_each_other_keep_their_batches
 def test_metrics_do_not_depend_on_how_many_are_evaluated_at_once(config: str) -> None:
     """Sums of float32 losses in another order are equal to six digits."""
     opened = open_config(CONFIGS / f"{config}.yaml")
-    prepared = opened.load_data()
+    prepared = load_config_data(opened)
     experiment = build_phase(make_phase(opened, prepared), Choice("cpu", "a test"))
     split = prepared.splits["train"]
     at_once, few = (

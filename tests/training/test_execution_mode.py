@@ -13,6 +13,7 @@ from kerascli.compiler import compiling
 from kerascli.compiler import onednn_matmul as products
 from kerascli.compiler import program as programs
 from kerascli.compiler.cache import use_own_cache
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from kerascli.foundation import draws
 from kerascli.foundation.device import Choice
@@ -50,7 +51,7 @@ fit: {epochs: 1, batch_size: 32, class_weight: {0: 2.0}}
 
 def request_of(path: Path, *sets: str, steps: int = 10) -> tuple[Request, Plan]:
     config = open_config(path, sets=sets)
-    prepared = config.load_data()
+    prepared = load_config_data(config)
     experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     experiment.module.train()
     plan = make_plan(experiment, prepared, {})

@@ -12,7 +12,10 @@ import pytest
 from keras import layers
 from safetensors.numpy import load, save
 
+from kerascli.config.data import config_facts, load_config_data
+from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
+from kerascli.config.run import resolved_config
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import ConfigError, DataError, FileRefused, KerasCliError
@@ -61,7 +64,7 @@ def student(change: dict[str, str], init: str) -> str:
 def begun(path: Path, runs: Path) -> dict[str, np.ndarray]:
     """Return the outputs of a config's initial model on its training rows."""
     config = open_config(path)
-    prepared = config.load_data()
+    prepared = load_config_data(config)
     experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     init_weights(experiment, config, runs)
     outputs = predict(experiment.module, rows_in_order(experiment, prepared.splits["train"]).epoch(0), seed=0)
@@ -210,9 +213,9 @@ def test_weights_that_are_not_finite_here_are_refused(
 def test_what_is_dumped_reads_back_equal(tmp_path: Path) -> None:
     init = "{run: some/run, map: {hidden: {from: kind, how: net2wider, noise: 0.5}, kind: kind}, by_name: true}"
     config = open_config(write(tmp_path, student({}, init)))
-    spec = config.describe(config.facts())
-    again = open_config(write(tmp_path, dump_yaml(config.resolved([spec], tmp_path)), "again.yaml"))
-    assert again.describe(again.facts()).init_from == spec.init_from
+    spec = describe_config(config, config_facts(config))
+    again = open_config(write(tmp_path, dump_yaml(resolved_config(config, [spec], tmp_path)), "again.yaml"))
+    assert describe_config(again, config_facts(again)).init_from == spec.init_from
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
@@ -237,13 +240,13 @@ def test_fine_tuning_begins_with_the_mobile_net_of_keras_and_trains_its_end(tmp_
     text = (CONFIGS / "transfer" / "fine_tuning.yaml").read_text(encoding="utf-8")
     path = write(tmp_path, text)
     got = begun(path, tmp_path)
-    images = open_config(path).load_data().splits["train"].read(slice(None)).inputs["image"]
+    images = load_config_data(open_config(path)).splits["train"].read(slice(None)).inputs["image"]
     features = model.predict(np.asarray(images) / 127.5 - 1, verbose=0).reshape(6, -1)
     hidden = np.maximum(features @ got["top/kernel"] + got["top/bias"], 0)
     scores = np.exp(hidden @ got["kind/kernel"] + got["kind/bias"])
     assert np.ptp(got["out"][:, 0]) > 0.1
     np.testing.assert_allclose(got["out"], scores / scores.sum(1, keepdims=True), rtol=1e-4, atol=1e-6)
-    frozen = [{name for name, on in trained_layers(phase.describe(phase.facts()).model).items() if not on}
+    frozen = [{name for name, on in trained_layers(describe_config(phase, config_facts(phase)).model).items() if not on}
               for phase in open_config(path).phases]  # fmt: skip
     known = {layer.name for layer in model.layers if layer.weights}
     assert known <= frozen[0]

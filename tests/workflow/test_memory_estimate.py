@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from kerascli.config.data import config_facts
+from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
 from kerascli.config.run import RunSpec
 from kerascli.data.base import Field
@@ -51,7 +53,7 @@ def spec_of(folder: Path, text: str) -> RunSpec:
     path = folder / "config.yaml"
     path.write_text(text)
     config = open_config(path)
-    return config.describe(config.facts())
+    return describe_config(config, config_facts(config))
 
 
 def dense(folder: Path, optimizer: str = "adam", fit: str = "") -> RunSpec:

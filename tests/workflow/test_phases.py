@@ -17,7 +17,11 @@ import torch
 from keras import layers, optimizers
 from keras.src.backend.common import dtypes
 
-from kerascli.config.load import Config, open_config
+from kerascli.config.config import Config
+from kerascli.config.data import config_facts
+from kerascli.config.describe import describe_config
+from kerascli.config.load import open_config
+from kerascli.config.run import resolved_config
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.events import BatchEnd, EpochEnd, Event, PhaseBegin, Stopped
@@ -274,7 +278,7 @@ def test_limits_act_in_every_phase(tmp_path: Path) -> None:
 
 
 def described(config: Config) -> list[Any]:
-    return [phase.describe(phase.facts()) for phase in config.phases]
+    return [describe_config(phase, config_facts(phase)) for phase in config.phases]
 
 
 @pytest.mark.parametrize(
@@ -293,12 +297,12 @@ def test_what_is_dumped_reads_back_equal(tmp_path: Path, phases: str) -> None:
     text = text[: text.index("  callbacks:\n")]
     config = open_config(write(tmp_path, text))
     wanted = described(config)
-    dumped = dump_yaml(config.resolved(wanted, tmp_path))
+    dumped = dump_yaml(resolved_config(config, wanted, tmp_path))
     again = open_config(write(tmp_path, dumped, "resolved.yaml"))
     for one, other in zip(wanted, found := described(again), strict=True):
         assert (one.model, one.fit, one.compile, one.data) == (other.model, other.fit, other.compile, other.data)
         assert list(one.fit.trainable.items()) == list(other.fit.trainable.items())
-    assert dump_yaml(again.resolved(found, tmp_path)) == dumped
+    assert dump_yaml(resolved_config(again, found, tmp_path)) == dumped
 
 
 def test_models_of_different_sizes_cannot_be_phases_of_one(tmp_path: Path) -> None:

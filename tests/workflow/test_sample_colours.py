@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kerascli.callbacks.samples import Points, Sampler
+from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from kerascli.data.storage import on_disk
 from kerascli.foundation.errors import ConfigError, DataError
@@ -69,14 +70,14 @@ def test_points_are_coloured_by_a_column_that_the_model_is_not_given(
 def test_a_colour_that_the_file_does_not_have_is_reported(colour: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "flowers.csv").write_text(FLOWERS)
     with pytest.raises(DataError, match=said) as error:
-        open_config(write(tmp_path, COLOURED.replace("COLOUR", colour))).load_data()
+        load_config_data(open_config(write(tmp_path, COLOURED.replace("COLOUR", colour))))
     assert "config.yaml:14:93" in str(error.value.faults[0].place)
 
 
 def test_the_colour_column_may_be_a_flag(tmp_path: Path) -> None:
     (tmp_path / "flowers.csv").write_text(FLOWERS)
     text = COLOURED.replace("COLOUR", "$by").replace("seed: 1", "flags: {by: kind}")
-    assert set(open_config(write(tmp_path, text)).load_data().display_columns["validation"]) == {"kind"}
+    assert set(load_config_data(open_config(write(tmp_path, text))).display_columns["validation"]) == {"kind"}
 
 
 def test_each_phase_may_have_a_colour_of_its_own(tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_a_column_of_a_file_on_disk_colours_too(tmp_path: Path, monkeypatch: pyt
     text = text.replace("columns: size", "columns: kind").replace("COLOUR", "kind")
     text = text.replace("size: [{columns: kind}]", "size: [{columns: kind}, {cast: int64}]")
     monkeypatch.setattr(on_disk, "MEMORY_BYTES", 100)
-    shown = open_config(write(tmp_path, text)).load_data().display_columns["validation"]["kind"]
+    shown = load_config_data(open_config(write(tmp_path, text))).display_columns["validation"]["kind"]
     assert not isinstance(shown.values, np.ndarray)
     numbers, names = shown.first(7)
     assert numbers.tolist() == [(row + 45) % 4 for row in range(7)]

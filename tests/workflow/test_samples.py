@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from kerascli.callbacks.base import CALLBACKS
 from kerascli.callbacks.samples import Heat, Images, Points, Sampler, image_shape
 from kerascli.cli.commands import app
+from kerascli.config.data import config_facts, load_config_data
+from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
 from kerascli.data.base import Learned
 from kerascli.data.text_codec import TextCodec
@@ -132,7 +134,7 @@ def test_points_are_the_held_out_rows_with_their_classes(opened: LoadedRun) -> N
     found = sample(opened, {"latent_scatter": {"view": "encode"}})
     assert isinstance(found, Points)
     assert opened.data is not None
-    held_out = opened.config.load_data(learned=opened.learned).splits["validation"].read(slice(0, None))
+    held_out = load_config_data(opened.config, learned=opened.learned).splits["validation"].read(slice(0, None))
     assert found.classes is not None
     np.testing.assert_array_equal(found.classes, held_out.targets["kind"].reshape(-1))
     assert found.values.shape == (held_out.rows, 2)
@@ -343,7 +345,7 @@ def test_a_sample_in_float64_and_in_training_mode_leaves_the_modes_as_they_were(
 
 def test_samples_read_back_from_the_resolved_config(run: RunRecord) -> None:
     config = open_config(run.resolved_path)
-    spec = config.describe(config.facts())
+    spec = describe_config(config, config_facts(config))
     assert spec.fit.callbacks == open_run(run, device="cpu").experiment.spec.fit.callbacks
 
 

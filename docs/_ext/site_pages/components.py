@@ -7,7 +7,8 @@ from typing import Any
 
 from kerascli.config.schema.settings import first_line
 from kerascli.foundation.shapes import Shape, show_shape
-from kerascli.language.component import Component, Registry, plural, registries
+from kerascli.language.component import Component, Registry, registries
+from kerascli.language.kinds import KINDS, plural
 from kerascli.layers.base import BaseLayer, Example
 from kerascli.ops.base import OPS
 from kerascli.ops.expression import LEFT_OUT
@@ -20,16 +21,6 @@ from site_pages.markdown import block, cell, code, page, prose, table, toctree
 Pages = Iterator[tuple[str, str]]
 """(path below docs/ without its suffix, text)."""
 
-ORDER = ("layer", "loss", "metric", "optimizer", "schedule", "callback", "activation", "initializer", "regularizer",
-         "constraint", "distribution", "source", "transform", "feature", "augmentation")  # fmt: skip
-"""The kinds as the site lists them; others follow by name."""
-
-
-def kinds() -> list[str]:
-    """Return every kind, in the order of the site."""
-    found = registries()
-    return [*(kind for kind in ORDER if kind in found), *(kind for kind in found if kind not in ORDER)]
-
 
 def title_of(kind: str) -> str:
     """Return the title of a kind's pages."""
@@ -39,7 +30,7 @@ def title_of(kind: str) -> str:
 def component_pages() -> Pages:
     """Yield the pages of all kinds."""
     yield "reference/index", _reference()
-    for kind in kinds():
+    for kind in KINDS:
         registry = registries()[kind]
         folder = f"reference/{plural(kind)}"
         yield f"{folder}/index", _index(registry)
@@ -173,14 +164,14 @@ def _members(registry: Registry[Any], classes: Sequence[type[Component]]) -> str
 
 
 def _reference() -> str:
-    rows = [(f"[{title_of(kind)}]({plural(kind)}/index.md)", str(len(registries()[kind].names()))) for kind in kinds()]
+    rows = [(f"[{title_of(kind)}]({plural(kind)}/index.md)", str(len(registries()[kind].names()))) for kind in KINDS]
     rows.append(("[Operations of formulas](ops.md)", str(len(OPS.names()))))
     return page(
         "Components",
         "Everything that a config can ask for by name. The pages are written from the same facts as `kerascli explain` "
         "prints: the arguments with their types and defaults, an example, and the class of Keras with that meaning.",
         table(("Kind", "Number"), rows),
-        toctree([*(f"{plural(kind)}/index" for kind in kinds()), "ops"]),
+        toctree([*(f"{plural(kind)}/index" for kind in KINDS), "ops"]),
     )
 
 

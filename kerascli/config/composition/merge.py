@@ -10,8 +10,10 @@ from typing import Any
 from kerascli.config.yaml.document import Mark
 from kerascli.foundation.errors import Fault, Path, show
 from kerascli.language.component import Invalid
+from kerascli.language.kinds import places
 
-_PLACES = {("data", "source"), ("compile", "optimizer"), ("compile", "loss"), ("fit", "distribute")}
+_PLACES = frozenset(places("one").values())
+"""Config paths of the values that are one component, such as `compile.optimizer`."""
 _NAMED_PLACES = {("data", "inputs"), ("data", "targets"), ("data", "shared"), ("model", "shared"), ("compile", "loss")}
 """Config paths of the mappings in which every value is a component or pipeline, such as `data.inputs`."""
 _KEYS = ("activation", "learning_rate", "layer", "cell", "optimizer", "inner_optimizer")

@@ -11,10 +11,11 @@ from kerascli.config.yaml.document import Document, Mark
 from kerascli.config.yaml.text import parse_value
 from kerascli.foundation.errors import ConfigError, Fault, Path, Place, show, suggestion
 from kerascli.language.component import Invalid
+from kerascli.language.kinds import places
 
 _PART = re.compile(r"(?P<name>[^.\[\]]+)|\[(?P<index>-?[0-9]+)\]")
 
-_LISTS = ("layers", "callbacks", "metrics")
+_LISTS = frozenset(key for _, key in places("list").values())
 _PIPELINES = {("data", "inputs"), ("data", "targets"), ("data", "shared")}
 """Config paths of the mappings whose values are preprocessing pipelines: lists of components."""
 

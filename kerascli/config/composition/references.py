@@ -3,13 +3,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.scalars import ScalarError, read_scalar
 from kerascli.foundation.disk.files import with_tilde
 from kerascli.foundation.errors import Fault, Path, Place, plain_name, show, suggestion
-from kerascli.language.component import registries
+from kerascli.language.component import Invalid, registries
 from kerascli.language.expressions import ExpressionError, UnknownName, Value, has_reference, substitute
 from kerascli.language.expressions.template import names_referred_to
 
@@ -24,18 +24,11 @@ UNKNOWN: Final = Unknown()
 STAND_IN = 2
 """Placeholder for a size that is unknown until the data is read: a number that passes most checks."""
 
-Facts = Callable[[str], Value | Unknown]
-"""Type of a function from the name of a fact of the data (such as `inputs.x.max_length`) to its value, or UNKNOWN if it
-is not known yet.
-
-It raises KeyError for an unknown name, with the list of known ones.
-"""
-
-
-def refuse_facts(name: str) -> Value | Unknown:
-    """Raise KeyError for every name: the data section cannot refer to facts of the data (`inputs.x.shape`), which it
-    determines."""
-    raise KeyError(())
+Facts = Mapping[str, Value | Unknown]
+"""Type of a mapping from the name of a fact of the data (such as `inputs.x.max_length`) to its value, or UNKNOWN if it
+is not known yet."""
+NO_FACTS: Final[Facts] = {}
+"""Facts that the section `data` may refer to: none, since it determines them."""
 
 
 def in_template(path: Path) -> bool:
@@ -53,29 +46,28 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
     declared = document.data.get("flags")
     faults: list[Fault] = []
     if declared is not None and not isinstance(declared, dict):
-        raise document.error(
-            [Fault(f"flags: expected a mapping of names and defaults, got {show(declared)}", ("flags",))]
-        )
+        text = f"flags: expected a mapping of names and defaults, got {show(declared)}"
+        raise document.error([Fault(text, ("flags",))])
     names = declared or {}
-    set_here: dict[str, tuple[str, Place]] = {}
+    options: dict[str, tuple[str, Place]] = {}
     for assignment in assignments:
-        name, equals, text = assignment.partition("=")
+        name, equals, value = assignment.partition("=")
         place = Place(f"--flag {assignment}")
         if not equals:
             faults.append(Fault(f"expected name=value, got '{assignment}'", place=place))
         elif name not in names:
             faults.append(Fault(_undeclared(name, names), place=place))
-        elif name in set_here:
+        elif name in options:
             faults.append(Fault(f"the flag '{name}' was given twice", place=place))
         else:
-            set_here[name] = (text, place)
+            options[name] = (value, place)
     flags: dict[str, Flag] = {}
     for name, written in names.items():
         try:
-            default = _default(str(name), written, flags)
-            flags[str(name)] = _typed(str(name), default, *set_here[name]) if name in set_here else default
-        except _FlagError as error:
-            faults.append(_flag_fault(document, str(name), error))
+            default = _default(document, str(name), written, flags)
+            flags[str(name)] = _typed(name, default, *options[name]) if name in options else default
+        except Invalid as invalid:
+            faults += invalid.faults
     if faults:
         raise document.error(faults)
     return flags
@@ -92,47 +84,26 @@ def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
     ]  # fmt: skip
 
 
-def resolve(
-    document: Document,
-    flags: Mapping[str, Flag],
-    facts: Facts | None = None,
-    skip: Callable[[Path], bool] = in_template,
-) -> Document:
-    """Return the config with its references replaced by values, except at paths for which `skip` returns True.
-
-    `facts` None: no facts of the data are known yet. The paths of placeholders are in `unknown` of the result. Raises
-    ConfigError with all errors.
-    """
-    resolved, faults = try_resolve(document, flags, facts, skip)
-    if faults:
-        raise document.error(faults)
-    return resolved
-
-
-def try_resolve(
-    document: Document,
-    flags: Mapping[str, Flag],
-    facts: Facts | None = None,
-    skip: Callable[[Path], bool] = in_template,
-) -> tuple[Document, list[Fault]]:
-    """Replace references as `resolve` does, but return the errors; a text with an invalid reference stays as
-    written."""
-    resolver = _Resolver(document, flags, facts, skip)
-    data = resolver.resolve({**document.data, "flags": dict(flags)} if "flags" in document.data else document.data, ())
-    unknown = document.unknown | frozenset(resolver.unknown)
-    return replace(document, data=data, unknown=unknown), resolver.faults
-
-
 class References:
-    """Resolver of `$` references inside blocks and repeats of layers, to parameters, loop variables, flags or data
-    facts."""
+    """Resolver of the `$` references in a config to flags, facts of the data, and in blocks and repeats of layers to
+    parameters and loop variables; `facts` None: no facts of the data are known yet."""
 
-    def __init__(self, document: Document, flags: Mapping[str, Flag], facts: Facts | None) -> None:
+    def __init__(self, document: Document, flags: Mapping[str, Flag], facts: Facts | None = None) -> None:
         self.unknown: list[Path] = []
         """Config paths where a placeholder replaces a fact of the data that is not known yet."""
-        self._document = document
-        self._flags = flags
-        self._facts = facts
+        self.document = document
+        self.flags = flags
+        self.facts = facts
+
+    def resolve(self, skip: Callable[[Path], bool] = in_template) -> tuple[Document, list[Fault]]:
+        """Return the config with its references replaced by values, and the config errors found.
+
+        A text with an invalid reference stays as written, as do values at paths for which `skip` returns True.
+        """
+        data = self.document.data
+        resolver = _Resolver(self, {}, skip)
+        data = resolver.resolve({**data, "flags": dict(self.flags)} if "flags" in data else data, ())
+        return replace(self.document, data=data), resolver.faults
 
     def __call__(
         self, value: Any, path: Path, names: Mapping[str, Value], skip: Callable[[Path], bool]
@@ -142,10 +113,8 @@ class References:
 
         `names` are the parameters and variables with their values.
         """
-        resolver = _Resolver(self._document, {**self._flags, **names}, self._facts, skip)
-        resolved = resolver.resolve(value, path)
-        self.unknown += resolver.unknown
-        return resolved, resolver.faults
+        resolver = _Resolver(self, names, skip)
+        return resolver.resolve(value, path), resolver.faults
 
 
 def escape_references(value: Any) -> Any:
@@ -160,7 +129,7 @@ def escape_references(value: Any) -> Any:
     return value
 
 
-class Scope(Mapping[str, Value]):
+class _Scope(Mapping[str, Value]):
     """Mapping from the names that a reference may use (flags, parameters, variables, facts of the data) to their
     values."""
 
@@ -172,7 +141,7 @@ class Scope(Mapping[str, Value]):
     def __getitem__(self, name: str) -> Value:
         if "." not in name:
             return self._names[name]
-        value = UNKNOWN if self._facts is None else self._facts(name)
+        value = UNKNOWN if self._facts is None else self._facts[name]
         if isinstance(value, Unknown):
             self.used_unknown = True
             return [STAND_IN] if name.endswith(".shape") else STAND_IN
@@ -180,25 +149,17 @@ class Scope(Mapping[str, Value]):
 
     def __iter__(self) -> Iterator[str]:
         yield from self._names
-        if self._facts is not None:
-            try:
-                self._facts("")
-            except KeyError as error:  # which lists the known names
-                yield from _known(error)
+        yield from self._facts or ()
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
 
 class _Resolver:
-    def __init__(
-        self, document: Document, names: Mapping[str, Value], facts: Facts | None, skip: Callable[[Path], bool]
-    ) -> None:
-        self.document = document
+    def __init__(self, references: References, names: Mapping[str, Value], skip: Callable[[Path], bool]) -> None:
         self.faults: list[Fault] = []
-        self.unknown: list[Path] = []
-        self._names = dict(names)
-        self._facts = facts
+        self._references = references
+        self._names = {**references.flags, **names}
         self._skip = skip
 
     def resolve(self, value: Any, path: Path) -> Any:
@@ -221,32 +182,30 @@ class _Resolver:
                 self.faults.append(Fault(f"a key cannot be a reference: '{key}'", (*path, key), "key"))
 
     def _text(self, text: str, path: Path) -> Value:
-        scope = Scope(self._names, self._facts)
+        references = self._references
+        scope = _Scope(self._names, references.facts)
         try:
             result = substitute(text, scope)
         except ExpressionError as error:
-            if scope.used_unknown:  # it may be valid with the fact itself
-                result = STAND_IN
-            else:
-                place = self.document.point(path, error.column, error.length)
+            if not scope.used_unknown:
+                place = references.document.point(path, error.column, error.length)
                 self.faults.append(Fault(error.text, path, place=place, hint=self._hint(error)))
                 return text
+            result = STAND_IN  # it may be valid with the fact itself
         if scope.used_unknown:
-            self.unknown.append(path)
+            references.unknown.append(path)
         return result
 
     def _hint(self, error: ExpressionError) -> str | None:
         if not isinstance(error, UnknownName):
             return None
         if error.name.startswith(("inputs.", "targets.")):
-            facts = [] if error.meant else [name for name in Scope({}, self._facts) if "." in name]
-            listed = f"the data has {', '.join(facts[:6])}" if facts else None
-            return _NO_FACTS if self._facts is refuse_facts else listed
-        return _DECLARE if not (self._names or error.meant) else None
-
-
-_NO_FACTS = "facts of the data can be used in model, compile and fit, not in data itself"
-_DECLARE = "hyper-parameters are declared with a default: flags: {units: 128}"
+            facts = self._references.facts
+            if facts is NO_FACTS:
+                return "facts of the data can be used in model, compile and fit, not in data itself"
+            return f"the data has {', '.join(list(facts)[:6])}" if facts and not error.meant else None
+        is_first = not (self._names or error.meant)
+        return "hyper-parameters are declared with a default: flags: {units: 128}" if is_first else None
 
 
 def _is_path(path: Path) -> bool:
@@ -264,26 +223,12 @@ def _is_path(path: Path) -> bool:
     return False
 
 
-class _FlagError(Exception):
-    def __init__(
-        self,
-        text: str,
-        place: Place | None = None,
-        column: tuple[int, int] | None = None,
-        at: Literal["key", "value"] = "value",
-    ) -> None:
-        super().__init__(text)
-        self.text = text
-        self.place = place
-        self.column = column
-        self.at: Literal["key", "value"] = at
-
-
-def _default(name: str, written: Any, earlier: Mapping[str, Flag]) -> Flag:
+def _default(document: Document, name: str, written: Any, earlier: Mapping[str, Flag]) -> Flag:
+    path: Path = ("flags", name)
     if not name.isidentifier() or not name.isascii():
         plain = f"; write {meant}" if (meant := plain_name(name)) else ""
         text = f"flag '{name}': a name has letters, digits and '_' only, and starts with no digit{plain}"
-        raise _FlagError(text, at="key")
+        raise Invalid([Fault(text, path, "key")])
     value = written
     if isinstance(written, str) and has_reference(written):
         try:
@@ -291,32 +236,28 @@ def _default(name: str, written: Any, earlier: Mapping[str, Flag]) -> Flag:
         except ExpressionError as error:
             is_unknown = isinstance(error, UnknownName)
             text = f"no earlier flag '{error.name}'{error.meant}" if is_unknown else error.text
-            raise _FlagError(f"flag '{name}': {text}", column=(error.column, error.length)) from None
+            place = document.point(path, error.column, error.length)
+            raise Invalid([Fault(f"flag '{name}': {text}", path, place=place)]) from None
     if value is None or isinstance(value, (dict, list)):
-        raise _FlagError(f"flag '{name}': expected a default (a number, text, true or false), got {show(value)}")
+        text = f"flag '{name}': expected a default (a number, text, true or false), got {show(value)}"
+        raise Invalid([Fault(text, path)])
     return value
 
 
 def _typed(name: str, default: Flag, text: str, place: Place) -> Flag:
-    """Convert the text of `--flag name=text` to the type of the flag's default."""
+    """Convert the text of `--flag name=text` to the type of the flag's default. Raises Invalid."""
     if isinstance(default, str):
         return text
     try:
         value = read_scalar(text)
     except ScalarError as error:
-        raise _FlagError(f"flag {name}: {error.text}", place) from None
+        raise Invalid([Fault(f"flag {name}: {error.text}", place=place)]) from None
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(default):
-        wanted = {bool: "true or false", int: "an integer", float: "a number"}[type(default)]
-        raise _FlagError(f"flag {name}: expected {wanted}, got {show(value)}", place)
+        expected = {bool: "true or false", int: "an integer", float: "a number"}[type(default)]
+        raise Invalid([Fault(f"flag {name}: expected {expected}, got {show(value)}", place=place)])
     return value  # type: ignore[return-value]
-
-
-def _flag_fault(document: Document, name: str, error: _FlagError) -> Fault:
-    path: Path = ("flags", name)
-    place = document.point(path, *error.column) if error.column else error.place
-    return Fault(error.text, path, error.at, place)
 
 
 def _undeclared(name: str, declared: Iterable[Any]) -> str:
@@ -324,9 +265,3 @@ def _undeclared(name: str, declared: Iterable[Any]) -> str:
     if not names:
         return f"there is no flag '{name}': the config declares none"
     return f"there is no flag '{name}'{suggestion(name, names) or '; it declares ' + ', '.join(names)}"
-
-
-def _known(error: KeyError) -> list[str]:
-    """Return the valid names listed in the KeyError with which a function for facts of the data rejects an unknown
-    name."""
-    return [str(name) for argument in error.args for name in ([argument] if isinstance(argument, str) else argument)]

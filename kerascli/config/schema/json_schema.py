@@ -1,11 +1,11 @@
 """JSON Schema (draft 2020-12) of a config, for editors, generated from section classes and registered components."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from kerascli.config.schema.sections import Section, node_settings, sections
-from kerascli.config.schema.settings import Schema, Setting, first_line, settings
+from kerascli.config.schema.settings import Schema, Setting, first_line, mapped, settings
 from kerascli.language.component import Component, Registry, registries
 from kerascli.layers.base import LAYERS
 from kerascli.model.syntax.schema import FirstLayerKeys, RepeatEach, RepeatTimes
@@ -97,60 +97,50 @@ def _call() -> Schema:
 def _kind(registry: Registry[Any]) -> dict[str, Schema]:
     """Return JSON Schemas of the components of one kind: `layer` for a layer in any written form, `layer.dense` for the
     arguments of `dense`."""
-    kind, forms, plain = registry.kind, {}, []
-    for cls in registry:
-        found = settings(cls)
-        forms[cls.component_name] = _after_name(cls, found, [])
-        if not any(setting.required for setting in found):
-            plain.append(cls.component_name)
-    return _definitions(kind, registry, forms, plain)
+    return _definitions(registry.kind, registry, {cls: [] for cls in registry})
 
 
 def _nodes() -> dict[str, Schema]:
     """Return JSON Schemas of layers as items of `model.layers`: a layer's arguments, plus node keys (`name` ...) and
     call arguments."""
-    forms, plain, first = {}, [], settings(FirstLayerKeys)
-    for cls in LAYERS:
-        found, beside = settings(cls), [*node_settings(cls), *first]
-        forms[cls.component_name] = _after_name(cls, found, beside)
-        if not any(setting.required for setting in (*found, *beside)):
-            plain.append(cls.component_name)
-    return _definitions("node", LAYERS, forms, plain)
+    first = settings(FirstLayerKeys)
+    return _definitions("node", LAYERS, {cls: [*node_settings(cls), *first] for cls in LAYERS})
 
 
-def _after_name(cls: type[Component], found: list[Setting], beside: list[Setting]) -> Schema:
+def _after_name(cls: type[Component], node_keys: list[Setting]) -> Schema:
     """Return the JSON Schema of a component's arguments, as written after its `name:`.
 
     It is a mapping of arguments, or the value of the first argument if no other is required.
     """
-    known = {setting.name: setting for setting in (*beside, *found)}  # a setting wins over a call argument
-    arguments = _arguments(known.values())
-    first = next((setting for setting in beside if setting.name == "inputs" and setting.required), None)
-    first = first or known.get(cls.first_argument() or "")
+    by_name = {setting.name: setting for setting in (*node_keys, *settings(cls))}  # a setting wins over a call argument
+    arguments = _arguments(by_name.values())
+    first = next((setting for setting in node_keys if setting.name == "inputs" and setting.required), None)
+    first = first or by_name.get(cls.first_argument() or "")
     forms = [arguments]
     if first is not None and set(arguments["required"]) <= {first.name}:
         forms.append(_value(first.schema))
     return {"description": first_line(cls), "anyOf": forms}
 
 
-def _definitions(kind: str, registry: Registry[Any], forms: dict[str, Schema], plain: list[str]) -> dict[str, Schema]:
-    references: dict[str, Schema] = {name: {"$ref": f"#/$defs/{kind}.{name}"} for name in forms}
-    spellings = {name: _any_spelling(registry, [name, *registry.aliases(name)]) for name in forms}
+def _definitions(kind: str, registry: Registry[Any], classes: Mapping[type[Any], list[Setting]]) -> dict[str, Schema]:
+    """Return JSON Schemas of components in any written form; `classes` maps each to the keys beside its arguments."""
+    names = {cls.component_name: cls for cls in classes}
+    references: dict[str, Schema] = {name: {"$ref": f"#/$defs/{kind}.{name}"} for name in names}
+    spellings = {name: _any_spelling(registry, [name, *registry.aliases(name)]) for name in names}
     mapping: Schema = {
         **_closed(references),  # the canonical names, which an editor offers
         "patternProperties": {spellings[name]: reference for name, reference in references.items()},
         "minProperties": 1,
         "maxProperties": 1,
     }
-    bare: list[Schema] = []
-    if plain:
-        descriptions = [first_line(registry.get(name)) for name in plain]  # editors show it with each completion
-        bare = [
-            {"enum": plain, "enumDescriptions": descriptions},
-            {"type": "string", "pattern": "|".join(spellings[name] for name in plain)},
-        ]
-    whole: Schema = {"anyOf": [*bare, mapping, _REFERENCE]}  # without a description: editors show the innermost one
-    return {kind: whole, **{f"{kind}.{name}": form for name, form in forms.items()}}
+    plain = [name for name, cls in names.items() if not any(each.required for each in (*settings(cls), *classes[cls]))]
+    descriptions = [first_line(names[name]) for name in plain]  # editors show it with each completion
+    bare: list[Schema] = [
+        {"enum": plain, "enumDescriptions": descriptions},
+        {"type": "string", "pattern": "|".join(spellings[name] for name in plain)},
+    ]
+    whole: Schema = {"anyOf": [*(bare if plain else []), mapping, _REFERENCE]}  # editors show the innermost description
+    return {kind: whole, **{f"{kind}.{name}": _after_name(cls, classes[cls]) for name, cls in names.items()}}
 
 
 def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
@@ -198,17 +188,8 @@ def _options(schema: Schema) -> list[Schema]:
     """Return the alternatives of a setting's schema, which do not yet accept a reference ($name)."""
     if "anyOf" in schema:
         return [option for part in schema["anyOf"] for option in _options(part)]
-    if "x-component" in schema or "x-section" in schema:
-        return [{"$ref": f"#/$defs/{schema.get('x-component') or schema['x-section']}"}]
-    if "x-pipeline" in schema or "x-node" in schema:
-        return [{"$ref": "#/$defs/pipeline" if "x-pipeline" in schema else "#/$defs/entry"}]
-    out = {key: value for key, value in schema.items() if key not in {"description", "default"}}
-    if isinstance(schema.get("items"), dict):
-        out["items"] = _value(schema["items"])
-    if "prefixItems" in schema:
-        out["prefixItems"] = [_value(item) for item in schema["prefixItems"]]
-    if isinstance(schema.get("additionalProperties"), dict):
-        out["additionalProperties"] = _value(schema["additionalProperties"])
-    if "properties" in schema:
-        out["properties"] = {name: _value(item) for name, item in schema["properties"].items()}
-    return [out]
+    names = {"x-component": schema.get("x-component"), "x-section": schema.get("x-section"),
+             "x-pipeline": "pipeline", "x-node": "entry"}  # fmt: skip
+    if name := next((name for key, name in names.items() if key in schema), None):
+        return [{"$ref": f"#/$defs/{name}"}]
+    return [mapped({key: value for key, value in schema.items() if key not in {"description", "default"}}, _value)]

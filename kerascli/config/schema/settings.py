@@ -1,13 +1,17 @@
 """Settings of components and sections as data: name, JSON Schema, default, description."""
 
-from collections.abc import Iterator
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from kerascli.config.schema.meanings import meaning
 from kerascli.language.component import Component
 
 Schema = dict[str, Any]
@@ -71,7 +75,7 @@ def _setting(cls: type[BaseModel], name: str, whole: Schema) -> Setting:
     schema = _cleaned(whole["properties"][key], whole.get("$defs", {}))
     required = info.is_required()
     default = None if required else _written(info.get_default(call_default_factory=True))
-    text = meaning(cls, name)
+    text = _meaning(cls, name)
     while _is_one_for_all(schema) and isinstance(default, list) and all(item == default[0] for item in default):
         default = default[0]
     return Setting(key, schema, text, required, default)
@@ -86,17 +90,20 @@ def _cleaned(schema: Schema, definitions: Schema) -> Schema:
         schema = definitions[schema["$ref"].rpartition("/")[2]]
     if "x-section" in schema:
         return {"x-section": schema["x-section"]}
-    out: Schema = {}
-    for key, value in schema.items():
-        if key in {"anyOf", "prefixItems"}:
-            out[key] = [_cleaned(item, definitions) for item in value]
-        elif key == "properties":
-            out[key] = {name: _cleaned(item, definitions) for name, item in value.items()}
-        elif key in {"items", "additionalProperties"} and isinstance(value, dict):
-            out[key] = _cleaned(value, definitions)
-        elif key not in {"title", "default", "description"}:
-            out[key] = value
-    return _with_short_form(out)
+    own = {key: value for key, value in schema.items() if key not in {"title", "default", "description"}}
+    return _with_short_form(mapped(own, lambda inner: _cleaned(inner, definitions)))
+
+
+def mapped(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
+    """Return a JSON Schema with each schema directly in it (of alternatives, items, properties) changed."""
+    out = dict(schema)
+    for key in schema.keys() & {"anyOf", "prefixItems"}:
+        out[key] = [change(item) for item in schema[key]]
+    for key in schema.keys() & {"items", "additionalProperties"}:
+        out[key] = change(schema[key]) if isinstance(schema[key], dict) else schema[key]
+    if "properties" in schema:
+        out["properties"] = {name: change(item) for name, item in schema["properties"].items()}
+    return out
 
 
 def _with_short_form(schema: Schema) -> Schema:
@@ -139,3 +146,37 @@ def _written(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump()
     return value
+
+
+def _meaning(cls: type[BaseModel], field: str) -> str:
+    """Return the description of a setting (a field of `cls`): the docstring below it, else its type's, else an empty
+    text."""
+    below = _attribute_docs(cls).get(field)
+    if below is not None:
+        return below
+    found = (getattr(base, "model_fields", {}).get(field) for base in cls.__mro__)
+    return next((info.description for info in found if info is not None and info.description), "")
+
+
+def _attribute_docs(cls: type) -> dict[str, str]:
+    """Return a mapping from field name to the docstring below the field, in a class and its bases; the nearest class
+    wins."""
+    docs: dict[str, str] = {}
+    for base in cls.__mro__:
+        docs = {**_docs_of(base), **docs} if base.__module__ not in {"builtins", "abc", "typing"} else docs
+    return docs
+
+
+@cache
+def _docs_of(cls: type) -> dict[str, str]:
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    except (OSError, TypeError, SyntaxError):  # a class made at run time has no source
+        return {}
+    docs: dict[str, str] = {}
+    statements = body.body if isinstance(body, ast.ClassDef) else []
+    for field, below in pairwise(statements):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as text)):
+                docs[name] = inspect.cleandoc(text)
+    return docs

@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 from kerascli.config.sections.fit import NotPerPhase
-from kerascli.config.sections.per_output import by_output
 from kerascli.foundation.errors import one_of, show
 from kerascli.language.component import plain
 from kerascli.language.section import BaseSection
@@ -14,6 +13,14 @@ from kerascli.metrics.comparisons import OutputTarget
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer, Optimizer
 from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from kerascli.optimizers.rmsprop import RMSprop
+
+
+def _by_output(schema: dict[str, Any]) -> WithJsonSchema:
+    """Return the annotation of a `compile` field with one value for all outputs, or one for each by position or
+    name."""
+    forms = [schema, {"type": "array", "items": schema}]
+    named = {"type": "object", "additionalProperties": {"anyOf": [*forms, {"type": "null"}]}}
+    return WithJsonSchema({"anyOf": [*forms, named]})
 
 
 def _on_off_auto(value: Any) -> Any:
@@ -50,13 +57,13 @@ class _Objective(BaseSection):
 
     optimizer: Annotated[BaseOptimizer, OPTIMIZERS.field()] = RMSprop()
     """Optimizer that updates the weights."""
-    loss: Annotated[Any, by_output({"x-component": "loss"})] = None
+    loss: Annotated[Any, _by_output({"x-component": "loss"})] = None
     """Loss to minimize; for several outputs: one loss for all, a list by position, or a mapping from output to loss."""
-    loss_weights: Annotated[Any, by_output({"type": "number"})] = 1.0
+    loss_weights: Annotated[Any, _by_output({"type": "number"})] = 1.0
     """Coefficient of each output's loss in the weighted sum that is minimized."""
-    metrics: Annotated[Any, by_output({"x-component": "metric"})] = None
+    metrics: Annotated[Any, _by_output({"x-component": "metric"})] = None
     """Metrics to evaluate and log in training and validation, unweighted; for several outputs, by position or name."""
-    weighted_metrics: Annotated[Any, by_output({"x-component": "metric"})] = None
+    weighted_metrics: Annotated[Any, _by_output({"x-component": "metric"})] = None
     """Metrics to log, weighted by `data.sample_weight` or `fit.class_weight`; for several outputs, also by name."""
 
 

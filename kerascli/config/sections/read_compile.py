@@ -3,19 +3,25 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from kerascli.config.sections.compile import CompileSection, CompileSpec, ComputeSection, scaled
-from kerascli.config.sections.per_output import Written, per_output
 from kerascli.foundation.errors import Fault, Path, show, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid, Registry
-from kerascli.language.section import meant_keys, read_section
+from kerascli.language.section import meant_keys
 from kerascli.losses.base import LOSSES, Loss
-from kerascli.metrics.base import METRICS
+from kerascli.metrics.base import METRICS, Metric
 from kerascli.metrics.comparisons import MetricUse, OutputTarget
+from kerascli.model.syntax.faults import Faults
 
 _COLUMNS = ("loss", "epoch", "learning_rate", "epoch_seconds")
+_ONE_EACH = frozenset({"loss", "loss_weights"})
+"""Keys of `compile` with one value for each output, where others have a list."""
+Written = dict[str, tuple[Any, Path]]
+"""Type of a mapping from output name to the config's value for it and the path of that value below `compile`."""
+ANY = "?"
+"""Placeholder for the name of a model's output when the outputs are unknown."""
 
 
 def parse_compile(
@@ -36,7 +42,8 @@ def parse_compile(
     """
     if not isinstance(section, dict):
         raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
-    written, faults = read_section(CompileSection, section, ("compile",))
+    faults = Faults(("compile",))
+    written = faults.read(CompileSection, section, ())
     resolver = _Resolver(written, faults, outputs, targets, tuple(figures), named, classes)
     return resolver.resolve(needs_loss=not extra_losses and "loss" not in meant_keys(CompileSection, section))
 
@@ -46,7 +53,7 @@ class _Resolver:
     """Parser that pairs the model's outputs with targets, losses and metrics, and collects the config errors."""
 
     section: CompileSection
-    faults: list[Fault]
+    faults: Faults
     outputs: Mapping[str, TensorSpec | None] | None
     targets: Mapping[str, TensorSpec] | None
     figures: tuple[str, ...]
@@ -71,20 +78,15 @@ class _Resolver:
             if loss is None and not uses:
                 continue
             target = self._target(output, pairs, path)
-            self._check_loss(output, target, loss, path)
+            if loss is not None:
+                self._check(loss, output, target, path)
             prefix = f"{output}_" if len(self.outputs or ()) > 1 else ""
             found.append(OutputTarget(output, target, loss, weights.get(output, 1.0), uses, prefix))
-        if self.faults:
-            raise Invalid(self.faults)
+        if self.faults.found:
+            raise Invalid(self.faults.found)
         compute = ComputeSection(**{name: getattr(self.section, name) for name in ComputeSection.model_fields})
         optimizer = scaled(self.section.optimizer, compute.precision)
         return CompileSpec(optimizer, tuple(found), compute, self.figures)
-
-    def fault(self, text: str, path: Path, *, at: Literal["key", "value"] = "value", hint: str | None = None) -> None:
-        self.faults.append(Fault(text, ("compile", *path), at, hint=hint))
-
-    def _absorb(self, invalid: Invalid, path: Path) -> None:
-        self.faults += invalid.below(("compile", *path)).faults
 
     def _pairs(self) -> dict[str, str]:
         """Return a mapping from each output to its target: by equal names, or the only output to the only target."""
@@ -100,23 +102,48 @@ class _Resolver:
                 text = f"target '{name}' has no output of that name{suggestion(name, self.outputs)}"
                 remedy = f"give its layer name: {name}, or list it under model.outputs"
                 hint = f"outputs: {', '.join(self.outputs)}; {remedy}"
-                self.faults.append(Fault(text, ("data", "targets", name), "key", hint=hint))
+                self.faults.take([Fault(text, ("data", "targets", name), "key", hint=hint)])
         return pairs
 
     def _per_output(self, key: str, registry: Registry[Any] | None = None) -> Written:
-        """Return, by output, the value of a key of `compile` for that output and the value's config path."""
-        if key not in self.section.model_fields_set:
+        """Return, by output, the value of a key of `compile` for that output and the value's config path; `registry`
+        is that of the values' kind (None: they are numbers)."""
+        value = getattr(self.section, key) if self.section.has(key) else None
+        if value is None:
             return {}
-        written, targets = getattr(self.section, key), self.targets or ()
-        try:
-            return per_output(key, written, self.outputs, registry=registry, targets=targets)
-        except Invalid as invalid:
-            self._absorb(invalid, ())
-            return {}
+        if isinstance(value, dict) and value and _is_by_output(value, self.outputs, registry):
+            wrong = [] if self.outputs is None else [name for name in value if name not in self.outputs]
+            for name in wrong:
+                self._add_unknown(key, name)
+            return {} if wrong else {name: (written, (key, name)) for name, written in value.items()}
+        if self.outputs is None or len(self.outputs) == 1:
+            name = ANY if self.outputs is None else next(iter(self.outputs))
+            alone = isinstance(value, list) and len(value) == 1 and key in _ONE_EACH
+            return {name: (value[0], (key, 0)) if alone else (value, (key,))}
+        return self._by_position(key, value, list(self.outputs))
+
+    def _by_position(self, key: str, value: Any, outputs: list[str]) -> Written:
+        """Return a value for several outputs that does not name them: a list with an item for each, or one for all."""
+        # a flat list of metrics belongs to a single output
+        has_items = isinstance(value, list) and (key in _ONE_EACH or all(isinstance(item, list) for item in value))
+        if has_items and len(value) == len(outputs):
+            return {name: (value[index], (key, index)) for index, name in enumerate(outputs)}
+        if key == "loss" and not isinstance(value, list):
+            return dict.fromkeys(outputs, (value, (key,)))
+        text = f"{key}: the model has {len(outputs)} outputs; name one of them"
+        self.faults.add(text, (key,), hint=f"{key}: {{{outputs[0]}: ...}}")
+        return {}
+
+    def _add_unknown(self, key: str, name: Any) -> None:
+        outputs = self.outputs or ()
+        text = f"'{name}' is a target; expected the name of an output"
+        if name not in (self.targets or ()):
+            text = f"there is no output '{name}'{suggestion(str(name), outputs)}"
+        self.faults.add(text, (key, name), at="key", hint=f"outputs: {', '.join(outputs)}")
 
     def _losses(self, *, needs_loss: bool) -> dict[str, tuple[Loss, Path]]:
         """Return, by output, the loss of that output and the loss's path in the config."""
-        faults_before = len(self.faults)
+        before = len(self.faults.found)
         found: dict[str, tuple[Loss, Path]] = {}
         for output, (value, path) in self._per_output("loss", LOSSES).items():
             if value is None:
@@ -124,18 +151,18 @@ class _Resolver:
             try:
                 found[output] = LOSSES.parse(value), path
             except Invalid as invalid:
-                self._absorb(invalid, path)
-        if needs_loss and not found and len(self.faults) == faults_before:
-            self.fault("compile needs 'loss'", (), at="key", hint="add loss: mse, categorical_crossentropy ...")
+                self.faults.absorb(invalid, path)
+        if needs_loss and not found and len(self.faults.found) == before:
+            self.faults.add("compile needs 'loss'", (), at="key", hint="add loss: mse, categorical_crossentropy ...")
         return found
 
     def _loss_weights(self, losses: Collection[str]) -> dict[str, float]:
         found: dict[str, float] = {}
         for output, (value, path) in self._per_output("loss_weights").items():
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                self.fault(f"loss_weights: expected a number, got {show(value)}", path)
-            elif output not in losses and not self.faults:
-                self.fault(f"loss_weights: output '{output}' has no loss", path, at="key")
+                self.faults.add(f"loss_weights: expected a number, got {show(value)}", path)
+            elif output not in losses and not self.faults.found:
+                self.faults.add(f"loss_weights: output '{output}' has no loss", path, at="key")
             else:
                 found[output] = float(value)
         return found
@@ -146,18 +173,17 @@ class _Resolver:
             return pairs.get(output, output)
         if not self.targets:
             hint = "add targets to data: targets: {y: []}"
-            self.fault(f"output '{output}' has no target: the data has none", path, hint=hint)
+            self.faults.add(f"output '{output}' has no target: the data has none", path, hint=hint)
         elif all(name in self.named or name in (self.outputs or ()) for name in self.targets):  # else it has a fault
             text = f"output '{output}' has no target: the targets are {', '.join(self.targets)}"
-            self.fault(text, path, hint="targets and outputs are matched by name")
+            self.faults.add(text, path, hint="targets and outputs are matched by name")
         return output
 
-    def _check_loss(self, output: str, target: str, loss: Loss | None, path: Path) -> None:
-        expected, given = (self.targets or {}).get(target), (self.outputs or {}).get(output)
-        if loss is not None and expected is not None and given is not None:
-            problem = loss.check(expected, given)
-            if problem:
-                self.fault(problem, path)
+    def _check(self, component: Loss | Metric, output: str, target: str, path: Path) -> None:
+        """Report a config error if a loss or metric does not fit its target and output."""
+        expected, spec = (self.targets or {}).get(target), (self.outputs or {}).get(output)
+        if expected is not None and spec is not None and (problem := component.check(expected, spec)):
+            self.faults.add(problem, path)
 
     def _full(self, output: str, name: str) -> str:
         return f"{output}_{name}" if len(self.outputs or ()) > 1 else name
@@ -165,33 +191,51 @@ class _Resolver:
     def _check_name(self, name: str, path: Path) -> None:
         """Report a config error if a metric's name is reserved, or is the name of another column of history.csv."""
         if name in _COLUMNS or name.startswith("val_"):
-            self.fault(f"'{name}' is a column of the history already; choose another name for the metric", path)
+            self.faults.add(f"'{name}' is a column of the history already; choose another name for the metric", path)
         elif name in self.names:
-            self.fault(f"two metrics are called '{name}'", path, hint="give one of them another name: name: ...")
+            self.faults.add(f"two metrics are called '{name}'", path, hint="give one of them another name: name: ...")
         self.names.add(name)
 
     def _metrics(self, key: str, pairs: Mapping[str, str]) -> dict[str, list[MetricUse]]:
-        found: dict[str, list[MetricUse]] = {}
+        uses: dict[str, list[MetricUse]] = {}
         for output, (value, path) in self._per_output(key, METRICS).items():
-            expected = (self.targets or {}).get(pairs.get(output, ""))
-            given = (self.outputs or {}).get(output)
-            uses = found.setdefault(output, [])
+            target, own = pairs.get(output, ""), uses.setdefault(output, [])
             for index, entry in enumerate(value if isinstance(value, list) else [] if value is None else [value]):
                 where = (*path, index) if isinstance(value, list) else path
                 try:
                     metric = METRICS.parse(entry)
                 except Invalid as invalid:
-                    self._absorb(invalid, where)
-                    continue
-                name, classes = metric.log_name(), self.classes.get(pairs.get(output, ""))
-                columns = metric.columns(name, given, classes)
-                if key == "weighted_metrics" and any(self._full(output, each) in self.names for each in columns):
-                    name = f"weighted_{name}"  # as in Keras, if a metric is both weighted and unweighted
-                    columns = metric.columns(name, given, classes)
-                problem = metric.check(expected, given) if expected is not None and given is not None else None
-                if problem:
-                    self.fault(problem, where)
-                for column in columns:
-                    self._check_name(self._full(output, column), where)
-                uses.append(MetricUse(name, metric, key == "weighted_metrics", columns))
-        return found
+                    self.faults.absorb(invalid, where)
+                else:
+                    own.append(self._use(metric, output, target, where, weighted=key == "weighted_metrics"))
+        return uses
+
+    def _use(self, metric: Metric, output: str, target: str, path: Path, *, weighted: bool) -> MetricUse:
+        """Return a metric of an output with its names in the history; report a config error if it does not fit."""
+        spec, name, classes = (self.outputs or {}).get(output), metric.log_name(), self.classes.get(target)
+        columns = metric.columns(name, spec, classes)
+        if weighted and any(self._full(output, each) in self.names for each in columns):
+            name = f"weighted_{name}"  # as in Keras, if a metric is both weighted and unweighted
+            columns = metric.columns(name, spec, classes)
+        self._check(metric, output, target, path)
+        for column in columns:
+            self._check_name(self._full(output, column), path)
+        return MetricUse(name, metric, weighted, columns)
+
+
+def _is_by_output(value: dict[Any, Any], outputs: Collection[str] | None, registry: Registry[Any] | None) -> bool:
+    """Return True if the keys of a mapping are (perhaps misspelt) output names; False if it is a component with its
+    arguments."""
+    if registry is None or any(name in (outputs or ()) for name in value):
+        return True
+    if any(registry.find(str(name)) for name in value):
+        return False
+    return all(_is_component_form(written, registry) for written in value.values())
+
+
+def _is_component_form(written: Any, registry: Registry[Any]) -> bool:
+    """Return True for a value that is a component (`mse`, `{mse: ...}`) or a list of components."""
+    if isinstance(written, list):
+        return all(_is_component_form(item, registry) for item in written)
+    name = next(iter(written)) if isinstance(written, dict) and len(written) == 1 else written
+    return isinstance(name, str) and registry.find(name) is not None

@@ -5,15 +5,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from kerascli.config.sections.train_step import FormulaSection, LossSection, MetricSection
-from kerascli.foundation.errors import Fault, Path, show, suggestion
+from kerascli.foundation.errors import Path, show, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Component
-from kerascli.language.section import read_section
 from kerascli.layers.expressions.added import AddLoss
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
 from kerascli.metrics.comparisons import Comparison, LossTerm, UpdateMetric
 from kerascli.model.ir.targets import PREFIX
+from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.forward_passes import Forward
 from kerascli.model.syntax.names import Names
 
@@ -38,15 +38,15 @@ class TermReader:
     _forward: Forward
     _targets: Mapping[str, TensorSpec] | None
     _classes: Mapping[str, Sequence[str]]
+    faults: Faults
     outputs: list[str] = field(default_factory=list)
     """Tensors of the forward pass that the losses and metrics parsed so far use."""
-    faults: list[Fault] = field(default_factory=list)
     _pending: list[Pending] = field(default_factory=list)
 
     def losses(self, written: Any, path: Path) -> tuple[LossTerm, ...]:
         """Return the losses in the `loss` mapping of a `train_step` update; report its config errors."""
-        found = [self._term(name, each, (*path, name)) for name, each in self._items(written, path, "loss")]
-        return tuple(term for term in found if term is not None)
+        terms = [self._term(name, each, (*path, name)) for name, each in self._items(written, path, "loss")]
+        return tuple(term for term in terms if term is not None)
 
     def metrics(self, written: Any, path: Path) -> tuple[UpdateMetric, ...]:
         """Return the metrics in the `metrics` mapping of a `train_step` update; report its config errors."""
@@ -54,7 +54,7 @@ class TermReader:
         for name, each in self._items(written, path, "metric"):
             where = (*path, name)
             section = self._read(MetricSection, each, where)
-            metric = section.metric if "metric" in section.model_fields_set else None
+            metric = section.metric if section.has("metric") else None
             of = self._compared(section, where, metric)
             if metric is not None and of is not None:
                 self._pending.append((metric, of, (*where, "metric")))
@@ -62,26 +62,20 @@ class TermReader:
         return tuple(found)
 
     def check(self, specs: Mapping[str, TensorSpec]) -> None:
-        """Check the shapes of the tensors that losses and metrics compare; `specs` maps tensor names of the forward
-        pass to shapes and dtypes.
-
-        Adds to `faults`.
-        """
+        """Check the shapes of the tensors that losses and metrics compare, and add the errors to `faults`; `specs` maps
+        tensor names of the forward pass to shapes and dtypes."""
         for component, of, path in self._pending:
             if isinstance(of.y_true, str):
                 expected = (self._targets or {}).get(of.y_true) if of.is_target else specs[of.y_true]
                 problem = None if expected is None else component.check(expected, specs[of.y_pred])
                 if problem:
-                    self._add(problem, path)
+                    self.faults.add(problem, path)
 
     def with_columns(self, use: UpdateMetric, specs: Mapping[str, TensorSpec]) -> UpdateMetric:
         """Return the metric with the names of its columns in history.csv, which may depend on the shape of the
         prediction."""
         classes = self._classes.get(str(use.of.y_true)) if use.of.is_target else None
         return replace(use, columns=use.metric.columns(use.name, specs[use.of.y_pred], classes))
-
-    def _add(self, text: str, path: Path, *, key: bool = False, hint: str | None = None) -> None:
-        self.faults.append(Fault(text, path, "key" if key else "value", hint=hint))
 
     def _items(self, written: Any, path: Path, kind: str) -> list[tuple[str, dict[str, Any]]]:
         """Return the valid entries of `loss` or `metrics` in an item of `fit.train_step` as (name, mapping); report
@@ -90,28 +84,27 @@ class TermReader:
             return []
         hint = f"{path[-1]}: {{real: {{{kind}: ..., y_true: 1, y_pred: ...}}}}"
         if not isinstance(written, dict) or not written:
-            self._add(f"{path[-1]}: expected a mapping of names, got {show(written)}", path, hint=hint)
+            self.faults.add(f"{path[-1]}: expected a mapping of names, got {show(written)}", path, hint=hint)
             return []
         found = []
         for name, each in written.items():
             problem = Names().refuse(str(name), own=str(name))
             if problem is not None:
-                self._add(problem.text, (*path, name), key=True)
+                self.faults.add(problem.text, (*path, name), at="key")
             elif not isinstance(each, dict):
                 text = f"{path[-1]}: {name}: expected a mapping with {kind}, y_true and y_pred, got {show(each)}"
-                self._add(text, (*path, name), hint=hint)
+                self.faults.add(text, (*path, name), hint=hint)
             else:
                 found.append((str(name), each))
         return found
 
     def _term(self, name: str, written: dict[str, Any], path: Path) -> LossTerm | None:
         if "expr" in written:
-            formula, faults = read_section(FormulaSection, written, path, name)
-            self.faults += faults
+            formula = self.faults.read(FormulaSection, written, path, name)
             node = self._forward.formula(AddLoss, formula.expr, (*path, "expr"), {"weight": formula.weight})
             return None if node is None else LossTerm(name, formula.weight, node=node.name)
         section = self._read(LossSection, written, path)
-        loss = section.loss if "loss" in section.model_fields_set else None
+        loss = section.loss if section.has("loss") else None
         of = self._compared(section, path, loss)
         if loss is None or of is None:
             return None
@@ -119,11 +112,10 @@ class TermReader:
         return LossTerm(name, section.weight, loss, of)
 
     def _read(self, cls: type[T], written: dict[str, Any], path: Path) -> T:
-        section, faults = read_section(cls, written, path, str(path[-1]))
-        self.faults += faults
+        section = self.faults.read(cls, written, path, str(path[-1]))
         for key, what in _NEEDED.items():
             if key in cls.model_fields and key not in written:
-                self._add(f"'{path[-1]}' needs '{key}'{what}", path, key=True)
+                self.faults.add(f"'{path[-1]}' needs '{key}'{what}", path, at="key")
         return section
 
     def _compared(
@@ -139,11 +131,8 @@ class TermReader:
         return Comparison(y_pred, y_true, is_target, class_numbers=getattr(component, "sparse_targets", False))
 
     def _y_true(self, value: Any, path: Path) -> tuple[str | float | None, bool]:
-        """Return `y_true` of a loss or metric (a number, or the name of a target or tensor), and True if it is a
-        target.
-
-        Returns it (None after a config error), and True if it is a target.
-        """
+        """Return `y_true` of a loss or metric (a number, or the name of a target or tensor; None after a config error),
+        and True if it is a target."""
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value), False
         names, targets = self._forward.reading.names, self._targets
@@ -153,6 +142,6 @@ class TermReader:
                 return name, True
             if targets is None or name != value or suggestion(value, targets):
                 close = suggestion(name, targets or ())
-                self._add(f"y_true: there is no target or node '{value}'{close}", path)
+                self.faults.add(f"y_true: there is no target or node '{value}'{close}", path)
                 return None, False
         return self._forward.reading.tensor(value, path), False

@@ -1,14 +1,14 @@
 """Find the role of each column of a table (numbers, words, prose, date, identifier ...) from its name and values."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from kerascli.config.starter.dates import date_format, times_of, varying_parts
-from kerascli.config.starter.look import Looked
+from kerascli.config.starter.sample import SampledTable
+from kerascli.data.times import parsed_times, part_of
 
 MAX_WORDS = 50
 """Maximum size of the one-hot vocabulary of a column of words; the rarer words share one entry."""
@@ -46,6 +46,11 @@ _GROUP = re.compile(
 _CAMEL = re.compile(r"[a-z](Id|ID)$")
 _BIRTH = re.compile(r"birth|dob|born", re.IGNORECASE)
 
+_ISO = re.compile(r"\s*\d{4}-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z| ?[+-]\d\d(:?\d\d)?)?)?)?\s*")
+_DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d %Y", "%b %d, %Y",
+         "%d %B %Y", "%B %d, %Y", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%Y%m%d", "%Y.%m.%d")  # fmt: skip
+_TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -66,23 +71,30 @@ class Column:
     """Mean number of words per value, for a column of prose (texts of many words)."""
 
     @property
+    def is_number(self) -> bool:
+        return self.role in ("numbers", "skewed")
+
+    @property
     def may_be_number(self) -> bool:
         """True for integers that are left out as an identifier without a name that says so."""
         return self.reason == EACH_ANOTHER
 
     @property
-    def many_words(self) -> str:
-        """Reason for which a column of too many different words is left out."""
-        return _different_words(self.different)
+    def has_many_words(self) -> bool:
+        """True for a column that is left out because it has too many different words."""
+        return self.reason == _different_words(self.different)
+
+    def left_out(self, reason: str) -> "Column":
+        return replace(self, role="left out", reason=reason, orders=False)
 
 
 def _different_words(count: int) -> str:
     return f"{count:,} different words"
 
 
-def study(looked: Looked) -> dict[str, Column]:
+def find_roles(table: SampledTable) -> dict[str, Column]:
     """Return a mapping from each column's name to its role in the generated config."""
-    return {name: _study(name, looked.columns[name], looked.rows) for name in looked.columns}
+    return {name: _role(name, table.columns[name], table.rows) for name in table.columns}
 
 
 def missing(values: np.ndarray) -> np.ndarray:
@@ -92,95 +104,118 @@ def missing(values: np.ndarray) -> np.ndarray:
     return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
 
 
-def copies(columns: Mapping[str, np.ndarray], target: str) -> list[str]:
-    """Return the names of columns whose values map one to one onto the target's, which makes them useless as inputs."""
-    wanted = _numbered(columns[target])
-    found: list[str] = []
-    for name, values in columns.items():
-        if name == target:
-            continue
-        numbers = _numbered(values)
-        if numbers.max() == wanted.max() and len(np.unique(numbers * (wanted.max() + 1) + wanted)) == wanted.max() + 1:
-            found.append(name)
-    return found
-
-
-def _numbered(values: np.ndarray) -> np.ndarray:
+def numbered(values: np.ndarray) -> np.ndarray:
+    """Return integers from 0 on for the values of a column, the same for equal values, in their order."""
     return np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)[1].reshape(-1)
 
 
-def _study(name: str, values: np.ndarray, rows: int) -> Column:
+def skewness(values: np.ndarray) -> float:
+    """Return the skewness of the values of a column; 0 if they are all equal, or have no finite deviation."""
+    deviation = values.std()
+    if not np.isfinite(deviation) or deviation == 0:
+        return 0.0
+    return float(np.mean(((values - values.mean()) / deviation) ** 3))
+
+
+def copies(columns: Mapping[str, np.ndarray], target: str) -> list[str]:
+    """Return the names of columns whose values map one to one onto the target's, which makes them useless as inputs."""
+    classes = numbered(columns[target])
+    count = classes.max() + 1
+    numbers = {name: numbered(values) for name, values in columns.items() if name != target}
+    pairs = {name: each * count + classes for name, each in numbers.items() if each.max() + 1 == count}
+    return [name for name, each in pairs.items() if len(np.unique(each)) == count]
+
+
+def _role(name: str, values: np.ndarray, rows: int) -> Column:
     gaps = missing(values)
     present = values[~gaps]
-    has_gaps = bool(gaps.any())
-    found, counts = np.unique(present.astype(str) if present.dtype == object else present, return_counts=True)
-    if len(found) >= 2 and len(present) < max(_FEWEST, 0.01 * rows) and has_gaps:
-        return Column(name, "left out", has_gaps, len(found), "nearly all missing")
-    if len(found) < 2:
-        return Column(name, "left out", has_gaps, len(found), "one value" if len(found) else "no value")
+    different, counts = np.unique(present.astype(str) if present.dtype == object else present, return_counts=True)
+    column = Column(name, "numbers", bool(gaps.any()), len(different))
+    if len(different) < 2:
+        return column.left_out("one value" if len(different) else "no value")
+    if column.has_gaps and len(present) < max(_FEWEST, 0.01 * rows):
+        return column.left_out("nearly all missing")
     if counts.max() > len(present) - min(_FEWEST_OTHER, len(present) // 5):
-        return Column(name, "left out", has_gaps, len(found), NEARLY_ONE)
-    is_id = bool(_ID.search(name) or _CAMEL.search(name))
-    is_named = is_id or bool(_ID_OR_COUNT.search(name))
-    repeats = len(found) >= 5 and len(present) >= 2 * len(found) and not has_gaps
+        return column.left_out(NEARLY_ONE)
+    repeats = len(different) >= 5 and len(present) >= 2 * len(different) and not column.has_gaps
     if repeats and present.dtype.kind != "f" and (_GROUP.search(name) or _CAMEL.search(name)):
-        return Column(name, "group", has_gaps, len(found), "identifier")
+        return replace(column, role="group", reason="identifier")
     if values.dtype == object:
-        return _study_text(name, present, found, has_gaps=has_gaps, is_named=is_named, rows=rows)
-    if max(abs(float(found[0])), abs(float(found[-1]))) > MOST:
-        return Column(name, "left out", has_gaps, len(found), f"values beyond {MOST:g}, too large to be scaled")
-    if reason := _identifies(present, found, is_id=is_id, is_named=is_named):
-        return Column(name, "left out", has_gaps, len(found), reason)
-    role: Role = "skewed" if _is_skewed(present.astype(np.float64)) else "numbers"
-    return Column(name, role, has_gaps, len(found))
+        return _role_of_text(column, present, different, rows)
+    if max(abs(float(different[0])), abs(float(different[-1]))) > MOST:
+        return column.left_out(f"values beyond {MOST:g}, too large to be scaled")
+    if reason := _identifies(name, present, different):
+        return column.left_out(reason)
+    numbers = present.astype(np.float64)
+    is_skewed = numbers.min() >= 0 and len(different) >= 10 and skewness(numbers) > SKEWED
+    return replace(column, role="skewed") if is_skewed else column
 
 
-def _study_text(
-    name: str, present: np.ndarray, found: np.ndarray, *, has_gaps: bool, is_named: bool, rows: int
-) -> Column:
-    form = date_format(found.tolist())
+def _role_of_text(column: Column, present: np.ndarray, different: np.ndarray, rows: int) -> Column:
+    form = date_format(different.tolist())
     if form is not None:
-        times = times_of(found.tolist(), form)
-        assert times is not None
-        parts = tuple(varying_parts(times))
-        is_time = bool(parts) and not _BIRTH.search(name)  # dates that differ in the year alone are an attribute
-        orders = is_time and not has_gaps and not form and len(found) >= min(10, rows / 3)
-        return Column(name, "date", has_gaps, len(found), date_format=form, parts=parts, orders=orders)
+        parts = varying_parts(parsed_times(different.tolist(), form or None, "s"))
+        is_time = bool(parts) and not _BIRTH.search(column.name)  # dates that differ in the year alone are an attribute
+        orders = is_time and not column.has_gaps and not form and len(different) >= min(10, rows / 3)
+        return replace(column, role="date", date_format=form, parts=parts, orders=orders)
     words = float(np.mean([len(text.split()) for text in present[:2000].tolist()]))
-    if words >= PROSE_WORDS and 2 * len(found) > len(present):
-        return Column(name, "prose", has_gaps, len(found), mean_words=words)
-    if 2 * len(found) > len(present) or (is_named and len(found) > MAX_WORDS):
-        return Column(name, "left out", has_gaps, len(found), _different_words(len(found)))
-    return Column(name, "words", has_gaps, len(found))
+    is_mostly_new = 2 * len(different) > len(present)
+    if words >= PROSE_WORDS and is_mostly_new:
+        return replace(column, role="prose", mean_words=words)
+    if is_mostly_new or (len(different) > MAX_WORDS and (_is_id(column.name) or _ID_OR_COUNT.search(column.name))):
+        return column.left_out(_different_words(len(different)))
+    return replace(column, role="words")
 
 
-def _identifies(values: np.ndarray, found: np.ndarray, *, is_id: bool, is_named: bool) -> str:
-    """Return why a column of numbers is an identifier of rows, not a measurement; '' if it may be one.
+def _is_id(name: str) -> bool:
+    return bool(_ID.search(name) or _CAMEL.search(name))
 
-    `is_id` is True if its name says so, `is_named` if its name may say so.
-    """
-    if found.dtype.kind not in "iuf" or not np.array_equal(found, np.floor(found)):
+
+def _identifies(name: str, values: np.ndarray, different: np.ndarray) -> str:
+    """Return why a column of numbers is an identifier of rows, not a measurement; '' if it may be one."""
+    low, high = different[0], different[-1]
+    if different.dtype.kind not in "iuf" or not np.array_equal(different, np.floor(different)):
         return ""
-    if found.dtype.kind != "f" and max(int(found[-1]), -int(found[0])) > 2**53:
+    if different.dtype.kind != "f" and max(int(high), -int(low)) > 2**53:
         return "an identifier: integers beyond 2**53, which no input holds exactly"
-    if len(values) > 2 and _is_count(values):
-        return "row numbers"
-    if len(values) < _FEWEST_IDS or 2 * len(found) <= len(values):
-        return ""
-    if is_id or (is_named and len(found) == len(values)):
-        return "an identifier, by its name"
-    span = int(found[-1]) - int(found[0]) + 1
     steps = np.diff(values)  # equal ones are those of a grid
-    is_count = span < _SPARSE * len(found) and steps.min() > 0 and steps.min() < steps.max()
-    return EACH_ANOTHER if len(found) == len(values) and (span == len(found) or is_count) else ""
+    if len(values) > 2 and (steps == 1).all():
+        return "row numbers"
+    if len(values) < _FEWEST_IDS or 2 * len(different) <= len(values):
+        return ""
+    are_unique = len(different) == len(values)
+    if _is_id(name) or (_ID_OR_COUNT.search(name) and are_unique):
+        return "an identifier, by its name"
+    span = int(high) - int(low) + 1
+    is_count = span < _SPARSE * len(different) and 0 < steps.min() < steps.max()
+    return EACH_ANOTHER if are_unique and (span == len(different) or is_count) else ""
 
 
-def _is_count(values: np.ndarray) -> bool:
-    return bool((np.diff(values) == 1).all())
+def date_format(texts: Sequence[str]) -> str | None:
+    """Return the date format of all texts: '' for ISO 8601, else a `strptime` format; None if one is no date."""
+    if not texts or not any(mark.isdigit() for mark in texts[0]) or len(texts[0]) > 40:
+        return None
+    if all(map(_ISO.fullmatch, texts)) and _are_dates(texts, ""):
+        return ""
+    forms = (day + time for time in _TIMES for day in _DAYS)
+    return next((form for form in forms if _are_dates(texts[:1], form) and _are_dates(texts, form)), None)
 
 
-def _is_skewed(values: np.ndarray) -> bool:
-    deviation = values.std()
-    if values.min() < 0 or not np.isfinite(deviation) or deviation == 0 or len(np.unique(values)) < 10:
-        return False
-    return bool(np.mean(((values - values.mean()) / deviation) ** 3) > SKEWED)
+def _are_dates(texts: Sequence[str], form: str) -> bool:
+    return not np.isnat(parsed_times(texts, form or None, "s")).any()
+
+
+def varying_parts(times: np.ndarray) -> tuple[str, ...]:
+    """Return the periodic parts of dates that vary (of month, weekday, hour, minute), for the transform `datetime`."""
+    first = times.astype("datetime64[M]").astype("datetime64[D]")
+    is_first = len(np.unique(times.astype("datetime64[D]") - first)) == 1
+    parts = ("month", *(() if is_first else ("weekday",)), "hour", "minute")  # each day the first: no weekday meant
+    return tuple(part for part in parts if len(np.unique(part_of(times, part))) > 1)
+
+
+def unseen_parts(times: np.ndarray, is_train: np.ndarray, parts: Sequence[str]) -> list[str]:
+    """Return those of `parts` that have values in other rows which the rows to train on lack, or have one value
+    there."""
+    values = {part: part_of(times, part) for part in parts}
+    seen = {part: np.unique(each[is_train]) for part, each in values.items()}
+    return [part for part in parts if len(seen[part]) < 2 or not np.isin(values[part], seen[part]).all()]

@@ -2,18 +2,20 @@
 
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from kerascli.config import component_index
 from kerascli.config.composition.references import escape_references
-from kerascli.config.yaml.dump import flow_yaml
+from kerascli.config.yaml.dump import block_yaml, flow_yaml
 from kerascli.foundation.errors import safe_text
 
 _WIDTH = 110
 _SECTIONS = ("data", "model", "compile", "fit")
+_OPENED = frozenset({"inputs", "targets", "layers", "callbacks", "blocks"})
+"""Keys that YAML always has above their values, one item per line."""
 _RESERVED = frozenset({
     "prev", "input", "y_true", "y_pred", "sample_weight", "training", "batch_size", "_",
     "if", "else", "and", "or", "not", "true", "True", "false", "False", "none", "None", "null",
@@ -30,12 +32,12 @@ class Draft:
     decisions: dict[str, list[str]] = field(default_factory=dict)
     """Mapping from the name of a section (`data`, `model` ...) to the reasons for its settings, in order, as texts."""
 
-    def decide(self, section: str, text: str) -> None:
-        """Record the reason for a setting of a section, for a comment in the config; `text` is a sentence without a
-        full stop."""
-        self.decisions.setdefault(section, []).append(text)
+    def decide(self, section: str, *texts: str) -> None:
+        """Record reasons for the settings of a section, for comments in the config; each is a sentence without a full
+        stop."""
+        self.decisions.setdefault(section, []).extend(texts)
 
-    def said(self) -> list[str]:
+    def reasons(self) -> list[str]:
         """Return the reasons recorded for the draft's settings, as sentences, in the order of the config's sections."""
         return [text for section in _SECTIONS for text in self.decisions.get(section, [])]
 
@@ -49,13 +51,51 @@ class Draft:
             lines.append("")
             for decision in self.decisions.get(section, []):
                 lines += _comment(f"- {decision}", hanging="  ")
-            lines += [f"{section}:", *_block(self.sections[section], "  ")]
+            lines += [f"{section}:", *block_yaml(self.sections[section], _fits, "  ")]
         return "\n".join(lines) + "\n"
+
+    def compile(self, classes: Sequence[str], *, balanced: bool, learning_rate: float = 1e-3) -> None:
+        """Add the section `compile`: loss and metrics for classes, or for a number if `classes` is empty."""
+        if not classes:
+            loss, metrics = "mse", ["mae", "r2_score"]
+            reason = "a number: mean squared error; r2_score is 1 at best, and 0 for predicting the mean"
+        elif len(classes) == 2:
+            loss, metrics = "binary_crossentropy", ["auc", "precision", "recall"] if balanced else ["accuracy", "auc"]
+            reason = "two classes: binary crossentropy of one probability"
+        else:
+            loss, metrics = "sparse_categorical_crossentropy", ["accuracy"]
+            reason = f"{len(classes)} classes: crossentropy of a probability for each"
+        optimizer: Any = "adam" if learning_rate == 1e-3 else {"adam": learning_rate}
+        self.sections["compile"] = {"loss": loss, "optimizer": optimizer, "metrics": metrics}
+        self.decide("compile", reason)
+
+    def fit(
+        self, rows: int, *, balanced: bool = False, images: bool = False, validation: str | float = "validation"
+    ) -> None:
+        """Add the section `fit`: batch size by the number of rows, and early stopping by validation loss."""
+        batch = next((size for most, size in ((5_000, 32), (20_000, 64), (100_000, 256)) if rows < most), 1024)
+        sizes = ((5_000, (60, 10)),) if images else ((5_000, (200, 20)), (100_000, (100, 10)))
+        epochs, patience = next((each for most, each in sizes if rows < most), (30, 5) if images else (40, 5))
+        stop = {"monitor": "val_loss", "patience": patience, "restore_best_weights": True}
+        self.sections["fit"] = {
+            "epochs": epochs,
+            "batch_size": batch,
+            "validation_data" if isinstance(validation, str) else "validation_split": validation,
+            **({"class_weight": "balanced"} if balanced else {}),
+            "callbacks": [{"early_stopping": stop}],
+        }
+        reason = f"at most {epochs} epochs: training stops when val_loss has not improved for {patience}"
+        self.decide("fit", reason)
 
 
 def columns(names: str | list[str]) -> dict[str, Any]:
     """Return the pipeline step that selects columns of a table; a `$` in a name is doubled to begin no reference."""
     return {"columns": escape_references(names)}
+
+
+def column_step(column: str, name: str) -> list[Any]:
+    """Return the pipeline step that selects a column for the input or target `name`; none if both have one name."""
+    return [] if column == name else [columns(column)]
 
 
 def free_name(column: str, taken: Iterable[str] = ()) -> str:
@@ -90,35 +130,9 @@ def _comment(text: str, hanging: str = "") -> list[str]:
     )
 
 
-def _block(data: Mapping[str, Any], indent: str) -> list[str]:
-    """Return the YAML lines of a mapping; a value that fits on the line of its key is written there."""
-    lines: list[str] = []
-    for key, value in data.items():
-        head = f"{indent}{flow_yaml(key)}:"
-        if not _is_opened(key, value) and len(head) + len(flow_yaml(value)) < _WIDTH:
-            lines.append(f"{head} {flow_yaml(value)}")
-        elif isinstance(value, Mapping):
-            lines += [head, *_block(value, indent + "  ")]
-        else:
-            lines += [head, *_items(value, indent + "  ")]
-    return lines
-
-
-def _items(values: list[Any], indent: str) -> list[str]:
-    lines: list[str] = []
-    for value in values:
-        if len(indent) + len(flow_yaml(value)) + 2 < _WIDTH or not isinstance(value, Mapping | list):
-            alone = isinstance(value, Mapping) and len(value) == 1  # `- dropout: 0.2` needs no braces
-            lines.append(f"{indent}- {flow_yaml(value)[1:-1] if alone else flow_yaml(value)}")
-        elif isinstance(value, list):
-            below = _items(value, indent + "  ")
-            lines += [f"{indent}- {below[0].lstrip(' ')}", *below[1:]]
-        else:
-            below = _block(value, indent + "  ")
-            lines += [f"{indent}- {below[0].lstrip(' ')}", *below[1:]]
-    return lines
-
-
-def _is_opened(key: str, value: Any) -> bool:
-    """Return True for a value (such as a list of layers) that YAML always has below its key, one item per line."""
-    return key in {"inputs", "targets", "layers", "callbacks", "blocks"} and bool(value) and not isinstance(value, str)
+def _fits(key: Any, value: Any, column: int) -> bool:
+    """Return True for values to write on one YAML line: scalars, and short collections but those of `_OPENED`."""
+    if not isinstance(value, (dict, list)):
+        return True
+    is_opened = key in _OPENED and bool(value)
+    return not is_opened and column + len(flow_yaml(value)) < _WIDTH + (key is not None)

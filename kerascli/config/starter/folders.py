@@ -1,20 +1,30 @@
-"""Examine a folder of images or texts for `kerascli init`: which subfolders are splits or classes, numbers of files."""
+"""Draft a config for a folder of images or of texts, whose subfolders are splits or classes.
+
+Images without classes become an autoencoder.
+"""
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+import numpy as np
 
 from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.draft import Draft, listed
-from kerascli.config.starter.target import UNEVEN, positive_class
-from kerascli.foundation.disk.files import missing_file
+from kerascli.config.starter.models import autoencoder, check_kind, head, image_model
+from kerascli.config.starter.target import ARE_UNEVEN, UNEVEN, in_order
+from kerascli.config.starter.texts import Texts, complete
+from kerascli.data.sources.folders import files_below
+from kerascli.data.sources.image_settings import SUFFIXES as IMAGES
+from kerascli.data.storage.image_files import need_pillow, open_image
+from kerascli.foundation.disk.files import missing_file, open_regular
 from kerascli.foundation.disk.storage import make_folder
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text
 
-IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 TEXTS = (".txt",)
 _SPLITS = {
     "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
@@ -23,9 +33,18 @@ _SPLITS = {
 _FEWEST = 10
 _TRIED = 200
 """Number of files, over all classes, up to which a config is tried on all of them."""
+_EXAMINED_IMAGES, _EXAMINED_TEXTS = 200, 500
+"""Maximum number of files, over all classes, that are read to find out the size of images or the length of texts."""
+_DECODED = 20
+"""Maximum number of images in a color format that are decoded to find out if all their pixels are grey."""
+_TEXT_BYTES = 2**16
+"""Maximum number of bytes of a text that are read."""
+_MOST_PIXELS = 160
+_AUGMENTED = 20_000
+"""Maximum number of training images for which the config augments them (by random shifts and flips)."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Folders:
     """Folder of images or texts: subfolders that are splits (training, test ...) and classes, and numbers of files."""
 
@@ -33,25 +52,27 @@ class Folders:
     suffixes: tuple[str, ...]
     train: Path
     """Folder of the training files: the subfolder of the training split, or `folder` itself if there are no splits."""
-    classes: list[str] = field(default_factory=list)
+    classes: tuple[str, ...]
     """Names of the subfolders of `train` that are classes; empty if there are none."""
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int]
     """Mapping from the name of a class to the number of its training files."""
-    count: int = 0
+    count: int
     """Number of all training files."""
-    splits: dict[str, Path] = field(default_factory=dict)
+    splits: dict[str, Path]
     """Mapping from the name of a split other than training (`validation`, `test`) to its folder."""
 
-    def settings(self, path: str) -> dict[str, Any]:
-        """Return the arguments of the data source that reads the folder; `path` is the folder's path in the config."""
-        inner = self.train.relative_to(self.folder)
-        found: dict[str, Any] = {"directory": (Path(path) / inner).as_posix()}
-        found |= {name: (Path(path) / each.relative_to(self.folder)).as_posix() for name, each in self.splits.items()}
-        if not self.classes:
-            found["labels"] = None
-        elif self.classes != sorted(self.classes):
-            found["class_names"] = self.classes
-        return escape_references(found)
+    def data(self, source: str, path: str, **settings: Any) -> dict[str, Any]:
+        """Return the `data` section, without inputs and targets; `path` is the folder's path in the config."""
+        folders = {"directory": self.train, **self.splits}
+        paths = {name: (Path(path) / each.relative_to(self.folder)).as_posix() for name, each in folders.items()}
+        labels: dict[str, Any] = {} if self.classes else {"labels": None}
+        if list(self.classes) != sorted(self.classes):
+            labels["class_names"] = list(self.classes)
+        split = self.split()
+        return {
+            "source": {source: {**escape_references({**paths, **labels}), **settings}},
+            **({"split": split} if split else {}),
+        }
 
     def some(self, most: int, split: Path | None = None) -> Iterator[Path]:
         """Yield some of the training files (or those of another split's folder) to examine: the same number from each
@@ -85,25 +106,24 @@ class Folders:
         """Return True if one class has so many of the files that the config weights the classes in the loss."""
         return bool(self.counts) and max(self.counts.values()) >= UNEVEN * self.count
 
-    def say(self, draft: Draft, what: str) -> None:
-        """Add the reasons for the settings of classes and splits to the draft; `what` is the files' noun: `images` or
-        `texts`."""
+    def reasons(self, noun: str) -> Iterator[str]:
+        """Yield the reasons for the settings of classes and splits; `noun` is that of the files: `images`, `texts`."""
         if self.classes:
             shares = listed(f"{name} {self.counts[name]:,}" for name in self.classes)
-            draft.decide("data", f"a class for each subfolder, {len(self.classes)} of {self.count:,} {what}: {shares}")
+            yield f"a class for each subfolder, {len(self.classes)} of {self.count:,} {noun}: {shares}"
             if len(self.classes) == 2:
-                draft.decide("data", f"the positive class is '{safe_text(self.classes[1], 40)}', the second")
+                yield f"the positive class is '{safe_text(self.classes[1], 40)}', the second"
             if self.is_uneven():
-                draft.decide("data", "classes are very uneven: the loss weighs them alike (class_weight)")
+                yield ARE_UNEVEN
         else:
-            draft.decide("data", f"no classes: {self.count:,} {what} without subfolders")
+            yield f"no classes: {self.count:,} {noun} without subfolders"
         for name, each in self.splits.items():
-            draft.decide("data", f"{safe_text(each.name)} is the split '{name}'")
+            yield f"{safe_text(each.name)} is the split '{name}'"
         if parts := [name for name in self.split() if name != "stratify"]:
-            draft.decide("data", f"15 % of the {what} each are drawn at random for: {' and '.join(parts)}")
+            yield f"15 % of the {noun} each are drawn at random for: {' and '.join(parts)}"
 
 
-def kind_of(folder: Path) -> tuple[str, ...]:
+def suffixes_of(folder: Path) -> tuple[str, ...]:
     """Return the file suffixes of images, or of texts, whichever a folder has more of.
     Raises ConfigError, DataError."""
     images = texts = others = 0
@@ -125,53 +145,175 @@ def kind_of(folder: Path) -> tuple[str, ...]:
     return IMAGES if images >= texts else TEXTS
 
 
-def study_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
+def examine_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
     """Return what a folder holds (`Folders`): which subfolders are splits or classes, and numbers of files. Raises
     DataError."""
     if not folder.is_dir():
         raise missing_file(folder, str(folder))
-    below = _subfolders(folder, suffixes)
+    below = _count_files(folder, suffixes)
     splits = {_SPLITS[name.lower()]: folder / name for name in below if name.lower() in _SPLITS}
+    train = folder
     if "train" in splits and len(splits) == len(below):
         train = splits.pop("train")
     else:
-        splits, train = {}, folder
-    counts = {name: _count(train / name, suffixes) for name in _subfolders(train, suffixes)}
+        splits = {}
+    counts = below if train == folder else _count_files(train, suffixes)
     alone = sum(name.lower().endswith(suffixes) for name in os.listdir(train))
+    count = sum(counts.values()) + alone
+    text = hint = None
     if counts and alone:
         text = f"{alone:,} files lie beside the {len(counts)} subfolders of classes"
         hint = "move them into the subfolder of their class, or elsewhere"
-        raise DataError(Fault(text, place=Place(str(train)), hint=hint))
-    if len(counts) == 1:
+    elif len(counts) == 1:
         text = f"one subfolder, '{safe_text(next(iter(counts)))}': classes need two or more"
         hint = f"for files without classes: --from {safe_text(str(train / next(iter(counts))))}"
-        raise DataError(Fault(text, place=Place(str(train)), hint=hint))
-    count = sum(counts.values()) + alone
-    if count < _FEWEST:
+    elif count < _FEWEST:
         text = f"{count} files: at least {_FEWEST} are needed to train, validate and test"
-        raise DataError(Fault(text, place=Place(str(train))))
-    classes = list(counts)
-    if len(classes) == 2:
-        positive = positive_class(classes, list(counts.values()))
-        classes = [classes[1 - positive], classes[positive]]
+    if text is not None:
+        raise DataError(Fault(text, place=Place(str(train)), hint=hint))
+    classes = in_order(list(counts), list(counts.values())) if len(counts) == 2 else tuple(counts)
     return Folders(folder, suffixes, train, classes, counts, count, splits)
 
 
-def _subfolders(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
-    """Return the sorted names of a folder's subfolders.
-    Raises DataError if one has no file with one of the suffixes."""
+def _count_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, int]:
+    """Return the number of files in each subfolder, in order of name.
+    Raises DataError if a subfolder has no file with one of the suffixes."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    for name in names:
-        if not _count(folder / name, suffixes):
-            raise DataError(
-                Fault("the subfolder of a class is empty", place=Place(str(folder / name)), hint="remove it")
-            )
-    return names
+    counts = {
+        name: sum(not file.name.startswith(".") for file in files_below(folder / name, suffixes)) for name in names
+    }
+    for name, count in counts.items():
+        if not count:
+            place = Place(str(folder / name))
+            raise DataError(Fault("the subfolder of a class is empty", place=place, hint="remove it"))
+    return counts
 
 
-def _count(folder: Path, suffixes: tuple[str, ...]) -> int:
-    return sum(
-        name.lower().endswith(suffixes) and not name.startswith(".")
-        for _, _, names in os.walk(folder)
-        for name in names
-    )
+def text_draft(folders: Folders, path: str, kind: str | None) -> Draft:
+    """Return the draft of a config for a folder of texts with a subfolder per class. Raises ConfigError, DataError."""
+    if not folders.classes:
+        hint = (
+            "put the texts of each class into a subfolder, or write a table with a column of texts and one to predict"
+        )
+        raise DataError(
+            Fault("texts without classes: what is to be learned?", place=Place(str(folders.folder)), hint=hint)
+        )
+    lengths = [len(_words_of(file)) for file in folders.some(_EXAMINED_TEXTS)]
+    draft = Draft(f"Classifies texts into {len(folders.classes)} classes.")
+    draft.decide("data", *folders.reasons("texts"))
+    draft.sections["data"] = {**folders.data("text_folder", path), "inputs": {}, "targets": {"label": []}}
+    words = sum(lengths) / len(lengths)
+    texts = Texts("text", "label", words, folders.count, folders.classes, folders.is_uneven())
+    return complete(draft, texts, [], kind)
+
+
+def _words_of(path: Path) -> list[str]:
+    """Return the words of a text file, or of the first bytes of a large one. Raises DataError if it is not UTF-8."""
+    with open_regular(path, str(path)) as file:
+        data = file.read(_TEXT_BYTES)
+    try:
+        return data.decode("utf-8", errors="strict" if len(data) < _TEXT_BYTES else "ignore").split()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        hint = "texts in folders are UTF-8: convert it, for example with iconv"
+        fault = Fault(f"not UTF-8 (byte {data[error.start]:#04x})", place=Place(str(path), line), hint=hint)
+        raise DataError(fault) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """Sizes and colors of the examined images of a folder, and paths of those that cannot be read."""
+
+    heights: list[int]
+    widths: list[int]
+    are_grey: bool
+    damaged: list[str]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width to resize images to: their common size, or a limited median in multiples of 8."""
+        height, width = int(median(self.heights)), int(median(self.widths))
+        if self.are_alike and max(height, width) <= _MOST_PIXELS:
+            return height, width
+        factor = min(1.0, _MOST_PIXELS / max(height, width))
+        return max(8, round(height * factor / 8) * 8), max(8, round(width * factor / 8) * 8)
+
+    @property
+    def are_alike(self) -> bool:
+        return len(set(self.heights)) == len(set(self.widths)) == 1
+
+    def reason(self) -> str:
+        """Return the reason for the size of the images in the config, as text."""
+        low, high = (f"{each(self.heights)}x{each(self.widths)}" for each in (min, max))
+        height, width = self.size
+        is_kept = self.are_alike and self.size == (self.heights[0], self.widths[0])
+        resized = "" if is_kept else f"; they are resized to {height}x{width}"
+        return f"images are {low if self.are_alike else f'{low} to {high}'} pixels{resized}"
+
+
+def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
+    """Return the draft of a config for a folder of images; `kind` is `--model`. Raises ConfigError, DataError."""
+    need_pillow()
+    images = _examine_images(folders)
+    classes, (height, width) = folders.classes, images.size
+    summary = "Compresses images to a small code and restores them (an autoencoder)."
+    draft = Draft(f"Classifies images into {len(classes)} classes." if classes else summary)
+    colors = "images are grey: one channel" if images.are_grey else "images have colors: three channels"
+    draft.decide("data", *folders.reasons("images"), images.reason(), colors)
+    settings: dict[str, Any] = {"color_mode": "grayscale" if images.are_grey else "rgb", "image_size": [height, width]}
+    if images.damaged:
+        settings["on_corrupt"] = "skip"
+        draft.decide("data", f"images that cannot be read are skipped: {listed(images.damaged, 2)}")
+    data = folders.data("image_folder", path, **settings)
+    rescaling = {"rescaling": "$(1/255)"}
+    augmentation = _augmentation(draft, folders, grey=images.are_grey) if classes else []
+    data["inputs"] = {"image": [rescaling, *augmentation]}
+    data["targets"] = {"label": []} if classes else {"restored": [{"columns": "image"}, rescaling]}
+    draft.sections["data"] = data
+    if classes:
+        kind = check_kind(kind, ("cnn", "linear", "mlp", "resnet"), "images")
+        draft.sections["model"], reason = image_model(kind, height, width, head(classes, "label"))
+        draft.decide("model", reason)
+        draft.compile(classes, balanced=folders.is_uneven())
+    else:
+        check_kind(kind, ("cnn",), "images without classes")
+        code = min(64, max(8, height * width // 16))
+        draft.decide("model", f"no classes: the model learns to restore each image from {code} numbers")
+        draft.sections["model"] = autoencoder(height, width, 1 if images.are_grey else 3, code)
+        draft.sections["compile"] = {"loss": "mse", "optimizer": "adam", "metrics": ["mae"]}
+        draft.decide("compile", "mean squared error of the pixels")
+    draft.fit(folders.count, balanced=folders.is_uneven(), images=True)
+    return draft
+
+
+def _examine_images(folders: Folders) -> _Images:
+    """Return the sizes and colors of some images of each class, from their headers.
+    Raises DataError if none can be read."""
+    images = _Images([], [], True, [])
+    grey: list[bool] = []
+    for file in folders.some(_EXAMINED_IMAGES):
+        try:
+            with open_regular(file) as opened:
+                image = open_image(opened, file)
+                images.widths.append(image.width)
+                images.heights.append(image.height)
+                if image.mode[0] not in "1LI" and len(grey) < _DECODED:
+                    small = np.asarray(image.convert("RGB").resize((16, 16))).astype(int)
+                    grey.append(bool(np.ptp(small, axis=2).max() <= 8))
+        except (DataError, OSError, SyntaxError, ValueError):
+            images.damaged.append(str(file))
+    if not images.heights:
+        place = Place(images.damaged[0] if images.damaged else str(folders.folder))
+        raise DataError(Fault("no image can be read", place=place))
+    return replace(images, are_grey=all(grey))
+
+
+def _augmentation(draft: Draft, folders: Folders, *, grey: bool) -> list[Any]:
+    if folders.count > _AUGMENTED:
+        draft.decide("data", f"no augmentation: there are more than {_AUGMENTED:,} images")
+        return []
+    grey_images = "images are shifted at random; not mirrored, as they may be signs or letters"
+    color_images = "images are shifted and mirrored at random; without random_flip for letters"
+    draft.decide("data", f"augmentation: {grey_images if grey else color_images}")
+    shift = {"random_translation": {"height_factor": 0.08, "width_factor": 0.08, "fill_mode": "nearest"}}
+    return [*([] if grey else [{"random_flip": "horizontal"}]), shift]

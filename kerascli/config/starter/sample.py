@@ -1,14 +1,27 @@
-"""Read a sample of a text file: whole lines from all parts of it, up to a number of bytes; and detect its encoding."""
+"""Read a sample of a table's rows for `kerascli init`, and find the settings of the data source for the table."""
 
 import codecs
+import csv
+import io
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from kerascli.data.storage.compressed import unpacked_start
+import numpy as np
+
+from kerascli.config.composition.references import escape_references
+from kerascli.config.starter.draft import Draft
+from kerascli.config.starter.text_form import Fields, detect
+from kerascli.data.storage.compressed import uncompressed_suffix, unpacked_start
+from kerascli.data.storage.delimited.csv_text import TextColumns, read_csv
+from kerascli.data.storage.json_lines import read_json_lines
+from kerascli.data.storage.parquet_columns import ParquetColumns
+from kerascli.data.storage.text_format import TextFormat
 from kerascli.foundation.disk.files import open_regular
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.disk.storage import write_bytes
+from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text
 
 MAX_BYTES = 4 * 2**20
 """Maximum number of bytes of a text file to examine; of a larger file, evenly spaced parts are read."""
@@ -22,10 +35,62 @@ _BINARY = {
     b"\xd0\xcf\x11\xe0": ("an old Excel file", "save the sheet as CSV"),
     b"SQLite": ("a database", "export the table as CSV"), b"%PDF": ("a PDF", None),
 }  # fmt: skip
+_OTHER_FILES = (".json", ".xlsx", ".xls", ".npz", ".npy", ".pkl", ".feather", ".h5", ".yaml", ".yml")
+_PARQUET_ROWS = 50_000
+_UNFIT = {
+    "expected numbers or text": "its type is neither number nor text",
+    "numbers beyond 2**53": "integers beyond 2**53 beside missing values",
+}
+"""Mapping from a part of the error about a column of Parquet that is left out to the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class TextSample:
+class SampledTable:
+    """Sample of a table: its columns as arrays, and the config's data source, which reads the whole table."""
+
+    name: str
+    source: str
+    settings: dict[str, Any]
+    """Arguments of the data source other than `path`."""
+    columns: Mapping[str, np.ndarray]
+    rows: int
+    """Number of rows of the sample."""
+    all_rows: int
+    """Number of rows of the table; an estimate if the sample is not the whole table."""
+    notes: list[str] = field(default_factory=list)
+    """Texts about the table's format (delimiter, encoding ...), for comments in the config."""
+    small: bytes | None = None
+    """File of the same format with the sample alone, to try a config on; None if the sample is the whole table."""
+
+    def draft(self, summary: str, path: str) -> tuple[Draft, dict[str, Any]]:
+        """Return a new draft with the notes on the table, and the table's data source; `path` is the table's."""
+        draft = Draft(summary)
+        draft.decide("data", *self.notes)
+        return draft, {self.source: escape_references({"path": path, **self.settings})}
+
+    def put_small(self, folder: Path) -> Path | None:
+        """Write the sample to a folder as a table of the same format; return its path, None if it is the whole
+        table."""
+        if self.small is None:
+            return None
+        write_bytes(folder / "sample", self.small)
+        return folder / "sample"
+
+
+def sample_table(path: Path) -> SampledTable:
+    """Return a sample of a table: of delimited text, JSON Lines or Parquet.
+    Raises ConfigError, DataError, FileRefused."""
+    name, suffix = str(path), uncompressed_suffix(path)
+    if suffix in (".parquet", ".pq"):
+        return _parquet(path, name)
+    if suffix in _OTHER_FILES:
+        text = f"'{safe_text(name)}': init reads CSV, TSV, JSON Lines and Parquet, folders of images and of texts"
+        raise ConfigError(text, hint=f"write the table as {safe_text(path.stem)}.csv, or as .jsonl or .parquet")
+    return (_json_lines if suffix in (".jsonl", ".ndjson") else _delimited)(name, _sample_text(path, name))
+
+
+@dataclass(frozen=True, slots=True)
+class _TextSample:
     """Sample of the lines of a text file, and the file's encoding; `whole` is True if these are all lines."""
 
     pieces: list[str]
@@ -34,8 +99,12 @@ class TextSample:
     share: float
     """Approximate fraction of the file's bytes that is in the sample: 1 if all of them are, 0 if unknown."""
 
+    def all_rows(self, rows: int) -> int:
+        """Return the (estimated) number of rows of the file, of which the sample has `rows`."""
+        return rows if self.whole else int(rows / (self.share or 0.5))
 
-def sample_text(path: Path, name: str) -> TextSample:
+
+def _sample_text(path: Path, name: str) -> _TextSample:
     """Return a sample of the lines of a text file, which may be compressed. Raises DataError."""
     start, whole, packed = unpacked_start(path, name, MAX_BYTES)
     for magic, (kind, hint) in _BINARY.items():
@@ -45,14 +114,16 @@ def sample_text(path: Path, name: str) -> TextSample:
         raise DataError(Fault("the file is empty", place=Place(name)))
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = start[: len(start) // 2 * 2].decode("utf-16", errors="ignore")
-        return TextSample([text if whole else text.rpartition("\n")[0]], "utf-16", whole, 1 if whole else 0)
+        return _TextSample([text if whole else text.rpartition("\n")[0]], "utf-16", whole, 1 if whole else 0)
     if b"\0" in start:
         raise DataError(Fault("this is no text: it has zero bytes", place=Place(name)))
     size = os.stat(path).st_size
     pieces = [start] if whole else [_lines(start)] if packed else list(_pieces(path, name, size))
-    encoding = _encoding(pieces) if whole or packed else _encoding_of_file(path, name, pieces)
+    encoding = next((each for each in ("utf-8-sig", "cp1252") if _decodes([*pieces, b"\n"], each)), "latin-1")
+    if encoding == "utf-8-sig" and not (whole or packed or _decodes(_blocks(path, name), "utf-8")):
+        encoding = "latin-1"  # as cp1252 but for a few marks, and no byte fails in it
     share = 1.0 if whole else min(1.0, MAX_BYTES / (size * (4 if packed else 1)))
-    return TextSample([piece.decode(encoding) for piece in pieces], encoding.removesuffix("-sig"), whole, share)
+    return _TextSample([piece.decode(encoding) for piece in pieces], encoding.removesuffix("-sig"), whole, share)
 
 
 def _pieces(path: Path, name: str, size: int) -> Iterator[bytes]:
@@ -70,30 +141,123 @@ def _lines(piece: bytes) -> bytes:
     return piece[: piece.rfind(b"\n") + 1] or piece
 
 
-def _encoding(pieces: list[bytes]) -> str:
-    for encoding in ("utf-8-sig", "cp1252"):
-        try:
-            for piece in pieces:
-                piece.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        return encoding
-    return "latin-1"
-
-
-def _encoding_of_file(path: Path, name: str, pieces: list[bytes]) -> str:
-    """Return the encoding of a large file; even if the `pieces` of its sample are UTF-8, other parts may not be."""
-    found = _encoding(pieces)
-    if found != "utf-8-sig":
-        return found
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def _blocks(path: Path, name: str) -> Iterator[bytes]:
+    """Yield the bytes of a large file in blocks: even if the pieces of its sample are UTF-8, other parts may not be."""
     with open_regular(path, name) as file:
+        for _ in range(_CHECKED // _BLOCK):
+            yield file.read(_BLOCK)
+
+
+def _decodes(pieces: Iterable[bytes], encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        for piece in pieces:
+            decoder.decode(piece)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _delimited(name: str, sample: _TextSample) -> SampledTable:
+    fields = detect(sample.pieces, sample.encoding, name, whole=sample.whole)
+    form = fields.form
+    if sample.whole:
+        read_csv(sample.pieces[0].encode(form.encoding), name, form)  # says what is wrong with which line
+    columns = {column: form.present(texts) for column, texts in fields.columns.items()}
+    rows = len(next(iter(columns.values())))
+    settings, notes = _settings(form), _notes(form)
+    source = "tsv" if settings.get("delimiter") == "\t" else "csv"
+    if source == "tsv":
+        del settings["delimiter"]
+    all_rows = sample.all_rows(rows)
+    small = None if sample.whole else _delimited_file(fields)
+    if not sample.whole:
+        notes.insert(0, f"looked at {rows:,} rows, from all parts of the file, of about {_round(all_rows):,}")
+    return SampledTable(name, source, settings, TextColumns(columns, form), rows, all_rows, notes, small)
+
+
+def _delimited_file(fields: Fields) -> bytes:
+    """Return delimited text with the rows of a sample, in the file's format."""
+    form = fields.form
+    text = io.StringIO("\n" * form.skip_rows, newline="")
+    text.seek(0, io.SEEK_END)
+    quoting = csv.QUOTE_MINIMAL if form.quotes else csv.QUOTE_NONE
+    writer = csv.writer(text, delimiter=form.delimiter, quoting=quoting, quotechar='"' if form.quotes else None)
+    if not form.names:
+        writer.writerow(fields.columns)
+    writer.writerows(zip(*fields.columns.values(), strict=True))
+    return text.getvalue().encode(form.encoding)
+
+
+def _settings(form: TextFormat) -> dict[str, Any]:
+    """Return the arguments of the data source that differ from their defaults; sets become sorted lists."""
+    names = ("delimiter", "encoding", "names", "quotes", "na_values", "decimal", "thousands", "skip_rows", "comment",
+             "dtypes")  # fmt: skip
+    default = TextFormat()
+    settings = {name: getattr(form, name) for name in names if getattr(form, name) != getattr(default, name)}
+    lists = {name: sorted(value) for name, value in settings.items() if isinstance(value, frozenset)}
+    return settings | lists | ({"names": list(form.names)} if form.names else {})
+
+
+def _notes(form: TextFormat) -> list[str]:
+    marks = {"\t": "tabs", ";": "';'", "|": "'|'", ",": "','"}
+    words = ", ".join(f"'{safe_text(word, 20)}'" for word in sorted(form.na_values))
+    texts = ", ".join(safe_text(name, 40) for name in form.dtypes)
+    notes = (
+        (form.delimiter not in ",\t", f"fields are separated by {marks[form.delimiter]}"),
+        (form.encoding != "utf-8", f"the encoding is {form.encoding}: the file is no UTF-8"),
+        (form.skip_rows, f"{form.skip_rows} lines above the header are skipped"),
+        (form.comment, f"lines that begin with {form.comment} are comments"),
+        (form.names, "no header: the first line has numbers like all others, so columns are column_1, column_2 ..."),
+        (form.decimal != ".", f"numbers have a decimal '{form.decimal}'"),
+        (form.thousands, f"numbers have '{form.thousands}' between thousands"),
+        (form.na_values, f"missing values: {words}, and empty fields"),
+        (form.dtypes, f"stay text, for their leading zeros: {texts}"),
+    )
+    return [note for is_so, note in notes if is_so]
+
+
+def _json_lines(name: str, sample: _TextSample) -> SampledTable:
+    text = "".join(sample.pieces)
+    table = read_json_lines(text.encode(), name)
+    columns = {column: table.array(column) for column in table}
+    if lists := [column for column, values in columns.items() if values.ndim > 1]:
+        hint = "init takes columns of numbers and texts; write a config by hand, from: kerascli init --template mlp"
+        raise DataError(Fault(f"column '{safe_text(lists[0])}' holds lists", place=Place(name), hint=hint))
+    all_rows = sample.all_rows(table.rows)
+    notes = [] if sample.whole else [f"looked at {table.rows:,} rows of about {_round(all_rows):,}"]
+    small = None if sample.whole else text.encode()
+    return SampledTable(name, "json_lines", {}, columns, table.rows, all_rows, notes, small)
+
+
+def _parquet(path: Path, name: str) -> SampledTable:
+    file = ParquetColumns(path, name, frozenset())
+    if not file.rows:
+        raise DataError(Fault("the table has no rows", place=Place(name)))
+    whole = file.rows <= _PARQUET_ROWS and os.stat(path).st_size <= 8 * MAX_BYTES
+    columns: dict[str, np.ndarray] = {}
+    notes: list[str] = []
+    for column in file:
         try:
-            for _ in range(_CHECKED // _BLOCK):
-                block = file.read(_BLOCK)
-                if not block:
-                    break
-                decoder.decode(block)
-        except UnicodeDecodeError:
-            return "latin-1"  # as cp1252 but for a few marks, and no byte fails in it
-    return found
+            if whole:
+                columns[column] = np.asarray(file[column])
+            else:
+                part = next(file.stream(column, _PARQUET_ROWS))
+                columns[column] = file.array(part, column, missing=part.null_count > 0)
+        except DataError as error:
+            reason = next((why for text, why in _UNFIT.items() if text in error.faults[0].text), None)
+            if reason is None:
+                raise
+            notes.append(f"left out: {safe_text(column, 40)} ({reason})")
+    if not columns:
+        raise DataError(Fault("no column holds numbers or text", place=Place(name)))
+    rows = len(next(iter(columns.values())))
+    if not whole:
+        notes.insert(0, f"looked at the first {rows:,} rows of {file.rows:,}")
+    small = None if whole else file.first(_PARQUET_ROWS)
+    return SampledTable(name, "parquet", {}, columns, rows, file.rows, notes, small)
+
+
+def _round(rows: int) -> int:
+    digits = max(0, len(str(rows)) - 2)
+    return round(rows, -digits)

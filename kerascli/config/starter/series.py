@@ -1,96 +1,236 @@
-"""Draft a config for the time series of a table: the model predicts the next value from a window of rows."""
+"""Draft a config for the time series of a table: the model predicts the next value from a window of rows.
 
-from collections.abc import Sequence
+There may be one series, or several that a column of identifiers tells apart.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from kerascli.config.composition.references import escape_references
-from kerascli.config.starter.columns import missing
-from kerascli.config.starter.draft import Draft, columns, free_name, listed
-from kerascli.config.starter.find_series import LEAST, Series
-from kerascli.config.starter.ladder import check_kind
-from kerascli.config.starter.look import Looked
+from kerascli.config.starter.columns import NEARLY_ONE, Column, missing, numbered
+from kerascli.config.starter.draft import Draft, column_step, columns, free_name, listed
+from kerascli.config.starter.models import check_kind, series_layers
+from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import AS_GIVEN, OTHERWISE
-from kerascli.config.starter.texts import encoder
-from kerascli.config.starter.training import compile_section, fit_section
+from kerascli.data.times import parsed_times
 from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
+_LEAST = 40
+"""Minimum number of rows of a time series; `kerascli init` refuses fewer."""
+_LEAST_OF_SEVERAL = 20
+"""Minimum number of rows of each of several series; a table with shorter ones counts as rows without an order."""
+_TIME = re.compile(r"(year|time|t|date|month|day|hour|step|decimal_?date|timestamp)", re.IGNORECASE)
+_NO_USE = ("row numbers", "one value", "no value", "nearly all missing", NEARLY_ONE)
+_REMARKS = 0.5
+"""Share of missing values from which on a column of texts holds remarks on some rows of a series."""
 _PERIODS = {"minute": 60, "hour": 24, "day": 7, "working day": 5, "week": 52, "month": 12, "quarter": 4, "year": 10}
 _FEW = 500
 """Number of rows of a time series, below which a linear model is the default."""
 _APART = 10
 """Ratio of the largest mean of several series to the smallest, from which their logarithm is learned."""
 _NEXT = "_next"
+_CHANGES = {
+    "linear": "", "mlp": ", and hidden layers beside it", "cnn": ", and convolutions beside it",
+    "lstm": ", and an LSTM beside it", "transformer": ", and a transformer's encoder beside it",
+}  # fmt: skip
 
 
-def series_draft(looked: Looked, series: Series, given: str | None, kind: str | None, path: str) -> Draft:
-    """Return the draft of a config for time series; `given` is the column to predict (None: the last numeric one).
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Table of time series: rows in order of time at equal intervals; the columns that vary are numeric."""
+
+    time: str | None
+    """Name of the column with the times; None if the table's only column is the series."""
+    every: str
+    """Interval between rows as a word, for example `month`."""
+    values: tuple[str, ...]
+    """Names of the columns of numbers, in the order of the table."""
+    is_iso: bool
+    """True if the rows can be sorted by the values of the time column as they are: numbers, or dates in ISO format."""
+    rows: tuple[np.ndarray, ...]
+    """Row numbers of each series, in the table's order."""
+    group: str | None = None
+    """Name of the column that tells several series apart; None: there is one."""
+    attributes: tuple[str, ...] = ()
+    """Names of the columns that have one value in all rows of each of several series."""
+    left_out: tuple[Column, ...] = ()
+    """Columns that are of no use: row numbers, one value, remarks."""
+
+
+def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | None:
+    """Return the table as `Series` if it holds time series, else None; `roles` are those of its columns."""
+    whole = (np.arange(table.rows),)
+    if len(roles) == 1:
+        (name,) = roles
+        return Series(None, "row", (name,), is_iso=False, rows=whole) if _is_value(roles[name]) else None
+    times = {
+        name: parsed_times(table.columns[name].tolist(), column.date_format or None, "s")
+        for name, column in roles.items()
+        if column.role == "date" and not column.has_gaps
+    }
+    numbers = [name for name in roles if _TIME.fullmatch(name) and table.columns[name].dtype.kind in "iuf"]
+    times |= {name: table.columns[name] for name in numbers}
+    for time in times:
+        if found := _series(table, roles, time, times[time], None, whole):
+            return found
+    for time in times:
+        if len(np.unique(times[time])) < table.rows:
+            for name, rows in _groups(table, roles, time):
+                if found := _series(table, roles, time, times[time], name, rows):
+                    return found
+    return None
+
+
+def _is_value(column: Column) -> bool:
+    return column.is_number or column.may_be_number
+
+
+def _series(
+    table: SampledTable,
+    roles: Mapping[str, Column],
+    time: str,
+    times: np.ndarray,
+    group: str | None,
+    rows: tuple[np.ndarray, ...],
+) -> Series | None:
+    """Return the table as one series, or as several with the rows `rows` by the column `group`; None if the rows of
+    one are not in order at equal intervals, or words vary in it."""
+    intervals = {_interval(times[each], 2 if group else _LEAST) for each in rows}
+    every = next(iter(intervals))
+    if len(intervals) > 1 or every is None:
+        return None
+    others = [name for name in roles if name not in (time, group)]
+    fixed = [
+        name for name in others if group and all(len(set(table.columns[name][each].tolist())) == 1 for each in rows)
+    ]
+    values = tuple(name for name in others if name not in fixed and _is_value(roles[name]))
+    rest = tuple(roles[name] for name in others if name not in fixed and name not in values)
+    if not values or not all(_is_of_no_use(table, column) for column in rest):
+        return None
+    return Series(time, every, values, not roles[time].date_format, rows, group, tuple(fixed), rest)
+
+
+def _is_of_no_use(table: SampledTable, column: Column) -> bool:
+    """Return True for a column that a series is found beside: row numbers, one value, or remarks on some rows."""
+    is_remark = column.role == "prose" or column.has_many_words
+    return column.reason in _NO_USE or (is_remark and bool(missing(table.columns[column.name]).mean() > _REMARKS))
+
+
+def _groups(
+    table: SampledTable, roles: Mapping[str, Column], time: str
+) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
+    """Yield each column of texts or integers that may tell several series apart, with the rows of each of its values;
+    columns of words and identifiers come first."""
+    for name in sorted(roles, key=lambda name: _is_value(roles[name])):
+        if name == time or roles[name].has_gaps or table.columns[name].dtype.kind not in "Oiu":
+            continue
+        numbers = numbered(table.columns[name])
+        counts = np.bincount(numbers)
+        if len(counts) > 1 and counts.min() >= _LEAST_OF_SEVERAL:
+            order = np.argsort(numbers, kind="stable")
+            yield name, tuple(np.split(order, np.cumsum(counts)[:-1]))
+
+
+def _interval(times: np.ndarray, least: int) -> str | None:
+    """Return the interval between the rows of a series as a word such as `day`; None if it varies.
+
+    The interval of numbers, of which there must be `least` or more, is called `step`.
+    """
+    if times.dtype.kind == "M":
+        return _spacing(times)
+    if len(times) < least:
+        return None
+    steps = np.diff(times.astype(np.float64))
+    is_even = steps.min() > 0 and np.mean(np.abs(steps - np.median(steps)) <= 0.1 * np.median(steps)) > 0.95
+    return "step" if is_even else None
+
+
+def _spacing(times: np.ndarray) -> str | None:
+    """Return the interval between sorted dates as a word, if it is the same throughout; else None."""
+    steps = np.diff(times).astype(np.int64)
+    months = np.diff(times.astype("datetime64[M]").astype(np.int64))
+    if not len(steps) or steps.min() <= 0:
+        return None
+    usual = float(np.median(steps))
+    if np.mean(np.abs(steps - usual) <= 0.02 * usual) > 0.95:
+        names = {60: "minute", 3600: "hour", 86400: "day", 604800: "week"}
+        return names.get(int(usual), "month" if 28 <= usual / 86400 <= 31 else f"{usual:g} seconds")
+    for size, name in ((1, "month"), (3, "quarter"), (12, "year")):
+        if np.mean(months == size) > 0.95:
+            return name
+    return "working day" if np.mean(np.isin(steps, (86400, 3 * 86400))) > 0.9 else None
+
+
+def series_draft(table: SampledTable, series: Series, option: str | None, kind: str | None, path: str) -> Draft:
+    """Return the draft of a config for time series; `option` is the column to predict (None: the last numeric one).
 
     Raises ConfigError, DataError.
     """
-    name = given or series.values[-1]
-    _check(looked, name)
-    draft = Draft(f"Forecasts the next value of '{safe_text(name)}'.")
-    for finding in looked.findings:
-        draft.decide("data", finding)
-    parts = series.parts(looked.columns[name].astype(np.float64))
-    length = _length(draft, series, f"{safe_text(name)} ({AS_GIVEN if given is not None else OTHERWISE})", parts)
-    others = [each for each in series.values if each != name and not missing(looked.columns[each]).all()]
-    scale = _scaling(draft, name, parts)
-    source = {looked.source: {"path": escape_references(path), **escape_references(looked.settings)}}
+    name = option or series.values[-1]
+    shown = safe_text(name)
+    _check(table, name)
+    draft, source = table.draft(f"Forecasts the next value of '{shown}'.", path)
+    parts = [table.columns[name].astype(np.float64)[rows] for rows in series.rows]
+    length = _length(draft, series, f"{shown} ({AS_GIVEN if option is not None else OTHERWISE})", parts)
+    scale = _scaling(draft, shown, parts)
     windows: dict[str, Any] = {"source": source, "sequence_length": length}
     if series.group is not None:
         windows["group"] = escape_references(series.group)
-    key = free_name(f"{name}{_NEXT}")
     data: dict[str, Any] = {"source": {"timeseries": windows}}
+    is_split = series.time is not None and series.is_iso
     of_each = " of each series" if series.group is not None else ""
-    if series.time is not None and series.is_iso:
-        data["split"] = {"validation": 0.15, "test": 0.15, "order": escape_references(series.time + _NEXT)}
+    if is_split:
+        data["split"] = {"validation": 0.15, "test": 0.15, "order": escape_references(f"{series.time}{_NEXT}")}
         draft.decide("data", f"split by time: the last 15 %{of_each} are for the test, the 15 % before them validate")
     else:
         why = "there is no column of dates to split off a test by"
         draft.decide("fit", f"the last 20 % of the windows{of_each} validate: {why}")
     data["inputs"] = {"history": [columns([name]), {"impute": "median"}, *scale]}
+    others = [each for each in series.values if each != name and not missing(table.columns[each]).all()]
     if others:
         data["inputs"]["context"] = [columns(others), {"impute": "median"}, "normalization"]
         draft.decide("data", f"further columns, of which the past is known: {listed(others)}")
-    for column in series.left_out:
-        draft.decide("data", f"left out: {safe_text(column.name)} ({column.reason or 'remarks'})")
+    reasons = ((column.name, column.reason or "remarks") for column in series.left_out)
+    draft.decide("data", *(f"left out: {safe_text(each)} ({reason})" for each, reason in reasons))
     if series.attributes:
         draft.decide("data", f"left out: {listed(series.attributes)} (one value in all rows of a series)")
-    data["targets"] = {key: [*([] if key == name + _NEXT else [columns(name + _NEXT)]), *scale]}
+    key = free_name(f"{name}{_NEXT}")
+    data["targets"] = {key: [*column_step(f"{name}{_NEXT}", key), *scale]}
     draft.sections["data"] = data
-    kind = _model(draft, looked.all_rows, kind, length, has_context=bool(others))
-    compile_section(draft, (), balanced=False, learning_rate=5e-3 if kind == "linear" else 1e-3)
-    fit_section(draft, looked.all_rows, validation="validation" if "split" in data else 0.2)
+    kind = _model(draft, table.all_rows, kind, length, has_context=bool(others))
+    draft.compile((), balanced=False, learning_rate=5e-3 if kind == "linear" else 1e-3)
+    draft.fit(table.all_rows, validation="validation" if is_split else 0.2)
     return draft
 
 
-def _check(looked: Looked, name: str) -> None:
+def _check(table: SampledTable, name: str) -> None:
     """Raise DataError if there are too few rows to learn from, or if the column to predict misses values."""
-    if looked.rows < LEAST:
-        text = f"{looked.rows} rows: a series needs {LEAST} to be learned from"
-        raise DataError(Fault(text, place=Place(looked.name)))
-    gaps = missing(looked.columns[name])
-    if gaps.any():
+    gaps, hint = missing(table.columns[name]).sum(), None
+    if table.rows < _LEAST:
+        text = f"{table.rows} rows: a series needs {_LEAST} to be learned from"
+    elif gaps:
+        text = f"the series '{safe_text(name)}' misses {gaps:,} of its values"
         hint = "fill them first: windows go over all rows, and a row left out would shift the time"
-        text = f"the series '{safe_text(name)}' misses {gaps.sum():,} of its values"
-        raise DataError(Fault(text, place=Place(looked.name), hint=hint))
+    else:
+        return
+    raise DataError(Fault(text, place=Place(table.name), hint=hint))
 
 
 def _length(draft: Draft, series: Series, target: str, parts: Sequence[np.ndarray]) -> int:
-    """Return the number of rows of a window, by the period of the longest series and the rows of the shortest; say it,
-    and what the target is."""
+    """Return the number of rows of a window, by the period of the longest series and the rows of the shortest; record
+    the reasons, and the target."""
     every = f", one row a {series.every}" if series.time else ""
-    target = f"target: {target}"
     counts = sorted(map(len, parts))
     if series.group is None:
-        draft.decide("data", f"a series{every}, in order of time; {target}")
+        draft.decide("data", f"a series{every}, in order of time; target: {target}")
     else:
         rows = f"{counts[0]:,}" if counts[0] == counts[-1] else f"{counts[0]:,} to {counts[-1]:,}"
         number = f"{len(parts):,} series of {rows} rows, which '{safe_text(series.group)}' tells apart"
-        draft.decide("data", f"{number}{every}, each in order of time; {target}")
+        draft.decide("data", f"{number}{every}, each in order of time; target: {target}")
         draft.decide("data", "one model for all series; no window crosses from one to another")
     period, why = _period(max(parts, key=len), series.every)
     length = int(max(4, min(2 * period, counts[0] // 5)))
@@ -105,17 +245,10 @@ def _model(draft: Draft, rows: int, kind: str | None, length: int, *, has_contex
         kind = "linear"
         draft.decide("model", f"fewer than {_FEW} rows: a linear model, which is hard to beat there")
     kind = check_kind(kind, ("mlp", "linear", "cnn", "lstm", "transformer"), "a series")
-    draft.sections["model"] = {"layers": _layers(kind, length, has_context=has_context)}
+    draft.sections["model"] = {"layers": series_layers(kind, length, has_context=has_context)}
     draft.decide("model", "the model adds a change to the last value: a straight line is learned at once, trends go on")
-    draft.decide("model", f"the change: a linear model{_SAID[kind]}")
+    draft.decide("model", f"the change: a linear model of the window{_CHANGES[kind]}")
     return kind
-
-
-_SAID = {
-    "linear": " of the window", "mlp": " of the window, and hidden layers beside it",
-    "cnn": " of the window, and convolutions beside it", "lstm": " of the window, and an LSTM beside it",
-    "transformer": " of the window, and a transformer's encoder beside it",
-}  # fmt: skip
 
 
 def _period(values: np.ndarray, every: str) -> tuple[int, str]:
@@ -127,12 +260,11 @@ def _period(values: np.ndarray, every: str) -> tuple[int, str]:
     power = float(steps @ steps)
     if power == 0 or most < 4:
         return usual, "about two periods"
-    found = np.array([steps[: len(steps) - lag] @ steps[lag:] / power for lag in range(most)])
-    inner = found[1:-1]
-    peaks = np.flatnonzero((inner > found[:-2]) & (inner > found[2:]) & (inner > 0.25)) + 1
+    correlation = np.array([steps[: len(steps) - lag] @ steps[lag:] / power for lag in range(most)])
+    inner = correlation[1:-1]
+    peaks = np.flatnonzero((inner > correlation[:-2]) & (inner > correlation[2:]) & (inner > 0.25)) + 1
     if len(peaks):
-        best = int(peaks[np.argmax(found[peaks])])
-        first = next(int(peak) for peak in peaks if found[peak] >= 0.8 * found[best])
+        first = int(peaks[correlation[peaks] >= 0.8 * correlation[peaks].max()][0])
         return max(2, first), f"two of its periods of {first}"
     return usual, "two of " + ("its usual periods" if every == "row" else f"the usual periods of {usual} {every}s")
 
@@ -157,49 +289,6 @@ def _factor(name: str, parts: Sequence[np.ndarray]) -> str:
         return ""
     growth = [values[-(len(values) // 3) :].mean() / values[: len(values) // 3].mean() for values in parts]
     if np.median(growth) > 1.6:
-        return f"'{safe_text(name)}' grows by a factor"
+        return f"'{name}' grows by a factor"
     means = [values.mean() for values in parts]
-    return f"'{safe_text(name)}' differs by a factor from series to series" if max(means) > _APART * min(means) else ""
-
-
-def _layers(kind: str, length: int, *, has_context: bool) -> list[Any]:
-    """Return the layers of a forecasting model: the last value of the window, plus a linear layer and a network of kind
-    `kind`, which both take the window."""
-    window = "window" if has_context else "change"
-    layers: list[Any] = [
-        {"expr": {"value": "history[:, -1, :]", "name": "last"}},
-        {"expr": {"value": "history - history[:, -1:, :]", "name": "change"}},
-        *([{"concatenate": {"inputs": ["change", "context"], "name": "window"}}] if has_context else []),
-        {"flatten": {"inputs": window, "name": "steps"}},
-        {"dense": {"units": 1, "inputs": "steps", "name": "linear"}},
-    ]
-    if kind == "linear":
-        return [*layers, {"add": ["last", "linear"]}]
-    last = {"units": 1, "kernel_initializer": "zeros", "name": "bend"}
-    return [*layers, *_deep(kind, window, length), {"dense": last}, {"add": ["last", "linear", "bend"]}]
-
-
-def _deep(kind: str, window: str, length: int) -> list[Any]:
-    if kind == "mlp":
-        return [
-            {"dense": {"units": 64, "activation": "relu", "inputs": "steps"}},
-            {"dropout": 0.1},
-            {"dense": {"units": 32, "activation": "relu"}},
-        ]
-    if kind == "cnn":
-        conv = {"filters": 32, "kernel_size": 3, "padding": "causal", "activation": "relu"}
-        return [
-            {"conv_1d": {**conv, "inputs": window}},
-            {"conv_1d": {**conv, "dilation_rate": 2}},
-            "flatten",
-            {"dense": {"units": 32, "activation": "relu"}},
-        ]
-    if kind == "lstm":
-        return [{"lstm": {"units": 32, "inputs": window}}]
-    return [
-        {"dense": {"units": 32, "inputs": window, "name": "projected"}},
-        {"weight": {"shape": [length, 32], "initializer": {"random_normal": {"stddev": 0.02}}, "name": "positions"}},
-        {"expr": {"value": "projected + positions", "name": "placed"}},
-        *encoder("placed", 32),
-        "global_average_pooling_1d",
-    ]
+    return f"'{name}' differs by a factor from series to series" if max(means) > _APART * min(means) else ""

@@ -4,15 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerascli.config.starter.columns import study
+from kerascli.config.starter.columns import find_roles
 from kerascli.config.starter.draft import Draft
-from kerascli.config.starter.find_series import series_of
-from kerascli.config.starter.folders import IMAGES, kind_of, study_folder
-from kerascli.config.starter.image_folder import image_draft
-from kerascli.config.starter.look import look
-from kerascli.config.starter.series import series_draft
+from kerascli.config.starter.folders import IMAGES, examine_folder, image_draft, suffixes_of, text_draft
+from kerascli.config.starter.sample import sample_table
+from kerascli.config.starter.series import find_series, series_draft
 from kerascli.config.starter.table import table_draft
-from kerascli.config.starter.texts import text_folder_draft
 from kerascli.foundation.errors import ConfigError, safe_text
 
 
@@ -34,18 +31,18 @@ def start_from(data: Path, target: str | None = None, kind: str | None = None) -
     FileRefused.
     """
     if data.is_dir():
-        suffixes = kind_of(data)
+        suffixes = suffixes_of(data)
         if target is not None:
             raise ConfigError("--target: a folder has no columns; its subfolders are the classes")
-        folders = study_folder(data, suffixes)
-        write = image_draft if suffixes is IMAGES else text_folder_draft
-        return Start(lambda path: write(folders, path, kind), folders.put_small)
+        folders = examine_folder(data, suffixes)
+        draft = image_draft if suffixes == IMAGES else text_draft
+        return Start(lambda path: draft(folders, path, kind), folders.put_small)
     if data.suffix.lower() in IMAGES:
         text = f"'{safe_text(str(data))}' is one image: init looks at a folder of them"
         raise ConfigError(text, hint=f"--from {safe_text(str(data.parent))}")
-    looked = look(data)
-    found = study(looked)
-    series = series_of(looked, found) if kind not in ("wide_and_deep", "resnet") else None
+    table = sample_table(data)
+    roles = find_roles(table)
+    series = find_series(table, roles) if kind not in ("wide_and_deep", "resnet") else None
     if series is not None and (target is None or target in series.values):
-        return Start(lambda path: series_draft(looked, series, target, kind, path), looked.put_small)
-    return Start(lambda path: table_draft(looked, found, target, kind, path), looked.put_small)
+        return Start(lambda path: series_draft(table, series, target, kind, path), table.put_small)
+    return Start(lambda path: table_draft(table, roles, target, kind, path), table.put_small)

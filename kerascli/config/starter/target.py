@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.config.starter.columns import MOST, Column, missing
-from kerascli.config.starter.look import Looked
+from kerascli.config.starter.columns import MOST, SKEWED, Column, missing, skewness
+from kerascli.config.starter.sample import SampledTable
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
 
 MAX_CLASSES = 20
@@ -19,6 +19,7 @@ class would look good."""
 _FEWEST = 10
 """Minimum number of rows of each class for a split that is stratified by class."""
 
+ARE_UNEVEN = "classes are very uneven: the loss weighs them alike (class_weight)"
 AS_GIVEN, OTHERWISE = "as --target says", "--target chooses another"
 """Texts about the choice of the target: by the option, or without it."""
 _STRONG = ("target", "label", "labels", "class", "classes", "y", "outcome", "response", "output")
@@ -54,117 +55,113 @@ class Target:
     def with_vocabulary(self) -> "Target":
         """Return a copy of the target with its classes as the vocabulary of its lookup, since the training rows may
         lack some classes."""
-        (lookup,) = [step for step in self.steps if "lookup" in str(step)]
+        lookup = self.steps[-1]
         name = lookup if isinstance(lookup, str) else next(iter(lookup))
         words: list[Any] = list(self.classes) if name == "string_lookup" else list(map(int, self.classes))
         return replace(self, steps=[*self.steps[:-1], {name: {"vocabulary": words}}])
 
-    @property
-    def is_binary(self) -> bool:
-        """True if the target has two classes, so that one sigmoid unit predicts it."""
-        return len(self.classes) == 2
 
-
-def choose(looked: Looked, columns: Mapping[str, Column], given: str | None) -> tuple[str, str]:
-    """Return the name of the column to predict, and the reason as text. Raises ConfigError if the choice is unclear."""
-    if given is not None:
-        if given not in columns:
+def choose(columns: Mapping[str, Column], option: str | None) -> tuple[str, str]:
+    """Return the name of the column to predict, and the reason as text; `option` is `--target`. Raises ConfigError if
+    the choice is unclear."""
+    if option is not None:
+        if option not in columns:
             hint = f"the columns are: {', '.join(map(safe_text, list(columns)[:20]))}"
-            raise ConfigError(f"--target: there is no column '{given}'{suggestion(given, columns)}", hint=hint)
-        return given, AS_GIVEN
-    roles = ("numbers", "skewed", "words")
-    fitting = [name for name, column in columns.items() if column.role in roles or column.may_be_number]
-    for word in _STRONG:
-        if found := [name for name in fitting if name.lower() == word]:
-            return found[0], "by its name"
+            raise ConfigError(f"--target: there is no column '{option}'{suggestion(option, columns)}", hint=hint)
+        return option, AS_GIVEN
+    fitting = [name for name, each in columns.items() if each.is_number or each.role == "words" or each.may_be_number]
+    by_name = [name for word in _STRONG for name in fitting if name.lower() == word]
     usual = [name for name in fitting if _USUAL.fullmatch(name.replace(" ", "_"))]
-    if len(usual) == 1:
-        return usual[0], "by its name"
     last = list(columns)[-1]
+    if by_name or len(usual) == 1:
+        return (by_name or usual)[0], "by its name"
     if last in fitting or columns[last].role == "left out":
         return last, "the last column"
     if len(fitting) == 1:
         return fitting[0], "the only column that can be one"
-    held = {"date": "dates", "group": "identifiers", "prose": "texts"}[columns[last].role]
-    text = f"which column is the target? The last, '{safe_text(last)}', holds {held}"
+    content = {"date": "dates", "group": "identifiers", "prose": "texts"}[columns[last].role]
+    text = f"which column is the target? The last, '{safe_text(last)}', holds {content}"
     hint = f"--target COLUMN says it, for example --target {safe_text((fitting or list(columns))[-1])}"
     raise ConfigError(text, hint=hint)
 
 
-def describe(looked: Looked, column: str) -> Target:
+def describe(table: SampledTable, column: str) -> Target:
     """Return the target column as a `Target`, to be predicted as a number or as classes. Raises DataError if there is
     nothing to learn."""
-    values = looked.columns[column]
+    values = table.columns[column]
     gaps = missing(values)
     present = values[~gaps]
-    found, counts = np.unique(present.astype(str) if values.dtype == object else present, return_counts=True)
-    name, is_text = safe_text(column), values.dtype == object
-    if len(found) < 2 or (is_text and 2 * len(found) > len(present)):
-        what = "has one value" if len(found) == 1 else f"has {len(found):,} different words in {len(present):,} rows"
-        others = ", ".join(safe_text(each, 40) for each in list(looked.columns)[:20] if each != column)
+    different, counts = np.unique(present.astype(str) if values.dtype == object else present, return_counts=True)
+    is_text = values.dtype == object
+    _refuse(table, column, present, different, int(gaps.sum()))
+    is_whole = not is_text and bool((present == np.floor(present)).all())
+    if is_text or (is_whole and len(different) <= MAX_CLASSES and 10 * len(different) <= len(present)):
+        return _classes(column, different, counts, values.dtype, int(gaps.sum()))
+    return _number(column, present.astype(np.float64))
+
+
+def _refuse(table: SampledTable, column: str, present: np.ndarray, different: np.ndarray, gaps: int) -> None:
+    """Raise DataError if nothing can be learned from the values of the target: one value, mostly different words ..."""
+    name, place, is_text = safe_text(column), Place(table.name), present.dtype == object
+    if len(different) < 2 or (is_text and 2 * len(different) > len(present)):
+        count = f"has {len(different):,} different words in {len(present):,} rows"
+        others = ", ".join(safe_text(each, 40) for each in list(table.columns)[:20] if each != column)
+        text = f"the target '{name}' {'has one value' if len(different) == 1 else count}: nothing to learn"
         hint = f"--target COLUMN chooses another: {others}"
-        raise DataError(Fault(f"the target '{name}' {what}: nothing to learn", place=Place(looked.name), hint=hint))
-    is_classes = is_text or (
-        bool((present == np.floor(present)).all()) and len(found) <= MAX_CLASSES and 10 * len(found) <= len(present)
-    )
-    if gaps.any() and not (is_text and len(found) <= MAX_CLASSES):
-        rows = "1 row" if gaps.sum() == 1 else f"{gaps.sum():,} rows"
+    elif gaps and not (is_text and len(different) <= MAX_CLASSES):
+        rows = "1 row" if gaps == 1 else f"{gaps:,} rows"
+        text, place = f"the target is missing in {rows}", Place(f"{table.name}:{column}")
         hint = "remove those rows, or choose another target"
-        raise DataError(Fault(f"the target is missing in {rows}", place=Place(f"{looked.name}:{column}"), hint=hint))
-    if not is_text and np.abs(present).max() > MOST:
+    elif not is_text and np.abs(present).max() > MOST:
         text = f"the target '{name}' has values beyond {MOST:g}: too large to be scaled"
         hint = "write them in a larger unit, or as their logarithm"
-        raise DataError(Fault(text, place=Place(looked.name), hint=hint))
-    if not is_classes:
-        return _number(column, present.astype(np.float64), gaps=bool(gaps.any()))
-    return _classes(column, found, counts, values.dtype, int(gaps.sum()))
+    else:
+        return
+    raise DataError(Fault(text, place=place, hint=hint))
 
 
-def _number(column: str, values: np.ndarray, *, gaps: bool) -> Target:
+def _number(column: str, values: np.ndarray) -> Target:
     name = safe_text(column)
-    said = [f"'{name}' is a number: regression with mean squared error; predictions come back in its units"]
+    decisions = [f"'{name}' is a number: regression with mean squared error; predictions come back in its units"]
     steps: list[Any] = ["normalization"]
-    skewness = float(np.mean(((values - values.mean()) / (values.std() or 1.0)) ** 3))
-    if values.min() > 0 and skewness > 3:
+    if values.min() > 0 and skewness(values) > SKEWED:
         steps = ["log", "normalization"]
-        said.append(f"its logarithm is learned: a few values of '{name}' are far larger than the others")
-    return Target(column, steps=steps, decisions=said)
+        decisions.append(f"its logarithm is learned: a few values of '{name}' are far larger than the others")
+    return Target(column, steps=steps, decisions=decisions)
 
 
-def _classes(column: str, found: np.ndarray, counts: np.ndarray, dtype: np.dtype, gaps: int) -> Target:
-    is_text = dtype.kind == "O"
-    name, words = safe_text(column), [str(each) for each in found.tolist()]
-    said = [f"'{name}' has {len(found)} classes: {_shares(words, counts)}"]
+def _classes(column: str, different: np.ndarray, counts: np.ndarray, dtype: np.dtype, gaps: int) -> Target:
+    is_text, is_float = dtype.kind == "O", dtype.kind not in "Oiu"
+    words = [str(int(each) if is_float else each) for each in different.tolist()]
+    shares = _shares([str(each) for each in different.tolist()], counts)
+    decisions = [f"'{safe_text(column)}' has {len(words)} classes: {shares}"]
     lookup: Any = "string_lookup" if is_text else "integer_lookup"
-    steps: list[Any] = [] if is_text or dtype.kind in "iu" else [{"cast": "int64"}]
-    if steps:
-        words = [str(int(each)) for each in found.tolist()]
     classes = tuple(words)
-    if len(found) == 2:
-        positive = positive_class(words, counts.tolist())
-        classes = (words[1 - positive], words[positive])
-        value: Any = words[positive] if is_text else int(words[positive])
-        lookup = {lookup: {"positive": value}}
-        said.append(f"the positive class is '{safe_text(words[positive], 40)}': the model predicts its probability")
+    if len(words) == 2:
+        classes = in_order(words, counts.tolist())
+        lookup = {lookup: {"positive": classes[1] if is_text else int(classes[1])}}
+        positive = safe_text(classes[1], 40)
+        decisions.append(f"the positive class is '{positive}': the model predicts its probability")
     uneven = bool(counts.max() >= UNEVEN * counts.sum())
     if uneven:
-        said.append("classes are very uneven: the loss weighs them alike (class_weight), so look at more than accuracy")
+        decisions.append(f"{ARE_UNEVEN}, so look at more than accuracy")
     if gaps:
-        said.append(f"{gaps:,} rows without a label are left out (where)")
-    stratify = bool(counts.min() >= _FEWEST) and (is_text or dtype.kind in "iu")
-    where = words if gaps else []
-    return Target(column, classes, [*steps, lookup], where, stratify, uneven, said)
+        decisions.append(f"{gaps:,} rows without a label are left out (where)")
+    stratify = bool(counts.min() >= _FEWEST) and not is_float
+    steps: list[Any] = [*([{"cast": "int64"}] if is_float else []), lookup]
+    return Target(column, classes, steps, words if gaps else [], stratify, uneven, decisions)
 
 
-def positive_class(words: Sequence[str], counts: Sequence[int]) -> int:
-    """Return the index of the positive one of two classes: the larger integer, a word like `yes`, or the rarer one."""
+def in_order(words: Sequence[str], counts: Sequence[int]) -> tuple[str, ...]:
+    """Return two classes with the positive one last: the larger integer, a word like `yes`, or the rarer one."""
+    first, second = (word.lower() for word in words)
     if all(re.fullmatch(r"-?\d+", word) for word in words):
-        return 1 if int(words[1]) > int(words[0]) else 0
-    lower = [word.lower() for word in words]
-    for index in (0, 1):
-        if lower[index] in _POSITIVE or lower[1 - index] in _NEGATIVE:
-            return index
-    return int(counts[1] <= counts[0])
+        is_first = int(first) > int(second)
+    elif first in _POSITIVE or second in _NEGATIVE:
+        is_first = True
+    else:
+        is_first = second not in _POSITIVE and first not in _NEGATIVE and counts[1] > counts[0]
+    return (words[1], words[0]) if is_first else (words[0], words[1])
 
 
 def _shares(words: list[str], counts: np.ndarray) -> str:

@@ -6,6 +6,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from kerascli.data.storage.delimited.csv_text import numbers_of
 from kerascli.data.storage.text_format import TextFormat
@@ -125,9 +126,7 @@ def _junk(text: str, form: TextFormat) -> int:
 
 def _rows(text: str, form: TextFormat) -> list[list[str]]:
     csv.field_size_limit(2**20)
-    lines = io.StringIO(text, newline="")
-    for _ in range(form.skip_rows):
-        lines.readline()
+    lines = islice(io.StringIO(text, newline=""), form.skip_rows, None)
     kept = (line for line in lines if not (form.comment and line.startswith(form.comment)))
     return _read(kept, form.delimiter, quotes=form.quotes)  # a whole file is read again by the source, which reports it
 
@@ -152,26 +151,29 @@ def _all_numbers(fields: Sequence[str]) -> bool:
 
 def _numbers_and_gaps(columns: dict[str, Sequence[str]], form: TextFormat) -> TextFormat:
     """Return the text format with number separators, words for missing values, and digit columns kept as text."""
-    kinds = {name: set(fields) - {""} for name, fields in columns.items()}
-    best, missing = form, {}
-    found = -1
-    commas = any("," in word for words in kinds.values() for word in words)
+    words = {name: set(fields) - {""} for name, fields in columns.items()}
+    commas = any("," in word for each in words.values() for word in each)
+    best, best_gaps = form, dict[str, set[str] | None]()
     for decimal, thousands in _NUMBER_FORMS:
         if form.delimiter in (decimal, thousands) or ("," in (decimal, thousands) and not commas):
             continue
         tried = replace(form, decimal=decimal, thousands=thousands)
-        gaps = {name: _gaps(words, columns[name], tried) for name, words in kinds.items()}
-        numeric = sum(each is not None for each in gaps.values())
-        if numeric > found:
-            found, best, missing = numeric, tried, gaps
-    words = {word for each in missing.values() for word in each or ()}
-    for name, each in missing.items():
-        if each is None:
-            sure = kinds[name] & _SURE_WORDS
-            codes = all(len(word) == 2 and word.isupper() for word in kinds[name])
-            words |= sure - {"NA"} if codes else sure
-    texts = {name: "text" for name, each in missing.items() if each is not None and _is_padded(kinds[name])}
-    return replace(best, na_values=frozenset(words), dtypes=texts)
+        gaps = {name: _gaps(each, columns[name], tried) for name, each in words.items()}
+        if not best_gaps or _count_numeric(gaps) > _count_numeric(best_gaps):
+            best, best_gaps = tried, gaps
+    missing = (_sure_gaps(words[name]) if gaps is None else gaps for name, gaps in best_gaps.items())
+    texts = {name: "text" for name, gaps in best_gaps.items() if gaps is not None and _is_padded(words[name])}
+    return replace(best, na_values=frozenset().union(*missing), dtypes=texts)
+
+
+def _count_numeric(gaps: dict[str, set[str] | None]) -> int:
+    return sum(each is not None for each in gaps.values())
+
+
+def _sure_gaps(words: set[str]) -> set[str]:
+    """Return the words that stand for missing values in a column of texts; NA is none among codes such as DE, NA."""
+    are_codes = all(len(word) == 2 and word.isupper() for word in words)
+    return (words & _SURE_WORDS) - ({"NA"} if are_codes else set())
 
 
 def _gaps(words: set[str], fields: Sequence[str], form: TextFormat) -> set[str] | None:

@@ -38,8 +38,6 @@ class Document:
     folders: Mapping[str, FilePath] = field(default_factory=dict)
     """Mapping from each file (or command line option) that sets values of the config to the base folder of its relative
     paths."""
-    unknown: frozenset[Path] = frozenset()
-    """Config paths where a placeholder replaces a fact of the data (such as a size) that is not known yet."""
     text: str = ""
     """Text of the config file itself, without the configs that it extends."""
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kerascli.config.yaml.scalars import ScalarError, read_scalar
@@ -17,54 +17,39 @@ def dump_yaml(data: Mapping[Any, Any]) -> str:
 
     Scalars are texts, finite numbers, booleans and null. Raises TypeError for other values.
     """
-    return "\n".join(_mapping(data, "")) + "\n" if data else "{}\n"
+    return "\n".join(block_yaml(data, _fits)) + "\n" if data else "{}\n"
 
 
-def flow_yaml(value: Any) -> str:
-    """Return a value as YAML on one line: {units: 64}, [1, null]."""
-    return _flow(value)
-
-
-def _mapping(data: Mapping[Any, Any], indent: str) -> list[str]:
+def block_yaml(data: Any, fits: Callable[[Any, Any, int], bool], indent: str = "") -> list[str]:
+    """Return a mapping or list as lines of YAML; a value is written on the line of its key, or of its hyphen, if
+    `fits(key, value, column)` is True (key None: an item of a list)."""
     lines: list[str] = []
-    for key, value in data.items():
-        lines += _entry(f"{indent}{_scalar(key)}:", value, indent + "  ")
-    return lines
-
-
-def _entry(head: str, value: Any, indent: str) -> list[str]:
-    """Return the YAML lines of a key and its value: one line if the value is short, else with the value
-    below the key."""
-    if _fits(value, len(head) + 1):
-        return [f"{head} {_flow(value)}"]
-    return [head, *(_mapping(value, indent) if isinstance(value, Mapping) else _list(value, indent))]
-
-
-def _list(items: list[Any] | tuple[Any, ...], indent: str) -> list[str]:
-    lines: list[str] = []
-    for item in items:
-        if _fits(item, len(indent) + 2):
-            lines.append(f"{indent}- {_flow(item)}")
+    for key, value in data.items() if isinstance(data, Mapping) else ((None, item) for item in data):
+        head = f"{indent}-" if key is None else f"{indent}{_scalar(key)}:"
+        if fits(key, value, len(head) + 1):
+            is_bare = key is None and isinstance(value, Mapping) and len(value) == 1  # `- dropout: 0.2` has no braces
+            lines.append(f"{head} {flow_yaml(value)[1:-1] if is_bare else flow_yaml(value)}")
             continue
-        below = _mapping(item, indent + "  ") if isinstance(item, Mapping) else _list(item, indent + "  ")
-        lines += [f"{indent}- {below[0].lstrip(' ')}", *below[1:]]
+        below = block_yaml(value, fits, indent + "  ")
+        lines += [head, *below] if key is not None else [f"{head} {below[0].lstrip(' ')}", *below[1:]]
     return lines
 
 
-def _fits(value: Any, column: int) -> bool:
+def _fits(key: Any, value: Any, column: int) -> bool:
     """Return True for values to write on one YAML line: scalars, empty collections and short lists of scalars."""
     if not isinstance(value, (Mapping, list, tuple)) or not value:
         return True
     if isinstance(value, Mapping) or any(isinstance(item, (Mapping, list, tuple)) and item for item in value):
         return False
-    return column + len(_flow(value)) <= _WIDTH
+    return column + len(flow_yaml(value)) <= _WIDTH
 
 
-def _flow(value: Any) -> str:
+def flow_yaml(value: Any) -> str:
+    """Return a value as YAML on one line: {units: 64}, [1, null]."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_scalar(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{_scalar(key)}: {flow_yaml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_flow(item) for item in value) + "]"
+        return "[" + ", ".join(flow_yaml(item) for item in value) + "]"
     return _scalar(value)
 
 

@@ -4,27 +4,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from yaml import events
 from yaml.error import MarkedYAMLError
-from yaml.events import (
-    AliasEvent,
-    CollectionStartEvent,
-    DocumentStartEvent,
-    Event,
-    MappingEndEvent,
-    MappingStartEvent,
-    NodeEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    StreamEndEvent,
-)
 from yaml.parser import Parser
 from yaml.reader import Reader
 from yaml.scanner import Scanner
 
-from kerascli.config.yaml.brackets import Brackets
 from kerascli.config.yaml.repairs import ASSIGNMENT
 from kerascli.config.yaml.scalars import Scalar, ScalarError, read_scalar
-from kerascli.config.yaml.source import Source
+from kerascli.config.yaml.source import Brackets, Source
 from kerascli.config.yaml.syntax import syntax_fault
 from kerascli.foundation.errors import Fault, Place
 
@@ -89,7 +77,7 @@ class NodeReader:
         self.faults: list[Fault] = []
         self._events = _Events(text)
         self._anchors: dict[str, Node] = {}
-        self._open: set[str] = set()
+        self._open: set[str | None] = set()
         self._brackets = Brackets(source)
         self._count = 0
 
@@ -118,44 +106,46 @@ class NodeReader:
 
     def _document(self) -> Node | None:
         self._events.get_event()
-        if self._events.check_event(StreamEndEvent):
+        if self._events.check_event(events.StreamEndEvent):
             return None
         self._events.get_event()
         root = self._node(self._events.get_event(), 0)
         self._events.get_event()
-        if self._events.check_event(DocumentStartEvent):
+        if self._events.check_event(events.DocumentStartEvent):
             place = self.source.place(self._events.get_event().start_mark)
             raise Fatal(Fault("a config is one YAML document; a second one starts here", place=place))
-        self._events.check_event(StreamEndEvent)
+        self._events.check_event(events.StreamEndEvent)
         return root
 
-    def _node(self, event: Event, depth: int) -> Node:
-        assert isinstance(event, NodeEvent)
+    def _node(self, event: events.Event, depth: int) -> Node:
+        assert isinstance(event, events.NodeEvent)
         place = self.source.place(event.start_mark, event.end_mark)
         self._count += 1
         if self._count > MAX_NODES:
             raise Fatal(Fault(f"more than {MAX_NODES:,} keys and values", place=place))
-        if isinstance(event, AliasEvent):
+        if isinstance(event, events.AliasEvent):
             return self._alias(event.anchor, place)
         if getattr(event, "tag", None) is not None:
             self.faults.append(Fault("tags ('!...') are not allowed: a config is data only", place=place))
-        if isinstance(event, ScalarEvent):
+        if isinstance(event, events.ScalarEvent):
             node: Node = self._scalar(event, place)
         else:
-            assert isinstance(event, CollectionStartEvent)
+            assert isinstance(event, events.CollectionStartEvent)
             if depth >= MAX_DEPTH:
                 raise Fatal(Fault(f"nested deeper than {MAX_DEPTH} levels", place=place))
             flow = bool(event.flow_style)
-            node = MapNode(place, flow=flow) if isinstance(event, MappingStartEvent) else ListNode(place, flow=flow)
-        with_anchor = event.anchor if self._define(event.anchor, node) else None
+            node = (
+                MapNode(place, flow=flow) if isinstance(event, events.MappingStartEvent) else ListNode(place, flow=flow)
+            )
+        self._define(event.anchor, node)
         if isinstance(node, MapNode):
             self._fill_mapping(node, depth)
         elif isinstance(node, ListNode):
             self._fill_list(node, depth)
-        self._open.discard(with_anchor or "")
+        self._open.discard(event.anchor)
         return node
 
-    def _scalar(self, event: ScalarEvent, place: Place) -> ScalarNode:
+    def _scalar(self, event: events.ScalarEvent, place: Place) -> ScalarNode:
         quoted = event.style is not None
         value: Scalar = event.value
         if half := next((c for c in event.value if "\ud800" <= c <= "\udfff"), None):
@@ -179,15 +169,14 @@ class NodeReader:
         self.faults.append(Fault(text, place=place, hint=f"use a decimal point: {number}"))
         return True
 
-    def _define(self, anchor: str | None, node: Node) -> bool:
+    def _define(self, anchor: str | None, node: Node) -> None:
         if anchor is None:
-            return False
+            return
         if anchor in self._anchors:
             first = self._anchors[anchor].place.line
             self.faults.append(Fault(f"anchor '&{anchor}' is set twice; first at line {first}", place=node.place))
         self._anchors[anchor] = node
         self._open.add(anchor)
-        return True
 
     def _alias(self, anchor: str, place: Place) -> Node:
         target = self._anchors.get(anchor)
@@ -200,7 +189,7 @@ class NodeReader:
         return AliasNode(place, target or MapNode(place))
 
     def _fill_list(self, node: ListNode, depth: int) -> None:
-        for event in self._until(SequenceEndEvent):
+        for event in self._until(events.SequenceEndEvent):
             item = self._node(event, depth + 1)
             node.items.append(item)
             if isinstance(item, MapNode) and not node.flow and not item.flow:
@@ -208,27 +197,24 @@ class NodeReader:
         self._close(node)
 
     def _fill_mapping(self, node: MapNode, depth: int) -> None:
-        for event in self._until(MappingEndEvent):
+        for event in self._until(events.MappingEndEvent):
             key = self._node(event, depth + 1)
             value = self._node(self._events.get_event(), depth + 1)
+            is_absent = isinstance(value, ScalarNode) and value.is_absent
             if not isinstance(key, ScalarNode) or isinstance(key.value, (bool, float)) or key.value is None:
-                alone = node.flow and isinstance(value, ScalarNode) and value.is_absent
-                hint = "write it without { }, or as name: value" if alone else "quote it"
+                hint = "write it without { }, or as name: value" if node.flow and is_absent else "quote it"
                 self.faults.append(Fault("a key must be text or an integer", place=key.place, hint=hint))
                 continue
-            if isinstance(value, ScalarNode) and value.is_absent:
+            if is_absent or (isinstance(value, (MapNode, ListNode)) and not value.flow):
                 value.place = key.place
-                if node.entries and isinstance(key.value, int) and isinstance(node.entries[-1][1], ScalarNode):
-                    self._is_decimal_comma(str(key.value), key.place)
-                self._check_space(node, key)
-            elif isinstance(value, (MapNode, ListNode)) and not value.flow:
-                value.place = key.place
+            if is_absent:
+                self._check_absent(node, key)
             node.entries.append((key, value))
         if node.entries and not node.flow:
             node.place = node.entries[0][0].place
         self._close(node)
 
-    def _until(self, end: type[Event]) -> Iterator[Event]:
+    def _until(self, end: type[events.Event]) -> Iterator[events.Event]:
         while not self._events.check_event(end):
             yield self._events.get_event()
 
@@ -251,8 +237,11 @@ class NodeReader:
             hint = f"indent what belongs to '{first.value}' deeper than '{first.value}' itself"
             self.faults.append(Fault(text, place=second.place, hint=hint))
 
-    def _check_space(self, node: MapNode, key: ScalarNode) -> None:
-        """Report a config error for `{units:3}` and `{units = 3}`, which YAML reads as a key without a value."""
+    def _check_absent(self, node: MapNode, key: ScalarNode) -> None:
+        """Report a config error for `{rate: 0,5}`, `{units:3}` and `{units = 3}`, which YAML reads as a key without a
+        value."""
+        if node.entries and isinstance(key.value, int) and isinstance(node.entries[-1][1], ScalarNode):
+            self._is_decimal_comma(str(key.value), key.place)
         if not node.flow or key.quoted or not isinstance(key.value, str):
             return
         if ":" in key.value:

@@ -27,8 +27,7 @@ _TOKENS = {
 
 def syntax_fault(error: MarkedYAMLError, source: Source) -> Fault:
     """Convert an error of PyYAML's scanner or parser to a config error."""
-    mark = error.problem_mark or error.context_mark
-    here = source.place(mark)
+    here = source.place(error.problem_mark or error.context_mark)
     opened = source.place(error.context_mark) if error.context_mark else here
     problem, context = error.problem or "cannot be read", error.context or ""
     tab = _tab_in_indentation(here, source)
@@ -38,15 +37,21 @@ def syntax_fault(error: MarkedYAMLError, source: Source) -> Fault:
         return _quoted(problem, here, opened)
     if "scalar" in context:
         return Fault(f"'{_character(opened)}' starts a block of text below", place=opened, hint="quote the text")
-    if "tag" in context or "tag" in problem:
+    whole = f"{context} {problem}"
+    if "tag" in whole:
         return Fault("tags ('!...') are not allowed: a config is data only", place=opened)
-    if "an alias" in context or "an anchor" in context or "cannot start any token" in problem:
+    if any(part in whole for part in ("an alias", "an anchor", "cannot start any token")):
         return Fault(f"text cannot start with '{_character(opened)}'", place=opened, hint="quote it")
-    lost = "mapping values" in problem or "expected ':'" in problem
-    found = repair(source, (here if "mapping" in problem else opened).line or 1) if lost else None
+    return _repaired(problem, here, opened, source) or _structure(problem, here, opened)
+
+
+def _repaired(problem: str, here: Place, opened: Place, source: Source) -> Fault | None:
+    """Return the config error of a line in which a colon or a space is missing, with the line to write."""
     if "<block end>" in problem and opened.line and here.line:
-        found = unspaced_item(source, opened.line, here.line)
-    return found or _structure(problem, here, opened)
+        return unspaced_item(source, opened.line, here.line)
+    if "mapping values" in problem or "expected ':'" in problem:
+        return repair(source, (here if "mapping" in problem else opened).line or 1)
+    return None
 
 
 def _structure(problem: str, here: Place, opened: Place) -> Fault:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from kerascli.config.load import Config
+from kerascli.config.config import Config
 from kerascli.config.run import RunSpec
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.data.section import DataSpec, Pipeline

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from kerascli.callbacks.base import rate_columns
+from kerascli.config.config import Config
 from kerascli.config.cross_checks import idle_fit_faults
-from kerascli.config.load import Config
+from kerascli.config.data import load_config_data
+from kerascli.config.describe import describe_config
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.phases import in_each
 from kerascli.data.base import Learned
@@ -73,7 +75,7 @@ def prepare_phases(
     found: dict[str, PreparedData] = {}
     for phase in reversed(config.phases):
         if phase.data_key not in found:
-            found[phase.data_key] = phase.load_data(learned=None if found else learned)
+            found[phase.data_key] = load_config_data(phase, learned=None if found else learned)
     given = zip(config.phases, known or [None] * len(config.phases), strict=True)
     phases: list[Phase] = in_each(given, lambda each: make_phase(each[0], found[each[0].data_key], each[1]))
     for number, phase in enumerate(phases[1:], start=2):
@@ -90,7 +92,7 @@ def prepare_phases(
 
 def make_phase(config: Config, prepared: PreparedData, known: RunSpec | None = None) -> Phase:
     """Return a phase of training from its config, which is checked against its data. Raises KerasCliError."""
-    spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()}, known)
+    spec = describe_config(config, prepared.facts, {name: split.rows for name, split in prepared.splits.items()}, known)
     if spec.training is None:
         raise config.error(
             [Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")]

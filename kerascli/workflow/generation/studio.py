@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kerascli.callbacks.samples import ModelFacts, Rows
-from kerascli.config.sample_checks import models_of
+from kerascli.config.cross_checks import models_of
 from kerascli.data.base import Field, Learned
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.display_columns import DisplayColumn

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.references import escape_references
-from kerascli.config.describe import describe
+from kerascli.config.data import config_facts
+from kerascli.config.describe import describe, describe_config
 from kerascli.config.load import open_config
-from kerascli.config.run import resolved
+from kerascli.config.run import resolved, resolved_config
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learned_state import save_learned
 from kerascli.data.pipeline.prepare import no_stages
@@ -266,8 +267,8 @@ def _write(
     if data is not None:
         config = open_config(record.path / "config.yaml")
         phases = prepare_phases(config) if config.data is not None else []
-        specs = [phase.spec for phase in phases] or [config.describe(config.facts())]
-        spec, complete = specs[0], config.resolved(specs, record.path)
+        specs = [phase.spec for phase in phases] or [describe_config(config, config_facts(config))]
+        spec, complete = specs[0], resolved_config(config, specs, record.path)
         plugins = [record.write_plugin(code) for code in config.plugins]
     learned = phases[-1].prepared.learned if phases else learned
     record.write_resolved(dump_yaml(escape_references(complete)))

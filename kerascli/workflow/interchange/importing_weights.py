@@ -8,7 +8,11 @@ from typing import Any
 import torch
 
 from kerascli.config.composition.references import escape_references
-from kerascli.config.load import Config, open_config
+from kerascli.config.config import Config
+from kerascli.config.data import config_facts, load_config_data
+from kerascli.config.describe import describe_config
+from kerascli.config.load import open_config
+from kerascli.config.run import resolved_config
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learned_state import save_learned
 from kerascli.data.pipeline.prepare import PreparedData, no_stages
@@ -34,7 +38,7 @@ def import_weights(
         check_name(name)
     config = open_config(config_path)
     with open_weights(path) as file:
-        prepared = None if config.data is None else config.load_data()
+        prepared = None if config.data is None else load_config_data(config)
         experiment = _experiment(config, prepared)
         layers = own_layers(experiment.spec.model, experiment.graph.specs, lasting(experiment.weights))
         if not layers:
@@ -50,9 +54,9 @@ def import_weights(
 
 def _experiment(config: Config, prepared: PreparedData | None) -> Experiment:
     if prepared is None:
-        spec = config.describe(config.facts())
+        spec = describe_config(config, config_facts(config))
     else:
-        spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
+        spec = describe_config(config, prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
     with config.faults():
         return build_experiment(spec, prepared or no_stages(), device=torch.device("cpu"))
 
@@ -68,7 +72,7 @@ def _write(
     spec = experiment.spec
     plugins: list[dict[str, Any]] = [record.write_plugin(code) for code in config.plugins]
     record.write_config(config.text)
-    record.write_resolved(dump_yaml(escape_references(config.resolved([spec], record.path))))
+    record.write_resolved(dump_yaml(escape_references(resolved_config(config, [spec], record.path))))
     record.write_summary(render(summarize(experiment.graph, spec.name)))
     for item, content in save_learned(prepared.learned).items() if prepared else ():
         record.write_preprocessing(item, content)

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from kerascli.config.load import Config
+from kerascli.config.config import Config
 from kerascli.config.sections.init_from import InitFrom
 from kerascli.foundation.disk.files import memory_limit, read_bytes
 from kerascli.foundation.errors import (

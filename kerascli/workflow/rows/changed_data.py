@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
+from kerascli.config.data import load_config_data
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.errors import DataError, DataMissing, Fault
 from kerascli.workflow.loaded import LoadedRun
@@ -23,7 +24,7 @@ def load_again(run: LoadedRun, keep: Collection[str] = ()) -> PreparedData:
     """
     try:
         with moved_hint():
-            prepared = run.config.load_data(learned=run.learned, keep=keep)
+            prepared = load_config_data(run.config, learned=run.learned, keep=keep)
     except DataMissing:
         if "pipeline" not in (run.record.facts().get("imported") or {}):
             raise

@@ -26,6 +26,8 @@ from torch.utils.backend_registration import (
     _setup_privateuseone_for_python_backend as register_device,  # pyright: ignore[reportAttributeAccessIssue]
 )
 
+from kerascli.config.data import config_facts
+from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
 from kerascli.data.batches.loader import Batch
 from kerascli.data.pipeline.prepare import no_stages
@@ -192,7 +194,7 @@ def results(name: str, mode: str, *, in_order: bool) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp())
     (folder / "config.yaml").write_text(CONFIGS[name].replace(", shards: 4", "").replace("shards: 4", ""))
     config = open_config(folder / "config.yaml")
-    spec = config.describe(config.facts())
+    spec = describe_config(config, config_facts(config))
     sums: list[str] = []
     originals = {each: getattr(dist, each) for each in SUMS}
     for each, function in originals.items():

@@ -16,7 +16,10 @@ import yaml
 from keras.src.backend.common import dtypes
 
 from kerascli.compiler import program as programs
+from kerascli.config.data import load_config_data
+from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
+from kerascli.config.run import resolved_config
 from kerascli.foundation import draws
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import FileRefused, TrainingStopped
@@ -274,7 +277,7 @@ fit:
 
 def hard(folder: Path, *sets: str) -> tuple[Experiment, Any, Any]:
     config = open_config(write(folder, HARD), sets=sets)
-    prepared = config.load_data()
+    prepared = load_config_data(config)
     experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     return experiment, prepared, make_plan(experiment, prepared, {})
 
@@ -403,9 +406,9 @@ def test_the_resolved_config_reads_back_equal(tmp_path: Path) -> None:
     specs = []
     for path in (tmp_path / "config.yaml", run.resolved_path):
         config = open_config(path, sets=["fit.epochs=1"])
-        prepared = config.load_data()
-        spec = config.describe(prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
-        specs.append(config.resolved([spec], tmp_path))
+        prepared = load_config_data(config)
+        spec = describe_config(config, prepared.facts, {name: split.rows for name, split in prepared.splits.items()})
+        specs.append(resolved_config(config, [spec], tmp_path))
     assert specs[0] == specs[1]
     assert "random_normal([batch_size, 5])" in run.resolved_path.read_text(encoding="utf-8")
 

@@ -1,0 +1,161 @@
+"""Config: a config file that was opened, whose YAML, names and data section are valid."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kerascli.callbacks.base import CALLBACKS
+from kerascli.callbacks.samples import Sampler
+from kerascli.config.composition.references import Flag, References
+from kerascli.config.sections.phases import with_phase
+from kerascli.config.yaml.document import Document, Faulty, one_error
+from kerascli.data.base import Context
+from kerascli.data.moved import moved
+from kerascli.data.section import DataSpec
+from kerascli.foundation.errors import ConfigError, DataError, Fault, in_yaml
+from kerascli.foundation.errors import Path as ConfigPath
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.user_code import UserCode
+from kerascli.language.component import Invalid
+
+Progress = Callable[[str, int, int], None]
+"""Type of a callback that reports the progress of a download: (name, bytes so far, total bytes)."""
+
+_CALLBACKS: ConfigPath = ("fit", "callbacks")
+_SCALAR = f"{TensorSpec(())} is "
+"""Start of the note, in an error message about shapes, that an input has one number per row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Config whose YAML, names and data section are valid, with the places of its settings in their files."""
+
+    path: Path
+    document: Document
+    text: str
+    flags: Mapping[str, Flag]
+    name: str
+    seed: int
+    plugins: tuple[UserCode, ...]
+    data: DataSpec | None
+    progress: Progress | None = None
+    """Callback that reports the progress of downloads."""
+    refused: tuple[Fault, ...] = ()
+    """Config errors of the section `fit.phases` itself, which are reported with those of the other sections."""
+    within: tuple[Document, int] | None = None
+    """Whole config and index (from 0) of a phase, if this is the config of one phase of `fit.phases`; else None."""
+    before: "tuple[Config, ...]" = ()
+    """Configs of the earlier phases of `fit.phases`; this config is that of the last phase, whose model, data and loss
+    the run ends with."""
+
+    @property
+    def phases(self) -> "tuple[Config, ...]":
+        """Configs of all phases in `fit.phases`, in order; only this config if there are no phases."""
+        return (*self.before, self)
+
+    @property
+    def context(self) -> Context:
+        return Context(self.data_folder, self.seed, self.progress, display_columns=self._display_columns())
+
+    @property
+    def data_folder(self) -> Path:
+        """Folder that the paths of the data source are relative to."""
+        return data_folder(self.document)
+
+    @property
+    def init_folder(self) -> Path:
+        """Folder that the path in `model.init_from` is relative to."""
+        path = ("model", "init_from")
+        return self.document.folder_of((*path, "file" if self.document.at((*path, "file")) else "run"))
+
+    @property
+    def validation_split(self) -> float:
+        """Fraction of the training rows that `fit` validates on; 0 if it is invalid, or `validation_data` is set.
+
+        The data is split before `fit` is parsed and its config errors are reported.
+        """
+        split = self.document.at(("fit", "validation_split"))
+        is_used = isinstance(split, (int, float)) and 0 <= split < 1
+        return float(split) if is_used and self.document.at(("fit", "validation_data")) is None else 0.0
+
+    @property
+    def data_key(self) -> str:
+        """Text that is equal for phases of `fit.phases` that can use the same prepared data."""
+        return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.display_columns)))
+
+    def with_data(self, place: Path | None) -> "Config":
+        """Return the config with its data source at the path `place` (None: unchanged), for data that moved
+        since the run."""
+        if place is None or self.data is None:
+            return self
+        source = moved(self.data.source, place, self.data_folder)
+        before = tuple(config.with_data(place) for config in self.before)
+        return replace(self, data=self.data.model_copy(update={"source": source}), before=before)
+
+    def _display_columns(self) -> dict[str, ConfigPath]:
+        """Return a mapping from each data column that callbacks display to the config path of the argument that names
+        it.
+
+        Only the callbacks are parsed, before the rest of `fit`.
+        """
+        references = References(self.document, self.flags)
+        callbacks = references.resolve(lambda path: path[:2] != _CALLBACKS[: len(path)])[0].at(_CALLBACKS)
+        columns: dict[str, ConfigPath] = {}
+        for index, entry in enumerate(callbacks if isinstance(callbacks, list) else []):
+            try:
+                callback = CALLBACKS.parse(entry)
+            except Invalid:  # reported when `fit` is parsed
+                continue
+            if isinstance(callback, Sampler) and isinstance(entry, dict):
+                (name,) = entry
+                columns |= {column: (*_CALLBACKS, index, name, key) for key, column in callback.shown().items()}
+        return columns
+
+    def error(self, faults: Sequence[Fault]) -> Faulty:
+        """Return one ConfigError with the config errors `faults`, located in the file, and the errors of the section
+        `fit.phases`."""
+        located = self.document.error(faults).everything
+        located = with_phase(located, *self.within) if self.within else located
+        return one_error([*self.refused, *located], self.document.name)
+
+    def refuse(self, faults: Sequence[Fault]) -> None:
+        """Raise ConfigError if there are config errors `faults`, or errors of the section `fit.phases`."""
+        if faults or self.refused:
+            raise self.error(faults)
+
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        """Context manager that turns Invalid raised in its block into one ConfigError with positions in the
+        config file."""
+        try:
+            yield
+        except Invalid as invalid:
+            raise self.error([self._with_vector(fault) for fault in invalid.faults]) from None
+        except (ConfigError, DataError) as error:
+            raise type(error)([self.document.locate(f) if f.path else f for f in error.faults]) from None
+
+    def _with_vector(self, fault: Fault) -> Fault:
+        """Return a config error; if it is about an input of a single column, with a hint how to make it a vector."""
+        inputs = self.data.inputs if self.data is not None else {}
+        notes = [note for note in fault.related if note.text.startswith(_SCALAR) and len(note.path) == 3]
+        names = [str(note.path[2]) for note in notes if note.path[:2] == ("data", "inputs") and note.path[2] in inputs]
+        if not names:
+            return fault
+        listed = {name: in_yaml([{"columns": [inputs[name].columns[0]]}])[:-1] for name in names}
+        lines = ", ".join(f"{name}: {text}{', ...' if inputs[name].steps else ''}]" for name, text in listed.items())
+        return replace(fault, hint=f"one number per row is no vector; a list of columns makes one: {lines}")
+
+
+def data_folder(document: Document) -> Path:
+    """Return the base folder of the data source's paths: that of the file (or `--set`) that sets the source's `path`,
+    or, without a `path`, of the one that names the source."""
+    where = source_path(document)
+    return document.folder_of((*where, "path") if document.at((*where, "path")) is not None else where)
+
+
+def source_path(document: Document) -> ConfigPath:
+    """Return the config path of the data source's arguments, such as ('data', 'source', 'csv')."""
+    source = document.at(("data", "source"))
+    name = (str(next(iter(source))),) if isinstance(source, dict) and len(source) == 1 else ()
+    return ("data", "source", *name)

@@ -1,0 +1,100 @@
+"""Data of an opened config: its facts, its rows, and what helps where data files are missing."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import dropwhile, takewhile
+
+from kerascli.config.composition.references import STAND_IN, UNKNOWN, Facts, Unknown
+from kerascli.config.config import Config
+from kerascli.data.base import Field, Learned
+from kerascli.data.pipeline.prepare import DataFacts, PreparedData, data_facts, load_data
+from kerascli.foundation.errors import DataMissing, Fault, safe_text
+from kerascli.language.expressions import Value
+
+_MEMBERS = ("shape", "num_classes", "vocabulary_size", "max_length")
+
+
+def config_facts(config: Config, *, look: bool = True) -> DataFacts:
+    """Return the facts about the data that are known before loading it (shapes, dtypes, sizes); with `look=False`,
+    no file is accessed."""
+    if config.data is None:
+        return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
+    with config.faults(), _with_source_hint(config.text):
+        return data_facts(config.data, config.context, look=look)
+
+
+def load_config_data(
+    config: Config, *, learned: Mapping[str, Learned] | None = None, keep: Collection[str] = ()
+) -> PreparedData:
+    """Return the data, loaded and preprocessed; `learned` is what an earlier run's transforms learned (vocabularies
+    ...).
+
+    Raw columns in `keep` are loaded beside those in use.
+    """
+    if config.data is None:
+        hint = "add data: {source: ..., inputs: ..., targets: ...}"
+        raise config.error([Fault("the config has no 'data' section", (), hint=hint)])
+    with config.faults(), _with_source_hint(config.text):
+        split = config.validation_split
+        return load_data(config.data, config.context, validation_split=split, learned=learned, keep=keep)
+
+
+class _OpenFacts(dict[str, Value | Unknown]):
+    """Facts of data that was not read: those of other inputs and targets are unknown, too."""
+
+    def __missing__(self, name: str) -> Unknown:
+        group, _, rest = name.partition(".")
+        if group not in ("inputs", "targets") or f"{group}.{rest.partition('.')[0]}.shape" in self:
+            raise KeyError(name)
+        return UNKNOWN
+
+
+def facts_by_name(facts: DataFacts) -> Facts:
+    """Return a mapping from the name of each fact that a reference can use (`inputs.x.max_length`) to its value, or
+    UNKNOWN while the data is unread."""
+    groups: dict[str, Mapping[str, Field]] = {"inputs": facts.inputs, "targets": facts.targets}
+    values: dict[str, Value | Unknown] = {} if facts.known else _OpenFacts()
+    for group, fields in groups.items():
+        for name, field in fields.items():
+            for member in _MEMBERS:
+                value = field.fact(member)
+                is_open = value is None or (member == "shape" and None in field.shape and not facts.known)
+                values[f"{group}.{name}.{member}"] = UNKNOWN if is_open else value
+    return values
+
+
+def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
+    """Return the fields (shape, dtype ...) of the data's inputs by name, with a placeholder for each vector length that
+    only the data determines."""
+    return {
+        name: replace(field, shape=(*field.shape[:-1], STAND_IN))
+        if field.dtype in {"float32", "uint8"} and field.shape[-1:] == (None,)  # those of integers are steps
+        else field
+        for name, field in inputs.items()
+    }
+
+
+def where_from(text: str) -> str | None:
+    """Return what the comment at the top of a config says about its data's source, from the first URL on; None without
+    a URL.
+
+    It is the text from the comment's first URL to the end of the paragraph.
+    """
+    comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    lines = (line.removeprefix("#").strip() for line in comment)
+    paragraph = takewhile(bool, dropwhile(lambda line: "://" not in line, lines))
+    return safe_text(" ".join(paragraph), 300) or None
+
+
+@contextmanager
+def _with_source_hint(text: str) -> Iterator[None]:
+    """Context manager that adds a hint to the error of a missing data file: the source named at the top of
+    the config."""
+    try:
+        yield
+    except DataMissing as error:
+        source = where_from(text)
+        if source is None:
+            raise
+        raise DataMissing([replace(fault, hint=f"the config says: {source}") for fault in error.faults]) from None
