@@ -5,7 +5,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from benchmarks.workloads import ROOT
@@ -51,7 +50,6 @@ def environment(caches: Path) -> dict[str, str]:
 def facts(python: Path) -> dict[str, str]:
     versions = json.loads(_said([str(python), "-c", _ASK]))
     found = {
-        "date": time.strftime("%Y-%m-%d %H:%MZ", time.gmtime()),
         "CPU": _cpu(),
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
         "load before": f"{os.getloadavg()[0]:.2f}",

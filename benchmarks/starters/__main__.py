@@ -51,8 +51,6 @@ def main() -> None:
             continue
         print(name, {key: round(float(np.mean(each)), 4) for key, each in found[name]["scores"].items()}, flush=True)
     text = table({name: found[name] for name in SETS if name in found})
-    if left := [name for name in SETS if name not in found]:
-        text += f"\nNot measured: {', '.join(left)}.\n"
     print(text)
     if chosen.write:
         before = chosen.write.read_text(encoding="utf-8").partition(HEADING)[0]
