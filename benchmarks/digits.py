@@ -23,8 +23,7 @@ class Digits:
 
 def write_digits(path: Path, rows: int) -> None:
     """The first `rows` digits to train on, and all that are for testing."""
-    from kerascli.data.datasets.idx import parse_idx
-    from kerascli.data.datasets.mnist import idx_bytes
+    from kerascli.data.datasets.mnist import idx_bytes, parse_idx
 
     def array(name: str) -> np.ndarray:
         return parse_idx(idx_bytes(name), name)

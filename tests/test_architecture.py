@@ -42,9 +42,9 @@ INNER_FLOORS = {
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
     "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
-        ["times"], ["storage", "download", "dates", "learned_checks"], ["base", "joined", "split", "text"],
+        ["storage", "download", "dates", "learned_checks"], ["base", "split", "text"],
         ["batches", "datasets", "mixing", "where"], ["augmentations", "moved", "section"], ["digests"], ["pipeline"],
-        ["sources", "transforms"], ["features", "read", "text_codec"], ["given", "teacher_forcing"],
+        ["sources", "transforms"], ["features", "read", "text_codec"], ["command_input"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
@@ -311,7 +311,6 @@ PEERS = {
     "data/sources",
     "data/transforms",
     "optimizers",
-    "preprocessing/images",
 }
 """Folders whose files are peers: one command, one source, one component each."""
 MOST_FILES, MOST_OF_ONE_NAME = 17, 3

@@ -20,8 +20,8 @@ class DecodeExamples(ShowsRows):
     """Number of data rows to write as text."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
-        if found := super().mismatch(model):
-            return found
+        if fault := super().mismatch(model):
+            return fault
         shape = self.chosen(model.outputs).shape
         if len(shape) not in (1, 2):
             return "output", "needs an output with one probability per token: (tokens,) or (steps, tokens)"
@@ -46,9 +46,9 @@ class DecodeExamples(ShowsRows):
             predicted = context.decoded(self.view, inputs)
         else:
             predicted = self.chosen(context.run(self.view, inputs)).argmax(-1).numpy()
-        found = examples(context, self.view, rows, target, predicted)
-        lines = [line for example in found for line in [*example.lines(), ""]]
-        return Text("\n".join([*lines, f"{sum(example.right for example in found)} of {rows.rows} right", ""]))
+        decoded = examples(context, self.view, rows, target, predicted)
+        lines = [line for example in decoded for line in [*example.lines(), ""]]
+        return Text("\n".join([*lines, f"{sum(example.right for example in decoded)} of {rows.rows} right", ""]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,13 @@ def examples(context: SampleContext, view: str | None, rows: Rows, target: str, 
     `predicted`."""
     facts = context.facts(view)
     names = [name for name in facts.inputs if facts.decodes is None or name != facts.decodes[0]]
-    found = []
+    decoded = []
     for row in range(rows.rows):
         texts = {name: context.text(name, rows.inputs[name][row].cpu().numpy()) for name in names}
         asked = {name: text for name, text in texts.items() if text is not None}
         truth = context.text(target, rows.targets[target][row])
-        found.append(Example(asked, truth or "", context.text(target, predicted[row]) or ""))
-    return found
+        decoded.append(Example(asked, truth or "", context.text(target, predicted[row]) or ""))
+    return decoded
 
 
 def _shown(text: str) -> str:

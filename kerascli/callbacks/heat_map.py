@@ -29,13 +29,13 @@ class HeatMap(ShowsRows):
     """Text input or target whose tokens label the panels; padding after the tokens is cut off."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
-        if found := super().mismatch(model):
-            return found
+        if fault := super().mismatch(model):
+            return fault
         for setting in _AXES:
             name = getattr(self, setting)
             if name is not None and name not in model.texts:
-                known = suggestion(name, model.texts) or f"; there are {', '.join(sorted(model.texts)) or 'none'}"
-                return setting, f"'{name}' is not a text input or target{known}"
+                available = suggestion(name, model.texts) or f"; there are {', '.join(sorted(model.texts)) or 'none'}"
+                return setting, f"'{name}' is not a text input or target{available}"
         shape = self.chosen(model.outputs).shape
         return None if len(shape) in (2, 3) else ("output", f"needs an output of matrices, got {show_shape(shape)}")
 

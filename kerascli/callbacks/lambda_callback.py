@@ -48,20 +48,20 @@ class LambdaCallback(Callback):
         return "stop" if self.stop is not None and metric in names_in(parse(self.stop)) else "show"
 
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        known: dict[str, Value] = {**facts.logs, "epoch": facts.epoch - 1, "lr": facts.learning_rate}
-        if any(name not in known for name in self.watched()):
+        values: dict[str, Value] = {**facts.logs, "epoch": facts.epoch - 1, "lr": facts.learning_rate}
+        if any(name not in values for name in self.watched()):
             return [], state  # an epoch without validation
         decisions: list[Decision] = []
         if self.show is not None:
-            value = self._value(self.show, known)
+            value = self._value(self.show, values)
             shown = f"{value:.4g}" if isinstance(value, float) else str(value).lower()
             decisions.append(PrintMessage(f"{self.show} = {shown}"))
-        if self.stop is not None and self._value(self.stop, known):
+        if self.stop is not None and self._value(self.stop, values):
             decisions.append(Stop(f"{self.stop} in epoch {facts.epoch}"))
         return decisions, state
 
-    def _value(self, text: str, known: dict[str, Value]) -> Value:
+    def _value(self, text: str, values: dict[str, Value]) -> Value:
         try:
-            return evaluate(parse(text), known)
+            return evaluate(parse(text), values)
         except ExpressionError as error:
-            raise ConfigError(f"lambda_callback: epoch {known['epoch']}: '{text}': {error}") from None
+            raise ConfigError(f"lambda_callback: epoch {values['epoch']}: '{text}': {error}") from None

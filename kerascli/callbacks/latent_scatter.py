@@ -25,8 +25,8 @@ class LatentScatter(ShowsRows):
         return {} if self.colour is None else {"colour": self.colour}
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
-        if found := super().mismatch(model):
-            return found
+        if fault := super().mismatch(model):
+            return fault
         shape = self.chosen(model.outputs).shape
         return None if shape == (2,) else ("output", f"needs an output (None, 2), got {show_shape((None, *shape))}")
 

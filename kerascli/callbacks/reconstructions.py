@@ -22,19 +22,19 @@ class Reconstructions(ShowsRows, ShowsImages):
         if self.outputs and self.output is not None:
             return "outputs", "give 'outputs' or 'output', not both"
         for each in self._each():
-            found = super(Reconstructions, each).mismatch(model)
-            if found is not None:
-                return ("outputs" if self.outputs and found[0] == "output" else found[0]), found[1]
+            fault = super(Reconstructions, each).mismatch(model)
+            if fault is not None:
+                return ("outputs" if self.outputs and fault[0] == "output" else fault[0]), fault[1]
         if self.outputs:
             return _unlike(self.outputs, model)
         shape = next(iter(model.inputs.values())).shape
-        given = image_shape(shape, None if len(shape) > 1 else self.image_shape)
-        if given is None:
+        original = image_shape(shape, None if len(shape) > 1 else self.image_shape)
+        if original is None:
             return "view", f"the model's first input is not an image: {show_shape(shape)}"
         made = image_shape(self.chosen(model.outputs).shape, self.image_shape)
         assert made is not None
-        if (made[0] % given[0], made[1] * given[0]) != (0, made[0] * given[1]):
-            words = f"{made[0]} x {made[1]} do not fit below the input's, {given[0]} x {given[1]}"
+        if (made[0] % original[0], made[1] * original[0]) != (0, made[0] * original[1]):
+            words = f"{made[0]} x {made[1]} do not fit below the input's, {original[0]} x {original[1]}"
             return "output", f"images of {words}; name 'outputs' of one size to show"
         return None
 
@@ -45,10 +45,10 @@ class Reconstructions(ShowsRows, ShowsImages):
         if self.outputs:
             shown = np.stack([self.pixels(outputs[name]) for name in self.outputs])
             return Images(shown, f"outputs for {rows.split} images", self.outputs)
-        given = self.pixels(rows.inputs[names[0]])
+        original = self.pixels(rows.inputs[names[0]])
         made = self.pixels(self.chosen(outputs))
-        channels = max(given.shape[-1], made.shape[-1])
-        pair = [np.repeat(each, channels, -1) if each.shape[-1] < channels else each for each in (given, made)]
+        channels = max(original.shape[-1], made.shape[-1])
+        pair = [np.repeat(each, channels, -1) if each.shape[-1] < channels else each for each in (original, made)]
         if pair[0].shape != pair[1].shape:  # the input is enlarged to the size of a larger output
             factor = pair[1].shape[1] // pair[0].shape[1]
             pair[0] = pair[0].repeat(factor, 1).repeat(factor, 2)

@@ -1,5 +1,6 @@
 """Base classes of callbacks that save samples of a model's outputs, and types of samples (images, points, text)."""
 
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -168,8 +169,8 @@ class Sampler(Callback):
         """Return (argument of the callback that does not fit the model, error message), or None if all fit."""
         if self.view not in models:
             views = [name for name in models if name is not None]
-            known = f"; {there_are(views)}" if views else ", and no other"
-            return "view", f"the model has no view '{self.view}'{suggestion(str(self.view), views) or known}"
+            available = f"; {there_are(views)}" if views else ", and no other"
+            return "view", f"the model has no view '{self.view}'{suggestion(str(self.view), views) or available}"
         return self.mismatch(models[self.view])
 
     @abstractmethod
@@ -207,11 +208,11 @@ class ShowsRows(WithOutput):
     """Split of the data that the rows are from; null: the first existing one of validation, test and train."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
-        found = super().mismatch(model)
-        if found is None and not model.reads_data:
+        fault = super().mismatch(model)
+        if fault is None and not model.reads_data:
             whose = "the model" if self.view is None else "the view"
             return "view", f"{whose} has its own inputs and cannot be run on rows of the data"
-        return found
+        return fault
 
 
 class ShowsImages(WithOutput):
@@ -223,8 +224,8 @@ class ShowsImages(WithOutput):
     """Shape [height, width, channels] of the images in a flat output; null: square images."""
 
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
-        if found := super().mismatch(model):
-            return found
+        if fault := super().mismatch(model):
+            return fault
         low, high = self.value_range
         if low >= high:
             return "value_range", f"expected [black, white], black below white, got {show(list(self.value_range))}"
@@ -242,23 +243,26 @@ class ShowsImages(WithOutput):
         return np.nan_to_num(scaled).reshape(len(values), *shape)
 
 
-def image_shape(shape: Shape, wanted: Shape | None) -> tuple[int, int, int] | None:
+def image_shape(shape: Shape, expected: Shape | None) -> tuple[int, int, int] | None:
     """Return (height, width, channels) of the images in an output of the given shape; None if it holds no images.
 
-    `wanted` is their shape; None: that of the output, or square.
+    `expected` is their shape; None: that of the output, or square.
     """
-    if wanted is None and len(shape) == 1 and shape[0] is not None:
+    sizes = [size for size in shape if size is not None]
+    if len(sizes) < len(shape):
+        return None
+    total = math.prod(sizes)
+    if expected is None and len(shape) == 1:
         for channels in (1, 3):
-            side = int((shape[0] / channels) ** 0.5 + 0.5)
-            if side * side * channels == shape[0]:
+            side = int((total / channels) ** 0.5 + 0.5)
+            if side * side * channels == total:
                 return side, side, channels
-    full = wanted if wanted is not None else shape
+    full = shape if expected is None else expected
     full = (*full, 1) if len(full) == 2 else full
     sizes = [size for size in full if size is not None]
-    given = [size for size in shape if size is not None]
-    if len(sizes) != 3 or sizes[2] not in (1, 3, 4) or len(given) != len(shape):
+    if len(sizes) != 3 or sizes[2] not in (1, 3, 4) or math.prod(sizes) != total:
         return None
-    return (sizes[0], sizes[1], sizes[2]) if int(np.prod(sizes)) == int(np.prod(given)) else None
+    return sizes[0], sizes[1], sizes[2]
 
 
 def _words(shape: Shape | None) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from kerascli.cli.options import note
+from kerascli.config.starter.models import KINDS
 from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError, safe_text, suggestion
 
 _TEMPLATES = Path(__file__).parent.parent / "config" / "starter" / "templates"
@@ -53,7 +54,9 @@ def init_command(
     if target is not None and data is None:
         raise ConfigError("--target needs --from")
     check_name(config)
-    check_model(model)
+    if model is not None and model not in KINDS:
+        hint = f"there are {', '.join(KINDS)}"
+        raise ConfigError(f"there is no model '{model}'{suggestion(model, KINDS)}", hint=hint)
     if config.exists():
         check_free(config, force=force)
     if data is None:
@@ -72,11 +75,10 @@ def template_names() -> list[str]:
 
 def from_template(name: str, config: Path) -> str:
     """Return the text of the config template `name`; example commands in it use the file name `config`."""
-    known = template_names()
-    if name not in known:
-        raise ConfigError(
-            f"there is no template '{name}'{suggestion(name, known)}", hint=f"there are {', '.join(known)}"
-        )
+    names = template_names()
+    if name not in names:
+        hint = f"there are {', '.join(names)}"
+        raise ConfigError(f"there is no template '{name}'{suggestion(name, names)}", hint=hint)
     text = (_TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
     return text.replace("CONFIG", _quoted(config))
 
@@ -94,14 +96,14 @@ def from_data(data: Path, target: str | None, config: Path, model: str | None = 
     from kerascli.config.top_level import run_name
     from kerascli.data.storage.compressed import uncompressed_suffix
 
-    found, name = start_from(data, target, model), ""
+    start, name = start_from(data, target, model), ""
     if config.stem == _DEFAULT_CONFIG.stem:  # any other name was chosen, and names the runs
         path = Path(data.resolve().name)
         name = run_name(path if path.suffix.lower() == uncompressed_suffix(path) else Path(path.stem))
-    draft = found.draft(Path(os.path.relpath(data, config.parent)).as_posix())
+    draft = start.draft(Path(os.path.relpath(data, config.parent)).as_posix())
     note("\n".join([draft.summary, *(f"  {decision}" for decision in draft.reasons())]))
     with tempfile.TemporaryDirectory(prefix="kerascli-init-") as folder:
-        tried = found.draft(str(found.put_small(Path(folder)) or data))
+        tried = start.draft(str(start.put_small(Path(folder)) or data))
         _try(tried.text(_quoted(config), name), config)
     return draft.text(_quoted(config), name)
 
@@ -128,17 +130,6 @@ def _try(text: str, config: Path) -> None:
         if not isinstance(error, Interrupted):
             note(f"{safe_text(str(config))} is not written: its first training step failed")
         raise
-
-
-def check_model(kind: str | None) -> None:
-    """Raise ConfigError if `init --model` names no known kind of model."""
-    if kind is not None:
-        from kerascli.config.starter.models import KINDS
-
-        if kind not in KINDS:
-            raise ConfigError(
-                f"there is no model '{kind}'{suggestion(kind, KINDS)}", hint=f"there are {', '.join(KINDS)}"
-            )
 
 
 def check_name(config: Path) -> None:

@@ -43,10 +43,10 @@ def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
         return lambda *inputs: call(list(inputs))
 
     def run(*inputs: Tensor) -> list[Tensor | None]:
-        found: list[Tensor | None] = [None] * results
+        outputs: list[Tensor | None] = [None] * results
         for place, tensor in zip(there, call(list(inputs)), strict=True):
-            found[place] = tensor
-        return found
+            outputs[place] = tensor
+        return outputs
 
     return run
 
@@ -109,9 +109,9 @@ def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> No
     made_at = compile_library(code, examples)
     with TemporaryDirectory(dir=programs, ignore_cleanup_errors=True) as made:
         shutil.copyfile(made_at, Path(made, _LIBRARY))
-        others = made_at.with_suffix(".json")  # custom operators
-        if others.exists():
-            shutil.copyfile(others, Path(made, _LIBRARY).with_suffix(".json"))
+        operators = made_at.with_suffix(".json")  # custom operators
+        if operators.exists():
+            shutil.copyfile(operators, Path(made, _LIBRARY).with_suffix(".json"))
         try:
             Path(made).replace(library.parent)
         except OSError:  # another run has created it meanwhile

@@ -41,15 +41,15 @@ def onednn_is_faster() -> bool:
 def use_onednn(graph: fx.Graph) -> None:
     """Replace large float32 matrix products in a graph by oneDNN's, fused with a relu that follows."""
     for node in list(graph.nodes):
-        found = _product(node)
-        if found is None:
+        product = _product(node)
+        if product is None:
             continue
         relu = _relu_after(node)
         activation = "none" if relu is None else "relu"
         with graph.inserting_before(node):
-            turned = graph.call_function(aten.t.default, (found.right,))
-            turned.meta = {**found.right.meta, "val": found.right.meta["val"].t()}
-            arguments = (_contiguous(graph, found.left), turned, found.bias, activation)
+            turned = graph.call_function(aten.t.default, (product.right,))
+            turned.meta = {**product.right.meta, "val": product.right.meta["val"].t()}
+            arguments = (_contiguous(graph, product.left), turned, product.bias, activation)
             fused = graph.call_function(torch.ops.kerascli.linear.default, arguments)
         fused.meta = dict(node.meta)
         for replaced in (relu, node):
@@ -79,18 +79,18 @@ class Product(NamedTuple):
 def _product(node: fx.Node) -> Product | None:
     """Return the operands if a graph node is a large float32 matrix product on the CPU, else None."""
     if node.target is aten.mm.default:
-        found = Product(*_nodes(node))
+        product = Product(*_nodes(node))
     elif node.target is aten.addmm.default and not node.kwargs:
         bias, left, right = _nodes(node)
-        found = Product(left, right, bias)
+        product = Product(left, right, bias)
     else:
         return None
-    left, right = found.left.meta["val"], found.right.meta["val"]
-    if left.dtype != torch.float32 or found.left.meta["device"].type != "cpu":
+    left, right = product.left.meta["val"], product.right.meta["val"]
+    if left.dtype != torch.float32 or product.left.meta["device"].type != "cpu":
         return None
-    if found.bias is not None and found.bias.meta["val"].shape != right.shape[1:]:
+    if product.bias is not None and product.bias.meta["val"].shape != right.shape[1:]:
         return None
-    return found if math.prod((*left.shape, right.shape[1])) >= _LARGE else None
+    return product if math.prod((*left.shape, right.shape[1])) >= _LARGE else None
 
 
 def _nodes(node: fx.Node) -> list[fx.Node]:

@@ -7,13 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from kerascli.compiler.torch_private import (
-    SOFTMAX,
-    SOFTMAX_BACKWARD,
-    OpOverload,
-    onednn_convolution,
-    torch_function,
-)
+from kerascli.compiler.torch_private import SOFTMAX, SOFTMAX_BACKWARD, OpOverload, onednn_convolution, torch_function
 
 aten = torch.ops.aten
 
@@ -125,13 +119,15 @@ def _form(node: Any) -> object:
 
 def fold_constants(code: fx.GraphModule) -> None:
     """Replace nodes that depend on no input, such as a range of numbers, by constants that are computed once."""
-    known: dict[fx.Node, Tensor] = {}
+    constants: dict[fx.Node, Tensor] = {}
     for node in code.graph.nodes:
-        if _is_constant(node, known):
-            arguments, named = fx.map_arg((node.args, node.kwargs), lambda n: known[n] if n in known else _blank(n))
-            known[node] = node.target(*arguments, **named)
-    for node, value in known.items():
-        if all(user in known or _only_reads(user) for user in node.users) and not _is_written(node):
+        if _is_constant(node, constants):
+            arguments, named = fx.map_arg(
+                (node.args, node.kwargs), lambda n: constants[n] if n in constants else _blank(n)
+            )
+            constants[node] = node.target(*arguments, **named)
+    for node, value in constants.items():
+        if all(user in constants or _only_reads(user) for user in node.users) and not _is_written(node):
             code.register_buffer(f"constant_{node.name}", value, persistent=False)
             with code.graph.inserting_before(node):
                 constant = code.graph.get_attr(f"constant_{node.name}")
@@ -139,13 +135,13 @@ def fold_constants(code: fx.GraphModule) -> None:
             _replace(code.graph, node, constant)
 
 
-def _is_constant(node: fx.Node, known: Mapping[fx.Node, Tensor]) -> bool:
+def _is_constant(node: fx.Node, constants: Mapping[fx.Node, Tensor]) -> bool:
     value, target = node.meta.get("val"), node.target
     if not isinstance(target, OpOverload) or not isinstance(value, Tensor):
         return False
     if value.numel() > _FOLDED_ELEMENTS or target._schema.is_mutable or _is_random(target):
         return False
-    return target is aten.ones_like.default or all(argument in known for argument in node.all_input_nodes)
+    return target is aten.ones_like.default or all(argument in constants for argument in node.all_input_nodes)
 
 
 def _blank(node: fx.Node) -> Tensor:

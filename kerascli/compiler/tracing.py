@@ -53,9 +53,9 @@ class _Tracer(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if _depends_on_values(func, args):
             raise ValueError(f"control flow or a shape depends on a value in a tensor ({func})")
-        given = tree_map_only(Tensor, self.node_of, (args, kwargs or {}))
+        arguments = tree_map_only(Tensor, self.node_of, (args, kwargs or {}))
         result = func(*args, **(kwargs or {}))
-        node = self.graph.call_function(func, *given)
+        node = self.graph.call_function(func, *arguments)
         if any(argument.name == "after" for argument in func._schema.arguments):
             node.kwargs = {**node.kwargs, "after": self._ordered}
             self._ordered = node

@@ -10,8 +10,7 @@ from kerascli.config.run import RunSpec
 from kerascli.config.sections.fit import path_as_written
 from kerascli.data.base import SPLITS, Field
 from kerascli.data.section import DataSpec
-from kerascli.data.teacher_forcing import teacher_forcing
-from kerascli.data.text_codec import is_text
+from kerascli.data.text_codec import is_text, teacher_forcing
 from kerascli.foundation.errors import Fault, Path, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Component
@@ -24,12 +23,12 @@ Splits = Mapping[str, int] | None
 """Type of the number of rows of each of the data's splits, by name; None: the splits are unknown."""
 
 
-def cross_faults(spec: RunSpec, sections: Mapping[Any, Any], splits: Splits) -> list[Fault]:
+def cross_faults(spec: RunSpec, fit: Any, splits: Splits, *, declares_inputs: bool) -> list[Fault]:
     """Return the config errors of a run whose sections are valid alone but contradict each other.
 
-    `sections` are the config's, as written.
+    `fit` is the section of that name as written; `declares_inputs` says that the section `model` has inputs.
     """
-    faults = [*_input_faults(spec, sections), *_state_faults(spec)]
+    faults = [*_input_faults(spec, declares_inputs=declares_inputs), *_state_faults(spec)]
     if spec.fit.validation_data is not None:
         path: Path = ("fit", "validation_data")
         faults += _split_faults("validation_data", spec.fit.validation_data, splits, path)
@@ -39,12 +38,12 @@ def cross_faults(spec: RunSpec, sections: Mapping[Any, Any], splits: Splits) -> 
     if spec.training is not None:
         faults += _overwrite_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
-            written = sections["fit"]["callbacks"][index]
+            written = fit["callbacks"][index]
             name, arguments = next(iter(written.items())) if isinstance(written, dict) else (written, None)
             path = ("fit", "callbacks", index, name)
             faults += _monitor_faults(spec, callback, path, arguments)
             faults += _callback_faults(spec, callback, path, arguments, splits)
-        faults += [*_class_weight_faults(spec, sections), *_sample_weight_faults(spec)]
+        faults += [*_class_weight_faults(spec, fit), *_sample_weight_faults(spec)]
     return faults
 
 
@@ -64,7 +63,7 @@ def idle_fit_faults(spec: RunSpec) -> list[Fault]:
     return [Fault("the model has no trainable weights: there is nothing to fit", path, "key")]
 
 
-def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
+def _input_faults(spec: RunSpec, *, declares_inputs: bool) -> Iterator[Fault]:
     """Yield a config error for each input of the data that the model does not use, and for each model input that the
     data lacks."""
     if spec.data is not None and spec.train_step is not None:
@@ -74,7 +73,7 @@ def _input_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]
                 text = f"input '{name}' is used neither by an update nor by the model"
                 yield Fault(text, ("data", "inputs", name), "key")
         return
-    if spec.data is None or sections["model"].get("inputs") is None:
+    if spec.data is None or not declares_inputs:
         return
     declared = [each.name for each in spec.model.inputs]
     for name in declared:
@@ -114,22 +113,20 @@ def _class_fault(spec: RunSpec, pair: OutputTarget) -> Fault | None:
     labels = pair.loss.labels(TensorSpec(field.shape, field.dtype), spec.built.specs[pair.output])
     if labels is None:
         return None
-    last = field.num_classes - 1
-    if labels.high is not None and field.first_class and last - field.first_class <= labels.high < last:
-        text = f"target '{pair.target}' has the labels {field.first_class} to {last}, but class labels begin at 0"
+    count, highest = field.num_classes, labels.high
+    first = field.first_class or 0
+    if first and highest is not None and count - 1 - first <= highest < count - 1:
+        text = f"target '{pair.target}' has the labels {first} to {count - 1}, but class labels begin at 0"
         hint = "integer_lookup numbers them from 0: add it to the target's pipeline: [..., integer_lookup]"
         return Fault(text, ("data", "targets", pair.target), "key", hint=hint)
     if not labels.whole:
-        if last < 2 or field.shape not in {(), (1,)}:
-            return None
-        text = f"'{pair.loss.component_name}' is for two classes, target '{pair.target}' has {field.num_classes}"
-        layer = f"units: {field.num_classes}, activation: softmax"
-        hint = f"write sparse_categorical_crossentropy, and in the last layer {layer}"
-        return Fault(text, ("compile", "loss"), hint=hint)
-    if labels.high is None or last <= labels.high or last == labels.besides:
+        text = f"'{pair.loss.component_name}' is for two classes, target '{pair.target}' has {count}"
+        hint = f"write sparse_categorical_crossentropy, and in the last layer units: {count}, activation: softmax"
+        return Fault(text, ("compile", "loss"), hint=hint) if count > 2 and field.shape in {(), (1,)} else None
+    if highest is None or count - 1 <= highest or count - 1 == labels.besides:
         return None
     node = next(node for node in spec.model.nodes if pair.output in node.outputs)
-    text = f"'{pair.output}' has {labels.high + 1} outputs, target '{pair.target}' has {field.num_classes} classes"
+    text = f"'{pair.output}' has {highest + 1} outputs, target '{pair.target}' has {count} classes"
     return Fault(text, node.path, "key", hint=f"one output per class: units: $targets.{pair.target}.num_classes")
 
 
@@ -195,13 +192,17 @@ def _facts(built: Built, data: DataSpec | None, *, own_inputs: bool) -> ModelFac
     ids = ((node.inputs[:1], node.layer.id_count) for node in built.model.nodes)
     classes = {name: count for names, count in ids for name in names if count is not None}
     outputs = {name: built.specs[name] for name in built.model.outputs}
-    forcing = teacher_forcing(data) if data is not None and reads_data else None
-    # with a single input it is a language model
-    is_decoder = forcing is not None and forcing.input in inputs and len(inputs) > 1
-    decodes = (forcing.input, forcing.target) if forcing is not None and is_decoder else None
-    pipelines = data.all_pipelines().items() if data is not None else ()
-    texts = frozenset(name for (section, name), p in pipelines if section != "sample_weight" and is_text(p))
-    return ModelFacts(inputs, outputs, reads_data, classes, texts, decodes, tuple(data.targets) if data else ())
+    if data is None:
+        return ModelFacts(inputs, outputs, reads_data, classes, frozenset(), None, ())
+    forcing = teacher_forcing(data) if reads_data and len(inputs) > 1 else None  # with one input a language model
+    decodes = (forcing.input, forcing.target) if forcing is not None and forcing.input in inputs else None
+    return ModelFacts(inputs, outputs, reads_data, classes, _texts(data), decodes, tuple(data.targets))
+
+
+def _texts(data: DataSpec) -> frozenset[str]:
+    """Return the names of the inputs and targets that are text."""
+    pipelines = data.all_pipelines().items()
+    return frozenset(name for (section, name), p in pipelines if section != "sample_weight" and is_text(p))
 
 
 def _monitor_faults(spec: RunSpec, callback: Callback, path: Path, arguments: Any) -> Iterator[Fault]:
@@ -246,7 +247,7 @@ def _learning_rate_faults(spec: RunSpec, callback: Callback, path: Path) -> Iter
             yield Fault(text, path, "key", hint=hint)
 
 
-def _class_weight_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator[Fault]:
+def _class_weight_faults(spec: RunSpec, fit: Any) -> Iterator[Fault]:
     """Yield the config errors of `class_weight`: it needs a single output, known classes and no sample weights."""
     weights = spec.fit.class_weight
     path: Path = ("fit", "class_weight")
@@ -263,7 +264,7 @@ def _class_weight_faults(spec: RunSpec, sections: Mapping[Any, Any]) -> Iterator
         yield Fault("class_weight and data.sample_weight cannot be combined; give one of them", path, "key")
     elif isinstance(weights, dict):
         for fault in _unknown_classes(weights, path, next(iter((spec.targets or {}).values()), None)):
-            yield replace(fault, path=path_as_written(fault.path, sections["fit"]))
+            yield replace(fault, path=path_as_written(fault.path, fit))
     elif pair is not None and (pair.loss is None or pair.loss.predicts == "values"):
         loss = pair.loss.component_name if pair.loss is not None else "no loss"
         text = f"class_weight: balanced: the target '{pair.target}' has no classes ({loss})"

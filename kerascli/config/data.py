@@ -7,7 +7,7 @@ from itertools import dropwhile, takewhile
 
 from kerascli.config.composition.references import STAND_IN, UNKNOWN, Facts, Unknown
 from kerascli.config.config import Config
-from kerascli.data.base import Field, Learned
+from kerascli.data.base import Field, States
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, data_facts, load_data
 from kerascli.foundation.errors import DataMissing, Fault, safe_text
 from kerascli.language.expressions import Value
@@ -24,9 +24,7 @@ def config_facts(config: Config, *, look: bool = True) -> DataFacts:
         return data_facts(config.data, config.context, look=look)
 
 
-def load_config_data(
-    config: Config, *, learned: Mapping[str, Learned] | None = None, keep: Collection[str] = ()
-) -> PreparedData:
+def load_config_data(config: Config, *, learned: States | None = None, keep: Collection[str] = ()) -> PreparedData:
     """Return the data, loaded and preprocessed; `learned` is what an earlier run's transforms learned (vocabularies
     ...).
 

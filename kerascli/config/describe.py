@@ -12,7 +12,7 @@ from kerascli.config.data import config_facts, facts_by_name, with_sizes
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec, has_train_step, parse_fit, valid_trainable
-from kerascli.config.sections.init_from import parse_init_from
+from kerascli.config.sections.init_from import InitFrom, parse_init_from
 from kerascli.config.sections.read_compile import parse_compile
 from kerascli.config.sections.read_steps import parse_steps
 from kerascli.config.sections.train_step import TrainStepSpec
@@ -128,7 +128,7 @@ def describe(
     """
     reader = _Reader(sections, data, inputs, targets)
     fit = reader.attempt(lambda: parse_fit(sections.get("fit")))
-    init_from = reader.attempt(lambda: parse_init_from(sections.get("model")))
+    init_from = reader.read_init_from()
     model, scope = reader.read_model(references, fit)
     if model is not None and init_from is not None:
         reader.faults += unknown_layers(model, init_from.map)
@@ -153,7 +153,8 @@ def check_splits(
 ) -> RunSpec:
     """Return the RunSpec (parsed config) if its sections contradict neither each other nor the data's splits. Raises
     Invalid with the errors."""
-    faults = [*others, *cross_faults(spec, sections, splits)]
+    declares_inputs = sections["model"].get("inputs") is not None
+    faults = [*others, *cross_faults(spec, sections.get("fit"), splits, declares_inputs=declares_inputs)]
     if faults:
         raise Invalid(faults)
     return spec
@@ -171,7 +172,7 @@ class _Reader:
 
     @property
     def has_steps(self) -> bool:
-        return has_train_step(self.sections)
+        return has_train_step(self.sections.get("fit"))
 
     @property
     def classes(self) -> dict[str, Sequence[str]]:
@@ -188,6 +189,11 @@ class _Reader:
         except Invalid as invalid:
             self.faults += invalid.faults
             return None
+
+    def read_init_from(self) -> InitFrom | None:
+        model = self.sections.get("model")
+        section = model.get("init_from") if isinstance(model, dict) else None
+        return self.attempt(lambda: parse_init_from(section))
 
     def read_model(self, references: References | None, fit: FitSpec | None) -> tuple[Model | None, Scope | None]:
         """Return the model, with its layers frozen as `fit.trainable` says, and a Scope (the names that `model.views`
@@ -268,10 +274,9 @@ def faults_without_data(sections: Mapping[Any, Any], references: References) -> 
     """Return the config errors of all sections but `data`, for a config whose data section is invalid or whose data is
     unknown."""
     reader = _Reader(sections, None, {}, None)
-    model = sections.get("model")
     if "model" in sections:
-        reader.attempt(lambda: parse_scope(model, None, references, called_elsewhere=reader.has_steps))
-    reader.attempt(lambda: parse_init_from(model))
+        reader.attempt(lambda: parse_scope(sections["model"], None, references, called_elsewhere=reader.has_steps))
+    reader.read_init_from()
     reader.attempt(lambda: parse_fit(sections.get("fit")))
     if "compile" in sections and not reader.has_steps:
         reader.read_compile(None, None)

@@ -21,14 +21,15 @@ from kerascli.config.config import Config, Progress, data_folder, source_path
 from kerascli.config.describe import check_early, faults_without_data, with_broken
 from kerascli.config.sections.fit import two_validations
 from kerascli.config.sections.phases import in_each, unfold
-from kerascli.config.top_level import config_faults, run_name
+from kerascli.config.top_level import ConfigSection, run_name
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import parse_document
-from kerascli.data.base import Transform
+from kerascli.data.base import Transform, rebase
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.foundation.user_code import UserCode
 from kerascli.language.component import Invalid
+from kerascli.language.section import meant_keys, read_section
 from kerascli.runs.record import RunRecord
 
 
@@ -71,7 +72,7 @@ def _opened(
     executed."""
     documents, refused = unfold(document)
     refused = document.error(refused).everything
-    faults = config_faults(document.data)
+    faults = _top_level_faults(document)
     try:
         values = read_flags(document, flags)
         faults += idle_flags(document, flags)
@@ -91,6 +92,15 @@ def _opened(
     if faults or any(data_faults):
         in_each(zip(phases, data_faults, strict=True), lambda each: _refuse_early(each[0], faults, each[1]))
     return replace(phases[-1], before=tuple(phases[:-1]))
+
+
+def _top_level_faults(document: Document) -> list[Fault]:
+    """Return the errors in the top level of a config: of its keys, name and seed; sections are checked by
+    other functions."""
+    _, faults = read_section(ConfigSection, document.data, ())
+    if "model" not in document.data and "model" not in meant_keys(ConfigSection, document.data):
+        faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
+    return faults
 
 
 def _plugins(path: Path, document: Document, recorded: Sequence[UserCode] | None) -> tuple[UserCode, ...]:
@@ -130,9 +140,9 @@ def _in_one_folder(data: DataSpec, document: Document) -> DataSpec:
     where, home, source = source_path(document), data_folder(document), data.source
     for field in source.paths:
         folder = document.folder_of((*where, field))
-        source = source if folder == home else source.rebased(folder, home, [field])
+        source = source if folder == home else source.with_paths(rebase(folder, home), [field])
 
     def rebased(place: tuple[str, str], transform: Transform) -> Transform:
-        return transform.rebased(document.folder_of(("data", *place)), home)
+        return transform.with_paths(rebase(document.folder_of(("data", *place)), home))
 
     return data.with_transforms(rebased).model_copy(update={"source": source})

@@ -80,14 +80,13 @@ def _key_faults(path: Path, name: str, arguments: Any, settings: Settings, index
     if not isinstance(arguments, dict):
         return []
     names = [*settings.fields, *settings.node_keys]
-    is_first = len(arguments) == 1 and any(  # as `lstm` in `bidirectional: {lstm: 64}`
-        isinstance(key, str) and index.names[kind].find(key) for key in arguments for kind in settings.first
-    )
-    unknown = [key for key in arguments if key not in (*names, "input_shape") and not is_first]
+    unknown = [key for key in arguments if key not in (*names, "input_shape")]
+    if len(arguments) == 1 and any(index.names[kind].find(str(key)) for key in unknown for kind in settings.first):
+        unknown = []  # the first argument, as `lstm` in `bidirectional: {lstm: 64}`
     meant = {meant_key(str(key), settings.fields) for key in unknown}
-    if any(each not in arguments and each not in meant for each in settings.required):
+    if not {*arguments, *meant} >= {*settings.required} or not settings.plain:
         return None
-    if not settings.plain or any(meant_key(str(key), names) in settings.node_keys for key in unknown):
+    if any(meant_key(str(key), names) in settings.node_keys for key in unknown):
         return None
     return [
         unknown_key(str(key), arguments[key], (*path, str(key)), name, settings.fields,

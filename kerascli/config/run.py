@@ -79,18 +79,15 @@ class RunSpec:
         """Return a mapping from each name that an epoch logs (`loss`, `val_loss` ...) to the direction of improvement,
         `min` or `max`."""
         assert self.training is not None
-        names = dict(self.training.log_names())
-        if self.fit.validates():
-            names.update({f"val_{name}": way for name, way in self.training.log_names().items()})
-        return names
+        names = self.training.log_names()
+        return names | ({f"val_{name}": way for name, way in names.items()} if self.fit.validates() else {})
 
     def several(self) -> dict[str, tuple[str, ...]]:
         """Return a mapping from each metric with several values to the names of its columns in history.csv."""
         assert self.training is not None
-        found = self.training.several()
-        if self.fit.validates():
-            found |= {f"val_{name}": tuple(f"val_{each}" for each in columns) for name, columns in found.items()}
-        return found
+        names = self.training.several()
+        validated = {f"val_{name}": tuple(f"val_{each}" for each in columns) for name, columns in names.items()}
+        return names | (validated if self.fit.validates() else {})
 
 
 def resolved_config(config: Config, specs: Sequence[RunSpec], folder: Path) -> dict[str, Any]:

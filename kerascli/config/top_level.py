@@ -1,6 +1,5 @@
 """The top level of a config: its sections, and the keys next to them."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -8,7 +7,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from kerascli.foundation.errors import Fault, plain_name, show
 from kerascli.language.component import Invalid
-from kerascli.language.section import BaseSection, meant_keys, read_section, section_ref
+from kerascli.language.section import BaseSection, section_ref
 from kerascli.runs.record import NAME
 
 _TEXT = {"type": "string"}
@@ -54,15 +53,6 @@ class ConfigSection(BaseSection):
     """Optimizer, losses, metrics and precision."""
     fit: Annotated[Any, section_ref("fit")] = None
     """Epochs, batches, validation and callbacks."""
-
-
-def config_faults(config: Mapping[Any, Any]) -> list[Fault]:
-    """Return the errors in the top level of a config: of its keys, name and seed; sections are checked by
-    other functions."""
-    _, faults = read_section(ConfigSection, config, ())
-    if "model" not in config and "model" not in meant_keys(ConfigSection, config):
-        faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
-    return faults
 
 
 def run_name(path: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from pydantic import model_validator
 from torch import nn
 
@@ -83,9 +84,6 @@ class Context:
     """Mapping from each column displayed next to model outputs to the config path (keys, indices) that names it."""
 
 
-_NOWHERE = ".kerascli/no-data"
-
-
 class InFolder(Component):
     """Base class of components (sources, transforms) whose fields may hold paths relative to the config's folder."""
 
@@ -100,30 +98,16 @@ class InFolder(Component):
             if reason is not None:
                 raise Invalid([Fault(f"{name}: no file can be called {show(value)}: {reason}", (name,))])
         begins_at_home = any(str(getattr(self, name)).startswith("~") for name in self.paths)
-        return self._moved(self.paths, in_home) if begins_at_home else self
+        return self.with_paths(in_home) if begins_at_home else self
 
-    def rebased(self, old: Path, new: Path, fields: Sequence[str] | None = None) -> Self:
-        """Return a copy of the component with its paths (all, or only the fields in `fields`) relative to the folder
-        `new` instead of `old`."""
-        return self._moved(self.paths if fields is None else fields, lambda path: _rebase(path, old, new))
+    def with_paths(self, change: Callable[[str], str], fields: Sequence[str] | None = None) -> Self:
+        """Return a new component with `change` applied to its paths (all, or only those in `fields`).
 
-    def located(self, folder: Path) -> Self:
-        """Return a copy of the component with paths joined to `folder`, which are valid in any working directory."""
-        return self._moved(self.paths, lambda path: str(folder / path))
-
-    def unseen(self) -> Self:
-        """Return a copy of the component whose paths lead to no file, to infer its shapes and dtypes without accessing
-        files."""
-        return self._moved(self.paths, lambda path: f"{_NOWHERE}/{path}")
-
-    def without_folders(self) -> Self:
-        """Return a copy of the component with its paths reduced to file names, for files that go to other machines."""
-        return self._moved(self.paths, lambda path: re.split(r"[/\\]", path)[-1])
-
-    def _moved(self, fields: Sequence[str], move: Callable[[str], str]) -> Self:
-        """Return a new component with `move` applied to the paths in `fields`; a copy would keep cached values."""
+        It is made anew, since a copy would keep cached values.
+        """
         values = {name: getattr(self, name) for name in type(self).model_fields}
-        values |= {name: move(values[name]) for name in fields if isinstance(values[name], str)}
+        paths = self.paths if fields is None else fields
+        values |= {name: change(values[name]) for name in paths if isinstance(values[name], str)}
         return type(self).model_construct(**values)
 
 
@@ -173,10 +157,6 @@ class Source(InFolder):
         """Read files that hold one row each (see `reads_alone`) as a table; its column `file` holds their names."""
         raise NotImplementedError
 
-    def placed(self, places: Mapping[str, str]) -> Self:
-        """Return a copy of the source in which each path is replaced by its value in the mapping `places`."""
-        return self._moved(self.paths, lambda path: places[path])
-
     def files(self, context: Context) -> list[Path]:
         """Return the files that the source reads, whose digests identify the data of a run."""
         return []
@@ -186,16 +166,26 @@ class Source(InFolder):
         return []
 
 
-def _rebase(path: str, old: Path, new: Path) -> str:
-    """Convert a path relative to `old` to one relative to `new` (folders); symbolic links to folders are resolved."""
-    if os.path.isabs(path):
-        return path
-    folder, name = os.path.split(old / path)
-    return os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(new))
+def rebase(old: Path, new: Path) -> Callable[[str], str]:
+    """Return a function that converts paths relative to the folder `old` to paths relative to `new`; symbolic links to
+    folders are resolved."""
+
+    def rebased(path: str) -> str:
+        if os.path.isabs(path):
+            return path
+        folder, name = os.path.split(old / path)
+        return os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(new))
+
+    return rebased
+
+
+def file_name(path: str) -> str:
+    """Return the last part of a path of Linux or Windows, for files that go to other machines."""
+    return re.split(r"[/\\]", path)[-1]
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class FittedState:
     """State learned by a transform from the training rows: JSON values (`vocabulary` ...) and arrays (`mean` ...),
     saved with the model."""
 
@@ -207,10 +197,17 @@ class Learned:
     """Cache, not saved, of values derived once from the learned state, since `apply` may run for every batch."""
 
 
-NOTHING_LEARNED = Learned({}, {})
+NO_STATE = FittedState({}, {})
+"""State of a transform that learns nothing."""
+States = Mapping[str, FittedState]
+"""Fitted states of the transforms of a run, by key."""
 
 Inverse = Callable[[np.ndarray], np.ndarray]
 """Function that undoes a transform: it maps output rows (N, *), in float64, to the rows before the transform."""
+
+
+_RENAMED = {"undoing": "inverse", "takes_apart": "splits_values"}
+"""Mapping from attributes of transforms in plugins of earlier versions to their names now."""
 
 
 class Transform(InFolder):
@@ -224,14 +221,22 @@ class Transform(InFolder):
     takes_columns: ClassVar[bool] = False
     """True if the transform, as a pipeline's first step, accepts several columns of mixed dtypes, as a record array."""
 
-    takes_apart: ClassVar[bool] = False
+    splits_values: ClassVar[bool] = False
     """True if the transform splits values (texts into tokens), so that its output holds no class labels."""
+    takes_apart: ClassVar[bool]
+    """Name of `splits_values` in earlier versions; a transform that sets it is refused."""
 
     keeps_numbers: ClassVar[bool] = False
-    """True if the function that `undoing` returns changes shape or dtype only, not the numbers."""
+    """True if the function that `inverse` returns changes shape or dtype only, not the numbers."""
 
     takes_sequences: ClassVar[bool] = False
     """True if the transform accepts rows of varying length (dtype "sequence")."""
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        for old, new in _RENAMED.items():
+            if old in cls.__dict__:
+                raise TypeError(f"'{old}' of {cls.__name__} is now '{new}'")
 
     def own_columns(self) -> tuple[str, ...]:
         """Return the names of the columns that the transform itself reads as a pipeline's first step; empty if none."""
@@ -242,38 +247,41 @@ class Transform(InFolder):
         return False
 
     @abstractmethod
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         """Return the output's field (shape, dtype ...). Raises ValueError if the transform does not accept the input.
 
         `learned` is None before the data is loaded; facts that depend on it are then None in the result.
         """
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         """Return the state (vocabulary, mean ...) learned from the training rows, which may be iterated several times.
 
         Raises ValueError, and BadRow with a row index relative to the last block.
         """
-        return NOTHING_LEARNED
+        return NO_STATE
 
-    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         """Raise ValueError unless a learned state, read from an untrusted file, is one that `learn` could return."""
         check_names(learned.facts, learned.arrays, (), ())
 
-    def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
+    def check(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> None:
         """Raise BadRow for a value that the transform refuses but `batch`, running on the device, cannot report."""
 
     @abstractmethod
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
-        """Return the transformed rows (N, *), computed for all rows at once. Raises BadRow, ValueError.
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
+        """Return the transformed rows (N, *), computed for all rows at once; here by the module that `batch` returns.
 
-        Rows must be independent: these are all rows of a split, or those of a batch if the data is on disk.
+        Rows must be independent: these are all rows of a split, or those of a batch if the data is on disk. Raises
+        BadRow, ValueError.
         """
+        module = self.batch(field, learned, target=target).eval()
+        return module(torch.from_numpy(np.ascontiguousarray(values))).numpy()
 
-    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
         """Return the torch module that does the same as `apply`, per batch on the device; called only if `in_batch`."""
         raise NotImplementedError
 
-    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+    def inverse(self, field: Field, learned: FittedState) -> Inverse | None:
         """Return the function that undoes this transform of a target in predictions; None if it cannot be undone."""
         return None
 

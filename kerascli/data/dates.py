@@ -1,19 +1,86 @@
-"""Dates of a time series: parsing a text column, the constant step between rows, and the dates that continue it."""
+"""Dates and times: parsing of texts, parts of times, the constant step of a series, and the dates that continue it."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 
 import numpy as np
 
-from kerascli.data.times import OFFSET, has_offset, parsed_times
 from kerascli.foundation.errors import DataError, counted
+
+OFFSET = re.compile(r"(?<=\d) ?([+-])([01]\d|2[0-3])(?::?([0-5]\d))?$", re.ASCII)
+"""Offset from UTC at the end of an ISO 8601 time; of a text without a time it matches the day or month."""
+_ISO = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?)?)?)?", re.ASCII)
+"""Date or time without an offset; numpy reads more than that as times, such as `now`, `20251231` (a year) and `3`."""
+_DATE = len("2026-11-27")
+
+
+def parsed_times(texts: Sequence[str], form: str | None = None, unit: str = "us") -> np.ndarray:
+    """Return texts as times (rows,) datetime64[unit]; NaT where a text is no date of the format `form`.
+
+    None is ISO 8601. A time with an offset (`+02:00`) is converted to UTC, any other is taken as written.
+    """
+    if form is None:
+        plain = [text.strip().removesuffix("Z") for text in texts]
+        if all(map(_ISO.fullmatch, plain)):
+            try:
+                return np.array(plain, f"datetime64[{unit}]")
+            except ValueError:
+                pass
+    return np.array([_time(text.strip(), form) for text in texts], f"datetime64[{unit}]")
+
+
+def has_offset(text: str) -> bool:
+    """Return True if an ISO 8601 time has an offset from UTC, such as `+02:00`."""
+    return len(text) > _DATE and OFFSET.search(text[_DATE:]) is not None
+
+
+def part_of(times: np.ndarray, part: str) -> np.ndarray:
+    """Return a part (such as the month) of each time, as integers."""
+    days = times.astype("datetime64[D]")
+    match part:
+        case "year":
+            return times.astype("datetime64[Y]").astype(np.int64) + 1970
+        case "month":
+            return times.astype("datetime64[M]").astype(np.int64) % 12 + 1
+        case "day":
+            return (days - times.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
+        case "day_of_year":
+            return (days - times.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64) + 1
+        case "weekday":
+            return (days.astype(np.int64) + 3) % 7  # 1970 began on a Thursday
+        case _:
+            seconds = (times - days).astype(np.int64)
+            return {"hour": seconds // 3600, "minute": seconds // 60 % 60, "second": seconds % 60}[part]
+
+
+def _time(text: str, form: str | None) -> np.datetime64:
+    try:
+        if form is not None:
+            return np.datetime64(_in_utc(datetime.strptime(text, form)), "us")
+        offset_match = OFFSET.search(text) if has_offset(text) else None
+        written = text.removesuffix("Z") if offset_match is None else text[: offset_match.start()]
+        if not _ISO.fullmatch(written):
+            return np.datetime64("NaT", "us")
+        time = np.datetime64(written, "us")
+        if offset_match is None:
+            return time
+        sign, hours, minutes = offset_match.groups(default="00")
+        offset = np.timedelta64(60 * int(hours) + int(minutes), "m")
+        return time - offset if sign == "+" else time + offset
+    except (ValueError, OverflowError):  # also a UTC before the year 1 or after 9999
+        return np.datetime64("NaT", "us")
+
+
+def _in_utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=None) if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
+
 
 ORDER = "sort the rows by date; several series in one file need a column that tells them apart: 'group' of timeseries"
 """Hint of an error about rows of a series that are not in order of time."""
 
-_ISO = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z| ?[+-]\d\d(:?\d\d)?)?)?)?")
+_ISO_DATE = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z| ?[+-]\d\d(:?\d\d)?)?)?)?")
 _UNITS = {"day": 86_400_000_000, "hour": 3_600_000_000, "minute": 60_000_000, "second": 1_000_000, "microsecond": 1}
 _SHORTEST_MONTH = 28 * _UNITS["day"]
 
@@ -68,7 +135,7 @@ class Dates:
     @classmethod
     def of(cls, texts: Sequence[str], form: str | None = None) -> "Dates | None":
         """Parse texts as dates; return None if there are no texts, or if one of them is no date."""
-        if form is None and not all(_ISO.fullmatch(text.strip()) for text in texts):
+        if form is None and not all(_ISO_DATE.fullmatch(text.strip()) for text in texts):
             return None
         times = parsed_times(texts, form)
         return None if not len(texts) or np.isnat(times).any() else cls(texts, form, times)
@@ -78,8 +145,8 @@ class Dates:
         differences = np.diff(self.times).astype(np.int64)
         if not len(differences) or (differences <= 0).any():
             return None
-        if differences.min() >= _SHORTEST_MONTH and (found := self._month_step()) is not None:
-            return found
+        if differences.min() >= _SHORTEST_MONTH and (months := self._month_step()) is not None:
+            return months
         return Step(micros=int(differences[0])) if (differences == differences[0]).all() else None
 
     def _month_step(self) -> Step | None:
@@ -125,9 +192,9 @@ class Dates:
         in_utc = any(text.endswith("Z") or has_offset(text) for text in texts)
         longest = max((OFFSET.sub("", text) if has_offset(text) else text.removesuffix("Z") for text in texts), key=len)
         unit = np.datetime_data(np.datetime64(longest).dtype)[0]
-        found = times.astype(f"datetime64[{unit}]").astype(str).tolist()
+        dates = times.astype(f"datetime64[{unit}]").astype(str).tolist()
         separator, suffix = " " if " " in longest else "T", "Z" if in_utc else ""
-        return [text.replace("T", separator) + suffix for text in found]
+        return [text.replace("T", separator) + suffix for text in dates]
 
     def continued(self, count: int) -> list[str] | None:
         """Return the next `count` dates at the constant step, as texts in the column's format; None if it varies.

@@ -22,9 +22,9 @@ def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> di
 
     Very large files and columns are sampled; their digests begin with `sampled:`.
     """
-    found = {name: file_digest(path) for name, path in _recorded(spec.source.files(context)).items()}
-    if found and spec.source.in_files:
-        return found
+    by_file = {name: file_digest(path) for name, path in _recorded(spec.source.files(context)).items()}
+    if by_file and spec.source.in_files:
+        return by_file
     digest = hashlib.sha256()
     used = sorted({column for pipeline in spec.all_pipelines().values() for column in pipeline.columns})
     columns = [(split, column, table.column(column)) for split, table in sorted(tables.items()) for column in used]
@@ -39,7 +39,7 @@ def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> di
             else:
                 digest.update(np.ascontiguousarray(block).data)
     sampled = "sampled:" if any(_is_sampled(values) for _, _, values in columns) else ""
-    return {**found, spec.source.component_name: sampled + digest.hexdigest()}
+    return {**by_file, spec.source.component_name: sampled + digest.hexdigest()}
 
 
 def _looked_at(values: Values) -> Iterator[np.ndarray]:

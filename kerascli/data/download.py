@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.disk.files import read_bytes
-from kerascli.foundation.errors import DataError, Fault, safe_text
+from kerascli.foundation.errors import DataError, safe_text
 from kerascli.foundation.errors import Path as FaultPath
 
 MIRROR = "KERASCLI_DATASETS_URL"
@@ -49,8 +49,8 @@ def download(
                 if wrong := problem(data):
                     raise _Failed(wrong)
             except _Failed as failed:
-                text = f"cannot download {url}: {safe_text(failed.reason, 200)}"
-                raise DataError(Fault(text, asked, hint=f"or place the file at '{local}' by hand")) from None
+                text = f"cannot download {url}: {safe_text(str(failed), 200)}"
+                raise DataError(text, path=asked, hint=f"or place the file at '{local}' by hand") from None
             storage.make_folder(local.parent)
             storage.write_bytes(local, data)
     return data
@@ -73,9 +73,7 @@ def _downloaded_meanwhile(local: Path, limit: int, problem: Callable[[bytes], st
 
 
 class _Failed(Exception):
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
+    """Error of a download; its text is the reason."""
 
 
 def _mirrored(url: str) -> str:

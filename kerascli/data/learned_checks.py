@@ -15,10 +15,10 @@ def check_names(
 ) -> None:
     """Raise ValueError unless the JSON values and arrays of a transform's learned state have exactly the expected
     names."""
-    for noun, found, wanted in (("facts", facts, fact_names), ("arrays", arrays, array_names)):
-        if set(found) != set(wanted):
-            expected = ", ".join(wanted) or "none"
-            raise ValueError(f"learned {noun}: expected {expected}, got {safe_text(', '.join(found), 80) or 'none'}")
+    for noun, names, expected_names in (("facts", facts, fact_names), ("arrays", arrays, array_names)):
+        if set(names) != set(expected_names):
+            expected = ", ".join(expected_names) or "none"
+            raise ValueError(f"learned {noun}: expected {expected}, got {safe_text(', '.join(names), 80) or 'none'}")
 
 
 def check_share(value: Any, name: str) -> None:
@@ -56,7 +56,7 @@ def check_array(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int | 
     fits = array.ndim == len(shape) and all(n in (None, size) for n, size in zip(shape, array.shape, strict=True))
     if not fits or array.dtype.kind != kind:
         sizes = ", ".join("any" if size is None else str(size) for size in shape)
-        wanted = f"{'floats' if kind == 'f' else 'integers'} of shape [{sizes}]"
-        raise ValueError(f"learned {name}: expected {wanted}, got {array.dtype} of shape {list(array.shape)}")
+        expected = f"{'floats' if kind == 'f' else 'integers'} of shape [{sizes}]"
+        raise ValueError(f"learned {name}: expected {expected}, got {array.dtype} of shape {list(array.shape)}")
     if kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"learned {name}: a value is not finite")

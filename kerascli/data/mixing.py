@@ -85,13 +85,13 @@ def name_faults(augment: Sequence[Augmentation], inputs: Mapping[str, Any], targ
     """Return an error for each input or target that an augmentation names but the data section does not define."""
     return [
         Fault(
-            f"augment: {step.component_name}: there is no {what} '{name}'{suggestion(name, known)}",
+            f"augment: {step.component_name}: there is no {what} '{name}'{suggestion(name, names)}",
             (index, step.component_name, section),
         )
         for index, step in enumerate(augment)
-        for section, what, known in (("inputs", "input", inputs), ("targets", "target", targets))
+        for section, what, names in (("inputs", "input", inputs), ("targets", "target", targets))
         for name in getattr(step, section) or ()
-        if name not in known
+        if name not in names
     ]  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def mixes(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> l
 
     Raises DataError for inputs or targets that cannot be mixed.
     """
-    found = []
+    all_mixes = []
     for index, step in enumerate(augment):
         images = tuple(name for name, field in inputs.items() if len(field.shape) == 3)
         mix = Mix(
@@ -121,10 +121,9 @@ def mixes(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> l
         problem = _problem(mix, inputs, targets)
         if problem is not None:
             text, hint = problem
-            path = ("data", "augment", index)
-            raise DataError(Fault(f"augment: {step.component_name}: {text}", path, hint=hint))
-        found.append(mix)
-    return found
+            raise DataError(f"augment: {step.component_name}: {text}", path=("data", "augment", index), hint=hint)
+        all_mixes.append(mix)
+    return all_mixes
 
 
 def _problem(mix: Mix, inputs: Fields, targets: Fields) -> tuple[str, str | None] | None:

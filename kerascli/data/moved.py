@@ -20,22 +20,27 @@ def moved(source: Source, place: Path, folder: Path) -> Source:
         raise ConfigError(f"--data {shown}: the source '{inner.component_name}' has no files that can be elsewhere")
     if not place.exists():
         raise ConfigError(f"--data {shown}: there is no such file or folder")
-    names = _names(paths)
-    found = {path: place / name for path, name in names.items()}
-    missing = [name for path, name in names.items() if not found[path].exists()]
-    if missing and len(paths) == 1 and place.is_dir() == ("directory" in inner.paths):
-        found = {paths[0]: place}
-    elif missing:
-        itself = ", or itself" if len(paths) == 1 else ""
-        what = ", ".join(f"'{safe_text(name)}'" for name in names.values())
-        text = f"--data {shown}: there is no '{safe_text(missing[0])}' in it"
-        raise ConfigError(text, hint=f"the run reads {what}: expected the folder that holds it{itself}")
+    places = {path: place / name for path, name in _names(paths).items()}
+    if not all(each.exists() for each in places.values()):
+        if len(paths) != 1 or place.is_dir() != ("directory" in inner.paths):
+            raise _missing(shown, place, list(places.values()))
+        places = {paths[0]: place}
     base = os.path.realpath(folder)
-    return source.placed({path: os.path.relpath(os.path.realpath(new), base) for path, new in found.items()})
+    return source.with_paths(lambda path: os.path.relpath(os.path.realpath(places[path]), base))
+
+
+def _missing(shown: str, folder: Path, places: list[Path]) -> ConfigError:
+    """Return the error about a folder that lacks some of the files that a run reads."""
+    names = {path: safe_text(str(path.relative_to(folder))) for path in places}
+    missing = next(name for path, name in names.items() if not path.exists())
+    itself = ", or itself" if len(places) == 1 else ""
+    listed = ", ".join(f"'{name}'" for name in names.values())
+    hint = f"the run reads {listed}: expected the folder that holds it{itself}"
+    return ConfigError(f"--data {shown}: there is no '{missing}' in it", hint=hint)
 
 
 def _names(paths: list[str]) -> dict[str, str]:
     """Return a mapping from each path to its path relative to their common folder; a single path becomes its name."""
     rooted = {path: os.path.normpath(os.path.join("/", path)) for path in paths}
     common = os.path.commonpath([os.path.dirname(path) for path in rooted.values()])
-    return {path: os.path.relpath(found, common) for path, found in rooted.items()}
+    return {path: os.path.relpath(rooted_path, common) for path, rooted_path in rooted.items()}

@@ -1,19 +1,64 @@
-"""Read a data file of any supported format as a table of raw rows, for `predict` and `evaluate`."""
+"""Read a data file of any supported format as a table of raw rows, and concatenate tables."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from kerascli.data.section import DataSpec, Pipeline
+from kerascli.data.sources.file_source import read_parquet
 from kerascli.data.sources.npz import read_npz
-from kerascli.data.sources.parquet import read_parquet
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.array_files import read_arrays
 from kerascli.data.storage.compressed import read_text_file, uncompressed_suffix
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.json_lines import read_json_lines
-from kerascli.data.storage.table import Table, table_of
-from kerascli.data.storage.text_format import TextFormat
+from kerascli.data.storage.on_disk import in_memory
+from kerascli.data.storage.table import Skipped, Table, table_of
+from kerascli.data.storage.text_columns import TextFormat
+from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.disk.files import open_regular
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError, Place, safe_text
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """Concatenate the rows of tables in the columns that all have. Raises DataError if a column's shapes differ."""
+    first, *rest = tables
+    if not rest:
+        return first
+    names = [name for name in first if all(name in other for other in rest)]
+    columns = {name: _column(name, tables) for name in names}
+    ends = np.cumsum([table.rows for table in tables])
+
+    def place(row: int, column: str, at: tuple[int, int]) -> Place:
+        index = int(np.searchsorted(ends, row, side="right"))
+        return tables[index].place(row - int(ends[index]) + tables[index].rows, column, at)
+
+    name = ", ".join(dict.fromkeys(table.name for table in tables))
+    return Table(columns, int(ends[-1]), name=name, made_of=place, skipped=_skipped(tables))
+
+
+def _skipped(tables: Sequence[Table]) -> Skipped | None:
+    """Return the damaged files that were left out of tables, taken together."""
+    skipped = [table.skipped for table in tables if table.skipped is not None]
+    if not skipped:
+        return None
+    first = tuple(name for each in skipped for name in each.first)
+    count = sum(each.count for each in skipped)
+    return Skipped(skipped[0].name, count, count + sum(table.rows for table in tables), first)
+
+
+def _column(name: str, tables: Sequence[Table]) -> np.ndarray:
+    parts = [in_memory(table.column(name)) for table in tables]
+    ragged = any(map(is_ragged, parts))
+    if not ragged and any(part.dtype == object for part in parts):  # words in one file make text of numbers in another
+        parts = [table.text(name) if part.dtype != object else part for table, part in zip(tables, parts, strict=True)]
+    for table, part in zip(tables, parts, strict=True):
+        if part.shape[1:] != parts[0].shape[1:]:
+            text = f"'{safe_text(name, 40)}' has rows of shape {part.shape[1:]}, those before of {parts[0].shape[1:]}"
+            raise DataError(text, place=table.name)
+    return np.concatenate(parts)
+
 
 _TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","}
 _JSON_LINES = (".jsonl", ".ndjson")
@@ -50,7 +95,7 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
     if suffix in _TEXT:
         data, packed = read_text_file(path, name)
         return read_csv(data, name, TextFormat(_TEXT[suffix]), columns, packed)
-    raise DataError(Fault("expected a csv, tsv, jsonl, npz, npy or parquet file", place=Place(name)))
+    raise DataError("expected a csv, tsv, jsonl, npz, npy or parquet file", place=name)
 
 
 def _npy(spec: DataSpec, path: Path, name: str) -> Table:
@@ -58,6 +103,6 @@ def _npy(spec: DataSpec, path: Path, name: str) -> Table:
     columns = {column for pipeline in spec.inputs.values() for column in pipeline.columns}
     if len(columns) != 1:
         text = f"a single array, but the inputs use {len(columns)} columns: {', '.join(sorted(columns))}"
-        raise DataError(Fault(text, place=Place(name), hint="save them by name with numpy.savez"))
+        raise DataError(text, place=name, hint="save them by name with numpy.savez")
     (array,) = read_arrays(path, name).values()
     return table_of({columns.pop(): array}, name)

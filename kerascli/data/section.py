@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, InstanceOf, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
-from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform
+from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform, rebase
 from kerascli.data.mixing import AugmentField, name_faults
 from kerascli.data.where import Where
 from kerascli.foundation.errors import Fault, in_yaml, plain_name, show, suggestion
@@ -179,7 +179,7 @@ class DataSpec(BaseSection):
     def all_pipelines(self) -> dict[tuple[str, str], Pipeline]:
         """Return a mapping from (section, name) to pipeline, for all inputs, targets and sample weights."""
         sections = (("inputs", self.inputs), ("targets", self.targets), ("sample_weight", self.sample_weight))
-        return {(section, name): pipeline for section, found in sections for name, pipeline in found.items()}
+        return {(section, name): pipeline for section, pipelines in sections for name, pipeline in pipelines.items()}
 
     def columns(self) -> frozenset[str]:
         """Return the names of the columns that the pipelines, the row filter and the split use."""
@@ -203,24 +203,21 @@ class DataSpec(BaseSection):
 
     def rebased(self, old: Path, new: Path) -> "DataSpec":
         """Return the data section with its paths relative to the folder `new` instead of `old`."""
-        moved = self.with_transforms(lambda _, transform: transform.rebased(old, new))
-        return moved.model_copy(update={"source": self.source.rebased(old, new)})
-
-    def located(self, folder: Path) -> "DataSpec":
-        """Return the data section with its transforms' paths joined to `folder`, valid from any working directory."""
-        return self.with_transforms(lambda _, transform: transform.located(folder))
+        change = rebase(old, new)
+        moved = self.with_transforms(lambda _, transform: transform.with_paths(change))
+        return moved.model_copy(update={"source": self.source.with_paths(change)})
 
     def with_transforms(self, change: Callable[[tuple[str, str], Transform], Transform]) -> "DataSpec":
         """Return the data section with each transform replaced by `change((section, name), transform)`."""
         shared = {name: change(("shared", name), transform) for name, transform in self.shared.items()}
-        found: dict[str, dict[str, Pipeline]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
+        pipelines: dict[str, dict[str, Pipeline]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for place, pipeline in self.all_pipelines().items():
             steps = (
                 replace(step, transform=shared[step.shared] if step.shared else change(place, step.transform))
                 for step in pipeline.steps
             )
-            found[place[0]][place[1]] = replace(pipeline, steps=tuple(steps))
-        return self.model_copy(update={"shared": shared, **found})
+            pipelines[place[0]][place[1]] = replace(pipeline, steps=tuple(steps))
+        return self.model_copy(update={"shared": shared, **pipelines})
 
 
 def _shares(value: Any) -> str | None:
@@ -244,20 +241,13 @@ def parse_data(section: Any) -> DataSpec:
 
 def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pipeline:
     """Parse one pipeline of a config: a list of steps, or one step. Raises Invalid with paths within the pipeline."""
-    try:
-        _check_name(name, "input or target")
-    except ValueError as error:
-        hint = None if (plain := plain_name(name)) is None else f"write {plain}"
-        if hint and not (isinstance(value, list) and value and isinstance(value[0], dict) and "columns" in value[0]):
-            hint = f"rename it, and keep its column: {plain}: [{{columns: {name}}}, ...]"
-        raise Invalid([Fault(str(error), (), "key", hint=hint)]) from None
+    _check_pipeline_name(name, value)
     listed = isinstance(value, list | tuple)
-    entries: list[Any] = list(value) if listed else [] if value is None else [value]
     columns: tuple[str, ...] = ()
     stacked = False
     steps: list[Step] = []
     faults: list[Fault] = []
-    for index, entry in enumerate(entries):
+    for index, entry in enumerate(value if listed else () if value is None else (value,)):
         try:
             if isinstance(entry, dict) and "columns" in entry:
                 columns, stacked = _columns(entry, index)
@@ -273,6 +263,16 @@ def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pi
         own = steps[0].transform.own_columns() if steps else ()
         columns, stacked = own or (name,), bool(own)
     return Pipeline(columns, stacked, tuple(steps))
+
+
+def _check_pipeline_name(name: Any, steps: Any) -> None:
+    try:
+        _check_name(name, "input or target")
+    except ValueError as error:
+        hint = None if (plain := plain_name(name)) is None else f"write {plain}"
+        if hint and not (isinstance(steps, list) and steps and isinstance(steps[0], dict) and "columns" in steps[0]):
+            hint = f"rename it, and keep its column: {plain}: [{{columns: {name}}}, ...]"
+        raise Invalid([Fault(str(error), (), "key", hint=hint)]) from None
 
 
 def _transform(entry: Any, shared: Mapping[str, Transform]) -> Transform:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from kerascli.data.storage.blocks import unique_inverse
+from kerascli.data.storage.blocks import rows_by_value
 from kerascli.data.storage.on_disk import Values
-from kerascli.foundation.errors import DataError, Fault, counted, safe_text
+from kerascli.foundation.errors import DataError, counted, safe_text
 
 SHORT = "leave its rows out of the file, or hold out a larger share"
 """Hint of an error about a series that is too short to be in every part of a split."""
@@ -34,8 +34,8 @@ def random_split(
     part_of = np.empty(rows, np.min_scalar_type(len(parts)))
     for number, group in enumerate(groups):
         part_of[group] = _drawn(len(group), seed + number, [totals[name][number] for name in parts])
-    found = {name: np.flatnonzero(part_of == index) for index, name in enumerate((*parts, "train"))}
-    return {"train": found.pop("train"), **found}
+    indices = {name: np.flatnonzero(part_of == index) for index, name in enumerate((*parts, "train"))}
+    return {"train": indices.pop("train"), **indices}
 
 
 def _drawn(count: int, seed: int, sizes: list[int]) -> np.ndarray:
@@ -71,8 +71,8 @@ def grouped_split(
         members = members[shuffled(len(members), seed + number)]
         middle = np.cumsum(sizes[members]) - sizes[members] / 2
         chosen[members] = np.searchsorted(bounds, middle / sizes[members].sum(), side="right")
-    found = {name: np.flatnonzero(chosen[groups] == index) for index, name in enumerate(names)}
-    return {"train": found.pop("train"), **found}
+    indices = {name: np.flatnonzero(chosen[groups] == index) for index, name in enumerate(names)}
+    return {"train": indices.pop("train"), **indices}
 
 
 def ordered_split(times: np.ndarray, parts: Mapping[str, float]) -> dict[str, np.ndarray]:
@@ -88,20 +88,18 @@ def ordered_split(times: np.ndarray, parts: Mapping[str, float]) -> dict[str, np
 
 
 def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndarray]:
-    values, numbers = unique_inverse(strata)
-    order = np.argsort(numbers, kind="stable")
-    groups = np.split(order, np.cumsum(np.bincount(numbers))[:-1])
+    values, groups = rows_by_value(strata)
     for value, group in zip(values, groups, strict=True):
         if len(group) < 2:
             text = f"class '{safe_text(str(value))}' has 1 row; it cannot be in {' and '.join(names)}"
-            raise DataError(Fault(f"split: {text}", ("data", "split", "stratify"), hint=f"see column '{column}'"))
+            raise DataError(f"split: {text}", path=("data", "split", "stratify"), hint=f"see column '{column}'")
     return groups
 
 
 def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
     """Return, for each part of a split, its numbers of rows of each group: integers that add up to the part's size."""
     left = list(sizes)
-    found: dict[str, list[int]] = {}
+    counts_of: dict[str, list[int]] = {}
     for name, share in parts.items():
         exact = [size * share for size in sizes]
         counts = [min(math.floor(value + 1e-9), rest) for value, rest in zip(exact, left, strict=True)]
@@ -112,8 +110,8 @@ def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
                 counts[group] += 1
                 missing -= 1
         left = [rest - count for rest, count in zip(left, counts, strict=True)]
-        found[name] = counts
-    return found
+        counts_of[name] = counts
+    return counts_of
 
 
 def tail_start(rows: int, validation_split: float, of: str = "") -> int:
@@ -125,5 +123,5 @@ def tail_start(rows: int, validation_split: float, of: str = "") -> int:
     if start == 0 or start == rows:
         part = "training" if start == 0 else "validation"
         text = f"validation_split {validation_split:g} of {counted(rows, 'row')}{of} leaves 0 rows for {part}"
-        raise DataError(Fault(text, ("fit", "validation_split"), hint=SHORT if of else None))
+        raise DataError(text, path=("fit", "validation_split"), hint=SHORT if of else None)
     return start

@@ -1,16 +1,19 @@
-"""Convert between texts and token ids, with a run's text pipeline and its learned vocabulary."""
+"""Convert between texts and token ids with a run's text pipeline, and detect teacher forcing."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kerascli.data.base import NOTHING_LEARNED, Field, Learned, Transform
+from kerascli.data.base import NO_STATE, Field, FittedState, States, Transform
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.section import DataSpec, Pipeline, Step
 from kerascli.data.transforms.enclose import Enclose
+from kerascli.data.transforms.pad_sequences import PadSequences
+from kerascli.data.transforms.shift import Shift
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.data.transforms.text_vectorization import TextVectorization
+from kerascli.data.transforms.to_categorical import ToCategorical
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class TextCodec:
     """Separator between tokens in a decoded text: a space, or '' for characters."""
     vectorization: TextVectorization | None
     """Transform that splits texts into tokens; None: a text is one token."""
-    learned: Learned
+    learned: FittedState
     before: tuple[Transform, ...] = ()
     """Transforms of the pipeline that are applied to a text before it is tokenized."""
 
@@ -31,8 +34,8 @@ class TextCodec:
     def is_whole(self) -> bool:
         """True if the vocabulary has every token of the training rows, so that no OOV token occurred in training."""
         most = None if self.vectorization is None else self.vectorization.max_tokens
-        given = self.vectorization is not None and self.vectorization.vocabulary is not None
-        return not given and (most is None or len(self.words) < most)
+        is_given = self.vectorization is not None and self.vectorization.vocabulary is not None
+        return not is_given and (most is None or len(self.words) < most)
 
     @property
     def start(self) -> tuple[int, ...]:
@@ -57,8 +60,8 @@ class TextCodec:
 
     def unknown(self, text: str) -> list[str]:
         """Return the tokens of a text that are not in the vocabulary."""
-        known = set(self.words[self.special :])
-        return [word for word in self.words_of(text) if word not in known]
+        vocabulary = set(self.words[self.special :])
+        return [word for word in self.words_of(text) if word not in vocabulary]
 
     def numbers(self, text: str, longest: int) -> list[int]:
         """Encode a text that is to be continued: return the ids of its last tokens, at most `longest`."""
@@ -113,7 +116,7 @@ def _through(steps: Iterable[Transform], text: str) -> np.ndarray:
     """Apply text transforms to one text; returns an array (1,)."""
     values = np.array([text], dtype=object)
     for step in steps:
-        values = step.apply(values, Field((), "string"), NOTHING_LEARNED, target=False)
+        values = step.apply(values, Field((), "string"), NO_STATE, target=False)
     return values
 
 
@@ -122,13 +125,13 @@ def is_text(pipeline: Pipeline) -> bool:
     return text_step(pipeline.steps) is not None
 
 
-def text_codecs(spec: DataSpec, learned: Mapping[str, Learned], section: str) -> dict[str, TextCodec]:
+def text_codecs(spec: DataSpec, learned: States, section: str) -> dict[str, TextCodec]:
     """Return a mapping from name to codec for the pipelines in `section` that map texts to token ids."""
     pipelines = spec.all_pipelines()
     shared = {s.shared for (where, _), p in pipelines.items() if where == "inputs" for s in p.steps if s.shared}
     splitting = [step.transform for p in pipelines.values() for step in p.steps]
     by_character = any(isinstance(step, TextVectorization) and step.split == "character" for step in splitting)
-    found = {}
+    codecs = {}
     for (where, name), pipeline in pipelines.items():
         index = text_step(pipeline.steps)
         if where != section or index is None:
@@ -136,8 +139,8 @@ def text_codecs(spec: DataSpec, learned: Mapping[str, Learned], section: str) ->
         target = where == "targets" and not any(step.shared in shared for step in pipeline.steps)
         key = NamedPipeline(where, name, pipeline, target=target).key(index)
         if key in learned:
-            found[name] = _codec(pipeline.steps[: index + 1], learned[key], by_character, target=target)
-    return found
+            codecs[name] = _codec(pipeline.steps[: index + 1], learned[key], by_character, target=target)
+    return codecs
 
 
 def text_step(steps: Sequence[Step]) -> int | None:
@@ -151,7 +154,7 @@ def text_step(steps: Sequence[Step]) -> int | None:
     return None
 
 
-def _codec(steps: Sequence[Step], learned: Learned, by_character: bool, *, target: bool) -> TextCodec:
+def _codec(steps: Sequence[Step], learned: FittedState, by_character: bool, *, target: bool) -> TextCodec:
     *before, transform = (step.transform for step in steps)
     vectorization = transform if isinstance(transform, TextVectorization) else None
     lookup = transform.lookup if isinstance(transform, TextVectorization) else transform
@@ -164,3 +167,58 @@ def _codec(steps: Sequence[Step], learned: Learned, by_character: bool, *, targe
     words = ("",) * masks + ("[UNK]",) * (special - masks) + vocabulary
     joint = "" if (vectorization.split == "character" if vectorization is not None else by_character) else " "
     return TextCodec(words, special, joint, vectorization, learned, tuple(before))
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherForcing:
+    """Names of a decoder's input and target in teacher forcing, where the input is the target delayed by one step."""
+
+    input: str
+    target: str
+    ahead: int
+    """Number of the text's first tokens that the input omits; if negative, number of padding steps before them."""
+    fill: int
+    """Token id of the padding steps before the input's first token."""
+
+    def begin(self, codec: TextCodec) -> tuple[int, ...]:
+        """Return the token ids with which the decoder's input begins for every text."""
+        return (self.fill,) * -self.ahead + codec.start[max(0, self.ahead) :]
+
+
+def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
+    """Return the names of the input and target with teacher forcing, judged by their pipelines; None if none.
+
+    An input and a target tokenize the same column in the same way, and the input is delayed by one step.
+    """
+    for name, pipeline in data.inputs.items():
+        read = _words(pipeline)
+        for target, other in data.targets.items():
+            written = _words(other)
+            if read is None or written is None or pipeline.columns != other.columns or read[0] != written[0]:
+                continue
+            ahead, behind = _moved(read[1]), _moved(written[1])
+            if ahead is not None and behind is not None and behind[0] - ahead[0] == 1:
+                return TeacherForcing(name, target, *ahead)
+    return None
+
+
+def _words(pipeline: Pipeline) -> tuple[tuple[Step, ...], tuple[Step, ...]] | None:
+    """Split a pipeline's steps after the one that maps texts to token ids; return both parts, None if none does."""
+    index = text_step(pipeline.steps)
+    return None if index is None else (pipeline.steps[: index + 1], pipeline.steps[index + 1 :])
+
+
+def _moved(steps: tuple[Step, ...]) -> tuple[int, int] | None:
+    """Return by how many positions the pipeline steps `steps` shift token ids, and the id that fills the front; None if
+    a step changes ids."""
+    ahead, fill = 0, 0
+    for step in steps:
+        match step.transform:
+            case Shift() as shift:
+                ahead += shift.steps
+                fill = int(shift.value) if shift.steps < 0 else fill
+            case ToCategorical() | PadSequences(padding="post", truncating="post"):
+                pass
+            case _:
+                return None
+    return ahead, fill

@@ -30,43 +30,43 @@ def rows_where(tables: Mapping[str, Table], where: Where) -> dict[str, Table]:
 
 def _chosen(split: str, table: Table, where: Where) -> Table:
     stays = np.ones(table.rows, bool)
-    for name, wanted in where.items():
-        stays &= _has(table, name, wanted)
+    for name, allowed in where.items():
+        stays &= _has(table, name, allowed)
     if not stays.any():
-        words = ", ".join(f"{name} {show(list(wanted))}" for name, wanted in where.items())
+        words = ", ".join(f"{name} {show(list(allowed))}" for name, allowed in where.items())
         raise DataError(Fault(f"where: no row of '{split}' has {words}", ("data", "where"), "key"))
     return table.take(np.flatnonzero(stays))
 
 
-def check_where(where: Where, known: Mapping[str, Column]) -> None:
+def check_where(where: Where, fields: Mapping[str, Column]) -> None:
     """Raise DataError if the row filter does not fit the names and dtypes of the columns, as far as they are known."""
-    for name, wanted in where.items():
-        if name in known and known[name].dtype == "unknown":
+    for name, allowed in where.items():
+        if name in fields and fields[name].dtype == "unknown":
             continue
-        scalar = name not in known or not known[name].shape
-        _check(name, wanted, known, known[name].is_text if name in known else False, fits=scalar)
+        scalar = name not in fields or not fields[name].shape
+        _check(name, allowed, fields, fields[name].is_text if name in fields else False, fits=scalar)
 
 
-def _check(name: str, wanted: Values, columns: Collection[str], text: bool, *, fits: bool) -> None:
+def _check(name: str, allowed: Values, columns: Collection[str], text: bool, *, fits: bool) -> None:
     path = ("data", "where", name)
     if name not in columns:
         raise DataError(Fault(f"where: there is no column '{name}'{suggestion(name, columns)}", path, "key"))
     if not fits:
         raise DataError(Fault(f"where: column '{name}' does not have one string or integer per row", path, "key"))
-    for index, other in enumerate(wanted):
+    for index, other in enumerate(allowed):
         if isinstance(other, str) != text:
             kind = "text" if text else "integers"
-            raise DataError(Fault(f"where: column '{name}' has {kind}, got {show(other)}", (*path, index)))
+            raise DataError(f"where: column '{name}' has {kind}, got {show(other)}", path=(*path, index))
 
 
-def _has(table: Table, name: str, wanted: Values) -> np.ndarray:
+def _has(table: Table, name: str, allowed: Values) -> np.ndarray:
     values = table[name] if name in table else np.empty(0, int)
-    if values.dtype == bool and any(isinstance(each, str) for each in wanted):  # the words of a text file
+    if values.dtype == bool and any(isinstance(each, str) for each in allowed):  # the words of a text file
         values = table.text(name)
     text = values.dtype == object and not is_ragged(values)
-    _check(name, wanted, table, text, fits=values.ndim == 1 and (text or values.dtype.kind in "iub"))
-    found = [
-        np.fromiter((value in wanted for value in block), bool, len(block)) if text else np.isin(block, wanted)
+    _check(name, allowed, table, text, fits=values.ndim == 1 and (text or values.dtype.kind in "iub"))
+    masks = [
+        np.fromiter((value in allowed for value in block), bool, len(block)) if text else np.isin(block, allowed)
         for block in blocks(values)
     ]
-    return np.concatenate(found) if found else np.zeros(0, bool)
+    return np.concatenate(masks) if masks else np.zeros(0, bool)

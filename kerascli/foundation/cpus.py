@@ -47,8 +47,8 @@ def prepare_environment(environ: MutableMapping[str, str] = os.environ) -> None:
     quota = cpu_quota()
     if quota is None:
         return
-    for name, known in _POOLS.items():
-        if not any(each in environ for each in known):
+    for name, variables in _POOLS.items():
+        if not any(each in environ for each in variables):
             environ[name] = str(min(_whole(quota), affinity()))
 
 
@@ -74,7 +74,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     The least of the group's and its ancestors' quotas counts. Supports cgroup v1 (`cpu.cfs_quota_us`), v2 (`cpu.max`)
     and both at once. `root` is the folder with `/proc` and the mounted groups.
     """
-    return min((found for folder in _groups(root) if (found := _quota_of(folder)) is not None), default=None)
+    return min((quota for folder in _groups(root) if (quota := _quota_of(folder)) is not None), default=None)
 
 
 def _whole(quota: float) -> int:
@@ -123,7 +123,7 @@ def _mounts(root: Path) -> Iterator[tuple[str, PurePosixPath, PurePosixPath]]:
 
 def _unescaped(text: str) -> str:
     """Return a path from /proc/self/mountinfo without escapes: the kernel writes a space in it as \\040."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def _quota_of(folder: Path) -> float | None:

@@ -36,21 +36,21 @@ class Threads:
     unexpected: bool = False
 
 
-def choose_device(wanted: str = "auto", *, recorded: str | None = None) -> Choice:
+def choose_device(device: str = "auto", *, recorded: str | None = None) -> Choice:
     """Return the available device for `auto`, `cpu`, `cuda`, `cuda:1` or `mps`, with the reason.
 
     `recorded` is the device of a resumed run, for `auto`. Raises ConfigError if the device is not available.
     """
-    if wanted == "auto" and recorded is not None:
+    if device == "auto" and recorded is not None:
         return Choice(choose_device(recorded).value, "as in the run")
-    if wanted == "auto":
+    if device == "auto":
         return _best_device()
-    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", wanted, re.ASCII):
-        raise ConfigError(f"--device: expected auto, cpu, cuda, cuda:N or mps, got '{wanted}'")
-    missing = _missing(wanted)
+    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", device, re.ASCII):
+        raise ConfigError(f"--device: expected auto, cpu, cuda, cuda:N or mps, got '{device}'")
+    missing = _missing(device)
     if missing:
-        raise ConfigError(f"--device {wanted}: {missing}", hint="--device auto takes the best one available")
-    return Choice(wanted, "asked for")
+        raise ConfigError(f"--device {device}: {missing}", hint="--device auto takes the best one available")
+    return Choice(device, "asked for")
 
 
 def _best_device() -> Choice:
@@ -63,8 +63,8 @@ def _best_device() -> Choice:
     return Choice("cpu", "no GPU found")
 
 
-def _missing(wanted: str) -> str | None:
-    kind, _, index = wanted.partition(":")
+def _missing(device: str) -> str | None:
+    kind, _, index = device.partition(":")
     if kind == "cpu":
         return None
     if kind == "mps":
@@ -76,8 +76,8 @@ def _missing(wanted: str) -> str | None:
     return None
 
 
-def use_threads(wanted: int | None = None, *, recorded: int | None = None, share: int = 1) -> Threads:
-    """Set and return the number of CPU threads: `wanted`, else `recorded` (the number in the resumed run), else torch's
+def use_threads(count: int | None = None, *, recorded: int | None = None, share: int = 1) -> Threads:
+    """Set and return the number of CPU threads: `count`, else `recorded` (the number in the resumed run), else torch's
     default.
 
     The default is divided by `share`, the number of processes that share the CPUs. It is limited to the CPUs that may
@@ -85,11 +85,11 @@ def use_threads(wanted: int | None = None, *, recorded: int | None = None, share
     or the number in the environment. A resumed run keeps its number, since the last bits of some sums depend on it.
     """
     own = _shared(_own_threads(), share)
-    if wanted is not None and recorded not in (None, wanted):
+    if count is not None and recorded not in (None, count):
         reason = f"asked for; the run went on with {recorded} until now: the last bits may differ"
-        chosen = Threads(wanted, reason, unexpected=True)
-    elif wanted is not None:
-        chosen = Threads(wanted, "asked for")
+        chosen = Threads(count, reason, unexpected=True)
+    elif count is not None:
+        chosen = Threads(count, "asked for")
     elif recorded is not None:
         chosen = Threads(recorded, "as in the run", unexpected=recorded != own.count)
     else:
@@ -146,7 +146,9 @@ def prepare_cpu() -> None:
     otherwise. Threads inherit that when they start.
     """
     torch.set_flush_denormal(True)
-    _keep_memory()
+    # By default glibc's malloc maps new pages for each tensor above some size and returns them at once: a convolutional
+    # network then spends a sixth of its time in the kernel, which fills new pages with zeros. Freed memory is kept.
+    _set_malloc(2**30, 2**31 - 1)
 
 
 def return_memory() -> None:
@@ -155,15 +157,6 @@ def return_memory() -> None:
     With FSDP, tensors of many sizes come and go: kept memory is in pieces that do not fit, and grows from step to step.
     """
     _set_malloc(LARGE_BYTES, 2 * LARGE_BYTES)
-
-
-def _keep_memory() -> None:
-    """Set glibc's malloc to keep the memory of freed tensors for the next ones.
-
-    By default it maps new pages for each tensor above some size and returns them at once: a convolutional network then
-    spends a sixth of its time in the kernel, which fills new pages with zeros.
-    """
-    _set_malloc(2**30, 2**31 - 1)
 
 
 def _set_malloc(mapped_bytes: int, trimmed_bytes: int) -> None:

@@ -89,9 +89,17 @@ class KerasCliError(Exception):
 
     exit_code: int = 1
 
-    def __init__(self, fault: str | Fault | Iterable[Fault], *, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        fault: str | Fault | Iterable[Fault],
+        *,
+        path: Path = (),
+        place: Place | str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        """Create an error from a message, with its config path, its place or file name and a hint, or from faults."""
         if isinstance(fault, str):
-            fault = Fault(fault, hint=hint)
+            fault = Fault(fault, path, place=Place(place) if isinstance(place, str) else place, hint=hint)
         self.faults = (fault,) if isinstance(fault, Fault) else tuple(fault)
         super().__init__("\n".join(f.text for f in self.faults))
 
@@ -162,9 +170,9 @@ def limited_suggestions() -> Iterator[None]:
         _searches = before
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def nearest(word: str, candidates: Iterable[str]) -> str | None:
     """Return the known word most similar to `word`, or None if none is similar; keys that are not text are ignored."""
-    words = tuple(each for each in known if isinstance(each, str))
+    words = tuple(each for each in candidates if isinstance(each, str))
     searches = {} if _searches is None else _searches
     among = searches.setdefault(words, {})
     if word not in among:
@@ -174,10 +182,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return among[word]
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, candidates: Iterable[str]) -> str:
     """Return the clause `; did you mean 'units'?` with the known word most similar to `word`; an empty text if there is
     none."""
-    near = nearest(word, known)
+    near = nearest(word, candidates)
     return f"; did you mean '{near}'?" if near else ""
 
 

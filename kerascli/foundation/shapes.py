@@ -39,7 +39,7 @@ class TensorSpec:
         return show_shape(self.whole)
 
 
-def can_be_one(a: Shape, b: Shape) -> bool:
+def is_compatible(a: Shape, b: Shape) -> bool:
     """Return True if two shapes may be equal: they have the same rank, and sizes are equal where both are known."""
     return len(a) == len(b) and all(None in sizes or sizes[0] == sizes[1] for sizes in zip(a, b, strict=True))
 

@@ -32,8 +32,8 @@ class UserCode:
     def module(self) -> ModuleType:
         """Return the user's Python file, imported as a module; it is run again only if it changed. Raises whatever it
         raises."""
-        known = f"{os.path.realpath(self.path)}\n".encode(errors="surrogateescape")
-        name = f"{_PREFIX}{hashlib.sha256(known + self.source).hexdigest()[:16]}"
+        path = f"{os.path.realpath(self.path)}\n".encode(errors="surrogateescape")
+        name = f"{_PREFIX}{hashlib.sha256(path + self.source).hexdigest()[:16]}"
         if name in sys.modules:
             return sys.modules[name]
         loader = _Loader(self)
@@ -102,23 +102,23 @@ def line_of_user_code(error: BaseException) -> str | None:
 
     A call that a user's function cannot take, since it has other parameters, is an error of that function's first line.
     """
-    found = None
+    place = None
     cause = error.__cause__ or error  # a generator replaces StopIteration
     for frame, line in (*traceback.walk_tb(cause.__traceback__), *traceback.walk_tb(error.__traceback__)):
         if frame.f_globals.get("__name__", "").startswith(_PREFIX):
-            found = frame.f_code.co_filename, line
+            place = frame.f_code.co_filename, line
     if (called := _CALLED.match(str(error))) and isinstance(error, TypeError):
-        found = _definition(called[1]) or found
-    return None if found is None else f"{safe_text(os.path.relpath(found[0]))}:{found[1]}"
+        place = _definition(called[1]) or place
+    return None if place is None else f"{safe_text(os.path.relpath(place[0]))}:{place[1]}"
 
 
 def _definition(name: str) -> tuple[str, int] | None:
     """Return (file, first line) of a function in a user's file by its qualified name; None if there is none."""
     for module in [module for key, module in sys.modules.items() if key.startswith(_PREFIX)]:
-        found: object = module
+        definition: object = module
         for part in name.split("."):
-            found = getattr(found, part, None)
-        code = getattr(found, "__code__", None)
-        if isinstance(code, CodeType) and getattr(found, "__module__", None) == module.__name__:
+            definition = getattr(definition, part, None)
+        code = getattr(definition, "__code__", None)
+        if isinstance(code, CodeType) and getattr(definition, "__module__", None) == module.__name__:
             return code.co_filename, code.co_firstlineno
     return None

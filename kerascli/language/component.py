@@ -42,8 +42,8 @@ class Component(BaseModel):
     @classmethod
     def reason_against(cls, argument: str) -> str | None:
         """Return the reason why an argument of Keras's class is not supported; None for an unknown argument."""
-        found = (base.__dict__.get("refused", {}).get(argument) for base in cls.__mro__)
-        return next((reason for reason in found if reason), None)
+        reasons = (base.__dict__.get("refused", {}).get(argument) for base in cls.__mro__)
+        return next((reason for reason in reasons if reason), None)
 
     @classmethod
     def first_argument(cls) -> str | None:
@@ -126,13 +126,13 @@ class Names:
             arguments = arguments if not is_call else None if rest == ")" else ...
             line = line_to_write(name, fields(name), foreign, arguments)
             return Fault(f"there is no {self.kind} '{written}'{meant}", path, at, hint=f"write {line}")
-        others = [each.kind for each in all_kinds if each.find(written)]
-        meant = "" if others else self.suggestion(written)
+        other_kinds = [a_or_an(each.kind) for each in all_kinds if each.find(written)]
+        if other_kinds:  # a transform among the layers, an activation for a loss
+            hint = f"{written} is {' and '.join(other_kinds)}: 'kerascli explain {written}' shows where it can be used"
+            return Fault(f"there is no {self.kind} '{written}'", path, at, hint=hint)
+        meant = self.suggestion(written)
         hint = number_hint(written) or list_to_write(self.kind, written, self.find)
         hint = hint or (None if meant else f"'kerascli list {plural(self.kind)}' shows all")
-        if others:  # a transform among the layers, an activation for a loss
-            kinds = " and ".join(map(a_or_an, others))
-            hint = f"{written} is {kinds}: 'kerascli explain {written}' shows where it can be used"
         return Fault(f"there is no {self.kind} '{written}'{meant}", path, at, hint=hint)
 
 
@@ -319,13 +319,13 @@ def first_registries(cls: type[Component]) -> list[Registry[Any]]:
 
 
 def _metadata(info: Any) -> list[Any]:
-    found = list(info.metadata)
+    metadata = list(info.metadata)
     pending = [info.annotation]
     while pending:
         annotation = pending.pop()
-        found += getattr(annotation, "__metadata__", ())
+        metadata += getattr(annotation, "__metadata__", ())
         pending += getattr(annotation, "__args__", ())
-    return found
+    return metadata
 
 
 class _ComponentField:

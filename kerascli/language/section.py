@@ -90,14 +90,14 @@ def parse_section(cls: type[S], written: Mapping[Any, Any], path: Path) -> S:
 
 def keys_of(cls: type[S], written: Mapping[Any, Any]) -> S:
     """Parse the known keys of a mapping as a config section, which need not be complete. Raises ValidationError."""
-    known = {key: written[key] for key in key_names(cls) if key in written}
-    return cast("type[S]", _lenient(cls)).model_validate(known)
+    settings = {key: written[key] for key in key_names(cls) if key in written}
+    return cast("type[S]", _lenient(cls)).model_validate(settings)
 
 
 def meant_keys(cls: type[BaseSection], written: Mapping[Any, Any]) -> set[str]:
     """Return the keys of a section that unknown keys of the mapping `written` probably misspell."""
-    known = key_names(cls)
-    near = (nearest(str(key), known) for key in written if key not in known)
+    names = key_names(cls)
+    near = (nearest(str(key), names) for key in written if key not in names)
     return {key for key in near if key is not None}
 
 
@@ -109,17 +109,17 @@ def key_faults(cls: type[BaseSection], written: Iterable[Any], path: Path, title
 
 
 def unknown_keys(
-    written: Iterable[Any], known: Sequence[str], title: str, path: Path, noun: str = "key", listed: str = ""
+    written: Iterable[Any], names: Sequence[str], title: str, path: Path, noun: str = "key", listed: str = ""
 ) -> list[Fault]:
-    """Return a config error for every key that is not in `known`; `title`, `noun` and `listed` are words of the
+    """Return a config error for every key that is not in `names`; `title`, `noun` and `listed` are words of the
     message."""
     faults, where = [], f" in {title}" if title else ""
     for key in written:
-        if key not in known:
-            near = suggestion(str(key), known)
+        if key not in names:
+            near = suggestion(str(key), names)
             value = written[key] if isinstance(written, Mapping) else None
             hint = None if near else BaseSection.component_hint(str(key), value, title)
-            hint = hint or (f"{listed} {', '.join(known)}" if listed and not near else None)
+            hint = hint or (f"{listed} {', '.join(names)}" if listed and not near else None)
             faults.append(Fault(f"unknown {noun} '{key}'{where}{near}", (*path, key), "key", hint=hint))
     return faults
 

@@ -29,7 +29,7 @@ _BOUNDS = {
 
 def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = ()) -> list[Fault]:
     """Return the config errors in pydantic's ValidationError; the config path of each begins with `written`."""
-    found: list[Fault] = []
+    faults: list[Fault] = []
     missing: dict[Path, list[str]] = {}
     details = error.errors(include_url=False)
     if (nameless := _nameless(details, owner)) is not None:
@@ -42,19 +42,19 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
                 missing.setdefault(detail["loc"][:-1], []).append(str(detail["loc"][-1]))
             continue
         own = getattr(detail.get("ctx", {}).get("error"), "faults", None)  # the faults of an Invalid
-        found += [describe(dict(detail), owner)] if own is None else [fault.below(detail["loc"]) for fault in own]
-    found += [describe_missing(names, path, owner) for path, names in missing.items()]
-    return [fault.below(written) for fault in _without_repeats(found)]
+        faults += [describe(dict(detail), owner)] if own is None else [fault.below(detail["loc"]) for fault in own]
+    faults += [describe_missing(names, path, owner) for path, names in missing.items()]
+    return [fault.below(written) for fault in _without_repeats(faults)]
 
 
 def _nameless(details: Sequence[Any], owner: type[BaseModel]) -> Fault | None:
     """Return the config error of arguments in braces without names (`dense: {64, relu}`); None for other errors."""
-    given = next((d["input"] for d in details if d["type"] == "missing" and len(d["loc"]) == 1), None)
-    if not isinstance(given, dict) or not given or any(v is not None for v in given.values()):
+    written = next((d["input"] for d in details if d["type"] == "missing" and len(d["loc"]) == 1), None)
+    if not isinstance(written, dict) or not written or any(v is not None for v in written.values()):
         return None
-    if given.keys() & owner.model_fields.keys():
+    if written.keys() & owner.model_fields.keys():
         return None
-    hint = _positional_hint(owner, list(given))
+    hint = _positional_hint(owner, list(written))
     return Fault(f"{_title(owner)}: its arguments have no names", (), "key", hint=hint) if hint else None
 
 
@@ -107,8 +107,8 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
         close = suggestion(value, _literals(context["expected"])) if isinstance(value, str) else ""
         return Fault(f"{name}: expected {expected}, got {show(value)}{close}", path)
     if kind == "too_short":  # of lists of any length; too short lists of a fixed length are reported as "missing"
-        wanted = counted(context["min_length"], "value")
-        return Fault(f"{name}: expected at least {wanted}, got {context['actual_length'] or 'none'}", path)
+        least = counted(context["min_length"], "value")
+        return Fault(f"{name}: expected at least {least}, got {context['actual_length'] or 'none'}", path)
     if kind == "too_long":
         return Fault(f"{name}: expected {context['max_length']} values, got {context['actual_length']}", path)
     if kind == "value_error":
@@ -156,11 +156,11 @@ def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
     return tuple(p for p in loc if not (isinstance(p, str) and (p in tags or "[" in p or "(" in p)))
 
 
-def meant_key(key: str, known: Collection[str]) -> str | None:
+def meant_key(key: str, names: Collection[str]) -> str | None:
     """Return the known key that an unknown one stands for: its counterpart for another library's name, or the most
     similar."""
     foreign = KEYS.get(key)
-    return foreign if foreign in known else nearest(key, known)
+    return foreign if foreign in names else nearest(key, names)
 
 
 def simple(name: str) -> str:
@@ -197,8 +197,8 @@ def list_to_write(kind: str, written: str, find: Callable[[str], str | None]) ->
     """Return a hint for names without brackets (`accuracy, auc`), and for what is no component here; else None."""
     words = [word.strip() for word in written.split(",")]
     names = [name for word in words if (name := named_here(kind, word) or find(word))]
-    known = [f"a list is written {in_yaml(names)}"] if names and len(words) > 1 else []
-    return "; ".join([*known, *(ELSEWHERE[_foreign_key(w)] for w in words if _foreign_key(w) in ELSEWHERE)]) or None
+    hints = [f"a list is written {in_yaml(names)}"] if names and len(words) > 1 else []
+    return "; ".join([*hints, *(ELSEWHERE[_foreign_key(w)] for w in words if _foreign_key(w) in ELSEWHERE)]) or None
 
 
 def vector_to_write(text: str) -> str | None:
@@ -224,25 +224,25 @@ def _foreign_key(name: str) -> str:
     return simple(name).lower().replace("_", "")
 
 
-def key_to_write(key: str, value: Any, known: Sequence[str]) -> str | None:
+def key_to_write(key: str, value: Any, fields: Sequence[str]) -> str | None:
     """Return a hint with the line to write for an argument of another library; None if the key is just misspelt."""
-    settings = translated(key, value, known) if key in KEYS else {}
+    settings = translated(key, value, fields) if key in KEYS else {}
     return f"write {in_yaml(settings)[1:-1]}" if settings else None
 
 
 def unknown_key(
-    key: str, value: Any, path: Path, title: str, known: list[str], *, reason: str | None, explained: bool
+    key: str, value: Any, path: Path, title: str, names: list[str], *, reason: str | None, explained: bool
 ) -> Fault:
     """Return the config error of an unknown key in `title`; `reason` says why a key that Keras has is not supported
     there."""
     reason = reason or NEEDLESS.get(key)
     if reason is not None:
         return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"remove '{key}'")
-    meant = meant_key(key, known)
+    meant = meant_key(key, names)
     more = f"; did you mean '{meant}'?" if meant else ""
-    hint = key_to_write(key, value, known)
-    if not more and known and len(known) <= 6:
-        more = f"; it takes {', '.join(known)}"
+    hint = key_to_write(key, value, names)
+    if not more and names and len(names) <= 6:
+        more = f"; it takes {', '.join(names)}"
     elif not more and explained:
         hint = f"'kerascli explain {title}' lists its arguments"
     return Fault(f"unknown key '{key}' in {title}{more}", path, "key", hint=hint)

@@ -183,8 +183,8 @@ def binary_crossentropy(y_true: Tensor, y_pred: Tensor, *, from_logits: bool) ->
     if from_logits:
         return F.binary_cross_entropy_with_logits(y_pred, y_true, reduction="none")
     p = clipped(y_pred)
-    known = F.binary_cross_entropy(p.nan_to_num(nan=0.5), y_true, reduction="none")  # on NaN it raises, or stops CUDA
-    return known + p * 0
+    losses = F.binary_cross_entropy(p.nan_to_num(nan=0.5), y_true, reduction="none")  # on NaN it raises, or stops CUDA
+    return losses + p * 0
 
 
 def class_numbers(y_true: Tensor, y_pred: Tensor, axis: int = -1) -> Tensor:
@@ -208,11 +208,11 @@ def class_number_fault(name: str, target: TensorSpec, output: TensorSpec, axis: 
         return _ONE_OUTPUT.format(name, output)
     sizes = list(output.shape)
     del sizes[axis if axis < 0 else axis - 1]  # `axis` counts the batch axis
-    wanted = TensorSpec(tuple(sizes))
-    if same_shape(target.shape, wanted.shape) and len(target.shape) >= len(wanted.shape):
+    expected = TensorSpec(tuple(sizes))
+    if same_shape(target.shape, expected.shape) and len(target.shape) >= len(expected.shape):
         return None
     if len(target.shape) == len(output.shape) and same_shape(target.shape[:-1], output.shape[:-1]):
         other = name.removeprefix("sparse_")
         remedy = f"use '{other}' or integer class labels, without a one-hot encoding, as the target"
-        return f"'{name}' needs integer class labels {wanted}, got one-hot targets {target}; {remedy}"
-    return f"'{name}' needs integer class labels of shape {wanted} for an output of shape {output}, got {target}"
+        return f"'{name}' needs integer class labels {expected}, got one-hot targets {target}; {remedy}"
+    return f"'{name}' needs integer class labels of shape {expected} for an output of shape {output}, got {target}"

@@ -63,15 +63,8 @@ class Op:
     def bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
         """Return a mapping from parameter names to a call's arguments; the arguments of `*x` are a list. Raises
         ArgumentError."""
+        bound = self._in_order(arguments)
         names = [name for name, p in self.parameters.items() if p.kind not in VARIADIC]
-        rest = next((n for n, p in self.parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
-        first = [n for n in names if self.parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY]
-        bound = dict(zip(first, arguments, strict=False))
-        if rest is not None:
-            bound[rest] = list(arguments[len(first) :])
-        elif len(arguments) > len(first):
-            text = f"{self.name} takes at most {counted(len(first), 'argument')} ({', '.join(first)})"
-            raise ArgumentError(f"{text}, got {len(arguments)}", len(first))
         takes_any = any(p.kind is p.VAR_KEYWORD for p in self.parameters.values())
         for name, value in keywords.items():
             if name not in names and not takes_any:
@@ -83,6 +76,19 @@ class Op:
         missing = [n for n in names if self.parameters[n].default is inspect.Parameter.empty and n not in bound]
         if missing:
             raise ArgumentError(f"{self.name} needs {' and '.join(repr(n) for n in missing)}")
+        return bound
+
+    def _in_order(self, arguments: Sequence[Any]) -> dict[str, Any]:
+        """Return a mapping from parameter names to the arguments of a call that have no name."""
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        first = [name for name, p in self.parameters.items() if p.kind in kinds]
+        bound = dict(zip(first, arguments, strict=False))
+        rest = [name for name, p in self.parameters.items() if p.kind is p.VAR_POSITIONAL]
+        if rest:
+            bound[rest[0]] = list(arguments[len(first) :])
+        elif len(arguments) > len(first):
+            text = f"{self.name} takes at most {counted(len(first), 'argument')} ({', '.join(first)})"
+            raise ArgumentError(f"{text}, got {len(arguments)}", len(first))
         return bound
 
     def call(self, arguments: Sequence[Any], keywords: Mapping[str, Any], device: torch.device) -> Any:
@@ -122,24 +128,16 @@ class Op:
 
     def _fitting(self, parameter: inspect.Parameter, value: Any, device: torch.device) -> Any:
         kind = parameter.annotation
-        if kind in (Tensor, Tensor | None):
-            return as_tensor(value, device)
-        if kind is Tensors:
-            if isinstance(value, Tensor) or not isinstance(value, list):
-                raise ArgumentError(f"{self.name}: {parameter.name}: expected a list of tensors, got {describe(value)}")
-            return [as_tensor(item, device) for item in value]
-        if kind == Tensor | str | None:
-            return value if value is None or isinstance(value, str) else as_tensor(value, device)
-        if kind in (Value, Value | None):
-            if isinstance(value, str) or (value is None and kind is Value):
-                raise ArgumentError(f"{self.name}: expected a tensor or a number, got {describe(value)}")
-            return as_tensor(value, device) if isinstance(value, list) else value
-        fits, words = _PLAIN[kind]
+        if kind in (Value, Value | None) and (isinstance(value, str) or (value is None and kind is Value)):
+            raise ArgumentError(f"{self.name}: expected a tensor or a number, got {describe(value)}")
+        if kind in _KEPT:
+            return value if isinstance(value, _KEPT[kind]) else as_tensor(value, device)
+        fits, words = _CHECKS[kind]
         if not fits(value):
             two = self.name in {"max", "min"} and isinstance(value, Tensor)
             meant = f"; of two tensors write {self.name}imum(a, b)" if two else ""
             raise ArgumentError(f"{self.name}: {parameter.name}: expected {words}, got {describe(value)}{meant}")
-        return value
+        return [as_tensor(item, device) for item in value or ()] if kind is Tensors else value
 
     def _cast(self, value: Any) -> Any:
         """Return an argument with its tensors cast to the dtypes in which the operation computes."""
@@ -163,7 +161,7 @@ def wide(value: Any, dtypes: frozenset[torch.dtype] = INTEGERS) -> Any:
     return value.long() if isinstance(value, Tensor) and value.dtype in dtypes else value
 
 
-def dtype_beside(x: Tensor, other: Value) -> torch.dtype:
+def common_dtype(x: Tensor, other: Value) -> torch.dtype:
     """Return the dtype of x if it is a float, else the dtype in which formulas hold elements of x and `other`."""
     return x.dtype if x.is_floating_point() else torch.result_type(wide(x), other)
 
@@ -180,7 +178,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-_PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
+_KEPT: dict[Any, tuple[type, ...]] = {
+    Tensor: (), Tensor | None: (), Tensor | str | None: (str, type(None)), Value: (int, float),
+    Value | None: (int, float, type(None)),
+}  # fmt: skip
+"""Mapping from types of parameters that take tensors to the types of arguments that are not made tensors."""
+_CHECKS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     int: (_is_whole, "an integer"),
     float: (_is_number, "a number"),
     bool: (lambda v: isinstance(v, bool), "true or false"),
@@ -191,9 +194,10 @@ _PLAIN: dict[Any, tuple[Callable[[Any], bool], str]] = {
     int | Sizes: (lambda v: _is_whole(v) or _are_whole(v), "an integer or a list of integers"),
     int | str: (lambda v: _is_whole(v) or isinstance(v, str), "an integer or a text"),
     list: (lambda v: isinstance(v, list), "a list"),
+    Tensors: (lambda v: isinstance(v, list), "a list of tensors"),
     Numbers: (lambda v: isinstance(v, list) and all(map(_is_number, v)), "a list of numbers"),
 }
-_PLAIN |= {kind | None: (lambda v, fits=fits: v is None or fits(v), words) for kind, (fits, words) in _PLAIN.items()}
+_CHECKS |= {kind | None: (lambda v, fits=fits: v is None or fits(v), words) for kind, (fits, words) in _CHECKS.items()}
 """Mapping from parameter types to (check of an argument, words for the allowed values in error messages)."""
 
 

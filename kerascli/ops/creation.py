@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.signal import windows
 
 from kerascli.foundation import draws
-from kerascli.ops.base import ArgumentError, Sizes, Value, dtype_beside, dtype_of, op, table
+from kerascli.ops.base import ArgumentError, Sizes, Value, common_dtype, dtype_of, op, table
 
 
 def _sizes(shape: int | Sizes) -> list[int]:
@@ -70,7 +70,7 @@ table({
     "ones_like(x, dtype: str | None = None)": (lambda x, dtype: torch.ones_like(x, dtype=dtype),
         "Create a tensor of ones with the shape of x."),
     "full_like(x, fill_value, dtype: str | None = None)": (
-        lambda x, fill_value, dtype: fill_value.to(dtype or dtype_beside(x, fill_value)).expand_as(x),
+        lambda x, fill_value, dtype: fill_value.to(dtype or common_dtype(x, fill_value)).expand_as(x),
         "Create a tensor filled with one value, with the shape of x."),
 }, keeps_integers=True)  # fmt: skip
 

@@ -6,22 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import (
-    BOOLEANS,
-    INTEGERS,
-    ArgumentError,
-    Value,
-    as_float,
-    as_tensor,
-    op,
-    table,
-    wide,
-)
+from kerascli.ops.base import BOOLEANS, INTEGERS, ArgumentError, Value, as_float, as_tensor, op, table, wide
 from kerascli.preprocessing.images.base import saturated
-
-
-def _cbrt(x: Tensor) -> Tensor:
-    return x.sign() * x.abs() ** (1 / 3)
 
 
 def _of_floats(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -32,7 +18,7 @@ table({
     "abs|absolute|fabs": (torch.abs, "Compute the absolute value of each element."),
     "negative": (torch.neg, "Compute -x."),
     "square": (torch.square, "Compute x ** 2."),
-    "cbrt": (_cbrt, "Compute the cube root of each element."),
+    "cbrt": (lambda x: x.sign() * x.abs() ** (1 / 3), "Compute the cube root of each element."),
 }, "x, /")  # fmt: skip
 table({
     "sqrt": (torch.sqrt, "Compute the square root of each element."),
@@ -97,10 +83,6 @@ def _remainder(x1: Tensor, x2: Value) -> Tensor:
     return x1 - _floor_divide(x1, x2) * x2 if isinstance(x2, Tensor) else torch.remainder(x1, x2)
 
 
-def _heaviside(x1: Tensor, x2: Tensor) -> Tensor:
-    return torch.heaviside(x1.detach(), x2.detach())
-
-
 _PAIRS: dict[str, tuple[Callable[..., Tensor], str]] = {
     "add": (torch.add, "Compute x1 + x2."),
     "subtract": (torch.sub, "Compute x1 - x2."),
@@ -118,7 +100,8 @@ _PAIRS: dict[str, tuple[Callable[..., Tensor], str]] = {
     "hypot": (torch.hypot, "Compute the hypotenuse, sqrt(x1 ** 2 + x2 ** 2)."),
     "logaddexp": (torch.logaddexp, "Compute log(exp(x1) + exp(x2)), numerically stable."),
     "logaddexp2": (torch.logaddexp2, "Compute log2(2 ** x1 + 2 ** x2), numerically stable."),
-    "heaviside": (_heaviside, "Compute the Heaviside step function: 0 for x1 < 0, x2 at 0, 1 for x1 > 0."),
+    "heaviside": (lambda x1, x2: torch.heaviside(x1.detach(), x2.detach()),
+        "Compute the Heaviside step function: 0 for x1 < 0, x2 at 0, 1 for x1 > 0."),
     "ldexp": (torch.ldexp, "Compute x1 * 2 ** x2."),
     "gcd": (torch.gcd, "Compute the greatest common divisor of integers."),
     "lcm": (torch.lcm, "Compute the least common multiple of integers."),

@@ -43,7 +43,7 @@ def at_argument(error: ArgumentError, node: Call) -> ExpressionError:
     for keyword in node.keywords:
         if keyword.name == error.argument:
             place = keyword if error.named else keyword.value
-    return ExpressionError(error.text, place.column, place.length)
+    return place.error(error.text)
 
 
 class TensorEvaluator(Evaluator):
@@ -52,13 +52,12 @@ class TensorEvaluator(Evaluator):
     def __init__(self, names: Mapping[str, Any], device: torch.device) -> None:
         super().__init__(names)
         self._device = device
-        given = sum(value.numel() for value in names.values() if isinstance(value, Tensor) and value.is_meta)
-        self._most_values = max(MAX_VALUES, _GROWTH * given)  # a trial assumes large sizes for unknown ones
+        elements = sum(value.numel() for value in names.values() if isinstance(value, Tensor) and value.is_meta)
+        self._most_values = max(MAX_VALUES, _GROWTH * elements)  # a trial assumes large sizes for unknown ones
 
     def _test(self, value: Any, node: Conditional) -> bool:
         if isinstance(value, (Tensor, list)):
-            text = "'if' needs a number; for tensors write where(test, a, b)"
-            raise ExpressionError(text, node.column, node.length)
+            raise node.error("'if' needs a number; for tensors write where(test, a, b)")
         return bool(value)
 
     def _signed(self, node: Unary, value: Any) -> Any:
@@ -99,8 +98,7 @@ class TensorEvaluator(Evaluator):
             return self._applied(node, arguments)
         if op is None:
             meant = FUNCTIONS_OF_TENSORS.get(node.function, "")
-            text = f"{node.function} takes numbers, not tensors{meant and '; '}{meant}"
-            raise ExpressionError(text, node.column, node.length)
+            raise node.error(f"{node.function} takes numbers, not tensors{meant and '; '}{meant}")
         return self._run(node.function, arguments, keywords, node)
 
     def _item(self, node: Index, value: Any) -> Any:
@@ -122,23 +120,23 @@ class TensorEvaluator(Evaluator):
         assert op is not None
         return self._guarded(lambda: op.call(arguments, keywords, self._device), node, (*arguments, *keywords.values()))
 
-    def _guarded(self, compute: Callable[[], Any], node: Node, given: Sequence[Any] = ()) -> Any:
+    def _guarded(self, compute: Callable[[], Any], node: Node, operands: Sequence[Any] = ()) -> Any:
         """Return `compute()`, a syntax node's value, if its size is allowed. Raises ExpressionError at the node."""
         try:
             value = compute()
         except ArgumentError as error:
-            raise (at_argument(error, node) if isinstance(node, Call) else _plain(error.text, node)) from None
+            raise (at_argument(error, node) if isinstance(node, Call) else node.error(error.text)) from None
         except (RuntimeError, IndexError, ValueError, TypeError, ZeroDivisionError) as error:
             if isinstance(error, ExpressionError):
                 raise
-            raise _plain(self._refusal(node, given, first_line(error).rstrip(".")), node) from None
+            raise node.error(self._refusal(node, operands, first_line(error).rstrip("."))) from None
         value = list(value) if isinstance(value, tuple) else value
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, Tensor) and part.numel() > self._most_values:
-                raise _plain(f"makes a tensor of {part.numel():,} values; the limit is {MAX_VALUES:,}", node)
+                raise node.error(f"makes a tensor of {part.numel():,} values; the limit is {MAX_VALUES:,}")
         return value
 
-    def _refusal(self, node: Node, given: Sequence[Any], reason: str) -> str:
+    def _refusal(self, node: Node, operands: Sequence[Any], reason: str) -> str:
         """Return the error text for an operation that failed: the operands' shapes, then torch's reason.
 
         The reason is left out if the shapes are just two incompatible ones.
@@ -154,7 +152,7 @@ class TensorEvaluator(Evaluator):
                 return f"invalid index: {reason}"
         if reason == "ZeroDivisionError":
             return f"{name} divides integers by 0"
-        tensors = [x for value in given for x in (value if isinstance(value, list) else [value])]
+        tensors = [x for value in operands for x in (value if isinstance(value, list) else [value])]
         shapes = [self._shape(x) for x in tensors if isinstance(x, Tensor)]
         text = f"{name} cannot take {' and '.join(shapes)}" if shapes else f"{name} cannot be computed"
         is_plain = len(shapes) == 2 and ("broadcast" in reason or "size of tensor" in reason)
@@ -164,10 +162,6 @@ class TensorEvaluator(Evaluator):
         """Return a tensor's shape as text, with None for the batch size."""
         sizes = tuple(x.shape)
         return show_shape((None, *sizes[1:]) if sizes[:1] == (self._names["batch_size"],) else sizes)
-
-
-def _plain(text: str, node: Node) -> ExpressionError:
-    return ExpressionError(text, node.column, node.length)
 
 
 def _has_tensor(value: Any) -> bool:

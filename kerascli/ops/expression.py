@@ -56,7 +56,7 @@ LEFT_OUT: Mapping[str, str] = {
     "while_loop": _FUNCTION,
 }
 """Mapping from operations of keras.ops that formulas lack to the reason, for error messages."""
-GIVEN = ("batch_size", "training")
+BUILT_IN = ("batch_size", "training")
 """Names that every expression can use: `batch_size`, a number, and `training`, a boolean."""
 
 
@@ -69,7 +69,7 @@ class Expression:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        return tuple(name for name in names_in(self.tree) if name not in GIVEN and name not in CONSTANTS)
+        return tuple(name for name in names_in(self.tree) if name not in BUILT_IN and name not in CONSTANTS)
 
     @cached_property
     def asks_for_batch(self) -> bool:
@@ -99,12 +99,11 @@ class Expression:
 
         New tensors are created on the device of `like`. Raises ExpressionError.
         """
-        given = {"batch_size": like.shape[0] if like.ndim else 1, "training": training}
-        value = TensorEvaluator({**tensors, **given}, like.device).value(self.tree)
+        reserved = {"batch_size": like.shape[0] if like.ndim else 1, "training": training}
+        value = TensorEvaluator({**tensors, **reserved}, like.device).value(self.tree)
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, Tensor) and part.is_complex():
-                text = "the value is complex, but must be real; use real(...), imag(...) or abs(...)"
-                raise ExpressionError(text, self.tree.column, self.tree.length)
+                raise self.tree.error("the value is complex, but must be real; use real(...), imag(...) or abs(...)")
         return value
 
 
@@ -172,12 +171,12 @@ def _unknown(node: Call) -> ExpressionError:
     """Return an ExpressionError for a call of an operation that does not exist."""
     name = node.function
     if name in LEFT_OUT:
-        return ExpressionError(f"{name} is not available in formulas: {LEFT_OUT[name]}", node.column, node.length)
+        return node.error(f"{name} is not available in formulas: {LEFT_OUT[name]}")
     owner, dot, method = name.rpartition(".")
     if dot and (owner != "image" or OPS.find(method)):
         return dotted(node)
     close = OPS.suggestion(name) or suggestion(name, FUNCTIONS)
-    return ExpressionError(f"there is no operation '{name}'{close}", node.column, node.length)
+    return node.error(f"there is no operation '{name}'{close}")
 
 
 def _folded(tree: Node) -> Node:

@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 from kerascli.ops.base import ArgumentError, Numbers, Sizes, as_float, op
 from kerascli.preprocessing.images.base import saturated
-from kerascli.preprocessing.images.color import from_hsv, grayscale, to_hsv
-from kerascli.preprocessing.images.resizing import INTERPOLATIONS, resized
-from kerascli.preprocessing.images.resizing import crop_to_aspect_ratio as cropped
-from kerascli.preprocessing.images.resizing import pad_to_aspect_ratio as padded
+from kerascli.preprocessing.images.colors import from_hsv, grayscale, to_hsv
+from kerascli.preprocessing.images.sizes import INTERPOLATIONS, resized
+from kerascli.preprocessing.images.sizes import crop_to_aspect_ratio as cropped
+from kerascli.preprocessing.images.sizes import pad_to_aspect_ratio as padded
 from kerascli.preprocessing.resampling import CURVES
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import ArgumentError, Numbers, Sizes, as_float, dtype_beside, dtype_of, one_axis, op, table
+from kerascli.ops.base import ArgumentError, Numbers, Sizes, as_float, common_dtype, dtype_of, one_axis, op, table
 
 
 def _flat_or_along(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -169,7 +169,7 @@ def scatter(indices: Tensor, values: Tensor, shape: list) -> Tensor:  # type: ig
 @op(keeps_integers=True)
 def scatter_update(inputs: Tensor, indices: Tensor, updates: Tensor, reduction: str | None = None) -> Tensor:
     """Replace values by `updates`, or combine both by add, max, min or mul, at positions (last axis of `indices`)."""
-    inputs = inputs.to(dtype_beside(inputs, updates))
+    inputs = inputs.to(common_dtype(inputs, updates))
     places, updates = indices.long().unbind(-1), updates.to(inputs.dtype)
     if reduction is None or reduction == "add":
         return inputs.index_put(places, updates, accumulate=reduction == "add")

@@ -5,18 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import (
-    ArgumentError,
-    Axes,
-    Value,
-    all_axes,
-    as_float,
-    as_tensor,
-    one_axis,
-    op,
-    table,
-    wide,
-)
+from kerascli.ops.base import ArgumentError, Axes, Value, all_axes, as_float, as_tensor, one_axis, op, table, wide
 
 
 def _one_by_one(x: Tensor, axes: tuple[int, ...], keepdims: bool, dtype: torch.dtype | None = None) -> Tensor:

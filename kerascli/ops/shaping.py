@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from kerascli.ops.base import (
     Value,
     all_axes,
     as_tensor,
-    dtype_beside,
+    common_dtype,
     one_axis,
     op,
     table,
@@ -149,12 +149,17 @@ def pad(x: Tensor, pad_width: list, mode: str = "constant", constant_values: flo
         raise ArgumentError(f"pad: pad_width: expected [before, after] for each of {x.ndim} axes, got {pad_width}")
     if mode == "constant":
         flat = [n for pair in reversed(widths) for n in pair]
-        x = x if constant_values is None else x.to(dtype_beside(x, constant_values))
+        x = x if constant_values is None else x.to(common_dtype(x, constant_values))
         return F.pad(x, flat, value=constant_values or 0.0)
     if constant_values is not None or mode not in {"reflect", "symmetric"}:
         raise ArgumentError(
             "pad: mode: expected 'constant', 'reflect' or 'symmetric'; constant_values is for 'constant' only"
         )
+    return _mirrored(x, widths, mode)
+
+
+def _mirrored(x: Tensor, widths: Sequence[Sequence[int]], mode: str) -> Tensor:
+    """Pad axes by elements mirrored at the border, which `reflect` leaves out and `symmetric` repeats."""
     for axis, (before, after) in enumerate(widths):
         inner = 1 if mode == "reflect" else 0
         length = x.shape[axis]
@@ -184,7 +189,7 @@ def slice_(inputs: Tensor, start_indices: Sizes, shape: Sizes) -> Tensor:
 def slice_update(inputs: Tensor, start_indices: Sizes, updates: Tensor) -> Tensor:
     """Return a copy of a tensor with the slice at `start_indices` replaced by `updates`."""
     places = [slice(start, start + length) for start, length in zip(start_indices, updates.shape, strict=True)]
-    out = inputs.to(dtype_beside(inputs, updates), copy=True)
+    out = inputs.to(common_dtype(inputs, updates), copy=True)
     out[tuple(places)] = updates
     return out
 
@@ -236,23 +241,31 @@ def unstack(x: Tensor, num: int | None = None, axis: int = 0) -> list[Tensor]:
 @op(keeps_integers=True)
 def rearrange(tensor: Tensor, pattern: str, **axes_lengths: int) -> Tensor:
     """Split, transpose and join axes named in a pattern: 'b (h k) c -> b h (k c)', k=2; brackets group to one axis."""
-    sides = pattern.split("->")
-    if len(sides) != 2:
-        raise ArgumentError(f"rearrange: pattern: expected 'axes -> axes', got '{pattern}'")
-    before, after = map(_groups, sides)
+    before, after = _pattern_sides(pattern)
     names, order = ([name for group in side for name in group] for side in (before, after))
-    if sorted(names) != sorted(order) or len(set(names)) != len(names):
-        raise ArgumentError(f"rearrange: pattern: expected each axis once on each side of '->', got '{pattern}'")
     unknown = [name for name in axes_lengths if name not in names]
     if unknown:
         raise ArgumentError(f"rearrange: '{unknown[0]}' is not an axis of '{pattern}'", unknown[0])
     if len(before) != tensor.ndim:
-        raise ArgumentError(f"rearrange: '{sides[0].strip()}' has {len(before)} axes, the tensor has {tensor.ndim}")
+        text = f"rearrange: '{pattern.partition('->')[0].strip()}' has {len(before)} axes"
+        raise ArgumentError(f"{text}, the tensor has {tensor.ndim}")
     sizes: dict[str, int] = {}
     for group, length in zip(before, tensor.shape, strict=True):
         sizes.update(_sizes(group, length, axes_lengths))
     y = tensor.reshape([sizes[name] for name in names]).permute([names.index(name) for name in order])
     return y.reshape([math.prod(sizes[name] for name in group) for group in after])
+
+
+def _pattern_sides(pattern: str) -> list[list[list[str]]]:
+    """Parse a pattern of `rearrange` to the groups of axis names before and after `->`, with the same names in both."""
+    sides = pattern.split("->")
+    if len(sides) != 2:
+        raise ArgumentError(f"rearrange: pattern: expected 'axes -> axes', got '{pattern}'")
+    groups = [_groups(side) for side in sides]
+    names, order = (sorted(name for group in side for name in group) for side in groups)
+    if names != order or len(set(names)) != len(names):
+        raise ArgumentError(f"rearrange: pattern: expected each axis once on each side of '->', got '{pattern}'")
+    return groups
 
 
 def _groups(side: str) -> list[list[str]]:

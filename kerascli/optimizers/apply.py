@@ -37,10 +37,10 @@ class FlatOptimizer:
         self,
         settings: BaseOptimizer,
         weights: Sequence[NamedWeight],
-        beside: "FlatOptimizer | None" = None,
+        linked: "FlatOptimizer | None" = None,
         across: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        """Bind an optimizer to `weights`. A non-finite loss or gradient, here or in the other, `beside`, stops both.
+        """Bind an optimizer to `weights`. A non-finite loss or gradient, here or in the other, `linked`, stops both.
 
         With `across`, which returns the sum of a tensor over all processes, the weights are this process's parts of
         weights, each in memory of its own, and norms are those of whole gradients.
@@ -56,26 +56,30 @@ class FlatOptimizer:
         self._rate: float | Schedule = optimizer.learning_rate
         self._across = across
         self._norms = torch.zeros(len(weights), device=device)
-        places: Sequence[tuple[Sequence[int], Tensor | None]] = [(each, None) for each in grouped(weights)]
-        if across is not None:
-            places = [([i], parameter.data.view(-1)) for i, (_, parameter, _) in enumerate(weights)]
-        self._positions = [positions for positions, _ in places]
+        own_gradient = self._needs_own_gradient(weights, divided=across is not None) or scaled
+        self._positions = grouped(weights) if across is None else [[i] for i in range(len(weights))]
+        self._groups: list[FlatGroup] = []
+        for positions in self._positions:
+            vector = None if across is None else weights[positions[0]][1].data.view(-1)
+            group = FlatGroup([weights[i] for i in positions], own_gradient=own_gradient, vector=vector)
+            self._add_slots(group)
+            self._groups.append(group)
+        self._guard = Guard(device, None if linked is None else linked._guard, waits=scaled)
+
+    def _needs_own_gradient(self, weights: Sequence[NamedWeight], *, divided: bool) -> bool:
+        """Return True if gradients are copied to one vector, since that is faster or they are changed before a step."""
         elements = sum(parameter.numel() for _, parameter, _ in weights)
         on_cpu = all(parameter.is_cpu for _, parameter, _ in weights)
-        copied = across is None and (elements <= _COPIED_ELEMENTS or not on_cpu)
-        own_gradient = copied or not optimizer.elementwise or scaled or optimizer.changes_gradients
-        self._groups = [
-            FlatGroup([weights[i] for i in positions], own_gradient=own_gradient, vector=vector)
-            for positions, vector in places
-        ]
-        self._guard = Guard(device, None if beside is None else beside._guard, waits=scaled)
-        for group in self._groups:
-            for slot in optimizer.slots():
-                group.add_slot(slot, optimizer.slot_start(slot), partial(optimizer.slot_shape, slot))
-            if optimizer.gradient_accumulation_steps:
-                group.add_slot(_ACCUMULATOR)
-            if optimizer.use_ema:
-                group.add_slot(_AVERAGE)
+        copied = not divided and (elements <= _COPIED_ELEMENTS or not on_cpu)
+        return copied or not self.optimizer.elementwise or self.optimizer.changes_gradients
+
+    def _add_slots(self, group: FlatGroup) -> None:
+        for slot in self.optimizer.slots():
+            group.add_slot(slot, self.optimizer.slot_start(slot), partial(self.optimizer.slot_shape, slot))
+        if self.optimizer.gradient_accumulation_steps:
+            group.add_slot(_ACCUMULATOR)
+        if self.optimizer.use_ema:
+            group.add_slot(_AVERAGE)
 
     @property
     def iterations(self) -> int:
@@ -123,25 +127,25 @@ class FlatOptimizer:
                 weight.copy_(value)
             self._step()
 
-        given = [gradient for group in self._groups for gradient in group.given]
+        gradients_taken = [gradient for group in self._groups for gradient in group.gradients]
         if self.loss_scale is None:
-            self._guard.run(step, loss, given, live)
+            self._guard.run(step, loss, gradients_taken, live)
         else:
-            self._scaled(self.loss_scale, step, loss, given, assigned)
+            self._scaled(self.loss_scale, step, loss, gradients_taken, assigned)
         for group in self._groups:
-            group.given = []  # the next step's gradients take their memory
+            group.gradients = []  # the next step's gradients take their memory
 
     def _scaled(
         self,
         scale: LossScale,
         step: Callable[[], None],
         loss: Tensor,
-        given: Sequence[Tensor],
+        gradients: Sequence[Tensor],
         assigned: Sequence[tuple[Tensor, Tensor]],
     ) -> None:
         """Run `step`; if scaled gradients overflowed, lower the loss scale instead, and only set the weights in
         `assigned` to their values."""
-        sound, finite = are_finite([loss.detach()]), are_finite(given)
+        sound, finite = are_finite([loss.detach()]), are_finite(gradients)
         if sound and not finite and self.bad_step() is None and scale.overflow():
             self._guard.skip()
             for weight, value in assigned:
@@ -230,8 +234,8 @@ class FlatOptimizer:
         for name, value in own.items():
             got = state[name]
             if got.shape != value.shape or got.dtype != value.dtype:
-                found = f"{got.dtype} {tuple(got.shape)}, expected {value.dtype} {tuple(value.shape)}"
-                raise FileRefused(f"optimizer state '{name}' is {found}")
+                difference = f"{got.dtype} {tuple(got.shape)}, expected {value.dtype} {tuple(value.shape)}"
+                raise FileRefused(f"optimizer state '{name}' is {difference}")
         for name, _, view in self._named_state():
             view.copy_(state[name])
         self._iterations = int(state["iterations"])

@@ -99,9 +99,9 @@ class Optimizer(BaseOptimizer):
 
     @model_validator(mode="after")
     def _one_way_to_clip(self) -> Self:
-        given = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"gradients are clipped in one way: give '{given[0]}' or '{given[1]}', not both")
+        settings = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(self, name) is not None]
+        if len(settings) > 1:
+            raise ValueError(f"gradients are clipped in one way: give '{settings[0]}' or '{settings[1]}', not both")
         return self
 
     @property

@@ -91,7 +91,7 @@ class FlatGroup:
         """Mapping from a weight's name to its optimizer states by name: views of flat vectors, in Keras's layout."""
         self.present: list[Slice] = []
         """Positions of the weights that have a gradient in the current step."""
-        self.given: list[Tensor] = []
+        self.gradients: list[Tensor] = []
         """Gradients of the current step: one for each weight that has one (`present`), or a list of one flat vector
         that holds all of them."""
         self.rule: Rule | None = None
@@ -113,11 +113,11 @@ class FlatGroup:
             vector = self.weights.clone() if start is None else torch.full_like(self.weights, start)
             views = {s.name: s.keras(vector) for s in self.slices}
         else:
-            known = {name: shape for name, shape in shapes.items() if shape is not None}
-            sizes = [math.prod(shape) for shape in known.values()]
+            sized = {name: shape for name, shape in shapes.items() if shape is not None}
+            sizes = [math.prod(shape) for shape in sized.values()]
             assert start is not None, "only a state of the weights' shapes can be initialized with them"
             vector = self.weights.new_full((sum(sizes),), start)
-            views = {n: part.view(known[n]) for n, part in zip(known, vector.split(sizes), strict=True)}
+            views = {n: part.view(sized[n]) for n, part in zip(sized, vector.split(sizes), strict=True)}
         self.slots[slot] = vector
         for name, view in views.items():
             self.state[name][slot] = view
@@ -126,15 +126,15 @@ class FlatGroup:
         """Store a step's gradients, in the order of the weights; a weight whose gradient is None is not updated."""
         there = [i for i, gradient in enumerate(gradients) if gradient is not None]
         self.present = [self.slices[i] for i in there]
-        self.given = [gradient for gradient in gradients if gradient is not None]
+        self.gradients = [gradient for gradient in gradients if gradient is not None]
         if self.gradient is None:
             return
         if len(there) < len(self.slices):
             self.gradient.zero_()
         if there:
             own = [self._own[i] for i in there]
-            torch._foreach_copy_(own, self.given)  # pyright: ignore[reportPrivateImportUsage]
-        self.given = [self.gradient]
+            torch._foreach_copy_(own, self.gradients)  # pyright: ignore[reportPrivateImportUsage]
+        self.gradients = [self.gradient]
 
     @property
     def is_complete(self) -> bool:
@@ -144,7 +144,7 @@ class FlatGroup:
     def ranges(self) -> Iterator[VectorRange]:
         """Yield ranges of the group's weight, state and gradient vectors, which on the CPU fit into its caches."""
         if self.gradient is None:
-            parts = [(s.start, g.reshape(-1)) for s, g in zip(self.present, self.given, strict=True)]
+            parts = [(s.start, g.reshape(-1)) for s, g in zip(self.present, self.gradients, strict=True)]
         elif self.is_complete:
             parts = [(0, self.gradient)]
         else:

@@ -13,15 +13,15 @@ from torch import Tensor
 class Guard:
     """Guard that applies an optimizer step only if loss and gradients are finite, in this step and in all before it.
 
-    On the CPU, or with `waits`, the check is synchronous; otherwise its result stays on the device. Guards linked by
-    `beside` stop together: a bad step of one is the last step of all.
+    On the CPU, or with `waits`, the check is synchronous; otherwise its result stays on the device. Guards that are
+    `linked` stop together: a bad step of one is the last step of all.
     """
 
-    def __init__(self, device: torch.device, beside: "Guard | None" = None, *, waits: bool = False) -> None:
+    def __init__(self, device: torch.device, linked: "Guard | None" = None, *, waits: bool = False) -> None:
         self.waits = waits or device.type == "cpu"
         """True if the check for finite values is synchronous: a non-finite step is then skipped instead of undone."""
         self._good = torch.zeros((), dtype=torch.int64, device=device)
-        self._ok = torch.ones((), dtype=torch.bool, device=device) if beside is None else beside._ok
+        self._ok = torch.ones((), dtype=torch.bool, device=device) if linked is None else linked._ok
 
     def run(self, step: Callable[[], None], loss: Tensor, gradients: Sequence[Tensor], live: Sequence[Tensor]) -> None:
         """Run the optimizer's `step`, which changes the tensors `live`, if loss and gradients are and were finite."""

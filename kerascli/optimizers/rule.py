@@ -34,8 +34,8 @@ def write(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor]) ->
     as examples."""
     names = list(slots)
 
-    def function(weight: Tensor, gradient: Tensor, *others: Tensor) -> None:
-        *state, step, rate = others
+    def function(weight: Tensor, gradient: Tensor, *rest: Tensor) -> None:
+        *state, step, rate = rest
         context = UpdateContext(cast(int, step), cast(float, rate))
         optimizer.update(weight, gradient, dict(zip(names, state, strict=True)), context)
 
@@ -63,8 +63,8 @@ def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Ten
         for step in (1, 2):
             each(weight, gradient, dict(zip(names, state, strict=True)), UpdateContext(step, 0.1 / step))
         results.append([weight, *state])
-    for found, wanted in zip(*results, strict=True):
-        if not torch.allclose(found, wanted, rtol=1e-4, atol=1e-6):
+    for result, expected in zip(*results, strict=True):
+        if not torch.allclose(result, expected, rtol=1e-4, atol=1e-6):
             raise ValueError("a compiled rule gives other numbers")
     return rule
 

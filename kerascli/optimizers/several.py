@@ -32,8 +32,8 @@ class Optimizers:
 
     def bad_step(self) -> int | None:
         """Return the first step (number, from 1) with a non-finite loss or gradient, or None. Syncs with the device."""
-        found = {name: optimizer.bad_step() for name, optimizer in self.by_name.items()}
-        steps = [(bad - 1) // self._repeats.get(name, 1) + 1 for name, bad in found.items() if bad is not None]
+        bad_steps = {name: optimizer.bad_step() for name, optimizer in self.by_name.items()}
+        steps = [(bad - 1) // self._repeats.get(name, 1) + 1 for name, bad in bad_steps.items() if bad is not None]
         return min(steps, default=None)
 
     def weights_were_set(self) -> None:
@@ -62,8 +62,8 @@ class Optimizers:
 
     def weights_of_state(self) -> dict[str, str]:
         """Return a mapping from the names of state tensors, as `state()` has them, to the names of their weights."""
-        found = ((name, optimizer.weights_of_state()) for name, optimizer in self.by_name.items())
-        return {_full(name, key): weight for name, states in found for key, weight in states.items()}
+        named = ((name, optimizer.weights_of_state()) for name, optimizer in self.by_name.items())
+        return {_full(name, key): weight for name, states in named for key, weight in states.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore all optimizers from what `state()` returned. Raises FileRefused if it is of another training run."""

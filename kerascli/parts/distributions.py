@@ -1,7 +1,6 @@
 """Distributions: what each of several processes holds of a model, as PyTorch's DDP and FSDP. They need no torch."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
 
@@ -17,17 +16,8 @@ DISTRIBUTIONS: Registry[Distribution] = Registry("distribution", Distribution, (
 REMOVED = "shard_optimizer_state"
 """Setting of `ddp` in configs of earlier versions: false changes nothing, a run recorded with true is only used."""
 
-D = TypeVar("D", bound=type[Distribution])
-
-
-def distribution(*, name: str) -> Callable[[D], D]:
-    """Return a decorator that registers a class as a distribution that configs can name."""
-
-    def register(cls: D) -> D:
-        DISTRIBUTIONS.register(cls, name=name)
-        return cls
-
-    return register
+distribution = DISTRIBUTIONS.named
+"""Decorator that registers a class as a distribution that configs can name."""
 
 
 @distribution(name="ddp")

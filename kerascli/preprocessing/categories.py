@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from pydantic import AfterValidator, Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from kerascli.foundation.shapes import Shape
+from kerascli.foundation.shapes import PositiveInt, Shape
+from kerascli.language.component import Component
 
 ENCODED = Field(description="int: indices; one_hot, or multi_hot, count, tf_idf over all values of a sample: vectors.")
 """Description of the setting `output_mode`, the same for all components that have it, whichever modes they have."""
@@ -43,8 +44,8 @@ def encode(indices: np.ndarray, mode: str, size: int) -> np.ndarray:
     if mode == "int":
         return indices
     dtype = torch.float32 if mode == "count" else torch.uint8
-    found = encode_tensor(torch.from_numpy(np.ascontiguousarray(indices)), mode, size, dtype)
-    return found.contiguous().numpy()
+    encoded = encode_tensor(torch.from_numpy(np.ascontiguousarray(indices)), mode, size, dtype)
+    return encoded.contiguous().numpy()
 
 
 def tally(indices: np.ndarray, owners: np.ndarray, samples: int, mode: str, size: int) -> np.ndarray:
@@ -77,3 +78,23 @@ def encode_tensor(
         return out.scatter(-1, cells, 1.0)[..., :size]
     ones = torch.ones_like(indices, dtype=dtype) if weights is None else weights.to(dtype).reshape(indices.shape)
     return out.scatter_add(-1, cells, ones)[..., :size]
+
+
+class CategoryEncodingSettings(Component):
+    """Settings that the layer and the transform `category_encoding` share."""
+
+    num_tokens: PositiveInt
+    """Number of categories; ids are 0 to num_tokens - 1."""
+    output_mode: Annotated[Literal["one_hot", "multi_hot", "count"], ENCODED] = "multi_hot"
+    sparse: Dense = False
+
+
+class CategoryEncodingModule(nn.Module):
+    """Module that encodes category ids, for the layer and the transform; its output has `dtype` (None: the model's)."""
+
+    def __init__(self, settings: CategoryEncodingSettings, dtype: torch.dtype | None = None) -> None:
+        super().__init__()
+        self.size, self.mode, self.dtype = settings.num_tokens, settings.output_mode, dtype
+
+    def forward(self, x: Tensor, count_weights: Tensor | None = None) -> Tensor:  # (N, *) -> (N, *, num_tokens)
+        return encode_tensor(x, self.mode, self.size, self.dtype or torch.get_default_dtype(), count_weights)

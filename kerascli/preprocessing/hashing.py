@@ -46,11 +46,11 @@ def fingerprints(texts: Sequence[bytes], key: Key | None = None) -> np.ndarray:
     kernel: Callable[[np.ndarray], np.ndarray] = _farm if key is None else lambda rows: _sip(rows, key)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     order = np.argsort(lengths, kind="stable")
-    found = np.empty(len(texts), np.uint64)
+    hashes = np.empty(len(texts), np.uint64)
     for rows in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1) if len(texts) else ():
         joined = b"".join([texts[row] for row in rows.tolist()])
-        found[rows] = kernel(np.frombuffer(joined, np.uint8).reshape(len(rows), -1))
-    return found
+        hashes[rows] = kernel(np.frombuffer(joined, np.uint8).reshape(len(rows), -1))
+    return hashes
 
 
 def crossed(columns: Sequence[np.ndarray], count: int) -> np.ndarray:

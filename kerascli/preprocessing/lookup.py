@@ -1,17 +1,20 @@
-"""Settings of vocabulary lookups, which the layer `integer_lookup` and the lookup transforms share."""
+"""Vocabulary lookups: settings that layers and transforms share, and the modules of the layer `integer_lookup`."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
+import torch
 from pydantic import Field as Setting
 from pydantic import model_validator
+from torch import Tensor, nn
 
 from kerascli.foundation.errors import safe_text
 from kerascli.foundation.shapes import Floats, Ints
 from kerascli.language.component import Component
-from kerascli.preprocessing.categories import ENCODED, Dense
+from kerascli.preprocessing.categories import ENCODED, Dense, encode_tensor
 from kerascli.preprocessing.hashing import Salt
+from kerascli.preprocessing.hashing_modules import buckets_of
 
 OovPlaces = Annotated[int, Setting(ge=0, le=2**20)]
 """Type of the number of out-of-vocabulary (OOV) indices; each counts as an entry of the vocabulary."""
@@ -75,7 +78,7 @@ class LookupSettings(Component):
         values."""
         return self.masks() + self.places(target=target)
 
-    def inverse(self, entries: Sequence[Any], nothing: Any) -> list[Any]:
+    def inverted_entries(self, entries: Sequence[Any], nothing: Any) -> list[Any]:
         """Return the values that an inverted lookup maps indices to, in order of index; the last value is for invalid
         indices.
 
@@ -116,3 +119,53 @@ def check_vocabulary(entries: Sequence[Any], *special: Any) -> None:
     for token in special:
         if token is not None and token in entries:
             raise ValueError(f"vocabulary: the special token '{safe_text(str(token), 40)}' is among the entries")
+
+
+class IntegerLookupModule(nn.Module):
+    """Module of integer_lookup; the vocabulary is a setting, not a weight, and becomes a tensor in forward."""
+
+    def __init__(self, settings: IntegerLookupSettings, entries: tuple[int, ...], size: int) -> None:
+        super().__init__()
+        self.settings, first = settings, size - len(entries)
+        ordered = sorted(zip(entries, range(first, size), strict=True))
+        self.entries, self.numbers = ([pair[i] for pair in ordered] for i in (0, 1))
+        self.width = settings.max_tokens if settings.pad_to_max_tokens and settings.max_tokens else size
+        self.weights = list(settings.idf_weights or ())
+        if self.weights and len(self.weights) != size:  # with their mean in front, for out-of-vocabulary integers
+            self.weights = [sum(self.weights) / len(self.weights)] * first + self.weights
+        self.weights += [0.0] * (self.width - len(self.weights))
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *) or (N, *, width)
+        settings, dtype = self.settings, torch.get_default_dtype()
+        indices = self._indices(x.long())
+        if settings.output_mode != "tf_idf":
+            return encode_tensor(indices, settings.output_mode, self.width, dtype)
+        counts = encode_tensor(indices, "count", self.width, dtype)
+        return counts * torch.tensor(self.weights, dtype=dtype, device=x.device)
+
+    def _indices(self, x: Tensor) -> Tensor:
+        settings = self.settings
+        entries = torch.tensor(self.entries, device=x.device)
+        at = torch.searchsorted(entries, x).clamp(max=len(self.entries) - 1)
+        index = torch.tensor(self.numbers, device=x.device)[at]
+        places = settings.places()
+        if settings.oov_method == "farmhash" and places > 1:
+            unknown = buckets_of(x, places, settings.salt)
+        else:
+            unknown = x % places
+        index = torch.where(entries[at] == x, index, unknown + settings.masks())
+        if settings.mask_token is not None:
+            index = torch.where(x == settings.mask_token, 0 if settings.masks() else -1, index)
+        return index
+
+
+class InvertedModule(nn.Module):
+    """Module of `integer_lookup` with `invert`: maps indices back to the vocabulary's entries."""
+
+    def __init__(self, settings: IntegerLookupSettings, entries: tuple[int, ...]) -> None:
+        super().__init__()
+        self.entries = settings.inverted_entries(entries, -1)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        last, x = len(self.entries) - 1, x.long()
+        return torch.tensor(self.entries, device=x.device)[torch.where((x >= 0) & (x < last), x, last)]

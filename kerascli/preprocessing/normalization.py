@@ -64,7 +64,7 @@ class NormalizationSettings(Component):
             raise ValueError("axis: must not be 0, the batch: every row would have its own mean")
         return tuple(kept)
 
-    def given(self, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    def fixed(self, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
         """Return the config's mean and variance, reshaped to broadcast over rows of `shape`. Raises ValueError."""
         kept = self.kept(shape)
         return tuple(  # pyright: ignore[reportReturnType]
@@ -88,9 +88,9 @@ def _spread(name: str, value: np.ndarray, kept: tuple[int, ...], shape: Shape) -
     sizes = [1] * len(shape)
     for axis, size in zip(reversed(kept), reversed(value.shape), strict=False):
         sizes[axis - 1] = size
-        wanted = shape[axis - 1]
-        if wanted is not None and size not in (1, wanted):
-            raise ValueError(f"{name}: expected {wanted} values, one per feature, got {size}")
+        expected = shape[axis - 1]
+        if expected is not None and size not in (1, expected):
+            raise ValueError(f"{name}: expected {expected} values, one per feature, got {size}")
     return value.reshape(sizes) if value.ndim else value
 
 

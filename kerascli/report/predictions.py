@@ -1,6 +1,5 @@
 """Write a model's predictions to CSV, JSON Lines, NumPy or Parquet files."""
 
-import csv
 import io
 import json
 import zipfile
@@ -71,9 +70,7 @@ def _each_once(values: np.ndarray, convert: Callable[[Any], str]) -> list[str]:
 
 def _csv_word(word: str | float | None) -> str:
     """Return a word, or a number or None, as a cell of a CSV row with several cells, in quotes if necessary."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow((word, ""))
-    return buffer.getvalue().removesuffix(",\n")
+    return storage.csv_text([(word, "")]).removesuffix(",\n")
 
 
 def _digits(values: np.ndarray) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from kerascli.config.schema.settings import Schema, options
 from kerascli.foundation.errors import one_of
-from kerascli.language.component import plural
+from kerascli.language.kinds import plural
 
 _LARGEST = 2**53
 _TYPES = {"string": "text", "boolean": "true or false", "null": "null", "object": "mapping"}

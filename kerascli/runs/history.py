@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from kerascli.foundation.disk.storage import csv_text
 from kerascli.foundation.errors import FileRefused, show
 from kerascli.runs.reading import decoded, quoted
 
@@ -17,14 +18,14 @@ _WHOLE = re.compile(r"-?\d{1,18}")
 
 def header(names: Sequence[str]) -> str:
     """Return the header line of history.csv for the given column names."""
-    return _line(names)
+    return csv_text([names])
 
 
 def line(row: Row, names: Sequence[str]) -> str:
     """Return the line of history.csv for an epoch; columns missing in `row` (validation metrics) become empty cells."""
     if unknown := row.keys() - set(names):
         raise ValueError(f"history.csv has no columns {sorted(unknown)}")
-    return _line([_cell(row.get(name)) for name in names])
+    return csv_text([[_cell(row.get(name)) for name in names]])
 
 
 def ordered(names: Iterable[str]) -> list[str]:
@@ -70,12 +71,6 @@ def parse(data: bytes, path: Path) -> list[dict[str, int | float]]:
         if not isinstance(row.get("epoch"), int):
             raise FileRefused(f"{quoted(path)} is damaged: line {line}, column 'epoch': expected an integer")
     return found
-
-
-def _line(cells: Sequence[str]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow(cells)
-    return out.getvalue()
 
 
 def _rank(name: str) -> int:

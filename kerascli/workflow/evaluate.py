@@ -22,7 +22,7 @@ from kerascli.training.predict import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
-from kerascli.workflow.rows.given_rows import named_classes
+from kerascli.workflow.rows.command_rows import named_classes
 from kerascli.workflow.units import metrics_in_units
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from kerascli.config.config import Config, Progress
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_recorded
-from kerascli.data.base import Field, Learned
+from kerascli.data.base import Field, FittedState
 from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.learned_state import known_columns, load_learned
@@ -48,7 +48,7 @@ class LoadedRun:
     stages: Stages
     data: DataSpec | None
     """Section `data` of the run's config; None for an imported run, which takes arrays without preprocessing."""
-    learned: dict[str, Learned]
+    learned: dict[str, FittedState]
     takes_arrays: bool = False
     """True if the run takes arrays as inputs, since its model has inputs that the `data` section does not provide."""
     strategy: Strategy = field(default_factory=Single)

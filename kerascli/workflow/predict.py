@@ -15,7 +15,7 @@ from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.keras_names import keras_output_names
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
-from kerascli.workflow.rows.given_rows import kept_columns, rows_of
+from kerascli.workflow.rows.command_rows import kept_columns, rows_of
 from kerascli.workflow.units import inverse_of, significant
 
 

@@ -18,7 +18,7 @@ from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import predict_rows
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.train import resume, start
 
 _STEPS = 2

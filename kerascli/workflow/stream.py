@@ -14,15 +14,15 @@ from typing import Any, BinaryIO, Generic, TypeVar, cast
 import numpy as np
 
 from kerascli.data.base import Source
-from kerascli.data.given import STDIN_NAME, Given
+from kerascli.data.command_input import STDIN_NAME, CommandInput
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.sources.csv import Csv
 from kerascli.data.sources.wrapped import WrappedSource
-from kerascli.data.storage.coded import as_objects
 from kerascli.data.storage.json_lines import parse_line, read_json_lines
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import TextColumns
+from kerascli.data.storage.tokens import as_objects
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Place
 from kerascli.workflow.loaded import LoadedRun
@@ -70,15 +70,15 @@ def predict_stream(
         raise ConfigError("--stream: the model takes arrays of its own, not rows")
     if isinstance(run.data.source, WrappedSource):
         raise ConfigError(f"--stream: a row of {run.data.source.component_name} is made of several lines")
-    given = Given(run.data, known_columns(run.learned), targets=False, keep=frozenset(keep))
+    command_input = CommandInput(run.data, known_columns(run.learned), targets=False, keep=frozenset(keep))
     preparer = fitted_preparer(run.data, run.learned, targets=False)
 
     lines, oov = _Arrivals(arrivals), OovCounts()
     first = lines.first()
-    reader: _Rows = _reader(given, first, lines)
+    reader: _Rows = _reader(command_input, first, lines)
 
     def predicted(rows: Sequence[Any]) -> Predictions:
-        split = preparer.split(_checked(given, reader.table(rows)))
+        split = preparer.split(_checked(command_input, reader.table(rows)))
         found = predict_rows(run, split, form, keep)
         oov.add(split.oov)
         return replace(found, kept={name: as_objects(reader.cells(rows, name)) for name in found.kept})
@@ -101,10 +101,10 @@ def predict_stream(
     run.warnings += oov.warnings()
 
 
-def _checked(given: Given, table: Table) -> Table:
+def _checked(command_input: CommandInput, table: Table) -> Table:
     """Return `table` if it has all columns that the pipelines read. Raises DataError with the line of its first row."""
     try:
-        return given.checked(table)
+        return command_input.checked(table)
     except DataError as error:
         place = Place(STDIN_NAME, int(table.numbers()[0]))
         raise DataError([replace(fault, place=place) for fault in error.faults]) from None
@@ -186,12 +186,12 @@ class _Rows(Generic[T]):
             raise
 
 
-def _reader(given: Given, first: bytes, lines: _Arrivals) -> _Rows:
+def _reader(command_input: CommandInput, first: bytes, lines: _Arrivals) -> _Rows:
     """Return the reader of a stream by its first line: of JSON Lines, lines of text, or delimited text."""
     if first.lstrip()[:1] == b"{":
         return _JsonRows(lines)
-    column = given.column_of_lines(first)
-    return _Delimited(given.spec.source, lines) if column is None else _TextRows(column, lines)
+    column = command_input.column_of_lines(first)
+    return _Delimited(command_input.spec.source, lines) if column is None else _TextRows(column, lines)
 
 
 class _JsonRows(_Rows[tuple[Line, dict[str, Any]]]):

@@ -9,10 +9,9 @@ import pyarrow
 import pytest
 from pyarrow import csv, parquet
 
-from kerascli.data.base import NOTHING_LEARNED, SOURCES, TRANSFORMS, Context, Field
-from kerascli.data.dates import Dates
+from kerascli.data.base import NO_STATE, SOURCES, TRANSFORMS, Context, Field
+from kerascli.data.dates import Dates, parsed_times
 from kerascli.data.storage.table import BadRow, Table
-from kerascli.data.times import parsed_times
 from kerascli.language.component import Invalid
 
 TEXT = Field((), "string")
@@ -27,7 +26,7 @@ PARTS = {
 def apply(written: object, texts: list[str]) -> np.ndarray:
     step = TRANSFORMS.parse({"datetime": written} if written is not None else "datetime")
     values = np.array(texts, object)
-    found = step.apply(values, TEXT, NOTHING_LEARNED, target=False)
+    found = step.apply(values, TEXT, NO_STATE, target=False)
     assert found.shape[1:] == step.infer(TEXT, None, target=False).shape
     assert found.dtype == np.float32
     return found

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from kerascli.data.base import SOURCES, Context
-from kerascli.data.datasets import cifar10, cifar100, fashion_mnist
-from kerascli.data.datasets.cifar_batch import parse_batch
+from kerascli.data.datasets import download, fashion_mnist
+from kerascli.data.datasets.cifar import Cifar10, parse_batch
 from kerascli.data.datasets.download import Remote, fetch
 from kerascli.foundation.errors import DataError
 from tests.support.needs import library
@@ -221,7 +221,7 @@ def test_cifar10_comes_from_keras_archive_in_keras_layout(
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     server.files["cifar-10-python.tar.gz"] = buffer.getvalue()
-    monkeypatch.setattr(cifar10, "SHA256", hashlib.sha256(buffer.getvalue()).hexdigest())
+    monkeypatch.setitem(download.SHA256, "cifar-10-python.tar.gz", hashlib.sha256(buffer.getvalue()).hexdigest())
     tables = SOURCES.parse("cifar10").load(CONTEXT)
     assert (tmp_path / "keras/datasets/cifar-10-batches-py-target_archive").exists()
     np.testing.assert_array_equal(tables["train"].array("x"), pictures[:10].transpose(0, 2, 3, 1))
@@ -243,7 +243,7 @@ def test_cifar100_has_two_kinds_of_labels(
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     server.files["cifar-100-python.tar.gz"] = buffer.getvalue()
-    monkeypatch.setattr(cifar100, "SHA256", hashlib.sha256(buffer.getvalue()).hexdigest())
+    monkeypatch.setitem(download.SHA256, "cifar-100-python.tar.gz", hashlib.sha256(buffer.getvalue()).hexdigest())
     source = SOURCES.parse({"cifar100": mode})
     tables, facts = source.load(CONTEXT), source.facts(CONTEXT)
     assert facts is not None
@@ -258,9 +258,9 @@ def test_keras_finds_what_we_keep() -> None:
     """Keras's own sources give the paths where it looks for files."""
     keras_datasets = Path(library("keras").__path__[0]) / "src/datasets"
     text = (keras_datasets / "cifar10.py").read_text()
-    assert cifar10.SHA256 in text
-    assert cifar10.archive().url in text
-    assert f'dirname = "{cifar10.archive().path.removesuffix("_archive")}"' in text
+    assert download.SHA256["cifar-10-python.tar.gz"] in text
+    assert Cifar10.remote().url in text
+    assert f'dirname = "{Cifar10.remote().path.removesuffix("_archive")}"' in text
     text = (keras_datasets / "fashion_mnist.py").read_text()
     for path in SOURCES.parse("fashion_mnist").files(CONTEXT):
         assert f'"datasets", "{path.parent.name}"' in text

@@ -17,7 +17,7 @@ from kerascli.data.base import SOURCES, Context
 from kerascli.data.storage import array_files
 from kerascli.data.storage.delimited import csv_text
 from kerascli.data.storage.delimited.csv_text import read_csv
-from kerascli.data.text.vocabulary import read_vocabulary
+from kerascli.data.text.files import read_vocabulary
 from kerascli.foundation.disk import files, npz
 from kerascli.foundation.errors import DataError, FileRefused, KerasCliError
 

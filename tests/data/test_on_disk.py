@@ -28,11 +28,9 @@ from kerascli.data.section import parse_data
 from kerascli.data.sources.npz import read_npz
 from kerascli.data.storage import on_disk
 from kerascli.data.storage.array_files import read_arrays
-from kerascli.data.storage.blocks import Blocks, unique_counts, unique_inverse
-from kerascli.data.storage.mapped import Mapped
-from kerascli.data.storage.median import medians
+from kerascli.data.storage.blocks import Blocks, medians, unique_counts, unique_inverse
+from kerascli.data.storage.mapped import Mapped, spill
 from kerascli.data.storage.on_disk import Direct, Rows, Stream, recut
-from kerascli.data.storage.spill import spill
 from kerascli.data.storage.table import table_of
 from kerascli.foundation.disk import files
 from kerascli.foundation.errors import DataError, FileRefused, StorageError
@@ -40,7 +38,7 @@ from kerascli.runs.index import find_run
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.train import Options, start
 from tests.support.data_harness import whole
 from tests.support.runs_harness import go_on, outcome, train, write

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kerascli.data.base import Context, Field, Learned
+from kerascli.data.base import Context, Field, FittedState
 from kerascli.data.batches.rows import DiskSplit
 from kerascli.data.pipeline.prepare import load_data, prepare_rows
 from kerascli.data.section import parse_data
@@ -123,7 +123,7 @@ def test_a_learned_share_that_is_none_is_refused(share: Any) -> None:
     transform = StringLookup(max_tokens=2)
     with pytest.raises(ValueError, match="learned oov_share: expected a number from 0 to 1"):
         transform.check_learned(
-            Learned({"vocabulary": ["a"], "oov_share": share}, {}), Field((), "string"), target=False
+            FittedState({"vocabulary": ["a"], "oov_share": share}, {}), Field((), "string"), target=False
         )
 
 

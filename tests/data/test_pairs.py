@@ -20,7 +20,7 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
 from kerascli.foundation.errors import DataError
 from kerascli.language.component import Invalid
-from kerascli.workflow.rows.given_rows import kept_columns
+from kerascli.workflow.rows.command_rows import kept_columns
 from tests.data.test_sources import load
 from tests.support.data_harness import whole
 

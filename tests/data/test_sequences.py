@@ -16,8 +16,9 @@ import keras
 import numpy as np
 import pytest
 
-from kerascli.data.base import NOTHING_LEARNED, SOURCES, TRANSFORMS, Context, Field
-from kerascli.data.datasets import cifar100, housing, imdb, reuters
+from kerascli.data.base import NO_STATE, SOURCES, TRANSFORMS, Context, Field
+from kerascli.data.datasets import download, word_sequences
+from kerascli.data.datasets.cifar import Cifar100
 from kerascli.data.datasets.object_pickle import parse_sequences
 from kerascli.data.pipeline.prepare import data_facts, load_data
 from kerascli.data.section import parse_data
@@ -79,7 +80,7 @@ def test_imdb_is_that_of_keras(settings: dict[str, Any], tmp_path: Path, monkeyp
         y_test=RANDOM.integers(0, 2, 30),
     )  # fmt: skip
     install(tmp_path, monkeypatch, "imdb.npz", data)
-    monkeypatch.setattr(imdb, "SHA256", hashlib.sha256(data).hexdigest())
+    monkeypatch.setitem(download.SHA256, "imdb.npz", hashlib.sha256(data).hexdigest())
     expected = of_keras("imdb", tmp_path / "datasets/imdb.npz", monkeypatch, **settings)
     tables = SOURCES.parse({"imdb": settings}).load(CONTEXT)
     for split, (x, y) in zip(("train", "test"), expected, strict=True):
@@ -91,13 +92,13 @@ def test_imdb_is_that_of_keras(settings: dict[str, Any], tmp_path: Path, monkeyp
 def test_reuters_is_that_of_keras(settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = npz(x=lists(*RANDOM.integers(1, 50, 60)), y=RANDOM.integers(0, 46, 60))
     install(tmp_path, monkeypatch, "reuters.npz", data)
-    monkeypatch.setattr(reuters, "SHA256", hashlib.sha256(data).hexdigest())
+    monkeypatch.setitem(download.SHA256, "reuters.npz", hashlib.sha256(data).hexdigest())
     expected = of_keras("reuters", tmp_path / "datasets/reuters.npz", monkeypatch, **settings)
     tables = SOURCES.parse({"reuters": settings}).load(CONTEXT)
     for split, (x, y) in zip(("train", "test"), expected, strict=True):
         assert [row.tolist() for row in tables[split].array("x")] == x.tolist()
         assert tables[split].array("y").tolist() == list(y)
-    assert keras.datasets.reuters.get_label_names() == reuters.CLASSES
+    assert keras.datasets.reuters.get_label_names() == word_sequences.CLASSES
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_houses_are_those_of_keras(
 ) -> None:
     data = npz(x=RANDOM.normal(size=(700, features)), y=RANDOM.normal(size=700))
     install(tmp_path, monkeypatch, f"{name}.npz", data)
-    monkeypatch.setitem(housing.SHA256, name, hashlib.sha256(data).hexdigest())
+    monkeypatch.setitem(download.SHA256, f"{name}.npz", hashlib.sha256(data).hexdigest())
     expected = of_keras(name, tmp_path / f"datasets/{name}.npz", monkeypatch, **settings)
     tables = SOURCES.parse({name: settings}).load(CONTEXT)
     for split, (x, y) in zip(("train", "test"), expected, strict=True):
@@ -126,15 +127,15 @@ def test_houses_are_those_of_keras(
 
 def test_keras_finds_these_files_too() -> None:
     folder = Path(keras.__file__).parent / "src/datasets"
-    for name, digest in {"imdb": imdb.SHA256, "reuters": reuters.SHA256, **housing.SHA256}.items():
+    for name in ("imdb", "reuters", "boston_housing", "california_housing"):
         text = (folder / f"{name}.py").read_text()
-        assert digest in text
+        assert download.SHA256[f"{name}.npz"] in text
         (path,) = SOURCES.parse(name).files(CONTEXT)
         assert f'path="{path.name}"' in text
         assert path.parent.name == "datasets"
     text = (folder / "cifar100.py").read_text()
-    remote = cifar100.archive()
-    assert cifar100.SHA256 in text
+    remote = Cifar100.remote()
+    assert download.SHA256["cifar-100-python.tar.gz"] in text
     assert remote.url in text
     assert f'dirname = "{remote.path.removesuffix("_archive")}"' in text
 
@@ -217,7 +218,7 @@ def test_a_shift_moves_rows_and_fills(steps: int, value: float, expected: list[l
 def texts(folder: Path, monkeypatch: pytest.MonkeyPatch, pipeline: list[Any], **section: Any) -> Any:
     data = npz(x=lists(*range(1, 41)), y=RANDOM.integers(0, 46, 40))
     install(folder, monkeypatch, "reuters.npz", data)
-    monkeypatch.setattr(reuters, "SHA256", hashlib.sha256(data).hexdigest())
+    monkeypatch.setitem(download.SHA256, "reuters.npz", hashlib.sha256(data).hexdigest())
     return parse_data({"source": {"reuters": 100}, "inputs": {"x": pipeline}, "targets": {"y": []}, **section})
 
 
@@ -265,8 +266,8 @@ def test_rows_of_different_lengths_become_bags_of_words(mode: str) -> None:
     ragged = Tokens(np.array([3, 1, 3, 0, 4], np.int32), np.array([3, 0, 2])).sequences()
     step = TRANSFORMS.parse({"category_encoding": {"num_tokens": 5, "output_mode": mode}})
     field = Field((None,), "sequence")
-    step.check(ragged, field, NOTHING_LEARNED, target=False)
-    found = step.apply(ragged, field, NOTHING_LEARNED, target=False)
+    step.check(ragged, field, NO_STATE, target=False)
+    found = step.apply(ragged, field, NO_STATE, target=False)
     after = step.infer(field, None, target=False)
     assert (found.shape[1:], found.dtype.name) == (after.shape, after.dtype)
     layer = keras.layers.CategoryEncoding(5, output_mode=mode)
@@ -279,7 +280,7 @@ def test_a_bag_of_words_names_the_row_of_an_unknown_one() -> None:
     ragged = Tokens(np.array([3, 1, 9]), np.array([2, 1])).sequences()
     step = TRANSFORMS.parse({"category_encoding": 5})
     with pytest.raises(BadRow, match=r"category 9 is outside 0\.\.4") as caught:
-        step.check(ragged, Field((None,), "sequence"), NOTHING_LEARNED, target=False)
+        step.check(ragged, Field((None,), "sequence"), NO_STATE, target=False)
     assert caught.value.row == 1
     one_hot = TRANSFORMS.parse({"category_encoding": {"num_tokens": 5, "output_mode": "one_hot"}})
     with pytest.raises(ValueError, match="different lengths"):

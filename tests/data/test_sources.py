@@ -24,7 +24,7 @@ from kerascli.data.sources.stories import MOVES, PEOPLE, PLACES
 from kerascli.data.storage import image_files, on_disk
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import DataError
-from kerascli.foundation.shapes import can_be_one
+from kerascli.foundation.shapes import is_compatible
 from kerascli.language.component import Invalid
 from tests.support.data_harness import whole
 from tests.support.runs_harness import train, write
@@ -48,7 +48,7 @@ def load(written: Any, folder: Path = Path()) -> dict[str, Table]:
     for table in tables.values():
         for name, field in facts.items():
             values = table.column(name)
-            assert can_be_one(values.shape[1:], field.shape)
+            assert is_compatible(values.shape[1:], field.shape)
             assert ("string" if values.dtype == object else values.dtype.name) == field.dtype
     return tables
 

@@ -11,8 +11,7 @@ from kerascli.data.storage.delimited import csv_text, large_text
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.delimited.large_text import read_large
 from kerascli.data.storage.table import Table
-from kerascli.data.storage.text_columns import DEFAULT
-from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
+from kerascli.data.storage.text_columns import DEFAULT, MAX_FIELD, TextFormat
 from kerascli.foundation.errors import DataError
 from tests.support.needs import library
 

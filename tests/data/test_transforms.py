@@ -13,7 +13,7 @@ import pytest
 import torch
 from sklearn.impute import SimpleImputer
 
-from kerascli.data.base import TRANSFORMS, Field
+from kerascli.data.base import TRANSFORMS, Field, Transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
 from kerascli.language.component import Invalid
@@ -307,3 +307,13 @@ def test_every_transform_reads_back_what_it_writes(name: str) -> None:
     written = {name: required[name]} if name in required else name
     step = TRANSFORMS.parse(written)
     assert TRANSFORMS.parse(step.dump()) == step
+
+
+@pytest.mark.parametrize(
+    ("old", "value", "new"), [("undoing", lambda *_: np.sinh, "inverse"), ("takes_apart", True, "splits_values")]
+)
+def test_a_transform_with_an_attribute_of_an_earlier_version_is_refused_with_its_new_name(
+    old: str, value: Any, new: str
+) -> None:
+    with pytest.raises(TypeError, match=f"'{old}' of Old is now '{new}'"):
+        type("Old", (Transform,), {"__module__": __name__, old: value})

@@ -15,7 +15,7 @@ from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.loaded import open_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from tests.support.keras_import_harness import rows, save, shake
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2

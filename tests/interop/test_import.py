@@ -24,7 +24,7 @@ from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.train import Options, resume
 from tests.support.models import parse_model
 

@@ -23,7 +23,7 @@ from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.interchange.importing_weights import import_weights
 from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import Form, predict_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.train import Options, resume, start
 from tests.support.keras_import_harness import predicted, rows, save, shake
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kerascli.data.given import Given
+from kerascli.data.command_input import CommandInput
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.foundation.errors import FileRefused, KerasCliError
@@ -128,7 +128,7 @@ def test_a_strange_value_anywhere_is_an_error_or_changes_nothing_unsound(name: s
         try:
             found = parse_pipelines(json.dumps(changed).encode(), "x.json")
             taken += 1
-            given = Given(found.spec, known_columns(found.learned), targets=True)
+            given = CommandInput(found.spec, known_columns(found.learned), targets=True)
             prepare_rows(found.spec, found.learned, given.read([str(folder / "rows.csv")]), targets=True)
         except KerasCliError:
             continue

@@ -24,7 +24,7 @@ from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.interchange.importing_safetensors import import_safetensors
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import Predictions, predict_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from tests.support import pipeline_harness as cases
 from tests.support.pipeline_harness import trained
 from tests.support.runs_harness import write

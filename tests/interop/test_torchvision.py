@@ -13,7 +13,7 @@ from kerascli.config.config import Config
 from kerascli.config.data import config_facts, load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
-from kerascli.data.datasets import cifar10
+from kerascli.data.datasets.cifar import Cifar10
 from kerascli.data.pipeline.prepare import no_stages
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import ConfigError
@@ -178,7 +178,7 @@ def test_the_config_sees_pixels_as_torchvision_does(
     experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     init_weights(experiment, config, tmp_path)
     [ours] = predict(experiment.module, rows_in_order(experiment, prepared.splits["test"]).epoch(0), seed=0).values()
-    pixels = torch.from_numpy(cifar10.Cifar10().load(config.context)["test"].array("x")).permute(0, 3, 1, 2) / 255
+    pixels = torch.from_numpy(Cifar10().load(config.context)["test"].array("x")).permute(0, 3, 1, 2) / 255
     mean, deviation = (torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     with torch.no_grad():
         theirs = network((pixels - mean) / deviation)

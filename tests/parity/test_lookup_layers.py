@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli.data.base import NOTHING_LEARNED, TRANSFORMS, Field
+from kerascli.data.base import NO_STATE, TRANSFORMS, Field
 from kerascli.data.storage.blocks import Blocks
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.preprocessing.hashing import buckets, crossed, decimals
-from kerascli.preprocessing.hashing_tensors import buckets_of, crossed_of
+from kerascli.preprocessing.hashing_modules import buckets_of, crossed_of
 from tests.parity import ledger
 from tests.support.models import parse_model
 
@@ -57,7 +57,7 @@ def by_layer(written: dict[str, Any], *values: np.ndarray) -> Tensor:
 def by_transform(written: dict[str, Any], values: np.ndarray) -> np.ndarray:
     step = TRANSFORMS.parse(written)
     field = Field(values.shape[1:], "int64")
-    learned = step.learn(Blocks.of(values), field, target=False) if step.needs_rows else NOTHING_LEARNED
+    learned = step.learn(Blocks.of(values), field, target=False) if step.needs_rows else NO_STATE
     return step.apply(values, field, learned, target=False)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from kerascli.data.base import NOTHING_LEARNED, TRANSFORMS, Field
+from kerascli.data.base import NO_STATE, TRANSFORMS, Field
 from kerascli.data.storage.blocks import Blocks
 from kerascli.preprocessing.discretization import quantile_boundaries
 from tests.parity.layers import assert_same
@@ -138,7 +138,7 @@ def made(written: Any, values: np.ndarray, train: np.ndarray | None = None) -> n
     train = values if train is None else train
     field = Field(values.shape[1:], "string" if values.dtype == object else values.dtype.name)
     wanted = Field(train.shape[1:], "string" if train.dtype == object else train.dtype.name)
-    learned = step.learn(Blocks.of(train), wanted, target=False) if step.needs_rows else NOTHING_LEARNED
+    learned = step.learn(Blocks.of(train), wanted, target=False) if step.needs_rows else NO_STATE
     return step.apply(values, field, learned, target=False)
 
 
@@ -179,7 +179,7 @@ class TestBesideKerasOnTensorFlow:
         records["a"], records["b"] = words, numbers
         step = TRANSFORMS.parse({"hashed_crossing": {"num_bins": 13, "output_mode": mode}})
         field = Field((), "record", columns=(("a", Field((), "string")), ("b", Field((), "int64"))))
-        np.testing.assert_array_equal(step.apply(records, field, NOTHING_LEARNED, target=False), np.asarray(theirs))
+        np.testing.assert_array_equal(step.apply(records, field, NO_STATE, target=False), np.asarray(theirs))
 
     @pytest.mark.parametrize(
         "config",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageOperation
-from kerascli.preprocessing.images.rand_augment import augmentations
+from kerascli.preprocessing.images.policies import augmentations
 from tests.parity import ledger
 from tests.parity.images import TRANSLATE, UNIT, drawn_for, flat, images_for, operation_of, ours
 from tests.parity.layers import keras_layer

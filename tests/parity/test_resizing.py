@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.preprocessing.images.resizing import Resizing
+from kerascli.preprocessing.images.sizes import Resizing
 from tests.parity import ledger
 from tests.parity.images import FIRST, ours
 from tests.parity.layers import assert_same, keras_layer

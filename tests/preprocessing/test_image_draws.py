@@ -13,7 +13,7 @@ from kerascli.compiler.tracing import trace
 from kerascli.foundation import draws
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageModule, ImageOperation
-from kerascli.preprocessing.images.gamma import log_gamma_numbers
+from kerascli.preprocessing.images.policies import log_gamma_numbers
 from tests.support import layer_harness as harness
 
 OPERATIONS = {operation.__name__: operation for operation in operations()}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kerascli.data.base import NOTHING_LEARNED, TRANSFORMS, Field
+from kerascli.data.base import NO_STATE, TRANSFORMS, Field
 from kerascli.data.pipeline.pipeline import Stage
 from kerascli.foundation import draws
 from kerascli.language.component import Invalid
@@ -29,7 +29,7 @@ def test_a_transform_is_the_layer_of_the_same_name(name):
     step, layer = TRANSFORMS.parse(written), LAYERS.parse(written)
     assert step.component_name == layer.component_name
     assert set(type(layer).model_fields) - set(type(step).model_fields) == {"trainable"}
-    module = step.batch(FIELD, NOTHING_LEARNED, target=False)
+    module = step.batch(FIELD, NO_STATE, target=False)
     assert isinstance(module, ImageModule)
     after = step.infer(FIELD, None, target=False)
     for training in (True, False):
@@ -41,7 +41,7 @@ def test_a_transform_is_the_layer_of_the_same_name(name):
 
 def stage(step: int, names: tuple[str, ...] = ("x", "y"), training: bool = True) -> dict[str, torch.Tensor]:
     made = Stage({name: TRANSFORMS.parse({"random_crop": {"height": 4, "width": 4}}).batch(
-        FIELD, NOTHING_LEARNED, target=False) for name in names}).train(training)  # fmt: skip
+        FIELD, NO_STATE, target=False) for name in names}).train(training)  # fmt: skip
     with draws.using(draws.Draws(0, "train", step)):
         return made(dict.fromkeys(names, IMAGES))
 
@@ -63,9 +63,9 @@ def test_a_target_is_not_changed_at_random(name):
 
 def test_what_follows_must_be_done_in_the_batch():
     with pytest.raises(ValueError, match="batch by batch"):
-        TRANSFORMS.parse("random_flip").apply(IMAGES.numpy(), FIELD, NOTHING_LEARNED, target=False)
+        TRANSFORMS.parse("random_flip").apply(IMAGES.numpy(), FIELD, NO_STATE, target=False)
     resized = TRANSFORMS.parse({"resizing": {"height": 4, "width": 5}}).apply(
-        IMAGES.numpy(), FIELD, NOTHING_LEARNED, target=True
+        IMAGES.numpy(), FIELD, NO_STATE, target=True
     )
     assert resized.shape == (4, 4, 5, 3)
     assert resized.dtype == np.uint8

@@ -15,7 +15,7 @@ from kerascli.runs import index
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.loaded import open_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from tests.runs.test_crashes import CONFIG
 from tests.support.runs_harness import edit_facts, go_on, train, write
 

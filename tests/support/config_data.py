@@ -5,14 +5,13 @@ import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from kerascli.data.base import SOURCES, Context
-from kerascli.data.datasets import cifar10, fashion_mnist, imdb, reuters
+from kerascli.data.datasets import download, fashion_mnist
 from tests.data.test_download import batch, idx, sha256_of_contents
 from tests.data.test_sequences import lists, npz
 from tests.support.torch_networks import ResNet18, publish, saved
@@ -26,8 +25,8 @@ def place(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Place all data: data sets in Keras's home, weights in torch's, files in `folder` (the configs' `data`)."""
     home = folder / "keras"
     place_cifar10(home, patch)
-    _keep(home, "imdb.npz", _texts("_train", "_test", classes=2), imdb, patch)
-    _keep(home, "reuters.npz", _texts("", classes=46), reuters, patch)
+    _keep(home, "imdb.npz", _texts("_train", "_test", classes=2), "imdb.npz", patch)
+    _keep(home, "reuters.npz", _texts("", classes=46), "reuters.npz", patch)
     _clothes(home / "datasets", patch)
     publish("resnet18", saved(ResNet18().state_dict()), folder / "torch", patch)
     for write in (_captions, _films, _houses, _mnist, _pictures, _questions, _reviews, _sentences):
@@ -36,15 +35,15 @@ def place(folder: Path, patch: pytest.MonkeyPatch) -> None:
 
 def place_cifar10(home: Path, patch: pytest.MonkeyPatch) -> None:
     """Place CIFAR-10 with 60 images per file in Keras's home."""
-    _keep(home, "cifar-10-batches-py-target_archive", _cifar(), cifar10, patch)
+    _keep(home, "cifar-10-batches-py-target_archive", _cifar(), "cifar-10-python.tar.gz", patch)
 
 
-def _keep(home: Path, path: str, data: bytes, module: ModuleType, patch: pytest.MonkeyPatch) -> None:
+def _keep(home: Path, path: str, data: bytes, name: str, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("KERAS_HOME", str(home))
     where = home / "datasets" / path
     where.parent.mkdir(parents=True, exist_ok=True)
     where.write_bytes(data)
-    patch.setattr(module, "SHA256", hashlib.sha256(data).hexdigest())
+    patch.setitem(download.SHA256, name, hashlib.sha256(data).hexdigest())
 
 
 def _cifar() -> bytes:

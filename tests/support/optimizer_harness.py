@@ -39,7 +39,7 @@ class Ours:
         *,
         dtype: torch.dtype = torch.float64,
         constraint: Constraint | None = None,
-        beside: "Ours | None" = None,
+        linked: "Ours | None" = None,
     ):
         self.layouts = {name: Layout(AXES.get(name), constraint if name == "a/kernel" else None) for name in SHAPES}
         self.parameters = [
@@ -47,7 +47,7 @@ class Ours:
             for n, value in first_weights().items()
         ]
         named = list(zip(SHAPES, self.parameters, self.layouts.values(), strict=True))
-        self.optimizer = FlatOptimizer(OPTIMIZERS.parse(written), named, beside and beside.optimizer)
+        self.optimizer = FlatOptimizer(OPTIMIZERS.parse(written), named, linked and linked.optimizer)
 
     def step(self, gradients: list[np.ndarray], loss: Tensor = FINE) -> None:
         layouts = self.layouts.values()

@@ -13,10 +13,9 @@ from typer.testing import CliRunner
 from kerascli.callbacks.base import CALLBACKS
 from kerascli.callbacks.heat_map import HeatMap
 from kerascli.cli.commands import app
-from kerascli.data.base import TRANSFORMS, Field, Learned, Transform
+from kerascli.data.base import TRANSFORMS, Field, FittedState, Transform
 from kerascli.data.section import DataSpec, parse_data
-from kerascli.data.teacher_forcing import teacher_forcing
-from kerascli.data.text_codec import TextCodec
+from kerascli.data.text_codec import TextCodec, teacher_forcing
 from kerascli.foundation.errors import KerasCliError
 from kerascli.language.component import Invalid
 from kerascli.runs.record import RunRecord
@@ -34,7 +33,7 @@ VOCABULARY = ("go", "<stop>", "<start>", "a", "b", "c")
 def codec(enclosed: bool = True) -> TextCodec:
     splits = parsed({"text_vectorization": {"standardize": None}})
     marks = (parsed("enclose"),) if enclosed else ()
-    return TextCodec(("", "[UNK]", *VOCABULARY), 2, " ", splits, Learned({}, {}), marks)  # type: ignore[arg-type]
+    return TextCodec(("", "[UNK]", *VOCABULARY), 2, " ", splits, FittedState({}, {}), marks)  # type: ignore[arg-type]
 
 
 def parsed(written: Any) -> Transform:
@@ -76,7 +75,7 @@ def test_without_a_last_word_padding_ends_a_text() -> None:
 
 
 def test_words_are_read_by_the_numbers_of_the_vocabulary_that_reads() -> None:
-    reads = TextCodec(("", "[UNK]", *reversed(VOCABULARY)), 2, " ", codec().vectorization, Learned({}, {}))
+    reads = TextCodec(("", "[UNK]", *reversed(VOCABULARY)), 2, " ", codec().vectorization, FittedState({}, {}))
     seen: list[list[int]] = []
 
     def predict(so_far: torch.Tensor) -> torch.Tensor:
@@ -130,7 +129,7 @@ def test_an_input_is_a_decoders_where_it_is_its_target_a_step_late(
     assert found is not None
     assert (found.input, found.target) == ("so_far", "t")
     before = [parsed(step) for step in so_far[: so_far.index("w")]]
-    reads = TextCodec(codec().words, 2, " ", codec().vectorization, Learned({}, {}), tuple(before))
+    reads = TextCodec(codec().words, 2, " ", codec().vectorization, FittedState({}, {}), tuple(before))
     assert found.begin(reads) == begin
 
 
@@ -354,10 +353,10 @@ def test_texts_are_changed_by_rule_and_enclosed() -> None:
     texts = np.array(["Hi, you!", "", "no"], dtype=object)
     field = Field((), "string")
     apart = parsed({"regex_replace": {"pattern": r"([,!])", "rewrite": r" \1"}})
-    done = apart.apply(texts, field, Learned({}, {}), target=False)
+    done = apart.apply(texts, field, FittedState({}, {}), target=False)
     assert done.tolist() == ["Hi , you !", "", "no"]
     ends = parsed({"enclose": {"start": "\t", "end": "\n"}})
-    assert ends.apply(texts[:, None], field, Learned({}, {}), target=False).tolist() == [
+    assert ends.apply(texts[:, None], field, FittedState({}, {}), target=False).tolist() == [
         ["\tHi, you!\n"],
         ["\t\n"],
         ["\tno\n"],

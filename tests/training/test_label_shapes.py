@@ -11,7 +11,7 @@ from kerascli.workflow.check import check
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from tests.support.runs_harness import train, write
 
 YES_NO = """

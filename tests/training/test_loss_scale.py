@@ -237,7 +237,7 @@ def test_updates_with_scales_go_on_exactly(tmp_path: Path) -> None:
 
 def test_an_overflow_of_one_update_is_no_matter_of_the_other() -> None:
     first = Ours(SCALED)
-    second = Ours(SCALED, beside=first)
+    second = Ours(SCALED, linked=first)
     before = second.weights()
     scaled_step(first, 0, spoil=np.inf)
     scaled_step(second, 0)

@@ -16,7 +16,7 @@ from kerascli.workflow import evaluate
 from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from tests.support.runs_harness import command, train, write
 
 CONFIG = """

@@ -10,7 +10,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_groups
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import Form, predict_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.stream import predict_stream
 from tests.support.runs_harness import train, write
 from tests.workflow.test_given import PICTURES, TEXTS, draw, home, same

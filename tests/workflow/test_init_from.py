@@ -28,7 +28,7 @@ from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.init_from import init_weights
 from kerascli.workflow.loaded import open_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from tests.support.runs_harness import go_on, outcome, train, write
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -32,7 +32,7 @@ from kerascli.training import build as building
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting import saver
 from kerascli.workflow.loaded import open_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.train import Options, start
 from tests.support.runs_harness import HARD, go_on, outcome, train, write
 

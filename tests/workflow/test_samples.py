@@ -16,7 +16,7 @@ from kerascli.cli.commands import app
 from kerascli.config.data import config_facts, load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
-from kerascli.data.base import Learned
+from kerascli.data.base import FittedState
 from kerascli.data.text_codec import TextCodec
 from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.events import Note
@@ -303,7 +303,7 @@ def test_a_model_that_does_not_write_is_told_so(run: RunRecord) -> None:
     assert "the model cannot generate text" in str(done.exception)
 
 
-WORDS = TextCodec(("", "[UNK]", "a", "b", "c"), 2, " ", None, Learned({}, {}))
+WORDS = TextCodec(("", "[UNK]", "a", "b", "c"), 2, " ", None, FittedState({}, {}))
 
 
 def drawn(sampling: Sampling, scores: torch.Tensor, count: int = 3000) -> list[float]:

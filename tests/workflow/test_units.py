@@ -16,7 +16,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import Form, predict_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from tests.support.runs_harness import command, train, write
 
 ROWS = 60
@@ -140,7 +140,7 @@ def test_functions_of_each_value(name: str, function: Any, bad: float, text: str
     step.check(values, field, learned, target=True)
     made = step.apply(values, field, learned, target=True)
     np.testing.assert_array_equal(made, function(values.astype(np.float64)))
-    undo = step.undoing(field, learned)
+    undo = step.inverse(field, learned)
     assert undo is not None
     np.testing.assert_allclose(undo(made), values, rtol=1e-14)
     with pytest.raises(BadRow, match=text) as error:

@@ -28,7 +28,7 @@ from kerascli.training.step import Trainer
 from kerascli.workflow.evaluate import Evaluation, evaluate_rows
 from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import predict_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.train import Options, start
 from tests.support.needs import library
 from tests.support.processes import forked_kerascli

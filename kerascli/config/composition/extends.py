@@ -22,6 +22,8 @@ def read_extended(path: FilePath) -> Document:
 
 def extend(document: Document) -> Document:
     """Return the config merged into those that it extends, directly or through others. Raises ConfigError."""
+    if "extends" not in document.data:
+        return document
     chain = [document]
     while "extends" in chain[-1].data:
         chain.append(_base(chain))

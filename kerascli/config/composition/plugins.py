@@ -16,6 +16,7 @@ from kerascli.runs.outputs import FILE
 RENAMED = {
     **{f"kerascli.{name}": f"kerascli.foundation.{name}" for name in ("shapes", "draws", "errors", "device", "disk")},
     **{f"kerascli.{name}": f"kerascli.language.{name}" for name in ("component", "section", "expressions")},
+    "kerascli.data.base.Learned": "kerascli.data.base.FittedState",
     "kerascli.callbacks.base.Say": "kerascli.callbacks.base.PrintMessage",
     "kerascli.optimizers.base.Moment": "kerascli.optimizers.base.UpdateContext",
 }

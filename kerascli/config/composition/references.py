@@ -75,7 +75,8 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
 
 def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
     """Return a config error for every `--flag` that no reference in the config uses; call `read_flags` first."""
-    used = names_referred_to(document.data)
+    assignments = list(assignments)
+    used = names_referred_to(document.data) if assignments else set()
     return [
         Fault(f"nothing in the config uses the flag '{name}'", place=Place(f"--flag {each}"),
               hint=f"refer to it as ${name}")

@@ -1,5 +1,7 @@
 """The `compile:` section: the optimizer, precision, and the target, loss and metrics of every output."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -9,7 +11,7 @@ from kerascli.config.sections.fit import NotPerPhase
 from kerascli.foundation.errors import one_of, show
 from kerascli.language.component import plain
 from kerascli.language.section import BaseSection
-from kerascli.metrics.comparisons import OutputTarget
+from kerascli.metrics.comparisons import MetricUse, OutputTarget, UpdateMetric
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer, Optimizer
 from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from kerascli.optimizers.rmsprop import RMSprop
@@ -81,8 +83,38 @@ def scaled(optimizer: BaseOptimizer, precision: Precision) -> BaseOptimizer:
     return optimizer
 
 
+class Logged(ABC):
+    """Base class of what is logged in an epoch: losses and metrics, and the columns of history.csv that they fill."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def logged_losses(self) -> list[str]:
+        """Return the names of the losses in the history, without `val_`; they come before the metrics."""
+
+    @abstractmethod
+    def logged_metrics(self) -> Iterator[tuple[str, MetricUse | UpdateMetric]]:
+        """Yield each metric with the prefix of its columns in the history."""
+
+    def log_names(self) -> dict[str, Literal["min", "max"]]:
+        """Return a mapping from each name that training logs (Keras's, without `val_`) to the direction of improvement,
+        `min` or `max`, in the order of the metric states."""
+        names: dict[str, Literal["min", "max"]] = dict.fromkeys(self.logged_losses(), "min")
+        for prefix, use in self.logged_metrics():
+            names.update({f"{prefix}{column}": use.metric.direction for column in use.columns})
+        return names
+
+    def several(self) -> dict[str, tuple[str, ...]]:
+        """Return a mapping from each metric with several values to the names of its columns in history.csv."""
+        return {
+            f"{prefix}{use.name}": tuple(f"{prefix}{column}" for column in use.columns)
+            for prefix, use in self.logged_metrics()
+            if use.columns != (use.name,)
+        }
+
+
 @dataclass(frozen=True, slots=True)
-class CompileSpec:
+class CompileSpec(Logged):
     """Parsed `compile:` section, in which every output is paired with its target in the data."""
 
     optimizer: BaseOptimizer
@@ -113,26 +145,12 @@ class CompileSpec:
             **self.compute.model_dump(),
         }
 
-    def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return a mapping from each name that training logs (Keras's, without `val_`) to the direction of improvement,
-        `min` or `max`."""
-        names: dict[str, Literal["min", "max"]] = {"loss": "min"}
-        if self.logs_each_loss:
-            names.update({f"{pair.output}_loss": "min" for pair in self.pairs if pair.loss is not None})
-        names.update(dict.fromkeys(self.figures, "min"))
-        for pair in self.pairs:
-            for use in pair.metrics:
-                names.update({f"{pair.prefix}{column}": use.metric.direction for column in use.columns})
-        return names
+    def logged_losses(self) -> list[str]:
+        names = [f"{pair.output}_loss" for pair in self.pairs if pair.loss is not None] if self.logs_each_loss else []
+        return ["loss", *names, *self.figures]
 
-    def several(self) -> dict[str, tuple[str, ...]]:
-        """Return a mapping from each metric with several values to the names of its columns in history.csv."""
-        return {
-            f"{pair.prefix}{use.name}": tuple(f"{pair.prefix}{column}" for column in use.columns)
-            for pair in self.pairs
-            for use in pair.metrics
-            if use.columns != (use.name,)
-        }
+    def logged_metrics(self) -> Iterator[tuple[str, MetricUse]]:
+        yield from ((pair.prefix, use) for pair in self.pairs for use in pair.metrics)
 
     @property
     def logs_each_loss(self) -> bool:

@@ -1,6 +1,5 @@
 """The `fit:` section: epochs, batches, validation, class weights and callbacks."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -127,9 +126,9 @@ class FitSection(FitSpec):
     """Consecutive fits of the same weights, each with its own settings."""
 
 
-def has_train_step(sections: Mapping[Any, Any]) -> bool:
-    """Return True if a config has `fit.train_step`."""
-    return isinstance(sections.get("fit"), dict) and "train_step" in sections["fit"]
+def has_train_step(section: Any) -> bool:
+    """Return True if the `fit` section of a config has a `train_step`."""
+    return isinstance(section, dict) and "train_step" in section
 
 
 def parse_fit(section: Any) -> FitSpec:

@@ -1,7 +1,6 @@
 """The `model.init_from:` section: pretrained weights to initialize a model with."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -135,11 +134,11 @@ class InitFrom(BaseSection):
         return self.model_dump(by_alias=True, exclude_none=True)
 
 
-def parse_init_from(model: Any) -> InitFrom | None:
+def parse_init_from(section: Any) -> InitFrom | None:
     """Return the `init_from` key of a `model` section, parsed; None if the section has none. Raises Invalid."""
-    if not isinstance(model, Mapping) or model.get("init_from") is None:
+    path = ("model", "init_from")
+    if section is None:
         return None
-    section, path = model["init_from"], ("model", "init_from")
     if not isinstance(section, dict):
         text = f"init_from: expected a mapping with {_SOURCES}, got {show(section)}"
         raise Invalid([Fault(text, path, hint="init_from: {run: latest}")])

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from kerascli.config.composition.merge import Merger, component_name, is_component
 from kerascli.config.sections.compile import ComputeSection
 from kerascli.config.sections.fit import FitSpec, NotPerPhase
-from kerascli.config.yaml.document import Document, Faulty, Mark, one_error
+from kerascli.config.yaml.document import Document, Faulty, one_error
 from kerascli.foundation.errors import ConfigError, Fault, Path, Related, show
 from kerascli.foundation.shapes import PositiveInt
 from kerascli.language.component import Invalid
@@ -111,28 +111,26 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
     """Return the config of one phase: the whole config with the phase's settings, and with `trainable` as the earlier
     phases left it."""
     fit = {key: value for key, value in whole.data["fit"].items() if key not in ("phases", "trainable")}
-    trainable = before.data["fit"].get("trainable")
+    if (trainable := before.data["fit"].get("trainable")) is not None:
+        fit["trainable"] = trainable
     marks = {path: mark for path, mark in whole.marks.items() if path[:2] != _TRAINABLE}
     marks |= {path: mark for path, mark in before.marks.items() if path[:2] == _TRAINABLE}
-    base = {**whole.data, "fit": {**fit, **({"trainable": trainable} if trainable is not None else {})}}
-    own = {key: value for key, value in phase.items() if key not in SECTIONS}
-    over: dict[str | int, Any] = {"fit": own, **{key: phase[key] for key in SECTIONS if key in phase}}
-    here: Path = (*_PHASES, number)
+    sections = {key: phase[key] for key in SECTIONS if key in phase}
+    own = {key: phase[key] for key in phase.keys() - sections}
+    over: dict[str | int, Any] = {"fit": own, **sections}
 
-    def written(path: Path) -> Mark:
-        """Return the position in the config file of the value that has the path `path` in the config of a phase (item
-        of `fit.phases`)."""
-        return whole.mark((*here, *(path[1:] if path[:1] == ("fit",) else path)))
+    def written(path: Path) -> Path:
+        """Return the path in the whole config of the value that has the path `path` in the config of the phase."""
+        return (*_PHASES, number, *(path[1:] if path[:1] == ("fit",) else path))
 
     merger = Merger()
     try:
-        data = merger.merge(base, over, ())
+        data = merger.merge({**whole.data, "fit": fit}, over, ())
     except Invalid as invalid:
-        moved = [replace(f, path=(*here, *(f.path[1:] if f.path[:1] == ("fit",) else f.path))) for f in invalid.faults]
-        raise Invalid(moved) from None
+        raise Invalid(replace(fault, path=written(fault.path)) for fault in invalid.faults) from None
     if isinstance(data["fit"].get("trainable"), dict) and isinstance(own.get("trainable"), dict):
         data["fit"]["trainable"] = _later_last(data["fit"]["trainable"], own["trainable"])
-    return replace(whole, data=data, marks=merger.marks(data, marks, written))
+    return replace(whole, data=data, marks=merger.marks(data, marks, lambda path: whole.mark(written(path))))
 
 
 def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list[Fault]:

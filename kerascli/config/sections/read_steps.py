@@ -20,6 +20,7 @@ from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.forward_passes import Forward
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.views import Scope
+from kerascli.model.syntax.written import as_list
 
 PATH: Path = ("fit", "train_step")
 
@@ -188,12 +189,12 @@ class _Reader:
         nodes = {each.name: each.weights_name for each in self.built.model.entries if isinstance(each, Node)}
         prefixes = {**{name: name for name in self.scope.reading.shared}, **nodes}
         where = (*path, "train")
-        if value is None or value == []:
+        if not as_list(value):
             hint = f"train: {next(iter(prefixes), 'generator')}"
             text, at = f"'{update}' has nothing to train", path if value is None else where
             self.faults.add(text, at, at="key" if value is None else "value", hint=hint)
         trained: list[str] = []
-        for index, name in enumerate(value if isinstance(value, list) else [] if value is None else [value]):
+        for index, name in enumerate(as_list(value)):
             at = (*where, index) if isinstance(value, list) else where
             if isinstance(name, str) and name in prefixes:
                 self._claim(name, prefixes[name], update, at)
@@ -257,10 +258,8 @@ class _Reader:
     def _check_trained(self, update: UpdateSpec, built: Built) -> None:
         """Report a config error for each layer that an update (an item of `fit.train_step`) is to train, but on which
         its loss does not depend."""
-        compared = [term.of for term in update.terms if term.of is not None]
-        ends = [*(of.y_pred for of in compared), *(str(of.y_true) for of in compared if not of.is_target)]
         own = [node.name for node in flat(update.layers or ()) if node.layer.adds_losses()]
-        reached = built.reached(ends, [*own, *(term.node for term in update.terms)])
+        reached = built.reached(_compared(update), [*own, *(term.node for term in update.terms)])
         owners = {node.weights_name for node in (*self.built.model.nodes, *built.model.nodes)}
         trainable = self.built.trainable() | built.trainable()
         for name in update.train:
@@ -271,6 +270,12 @@ class _Reader:
             else:
                 text = f"'{update.name}' trains '{name}', but its loss does not depend on it"
                 self.faults.add(text, self.places[name], hint=f"call '{name}' in its layers, on the way to the loss")
+
+
+def _compared(update: UpdateSpec) -> list[str]:
+    """Return the names of the tensors that an update's losses compare."""
+    pairs = [term.of for term in update.terms if term.of is not None]
+    return [*(of.y_pred for of in pairs), *(str(of.y_true) for of in pairs if not of.is_target)]
 
 
 def _has(weights: Iterable[str], prefix: str) -> bool:

@@ -1,12 +1,12 @@
 """The `fit.train_step:` section: updates as written in the config, and as parsed, grouped by their forward passes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from kerascli.config.sections.compile import ComputeSection
+from kerascli.config.sections.compile import ComputeSection, Logged
 from kerascli.foundation.errors import show
 from kerascli.language.section import BaseSection
 from kerascli.losses.base import LOSSES, Loss
@@ -85,7 +85,7 @@ class UpdateSection(BaseSection):
 
 
 @dataclass(frozen=True, slots=True)
-class UpdateSpec:
+class UpdateSpec(Logged):
     """Parsed update of a training step: the weights that it trains, their optimizer, losses and metrics."""
 
     name: str
@@ -105,27 +105,11 @@ class UpdateSpec:
         `generator/dense/kernel`)."""
         return weight.startswith(tuple(f"{name}/" for name in self.train))
 
-    def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return a mapping from each loss and metric that the update logs to the direction of improvement, `min` or
-        `max`.
+    def logged_losses(self) -> list[str]:
+        return [f"{self.name}_{name}" for name in ("loss", *(term.name for term in self.terms), *self.figures)]
 
-        The order is that of the metric states: losses first, then metrics.
-        """
-        names: dict[str, Literal["min", "max"]] = {f"{self.name}_loss": "min"}
-        for name in (*(term.name for term in self.terms), *self.figures):
-            names[f"{self.name}_{name}"] = "min"
-        for use in self.metrics:
-            names.update({f"{self.name}_{column}": use.metric.direction for column in use.columns})
-        return names
-
-    def several(self) -> dict[str, tuple[str, ...]]:
-        """Return a mapping from each metric with several values to the names of its columns in history.csv."""
-        prefix = f"{self.name}_"
-        return {
-            f"{prefix}{use.name}": tuple(f"{prefix}{column}" for column in use.columns)
-            for use in self.metrics
-            if use.columns != (use.name,)
-        }
+    def logged_metrics(self) -> Iterator[tuple[str, UpdateMetric]]:
+        yield from ((f"{self.name}_", use) for use in self.metrics)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from kerascli.config.starter.sample import SampledTable
-from kerascli.data.times import parsed_times, part_of
+from kerascli.data.dates import parsed_times, part_of
 
 MAX_WORDS = 50
 """Maximum size of the one-hot vocabulary of a column of words; the rarer words share one entry."""
@@ -75,6 +75,10 @@ class Column:
         return self.role in ("numbers", "skewed")
 
     @property
+    def may_be_target(self) -> bool:
+        return self.is_number or self.role == "words" or self.may_be_number
+
+    @property
     def may_be_number(self) -> bool:
         """True for integers that are left out as an identifier without a name that says so."""
         return self.reason == EACH_ANOTHER
@@ -131,12 +135,8 @@ def _role(name: str, values: np.ndarray, rows: int) -> Column:
     present = values[~gaps]
     different, counts = np.unique(present.astype(str) if present.dtype == object else present, return_counts=True)
     column = Column(name, "numbers", bool(gaps.any()), len(different))
-    if len(different) < 2:
-        return column.left_out("one value" if len(different) else "no value")
-    if column.has_gaps and len(present) < max(_FEWEST, 0.01 * rows):
-        return column.left_out("nearly all missing")
-    if counts.max() > len(present) - min(_FEWEST_OTHER, len(present) // 5):
-        return column.left_out(NEARLY_ONE)
+    if reason := _says_too_little(column, counts, rows):
+        return column.left_out(reason)
     repeats = len(different) >= 5 and len(present) >= 2 * len(different) and not column.has_gaps
     if repeats and present.dtype.kind != "f" and (_GROUP.search(name) or _CAMEL.search(name)):
         return replace(column, role="group", reason="identifier")
@@ -149,6 +149,16 @@ def _role(name: str, values: np.ndarray, rows: int) -> Column:
     numbers = present.astype(np.float64)
     is_skewed = numbers.min() >= 0 and len(different) >= 10 and skewness(numbers) > SKEWED
     return replace(column, role="skewed") if is_skewed else column
+
+
+def _says_too_little(column: Column, counts: np.ndarray, rows: int) -> str:
+    """Return why too few values of a column differ or are present, as text; '' if not. `counts` are of equal values."""
+    total = int(counts.sum())
+    if len(counts) < 2:
+        return "one value" if len(counts) else "no value"
+    if column.has_gaps and total < max(_FEWEST, 0.01 * rows):
+        return "nearly all missing"
+    return NEARLY_ONE if counts.max() > total - min(_FEWEST_OTHER, total // 5) else ""
 
 
 def _role_of_text(column: Column, present: np.ndarray, different: np.ndarray, rows: int) -> Column:
@@ -174,7 +184,7 @@ def _is_id(name: str) -> bool:
 def _identifies(name: str, values: np.ndarray, different: np.ndarray) -> str:
     """Return why a column of numbers is an identifier of rows, not a measurement; '' if it may be one."""
     low, high = different[0], different[-1]
-    if different.dtype.kind not in "iuf" or not np.array_equal(different, np.floor(different)):
+    if not _are_integers(different):
         return ""
     if different.dtype.kind != "f" and max(int(high), -int(low)) > 2**53:
         return "an identifier: integers beyond 2**53, which no input holds exactly"
@@ -189,6 +199,10 @@ def _identifies(name: str, values: np.ndarray, different: np.ndarray) -> str:
     span = int(high) - int(low) + 1
     is_count = span < _SPARSE * len(different) and 0 < steps.min() < steps.max()
     return EACH_ANOTHER if are_unique and (span == len(different) or is_count) else ""
+
+
+def _are_integers(values: np.ndarray) -> bool:
+    return values.dtype.kind in "iuf" and np.array_equal(values, np.floor(values))
 
 
 def date_format(texts: Sequence[str]) -> str | None:

@@ -18,7 +18,7 @@ from kerascli.data.storage.compressed import uncompressed_suffix, unpacked_start
 from kerascli.data.storage.delimited.csv_text import TextColumns, read_csv
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
-from kerascli.data.storage.text_format import TextFormat
+from kerascli.data.storage.text_columns import TextFormat
 from kerascli.foundation.disk.files import open_regular
 from kerascli.foundation.disk.storage import write_bytes
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text
@@ -29,6 +29,7 @@ _PIECES = 16
 _CHECKED = 2**30
 """Maximum number of bytes to read in order to check that a text file is UTF-8 to its end."""
 _BLOCK = 2**22
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BINARY = {
     b"PK\x03\x04": ("a spreadsheet or a zip archive", "save the sheet as CSV"),
     b"\x89HDF": ("HDF5", "write it as CSV or Parquet"), b"\x93NUMPY": ("a numpy array", "write it as CSV or Parquet"),
@@ -107,16 +108,10 @@ class _TextSample:
 def _sample_text(path: Path, name: str) -> _TextSample:
     """Return a sample of the lines of a text file, which may be compressed. Raises DataError."""
     start, whole, packed = unpacked_start(path, name, MAX_BYTES)
-    for magic, (kind, hint) in _BINARY.items():
-        if start.startswith(magic):
-            raise DataError(Fault(f"this is {kind}, not text", place=Place(name), hint=hint))
-    if not start.strip():
-        raise DataError(Fault("the file is empty", place=Place(name)))
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    _refuse_binary(start, name)
+    if start.startswith(_UTF16):
         text = start[: len(start) // 2 * 2].decode("utf-16", errors="ignore")
         return _TextSample([text if whole else text.rpartition("\n")[0]], "utf-16", whole, 1 if whole else 0)
-    if b"\0" in start:
-        raise DataError(Fault("this is no text: it has zero bytes", place=Place(name)))
     size = os.stat(path).st_size
     pieces = [start] if whole else [_lines(start)] if packed else list(_pieces(path, name, size))
     encoding = next((each for each in ("utf-8-sig", "cp1252") if _decodes([*pieces, b"\n"], each)), "latin-1")
@@ -124,6 +119,17 @@ def _sample_text(path: Path, name: str) -> _TextSample:
         encoding = "latin-1"  # as cp1252 but for a few marks, and no byte fails in it
     share = 1.0 if whole else min(1.0, MAX_BYTES / (size * (4 if packed else 1)))
     return _TextSample([piece.decode(encoding) for piece in pieces], encoding.removesuffix("-sig"), whole, share)
+
+
+def _refuse_binary(start: bytes, name: str) -> None:
+    """Raise DataError if a file, whose first bytes are `start`, is not text, or empty."""
+    for magic, (kind, hint) in _BINARY.items():
+        if start.startswith(magic):
+            raise DataError(Fault(f"this is {kind}, not text", place=Place(name), hint=hint))
+    if not start.strip():
+        raise DataError(Fault("the file is empty", place=Place(name)))
+    if b"\0" in start and not start.startswith(_UTF16):
+        raise DataError(Fault("this is no text: it has zero bytes", place=Place(name)))
 
 
 def _pieces(path: Path, name: str, size: int) -> Iterator[bytes]:

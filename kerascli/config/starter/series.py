@@ -16,7 +16,7 @@ from kerascli.config.starter.draft import Draft, column_step, columns, free_name
 from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import AS_GIVEN, OTHERWISE
-from kerascli.data.times import parsed_times
+from kerascli.data.dates import parsed_times
 from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
 _LEAST = 40
@@ -67,13 +67,7 @@ def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | No
     if len(roles) == 1:
         (name,) = roles
         return Series(None, "row", (name,), is_iso=False, rows=whole) if _is_value(roles[name]) else None
-    times = {
-        name: parsed_times(table.columns[name].tolist(), column.date_format or None, "s")
-        for name, column in roles.items()
-        if column.role == "date" and not column.has_gaps
-    }
-    numbers = [name for name in roles if _TIME.fullmatch(name) and table.columns[name].dtype.kind in "iuf"]
-    times |= {name: table.columns[name] for name in numbers}
+    times = _times(table, roles)
     for time in times:
         if found := _series(table, roles, time, times[time], None, whole):
             return found
@@ -83,6 +77,17 @@ def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | No
                 if found := _series(table, roles, time, times[time], name, rows):
                     return found
     return None
+
+
+def _times(table: SampledTable, roles: Mapping[str, Column]) -> dict[str, np.ndarray]:
+    """Return the columns that may hold the times of a series: dates, then numbers called so."""
+    dates = {
+        name: parsed_times(table.columns[name].tolist(), column.date_format or None, "s")
+        for name, column in roles.items()
+        if column.role == "date" and not column.has_gaps
+    }
+    numbers = [name for name in roles if _TIME.fullmatch(name) and table.columns[name].dtype.kind in "iuf"]
+    return dates | {name: table.columns[name] for name in numbers}
 
 
 def _is_value(column: Column) -> bool:
@@ -104,14 +109,18 @@ def _series(
     if len(intervals) > 1 or every is None:
         return None
     others = [name for name in roles if name not in (time, group)]
-    fixed = [
-        name for name in others if group and all(len(set(table.columns[name][each].tolist())) == 1 for each in rows)
-    ]
-    values = tuple(name for name in others if name not in fixed and _is_value(roles[name]))
-    rest = tuple(roles[name] for name in others if name not in fixed and name not in values)
+    fixed = [name for name in others if group and _is_fixed(table.columns[name], rows)]
+    varying = [roles[name] for name in others if name not in fixed]
+    values = tuple(column.name for column in varying if _is_value(column))
+    rest = tuple(column for column in varying if column.name not in values)
     if not values or not all(_is_of_no_use(table, column) for column in rest):
         return None
     return Series(time, every, values, not roles[time].date_format, rows, group, tuple(fixed), rest)
+
+
+def _is_fixed(values: np.ndarray, rows: tuple[np.ndarray, ...]) -> bool:
+    """Return True if a column has one value in all rows of each series."""
+    return all(len(set(values[each].tolist())) == 1 for each in rows)
 
 
 def _is_of_no_use(table: SampledTable, column: Column) -> bool:

@@ -1,7 +1,7 @@
 """Draft a config for a table: inputs by the roles of its columns, target, split, and a model by the number of rows."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +14,8 @@ from kerascli.config.starter.models import head, table_model
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import OTHERWISE, Target, choose, describe
 from kerascli.config.starter.texts import Texts, complete
+from kerascli.data.dates import parsed_times
 from kerascli.data.split import grouped_split, ordered_split
-from kerascli.data.times import parsed_times
 from kerascli.foundation.errors import DataError, Fault, Place, in_yaml, safe_text
 
 _LEAST_ROWS = 10
@@ -68,23 +68,28 @@ def table_draft(table: SampledTable, roles: Roles, option: str | None, kind: str
 def _used(table: SampledTable, roles: Roles, target: str) -> Roles:
     """Return the roles of the columns other than the target. Raises DataError if no column is an input."""
     used = {name: column for name, column in roles.items() if name != target}
-    order = next((column.name for column in used.values() if column.orders), None)
+    order = _order_of(used)
     if order is not None:
         used = _seen_in_training(table, used, order)
     if _inputs_but_prose(used) or any(column.role == "prose" for column in used.values()):
         return used
-    numbers = {name: column for name, column in used.items() if column.may_be_number}
+    # what seems to be an identifier may be the only input
+    numbers = {name: replace(each, role="numbers", reason="") for name, each in used.items() if each.may_be_number}
     if not numbers:
         reasons = {column.name: column.role if column.role == "date" else column.reason for column in used.values()}
         hint = ", ".join(f"{safe_text(name)}: {reason}" for name, reason in reasons.items())
         raise DataError(Fault("no column to learn from", place=Place(table.name), hint=hint or None))
-    # what seems to be an identifier is the only input
-    return used | {name: replace(column, role="numbers", reason="") for name, column in numbers.items()}
+    return used | numbers
+
+
+def _order_of(used: Roles) -> str | None:
+    """Return the name of the column of dates that the rows can be split by; None if there is none."""
+    return next((column.name for column in used.values() if column.orders), None)
 
 
 def _inputs_but_prose(used: Roles) -> bool:
     """Return True if there is a column of numbers, words, or dates of use."""
-    timed = any(column.orders for column in used.values())
+    timed = _order_of(used) is not None
     return any(
         column.is_number or column.role == "words" or (column.role == "date" and bool(column.parts or not timed))
         for column in used.values()
@@ -146,7 +151,7 @@ def _seen_in_training(table: SampledTable, used: Roles, order: str) -> dict[str,
 def _split(draft: Draft, table: SampledTable, used: Roles, target: Target) -> dict[str, Any]:
     """Return the `data.split` section: by time if there are dates, else grouped by identifier, stratified by class."""
     split: dict[str, Any] = dict(_PARTS)
-    order = next((column.name for column in used.values() if column.orders), None)
+    order = _order_of(used)
     group = next((column.name for column in used.values() if column.role == "group"), None)
     if order is not None:
         name = safe_text(order)
@@ -157,7 +162,7 @@ def _split(draft: Draft, table: SampledTable, used: Roles, target: Target) -> di
             draft.decide("data", f"'{safe_text(group)}' repeats: split by it instead if new ones are predicted")
         return {**split, "order": order}
     reason = "70 % of the rows are trained on, 15 % validate, 15 % are for 'kerascli evaluate'"
-    dates = [each.name for each in used.values() if each.role == "date" and each.date_format and not each.has_gaps]
+    dates = [column.name for column in used.values() if column.date_format and not column.has_gaps]
     if dates and group is None:
         reason += f"; drawn at random: to split by {safe_text(dates[0])} (order), write it as 2026-11-27"
     if target.stratify:
@@ -193,15 +198,18 @@ def _inputs(draft: Draft, used: Roles, *, timed: bool, taken: str) -> dict[str, 
         if column.is_number and _WEIGHT.search(column.name):
             instead = in_yaml({"sample_weight": {taken: {"columns": column.name}}})[1:-1]
             draft.decide("data", f"'{safe_text(column.name)}' is an input; to weigh the rows by it instead: {instead}")
-    words = [column for column in used.values() if column.role == "words"]
-    many = [column.name for column in words if column.different > MAX_WORDS]
-    if words:
-        draft.decide("data", f"words, a place for each: {listed(column.name for column in words)}")
-    if many:
-        draft.decide("data", f"the {MAX_WORDS - 1} most frequent words, the others share a place: {listed(many)}")
+    draft.decide("data", *_word_reasons([column for column in used.values() if column.role == "words"]))
     left_out = (column for column in used.values() if column.role in ("left out", "group"))
     draft.decide("data", *(f"left out: {safe_text(column.name)} ({column.reason})" for column in left_out))
     return inputs
+
+
+def _word_reasons(columns: Sequence[Column]) -> Iterator[str]:
+    many = [column.name for column in columns if column.different > MAX_WORDS]
+    if columns:
+        yield f"words, a place for each: {listed(column.name for column in columns)}"
+    if many:
+        yield f"the {MAX_WORDS - 1} most frequent words, the others share a place: {listed(many)}"
 
 
 def _numbers(draft: Draft, used: Sequence[Column]) -> dict[str, list[Any]]:

@@ -69,12 +69,10 @@ def choose(columns: Mapping[str, Column], option: str | None) -> tuple[str, str]
             hint = f"the columns are: {', '.join(map(safe_text, list(columns)[:20]))}"
             raise ConfigError(f"--target: there is no column '{option}'{suggestion(option, columns)}", hint=hint)
         return option, AS_GIVEN
-    fitting = [name for name, each in columns.items() if each.is_number or each.role == "words" or each.may_be_number]
-    by_name = [name for word in _STRONG for name in fitting if name.lower() == word]
-    usual = [name for name in fitting if _USUAL.fullmatch(name.replace(" ", "_"))]
+    fitting = [name for name, each in columns.items() if each.may_be_target]
+    if (by_name := _by_name(fitting)) is not None:
+        return by_name, "by its name"
     last = list(columns)[-1]
-    if by_name or len(usual) == 1:
-        return (by_name or usual)[0], "by its name"
     if last in fitting or columns[last].role == "left out":
         return last, "the last column"
     if len(fitting) == 1:
@@ -83,6 +81,13 @@ def choose(columns: Mapping[str, Column], option: str | None) -> tuple[str, str]
     text = f"which column is the target? The last, '{safe_text(last)}', holds {content}"
     hint = f"--target COLUMN says it, for example --target {safe_text((fitting or list(columns))[-1])}"
     raise ConfigError(text, hint=hint)
+
+
+def _by_name(names: Sequence[str]) -> str | None:
+    """Return the column that is called as targets are: by a word for targets, or as the only one by a usual name."""
+    strong = [name for word in _STRONG for name in names if name.lower() == word]
+    usual = [name for name in names if _USUAL.fullmatch(name.replace(" ", "_"))]
+    return next(iter(strong or (usual if len(usual) == 1 else ())), None)
 
 
 def describe(table: SampledTable, column: str) -> Target:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from kerascli.data.storage.delimited.csv_text import numbers_of
-from kerascli.data.storage.text_format import TextFormat
+from kerascli.data.storage.text_columns import TextFormat
 from kerascli.foundation.errors import DataError, Fault, Place
 
 _DELIMITERS = ",;\t|"
@@ -152,7 +152,7 @@ def _all_numbers(fields: Sequence[str]) -> bool:
 def _numbers_and_gaps(columns: dict[str, Sequence[str]], form: TextFormat) -> TextFormat:
     """Return the text format with number separators, words for missing values, and digit columns kept as text."""
     words = {name: set(fields) - {""} for name, fields in columns.items()}
-    commas = any("," in word for each in words.values() for word in each)
+    commas = any("," in word for word in frozenset().union(*words.values()))
     best, best_gaps = form, dict[str, set[str] | None]()
     for decimal, thousands in _NUMBER_FORMS:
         if form.delimiter in (decimal, thousands) or ("," in (decimal, thousands) and not commas):

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from kerascli.config.yaml.document import Mark
-from kerascli.config.yaml.nodes import MAX_DEPTH, MAX_NODES, AliasNode, ListNode, MapNode, Node, ScalarNode
+from kerascli.config.yaml.document import Document, Mark
+from kerascli.config.yaml.nodes import MAX_DEPTH, MAX_NODES, AliasNode, ListNode, MapNode, Node, NodeReader, ScalarNode
+from kerascli.config.yaml.source import Source
 from kerascli.foundation.errors import Fault, Path, Place
 
 _Entries = list[tuple[ScalarNode, Node]]
@@ -14,7 +15,21 @@ class _Refused(Exception):
     before."""
 
 
-class Expander:
+def parse_text(text: str, source: Source) -> tuple[Any, dict[Path, Mark], bool]:
+    """Return YAML text as plain data, the position of each value, and True if the text is empty. Raises ConfigError."""
+    reader = NodeReader(text, source)
+    root = reader.read()
+    expander = _Expander()
+    data = None if root is None else expander.expand(root)
+    faults = reader.faults
+    if not reader.splits_expression:  # else duplicate keys follow from the split
+        faults = faults + expander.faults
+    if faults:
+        raise Document({}, {}, source.name).error(faults)
+    return data, expander.marks, root is None or (isinstance(root, ScalarNode) and root.is_absent)
+
+
+class _Expander:
     """Converter of a document's YAML nodes to plain data; every value is a separate object, even if the text repeats it
     by an alias."""
 

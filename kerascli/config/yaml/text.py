@@ -9,13 +9,12 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from kerascli.config.yaml.document import Document, Mark
+from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.dump import dump_yaml
-from kerascli.config.yaml.expand import Expander
-from kerascli.config.yaml.nodes import NodeReader, ScalarNode
+from kerascli.config.yaml.expand import parse_text
 from kerascli.config.yaml.source import Source
 from kerascli.foundation.disk.files import NotRegular, impossible_path, open_file
-from kerascli.foundation.errors import ConfigError, Fault, Path, Place, StorageError, nearest, show
+from kerascli.foundation.errors import ConfigError, Fault, Place, StorageError, nearest, show
 
 __all__ = ["MAX_BYTES", "dump_yaml", "parse_document", "parse_value", "read_document"]
 
@@ -36,7 +35,7 @@ def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> D
     if len(text) > MAX_BYTES:
         raise ConfigError(Fault(_too_large(), place=Place(name)))
     text = text.removeprefix("\ufeff")
-    data, marks, is_empty = _parse(text, Source.of(text, name))
+    data, marks, is_empty = parse_text(text, Source.of(text, name))
     if is_empty:
         hint = "a config has the sections data, model, compile and fit"
         raise ConfigError(Fault("the file is empty", place=Place(name), hint=hint))
@@ -49,22 +48,9 @@ def parse_value(text: str, name: str) -> Any:
     """Return the value in `--set path=value` as data: a YAML scalar or flow collection. Raises ConfigError, located at
     `name`."""
     try:
-        return _parse(text, Source.of(text, name))[0]
+        return parse_text(text, Source.of(text, name))[0]
     except ConfigError as error:
         raise ConfigError([replace(fault, place=Place(name)) for fault in error.faults]) from None
-
-
-def _parse(text: str, source: Source) -> tuple[Any, dict[Path, Mark], bool]:
-    reader = NodeReader(text, source)
-    root = reader.read()
-    expander = Expander()
-    data = None if root is None else expander.expand(root)
-    faults = reader.faults
-    if not reader.splits_expression:  # else duplicate keys follow from the split
-        faults = faults + expander.faults
-    if faults:
-        raise Document({}, {}, source.name).error(faults)
-    return data, expander.marks, root is None or (isinstance(root, ScalarNode) and root.is_absent)
 
 
 def _read_bytes(path: FilePath, name: str) -> bytes:

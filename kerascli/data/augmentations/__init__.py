@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation import draws
-from kerascli.preprocessing.images.gamma import log_gamma_numbers
+from kerascli.preprocessing.images.policies import log_gamma_numbers
 
 
 def order_of(like: Tensor) -> Tensor:

@@ -1,20 +1,44 @@
-"""Load batches of a split's rows to a device, in an order that depends on (seed, epoch) alone."""
+"""Load batches of a split's rows to a device, ahead of their use, in an order that depends on (seed, epoch) alone."""
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from kerascli.data.batches.order import Order
-from kerascli.data.batches.prefetch import prefetch
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
 from kerascli.foundation.cpus import cpu_limit
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+def prefetch(make: Callable[[P], R], parts: Iterable[P], *, threads: int, depth: int) -> Iterator[R]:
+    """Yield the results of `make` for each of `parts`, in order, while threads compute the next `depth` of them.
+
+    Exceptions of `make` are raised at the position of their result. The threads end with the last result, or when the
+    iterator is closed.
+    """
+    waiting = iter(parts)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
+    try:
+        pending = deque(pool.submit(make, part) for part in islice(waiting, depth))
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(pool.submit(make, part) for part in islice(waiting, 1))
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)
+
 
 Part = Rows | Tensor
 """Selection of rows of a split: a slice, or row indices as an array or tensor."""
@@ -93,31 +117,21 @@ class BatchSource:
         `every` is the distance of one batch to the next, for rows in order only.
         """
         if self._resident is not None:
-            return map(self._pick, map(self._own, self._parts(epoch, start, every)))
+            parts = self._parts(epoch, start, every, lambda rows: torch.from_numpy(rows).to(self.device))
+            return map(self._pick, map(self._own, parts))
         batch_bytes = self._split.nbytes // max(1, self.rows) * self.batch_size
         depth = min(2 * _THREADS, max(2, _AHEAD_BYTES // max(1, batch_bytes)))
-        parts = map(self._own, self._rows(epoch, start, every))
+        parts = map(self._own, self._parts(epoch, start, every, lambda rows: rows))
         return prefetch(self._read, parts, threads=min(_THREADS, depth), depth=depth)
 
-    def _slices(self, start: int, every: int) -> Iterator[slice]:
-        firsts = range(start * self.batch_size, self.rows, self.batch_size * every)
-        return (slice(first, min(first + self.batch_size, self.rows)) for first in firsts)
-
-    def _rows(self, epoch: int, start: int, every: int) -> Iterator[Rows]:
-        """Iterate over the row selections of an epoch's batches: slices, or arrays of row indices if shuffled."""
+    def _parts(self, epoch: int, start: int, every: int, send: Callable[[np.ndarray], Any]) -> Iterator[Any]:
+        """Iterate over the row selections of an epoch's batches: slices, or row indices after `send` if shuffled."""
+        size = self.batch_size
         if not self.shuffle:
-            return self._slices(start, every)
-        chunks = self._numbers(epoch, start)
-        return (
-            rows for chunk in chunks for rows in np.split(chunk, range(self.batch_size, len(chunk), self.batch_size))
-        )
-
-    def _parts(self, epoch: int, start: int, every: int) -> Iterator[Part]:
-        """Iterate over the row selections of an epoch's batches: slices, or index tensors on the device if shuffled."""
-        if not self.shuffle:
-            return self._slices(start, every)
-        chunks = (torch.from_numpy(chunk).to(self.device) for chunk in self._numbers(epoch, start))
-        return (rows for chunk in chunks for rows in chunk.split(self.batch_size))
+            firsts = range(start * size, self.rows, size * every)
+            return (slice(first, min(first + size, self.rows)) for first in firsts)
+        chunks = map(send, self._numbers(epoch, start))
+        return (chunk[first : first + size] for chunk in chunks for first in range(0, len(chunk), size))
 
     def _own(self, rows: Any) -> tuple[Any, int]:
         """Return the rows of a batch that this process reads (a slice or indices), and the whole batch's row count."""
@@ -169,14 +183,14 @@ def _load(split: Split, device: torch.device) -> Sections:
     """Load all rows of a data split to the device. Raises DataError."""
     if isinstance(split, MemorySplit):
         return _sections(split, lambda values: _tensor(values).to(device))
-    found = _sections(split.read(slice(0, 1)), lambda values: _room(values, split.rows, device))
+    resident = _sections(split.read(slice(0, 1)), lambda values: _room(values, split.rows, device))
     rows = max(1, BLOCK_BYTES * split.rows // split.nbytes)
     for first in range(0, split.rows, rows):
         part = split.read(slice(first, first + rows))
-        for section, there in zip(_sections(part, _tensor), found, strict=True):
+        for section, there in zip(_sections(part, _tensor), resident, strict=True):
             for name, values in section.items():
                 there[name][first : first + part.rows] = values
-    return found
+    return resident
 
 
 def _sections(split: MemorySplit, make: Callable[[np.ndarray], Tensor]) -> Sections:

@@ -26,10 +26,10 @@ class Order:
         """Return the row indices (int64) at the given positions of the permutation."""
         if self._listed is not None:
             return self._listed[places]
-        found = _mixed(np.arange(*places.indices(self.rows), dtype=np.uint64), self._keys, self.rows)
-        while len(outside := np.flatnonzero(found >= self.rows)):
-            found[outside] = _mixed(found[outside], self._keys, self.rows)
-        return found.astype(np.int64)
+        indices = _mixed(np.arange(*places.indices(self.rows), dtype=np.uint64), self._keys, self.rows)
+        while len(outside := np.flatnonzero(indices >= self.rows)):
+            indices[outside] = _mixed(indices[outside], self._keys, self.rows)
+        return indices.astype(np.int64)
 
 
 def _mixed(numbers: np.ndarray, keys: np.ndarray, rows: int) -> np.ndarray:

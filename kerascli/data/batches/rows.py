@@ -131,10 +131,10 @@ class DiskSplit:
         rows = compose_rows(slice(0, self.rows), rows)
         inputs, targets, weights = {}, {}, {}
         for reader in self._readers:
-            found = reader.read(rows)
-            inputs |= found.inputs
-            targets |= found.targets
-            weights |= found.sample_weight
+            part = reader.read(rows)
+            inputs |= part.inputs
+            targets |= part.targets
+            weights |= part.sample_weight
         split = MemorySplit(inputs, targets, weights, count(rows), self.origin.take(rows))
         for check in self._checks:
             check(split, rows)

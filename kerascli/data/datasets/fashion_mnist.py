@@ -10,7 +10,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.datasets.download import Remote, fetch
-from kerascli.data.datasets.idx import parse_idx
+from kerascli.data.datasets.mnist import parse_idx
 from kerascli.data.storage.table import Table, table_of
 from kerascli.foundation.errors import DataError
 

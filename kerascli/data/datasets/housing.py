@@ -2,28 +2,23 @@
 
 import io
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, Source, source
-from kerascli.data.datasets.download import Remote, fetch
-from kerascli.data.datasets.word_sequences import remote, shuffled_rows
+from kerascli.data.base import Context, Field, source
+from kerascli.data.datasets.download import KERAS_FILES, Downloaded, fetch
+from kerascli.data.datasets.word_sequences import shuffled_rows
 from kerascli.data.storage.table import Table, table_of
 from kerascli.foundation.disk.npz import load_npz
 from kerascli.foundation.errors import DataError
 from kerascli.foundation.shapes import NonNegativeInt, OpenFraction
 
-SHA256 = {
-    "boston_housing": "f553886a1f8d56431e820c5b82552d9d95cfcb96d1e678153f8839538947dff5",
-    "california_housing": "1a2e3a52e0398de6463aebe6f4a8da34fb21fbb6b934cf88c3425e766f2a1a6f",
-}
 _SMALL = 600
 _LIMIT = 64 * 2**20
 
 
-class Housing(Source):
+class Housing(Downloaded):
     """Base class of the housing datasets: rows shuffled in Keras's order; the last ones are the split `test`."""
 
     features: ClassVar[int]
@@ -31,15 +26,9 @@ class Housing(Source):
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": Field((self.features,), "float64"), "y": Field((), "float64")}
 
-    def files(self, context: Context) -> list[Path]:
-        return [self._remote().local]
-
-    def _remote(self) -> Remote:
-        return remote(f"{self.component_name}.npz", SHA256[self.component_name])
-
     def split(self, context: Context, test_split: float, seed: int, most: int | None = None) -> dict[str, Table]:
         """Shuffle the dataset's first `most` rows (None: all) and split them into train and test. Raises DataError."""
-        arrays = load_npz(io.BytesIO(fetch(self._remote(), context)), self.component_name, _LIMIT)
+        arrays = load_npz(io.BytesIO(fetch(self.remote(), context)), self.component_name, _LIMIT)
         if not {"x", "y"} <= arrays.keys():
             raise DataError(f"{self.component_name}: the file has no 'x' and 'y'")
         x, y = (arrays[name][:most].astype(np.float64) for name in ("x", "y"))
@@ -62,6 +51,7 @@ class BostonHousing(Housing):
     One feature assumes that race influences prices; prefer `california_housing` unless that is the subject of study.
     """
 
+    url = f"{KERAS_FILES}/boston_housing.npz"
     features = 13
 
     test_split: OpenFraction = 0.2
@@ -77,6 +67,7 @@ class BostonHousing(Housing):
 class CaliforniaHousing(Housing):
     """California housing prices, 20,640 districts: `x` (8 features), `y` (price in $), float64. Downloaded once."""
 
+    url = f"{KERAS_FILES}/california_housing.npz"
     features = 8
 
     version: Literal["large", "small"] = "large"

@@ -1,22 +1,21 @@
-"""Base class of datasets of texts as token ids (imdb, reuters), with the arguments of Keras's `load_data`."""
+"""Datasets `imdb` and `reuters`: texts as sequences of token ids, with the arguments of Keras's `load_data`."""
 
-import hashlib
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from kerascli.data.base import Field, Source
-from kerascli.data.datasets.download import Remote
+from kerascli.data.base import Context, Field, source
+from kerascli.data.datasets.download import KERAS_FILES, Downloaded, fetch
 from kerascli.data.datasets.object_pickle import parse_sequences
 from kerascli.data.storage.table import Table, table_of
 from kerascli.data.storage.tokens import Tokens
 from kerascli.foundation.disk.files import DAMAGED
-from kerascli.foundation.errors import DataError, Fault
-from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
+from kerascli.foundation.errors import DataError
+from kerascli.foundation.shapes import NonNegativeInt, OpenFraction, PositiveInt
 
-BASE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
 _LIMIT = 256 * 2**20
 
 
@@ -31,7 +30,7 @@ class LabelledTexts:
         return LabelledTexts(self.texts.take(rows), self.labels[rows])
 
 
-class WordSequences(Source):
+class WordSequences(Downloaded):
     """Base class of `imdb` and `reuters`, with the arguments of Keras's `load_data` in the same order."""
 
     num_words: PositiveInt | None = None
@@ -54,7 +53,7 @@ class WordSequences(Source):
         parts = [self._short(LabelledTexts(_marked(part.texts, start, first), part.labels)) for part in parts]
         if not all(len(part.labels) for part in parts):
             text = f"maxlen: no text has fewer than {self.maxlen} tokens"
-            raise DataError(Fault(text, ("data", "source", self.component_name, "maxlen")))
+            raise DataError(text, path=("data", "source", self.component_name, "maxlen"))
         most = self.num_words or max(int(part.texts.values.max(initial=0)) for part in parts)
         return [LabelledTexts(_limited(part.texts, self.skip_top, most, oov), part.labels) for part in parts]
 
@@ -68,15 +67,6 @@ class WordSequences(Source):
         return table_of({"x": part.texts.sequences(), "y": part.labels.astype(np.int64)}, name)
 
 
-def remote(name: str, sha256: str) -> Remote:
-    """Return the location (URL, path in Keras's cache) of the dataset file of Keras with this name and SHA-256."""
-
-    def problem(data: bytes) -> str | None:
-        return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (SHA-256 mismatch)"
-
-    return Remote(f"{BASE}/{name}", name, 128 * 2**20, problem)
-
-
 def read_texts(data: bytes, name: str, suffix: str = "") -> LabelledTexts:
     """Read token ids (array `x`) and labels (`y`) from an npz file; `suffix` is added to both names. Raises DataError.
 
@@ -86,13 +76,13 @@ def read_texts(data: bytes, name: str, suffix: str = "") -> LabelledTexts:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             texts, rows = _member(archive, f"x{suffix}.npy")
             labels, _ = _member(archive, f"y{suffix}.npy")
-            found = np.lib.format.read_array(io.BytesIO(labels), allow_pickle=False)
+            numbers = np.lib.format.read_array(io.BytesIO(labels), allow_pickle=False)
     except (KeyError, *DAMAGED) as error:
         raise DataError(f"{name}: the file cannot be read: {str(error)[:100]}") from None
     sequences = parse_sequences(texts, rows, f"{name}: 'x{suffix}'")
-    if found.shape != (rows,) or found.dtype.kind not in "iu":
-        raise DataError(f"{name}: {rows:,} texts and labels of shape {found.shape} ({found.dtype})")
-    return LabelledTexts(sequences, found)
+    if numbers.shape != (rows,) or numbers.dtype.kind not in "iu":
+        raise DataError(f"{name}: {rows:,} texts and labels of shape {numbers.shape} ({numbers.dtype})")
+    return LabelledTexts(sequences, numbers)
 
 
 def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
@@ -134,7 +124,78 @@ def _marked(texts: Tokens, start: int | None, first: int) -> Tokens:
 
 
 def _limited(texts: Tokens, least: int, most: int, oov: int | None) -> Tokens:
-    known = (texts.values >= least) & (texts.values < most)
+    kept = (texts.values >= least) & (texts.values < most)
     if oov is None:
-        return texts.keep(known)
-    return Tokens(np.where(known, texts.values, np.int32(oov)), texts.lengths)
+        return texts.keep(kept)
+    return Tokens(np.where(kept, texts.values, np.int32(oov)), texts.lengths)
+
+
+@source()
+class Imdb(WordSequences):
+    """IMDB film reviews (Maas et al., 2011): 25,000 for training and 25,000 for testing. Downloaded once.
+
+    `x` sequences of token ids, ranked by frequency, of varying length; `y` the sentiment, 0 (negative) or 1 (positive).
+    """
+
+    url = f"{KERAS_FILES}/imdb.npz"
+
+    seed: NonNegativeInt = 113
+    """Random seed for shuffling the rows of each split."""
+    start_char: NonNegativeInt | None = 1
+    """Token id added at the start of each sequence; null: no start token."""
+    oov_char: NonNegativeInt | None = 2
+    """Token id that replaces words excluded by `num_words` or `skip_top`; null: such words are dropped."""
+    index_from: NonNegativeInt = 3
+    """Offset added to the frequency rank of each word (1 is the most frequent) to get its token id."""
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"x": self.field(), "y": Field((), "int64", num_classes=2)}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        data = fetch(self.remote(), context)
+        parts = [read_texts(data, "imdb", suffix) for suffix in ("_train", "_test")]
+        orders = shuffled_rows(self.seed, *(len(part.labels) for part in parts))
+        mixed = [part.take(order) for part, order in zip(parts, orders, strict=True)]
+        train, test = self.prepared(mixed, self.start_char, self.oov_char, self.index_from)
+        return {"train": self.table(train, "train"), "test": self.table(test, "test")}
+
+
+CLASSES = (
+    "cocoa", "grain", "veg-oil", "earn", "acq", "wheat", "copper", "housing", "money-supply", "coffee", "sugar",
+    "trade", "reserves", "ship", "cotton", "carcass", "crude", "nat-gas", "cpi", "money-fx", "interest", "gnp",
+    "meal-feed", "alum", "oilseed", "gold", "tin", "strategic-metal", "livestock", "retail", "ipi", "iron-steel",
+    "rubber", "heat", "jobs", "lei", "bop", "zinc", "orange", "pet-chem", "dlr", "gas", "silver", "wpi", "hog", "lead",
+)  # fmt: skip
+
+
+@source()
+class Reuters(WordSequences):
+    """Reuters newswires: 11,228 texts on 46 topics. Downloaded once.
+
+    `x` sequences of token ids, ranked by frequency, of varying length; `y` the topic, 0..45.
+    """
+
+    url = f"{KERAS_FILES}/reuters.npz"
+
+    test_split: OpenFraction = 0.2
+    """Fraction of the rows reserved for the split 'test'."""
+    seed: NonNegativeInt = 113
+    """Random seed for shuffling the rows before the split."""
+    start_char: NonNegativeInt | None = 1
+    """Token id added at the start of each sequence; null: no start token."""
+    oov_char: NonNegativeInt | None = 2
+    """Token id that replaces words excluded by `num_words` or `skip_top`; null: such words are dropped."""
+    index_from: NonNegativeInt = 3
+    """Offset added to the frequency rank of each word (1 is the most frequent) to get its token id."""
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"x": self.field(), "y": Field((), "int64", num_classes=46, classes=CLASSES)}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        texts = read_texts(fetch(self.remote(), context), "reuters")
+        texts = texts.take(shuffled_rows(self.seed, len(texts.labels))[0])
+        [texts] = self.prepared([texts], self.start_char, self.oov_char, self.index_from)
+        rows = len(texts.labels)
+        until = int(rows * (1 - self.test_split))
+        parts = {"train": np.arange(until), "test": np.arange(until, rows)}
+        return {split: self.table(texts.take(chosen), split) for split, chosen in parts.items() if len(chosen)}

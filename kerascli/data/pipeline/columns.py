@@ -1,59 +1,59 @@
 """Read the columns of a pipeline as one array with the dtype and shape of the training rows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
 from kerascli.data.base import Field
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
-from kerascli.data.storage.convert import converted, first_rounded
+from kerascli.data.storage.convert import as_records, converted, first_rounded
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.storage.text_columns import INEXACT, first_inexact
-from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
-from kerascli.foundation.errors import DataError, Fault, Place, in_yaml, safe_text
-from kerascli.foundation.shapes import can_be_one
+from kerascli.data.storage.tokens import Coded, Tokens, column_dtype, is_ragged
+from kerascli.foundation.errors import DataError, in_yaml, safe_text
+from kerascli.foundation.shapes import is_compatible
 
 IMPUTE = "[{impute: median}, ...] fills it from the training rows"
 """Hint of an error about a missing value in a numeric column."""
-_MISSING_WORDS = frozenset(
-    {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#n/a"}
-)
+_MISSING_WORDS = {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#n/a"}
 
 
-def column_field(named: NamedPipeline, known: Mapping[str, Field]) -> Field:
+def column_field(named: NamedPipeline, facts: Mapping[str, Field]) -> Field:
     """Return the field (shape, dtype) of a pipeline's columns read as one array. Raises DataError."""
-    columns = named.pipeline.columns
-    fields = [known[column] for column in columns]
-    empty = next((field for field in fields if 0 in field.shape), None)
-    if empty is not None:
-        raise named.fault(f"the rows are empty (shape {empty.shape})")
-    if any(field.is_ragged for field in fields) and (named.pipeline.takes_columns or named.pipeline.stacked):
-        raise named.fault(
-            "sequences of different lengths cannot be combined with other columns",
-            hint="define an input for each column",
-        )
-    if named.pipeline.takes_columns:
-        if len(set(columns)) < len(columns):
-            raise named.fault("a column is listed twice")
-        return Field((), "record", columns=tuple(zip(columns, fields, strict=True)))
-    if not named.pipeline.stacked:
-        return fields[0]
+    pipeline = named.pipeline
+    fields = [facts[column] for column in pipeline.columns]
+    for field in fields:
+        if 0 in field.shape:
+            raise named.fault(f"the rows are empty (shape {field.shape})")
+        if field.is_ragged and (pipeline.takes_columns or pipeline.stacked):
+            text = "sequences of different lengths cannot be combined with other columns"
+            raise named.fault(text, hint="define an input for each column")
+    if not pipeline.takes_columns:
+        return _stacked_field(named, fields) if pipeline.stacked else fields[0]
+    if len(set(pipeline.columns)) < len(fields):
+        raise named.fault("a column is listed twice")
+    return Field((), "record", columns=tuple(zip(pipeline.columns, fields, strict=True)))
+
+
+def _stacked_field(named: NamedPipeline, fields: list[Field]) -> Field:
+    """Return the field of columns that are concatenated along the last axis. Raises DataError."""
     if len({field.is_text for field in fields if field.dtype != "unknown"}) > 1:
-        number = next(c for c, f in zip(columns, fields, strict=True) if not f.is_text)
-        text = next(c for c, f in zip(columns, fields, strict=True) if f.is_text)
-        message = f"column '{text}' holds text, column '{number}' holds numbers"
-        example = f"{{columns: {in_yaml(text)}}}, string_lookup"
-        raise named.fault(message, hint=f"define an input for each column; one of text is [{example}]")
+        first = {field.is_text: name for name, field in zip(named.pipeline.columns[::-1], fields[::-1], strict=True)}
+        example = f"{{columns: {in_yaml(first[True])}}}, string_lookup"
+        hint = f"define an input for each column; one of text is [{example}]"
+        raise named.fault(f"column '{first[True]}' holds text, column '{first[False]}' holds numbers", hint=hint)
     shapes = [field.shape or (1,) for field in fields]
-    if len({shape[:-1] for shape in shapes}) > 1 or any(shape[-1] is None for shape in shapes):
+    widths = [shape[-1] for shape in shapes if shape[-1] is not None]
+    if len({shape[:-1] for shape in shapes}) > 1 or len(widths) < len(shapes):
         raise named.fault(f"columns of shapes {', '.join(str(f.shape) for f in fields)} cannot be concatenated")
-    dtypes = [field.dtype for field in fields]
-    dtype = dtypes[0] if len(set(dtypes)) == 1 else _common(dtypes)
-    width = sum(shape[-1] for shape in shapes if shape[-1] is not None)
-    return Field((*shapes[0][:-1], width), dtype)
+    return Field((*shapes[0][:-1], sum(widths)), _common_dtype({field.dtype for field in fields}))
 
 
-def _common(dtypes: list[str]) -> str:
+def _common_dtype(dtypes: set[str]) -> str:
+    if len(dtypes) == 1:
+        return dtypes.pop()
     return "unknown" if "unknown" in dtypes else np.result_type(*dtypes).name
 
 
@@ -68,7 +68,7 @@ def read_columns(named: NamedPipeline, table: Table, field: Field) -> np.ndarray
         return _sequences(named, table)
     parts = [_column(table, name, field) for name in named.pipeline.columns]
     values = _side_by_side(named, table, parts) if named.pipeline.stacked else parts[0]
-    if not can_be_one(values.shape[1:], field.shape):
+    if not is_compatible(values.shape[1:], field.shape):
         raise named.fault(f"rows have shape {values.shape[1:]}, the training rows have {field.shape}")
     return values if field.is_text else _as_in_training(named, table, values, np.dtype(field.dtype))
 
@@ -77,10 +77,10 @@ def _side_by_side(named: NamedPipeline, table: Table, parts: list[np.ndarray]) -
     """Concatenate columns along the last axis in a common dtype. Raises DataError for integers it cannot represent."""
     dtype = np.result_type(*parts)
     for name, part in zip(named.pipeline.columns, parts, strict=True):
-        if dtype.kind == "f" and part.dtype.kind in "iu" and (found := first_rounded(part)) is not None:
-            row, at, value = found
+        if dtype.kind == "f" and part.dtype.kind in "iu" and (rounded := first_rounded(part)) is not None:
+            row, at, value = rounded
             text = f"{value} would be rounded next to columns of {dtype}: floats are exact for integers up to 2**53"
-            raise DataError(Fault(text, place=table.place(row, name, at), hint="define an input for each column"))
+            raise DataError(text, place=table.place(row, name, at), hint="define an input for each column")
     return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
 
 
@@ -99,14 +99,10 @@ def _records(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
     arrays: dict[str, np.ndarray] = {}
     for name, column in field.columns:
         values = _column(table, name, column)
-        if not can_be_one(values.shape[1:], column.shape):
+        if not is_compatible(values.shape[1:], column.shape):
             raise named.fault(f"rows of '{name}' have shape {values.shape[1:]}, the training rows have {column.shape}")
         arrays[name] = values if column.is_text else _as_in_training(named, table, values, np.dtype(column.dtype))
-    dtype = np.dtype([(name, values.dtype, values.shape[1:]) for name, values in arrays.items()])
-    records = np.empty(len(next(iter(arrays.values()))), dtype)
-    for name, values in arrays.items():
-        records[name] = values
-    return records
+    return as_records(arrays)
 
 
 def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -132,7 +128,7 @@ def _column(table: Table, name: str, field: Field) -> np.ndarray:
     values = table.text(name) if field.is_text else table.array(name)
     if is_ragged(values):
         text = f"column '{name}' holds sequences; the training rows hold {'text' if field.is_text else 'numbers'}"
-        raise DataError(Fault(text, place=Place(table.name or "data")))
+        raise DataError(text, place=table.name or "data")
     if values.dtype == object and not field.is_text:
         raise not_numbers(table, name, values, f"the training rows hold numbers in '{safe_text(name, 40)}'")
     return values
@@ -147,15 +143,13 @@ def not_numbers(table: Table, name: str, values: np.ndarray, why: str | None = N
     bad = [row for row, value in enumerate(words) if value != "" and not is_number(value)]
     if not bad and (row := _too_long(words)) is not None:
         fault = f"{safe_text(words[row], 40)} {INEXACT}"
-        return DataError(Fault(fault, place=table.place(row, name), hint="string_lookup accepts ids as strings"))
+        return DataError(fault, place=table.place(row, name), hint="string_lookup accepts ids as strings")
     if not bad:
-        text = f"column '{name}' holds text; expected numbers"
-        return DataError(Fault(text, place=Place(table.name or "data"), hint=why))
+        return DataError(f"column '{name}' holds text; expected numbers", place=table.name or "data", hint=why)
     count = f" ({len(bad)} of {len(values)} rows)" if len(values) > 1 else ""
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number{count}"
     lookup = "string_lookup maps strings to integers" if len(bad) > len(values) // 2 else None
-    hint = _hint_of_format(words[bad[0]]) or why or lookup
-    return DataError(Fault(text, place=table.place(bad[0], name), hint=hint))
+    return DataError(text, place=table.place(bad[0], name), hint=_hint_of_format(words[bad[0]]) or why or lookup)
 
 
 def _hint_of_format(word: str) -> str | None:
@@ -185,11 +179,8 @@ def stray_value_error(named: NamedPipeline, table: Table) -> DataError | None:
         present = [word for word in words if word != ""]
         numbers = sum(map(is_number, present))
         commas = sum(is_number(word.replace(",", ".")) for word in present)  # decimal commas, beside integers
-        if (
-            len(present) / 2 < numbers < len(present)
-            or len(present) / 2 < commas > numbers
-            or (numbers and numbers == len(present) and _too_long(words) is not None)
-        ):
+        most_are = len(present) / 2 < numbers < len(present) or len(present) / 2 < commas > numbers
+        if most_are or (numbers and numbers == len(present) and _too_long(words) is not None):
             return not_numbers(table, name, values)
     return None
 
@@ -220,3 +211,40 @@ def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None
     hint = f"add impute to the pipeline: {IMPUTE}" if missing and named.section != "targets" else None
     bad_row = BadRow(row, f"{what} ({count})", at=(int(wrong.argmax()), len(wrong)), hint=hint)
     raise data_error_at(bad_row, named, table)
+
+
+@dataclass(frozen=True, slots=True)
+class DistinctRows:
+    """Rows of a pipeline's columns, before or after some steps; of a text column, each distinct text only once."""
+
+    values: np.ndarray
+    whole: Table
+    coded: Coded | None = None
+    """Distinct texts of the column, and each table row's index among them; None if `values` has all rows."""
+
+    @property
+    def table(self) -> Table:
+        """Table with a row for each row of a pipeline's input (for a distinct text, its first row), to name lines in
+        error messages."""
+        return self.whole if self.coded is None else self.whole.take(self.coded.firsts())
+
+    @classmethod
+    def read(cls, named: NamedPipeline, table: Table, field: Field) -> Self:
+        """Read a pipeline's columns, which are in memory, with the shape and dtype of `field`. Raises DataError."""
+        if field.is_text and not field.shape and not field.columns and not named.pipeline.stacked:
+            coded = table.coded(named.pipeline.columns[0])
+            if coded is not None and 2 * len(coded.words) <= len(coded.codes):
+                return cls(coded.words, table, coded)
+        return cls(read_columns(named, table, field), table)
+
+    def having(self, values: np.ndarray) -> "DistinctRows":
+        """Return a copy of the rows with other `values`: the output of a pipeline step for the same rows."""
+        return replace(self, values=values)
+
+    def all(self) -> np.ndarray:
+        """Return the values of all rows of the original table: a distinct text is repeated for each row that has it."""
+        return self.values if self.coded is None else self.values[self.coded.codes]
+
+    def counts(self) -> np.ndarray | None:
+        """Return how many rows of the original table each row of `values` stands for; None if each stands for one."""
+        return None if self.coded is None else self.coded.counts()

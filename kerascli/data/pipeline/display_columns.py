@@ -10,7 +10,7 @@ from kerascli.data.base import Field
 from kerascli.data.storage.on_disk import Values, pieces
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
-from kerascli.foundation.errors import DataError, Fault, Path, suggestion
+from kerascli.foundation.errors import DataError, Path, suggestion
 
 DisplayPaths = Mapping[str, Path]
 """Mapping from the name of each column to display to the config path (keys, indices) that names it."""
@@ -26,15 +26,15 @@ class DisplayColumn:
 
     def first(self, rows: int) -> tuple[np.ndarray, tuple[str, ...]]:
         """Return the class labels (int64) of the column's first `rows` rows, and the class names (empty if none)."""
-        found = np.concatenate(list(islice(pieces(self.values, rows), 1)))
-        if found.dtype != object:
-            return found.reshape(-1).astype(np.int64), (self.field and self.field.classes) or ()
-        names, numbers = np.unique(found.astype(str), return_inverse=True)
+        labels = np.concatenate(list(islice(pieces(self.values, rows), 1)))
+        if labels.dtype != object:
+            return labels.reshape(-1).astype(np.int64), (self.field and self.field.classes) or ()
+        names, numbers = np.unique(labels.astype(str), return_inverse=True)
         return numbers.reshape(-1), tuple(names.tolist())
 
 
 def check_display_columns(
-    wanted: DisplayPaths, columns: Mapping[str, Field] | None, targets: Mapping[str, Field]
+    paths: DisplayPaths, columns: Mapping[str, Field] | None, targets: Mapping[str, Field]
 ) -> None:
     """Check that the columns to display exist and hold strings or integers.
     Of a target and a column with the same name, the target is checked.
@@ -43,34 +43,34 @@ def check_display_columns(
     """
     if columns is None:
         return
-    for name, path in wanted.items():
-        known = {**columns, **targets}
-        if name not in known:
-            text = f"there is no column or target '{name}'{suggestion(name, known)}"
-            raise DataError(Fault(text, path, hint=f"available: {', '.join(list(known)[:20])}"))
-        field = known[name]
+    for name, path in paths.items():
+        fields = {**columns, **targets}
+        if name not in fields:
+            text = f"there is no column or target '{name}'{suggestion(name, fields)}"
+            raise DataError(text, path=path, hint=f"available: {', '.join(list(fields)[:20])}")
+        field = fields[name]
         if field.dtype != "unknown" and not (field.shape in ((), (1,)) and (field.is_text or field.is_integer)):
             what = "target" if name in targets else "column"
-            raise DataError(Fault(f"{what} '{name}' does not have one string or integer per row", path))
+            raise DataError(f"{what} '{name}' does not have one string or integer per row", path=path)
 
 
 def display_columns(
-    wanted: DisplayPaths, tables: Mapping[str, Table], facts: Mapping[str, Field], targets: Mapping[str, Field]
+    paths: DisplayPaths, tables: Mapping[str, Table], facts: Mapping[str, Field], targets: Mapping[str, Field]
 ) -> dict[str, dict[str, DisplayColumn]]:
     """Return a mapping from split to the columns to display; `facts` are the source's fields. Raises DataError.
 
     Targets among them are left out.
     """
-    return {split: _of(wanted, table, facts, targets) for split, table in tables.items()} if wanted else {}
+    return {split: _of(paths, table, facts, targets) for split, table in tables.items()} if paths else {}
 
 
 def _of(
-    wanted: DisplayPaths, table: Table, facts: Mapping[str, Field], targets: Mapping[str, Field]
+    paths: DisplayPaths, table: Table, facts: Mapping[str, Field], targets: Mapping[str, Field]
 ) -> dict[str, DisplayColumn]:
     columns = {name: Field((), "unknown") for name in table}
-    columns |= {name: _field(table[name]) for name in wanted if name in table}
-    check_display_columns(wanted, columns, targets)
-    return {name: DisplayColumn(table[name], facts.get(name)) for name in wanted if name not in targets}
+    columns |= {name: _field(table[name]) for name in paths if name in table}
+    check_display_columns(paths, columns, targets)
+    return {name: DisplayColumn(table[name], facts.get(name)) for name in paths if name not in targets}
 
 
 def _field(values: Values) -> Field:

@@ -8,11 +8,9 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from kerascli.data.base import Field, Learned
-from kerascli.data.pipeline.columns import column_field, read_columns
-from kerascli.data.pipeline.distinct import DistinctRows
-from kerascli.data.pipeline.memory_checks import check_step_memory
-from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
+from kerascli.data.base import Field, FittedState, States
+from kerascli.data.pipeline.columns import DistinctRows, column_field, read_columns
+from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
 from kerascli.data.pipeline.pipeline import cut_at, infer_step, run_step
 from kerascli.data.storage.blocks import PART_VALUES, Blocks
 from kerascli.data.storage.table import BadRow, Table
@@ -49,7 +47,7 @@ class _FitProgress:
     def field(self) -> Field:
         return self.fields[self.position]
 
-    def blocks(self, table: Table, learned: Mapping[str, Learned]) -> Iterator[np.ndarray]:
+    def blocks(self, table: Table, learned: States) -> Iterator[np.ndarray]:
         """Yield blocks of training rows, transformed by the steps before `position`; rows that are not held are
         read again."""
         if self.rows is not None:
@@ -62,45 +60,52 @@ class _FitProgress:
             yield rows.values
 
 
-def learn(named_pipelines: Sequence[NamedPipeline], table: Table, columns: Mapping[str, Field]) -> dict[str, Learned]:
+def learn(
+    named_pipelines: Sequence[NamedPipeline], table: Table, columns: Mapping[str, Field]
+) -> dict[str, FittedState]:
     """Fit all transforms of the pipelines on the training rows; return {key: learned state}. Raises DataError.
 
     A shared transform is fitted once, on the rows of all pipelines that use it, when each of them has reached it.
     """
-    learned = {COLUMNS: Learned({name: asdict(field) for name, field in columns.items()}, {})}
+    learned = {COLUMNS: FittedState({name: asdict(field) for name, field in columns.items()}, {})}
     fits = [fit for named in named_pipelines if (fit := _start(named, table, columns)) is not None]
     while fits:
-        keys = dict.fromkeys(fit.key for fit in fits)  # a dict keeps an order that is the same in every process
-        users = {key: [fit for fit in fits if _still_uses(fit, key)] for key in keys}
-        ready = next((key for key in keys if all(fit.key == key for fit in users[key])), None)
-        if ready is None:
-            raise fits[0].named.fault("shared transforms are in a different order in another pipeline")
+        ready = _next_step(fits)
+        users = [fit for fit in fits if fit.key == ready]
         if ready not in learned:
-            learned[ready] = _learn_step(users[ready], table, learned)
-        for fit in users[ready]:
+            learned[ready] = _learn_step(users, table, learned)
+        for fit in users:
             _advance(fit, table, learned[ready])
         fits = [fit for fit in fits if fit.position <= fit.end]
     return learned
 
 
+def _next_step(fits: Sequence[_FitProgress]) -> str:
+    """Return the key of a step that all pipelines with it have reached. Raises DataError if there is none."""
+    for key in (fit.key for fit in fits):
+        if all(fit.key == key or not _still_uses(fit, key) for fit in fits):
+            return key
+    raise fits[0].named.fault("shared transforms are in a different order in another pipeline")
+
+
 def _start(named: NamedPipeline, table: Table, columns: Mapping[str, Field]) -> _FitProgress | None:
-    wanting = [i for i, step in enumerate(named.pipeline.steps) if step.transform.needs_rows]
-    if not wanting:
+    fitted_steps = [i for i, step in enumerate(named.pipeline.steps) if step.transform.needs_rows]
+    if not fitted_steps:
         return None
     field = column_field(named, columns)
     if table.on_disk(named.pipeline.columns):
-        return _FitProgress(named, [field], 0, wanting[-1], None)
-    once = named.pipeline.stacked and wanting == [0] and not named.pipeline.steps[0].transform.fills_missing
+        return _FitProgress(named, [field], 0, fitted_steps[-1], None)
+    once = named.pipeline.stacked and fitted_steps == [0] and not named.pipeline.steps[0].transform.fills_missing
     if once and (cut := cut_at([field], PART_VALUES)):
         return _FitProgress(named, [field], 0, 0, None, cut)
-    return _FitProgress(named, [field], 0, wanting[-1], DistinctRows.read(named, table, field))
+    return _FitProgress(named, [field], 0, fitted_steps[-1], DistinctRows.read(named, table, field))
 
 
 def _still_uses(fit: _FitProgress, key: str) -> bool:
     return any(fit.named.key(index) == key for index in range(fit.position, fit.end + 1))
 
 
-def _learn_step(fits: list[_FitProgress], table: Table, learned: Mapping[str, Learned]) -> Learned:
+def _learn_step(fits: list[_FitProgress], table: Table, learned: States) -> FittedState:
     """Fit one transform on the training rows of all pipelines that share it; return its learned state.
 
     Rows of different shapes are split into values, or into vectors if their last axes agree.
@@ -126,14 +131,14 @@ def _learn_step(fits: list[_FitProgress], table: Table, learned: Mapping[str, Le
 
     rows = Blocks(make, counted)
     try:
-        found = step.learn(rows, field, target=first.named.target)
+        state = step.learn(rows, field, target=first.named.target)
     except BadRow as bad:
         index, row = _origin(rows.first + bad.row, table.rows, [1 if alike else _count(s, last) for s in shapes])
         raise data_error_at(BadRow(row, bad.text, at=bad.at, hint=bad.hint), fits[index].named, table) from None
     except ValueError as error:
         raise first.named.fault(str(error), first.position) from None
     where = f"{first.named.section}.{first.named.name} ({step.component_name})"
-    return replace(found, warnings=tuple(f"{where}: {warning}" for warning in found.warnings))
+    return replace(state, warnings=tuple(f"{where}: {warning}" for warning in state.warnings))
 
 
 def _count(shape: Shape, last: Shape) -> int:
@@ -153,7 +158,7 @@ def _origin(number: int, rows: int, counts: Sequence[int]) -> tuple[int, int]:
     return 0, 0
 
 
-def _advance(fit: _FitProgress, table: Table, learned: Learned) -> None:
+def _advance(fit: _FitProgress, table: Table, learned: FittedState) -> None:
     if fit.position < fit.end:
         made = infer_step(fit.named, fit.position, fit.field, learned)
         if fit.rows is not None:
@@ -163,22 +168,21 @@ def _advance(fit: _FitProgress, table: Table, learned: Learned) -> None:
     fit.position += 1
 
 
-def known_columns(learned: Mapping[str, Learned]) -> dict[str, Field]:
+def known_columns(learned: States) -> dict[str, Field]:
     """Return a mapping from training column to field (shape, dtype ...), from the learned state. Raises FileRefused."""
-    found: dict[str, Field] = {}
+    fields: dict[str, Field] = {}
     try:
         for name, facts in learned[COLUMNS].facts.items():
-            classes = facts["classes"]
-            given = {**facts, "shape": tuple(facts["shape"]), "classes": classes and tuple(classes), "columns": ()}
-            found[name] = Field(**given)
-            if not found[name].is_text and not found[name].is_ragged:
-                np.dtype(found[name].dtype)
+            classes = facts["classes"] and tuple(facts["classes"])
+            fields[name] = Field(**{**facts, "shape": tuple(facts["shape"]), "classes": classes, "columns": ()})
+            if not fields[name].is_text and not fields[name].is_ragged:
+                np.dtype(fields[name].dtype)
     except (KeyError, TypeError):
         raise FileRefused(f"'{_JSON_FILE}' is not what kerascli writes there") from None
-    return found
+    return fields
 
 
-def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
+def save_learned(learned: States) -> dict[str, bytes]:
     """Return a mapping from file name to contents for the learned state in a run's folder `preprocessing/`."""
     facts = {key: dict(item.facts) for key, item in learned.items()}
     arrays = {f"{key}/{name}": array for key, item in learned.items() for name, array in item.arrays.items()}
@@ -187,7 +191,7 @@ def save_learned(learned: Mapping[str, Learned]) -> dict[str, bytes]:
     return {_JSON_FILE: json.dumps(facts, ensure_ascii=False, indent=1).encode(), _ARRAYS_FILE: buffer.getvalue()}
 
 
-def load_learned(files: Mapping[str, bytes]) -> dict[str, Learned]:
+def load_learned(files: Mapping[str, bytes]) -> dict[str, FittedState]:
     """Return a run's learned states as a mapping from key, parsed from `save_learned`'s files. Raises FileRefused."""
     for name in (_JSON_FILE, _ARRAYS_FILE):
         if name not in files:
@@ -199,4 +203,4 @@ def load_learned(files: Mapping[str, bytes]) -> dict[str, Learned]:
     for full, array in load_npz(io.BytesIO(files[_ARRAYS_FILE]), _ARRAYS_FILE).items():
         key, _, name = full.rpartition("/")
         arrays.setdefault(key, {})[name] = array
-    return {key: Learned(item, arrays.get(key, {})) for key, item in facts.items()}
+    return {key: FittedState(item, arrays.get(key, {})) for key, item in facts.items()}

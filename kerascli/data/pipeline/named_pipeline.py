@@ -1,11 +1,20 @@
-"""Pipeline with its section and name in the config (`inputs.x`), by which errors and learned state are identified."""
+"""Pipeline with its section and name in the config (`inputs.x`), for errors and learned state, and checks of memory."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from kerascli.data.base import Field, Source
 from kerascli.data.section import Pipeline
 from kerascli.data.storage.table import BadRow, Table
-from kerascli.foundation.errors import DataError, Fault, Related
+from kerascli.foundation.disk.files import memory_limit
+from kerascli.foundation.disk.storage import size_text
+from kerascli.foundation.errors import ConfigError, DataError, Fault, Related
 from kerascli.foundation.errors import Path as ConfigPath
+from kerascli.foundation.shapes import MAX_VALUES
+from kerascli.language.component import Component
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +39,7 @@ class NamedPipeline:
     def fault(self, text: str, index: int | None = None, hint: str | None = None) -> DataError:
         step = None if index is None else self.pipeline.steps[index]
         named = "" if step is None else f" ({step.transform.component_name})"
-        return DataError(Fault(f"{self.section}.{self.name}{named}: {text}", self.path(index), hint=hint))
+        return DataError(f"{self.section}.{self.name}{named}: {text}", path=self.path(index), hint=hint)
 
     def column_path(self, column: str) -> ConfigPath:
         """Return the path in the config (such as data, inputs, x, 0, columns) at which the pipeline names a column."""
@@ -51,8 +60,52 @@ def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | 
     column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else named.name
     place = table.place(bad.row, column, bad.at)
     if bad.setting is None or index is None:
-        return DataError(Fault(bad.text, place=place, hint=bad.hint))
+        return DataError(bad.text, place=place, hint=bad.hint)
     name = named.pipeline.steps[index].transform.component_name
     path = (*named.path(index), name, bad.setting)
     related = (Related(f"'{bad.setting}' of {name}", path),)
     return DataError(Fault(bad.text, path, place=place, hint=bad.hint, related=related))
+
+
+_GENERATED_BYTES = 8
+"""Bytes per number (float64) while a data source generates synthetic data."""
+
+
+def check_step_memory(named: NamedPipeline, index: int, made: Field, rows: int | None = None) -> None:
+    """Raise ConfigError if one output row of pipeline step `index`, or `rows` of them, would exceed memory."""
+    values = math.prod(size or 1 for size in made.shape)
+    step = named.pipeline.steps[index].transform
+    if values > MAX_VALUES:
+        text = f"{largest_setting(step)}a row would have {values:,} numbers; the limit is {MAX_VALUES:,}"
+        raise ConfigError(named.fault(text, index).faults)
+    if rows is None or made.dtype in {"string", "sequence", "record", "unknown"}:
+        return
+    size = rows * values * np.dtype(made.dtype).itemsize
+    if size > memory_limit():
+        text = f"{largest_setting(step)}{rows:,} rows of {values:,} numbers take {size_text(size)}"
+        raise ConfigError(named.fault(f"{text}; at most {size_text(memory_limit())} may be used", index).faults)
+
+
+def check_source_memory(source: Source, fields: Mapping[str, Field]) -> None:
+    """Raise ConfigError if a data source generates more rows than fit in memory."""
+    rows = getattr(source, "rows", None)
+    if not isinstance(rows, int):
+        return
+    values = sum(math.prod(size or 1 for size in field.shape) for field in fields.values())
+    size = rows * values * _GENERATED_BYTES
+    if size > memory_limit():
+        name = source.component_name
+        text = f"{largest_setting(source)}{rows:,} rows of {values:,} numbers take {size_text(size)}"
+        raise ConfigError(f"{name}: {text}; at most {size_text(memory_limit())} may be used", path=("data", "source"))
+
+
+def largest_setting(component: Component) -> str:
+    """Return name and value of a component's largest integer setting as text (`maxlen 100,000,000,000: `), or ''."""
+    numbers = [(value, name) for name in type(component).model_fields for value in _numbers(getattr(component, name))]
+    return f"{max(numbers)[1]} {max(numbers)[0]:,}: " if numbers and max(numbers)[0] > 1 else ""
+
+
+def _numbers(value: object) -> list[int]:
+    if isinstance(value, tuple | list):
+        return [number for item in value for number in _numbers(item)]
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else []

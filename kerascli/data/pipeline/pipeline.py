@@ -9,11 +9,9 @@ from functools import partial
 import numpy as np
 from torch import Tensor, nn
 
-from kerascli.data.base import NOTHING_LEARNED, Field, Inverse, Learned, Transform
-from kerascli.data.pipeline.columns import check_finite
-from kerascli.data.pipeline.distinct import DistinctRows
-from kerascli.data.pipeline.memory_checks import check_step_memory
-from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
+from kerascli.data.base import NO_STATE, Field, FittedState, Inverse, States, Transform
+from kerascli.data.pipeline.columns import DistinctRows, check_finite
+from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.text.oov import OovCounts, Step, counting
@@ -28,7 +26,7 @@ _PIECE_VALUES = 2**16
 _RAGGED, _PAD = "the sequences are of different lengths", "add pad_sequences, which gives them one length"
 
 
-def infer(named: NamedPipeline, field: Field, learned: Mapping[str, Learned]) -> list[Field]:
+def infer(named: NamedPipeline, field: Field, learned: States) -> list[Field]:
     """Infer a pipeline's fields (shape, dtype ...) before each step and after the last one. Raises DataError."""
     fields = [field]
     for index in range(len(named.pipeline.steps)):
@@ -38,17 +36,17 @@ def infer(named: NamedPipeline, field: Field, learned: Mapping[str, Learned]) ->
     return fields
 
 
-def infer_step(named: NamedPipeline, index: int, field: Field, learned: Learned | None) -> Field:
+def infer_step(named: NamedPipeline, index: int, field: Field, learned: FittedState | None) -> Field:
     """Infer the output field of pipeline step `index`. Raises DataError; ConfigError if memory cannot hold a row."""
     step = named.pipeline.steps[index].transform
     if field.is_ragged and not step.takes_sequences:
         raise named.fault(_RAGGED, index, hint=_PAD)
     try:
-        found = step.infer(field, learned, target=named.target)
+        made = step.infer(field, learned, target=named.target)
     except ValueError as error:
         raise named.fault(str(error), index) from None
-    check_step_memory(named, index, found)
-    return found if found.num_classes == field.num_classes else replace(found, first_class=None)
+    check_step_memory(named, index, made)
+    return made if made.num_classes == field.num_classes else replace(made, first_class=None)
 
 
 def boundary(named: NamedPipeline, fields: list[Field]) -> int:
@@ -64,27 +62,25 @@ def boundary(named: NamedPipeline, fields: list[Field]) -> int:
     return count
 
 
-def run_step(named: NamedPipeline, index: int, rows: DistinctRows, field: Field, learned: Learned) -> DistinctRows:
+def run_step(named: NamedPipeline, index: int, rows: DistinctRows, field: Field, learned: FittedState) -> DistinctRows:
     """Check `rows` and return them transformed by one step of the pipeline. Raises DataError that names the row."""
     step = named.pipeline.steps[index].transform
     try:
         step.check(rows.values, field, learned, target=named.target)
-        found = step.apply(rows.values, field, learned, target=named.target)
+        made = step.apply(rows.values, field, learned, target=named.target)
     except BadRow as bad:
         raise data_error_at(bad, named, rows.table, index) from None
     except ValueError as error:
         raise named.fault(str(error), index) from None
-    if not isinstance(found, np.ndarray) or len(found) != len(rows.values):
-        got = f"an array of shape {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
+    if not isinstance(made, np.ndarray) or len(made) != len(rows.values):
+        got = f"an array of shape {made.shape}" if isinstance(made, np.ndarray) else type(made).__name__
         raise named.fault(
             f"'apply' must return an array with the {len(rows.values):,} rows that it got, got {got}", index
         )
-    return rows.having(found)
+    return rows.having(made)
 
 
-def prepare(
-    named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned], oov: OovCounts
-) -> np.ndarray:
+def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: States, oov: OovCounts) -> np.ndarray:
     """Return a table's rows, checked for missing values, as transformed by the pipeline's steps that run in advance.
 
     The columns of `table` must be in memory. Numbers that are copied anyway are transformed in pieces that fit in the
@@ -97,9 +93,9 @@ def prepare(
     if named.pipeline.stacked or NARROW.get(made, made) != fields[0].dtype:
         rows = cut_at(fields[: until + 1], _PIECE_VALUES)
         with suppress(DataError):  # raised again for all rows, which it counts
-            found = _in_pieces(named, table, fields, learned, rows, oov) if 0 < 2 * rows < table.rows else None
-            if found is not None:
-                return found
+            prepared = _in_pieces(named, table, fields, learned, rows, oov) if 0 < 2 * rows < table.rows else None
+            if prepared is not None:
+                return prepared
     return _prepared(named, table, fields, learned, oov)
 
 
@@ -111,7 +107,12 @@ def cut_at(fields: Sequence[Field], values: int) -> int:
 
 
 def _in_pieces(
-    named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned], rows: int, oov: OovCounts
+    named: NamedPipeline,
+    table: Table,
+    fields: list[Field],
+    learned: States,
+    rows: int,
+    oov: OovCounts,
 ) -> np.ndarray | None:
     """Return a table's prepared rows, `rows` at a time; None if those of two pieces differ in dtype or shape.
 
@@ -120,35 +121,29 @@ def _in_pieces(
     out: np.ndarray | None = None
     done = 0
     for part in table.slices(rows):
-        found = _prepared(named, part, fields, learned, oov)
-        out = np.empty((table.rows, *found.shape[1:]), found.dtype) if out is None else out
-        if found.dtype != out.dtype or found.shape[1:] != out.shape[1:]:
+        prepared = _prepared(named, part, fields, learned, oov)
+        out = np.empty((table.rows, *prepared.shape[1:]), prepared.dtype) if out is None else out
+        if prepared.dtype != out.dtype or prepared.shape[1:] != out.shape[1:]:
             return None
-        out[done : done + len(found)] = found
-        done += len(found)
+        out[done : done + len(prepared)] = prepared
+        done += len(prepared)
     return out
 
 
-def _prepared(
-    named: NamedPipeline, table: Table, fields: list[Field], learned: Mapping[str, Learned], oov: OovCounts
-) -> np.ndarray:
+def _prepared(named: NamedPipeline, table: Table, fields: list[Field], learned: States, oov: OovCounts) -> np.ndarray:
     rows = DistinctRows.read(named, table, fields[0])
     steps = named.pipeline.steps
     until = boundary(named, fields)
     for index in range(until):
-        found = learned.get(named.key(index), NOTHING_LEARNED)
+        state = learned.get(named.key(index), NO_STATE)
         with counting(Step(oov, named.pipeline.columns, steps[index].transform.component_name, rows.counts())):
-            rows = run_step(named, index, rows, fields[index], found)
+            rows = run_step(named, index, rows, fields[index], state)
     values = rows.all()
     check_finite(named, values, table)
-    if until < len(steps) and steps[until].transform.needs_rows:
-        step = steps[until].transform
-        try:
-            step.check(values, fields[until], learned.get(named.key(until), NOTHING_LEARNED), target=named.target)
-        except BadRow as bad:
-            raise data_error_at(bad, named, table) from None
     narrow = "float32" if named.section == "sample_weight" else NARROW.get(values.dtype.name, values.dtype.name)
     try:
+        if until < len(steps) and (step := steps[until].transform).needs_rows:
+            step.check(values, fields[until], learned.get(named.key(until), NO_STATE), target=named.target)
         values = converted(values, np.dtype(narrow))
     except BadRow as bad:
         raise data_error_at(bad, named, table) from None
@@ -193,56 +188,56 @@ class Stage(nn.Module):
         return out
 
 
-def suffix(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> nn.Module | None:
+def suffix(named: NamedPipeline, fields: list[Field], learned: States) -> nn.Module | None:
     """Return the module of a pipeline's last steps, which run per batch; None if all steps run in advance."""
     steps = named.pipeline.steps
     modules = [
-        steps[i].transform.batch(fields[i], learned.get(named.key(i), NOTHING_LEARNED), target=named.target)
+        steps[i].transform.batch(fields[i], learned.get(named.key(i), NO_STATE), target=named.target)
         for i in range(boundary(named, fields), len(steps))
     ]
     return nn.Sequential(*modules) if modules else None
 
 
-def inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> Inverse | None:
+def inverse(named: NamedPipeline, fields: list[Field], learned: States) -> Inverse | None:
     """Return the function that undoes a target pipeline's last steps in predictions, as far as they are invertible.
 
     It takes rows (N, *shape) of the last field. None if no number would change.
     """
-    found = undone_steps(named, fields, learned)
-    return partial(_undone, [undo for _, undo in found]) if found else None
+    undone = undone_steps(named, fields, learned)
+    return partial(_undone, [undo for _, undo in undone]) if undone else None
 
 
-def undone_transforms(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> list[Transform]:
+def undone_transforms(named: NamedPipeline, fields: list[Field], learned: States) -> list[Transform]:
     """Return the transforms of a target pipeline that `inverse` undoes in predictions, last first, without those that
     change no numbers."""
-    found = (named.pipeline.steps[index].transform for index, _ in undone_steps(named, fields, learned))
-    return [transform for transform in found if not transform.keeps_numbers]
+    transforms = (named.pipeline.steps[index].transform for index, _ in undone_steps(named, fields, learned))
+    return [transform for transform in transforms if not transform.keeps_numbers]
 
 
-def undone_steps(
-    named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]
-) -> list[tuple[int, Inverse]]:
+def undone_steps(named: NamedPipeline, fields: list[Field], learned: States) -> list[tuple[int, Inverse]]:
     """Return a list of (index, inverse function) of the last invertible steps of a pipeline, last first. It is empty if
     these steps change no number."""
     steps = named.pipeline.steps
-    found: list[tuple[int, Inverse]] = []
-    for index in reversed(range(len(steps))):
-        undo = steps[index].transform.undoing(fields[index], learned.get(named.key(index), NOTHING_LEARNED))
+    invertible = _invertible_steps(named, fields, learned)
+    return invertible if any(not steps[index].transform.keeps_numbers for index, _ in invertible) else []
+
+
+def _invertible_steps(named: NamedPipeline, fields: list[Field], learned: States) -> list[tuple[int, Inverse]]:
+    invertible: list[tuple[int, Inverse]] = []
+    for index, step in reversed(list(enumerate(named.pipeline.steps))):
+        undo = step.transform.inverse(fields[index], learned.get(named.key(index), NO_STATE))
         if undo is None:
             break
-        found.append((index, undo))
-    return found if any(not steps[index].transform.keeps_numbers for index, _ in found) else []
+        invertible.append((index, undo))
+    return invertible
 
 
-def full_inverse(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> Inverse:
+def full_inverse(named: NamedPipeline, fields: list[Field], learned: States) -> Inverse:
     """Return the function that undoes all steps of a target pipeline. Raises DataError if one has no inverse."""
-    found: list[Inverse] = []
-    for index, step in reversed(list(enumerate(named.pipeline.steps))):
-        undo = step.transform.undoing(fields[index], learned.get(named.key(index), NOTHING_LEARNED))
-        if undo is None:
-            raise named.fault("this step cannot be undone, so that predictions are no values of the column", index)
-        found.append(undo)
-    return partial(_undone, found)
+    invertible = _invertible_steps(named, fields, learned)
+    if rest := len(named.pipeline.steps) - len(invertible):
+        raise named.fault("this step cannot be undone, so that predictions are no values of the column", rest - 1)
+    return partial(_undone, [undo for _, undo in invertible])
 
 
 def _undone(steps: Sequence[Inverse], values: np.ndarray) -> np.ndarray:

@@ -2,21 +2,21 @@
 targets."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 from torch import nn
 
-from kerascli.data.base import NOTHING_LEARNED, Context, Field, Inverse, Learned
+from kerascli.data.base import NO_STATE, Context, Field, FittedState, Inverse, States
 from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.pipeline.columns import column_field, stray_value_error
 from kerascli.data.pipeline.display_columns import DisplayColumn, check_display_columns, display_columns
 from kerascli.data.pipeline.learned_state import COLUMNS, known_columns, learn
-from kerascli.data.pipeline.memory_checks import check_source_memory
-from kerascli.data.pipeline.named_pipeline import NamedPipeline
+from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_source_memory
 from kerascli.data.pipeline.pipeline import Stage, finished, full_inverse, infer, infer_step, inverse, suffix
 from kerascli.data.pipeline.preparer import Fields, Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
@@ -26,8 +26,11 @@ from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Skipped, Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
-from kerascli.foundation.errors import DataError, Fault, in_yaml, safe_text
+from kerascli.foundation.errors import DataError, in_yaml, safe_text
 from kerascli.language.foreign_words import ALL_COLUMNS
+
+_NOWHERE = ".kerascli/no-data"
+"""Folder that does not exist, for facts without access to files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class PreparedData(Stages):
     inputs and targets."""
 
     splits: dict[str, Split]
-    learned: dict[str, Learned]
+    learned: dict[str, FittedState]
     display_columns: dict[str, dict[str, DisplayColumn]]
     """Mapping from split to the columns, by name, that are displayed next to model outputs."""
     mixing: Mixing
@@ -79,33 +82,37 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
     With `look=False` no file is accessed. Raises DataError if a column is not among those of the source, or a transform
     does not fit its input.
     """
-    reason = ""
-    known: Mapping[str, Field] | None = None
+    source = spec.source if look else spec.source.with_paths(lambda path: f"{_NOWHERE}/{path}")
+    reason, facts = "", None
     try:
-        known = (spec.source if look else spec.source.unseen()).facts(context)
+        facts = source.facts(context)
     except DataError as error:
         reason = str(error)
-    if known is not None:
-        check_source_memory(spec.source, known)
-        check_where(spec.where, known)
-    fields: dict[tuple[str, str], Field] = {}
-    for named in named_pipelines_of(spec):
-        if known is not None:
-            _check_columns(named, known)
-        columns = {name: (known or {}).get(name) or spec.source.any_column for name in named.pipeline.columns}
-        given = {name: found for name, found in columns.items() if found is not None}
-        if len(given) == len(columns):
-            steps = infer(named, column_field(named, given), {})
-            fields[named.id] = finished(steps)
-    check_display_columns(context.display_columns, known, _section(fields, "targets"))
-    if known is None:
-        reason = reason or f"the source '{spec.source.component_name}' does not know its columns before it is read"
-    elif learned := [name for (_, name), field in fields.items() if None in field.shape]:
-        known, reason = None, f"the size of '{learned[0]}' is learned from the data"
+    if facts is not None:
+        check_source_memory(spec.source, facts)
+        check_where(spec.where, facts)
+    fields = dict(_fields_before_data(spec, facts))
     inputs, targets = _section(fields, "inputs"), _section(fields, "targets")
+    check_display_columns(context.display_columns, facts, targets)
+    unsized = [name for (_, name), field in fields.items() if None in field.shape]
+    if facts is None:
+        reason = reason or f"the source '{spec.source.component_name}' does not know its columns before it is read"
+    elif unsized:
+        reason = f"the size of '{unsized[0]}' is learned from the data"
     if len(inputs) + len(targets) == len(spec.inputs) + len(spec.targets):
         inputs = mixed_inputs(spec.augment, inputs, targets)
-    return DataFacts(inputs, targets, known is not None, reason)
+    return DataFacts(inputs, targets, facts is not None and not unsized, reason)
+
+
+def _fields_before_data(spec: DataSpec, facts: Mapping[str, Field] | None) -> Iterator[tuple[tuple[str, str], Field]]:
+    """Yield the output field of each pipeline whose columns are among the source's `facts`. Raises DataError."""
+    for named in named_pipelines_of(spec):
+        if facts is not None:
+            _check_columns(named, facts)
+        columns = {name: (facts or {}).get(name) or spec.source.any_column for name in named.pipeline.columns}
+        if None not in columns.values():
+            steps = infer(named, column_field(named, cast(Mapping[str, Field], columns)), {})
+            yield named.id, finished(steps)
 
 
 def load_data(
@@ -113,21 +120,21 @@ def load_data(
     context: Context,
     *,
     validation_split: float = 0.0,
-    learned: Mapping[str, Learned] | None = None,
+    learned: States | None = None,
     keep: Collection[str] = (),
 ) -> PreparedData:
     """Load and split the data, fit the transforms (unless `learned` has their states), and prepare every split.
 
     Raw columns in `keep` are loaded beside those in use. Raises DataError, ConfigError, FileRefused, StorageError.
     """
-    spec = spec.located(context.folder)
+    spec = spec.with_transforms(lambda _, transform: transform.with_paths(lambda path: str(context.folder / path)))
     context = replace(context, columns=spec.columns() | context.display_columns.keys() | {*keep})
     loaded = spec.source.load(context)
     tables = split_tables(spec, rows_where(loaded, spec.where), context)
     named_pipelines = named_pipelines_of(spec)
     if "train" not in tables:
         text = f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}"
-        raise DataError(Fault(text, ("data", "source")))
+        raise DataError(text, path=("data", "source"))
     if validation_split > 0:
         tables = cut_tail(tables, validation_split, spec.source.series_column())
     train = tables["train"]
@@ -149,7 +156,7 @@ def load_data(
     )  # fmt: skip
 
 
-def stages(spec: DataSpec, learned: Mapping[str, Learned]) -> Stages:
+def stages(spec: DataSpec, learned: States) -> Stages:
     """Return the `Stages` of a run from its learned state alone: fields of inputs and targets, modules of per-batch
     steps, functions that undo the targets' preprocessing."""
     columns = known_columns(learned)
@@ -163,13 +170,13 @@ def no_stages() -> Stages:
     return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}), {})
 
 
-def prepare_rows(spec: DataSpec, learned: Mapping[str, Learned], table: Table, *, targets: bool) -> Split:
+def prepare_rows(spec: DataSpec, learned: States, table: Table, *, targets: bool) -> Split:
     """Return new rows as a split, preprocessed by a run's fitted pipelines; targets only if `targets`.
     Raises DataError."""
     return fitted_preparer(spec, learned, targets=targets).split(table)
 
 
-def fitted_preparer(spec: DataSpec, learned: Mapping[str, Learned], *, targets: bool) -> Preparer:
+def fitted_preparer(spec: DataSpec, learned: States, *, targets: bool) -> Preparer:
     """Return an object that applies a run's fitted pipelines to new rows: all pipelines or, without `targets`, only
     those of the inputs."""
     named_pipelines = [named for named in named_pipelines_of(spec) if targets or named.section == "inputs"]
@@ -177,7 +184,7 @@ def fitted_preparer(spec: DataSpec, learned: Mapping[str, Learned], *, targets: 
     return Preparer(named_pipelines, fields, learned)
 
 
-def target_inverse(spec: DataSpec, learned: Mapping[str, Learned], target: str) -> Inverse:
+def target_inverse(spec: DataSpec, learned: States, target: str) -> Inverse:
     """Return the function that converts a target's rows (N, *) back to its columns' values, undoing every transform.
 
     Raises DataError if a transform cannot be undone.
@@ -198,13 +205,13 @@ def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
     return named_pipelines
 
 
-def check_learned(spec: DataSpec, learned: Mapping[str, Learned]) -> None:
+def check_learned(spec: DataSpec, learned: States) -> None:
     """Check that untrusted learned state has, for each transform, values and arrays that the transform could have
     learned.
 
     Raises DataError, FileRefused.
     """
-    columns, wanted = known_columns(learned), {COLUMNS}
+    columns, expected = known_columns(learned), {COLUMNS}
     for named in named_pipelines_of(spec):
         for column in named.pipeline.columns:
             if column not in columns:
@@ -212,48 +219,47 @@ def check_learned(spec: DataSpec, learned: Mapping[str, Learned]) -> None:
         field = column_field(named, columns)
         for index, step in enumerate(named.pipeline.steps):
             key = named.key(index)
-            wanted.add(key)
-            found = learned.get(key, NOTHING_LEARNED)
+            expected.add(key)
+            state = learned.get(key, NO_STATE)
             try:
-                step.transform.check_learned(found, field, target=named.target)
+                step.transform.check_learned(state, field, target=named.target)
             except ValueError as error:
                 raise named.fault(str(error), index) from None
-            field = infer_step(named, index, field, found)
-    if others := learned.keys() - wanted:
-        raise DataError(f"the learned state '{safe_text(min(others), 40)}' belongs to no transform")
+            field = infer_step(named, index, field, state)
+    if strays := learned.keys() - expected:
+        raise DataError(f"the learned state '{safe_text(min(strays), 40)}' belongs to no transform")
 
 
 def infer_all(
     named_pipelines: list[NamedPipeline],
     columns: Mapping[str, Field],
-    learned: Mapping[str, Learned],
+    learned: States,
     table: Table | None = None,
 ) -> Fields:
     """Return a mapping from pipeline to its fields (shape, dtype ...) before and after each step. Raises DataError.
 
     With `table`, the error for a column of numbers that a stray value has made text names that value.
     """
-    found: dict[tuple[str, str], list[Field]] = {}
+    fields: dict[tuple[str, str], list[Field]] = {}
     for named in named_pipelines:
         try:
-            found[named.id] = infer(named, column_field(named, columns), learned)
+            fields[named.id] = infer(named, column_field(named, columns), learned)
         except DataError:
             stray = stray_value_error(named, table) if table is not None else None
             if stray is None:
                 raise
             raise stray from None
-    return found
+    return fields
 
 
-def _check_columns(named: NamedPipeline, known: Mapping[str, Field]) -> None:
+def _check_columns(named: NamedPipeline, facts: Mapping[str, Field]) -> None:
     for column in named.pipeline.columns:
-        if column not in known:
-            missing = Table({name: np.empty(0) for name in known}, 0)
+        if column not in facts:
+            missing = Table({name: np.empty(0) for name in facts}, 0)
             try:
                 missing.column(column)
             except DataError as error:
-                fault = error.faults[0]
-                raise DataError(replace(fault, path=named.column_path(column), place=None)) from None
+                raise DataError(replace(error.faults[0], path=named.column_path(column), place=None)) from None
 
 
 def _column_fields(
@@ -261,22 +267,22 @@ def _column_fields(
 ) -> dict[str, Field]:
     """Return a mapping from each column that pipelines read to its field; the source's unknown sizes stay unknown."""
     source_facts = spec.source.facts(context) or {}
-    found: dict[str, Field] = {}
+    fields: dict[str, Field] = {}
     for named in named_pipelines:
         for column in named.pipeline.columns:
             values = _needed_column(named, table, column, spec.columns())
             dtype = column_dtype(values)
             shape = (None,) if is_ragged(values) else values.shape[1:]
-            given = found.get(column) or source_facts.get(column) or Field(shape, dtype)
-            if named.section == "targets" and given.num_classes is None:
+            field = fields.get(column) or source_facts.get(column) or Field(shape, dtype)
+            if named.section == "targets" and field.num_classes is None:
                 first, count = label_range(table.column(column)) or (None, None)
-                given = replace(given, num_classes=count, first_class=first)
+                field = replace(field, num_classes=count, first_class=first)
             if column in source_facts and None in source_facts[column].shape:
                 shape = source_facts[column].shape
-            found[column] = replace(given, shape=shape, dtype=dtype)
+            fields[column] = replace(field, shape=shape, dtype=dtype)
     for named in named_pipelines:
-        found |= _words_of_truth(named, found, table)
-    return found
+        fields |= _words_of_truth(named, fields, table)
+    return fields
 
 
 def _words_of_truth(named: NamedPipeline, fields: Mapping[str, Field], table: Table) -> dict[str, Field]:
@@ -297,10 +303,10 @@ def _fits(named: NamedPipeline, fields: Mapping[str, Field]) -> bool:
     return True
 
 
-def _needed_column(named: NamedPipeline, table: Table, column: str, others: Collection[str]) -> Values:
+def _needed_column(named: NamedPipeline, table: Table, column: str, used: Collection[str]) -> Values:
     """Return some values of a column of the training rows, which show its dtype and row shape.
 
-    Raises DataError at the place in the config that names the column; `others` are the columns of other pipelines.
+    Raises DataError at the place in the config that names the column; `used` are the columns of other pipelines.
     """
     try:
         return table.like(column)
@@ -313,14 +319,12 @@ def _needed_column(named: NamedPipeline, table: Table, column: str, others: Coll
         if len(parts) > 1 and all(part in table for part in parts):
             hint = f"several columns are a list with commas: columns: {in_yaml(parts)}"
         elif column in ALL_COLUMNS:
-            own = [name for name in table if name not in others]
+            own = [name for name in table if name not in used]
             hint = f"all columns are written as a list: columns: {in_yaml(own)}"
         raise DataError(replace(fault, path=named.column_path(column), place=None, hint=hint)) from None
 
 
-def _stages(
-    spec: DataSpec, named_pipelines: list[NamedPipeline], fields: Fields, learned: Mapping[str, Learned]
-) -> Stages:
+def _stages(spec: DataSpec, named_pipelines: list[NamedPipeline], fields: Fields, learned: States) -> Stages:
     last: dict[tuple[str, str], Field] = {}
     modules: dict[str, dict[str, nn.Module]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
     inverses: dict[str, Inverse] = {}
@@ -339,7 +343,7 @@ def _stages(
 def _section(fields: Mapping[tuple[str, str], Field], section: str) -> dict[str, Field]:
     """Return a mapping from name to field for the pipelines of `section`.
     In targets, the number of vocabulary entries counts as number of classes."""
-    found = {name: field for (where, name), field in fields.items() if where == section}
+    by_name = {name: field for (where, name), field in fields.items() if where == section}
     if section != "targets":
-        return found
-    return {n: replace(field, num_classes=field.num_classes or field.vocabulary_size) for n, field in found.items()}
+        return by_name
+    return {n: replace(field, num_classes=field.num_classes or field.vocabulary_size) for n, field in by_name.items()}

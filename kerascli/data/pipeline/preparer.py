@@ -1,20 +1,19 @@
 """Apply fitted pipelines to the rows of a split: in memory, per batch, or in file order to a temporary file."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
 
 import numpy as np
 
-from kerascli.data.base import Field, Learned
+from kerascli.data.base import Field, States
 from kerascli.data.batches.rows import DiskSplit, MemorySplit, Origin, Reader, Split
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import prepare
-from kerascli.data.storage.mapped import Mapped
+from kerascli.data.storage.convert import as_records
+from kerascli.data.storage.mapped import Mapped, spill
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
-from kerascli.data.storage.spill import spill
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
-from kerascli.foundation.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import DataError, safe_text
 
 Fields = Mapping[tuple[str, str], list[Field]]
 """Mapping from a pipeline's (section, name) to its fields (shape, dtype ...) before each step and after the last."""
@@ -31,7 +30,7 @@ class Preparer:
         self,
         named_pipelines: Sequence[NamedPipeline],
         fields: Fields,
-        learned: Mapping[str, Learned],
+        learned: States,
         progress: Progress | None = None,
     ) -> None:
         self._named_pipelines = named_pipelines
@@ -47,7 +46,7 @@ class Preparer:
         such as Parquet's, are prepared once, for all splits of the same file together.
         """
         if table.rows == 0:
-            raise DataError(Fault("there are no rows", place=Place(table.name or "data")))
+            raise DataError("there are no rows", place=table.name or "data")
         on_disk = [named for named in self._named_pipelines if table.on_disk(named.pipeline.columns)]
         streams = [named for named in on_disk if table.streams(named.pipeline.columns)]
         oov = OovCounts()
@@ -66,11 +65,11 @@ class Preparer:
 
         Values that are out of a vocabulary are added to the counts `oov`.
         """
-        found: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
+        sections: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for named in named_pipelines:
-            found[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned, oov)
+            sections[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned, oov)
         origin = self._origin(table)
-        return MemorySplit(found["inputs"], found["targets"], found["sample_weight"], table.rows, origin, oov)
+        return MemorySplit(sections["inputs"], sections["targets"], sections["sample_weight"], table.rows, origin, oov)
 
     def _origin(self, table: Table) -> Origin:
         return Origin(table, {named.id: named.pipeline.columns for named in self._named_pipelines})
@@ -122,19 +121,14 @@ class _Records:
         self._records = records
 
     def read(self, rows: Rows) -> MemorySplit:
-        found = self._records[rows]
+        records = self._records[rows]
         sections: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-        for key in found.dtype.names or ():
+        for key in records.dtype.names or ():
             section, _, name = key.partition("/")
-            sections[section][name] = np.ascontiguousarray(found[key])
-        return MemorySplit(sections["inputs"], sections["targets"], sections["sample_weight"], len(found))
+            sections[section][name] = np.ascontiguousarray(records[key])
+        return MemorySplit(sections["inputs"], sections["targets"], sections["sample_weight"], len(records))
 
 
 def _recorded(split: MemorySplit) -> np.ndarray:
     sections = zip(("inputs", "targets", "sample_weight"), split.sections(), strict=True)
-    arrays = dict(chain.from_iterable(((f"{s}/{n}", values) for n, values in found.items()) for s, found in sections))
-    dtype = np.dtype([(key, values.dtype, values.shape[1:]) for key, values in arrays.items()])
-    records = np.empty(split.rows, dtype)
-    for key, values in arrays.items():
-        records[key] = values
-    return records
+    return as_records({f"{section}/{name}": values for section, arrays in sections for name, values in arrays.items()})

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from kerascli.data.base import Context
+from kerascli.data.dates import parsed_times
 from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.data.split import SHORT, grouped_split, ordered_split, random_split, tail_start
-from kerascli.data.storage.blocks import unique_inverse
+from kerascli.data.storage.blocks import rows_by_value, unique_inverse
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.data.times import parsed_times
 from kerascli.foundation.errors import ConfigError, DataError, Fault, counted, safe_text
 
 
@@ -31,7 +31,7 @@ def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> 
         if not len(chosen):
             share = spec.split.parts().get(name, 1 - sum(spec.split.parts().values()))
             text = f"split: {share:g} of {train.rows} rows is 0 rows for '{name}'"
-            raise DataError(Fault(text, ("data", "split", name)))
+            raise DataError(text, path=("data", "split", name))
     return {**tables, **{name: train.take(chosen) for name, chosen in rows.items()}}
 
 
@@ -40,13 +40,13 @@ def _chosen(split: SplitSpec, train: Table, seed: int, series: str | None) -> Ma
     if split.order is not None:
         times, parts = _times(train, split.order), split.parts()
         each = [(of, rows, ordered_split(times[rows], parts)) for of, rows in _each_series(train, series)]
-        for of, rows, found in each if series is not None else ():
-            empty = next((name for name, chosen in found.items() if not len(chosen)), None)
+        for of, rows, parted in each if series is not None else ():
+            empty = next((name for name, chosen in parted.items() if not len(chosen)), None)
             if empty is not None:
                 share = parts.get(empty, 1 - sum(parts.values()))
                 text = f"split: {share:g} of {counted(len(rows), 'row')}{of} is 0 rows for '{empty}'"
-                raise DataError(Fault(text, ("data", "split", "order"), hint=SHORT))
-        return {name: np.sort(np.concatenate([rows[found[name]] for _, rows, found in each])) for name in each[0][2]}
+                raise DataError(text, path=("data", "split", "order"), hint=SHORT)
+        return {name: np.sort(np.concatenate([rows[parted[name]] for _, rows, parted in each])) for name in each[0][2]}
     strata = None if split.stratify is None else _classes(train, "stratify", split.stratify)
     if split.group is None:
         return random_split(train.rows, split.parts(), seed, strata, split.stratify or "")
@@ -60,8 +60,7 @@ def _classes(train: Table, key: str, column: str) -> Values:
     values = train.column(column)
     if len(values.shape) != 1 or values.dtype.kind == "f" or is_ragged(values):
         text = f"split.{key}: column '{column}' does not hold {'class labels' if key == 'stratify' else 'groups'}"
-        hint = "expected one string or integer per row, none missing"
-        raise DataError(Fault(text, ("data", "split", key), hint=hint))
+        raise DataError(text, path=("data", "split", key), hint="expected one string or integer per row, none missing")
     return values
 
 
@@ -75,18 +74,18 @@ def _times(train: Table, column: str) -> np.ndarray:
     if values.shape[1:][1:] == (1,) and not is_ragged(values):  # windows of a series
         values = np.concatenate([block[:, -1, 0] for block in blocks(values)])
     if len(values.shape) != 1 or is_ragged(values) or not isinstance(values, np.ndarray):
-        raise DataError(Fault(f"split.order: column '{column}' has no numbers or dates, one a row", path))
+        raise DataError(f"split.order: column '{column}' has no numbers or dates, one a row", path=path)
     if values.dtype != object:
         if values.dtype.kind == "f" and np.isnan(values).any():
             place = train.place(int(np.isnan(values).argmax()), column)
-            raise DataError(Fault("missing value: the rows are split by this column", place=place))
+            raise DataError("missing value: the rows are split by this column", place=place)
         return values
-    found = parsed_times(values.tolist())
-    if np.isnat(found).any():
-        row = int(np.isnat(found).argmax())
+    times = parsed_times(values.tolist())
+    if np.isnat(times).any():
+        row = int(np.isnat(times).argmax())
         text = f"'{safe_text(values[row], 40)}' is no date: expected 2026-11-27, or with a time 2026-11-27T15:30"
-        raise DataError(Fault(text, place=train.place(row, column)))
-    return found
+        raise DataError(text, place=train.place(row, column))
+    return times
 
 
 def _each_series(train: Table, series: str | None) -> list[tuple[str, np.ndarray]]:
@@ -94,9 +93,8 @@ def _each_series(train: Table, series: str | None) -> list[tuple[str, np.ndarray
     (" of series 'a'"); None: there is one."""
     if series is None:
         return [("", np.arange(train.rows))]
-    names, numbers = unique_inverse(train.column(series))
-    rows = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
-    return [(f" of series '{safe_text(str(name), 40)}'", each) for name, each in zip(names, rows, strict=True)]
+    groups = zip(*rows_by_value(train.column(series)), strict=True)
+    return [(f" of series '{safe_text(str(name), 40)}'", rows) for name, rows in groups]
 
 
 def cut_tail(tables: dict[str, Table], part: float, series: str | None = None) -> dict[str, Table]:

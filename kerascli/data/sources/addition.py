@@ -50,10 +50,10 @@ class Addition(Source):
 
     def _pairs(self) -> list[tuple[int, int]]:
         random = np.random.default_rng(self.seed)
-        found: dict[tuple[int, int], tuple[int, int]] = {}
-        while len(found) < self.rows:
+        pairs: dict[tuple[int, int], tuple[int, int]] = {}
+        while len(pairs) < self.rows:
             least = 10 ** random.integers(0, self.digits, (self.rows, 2))
             terms = random.integers(np.where(least == 1, 0, least), 10 * least)
             for a, b in terms.tolist():
-                found.setdefault((min(a, b), max(a, b)), (a, b))
-        return list(found.values())[: self.rows]
+                pairs.setdefault((min(a, b), max(a, b)), (a, b))
+        return list(pairs.values())[: self.rows]

@@ -1,10 +1,13 @@
-"""Base class of data sources that read one file for each split."""
+"""Data sources that read one file for each split: their base class, and `json_lines` and `parquet`."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
-from kerascli.data.base import Context, Source
+from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.storage.compressed import read_text_file
+from kerascli.data.storage.json_lines import read_json_lines
+from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.table import Table
 
 
@@ -42,3 +45,33 @@ class TextFileSource(FileSource):
 
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         return self.read_file(path, name, columns)
+
+
+@source()
+class JsonLines(TextFileSource):
+    """JSON Lines files: columns of numbers, text or lists of numbers by key; null is a missing value."""
+
+    any_column = Field((), "unknown")
+
+    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        data, packed = read_text_file(path, name)
+        return read_json_lines(data, name, packed=packed)
+
+
+@source()
+class Parquet(FileSource):
+    """Parquet files with columns of numbers, booleans, text, dates or timestamps; needs pyarrow.
+
+    Dates and timestamps are read as ISO 8601 texts, for `datetime`; those with a time zone are converted to UTC.
+    """
+
+    any_column = Field((), "unknown")
+
+    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        return read_parquet(path, name, columns)
+
+
+def read_parquet(path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+    """Read a Parquet file as a table; `columns` are the names of the columns in use. Raises DataError, FileRefused."""
+    parquet = ParquetColumns(path, name, columns)
+    return Table(parquet, parquet.rows, name=name)

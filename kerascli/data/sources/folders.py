@@ -13,7 +13,7 @@ from pydantic import model_validator
 from kerascli.data.base import Context, Field, Source
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import FILES, Table
-from kerascli.foundation.errors import DataError, DataMissing, Fault, Place, safe_text, suggestion
+from kerascli.foundation.errors import DataError, DataMissing, safe_text, suggestion
 from kerascli.foundation.shapes import Words
 
 _MOST_FILES = 20_000_000
@@ -74,20 +74,21 @@ class FolderSource(Source):
         return self.table(list(files), {} if labels is None else {"label": labels}, FILES)
 
     def folders(self, context: Context) -> list[Path]:
-        paths = (self.directory, self.validation, self.test)
-        return [context.folder / path for path in paths if path is not None]
+        return [context.folder / path for path in self._paths().values()]
+
+    def _paths(self) -> dict[str, str]:
+        paths = {"train": self.directory, "validation": self.validation, "test": self.test}
+        return {split: path for split, path in paths.items() if path is not None}
 
     def load(self, context: Context) -> Mapping[str, Table]:
         tables: dict[str, Table] = {}
         label = self.label(context)
-        for split, path in (("train", self.directory), ("validation", self.validation), ("test", self.test)):
-            if path is None:
-                continue
+        for split, path in self._paths().items():
             columns: dict[str, Values] = {}
             folder = plain_path(context.folder / path)
             if label:
-                found = labelled_files(folder, path, label["label"].classes or (), self.suffixes)
-                files, columns["label"] = found.paths, found.labels
+                labelled = labelled_files(folder, path, label["label"].classes or (), self.suffixes)
+                files, columns["label"] = labelled.paths, labelled.labels
             else:
                 files = unlabelled_files(folder, path, self.suffixes)
             tables[split] = self.table(files, columns, path)
@@ -113,12 +114,11 @@ def class_names(folder: Path, shown: str) -> tuple[str, ...]:
     try:
         names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except FileNotFoundError:
-        raise DataMissing(Fault("there is no such folder", place=Place(shown))) from None
+        raise DataMissing("there is no such folder", place=shown) from None
     except OSError as error:
-        text = f"cannot read the folder: {(error.strerror or str(error)).lower()}"
-        raise DataError(Fault(text, place=Place(shown))) from None
+        raise DataError(f"cannot read the folder: {(error.strerror or str(error)).lower()}", place=shown) from None
     if not names:
-        raise DataError(Fault("expected a folder for each class, found none", place=Place(shown)))
+        raise DataError("expected a folder for each class, found none", place=shown)
     return tuple(names)
 
 
@@ -129,18 +129,18 @@ def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes:
 
     Raises DataError.
     """
-    known = class_names(folder, shown)
+    names_there = class_names(folder, shown)
     paths: list[Path] = []
     counts = []
     for name in classes:
-        if name not in known:
-            text = f"there is no folder for the class '{safe_text(name, 40)}'{suggestion(name, known)}"
-            raise DataError(Fault(text, place=Place(shown)))
-        found = files_below(folder / name, suffixes)
-        counts.append(len(found))
-        paths += found
+        if name not in names_there:
+            text = f"there is no folder for the class '{safe_text(name, 40)}'{suggestion(name, names_there)}"
+            raise DataError(text, place=shown)
+        files = files_below(folder / name, suffixes)
+        counts.append(len(files))
+        paths += files
         if len(paths) > _MOST_FILES:
-            raise DataError(Fault(f"more than {_MOST_FILES:,} files", place=Place(shown)))
+            raise DataError(f"more than {_MOST_FILES:,} files", place=shown)
     _refuse_none(paths, shown, suffixes)
     return LabelledFiles(paths, np.repeat(np.arange(len(classes)), counts))
 
@@ -148,7 +148,7 @@ def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes:
 def unlabelled_files(folder: Path, shown: str, suffixes: tuple[str, ...]) -> list[Path]:
     """Return the paths of the files with one of the suffixes in a folder and its subfolders. Raises DataError."""
     if not folder.is_dir():
-        raise DataMissing(Fault("there is no such folder", place=Place(shown)))
+        raise DataMissing("there is no such folder", place=shown)
     paths = files_below(folder, suffixes)
     _refuse_none(paths, shown, suffixes)
     return paths
@@ -156,7 +156,7 @@ def unlabelled_files(folder: Path, shown: str, suffixes: tuple[str, ...]) -> lis
 
 def _refuse_none(paths: list[Path], shown: str, suffixes: tuple[str, ...]) -> None:
     if not paths:
-        raise DataError(Fault(f"there are no files that end in {', '.join(suffixes)}", place=Place(shown)))
+        raise DataError(f"there are no files that end in {', '.join(suffixes)}", place=shown)
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:

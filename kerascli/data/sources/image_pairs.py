@@ -8,10 +8,10 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.sources.folders import file_names, files_below, plain_path
-from kerascli.data.sources.image_settings import SUFFIXES, ImageSettings, decoded_once, image_column, readable
+from kerascli.data.sources.image_folder import SUFFIXES, ImageSettings, decoded_once, image_column, readable
 from kerascli.data.storage.image_files import Images, dtype_of_labels, need_pillow
 from kerascli.data.storage.table import FILE, FILES, Table
-from kerascli.foundation.errors import DataError, DataMissing, Fault, Place, counted, safe_text
+from kerascli.foundation.errors import DataError, DataMissing, counted, safe_text
 
 
 class TwoFolders(Source):
@@ -60,7 +60,7 @@ class ImagePairs(ImageSettings, TwoFolders):
         if lacking := [name for name in names if name + self.mask_suffix not in masks]:
             text = f"{counted(len(lacking), 'image')} without a mask, the first is '{safe_text(lacking[0], 60)}'"
             hint = f"expected '{safe_text(lacking[0] + self.mask_suffix, 60)}' in '{safe_text(self.masks, 60)}'"
-            raise DataError(Fault(text, place=Place(self.images), hint=hint))
+            raise DataError(text, place=self.images, hint=hint)
         labels = replace(self.reading(), color_mode="labels", interpolation="nearest")
         files = [images[name] for name in names]
         image, damaged = decoded_once(Images(files, self.reading()))
@@ -73,12 +73,12 @@ class ImagePairs(ImageSettings, TwoFolders):
 def _by_name(folder: Path, shown: str) -> dict[str, Path]:
     """Return a mapping from the name (without extension) of each image in a folder to its path. Raises DataError."""
     if not folder.is_dir():
-        raise DataMissing(Fault("there is no such folder", place=Place(shown)))
-    found: dict[str, Path] = {}
+        raise DataMissing("there is no such folder", place=shown)
+    by_name: dict[str, Path] = {}
     for path in files_below(folder, SUFFIXES):
-        if (other := found.setdefault(path.stem, path)) != path:
+        if (other := by_name.setdefault(path.stem, path)) != path:
             text = f"two images have the same name: '{safe_text(other.name, 60)}' and '{safe_text(path.name, 60)}'"
-            raise DataError(Fault(text, place=Place(shown)))
-    if not found:
-        raise DataError(Fault(f"there are no files that end in {', '.join(SUFFIXES)}", place=Place(shown)))
-    return found
+            raise DataError(text, place=shown)
+    if not by_name:
+        raise DataError(f"there are no files that end in {', '.join(SUFFIXES)}", place=shown)
+    return by_name

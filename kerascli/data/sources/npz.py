@@ -8,7 +8,7 @@ from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.file_source import FileSource
 from kerascli.data.storage.array_files import array_headers, array_paths, read_arrays
 from kerascli.data.storage.table import Table, table_of
-from kerascli.foundation.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import DataError, safe_text
 
 V = TypeVar("V")
 
@@ -39,7 +39,7 @@ class Npz(FileSource):
                 continue
             if split in tables:
                 text = f"'{self.path}' has arrays of the '{split}' split, and '{split}' names a file"
-                raise DataError(Fault(text, ("data", "source")))
+                raise DataError(text, path=("data", "source"))
             tables[split] = self.read_file(context.folder / path, path)
         return tables
 
@@ -57,15 +57,14 @@ def read_npz(path: Path, name: str) -> Table:
     """
     splits = _by_split(read_arrays(path, name), name)
     if len(splits) > 1:
-        text = f"there are arrays of {len(splits)} splits ({', '.join(splits)}); expected one"
-        raise DataError(Fault(text, place=Place(name)))
+        raise DataError(f"there are arrays of {len(splits)} splits ({', '.join(splits)}); expected one", place=name)
     return table_of(next(iter(splits.values())), name)
 
 
 def _by_split(arrays: dict[str, V], name: str) -> dict[str, dict[str, V]]:
     """Group arrays by split: `x_train` is the column `x` of `train`; if no name has a suffix, all belong to `train`."""
     if not arrays:
-        raise DataError(Fault("there are no arrays", place=Place(name)))
+        raise DataError("there are no arrays", place=name)
     splits: dict[str, dict[str, V]] = {}
     rest: list[str] = []
     for key, value in arrays.items():
@@ -78,5 +77,5 @@ def _by_split(arrays: dict[str, V], name: str) -> dict[str, dict[str, V]]:
         return {"train": arrays}
     if rest:
         text = f"'{safe_text(rest[0], 40)}' belongs to no split; the other arrays end in '_train', '_test', ..."
-        raise DataError(Fault(text, place=Place(name)))
+        raise DataError(text, place=name)
     return splits

@@ -9,7 +9,7 @@ from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError, Place
 from kerascli.foundation.shapes import NonNegativeInt
 
 OTHER = "_other"
@@ -29,11 +29,11 @@ class Pairs(WrappedSource):
     """Random seed for the choice of the rows that each row is paired with."""
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        found = self.source.facts(self._inner(context))
-        if found is None:
+        facts = self.source.facts(self._inner(context))
+        if facts is None:
             return None
-        others = {name + OTHER: field for name, field in found.items()}
-        return {**found, **others, "same": Field((), "uint8", num_classes=2)}
+        others = {name + OTHER: field for name, field in facts.items()}
+        return {**facts, **others, "same": Field((), "uint8", num_classes=2)}
 
     def load(self, context: Context) -> Mapping[str, Table]:
         tables = self.source.load(self._inner(context))
@@ -46,14 +46,14 @@ class Pairs(WrappedSource):
             context, columns=frozenset({name.removesuffix(OTHER) for name in context.columns} | {self.label})
         )
 
-    def _paired(self, table: Table, split: str, wanted: frozenset[str] | None) -> Table:
+    def _paired(self, table: Table, split: str, used: frozenset[str] | None) -> Table:
         one = np.repeat(np.arange(table.rows), 2)
         other = self._partners(table, split).reshape(-1)
         columns: dict[str, Values] = {"same": np.tile(np.array([1, 0], np.uint8), table.rows)}
         series = self.series_column()
         for name in table:
             for shown, rows in ((name, one), (name + OTHER, other)):
-                if wanted is None or shown in wanted or shown == series:
+                if used is None or shown in used or shown == series:
                     picked = Picked(values_in_memory(table, name, "pairs"), rows)
                     columns[shown] = picked if is_large(len(rows) * picked.row_bytes) else picked[slice(None)]
 
@@ -67,16 +67,18 @@ class Pairs(WrappedSource):
 
     def _partners(self, table: Table, split: str) -> np.ndarray:
         """Draw two rows to pair each row with, (rows, 2): another row of its class, and a row of another class."""
-        found = values_in_memory(table, self.label, "pairs")
-        gaps = np.isnan(found) if found.dtype.kind == "f" else np.asarray(found == "", bool)
+        classes = values_in_memory(table, self.label, "pairs")
+        gaps = np.isnan(classes) if classes.dtype.kind == "f" else np.asarray(classes == "", bool)
         if gaps.any():
-            row = int(gaps.reshape(len(found), -1).any(1).argmax())
-            raise DataError(Fault("a missing class; pairs need one in each row", place=table.place(row, self.label)))
-        labels = np.unique(found.astype(str) if found.dtype == object else found, return_inverse=True)[1].reshape(-1)
+            row = int(gaps.reshape(len(classes), -1).any(1).argmax())
+            raise DataError("a missing class; pairs need one in each row", place=table.place(row, self.label))
+        labels = np.unique(classes.astype(str) if classes.dtype == object else classes, return_inverse=True)[1].reshape(
+            -1
+        )
         counts = np.bincount(labels)
         if len(labels) != table.rows or len(counts) < 2 or counts.min() < 2:
             text = f"'{split}': pairs need at least two classes in '{self.label}', with two rows each"
-            raise DataError(Fault(text, place=Place(table.name or "data")))
+            raise DataError(text, place=table.name or "data")
         random = np.random.default_rng(self.seed)
         order = random.permutation(table.rows)
         order = order[np.argsort(labels[order], kind="stable")]  # class by class, in random order within each

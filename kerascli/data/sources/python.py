@@ -14,7 +14,7 @@ from pydantic import AfterValidator
 from kerascli.data.base import Context, Source, source
 from kerascli.data.storage.table import Table, table_of
 from kerascli.foundation.disk.files import read_digested
-from kerascli.foundation.errors import DataError, Fault, Place, safe_text, show, suggestion
+from kerascli.foundation.errors import DataError, safe_text, show, suggestion
 from kerascli.foundation.user_code import UserCode, exits_as_errors
 
 
@@ -52,7 +52,7 @@ class Python(Source):
             raise
         except Exception as error:
             text, place = code.message(error, shown)
-            raise DataError(Fault(text, place=place)) from error
+            raise DataError(text, place=place) from error
         return _tables(result, self.function)
 
     def files(self, context: Context) -> list[Path]:
@@ -73,31 +73,31 @@ def _neighbours(path: Path) -> Iterator[None]:
 def _find(module: ModuleType, name: str, shown: str) -> Callable[..., Any]:
     function = getattr(module, name, None)
     if not callable(function):
-        known = [key for key, value in vars(module).items() if inspect.isfunction(value)]
-        raise DataError(Fault(f"there is no function '{name}'{suggestion(name, known)}", place=Place(shown)))
+        functions = [key for key, value in vars(module).items() if inspect.isfunction(value)]
+        raise DataError(f"there is no function '{name}'{suggestion(name, functions)}", place=shown)
     return function
 
 
 def _tables(result: Any, name: str) -> dict[str, Table]:
     if not isinstance(result, Mapping) or not result:
-        raise DataError(Fault(f"expected columns by name, got {show(result)}", place=Place(name)))
+        raise DataError(f"expected columns by name, got {show(result)}", place=name)
     nested = [isinstance(value, Mapping) for value in result.values()]
     if any(nested) and not all(nested):
-        raise DataError(Fault("got both columns and splits; expected one kind", place=Place(name)))
+        raise DataError("got both columns and splits; expected one kind", place=name)
     splits: Mapping[Any, Any] = result if all(nested) else {"train": result}
-    known = ("train", "validation", "test")
+    names = ("train", "validation", "test")
     for split in splits:
-        if split not in known:
-            raise DataError(Fault(f"there is no split {show(split)}; expected {', '.join(known)}", place=Place(name)))
+        if split not in names:
+            raise DataError(f"there is no split {show(split)}; expected {', '.join(names)}", place=name)
     return {split: table_of(_arrays(columns, name), f"{name} {split}") for split, columns in splits.items()}
 
 
 def _arrays(columns: Mapping[Any, Any], name: str) -> dict[str, np.ndarray]:
-    found = {}
+    arrays = {}
     for key, value in columns.items():
         try:
-            found[str(key)] = np.asanyarray(value)
+            arrays[str(key)] = np.asanyarray(value)
         except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors on a device
             text = f"'{safe_text(str(key), 40)}' cannot be converted to an array: {safe_text(str(error), 200)}"
-            raise DataError(Fault(text, place=Place(name))) from None
-    return found
+            raise DataError(text, place=name) from None
+    return arrays

@@ -8,11 +8,11 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.folders import FolderSource, file_names
-from kerascli.data.sources.text_lines import read_text
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import FILE, Table
+from kerascli.data.text.files import read_text
 from kerascli.foundation.disk.files import memory_limit
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError
 
 
 @source()
@@ -40,6 +40,5 @@ def texts_of(files: Sequence[Path], name: str) -> np.ndarray:
         texts[row] = read_text(path, str(path))
         left -= sys.getsizeof(texts[row])
         if left < 0:
-            message = f"the texts of {len(files):,} files do not fit in a quarter of the memory"
-            raise DataError(Fault(message, place=Place(name)))
+            raise DataError(f"the texts of {len(files):,} files do not fit in a quarter of the memory", place=name)
     return texts

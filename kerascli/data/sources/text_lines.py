@@ -8,19 +8,10 @@ import numpy as np
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.file_source import TextFileSource
 from kerascli.data.storage.table import Table, table_of
-from kerascli.foundation.disk.files import LINE_BYTES, OBJECT_BYTES, memory_limit, read_bytes, refuse_text
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.data.text.files import read_text
+from kerascli.foundation.disk.files import LINE_BYTES, OBJECT_BYTES, memory_limit, refuse_text
+from kerascli.foundation.errors import DataError
 from kerascli.foundation.shapes import PositiveInt
-
-
-def read_text(path: Path, name: str) -> str:
-    """Read a UTF-8 file; `name` is its name in messages. Raises DataError with the line of the first invalid byte."""
-    data = read_bytes(path, memory_limit() // 8, name)
-    try:
-        return data.decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(Fault(f"not UTF-8 (byte {data[error.start]:#04x})", place=Place(name, line))) from None
 
 
 @source()
@@ -35,7 +26,7 @@ class TextLines(TextFileSource):
         refuse_text(text, {"\n": LINE_BYTES}, len(text), name)
         lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
         if not lines:
-            raise DataError(Fault("the file has no text", place=Place(name)))
+            raise DataError("the file has no text", place=name)
         numbers, texts = zip(*lines, strict=True)
         return Table({"text": np.array(texts, object)}, len(texts), name=name, numbers=np.array(numbers))
 
@@ -61,12 +52,11 @@ class TextWindows(TextFileSource):
         text, length = read_text(path, name), self.sequence_length
         starts = range(0, len(text) - length, self.sequence_stride)
         if not starts:
-            message = f"{len(text):,} characters; expected more than sequence_length, {length:,}"
-            raise DataError(Fault(message, place=Place(name)))
+            raise DataError(f"{len(text):,} characters; expected more than sequence_length, {length:,}", place=name)
         used = [column for column in ("text", "next", "shifted") if columns is None or column in columns]
         if (need := len(starts) * len(used) * (length + OBJECT_BYTES)) > memory_limit():
             message = f"{len(starts):,} windows take {need:,} bytes; the limit here is {memory_limit():,}"
-            raise DataError(Fault(message, place=Place(name), hint="increase sequence_stride"))
+            raise DataError(message, place=name, hint="increase sequence_stride")
         spans = {"text": (0, length), "next": (length, length + 1), "shifted": (1, length + 1)}
-        found = {column: [text[i + spans[column][0] : i + spans[column][1]] for i in starts] for column in used}
-        return table_of({column: np.array(texts, object) for column, texts in found.items()}, name)
+        windows = {column: [text[i + spans[column][0] : i + spans[column][1]] for i in starts] for column in used}
+        return table_of({column: np.array(texts, object) for column, texts in windows.items()}, name)

@@ -10,10 +10,11 @@ from pydantic import model_validator
 from kerascli.data.base import Context, Field, source
 from kerascli.data.dates import ORDER, Dates
 from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
+from kerascli.data.storage.blocks import rows_by_value
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
+from kerascli.foundation.errors import DataError, Place, counted, safe_text
 from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
 
 NEXT = "_next"
@@ -55,13 +56,13 @@ class Timeseries(WrappedSource):
         return self
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        found = self.source.facts(self._inner(context))
-        if found is None:
+        fields = self.source.facts(self._inner(context))
+        if fields is None:
             return None
-        stepwise = {name: field for name, field in found.items() if name != self.group}
+        stepwise = {name: field for name, field in fields.items() if name != self.group}
         windows = {name: replace(field, shape=self._shape(field.shape)) for name, field in stepwise.items()}
         ahead = {name: self._next_field(field) for name, field in stepwise.items()}
-        group = {name: field for name, field in found.items() if name == self.group}
+        group = {name: field for name, field in fields.items() if name == self.group}
         return {**windows, **group, **{name + NEXT: field for name, field in ahead.items()}}
 
     def load(self, context: Context) -> Mapping[str, Table]:
@@ -118,44 +119,33 @@ class Timeseries(WrappedSource):
         if self.group is None:
             return {None: np.arange(table.rows)}
         values = table.column(self.group)
-        if (
-            not isinstance(values, np.ndarray)
-            or values.ndim != 1
-            or values.dtype.kind not in "Oiu"
-            or is_ragged(values)
-        ):
+        is_column = isinstance(values, np.ndarray) and values.ndim == 1 and not is_ragged(values)
+        missing = _without_series(values) if isinstance(values, np.ndarray) and is_column else np.zeros(1, bool)
+        if missing.any():
+            place = table.place(int(missing.argmax()), self.group)
+            raise DataError("missing value: the rows belong to a series by this column", place=place)
+        if not is_column or values.dtype.kind not in "Oiu":
             text = f"group: '{self.group}' does not hold one text or integer per row"
-            if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind == "f":
-                missing = np.isnan(values)
-                if missing.any() and (values[~missing] % 1 == 0).all():
-                    raise self._no_series(table, missing)
-            if values.dtype.kind == "b":
+            if is_column and values.dtype.kind == "b":
                 text = f"group: '{self.group}' holds true and false; expected a text or an integer per row"
-            raise DataError(Fault(text, place=Place(table.name or "data"), hint="each value names a series"))
-        if values.dtype == object and (values == "").any():
-            raise self._no_series(table, values == "")
-        names, first, numbers = np.unique(values, return_index=True, return_inverse=True)
-        rows = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
-        known: list[str | int] = names.tolist()
-        return {known[number]: rows[number] for number in first.argsort().tolist()}
-
-    def _no_series(self, table: Table, missing: np.ndarray) -> DataError:
-        """Return the error about the first row without a value in the column `group`."""
-        place = table.place(int(missing.argmax()), self.group or "")
-        return DataError(Fault("missing value: the rows belong to a series by this column", place=place))
+            raise DataError(text, place=table.name or "data", hint="each value names a series")
+        names, rows = rows_by_value(values)
+        series = sorted(zip(names.tolist(), rows, strict=True), key=lambda each: each[1][0])
+        return dict(series)
 
     def starts(self, rows: int, *, ahead: bool) -> np.ndarray:
         """Return the first row of each window of a series of `rows` rows; `ahead`: of those with `NAME_next`."""
         end = rows if self.end_index is None else min(self.end_index, rows)
         return np.arange(self.start_index, end - self.span(ahead=ahead), self.sequence_stride)
 
-    def windows(self, table: Table, split: str, wanted: frozenset[str] | None) -> Table:
-        """Return a table of sliding windows over a table's rows, with the `wanted` columns (None: all).
+    def windows(self, table: Table, split: str, used: frozenset[str] | None) -> Table:
+        """Return a table of sliding windows over a table's rows, with the `used` columns (None: all).
 
         Raises DataError.
         """
-        names = [name for name in table if name != self.group and (wanted is None or {name, name + NEXT} & wanted)]
-        ahead = wanted is None or any(name + NEXT in wanted for name in names)
+        used = frozenset([*table, *(name + NEXT for name in table)]) if used is None else used
+        names = [name for name in table if name != self.group and {name, name + NEXT} & used]
+        ahead = any(name + NEXT in used for name in names)
         series = self.series(table)
         table = table.take(np.concatenate(list(series.values()))) if len(series) > 1 else table
         starts = self._all_starts(series, table, split, ahead=ahead)
@@ -163,11 +153,10 @@ class Timeseries(WrappedSource):
         whole = {name: values_in_memory(table, name, "windows") for name in names}
         _check_order(whole, table, [len(rows) for rows in series.values()])
         for name, values in whole.items():
-            if wanted is None or name in wanted:
+            if name in used:
                 columns[name] = _windows(values, starts, self.sequence_length, self.sampling_rate)
-            if wanted is None or name + NEXT in wanted:
-                first = starts + self.first_ahead()
-                one = self.horizon == 1
+            if name + NEXT in used:
+                first, one = starts + self.first_ahead(), self.horizon == 1
                 columns[name + NEXT] = (
                     values[first] if one else _windows(values, first, self.horizon, self.sampling_rate)
                 )
@@ -189,11 +178,9 @@ class Timeseries(WrappedSource):
     ) -> np.ndarray:
         """Return the first row of each window of a table whose series follow each other. Raises DataError."""
         counts = [len(rows) for rows in series.values()]
-        found = [self.starts(count, ahead=ahead) for count in counts]
+        all_starts = [self.starts(count, ahead=ahead) for count in counts]
         short = [
-            (name, count)
-            for (name, count), starts in zip(zip(series, counts, strict=True), found, strict=True)
-            if not len(starts)
+            (name, count) for name, count, starts in zip(series, counts, all_starts, strict=True) if not len(starts)
         ]
         if short:
             name, count = short[0]
@@ -202,17 +189,25 @@ class Timeseries(WrappedSource):
             rows = max(0, min(count, self.end_index or count) - self.start_index)
             text = f"'{split}' has {counted(rows, 'row')}{of}; a window takes {self.span(ahead=ahead) + 1:,}{more}"
             hint = None if name is None else "leave its rows out of the file, or make windows shorter"
-            raise DataError(Fault(text, place=Place(table.name or self.source.component_name), hint=hint))
+            raise DataError(text, place=table.name or self.source.component_name, hint=hint)
         begins = np.cumsum([0, *counts[:-1]])
-        return np.concatenate([begin + starts for begin, starts in zip(begins, found, strict=True)])
+        return np.concatenate([begin + starts for begin, starts in zip(begins, all_starts, strict=True)])
+
+
+def _without_series(values: np.ndarray) -> np.ndarray:
+    """Return a mask of the rows without a value, in a column of texts, or of integers that gaps have made floats."""
+    if values.dtype == object:
+        return np.asarray(values == "", bool)
+    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+    return missing if (values[~missing] % 1 == 0).all() else np.zeros(len(values), bool)
 
 
 def _check_order(columns: Mapping[str, np.ndarray], table: Table, counts: Sequence[int]) -> None:
     """Raise DataError if the only column of dates goes back within one of the series, which have `counts` rows."""
     dated = [
-        (name, found)
+        (name, dates_of)
         for name, values in columns.items()
-        if values.dtype == object and (found := Dates.of(values.tolist())) is not None
+        if values.dtype == object and (dates_of := Dates.of(values.tolist())) is not None
     ]
     if len(dated) != 1:
         return
@@ -220,15 +215,14 @@ def _check_order(columns: Mapping[str, np.ndarray], table: Table, counts: Sequen
     for count in counts:
         row = replace(dates, times=dates.times[first : first + count]).first_step_back()
         if row is not None:
-            text = dates.out_of_order(first + row)
-            raise DataError(Fault(text, place=table.place(first + row, name), hint=ORDER))
+            raise DataError(dates.out_of_order(first + row), place=table.place(first + row, name), hint=ORDER)
         first += count
 
 
 def _windows(values: np.ndarray, starts: np.ndarray, length: int, rate: int) -> Values:
     """Return a column of sliding windows over an array: in memory, or if that is too large, gathered on access."""
-    found = Windows(values, starts, length, rate)
-    return found if is_large(len(found) * found.row_bytes) else found[slice(None)]
+    windows = Windows(values, starts, length, rate)
+    return windows if is_large(len(windows) * windows.row_bytes) else windows[slice(None)]
 
 
 class Windows(Direct):

@@ -1,6 +1,6 @@
 """Base class of data sources that derive their rows from another data source."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -8,9 +8,10 @@ import numpy as np
 
 from kerascli.data.base import SOURCES, Context, Source
 from kerascli.data.pipeline.columns import is_number, not_numbers
+from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError
 
 
 class WrappedSource(Source):
@@ -30,9 +31,8 @@ class WrappedSource(Source):
     def series_column(self) -> str | None:
         return self.source.series_column()
 
-    def _moved(self, fields: object, move: Callable[[str], str]) -> Self:
-        inner = self.source._moved(self.source.paths, move)
-        return self.model_copy(update={"source": inner})
+    def with_paths(self, change: Callable[[str], str], fields: Sequence[str] | None = None) -> Self:
+        return self.model_copy(update={"source": self.source.with_paths(change)})
 
 
 def values_in_memory(table: Table, name: str, made: str) -> np.ndarray:
@@ -45,10 +45,8 @@ def values_in_memory(table: Table, name: str, made: str) -> np.ndarray:
     if values.dtype == object:
         if not isinstance(values, np.ndarray) or values.ndim != 1 or is_ragged(values):
             text = f"column '{name}' holds neither numbers nor texts; {made} need one per row"
-            raise DataError(Fault(text, place=Place(table.name or "data")))
+            raise DataError(text, place=table.name or "data")
         present = list(filter(None, values.tolist()))
         if len(present) / 2 < sum(map(is_number, present)) < len(present):
             raise not_numbers(table, name, values)
-    if isinstance(values, np.ndarray):
-        return values
-    return np.concatenate(list(values.blocks(2**16)))
+    return in_memory(values)

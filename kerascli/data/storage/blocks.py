@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.on_disk import Values, blocks, recut
+from kerascli.data.storage.tokens import Coded
 
 PART_VALUES = 2**20
 """Number of values in a piece of rows of which a statistic is computed at once."""
@@ -58,31 +58,31 @@ class Blocks(Iterable[np.ndarray]):
 
     def alone(self) -> np.ndarray | None:
         """Return all rows of the column, if they are a single block in memory; None if there are several blocks."""
-        found = list(islice(self, 2))
-        return found[0] if len(found) == 1 else None
+        first = list(islice(self, 2))
+        return first[0] if len(first) == 1 else None
 
 
 def unique_counts(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct values of all blocks of a column in ascending order with their counts, as `numpy.unique`."""
     waiting = iter(blocks)
-    found, counts = _counts(next(waiting))
+    values, counts = _counts(next(waiting))
     merged: Counter[Any] = Counter()
     for block in waiting:
         if not merged:
-            merged.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+            merged.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         new, how_often = _counts(block)
         merged.update(dict(zip(new.tolist(), how_often.tolist(), strict=True)))
     if not merged:
-        return found, counts
+        return values, counts
     keys = sorted(merged)
-    return _array(keys, found.dtype), np.array([merged[key] for key in keys], np.int64)
+    return _array(keys, values.dtype), np.array([merged[key] for key in keys], np.int64)
 
 
 def _counts(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if block.dtype != object:
         return np.unique(block, return_counts=True)
-    found, inverse = inverse_of(block)
-    return found, np.bincount(inverse, minlength=len(found))
+    values, inverse = inverse_of(block)
+    return values, np.bincount(inverse, minlength=len(values))
 
 
 def inverse_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,12 +102,12 @@ def inverse_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def distinct(values: Values, limit: int) -> set[Any] | None:
     """Return the set of distinct values of a column, or None if there are more than `limit`."""
-    found: set[Any] = set()
+    distinct_values: set[Any] = set()
     for block in blocks(values):
-        found.update(block.ravel().tolist() if block.dtype == object else np.unique(block).tolist())
-        if len(found) > limit:
+        distinct_values.update(block.ravel().tolist() if block.dtype == object else np.unique(block).tolist())
+        if len(distinct_values) > limit:
             return None
-    return found
+    return distinct_values
 
 
 def unique_inverse(values: Values) -> tuple[np.ndarray, np.ndarray]:
@@ -117,8 +117,8 @@ def unique_inverse(values: Values) -> tuple[np.ndarray, np.ndarray]:
     codes: dict[Any, int] = {}
     numbers = []
     for block in blocks(values):
-        found, inverse = inverse_of(block)
-        here = [codes.setdefault(value, len(codes)) for value in found.tolist()]
+        distinct_values, inverse = inverse_of(block)
+        here = [codes.setdefault(value, len(codes)) for value in distinct_values.tolist()]
         numbers.append(np.array(here, np.int64)[inverse])
     keys = sorted(codes)
     place = np.empty(len(keys), np.int64)
@@ -126,10 +126,16 @@ def unique_inverse(values: Values) -> tuple[np.ndarray, np.ndarray]:
     return _array(keys, values.dtype), place[np.concatenate(numbers)]
 
 
+def rows_by_value(values: Values) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return a column's distinct values in ascending order, and the indices of the rows that have each, ascending."""
+    names, numbers = unique_inverse(values)
+    return names, np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
+
+
 def extremes(values: Values) -> tuple[int, int]:
     """Return minimum and maximum of a nonempty column of integers."""
-    found = [(block.min(), block.max()) for block in blocks(values)]
-    return int(min(low for low, _ in found)), int(max(high for _, high in found))
+    bounds = [(block.min(), block.max()) for block in blocks(values)]
+    return int(min(low for low, _ in bounds)), int(max(high for _, high in bounds))
 
 
 def _array(keys: list[Any], dtype: np.dtype) -> np.ndarray:
@@ -144,3 +150,59 @@ def label_range(values: Values) -> tuple[int, int] | None:
         return None
     least, greatest = extremes(values)
     return (least, greatest + 1) if least >= 0 else None
+
+
+_DIGIT = 11
+"""Bits of a median found per pass over the data: fewer need more passes, more need more memory (32 KiB a feature)."""
+_SHIFTS = range(55, -1, -_DIGIT)
+
+
+def medians(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """Compute the median (F,) of each feature over blocks (N, F), which are iterated several times.
+
+    nan values are ignored; a feature without any other value has the median nan.
+    """
+    present, dtype = 0, np.dtype(np.float64)
+    for block in blocks:
+        present = present + (~np.isnan(block)).sum(0)
+        dtype = block.dtype if block.dtype.kind == "f" else dtype
+    ranks = np.array([(np.maximum(present, 1) - 1) // 2, present // 2])
+    middle = np.mean(_select(blocks, ranks).astype(dtype), axis=0)  # in the dtype of the values, as numpy.median
+    return np.where(present, middle, np.nan)
+
+
+def _select(blocks: Iterable[np.ndarray], ranks: np.ndarray) -> np.ndarray:
+    """Select each feature's values with the given ranks (K, F) by radix selection.
+
+    The values' keys have the same order as unsigned integers. Each pass counts the next digits of the keys that share
+    the digits determined so far.
+    """
+    left = ranks.copy()
+    prefixes = np.zeros(ranks.shape, np.uint64)
+    for shift in _SHIFTS:
+        counts = np.zeros((*ranks.shape, 2**_DIGIT), np.int64)
+        for block in blocks:
+            keys = _sortable(block) >> np.uint64(shift)
+            begins, digits = keys >> np.uint64(_DIGIT), (keys & np.uint64(2**_DIGIT - 1)).astype(np.int64)
+            for number, prefix in enumerate(prefixes):
+                rows, columns = np.nonzero((begins == prefix) & ~np.isnan(block))
+                histogram = np.bincount(columns * 2**_DIGIT + digits[rows, columns], minlength=counts[number].size)
+                counts[number] += histogram.reshape(counts[number].shape)
+        upto = counts.cumsum(-1)
+        digit = (upto <= left[..., None]).sum(-1).clip(max=2**_DIGIT - 1)
+        left -= np.take_along_axis(upto - counts, digit[..., None], -1)[..., 0]
+        prefixes = prefixes << np.uint64(_DIGIT) | digit.astype(np.uint64)
+    return _unsorted(prefixes)
+
+
+_SIGN = np.uint64(2**63)
+
+
+def _sortable(values: np.ndarray) -> np.ndarray:
+    """Map float64 values to uint64 keys that sort in the same order."""
+    bits = values.astype(np.float64).view(np.uint64)
+    return np.where(bits & _SIGN, ~bits, bits | _SIGN)
+
+
+def _unsorted(keys: np.ndarray) -> np.ndarray:
+    return np.where(keys & _SIGN, keys ^ _SIGN, ~keys).view(np.float64)

@@ -1,13 +1,15 @@
 """Compressed text files: gzip, bzip2 and Zstandard, detected by their first bytes and read under a limit."""
 
 import bz2
+import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from kerascli.foundation.disk.files import memory_limit, open_regular, read_bytes, refuse_bomb
-from kerascli.foundation.errors import DataError, Fault, FileRefused, Place, safe_text
+from kerascli.foundation.errors import DataError, FileRefused, safe_text
 
 SUFFIXES = (".gz", ".bz2", ".zst")
 _CHUNK = 2**20
@@ -29,14 +31,14 @@ def read_text_file(path: Path, name: str) -> tuple[bytes, int]:
     data = read_bytes(path, limit, name)
     if (kind := _kind(data)) is None:
         return data, len(data)
-    found = io.BytesIO()
+    unpacked = io.BytesIO()
     for chunk in _unpacked(data, kind, name):
-        found.write(chunk)
-        refuse_bomb(found.tell(), len(data), name, "decompress it", "unpacks to at least")
-        if found.tell() > limit:
+        unpacked.write(chunk)
+        refuse_bomb(unpacked.tell(), len(data), name, "decompress it", "unpacks to at least")
+        if unpacked.tell() > limit:
             text = f"'{safe_text(name)}' unpacks to more than {limit:,} bytes, the limit here"
             raise FileRefused(text, hint="write it as Parquet, which is read in pieces")
-    return found.getvalue(), len(data)
+    return unpacked.getvalue(), len(data)
 
 
 def unpacked_start(path: Path, name: str, limit: int) -> tuple[bytes, bool, bool]:
@@ -51,12 +53,12 @@ def unpacked_start(path: Path, name: str, limit: int) -> tuple[bytes, bool, bool
         start = file.read(limit + 1)
     if (kind := _kind(start)) is None:
         return start[:limit], len(start) <= limit, False
-    found = bytearray()
+    unpacked = bytearray()
     for chunk in _unpacked(read_bytes(path, memory_limit() // 8, name), kind, name):
-        found += chunk
-        if len(found) > limit:
+        unpacked += chunk
+        if len(unpacked) > limit:
             break
-    return bytes(found[:limit]), len(found) <= limit, True
+    return bytes(unpacked[:limit]), len(unpacked) <= limit, True
 
 
 def _kind(data: bytes) -> str | None:
@@ -66,46 +68,19 @@ def _kind(data: bytes) -> str | None:
 def _unpacked(data: bytes, kind: str, name: str) -> Iterator[bytes]:
     """Yield the decompressed bytes of a file in chunks. Raises DataError if it is damaged."""
     try:
-        yield from _READERS[kind](data)
+        with _reader(data, kind) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
     except (zlib.error, OSError, EOFError) as error:
-        text = f"the {kind} file is damaged: {safe_text(str(error), 100)}"
-        raise DataError(Fault(text, place=Place(name))) from None
+        raise DataError(f"the {kind} file is damaged: {safe_text(str(error), 100)}", place=name) from None
 
 
-def _gzip(data: bytes) -> Iterator[bytes]:
-    """Yield the decompressed bytes of a gzip file in chunks, one member (concatenated stream) after the other."""
-    while data:
-        reader = zlib.decompressobj(wbits=31)
-        rest = data
-        while rest and not reader.eof:
-            yield reader.decompress(rest, _CHUNK)
-            rest = reader.unconsumed_tail
-        if not reader.eof:
-            raise EOFError("it ends before its end")
-        data = reader.unused_data.lstrip(b"\0")
-
-
-def _bzip2(data: bytes) -> Iterator[bytes]:
-    while data:
-        reader = bz2.BZ2Decompressor()
-        yield reader.decompress(data, _CHUNK)
-        while not reader.eof:
-            if reader.needs_input:
-                raise EOFError("it ends before its end")
-            yield reader.decompress(b"", _CHUNK)
-        data = reader.unused_data
-
-
-def _zstandard(data: bytes) -> Iterator[bytes]:
+def _reader(data: bytes, kind: str) -> Any:
+    """Return the contents of a compressed file, of one stream or several, as an open file."""
+    if kind != "Zstandard":
+        return gzip.GzipFile(fileobj=io.BytesIO(data)) if kind == "gzip" else bz2.BZ2File(io.BytesIO(data))
     try:
         import pyarrow as pa
     except ModuleNotFoundError:
         raise DataError("reading .zst needs the package 'pyarrow'", hint='pip install "kerascli[parquet]"') from None
-    with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
-        while chunk := stream.read(_CHUNK):
-            yield chunk
-
-
-_READERS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
-    "gzip": _gzip, "bzip2": _bzip2, "Zstandard": _zstandard,
-}  # fmt: skip
+    return pa.CompressedInputStream(pa.BufferReader(data), "zstd")

@@ -1,5 +1,7 @@
 """Convert numbers to another dtype, refusing values that it cannot represent."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from kerascli.data.storage.table import BadRow, first_wrong
@@ -26,14 +28,23 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         with np.errstate(over="ignore"):  # these limits overflow float16
             outside = (values < limits.min) | (values >= limits.max + 1)  # int64's maximum becomes 2**63 as a float
         _refuse(values, outside, f"is outside {limits.min}..{limits.max} ({dtype})")
-    if dtype.kind == "f" and values.dtype.kind in "iu" and (found := first_rounded(values)) is not None:
-        row, at, value = found
+    if dtype.kind == "f" and values.dtype.kind in "iu" and (rounded := first_rounded(values)) is not None:
+        row, at, value = rounded
         raise BadRow(row, f"{value} would be rounded: floats are exact for integers up to 2**53", at=at, hint=IDS)
     with np.errstate(over="ignore"):
         out = values.astype(dtype)
     if dtype.kind == "f" and values.dtype.kind == "f" and dtype.itemsize < values.dtype.itemsize:
         _refuse(values, np.isinf(out) & np.isfinite(values), f"is too large for {dtype}")
     return out
+
+
+def as_records(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return arrays (rows, *) by name as one array of records (rows,), in which each row is contiguous."""
+    dtype = np.dtype([(name, values.dtype, values.shape[1:]) for name, values in arrays.items()])
+    records = np.empty(len(next(iter(arrays.values()))), dtype)
+    for name, values in arrays.items():
+        records[name] = values
+    return records
 
 
 def first_rounded(values: np.ndarray) -> tuple[int, tuple[int, int], int] | None:

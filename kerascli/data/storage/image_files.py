@@ -91,14 +91,14 @@ class Images(Direct):
         reading = self._reading if in_memory else replace(self._reading, size=(8, 8), interpolation="nearest")
         decode = partial(_decoded_or_fault, reading=reading, reduced=not in_memory)
         with ThreadPoolExecutor(_THREADS) as threads:
-            for row, found in enumerate(threads.map(decode, self._files)):
-                if isinstance(found, Fault):
-                    faults[row] = found
+            for row, image in enumerate(threads.map(decode, self._files)):
+                if isinstance(image, Fault):
+                    faults[row] = image
                     continue
-                self.dtype = np.result_type(self.dtype, found)
+                self.dtype = np.result_type(self.dtype, image)
                 if out is not None:
                     out = out.astype(self.dtype, copy=False)
-                    out[row] = found
+                    out[row] = image
         return self if out is None else out, faults
 
     def _decoded(self, path: Path) -> np.ndarray:
@@ -150,19 +150,17 @@ def open_image(file: IO[bytes], path: Path) -> Any:
 
     place = Place(str(path))
     if not file.read(1):
-        raise DamagedImage(Fault("the file is empty", place=place))
+        raise DamagedImage("the file is empty", place=place)
     file.seek(0)
     try:
         image = Image.open(file, formats=_FORMATS)
     except UnidentifiedImageError:
-        raise DamagedImage(
-            Fault(f"not an image of a supported format ({', '.join(_FORMATS).lower()})", place=place)
-        ) from None
+        raise DamagedImage(f"not an image of a supported format ({', '.join(_FORMATS).lower()})", place=place) from None
     except _DAMAGED as error:
         raise _damaged(error, path) from None
     if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
         text = f"{image.width:,} x {image.height:,} pixels; the limit here is {MAX_PIXELS:,}, and {MAX_SIDE:,} a side"
-        raise DataError(Fault(text, place=place, hint="scale it down: images are resized to the source's image_size"))
+        raise DataError(text, place=place, hint="scale it down: images are resized to the source's image_size")
     return image
 
 
@@ -177,7 +175,7 @@ def dtype_of_labels(path: Path) -> str:
 
 
 def _damaged(error: BaseException, path: Path) -> DamagedImage:
-    return DamagedImage(Fault(f"damaged image: {safe_text(str(error), 120)}", place=Place(str(path))))
+    return DamagedImage(f"damaged image: {safe_text(str(error), 120)}", place=str(path))
 
 
 def _converted(image: Any, reading: Reading) -> Any:
@@ -209,7 +207,7 @@ def _labels(image: Any, path: Path) -> Any:
             return image
     if ";16" in str(image.tile):  # Pillow would keep the high byte
         text = f"a mask with colors or transparency of 16 bits (mode {image.mode}); expected one channel of integers"
-        raise DataError(Fault(text, place=Place(str(path)), hint="save it as a grayscale PNG of 8 or 16 bits"))
+        raise DataError(text, place=str(path), hint="save it as a grayscale PNG of 8 or 16 bits")
     return image if image.mode == "L" else image.convert("L")
 
 

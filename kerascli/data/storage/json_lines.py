@@ -6,11 +6,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.text_columns import TextColumns, numbers_of
+from kerascli.data.storage.tokens import Coded
 from kerascli.foundation.disk.files import JSON_MARKS, refuse_table, refuse_text, unique_keys
-from kerascli.foundation.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import DataError, Place, safe_text
 
 
 def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | None = None) -> Table:
@@ -26,10 +26,10 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | Non
     lines = [number for number, _ in texts]
     rows = [parse_line(line, name, number) for number, line in texts]
     if not rows:
-        raise DataError(Fault("the file is empty", place=Place(name, first)))
+        raise DataError("the file is empty", place=Place(name, first))
     keys = dict.fromkeys(key for row in rows for key in row)
     if not keys:
-        raise DataError(Fault("there are no columns", place=Place(name, lines[0])))
+        raise DataError("there are no columns", place=Place(name, lines[0]))
     refuse_table(8 * len(keys) * len(rows), packed, name)
     numbers = np.array(lines)
     columns = _JsonColumns({key: [row.get(key) for row in rows] for key in keys}, name, numbers)
@@ -44,15 +44,14 @@ class _JsonColumns(TextColumns):
         self._name = name
         self._values: dict[str, list[Any] | np.ndarray] = {}
         for key, cells in values.items():
-            found = self._typed[key] = _column(cells, key, name, lines)
-            alike = found is not None and set(map(type, cells)) in ({int}, {float}, {list})
-            self._values[key] = found if alike and found is not None else cells  # an array takes less memory
+            column = self._typed[key] = _column(cells, key, name, lines)
+            alike = column is not None and set(map(type, cells)) in ({int}, {float}, {list})
+            self._values[key] = column if alike and column is not None else cells  # an array takes less memory
 
     def _verbatim(self, name: str) -> Coded:
         values = self._values[name]
         if isinstance(values, np.ndarray) and values.ndim > 1:
-            text = f"'{safe_text(name, 40)}' holds lists of numbers, text is expected"
-            raise DataError(Fault(text, place=Place(self._name)))
+            raise DataError(f"'{safe_text(name, 40)}' holds lists of numbers, text is expected", place=self._name)
         return Coded.of(list(map(_text, values.tolist() if isinstance(values, np.ndarray) else values)))
 
 
@@ -61,13 +60,12 @@ def parse_line(line: bytes, name: str, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line, object_pairs_hook=unique_keys, parse_constant=_no_constant)
     except UnicodeDecodeError as error:
-        raise DataError(Fault(f"not UTF-8 (byte {line[error.start]:#04x})", place=Place(name, number))) from None
+        raise DataError(f"not UTF-8 (byte {line[error.start]:#04x})", place=Place(name, number)) from None
     except (ValueError, RecursionError) as error:
         what = f"{error.msg} (column {error.colno})" if isinstance(error, json.JSONDecodeError) else str(error)
-        raise DataError(Fault(f"not valid JSON: {safe_text(what, 120)}", place=Place(name, number))) from None
+        raise DataError(f"not valid JSON: {safe_text(what, 120)}", place=Place(name, number)) from None
     if not isinstance(row, dict):
-        text = f"expected an object {{...}}, got {_kind(row)}"
-        raise DataError(Fault(text, place=Place(name, number)))
+        raise DataError(f"expected an object {{...}}, got {_kind(row)}", place=Place(name, number))
     return row
 
 
@@ -80,7 +78,7 @@ def _column(values: list[Any], key: str, name: str, lines: np.ndarray) -> np.nda
     for row, value in enumerate(values):
         if isinstance(value, dict) or (isinstance(value, list) and not _is_numbers(value)):
             place = Place(f"{name}:{lines[row]}:{key}")
-            raise DataError(Fault(f"expected a number, a text or a list of numbers, got {_kind(value)}", place=place))
+            raise DataError(f"expected a number, a text or a list of numbers, got {_kind(value)}", place=place)
     if any(isinstance(value, list) for value in values):
         return _arrays(values, key, name, lines)
     return None if any(isinstance(value, str) for value in values) else numbers_of(list(map(_text, values)))
@@ -102,17 +100,17 @@ def _arrays(values: list[Any], key: str, name: str, lines: np.ndarray) -> np.nda
     shape = np.shape(values[0]) if isinstance(values[0], list) else ()
     for row, value in enumerate(values):
         try:
-            found = np.shape(value) if isinstance(value, list) else None
+            row_shape = np.shape(value) if isinstance(value, list) else None
         except ValueError:  # lists of different lengths in it
-            found = None
-        if found != shape:
+            row_shape = None
+        if row_shape != shape:
             text = f"expected a list of numbers of shape {shape}, as in the first line, got {_kind(value)}"
-            if found is not None:
-                text += f" of shape {found}"
-            raise DataError(Fault(text, place=Place(f"{name}:{lines[row]}:{key}")))
+            if row_shape is not None:
+                text += f" of shape {row_shape}"
+            raise DataError(text, place=f"{name}:{lines[row]}:{key}")
     array = np.array(values)
     if array.dtype == object:
-        raise DataError(Fault(f"'{safe_text(key)}' holds integers beyond 64 bits", place=Place(name)))
+        raise DataError(f"'{safe_text(key)}' holds integers beyond 64 bits", place=name)
     return array
 
 

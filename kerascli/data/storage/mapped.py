@@ -1,13 +1,18 @@
-"""Memory-mapped arrays: the kernel reads the rows of a batch on access and keeps them in its page cache."""
+"""Memory-mapped arrays, of files and of prepared rows: the kernel reads rows on access and caches them."""
 
+import errno
 import mmap
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
+from typing import IO
 
 import numpy as np
 
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
 from kerascli.foundation.disk.files import available_memory, memory_limit
-from kerascli.foundation.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import DataError, StorageError, safe_text
 
 _HINT_BYTES = 128 * 2**10
 """Maximum bytes that Linux reads for one madvise hint, with the default settings of a device."""
@@ -19,10 +24,10 @@ class Mapped(Direct):
     def __init__(self, array: np.ndarray, name: str) -> None:
         """Wrap a memory-mapped array; `name` is the file's name in messages."""
         super().__init__(len(array), array.shape[1:], array.dtype, array.nbytes // max(1, len(array)))
-        found = mapping_of(array)
-        assert found is not None
+        mapping = mapping_of(array)
+        assert mapping is not None
         self._array = array
-        self._map = found
+        self._map = mapping
         self._name = name
         self._file_bytes = self._map.size()
         self._start = _address(array) - _address(np.frombuffer(self._map, np.uint8))
@@ -37,7 +42,7 @@ class Mapped(Direct):
     def __getitem__(self, rows: Rows) -> np.ndarray:
         # Access beyond the end of a mapped file would kill the process with SIGBUS.
         if self._map.size() < self._file_bytes:
-            raise DataError(Fault("the file was shortened while it was in use", place=Place(self._name)))
+            raise DataError("the file was shortened while it was in use", place=self._name)
         rows = compose_rows(self._rows, rows)
         if self._hinted:
             self._hint(rows)
@@ -79,16 +84,16 @@ def keep_large_on_disk(columns: Mapping[str, np.ndarray], name: str) -> dict[str
     """
     mapped = {key for key, values in columns.items() if mapping_of(values) is not None}
     large = is_large(sum(columns[key].nbytes for key in mapped))
-    found: dict[str, Values] = {}
+    kept: dict[str, Values] = {}
     for key, values in columns.items():
         if key not in mapped:
-            found[key] = values
+            kept[key] = values
         elif large and not _is_scattered(values):
-            found[key] = Mapped(values, name)
+            kept[key] = Mapped(values, name)
         else:
             _refuse_too_large(values, key, name)
-            found[key] = np.array(values, order="C")
-    return found
+            kept[key] = np.array(values, order="C")
+    return kept
 
 
 def _is_scattered(values: np.ndarray) -> bool:
@@ -102,7 +107,7 @@ def _refuse_too_large(values: np.ndarray, key: str, name: str) -> None:
         text = f"'{safe_text(key)}' is in Fortran order (column-major) and takes {values.nbytes:,} bytes"
         text += f"; the limit for such arrays is {memory_limit():,}, since they are read into memory"
         hint = "save it in row-major order, with numpy.ascontiguousarray: it is then read in pieces"
-        raise DataError(Fault(text, place=Place(name), hint=hint))
+        raise DataError(text, place=name, hint=hint)
 
 
 def _raw_rows(array: np.ndarray, mapping: mmap.mmap, start: int) -> np.ndarray | None:
@@ -129,3 +134,61 @@ def _pages(spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
             yield place, min(_HINT_BYTES, end - place)
             place += _HINT_BYTES
         done = max(done, end + -end % mmap.PAGESIZE)
+
+
+def spill(chunks: Iterator[np.ndarray], rows: int) -> np.ndarray:
+    """Write arrays with `rows` rows in all to a temporary file, and return it as one memory-mapped array.
+
+    The file is unlinked, so that its space is freed even if the process is killed. Raises StorageError if there is not
+    enough space.
+    """
+    folder = _folder()
+    first = next(chunks)
+    _refuse_full(folder, needed=rows * first.nbytes // len(first))
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            _write(file, first)
+            for chunk in chunks:
+                assert chunk.dtype == first.dtype, "the bytes would be read as something else"
+                _write(file, chunk)
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise _failed(folder, error) from None
+    return np.ndarray((rows, *first.shape[1:]), first.dtype, mapped)
+
+
+def _folder() -> str:
+    """Return the folder for temporary files: TMPDIR, else /var/tmp (on disk; /tmp is in memory on many systems)."""
+    return next(
+        (folder for folder in (os.environ.get("TMPDIR"), "/var/tmp") if folder and os.access(folder, os.W_OK)),
+        tempfile.gettempdir(),
+    )
+
+
+def _write(file: IO[bytes], chunk: np.ndarray) -> None:
+    """Write an array to an open file by system calls; with a memory mapping, a full disk would kill the process."""
+    data = np.ascontiguousarray(chunk).view(np.uint8).reshape(-1).data
+    while data:
+        data = data[file.write(data) :]
+
+
+def _refuse_full(folder: str, needed: int) -> None:
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise _failed(folder, error) from None
+    if needed > free:
+        text = (
+            f"{needed / 1e9:.1f} GB of prepared rows do not fit into '{safe_text(folder)}', which has {free / 1e9:.1f}"
+        )
+        raise StorageError(f"{text} GB left", hint=_HINT)
+
+
+def _failed(folder: str, error: OSError) -> StorageError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return StorageError(f"no room is left in '{safe_text(folder)}' for prepared rows", hint=_HINT)
+    reason = (error.strerror or str(error)).lower()
+    return StorageError(f"cannot keep prepared rows in '{safe_text(folder)}': {reason}")
+
+
+_HINT = "set TMPDIR to a folder with more room"

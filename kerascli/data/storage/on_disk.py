@@ -85,10 +85,10 @@ class Stream(OnDisk):
     def _chosen(self, rows: int) -> Iterator[np.ndarray]:
         first, left = 0, len(self)
         for block in self.stream(rows):
-            found = block[_within(self._rows, first, len(block))]
+            chosen = block[_within(self._rows, first, len(block))]
             first += len(block)
-            left -= len(found)
-            yield found
+            left -= len(chosen)
+            yield chosen
             if not left:
                 return
 
@@ -126,6 +126,11 @@ def rows_a_block(values: Values) -> int:
 def blocks(values: Values) -> Iterator[np.ndarray]:
     """Iterate over a column in blocks; a column in memory is a single block."""
     return iter([values]) if isinstance(values, np.ndarray) else values.blocks(rows_a_block(values))
+
+
+def in_memory(values: Values) -> np.ndarray:
+    """Return all values of a column as an array in memory."""
+    return values if isinstance(values, np.ndarray) else np.concatenate(list(blocks(values)))
 
 
 def _within(rows: Rows, first: int, length: int) -> Rows:

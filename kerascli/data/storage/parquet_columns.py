@@ -11,7 +11,7 @@ import numpy as np
 from kerascli.data.storage.on_disk import Stream, Values, is_large
 from kerascli.data.storage.table import as_column
 from kerascli.foundation.disk.files import OBJECT_BYTES, open_regular, refuse_bomb
-from kerascli.foundation.errors import DataError, Fault, FileRefused, Place, first_line, safe_text
+from kerascli.foundation.errors import DataError, FileRefused, first_line, safe_text
 
 _BUFFER_BYTES = 2**20
 
@@ -92,7 +92,7 @@ class ParquetColumns(Mapping[str, Values]):
             text = f"'{name}' has missing values and numbers beyond 2**53, which floats cannot hold"
         except TypeError as error:
             text = f"'{name}' holds {error}; expected numbers or text"
-        raise DataError(Fault(text, place=Place(self._name)))
+        raise DataError(text, place=self._name)
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
@@ -102,12 +102,12 @@ class ParquetColumns(Mapping[str, Values]):
             from pyarrow import parquet
         except ImportError:
             hint = 'pip install "kerascli[parquet]"'
-            raise DataError(Fault("parquet files need pyarrow", place=Place(self._name), hint=hint)) from None
+            raise DataError("parquet files need pyarrow", place=self._name, hint=hint) from None
         with open_regular(self._path, self._name) as file:
             status = os.fstat(file.fileno())
             state = (status.st_size, status.st_mtime_ns)
             if state != (self._state or state):
-                raise DataError(Fault("the file was changed while it was in use", place=Place(self._name)))
+                raise DataError("the file was changed while it was in use", place=self._name)
             self._state = state
             self._size = status.st_size
             try:
@@ -119,9 +119,9 @@ class ParquetColumns(Mapping[str, Values]):
         names = self._schema.names
         twice = next((column for column in names if names.count(column) > 1), None)
         if twice is not None:
-            raise DataError(Fault(f"column '{safe_text(twice, 40)}' appears twice", place=Place(self._name)))
+            raise DataError(f"column '{safe_text(twice, 40)}' appears twice", place=self._name)
         if not names:
-            raise DataError(Fault("there are no columns", place=Place(self._name)))
+            raise DataError("there are no columns", place=self._name)
 
     def _refuse_other_count(self, rows: int) -> None:
         if rows != self.rows:

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.mapped import keep_large_on_disk
 from kerascli.data.storage.on_disk import Direct, OnDisk, Rows, Values, compose_rows, count, pieces, rows_a_block
 from kerascli.data.storage.text_columns import TextColumns
-from kerascli.data.storage.tokens import is_ragged
-from kerascli.foundation.errors import DataError, Fault, Place, suggestion
+from kerascli.data.storage.tokens import Coded, is_ragged
+from kerascli.foundation.errors import DataError, Place, suggestion
 
 FILE, FILES = "file", "the files"
 """Names of the column of file names and of the table itself (in messages), for a table in which each row is a file."""
@@ -127,8 +126,7 @@ class Table(Mapping[str, Values]):
         if name not in self._columns:
             listed = ", ".join(self._columns) if len(self._columns) <= 20 else f"{len(self._columns)} of them"
             text = f"there is no column '{name}'{suggestion(name, self._columns)}"
-            hint = self.comment_hint() or f"the columns are: {listed}"
-            raise DataError(Fault(text, place=Place(self.name or "data"), hint=hint))
+            raise DataError(text, place=self.name or "data", hint=self.comment_hint() or f"the columns are: {listed}")
 
     def comment_hint(self) -> str | None:
         """Return a hint at the setting `comment` if the header of a text file begins with #, else None."""
@@ -193,8 +191,8 @@ class Table(Mapping[str, Values]):
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
         """Return a table in memory of the selected rows, with those of the given columns that allow random access."""
         rows = compose_rows(slice(0, self.rows), rows)
-        found = {name: values[rows] for name in columns if isinstance(values := self.column(name), np.ndarray | Direct)}
-        return Table(found, count(rows), name=self.name, taken=(self, rows))
+        read = {name: values[rows] for name in columns if isinstance(values := self.column(name), np.ndarray | Direct)}
+        return Table(read, count(rows), name=self.name, taken=(self, rows))
 
     def parts(self, columns: Iterable[str], rows: int | None = None) -> Iterator["Table"]:
         """Iterate over the table's rows as tables in memory: at most `rows` at a time, or all if already in memory."""
@@ -205,9 +203,9 @@ class Table(Mapping[str, Values]):
         fitting = min(rows_a_block(self.column(name)) for name in columns) // len(columns)
         rows = max(1, min(fitting, rows or fitting))
         first = 0
-        for found in zip(*(pieces(self.column(name), rows) for name in columns), strict=True):
-            part = slice(first, first + len(found[0]))
-            yield Table(dict(zip(columns, found, strict=True)), len(found[0]), name=self.name, taken=(self, part))
+        for blocks in zip(*(pieces(self.column(name), rows) for name in columns), strict=True):
+            part = slice(first, first + len(blocks[0]))
+            yield Table(dict(zip(columns, blocks, strict=True)), len(blocks[0]), name=self.name, taken=(self, part))
             first = part.stop
 
     def slices(self, rows: int) -> Iterator["Table"]:
@@ -286,35 +284,37 @@ class _Rows(Mapping[str, Values]):
 def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:
     """Create a table from arrays by column name. Raises DataError if lengths differ or a dtype is not supported."""
     if not columns:
-        raise DataError(Fault("there are no columns", place=Place(name)))
+        raise DataError("there are no columns", place=name)
     clean = keep_large_on_disk(
         {key: as_column(np.asanyarray(values), key, name) for key, values in columns.items()}, name
     )
     first, *others = clean
     for other in others:
         if len(clean[other]) != len(clean[first]):
-            text = f"'{first}' has {len(clean[first])} rows, '{other}' has {len(clean[other])}"
-            raise DataError(Fault(text, place=Place(name)))
+            raise DataError(f"'{first}' has {len(clean[first])} rows, '{other}' has {len(clean[other])}", place=name)
     return Table(clean, len(clean[first]), name=name)
 
 
 def as_column(values: np.ndarray, column: str, name: str) -> np.ndarray:
     """Convert an array to a column's dtype: numbers unchanged, text and sequences as objects. Raises DataError."""
     if values.ndim == 0:
-        raise DataError(Fault(f"'{column}' is a single value, not rows", place=Place(name)))
+        raise DataError(f"'{column}' is a single value, not rows", place=name)
     if values.dtype.kind in "biuf" and values.dtype.itemsize <= 8:
         return values
     if values.dtype.kind in "US" or (values.dtype == object and all(isinstance(v, str) for v in values.flat)):
         try:
             return as_text(values)
         except UnicodeDecodeError as error:
-            text = f"'{column}' is not UTF-8 (byte {error.object[error.start]:#04x})"
-            raise DataError(Fault(text, place=Place(name))) from None
-    if is_ragged(values) and all(isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind in "iu" for v in values):
+            raise DataError(f"'{column}' is not UTF-8 (byte {error.object[error.start]:#04x})", place=name) from None
+    if is_ragged(values) and all(map(_is_sequence, values)):
         return values
     what = "Python objects" if values.dtype == object else values.dtype.name
     hint = "pickled arrays are never loaded" if values.dtype == object else None
-    raise DataError(Fault(f"'{column}' holds {what}; expected numbers or text", place=Place(name), hint=hint))
+    raise DataError(f"'{column}' holds {what}; expected numbers or text", place=name, hint=hint)
+
+
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu"
 
 
 def as_text(values: np.ndarray) -> np.ndarray:

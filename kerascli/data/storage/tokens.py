@@ -1,17 +1,65 @@
-"""Sequences of varying length as flat arrays, and counts of their tokens.
+"""Texts as codes (distinct texts and indices), sequences of varying length as flat arrays, and counts of tokens.
 
 A column of sequences is an object array of integer arrays; its field's dtype is "sequence".
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
-from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.on_disk import Values
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """Distinct texts of a column in order of their first appearance, and the index of each row's text among them."""
+
+    words: np.ndarray
+    """Distinct texts of the column, an object array of `str`."""
+    codes: np.ndarray
+    """Index of each row's text among the distinct ones (`words`), (rows,)."""
+
+    @classmethod
+    def of(cls, fields: Sequence[str]) -> Self:
+        """Return a column's texts as codes: the distinct texts, and the index of each row's text among them."""
+        numbers: dict[str, int] = {}
+        codes = np.fromiter((numbers.setdefault(field, len(numbers)) for field in fields), np.int32, len(fields))
+        return cls(as_objects(list(numbers)), codes)
+
+    def rows(self) -> np.ndarray:
+        """Return the text of each row, as an object array; rows of equal text share one object."""
+        return self.words[self.codes]
+
+    def firsts(self) -> np.ndarray:
+        """Return, for each distinct text, the index of the first row that has it."""
+        first = np.empty(len(self.words), np.int64)
+        first[self.codes[::-1]] = np.arange(len(self.codes))[::-1]  # of equal indices the last assignment stays
+        return first
+
+    def counts(self) -> np.ndarray:
+        """Return the number of rows of each distinct text."""
+        return np.bincount(self.codes, minlength=len(self.words))
+
+    def take(self, rows: slice | np.ndarray) -> "Coded":
+        """Return the codes of the selected rows, with only their own distinct texts, in order of first appearance."""
+        codes = self.codes[rows]
+        first = np.full(len(self.words), len(codes), np.int64)
+        first[codes[::-1]] = np.arange(len(codes))[::-1]
+        order = np.argsort(first, kind="stable")
+        order = order[: int((first < len(codes)).sum())]
+        place = np.empty(len(self.words), np.int32)
+        place[order] = np.arange(len(order))
+        return Coded(self.words[order], place[codes])
+
+
+def as_objects(texts: Sequence[str]) -> np.ndarray:
+    """Return texts as a column: an object array of `str`."""
+    out = np.empty(len(texts), object)
+    out[:] = texts
+    return out
 
 
 def is_ragged(values: Values) -> bool:
@@ -57,10 +105,10 @@ class Tokens:
         places = np.arange(lengths.sum()) + np.repeat(starts - firsts, lengths)
         return type(self)(self.values[places], lengths)
 
-    def keep(self, wanted: np.ndarray) -> Self:
+    def keep(self, mask: np.ndarray) -> Self:
         """Return all rows, each with only those of its tokens that a boolean mask selects."""
-        lengths = np.bincount(self.owners()[wanted], minlength=len(self.lengths))
-        return type(self)(self.values[wanted], lengths)
+        lengths = np.bincount(self.owners()[mask], minlength=len(self.lengths))
+        return type(self)(self.values[mask], lengths)
 
     def longest(self) -> int:
         """Return the number of tokens of the longest row."""
@@ -104,12 +152,12 @@ class TokenCounts:
         if part.values.dtype == object and times is None and not documents:
             self.occurrences.update(part.values.tolist())
             return
-        found, codes = _numbered(part.values)
-        _count(self.occurrences, found, codes, None if times is None else np.repeat(times, part.lengths))
+        distinct, codes = _numbered(part.values)
+        _count(self.occurrences, distinct, codes, None if times is None else np.repeat(times, part.lengths))
         if documents:
-            size = max(1, len(found))
+            size = max(1, len(distinct))
             owners, once = np.divmod(np.unique(part.owners() * size + codes), size)
-            _count(self.documents, found, once, None if times is None else times[owners])
+            _count(self.documents, distinct, once, None if times is None else times[owners])
 
     def by_frequency(self) -> list[Any]:
         """Return the tokens by descending frequency, ties in descending order of the tokens, as in Keras."""
@@ -117,15 +165,15 @@ class TokenCounts:
 
     def idf(self, vocabulary: Iterable[Any]) -> np.ndarray:
         """Return the tokens' inverse document frequencies, `log(1 + rows / (1 + document frequency))`, float32."""
-        found = np.array([self.documents[value] for value in vocabulary], np.float64)
-        return np.log(1 + self.rows / (1 + found)).astype(np.float32)
+        documents = np.array([self.documents[value] for value in vocabulary], np.float64)
+        return np.log(1 + self.rows / (1 + documents)).astype(np.float32)
 
 
 def _numbered(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
     """Return an array's distinct values, and the index of each of its values among them."""
     if values.dtype != object:
-        found, codes = np.unique(values, return_inverse=True)
-        return found.tolist(), codes
+        distinct, codes = np.unique(values, return_inverse=True)
+        return distinct.tolist(), codes
     coded = Coded.of(values.tolist())
     return coded.words.tolist(), coded.codes
 

@@ -46,7 +46,7 @@ class OovCounts:
     def warnings(self) -> list[Fault]:
         """Return a warning for each column of which a tenth or more of the values are OOV, beyond the share of the
         training rows."""
-        found: list[Fault] = []
+        faults: list[Fault] = []
         for (column, transform, noun, entries, in_training), (values, oov) in self._counts.items():
             if values and oov >= min(in_training + _LEAST_SHARE, 1) * values:
                 share = f"{oov / values:.0%} of the {noun} in column '{safe_text(column, 60)}'"
@@ -54,8 +54,8 @@ class OovCounts:
                 text = f"{share} are not in the vocabulary of training ({size})"
                 lacks = f"it lacks {in_training:.0%} of those in the training rows"
                 hint = f"max_tokens has limited the vocabulary: {lacks}"
-                found.append(Fault(text, level="warning", hint=hint if in_training else None))
-        return found
+                faults.append(Fault(text, level="warning", hint=hint if in_training else None))
+        return faults
 
 
 class Step(NamedTuple):

@@ -39,18 +39,18 @@ def main() -> None:
 
 
 def _answer(replace: Any, rewrite: str, texts: list[str], seconds: float) -> dict[str, Any]:
-    found: list[str] = []
+    replaced: list[str] = []
     try:
         for text in texts:
             _limit_time(seconds)
-            found.append(replace(rewrite, text))
+            replaced.append(replace(rewrite, text))
     except TextTimeout:
-        return {"late": len(found)}
+        return {"late": len(replaced)}
     except MemoryError:
-        return {"large": len(found)}
+        return {"large": len(replaced)}
     finally:
         _limit_time(0)
-    return {"texts": found}
+    return {"texts": replaced}
 
 
 def _limit_time(seconds: float) -> None:

@@ -57,14 +57,14 @@ class RegexReplacer:
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
         """Return the texts with matches replaced. Raises BadRow for a text that exceeds SECONDS or the memory limit."""
-        found: list[str] = []
+        replaced: list[str] = []
         with self._lock:
             for part in _parts(texts):
                 answer = self._ask(part)
                 if "texts" not in answer:
-                    raise self._refusal(len(found), answer)
-                found += answer["texts"]
-        return found
+                    raise self._refusal(len(replaced), answer)
+                replaced += answer["texts"]
+        return replaced
 
     def _ask(self, texts: Sequence[str]) -> dict[str, Any]:
         process = self._started()

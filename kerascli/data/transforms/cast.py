@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kerascli.data.base import EXACT_IN_FLOAT32, Field, Inverse, Learned, Transform, transform
+from kerascli.data.base import EXACT_IN_FLOAT32, Field, FittedState, Inverse, Transform, transform
 from kerascli.data.pipeline.columns import is_number
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow
@@ -31,17 +31,17 @@ class Cast(Transform):
         """Return True if the cast is to float32, and exact for the input's dtype; any other cast is done in advance."""
         return self.dtype == "float32" and field.dtype in EXACT_IN_FLOAT32
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         return replace(field, dtype=self.dtype)
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         numbers = _parsed(values) if values.dtype == object else values
         return converted(numbers, np.dtype(self.dtype))
 
-    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
         return _ToFloat()
 
-    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+    def inverse(self, field: Field, learned: FittedState) -> Inverse | None:
         """Return the function that undoes the cast in predictions: the identity, as they have no dtype to be cast back
         to. None for text and casts to bool."""
         return None if self.dtype == "bool" or field.is_text else np.asarray
@@ -55,15 +55,15 @@ class _ToFloat(nn.Module):
 def _parsed(values: np.ndarray) -> np.ndarray:
     """Parse text to integers if every text is an integer, else to float64, with nan for empty text. Raises BadRow."""
     words = values.reshape(-1).tolist()
-    found = numbers_of(words)
-    if found is not None:
-        return found.reshape(values.shape)
+    numbers = numbers_of(words)
+    if numbers is not None:
+        return numbers.reshape(values.shape)
     a_row = len(words) // len(values)
     for index, word in enumerate(words):
         if word != "" and not is_number(word):
             raise BadRow(index // a_row, f"'{safe_text(word, 40)}' is not a number", at=(index % a_row, a_row))
-    found = np.array([float(word) if word else np.nan for word in words])
-    index = first_inexact(words, found)
+    numbers = np.array([float(word) if word else np.nan for word in words])
+    index = first_inexact(words, numbers)
     assert index is not None
     text = f"{safe_text(words[index], 40)} {INEXACT}"
     raise BadRow(index // a_row, text, at=(index % a_row, a_row), hint="string_lookup accepts it as a string")

@@ -6,13 +6,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.foundation.disk.files import memory_limit
-from kerascli.preprocessing.categories import encoded_shape, tally
-from kerascli.preprocessing.category_encoding import CategoryEncodingModule, CategoryEncodingSettings
+from kerascli.preprocessing.categories import CategoryEncodingModule, CategoryEncodingSettings, encoded_shape, tally
 
 
 @transform()
@@ -28,7 +27,7 @@ class CategoryEncoding(CategoryEncodingSettings, Transform):
     def in_batch(self, field: Field) -> bool:
         return not field.is_ragged
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         if not field.is_ragged:
             need_integers(field)
         elif self.output_mode == "one_hot":
@@ -37,7 +36,7 @@ class CategoryEncoding(CategoryEncodingSettings, Transform):
         dtype = "uint8" if field.is_ragged and self.output_mode == "multi_hot" else "float32"
         return replace(field, shape=shape, dtype=dtype, num_classes=self.num_tokens)
 
-    def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
+    def check(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> None:
         tokens = Tokens.of(values)
         bad = (tokens.values < 0) | (tokens.values >= self.num_tokens)
         if bad.any():
@@ -45,14 +44,14 @@ class CategoryEncoding(CategoryEncodingSettings, Transform):
             text = f"category {tokens.values[first]} is outside 0..{self.num_tokens - 1}"
             raise BadRow(int(tokens.owners()[first]), text)
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         if field.is_ragged:
             tokens = Tokens.of(values)
             _refuse_too_large(len(values) * self.num_tokens)
             return tally(tokens.values, tokens.owners(), len(values), self.output_mode, self.num_tokens)
-        return self.batch(field, learned, target=target)(torch.from_numpy(np.ascontiguousarray(values))).numpy()
+        return super().apply(values, field, learned, target=target)
 
-    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
         return CategoryEncodingModule(self, torch.float32)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import BeforeValidator, Field, field_validator
 
 from kerascli.data.base import Field as Column
-from kerascli.data.base import Learned, Transform, transform
+from kerascli.data.base import FittedState, Transform, transform
+from kerascli.data.dates import parsed_times, part_of
 from kerascli.data.storage.table import BadRow
-from kerascli.data.times import parsed_times, part_of
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.foundation.errors import safe_text
 
@@ -47,14 +47,14 @@ class DateTime(Transform):
             raise ValueError("expected different parts")
         return parts
 
-    def infer(self, field: Column, learned: Learned | None, *, target: bool) -> Column:
+    def infer(self, field: Column, learned: FittedState | None, *, target: bool) -> Column:
         need_text(field)
         if field.shape[-1:] not in [(), (1,)]:
             raise ValueError(f"needs one date per row or step, got rows of shape {field.shape}")
         width = sum(2 if self.cyclic and part in _PERIODS else 1 for part in self.parts)
         return replace(field, shape=(*field.shape[:-1], width), dtype="float32", num_classes=None, classes=None)
 
-    def apply(self, values: np.ndarray, field: Column, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Column, learned: FittedState, *, target: bool) -> np.ndarray:
         times = self._parsed(values)
         columns: list[np.ndarray] = []
         for part in self.parts:
@@ -81,5 +81,5 @@ class DateTime(Transform):
     def _no_date(self, text: str, row: int, at: tuple[int, int]) -> BadRow:
         form = self.format or "2026-11-27 or 2026-11-27T15:30"
         hint = None if self.format else 'for others set format: "%d.%m.%Y"'
-        said = f"'{safe_text(text, 40)}' is no date: expected {form}" if text.strip() else "missing value"
-        return BadRow(row, said, at=at, hint=hint)
+        text_of = f"'{safe_text(text, 40)}' is no date: expected {form}" if text.strip() else "missing value"
+        return BadRow(row, text_of, at=at, hint=hint)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.learned_checks import check_array, check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.transforms.input_checks import checked_finite, need_numbers
@@ -21,7 +21,7 @@ class Discretization(DiscretizationSettings, Transform):
 
     needs_rows = True
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         need_numbers(field)
         if self.bin_boundaries is None and self.num_bins is None:
             raise ValueError("needs 'bin_boundaries' or 'num_bins'")
@@ -31,20 +31,20 @@ class Discretization(DiscretizationSettings, Transform):
         shape = encoded_shape(field.shape, self.output_mode, bins)
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=bins, num_classes=bins, classes=None)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         if self.num_bins is None:
-            return Learned({}, {})
+            return FittedState({}, {})
         bounds = quantile_boundaries(checked_finite(rows, self.component_name), self.num_bins, self.epsilon)
-        return Learned({}, {"bin_boundaries": bounds})
+        return FittedState({}, {"bin_boundaries": bounds})
 
-    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         check_names(learned.facts, learned.arrays, (), () if self.num_bins is None else ("bin_boundaries",))
         if self.num_bins is not None:
             check_array(learned.arrays, "bin_boundaries", (None,))
             if (np.diff(learned.arrays["bin_boundaries"]) < 0).any():
                 raise ValueError("learned bin_boundaries: expected ascending values")
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         bounds = self._bounds(learned)
         assert bounds is not None
         with np.errstate(over="ignore"):  # overflow to infinity falls into the same outermost bin
@@ -52,11 +52,11 @@ class Discretization(DiscretizationSettings, Transform):
         bins = np.digitize(numbers, bounds).astype(np.int32)
         return encode(bins, self.output_mode, len(bounds) + 1)
 
-    def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
+    def check(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> None:
         for _ in checked_finite(Blocks.of(values), self.component_name):
             pass
 
-    def _bounds(self, learned: Learned | None) -> np.ndarray | None:
+    def _bounds(self, learned: FittedState | None) -> np.ndarray | None:
         if self.bin_boundaries is not None:
             return np.array(self.bin_boundaries, np.float32)
         return None if learned is None else learned.arrays["bin_boundaries"]

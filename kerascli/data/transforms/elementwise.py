@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kerascli.data.base import Field, Inverse, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Inverse, Transform, transform
 from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.data.transforms.input_checks import need_numbers
 
@@ -26,11 +26,11 @@ class Elementwise(Transform):
     def outside(self, values: np.ndarray) -> np.ndarray:
         """Return a mask of the values for which the function is not defined, other than missing values (nan)."""
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         need_numbers(field)
         return replace(field, dtype="float64", num_classes=None, classes=None)
 
-    def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
+    def check(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> None:
         wrong = self.outside(values)
         if wrong.any():
             row, at = first_wrong(wrong)
@@ -38,10 +38,10 @@ class Elementwise(Transform):
             hint = "log1p takes 0, too" if value == 0 else None
             raise BadRow(row, f"{self.component_name} of {value:g}: expected {self.expected}", at=at, hint=hint)
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         return type(self).function(values.astype(np.float64))
 
-    def undoing(self, field: Field, learned: Learned) -> Inverse:
+    def inverse(self, field: Field, learned: FittedState) -> Inverse:
         return type(self).undone
 
 

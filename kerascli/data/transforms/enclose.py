@@ -4,7 +4,7 @@ from typing import Self
 
 import numpy as np
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.transforms.input_checks import need_text
 
 
@@ -20,11 +20,11 @@ class Enclose(Transform):
     end: str = " <stop>"
     """Text added after each text."""
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         need_text(field)
         return Field(field.shape, field.dtype)
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         return self.start + values.astype(object) + self.end
 
     def opened(self) -> Self:

@@ -1,22 +1,22 @@
 """Transform `feature_space`: preprocess columns of mixed types and concatenate them, with crosses, to one vector."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from itertools import repeat
 from typing import Annotated, Any, Literal, Self, TypeGuard
 
 import numpy as np
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_validator
 
-from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Field, Learned, Transform, transform
+from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Field, FittedState, Transform, transform
 from kerascli.data.learned_checks import check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
 from kerascli.data.text.oov import of_column
 from kerascli.data.transforms.discretization import Discretization
-from kerascli.data.transforms.hashed_crossing import to_cross
+from kerascli.data.transforms.hashing import to_cross
 from kerascli.foundation.errors import Fault, suggestion
 from kerascli.foundation.shapes import PositiveInt, Words
 from kerascli.language.component import Component, Invalid
@@ -33,17 +33,17 @@ def _column(value: Any) -> tuple[Component, ...]:
         return (FEATURES.parse(value),)
     if not value:
         raise ValueError("expected a feature")
-    found: list[Component] = []
+    steps: list[Component] = []
     faults: list[Fault] = []
     for index, entry in enumerate(value):
         registry: Any = FEATURES if index == len(value) - 1 else TRANSFORMS
         try:
-            found.append(registry.parse(entry))
+            steps.append(registry.parse(entry))
         except Invalid as invalid:
             faults += invalid.below((index,)).faults
     if faults:
         raise Invalid(faults)
-    return tuple(found)
+    return tuple(steps)
 
 
 _STEP = {"anyOf": [{"x-component": "transform"}, {"x-component": "feature"}]}
@@ -80,20 +80,12 @@ def _crosses(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _FeatureSteps:
-    """Transforms of one column, and the encoding of their output in the feature vector (`Feature.encoding`)."""
-
-    steps: tuple[Transform, ...]
-    encoding: str
-
-
-@dataclass(frozen=True, slots=True)
 class FittedFeature:
     """Feature with the learned state of its transforms."""
 
     name: str
     steps: tuple[Transform, ...]
-    learned: list[Learned]
+    learned: list[FittedState]
     fields: list[Field]
     """Fields (shape, dtype ...) of the feature's column before each transform and after the last one."""
     encoding: str
@@ -139,93 +131,79 @@ class FeatureSpace(Transform):
             for name in cross.feature_names:
                 if name not in self.features:
                     raise ValueError(f"crosses: there is no feature '{name}'{suggestion(name, self.features)}")
-                if self._feature_steps[name].encoding == "float":
+                if self._feature_steps[name][1] == "float":
                     raise ValueError(f"crosses: '{name}' is not encoded as integers, which crosses need")
         crossing = {name for cross in self.crosses for name in cross.feature_names}
-        for name, feature in self._feature_steps.items():
-            if feature.encoding == "int" and name not in crossing:
+        for name, (_, encoding) in self._feature_steps.items():
+            if encoding == "int" and name not in crossing:
                 raise ValueError(f"features: '{name}' has output_mode int and is in no cross, so it has no effect")
         return self
 
     @cached_property
-    def _feature_steps(self) -> dict[str, _FeatureSteps]:
-        """Mapping from column to its transforms and encoding, in the order of their parts in the output vector."""
-        found = {}
+    def _feature_steps(self) -> dict[str, tuple[tuple[Transform, ...], str]]:
+        """Mapping from column to its transforms and its encoding, in the order of their parts in the output vector."""
+        steps: dict[str, tuple[tuple[Transform, ...], str]] = {}
         for name, (*before, feature) in sorted(self.features.items()):
             assert isinstance(feature, Feature)
             last = feature.transform(getattr(self, feature.default_bins))
-            steps = (*(step for step in before if isinstance(step, Transform)), last)
-            found[name] = _FeatureSteps(steps, feature.encoding())
-        return found
+            steps[name] = (*(step for step in before if isinstance(step, Transform)), last), feature.encoding()
+        return steps
 
     def own_columns(self) -> tuple[str, ...]:
         return tuple(self.features)
 
-    def rebased(self, old: Path, new: Path, fields: Any = None) -> Self:
-        return self._with_files(lambda step: step.rebased(old, new))
-
-    def located(self, folder: Path) -> Self:
-        return self._with_files(lambda step: step.located(folder))
-
-    def without_folders(self) -> Self:
-        return self._with_files(lambda step: step.without_folders())
-
-    def _with_files(self, change: Any) -> Self:
+    def with_paths(self, change: Callable[[str], str], fields: Sequence[str] | None = None) -> Self:
         features = {name: tuple(_changed(part, change) for part in parts) for name, parts in self.features.items()}
         return type(self).model_validate(
             {**{f: getattr(self, f) for f in type(self).model_fields}, "features": features}
         )
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
-        columns = dict(field.columns)
-        if set(columns) != set(self.features):
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+        if {name for name, _ in field.columns} != set(self.features):
             names = ", ".join(self.features)
             raise ValueError(f"must be first in a pipeline, over the columns of its features ({names})")
-        inner = None if learned is None else self._inner(learned)
-        widths = [self._width(name, self._fields(name, columns[name], inner)[-1]) for name in self._feature_steps]
+        widths = [feature.width for feature in self.fitted(field, learned)]
         widths += [cross.crossing_dim or self.crossing_dim for cross in self.crosses]
-        known = [width for width in widths if width is not None]
-        return Field((sum(known) if len(known) == len(widths) else None,), "float32")
+        sizes = [width for width in widths if width is not None]
+        return Field((sum(sizes) if len(sizes) == len(widths) else None,), "float32")
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         facts: dict[str, list[Any]] = {}
         arrays: dict[str, np.ndarray] = {}
         columns = dict(field.columns)
-        for number, (name, feature) in enumerate(self._feature_steps.items()):
-            found: list[Learned] = []
-            for index, step in enumerate(feature.steps):
-                fields = self._fields(name, columns[name], {name: found}, index)
-                found.append(_learn_step(name, feature.steps[:index], step, rows, fields, found))
-            facts[name] = [dict(one.facts) for one in found]
-            arrays |= {
-                f"{number}.{index}.{key}": array for index, one in enumerate(found) for key, array in one.arrays.items()
-            }
-        return Learned({"features": facts}, arrays)
+        for number, (name, (steps, _)) in enumerate(self._feature_steps.items()):
+            states: list[FittedState] = []
+            for index, step in enumerate(steps):
+                fields = _fields(name, steps, columns[name], states)
+                state = _learn_step(name, steps, step, rows, fields, states)
+                states.append(state)
+                arrays |= {f"{number}.{index}.{key}": array for key, array in state.arrays.items()}
+            facts[name] = [dict(state.facts) for state in states]
+        return FittedState({"features": facts}, arrays)
 
-    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         self.infer(field, None, target=target)
         check_names(learned.facts, {}, ("features",), ())
         features, columns, places = learned.facts["features"], dict(field.columns), set()
-        wanted = {name: len(feature.steps) for name, feature in self._feature_steps.items()}
-        if not _are_lists_of_facts(features) or {name: len(found) for name, found in features.items()} != wanted:
+        counts = {name: len(steps) for name, (steps, _) in self._feature_steps.items()}
+        if not _are_lists_of_facts(features) or {name: len(facts) for name, facts in features.items()} != counts:
             raise ValueError("learned features: expected a list of facts for each feature, one per transform")
         inner = self._inner(learned)
-        for number, (name, feature) in enumerate(self._feature_steps.items()):
-            for index, step in enumerate(feature.steps):
-                before = self._fields(name, columns[name], inner, index)[-1]
+        for number, (name, (steps, _)) in enumerate(self._feature_steps.items()):
+            for index, step in enumerate(steps):
+                before = _fields(name, steps, columns[name], inner[name][:index])[-1]
                 step.check_learned(inner[name][index], before, target=False)
                 places |= {f"{number}.{index}.{key}" for key in inner[name][index].arrays}
         check_names({}, learned.arrays, (), places)
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
-        columns, inner = dict(field.columns), self._inner(learned)
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         parts: list[np.ndarray] = []
         whole: dict[str, np.ndarray] = {}
-        for name, feature in self._feature_steps.items():
-            fields = self._fields(name, columns[name], inner)
+        for feature in self.fitted(field, learned):
+            name = feature.name
             of_column(name)
             try:
-                out = _run(feature.steps, values[name], fields, inner[name])
+                out = _run(feature.steps, values[name], feature.fields, feature.learned)
             except BadRow as bad:
                 raise BadRow(bad.row, f"{name}: {bad.text}", hint=bad.hint) from None
             if feature.encoding == "float":
@@ -233,68 +211,68 @@ class FeatureSpace(Transform):
                 continue
             whole[name] = out
             if feature.encoding == "one_hot":
-                width = self._width(name, fields[-1])
-                assert width is not None
-                parts.append(encode(out.reshape(len(out), -1), "multi_hot", width))
+                assert feature.width is not None
+                parts.append(encode(out.reshape(len(out), -1), "multi_hot", feature.width))
         for cross in sorted(self.crosses, key=lambda cross: cross.name):
             size = cross.crossing_dim or self.crossing_dim
             mixed = crossed([to_cross(whole[name].reshape(len(values))) for name in cross.feature_names], size)
             parts.append(encode(mixed, "one_hot", size))
         return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
 
-    def fitted(self, field: Field, learned: Learned) -> list[FittedFeature]:
-        """Return the features with the learned state of their transforms, in the order of the output vector's parts."""
-        columns, inner = dict(field.columns), self._inner(learned)
-        found: list[FittedFeature] = []
-        for name, feature in self._feature_steps.items():
-            fields = self._fields(name, columns[name], inner)
-            width = self._width(name, fields[-1])
-            found.append(FittedFeature(name, feature.steps, inner[name], fields, feature.encoding, width))
-        return found
+    def fitted(self, field: Field, learned: FittedState | None) -> list[FittedFeature]:
+        """Return the features, in the order of the output vector's parts, with the states of their transforms.
 
-    def _fields(
-        self, name: str, column: Field, inner: Mapping[str, list[Learned]] | None, until: int | None = None
-    ) -> list[Field]:
-        """Return a column's fields (shape, dtype ...) around each step, up to step `until` (None: all).
-        Raises ValueError."""
-        fields = [column]
-        for index, step in enumerate(self._feature_steps[name].steps[:until]):
-            try:
-                fields.append(step.infer(fields[-1], None if inner is None else inner[name][index], target=False))
-            except ValueError as error:
-                raise ValueError(f"{name} ({step.component_name}): {error}") from None
-        return fields
+        Without a learned state they have none. Raises ValueError.
+        """
+        columns, inner = dict(field.columns), {} if learned is None else self._inner(learned)
+        features: list[FittedFeature] = []
+        for name, (steps, encoding) in self._feature_steps.items():
+            fields = _fields(name, steps, columns[name], inner.get(name))
+            width = self._width(name, fields[-1])
+            features.append(FittedFeature(name, steps, inner.get(name, []), fields, encoding, width))
+        return features
 
     def _width(self, name: str, field: Field) -> int | None:
         """Return the number of output elements that a feature takes; None if unknown. Raises ValueError."""
-        feature = self._feature_steps[name]
-        if feature.encoding == "float":
+        steps, encoding = self._feature_steps[name]
+        if encoding == "float":
             if field.is_text:
                 raise ValueError(f"{name}: the output is text; a vector needs numbers")
             sizes = [size for size in field.shape if size is not None]
             return math.prod(sizes) if len(sizes) == len(field.shape) else None
         if not field.is_integer:
-            raise ValueError(f"{name}: output_mode {feature.encoding} needs integers, got {field.dtype}")
-        if feature.encoding == "int":
+            raise ValueError(f"{name}: output_mode {encoding} needs integers, got {field.dtype}")
+        if encoding == "int":
             return 0
-        last = feature.steps[-1]  # as in Keras, the requested number of bins, even if fewer were learned
-        return (
-            getattr(last, "num_bins" if isinstance(last, Discretization) else "num_tokens", None)
-            or field.vocabulary_size
-        )
+        bins = "num_bins" if isinstance(steps[-1], Discretization) else "num_tokens"
+        return getattr(steps[-1], bins, None) or field.vocabulary_size  # as in Keras, the bins that are asked for
 
-    def _inner(self, learned: Learned) -> dict[str, list[Learned]]:
+    def _inner(self, learned: FittedState) -> dict[str, list[FittedState]]:
         """Return a mapping from feature name to the learned states of its transforms; it is cached in `memo`."""
         if "inner" not in learned.memo:
-            found: dict[str, list[Learned]] = {}
+            states: dict[str, list[FittedState]] = {}
             for number, name in enumerate(self._feature_steps):
-                found[name] = []
+                states[name] = []
                 for index, facts in enumerate(learned.facts["features"][name]):
                     prefix = f"{number}.{index}."
                     arrays = {k.removeprefix(prefix): v for k, v in learned.arrays.items() if k.startswith(prefix)}
-                    found[name].append(Learned(facts, arrays))
-            learned.memo["inner"] = found
+                    states[name].append(FittedState(facts, arrays))
+            learned.memo["inner"] = states
         return learned.memo["inner"]
+
+
+def _fields(name: str, steps: Sequence[Transform], column: Field, states: Sequence[FittedState] | None) -> list[Field]:
+    """Return a column's fields (shape, dtype ...) before and after each step that has a state (None: all, unfitted).
+
+    Raises ValueError.
+    """
+    fields = [column]
+    for step, state in zip(steps, repeat(None) if states is None else states, strict=False):
+        try:
+            fields.append(step.infer(fields[-1], state, target=False))
+        except ValueError as error:
+            raise ValueError(f"{name} ({step.component_name}): {error}") from None
+    return fields
 
 
 def _are_lists_of_facts(value: Any) -> TypeGuard[dict[str, list[dict[str, Any]]]]:
@@ -302,16 +280,16 @@ def _are_lists_of_facts(value: Any) -> TypeGuard[dict[str, list[dict[str, Any]]]
     return all(isinstance(facts, list) and all(isinstance(each, dict) for each in facts) for facts in lists)
 
 
-def _changed(part: Component, change: Any) -> Component:
+def _changed(part: Component, change: Callable[[str], str]) -> Component:
     if isinstance(part, Transform):
-        return change(part)
+        return part.with_paths(change)
     inner = getattr(part, "preprocessor", None)
-    return part if inner is None else part.model_copy(update={"preprocessor": change(inner)})
+    return part if inner is None else part.model_copy(update={"preprocessor": inner.with_paths(change)})
 
 
 def _learn_step(
-    name: str, before: tuple[Transform, ...], step: Transform, rows: Blocks, fields: list[Field], found: list[Learned]
-) -> Learned:
+    name: str, steps: Sequence[Transform], step: Transform, rows: Blocks, fields: list[Field], states: list[FittedState]
+) -> FittedState:
     """Fit one transform of a column on the output of the transforms before it.
 
     Raises ValueError, and BadRow as `Transform.learn` does.
@@ -319,7 +297,7 @@ def _learn_step(
 
     def make() -> Iterator[np.ndarray]:
         for block in rows:
-            yield _run(before, block[name], fields, found)
+            yield _run(steps, block[name], fields, states)
 
     blocks = Blocks(make)
     try:
@@ -330,9 +308,9 @@ def _learn_step(
         raise ValueError(f"{name} ({step.component_name}): {error}") from None
 
 
-def _run(steps: tuple[Transform, ...], values: np.ndarray, fields: list[Field], learned: list[Learned]) -> np.ndarray:
+def _run(steps: Sequence[Transform], values: np.ndarray, fields: list[Field], states: list[FittedState]) -> np.ndarray:
     """Apply a column's transforms to its values after checking them. Raises BadRow, ValueError."""
-    for step, field, found in zip(steps, fields, learned, strict=False):
-        step.check(values, field, found, target=False)
-        values = step.apply(values, field, found, target=False)
+    for step, field, state in zip(steps, fields, states, strict=False):
+        step.check(values, field, state, target=False)
+        values = step.apply(values, field, state, target=False)
     return values

@@ -3,10 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
-import torch
 from torch import nn
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.transforms.input_checks import float_dtype, need_numbers
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageModule, ImageOperation
@@ -18,7 +17,7 @@ class ImageTransform(Transform):
     def in_batch(self, field: Field) -> bool:
         return True
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         assert isinstance(self, ImageOperation)
         need_numbers(field)
         if target and not self.always:
@@ -26,13 +25,13 @@ class ImageTransform(Transform):
         dtype = field.dtype if self.keeps_integers and field.is_integer else float_dtype(field)
         return replace(field, shape=self.shape(field.shape), dtype=dtype, num_classes=None, classes=None)
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         assert isinstance(self, ImageOperation)
         if not self.always:
             raise ValueError("runs batch by batch: put it after the steps that run once, before training")
-        return ImageModule(self).eval()(torch.from_numpy(np.ascontiguousarray(values))).numpy()
+        return super().apply(values, field, learned, target=target)
 
-    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
         assert isinstance(self, ImageOperation)
         return ImageModule(self)
 

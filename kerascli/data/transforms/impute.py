@@ -6,11 +6,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import model_validator
 
-from kerascli.data.base import Field, Inverse, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Inverse, Transform, transform
 from kerascli.data.learned_checks import check_array, check_names, checked_list
-from kerascli.data.storage.blocks import Blocks, unique_counts
+from kerascli.data.storage.blocks import Blocks, medians, unique_counts
 from kerascli.data.storage.convert import converted
-from kerascli.data.storage.median import medians
 from kerascli.data.transforms.input_checks import float_dtype
 
 
@@ -36,7 +35,7 @@ class Impute(Transform):
             raise ValueError("'fill_value' is required with strategy 'constant', and allowed only with it")
         return self
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         if field.is_text and self.strategy in {"mean", "median"}:
             raise ValueError(f"text has no {self.strategy}; use most_frequent, or constant with fill_value")
         if (
@@ -47,12 +46,14 @@ class Impute(Transform):
             raise ValueError(f"fill_value {self.fill_value!r} does not match dtype {field.dtype}")
         return field if field.is_text or self._fills_alike() else replace(field, dtype=float_dtype(field))
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         features = (field.shape[-1] or 0) if field.shape else 1
-        fill = [self.fill_value] * features if self.fill_value is not None else self._found(rows)
-        return Learned({"fill": fill}, {}) if field.is_text else Learned({}, {"fill": np.array(fill, np.float64)})
+        fill = [self.fill_value] * features if self.fill_value is not None else self._statistics(rows)
+        if field.is_text:
+            return FittedState({"fill": fill}, {})
+        return FittedState({}, {"fill": np.array(fill, np.float64)})
 
-    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         features = (field.shape[-1] or 0) if field.shape else 1
         check_names(learned.facts, learned.arrays, *((("fill",), ()) if field.is_text else ((), ("fill",))))
         if not field.is_text:
@@ -60,22 +61,22 @@ class Impute(Transform):
         elif len(checked_list(learned.facts, "fill", str)) != features:
             raise ValueError(f"learned fill: expected {features} values, one per feature")
 
-    def _found(self, rows: Blocks) -> list[Any]:
+    def _statistics(self, rows: Blocks) -> list[Any]:
         """Compute each feature's fill value from the training rows. Raises ValueError if a feature has no values."""
         columns = Blocks(lambda: map(_columns, rows))
-        fill = _FOUND[self.strategy](columns)
+        fill = _STATISTICS[self.strategy](columns)
         if None in fill:
             raise ValueError("a column has only missing values; there is nothing to learn from")
         return fill
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         missing = _missing(values)
         fill = np.array(learned.facts["fill"], object) if field.is_text else learned.arrays["fill"]
         filled = np.where(missing, fill if values.ndim > 1 else fill[0], values) if missing.any() else values
-        wanted = self.infer(field, learned, target=target).dtype
-        return filled if field.is_text else converted(filled, np.dtype(wanted))
+        dtype = self.infer(field, learned, target=target).dtype
+        return filled if field.is_text else converted(filled, np.dtype(dtype))
 
-    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+    def inverse(self, field: Field, learned: FittedState) -> Inverse | None:
         """Return the function that undoes the transform in predictions: the identity, as they have no missing values.
         None for a target of text."""
         return None if field.is_text else np.asarray
@@ -121,9 +122,9 @@ def _most_frequent(columns: Blocks) -> list[Any]:
     """Return each feature's most frequent value, the smallest one if several tie, as in scikit-learn."""
     fill: list[Any] = []
     for number in range(next(iter(columns)).shape[1]):
-        found, counts = unique_counts(_present(block[:, number]) for block in columns)
-        fill += found[counts.argmax() :][:1].tolist() if len(found) else [None]
+        distinct, counts = unique_counts(_present(block[:, number]) for block in columns)
+        fill += distinct[counts.argmax() :][:1].tolist() if len(distinct) else [None]
     return fill
 
 
-_FOUND = {"mean": _means, "median": _medians, "most_frequent": _most_frequent}
+_STATISTICS = {"mean": _means, "median": _medians, "most_frequent": _most_frequent}

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kerascli.data.base import Field, Learned, Transform
+from kerascli.data.base import Field, FittedState, Transform
 from kerascli.data.learned_checks import check_array, check_names, check_share, checked_list
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.data.storage.tokens import TokenCounts, Tokens
+from kerascli.data.text.files import read_vocabulary
 from kerascli.data.text.oov import count_lookups
-from kerascli.data.text.vocabulary import read_vocabulary
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.preprocessing.categories import encode, encoded_shape, tally
 from kerascli.preprocessing.lookup import LookupSettings, check_vocabulary
@@ -54,7 +54,7 @@ class Lookup(LookupSettings, Transform):
 
     positive: Any = None
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         if self.positive is not None and not target:
             raise ValueError("positive: goes with the lookup of a target")
         if self.invert:
@@ -72,10 +72,10 @@ class Lookup(LookupSettings, Transform):
         width = self.max_tokens if self.pad_to_max_tokens else size
         return replace(known, shape=encoded_shape(field.shape, self.output_mode, width), dtype=dtype)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         return self.learn_tokens(((Tokens.of(block), times) for block, times in rows.counted()), target=target)
 
-    def learn_tokens(self, parts: Iterable[tuple[Tokens, np.ndarray | None]], *, target: bool) -> Learned:
+    def learn_tokens(self, parts: Iterable[tuple[Tokens, np.ndarray | None]], *, target: bool) -> FittedState:
         """Learn the vocabulary from `parts` of a column: pairs of rows' tokens and each row's frequency (None: 1).
 
         Raises ValueError, DataError.
@@ -85,33 +85,35 @@ class Lookup(LookupSettings, Transform):
         counts = TokenCounts.of(parts, documents=self.output_mode == "tf_idf")
         for special in (self.mask_token, *([self.oov_token] if self.places(target=target) else [])):
             counts.occurrences.pop(special, None)
-        found = self._classes(counts.occurrences) if target else counts.by_frequency()
+        vocabulary = self._classes(counts.occurrences) if target else counts.by_frequency()
         if self.max_tokens is not None:
-            found = found[: max(0, self.max_tokens - self.first(target=target))]
-        facts: dict[str, Any] = {"vocabulary": found}
-        if len(found) < len(counts.occurrences):
-            facts["oov_share"] = float(1 - sum(map(counts.occurrences.__getitem__, found)) / counts.occurrences.total())
-        if not found:
+            vocabulary = vocabulary[: max(0, self.max_tokens - self.first(target=target))]
+        facts: dict[str, Any] = {"vocabulary": vocabulary}
+        if len(vocabulary) < len(counts.occurrences):
+            facts["oov_share"] = float(
+                1 - sum(map(counts.occurrences.__getitem__, vocabulary)) / counts.occurrences.total()
+            )
+        if not vocabulary:
             raise ValueError(f"the vocabulary is empty: there is no {self.entry_noun} to learn")
-        if target and len(found) == 1:
-            raise ValueError(f"expected at least two classes, got only '{found[0]}'")
-        arrays = {"idf_weights": self._weights(counts.idf(found), target)} if self.output_mode == "tf_idf" else {}
-        return Learned(facts, arrays)
+        if target and len(vocabulary) == 1:
+            raise ValueError(f"expected at least two classes, got only '{vocabulary[0]}'")
+        arrays = {"idf_weights": self._weights(counts.idf(vocabulary), target)} if self.output_mode == "tf_idf" else {}
+        return FittedState(facts, arrays)
 
     def _classes(self, counts: Iterable[Any]) -> list[Any]:
         """Return the classes of a target in sorted order; if `positive` names one of two classes, it comes last.
         Raises ValueError."""
-        found = sorted(counts)
+        classes = sorted(counts)
         if self.positive is None:
-            return found
-        if self.positive not in found:
-            known = ", ".join(f"'{each}'" for each in found[:10])
-            raise ValueError(f"positive: there is no class '{self.positive}'; there are {known}")
-        if len(found) != 2:
-            raise ValueError(f"positive: goes with two classes, got {len(found)}")
-        return [*(each for each in found if each != self.positive), self.positive]
+            return classes
+        if self.positive not in classes:
+            names = ", ".join(f"'{each}'" for each in classes[:10])
+            raise ValueError(f"positive: there is no class '{self.positive}'; there are {names}")
+        if len(classes) != 2:
+            raise ValueError(f"positive: goes with two classes, got {len(classes)}")
+        return [*(each for each in classes if each != self.positive), self.positive]
 
-    def _given(self, target: bool) -> Learned:
+    def _given(self, target: bool) -> FittedState:
         if self.positive is not None:
             raise ValueError("positive: the order of the vocabulary says which class is the positive one, the last")
         written = self.vocabulary
@@ -127,11 +129,11 @@ class Lookup(LookupSettings, Transform):
             raise ValueError(f"idf_weights: expected {len(written)}, one per entry, got {len(self.idf_weights)}")
         facts = {"vocabulary": list(entries)}
         if self.idf_weights is None:
-            return Learned(facts, {})
+            return FittedState(facts, {})
         weights = np.array(self.idf_weights, np.float32)
-        return Learned(facts, {"idf_weights": weights if len(weights) == size else self._weights(weights, target)})
+        return FittedState(facts, {"idf_weights": weights if len(weights) == size else self._weights(weights, target)})
 
-    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         is_weighted = self.output_mode == "tf_idf"
         rest = dict(learned.facts)
         check_share(rest.pop("oov_share", 0.0), "oov_share")  # only of a vocabulary that max_tokens has limited
@@ -151,16 +153,16 @@ class Lookup(LookupSettings, Transform):
         """Return the IDF weights of all indices: for mask and OOV indices the mean weight, then the vocabulary's."""
         return np.pad(weights, (self.first(target=target), 0), constant_values=weights.mean())
 
-    def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
+    def check(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> None:
         if values.dtype == object and self.mask_token != "" and (missing := np.asarray(values == "", bool)).any():
             hint = None if target else "add {impute: most_frequent} before it, or mask_token: '' gives it an index"
             row, at = first_wrong(missing)
             raise BadRow(row, "missing label" if target else "missing value", at=at, hint=hint)
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         if self.invert:
             dtype = np.int64 if self.entry_dtype == "int64" else object
-            table = np.array(self.inverse(learned.facts["vocabulary"], self.oov_output), dtype)
+            table = np.array(self.inverted_entries(learned.facts["vocabulary"], self.oov_output), dtype)
             return table[np.where((values >= 0) & (values < len(table) - 1), values, -1)]
         indices = self.numbers(values, learned, target=target)
         if self.output_mode == "tf_idf":
@@ -168,7 +170,7 @@ class Lookup(LookupSettings, Transform):
         return encode(indices, self.output_mode, self.width(learned, target=target))
 
     def numbers(
-        self, values: np.ndarray, learned: Learned, *, target: bool, lengths: np.ndarray | None = None
+        self, values: np.ndarray, learned: FittedState, *, target: bool, lengths: np.ndarray | None = None
     ) -> np.ndarray:
         """Return each value's vocabulary index; masked values are -1 unless output_mode is int. Raises BadRow.
 
@@ -178,9 +180,9 @@ class Lookup(LookupSettings, Transform):
         if "table" not in learned.memo:
             learned.memo["table"] = _IndexTable(self._table(vocabulary, target))
         flat = values.reshape(-1)
-        found = learned.memo["table"].indices(flat)
-        unknown = found == _UNKNOWN
-        masked = (found == _DROPPED) | ((found == 0) & bool(self.masks()))
+        indices = learned.memo["table"].indices(flat)
+        unknown = indices == _UNKNOWN
+        masked = (indices == _DROPPED) | ((indices == 0) & bool(self.masks()))
         shape, entries, in_training = values.shape, len(vocabulary), learned.facts.get("oov_share", 0.0)
         count_lookups(masked.reshape(shape), unknown.reshape(shape), lengths, entries=entries, in_training=in_training)
         if unknown.any():
@@ -188,19 +190,19 @@ class Lookup(LookupSettings, Transform):
             if not places:
                 self._refuse(values, unknown.reshape(values.shape), vocabulary, target)
             offsets = self.oov_offsets(flat[unknown], places) if places > 1 else 0
-            found[unknown] = self.masks() + offsets
-        return found.reshape(values.shape)
+            indices[unknown] = self.masks() + offsets
+        return indices.reshape(values.shape)
 
-    def vectors(self, tokens: Tokens, learned: Learned, *, target: bool) -> np.ndarray:
+    def vectors(self, tokens: Tokens, learned: FittedState, *, target: bool) -> np.ndarray:
         """Encode rows of vocabulary indices as one vector each; mode tf_idf multiplies counts by the IDF weights."""
         width = self.width(learned, target=target)
-        found = tally(tokens.values, tokens.owners(), len(tokens.lengths), self.output_mode, width)
+        counts = tally(tokens.values, tokens.owners(), len(tokens.lengths), self.output_mode, width)
         if self.output_mode != "tf_idf":
-            return found
+            return counts
         weights = learned.arrays["idf_weights"]
-        return found * np.pad(weights, (0, width - len(weights)))
+        return counts * np.pad(weights, (0, width - len(weights)))
 
-    def width(self, learned: Learned, *, target: bool) -> int:
+    def width(self, learned: FittedState, *, target: bool) -> int:
         """Return the length of the vectors that encode rows."""
         if self.pad_to_max_tokens and self.max_tokens is not None:
             return self.max_tokens
@@ -220,7 +222,7 @@ class Lookup(LookupSettings, Transform):
         where = f"among the {size} classes of the training data" if target else f"in the vocabulary of {size}"
         raise BadRow(row, f"{'class' if target else self.entry_noun} '{value}' is not {where} ({names})", at=at)
 
-    def _vocabulary(self, learned: Learned | None) -> Sequence[Any] | None:
+    def _vocabulary(self, learned: FittedState | None) -> Sequence[Any] | None:
         if isinstance(self.vocabulary, tuple):
             return self.entries(self.vocabulary)
         return None if learned is None else learned.facts["vocabulary"]

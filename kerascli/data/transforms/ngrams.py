@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field as Setting
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.learned_checks import check_array, check_names, checked_integer
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
@@ -23,18 +23,18 @@ class Ngrams(Transform):
     """
 
     needs_rows = True
-    takes_apart = True
+    splits_values = True
     takes_sequences = True
 
     n: Annotated[int, Setting(ge=1, le=4)] = 2
     """Maximum n-gram length, in tokens."""
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         need_sequences(field)
         size = None if learned is None else int(learned.facts["vocabulary_size"])
         return replace(field, shape=(None,), dtype="sequence", vocabulary_size=size, words=None, max_length=None)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         words = field.vocabulary_size or 1 + max(int(Tokens.of(block).values.max(initial=0)) for block in rows)
         if words**self.n > 2**62:
             raise ValueError(
@@ -42,12 +42,12 @@ class Ngrams(Transform):
             )
         arrays: dict[str, np.ndarray] = {}
         for width in range(2, self.n + 1):
-            found = (np.unique(_codes(Tokens.of(block), width, words)[0]) for block in rows)
-            arrays[str(width)] = _merged(found)
+            codes_of = (np.unique(_codes(Tokens.of(block), width, words)[0]) for block in rows)
+            arrays[str(width)] = _merged(codes_of)
         size = words + sum(len(codes) for codes in arrays.values())
-        return Learned({"words": words, "vocabulary_size": size}, arrays)
+        return FittedState({"words": words, "vocabulary_size": size}, arrays)
 
-    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         widths = tuple(map(str, range(2, self.n + 1)))
         check_names(learned.facts, learned.arrays, ("words", "vocabulary_size"), widths)
         words = checked_integer(learned.facts, "words", 1)
@@ -61,18 +61,18 @@ class Ngrams(Transform):
         if checked_integer(learned.facts, "vocabulary_size") != size:
             raise ValueError(f"learned vocabulary_size: expected {size}")
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         tokens = Tokens.of(values)
         parts, owners = [tokens.values.astype(np.int64)], [tokens.owners()]
         first = words = int(learned.facts["words"])
         for width in range(2, self.n + 1):
-            known = learned.arrays[str(width)]
+            codes_known = learned.arrays[str(width)]
             codes, rows = _codes(tokens, width, words)
-            places = np.minimum(np.searchsorted(known, codes), max(0, len(known) - 1))
-            there = known[places] == codes if len(known) else np.zeros(len(codes), bool)
+            places = np.minimum(np.searchsorted(codes_known, codes), max(0, len(codes_known) - 1))
+            there = codes_known[places] == codes if len(codes_known) else np.zeros(len(codes), bool)
             parts.append(first + places[there])
             owners.append(rows[there])
-            first += len(known)
+            first += len(codes_known)
         rows = np.concatenate(owners)
         order = np.argsort(rows, kind="stable")
         lengths = np.bincount(rows, minlength=len(values))

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from torch import nn
 
-from kerascli.data.base import EXACT_IN_FLOAT32, Field, Inverse, Learned, Transform, transform
+from kerascli.data.base import EXACT_IN_FLOAT32, Field, FittedState, Inverse, Transform, transform
 from kerascli.data.learned_checks import check_array, check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
@@ -32,42 +32,42 @@ class Normalization(NormalizationSettings, Transform):
     def in_batch(self, field: Field) -> bool:
         return field.dtype in EXACT_IN_FLOAT32
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         need_numbers(field)
         self.kept(field.shape)
         if self.mean is not None:
-            self.given(field.shape)
+            self.fixed(field.shape)
         return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         if self.mean is not None:
-            mean, variance = self.given(field.shape)
-            return Learned({}, {"mean": mean, "variance": variance})
+            mean, variance = self.fixed(field.shape)
+            return FittedState({}, {"mean": mean, "variance": variance})
         with np.errstate(over="ignore", invalid="ignore"):
             mean, variance = mean_and_variance(checked_finite(rows, self.component_name), kept=self.kept(field.shape))
         if not np.isfinite(variance).all():
             raise _too_large(rows)
-        return Learned({}, {"mean": mean, "variance": variance})
+        return FittedState({}, {"mean": mean, "variance": variance})
 
-    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         check_names(learned.facts, learned.arrays, (), ("mean", "variance"))
         kept = self.kept(field.shape)
         shape = tuple(size if axis in kept else 1 for axis, size in enumerate(field.shape, 1))
         for name, array in learned.arrays.items():
             check_array(learned.arrays, name, shape if self.mean is None else (None,) * array.ndim)
-            if self.mean is not None and not np.array_equal(array, self.given(field.shape)[name == "variance"]):
+            if self.mean is not None and not np.array_equal(array, self.fixed(field.shape)[name == "variance"]):
                 raise ValueError(f"learned {name}: differs from the setting '{name}'")
         if (learned.arrays["variance"] < 0).any():
             raise ValueError("learned variance: a value is below 0")
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         mean, deviation = learned.arrays["mean"], deviation_of(learned.arrays["variance"])
         return normalize(values, mean, deviation, invert=self.invert)
 
-    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
         return NormalizationModule(learned.arrays["mean"], learned.arrays["variance"], invert=self.invert)
 
-    def undoing(self, field: Field, learned: Learned) -> Inverse:
+    def inverse(self, field: Field, learned: FittedState) -> Inverse:
         mean, deviation = learned.arrays["mean"], deviation_of(learned.arrays["variance"])
         return partial(normalize, mean=mean, deviation=deviation, invert=not self.invert)
 

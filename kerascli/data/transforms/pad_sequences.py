@@ -6,7 +6,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.learned_checks import check_names, checked_integer
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import converted
@@ -44,19 +44,19 @@ class PadSequences(Transform):
             raise ValueError(f"value: {bad.text}") from None
         return self
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         need_sequences(field)
         length = self._length(learned)
         return replace(field, shape=(length,), dtype=self.dtype, max_length=length)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
-        return Learned({"max_length": max(Tokens.of(block).longest() for block in rows)}, {})
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+        return FittedState({"max_length": max(Tokens.of(block).longest() for block in rows)}, {})
 
-    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         check_names(learned.facts, learned.arrays, ("max_length",), ())
         checked_integer(learned.facts, "max_length", 0)
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         width = self._length(learned)
         assert width is not None
         tokens = Tokens.of(values)
@@ -74,5 +74,5 @@ class PadSequences(Transform):
             raise BadRow(int(owners[inside][bad.row]), bad.text) from None
         return out
 
-    def _length(self, learned: Learned | None) -> int | None:
+    def _length(self, learned: FittedState | None) -> int | None:
         return self.maxlen or (None if learned is None else learned.facts["max_length"])

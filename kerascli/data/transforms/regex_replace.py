@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import AfterValidator, ValidationInfo, field_validator
 from pydantic import Field as Setting
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.text.patterns import MAX_CHARACTERS, RegexReplacer, check_pattern
 from kerascli.data.transforms.input_checks import need_text
 
@@ -36,11 +36,11 @@ class RegexReplace(Transform):
             raise ValueError(str(error)) from None
         return rewrite
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         need_text(field)
         return Field(field.shape, field.dtype)
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         out = np.empty(values.size, object)
         out[:] = self._replacer(values.reshape(-1).tolist())
         return out.reshape(values.shape)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor, nn
 
-from kerascli.data.base import Field, Inverse, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Inverse, Transform, transform
 from kerascli.foundation.shapes import TargetShape, show_shape
 
 
@@ -22,23 +22,23 @@ class Reshape(Transform):
     def in_batch(self, field: Field) -> bool:
         return not field.is_text
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
-        wanted = self.target_shape
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+        sizes = self.target_shape
         if None in field.shape:
-            return replace(field, shape=tuple(None if size == -1 else size for size in wanted))
+            return replace(field, shape=tuple(None if size == -1 else size for size in sizes))
         count = math.prod(size for size in field.shape if size is not None)
-        known = math.prod(size for size in wanted if size != -1)
-        if count % known if -1 in wanted else count != known:
-            raise ValueError(f"cannot reshape {show_shape(field.shape)} ({count} values a row) to {show_shape(wanted)}")
-        return replace(field, shape=tuple(count // known if size == -1 else size for size in wanted))
+        fixed = math.prod(size for size in sizes if size != -1)
+        if count % fixed if -1 in sizes else count != fixed:
+            raise ValueError(f"cannot reshape {show_shape(field.shape)} ({count} values a row) to {show_shape(sizes)}")
+        return replace(field, shape=tuple(count // fixed if size == -1 else size for size in sizes))
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         return values.reshape(len(values), *self.target_shape)
 
-    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
         return _Reshape(self.target_shape)
 
-    def undoing(self, field: Field, learned: Learned) -> Inverse | None:
+    def inverse(self, field: Field, learned: FittedState) -> Inverse | None:
         shape = [size for size in field.shape if size is not None]
         return (lambda values: values.reshape(len(values), *shape)) if len(shape) == len(field.shape) else None
 

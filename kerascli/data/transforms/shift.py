@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.convert import converted
 from kerascli.data.transforms.input_checks import need_numbers
 
@@ -28,7 +28,7 @@ class Shift(Transform):
     value: float = 0.0
     """Value that fills the vacated time steps."""
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         need_numbers(field)
         if not field.shape:
             raise ValueError("needs sequences, got one number per row")
@@ -37,7 +37,7 @@ class Shift(Transform):
             raise ValueError(f"shifts sequences of {length} steps by {abs(self.steps)}, so that none are left")
         return field
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         filling = converted(np.array([self.value]), values.dtype)
         out = np.full(values.shape, filling)
         if self.steps > 0:

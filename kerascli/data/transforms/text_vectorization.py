@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BeforeValidator, model_validator
 from pydantic import Field as Setting
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.learned_checks import checked_integer
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
@@ -43,7 +43,7 @@ class TextVectorization(Transform):
     """
 
     needs_rows = True
-    takes_apart = True
+    splits_values = True
     paths = ("vocabulary",)
 
     max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
@@ -88,7 +88,7 @@ class TextVectorization(Transform):
             idf_weights=self.idf_weights, output_mode=self.output_mode, pad_to_max_tokens=self.pad_to_max_tokens,
         )  # fmt: skip
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         need_text(field)
         if self.split is not None and field.shape not in ((), (1,)):
             raise ValueError(
@@ -103,7 +103,7 @@ class TextVectorization(Transform):
         longest = self.output_sequence_length or (None if learned is None else learned.facts["max_length"])
         return replace(known, shape=(longest,), max_length=longest)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         lengths: list[int] = []
 
         def parts() -> Iterator[tuple[Tokens, np.ndarray | None]]:
@@ -120,21 +120,21 @@ class TextVectorization(Transform):
             raise ValueError("no text has any tokens")
         return replace(learned, facts={**learned.facts, "max_length": longest})
 
-    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         rest = dict(learned.facts)
         if self.output_mode == "int" and self.output_sequence_length is None and not self.ragged:
             checked_integer({"max_length": rest.pop("max_length", None)}, "max_length", 1)
         self.lookup.check_learned(replace(learned, facts=rest), Field((None,), "string"), target=False)
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         tokens = self.tokens(values)
         numbers = self.lookup.numbers(tokens.values, learned, target=False, lengths=tokens.lengths)
-        found = Tokens(numbers, tokens.lengths)
+        ids = Tokens(numbers, tokens.lengths)
         if self.output_mode != "int":
-            return self.lookup.vectors(found, learned, target=False)
+            return self.lookup.vectors(ids, learned, target=False)
         if self.ragged:
-            return found.sequences()
-        return found.padded(self.output_sequence_length or learned.facts["max_length"])
+            return ids.sequences()
+        return ids.padded(self.output_sequence_length or learned.facts["max_length"])
 
     def tokens(self, values: np.ndarray) -> Tokens:
         """Standardize and split the texts; return the tokens of each row."""

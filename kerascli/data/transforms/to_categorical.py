@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.learned_checks import check_names, checked_integer
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, first_wrong
@@ -29,7 +29,7 @@ class ToCategorical(Transform):
     def in_batch(self, field: Field) -> bool:
         return True
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         if field.is_text:
             line = "string_lookup: {num_oov_indices: 0, output_mode: one_hot}"
             raise ValueError(f"needs integers, got text; write {line} in its place")
@@ -38,14 +38,14 @@ class ToCategorical(Transform):
         leading = field.shape[:-1] if len(field.shape) > 0 and field.shape[-1] == 1 else field.shape
         return replace(field, shape=(*leading, count), dtype="float32", num_classes=count)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
-        return Learned({"num_classes": int(max(block.max() for block in rows)) + 1}, {})
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+        return FittedState({"num_classes": int(max(block.max() for block in rows)) + 1}, {})
 
-    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         check_names(learned.facts, learned.arrays, ("num_classes",), ())
         checked_integer(learned.facts, "num_classes", 1)
 
-    def check(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> None:
+    def check(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> None:
         count = self._count(field, learned)
         assert count is not None
         rows = values.reshape(len(values), -1)
@@ -54,17 +54,17 @@ class ToCategorical(Transform):
             row, at = first_wrong(bad)
             raise BadRow(row, f"class {rows[row, at[0]]} is outside 0..{count - 1} (num_classes {count})", at=at)
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
-        return self.batch(field, learned, target=target)(torch.from_numpy(np.ascontiguousarray(values))).numpy()
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
+        return super().apply(values, field, learned, target=target)
 
-    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
         count = self._count(field, learned)
         assert count is not None
         return _OneHot(count)
 
-    def _count(self, field: Field, learned: Learned | None) -> int | None:
-        found = None if learned is None else learned.facts.get("num_classes")
-        return self.num_classes or field.num_classes or field.vocabulary_size or found
+    def _count(self, field: Field, learned: FittedState | None) -> int | None:
+        learned_count = None if learned is None else learned.facts.get("num_classes")
+        return self.num_classes or field.num_classes or field.vocabulary_size or learned_count
 
 
 class _OneHot(nn.Module):

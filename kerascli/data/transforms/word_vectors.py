@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kerascli.data.base import Field, Learned, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.learned_checks import check_array, check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.foundation.disk.files import open_regular
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError, Place
 
 _LONGEST_LINE = 2**20
 
@@ -35,7 +35,7 @@ class WordVectors(Transform):
     def in_batch(self, field: Field) -> bool:
         return True
 
-    def infer(self, field: Field, learned: Learned | None, *, target: bool) -> Field:
+    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
         if not field.is_integer or field.is_ragged:
             raise ValueError(
                 f"needs token ids, got {'sequences of different lengths' if field.is_ragged else field.dtype}"
@@ -45,25 +45,25 @@ class WordVectors(Transform):
         width = None if learned is None else learned.arrays["vectors"].shape[1]
         return replace(field, shape=(*field.shape, width), dtype="float32", vocabulary_size=None, words=None)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> Learned:
+    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         if field.words is None:
             raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
         places = {word.encode(): place for place, word in enumerate(field.words) if word}
-        found = _read(Path(self.path), places)
-        if not found:
+        vector_of = _read(Path(self.path), places)
+        if not vector_of:
             raise ValueError(f"none of the {len(places):,} words of the vocabulary is in the file '{self.path}'")
-        vectors = np.zeros((len(field.words), len(next(iter(found.values())))), np.float32)
-        for place, vector in found.items():
+        vectors = np.zeros((len(field.words), len(next(iter(vector_of.values())))), np.float32)
+        for place, vector in vector_of.items():
             vectors[place] = vector
-        share = len(found) / len(places)
+        share = len(vector_of) / len(places)
         warnings = (
             (f"the file has {share:.0%} of the words of the vocabulary; the vectors of the others are zeros",)
             if share < 0.5
             else ()
         )
-        return Learned({}, {"vectors": vectors}, warnings)
+        return FittedState({}, {"vectors": vectors}, warnings)
 
-    def check_learned(self, learned: Learned, field: Field, *, target: bool) -> None:
+    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
         check_names(learned.facts, learned.arrays, (), ("vectors",))
         if field.words is None:
             raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
@@ -71,10 +71,10 @@ class WordVectors(Transform):
         if learned.arrays["vectors"].dtype != np.float32:
             raise ValueError(f"learned vectors: expected float32, got {learned.arrays['vectors'].dtype}")
 
-    def apply(self, values: np.ndarray, field: Field, learned: Learned, *, target: bool) -> np.ndarray:
+    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         return learned.arrays["vectors"][values]
 
-    def batch(self, field: Field, learned: Learned, *, target: bool) -> nn.Module:
+    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
         return _Vectors(learned.arrays["vectors"])
 
 
@@ -91,7 +91,7 @@ class _Vectors(nn.Module):
 
 def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
     """Read the vectors of the given words from the file, line by line; return {token id: vector}. Raises DataError."""
-    found: dict[int, np.ndarray] = {}
+    vectors: dict[int, np.ndarray] = {}
     width = 0
     with open_regular(path) as file:
         number = 0
@@ -108,10 +108,10 @@ def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
                     if vector is None
                     else f"{len(vector)} numbers, others have {width}"
                 )
-                raise DataError(Fault(text, place=Place(str(path), number)))
+                raise DataError(text, place=Place(str(path), number))
             width = len(vector)
-            found[place] = vector
-    return found
+            vectors[place] = vector
+    return vectors
 
 
 def _vector(numbers: bytes) -> np.ndarray | None:

@@ -128,8 +128,8 @@ def read_bytes(path: Path, limit: int, shown: str | None = None) -> bytes:
 
 def memory_limit() -> int:
     """Return the maximum size in bytes of one file's arrays: half of the memory of the machine or its container."""
-    known = hasattr(os, "sysconf")
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if known else _UNKNOWN_MEMORY
+    has_sysconf = hasattr(os, "sysconf")
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if has_sysconf else _UNKNOWN_MEMORY
     try:
         allowed = _CONTAINER_MEMORY.read_text(encoding="ascii").strip()
     except OSError:
@@ -262,11 +262,11 @@ def missing_file(path: Path, name: str) -> DataMissing:
     """Return the error for a data file that does not exist; it suggests a file with a similar name in the folder."""
     folder = path.parent
     close = nearest(path.name, [entry.name for entry in folder.iterdir()][:1000]) if folder.is_dir() else None
-    known = f"; did you mean '{folder / close if str(folder) != '.' else close}'?" if close else ""
+    suggested = f"; did you mean '{folder / close if str(folder) != '.' else close}'?" if close else ""
     if is_windows_path(name):
         return DataMissing(f"no such file '{safe_text(name)}'", hint=f"a path is written with '/': {posix_path(name)}")
     hint = None if folder.is_dir() else f"the folder '{safe_text(str(folder))}' does not exist"
-    return DataMissing(f"no such file '{safe_text(name)}'{safe_text(known)}", hint=hint)
+    return DataMissing(f"no such file '{safe_text(name)}'{safe_text(suggested)}", hint=hint)
 
 
 def _reason(error: OSError) -> str:

@@ -59,8 +59,7 @@ def load_npz(
 def _refuse_large(unpacked: int, packed: int, allowed: int, name: str) -> None:
     refuse_bomb(unpacked, packed, name, _UNPACKED_NPZ)
     if unpacked > allowed:
-        text = f"'{name}' unpacks to {unpacked:,} bytes; the limit here is {allowed:,}"
-        raise FileRefused(text, hint=_UNPACKED_NPZ)
+        raise FileRefused(f"'{name}' unpacks to {unpacked:,} bytes; the limit here is {allowed:,}", hint=_UNPACKED_NPZ)
 
 
 _UNPACKED_NPZ = "uncompressed arrays, as numpy.savez writes them, are read in pieces, whatever their size"
@@ -102,11 +101,11 @@ def npy_header(file: IO[bytes], key: str, name: str, size: int) -> NpyHeader:
         raise FileRefused(f"{where} is not an npy array: {safe_text(str(error), 120)}") from None
     if header.dtype.hasobject:
         raise FileRefused(f"{where} holds Python objects; pickled arrays are never loaded")
-    shape, found = header.shape, size - header.start
+    shape, data_bytes = header.shape, size - header.start
     if min(shape, default=0) < 0:
         raise FileRefused(f"{where} is not an npy array: a negative size in the shape {shape}")
-    if header.nbytes > found:
-        raise FileRefused(f"{where} declares {header.nbytes:,} bytes of data (shape {shape}) but has {found:,}")
+    if header.nbytes > data_bytes:
+        raise FileRefused(f"{where} declares {header.nbytes:,} bytes of data (shape {shape}) but has {data_bytes:,}")
     return header
 
 

@@ -6,14 +6,16 @@ retried on the same file: the kernel may already have dropped the data.
 """
 
 import contextlib
+import csv
 import errno
+import io
 import json
 import math
 import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,13 @@ def text_bytes(text: str) -> bytes:
 def json_text(data: Any, *, ascii_only: bool = False) -> str:
     """Return data as a strict JSON text: numbers that are not finite become null."""
     return json.dumps(_finite(data), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
+
+
+def csv_text(rows: Iterable[Iterable[object]], delimiter: str = ",") -> str:
+    """Return rows of cells as CSV text, with cells in quotes where necessary; lines end in a newline character."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def output_file(path: Path) -> Path:

@@ -23,14 +23,14 @@ def temporary_path(path: Path) -> Path:
 
 def is_left(entry: os.DirEntry[str]) -> bool:
     """Return True for a temporary file or folder whose process has ended. Raises FileNotFoundError if it is gone."""
-    found = _NAME.fullmatch(entry.name)
-    if not found:
+    match = _NAME.fullmatch(entry.name)
+    if not match:
         return False
-    if found[1] != machine():
+    if match[1] != machine():
         changed = entry.stat(follow_symlinks=False).st_ctime  # of a renamed folder, the time of that
         return time.time() - changed > OTHER_MACHINE_SECONDS
     # A file with our own process id is older than this process: ids are reused, as in containers.
-    return int(found[2]) == os.getpid() or not _alive(int(found[2]))
+    return int(match[2]) == os.getpid() or not _alive(int(match[2]))
 
 
 @cache

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kerascli.data.base import Field, Learned, Transform
+from kerascli.data.base import Field, FittedState, Transform
 from kerascli.data.transforms.cast import Cast
 from kerascli.data.transforms.elementwise import Log, Log1p, Sqrt
 from kerascli.data.transforms.impute import Impute
@@ -18,7 +18,7 @@ from kerascli.interop.onnx_preprocessing import numbers
 from kerascli.interop.onnx_preprocessing.ops import ML, OnnxOps, Value
 from kerascli.training.classes import ClassReading
 
-Undone = Sequence[tuple[Transform, Field, Learned]]
+Undone = Sequence[tuple[Transform, Field, FittedState]]
 """Type of the transforms of a target to undo, in order: (transform, facts (dtype, shape ...) about its input, what it
 learned)."""
 
@@ -61,7 +61,7 @@ def _sizes(field: Field | Value) -> tuple[int, ...]:
     return tuple(-1 if size is None else size for size in field.shape)
 
 
-def _undo(ops: OnnxOps, value: Value, transform: Transform, before: Field, learned: Learned) -> Value:
+def _undo(ops: OnnxOps, value: Value, transform: Transform, before: Field, learned: FittedState) -> Value:
     match transform:
         case Normalization():
             return numbers.normalized(ops, value, learned, invert=not transform.invert)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kerascli.data.base import Field, Learned, Transform
+from kerascli.data.base import Field, FittedState, Transform
 from kerascli.data.transforms.feature_space import FeatureSpace
 from kerascli.data.transforms.integer_lookup import IntegerLookup
 from kerascli.data.transforms.lookup import Lookup
@@ -13,10 +13,10 @@ from kerascli.interop.onnx_preprocessing.ops import ML, OnnxOps, Value
 
 _DROPPED, _UNKNOWN, _MISSING = -1, -2, -3
 
-Convert = Callable[[OnnxOps, Value, Transform, Field, Learned], Value]
+Convert = Callable[[OnnxOps, Value, Transform, Field, FittedState], Value]
 
 
-def lookup(ops: OnnxOps, value: Value, step: Lookup, field: Field, learned: Learned) -> Value:
+def lookup(ops: OnnxOps, value: Value, step: Lookup, field: Field, learned: FittedState) -> Value:
     if step.invert:
         raise ValueError("indices are mapped back to a vocabulary")
     places = step.places()
@@ -40,7 +40,7 @@ def lookup(ops: OnnxOps, value: Value, step: Lookup, field: Field, learned: Lear
     return ops.binary("Mul", ops.encoded(found, "count", width), np.pad(weights, (0, width - len(weights))))
 
 
-def _table(step: Lookup, learned: Learned, is_text: bool) -> dict[object, int]:
+def _table(step: Lookup, learned: FittedState, is_text: bool) -> dict[object, int]:
     """Return a mapping from each value that a lookup transform knows to its index, as in `Lookup.apply`."""
     table: dict[object, int] = {entry: n for n, entry in enumerate(learned.facts["vocabulary"], step.first())}
     if step.mask_token is not None:
@@ -59,7 +59,7 @@ def _looked_up(ops: OnnxOps, value: Value, table: Mapping[object, int], is_text:
 
 
 def feature_space(
-    ops: OnnxOps, columns: Mapping[str, Value], step: FeatureSpace, field: Field, learned: Learned, convert: Convert
+    ops: OnnxOps, columns: Mapping[str, Value], step: FeatureSpace, field: Field, learned: FittedState, convert: Convert
 ) -> Value:
     """Convert the transforms of each feature in a FeatureSpace by `convert`; return the joined features. Raises
     ValueError for crosses."""

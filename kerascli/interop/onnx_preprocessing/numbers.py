@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from kerascli.data.base import Field, Learned
+from kerascli.data.base import Field, FittedState
 from kerascli.data.transforms.cast import Cast
 from kerascli.data.transforms.discretization import Discretization
 from kerascli.data.transforms.elementwise import Elementwise, Log, Log1p, Sqrt
@@ -16,7 +16,7 @@ from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
 from kerascli.preprocessing.normalization import deviation_of
 
 
-def impute(ops: OnnxOps, value: Value, step: Impute, field: Field, learned: Learned) -> Value:
+def impute(ops: OnnxOps, value: Value, step: Impute, field: Field, learned: FittedState) -> Value:
     if value.dtype == "string":
         fill = ops.constant(_row(np.array(learned.facts["fill"], object), value))
         missing = ops.add("Equal", value.name, ops.constant(np.array([""], object)))
@@ -33,11 +33,11 @@ def _row(fill: np.ndarray, value: Value) -> np.ndarray:
     return fill if value.shape else fill[:1]
 
 
-def normalization(ops: OnnxOps, value: Value, step: Normalization, field: Field, learned: Learned) -> Value:
+def normalization(ops: OnnxOps, value: Value, step: Normalization, field: Field, learned: FittedState) -> Value:
     return normalized(ops, value, learned, invert=step.invert)
 
 
-def normalized(ops: OnnxOps, value: Value, learned: Learned, *, invert: bool) -> Value:
+def normalized(ops: OnnxOps, value: Value, learned: FittedState, *, invert: bool) -> Value:
     """Add ONNX operations that normalize numbers by the learned mean and variance, in float64; with `invert`, that undo
     it."""
     mean, deviation = learned.arrays["mean"], deviation_of(learned.arrays["variance"])
@@ -47,12 +47,12 @@ def normalized(ops: OnnxOps, value: Value, learned: Learned, *, invert: bool) ->
     return ops.binary("Div", ops.binary("Sub", value, mean), deviation)
 
 
-def rescaling(ops: OnnxOps, value: Value, step: Rescaling, field: Field, learned: Learned) -> Value:
+def rescaling(ops: OnnxOps, value: Value, step: Rescaling, field: Field, learned: FittedState) -> Value:
     scaled = ops.binary("Mul", ops.cast(value, "float64"), np.asarray(step.scale, "float64"))
     return ops.binary("Add", scaled, np.asarray(step.offset, "float64"))
 
 
-def discretization(ops: OnnxOps, value: Value, step: Discretization, field: Field, learned: Learned) -> Value:
+def discretization(ops: OnnxOps, value: Value, step: Discretization, field: Field, learned: FittedState) -> Value:
     given = step.bin_boundaries
     bounds = np.array(given, np.float32) if given is not None else learned.arrays["bin_boundaries"].astype(np.float32)
     numbers = ops.cast(ops.finite(value), "float32")
@@ -62,7 +62,7 @@ def discretization(ops: OnnxOps, value: Value, step: Discretization, field: Fiel
     return ops.encoded(Value(bins, "int64", value.shape), step.output_mode, len(bounds) + 1)
 
 
-def elementwise(ops: OnnxOps, value: Value, step: Elementwise, field: Field, learned: Learned) -> Value:
+def elementwise(ops: OnnxOps, value: Value, step: Elementwise, field: Field, learned: FittedState) -> Value:
     value = ops.cast(value, "float64")
     compare, least = {Log: ("LessOrEqual", 0.0), Log1p: ("LessOrEqual", -1.0), Sqrt: ("Less", 0.0)}[type(step)]
     value = ops.guarded(value, ops.binary(compare, value, np.array(least)).name)
@@ -91,7 +91,7 @@ def expm1(ops: OnnxOps, x: Value) -> Value:
     return replace(x, name=ops.add("Where", near, x.name, ops.add("Where", is_small, exact, less)))
 
 
-def cast(ops: OnnxOps, value: Value, step: Cast, field: Field, learned: Learned) -> Value:
+def cast(ops: OnnxOps, value: Value, step: Cast, field: Field, learned: FittedState) -> Value:
     if value.dtype == "string":
         raise ValueError("numbers in text are read before the export: let the source read the column as numbers")
     return converted(ops, value, step.dtype)
@@ -112,5 +112,5 @@ def converted(ops: OnnxOps, value: Value, dtype: str) -> Value:
     return ops.cast(value, dtype)
 
 
-def reshape(ops: OnnxOps, value: Value, step: Reshape, field: Field, learned: Learned) -> Value:
+def reshape(ops: OnnxOps, value: Value, step: Reshape, field: Field, learned: FittedState) -> Value:
     return ops.reshape(value, step.target_shape, step.infer(field, learned, target=False).shape)

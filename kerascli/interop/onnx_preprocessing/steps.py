@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.data.base import NOTHING_LEARNED, Field, Learned, Transform
+from kerascli.data.base import NO_STATE, Field, FittedState, States, Transform
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import NARROW, boundary
 from kerascli.data.transforms.cast import Cast
@@ -15,8 +15,7 @@ from kerascli.data.transforms.datetime import DateTime
 from kerascli.data.transforms.discretization import Discretization
 from kerascli.data.transforms.elementwise import Log, Log1p, Sqrt
 from kerascli.data.transforms.feature_space import FeatureSpace
-from kerascli.data.transforms.hashed_crossing import HashedCrossing
-from kerascli.data.transforms.hashing import Hashing
+from kerascli.data.transforms.hashing import HashedCrossing, Hashing
 from kerascli.data.transforms.impute import Impute
 from kerascli.data.transforms.integer_lookup import IntegerLookup
 from kerascli.data.transforms.normalization import Normalization
@@ -30,7 +29,7 @@ from kerascli.foundation.shapes import Shape
 from kerascli.interop.onnx_preprocessing import categories, numbers
 from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
 
-CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, Learned], Value]] = {
+CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, FittedState], Value]] = {
     Impute: numbers.impute, Normalization: numbers.normalization, Rescaling: numbers.rescaling,
     Discretization: numbers.discretization, Log: numbers.elementwise, Log1p: numbers.elementwise,
     Sqrt: numbers.elementwise, Cast: numbers.cast, Reshape: numbers.reshape,
@@ -83,7 +82,11 @@ def raw_inputs(
 
 
 def tensor_of(
-    ops: OnnxOps, named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned], raw: Mapping[str, Value]
+    ops: OnnxOps,
+    named: NamedPipeline,
+    fields: list[Field],
+    learned: States,
+    raw: Mapping[str, Value],
 ) -> Value:
     """Add ONNX operations for `predict`'s checks and a pipeline's steps that run once over all rows (not per batch);
     return their tensor.
@@ -94,7 +97,7 @@ def tensor_of(
     value = None if named.pipeline.takes_columns else _read(ops, values, named, fields[0])
     until = boundary(named, fields)
     for index in range(until):
-        step, state = named.pipeline.steps[index].transform, learned.get(named.key(index), NOTHING_LEARNED)
+        step, state = named.pipeline.steps[index].transform, learned.get(named.key(index), NO_STATE)
         try:
             if value is None and isinstance(step, FeatureSpace):
                 value = categories.feature_space(ops, values, step, fields[index], state, converted)
@@ -110,7 +113,7 @@ def tensor_of(
     return ops.cast(value, NARROW.get(value.dtype, value.dtype))
 
 
-def converted(ops: OnnxOps, value: Value | None, step: Transform, field: Field, learned: Learned) -> Value:
+def converted(ops: OnnxOps, value: Value | None, step: Transform, field: Field, learned: FittedState) -> Value:
     """Add the ONNX operations of one transform; return their result. Raises ValueError if ONNX has none for it."""
     convert = CONVERTERS.get(type(step))
     if convert is None or value is None:

@@ -4,7 +4,7 @@ other folders."""
 from collections.abc import Iterator
 from typing import Any
 
-from kerascli.data.base import InFolder
+from kerascli.data.base import InFolder, file_name
 from kerascli.data.sources.python import Python
 from kerascli.language.component import Component
 
@@ -35,4 +35,4 @@ def foreign_part(component: Component) -> str | None:
 def leads_elsewhere(component: Component) -> bool:
     """Return True if a component's setting is a path with folders; a pipeline file may use only names of files without
     a folder."""
-    return any(isinstance(part, InFolder) and part.without_folders() != part for part in components_of(component))
+    return any(isinstance(part, InFolder) and part.with_paths(file_name) != part for part in components_of(component))

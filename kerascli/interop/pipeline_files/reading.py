@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from kerascli.data.base import Learned
+from kerascli.data.base import FittedState, States
 from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
 from kerascli.data.pipeline.pipeline import finished
 from kerascli.data.pipeline.prepare import Stages, check_learned, infer_all, named_pipelines_of, stages
@@ -46,7 +46,7 @@ class Pipelines:
     name: str
     """Path of the pipeline file, for messages."""
     spec: DataSpec
-    learned: dict[str, Learned]
+    learned: dict[str, FittedState]
     outputs: Mapping[str, OutputText]
     stages: Stages
     digest: str
@@ -60,7 +60,7 @@ class Pipelines:
             section: {new.get(name, name): pipeline for name, pipeline in getattr(self.spec, section).items()}
             for section, new in names.items()
         }
-        learned: dict[str, Learned] = {}
+        learned: dict[str, FittedState] = {}
         for key, state in self.learned.items():
             section, _, place = key.partition(".")
             name, _, index = place.rpartition(".")
@@ -153,11 +153,11 @@ def _steps(pipeline: PipelineText) -> list[Any]:
     return [{"columns": columns}, *(step.shared or step.transform for step in pipeline.steps)]
 
 
-def _learned(document: PipelineFile) -> dict[str, Learned]:
+def _learned(document: PipelineFile) -> dict[str, FittedState]:
     """Return what a pipeline file's transforms learned (vocabularies ...), in the form in which a run saves it. Raises
     ValueError."""
     columns = {name: _column(name, column) for name, column in document.columns.items()}
-    found = {COLUMNS: Learned(columns, {})}
+    found = {COLUMNS: FittedState(columns, {})}
     for name, fitted in document.shared.items():
         found[f"shared.{name}"] = _state(fitted.learned, f"shared.{name}")
     for section in ("inputs", "targets", "sample_weight"):
@@ -168,14 +168,14 @@ def _learned(document: PipelineFile) -> dict[str, Learned]:
     return found
 
 
-def _state(learned: LearnedState, where: str) -> Learned:
+def _state(learned: LearnedState, where: str) -> FittedState:
     arrays: dict[str, np.ndarray] = {}
     for name, array in learned.arrays.items():
         try:
             arrays[name] = array_of(array)
         except ValueError as error:
             raise ValueError(f"{safe_text(where, 80)}: {safe_text(name, 40)}: {error}") from None
-    return Learned(learned.facts, arrays)
+    return FittedState(learned.facts, arrays)
 
 
 def _column(name: str, column: ColumnText) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def _column(name: str, column: ColumnText) -> dict[str, Any]:
     return {**column.model_dump(), "columns": ()}
 
 
-def _check_tensors(document: PipelineFile, spec: DataSpec, learned: Mapping[str, Learned]) -> None:
+def _check_tensors(document: PipelineFile, spec: DataSpec, learned: States) -> None:
     """Raise ValueError if the steps in a pipeline file yield another dtype or shape than the file states for them."""
     named_pipelines = named_pipelines_of(spec)
     fields = infer_all(named_pipelines, known_columns(learned), learned)

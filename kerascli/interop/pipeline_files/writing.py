@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerascli import __version__
-from kerascli.data.base import NOTHING_LEARNED, Field, Learned, Transform
+from kerascli.data.base import NO_STATE, Field, FittedState, States, Transform, file_name
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import finished
@@ -37,16 +37,14 @@ class Written:
     notes: tuple[str, ...]
 
 
-def pipeline_bytes(
-    name: str, spec: DataSpec, learned: Mapping[str, Learned], outputs: Mapping[str, OutputText]
-) -> Written:
+def pipeline_bytes(name: str, spec: DataSpec, learned: States, outputs: Mapping[str, OutputText]) -> Written:
     """Return the pipeline file of a `data` section, whose inputs and targets have the model's names, and notes on what
     the file lacks.
 
     Raises ConfigError for a transform that is Python code of the user.
     """
     notes: list[str] = []
-    source = None if foreign_part(spec.source) else spec.source.without_folders().dump()
+    source = None if foreign_part(spec.source) else spec.source.with_paths(file_name).dump()
     if source is None:
         notes.append(f"the source '{spec.source.component_name}' is Python code, which the pipeline file leaves out")
     named_pipelines = named_pipelines_of(spec)
@@ -57,7 +55,7 @@ def pipeline_bytes(
     used = {column for named in named_pipelines for column in named.pipeline.columns}
     columns = {column: _column(field) for column, field in known_columns(learned).items() if column in used}
     shared = {
-        name: _fitted(transform, learned.get(f"shared.{name}", NOTHING_LEARNED), f"data.shared.{name}")
+        name: _fitted(transform, learned.get(f"shared.{name}", NO_STATE), f"data.shared.{name}")
         for name, transform in spec.shared.items()
     }
     document = PipelineFile(
@@ -68,13 +66,13 @@ def pipeline_bytes(
     return Written(text.encode() + b"\n", tuple(notes))
 
 
-def _pipeline(named: NamedPipeline, fields: list[Field], learned: Mapping[str, Learned]) -> PipelineText:
+def _pipeline(named: NamedPipeline, fields: list[Field], learned: States) -> PipelineText:
     steps: list[StepText] = []
     for index, step in enumerate(named.pipeline.steps):
         if step.shared is not None:
             steps.append(StepText(shared=step.shared))
             continue
-        state = learned.get(named.key(index), NOTHING_LEARNED)
+        state = learned.get(named.key(index), NO_STATE)
         fitted = _fitted(step.transform, state, f"data.{named.section}.{named.name}")
         if fitted.learned == LearnedState():
             steps.append(StepText(transform=fitted.transform))
@@ -85,14 +83,14 @@ def _pipeline(named: NamedPipeline, fields: list[Field], learned: Mapping[str, L
     return PipelineText(columns=columns, stacked=named.pipeline.stacked, steps=steps, tensor=tensor)
 
 
-def _fitted(transform: Transform, learned: Learned, where: str) -> Fitted:
+def _fitted(transform: Transform, learned: FittedState, where: str) -> Fitted:
     if code := foreign_part(transform):
         hint = "copy the run's folder instead, which has the plugin; a pipeline file holds no code"
         raise ConfigError(f"--pipeline: '{code}' ({where}) is Python code of a plugin", hint=hint)
     state = LearnedState(
         facts=dict(learned.facts), arrays={name: array_text(array) for name, array in learned.arrays.items()}
     )
-    return Fitted(transform=transform.without_folders().dump(), learned=state)
+    return Fitted(transform=transform.with_paths(file_name).dump(), learned=state)
 
 
 def _column(field: Field) -> ColumnText:

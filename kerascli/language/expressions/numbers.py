@@ -69,7 +69,7 @@ def evaluate(tree: Node, names: Mapping[str, Value]) -> Value:
     """
     value = Evaluator(names).value(tree)
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
-        raise ExpressionError("the result is out of range: an integer is at most 10^18", tree.column, tree.length)
+        raise tree.error("the result is out of range: an integer is at most 10^18")
     return value
 
 
@@ -78,7 +78,7 @@ def check(tree: Node, names: Collection[str] | None = None) -> None:
 
     `names` are the names that will be defined; None: they are unknown. Raises ExpressionError.
     """
-    known = Evaluator(dict.fromkeys(names or (), 0))
+    evaluator = Evaluator(dict.fromkeys(names or (), 0))
     for node in walk(tree):
         if isinstance(node, Call):
             _check_call(node)
@@ -86,31 +86,30 @@ def check(tree: Node, names: Collection[str] | None = None) -> None:
         elif isinstance(node, Binary) and node.operator not in {"and", "or"}:
             _check_operator(node)
         elif isinstance(node, Name) and names is not None:
-            known.value(node)
+            evaluator.value(node)
 
 
 def _check_call(node: Call) -> None:
     if "." in node.function:
         raise dotted(node)
     if node.function not in FUNCTIONS:
-        text = f"there is no function '{node.function}' of numbers{suggestion(node.function, FUNCTIONS)}"
-        raise ExpressionError(text, node.column, node.length)
+        raise node.error(f"there is no function '{node.function}' of numbers{suggestion(node.function, FUNCTIONS)}")
     if node.keywords:
         first = node.keywords[0]
-        raise ExpressionError(f"{node.function} takes no argument named '{first.name}'", first.column, first.length)
+        raise first.error(f"{node.function} takes no argument named '{first.name}'")
 
 
 def _check_count(node: Call) -> None:
     least, most, _ = FUNCTIONS[node.function]
     if not least <= len(node.arguments) <= most:
-        wanted = f"{least}" if least == most else f"{least} or more" if most == 99 else f"{least} or {most}"
-        text = f"{node.function} takes {wanted} argument{'s' if wanted != '1' else ''}, got {len(node.arguments)}"
-        raise ExpressionError(text, node.column, node.length)
+        expected = f"{least}" if least == most else f"{least} or more" if most == 99 else f"{least} or {most}"
+        text = f"{node.function} takes {expected} argument{'s' if expected != '1' else ''}, got {len(node.arguments)}"
+        raise node.error(text)
 
 
 def _check_operator(node: Binary) -> None:
     if node.operator not in _ARITHMETIC:
-        raise ExpressionError(f"'{node.operator}' takes tensors, not numbers", node.column, node.length)
+        raise node.error(f"'{node.operator}' takes tensors, not numbers")
 
 
 class Evaluator:
@@ -126,7 +125,7 @@ class Evaluator:
             case Name():
                 return self._name(node)
             case Unary():
-                return self._unary(node)
+                return self._signed(node, self.value(node.operand))
             case Binary() | Index():
                 return self._along(node)
             case Comparison():
@@ -137,7 +136,7 @@ class Evaluator:
                 return [self.value(item) for item in node.items]
             case Call():
                 return self._call(node)
-        raise ExpressionError("this cannot be computed with numbers", node.column, node.length)
+        raise node.error("this cannot be computed with numbers")
 
     def _name(self, node: Name) -> Value:
         try:
@@ -150,9 +149,6 @@ class Evaluator:
 
     def _test(self, value: Value, node: Conditional) -> bool:
         return bool(value)
-
-    def _unary(self, node: Unary) -> Value:
-        return self._signed(node, self.value(node.operand))
 
     def _signed(self, node: Unary, value: Value) -> Value:
         if node.operator == "not":
@@ -193,8 +189,7 @@ class Evaluator:
         try:
             return _COMPARISONS[name](left, right)
         except TypeError:
-            text = f"'{name}' cannot compare {show(left)} with {show(right)}"
-            raise ExpressionError(text, node.column, node.length) from None
+            raise node.error(f"'{name}' cannot compare {show(left)} with {show(right)}") from None
 
     def _call(self, node: Call) -> Value:
         _check_call(node)
@@ -209,57 +204,57 @@ class Evaluator:
 
     def _of_list(self, node: Call, function: Callable[..., Any], value: Value) -> Value:
         if not isinstance(value, list):
-            raise ExpressionError(f"{node.function} expected a list, got {show(value)}", node.column, node.length)
+            raise node.error(f"{node.function} expected a list, got {show(value)}")
         if node.function == "len":
             return len(value)
         return self._compute(lambda *numbers: function(numbers), tuple(self._number(v, node) for v in value), node)
 
     def _item(self, node: Index, value: Value) -> Value:
         if not isinstance(value, list) or len(node.items) != 1 or isinstance(node.items[0], Everything):
-            raise ExpressionError(f"only a list can be indexed, got {show(value)}", node.column, node.length)
+            raise node.error(f"only a list can be indexed, got {show(value)}")
         item = node.items[0]
         if isinstance(item, Slice):
             parts = [None if part is None else self._whole(part) for part in (item.start, item.stop, item.step)]
             if parts[2] == 0:
-                raise ExpressionError("the step of a slice cannot be 0", item.column, item.length)
+                raise item.error("the step of a slice cannot be 0")
             return value[slice(*parts)]
         index = self._whole(item)
         if not -len(value) <= index < len(value):
-            raise ExpressionError(f"index {index} is out of range for a list of {len(value)}", item.column, item.length)
+            raise item.error(f"index {index} is out of range for a list of {len(value)}")
         return value[index]
 
     def _whole(self, node: Node) -> int:
         value = self.value(node)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ExpressionError(f"expected an integer, got {show(value)}", node.column, node.length)
+            raise node.error(f"expected an integer, got {show(value)}")
         return value
 
     @staticmethod
     def _number(value: Value, node: Node) -> int | float:
         if not isinstance(value, (int, float)):
-            raise ExpressionError(f"expected a number, got {show(value)}", node.column, node.length)
+            raise node.error(f"expected a number, got {show(value)}")
         return value
 
     @staticmethod
     def _compute(function: Callable[..., Any], numbers: Sequence[int | float], node: Node) -> Value:
         """Apply a function or operator to numbers. Raises ExpressionError at `node`, also for too large a result."""
+        if function is operator.pow and _is_large_power(*numbers):
+            raise node.error("the result is too large")
         try:
-            if function is operator.pow:
-                _check_power(*numbers)
             value = function(*numbers)
         except ZeroDivisionError:
-            raise ExpressionError("division by zero", node.column, node.length) from None
-        except (OverflowError, _TooLargeError):
-            raise ExpressionError("the result is too large", node.column, node.length) from None
+            raise node.error("division by zero") from None
+        except OverflowError:
+            raise node.error("the result is too large") from None
         except ValueError:
             shown = ", ".join(show(number) for number in numbers)
-            raise ExpressionError(f"not defined for {shown}", node.column, node.length) from None
+            raise node.error(f"not defined for {shown}") from None
         except TypeError:
-            raise ExpressionError("expected an integer", node.column, node.length) from None
+            raise node.error("expected an integer") from None
         if isinstance(value, complex) or (isinstance(value, float) and not math.isfinite(value)):
-            raise ExpressionError("the result is not a finite number", node.column, node.length)
+            raise node.error("the result is not a finite number")
         if isinstance(value, int) and value.bit_length() > _MAX_BITS:
-            raise ExpressionError("the result is too large", node.column, node.length)
+            raise node.error("the result is too large")
         return value
 
 
@@ -271,15 +266,10 @@ def dotted(node: Call) -> ExpressionError:
     owner, _, name = node.function.rpartition(".")
     *before, last = owner.split(".")
     if not _MODULES.issuperset(before) or last not in {*_MODULES, "image"} or owner == "image":
-        return ExpressionError(f"methods are not supported; write {name}({owner}, ...)", node.column, node.length)
+        return node.error(f"methods are not supported; write {name}({owner}, ...)")
     name = {"random": "random_", "image": "image."}.get(last, "") + name
-    return ExpressionError(f"functions are written without a module; write {name}(...)", node.column, node.length)
+    return node.error(f"functions are written without a module; write {name}(...)")
 
 
-class _TooLargeError(Exception):
-    pass
-
-
-def _check_power(base: int | float, exponent: int | float) -> None:
-    if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * exponent > 2 * _MAX_BITS:
-        raise _TooLargeError
+def _is_large_power(base: int | float, exponent: int | float) -> bool:
+    return isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * exponent > 2 * _MAX_BITS

@@ -120,12 +120,12 @@ class _Parser:
         self._next()
         self._brackets -= 1
 
-    def unexpected(self, wanted: str) -> ExpressionError:
+    def unexpected(self, expected: str) -> ExpressionError:
         before, here, after = ("", *(token.text for token in self._tokens), "")[self._position : self._position + 3]
         meant = next((WORDS[word] for word in (before + here, here + after, before, here) if word in WORDS), "")
         if here == "=" and not meant:
             return self.token.error("'=' gives a keyword argument its value inside a call; equality is '=='")
-        return self.token.error(f"expected {wanted}, got {self.token}{meant and '; '}{meant}")
+        return self.token.error(f"expected {expected}, got {self.token}{meant and '; '}{meant}")
 
     # operands
 

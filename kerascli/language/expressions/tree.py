@@ -36,6 +36,10 @@ class Node:
     column: int
     length: int
 
+    def error(self, text: str) -> ExpressionError:
+        """Return the error `text` at the node's position."""
+        return ExpressionError(text, self.column, self.length)
+
 
 @dataclass(frozen=True, slots=True)
 class Literal(Node):
@@ -137,19 +141,24 @@ class Items(Node):
 
 def children(node: Node) -> Iterator[Node]:
     """Yield the child nodes of a node, from left to right."""
-    for name in type(node).__match_args__:
+    for name in type(node).__match_args__[2:]:  # after column and length
         value = getattr(node, name)
-        yield from (each for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, Node))
+        if isinstance(value, Node):
+            yield value
+        elif isinstance(value, tuple):
+            yield from (each for each in value if isinstance(each, Node))
 
 
 def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
     """Return a copy of a syntax node with `change` applied to its children."""
-    parts = {name: getattr(node, name) for name in type(node).__match_args__}
-    changed: dict[str, Any] = {name: change(part) for name, part in parts.items() if isinstance(part, Node)}
-    for name, part in parts.items():
-        if isinstance(part, tuple):
-            changed[name] = tuple(change(each) if isinstance(each, Node) else each for each in part)
-    return replace(node, **changed)
+    changed: dict[str, Any] = {}
+    for name in type(node).__match_args__[2:]:
+        value = getattr(node, name)
+        if isinstance(value, Node):
+            changed[name] = change(value)
+        elif isinstance(value, tuple):
+            changed[name] = tuple(change(each) if isinstance(each, Node) else each for each in value)
+    return replace(node, **changed) if changed else node
 
 
 def spine(node: Binary | Index) -> tuple[Node, list[Binary | Index]]:

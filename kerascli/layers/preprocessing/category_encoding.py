@@ -7,7 +7,7 @@ from torch import nn
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import CallArgument, Example, Layer, ShapeMismatch, layer
-from kerascli.preprocessing.category_encoding import CategoryEncodingModule, CategoryEncodingSettings
+from kerascli.preprocessing.categories import CategoryEncodingModule, CategoryEncodingSettings
 
 
 @layer(

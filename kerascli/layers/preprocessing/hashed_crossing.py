@@ -5,7 +5,7 @@ from torch import nn
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
 from kerascli.layers.preprocessing.hashing import IN_DATA
-from kerascli.preprocessing.hashed import HashedCrossingModule, HashedCrossingSettings
+from kerascli.preprocessing.hashing_modules import HashedCrossingModule, HashedCrossingSettings
 
 
 @layer(

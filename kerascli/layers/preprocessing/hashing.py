@@ -4,7 +4,7 @@ from torch import nn
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.preprocessing.hashed import HashingModule, HashingSettings
+from kerascli.preprocessing.hashing_modules import HashingModule, HashingSettings
 
 IN_DATA = "tensors hold numbers; strings are hashed by the transform of that name, in the input's pipeline under data"
 

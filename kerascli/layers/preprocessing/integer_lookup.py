@@ -4,8 +4,7 @@ from torch import nn
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.preprocessing.lookup import IntegerLookupSettings
-from kerascli.preprocessing.lookup_tensors import IntegerLookupModule, InvertedModule
+from kerascli.preprocessing.lookup import IntegerLookupModule, IntegerLookupSettings, InvertedModule
 
 _IN_DATA = "put integer_lookup into the input's pipeline under data"
 

@@ -25,7 +25,7 @@ class Normalization(NormalizationSettings, Layer):
             hint = "give mean and variance, or put normalization into the input's pipeline under data"
             raise ShapeMismatch("a layer does not learn a mean from the data", hint=hint)
         try:
-            mean, variance = self.given(x.shape)
+            mean, variance = self.fixed(x.shape)
         except ValueError as error:
             raise ShapeMismatch(str(error)) from None
         return NormalizationByNumbers(mean, deviation_of(variance), self.invert)

@@ -10,7 +10,7 @@ from torch import nn
 
 from kerascli.foundation.errors import Fault, Path, Related, used_here
 from kerascli.foundation.light_torch import without_compiler
-from kerascli.foundation.shapes import MAX_VALUES, TensorSpec, can_be_one, show_shape
+from kerascli.foundation.shapes import MAX_VALUES, TensorSpec, is_compatible, show_shape
 from kerascli.language.component import Invalid
 from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import StatefulModule
@@ -74,7 +74,7 @@ def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: l
             if wanted is None or spec is None:
                 continue
             shape = spec.shape if spec.batched else spec.shape[1:]
-            if not can_be_one(wanted.shape, shape) or wanted.is_integer != spec.is_integer:
+            if not is_compatible(wanted.shape, shape) or wanted.is_integer != spec.is_integer:
                 text = f"'{call.of.name}' expects {wanted} of {wanted.dtype} as its input '{name}', got {spec}"
                 text += f" of {spec.dtype}"
                 refused.append(Fault(text, call.path, "key", related=(Related(f"'{call.of.name}'", call.of.path),)))

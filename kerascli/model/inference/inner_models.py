@@ -6,7 +6,7 @@ from functools import partial
 from torch import nn
 
 from kerascli.foundation.errors import Fault, Related
-from kerascli.foundation.shapes import TensorSpec, can_be_one
+from kerascli.foundation.shapes import TensorSpec, is_compatible
 from kerascli.language.component import Invalid
 from kerascli.layers.base import BaseLayer, NotSequences, ShapeMismatch
 from kerascli.layers.nesting import build_inner
@@ -46,7 +46,7 @@ def _shared(part: SharedPart, x: TensorSpec, build: Build) -> nn.Module:
         module = make_module(shared.layer, (x,), build)
         return SharedLayerModule(shared.weights, module, trainable=shared.layer.trainable)
     name, wanted = next(iter(shared.inputs.items()))
-    if wanted is not None and (not can_be_one(wanted.shape, x.shape) or wanted.is_integer != x.is_integer):
+    if wanted is not None and (not is_compatible(wanted.shape, x.shape) or wanted.is_integer != x.is_integer):
         raise ShapeMismatch(f"needs {wanted} of {wanted.dtype} for each time step, got {x} of {x.dtype}")
     return SharedModelModule(build(Model((Input(name, x),), shared.entries, shared.outputs, shared.shared)))
 

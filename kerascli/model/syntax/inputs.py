@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.foundation.errors import Fault, Path, one_of, show
-from kerascli.foundation.shapes import Shape, TensorSpec, can_be_one
+from kerascli.foundation.shapes import Shape, TensorSpec, is_compatible
 from kerascli.language.component import Invalid
 from kerascli.language.section import keys_of
 from kerascli.model.ir.nodes import Input
@@ -85,7 +85,7 @@ def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults
         faults.add(f"input_shape: the data has several inputs: {', '.join(inputs)}", path, hint=hint)
         return inputs
     ((name, given),) = inputs.items()
-    if not can_be_one(shape, given.spec.shape):
+    if not is_compatible(shape, given.spec.shape):
         text = f"input_shape is {_bare(shape)}, but input '{name}' of the data has shape {_bare(given.spec.shape)}"
         faults.add(text, path)
     return inputs
@@ -138,7 +138,7 @@ def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
     dtype = declared.dtype if declared.has("dtype") else data.dtype if data is not None else "float32"
     if shape is None:
         faults.add(f"input '{name}': expected a shape such as [28, 28, 1], got {show(declared.shape)}", path)
-    elif data is not None and not can_be_one(shape, data.shape):
+    elif data is not None and not is_compatible(shape, data.shape):
         faults.add(f"input '{name}': declared shape {_bare(shape)}, but the data has {_bare(data.shape)}", path)
     if dtype not in INPUT_DTYPES:
         faults.add(f"input '{name}': dtype: expected {one_of(INPUT_DTYPES)}, got {show(dtype)}", ("dtype",))

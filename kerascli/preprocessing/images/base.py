@@ -92,8 +92,8 @@ class ImageOperation(Component):
             raise ValueError(f"needs images ({order}), got {show_shape((None, *shape))}")
         (height, width), count = (shape[:-1], shape[-1]) if last else (shape[1:], shape[0])
         if self.channels and count not in (None, *self.channels):
-            wanted = " or ".join(map(str, self.channels))
-            raise ValueError(f"needs images of {wanted} channels ({order}), got {count}")
+            expected = " or ".join(map(str, self.channels))
+            raise ValueError(f"needs images of {expected} channels ({order}), got {count}")
         size = self.size(height, width)
         return (*size, count) if last else (count, *size)
 
@@ -101,7 +101,7 @@ class ImageOperation(Component):
 class FactorOperation(ImageOperation):
     """Base class of image operations on pixel values whose main setting is `factor`, redeclared by subclasses."""
 
-    factor: Factor
+    factor: Any
     value_range: ValueRange = (0, 255)
     """Minimum and maximum of the pixel values."""
     data_format: DataFormat = "channels_last"
@@ -138,17 +138,17 @@ def saturated(x: Tensor, dtype: torch.dtype) -> Tensor:
     if dtype == torch.bool:
         return x.to(dtype)
     limits = torch.finfo(dtype) if dtype.is_floating_point else torch.iinfo(dtype)
-    found = x.clamp(limits.min, limits.max).to(dtype)
+    cast = x.clamp(limits.min, limits.max).to(dtype)
     if x.is_floating_point() and limits.max * torch.finfo(x.dtype).eps > 1:  # x's dtype rounds an integer limit up
-        return torch.where(x >= limits.max, limits.max, found)
-    return found
+        return torch.where(x >= limits.max, limits.max, cast)
+    return cast
 
 
 def _full_precision(x: Tensor) -> AbstractContextManager[Any]:
     """Return a context manager without autocast: half precision is too coarse for positions in an image."""
     kind = x.device.type
-    known = torch.amp.autocast_mode.is_autocast_available(kind)
-    return torch.autocast(kind, enabled=False) if known and torch.is_autocast_enabled(kind) else nullcontext()
+    available = torch.amp.autocast_mode.is_autocast_available(kind)
+    return torch.autocast(kind, enabled=False) if available and torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def uniform(x: Tensor, between: Span, *shape: int) -> Tensor:

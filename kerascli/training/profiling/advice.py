@@ -1,9 +1,9 @@
 """Advice from the profile of a training run: phases (data, forward ...) with a large share, and what reduces it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kerascli.foundation.events import LayerTime, Phase
+from kerascli.foundation.events import Profiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,59 +72,46 @@ LEAST_SECONDS = 1.0
 """Minimum duration of all training steps for advice: in shorter runs most time goes into writing the run's files."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Measurements of a profiled training run, on which the advice is based."""
+def advice(profile: Profiled, *, seconds: float, operations: float, jit_compile: bool | str) -> tuple[str, ...]:
+    """Return sentences of advice from a profile, at least one; the phase with the largest share comes first.
 
-    phases: Sequence[Phase]
-    layers: tuple[LayerTime, ...]
-    """Layers of the model and their times, the most expensive first."""
-    step_seconds: float
-    seconds: float
-    """Duration of all training steps and ends of epochs, in seconds."""
-    compiling_seconds: float
-    operations: float
-    """Number of torch operations that start in a training step; 0 if unknown."""
-    execution_mode: str
-    jit_compile: bool | str
-    """Value of `compile.jit_compile` in the config."""
-
-
-def advice(facts: Facts) -> tuple[str, ...]:
-    """Return sentences of advice from a profile, at least one; the phase with the largest share comes first."""
+    `seconds` is the duration of all training steps and ends of epochs, `operations` the number of torch operations that
+    start in a training step (0: unknown), `jit_compile` the config's `compile.jit_compile`.
+    """
     rules = {rule.phase: rule for rule in RULES}
-    said = []
-    for phase in sorted(facts.phases, key=lambda phase: -phase.share):
+    sentences = []
+    for phase in sorted(profile.phases, key=lambda phase: -phase.share):
         rule = rules.get(phase.name)
         if rule is not None and phase.share > rule.share and phase.times >= rule.least_times:
-            said.append(f"{rule.text} ({phase.name}: {phase.share:.0%})")
-    return (*said, *_short_operations(facts), *_compiling(facts)) or (_own_work(facts),)
+            sentences.append(f"{rule.text} ({phase.name}: {phase.share:.0%})")
+    sentences += [*_short_operations(profile, operations, jit_compile), *_compiling(profile, seconds, jit_compile)]
+    return tuple(sentences) or (_own_work(profile, seconds),)
 
 
-def _short_operations(facts: Facts) -> Iterator[str]:
-    if facts.operations and (mean := facts.step_seconds * 1e6 / facts.operations) < OPERATION_MICROSECONDS:
+def _short_operations(profile: Profiled, operations: float, jit_compile: bool | str) -> Iterator[str]:
+    if operations and (mean := profile.step_milliseconds * 1e3 / operations) < OPERATION_MICROSECONDS:
         # with another setting it was considered already, or cannot be compiled
-        may_compile = facts.execution_mode == "traced" and facts.jit_compile is False
+        may_compile = profile.tier == "traced" and jit_compile is False
         ways = "a larger batch_size, or jit_compile: auto" if may_compile else "a larger batch_size"
-        counts = f"{facts.operations:.0f} a step, {mean:.1f} µs each"
+        counts = f"{operations:.0f} a step, {mean:.1f} µs each"
         yield f"steps are so short that starting each operation costs more than computing: {ways} ({counts})"
 
 
-def _compiling(facts: Facts) -> Iterator[str]:
-    both = facts.compiling_seconds + facts.seconds
-    if facts.compiling_seconds and facts.execution_mode != "compiled":
-        yield f"compiling took {facts.compiling_seconds:.1f} s for nothing: jit_compile: false"
-    elif facts.compiling_seconds > COMPILING_SHARE * both:
-        way = "jit_compile: auto compiles longer trainings only" if facts.jit_compile is True else "jit_compile: false"
-        took = f"{facts.compiling_seconds:.1f} s of {both:.1f} s"
+def _compiling(profile: Profiled, seconds: float, jit_compile: bool | str) -> Iterator[str]:
+    compiling = profile.once.get("compiling", 0.0)
+    if compiling and profile.tier != "compiled":
+        yield f"compiling took {compiling:.1f} s for nothing: jit_compile: false"
+    elif compiling > COMPILING_SHARE * (compiling + seconds):
+        way = "jit_compile: auto compiles longer trainings only" if jit_compile is True else "jit_compile: false"
+        took = f"{compiling:.1f} s of {compiling + seconds:.1f} s"
         yield f"compiling took {took}: {way}; the same model compiles faster the next time"
 
 
-def _own_work(facts: Facts) -> str:
-    if facts.seconds < LEAST_SECONDS:
-        return f"all steps together took {facts.seconds:.2f} s: advice needs a longer training"
+def _own_work(profile: Profiled, seconds: float) -> str:
+    if seconds < LEAST_SECONDS:
+        return f"all steps together took {seconds:.2f} s: advice needs a longer training"
     text = "nothing stands out: the time goes into the model's own work"
-    if not facts.layers:
+    if not profile.layers:
         return text
-    most = " and ".join(f"{layer.name} ({layer.share:.0%})" for layer in facts.layers[:2])
+    most = " and ".join(f"{layer.name} ({layer.share:.0%})" for layer in profile.layers[:2])
     return f"{text}, most of it into {most}; a smaller model or a faster device takes less"

@@ -85,17 +85,21 @@ def recorded_work(events: Sequence[Any], steps: int, *, on_device: bool) -> Reco
         if step < 0 or event.time_range.start >= ranges[step].end:
             continue
         layer, phase, backward = _place(event, layers)
-        place = (f"{layer}, backward" if layer else "backward") if backward else layer or phase
+        place = f"{layer}, backward".removeprefix(", ") if backward else layer or phase
         own = event.self_device_time_total if on_device else event.self_cpu_time_total
         groups = [by_operation[_name(event.name), place], *([by_layer[layer, backward]] if layer else [])]
         for group in groups:
             group.milliseconds[step] += own / 1000
             group.calls += not event.name.startswith(_ENGINE)  # autograd's work around a gradient function
-        parent = event.cpu_parent
-        started += not _is_backward(event) and (parent is None or parent.scope == _MARK or _is_backward(parent))
-    return RecordedWork(
-        [(each.end - each.start) / 1000 for each in ranges], by_operation, by_layer, started / max(len(ranges), 1)
-    )
+        started += _is_outermost(event)
+    lasted = [(each.end - each.start) / 1000 for each in ranges]
+    return RecordedWork(lasted, by_operation, by_layer, started / max(len(ranges), 1))
+
+
+def _is_outermost(event: Any) -> bool:
+    """Return True if Python or autograd started the operation, False if another operation did."""
+    parent = event.cpu_parent
+    return not _is_backward(event) and (parent is None or parent.scope == _MARK or _is_backward(parent))
 
 
 def _place(event: Any, layers: Mapping[int, str]) -> tuple[str, str, bool]:

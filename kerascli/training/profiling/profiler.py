@@ -1,13 +1,14 @@
 """Profiler of a training run: follows the run's events, times its phases (data, forward ...), and returns a profile."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from statistics import median
 
 import torch
 from torch import nn
 
 from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Profiled
-from kerascli.training.profiling.advice import Facts, advice
+from kerascli.training.profiling.advice import advice
 from kerascli.training.profiling.operations import RecordedWork
 from kerascli.training.profiling.phases import Clock, LapSums, phases
 from kerascli.training.profiling.window import LEAST_STEPS, Window, layer_by_layer, synchronize
@@ -115,33 +116,25 @@ class Profiler:
         once = {name: seconds for name, seconds in self._before.items() if name in _MAKING}
         if steps is self._steps:
             once["first step"] = self._first.seconds.total()
-        table = phases(steps, self._epochs, self._seen)
         work = self._window.work()
         by_layer = work if self._replayed is None else self._replayed
-        facts = Facts(
-            phases=table,
-            layers=by_layer.layers(),
-            step_seconds=steps.median(),
-            seconds=steps.seconds.total() / steps.laps * self._seen + self._epochs.seconds.total(),
-            compiling_seconds=once.get("compiling", 0.0),
-            operations=work.started,
-            execution_mode=self._mode,
-            jit_compile=self._jit_compile,
-        )
-        return Profiled(
+        profile = Profiled(
             tier=self._mode,
             steps=self._seen,
             counted=steps.laps,
             step_milliseconds=steps.median() * 1000,
             once=once,
-            phases=table,
-            layers=facts.layers,
+            phases=phases(steps, self._epochs, self._seen),
+            layers=by_layer.layers(),
             layers_in=str(self._window) if self._replayed is None else "steps run layer by layer, before the training",
             operations=work.most_expensive(),
             operations_in=str(self._window),
-            advice=advice(facts),
+            advice=(),
             notes=tuple(self._notes(work, steps)),
         )
+        seconds = steps.seconds.total() / steps.laps * self._seen + self._epochs.seconds.total()
+        sentences = advice(profile, seconds=seconds, operations=work.started, jit_compile=self._jit_compile)
+        return replace(profile, advice=sentences)
 
     def _notes(self, work: RecordedWork, steps: LapSums) -> Iterator[str]:
         if self._seen == 1:

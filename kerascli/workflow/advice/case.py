@@ -58,4 +58,4 @@ def predicts_classes(loss: Loss) -> bool:
 
 def is_label(column: Raw, pipeline: Pipeline) -> bool:
     """Return True if a column has one value per row and its pipeline keeps that (unlike a text split into tokens)."""
-    return column.ndim == 1 and not column.is_ragged and not any(s.transform.takes_apart for s in pipeline.steps)
+    return column.ndim == 1 and not column.is_ragged and not any(s.transform.splits_values for s in pipeline.steps)

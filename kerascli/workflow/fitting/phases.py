@@ -1,6 +1,6 @@
 """Prepare the phases of a training in turn, and pass weights and optimizer state from one phase to the next."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from kerascli.config.data import load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.phases import in_each
-from kerascli.data.base import Learned
+from kerascli.data.base import States
 from kerascli.data.batches.rows import DiskSplit
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.device import Choice, make_deterministic
@@ -65,7 +65,7 @@ class PhaseState:
 
 
 def prepare_phases(
-    config: Config, learned: Mapping[str, Learned] | None = None, known: Sequence[RunSpec | None] | None = None
+    config: Config, learned: States | None = None, known: Sequence[RunSpec | None] | None = None
 ) -> list[Phase]:
     """Return the phases of a config, with their data loaded and the config checked against it.
 

@@ -33,12 +33,12 @@ def profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) -> 
 
 
 def _profile_events(profiler: Profiler, record: RunRecord, *notes: str) -> Iterator[Event]:
-    found = profiler.finish()
-    if found is None:
+    profile = profiler.finish()
+    if profile is None:
         yield Note("no step was trained: there is nothing to profile")
         return
-    found = replace(found, notes=(*found.notes, *notes))
-    files = {"summary.txt": profile_text(found).encode()}
+    profile = replace(profile, notes=(*profile.notes, *notes))
+    files = {"summary.txt": profile_text(profile).encode()}
     trace = profiler.trace()
     if trace is not None:
         files |= [trace]
@@ -47,7 +47,7 @@ def _profile_events(profiler: Profiler, record: RunRecord, *notes: str) -> Itera
     except StorageError as error:  # the training is not affected, and the profile is printed
         yield Note(f"the profile could not be saved: {error}", "warning")
         paths = []
-    yield replace(found, files=tuple(map(str, paths)))
+    yield replace(profile, files=tuple(map(str, paths)))
 
 
 def set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan) -> None:
@@ -69,13 +69,13 @@ def set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, pl
 def _layers(experiment: Experiment) -> dict[str, nn.Module]:
     """Return a mapping from name to module for all that a training step runs: preprocessing, layers, losses."""
     update = experiment.module
-    found = {"transforms of inputs": update.input_stage, "transforms of targets": update.target_stage}
+    modules = {"transforms of inputs": update.input_stage, "transforms of targets": update.target_stage}
     if (mixing := experiment.forward_passes[0].module.mixing) is not None:
-        found["augment"] = mixing
+        modules["augment"] = mixing
     for each in experiment.forward_passes:
         graph, name = each.module.graph, each.updates[0].name
-        found[f"{name}: loss and metrics" if name else "loss and metrics"] = each.module.objective
+        modules[f"{name}: loss and metrics" if name else "loss and metrics"] = each.module.objective
         for node, module in zip(graph.model.nodes, graph.nodes, strict=True):
-            if module not in found.values():
-                found[f"{name}: {node.name}" if name else node.name] = module
-    return found
+            if module not in modules.values():
+                modules[f"{name}: {node.name}" if name else node.name] = module
+    return modules

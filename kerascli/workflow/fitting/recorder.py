@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kerascli.foundation.disk.pieces import Pieces
+from kerascli.foundation.disk.storage import csv_text
 from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.foundation.events import (
     AppendRow,
@@ -154,7 +155,4 @@ class Recorder(Follower):
 
 
 def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separator: str) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, restval="NA", delimiter=separator, lineterminator="\n")
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(([row.get(name, "NA") for name in names] for row in rows), separator)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.base import SPLITS, Learned
+from kerascli.data.base import SPLITS, FittedState, States
 from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.pipeline.preparer import Preparer
 from kerascli.data.sources.timeseries import NEXT
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
-from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
+from kerascli.foundation.errors import DataError, Place, counted, safe_text
 from kerascli.training.predict import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.forecasting.held_out import histories_of
@@ -46,10 +46,10 @@ def forecast_run(
     model, kept = SeriesModel.of(run), frozenset(keep)
     if what in SPLITS:
         later = read_future(model, future, kept)
-        found = [series for table in histories_of(model, what) for series in each_series(model, table, later)]
+        series_list = [series for table in histories_of(model, what) for series in each_series(model, table, later)]
     else:
-        found = read_series(model, what, future, kept)
-    parts = [forecast(model, series, horizon, keep=keep, raw=raw) for series in found]
+        series_list = read_series(model, what, future, kept)
+    parts = [forecast(model, series, horizon, keep=keep, raw=raw) for series in series_list]
     return parts[0] if model.source.group is None else _below_each_other(parts)
 
 
@@ -79,14 +79,14 @@ def forecast(
     `keep` are columns of the future to carry along; by default the dates, if there is one column of them and their
     future is known. With `raw` numbers are in the model's scale; what is fed back is in the units of the series anyway.
     """
-    found = _Forecast.begun(model, series, horizon)
-    found.run()
+    progress = _Forecast.of(model, series, horizon)
+    progress.run()
     columns: dict[str, np.ndarray] = {}
     outputs: dict[str, np.ndarray] = {}
     finite = np.ones(horizon, bool)
     for target in model.targets:
-        numbers = {column: found.outputs[column] for column in target.columns}
-        shown = {c: target.shown(found.values[c], numbers[c], raw=raw) for c in target.columns}
+        numbers = {column: progress.outputs[column] for column in target.columns}
+        shown = {c: target.shown(progress.values[c], numbers[c], raw=raw) for c in target.columns}
         columns |= shown
         outputs[target.output] = np.stack(list((numbers if raw else shown).values()), axis=1)
         finite &= np.stack([np.isfinite(each) for each in numbers.values()]).all(0)
@@ -102,12 +102,12 @@ def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarra
         )
         keep = [main] if main is not None and is_known else []
     group = series.group_column(rows)
-    found = {**group, **{name: future_values(series, name, rows) for name in keep if name not in group}}
-    for name, values in found.items():
+    kept = {**group, **{name: future_values(series, name, rows) for name in keep if name not in group}}
+    for name, values in kept.items():
         if len(values) < rows:
             text = f"'{safe_text(name)}' has {counted(len(values), 'row')} of the future, the forecast {rows:,}"
-            raise DataError(Fault(text, place=Place(series.future.name if series.future else series.name)))
-    return found
+            raise DataError(text, place=series.future.name if series.future else series.name)
+    return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +128,14 @@ class _Forecast:
     """Batches of row numbers to predict; no row in a batch depends on a prediction for the same batch."""
 
     @classmethod
-    def begun(cls, model: SeriesModel, series: Series, horizon: int) -> "_Forecast":
+    def of(cls, model: SeriesModel, series: Series, horizon: int) -> "_Forecast":
         source, rows = model.source, series.history.rows
         first = rows - source.first_ahead()
         if first < 0:
             text = f"'{safe_text(series.name)}' has {counted(rows, 'row')}; a forecast takes the last {rows - first:,}"
-            raise DataError(Fault(text, place=Place(series.name)))
+            raise DataError(text, place=series.name)
         batches = list(_batches(model, rows, horizon))
-        end = batches[-1][-1] - source.first_ahead() + 1 - rows
-        later = {name: max(0, end + source.span(ahead=name in model.ahead)) for name in model.used}
-        most = max(later.values())
-        columns = {name: each for name, each in series.group_column(rows + most).items() if name in model.used}
-        others = [name for name in model.used if name not in columns]
-        known = known_future(
-            model, series, {name: later[name] for name in others if later[name] and name in model.known}
-        )
-        columns |= {name: whole_column(model, series, name, known.get(name), most) for name in others}
+        columns = _input_columns(model, series, batches[-1][-1] - source.first_ahead() + 1 - rows)
         fed = [name for name in model.predicted if name in columns]
         for name in fed:
             if columns[name].dtype != object:
@@ -186,8 +178,8 @@ class _Forecast:
         )  # fmt: skip
         group = source.group if source.group in self.columns else None
         plain = source.model_copy(update={"sequence_stride": 1, "start_index": 0, "end_index": None, "group": group})
-        wanted = frozenset([*self.model.past, *(name + NEXT for name in self.model.ahead)])
-        return plain.windows(table, self.series.name, wanted).take(np.array(batch) - batch[0])
+        columns = frozenset([*self.model.past, *(name + NEXT for name in self.model.ahead)])
+        return plain.windows(table, self.series.name, columns).take(np.array(batch) - batch[0])
 
     def _place(self, row: int, column: str) -> Place:
         history, future = self.series.history, self.series.future
@@ -216,6 +208,19 @@ class _Forecast:
         later[chosen] = values[chosen]
 
 
+def _input_columns(model: SeriesModel, series: Series, end: int) -> dict[str, np.ndarray]:
+    """Return the input columns over the series and the rows after it; `end` is the start of the last window, counted
+    from the end of the series."""
+    later = {name: max(0, end + model.source.span(ahead=name in model.ahead)) for name in model.used}
+    most = max(later.values())
+    group = series.group_column(series.history.rows + most)
+    columns = {name: values for name, values in group.items() if name in model.used}
+    needed = {name: later[name] for name in model.known if later[name] and name not in columns}
+    future = known_future(model, series, needed)
+    rest = [name for name in model.used if name not in columns]
+    return columns | {name: whole_column(model, series, name, future.get(name), most) for name in rest}
+
+
 def _batches(model: SeriesModel, rows: int, horizon: int) -> Iterator[list[int]]:
     """Yield batches of row numbers to predict; no row in a batch needs predictions of the same batch."""
     source, done = model.source, set[int]()
@@ -231,11 +236,11 @@ def _batches(model: SeriesModel, rows: int, horizon: int) -> Iterator[list[int]]
     yield batch
 
 
-def _with_floats(learned: Mapping[str, Learned], columns: Sequence[str]) -> dict[str, Learned]:
+def _with_floats(learned: States, columns: Sequence[str]) -> dict[str, FittedState]:
     """Return a run's fitted preprocessing with a float dtype for the integer columns in `columns`, to hold
     predictions."""
     fields = known_columns(learned)
     for name in columns:
         if name in fields and fields[name].is_integer:
             fields[name] = replace(fields[name], dtype=_FLOATS.get(fields[name].dtype, "float64"), num_classes=None)
-    return {**learned, COLUMNS: Learned({name: asdict(field) for name, field in fields.items()}, {})}
+    return {**learned, COLUMNS: FittedState({name: asdict(field) for name, field in fields.items()}, {})}

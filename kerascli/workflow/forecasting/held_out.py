@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
 from kerascli.data.base import SPLITS
-from kerascli.data.joined import joined
+from kerascli.data.read import joined
+from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import DataError
 from kerascli.workflow.forecasting.series import date_columns
@@ -47,18 +49,25 @@ def own_series(model: SeriesModel, preferred: Sequence[str] = ()) -> list[OwnSer
     loaded = source.source.load(replace(run.config.context, columns=None))
     tables = {name: loaded[name] for name in SPLITS if name in loaded}
     parts = {name: source.series(table) for name, table in tables.items()}
-    starts: dict[str, dict[str | int | None, np.ndarray]] = {}
-    for name, table in splits.items():
-        part = name if name in tables else "train"
-        if part in tables:
-            whole, rows = table.whole()
-            all_starts = {value: source.starts(len(each), ahead=True) for value, each in parts[part].items()}
-            starts[name] = _by_series(np.sort(np.arange(whole.rows)[rows]), all_starts)
-    found: list[OwnSeries] = []
-    for value in dict.fromkeys(value for each in parts.values() for value in each):
-        own = {name: tables[name].take(each[value]) for name, each in parts.items() if value in each}
-        found.append(_own(model, value, own, {name: each.get(value) for name, each in starts.items()}, preferred))
-    return found
+    starts = {
+        name: _starts(source, table, parts[part])
+        for name, table in splits.items()
+        if (part := name if name in tables else "train") in tables
+    }
+    series: list[OwnSeries] = []
+    for value in dict.fromkeys(chain.from_iterable(parts.values())):
+        own = {name: tables[name].take(rows[value]) for name, rows in parts.items() if value in rows}
+        series.append(_own(model, value, own, {name: each.get(value) for name, each in starts.items()}, preferred))
+    return series
+
+
+def _starts(
+    source: Timeseries, windows: Table, series: Mapping[str | int | None, np.ndarray]
+) -> dict[str | int | None, np.ndarray]:
+    """Return the first row of a split's windows, counted within their series, by series; `series` are all rows."""
+    whole, rows = windows.whole()
+    chosen = np.sort(np.arange(whole.rows)[rows])
+    return _by_series(chosen, {value: source.starts(len(each), ahead=True) for value, each in series.items()})
 
 
 def _by_series(
@@ -100,8 +109,8 @@ def _own(
 def histories_of(model: SeriesModel, split: str) -> list[Table]:
     """Return the tables of the series a run was trained on, each up to the last row of a split. Raises DataError if
     there is no such split."""
-    found = own_series(model, [split])
-    names = dict.fromkeys(name for own in found for name in own.rows)
+    all_series = own_series(model, [split])
+    names = dict.fromkeys(name for own in all_series for name in own.rows)
     if split not in names:
         raise DataError(f"the run's data has no '{split}' split", hint=f"it has {', '.join(names)}")
-    return [own.table.take(slice(0, own.end[split])) for own in found if split in own.rows]
+    return [own.table.take(slice(0, own.end[split])) for own in all_series if split in own.rows]

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.dates import Dates
+from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.report.forecast_plot import ForecastPanel
 from kerascli.workflow.forecasting.forecast import forecast
 from kerascli.workflow.forecasting.held_out import OwnSeries, own_series
-from kerascli.workflow.forecasting.series import column_values, each_series, main_dates, read_future
+from kerascli.workflow.forecasting.series import each_series, main_dates, read_future
 from kerascli.workflow.forecasting.series_model import SeriesModel
 from kerascli.workflow.loaded import LoadedRun
 
@@ -48,13 +49,11 @@ def forecast_picture(run: LoadedRun, horizon: int | None = None, future: Path | 
     own = own_series(model, _HELD_OUT)
     drawn = [_drawn(model, each, horizon, later) for each in own[:_MOST_SERIES]]
     panels = [panel for each in drawn for panel in each.panels]
-    notes = [] if len(own) <= _MOST_SERIES else [f"the first {_MOST_SERIES} of {len(own)} series are drawn"]
-    alone = [each for each in drawn if each.split is None]
-    if alone and future is None:
-        of = "" if model.source.group is None else f" of {len(alone)} series"
-        notes.append(f"no split holds out the last rows{of}: the forecast begins after the last row, beside no truth")
     axis = drawn[0].axis if len({each.axis for each in drawn}) == 1 else "date or row"
     split = next((each.split for each in drawn if each.split is not None), None)
+    notes = [] if len(own) <= _MOST_SERIES else [f"the first {_MOST_SERIES} of {len(own)} series are drawn"]
+    if future is None:
+        notes += _without_truth(drawn, grouped=model.source.group is not None)
     return ForecastPicture(panels, axis, f"truth ({split} split)", "; ".join(notes) or None)
 
 
@@ -67,6 +66,14 @@ class _Drawn:
     split: str | None
 
 
+def _without_truth(drawn: Sequence[_Drawn], *, grouped: bool) -> list[str]:
+    """Return a note about the series whose last rows no split holds out, if there are any."""
+    alone = sum(each.split is None for each in drawn)
+    of = f" of {alone} series" if grouped else ""
+    text = f"no split holds out the last rows{of}: the forecast begins after the last row, beside no truth"
+    return [text] if alone else []
+
+
 def _drawn(model: SeriesModel, own: OwnSeries, horizon: int | None, future: Table | None) -> _Drawn:
     """Return the panels of one series of a run. `future` is the table of known columns after its last row, if given."""
     split, begin = _begin(model, own) if future is None else (None, own.table.rows)
@@ -77,9 +84,9 @@ def _drawn(model: SeriesModel, own: OwnSeries, horizon: int | None, future: Tabl
     steps = horizon or min(held_out, _MOST_STEPS) or model.source.sequence_length
     later = own.table.take(slice(begin, own.table.rows)) if split is not None else future
     (series,) = each_series(model, own.table.take(slice(0, begin)), later)
-    found = forecast(model, series, steps)
+    predictions = forecast(model, series, steps)
     main = main_dates(series)
-    written = found.kept.get(main) if main is not None else None
+    written = None if main is None else predictions.kept.get(main)
     shown = slice(max(0, begin - max(2 * steps, 2 * model.source.sequence_length)), begin)
     positions = np.arange(shown.start + 1, begin + steps + 1)
     if main is not None and written is not None:
@@ -91,7 +98,7 @@ def _drawn(model: SeriesModel, own: OwnSeries, horizon: int | None, future: Tabl
             column,
             _numbers(series.history, column)[shown],
             _numbers(own.table, column)[begin : begin + min(held_out, steps)],
-            np.asarray(found.columns[column], float),
+            np.asarray(predictions.columns[column], float),
             positions,
             "" if series.group is None else f"{series.group[0]} {series.group[1]}",
         )
@@ -110,4 +117,4 @@ def _begin(model: SeriesModel, own: OwnSeries) -> tuple[str | None, int]:
 
 
 def _numbers(table: Table, column: str) -> np.ndarray:
-    return np.asarray(column_values(table, column), float)
+    return np.asarray(in_memory(table.column(column)), float)

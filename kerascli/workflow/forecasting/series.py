@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from kerascli.data.command_input import CommandInput
 from kerascli.data.dates import ORDER, Dates
-from kerascli.data.given import Given
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.section import Pipeline
-from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import DataError, Fault, Place, counted, one_of, safe_text
+from kerascli.foundation.errors import DataError, counted, one_of, safe_text
 from kerascli.workflow.forecasting.series_model import SeriesModel
 
 _FUTURE = "--future FILE"
@@ -59,32 +59,32 @@ def each_series(model: SeriesModel, history: Table, future: Table | None) -> lis
     if column is None:
         return [series_of(model, history, future)]
     later = {} if future is None else model.source.series(future)
-    found: list[Series] = []
+    all_series: list[Series] = []
     for value, rows in model.source.series(history).items():
         assert value is not None
         if future is not None and value not in later:
             text = f"there are no rows of series '{safe_text(str(value), 40)}'"
-            raise DataError(Fault(text, place=Place(future.name), hint=f"'{safe_text(column)}' names the series"))
+            raise DataError(text, place=future.name, hint=f"'{safe_text(column)}' names the series")
         part = None if future is None else future.take(later[value])
-        found.append(series_of(model, history.take(rows), part, (column, value)))
-    return found
+        all_series.append(series_of(model, history.take(rows), part, (column, value)))
+    return all_series
 
 
 def series_of(
     model: SeriesModel, history: Table, future: Table | None, group: tuple[str, str | int] | None = None
 ) -> Series:
     """Return a Series made of tables, with its date columns. Raises DataError if the rows are not in order of time."""
-    found = Series(history, future, date_columns(model, history), group)
+    series = Series(history, future, date_columns(model, history), group)
     if future is not None:
-        missing = [column for column in model.known if column not in future and column not in found.dates]
+        missing = [column for column in model.known if column not in future and column not in series.dates]
         if missing:
             names = ", ".join(f"'{safe_text(column, 40)}'" for column in missing)
             text = f"the model needs {names} of the future, and this file has no such column"
-            raise DataError(Fault(text, place=Place(future.name), hint=f"it has {', '.join(list(future)[:20])}"))
-    main = main_dates(found)
+            raise DataError(text, place=future.name, hint=f"it has {', '.join(list(future)[:20])}")
+    main = main_dates(series)
     if main is not None:
-        _check_order(found, main)
-    return found
+        _check_order(series, main)
+    return series
 
 
 def main_dates(series: Series) -> str | None:
@@ -95,12 +95,12 @@ def main_dates(series: Series) -> str | None:
 
 def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
     """Return a mapping from column name to dates, for the columns of a table that hold a date in every row."""
-    found: dict[str, Dates] = {}
+    columns: dict[str, Dates] = {}
     for name in table:
         values = _text_values(table, name)
         if values is not None and (dates := Dates.of(values.tolist(), model.date_format(name))) is not None:
-            found[name] = dates
-    return found
+            columns[name] = dates
+    return columns
 
 
 def _text_values(table: Table, name: str) -> np.ndarray | None:
@@ -120,8 +120,8 @@ def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: 
     needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
     pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in needed}
     raw = model.data.model_copy(update={"source": model.source.source, "inputs": pipelines, "targets": {}})
-    given = Given(raw, known_columns(model.run.learned), targets=False, keep=keep | {*needed})
-    return given.read([what])
+    command_input = CommandInput(raw, known_columns(model.run.learned), targets=False, keep=keep | {*needed})
+    return command_input.read([what])
 
 
 def _check_order(series: Series, column: str) -> None:
@@ -129,7 +129,7 @@ def _check_order(series: Series, column: str) -> None:
     dates = series.dates[column]
     row = dates.first_disorder()
     if row is not None:
-        raise DataError(Fault(dates.out_of_order(row), place=series.history.place(row, column), hint=ORDER))
+        raise DataError(dates.out_of_order(row), place=series.history.place(row, column), hint=ORDER)
     if series.future is not None and column in series.future:
         _check_future(series.future, column, dates)
 
@@ -139,23 +139,22 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
     texts = _text_values(future, column)
     later = None if texts is None else Dates.of(texts.tolist(), dates.form)
     if later is None:
-        text = f"'{safe_text(column)}' holds dates in the series, and something else here"
-        raise DataError(Fault(text, place=Place(future.name)))
+        raise DataError(f"'{safe_text(column)}' holds dates in the series, and something else here", place=future.name)
     last = dates.texts[-1]
     count = int((later.times <= dates.times[-1]).sum())
     if count:
         row = int((later.times <= dates.times[-1]).argmax())
         text = f"{later.texts[row]} is not after {last}, the last date of the series ({counted(count, 'row')})"
-        raise DataError(Fault(text, place=future.place(row, column), hint=f"give only rows after {last}"))
+        raise DataError(text, place=future.place(row, column), hint=f"give only rows after {last}")
     step = dates.step()
     due = None if step is None else step.after(dates.times[-1], len(later.times))
     row = later.first_disorder() if due is None else next(iter(np.flatnonzero(due != later.times).tolist()), None)
     if row is not None:
         before = later.texts[row - 1] if row else last
-        wanted = (
+        expected = (
             "" if due is None else f": expected {dates.written(due[row : row + 1])[0]}, the series has a step of {step}"
         )
-        raise DataError(Fault(f"{later.texts[row]} follows {before}{wanted}", place=future.place(row, column)))
+        raise DataError(f"{later.texts[row]} follows {before}{expected}", place=future.place(row, column))
 
 
 def future_values(series: Series, column: str, rows: int) -> np.ndarray:
@@ -164,7 +163,7 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
     Raises DataError if they are not known.
     """
     if series.future is not None and column in series.future:
-        return column_values(series.future, column)[:rows]
+        return in_memory(series.future.column(column))[:rows]
     dates = series.dates.get(column)
     if dates is None:
         series.history.column(column)  # raises DataError with the most similar name
@@ -176,9 +175,7 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
         row = dates.first_gap()
         text = f"the dates of '{safe_text(column)}' have no constant step: {dates.texts[row]} follows "
         place = series.history.place(row, column)
-        raise DataError(
-            Fault(f"{text}{dates.texts[row - 1]}, and what comes next is not known", place=place, hint=hint)
-        )
+        raise DataError(f"{text}{dates.texts[row - 1]}, and what comes next is not known", place=place, hint=hint)
     return np.array(dates.continued(rows), object)
 
 
@@ -188,8 +185,7 @@ def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) 
     rows = max(needed.values(), default=0)
     if series.future is not None and series.future.rows < rows:
         text = f"the future has {counted(series.future.rows, 'row')}; the forecast needs {rows:,}"
-        hint = "give more rows, or a smaller --horizon"
-        raise DataError(Fault(text, place=Place(series.future.name), hint=hint))
+        raise DataError(text, place=series.future.name, hint="give more rows, or a smaller --horizon")
     unknown = [column for column in needed if series.future is None and column not in series.dates]
     if unknown:
         names = one_of([f"'{safe_text(column, 40)}'" for column in unknown])
@@ -198,14 +194,8 @@ def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) 
         )
         listed = safe_text(", ".join(dict.fromkeys([*series.dates, *unknown])))
         hint = f"give {counted(max(needed[column] for column in unknown), 'row')} of {listed} in a file: {_FUTURE}"
-        raise DataError(Fault(text, place=Place(series.name), hint=hint))
+        raise DataError(text, place=series.name, hint=hint)
     return {column: future_values(series, column, count) for column, count in needed.items()}
-
-
-def column_values(table: Table, column: str) -> np.ndarray:
-    """Return a column of a table as one array in memory, even if it is on disk. Raises DataError."""
-    values: Values = table.column(column)
-    return values if isinstance(values, np.ndarray) else np.concatenate(list(values.blocks(2**16)))
 
 
 def whole_column(model: SeriesModel, series: Series, column: str, future: np.ndarray | None, rows: int) -> np.ndarray:
@@ -217,7 +207,7 @@ def whole_column(model: SeriesModel, series: Series, column: str, future: np.nda
         past = series.history.text(column)
         later = [] if future is None else future.astype(str).tolist()
         return np.concatenate([past, np.array([*later, *[""] * (rows - len(later))], object)])
-    past = column_values(series.history, column)
+    past = in_memory(series.history.column(column))
     for table, values in ((series.history, past), (series.future, future)):
         if table is not None and values is not None and values.dtype == object:
             raise not_numbers(table, column, values)

@@ -44,12 +44,12 @@ class ForecastTarget:
         unrounded."""
         if self.reading is not None:
             names = np.array(self.reading.names, object)[self.reading.numbers(output).numpy()]
-            found = names if self.is_text else names.astype(np.float64)
+            predictions = names if self.is_text else names.astype(np.float64)
         else:
             assert self.undo is not None
             with np.errstate(over="ignore"):  # exp of what a bad model predicts: infinite, and reported as such
-                found = self.undo(output.numpy().astype(np.float64).reshape(len(output), *self.shape))
-        return found.reshape(len(output), self.horizon, len(self.columns))
+                predictions = self.undo(output.numpy().astype(np.float64).reshape(len(output), *self.shape))
+        return predictions.reshape(len(output), self.horizon, len(self.columns))
 
     def shown(self, values: np.ndarray, output: np.ndarray, *, raw: bool) -> np.ndarray:
         """Return predictions (rows,) as they are printed: as class labels, rounded values, or raw model outputs."""
@@ -129,8 +129,7 @@ class SeriesModel:
             raise ConfigError(f"'{safe_text(both[0])}{NEXT}' is an input and what is predicted: nothing is to forecast")
         if self.feeds_back and self.source.lead() < 1:
             text = f"the target is not after the window: 'offset' is {self.source.first_ahead()}"
-            hint = f"a forecast needs at least {self.source.span(ahead=False) + 1}"
-            raise ConfigError(text, hint=hint)
+            raise ConfigError(text, hint=f"a forecast needs at least {self.source.span(ahead=False) + 1}")
 
 
 _HINT = "data: {source: {timeseries: {source: {csv: {path: series.csv}}, sequence_length: 24}}, ...}"
@@ -138,16 +137,16 @@ _HINT = "data: {source: {timeseries: {source: {csv: {path: series.csv}}, sequenc
 
 def _targets(run: LoadedRun, data: DataSpec, source: Timeseries) -> Sequence[ForecastTarget]:
     pairs = run.experiment.spec.pairs
-    found = [
+    targets = [
         _target(run, data, source, pair)
         for pair in pairs
         if all(column.endswith(NEXT) for column in data.targets[pair.target].columns)
     ]
-    if not found:
+    if not targets:
         names = ", ".join(safe_text(pair.target) for pair in pairs) or "none"
         text = f"a forecast needs a target that follows the window, such as value{NEXT}; the targets are {names}"
         raise ConfigError(text, hint=f"data: {{targets: {{value{NEXT}: []}}}}")
-    return found
+    return targets
 
 
 def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarget) -> ForecastTarget:

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.data.storage.table import table_of
-from kerascli.data.teacher_forcing import teacher_forcing
-from kerascli.data.text_codec import TextCodec
+from kerascli.data.text_codec import TextCodec, teacher_forcing
 from kerascli.foundation.errors import ConfigError, counted, nearest, safe_text
 from kerascli.training.generation.decode import Decoder, decode_ids
 from kerascli.training.generation.generate import Sampling

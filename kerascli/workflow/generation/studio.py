@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kerascli.callbacks.samples import ModelFacts, Rows
 from kerascli.config.cross_checks import models_of
-from kerascli.data.base import Field, Learned
+from kerascli.data.base import Field, States
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.display_columns import DisplayColumn
 from kerascli.data.text_codec import TextCodec, text_codecs
@@ -31,7 +31,7 @@ class ModelStudio:
         self,
         experiment: Experiment,
         splits: Mapping[str, Split],
-        learned: Mapping[str, Learned],
+        learned: States,
         targets: Mapping[str, Field],
         aside: Mapping[str, Mapping[str, DisplayColumn]],
     ) -> None:

@@ -1,11 +1,11 @@
 """Generate random rows of raw data, to compare an exported ONNX file with kerascli's own predictions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from kerascli.data.base import NOTHING_LEARNED, Field, Learned
+from kerascli.data.base import NO_STATE, Field, States
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import named_pipelines_of, prepare_rows
@@ -74,11 +74,11 @@ def _values(field: Field, words: list[Any] | None, random: np.random.Generator) 
     return np.abs(random.normal(1.0, 1.0, shape)).astype(field.dtype) + np.asarray(0.1, field.dtype)
 
 
-def _vocabularies(spec: DataSpec, learned: Mapping[str, Learned]) -> Iterator[tuple[str, list[Any]]]:
+def _vocabularies(spec: DataSpec, learned: States) -> Iterator[tuple[str, list[Any]]]:
     """Yield (column name, vocabulary) for the columns that a lookup in the preprocessing takes."""
     for named in named_pipelines_of(spec):
         for index, step in enumerate(named.pipeline.steps if named.section == "inputs" else ()):
-            state = learned.get(named.key(index), NOTHING_LEARNED)
+            state = learned.get(named.key(index), NO_STATE)
             if isinstance(step.transform, Lookup):
                 yield from ((column, state.facts["vocabulary"]) for column in named.pipeline.columns)
             elif isinstance(step.transform, FeatureSpace):

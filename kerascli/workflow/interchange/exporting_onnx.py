@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from kerascli.data.base import NOTHING_LEARNED
+from kerascli.data.base import NO_STATE
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.pipeline import undone_steps
 from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of
@@ -103,6 +103,6 @@ def _undone(run: LoadedRun, pair: OutputTarget) -> Undone:
     fields = infer_all([named], known_columns(run.learned), run.learned)[named.id]
     steps = [index for index, _ in undone_steps(named, fields, run.learned)]
     return [
-        (named.pipeline.steps[index].transform, fields[index], run.learned.get(named.key(index), NOTHING_LEARNED))
+        (named.pipeline.steps[index].transform, fields[index], run.learned.get(named.key(index), NO_STATE))
         for index in steps
     ]

@@ -2,6 +2,7 @@
 
 import torch
 
+from kerascli.data.base import file_name
 from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
 from kerascli.data.pipeline.pipeline import undone_transforms
 from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of
@@ -70,7 +71,7 @@ def _output(run: LoadedRun, pair: OutputTarget) -> OutputText:
         assert run.data is not None
         named = next(each for each in named_pipelines_of(run.data) if each.id == ("targets", pair.target))
         fields = infer_all([named], known_columns(run.learned), run.learned)[named.id]
-        inverse = [each.without_folders().dump() for each in undone_transforms(named, fields, run.learned)]
+        inverse = [each.with_paths(file_name).dump() for each in undone_transforms(named, fields, run.learned)]
     reads_as = "values"
     if reading is not None and reading.binary:
         reads_as = "logit" if reading.from_logits else "probability"

@@ -7,7 +7,7 @@ from typing import Any
 from kerascli.config.describe import describe
 from kerascli.config.run import RunSpec
 from kerascli.foundation.errors import Fault, FileRefused, safe_text
-from kerascli.foundation.shapes import TensorSpec, can_be_one, show_shape
+from kerascli.foundation.shapes import TensorSpec, is_compatible, show_shape
 from kerascli.interop.keras.names import KerasNames
 from kerascli.interop.pipeline_files.document import OutputText
 from kerascli.interop.pipeline_files.reading import Pipelines, refused
@@ -73,7 +73,7 @@ def _matched(
 def _misfit(pipelines: Pipelines, name: str, spec: TensorSpec) -> Fault | None:
     """Return an error message if an input's pipeline yields another shape or dtype than the model takes; else None."""
     field = pipelines.stages.facts.inputs[name]
-    if not can_be_one(field.shape, spec.shape):
+    if not is_compatible(field.shape, spec.shape):
         text = f"its input '{name}' makes rows of shape {show_shape(field.shape)}"
         return Fault(f"{text}, the model takes {show_shape(spec.shape)}")
     if spec.is_integer and not field.is_integer:

@@ -32,9 +32,9 @@ def load_again(run: LoadedRun, keep: Collection[str] = ()) -> PreparedData:
         raise DataError(text, hint="give files of rows instead of a split") from None
     recorded: Mapping[str, str] = run.record.facts().get("data", {})
     phases = len(run.config.phases)
-    said = [Fault(text, level="warning") for text in prepared.warnings]
-    said += _changes(prepared.digests, recorded, phases)
-    run.warnings += [fault for fault in said if fault not in run.warnings]
+    warnings = [Fault(text, level="warning") for text in prepared.warnings]
+    warnings += _changes(prepared.digests, recorded, phases)
+    run.warnings += [fault for fault in warnings if fault not in run.warnings]
     return prepared
 
 

@@ -14,7 +14,7 @@ from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import BadRow, Table, first_wrong
-from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, Place, safe_text, suggestion
+from kerascli.foundation.errors import ConfigError, DataError, FileRefused, safe_text, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.names import KerasNames
 from kerascli.metrics.comparisons import OutputTarget
@@ -29,35 +29,43 @@ def raw_rows(
 
     Arrays have kerascli's name of an input or a target, or Keras's. Raises DataError, FileRefused.
     """
-    name = str(path)
     model, compiled = experiment.spec.model, experiment.spec.compile
-    inputs = {given.name: given.spec for given in model.inputs}
+    inputs = {each.name: each.spec for each in model.inputs}
     all_targets = {pair.target: pair.output for pair in compiled.pairs} if compiled else {n: n for n in model.outputs}
     accepted = accepted_names(keras_names, inputs, all_targets)
-    table = Table({}, 0, name=name)
-    if path.suffix.lower() == ".csv":
-        data, packed = read_text_file(path, name)
-        table = read_csv(data, name, packed=packed)
-        arrays = _from_text(table, {name: spec for key, spec in inputs.items() for name in accepted[key]} | inputs)
-    else:
-        arrays = _arrays_of_file(path, name)
+    table, arrays = _read(path, {name: spec for key, spec in inputs.items() for name in accepted[key]} | inputs)
     if len(arrays) == 1 and len(inputs) == 1 and path.suffix == ".npy" and not targets:
         arrays = dict(zip(inputs, arrays.values(), strict=True))
     output_of = all_targets if compiled is not None and targets else {}
-    wanted = [*inputs, *output_of]
-    given = candidates(accepted, arrays, wanted)
-    names = {key: _name(given[key], key, accepted[key], arrays, table, inputs.get(key)) for key in wanted}
-    found = {key: _array(arrays, called, table) for key, called in names.items()}
-    rows = len(next(iter(found.values())))
-    for key, values in found.items():
-        if len(values) != rows or not rows:
-            first = names[next(iter(found))]
-            text = f"'{safe_text(names[key])}' has {len(values)} rows, '{safe_text(first)}' has {rows}"
-            raise DataError(Fault(text, place=Place(name)))
+    keys = [*inputs, *output_of]
+    choices = candidates(accepted, arrays, keys)
+    names = {key: _name(choices[key], key, accepted[key], arrays, table, inputs.get(key)) for key in keys}
+    values = {key: _array(arrays, name, table) for key, name in names.items()}
+    rows = _row_count(values, names, table)
     for pair in experiment.spec.pairs if targets else ():
-        _check_target(pair, found[pair.target], experiment.graph.specs[pair.output], names[pair.target], table)
-    taken = {key: _as_input(found[key], spec, names[key], table) for key, spec in inputs.items()}
-    return MemorySplit(taken, {target: found[target] for target in output_of}, {}, rows, Origin(table, {}))
+        _check_target(pair, values[pair.target], experiment.graph.specs[pair.output], names[pair.target], table)
+    taken = {key: _as_input(values[key], spec, names[key], table) for key, spec in inputs.items()}
+    return MemorySplit(taken, {target: values[target] for target in output_of}, {}, rows, Origin(table, {}))
+
+
+def _read(path: Path, inputs: Mapping[str, TensorSpec]) -> tuple[Table, dict[str, np.ndarray]]:
+    """Return a file as a table, which is empty unless it is a csv file, and its arrays by name."""
+    name = str(path)
+    if path.suffix.lower() != ".csv":
+        return Table({}, 0, name=name), _arrays_of_file(path, name)
+    data, packed = read_text_file(path, name)
+    table = read_csv(data, name, packed=packed)
+    return table, _from_text(table, inputs)
+
+
+def _row_count(arrays: Mapping[str, np.ndarray], names: Mapping[str, str], table: Table) -> int:
+    """Return the number of rows of all arrays. Raises DataError if they differ, or if there are none."""
+    first, rows = next((key, len(values)) for key, values in arrays.items())
+    for key, values in arrays.items():
+        if len(values) != rows or not rows:
+            text = f"'{safe_text(names[key])}' has {len(values)} rows, '{safe_text(names[first])}' has {rows}"
+            raise DataError(text, place=table.name)
+    return rows
 
 
 def _arrays_of_file(path: Path, name: str) -> dict[str, np.ndarray]:
@@ -86,7 +94,7 @@ def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.n
 
 
 def _name(
-    given: Sequence[str],
+    choices: Sequence[str],
     key: str,
     accepted: Sequence[str],
     arrays: Mapping[str, np.ndarray],
@@ -94,21 +102,20 @@ def _name(
     spec: TensorSpec | None,
 ) -> str:
     """Return the name of the array in a file for an input or target. Raises DataError unless exactly one name fits."""
-    if len(given) == 1:
-        return given[0]
+    if len(choices) == 1:
+        return choices[0]
     columns = _columns(key, spec) if len(table) and spec is not None else []
-    others = "".join(f" (Keras's name: '{safe_text(name)}')" for name in accepted[1:])
-    if given:
-        both = f"'{safe_text(given[0])}' and '{safe_text(given[1])}', Keras's name of it"
+    other_names = "".join(f" (Keras's name: '{safe_text(name)}')" for name in accepted[1:])
+    hint = f"it has {', '.join(map(safe_text, list(arrays)[:10]))}"
+    if choices:
+        both = f"'{safe_text(choices[0])}' and '{safe_text(choices[1])}', Keras's name of it"
         text = f"expected one array for '{safe_text(key)}', got two: {both}"
         hint = "give each array once, and all of them under kerascli's names or all under Keras's"
     elif len(columns) > 1 and (missing := [column for column in columns if column not in arrays]):
-        text = f"there is no column '{safe_text(missing[0])}' of the {len(columns)} of '{safe_text(key)}'{others}"
-        hint = f"it has {', '.join(map(safe_text, list(arrays)[:10]))}"
+        text = f"there is no column '{safe_text(missing[0])}' of the {len(columns)} of '{safe_text(key)}'{other_names}"
     else:
-        text = f"there is no array '{safe_text(key)}'{others}{suggestion(key, arrays)}"
-        hint = f"it has {', '.join(map(safe_text, list(arrays)[:10]))}"
-    raise DataError(Fault(text, place=Place(table.name), hint=hint))
+        text = f"there is no array '{safe_text(key)}'{other_names}{suggestion(key, arrays)}"
+    raise DataError(text, place=table.name, hint=hint)
 
 
 def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarray:
@@ -116,7 +123,7 @@ def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarr
     if not values.ndim or values.dtype.kind not in "biuf":
         _refuse_words(table, arrays, [key])
         text = f"'{safe_text(key)}': expected numbers with an axis of rows, got {values.dtype} of shape {values.shape}"
-        raise DataError(Fault(text, place=Place(table.name)))
+        raise DataError(text, place=table.name)
     return values
 
 
@@ -126,7 +133,7 @@ def _check_target(pair: OutputTarget, values: np.ndarray, output: TensorSpec, ke
     for component in (pair.loss, *(use.metric for use in pair.metrics)):
         problem = component.check(target, output) if component is not None else None
         if problem:
-            raise DataError(Fault(f"'{safe_text(key)}': {problem}", place=Place(table.name)))
+            raise DataError(f"'{safe_text(key)}': {problem}", place=table.name)
 
 
 def _columns(key: str, spec: TensorSpec) -> list[str]:
@@ -147,18 +154,17 @@ def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> n
     fits = len(shape) == spec.rank and all(n in (None, size) for n, size in zip(spec.shape, shape, strict=True))
     if not fits:
         found = f"{values.dtype} of shape {values.shape}"
-        text = f"'{safe_text(key)}': expected numbers of shape {spec}, got {found}"
-        raise DataError(Fault(text, place=Place(table.name)))
+        raise DataError(f"'{safe_text(key)}': expected numbers of shape {spec}, got {found}", place=table.name)
     if spec.is_integer and values.dtype.kind == "f" and (wrong := values != np.floor(values)).any():
         row, (index, _) = first_wrong(wrong)
         text = f"'{safe_text(key)}': expected integers, got {values[row].flat[index]:g}"
-        raise DataError(Fault(text, place=table.place(row, key)))
+        raise DataError(text, place=table.place(row, key))
     if spec.is_integer or values.dtype.kind != "f":
         return values
     try:
         return converted(values, np.dtype(np.float32))
     except BadRow as bad:
-        raise DataError(Fault(f"'{safe_text(key)}': {bad.text}", place=table.place(bad.row, key))) from None
+        raise DataError(f"'{safe_text(key)}': {bad.text}", place=table.place(bad.row, key)) from None
 
 
 def no_split(what: str, why: str) -> ConfigError:

@@ -40,7 +40,7 @@ from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan, rows_in_order
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from tests.support.fit_harness import Ours, prepare
 from tests.support.runs_harness import go_on, outcome, outcome_of, train, write
 from tests.workflow.test_resume import leave

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training import execution_mode
 from kerascli.training.profiling import advice
 from kerascli.training.profiling import phases as phase_times
-from kerascli.training.profiling.advice import OPERATION_MICROSECONDS, RULES, Facts
+from kerascli.training.profiling.advice import OPERATION_MICROSECONDS, RULES
 from kerascli.training.profiling.operations import RecordedWork, Times
 from kerascli.training.profiling.phases import REST, Clock, LapSums, phases
 from kerascli.training.profiling.profiler import Profiler
@@ -333,23 +334,23 @@ def test_what_took_no_time_of_the_device_is_no_expensive_operation() -> None:
 
 # Advice
 
-PLAIN = Facts(
-    (),
-    (),
-    step_seconds=0.01,
-    seconds=30.0,
-    compiling_seconds=0.0,
-    operations=100,
-    execution_mode="traced",
-    jit_compile="auto",
-)
+
+def advised(
+    seconds: float = 30.0, operations: float = 100, jit_compile: bool | str = "auto", **changes: Any
+) -> tuple[str, ...]:
+    """Return the advice for a training that gives no reason for any, but for `changes` of its profile."""
+    plain = replace(SHOWN, tier="traced", step_milliseconds=10.0, once={}, phases=(), layers=())
+    profile = replace(plain, **changes)
+    return advice.advice(profile, seconds=seconds, operations=operations, jit_compile=jit_compile)
+
+
 NOTHING = ("nothing stands out: the time goes into the model's own work",)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.phase)
 def test_each_rule_speaks_above_its_share_and_not_at_it(rule: advice.Rule) -> None:
     def said(share: float, times: int = 100) -> tuple[str, ...]:
-        return advice.advice(replace(PLAIN, phases=(Phase(rule.phase, 1.0, "step", times, 100, share),)))
+        return advised(phases=(Phase(rule.phase, 1.0, "step", times, 100, share),))
 
     assert said(rule.share) == NOTHING
     (text,) = said(rule.share + 0.01)
@@ -363,52 +364,46 @@ def test_the_phase_that_takes_most_comes_first() -> None:
         Phase("optimizer", 1.0, "step", 9, 9, 0.5),
         Phase("forward", 1.0, "step", 9, 9, 0.2),
     )
-    first, second = advice.advice(replace(PLAIN, phases=found))
+    first, second = advised(phases=found)
     assert first.endswith("(optimizer: 50%)")
     assert second.endswith("(data: 30%)")
 
 
 def test_short_operations_are_reported_with_what_helps_in_the_execution_mode() -> None:
-    at = PLAIN.operations * OPERATION_MICROSECONDS * 1e-6
-    short = replace(PLAIN, step_seconds=at * 0.99)
-    assert advice.advice(replace(PLAIN, step_seconds=at)) == NOTHING
-    assert advice.advice(replace(short, operations=0)) == NOTHING
-    (text,) = advice.advice(replace(short, jit_compile=False))
+    at = 100 * OPERATION_MICROSECONDS * 1e-3
+    assert advised(step_milliseconds=at) == NOTHING
+    assert advised(step_milliseconds=at * 0.99, operations=0) == NOTHING
+    (text,) = advised(step_milliseconds=at * 0.99, jit_compile=False)
     assert text.endswith("a larger batch_size, or jit_compile: auto (100 a step, 9.9 µs each)")
     # Where auto has chosen, or a program cannot be had, the setting changes nothing.
-    for facts in (
-        short,
-        replace(short, execution_mode="compiled"),
-        replace(short, execution_mode="eager", jit_compile=False),
-    ):
-        (text,) = advice.advice(facts)
+    for tier, jit_compile in (("traced", "auto"), ("compiled", "auto"), ("eager", False)):
+        (text,) = advised(step_milliseconds=at * 0.99, tier=tier, jit_compile=jit_compile)
         assert text.endswith("a larger batch_size (100 a step, 9.9 µs each)")
 
 
 def test_compiling_that_took_most_of_the_time_is_reported() -> None:
-    compiled = replace(PLAIN, execution_mode="compiled", compiling_seconds=31.0)
-    assert advice.advice(replace(compiled, compiling_seconds=30.0)) == NOTHING
+    assert advised(tier="compiled", once={"compiling": 30.0}) == NOTHING
     later = "; the same model compiles faster the next time"
-    (text,) = advice.advice(compiled)
+    (text,) = advised(tier="compiled", once={"compiling": 31.0})
     assert text == f"compiling took 31.0 s of 61.0 s: jit_compile: false{later}"
-    (text,) = advice.advice(replace(compiled, jit_compile=True))
+    (text,) = advised(tier="compiled", once={"compiling": 31.0}, jit_compile=True)
     assert text == f"compiling took 31.0 s of 61.0 s: jit_compile: auto compiles longer trainings only{later}"
 
 
 def test_compiling_in_vain_is_told_however_short_it_was() -> None:
-    (text,) = advice.advice(replace(PLAIN, compiling_seconds=0.3))
+    (text,) = advised(once={"compiling": 0.3})
     assert text == "compiling took 0.3 s for nothing: jit_compile: false"
 
 
 def test_where_nothing_stands_out_the_layers_that_take_most_are_named() -> None:
     layers = (LayerTime("conv", 1.0, 2.0, 0.6), LayerTime("dense", 1.0, 0.0, 0.3), LayerTime("flatten", 0.1, 0.0, 0.1))
-    (text,) = advice.advice(replace(PLAIN, layers=layers))
+    (text,) = advised(layers=layers)
     assert text.startswith(NOTHING[0])
     assert "conv (60%) and dense (30%);" in text
 
 
 def test_a_training_of_a_moment_gets_no_praise() -> None:
-    (text,) = advice.advice(replace(PLAIN, seconds=0.04))
+    (text,) = advised(seconds=0.04)
     assert text == "all steps together took 0.04 s: advice needs a longer training"
 
 

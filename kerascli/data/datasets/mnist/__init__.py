@@ -2,6 +2,8 @@
 
 import functools
 import lzma
+import math
+import struct
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -9,8 +11,24 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
-from kerascli.data.datasets.idx import parse_idx
 from kerascli.data.storage.table import Table, table_of
+from kerascli.foundation.errors import DataError
+
+_UINT8 = 0x08
+
+
+def parse_idx(data: bytes | bytearray, name: str) -> np.ndarray:
+    """Parse the bytes of an IDX file to a read-only uint8 array. Raises DataError."""
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UINT8 or not 1 <= data[3] <= 4:
+        raise DataError("this is not an IDX file of bytes", place=name)
+    start = 4 + 4 * data[3]
+    shape = struct.unpack(f">{data[3]}I", data[4:start].ljust(4 * data[3], b"\0"))
+    if math.prod(shape) != len(data) - start:
+        raise DataError(f"the file says {math.prod(shape):,} values and has {max(0, len(data) - start):,}", place=name)
+    values = np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    values.flags.writeable = False
+    return values
+
 
 _FOLDER = Path(__file__).parent
 _IMAGES, _LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"

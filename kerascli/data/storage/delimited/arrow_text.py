@@ -11,10 +11,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from kerascli.data.storage.coded import Coded
 from kerascli.data.storage.delimited.csv_scan import BYTE_ORDER_MARK, Layout, positions
-from kerascli.data.storage.text_columns import FALSE, TRUE, SampledColumns
-from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
+from kerascli.data.storage.text_columns import FALSE, MAX_FIELD, TRUE, SampledColumns, TextFormat
+from kerascli.data.storage.tokens import Coded
 
 _BLOCK = 4 * MAX_FIELD
 _EXACT = 2**53

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
+from kerascli.data.storage.text_columns import MAX_FIELD, TextFormat
 
 _NEWLINE, _RETURN, _QUOTE = b'\n\r"'
 _LINE_ENDS = (_NEWLINE, _RETURN)

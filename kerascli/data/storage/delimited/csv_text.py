@@ -3,20 +3,17 @@
 Large files are parsed by columns; what is refused there is parsed here again by rows, which finds the error.
 """
 
-import contextlib
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
 
 import numpy as np
 
 from kerascli.data.storage.delimited.large_text import read_large
 from kerascli.data.storage.table import COMMENT, Table
-from kerascli.data.storage.text_columns import DEFAULT, TextColumns, numbers_of
-from kerascli.data.storage.text_format import MAX_FIELD, TextFormat
+from kerascli.data.storage.text_columns import DEFAULT, MAX_FIELD, TextColumns, TextFormat, numbers_of
 from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_text
-from kerascli.foundation.errors import DataError, Fault, Place, safe_text, suggestion
+from kerascli.foundation.errors import DataError, Place, safe_text, suggestion
 
 LARGE_BYTES = 2**20
 """Size in bytes from which a file is parsed by columns: importing pyarrow takes longer than parsing a smaller one."""
@@ -54,13 +51,13 @@ def _read(data: bytes, name: str, form: TextFormat, packed: int) -> Table:
         text = text.partition("\n")[2]
     rows, lines = _rows(text, name, form)
     if not rows:
-        raise DataError(Fault("the file is empty", place=Place(name, 1)))
+        raise DataError("the file is empty", place=Place(name, 1))
     names = form.names or tuple(rows[0])
     _check_names(names, name, form.delimiter, int(lines[0]))
     if not form.names:
         lines, rows = lines[1:], rows[1:]
     if not rows:
-        raise DataError(Fault("a header but no rows", place=Place(name)))
+        raise DataError("a header but no rows", place=name)
     _check_widths(rows, lines, names, name)
     columns = {column: form.present(fields) for column, fields in zip(names, zip(*rows, strict=True), strict=True)}
     found = TextColumns(columns, form)
@@ -74,12 +71,12 @@ def _check_dtypes(columns: TextColumns, form: TextFormat, table: Table) -> None:
     for column, dtype in form.dtypes.items():
         if column not in columns:
             text = f"dtypes: there is no column '{safe_text(column, 40)}'{suggestion(column, columns)}"
-            raise DataError(Fault(text, place=Place(table.name, int(table.numbers()[0]) - 1)))
+            raise DataError(text, place=Place(table.name, int(table.numbers()[0]) - 1))
         if dtype == "number" and columns.is_text(column):
             fields = columns.text(column).tolist()
             row = next((row for row, each in enumerate(fields) if not _is_number(each, form)), 0)
             text = f"'{safe_text(fields[row], 40)}' is not a number, as dtypes says of this column"
-            raise DataError(Fault(text, place=table.place(row, column)))
+            raise DataError(text, place=table.place(row, column))
 
 
 def _is_number(text: str, form: TextFormat) -> bool:
@@ -94,7 +91,7 @@ _MAGIC = {b"PK\x03\x04": "a zip archive (npz, xlsx)", b"\x1f\x8b": "gzip", b"PAR
 def _decode(data: bytes, name: str, encoding: str, delimiter: str) -> str:
     for magic, kind in _MAGIC.items():
         if data.startswith(magic):
-            raise DataError(Fault(f"this is {kind}, not delimited text", place=Place(name)))
+            raise DataError(f"this is {kind}, not delimited text", place=name)
     if encoding.lower().replace("_", "-") in {"utf-8", "utf8"}:
         encoding = "utf-8-sig"
     try:
@@ -106,12 +103,12 @@ def _decode(data: bytes, name: str, encoding: str, delimiter: str) -> str:
         message = f"byte {data[error.start]:#04x}{f' in {column}' if column else ''}"
         text = f"not {encoding.removesuffix('-sig').upper()} ({message})"
         place = Place(name, data.count(b"\n", 0, error.start) + 1)
-        raise DataError(Fault(text, place=place, hint="set 'encoding' of the source, for example latin-1")) from None
+        raise DataError(text, place=place, hint="set 'encoding' of the source, for example latin-1") from None
     if "\0" in text:
         at = text.index("\0")
         column = _column_at(text.split("\n", 1)[0], text[text.rfind("\n", 0, at) + 1 : at], delimiter)
         message = f"a zero byte in the text{f' (in {column})' if column else ''}"
-        raise DataError(Fault(message, place=Place(name, text.count("\n", 0, at) + 1)))
+        raise DataError(message, place=Place(name, text.count("\n", 0, at) + 1))
     return text
 
 
@@ -126,43 +123,6 @@ def _column_at(header: str, before: str, delimiter: str) -> str:
 def _rows(text: str, name: str, form: TextFormat) -> tuple[list[list[str]], np.ndarray]:
     """Return the rows of delimited text, without blank lines and comments, and the line numbers at which they begin."""
     csv.field_size_limit(MAX_FIELD)
-    try:
-        rows = list(form.reader(io.StringIO(text, newline=""))) if not form.comment else []
-    except csv.Error as error:
-        _refuse(text, name, form, str(error))
-    lines = np.arange(1, len(rows) + 1)
-    if form.comment or text.count("\n") + (not text.endswith("\n")) != len(rows) or not all(rows):
-        lines, rows = _lines(text, name, form)
-    return rows, lines + form.skip_rows
-
-
-def _refuse(text: str, name: str, form: TextFormat, reason: str) -> NoReturn:
-    """Raise DataError for a row that Python's csv module cannot read, with the line on which the row begins."""
-    source, hint = _Lines(text, form.comment), None
-    with contextlib.suppress(csv.Error):
-        for _ in form.reader(source):
-            source.begins = True
-    line = source.first + form.skip_rows
-    match reason:
-        case _ if "unexpected end of data" in reason:
-            fault, hint = "a quote opened here is never closed", _NO_QUOTES
-        case _ if "field larger" in reason:
-            fault = f"a field of more than {MAX_FIELD:,} characters"
-        case _ if "expected after" in reason:
-            fault, hint = "text after a closing quote; a quote inside quotes is written twice", _NO_QUOTES
-        case _:
-            fault = reason
-    raise DataError(Fault(fault, place=Place(name, line), hint=hint))
-
-
-_NO_QUOTES = "if quotes in this file are characters like any other, set 'quotes: false' of the source"
-
-
-def _lines(text: str, name: str, form: TextFormat) -> tuple[np.ndarray, list[list[str]]]:
-    """Return the line on which each row begins, and the rows, for a text with blank lines, comments or long rows.
-
-    Long rows take several lines.
-    """
     source = _Lines(text, form.comment)
     lines: list[int] = []
     rows: list[list[str]] = []
@@ -173,8 +133,23 @@ def _lines(text: str, name: str, form: TextFormat) -> tuple[np.ndarray, list[lis
                 rows.append(row)
             source.begins = True
     except csv.Error as error:
-        _refuse(text, name, form, str(error))
-    return np.array(lines, np.int64), rows
+        raise _fault(str(error), name, source.first + form.skip_rows) from None
+    return rows, np.array(lines, np.int64) + form.skip_rows
+
+
+def _fault(reason: str, name: str, line: int) -> DataError:
+    """Return the error for a row that Python's csv module cannot read, which begins on a line."""
+    text, hint = reason, None
+    if "unexpected end of data" in reason:
+        text, hint = "a quote opened here is never closed", _NO_QUOTES
+    elif "field larger" in reason:
+        text = f"a field of more than {MAX_FIELD:,} characters"
+    elif "expected after" in reason:
+        text, hint = "text after a closing quote; a quote inside quotes is written twice", _NO_QUOTES
+    return DataError(text, place=Place(name, line), hint=hint)
+
+
+_NO_QUOTES = "if quotes in this file are characters like any other, set 'quotes: false' of the source"
 
 
 class _Lines:
@@ -205,12 +180,12 @@ def _check_names(names: tuple[str, ...], name: str, delimiter: str, line: int) -
     if len(names) == 1 and other and other != delimiter:
         text = f"a single column '{safe_text(names[0], 40)}'"
         hint = COMMENT if names[0].startswith("#") else f"set 'delimiter' of the source to '{safe_text(other)}'"
-        raise DataError(Fault(text, place=Place(name, line), hint=hint))
+        raise DataError(text, place=Place(name, line), hint=hint)
     seen: dict[str, int] = {}
     for position, column in enumerate(names, 1):
         if column in seen:
             text = f"column '{safe_text(column, 40)}' appears twice (columns {seen[column]} and {position})"
-            raise DataError(Fault(text, place=Place(name, line)))
+            raise DataError(text, place=Place(name, line))
         seen[column] = position
 
 
@@ -222,4 +197,4 @@ def _check_widths(rows: list[list[str]], lines: np.ndarray, names: Sequence[str]
         count = int(widths[row])
         fields = "1 field" if count == 1 else f"{count} fields"
         hint = next((COMMENT for line in (names, rows[row]) if line and line[0].startswith("#")), None)
-        raise DataError(Fault(f"{fields}, the header has {len(names)}", place=Place(name, int(lines[row])), hint=hint))
+        raise DataError(f"{fields}, the header has {len(names)}", place=Place(name, int(lines[row])), hint=hint)

@@ -14,8 +14,7 @@ from kerascli.data.storage.delimited.arrow_text import ArrowColumns, arrow
 from kerascli.data.storage.delimited.csv_scan import BYTE_ORDER_MARK, Layout
 from kerascli.data.storage.delimited.scanned_text import ScannedColumns
 from kerascli.data.storage.table import Table
-from kerascli.data.storage.text_columns import typed
-from kerascli.data.storage.text_format import TextFormat
+from kerascli.data.storage.text_columns import TextFormat, typed
 from kerascli.foundation.disk.files import refuse_text
 
 _SAMPLED_ROWS = 200

@@ -5,10 +5,9 @@ from typing import Self
 
 import numpy as np
 
-from kerascli.data.storage.coded import Coded, as_objects
 from kerascli.data.storage.delimited.csv_scan import Layout, positions
-from kerascli.data.storage.text_columns import SampledColumns
-from kerascli.data.storage.text_format import TextFormat
+from kerascli.data.storage.text_columns import SampledColumns, TextFormat
+from kerascli.data.storage.tokens import Coded, as_objects
 
 _ROWS = 2**16
 """Number of rows parsed at once, so that their bytes stay in the processor's caches."""

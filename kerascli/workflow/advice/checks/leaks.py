@@ -36,7 +36,7 @@ def check(case: Case) -> Iterator[Fault]:
 
 def _faults(case: Case, target: tuple[str, np.ndarray], path: Path, where: Path, pipeline: Pipeline) -> Iterator[Fault]:
     column, values = target
-    if any(step.transform.takes_apart for step in pipeline.steps):
+    if any(step.transform.splits_values for step in pipeline.steps):
         return
     for name in pipeline.columns:
         if name == column:

@@ -27,7 +27,7 @@ def check(case: Case) -> Iterator[Fault]:
         return
     for _, pipeline in case.targets():
         column = pipeline.columns[0]
-        apart = any(step.transform.takes_apart for step in pipeline.steps)
+        apart = any(step.transform.splits_values for step in pipeline.steps)
         if len(pipeline.columns) == 1 and not apart and _has_classes(head.column(column)):
             text = _difference_of_classes(column, head, tail)
             if text:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kerascli.data.dates import parsed_times, part_of
 from kerascli.data.section import Pipeline
 from kerascli.data.storage.blocks import inverse_of
-from kerascli.data.times import parsed_times, part_of
 from kerascli.data.transforms.datetime import DateTime
 from kerascli.data.transforms.impute import Impute
 from kerascli.foundation.errors import Fault, safe_text

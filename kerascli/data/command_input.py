@@ -3,24 +3,24 @@
 import glob
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from kerascli.data.base import Field
-from kerascli.data.joined import joined
-from kerascli.data.read import read_raw
+from kerascli.data.read import joined, read_raw
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.folders import FolderSource, file_names, files_below, labelled_files, unlabelled_files
-from kerascli.data.sources.image_settings import SUFFIXES, image_column
+from kerascli.data.sources.image_folder import SUFFIXES, image_column
 from kerascli.data.sources.text_folder import TextFolder, texts_of
 from kerascli.data.storage.image_files import Images, Reading, need_pillow
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.table import FILE, FILES, Table, table_of
 from kerascli.foundation.disk.files import LINE_BYTES, memory_limit, missing_file, open_regular, refuse_text
-from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import ConfigError, DataError, safe_text
 
 STDIN, STDIN_NAME = "-", "standard input"
 _MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
@@ -31,7 +31,7 @@ _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class CommandInput:
     """Reader of the files, folders, standard input and texts named in a command, with the data settings of a run."""
 
     spec: DataSpec
@@ -48,25 +48,9 @@ class Given:
         Raises DataError, ConfigError, FileRefused.
         """
         tables: list[Table] = []
-        files: list[Path] = []  # a row each, which are read together
-
-        def read_files() -> None:
-            if files:
-                tables.append(self._rows(list(files)))
-                files.clear()
-
-        for item in what:
-            if item == STDIN:
-                read_files()
-                tables.append(self._standard_input())
-                continue
-            for path in matching(item):
-                if self._is_row(path):
-                    files.append(path)
-                    continue
-                read_files()
-                tables.append(self._folder(path) if path.is_dir() else self._file(path))
-        read_files()
+        for are_rows, group in groupby(_paths(what), self._is_row):  # files of one row each are read together
+            paths = list(group)
+            tables += [self._rows([path for path in paths if path])] if are_rows else map(self._table, paths)
         if texts:
             tables.append(table_of({self.text_column("--text"): np.array(texts, object)}, "--text"))
         return joined(list(map(self.checked, tables)))
@@ -79,11 +63,10 @@ class Given:
 
     def text_column(self, option: str) -> str:
         """Return the name of the text column that all inputs are computed from. Raises ConfigError if there is none."""
-        used = self._input_columns()
-        if len(used) != 1 or not self.columns[used[0]].is_text:
-            text = f"{option}: the inputs are made of the columns {', '.join(map(safe_text, used))}"
+        if (column := self._only_text()) is None:
+            text = f"{option}: the inputs are made of the columns {', '.join(map(safe_text, self._input_columns()))}"
             raise ConfigError(text, hint="give a table with these columns: a .csv or .jsonl file")
-        return used[0]
+        return column
 
     def checked(self, table: Table) -> Table:
         """Return `table` if it has all columns that the pipelines read. Raises DataError, naming all missing
@@ -94,19 +77,21 @@ class Given:
         if missing:
             names = ", ".join(f"'{safe_text(name, 40)}'" for name in missing)
             listed = ", ".join(safe_text(name, 40) for name in list(table)[:20])
-            fault = Fault(
-                f"there are no columns {names}",
-                place=Place(table.name),
-                hint=table.comment_hint() or f"it has {listed}",
-            )
-            raise DataError(fault)
+            hint = table.comment_hint() or f"it has {listed}"
+            raise DataError(f"there are no columns {names}", place=table.name, hint=hint)
         return table
 
     def _input_columns(self) -> list[str]:
         return list(dict.fromkeys(column for pipeline in self.spec.inputs.values() for column in pipeline.columns))
 
-    def _is_row(self, path: Path) -> bool:
-        if path.is_dir():
+    def _only_text(self) -> str | None:
+        """Return the column that all inputs are computed from, if there is only one and it holds text; else None."""
+        used = self._input_columns()
+        return used[0] if len(used) == 1 and self.columns[used[0]].is_text else None
+
+    def _is_row(self, path: Path | None) -> bool:
+        """Return True for a file of one row, such as an image or a text; None is standard input."""
+        if path is None or path.is_dir():
             return False
         if self.spec.source.reads_alone(path) or (path.name.lower().endswith(SUFFIXES) and bool(self._images())):
             return True
@@ -114,9 +99,7 @@ class Given:
 
     def _takes_texts(self) -> bool:
         """Return True if the run's source is a table, of which the inputs use one column of texts alone."""
-        used = self._input_columns()
-        is_text = len(used) == 1 and self.columns[used[0]].is_text
-        return is_text and not self.targets and self.spec.source.component_name in _TABLES
+        return not self.targets and self.spec.source.component_name in _TABLES and self._only_text() is not None
 
     def _is_table(self, path: Path) -> bool:
         """Return True if a .txt file is a table, as that of the run is or by its header, and no text."""
@@ -133,7 +116,7 @@ class Given:
         source = self.spec.source
         if self.targets and isinstance(source, FolderSource) and source.labels is not None and "label" in self.used():
             text, hint = "a file alone says no class", "give the folder that has a folder for each class"
-            raise DataError(Fault(text, place=Place(str(files[0])), hint=hint))
+            raise DataError(text, place=str(files[0]), hint=hint)
         if source.reads_alone(files[0]):
             return source.read_rows(files)
         if self._takes_texts():
@@ -154,7 +137,12 @@ class Given:
             return {}
         return {used[0]: field} if field.shape[2:] in [(), *((count,) for count in _MODES)] else {}
 
-    def _file(self, path: Path) -> Table:
+    def _table(self, path: Path | None) -> Table:
+        """Read a file or a folder, or standard input (None), as a table."""
+        if path is None:
+            return self._standard_input()
+        if path.is_dir():
+            return self._folder(path)
         if path.name.lower().endswith(SUFFIXES):
             columns = ", ".join(map(safe_text, self._input_columns()))
             raise DataError(f"'{safe_text(str(path))}' is an image; the inputs are made of the columns {columns}")
@@ -182,16 +170,15 @@ class Given:
         data = sys.stdin.buffer.read(limit + 1)
         if len(data) > limit:
             text, hint = f"more than {limit:,} bytes, the limit here", "give a file, or read row by row: --stream"
-            raise DataError(Fault(text, place=Place(STDIN_NAME), hint=hint))
+            raise DataError(text, place=STDIN_NAME, hint=hint)
         if not data.strip():
-            raise DataError(Fault("there are no rows", place=Place(STDIN_NAME)))
+            raise DataError("there are no rows", place=STDIN_NAME)
         if data.lstrip()[:1] == b"{":
             return read_json_lines(data, STDIN_NAME)
         if data.startswith(_IMAGES):
             hint = "predict RUN FILE, a folder, or a pattern: 'photos/*.png'"
-            raise DataError(Fault("an image; images are read from files", place=Place(STDIN_NAME), hint=hint))
-        lines = self._lines(data)
-        if lines is not None:
+            raise DataError("an image; images are read from files", place=STDIN_NAME, hint=hint)
+        if (lines := self._lines(data)) is not None:
             return lines
         with tempfile.NamedTemporaryFile(suffix=".csv") as file:
             file.write(data)
@@ -209,9 +196,8 @@ class Given:
             texts = [line.decode("utf-8-sig") for _, line in lines]
         except UnicodeDecodeError:
             return None
-        return Table(
-            {column: np.array(texts, object)}, len(texts), name=STDIN_NAME, numbers=np.array([n for n, _ in lines])
-        )
+        numbers = np.array([number for number, _ in lines])
+        return Table({column: np.array(texts, object)}, len(texts), name=STDIN_NAME, numbers=numbers)
 
     def column_of_lines(self, first: bytes) -> str | None:
         """Return the column whose values are the lines of a text on standard input: the only column that the inputs
@@ -219,10 +205,14 @@ class Given:
 
         None if it is not text, or if the line `first` names it, as the header of a table does.
         """
-        used = self._input_columns()
-        if self.targets or len(used) != 1 or not self.columns[used[0]].is_text or used[0].encode() in first:
-            return None
-        return used[0]
+        column = self._only_text()
+        return None if self.targets or column is None or column.encode() in first else column
+
+
+def _paths(what: Sequence[str]) -> Iterator[Path | None]:
+    """Yield the paths that a command's arguments name; None for standard input."""
+    for item in what:
+        yield from [None] if item == STDIN else matching(item)
 
 
 def matching(item: str) -> list[Path]:
@@ -233,7 +223,7 @@ def matching(item: str) -> list[Path]:
         return [path]
     if not set("*?[") & set(item):
         raise ConfigError(missing_file(path, item).faults)
-    found = sorted(map(Path, glob.glob(item, recursive=True)))
-    if not found:
+    matches = sorted(map(Path, glob.glob(item, recursive=True)))
+    if not matches:
         raise ConfigError(f"there is no file like '{safe_text(item)}'")
-    return found
+    return matches

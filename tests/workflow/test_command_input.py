@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerascli.data.given import Given
+from kerascli.data.command_input import CommandInput
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import Form, Predictions, predict_run
-from kerascli.workflow.rows.given_rows import rows_of
+from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.stream import arriving_lines, predict_stream
 from tests.support.runs_harness import command, train, write
 
@@ -391,13 +391,13 @@ def test_windows_are_predicted_from_the_file_that_they_were_trained_on(tmp_path:
 def test_the_columns_of_the_inputs_are_those_that_are_read(table: RunRecord) -> None:
     run = open_run(table)
     assert run.data is not None
-    assert list(Given(run.data, known_columns(run.learned), targets=False).used()) == ["a", "b", "kind"]
-    assert list(Given(run.data, known_columns(run.learned), targets=True).used()) == ["a", "b", "kind", "y"]
+    assert list(CommandInput(run.data, known_columns(run.learned), targets=False).used()) == ["a", "b", "kind"]
+    assert list(CommandInput(run.data, known_columns(run.learned), targets=True).used()) == ["a", "b", "kind", "y"]
 
 
 def test_standard_input_and_a_line_of_a_stream_are_limited(texts: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
     run = open_run(texts)
-    monkeypatch.setattr("kerascli.data.given.memory_limit", lambda: 800)
+    monkeypatch.setattr("kerascli.data.command_input.memory_limit", lambda: 800)
     pipe(monkeypatch, b"great film\n" * 10)
     with pytest.raises(DataError, match="more than 100 bytes, the limit here"):
         predict_run(run, "-")

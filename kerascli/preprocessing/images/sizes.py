@@ -1,17 +1,30 @@
-"""Resizing: scales images to a given size."""
+"""Resizing and crops of images to a given height and width."""
 
 from typing import Literal, Self
 
+import torch
 import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor
 
-from kerascli.foundation.shapes import DataFormat, PositiveInt
-from kerascli.preprocessing.images.base import ImageOperation, Use, operation
+from kerascli.foundation.shapes import DataFormat, PositiveInt, Seed
+from kerascli.preprocessing.images.base import ImageOperation, Use, operation, uniform
 from kerascli.preprocessing.resampling import resampling_weights
 
 _TORCH_MODES = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic"}
 INTERPOLATIONS = (*_TORCH_MODES, "lanczos3", "lanczos5")
+
+
+class SizedOperation(ImageOperation):
+    """Base class of image operations whose output has a given height and width."""
+
+    height: PositiveInt
+    """Height of the output, in pixels."""
+    width: PositiveInt
+    """Width of the output, in pixels."""
+
+    def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:
+        return self.height, self.width
 
 
 @operation(
@@ -20,7 +33,7 @@ INTERPOLATIONS = (*_TORCH_MODES, "lanczos3", "lanczos5")
     Use({"height": 4, "width": 6, "pad_to_aspect_ratio": True, "antialias": True}, output=(4, 6, 3)),
     Use({"height": 5, "width": 4, "interpolation": "lanczos3", "data_format": "channels_first"}, (3, 8, 6), (3, 5, 4)),
 )
-class Resizing(ImageOperation):
+class Resizing(SizedOperation):
     """Resizes images to `height` x `width`, in training and at inference; integers stay integers.
 
     Input: (N, H, W, C). Output: (N, height, width, C).
@@ -29,10 +42,6 @@ class Resizing(ImageOperation):
     always = True
     keeps_integers = True
 
-    height: PositiveInt
-    """Height of the output, in pixels."""
-    width: PositiveInt
-    """Width of the output, in pixels."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"] = "bilinear"
     """Interpolation between pixels."""
     crop_to_aspect_ratio: bool = False
@@ -53,9 +62,6 @@ class Resizing(ImageOperation):
             raise ValueError("crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other; set one")
         return self
 
-    def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:
-        return self.height, self.width
-
     def change(self, x: Tensor, drawn: None) -> Tensor:
         if self.crop_to_aspect_ratio:
             x = crop_to_aspect_ratio(x, self.height, self.width)
@@ -66,16 +72,14 @@ class Resizing(ImageOperation):
 
 def resized(x: Tensor, height: int, width: int, interpolation: str, antialias: bool) -> Tensor:
     """Resize images (N, C, H, W) to (N, C, height, width)."""
-    if interpolation in ("lanczos3", "lanczos5"):
-        return _lanczos(x, height, width, interpolation, antialias)
+    if interpolation not in _TORCH_MODES:
+        down = resampling_weights(x, x.shape[-2], height, interpolation, antialias=antialias)
+        across = resampling_weights(x, x.shape[-1], width, interpolation, antialias=antialias)
+        return down.mT @ (x @ across)
     smooth = interpolation != "nearest"
-    return F.interpolate(
-        x,
-        (height, width),
-        mode=_TORCH_MODES[interpolation],
-        align_corners=False if smooth else None,
-        antialias=antialias and smooth,
-    )
+    corners = False if smooth else None
+    mode = _TORCH_MODES[interpolation]
+    return F.interpolate(x, (height, width), mode=mode, align_corners=corners, antialias=antialias and smooth)
 
 
 def smart_resize(x: Tensor, height: int, width: int) -> Tensor:
@@ -101,7 +105,62 @@ def pad_to_aspect_ratio(x: Tensor, height: int, width: int, value: float) -> Ten
     return F.pad(x, (left, left, top, top), value=value)
 
 
-def _lanczos(x: Tensor, height: int, width: int, curve: str, antialias: bool) -> Tensor:
-    down = resampling_weights(x, x.shape[-2], height, curve, antialias=antialias)
-    across = resampling_weights(x, x.shape[-1], width, curve, antialias=antialias)
-    return down.mT @ (x @ across)
+@operation(
+    Use({"height": 4, "width": 5}, output=(4, 5, 3)),
+    Use({"height": 9, "width": 5, "data_format": "channels_first"}, (3, 8, 6), (3, 9, 5)),
+)
+class CenterCrop(SizedOperation):
+    """Crops images to their central `height` x `width` pixels, in training and at inference.
+
+    Input: (N, H, W, C). Output: (N, height, width, C). Smaller images are cropped to the aspect ratio and scaled up.
+    """
+
+    always = True
+
+    data_format: DataFormat = "channels_last"
+
+    def change(self, x: Tensor, drawn: None) -> Tensor:
+        rows, columns = x.shape[-2:]
+        if rows < self.height or columns < self.width:
+            return smart_resize(x, self.height, self.width)
+        top, left = (rows - self.height) // 2, (columns - self.width) // 2
+        return x[..., top : top + self.height, left : left + self.width]
+
+
+@operation(
+    Use({"height": 4, "width": 5}, output=(4, 5, 3)),
+    Use({"height": 9, "width": 5, "data_format": "channels_first"}, (3, 8, 6), (3, 9, 5)),
+)
+class RandomCrop(SizedOperation):
+    """Crops images to `height` x `width` in training, each at its own random position.
+
+    Input: (N, H, W, C). Output: (N, height, width, C). At inference, and for images that are not larger, the largest
+    central part with the right aspect ratio is scaled to that size.
+    """
+
+    seed: Seed = None
+    data_format: DataFormat = "channels_last"
+
+    def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw the first row (N, 1) and the first column (N, 1) of each image's crop."""
+        return _starts(x, x.shape[-2] - self.height), _starts(x, x.shape[-1] - self.width)
+
+    def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
+        rows, columns = x.shape[-2:]
+        if rows <= self.height or columns <= self.width:
+            return self.at_inference(x)
+        down, across = (
+            drawn[0] + torch.arange(self.height, device=x.device),
+            drawn[1] + torch.arange(self.width, device=x.device),
+        )
+        x = x.gather(2, down[:, None, :, None].expand(-1, x.shape[1], -1, columns))
+        return x.gather(3, across[:, None, None, :].expand(-1, x.shape[1], self.height, -1))
+
+    def at_inference(self, x: Tensor) -> Tensor:
+        return smart_resize(x, self.height, self.width)
+
+
+def _starts(x: Tensor, last: int) -> Tensor:
+    """Draw one integer from 0 to `last` for each image (N, 1)."""
+    last = max(last, 0)
+    return uniform(x, (0, last + 1), 1).floor().clamp(max=last).long()

@@ -1,16 +1,16 @@
-"""Hash functions of `hashing.py` for tensors of integers: on the device, without synchronizing with the host.
-
-A number is hashed as its decimal digits, 20 bytes at most. FarmHash has other steps for other lengths: all are
-computed, and the right one is selected. Arithmetic on int64 wraps around as on uint64; shifts and remainders are
-emulated.
-"""
+"""Hashing and HashedCrossing: settings, and modules that hash integers on the device without synchronizing."""
 
 from collections.abc import Callable, Sequence
+from typing import Annotated, Literal, Self
 
 import torch
-from torch import Tensor
+from pydantic import model_validator
+from torch import Tensor, nn
 
-from kerascli.preprocessing.hashing import CROSS, CROSS_KEY, K0, K1, K2, SIP_STARTS, Key
+from kerascli.foundation.shapes import PositiveInt
+from kerascli.language.component import Component
+from kerascli.preprocessing.categories import ENCODED, Dense, OutputMode, encode_tensor
+from kerascli.preprocessing.hashing import CROSS, CROSS_KEY, K0, K1, K2, SIP_STARTS, Key, Salt
 
 _DIGITS, _BYTES = 19, 24
 
@@ -58,8 +58,8 @@ def _word(text: Tensor, at: Tensor | int, size: int = 8) -> Tensor:
     """Read `size` bytes of each number's decimal text, from offset `at` on, as a little-endian integer."""
     start = torch.zeros_like(text[..., 0]) + at
     places = start.unsqueeze(-1) + torch.arange(size, device=text.device)
-    found = text.gather(-1, places.clamp(0, _BYTES - 1))
-    return (found << (8 * torch.arange(size, device=text.device))).sum(-1)
+    bytes_there = text.gather(-1, places.clamp(0, _BYTES - 1))
+    return (bytes_there << (8 * torch.arange(size, device=text.device))).sum(-1)
 
 
 def _shifted(x: Tensor, bits: int) -> Tensor:
@@ -98,8 +98,8 @@ def _farm(text: Tensor, length: Tensor) -> Tensor:
     a, b = begin * k1, _word(text, 8)
     c, d = end * multiplier, _word(text, length - 16) * k2
     to_20 = _mix(_rotate(a + b, 43) + _rotate(c, 30) + d, a + _rotate(b + k2, 18) + c, multiplier)
-    found = torch.where(length > 16, to_20, to_16)
-    return torch.where(length > 7, found, torch.where(length > 3, to_7, to_3))
+    from_8 = torch.where(length > 16, to_20, to_16)
+    return torch.where(length > 7, from_8, torch.where(length > 3, to_7, to_3))
 
 
 def _sip(text: Tensor, length: Tensor, key: Key) -> Tensor:
@@ -126,3 +126,54 @@ def _rounds(state: Sequence[Tensor], count: int) -> list[Tensor]:
         b, d = left(b, 17) ^ c, left(d, 21) ^ a
         c = left(c, 32)
     return [a, b, c, d]
+
+
+class HashingSettings(Component):
+    """Settings that the layer and the transform `hashing` share; both hash one column or tensor."""
+
+    num_bins: PositiveInt
+    """Number of bins, including the bin 0 of `mask_value`, if given."""
+    mask_value: int | str | None = None
+    """Value whose bin index is 0; all other values then get 1 or more. null: no such value."""
+    salt: Salt | None = None
+    """Key of SipHash, two integers or one for both; null: FarmHash."""
+    output_mode: OutputMode = "int"
+    sparse: Dense = False
+
+    @model_validator(mode="after")
+    def _room(self) -> Self:
+        if self.mask_value is not None and self.num_bins < 2:
+            raise ValueError("num_bins: must be at least 2 with a mask_value")
+        return self
+
+
+class HashedCrossingSettings(Component):
+    """Settings that the layer and the transform `hashed_crossing` share; they hash several columns together."""
+
+    num_bins: PositiveInt
+    """Number of hash bins."""
+    output_mode: Annotated[Literal["int", "one_hot"], ENCODED] = "int"
+    sparse: Dense = False
+
+
+class HashingModule(nn.Module):
+    def __init__(self, settings: HashingSettings, mask: int | None) -> None:
+        super().__init__()
+        self.settings, self.mask = settings, mask
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *) or (N, *, num_bins)
+        settings, mask = self.settings, self.mask
+        bins = buckets_of(x, settings.num_bins - int(mask is not None), settings.salt)
+        if mask is not None:
+            bins = torch.where(x == mask, 0, bins + 1)
+        return encode_tensor(bins, settings.output_mode, settings.num_bins, torch.get_default_dtype())
+
+
+class HashedCrossingModule(nn.Module):
+    def __init__(self, settings: HashedCrossingSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, *xs: Tensor) -> Tensor:  # each (N,) or (N, 1) -> the same, or (N, num_bins)
+        bins = crossed_of(xs, self.settings.num_bins)
+        return encode_tensor(bins, self.settings.output_mode, self.settings.num_bins, torch.get_default_dtype())

@@ -1,17 +1,18 @@
 """Prepare the rows that a command was given: a split of the run's data, files, standard input, or texts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kerascli.data.base import SPLITS, Field, Source
 from kerascli.data.batches.rows import Split
-from kerascli.data.given import STDIN, Given
+from kerascli.data.command_input import STDIN, CommandInput
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.data.sources.timeseries import Timeseries
-from kerascli.data.storage.table import FILE, FILES
+from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.foundation.disk.files import missing_file
 from kerascli.foundation.errors import ConfigError, DataError, Fault, safe_text, suggestion
 from kerascli.workflow.interchange.keras_names import recorded_names
@@ -42,8 +43,8 @@ def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = ()
         if not Path(each).exists() and each != STDIN and not set("*?[/.") & set(each):
             text = f"there is no file and no split '{safe_text(each)}'{suggestion(each, SPLITS)}"
             raise ConfigError(text, hint=f"splits: {', '.join(SPLITS)}")
-    given = Given(run.data, known_columns(run.learned), targets, frozenset(keep))
-    table = given.read(what, texts)
+    command_input = CommandInput(run.data, known_columns(run.learned), targets, frozenset(keep))
+    table = command_input.read(what, texts)
     if table.skipped is not None:
         run.warnings.append(Fault(str(table.skipped), level="warning"))
     return prepare_rows(run.data, run.learned, table, targets=targets)
@@ -75,25 +76,26 @@ def kept_columns(
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
         return {}
-    names_files = FILES in table.name.split(", ") or (source is not None and source.names_files)
     series = None if source is None else source.series_column()
+    names_files = FILES in table.name.split(", ") or (source is not None and source.names_files)
     first = [series] if series is not None else [FILE] if names_files and FILE in table and not keep else []
-    names = dict.fromkeys([*first, *keep])
     last = source.last_values if isinstance(source, Timeseries) else None
-    found: dict[str, np.ndarray] = {}
-    for name in names:
-        values = table.column(name)
-        if last is not None and (ends := last(values)) is not None:
-            found[name] = ends if ends.dtype.kind in "biuf" else ends.astype(str).astype(object)
-            continue
-        if len(values.shape) != 1 or not isinstance(values, np.ndarray):
-            raise DataError(f"--keep {safe_text(name)}: expected numbers or words, got arrays of {values.shape[1:]}")
-        if values.dtype.kind not in "biuf":
-            found[name] = table.text(name)
-            continue
-        named, whole = named_classes(fields.get(name), values), whole_numbers(values)
-        found[name] = named if named is not None else values if whole is None else whole
-    return found
+    return {name: _shown(table, name, fields.get(name), last) for name in dict.fromkeys([*first, *keep])}
+
+
+def _shown(
+    table: Table, name: str, field: Field | None, last: Callable[[Values], np.ndarray | None] | None
+) -> np.ndarray:
+    """Return a raw column as it is shown; `last` returns the last value of each window. Raises DataError."""
+    values = table.column(name)
+    if last is not None and (ends := last(values)) is not None:
+        return ends if ends.dtype.kind in "biuf" else ends.astype(str).astype(object)
+    if len(values.shape) != 1 or not isinstance(values, np.ndarray):
+        raise DataError(f"--keep {safe_text(name)}: expected numbers or words, got arrays of {values.shape[1:]}")
+    if values.dtype.kind not in "biuf":
+        return table.text(name)
+    shown = (named_classes(field, values), whole_numbers(values))
+    return next((each for each in shown if each is not None), values)
 
 
 def named_classes(field: Field | None, values: np.ndarray) -> np.ndarray | None:
@@ -115,6 +117,6 @@ def whole_numbers(values: np.ndarray) -> np.ndarray | None:
     present = values[~gaps]
     if not gaps.any() or not len(present) or not (np.isfinite(present) & (present == np.floor(present))).all():
         return None
-    found = np.full(len(values), None, object)
-    found[~gaps] = list(map(int, present.tolist()))
-    return found
+    integers = np.full(len(values), None, object)
+    integers[~gaps] = list(map(int, present.tolist()))
+    return integers

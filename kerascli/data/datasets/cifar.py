@@ -1,35 +1,29 @@
-"""Read the archives of CIFAR-10 and CIFAR-100, whose batches are pickles, without unpickling.
+"""Datasets `cifar10` and `cifar100` (Krizhevsky, 2009), whose batches are pickles, read without unpickling.
 
 The opcodes of a pickle are only listed; none is executed. Every batch has the same form: the pixels are its one long
 byte string, the labels are the list of small integers after their key.
 """
 
-import hashlib
 import io
 import pickletools
 import tarfile
 import zlib
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
-from kerascli.data.datasets.download import Remote
+from kerascli.data.base import Context, Field, source
+from kerascli.data.datasets.download import Downloaded, fetch
 from kerascli.data.storage.table import Table, table_of
 from kerascli.foundation.errors import DataError
 
+_SITE = "https://www.cs.toronto.edu/~kriz"
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _PIXELS = 3 * 32 * 32
 _BYTES = {"BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"}
 _TEXT = {"BINUNICODE", "SHORT_BINUNICODE", *_BYTES}
 _NUMBERS = {"BININT1", "BININT2", "BININT"}
-
-
-def cifar_archive(file: str, path: str, sha256: str) -> Remote:
-    """Return the location of a CIFAR archive: its URL on Krizhevsky's site, and its path in Keras's cache."""
-
-    def problem(data: bytes) -> str | None:
-        return None if hashlib.sha256(data).hexdigest() == sha256 else "the file is damaged (SHA-256 mismatch)"
-
-    return Remote(f"https://www.cs.toronto.edu/~kriz/{file}", path, 256 * 2**20, problem)
 
 
 def read_cifar(
@@ -42,31 +36,31 @@ def read_cifar(
     batches = _batches(data, {batch for names in splits.values() for batch in names}, name)
     tables: dict[str, Table] = {}
     for split, names in splits.items():
-        found = [parse_batch(batches[batch], f"{name}: '{batch}'", key, classes) for batch in names]
-        x, y = zip(*found, strict=True)
+        batch_data = [parse_batch(batches[batch], f"{name}: '{batch}'", key, classes) for batch in names]
+        x, y = zip(*batch_data, strict=True)
         pictures = np.concatenate(x).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         columns = {"x": np.ascontiguousarray(pictures), "y": np.concatenate(y)[:, None]}
         tables[split] = table_of(columns, f"{name} {split}")
     return tables
 
 
-def _batches(data: bytes, wanted: set[str], name: str) -> dict[str, bytes]:
-    """Return a mapping from file name to contents for the wanted files of a CIFAR archive. Raises DataError.
+def _batches(data: bytes, expected: set[str], name: str) -> dict[str, bytes]:
+    """Return a mapping from file name to contents for the expected files of a CIFAR archive. Raises DataError.
 
     Nothing is extracted to disk.
     """
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
             for member in tar:
                 last = member.name.rpartition("/")[2]
-                if member.isreg() and last in wanted and (file := tar.extractfile(member)):
-                    found[last] = file.read()
+                if member.isreg() and last in expected and (file := tar.extractfile(member)):
+                    contents[last] = file.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{name}: the archive cannot be read: {error}") from None
-    if missing := wanted - set(found):
+    if missing := expected - set(contents):
         raise DataError(f"{name}: the archive has no '{sorted(missing)[0]}'")
-    return found
+    return contents
 
 
 def parse_batch(data: bytes, where: str, key: str = "labels", classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
@@ -87,3 +81,47 @@ def parse_batch(data: bytes, where: str, key: str = "labels", classes: int = 10)
     if not labels or len(pixels) != _PIXELS * len(labels) or not all(0 <= label < classes for label in labels):
         raise DataError(f"{where} has {len(pixels):,} bytes of pixels and {len(labels):,} labels")
     return np.frombuffer(pixels, np.uint8).reshape(-1, _PIXELS), np.array(labels, np.uint8)
+
+
+@source(name="cifar10", aliases=("cifar_10",))
+class Cifar10(Downloaded):
+    """CIFAR-10 (Krizhevsky, 2009): color images in 10 classes, 50,000 for training and 10,000 for testing.
+
+    `x` (32, 32, 3) uint8 in 0..255, `y` (1,) uint8 in 0..9. Downloaded once.
+    """
+
+    url = f"{_SITE}/cifar-10-python.tar.gz"
+    cached_as = "cifar-10-batches-py-target_archive"
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"x": Field((32, 32, 3), "uint8"), "y": Field((1,), "uint8", num_classes=10, classes=CLASSES)}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        splits = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
+        return read_cifar(fetch(self.remote(), context), "cifar10", splits, "labels", len(CLASSES))
+
+
+@source(name="cifar100", aliases=("cifar_100",))
+class Cifar100(Downloaded):
+    """CIFAR-100 (Krizhevsky, 2009): color images in 100 classes, 50,000 for training and 10,000 for testing.
+
+    `x` (32, 32, 3) uint8 in 0..255, `y` (1,) uint8. Downloaded once.
+    """
+
+    url = f"{_SITE}/cifar-100-python.tar.gz"
+    cached_as = "cifar-100-python-target_archive"
+
+    label_mode: Literal["fine", "coarse"] = "fine"
+    """Labels of the images: fine (100 classes) or coarse (their 20 superclasses)."""
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"x": Field((32, 32, 3), "uint8"), "y": Field((1,), "uint8", num_classes=self._classes)}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        splits = {"train": ("train",), "test": ("test",)}
+        data = fetch(self.remote(), context)
+        return read_cifar(data, "cifar100", splits, f"{self.label_mode}_labels", self._classes)
+
+    @property
+    def _classes(self) -> int:
+        return 100 if self.label_mode == "fine" else 20
