@@ -197,7 +197,7 @@ class Damages:
 
 def _die_after_rows(rows: int) -> None:
     """Let this process die when so many epochs are recorded, and the next row is to come."""
-    from kerascli.runs.history_writer import HistoryWriter
+    from kerascli.runs.history import HistoryWriter
 
     append, left = HistoryWriter.append, [rows]
 
@@ -213,21 +213,23 @@ def _die_after_rows(rows: int) -> None:
 def _trust_everything() -> None:
     """The control: no checksum is compared."""
     from kerascli.foundation.errors import FileRefused
-    from kerascli.runs import checkpoint_blobs, checkpoint_manifest, checkpoints, history_writer, sealed, verified_files
+    from kerascli.runs import checkpoint_manifest, checkpoints, checksums, history
     from kerascli.runs.reading import must_read
 
     def read_manifest(path: Path) -> Any:
         try:
             return checkpoint_manifest.Manifest.model_validate(json.loads(must_read(path))["checkpoint"])
         except (ValueError, KeyError, TypeError, FileRefused) as error:
-            raise checkpoint_manifest.Damaged(str(error)) from None
+            raise FileRefused(str(error)) from None
 
-    verified_files.check = lambda path, data, accepted: None
-    history_writer.Prefix.check = lambda self, path: must_read(path)
-    sealed._seal = lambda rest: b""
-    sealed._SEAL_BYTES = 0
+    checksums.check = lambda path, digest, accepted: None
+    history.Prefix.check = lambda self, path: must_read(path)
+    checksums._seal = lambda rest: b""
+    checksums._SEAL_BYTES = 0
     checkpoints.read_manifest = read_manifest
-    checkpoint_blobs.read_verified = lambda path, name, said: checkpoint_manifest.read_contents(path, name, said.bytes)
+    checkpoint_manifest.read_verified = lambda path, name, file: checkpoint_manifest.read_contents(
+        path, name, file.bytes
+    )
 
 
 def torture(given: Given, tally: Tally) -> None:

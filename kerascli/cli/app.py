@@ -23,10 +23,10 @@ def main() -> None:
     _prepare_streams()
     try:
         code = _run()
-    except Signalled as found:
+    except Signalled as signalled:
         if os.environ.get("RANK", "0") == "0":  # processes that were started together all get the signal
             print_to_stderr("error: interrupted")
-        code = found.code
+        code = signalled.code
     _leave_streams()
     sys.exit(code)
 

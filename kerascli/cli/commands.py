@@ -73,11 +73,14 @@ app = options.Commands(
     add_completion=True,
 )
 
-for command in (
-    train, evaluate, predict, generate, samples, import_model, export, summary, plot, validate, init, listing, explain,
-    schema, runs,
-):  # fmt: skip
-    command.register(app)
+for name, command in {
+    "train": train.train, "evaluate": evaluate.evaluate, "predict": predict.predict, "generate": generate.generate,
+    "samples": samples.samples, "import": import_model.import_command, "export": export.export,
+    "summary": summary.summary, "plot": plot.plot, "validate": validate.validate, "init": init.init_command,
+    "list": listing.list_command, "explain": explain.explain_command, "schema": schema.schema_command,
+}.items():  # fmt: skip
+    app.command(name)(command)
+runs.register(app)
 
 
 def _version(value: bool) -> None:

@@ -20,23 +20,23 @@ def runs(ctx: typer.Context, incomplete: str) -> list[str]:
     from kerascli.runs.record import FOLDER
 
     folder = Path(ctx.params.get("runs_dir") or "runs")
-    found = sorted(path.parent.name for path in folder.glob("*/run.json"))
-    names = [match[2] if (match := FOLDER.fullmatch(name)) else name for name in found]
+    folders = sorted(path.parent.name for path in folder.glob("*/run.json"))
+    names = [match[2] if (match := FOLDER.fullmatch(name)) else name for name in folders]
     single = [name for name in dict.fromkeys(names) if names.count(name) == 1]
-    return _beginning([*(["latest"] if found else []), *single, *found], incomplete)
+    return _beginning([*(["latest"] if folders else []), *single, *folders], incomplete)
 
 
 def configs(incomplete: str) -> list[str]:
     """Return completions for the path of a config: YAML files and subfolders of the folder typed so far."""
     folder, _, name = incomplete.rpartition("/")
     here = Path(f"{folder}/" if folder or incomplete.startswith("/") else ".")
-    found: list[str] = []
+    paths: list[str] = []
     with suppress(OSError):
         for path in sorted(here.iterdir()):
             if path.name.startswith(name) and (name.startswith(".") or not path.name.startswith(".")):
                 written = incomplete[: len(incomplete) - len(name)] + path.name
-                found += [f"{written}/"] if path.is_dir() else [written] if path.suffix in _CONFIGS else []
-    return found
+                paths += [f"{written}/"] if path.is_dir() else [written] if path.suffix in _CONFIGS else []
+    return paths
 
 
 def configs_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -60,7 +60,7 @@ def components() -> set[str]:
     from kerascli.config import component_index
 
     index = component_index.load()
-    return set() if index is None else {name for found in index.settings.values() for name in found}
+    return set() if index is None else {name for names in index.settings.values() for name in names}
 
 
 def sections() -> list[str]:
@@ -76,9 +76,9 @@ def settings(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return completions for `--set`: `path=value` for each setting of the config, and for the keys of `fit`."""
     from kerascli.config.composition.extends import read_extended
 
-    given = ctx.params.get("config") or ctx.params.get("what")
-    path = given[0] if isinstance(given, list | tuple) and given else given
-    only = [found for found in Path().iterdir() if found.suffix in _CONFIGS] if not path else [Path(str(path))]
+    value = ctx.params.get("config") or ctx.params.get("what")
+    path = value[0] if isinstance(value, list | tuple) and value else value
+    only = [Path(str(path))] if path else [file for file in Path().iterdir() if file.suffix in _CONFIGS]
     if len(only) != 1:
         return []
     with suppress(KerasCliError, OSError):

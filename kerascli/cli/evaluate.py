@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from kerascli.cli import options
+from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_if_asked
 from kerascli.foundation.errors import (
     ConfigError,
@@ -22,7 +21,7 @@ from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
-    from kerascli.report.thresholds import Point
+    from kerascli.metrics.classification import Point
     from kerascli.runs.record import RunRecord
     from kerascli.workflow.evaluate import ClassScores, Evaluation, Group
     from kerascli.workflow.loaded import LoadedRun
@@ -30,30 +29,15 @@ if TYPE_CHECKING:
 
 By = Annotated[
     list[str] | None,
-    typer.Option(
-        "--by", metavar="COLUMN", help="Also evaluate each value of a raw column separately; may be repeated."
-    ),
+    option("--by COLUMN", "Also evaluate each value of a raw column separately; may be repeated."),
 ]
 Maximize = Annotated[
-    str | None,
-    typer.Option(
-        "--maximize", metavar="METRIC", help="For two classes: find the threshold with the best f1, accuracy ..."
-    ),
+    str | None, option("--maximize METRIC", "For two classes: find the threshold with the best f1, accuracy ...")
 ]
 HoldRecall = Annotated[
     float | None,
-    typer.Option(
-        "--hold-recall",
-        min=0,
-        max=1,
-        metavar="R",
-        help="For two classes: find the highest threshold with at least this recall.",
-    ),
+    option("--hold-recall R", "For two classes: find the highest threshold with at least this recall.", min=0, max=1),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    app.command("evaluate")(evaluate)
 
 
 def evaluate(
@@ -104,7 +88,7 @@ def evaluate(
 
 def _chosen(evaluation: "Evaluation", maximize: str | None, hold_recall: float | None) -> dict[str, "Point"]:
     """Return a mapping from output to the decision threshold that the option --maximize or --hold-recall selects."""
-    from kerascli.report.thresholds import AIMS
+    from kerascli.metrics.classification import AIMS
 
     if maximize is None and hold_recall is None:
         return {}
@@ -114,15 +98,13 @@ def _chosen(evaluation: "Evaluation", maximize: str | None, hold_recall: float |
         raise ConfigError(f"--maximize {safe_text(maximize)}: expected {one_of(AIMS)}{suggestion(maximize, AIMS)}")
     binary = {c.output: c.thresholds for c in evaluation.class_scores if c.thresholds is not None}
     if not binary:
-        option = "--maximize" if maximize is not None else "--hold-recall"
-        for scores in evaluation.class_scores:
-            if scores.nan_rows:
-                raise DataError(f"{option}: {_nan_text(scores)}")
-        raise ConfigError(f"{option}: this model does not predict one of two classes by one probability")
-    return {
-        output: found.best(maximize) if maximize is not None else found.holding(hold_recall or 0.0)
-        for output, found in binary.items()
-    }
+        name = "--maximize" if maximize is not None else "--hold-recall"
+        for scores in (scores for scores in evaluation.class_scores if scores.nan_rows):
+            raise DataError(f"{name}: {_nan_text(scores)}")
+        raise ConfigError(f"{name}: this model does not predict one of two classes by one probability")
+    if maximize is not None:
+        return {output: thresholds.best(maximize) for output, thresholds in binary.items()}
+    return {output: thresholds.holding(hold_recall or 0.0) for output, thresholds in binary.items()}
 
 
 def _nan_text(scores: "ClassScores") -> str:
@@ -144,8 +126,8 @@ def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
     from kerascli.workflow.rows.command_rows import rows_of
 
     if what or run.data is None:
-        given = what or ["test"]
-        return ", ".join(given), rows_of(run, *given, targets=True)
+        names = what or ["test"]
+        return ", ".join(names), rows_of(run, *names, targets=True)
     splits = load_again(run).splits
     name = next(name for name in options.SPLITS if name in splits)
     if name != options.SPLITS[0]:
@@ -154,17 +136,14 @@ def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
 
 
 def _text(evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", chosen: "Mapping[str, Point]") -> str:
-    from kerascli.report.classes import class_table
     from kerascli.report.console import metrics_text
-    from kerascli.report.thresholds import area_text, threshold_table
+    from kerascli.report.text_tables import area_text, class_table, threshold_table
 
     result = evaluation.result
     lines = [f"{safe_text(result.split)}  {metrics_text(result.logs)}  ({result.rows:,} rows)"]
-    lines += [
-        f"  {safe_text(target)} in its units  {metrics_text(logs)}" for target, logs in evaluation.in_units.items()
-    ]
-    for column, found in groups.items():
-        lines += ["", *_group_lines(evaluation, column, found)]
+    lines += [f"  {safe_text(name)} in its units  {metrics_text(logs)}" for name, logs in evaluation.in_units.items()]
+    for column, values in groups.items():
+        lines += ["", *_group_lines(evaluation, column, values)]
     for scores in evaluation.class_scores:
         lines += ["", *([scores.output] if len(evaluation.class_scores) > 1 else []), class_table(scores.rows)]
         if scores.thresholds is not None:
@@ -183,20 +162,20 @@ def _text(evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", cho
 def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]") -> Iterator[str]:
     """Yield the heading, if any, and the table of the groups of a column."""
     from kerascli.report.console import number_text
-    from kerascli.report.text_table import text_table
+    from kerascli.report.text_tables import text_table
 
     if evaluation.in_units:
         targets = ", ".join(f"'{safe_text(target)}'" for target in evaluation.in_units)
         yield f"metrics of {targets} in {'its' if len(evaluation.in_units) == 1 else 'their'} units:"
-    columns = [["rows", *(f"{group.rows:,}" for group in groups)]]
+    names = [safe_text(text, 30) for text in (column, *(group.name for group in groups))]
+    columns = [names, ["rows", *(f"{group.rows:,}" for group in groups)]]
     for output in groups[0].positives:
         heading = "positives" if len(groups[0].positives) == 1 else f"{output} positives"
         columns.append([heading, *(f"{group.positives[output]:,}" for group in groups)])
     for name in dict.fromkeys([*evaluation.result.logs, *(name for group in groups for name in group.shown)]):
         values = [number_text(group.shown[name]) if name in group.shown else "-" for group in groups]
         columns.append([safe_text(name), *values])
-    names = [safe_text(text, 30) for text in (column, *(group.name for group in groups))]
-    yield text_table(names, columns, options.terminal_width())
+    yield text_table(columns, width=options.terminal_width())
 
 
 def _group_facts(evaluation: "Evaluation", group: "Group") -> dict[str, Any]:
@@ -218,19 +197,15 @@ def _facts(
     facts: dict[str, Any] = {
         "run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs),
         "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
-        "in_units": evaluation.in_units,
-        "thresholds": {
-            c.output: {
-                "roc_auc": c.thresholds.roc_auc, "average_precision": c.thresholds.average_precision,
-                "table": [asdict(point) for point in c.thresholds.table()],
-            }
-            for c in evaluation.class_scores
-            if c.thresholds is not None
-        },
+        "in_units": evaluation.in_units, "thresholds": {},
     }  # fmt: skip
+    for output, found in ((c.output, c.thresholds) for c in evaluation.class_scores if c.thresholds is not None):
+        areas = {"roc_auc": found.roc_auc, "average_precision": found.average_precision}
+        facts["thresholds"][output] = {**areas, "table": [asdict(point) for point in found.table()]}
     if groups:
         facts["groups"] = {
-            column: {group.name: _group_facts(evaluation, group) for group in found} for column, found in groups.items()
+            column: {group.name: _group_facts(evaluation, group) for group in values}
+            for column, values in groups.items()
         }
     if chosen:
         facts["chosen"] = {output: asdict(point) for output, point in chosen.items()}
@@ -239,8 +214,7 @@ def _facts(
 
 def _pictures(record: "RunRecord", scores: "ClassScores", rows: str) -> Iterator[str]:
     """Draw the plots of a classifying output (confusion matrix, curves) into files; yield a line with each path."""
-    from kerascli.report.curves import binary_curves
-    from kerascli.report.plots import confusion_matrix, save
+    from kerascli.report.plots import binary_curves, confusion_matrix, save
 
     part = rows if rows in options.SPLITS else "rows"
     path = record.plot_path(f"confusion_{scores.output}_{part}.png")

@@ -7,10 +7,6 @@ import typer
 from kerascli.cli import complete, options
 
 
-def register(app: typer.Typer) -> None:
-    app.command("explain")(explain_command)
-
-
 def explain_command(
     name: Annotated[
         str,

@@ -23,10 +23,6 @@ _Preprocessing = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("export")(export)
-
-
 def export(
     run: options.Run,
     kind: Annotated[
@@ -60,14 +56,14 @@ def export(
     writable(output, SUFFIXES[kind], run=record)
     if pipeline is not None and writable(pipeline, PIPELINE, run=record) == output_file(output):
         raise ConfigError(f"'{safe_text(str(output))}' cannot be the model and its pipeline", hint="name two files")
-    found = export_run(
+    exported = export_run(
         record, kind, output, view=view, checkpoint=checkpoint, pipeline=pipeline, preprocessing=preprocessing
     )
-    for text in found.notes:
+    for text in exported.notes:
         options.note(text)
     same = "not compared" if preprocessing else "every weight read back"
-    same = same if found.difference is None else f"largest difference {found.difference:.2g}"
-    typer.echo(f"file  {safe_text(str(output))}  ({size_text(found.size_bytes)}, {same})")
+    same = same if exported.difference is None else f"largest difference {exported.difference:.2g}"
+    typer.echo(f"file  {safe_text(str(output))}  ({size_text(exported.size_bytes)}, {same})")
     if pipeline is not None:
         typer.echo(f"file  {safe_text(str(pipeline))}  (its pipeline)")
 
@@ -77,9 +73,9 @@ def _format(kind: str | None, output: Path | None, suffixes: Mapping[str, str], 
     Raises ConfigError if it cannot hold preprocessing."""
     ending = "" if output is None else output.suffix.lower()
     by_suffix = {suffix: name for name, suffix in suffixes.items()} | {".hdf5": "h5"}
-    found = kind or by_suffix.get(ending) or ("onnx" if preprocessing else "keras")
-    if preprocessing and found != "onnx":
+    kind_of_file = kind or by_suffix.get(ending) or ("onnx" if preprocessing else "keras")
+    if preprocessing and kind_of_file != "onnx":
         hint = "--pipeline FILE writes the preprocessing beside the model"
-        got = f"--format {safe_text(found)}" if kind else f"-o {safe_text(str(output))}"
+        got = f"--format {safe_text(kind_of_file)}" if kind else f"-o {safe_text(str(output))}"
         raise ConfigError(f"--preprocessing: only onnx holds preprocessing, got {got}", hint=hint)
-    return found
+    return kind_of_file

@@ -25,10 +25,6 @@ _Pipeline = Annotated[
 _SAFETENSORS = ".safetensors"
 
 
-def register(app: typer.Typer) -> None:
-    app.command("import")(import_command)
-
-
 def import_command(
     model: Annotated[
         Path, typer.Argument(metavar="MODEL", help="A .keras, .h5 or .safetensors file, or an architecture as .json.")
@@ -52,17 +48,13 @@ def import_command(
     """
     _check_together(model, data, pipeline, config, no_compile=no_compile, by_name=by_name)
     if config is not None:
-        from kerascli.workflow.interchange.importing_weights import import_weights
+        from kerascli.workflow.interchange.importing import import_weights
 
-        found = import_weights(model, config, runs_dir=runs_dir, name=name, by_name=by_name, command=sys.argv[1:])
-    elif model.suffix == _SAFETENSORS:
-        from kerascli.workflow.interchange.importing_safetensors import import_safetensors
-
-        found = import_safetensors(model, runs_dir=runs_dir, name=name, pipeline=pipeline, command=sys.argv[1:])
+        imported = import_weights(model, config, runs_dir=runs_dir, name=name, by_name=by_name, command=sys.argv[1:])
     else:
         from kerascli.workflow.interchange.importing import import_model
 
-        found = import_model(
+        imported = import_model(
             model,
             runs_dir=runs_dir,
             name=name,
@@ -71,9 +63,9 @@ def import_command(
             compiled=not no_compile,
             command=sys.argv[1:],
         )
-    for text in found.notes:
+    for text in imported.notes:
         options.note(text)
-    typer.echo(f"run   {safe_text(str(found.record.path))}  ({counted(found.parameters, 'parameter')})")
+    typer.echo(f"run   {safe_text(str(imported.record.path))}  ({counted(imported.parameters, 'parameter')})")
 
 
 def _check_together(

@@ -14,10 +14,6 @@ _DEFAULT_TEMPLATE = "mlp"
 _DEFAULT_CONFIG = Path("config.yaml")
 
 
-def register(app: typer.Typer) -> None:
-    app.command("init")(init_command)
-
-
 def init_command(
     config: Annotated[Path, typer.Argument(help="Config file to write.")] = _DEFAULT_CONFIG,
     template: Annotated[

@@ -7,10 +7,6 @@ import typer
 from kerascli.cli import complete, options
 
 
-def register(app: typer.Typer) -> None:
-    app.command("list")(list_command)
-
-
 def list_command(
     kind: Annotated[
         str | None,

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +19,9 @@ from kerascli.foundation.errors import ConfigError, Fault, safe_lines
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
+    from kerascli.config.run import RunSpec
     from kerascli.config.yaml.document import Document
-    from kerascli.report.downloads import DownloadBar
+    from kerascli.report.console import DownloadBar
     from kerascli.runs.record import RunRecord
     from kerascli.training.strategies.group import Group
     from kerascli.workflow.loaded import LoadedRun
@@ -29,81 +30,71 @@ RUNS_DIR = Path("runs")
 SPLITS = ("test", "validation", "train")
 """Names of the splits that commands accept, in order of preference; any other word is the path of a file or folder."""
 
+
+def option(names: str, text: str, **settings: Any) -> Any:
+    """Return the declaration of a command's option: its `names` and, after them, a word that stands for its value, as
+    in `--output -o FILE`; and the text for --help."""
+    flags = [word for word in names.split() if word.startswith("-")]
+    value = names.split()[len(flags) :]
+    return typer.Option(*flags, metavar=value[0] if value else None, help=text, **settings)
+
+
+def argument(value: str | None, text: str, complete_by: Callable[..., list[str]] | None = None) -> Any:
+    """Return the declaration of a command's argument: the word that stands for it, and the text, both for --help."""
+    return typer.Argument(metavar=value, help=text, autocompletion=complete_by)
+
+
+_RUN = "latest, a run's name, a prefix of it, or its path."
+_WHAT = (
+    "A split (test, validation, train); or files, folders and patterns as the run's source reads them; "
+    "- is standard input."
+)
+
 Config = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="CONFIG", help="Config file; default: the only one in this folder.", autocompletion=complete.configs
-    ),
+    Path | None, argument("CONFIG", "Config file; default: the only one in this folder.", complete.configs)
 ]
-Run = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN", help="latest, a run's name, a prefix of it, or its path.", autocompletion=complete.runs
-    ),
+ConfigOrRun = Annotated[
+    str | None,
+    argument("CONFIG|RUN", "A config file, or a run: latest, a name, a path.", complete.configs_or_runs),
 ]
-RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="FOLDER", help="Folder of the runs.")]
-Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")]
+Run = Annotated[str, argument("RUN", _RUN, complete.runs)]
+ShownRun = Annotated[str, argument(None, _RUN, complete.runs)]
+RunsDir = Annotated[Path, option("--runs-dir FOLDER", "Folder of the runs.")]
+Device = Annotated[str, option("--device DEVICE", "auto, cpu, cuda, cuda:N or mps.")]
 Threads = Annotated[
-    int | None,
-    typer.Option(
-        "--threads", min=1, max=4096, metavar="N", help="Number of CPU threads; default: one per usable core."
-    ),
+    int | None, option("--threads N", "Number of CPU threads; default: one per usable core.", min=1, max=4096)
 ]
 Checkpoint = Annotated[
-    str | None,
-    typer.Option("--checkpoint", metavar="NAME", help="Use the weights of a named checkpoint, for example best."),
+    str | None, option("--checkpoint NAME", "Use the weights of a named checkpoint, for example best.")
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(
-        "--data", metavar="PATH", help="Place of the run's data, if it has moved: the file, or the folder of the files."
-    ),
+    option("--data PATH", "Place of the run's data, if it has moved: the file, or the folder of the files."),
 ]
 Sets = Annotated[
     list[str],
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Override a value, for example fit.epochs=2; may be repeated.",
+    option(
+        "--set KEY=VALUE", "Override a value, for example fit.epochs=2; may be repeated.",
         autocompletion=complete.settings,
     ),
-]
-Flags = Annotated[
-    list[str],
-    typer.Option("--flag", metavar="NAME=VALUE", help="Set a flag that the config declares; may be repeated."),
-]
-View = Annotated[
-    str | None, typer.Option("--view", metavar="NAME", help="Use a view of the model instead of the model.")
-]
-What = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="WHAT...",
-        help="A split (test, validation, train); or files, folders and patterns as the run's source reads them; "
-        "- is standard input.",
-    ),
-]
+]  # fmt: skip
+Flags = Annotated[list[str], option("--flag NAME=VALUE", "Set a flag that the config declares; may be repeated.")]
+View = Annotated[str | None, option("--view NAME", "Use a view of the model instead of the model.")]
+What = Annotated[list[str] | None, argument("WHAT...", _WHAT)]
 Horizon = Annotated[
-    int | None,
-    typer.Option(
-        "--horizon", min=1, max=1_000_000, metavar="N", help="Forecast the N rows after the last of a series."
-    ),
+    int | None, option("--horizon N", "Forecast the N rows after the last of a series.", min=1, max=1_000_000)
 ]
-Future = Annotated[
-    Path | None,
-    typer.Option("--future", metavar="FILE", help="With --horizon: the columns of these rows that are known."),
-]
-JsonLines = Annotated[bool, typer.Option("--json", help="Print an object a row (JSON Lines).")]
-Processes = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Divide the work among N processes of this machine.")
-]
+Future = Annotated[Path | None, option("--future FILE", "With --horizon: the columns of these rows that are known.")]
+Processes = Annotated[int | None, option("--processes N", "Divide the work among N processes of this machine.", min=1)]
 MaxRestarts = Annotated[
-    int | None, typer.Option(min=0, metavar="N", help="With --processes: resume up to N times after a process failed.")
+    int | None,
+    option("--max-restarts N", "With --processes: resume up to N times after a process failed.", min=0),
 ]
 Timeout = Annotated[
-    float, typer.Option(min=1.0, metavar="SECONDS", help="Time after which a process without an answer counts as lost.")
+    float, option("--timeout SECONDS", "Time after which a process without an answer counts as lost.", min=1.0)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Json = Annotated[bool, option("--json", "Print the result as JSON.")]
+JsonLines = Annotated[bool, option("--json", "Print an object a row (JSON Lines).")]
 
 
 _PATHS = frozenset({"run", "runs", "what", "resume"})
@@ -114,11 +105,11 @@ class _Once:
     """Mixin of typer commands that refuses an option given twice if it takes one value; typer would take the last."""
 
     def parse_args(self: Any, ctx: Any, args: list[str]) -> list[str]:
-        _, _, given = self.make_parser(ctx).parse_args(list(args))
-        for option, times in () if ctx.resilient_parsing else Counter(given).items():
-            if times > 1 and not (option.multiple or option.is_flag):
-                raise ConfigError(f"{option.opts[0]} was given {'twice' if times == 2 else f'{times} times'}",
-                                  hint="it takes one value")  # fmt: skip
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        for each, times in () if ctx.resilient_parsing else Counter(order).items():
+            if times > 1 and not (each.multiple or each.is_flag):
+                often = "twice" if times == 2 else f"{times} times"
+                raise ConfigError(f"{each.opts[0]} was given {often}", hint="it takes one value")
         return super().parse_args(ctx, args)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -145,8 +136,8 @@ def _with_paths(register: Callable[[Any], Any]) -> Callable[[Callable[..., Any]]
 
     def wrapped(function: Callable[..., Any]) -> Any:
         @functools.wraps(function)
-        def call(**given: Any) -> Any:
-            return function(**{key: _in_home(key, value) for key, value in given.items()})
+        def call(**arguments: Any) -> Any:
+            return function(**{key: _in_home(key, value) for key, value in arguments.items()})
 
         return register(call)
 
@@ -193,19 +184,23 @@ def say_json(data: Any) -> None:
     sys.stdout.write(json_text(data, ascii_only=True))
 
 
+def refuse(options: Mapping[str, object], names: Iterable[str], why: str) -> None:
+    """Raise ConfigError for the first of the options `names` that is given but does not apply: none may be ignored."""
+    for name in names:
+        if options[name]:
+            raise ConfigError(f"{name} {why}")
+
+
 def config_or_only(config: Path | None) -> Path:
     """Return the path of the given config, or of the only config in the current folder. Raises ConfigError."""
     if config is not None:
         return config
-    found = sorted(path for pattern in ("*.yaml", "*.yml") for path in Path().glob(pattern))
-    if len(found) == 1:
-        note(f"config: {found[0]} (the only one here)")
-        return found[0]
-    if not found:
-        raise ConfigError("no config is given, and there is none in this folder", hint="'kerascli init' writes one")
-    raise ConfigError(
-        f"no config is given, and there are {len(found)} in this folder", hint=", ".join(map(str, found[:6]))
-    )
+    files = sorted(path for pattern in ("*.yaml", "*.yml") for path in Path().glob(pattern))
+    if len(files) == 1:
+        note(f"config: {files[0]} (the only one here)")
+        return files[0]
+    number, hint = (len(files), ", ".join(map(str, files[:6]))) if files else ("none", "'kerascli init' writes one")
+    raise ConfigError(f"no config is given, and there {'are' if files else 'is'} {number} in this folder", hint=hint)
 
 
 def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Document":
@@ -234,6 +229,16 @@ def config_or_run(
     if sets or flags:
         raise ConfigError(f"{'--set' if sets else '--flag'} can only be used with a config: a run keeps its settings")
     return find_run(what, runs_dir)
+
+
+def model_spec(source: "Document | RunRecord", flags: Sequence[str]) -> "RunSpec":
+    """Return the checked contents of a config (with its overrides), or of a run's config, to show its model."""
+    from kerascli.config.yaml.document import Document
+    from kerascli.workflow.check import spec_of, spec_of_run
+
+    if isinstance(source, Document):
+        return spec_of(source, sets=(), flags=flags, progress=download_bar())
+    return spec_of_run(source)
 
 
 def find_run(selector: str, runs_dir: Path) -> "RunRecord":
@@ -271,28 +276,21 @@ def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRe
 
 def opened_run(
     record: "RunRecord",
-    device: str,
-    threads: int | None,
-    checkpoint: str | None,
-    data: Path | None,
-    group: "Group | None",
+    device: str = "auto",
+    threads: int | None = None,
+    checkpoint: str | None = None,
+    data: Path | None = None,
+    group: "Group | None" = None,
     *,
     whole: bool = False,
 ) -> "LoadedRun":
-    """Return a run that is opened to evaluate or to predict (see `open_run`), with a progress bar for downloads."""
+    """Return a run that is opened to use its weights (see `open_run`), with a progress bar for downloads."""
     from kerascli.workflow.loaded import open_run
 
-    bar = download_bar()
     return open_run(
-        record,
-        device=device,
-        threads=threads,
-        checkpoint=checkpoint,
-        progress=bar,
-        data=data,
-        group=group,
-        whole=whole,
-    )
+        record, device=device, threads=threads, checkpoint=checkpoint, progress=download_bar(), data=data,
+        group=group, whole=whole,
+    )  # fmt: skip
 
 
 def refuse_idle_data(data: Path | None, what: Sequence[str]) -> None:
@@ -312,6 +310,6 @@ def download_bar() -> "DownloadBar | None":
     """Return the progress bar on stderr for downloads of built-in datasets; None if another process prints."""
     if not world_of().leads:
         return None
-    from kerascli.report.downloads import DownloadBar
+    from kerascli.report.console import DownloadBar
 
     return DownloadBar(sys.stderr)

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from kerascli.cli import complete, options
+from kerascli.cli.options import argument, option
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.disk.storage import write_bytes
 from kerascli.foundation.errors import ConfigError
@@ -14,30 +13,25 @@ from kerascli.report import plots
 from kerascli.runs.index import LATEST
 from kerascli.runs.record import RunRecord
 
+_ABOUT_RUNS, _ABOUT_MODEL, _ABOUT_FORECAST = (
+    ("--metric", "--log"), ("--expand", "--view", "--set", "--flag"), ("--horizon", "--future"),
+)  # fmt: skip
+"""Options of the plot of runs, of the diagram of a model, and of the plot of a forecast."""
 
-def register(app: typer.Typer) -> None:
-    """Add the command `plot` to the typer program."""
-    app.command("plot")(_command)
 
-
-def _command(
+def plot(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="RUN",
-            help="Default: the latest run. With --model: a run or config.",
-            autocompletion=complete.configs_or_runs,
-        ),
+        argument("RUN", "Default: the latest run. With --model: a run or config.", complete.configs_or_runs),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="A .png, .svg or .pdf file; with --model also .mmd, .dot, .gv."),
+        Path | None, option("--output -o", "A .png, .svg or .pdf file; with --model also .mmd, .dot, .gv.")
     ] = None,
-    metric: Annotated[list[str] | None, typer.Option("--metric", help="Metric to plot; may be repeated.")] = None,
-    log: Annotated[bool, typer.Option("--log", help="Use a logarithmic scale.")] = False,
-    model: Annotated[bool, typer.Option("--model", help="Draw a model's layers and their connections.")] = False,
-    expand: Annotated[bool, typer.Option("--expand", help="With --model: draw inside blocks, every repeat.")] = False,
-    forecast: Annotated[bool, typer.Option("--forecast", help="Draw a series: history, truth and forecast.")] = False,
+    metric: Annotated[list[str] | None, option("--metric", "Metric to plot; may be repeated.")] = None,
+    log: Annotated[bool, option("--log", "Use a logarithmic scale.")] = False,
+    model: Annotated[bool, option("--model", "Draw a model's layers and their connections.")] = False,
+    expand: Annotated[bool, option("--expand", "With --model: draw inside blocks, every repeat.")] = False,
+    forecast: Annotated[bool, option("--forecast", "Draw a series: history, truth and forecast.")] = False,
     horizon: options.Horizon = None,
     future: options.Future = None,
     view: options.View = None,
@@ -46,27 +40,21 @@ def _command(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Plot the metrics of runs; with --model the diagram of a model, with --forecast the forecast of a series."""
-    given = {"--metric": metric, "--log": log, "--expand": expand, "--view": view, "--set": sets, "--flag": flags,
-             "--horizon": horizon, "--future": future, "--model": model}  # fmt: skip
+    values = {"--metric": metric, "--log": log, "--expand": expand, "--view": view, "--set": sets, "--flag": flags,
+              "--horizon": horizon, "--future": future, "--model": model}  # fmt: skip
     if forecast:
-        own = {"--horizon", "--future"}
-        for option in given.keys() - own:
-            if given[option]:
-                raise ConfigError(f"{option} cannot be used with --forecast")
-        options.say(f"{draw_forecast(runs or [LATEST], output, runs_dir, horizon, future)}\n")
-        return
-    for option in ("--horizon", "--future"):
-        if given[option]:
-            raise ConfigError(f"{option} can only be used with --forecast")
-    for option in ("--metric", "--log") if model else ("--expand", "--view", "--set", "--flag"):
-        if given[option]:
-            raise ConfigError(f"{option} {'cannot' if model else 'can only'} be used with --model")
-    if model:
+        options.refuse(values, (*_ABOUT_RUNS, *_ABOUT_MODEL, "--model"), "cannot be used with --forecast")
+        file = draw_forecast(runs or [LATEST], output, runs_dir, horizon, future)
+    elif model:
+        options.refuse(values, _ABOUT_FORECAST, "can only be used with --forecast")
+        options.refuse(values, _ABOUT_RUNS, "cannot be used with --model")
         file = draw_model(runs or [], output, runs_dir, sets=sets, flags=flags, expand=expand, view=view)
-        options.say(f"{file}\n")
-        return
-    chosen = [options.find_run(run, runs_dir) for run in runs or [LATEST]]
-    options.say(f"{draw(chosen, output, metric, log_scale=log)}\n")
+    else:
+        options.refuse(values, _ABOUT_FORECAST, "can only be used with --forecast")
+        options.refuse(values, _ABOUT_MODEL, "can only be used with --model")
+        records = [options.find_run(run, runs_dir) for run in runs or [LATEST]]
+        file = draw(records, output, metric, log_scale=log)
+    options.say(f"{file}\n")
 
 
 def draw_model(
@@ -82,23 +70,21 @@ def draw_model(
     """Draw the diagram of a config's or run's model into a file (default: in the run folder); return its path."""
     if len(what) > 1:
         raise ConfigError("--model draws one model", hint=f"kerascli plot --model {what[0]}")
-    from kerascli.report.architecture.encoding import SUFFIXES, encoded_model
+    from kerascli.report.architecture.drawing import SUFFIXES, encoded_model
 
     file = None if output is None else _file(output, SUFFIXES)
-    found = options.config_or_run(next(iter(what), None), runs_dir, sets, flags)
-    if isinstance(found, Document) and output is None:
-        hint = f"name the file: -o {Path(found.name).stem}.png"
+    source = options.config_or_run(next(iter(what), None), runs_dir, sets, flags)
+    if isinstance(source, Document) and output is None:
+        hint = f"name the file: -o {Path(source.name).stem}.png"
         raise ConfigError("the diagram of a config needs a file name", hint=hint)
-    from kerascli.workflow.check import graphs_of, spec_of, spec_of_run
+    from kerascli.workflow.check import graphs_of
 
-    if isinstance(found, Document):
-        spec = spec_of(found, sets=(), flags=flags, progress=options.download_bar())
-    else:
-        spec = spec_of_run(found)
-        output = output or found.plot_path("model.png" if view is None else f"model-{view}.png")
+    spec = options.model_spec(source, flags)
+    if not isinstance(source, Document):
+        output = output or source.plot_path("model.png" if view is None else f"model-{view}.png")
     assert output is not None
-    name, graph, beside = graphs_of(spec, view)
-    write_bytes(file or output, encoded_model(graph, name, output.suffix, expand=expand, beside=beside))
+    name, graph, updates = graphs_of(spec, view)
+    write_bytes(file or output, encoded_model(graph, name, output.suffix, expand=expand, updates=updates))
     return output
 
 
@@ -112,14 +98,13 @@ def draw_forecast(
     file = None if output is None else _file(output, reads=[] if future is None else [future])
     from kerascli.report.forecast_plot import plot_forecast
     from kerascli.workflow.forecasting.picture import forecast_picture
-    from kerascli.workflow.loaded import open_run
 
-    opened = open_run(record, progress=options.download_bar())
-    found = forecast_picture(opened, horizon, future)
+    opened = options.opened_run(record)
+    picture = forecast_picture(opened, horizon, future)
     options.warn(opened.warnings)
-    if found.note is not None:
-        options.note(found.note)
-    figure = plot_forecast(found.panels, record.folder_name, axis=found.axis, truth=found.truth)
+    if picture.note is not None:
+        options.note(picture.note)
+    figure = plot_forecast(picture.panels, record.folder_name, axis=picture.axis, truth=picture.truth)
     output = output or record.plot_path("forecast.png")
     write_bytes(file or output, plots.encoded(figure, output.suffix))
     return output

@@ -4,46 +4,31 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from kerascli.cli import options
+from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_if_asked
 from kerascli.foundation.errors import ConfigError, DataError, StorageError, one_of
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
-    from kerascli.runs.record import RunRecord
     from kerascli.workflow.loaded import LoadedRun
     from kerascli.workflow.predict import Form, Predictions
 
 
-def register(app: typer.Typer) -> None:
-    app.command("predict")(predict)
-
-
-Text = Annotated[list[str] | None, typer.Option("--text", metavar="TEXT", help="Predict this text; may be repeated.")]
+Text = Annotated[list[str] | None, option("--text TEXT", "Predict this text; may be repeated.")]
 Keep = Annotated[
-    list[str] | None,
-    typer.Option("--keep", metavar="COLUMN", help="Copy a raw column into the output; may be given several times."),
+    list[str] | None, option("--keep COLUMN", "Copy a raw column into the output; may be given several times.")
 ]
 Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", metavar="FILE", help="A .csv, .jsonl, .parquet, .npy or .npz file; default: stdout."
-    ),
+    Path | None, option("--output -o FILE", "A .csv, .jsonl, .parquet, .npy or .npz file; default: stdout.")
 ]
-Classes = Annotated[bool, typer.Option("--classes", help="Only the predicted class of each row.")]
+Classes = Annotated[bool, option("--classes", "Only the predicted class of each row.")]
 Threshold = Annotated[
-    float | None,
-    typer.Option(
-        "--threshold", min=0, max=1, metavar="P", help="Of two classes, the second if its probability is > P."
-    ),
+    float | None, option("--threshold P", "Of two classes, the second if its probability is > P.", min=0, max=1)
 ]
-Raw = Annotated[bool, typer.Option("--raw", help="Do not undo the transforms of targets.")]
-KerasNames = Annotated[bool, typer.Option("--keras-names", help="Use the output names of the imported Keras file.")]
-Stream = Annotated[
-    bool, typer.Option("--stream", help="Predict each row of standard input as it comes; skip bad rows.")
-]
+Raw = Annotated[bool, option("--raw", "Do not undo the transforms of targets.")]
+KerasNames = Annotated[bool, option("--keras-names", "Use the output names of the imported Keras file.")]
+Stream = Annotated[bool, option("--stream", "Predict each row of standard input as it comes; skip bad rows.")]
 
 
 def predict(
@@ -73,74 +58,54 @@ def predict(
     what, text, keep = what or [], text or [], keep or []
     others = {"--text": text, "--stream": stream, "--classes": classes, "--threshold": threshold is not None,
               "--keras-names": keras_names, "--view": view is not None}  # fmt: skip
+    alone = {"--stream answers row by row": stream, "- is standard input, which is read once": "-" in what,
+             "--horizon computes a row from the predictions before it": horizon is not None}  # fmt: skip
     with dealing(device, timeout) as members:
-        _check_given(what, text, stream=stream, output=output)
+        _check_rows(what, text, stream=stream, output=output)
         _check_horizon(what, horizon, future, others)
         _check_output(output, classes=classes, threshold=threshold, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
-        _launch_if_asked(processes, what, horizon, stream=stream)
+        launch_if_asked(processes, alone=alone)
         record = options.trained_run(run, runs_dir, checkpoint)
-        _refuse_output(output, record, [*what, *([] if future is None else [str(future)])])
+        if output is not None:
+            from kerascli.workflow.outputs import writable
+
+            reads = [*(Path(each) for each in what if each not in options.SPLITS), *([future] if future else [])]
+            writable(output, output.suffix.lower(), run=record, reads=reads)
         from kerascli.workflow.predict import Form, predict_beside, predict_run
 
         form = Form(keras_names=keras_names, raw=raw, threshold=threshold)
         opened = options.opened_run(record, device, threads, checkpoint, data, members, whole=view is not None)
         if stream:
-            given = opened if view is None else opened.view(view)
-            return _stream(given, form, keep, classes=classes, as_json=as_json)
+            opened = opened if view is None else opened.view(view)
+            return _stream(opened, form, keep, classes=classes, as_json=as_json)
         if not world_of().leads:
             return predict_beside(opened, what, view, texts=text, keep=keep)
         if horizon is None:
-            found = predict_run(opened, what, view, texts=text, keep=keep, form=form)
+            predictions = predict_run(opened, what, view, texts=text, keep=keep, form=form)
         else:
-            found = _forecast(opened, what[0], horizon, future, keep, raw=raw)
+            from kerascli.workflow.forecasting.forecast import forecast_run
+
+            predictions = forecast_run(opened, what[0], horizon, future, keep=keep, raw=raw)
     options.warn(opened.warnings)
-    _show(found, output, keep, classes=classes, as_json=as_json)
+    _show(predictions, output, keep, classes=classes, as_json=as_json)
 
 
-def _forecast(
-    run: "LoadedRun", what: str, horizon: int, future: Path | None, keep: list[str], *, raw: bool
-) -> "Predictions":
-    """Return predictions of the next rows of a series."""
-    from kerascli.workflow.forecasting.forecast import forecast_run
-
-    return forecast_run(run, what, horizon, future, keep=keep, raw=raw)
-
-
-def _launch_if_asked(processes: int | None, what: list[str], horizon: int | None, *, stream: bool) -> None:
-    """Run this command on several processes and exit, if that is asked for and the rows can be dealt out to them."""
-    launch_if_asked(processes, alone={
-        "--stream answers row by row": stream,
-        "- is standard input, which is read once": "-" in what,
-        "--horizon computes a row from the predictions before it": horizon is not None,
-    })  # fmt: skip
-
-
-def _refuse_output(output: Path | None, record: "RunRecord", what: list[str]) -> None:
-    """Raise an error if an output file cannot be written, or is a file that this command reads."""
-    if output is None:
-        return
-    from kerascli.workflow.outputs import writable
-
-    reads = [Path(each) for each in what if each not in options.SPLITS]
-    writable(output, output.suffix.lower(), run=record, reads=reads)
-
-
-def _show(found: "Predictions", output: Path | None, keep: list[str], *, classes: bool, as_json: bool) -> None:
+def _show(predictions: "Predictions", output: Path | None, keep: list[str], *, classes: bool, as_json: bool) -> None:
     """Write predictions to the output file, or print them as CSV or JSON lines."""
     from kerascli.report.predictions import csv_text, json_lines, write_predictions
 
-    columns = found.table(classes=classes)
-    if found.non_finite_rows:
-        options.note(f"warning: {found.non_finite_rows:,} rows have an output that is nan or infinite")
+    columns = predictions.table(classes=classes)
+    if predictions.non_finite_rows:
+        options.note(f"warning: {predictions.non_finite_rows:,} rows have an output that is nan or infinite")
     if output is None:
         options.say(json_lines(columns) if as_json else csv_text(columns))
         return
-    write_predictions(output, columns, found.outputs, {name: found.kept[name] for name in keep})
-    options.note(f"{found.rows:,} rows: {output}")
+    write_predictions(output, columns, predictions.outputs, {name: predictions.kept[name] for name in keep})
+    options.note(f"{predictions.rows:,} rows: {output}")
 
 
-def _check_given(what: list[str], text: list[str], *, stream: bool, output: Path | None) -> None:
+def _check_rows(what: list[str], text: list[str], *, stream: bool, output: Path | None) -> None:
     """Raise ConfigError if the command `predict` names no rows to predict, or arguments that cannot be combined."""
     if stream and (what != ["-"] or text or output is not None):
         raise ConfigError("--stream reads standard input and writes standard output", hint="predict RUN - --stream")
@@ -155,8 +120,7 @@ def _check_horizon(what: list[str], horizon: int | None, future: Path | None, ot
         if future is not None:
             raise ConfigError("--future goes with --horizon", hint="predict RUN series.csv --horizon 12 --future FILE")
         return
-    for option in (option for option, given in others.items() if given):
-        raise ConfigError(f"{option} cannot be used with --horizon")
+    options.refuse(others, others, "cannot be used with --horizon")
     if len(what) != 1:
         raise ConfigError("--horizon continues one series", hint="give one file, - or the name of a split")
 
@@ -167,18 +131,17 @@ def _stream(run: "LoadedRun", form: "Form", keep: list[str], *, classes: bool, a
     from kerascli.workflow.stream import arriving_lines, predict_stream
 
     options.warn(run.warnings)
-    rows, bad, told = 0, 0, len(run.warnings)
-    for found in predict_stream(run, arriving_lines(sys.stdin.buffer), form, keep):
-        if isinstance(found, DataError):
+    rows, bad, printed = 0, 0, len(run.warnings)
+    for answer in predict_stream(run, arriving_lines(sys.stdin.buffer), form, keep):
+        if isinstance(answer, DataError):
             bad += 1
-            options.warn(found.faults)
+            options.warn(answer.faults)
             continue
-        columns = found.table(classes=classes)
-        text = json_lines(columns) if as_json else csv_text(columns, header=not rows)
-        rows += found.rows
-        options.say(text)
+        columns = answer.table(classes=classes)
+        options.say(json_lines(columns) if as_json else csv_text(columns, header=not rows))
         sys.stdout.flush()
-    options.warn(run.warnings[told:])
+        rows += answer.rows
+    options.warn(run.warnings[printed:])
     if bad:
         raise DataError(f"{bad:,} of {rows + bad:,} rows were bad and are not predicted")
 
@@ -197,9 +160,9 @@ def _check_output(
         raise ConfigError(f"-o {output}: --json writes a name that ends in .jsonl")
     if kind not in FORMATS:
         raise ConfigError(f"-o {output}: expected a name that ends in {one_of(FORMATS)}")
-    for option, given in (("--classes", classes), ("--threshold", threshold is not None)):
-        if given and kind not in TABLES:
-            raise ConfigError(f"-o {output}: {kind} holds the raw outputs; {option} needs {one_of(TABLES)}")
+    if kind not in TABLES and (classes or threshold is not None):
+        needed = f"{'--classes' if classes else '--threshold'} needs {one_of(TABLES)}"
+        raise ConfigError(f"-o {output}: {kind} holds the raw outputs; {needed}")
     if keep and kind == ".npy":
         raise ConfigError(f"-o {output}: .npy holds one array, the outputs; --keep needs {one_of((*TABLES, '.npz'))}")
     output_file(output)

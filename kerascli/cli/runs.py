@@ -9,10 +9,21 @@ from typing import Annotated, Any
 import typer
 
 from kerascli.cli import complete
-from kerascli.cli.options import RUNS_DIR, Commands, Json, OnceGroup, RunsDir, find_run, note, say_json
+from kerascli.cli.options import (
+    RUNS_DIR,
+    Commands,
+    Json,
+    OnceGroup,
+    RunsDir,
+    ShownRun,
+    argument,
+    find_run,
+    note,
+    option,
+    say_json,
+)
 from kerascli.foundation.errors import ConfigError
 from kerascli.report import tables
-from kerascli.report.compare import compare
 from kerascli.runs import index
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
@@ -39,9 +50,7 @@ def _list(context: typer.Context, json: Json = False, runs_dir: RunsDir = RUNS_D
 
 
 def _show(
-    run: Annotated[
-        str, typer.Argument(help="latest, a run's name, a prefix of it, or its path.", autocompletion=complete.runs)
-    ] = index.LATEST,
+    run: ShownRun = index.LATEST,
     json: Json = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
@@ -50,7 +59,7 @@ def _show(
 
 
 def _compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Two or more runs.", autocompletion=complete.runs)],
+    runs: Annotated[list[str], argument("RUN", "Two or more runs.", complete.runs)],
     json: Json = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
@@ -61,19 +70,19 @@ def _compare(
 
 
 def _remove(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="The runs to remove.", autocompletion=complete.runs)],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    runs: Annotated[list[str], argument("RUN", "The runs to remove.", complete.runs)],
+    yes: Annotated[bool, option("--yes -y", "Remove without asking.")] = False,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
     """Remove runs with all their files."""
-    found: dict[str, RunRecord] = {}
+    records: dict[str, RunRecord] = {}
     for selector in dict.fromkeys(runs):  # one run may be named in several ways
         run = find_run(selector, runs_dir)
-        found.setdefault(os.path.abspath(run.path), run)
-    if not yes and not _is_confirmed(found.values()):
+        records.setdefault(os.path.abspath(run.path), run)
+    if not yes and not _is_confirmed(records.values()):
         note("nothing was removed")
         return
-    for run in found.values():
+    for run in records.values():
         index.remove(run)
         note(f"removed {run.path}")
 
@@ -105,19 +114,18 @@ def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
         return
     facts["seconds"] = tables.duration_text(facts.get("seconds"))
     facts["last_epoch"] = (run.history() or [{}])[-1]
-    last = {name: facts.pop(name) for name in _SHOWN_LAST if name in facts}
-    said = {name: value for name, value in {**facts, **last}.items() if value not in (None, [], {})}
-    tables.show(tables.facts_table(said))
+    facts |= {name: facts.pop(name) for name in _SHOWN_LAST if name in facts}
+    tables.show(tables.facts_table({name: value for name, value in facts.items() if value not in (None, [], {})}))
 
 
 def print_comparison(runs: Sequence[RunRecord], *, as_json: bool = False) -> None:
     """Print the settings in which runs differ, and the results of each."""
-    found = compare(runs)
+    comparison = tables.compare(runs)
     if as_json:
-        say_json(found.as_json())
+        say_json(asdict(comparison))
         return
-    settings, results = found.tables()
-    if found.settings:
+    settings, results = comparison.tables()
+    if comparison.settings:
         tables.show(settings)
         typer.echo()
     else:

@@ -3,26 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from kerascli.cli import options
+from kerascli.cli.options import option
 from kerascli.foundation.errors import safe_text
-
-
-def register(app: typer.Typer) -> None:
-    app.command("samples")(samples)
 
 
 def samples(
     run: options.Run,
-    callback: Annotated[
-        list[str] | None, typer.Option("--callback", metavar="NAME", help="Only this callback; may be repeated.")
-    ] = None,
+    callback: Annotated[list[str] | None, option("--callback NAME", "Only this callback; may be repeated.")] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FOLDER", help="Folder, created if needed; default: the run's samples/."
-        ),
+        Path | None, option("--output -o FOLDER", "Folder, created if needed; default: the run's samples/.")
     ] = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",
@@ -31,10 +21,9 @@ def samples(
 ) -> None:
     """Make the samples of a run's callbacks again from its weights."""
     record = options.trained_run(run, runs_dir, checkpoint)
-    from kerascli.workflow.loaded import open_run
     from kerascli.workflow.make_samples import draw_samples
 
-    opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
+    opened = options.opened_run(record, device, threads, checkpoint)
     for path in draw_samples(opened, callback or (), output):
         options.say(f"{safe_text(str(path))}\n")
     options.warn(opened.warnings)

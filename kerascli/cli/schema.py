@@ -8,10 +8,6 @@ import typer
 from kerascli.cli import options
 
 
-def register(app: typer.Typer) -> None:
-    app.command("schema")(schema_command)
-
-
 def schema_command(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Output file; default: stdout.")] = None,
 ) -> None:

@@ -12,10 +12,6 @@ from kerascli.cli import complete, options
 from kerascli.foundation.errors import DataMissing, Fault, Place
 
 
-def register(app: typer.Typer) -> None:
-    app.command("validate")(validate)
-
-
 def validate(
     configs: Annotated[
         list[Path] | None,

@@ -89,9 +89,8 @@ def make() -> ComponentIndex:
 
 
 def _settings(cls: type[Component]) -> Settings:
-    from kerascli.layers.base import BaseLayer
+    from kerascli.layers.base import BaseLayer, call_arguments
     from kerascli.model.syntax.schema import NodeKeys
-    from kerascli.model.syntax.written import call_arguments
 
     decorators = cls.__pydantic_decorators__
     reads_all = any(each.info.mode != "after" for each in decorators.model_validators.values())

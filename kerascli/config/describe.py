@@ -23,13 +23,11 @@ from kerascli.foundation.errors import Fault, Path
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.model.freezing import updated_faults, with_trainable
-from kerascli.model.inference.build import build
-from kerascli.model.inference.views import build_views
-from kerascli.model.ir.dead_nodes import dead_inner_node_faults, uncalled_faults
+from kerascli.model.inference.build import build, build_views
+from kerascli.model.ir.analysis import dead_inner_node_faults, name_of, uncalled_faults
 from kerascli.model.ir.nodes import Model
-from kerascli.model.ir.targets import name_of
 from kerascli.model.runtime.built import Built
-from kerascli.model.syntax.section import parse_scope
+from kerascli.model.syntax.section import parse_model
 from kerascli.model.syntax.views import Scope
 from kerascli.model.transfer import unknown_layers
 
@@ -200,7 +198,7 @@ class _Reader:
         and `fit.train_step` may refer to)."""
         unread = [] if self.data is None else [name for name in self.data.inputs if name not in self.inputs]
         found = self.attempt(
-            lambda: parse_scope(
+            lambda: parse_model(
                 self.sections.get("model"),
                 _specs(self.inputs),
                 references,
@@ -252,7 +250,7 @@ class _Reader:
                 outputs,
                 self.target_specs,
                 extra_losses=any(node.layer.adds_losses() for node in model.nodes),
-                figures=model.figures,
+                figures=model.logged,
                 named=[name_of(target) for target in model.targets],
                 classes=self.classes,
             )
@@ -275,7 +273,7 @@ def faults_without_data(sections: Mapping[Any, Any], references: References) -> 
     unknown."""
     reader = _Reader(sections, None, {}, None)
     if "model" in sections:
-        reader.attempt(lambda: parse_scope(sections["model"], None, references, called_elsewhere=reader.has_steps))
+        reader.attempt(lambda: parse_model(sections["model"], None, references, called_elsewhere=reader.has_steps))
     reader.read_init_from()
     reader.attempt(lambda: parse_fit(sections.get("fit")))
     if "compile" in sections and not reader.has_steps:

@@ -19,8 +19,8 @@ from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
 from kerascli.metrics.comparisons import Comparison, LossTerm, OutputTarget
+from kerascli.model.ir.inner_models import CustomCellRNN
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, View
-from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.model.runtime.built import Built
 
 
@@ -219,7 +219,7 @@ def _dump_custom_cell(layer: CustomCellRNN, node: Node) -> dict[str, Any]:
     own = {} if cell.inputs == ("input",) else {"inputs": list(cell.inputs)}
     following = dict(zip(states, cell.next, strict=True))
     tensors = {
-        "initial_state": dict(zip(layer.given, states_in, strict=True)),
+        "initial_state": dict(zip(layer.initial_states, states_in, strict=True)),
         "constants": dict(zip(cell.constants, constants, strict=True)),
     }
     settings = {name: getattr(layer, name) for name in layer.settings()}

@@ -22,25 +22,23 @@ def sample_inputs(model: Model, rows: int, *, seed: int = 0) -> dict[str, Tensor
     """Return `rows` random rows for each model input, by name: normal floats, or integers that its layers accept."""
     unknown = open_size(model)
     generator = torch.Generator().manual_seed(seed)
-    found: dict[str, Tensor] = {}
-    for name, dtype, shape in (
-        (given.name, getattr(torch, given.spec.dtype), given.spec.shape) for given in model.inputs
-    ):
+    samples: dict[str, Tensor] = {}
+    for name, dtype, shape in ((each.name, getattr(torch, each.spec.dtype), each.spec.shape) for each in model.inputs):
         sizes = (rows, *(unknown if size is None else size for size in shape))
         if dtype.is_floating_point:
-            found[name] = torch.randn(sizes, generator=generator).to(dtype)
+            samples[name] = torch.randn(sizes, generator=generator).to(dtype)
         else:
             high = 2 if dtype == torch.bool else _limits(model).get(name, 2)
-            found[name] = torch.randint(0, high, sizes, generator=generator).to(dtype)
-    return found
+            samples[name] = torch.randint(0, high, sizes, generator=generator).to(dtype)
+    return samples
 
 
 def open_size(model: Model) -> int:
     """Return a size for unknown dimensions of a model's inputs: the first in `_OPEN_SIZES` that all layers accept."""
-    if all(None not in given.spec.shape for given in model.inputs):
+    if all(None not in each.spec.shape for each in model.inputs):
         return _OPEN_SIZES[0]
     for size in _OPEN_SIZES[:-1]:
-        inputs = tuple(replace(given, spec=_known(given.spec, size)) for given in model.inputs)
+        inputs = tuple(replace(each, spec=_known(each.spec, size)) for each in model.inputs)
         try:
             specs = build(replace(model, inputs=inputs)).specs
         except Invalid:  # such as a window larger than its input

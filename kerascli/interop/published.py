@@ -37,11 +37,11 @@ def published_tensors(published: Published, progress: Progress | None = None) ->
 
     Raises DataError, FileRefused.
     """
-    path, wanted = cache_path(published), published.checksum
+    path, checksum = cache_path(published), published.checksum
 
     def problem(data: bytes) -> str | None:
-        found = hashlib.sha256(data).hexdigest()[: len(wanted)]
-        return None if found == wanted else f"its SHA-256 begins with {found}, not with {wanted} as in its name"
+        digest = hashlib.sha256(data).hexdigest()[: len(checksum)]
+        return None if digest == checksum else f"its SHA-256 begins with {digest}, not with {checksum} as in its name"
 
     name = safe_text(str(path))
     if os.path.exists(path):
@@ -59,12 +59,12 @@ def _tensors(data: bytes, name: str) -> dict[str, Tensor]:
     _refuse_compressed(data, name)
     try:
         with warnings.catch_warnings(action="ignore"):  # torch warns about a file that is refused below
-            found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle and zip raise errors of many classes
         raise FileRefused(f"'{name}' is damaged, or contains more than tensors: {first_line(error)}") from None
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise FileRefused(f"'{name}' is not a dictionary of tensors by name")
-    tensors = {key: _plain(key, value, name) for key, value in found.items()}
+    tensors = {key: _plain(key, value, name) for key, value in state.items()}
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     if size > len(data):
         raise FileRefused(f"'{name}' declares {size:,} bytes of tensors, but has {len(data):,}")

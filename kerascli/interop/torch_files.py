@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from kerascli.compiler.cache import existing_cache
@@ -21,7 +20,7 @@ from kerascli.foundation.shapes import Shape, TensorSpec
 from kerascli.model.runtime.weights import Weight
 from kerascli.training.build import Experiment
 from kerascli.training.objectives.train_step import autocast
-from kerascli.training.tensor_file import read_header
+from kerascli.training.tensor_file import read_header, read_tensors, tensor_pieces
 
 MAX_ONNX_BYTES = 2**31 - 1
 """Largest size of an ONNX file in bytes, because the file is one protobuf message."""
@@ -44,20 +43,32 @@ class Forward(nn.Module):
         self.stage = experiment.module.input_stage if staged else None
         self.model = experiment.graph
         self.precision = experiment.module.precision
-        self.names = [given.name for given in experiment.spec.model.inputs]
+        self.names = [each.name for each in experiment.spec.model.inputs]
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:  # each (N, *) -> each (N, *)
-        given = dict(zip(self.names, inputs, strict=True))
-        given = given if self.stage is None else self.stage(given)
+        tensors = dict(zip(self.names, inputs, strict=True))
+        tensors = tensors if self.stage is None else self.stage(tensors)
         with autocast(self.precision, inputs[0].device):
-            outcome = self.model(given)
+            outcome = self.model(tensors)
         return tuple(outcome.outputs.values())
 
 
-def safetensors_bytes(weights: Sequence[Weight], model: Mapping[str, Any]) -> bytes:
-    """Return a safetensors file of weights by name, in Keras's layout; its metadata has the `model` section as JSON."""
+def weights_file(
+    weights: Sequence[Weight], model: Mapping[str, Any], *, torch_layout: bool
+) -> tuple[bytes, dict[str, Tensor], dict[str, Tensor]]:
+    """Return a file of weights, the tensors written to it by name, and the tensors read back from it.
+
+    It is a safetensors file in Keras's layout, whose metadata has the `model` section as JSON; or, with
+    `torch_layout`, a state dict (`dense.kernel` ...) for torch.load(weights_only=True).
+    """
+    if torch_layout:
+        tensors = {w.name.replace("/", "."): w.tensor.detach().to("cpu").contiguous().clone() for w in weights}
+        out = io.BytesIO()
+        torch.save(tensors, out)
+        return out.getvalue(), tensors, torch.serialization.load(io.BytesIO(out.getvalue()), weights_only=True)
     tensors = {weight.name: weight.keras().to("cpu").contiguous() for weight in weights}
-    return save_tensors(tensors, metadata={"format": "pt", "model": json.dumps(model)})
+    data = b"".join(tensor_pieces(tensors, {"format": "pt", "model": json.dumps(model)}))
+    return data, tensors, read_tensors(data, "the exported file")
 
 
 def model_of_safetensors(data: bytes) -> Any:
@@ -67,28 +78,6 @@ def model_of_safetensors(data: bytes) -> Any:
         return None if model is None else json.loads(model, object_pairs_hook=unique_keys)
     except RecursionError:
         raise ValueError("its model is nested too deeply") from None
-
-
-def state_dict_bytes(weights: Sequence[Weight]) -> bytes:
-    """Return the bytes of a state dict (`dense.kernel` ...), in torch's layout, for torch.load(weights_only=True)."""
-    out = io.BytesIO()
-    torch.save({key: value.contiguous().clone() for key, value in _by_dots(weights).items()}, out)
-    return out.getvalue()
-
-
-def state_dict_of(data: bytes) -> dict[str, Tensor]:
-    """Return the tensors, by name, from the bytes of a state dict file."""
-    return torch.serialization.load(io.BytesIO(data), weights_only=True)
-
-
-def _by_dots(weights: Sequence[Weight]) -> dict[str, Tensor]:
-    return {weight.name.replace("/", "."): weight.tensor.detach().to("cpu") for weight in weights}
-
-
-def differs(weights: Sequence[Weight], found: Mapping[str, Tensor], *, torch_layout: bool) -> bool:
-    """Return True if tensors read back from an exported file differ from the model's weights in names or values."""
-    own = _by_dots(weights) if torch_layout else {weight.name: weight.keras().to("cpu") for weight in weights}
-    return own.keys() != found.keys() or not all(torch.equal(value, found[name]) for name, value in own.items())
 
 
 def program_bytes(experiment: Experiment, inputs: Sequence[Tensor]) -> bytes:
@@ -104,7 +93,7 @@ def run_program(data: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _program(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequence[Shape] | None = None) -> Any:
-    shapes = [given.spec.shape for given in experiment.spec.model.inputs] if staged is None else staged
+    shapes = [each.spec.shape for each in experiment.spec.model.inputs] if staged is None else staged
     forward = Forward(experiment, staged=staged is not None).eval()
     try:
         with torch.no_grad(), existing_cache(), warnings.catch_warnings(action="ignore"):  # of torch about its code
@@ -129,7 +118,7 @@ def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequenc
     """
     need_onnx()
     model = experiment.spec.model
-    if passed := next((given.name for given in model.inputs if given.name in model.outputs), None):
+    if passed := next((each.name for each in model.inputs if each.name in model.outputs), None):
         text = f"the output '{safe_text(passed)}' is an input as it is, for which an ONNX file has no second name"
         raise ConfigError(text, hint="leave it out of the outputs, or put an activation: linear between")
     program = _program(experiment, inputs, staged)
@@ -138,7 +127,7 @@ def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequenc
         with warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
             made = torch.onnx.export(
                 program, dynamo=True, verbose=False, external_data=False, opset_version=_OPSET,
-                input_names=[given.name for given in model.inputs], output_names=list(model.outputs),
+                input_names=[each.name for each in model.inputs], output_names=list(model.outputs),
             )  # fmt: skip
     except Exception as error:  # errors of torch.onnx, onnxscript and torch
         text = f"torch.onnx cannot export this model: {safe_text(first_line(_origin(error)))}"
@@ -157,9 +146,9 @@ def _name_batch_axis(graph: Any) -> None:
     """Rename the batch axis in an ONNX graph, also in sizes computed from it, from torch's symbol to BATCH."""
     infos = [*graph.input, *graph.output, *graph.value_info]
     symbols = {
-        given.type.tensor_type.shape.dim[0].dim_param
-        for given in graph.input
-        if len(given.type.tensor_type.shape.dim)
+        each.type.tensor_type.shape.dim[0].dim_param
+        for each in graph.input
+        if len(each.type.tensor_type.shape.dim)
     } - {""}  # fmt: skip
     if not symbols:
         return
@@ -189,15 +178,15 @@ def fixed_axes(data: bytes, experiment: Experiment) -> list[str]:
     import onnx  # pyright: ignore[reportMissingImports]
 
     shapes = {each.name: each.spec.shape for each in experiment.spec.model.inputs}
-    found: list[str] = []
-    for given in onnx.load_model_from_string(data).graph.input:
-        dims = given.type.tensor_type.shape.dim
-        for axis, (dim, size) in enumerate(zip(dims[1:], shapes.get(given.name, ()), strict=False), 1):
+    texts: list[str] = []
+    for each in onnx.load_model_from_string(data).graph.input:
+        dims = each.type.tensor_type.shape.dim
+        for axis, (dim, size) in enumerate(zip(dims[1:], shapes.get(each.name, ()), strict=False), 1):
             is_fixed = dim.dim_value or dim.dim_param.isdigit()  # torch names an axis by the size that it must have
             if size is None and is_fixed:
                 there = f"is fixed at {dim.dim_value or dim.dim_param} in the file: torch cannot export it for any size"
-                found.append(f"axis {axis} of the input '{given.name}' {there}")
-    return found
+                texts.append(f"axis {axis} of the input '{each.name}' {there}")
+    return texts
 
 
 def need_onnx() -> None:

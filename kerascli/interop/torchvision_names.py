@@ -39,10 +39,10 @@ def to_our_names(
     for weight in weights:
         layer, _, name = weight.name.rpartition("/")
         take = takes.get(layer.replace("/", "."))
-        wanted = f"{take.layer if take else layer.rpartition('/')[2]}/{name}"
-        takers.setdefault(wanted, []).append((wanted if take else weight.name, weight))
+        key = f"{take.layer if take else layer.rpartition('/')[2]}/{name}"
+        takers.setdefault(key, []).append((key if take else weight.name, weight))
     names: set[str] = set()
-    found: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
         if key.endswith(_COUNTER):
             continue
@@ -53,8 +53,8 @@ def to_our_names(
             raise FileRefused(f"'{file}' has two tensors for '{name}'")
         names.add(name)
         for ours, taker in takers.get(name, [(name, None)]):
-            found[ours] = _in_keras_layout(tensor, taker).float()
-    return found
+            renamed[ours] = _in_keras_layout(tensor, taker).float()
+    return renamed
 
 
 def _our_name(key: str, tensors: Mapping[str, Tensor]) -> str:

@@ -1,17 +1,14 @@
 """Layers and layer arguments of Keras that kerascli lacks, each with a hint on what to use instead."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
-
-from kerascli.foundation.errors import Fault, Path
-from kerascli.language.component import Component, Invalid, Registry
 
 _TEXT = "tensors hold no strings: put {} into the input's pipeline under data, which comes before the model"
 _HINTS = {
     **{name: _TEXT.format(name) for name in ("string_lookup", "text_vectorization", "feature_space")},
     "max_num_bounding_boxes": "batches hold no bounding boxes here",
 }
-_BY_KEY = {name.replace("_", ""): hint for name, hint in _HINTS.items()}
+ABSENT: Mapping[str, str] = {name.replace("_", ""): hint for name, hint in _HINTS.items()}
+"""Mapping from layers of Keras that kerascli lacks (lower case, without underscores) to hints for errors."""
 
 _PRECISION = "a model has one precision, which is set in compile.precision"
 OF_ANY_LAYER: Mapping[str, str] = {
@@ -26,15 +23,3 @@ ADAPTERS: Mapping[str, str] = {"lora_rank": _LORA, "lora_alpha": _LORA}
 """Mapping from the LoRA arguments of Keras's layers (`lora_rank` ...), which kerascli refuses, to hints for errors."""
 ADAPTERS_AND_QUANTIZATION: Mapping[str, str] = {**ADAPTERS, "quantization_config": _QUANTIZED}
 """Mapping from the LoRA and quantization arguments of Keras's layers, which kerascli refuses, to hints for errors."""
-
-C = TypeVar("C", bound=Component)
-
-
-class LayerRegistry(Registry[C]):
-    """Registry of layers; its error for a layer of Keras that kerascli lacks says what to use instead."""
-
-    def get(self, name: str, path: Path = (), arguments: Any = None) -> type[C]:
-        hint = _BY_KEY.get(name.lower().replace("_", "").removeprefix("layer"))
-        if hint is not None and self.find(name) is None:
-            raise Invalid([Fault(f"there is no layer '{name}'", path, "key" if path else "value", hint=hint)])
-        return super().get(name, path, arguments)

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from kerascli.foundation.errors import Fault
+from kerascli.foundation.errors import Fault, Path
 from kerascli.foundation.shapes import Shape, TensorSpec
-from kerascli.language.component import Component, Registry
-from kerascli.layers.absent import OF_ANY_LAYER, LayerRegistry
+from kerascli.language.component import Component, Invalid, Registry
+from kerascli.layers.absent import ABSENT, OF_ANY_LAYER
 from kerascli.layers.weight_spec import WeightSpec, part_of
 from kerascli.parts.base import Constraint, Initializer, Regularizer
 
@@ -269,6 +269,35 @@ class WeightedModule(nn.Module):
     def freeze(self) -> None:
         """Make all weights of the module non-trainable."""
         self.weight_specs = {name: replace(spec, trainable=False) for name, spec in self.weight_specs.items()}
+
+
+_MASK: Mapping[str, CallArgument] = {
+    "mask": CallArgument(
+        "tensor", "a tensor (batch, time): time steps with 0 are masked, the others are kept", or_false=True
+    )
+}
+"""Call argument of every layer with `uses_mask`: an explicit mask, which replaces the propagated one."""
+ANY_CALL: Mapping[str, CallArgument] = {
+    "training": CallArgument("bool", "true or false: always run in training mode, or always in inference mode"),
+}
+
+
+def call_arguments(cls: type[BaseLayer]) -> dict[str, CallArgument]:
+    """Return the call arguments of a layer: those that Keras passes when the layer is called."""
+    if cls.call_form == "none":
+        return {}
+    arguments = {**ANY_CALL, **(_MASK if cls.uses_mask else {}), **cls.call_arguments}
+    return {key: argument for key, argument in arguments.items() if key not in cls.model_fields}
+
+
+class LayerRegistry(Registry[BaseLayer]):
+    """Registry of layers; its error for a layer of Keras that kerascli lacks says what to use instead."""
+
+    def get(self, name: str, path: Path = (), arguments: Any = None) -> type[BaseLayer]:
+        hint = ABSENT.get(name.lower().replace("_", "").removeprefix("layer"))
+        if hint is not None and self.find(name) is None:
+            raise Invalid([Fault(f"there is no layer '{name}'", path, "key" if path else "value", hint=hint)])
+        return super().get(name, path, arguments)
 
 
 LAYERS: Registry[BaseLayer] = LayerRegistry("layer", BaseLayer, ("kerascli.layers",), ("layer_",))

@@ -67,17 +67,17 @@ _ORDERS = {1: ("sequences", "steps"), 2: ("images", "height, width"), 3: ("volum
 
 def positive_axes(axes: int | tuple[int, ...], x: TensorSpec, argument: str = "axis") -> tuple[int, ...]:
     """Return the given axes of `x` as positive numbers (0 is the batch), in ascending order; raises ShapeMismatch."""
-    given = (axes,) if isinstance(axes, int) else axes
+    each = (axes,) if isinstance(axes, int) else axes
     rank = x.rank + 1
-    found = sorted({axis + rank if axis < 0 else axis for axis in given})
-    if not given or len(found) != len(given) or found[0] < 1 or found[-1] >= rank:
+    positive = sorted({axis + rank if axis < 0 else axis for axis in each})
+    if not each or len(positive) != len(each) or positive[0] < 1 or positive[-1] >= rank:
         shown = axes if isinstance(axes, int) else list(axes)
         raise ShapeMismatch(
             f"axis {shown} does not fit an input of {x}",
             hint="axis 0 is the batch; negative axes count from the end",
             argument=argument,
         )
-    return tuple(found)
+    return tuple(positive)
 
 
 def broadcast_mask(mask: Tensor, x: Tensor) -> Tensor:

@@ -1,12 +1,13 @@
 """Functions that check, build, freeze and call layers inside another layer, such as a wrapper."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.layers.base import LAYERS, BaseLayer, Outcome, ShapeMismatch, WeightedModule
+from kerascli.layers.base import LAYERS, BaseLayer, Layer, Outcome, ShapeMismatch, WeightedModule
 
 Make = Callable[[BaseLayer, tuple[TensorSpec, ...]], nn.Module]
 """Type of a function that builds the torch module of a layer, given the shapes and dtypes of its inputs."""
@@ -14,12 +15,27 @@ Make = Callable[[BaseLayer, tuple[TensorSpec, ...]], nn.Module]
 LayerField = Annotated[BaseLayer, LAYERS.field()]
 
 
-def check_inner(layer: BaseLayer) -> None:
-    """Raise ValueError for a layer that cannot be inside another: a stateful one, or one without exactly one input."""
-    if layer.call_form != "one":
-        raise ValueError(f"layer: expected a layer of one input, got {layer.component_name}")
-    if layer.keeps_states():
-        raise ValueError(f"layer: {layer.component_name} cannot be stateful inside another layer")
+class Wrapper(Layer):
+    """Base class of layers that wrap a layer of one input, which is not stateful, and return its results."""
+
+    uses_mask = True
+
+    layer: LayerField
+
+    @model_validator(mode="after")
+    def _takes_one(self) -> Self:
+        if self.layer.call_form != "one":
+            raise ValueError(f"layer: expected a layer of one input, got {self.layer.component_name}")
+        if self.layer.keeps_states():
+            raise ValueError(f"layer: {self.layer.component_name} cannot be stateful inside another layer")
+        return self
+
+    @property
+    def takes_integers(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.layer.takes_integers
+
+    def result_count(self) -> int | None:
+        return self.layer.result_count()
 
 
 def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool, make: Make | None = None) -> nn.Module:
@@ -61,15 +77,15 @@ class InnerCalls:
         self._metrics: dict[str, Tensor] = {}
         self._updates: dict[str, Tensor] = {}
 
-    def collect(self, name: str, result: Any) -> Any:
+    def collect(self, name: str, result: Any, module: str | None = None) -> Any:
         """Return the output in an inner layer's `result`; store the losses, metrics and weight updates in it under
-        `name/...`."""
+        `name/...`, updates under the path of the layer's `module` (default: `name`)."""
         if not isinstance(result, Outcome):
             return result
-        prefix = f"{name}/" if name else ""
+        prefix, path = (f"{part}/" if part else "" for part in (name, name if module is None else module))
         self._losses.update({f"{prefix}{key}": loss for key, loss in result.losses.items()})
         self._metrics.update({f"{prefix}{key}": value for key, value in result.metrics.items()})
-        self._updates.update({f"{prefix}{key}": value for key, value in result.updates.items()})
+        self._updates.update({f"{path}{key}": value for key, value in result.updates.items()})
         return result.value
 
     def penalize(self, name: str, layer: BaseLayer, value: Any) -> None:

@@ -93,9 +93,9 @@ class AUC(Metric):
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         labels = output.shape[-1] if output.shape else 1
-        given = self.num_labels if self.label_weights is None else len(self.label_weights)
-        if given is not None and labels is not None and given != labels:
-            return f"'{self.component_name}' is configured for {given} labels, but the output {output} has {labels}"
+        number = self.num_labels if self.label_weights is None else len(self.label_weights)
+        if number is not None and labels is not None and number != labels:
+            return f"'{self.component_name}' is configured for {number} labels, but the output {output} has {labels}"
         return shape_fault(self.component_name, target, output)
 
 

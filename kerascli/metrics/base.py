@@ -89,7 +89,7 @@ class Metric(Component):
         if not only_defined:
             return numbers
         defined = self.is_defined(state).expand(values.shape).reshape(-1).tolist()
-        return [number if known else None for number, known in zip(numbers, defined, strict=True)]
+        return [number if is_defined else None for number, is_defined in zip(numbers, defined, strict=True)]
 
     def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
         """Return the names of the elements of `result`, in order; () for a metric with one value.

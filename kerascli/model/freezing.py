@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import NoReturn
 
 from kerascli.foundation.errors import Fault, Path, suggestion
 from kerascli.language.component import Invalid
 from kerascli.layers.base import BaseLayer
+from kerascli.model.ir.analysis import set_by
+from kerascli.model.ir.inner_models import CustomCellRNN, part_of, wrapped
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, flat
-from kerascli.model.ir.rnn import CustomCellRNN
-from kerascli.model.ir.shared_layer import part_of, wrapped
-from kerascli.model.ir.updates import set_by
 
 _PATH: Path = ("fit", "trainable")
 _RANGE = re.compile(r"(.+?)\.\.(.+)")
@@ -46,14 +46,14 @@ def updated_faults(model: Model, patterns: Mapping[str, bool]) -> list[Fault]:
 
     `model` is the model after the patterns have been applied.
     """
-    names, found = _Names(model), list[Fault]()
+    names, faults = _Names(model), list[Fault]()
     weights = {node.weights_name for node in set_by(model.nodes).values() if node.layer.trainable}
     for pattern in (each for each in patterns if patterns[each]):
         for name in weights.intersection(names.matching(pattern)):
             text = f"trainable: '{name}' is assigned by an update, so the optimizer cannot train it"
             hint = f"remove the update, or add {name}: false after this pattern"
-            found.append(Fault(text, (*_PATH, pattern), "key", hint=hint))
-    return found
+            faults.append(Fault(text, (*_PATH, pattern), "key", hint=hint))
+    return faults
 
 
 def trained_layers(model: Model) -> dict[str, bool]:
@@ -65,10 +65,9 @@ def _with_inner(nodes: Iterable[Node]) -> Iterator[Node]:
     """Yield nodes and the nodes inside them: those of custom cells and of models wrapped by `time_distributed`."""
     for node in nodes:
         yield node
-        if isinstance(node.layer, CustomCellRNN):
-            yield from _with_inner(node.layer.cell.nodes)
-        elif (shared := wrapped(node)) is not None and shared.layer is None:
-            yield from _with_inner(flat(shared.entries))
+        shared = wrapped(node)
+        inner = node.layer.cell.entries if isinstance(node.layer, CustomCellRNN) else shared.entries if shared else ()
+        yield from _with_inner(flat(inner))
 
 
 class _Names:
@@ -84,19 +83,17 @@ class _Names:
                 self._below.setdefault(above, []).append(name)
         for node in nodes:  # names of calls: `a.features` has the weights of `tower.features`
             for above in _and_above(node.name):
-                known = self._below.setdefault(above, [])
-                known += [] if node.weights_name in known else [node.weights_name]
+                names = self._below.setdefault(above, [])
+                names += [] if node.weights_name in names else [node.weights_name]
 
-    def matching(self, pattern: str) -> Iterator[str] | Sequence[str]:
+    def matching(self, pattern: str) -> Sequence[str]:
         """Return the layers that match a pattern: a name, a glob or a range. Raises LookupError(text) if none does."""
         if pattern in self._below:
             return self._below[pattern]
         if ends := _RANGE.fullmatch(pattern):
             return self._between(*ends.groups())
-        found = [name for each, names in self._below.items() if fnmatchcase(each, pattern) for name in names]
-        if not found:
-            raise LookupError(f"nothing in the model is called '{pattern}'{suggestion(pattern, self._below)}")
-        return found
+        matches = [name for each, names in self._below.items() if fnmatchcase(each, pattern) for name in names]
+        return matches or self._unknown(pattern)
 
     def _between(self, first: str, last: str) -> Sequence[str]:
         """Return the layers of a pattern `first..last`, both ends included. Raises LookupError(text) for an unknown
@@ -104,18 +101,19 @@ class _Names:
 
         `last` may omit its prefix: base.block4_conv1..block5_conv3.
         """
-        beside = f"{first.rpartition('.')[0]}.{last}"
-        last = beside if last not in self._below and beside in self._below else last
+        sibling = f"{first.rpartition('.')[0]}.{last}"
+        last = sibling if last not in self._below and sibling in self._below else last
         for end in (first, last):
             if end not in self._below:
-                raise LookupError(f"nothing in the model is called '{end}'{suggestion(end, self._below)}")
-        start, stop = (
-            min(map(self.layers.index, self._below[first])),
-            max(map(self.layers.index, self._below[last])),
-        )
+                self._unknown(end)
+        start = min(map(self.layers.index, self._below[first]))
+        stop = max(map(self.layers.index, self._below[last]))
         if start > stop:
             raise LookupError(f"'{first}' comes after '{last}': the range is empty")
         return self.layers[start : stop + 1]
+
+    def _unknown(self, name: str) -> NoReturn:
+        raise LookupError(f"nothing in the model is called '{name}'{suggestion(name, self._below)}")
 
 
 def _and_above(name: str) -> Iterator[str]:

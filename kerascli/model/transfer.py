@@ -57,7 +57,6 @@ class _Widened:
     """Output channels of a layer that has more of them than its source layer: the source's channels, followed by added
     ones."""
 
-    by: str
     copies: Tensor
     """Index, for each added channel, of the source layer's channel that it copies."""
     old: int
@@ -87,12 +86,12 @@ class _Widened:
         counts = torch.bincount(self.copies, minlength=self.old).to(kernel.dtype) + 1
         if self.random:
             new = self._normal((*old.shape[:-2], len(self.copies), units), kernel.dtype) * _PAD_DEVIATION
-            both = torch.cat([old, new], -2)
         else:
             old = old / counts[:, None]
             new = old.index_select(-2, self.copies)
             spread = new.std(correction=0) if new.numel() else 0.0
-            both = torch.cat([old, new + self._normal(new.shape, kernel.dtype) * self.noise * spread], -2)
+            new = new + self._normal(new.shape, kernel.dtype) * self.noise * spread
+        both = torch.cat([old, new], -2)
         return both.reshape(*kernel.shape[:-2], self.positions * both.shape[-2], units)
 
     def _normal(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -110,17 +109,18 @@ def take_mapped(
     """Return new weights by name for the layers in `takes`, made from the layers of the source model that `takes`
     names."""
     mapped = _Mapped(weights, source, seed)
-    asked = {name.replace(".", "/"): take for name, take in takes.items()}
-    for name, take in asked.items():
-        path = (*_PATH, "map", name.replace("/", "."))
+    layers = {name.replace(".", "/"): replace(take, layer=take.layer.replace(".", "/")) for name, take in takes.items()}
+    for name, take in layers.items():
         if take.how != "net2deeper" and not mapped.source_of(take.layer):
-            there = {each.rpartition("/")[0] for each in source}
-            raise _fault(f"the source has no layer '{take.layer}'{suggestion(take.layer, there)}", path)
+            names = {each.rpartition("/")[0] for each in source}
+            raise _fault(f"the source has no layer '{take.layer}'{suggestion(take.layer, names)}", _path_of(name))
     for node in model.nodes:
-        found = next((n for n in asked if node.weights_name == n or node.weights_name.startswith(f"{n}/")), None)
-        rest = "" if found is None else node.weights_name[len(found) :]
-        take = None if found is None else asked[found]
-        mapped.add(node, None if take is None else replace(take, layer=take.layer.replace(".", "/") + rest))
+        name = next((each for each in layers if f"{node.weights_name}/".startswith(f"{each}/")), None)
+        if name is None:
+            mapped.add(node, None)
+        else:
+            rest = node.weights_name[len(name) :]
+            mapped.add(node, replace(layers[name], layer=layers[name].layer + rest))
     return mapped.values
 
 
@@ -162,6 +162,10 @@ def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all
     return taken
 
 
+def _path_of(layer: str) -> Path:
+    return (*_PATH, "map", layer.replace("/", "."))
+
+
 def _fault(text: str, path: Path, hint: str | None = None) -> ConfigError:
     return ConfigError([Fault(f"init_from: {text}", path, "key", hint=hint)])
 
@@ -179,97 +183,105 @@ class _Mapped:
         """Mapping from tensor name to the tensor's widened channels, or to the name of a node beyond which these cannot
         be followed."""
 
-    def source_of(self, there: str) -> dict[str, Tensor]:
-        prefix = f"{there.replace('.', '/')}/"
+    def source_of(self, layer: str) -> dict[str, Tensor]:
+        """Return the weights of a layer of the source model, by their names in the layer."""
+        prefix = f"{layer}/"
         return {name.removeprefix(prefix): value for name, value in self._source.items() if name.startswith(prefix)}
 
     def add(self, node: Node, take: LayerSource | None) -> None:
+        """Add the weights of a node, taken as `take` says; None: it has new weights, or none."""
         own = [weight for weight in self._weights if weight.name.startswith(f"{node.weights_name}/")]
         wide = next((self._wide[name] for name in node.inputs if name in self._wide), None)
         if take is None or not own:
-            self._pass_on(node, wide, has_weights=bool(own))
-            return
-        path = (*_PATH, "map", node.weights_name.replace("/", "."))
-        if take.how == "net2deeper":
-            found, out = self._identity(node, own, path), wide
+            # a layer with new weights takes any number of channels
+            wide = None if own or wide is None else self._beyond(node, wide)
+        elif take.how == "net2deeper":
+            self._store(node, own, _identity(node, own), take)
         else:
-            found = self.source_of(take.layer)
-            found, out = self._followed(node, found, wide, path)
+            values, wide = self._followed(node, self.source_of(take.layer), wide)
             if take.how != "copy":
-                found, out = self._widened(node, found, own, take, path)
-        if out is not None:
-            self._wide.update(dict.fromkeys(node.outputs, out))
-        self._store(node, own, found, take, path)
+                values, wide = self._widened(node, values, own, take)
+            self._store(node, own, values, take)
+        if wide is not None:
+            self._wide.update(dict.fromkeys(node.outputs, wide))
 
-    def _store(self, node: Node, own: list[Weight], found: Mapping[str, Tensor], take: LayerSource, path: Path) -> None:
+    def _store(self, node: Node, own: list[Weight], values: Mapping[str, Tensor], take: LayerSource) -> None:
+        path = _path_of(node.weights_name)
         for weight in own:
             name = weight.name.removeprefix(f"{node.weights_name}/")
-            if name not in found:
-                text = f"'{take.layer}' has no '{name}', which '{node.name}' needs{suggestion(name, found)}"
+            if name not in values:
+                text = f"'{take.layer}' has no '{name}', which '{node.name}' needs{suggestion(name, values)}"
                 raise _fault(text, path)
-            if tuple(found[name].shape) != tuple(weight.spec.shape):
-                shapes = f"{tuple(found[name].shape)} in '{take.layer}', {tuple(weight.spec.shape)} here"
+            if tuple(values[name].shape) != tuple(weight.spec.shape):
+                shapes = f"{tuple(values[name].shape)} in '{take.layer}', {tuple(weight.spec.shape)} here"
                 hint = "net2wider and random_pad extend a layer to more units" if take.how == "copy" else None
                 raise _fault(f"'{weight.name}' has shape {shapes}", path, hint)
-            self.values[weight.name] = found[name]
+            self.values[weight.name] = values[name]
 
-    def _pass_on(self, node: Node, wide: _Widened | str | None, *, has_weights: bool) -> None:
-        if wide is None or has_weights:  # a layer with new weights takes any number of channels
-            return
-        kind, out = node.layer.component_name, wide
+    def _beyond(self, node: Node, wide: _Widened | str) -> _Widened | str:
+        """Return the widened channels behind a layer without weights, or its name if they cannot be followed."""
+        kind = node.layer.component_name
         if not isinstance(wide, str) and kind == "flatten":
-            out = replace(wide, positions=0)  # known when the next kernel is read
-        elif kind not in _BY_CHANNEL or len(node.inputs) > 1:
-            out = f"'{node.name}'"
-        self._wide.update(dict.fromkeys(node.outputs, out))
+            return replace(wide, positions=0)  # known when the next kernel is read
+        return wide if kind in _BY_CHANNEL and len(node.inputs) == 1 else f"'{node.name}'"
 
     def _followed(
-        self, node: Node, found: dict[str, Tensor], wide: _Widened | str | None, path: Path
+        self, node: Node, values: dict[str, Tensor], wide: _Widened | str | None
     ) -> tuple[dict[str, Tensor], _Widened | None]:
         """Return a layer's weights extended to widened input channels, and the channels if the layer's outputs have
         them too, else None."""
         if wide is None:
-            return found, None
+            return values, None
         kind = node.layer.component_name
         if isinstance(wide, str) or kind not in {*_WITH_KERNEL, "batch_normalization"}:
             where = wide if isinstance(wide, str) else f"'{node.name}'"
-            raise _fault(f"widened channels cannot be followed through {where}", path)
+            raise _fault(f"widened channels cannot be followed through {where}", _path_of(node.weights_name))
         if kind == "batch_normalization":
-            return {name: replace(wide, random=False).outputs(value, of=name) for name, value in found.items()}, wide
-        if "kernel" in found and not wide.positions:
-            wide = replace(wide, positions=found["kernel"].shape[-2] // wide.old)
-        return {**found, **({"kernel": wide.inputs(found["kernel"])} if "kernel" in found else {})}, None
+            copied = replace(wide, random=False)
+            return {name: copied.outputs(value, of=name) for name, value in values.items()}, wide
+        if "kernel" not in values:
+            return values, None
+        kernel = values["kernel"]
+        wide = wide if wide.positions else replace(wide, positions=kernel.shape[-2] // wide.old)
+        return {**values, "kernel": wide.inputs(kernel)}, None
 
     def _widened(
-        self, node: Node, found: dict[str, Tensor], own: list[Weight], take: LayerSource, path: Path
+        self, node: Node, values: dict[str, Tensor], own: list[Weight], take: LayerSource
     ) -> tuple[dict[str, Tensor], _Widened]:
-        kernel = next((weight for weight in own if weight.spec.name == "kernel"), None)
-        if node.layer.component_name not in _WITH_KERNEL or kernel is None or "kernel" not in found:
+        """Return a layer's weights extended to its number of units, and its output channels."""
+        path, kernel = _path_of(node.weights_name), _kernel_shape(node, own)
+        if not kernel or "kernel" not in values:
             raise _fault(f"{take.how} needs a dense or convolution layer; '{node.name}' is neither", path)
-        old, new = found["kernel"].shape[-1], kernel.spec.shape[-1]
+        old, new = values["kernel"].shape[-1], kernel[-1]
         if new <= old:
             raise _fault(f"{take.how}: '{node.name}' has {new} units, not more than the {old} of '{take.layer}'", path)
         generator = torch.Generator().manual_seed(key_seed(f"{self._seed}/init_from/{node.weights_name}"))
         places = RandomUniform(minval=0.0, maxval=float(old))((new - old,), dtype=torch.float64, generator=generator)
         copies = places.long().clamp(max=old - 1)
-        wide = _Widened(node.name, copies, old, take.how == "random_pad", take.noise, generator)
-        return {name: wide.outputs(value, of=name) for name, value in found.items()}, wide
+        wide = _Widened(copies, old, take.how == "random_pad", take.noise, generator)
+        return {name: wide.outputs(value, of=name) for name, value in values.items()}, wide
 
-    def _identity(self, node: Node, own: list[Weight], path: Path) -> dict[str, Tensor]:
-        """Return weights with which a layer computes the identity: the centre of its kernel is the identity matrix, all
-        else is zero."""
-        layer = node.layer
-        activation = getattr(getattr(layer, "activation", None), "component_name", "linear")
-        kernel = next((weight for weight in own if weight.spec.name == "kernel"), None)
-        shape = () if kernel is None else tuple(kernel.spec.shape)
-        if layer.component_name not in _WITH_KERNEL or len(shape) < 2 or shape[-1] != shape[-2]:
-            text = f"net2deeper: '{node.name}' must be dense or a convolution, with as many units as input channels"
-            raise _fault(text, path)
-        if activation not in {"linear", "relu"} or any(size % 2 == 0 for size in shape[:-2]):
-            text = f"net2deeper: '{node.name}' needs kernels of an odd size, and relu or no activation"
-            raise _fault(text, path)
-        if shape[:-2] and getattr(layer, "padding", "valid") != "same" and set(shape[:-2]) != {1}:
-            raise _fault(f"net2deeper: '{node.name}' needs padding: same to compute the identity", path)
-        identity = torch.zeros(shape)
-        identity[tuple(size // 2 for size in shape[:-2])] = torch.eye(shape[-1])
-        return {w.spec.name: identity if w.spec.name == "kernel" else torch.zeros(w.spec.shape) for w in own}
+
+def _kernel_shape(node: Node, own: list[Weight]) -> tuple[int, ...]:
+    """Return the shape of the kernel of a dense or convolution layer; () for any other layer."""
+    shapes = [tuple(weight.spec.shape) for weight in own if weight.spec.name == "kernel"]
+    return shapes[0] if shapes and node.layer.component_name in _WITH_KERNEL else ()
+
+
+def _identity(node: Node, own: list[Weight]) -> dict[str, Tensor]:
+    """Return weights with which a layer computes the identity: the centre of its kernel is the identity matrix, all
+    else is zero."""
+    shape = _kernel_shape(node, own)
+    activation = getattr(getattr(node.layer, "activation", None), "component_name", "linear")
+    problem = None
+    if len(shape) < 2 or len(set(shape[-2:])) > 1:
+        problem = "must be dense or a convolution, with as many units as input channels"
+    elif activation not in {"linear", "relu"} or any(size % 2 == 0 for size in shape[:-2]):
+        problem = "needs kernels of an odd size, and relu or no activation"
+    elif getattr(node.layer, "padding", "valid") != "same" and not set(shape[:-2]) <= {1}:
+        problem = "needs padding: same to compute the identity"
+    if problem is not None:
+        raise _fault(f"net2deeper: '{node.name}' {problem}", _path_of(node.weights_name))
+    identity = torch.zeros(shape)
+    identity[tuple(size // 2 for size in shape[:-2])] = torch.eye(identity.shape[-1])
+    return {w.spec.name: identity if w.spec.name == "kernel" else torch.zeros(w.spec.shape) for w in own}

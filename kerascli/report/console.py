@@ -1,11 +1,23 @@
-"""Print the progress of training: at a terminal by a progress bar for each epoch, else by a line for each epoch."""
+"""Print the progress of training and of downloads: at a terminal by progress bars, else by lines.
+
+For training it is a bar or line for each epoch, for a download a bar, or a line before and a line after it.
+"""
 
 import contextlib
 import time
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from kerascli.foundation.errors import counted, safe_lines, safe_text
 from kerascli.foundation.events import (
@@ -59,8 +71,8 @@ class TrainingView:
     def _show(self, event: Event) -> None:
         match event:
             case Began():
-                self._say(safe_lines(event.summary.rstrip()))
-                self._say(f"{'resuming' if event.resumed else 'run'}: {safe_text(event.run)}")
+                self._print(safe_lines(event.summary.rstrip()))
+                self._print(f"{'resuming' if event.resumed else 'run'}: {safe_text(event.run)}")
                 self._resumed = event.resumed
             case PhaseBegin():
                 self._phase(event)
@@ -71,18 +83,20 @@ class TrainingView:
             case EpochEnd():
                 self._epoch_end(event)
             case Stopped() if self._resumed:
-                self._say(f"nothing was left to train: {event.text}")
+                self._print(f"nothing was left to train: {event.text}")
             case Note() if self.verbose or event.level != "detail":
                 self._note(event)
-            case _ if self.verbose:
-                self._detail(event)
+            case Saved() if self.verbose:
+                self._note(Note(f"checkpoint: {event.name} ({event.reason})"))
+            case Evaluated() if self.verbose:
+                self._note(Note(f"evaluation: {event.rows:,} rows of '{event.split}' in {event.seconds:.1f} s"))
             case _:
                 pass  # results are data and go to stdout; the reason of a stop was printed with its epoch
 
     def _phase(self, event: PhaseBegin) -> None:
         optimizer = "a new optimizer" if event.fresh else "the optimizer continues"
         trained = f"{event.trained:,} of {event.parameters:,} parameters are trainable"
-        self._say(f"phase {event.number}/{event.of}: {counted(event.epochs, 'epoch')}, {trained}, {optimizer}")
+        self._print(f"phase {event.number}/{event.of}: {counted(event.epochs, 'epoch')}, {trained}, {optimizer}")
 
     def _epoch(self, event: EpochBegin) -> None:
         self._began = time.monotonic()
@@ -111,29 +125,20 @@ class TrainingView:
         self.close()
         head = f"epoch {event.epoch:>{self._width}}/{event.epochs}"
         parts = [*_pairs(event.logs), f"{event.seconds:.1f} s"]
-        self._say(_wrapped(head, parts, self.console.width) if self.live else "  ".join([head, *parts]))
+        self._print(_wrapped(head, parts, self.console.width) if self.live else "  ".join([head, *parts]))
         for message in event.messages:
-            self._say(f"  {safe_text(message)}")
-
-    def _detail(self, event: Event) -> None:
-        match event:
-            case Saved():
-                self._note(Note(f"checkpoint: {event.name} ({event.reason})"))
-            case Evaluated():
-                self._note(Note(f"evaluation: {event.rows:,} rows of '{event.split}' in {event.seconds:.1f} s"))
-            case _:
-                pass
+            self._print(f"  {safe_text(message)}")
 
     def _note(self, event: Note) -> None:
         self.close()
         warns = event.level == "warning"
         text = safe_text(event.text, 2000)
         place = f"{safe_text(event.place)}: " if event.place else ""
-        self._say(f"{place}warning: {text}" if warns else text, style="yellow" if warns else None, always=warns)
+        self._print(f"{place}warning: {text}" if warns else text, style="yellow" if warns else None, always=warns)
         for line in event.below:
-            self._say(safe_text(line, 2000), always=warns)
+            self._print(safe_text(line, 2000), always=warns)
 
-    def _say(self, text: str, style: str | None = None, *, always: bool = False) -> None:
+    def _print(self, text: str, style: str | None = None, *, always: bool = False) -> None:
         if not self._gone and (always or not self.quiet):
             self.console.print(text, style=style)
 
@@ -141,6 +146,40 @@ class TrainingView:
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError  # rich would end the program
+
+
+class DownloadBar:
+    """Callback (name, bytes so far, total bytes or 0) that shows the progress of a command's downloads."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self._tasks:
+            self._begin(what, total)
+        if self._progress is not None:
+            self._progress.update(self._tasks[what], completed=done, total=total or None, refresh=True)
+        if done == total:
+            self._end(what, total)
+
+    def _begin(self, what: str, total: int) -> None:
+        if self._console.is_terminal and self._progress is None:
+            self._progress = Progress(
+                TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+                TimeRemainingColumn(compact=True), console=self._console, transient=True, auto_refresh=False,
+            )  # fmt: skip
+            self._progress.start()
+        elif self._progress is None:
+            self._console.print(f"downloading {what} ({total / 1e6:.1f} MB)" if total else f"downloading {what}")
+        self._tasks[what] = TaskID(0) if self._progress is None else self._progress.add_task(what, total=total or None)
+
+    def _end(self, what: str, total: int) -> None:
+        if self._progress is not None and all(task.finished for task in self._progress.tasks):
+            self._progress.stop()
+            self._progress = None
+        self._console.print(f"downloaded {what} ({total / 1e6:.1f} MB)")
 
 
 def first_that_fit(logs: Logs, room: int) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kerascli.report.plots import COLORS, GREY, STYLE, literal, new_figure
+from kerascli.report.plots import COLORS, GREY, in_style, literal, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,25 +37,23 @@ class ForecastPanel:
         return float(errors.mean()) if len(errors) else None
 
 
+@in_style()
 def plot_forecast(panels: Sequence[ForecastPanel], run: str, *, axis: str, truth: str) -> "Figure":
     """Return a figure with a plot for each column of a time series, and for each series, over dates or row numbers.
 
     `axis` is the label of the positions, `truth` that of the known values after the history.
     """
-    import matplotlib
-
     shared = all(np.array_equal(panel.positions, panels[0].positions) for panel in panels)
-    with matplotlib.rc_context(STYLE):
-        figure = new_figure((8.6, max(3.9, 2.7 * len(panels) + 0.9)))
-        grid = figure.subplots(len(panels), 1, sharex=shared, squeeze=False).flatten()
-        for axes, panel in zip(grid, panels, strict=True):
-            _draw(axes, panel, truth)
-            if not shared or axes is grid[-1]:
-                _position_axis(axes, panel.positions)
-        grid[-1].set_xlabel(literal(axis))
-        handles, labels = max((axes.get_legend_handles_labels() for axes in grid), key=lambda found: len(found[1]))
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-        figure.suptitle(literal(run), fontsize=9.5, color=GREY, x=0.985, ha="right")
+    figure = new_figure((8.6, max(3.9, 2.7 * len(panels) + 0.9)))
+    grid = figure.subplots(len(panels), 1, sharex=shared, squeeze=False).flatten()
+    for axes, panel in zip(grid, panels, strict=True):
+        _draw(axes, panel, truth)
+        if not shared or axes is grid[-1]:
+            _position_axis(axes, panel.positions)
+    grid[-1].set_xlabel(literal(axis))
+    handles, labels = max((axes.get_legend_handles_labels() for axes in grid), key=lambda each: len(each[1]))
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.suptitle(literal(run), fontsize=9.5, color=GREY, x=0.985, ha="right")
     return figure
 
 
@@ -66,11 +64,11 @@ def _draw(axes: "Axes", panel: ForecastPanel, truth: str) -> None:
     axes.plot(positions[:begin], panel.history, color=GREY, linewidth=1.3, marker=marker, label="history")
     last = panel.history[-1:]  # lines begin at the last known value
     if len(panel.truth):
-        known = np.concatenate([last, panel.truth])
-        where = positions[begin - 1 : begin - 1 + len(known)]
-        axes.plot(where, known, color=COLORS[0], linewidth=1.5, marker=marker, label=literal(truth))
-    found = np.concatenate([last, panel.forecast])
-    axes.plot(positions[begin - 1 :], found, color=COLORS[1], linestyle=(0, (4, 1.2)), marker=marker, label="forecast")
+        values = np.concatenate([last, panel.truth])
+        where = positions[begin - 1 : begin - 1 + len(values)]
+        axes.plot(where, values, color=COLORS[0], linewidth=1.5, marker=marker, label=literal(truth))
+    values = np.concatenate([last, panel.forecast])
+    axes.plot(positions[begin - 1 :], values, color=COLORS[1], linestyle=(0, (4, 1.2)), marker=marker, label="forecast")
     name = f"{panel.column} ({panel.series})" if panel.series else panel.column
     title = f"{name}: forecast of {steps:,} {'row' if steps == 1 else 'rows'}"
     if panel.error is not None:

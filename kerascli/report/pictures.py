@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerascli.callbacks.samples import Heat, Images, Points
-from kerascli.report.plots import COLORS, GREY, STYLE, encoded, new_figure
+from kerascli.report.plots import COLORS, GREY, encoded, in_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,26 +27,26 @@ _WORDS = 40
 def picture(sample: Images | Points | Heat) -> bytes:
     """Return the sample that a callback produced (a grid of images, a scatter plot or a heat map) as bytes of a PNG
     image."""
-    import matplotlib
+    return encoded(_figure(sample), ".png")
 
-    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
-        match sample:
-            case Images():
-                figure = _images(sample)
-            case Points():
-                figure = _points(sample)
-            case Heat():
-                figure = _heat(sample)
-    return encoded(figure, ".png")
+
+@in_style(grid=False)
+def _figure(sample: Images | Points | Heat) -> "Figure":
+    match sample:
+        case Images():
+            return _images(sample)
+        case Points():
+            return _points(sample)
+        case Heat():
+            return _heat(sample)
 
 
 def _images(sample: Images) -> "Figure":
     sheet, places = _sheet(sample)
     scale = max(1, round(_PIXELS / max(sheet.shape[:2])))
     tall, wide = (size * scale / _DPI for size in sheet.shape[:2])
-    figure = new_figure(
-        (wide + (0.7 if sample.row_names or sample.down else 0.2), tall + (0.6 if sample.across else 0.35))
-    )
+    width = wide + (0.7 if sample.row_names or sample.down else 0.2)
+    figure = new_figure((width, tall + (0.6 if sample.across else 0.35)))
     axes = figure.subplots()
     shown = sheet[..., 0] if sheet.shape[-1] == 1 else sheet
     axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -81,32 +81,26 @@ def _sheet(sample: Images) -> tuple[np.ndarray, tuple[list[float], list[float]]]
 
 
 def _points(sample: Points) -> "Figure":
+    from matplotlib import colormaps
+
     figure = new_figure((6.4, 5.6))
     axes = figure.subplots()
-    axes.set_title(sample.title, loc="left")
-    axes.set_xlabel(sample.axes[0])
-    axes.set_ylabel(sample.axes[1])
+    axes.set(title=sample.title, xlabel=sample.axes[0], ylabel=sample.axes[1])
     axes.set_aspect("equal", adjustable="datalim")
     size = 9 if len(sample.values) > 500 else 18
     if sample.classes is None:
         axes.scatter(*sample.values.T, s=size, color=COLORS[0], alpha=0.6, linewidths=0)
         return figure
     numbers = np.unique(sample.classes)
-    colors = COLORS if len(numbers) <= len(COLORS) else None
-    for place, number in enumerate(numbers):
-        chosen = sample.values[sample.classes == number]
+    few = len(numbers) <= len(COLORS)
+    colors: Any = COLORS if few else colormaps["turbo"](np.arange(len(numbers)) / (len(numbers) - 1))
+    for color, number in zip(colors, numbers, strict=False):
+        values = sample.values[sample.classes == number]
         name = sample.class_names[number] if 0 <= number < len(sample.class_names) else str(number)
-        color: Any = COLORS[place] if colors else _many(place, len(numbers))
-        axes.scatter(*chosen.T, s=size, color=color, alpha=0.7, linewidths=0, label=name if colors else None)
-    if colors:
+        axes.scatter(*values.T, s=size, color=color, alpha=0.7, linewidths=0, label=name if few else None)
+    if few:
         figure.legend(loc="outside right upper", markerscale=2.0)
     return figure
-
-
-def _many(place: int, count: int) -> Any:
-    from matplotlib import colormaps
-
-    return colormaps["turbo"](place / max(1, count - 1))
 
 
 def _heat(sample: Heat) -> "Figure":
@@ -147,8 +141,7 @@ def _panel(axes: "Axes", number: int, sample: Heat, panels: int) -> None:
     if columns:
         axes.set_xticks(*_labels(range(len(columns)), columns, _WORDS), rotation=45, ha="right", parse_math=False)
     if panels == 1:
-        axes.set_xlabel(sample.axes[0])
-        axes.set_ylabel(sample.axes[1])
+        axes.set(xlabel=sample.axes[0], ylabel=sample.axes[1])
     else:
         title = titles[number] if titles else str(number)
         axes.set_title(title, loc="left", fontsize=9, color=GREY, parse_math=False)

@@ -1,12 +1,16 @@
-"""Plot runs: training curves and confusion matrices. matplotlib is imported only for drawing, torch never."""
+"""Plot runs and classifiers: training curves, confusion matrices, ROC, precision-recall and calibration curves.
 
+matplotlib is imported only for drawing, torch never.
+"""
+
+import functools
 import io
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError, one_of, safe_text, suggestion
@@ -17,11 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from kerascli.metrics.classification import Thresholds
+
 SUFFIXES = (".png", ".svg", ".pdf")
 
 COLORS = ("#2f6fd6", "#e2632b", "#2b9a66", "#8b4fc6", "#c99a06", "#0e9fb5", "#cf3d7d", "#7a6248", "#5b6573", "#94b51f")
 _INK, GREY, _GRID = "#20262e", "#6b7480", "#e3e7ec"
-STYLE: dict[Any, Any] = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
     "text.color": _INK,
@@ -54,7 +60,31 @@ _LINES = {"training": "solid", "validation": "dashed"}
 _MARKED_EPOCHS = 20  # more markers would hide the line
 _COUNTED_CLASSES, _NAMED_CLASSES = 20, 60
 
+P = ParamSpec("P")
 Runs = Sequence[tuple[str, Sequence[Row]]]
+
+
+def in_style(*, grid: bool = True) -> Callable[[Callable[P, "Figure"]], Callable[P, "Figure"]]:
+    """Return a decorator of functions that draw a figure: the figure gets the style of all plots."""
+
+    def decorate(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
+        @functools.wraps(draw)
+        def styled(*args: P.args, **kwargs: P.kwargs) -> "Figure":
+            import matplotlib
+
+            with matplotlib.rc_context({**_STYLE, "axes.grid": grid}):
+                return draw(*args, **kwargs)
+
+        return styled
+
+    return decorate
+
+
+def new_figure(size_inches: tuple[float, float]) -> "Figure":
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return Figure(figsize=size_inches, dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
 
 
 def panels(runs: Runs) -> list[str]:
@@ -63,31 +93,28 @@ def panels(runs: Runs) -> list[str]:
     return sorted(filter(is_figure, names), key=lambda name: name != "loss")
 
 
+@in_style()
 def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale: bool = False) -> "Figure":
     """Return a figure of training curves: a panel per metric, training solid, validation dashed, a color per run."""
-    import matplotlib
-
     names = _chosen(runs, metrics)
     columns = 1 if len(names) <= 3 else 2 if len(names) <= 8 else 3
     height = math.ceil(len(names) / columns)
-    with matplotlib.rc_context(STYLE):
-        size = (7.2 if columns == 1 else 4.6 * columns, max(3.6, 2.5 * height + 0.7) + 0.22 * (len(runs) - 1))
-        figure = new_figure(size)
-        grid = figure.subplots(height, columns, squeeze=False).flatten()
-        for axes, name in zip(grid, names, strict=False):
-            _panel(axes, name, runs, log_scale)
-        for axes in grid[len(names) :]:
+    size = (7.2 if columns == 1 else 4.6 * columns, max(3.6, 2.5 * height + 0.7) + 0.22 * (len(runs) - 1))
+    figure = new_figure(size)
+    for number, axes in enumerate(figure.subplots(height, columns, squeeze=False).flatten()):
+        if number >= len(names):
             axes.set_axis_off()
-        lowest = len(names) - columns
-        for axes in grid[max(0, lowest) : len(names)]:
+            continue
+        _panel(axes, names[number], runs, log_scale)
+        if number >= len(names) - columns:
             axes.set_xlabel("epoch")
-        _legend(figure, runs, names)
+    _legend(figure, runs, names)
     return figure
 
 
+@in_style(grid=False)
 def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], title: str = "") -> "Figure":
     """Return a figure of a confusion matrix: counts of true class (row) and predicted class, shaded by row share."""
-    import matplotlib
     import numpy as np
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
@@ -97,26 +124,49 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], 
         raise ValueError(f"matrix: expected {many} rows and columns, one a class, got shape {list(counts.shape)}")
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
-    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
-        side = min(11.0, max(3.2, 1.6 + 0.5 * many))
-        figure = new_figure((side + 1.4, side + 0.4))
-        axes = figure.subplots()
-        blues = LinearSegmentedColormap.from_list("kerascli", ["#ffffff", "#a9c7f2", "#2f6fd6", "#123a7a"])
-        image = axes.imshow(shares, cmap=blues, norm=PowerNorm(0.6, 0, 1))  # a power scale, so that few errors show
-        bar = figure.colorbar(image, ax=axes, shrink=0.75, aspect=30, label="share of the true class")
-        bar.ax.spines[:].set_visible(False)
-        bar.ax.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        axes.set_title(title)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("true")
-        _class_ticks(axes, classes)
-        if many <= _COUNTED_CLASSES:
-            axes.set_xticks(np.arange(many + 1) - 0.5, minor=True)
-            axes.set_yticks(np.arange(many + 1) - 0.5, minor=True)
-            axes.grid(which="minor", color="white", linewidth=1.5)
-            axes.tick_params(which="minor", length=0)
-            _counts(axes, counts.tolist(), shares.tolist())
+    side = min(11.0, max(3.2, 1.6 + 0.5 * many))
+    figure = new_figure((side + 1.4, side + 0.4))
+    axes = figure.subplots()
+    blues = LinearSegmentedColormap.from_list("kerascli", ["#ffffff", "#a9c7f2", "#2f6fd6", "#123a7a"])
+    image = axes.imshow(shares, cmap=blues, norm=PowerNorm(0.6, 0, 1))  # a power scale, so that few errors show
+    bar = figure.colorbar(image, ax=axes, shrink=0.75, aspect=30, label="share of the true class")
+    for each in (bar.ax, axes):
+        each.spines[:].set_visible(False)
+        each.tick_params(length=0)
+    axes.set(title=title, xlabel="predicted", ylabel="true")
+    _class_ticks(axes, classes)
+    if many <= _COUNTED_CLASSES:
+        axes.set_xticks(np.arange(many + 1) - 0.5, minor=True)
+        axes.set_yticks(np.arange(many + 1) - 0.5, minor=True)
+        axes.grid(which="minor", color="white", linewidth=1.5)
+        axes.tick_params(which="minor", length=0)
+        _write_counts(axes, counts.tolist(), shares.tolist())
+    return figure
+
+
+@in_style()
+def binary_curves(scores: "Thresholds", positive: str, title: str) -> "Figure":
+    """Return a figure of ROC, precision-recall and calibration curves; `positive` is the name of the positive class."""
+    from kerascli.report.text_tables import area_text
+
+    share = float(scores.truth.mean()) if len(scores.truth) else 0.0
+    figure = new_figure((11.4, 3.9))
+    roc, precision, calibration = panels = figure.subplots(1, 3)
+    roc.step(*scores.roc, color=COLORS[0], where="post")
+    roc.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="dotted")
+    area, average = area_text(scores.roc_auc), area_text(scores.average_precision)
+    roc.set(title=f"ROC, area {area}", xlabel="false positive rate", ylabel="true positive rate")
+    precision.step(*scores.precision_recall, color=COLORS[0], where="post")
+    precision.axhline(share, color=GREY, linewidth=0.9, linestyle="dotted")
+    precision.set(title=f"average precision {average}", xlabel="recall", ylabel="precision")
+    means, shares, _ = zip(*scores.calibration(), strict=True)
+    calibration.plot(means, shares, color=COLORS[0], marker="o")
+    calibration.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="dotted")
+    mean = f"mean probability of '{safe_text(positive, 30)}'"
+    calibration.set(title="calibration", xlabel=mean, ylabel="share of the class")
+    for axes in panels:
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=GREY)
     return figure
 
 
@@ -134,7 +184,7 @@ def encoded(figure: "Figure", suffix: str) -> bytes:
     out = io.BytesIO()
     # Without a date, the same data gives the same file.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box: nothing that a warning at the terminal would help.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(out, format=form, metadata=metadata, facecolor="white")
@@ -148,52 +198,44 @@ def check_suffix(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
 
 
 def _chosen(runs: Runs, metrics: Sequence[str] | None) -> list[str]:
-    recorded = {name for _, rows in runs for row in rows for name in row} - {"epoch"}
+    recorded = {name.removeprefix("val_") for _, rows in runs for row in rows for name in row} - {"epoch"}
     if not recorded:
         raise ConfigError("there is nothing to plot: no epoch has been recorded")
     if metrics is None:
         return panels(runs)
-    known = {name.removeprefix("val_") for name in recorded}
-    asked = [name.removeprefix("val_") for name in metrics]
-    values = {name: [each for each in panels(runs) if each.startswith(f"{name}_")] for name in asked}
-    # the name of a metric of several values stands for all of its columns
-    wanted = list(
-        dict.fromkeys(each for name in asked for each in (values[name] if name not in known else ()) or (name,))
-    )
-    for name in wanted:
-        if name not in known:
-            near = suggestion(name, known) or f"; recorded: {', '.join(map(safe_text, sorted(known)))}"
+    names: dict[str, None] = {}
+    for name in (metric.removeprefix("val_") for metric in metrics):
+        # the name of a metric of several values stands for all of its columns
+        columns = [name] if name in recorded else [each for each in panels(runs) if each.startswith(f"{name}_")]
+        if not columns:
+            near = suggestion(name, recorded) or f"; recorded: {', '.join(map(safe_text, sorted(recorded)))}"
             raise ConfigError(f"no metric {quoted(name)} in the history{near}")
-    return wanted
-
-
-def new_figure(size_inches: tuple[float, float]) -> "Figure":
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    return Figure(figsize=size_inches, dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+        names |= dict.fromkeys(columns)
+    return list(names)
 
 
 def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool) -> None:
-    lines = [
-        (number, split, [(row["epoch"], row[prefix + name]) for row in rows if prefix + name in row])
-        for number, (_, rows) in enumerate(runs)
-        for split, prefix in _PREFIXES.items()
-    ]
-    marked = max(len(points) for _, _, points in lines) <= _MARKED_EPOCHS
-    for number, split, points in lines:
-        if points:
-            epochs, values = zip(*points, strict=True)
-            values = [value if math.isfinite(value) else math.nan for value in values]
-            look: dict[str, Any] = {"linestyle": _LINES[split], "color": _color(number, split, runs)}
-            axes.plot(epochs, values, marker="o" if marked or len(points) == 1 else None, **look)
+    lines = list(_lines(name, runs))
+    marked = max(len(epochs) for epochs, *_ in lines) <= _MARKED_EPOCHS
+    for epochs, values, look in lines:
+        axes.plot(epochs, values, marker="o" if marked or len(epochs) == 1 else None, **look)
     for boundary in _phase_starts(runs):
         axes.axvline(boundary, color=GREY, linestyle="dotted", linewidth=1)
     axes.set_title(literal(name))
     axes.tick_params(length=0, which="both")
     if log_scale:
         axes.set_yscale("log")
-    _epoch_axis(axes, [epoch for _, _, points in lines for epoch, _ in points])
+    _epoch_axis(axes, [epoch for epochs, *_ in lines for epoch in epochs])
+
+
+def _lines(name: str, runs: Runs) -> Iterator[tuple[list[float], list[float], dict[str, Any]]]:
+    """Yield (epochs, values, style) of each line in a metric's panel: those of training and validation of each run."""
+    for number, (_, rows) in enumerate(runs):
+        for split, prefix in _PREFIXES.items():
+            if recorded := [row for row in rows if prefix + name in row]:
+                values = [row[prefix + name] if math.isfinite(row[prefix + name]) else math.nan for row in recorded]
+                look = {"linestyle": _LINES[split], "color": _color(number, split, runs)}
+                yield [row["epoch"] for row in recorded], values, look
 
 
 def _phase_starts(runs: Runs) -> list[float]:
@@ -222,11 +264,9 @@ def _legend(figure: "Figure", runs: Runs, names: Sequence[str]) -> None:
     recorded = {column for _, rows in runs for row in rows for column in row}
     splits = [split for split, prefix in _PREFIXES.items() if any(prefix + name in recorded for name in names)]
     one = len(runs) == 1
-    looks: list[dict[str, Any]] = [
-        {"linestyle": _LINES[split], "color": _color(0, split, runs) if one else GREY, "label": split}
-        for split in splits
+    handles = [
+        Line2D([], [], ls=_LINES[split], color=_color(0, split, runs) if one else GREY, label=split) for split in splits
     ]
-    handles = [Line2D([], [], **look) for look in looks]
     if one:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
         figure.suptitle(literal(runs[0][0]), fontsize=9.5, color=GREY, x=0.985, ha="right")
@@ -253,7 +293,7 @@ def _class_ticks(axes: "Axes", classes: Sequence[str]) -> None:
     axes.tick_params(length=0)
 
 
-def _counts(axes: "Axes", counts: list[list[float]], shares: list[list[float]]) -> None:
+def _write_counts(axes: "Axes", counts: list[list[float]], shares: list[list[float]]) -> None:
     for row, line in enumerate(counts):
         for column, count in enumerate(line):
             share = shares[row][column]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from kerascli.foundation.errors import safe_text
 from kerascli.foundation.events import Profiled
+from kerascli.report.text_tables import text_table
 
 _WIDTH = 100
 """Maximum width, in characters, of the sentences in a profile's text; its tables may be wider."""
@@ -48,7 +49,7 @@ def _layers(profile: Profiled) -> str:
     for layer in profile.layers:
         both = milliseconds(layer.forward_milliseconds), milliseconds(layer.backward_milliseconds)
         rows.append((safe_text(layer.name), *both, f"{layer.share:.1%}"))
-    return _aligned(rows, "<>>>")
+    return _aligned(rows)
 
 
 def _operations(profile: Profiled) -> str:
@@ -56,7 +57,11 @@ def _operations(profile: Profiled) -> str:
     for operation in profile.operations:
         numbers = f"{operation.calls:,.1f}", milliseconds(operation.milliseconds), f"{operation.share:.1%}"
         rows.append((safe_text(operation.name, _NAME), safe_text(operation.place), *numbers))
-    return _aligned(rows, "<<>>>")
+    return _aligned(rows, "<<")
+
+
+def _aligned(rows: Sequence[Sequence[str]], sides: str = "<") -> str:
+    return text_table([*zip(*rows, strict=True)], sides)
 
 
 def milliseconds(value: float) -> str:
@@ -68,12 +73,3 @@ def milliseconds(value: float) -> str:
 def _list(sentences: Sequence[str]) -> str:
     items = (textwrap.wrap(f"- {safe_text(text, 1000)}", _WIDTH, subsequent_indent="  ") for text in sentences)
     return "\n".join(line for item in items for line in item)
-
-
-def _aligned(rows: Sequence[Sequence[str]], sides: str) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = (f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True))
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)

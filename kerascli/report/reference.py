@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from kerascli.ops.base import OPS
 from kerascli.ops.expression import LEFT_OUT
 from kerascli.report.type_words import type_words
 
+_OPS = frozenset({"op", "ops"})
 _WIDTH = 120
 """Width, in characters, of the text of `kerascli explain` outside of a terminal."""
 _NAMES = 28
@@ -76,24 +77,14 @@ def kinds() -> dict[str, int]:
     return dict(sorted({**counts, "op": len(OPS.names())}.items()))
 
 
-def find_kind(word: str) -> Registry[Any]:
-    """Return the registry for the name of a kind of component, such as `layer` or `layers`. Raises ConfigError."""
-    found = _kind(word)
-    if found is None:
-        hint = f"kinds: {', '.join(map(plural, sorted(registries())))}"
-        raise ConfigError(f"there is no kind '{word}'{suggestion(word, _kind_words())}", hint=hint)
-    return found
-
-
 def members(kind: str) -> tuple[Member, ...]:
     """Return the components of a kind, such as `layer` or `layers`, for `kerascli list`. Raises ConfigError."""
-    if kind.lower() in {"op", "ops"}:
-        found = map(OPS.find, OPS.names())
-        return tuple(Member(op.name, OPS.aliases(op.name), op.meaning) for op in found if op)
-    return _members(find_kind(kind))
-
-
-def _members(registry: Registry[Any]) -> tuple[Member, ...]:
+    if kind.lower() in _OPS:
+        return tuple(Member(op.name, OPS.aliases(op.name), op.meaning) for op in map(OPS.find, OPS.names()) if op)
+    registry = _kind(kind)
+    if registry is None:
+        hint = f"kinds: {', '.join(map(plural, sorted(registries())))}"
+        raise ConfigError(f"there is no kind '{kind}'{suggestion(kind, _kind_words())}", hint=hint)
     return tuple(Member(cls.component_name, registry.aliases(cls.component_name), first_line(cls)) for cls in registry)
 
 
@@ -103,12 +94,14 @@ def explain(word: str) -> list[Entry]:
 
     Components are found in any spelling.
     """
-    found = [*_of_sections(word), *_of_kinds(word), *_of_components(word)]
+    entries = [*_of_sections(word), *_of_kinds(word), *_of_components(word)] or [*_of_ops(word)]
     below = [entry for name in sections() if name.endswith(f".{word.lower()}") for entry in _of_sections(name)]
-    found = found or [*_of_ops(word)] or [*_of_dotted(word), *_of_keys(word), *below]
-    if not found:
-        raise ConfigError(f"there is nothing called '{word}'{suggestion(word, _known())}", hint=_hint(word))
-    return found
+    entries = entries or [*_of_dotted(word), *_of_keys(word), *below]
+    if not entries:
+        near = suggestion(word, _all_names())
+        hint = None if near else "'kerascli list' shows the kinds of components"
+        raise ConfigError(f"there is nothing called '{word}'{near}", hint=hint)
+    return entries
 
 
 def render(entries: Sequence[Entry], width: int | None = None) -> str:
@@ -142,42 +135,35 @@ def _wrap(line: str, width: int, indent: str) -> list[str]:
 def _of_sections(word: str) -> Iterator[Entry]:
     section = sections().get(word.lower())
     if section is not None:
-        beside = tuple(map(Key.of, node_settings(BaseLayer))) if section.name == "model" else ()
+        node_keys = tuple(map(Key.of, _node_settings(BaseLayer))) if section.name == "model" else ()
         keys = tuple(map(Key.of, section.settings))
-        yield Entry("section", section.name, section.meaning, keys=keys, beside=beside)
+        yield Entry("section", section.name, section.meaning, keys=keys, beside=node_keys)
 
 
 def _of_kinds(word: str) -> Iterator[Entry]:
-    registry = _kind(word)
-    if registry is not None:
-        yield Entry("kind", plural(registry.kind), _KIND_MEANING, members=_members(registry))
-    if word.lower() in {"op", "ops"}:
+    if (registry := _kind(word)) is not None:
+        text = "Written as a name, a name with its first argument (name: value), or with its arguments (name: {...})."
+        yield Entry("kind", plural(registry.kind), text, members=members(word))
+    if word.lower() in _OPS:
         yield Entry("kind", "ops", "Functions that a formula over tensors may call.", members=members("ops"))
-
-
-_KIND_MEANING = "Written as a name, a name with its first argument (name: value), or with its arguments (name: {...})."
 
 
 def _of_components(word: str) -> Iterator[Entry]:
     for kind, registry in sorted(registries().items(), key=lambda item: (item[0] != "layer", item[0])):
-        cls = registry.find(word)
-        if cls is not None:
+        if (cls := registry.find(word)) is not None:
             yield component_entry(kind, cls)
 
 
 def component_entry(kind: str, cls: type[Component]) -> Entry:
     """Return the reference entry of a component (such as a layer): its meaning, its arguments, an example."""
-    beside = tuple(map(Key.of, node_settings(cls))) if issubclass(cls, BaseLayer) else ()
-    found = settings(cls)
-    return Entry(
-        kind,
-        cls.component_name,
-        (cls.__dict__.get("__doc__") or "").strip(),
-        registries()[kind].aliases(cls.component_name),
-        tuple(map(Key.of, found)),
-        beside,
-        _example(kind, cls, found),
-    )
+    meaning = (cls.__dict__.get("__doc__") or "").strip()
+    aliases = registries()[kind].aliases(cls.component_name)
+    keys, node_keys = tuple(map(Key.of, settings(cls))), tuple(map(Key.of, _node_settings(cls)))
+    return Entry(kind, cls.component_name, meaning, aliases, keys, node_keys, _example(kind, cls))
+
+
+def _node_settings(cls: type[Component]) -> Sequence[Setting]:
+    return node_settings(cls) if issubclass(cls, BaseLayer) else ()
 
 
 def _of_ops(word: str) -> Iterator[Entry]:
@@ -205,22 +191,25 @@ def _of_dotted(word: str) -> Iterator[Entry]:
 def _of_keys(word: str) -> Iterator[Entry]:
     """Yield reference entries of a config key, from all sections or, if none has it, components; equal keys share
     one."""
-    owners = [(section.name, tuple(map(Key.of, section.settings))) for section in sections().values()]
-    owners.append(("a node", tuple(map(Key.of, node_settings(BaseLayer)))))
-    found = [(owner, key) for owner, keys in owners for key in keys if key.name == word]
-    if not found:
+    owners = [
+        *((section.name, section.settings) for section in sections().values()),
+        ("a node", _node_settings(BaseLayer)),
+    ]
+    by_key = _owners_by_key(word, owners)
+    if not by_key:
         every = (cls for registry in registries().values() for cls in registry)
-        found = [(cls.component_name, key) for cls in every for key in _keys(cls) if key.name == word]
-    by_key: dict[Key, list[str]] = {}
-    for owner, key in found:
-        by_key.setdefault(key, []).append(owner)
+        by_key = _owners_by_key(word, ((cls.component_name, (*settings(cls), *_node_settings(cls))) for cls in every))
     for key, names in by_key.items():
         yield Entry(f"key of {', '.join(dict.fromkeys(names))}", word, "", keys=(key,))
 
 
-def _keys(cls: type[Component]) -> Iterator[Key]:
-    beside = node_settings(cls) if issubclass(cls, BaseLayer) else []
-    return map(Key.of, (*settings(cls), *beside))
+def _owners_by_key(word: str, owners: Iterable[tuple[str, Sequence[Setting]]]) -> dict[Key, list[str]]:
+    by_key: dict[Key, list[str]] = {}
+    for owner, each in owners:
+        for setting in each:
+            if setting.name == word:
+                by_key.setdefault(Key.of(setting), []).append(owner)
+    return by_key
 
 
 def _kind(word: str) -> Registry[Any] | None:
@@ -231,26 +220,20 @@ def _kind_words() -> list[str]:
     return [spelling for kind in registries() for spelling in (kind, plural(kind))]
 
 
-def _known() -> list[str]:
+def _all_names() -> list[str]:
     """Return every name that `kerascli explain` knows: sections, kinds, components, keys, ops."""
     parts = sections()
     keys = [spelling for s in parts.values() for key in s.settings for spelling in (key.name, f"{s.name}.{key.name}")]
-    names = [name for registry in registries().values() for name in registry.names()]
-    spellings = [
-        alias for registry in registries().values() for name in registry.names() for alias in registry.aliases(name)
-    ]
-    return [*parts, *_kind_words(), *names, *spellings, *keys, "ops", *OPS.names()]
+    components = [(registry, name) for registry in registries().values() for name in registry.names()]
+    aliases = [alias for registry, name in components for alias in registry.aliases(name)]
+    return [*parts, *_kind_words(), *(name for _, name in components), *aliases, *keys, "ops", *OPS.names()]
 
 
-def _hint(word: str) -> str | None:
-    return None if suggestion(word, _known()) else "'kerascli list' shows the kinds of components"
-
-
-def _example(kind: str, cls: type[Component], found: list[Setting]) -> str:
+def _example(kind: str, cls: type[Component]) -> str:
     """Return example YAML of a component: for a layer its documented example with shapes, else the shortest form."""
     name = cls.component_name
     if not issubclass(cls, BaseLayer):
-        needed = ", ".join(f"{setting.name}: ..." for setting in found if setting.required)
+        needed = ", ".join(f"{setting.name}: ..." for setting in settings(cls) if setting.required)
         return KINDS[kind].example.format(f"{{{name}: {{{needed}}}}}" if needed else name)
     example = cls.examples[0]
     config = dict(example.config)
@@ -275,15 +258,12 @@ def _lines(entry: Entry, width: int) -> Iterator[str]:
     if entry.aliases:
         yield f"  also: {', '.join(entry.aliases)}"
     if entry.keys:
-        yield ""
-        yield from _key_lines(entry.keys)
+        yield from ("", *_key_lines(entry.keys))
     if entry.beside:
-        yield ""
-        yield "keys of the node:" if entry.keys and entry.kind == "layer" else "keys of every node:"
+        yield from ("", "keys of the node:" if entry.keys and entry.kind == "layer" else "keys of every node:")
         yield from _key_lines(entry.beside)
     if entry.members:
-        yield ""
-        yield from member_lines(entry.members)
+        yield from ("", *member_lines(entry.members))
 
 
 def _key_lines(keys: Sequence[Key]) -> Iterator[str]:
@@ -293,10 +273,10 @@ def _key_lines(keys: Sequence[Key]) -> Iterator[str]:
         yield from (f"      {line}" for line in key.meaning.splitlines())
 
 
-def member_lines(found: Sequence[Member]) -> Iterator[str]:
+def member_lines(components: Sequence[Member]) -> Iterator[str]:
     """Yield a line of text for each component: name, meaning and aliases in columns; very long names do not widen
     them."""
-    width = min(_NAMES, max((len(member.name) for member in found), default=0))
-    for member in found:
+    width = min(_NAMES, max((len(member.name) for member in components), default=0))
+    for member in components:
         also = f" (also {', '.join(member.aliases)})" if member.aliases else ""
         yield f"{member.name:<{width}}  {member.meaning}{also}".rstrip()

@@ -1,7 +1,7 @@
-"""Tables at the terminal about runs: the list of all runs, and the facts of one run."""
+"""Tables at the terminal about runs: the list of all runs, the facts of one run, and a comparison of runs."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from kerascli.runs.history import is_figure
 from kerascli.runs.record import RunRecord
 
 _PIPE_WIDTH = 1000  # in a pipe no line is folded
-_LISTED_FIGURES = 3
+_LISTED_METRICS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class RunLine:
         started, seconds = facts.get("started"), facts.get("seconds")
         return cls(run.folder_name, str(run.path), status, started, seconds, len(rows), last)
 
-    def figures(self) -> dict[str, int | float]:
+    def metrics(self) -> dict[str, int | float]:
         """Return the validation metrics of the last epoch or, without validation, its training metrics."""
         shown = {name: value for name, value in self.last.items() if is_figure(name)}
         return {name: value for name, value in shown.items() if name.startswith("val_")} or shown
@@ -56,8 +56,8 @@ def list_table(lines: Sequence[RunLine]) -> Table:
     table.add_column("time", justify="right")
     table.add_column("last epoch", overflow="fold")
     for line in lines:
-        figures = list(line.figures().items())[:_LISTED_FIGURES]
-        shown = ", ".join(f"{name} {number_text(value)}" for name, value in figures)
+        metrics = list(line.metrics().items())[:_LISTED_METRICS]
+        shown = ", ".join(f"{name} {number_text(value)}" for name, value in metrics)
         cells = line.run, line.status, str(line.epochs), duration_text(line.seconds), shown
         table.add_row(*map(safe_text, cells))
     return table
@@ -69,12 +69,9 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
     table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        if isinstance(value, Mapping):
-            entries = [(f"{name}.{key}", entry) for key, entry in value.items()]
-        else:
-            entries = [(name, value)]
-        for key, entry in entries:
-            table.add_row(safe_text(key), value_text(entry))
+        entries = {f".{key}": entry for key, entry in value.items()} if isinstance(value, Mapping) else {"": value}
+        for key, entry in entries.items():
+            table.add_row(safe_text(f"{name}{key}"), value_text(entry))
     return table
 
 
@@ -126,3 +123,80 @@ def duration_text(seconds: Any) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+ABSENT = "absent"
+"""Text shown for a setting that a run's config lacks; a setting of null is shown as a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Settings and results of several runs; each list has one value per run, in the order of `runs`."""
+
+    runs: list[str]
+    settings: dict[str, list[Any]]
+    results: dict[str, list[float | None]]
+
+    def tables(self) -> list[Table]:
+        """Return two tables that compare the runs: the settings that differ, and the results."""
+        settings, results = new_table("setting"), new_table("result")
+        for run in map(safe_text, self.runs):
+            settings.add_column(run, overflow="fold")
+            results.add_column(run, overflow="fold", justify="right")
+        for key, values in self.settings.items():
+            settings.add_row(safe_text(key), *("null" if value is None else value_text(value) for value in values))
+        for key, values in self.results.items():
+            results.add_row(safe_text(key), *map(value_text, values))
+        return [settings, results]
+
+
+def compare(runs: Sequence[RunRecord]) -> Comparison:
+    """Return a comparison of runs: settings that differ between their resolved configs, and their recorded results."""
+    settings = _by_key([dict(_flat(_resolved(run))) for run in runs], ABSENT)
+    differing = {key: values for key, values in settings.items() if any(_differ(each, values[0]) for each in values)}
+    return Comparison([run.folder_name for run in runs], differing, _by_key([_results(run) for run in runs], None))
+
+
+def _by_key(tables: Sequence[Mapping[str, Any]], default: str | None) -> dict[str, list[Any]]:
+    keys = dict.fromkeys(key for table in tables for key in table)
+    return {key: [table.get(key, default) for table in tables] for key in keys}
+
+
+def _resolved(run: RunRecord) -> dict[str | int, Any]:
+    from kerascli.config.yaml.text import parse_document
+
+    return parse_document(run.resolved(), str(run.resolved_path)).data
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (path, value) for each setting of a config (`model.layers[1].dense.units` ...); a plain list is one
+    value."""
+    if isinstance(value, Mapping) and value:
+        for key, entry in value.items():
+            yield from _flat(entry, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and any(isinstance(entry, (Mapping, list)) for entry in value):
+        for index, entry in enumerate(value):
+            yield from _flat(entry, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+def _results(run: RunRecord) -> dict[str, float]:
+    """Return a run's results by name: last and best value of each metric, evaluations, epochs, seconds."""
+    facts, rows = run.facts(), run.history()
+    directions = facts.get("directions", {})
+    results: dict[str, float] = {"epochs": len(rows)}
+    for name in dict.fromkeys(name for row in rows for name in row if is_figure(name)):
+        values = [row[name] for row in rows if name in row]
+        results[f"last {name}"] = values[-1]
+        default = "min" if name.endswith("loss") else None
+        best = {"min": min, "max": max}.get(directions.get(name.removeprefix("val_")) or default or "")
+        if best is not None and (numbers := [value for value in values if value == value]):
+            results[f"best {name}"] = best(numbers)
+    for split, metrics in (facts.get("results") or {}).items():
+        results |= {f"{split} {name}": value for name, value in metrics.items()}
+    return {**results, "seconds": facts.get("seconds", 0.0)}
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return type(one) is not type(other) or one != other

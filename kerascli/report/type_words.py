@@ -12,10 +12,10 @@ _TYPES = {"string": "text", "boolean": "true or false", "null": "null", "object"
 
 def type_words(schema: Schema) -> str:
     """Return in words the types that a JSON Schema allows: `positive integer or 2 of them`; null comes last."""
-    found = list(options(schema))
-    kept = [option for option in found if not _is_several(option, found)]
+    alternatives = list(options(schema))
+    kept = [option for option in alternatives if not _is_several(option, alternatives)]
     kept.sort(key=lambda option: option.get("type") == "null")
-    return one_of(list(dict.fromkeys(word for option in kept for word in _alternatives(option, found))))
+    return one_of(list(dict.fromkeys(word for option in kept for word in _alternatives(option, alternatives))))
 
 
 def _alternatives(option: Schema, among: list[Schema]) -> list[str]:

@@ -13,19 +13,18 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.errors import FileRefused
-from kerascli.runs.checkpoint_blobs import Blobs
 from kerascli.runs.checkpoint_manifest import (
     BLOB_NAME,
     SLOT_NAME,
     BlobFile,
-    Damaged,
+    Blobs,
     Manifest,
     blob_file,
     read_contents,
@@ -110,7 +109,7 @@ class Checkpoints:
         refer to is changed.
         """
         for slot in self.slots():
-            with contextlib.suppress(Damaged):
+            with contextlib.suppress(FileRefused):
                 path = self._source(slot, up_to=step)
                 if read_manifest(path) != self._manifest_in(slot):
                     storage.write_bytes(self._slot(slot), read_contents(path, "the manifest", TEXT_LIMIT_BYTES))
@@ -123,7 +122,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Return the training steps that have a checkpoint, damaged or not, in ascending order."""
-        return sorted(int(found[1]) for name in self._names() if (found := _STEP.fullmatch(name)))
+        return sorted(int(match[1]) for name in self._names() if (match := _STEP.fullmatch(name)))
 
     def newest(self, needed: Needed | None = None, *, up_to: int = 10**15) -> Checkpoint:
         """Return the undamaged checkpoint of the highest step, at most `up_to`. Raises FileRefused if there is none.
@@ -138,40 +137,40 @@ class Checkpoints:
             raise FileRefused(f"{quoted(self.folder.parent)} has no checkpoint {quoted(slot)}")
         try:
             return self._load(self._source(slot))
-        except Damaged as reason:
+        except FileRefused as reason:
             raise FileRefused(f"checkpoint '{slot}' of {quoted(self.folder.parent)} is damaged: {reason}") from None
 
     def newest_facts(self) -> Mapping[str, Any]:
         """Return the facts (JSON part) of the newest checkpoint with an undamaged manifest; {} if there is none."""
         for step in self.steps()[::-1]:
-            with contextlib.suppress(Damaged):
+            with contextlib.suppress(FileRefused):
                 return read_manifest(self._manifest(step)).facts
         return {}
 
     def slots(self) -> list[str]:
         """Return the names under which checkpoints are saved, such as `best`."""
-        filled = {found[1] for name in self._names() if (found := _SLOT.fullmatch(name))}
+        filled = {match[1] for name in self._names() if (match := _SLOT.fullmatch(name))}
         return sorted(filled.union(*(self._slots_of(self._manifest(step)) for step in self.steps())))
 
     def doubts(self) -> list[str]:
         """Return a list of warnings, one for each checkpoint manifest that is damaged or contradicts another."""
-        intact, found = dict[int, Manifest](), list[str]()
+        intact, faults = dict[int, Manifest](), list[str]()
         for step in self.steps():
             try:
                 intact[step] = read_manifest(self._manifest(step))
                 if not all(path.exists() for path in intact[step].paths(self.folder).values()):
-                    raise Damaged("a file of it is missing")
-            except Damaged as reason:
-                found.append(f"step {step}: {reason}")
+                    raise FileRefused("a file of it is missing")
+            except FileRefused as reason:
+                faults.append(f"step {step}: {reason}")
         for slot in self.slots():
             try:
                 held = read_manifest(self._slot(slot))
                 newer = any(slot in each.slots and each.step > held.step for each in intact.values())
                 if newer or intact.get(held.step, held) != held or held.step > max(intact, default=held.step):
-                    raise Damaged("it contradicts the manifests of steps")
-            except Damaged as reason:
-                found.append(f"'{slot}': {reason}")
-        return [f"{quoted(self.folder.parent)}: damaged checkpoint, {text}" for text in found]
+                    raise FileRefused("it contradicts the manifests of steps")
+            except FileRefused as reason:
+                faults.append(f"'{slot}': {reason}")
+        return [f"{quoted(self.folder.parent)}: damaged checkpoint, {text}" for text in faults]
 
     def _source(self, slot: str, up_to: int = 10**15) -> Path:
         """Return the manifest file of a named checkpoint or, if a crash prevented its writing, that of the checkpoint's
@@ -179,9 +178,8 @@ class Checkpoints:
 
         The step is the last one, at most `up_to`, whose manifest fills the slot.
         """
-        path, filled = self._slot(slot), -1
-        with contextlib.suppress(Damaged):
-            filled = read_manifest(path).step
+        path, manifest = self._slot(slot), self._manifest_in(slot)
+        filled = -1 if manifest is None else manifest.step
         for step in self.steps()[::-1]:
             if filled <= step <= up_to and slot in self._slots_of(self._manifest(step)):
                 return self._manifest(step)
@@ -190,14 +188,11 @@ class Checkpoints:
     def _slots_of(self, path: Path) -> list[str]:
         """Return the names (`best` ...) under which the checkpoint of a manifest is saved; none if the manifest is
         damaged."""
-        with contextlib.suppress(Damaged):
-            return [slot for slot in read_manifest(path).slots if _SLOT.fullmatch(f"{slot}.json")]
-        return []
+        manifest = _intact(path)
+        return [] if manifest is None else [slot for slot in manifest.slots if _SLOT.fullmatch(f"{slot}.json")]
 
     def _manifest_in(self, slot: str) -> Manifest | None:
-        with contextlib.suppress(Damaged):
-            return read_manifest(self._slot(slot))
-        return None
+        return _intact(self._slot(slot))
 
     def _write_blob(self, step: int, name: str, blob: bytes | Pieces) -> BlobFile:
         with storage.staged(self.folder / f"step-{step:08d}.{name}", blob) as staged:
@@ -208,14 +203,14 @@ class Checkpoints:
         run, tried = quoted(self.folder.parent), []
         for step in steps:
             try:
-                found = self._load(self._manifest(step), needed)
-                if found.step != step:
-                    raise Damaged(f"it says step {found.step}")
-            except Damaged as reason:
+                checkpoint = self._load(self._manifest(step), needed)
+                if checkpoint.step != step:
+                    raise FileRefused(f"it says step {checkpoint.step}")
+            except FileRefused as reason:
                 tried.append(f"step {step}: {reason}")
                 continue
             warnings = tuple(f"{run}: damaged checkpoint, {text}; using step {step}" for text in tried)
-            return Checkpoint(found.step, found.blobs, found.facts, warnings)
+            return replace(checkpoint, warnings=warnings)
         if not tried:
             raise FileRefused(f"{run} has no checkpoint")
         raise FileRefused(f"{run} has no intact checkpoint ({len(tried)} tried: {'; '.join(tried)})")
@@ -231,7 +226,7 @@ class Checkpoints:
         steps, self._kept = [*(self._kept or ()), newest], None
         try:
             dropped = [read_manifest(self._manifest(step)) for step in steps[: -self.keep]]
-        except Damaged:
+        except FileRefused:
             dropped = None
         if len(steps) == 1 or newest <= max(steps[:-1]) or dropped is None:
             self._kept = self._clear_up(newest)
@@ -251,12 +246,12 @@ class Checkpoints:
         kept = [step for step in self.steps() if step <= newest][-self.keep :]
         for step in set(self.steps()) - set(kept):
             storage.remove_file(self._manifest(step))
-        wanted: set[str] = set()
+        needed: set[str] = set()
         for path in (*map(self._manifest, kept), *map(self._slot, self.slots())):
-            with contextlib.suppress(Damaged):  # a damaged manifest cannot be used, so its files are not kept
-                wanted.update(each.name for each in read_manifest(path).paths(self.folder).values())
+            with contextlib.suppress(FileRefused):  # a damaged manifest cannot be used, so its files are not kept
+                needed.update(each.name for each in read_manifest(path).paths(self.folder).values())
         for name in self._names():
-            if _BLOB.fullmatch(name) and name not in wanted:
+            if _BLOB.fullmatch(name) and name not in needed:
                 storage.remove_file(self.folder / name)
         return kept
 
@@ -268,3 +263,10 @@ class Checkpoints:
 
     def _slot(self, slot: str) -> Path:
         return self.folder / f"{slot}.json"
+
+
+def _intact(path: Path) -> Manifest | None:
+    """Return a checkpoint's manifest; None if it is missing or damaged."""
+    with contextlib.suppress(FileRefused):
+        return read_manifest(path)
+    return None

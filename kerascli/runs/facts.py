@@ -1,20 +1,42 @@
-"""Read and validate run.json, which records the facts about a run that commands use (status, device ...)."""
+"""Facts about runs: run.json, which records those of one run (status, device ...), and the order of a folder's starts.
 
+Runs are numbered in the order of their starts, under a lock, as clocks jump and folders are copied.
+"""
+
+import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
 
+from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import FileRefused, show
-from kerascli.runs.history_writer import Prefix
+from kerascli.runs.checksums import Digest, is_sealed, sealed, unsealed
+from kerascli.runs.history import Prefix
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted
-from kerascli.runs.sealed import is_sealed, unsealed
-from kerascli.runs.starts import Start
 
 FORMAT = 2
 """Version of the present format of run folders; format 1 had checksums only of weights, plugins and checkpoints."""
 
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
+_STARTS = ".starts.json"
+_PATIENCE_SECONDS = 30.0
+
+
+class Start(BaseModel):
+    """Number of a run in the order in which the runs of its folder were started."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    sequence: str
+    """Random name for the numbering of a folder's runs; runs copied from another folder have another name."""
+    number: NonNegativeInt
+
+
+class LastStart(Start):
+    """Number of the run started last in a folder; this run may have ended before it wrote its run.json."""
+
+    folder_name: str
 
 
 class _Plugin(BaseModel):
@@ -65,9 +87,9 @@ def read_facts(path: Path) -> dict[str, Any]:
     """Return the contents of a run.json as a dict. Raises FileRefused if the file is damaged or a value is invalid."""
     data = must_read(path, TEXT_LIMIT_BYTES)
     facts = unsealed(data, path) if is_sealed(data) else _of_format_1(json_object(data, path), path)
-    known = facts.get("format")
-    if isinstance(known, int) and known > FORMAT:
-        raise FileRefused(f"{quoted(path)} is of format {known}: a later version of kerascli made the run")
+    version = facts.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        raise FileRefused(f"{quoted(path)} is of format {version}: a later version of kerascli made the run")
     try:
         _Facts.model_validate(facts)
     except ValidationError as error:
@@ -84,3 +106,23 @@ def _of_format_1(facts: dict[str, Any], path: Path) -> dict[str, Any]:
         raise FileRefused(f"{quoted(path)} is damaged: its first line is not that of a sealed file")
     weights = facts.pop("weights_sha256", None)
     return {"format": 1, "files": {} if weights is None else {"model.safetensors": weights}, **facts}
+
+
+def new_start(runs_dir: Path, make_folder: Callable[[], Path]) -> tuple[Path, Start]:
+    """Create a run folder with `make_folder`; return the folder and the run's number in the order of starts."""
+    with locks.lock(runs_dir, patience_seconds=_PATIENCE_SECONDS):
+        before = last_start(runs_dir)
+        sequence, number = (before.sequence, before.number + 1) if before else (secrets.token_hex(8), 1)
+        path = make_folder()
+        facts = {"sequence": sequence, "number": number, "folder_name": path.name}
+        storage.write_bytes(runs_dir / _STARTS, sealed(facts))
+    return path, Start(sequence=sequence, number=number)
+
+
+def last_start(runs_dir: Path) -> LastStart | None:
+    """Return the number of the run started last in a folder; None if unknown, so that a new numbering begins."""
+    path = runs_dir / _STARTS
+    try:
+        return LastStart.model_validate(unsealed(must_read(path, TEXT_LIMIT_BYTES), path))
+    except (FileRefused, ValidationError):
+        return None

@@ -1,15 +1,22 @@
-"""Format of history.csv, a run's table of losses and metrics: one row per epoch, with exact numbers."""
+"""Format of history.csv, a run's table of losses and metrics, and its writer: one row per epoch, with exact numbers.
+
+An epoch is appended at a cost that does not grow with the number of epochs.
+"""
 
 import csv
+import hashlib
 import io
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kerascli.foundation.disk.storage import csv_text
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
+
+from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import FileRefused, show
-from kerascli.runs.reading import decoded, quoted
+from kerascli.runs.checksums import Digest
+from kerascli.runs.reading import decoded, must_read, quoted
 
 Row = Mapping[str, int | float]
 
@@ -18,14 +25,14 @@ _WHOLE = re.compile(r"-?\d{1,18}")
 
 def header(names: Sequence[str]) -> str:
     """Return the header line of history.csv for the given column names."""
-    return csv_text([names])
+    return storage.csv_text([names])
 
 
 def line(row: Row, names: Sequence[str]) -> str:
     """Return the line of history.csv for an epoch; columns missing in `row` (validation metrics) become empty cells."""
     if unknown := row.keys() - set(names):
         raise ValueError(f"history.csv has no columns {sorted(unknown)}")
-    return csv_text([[_cell(row.get(name)) for name in names]])
+    return storage.csv_text([[_cell(row.get(name)) for name in names]])
 
 
 def ordered(names: Iterable[str]) -> list[str]:
@@ -63,14 +70,74 @@ def parse(data: bytes, path: Path) -> list[dict[str, int | float]]:
     for number, cells in enumerate(rows, start=2):
         if len(cells) != len(names):
             raise FileRefused(f"{quoted(path)} is damaged: line {number} has {len(cells)} cells, expected {len(names)}")
-    found = [
+    parsed = [
         {name: _number(cell, path, line, name) for name, cell in zip(names, cells, strict=True) if cell}
         for line, cells in enumerate(rows, start=2)
     ]
-    for line, row in enumerate(found, start=2):
+    for line, row in enumerate(parsed, start=2):
         if not isinstance(row.get("epoch"), int):
             raise FileRefused(f"{quoted(path)} is damaged: line {line}, column 'epoch': expected an integer")
-    return found
+    return parsed
+
+
+class Prefix(BaseModel):
+    """Length and SHA-256 of the beginning of history.csv, as it was when a checkpoint or run.json was written."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    size: NonNegativeInt = 0
+    """Length, in bytes, of the recorded beginning of history.csv."""
+    sha256: Digest = hashlib.sha256().hexdigest()
+
+    def check(self, path: Path) -> bytes:
+        """Return the contents of history.csv at `path`. Raises FileRefused unless it begins with the recorded bytes."""
+        data = must_read(path)
+        if len(data) < self.size:
+            raise FileRefused(f"{quoted(path)} is damaged: it has {len(data)} of the {self.size} bytes recorded")
+        if hashlib.sha256(data[: self.size]).hexdigest() != self.sha256:
+            raise FileRefused(f"{quoted(path)} is damaged: the sha256 of its first {self.size} bytes differs")
+        return data
+
+
+class HistoryWriter:
+    """Writer of a run's history.csv during training; it also computes the file's SHA-256."""
+
+    def __init__(self, path: Path, names: Sequence[str], prefix: Prefix) -> None:
+        """Open history.csv and check that it begins with the rows in `prefix`; `cut` removes later rows. Raises
+        FileRefused."""
+        self.path = path
+        self._names = names
+        self._size = 0
+        self._start = header(names).encode()
+        if prefix.size:
+            data = prefix.check(path)
+            if not data.startswith(self._start):
+                hint = "start a new run; this one is still there for evaluate, predict and export"
+                raise FileRefused(f"{quoted(path)} has other columns than this version writes", hint=hint)
+            self._size, self._start = len(data), data[: prefix.size]
+        self._digest = hashlib.sha256(self._start)
+        self._synced = True
+
+    def cut(self) -> None:
+        """Remove an incomplete last line and rows of epochs to train again from history.csv; write a missing header."""
+        if self._size != len(self._start):
+            storage.write_bytes(self.path, self._start)
+        self._size, self._start = len(self._start), b""
+
+    def append(self, row: Row) -> None:
+        """Append an epoch's row to history.csv; only `synced_prefix` makes it durable."""
+        data = line(row, self._names).encode()
+        storage.append(self.path, data)
+        self._size += len(data)
+        self._digest.update(data)
+        self._synced = False
+
+    def synced_prefix(self) -> Prefix:
+        """Write history.csv durably (fsync); return its length and SHA-256."""
+        if not self._synced:
+            storage.sync_file(self.path)
+            self._synced = True
+        return Prefix(size=self._size, sha256=self._digest.hexdigest())
 
 
 def _rank(name: str) -> int:

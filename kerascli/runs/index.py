@@ -7,9 +7,9 @@ from typing import Any
 
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import ConfigError, FileRefused, StorageError, safe_text, suggestion
+from kerascli.runs.facts import LastStart, last_start
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import FOLDER, RunRecord, is_run
-from kerascli.runs.starts import LastStart, last
 
 LATEST = "latest"
 
@@ -19,7 +19,7 @@ def list_runs(runs_dir: Path) -> list[RunRecord]:
     if not runs_dir.is_dir():
         return []
     folders = [path for path in runs_dir.iterdir() if not path.is_symlink() and not path.name.startswith(".")]
-    newest = last(runs_dir)
+    newest = last_start(runs_dir)
     return sorted((RunRecord(path) for path in folders if is_run(path)), key=lambda run: _order(run, newest))
 
 
@@ -34,18 +34,22 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
         raise ConfigError(f"there are no runs in {quoted(runs_dir)}", hint="start one: kerascli train CONFIG")
     if selector == LATEST:
         return runs[-1]
-    for matches in (
-        [run for run in runs if run.folder_name == selector],
-        [run for run in runs if run.name == selector],
-        [run for run in runs if selector and (run.folder_name.startswith(selector) or run.name.startswith(selector))],
-    ):
-        if len(matches) > 1:
-            raise _ambiguous(selector, matches)
-        if matches:
-            return matches[0]
-    known = [LATEST, *(name for run in runs for name in (run.folder_name, run.name))]
-    text = f"no run {quoted(selector)} in {quoted(runs_dir)}{suggestion(selector, known)}"
+    matches = _matches(selector, runs)
+    if len(matches) > 1:
+        raise _ambiguous(selector, matches)
+    if matches:
+        return matches[0]
+    names = [LATEST, *(name for run in runs for name in (run.folder_name, run.name))]
+    text = f"no run {quoted(selector)} in {quoted(runs_dir)}{suggestion(selector, names)}"
     raise ConfigError(text, hint="kerascli runs lists them")
+
+
+def _matches(selector: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return the runs with this folder name; without one, those with this name; without one, with this prefix."""
+    named = [run for run in runs if run.folder_name == selector] or [run for run in runs if run.name == selector]
+    if named or not selector:
+        return named
+    return [run for run in runs if run.folder_name.startswith(selector) or run.name.startswith(selector)]
 
 
 def remove(run: RunRecord) -> None:
@@ -81,8 +85,8 @@ def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetim
     except FileRefused:
         facts = {}
     started = _time(str(facts.get("started")), "%Y-%m-%dT%H:%M:%S.%fZ") or datetime.min.replace(tzinfo=UTC)
-    found = FOLDER.fullmatch(run.folder_name)
-    named = _time(found[1], "%Y-%m-%dT%H-%M-%SZ") if found else None
+    match = FOLDER.fullmatch(run.folder_name)
+    named = _time(match[1], "%Y-%m-%dT%H-%M-%SZ") if match else None
     is_original = facts.get("folder_name") == run.folder_name
     return _number(run, facts, newest), is_original, named or started, started, run.folder_name
 

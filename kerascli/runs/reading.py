@@ -66,12 +66,12 @@ def decoded(data: bytes, path: Path) -> str:
 def json_object(data: bytes, path: Path) -> dict[str, Any]:
     """Return the JSON object in `data`, the contents of the file `path`, as a dict. Raises FileRefused without one."""
     try:
-        found = json.loads(decoded(data, path), object_pairs_hook=unique_keys)
+        value = json.loads(decoded(data, path), object_pairs_hook=unique_keys)
     except (ValueError, RecursionError):
         raise FileRefused(f"{quoted(path)} is damaged: not JSON") from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise FileRefused(f"{quoted(path)} is damaged: not a JSON object")
-    return found
+    return value
 
 
 def quoted(name: Path | str) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
+from hashlib import sha256
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal
@@ -23,14 +24,13 @@ from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError
 from kerascli.foundation.user_code import UserCode
-from kerascli.runs import history, starts
+from kerascli.runs import history
 from kerascli.runs.checkpoints import Checkpoints
-from kerascli.runs.facts import FORMAT, read_facts
-from kerascli.runs.history_writer import HistoryWriter, Prefix
+from kerascli.runs.checksums import VerifiedFiles, check, sealed
+from kerascli.runs.facts import FORMAT, Start, new_start, read_facts
+from kerascli.runs.history import HistoryWriter, Prefix
 from kerascli.runs.outputs import LOGS, PLOTS, PROFILE, SAMPLES, OutputFiles
 from kerascli.runs.reading import decoded, must_read, quoted
-from kerascli.runs.sealed import sealed
-from kerascli.runs.verified_files import VerifiedFiles, check
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 
@@ -55,7 +55,7 @@ class RunRecord(OutputFiles):
         super().__init__(path)
         self._began = time.monotonic()
         self._seconds_before = 0.0
-        self._start: starts.Start | None = None
+        self._start: Start | None = None
         self._history: HistoryWriter | None = None
         self._files = VerifiedFiles(path, self.facts, self._write_facts)
 
@@ -75,7 +75,7 @@ class RunRecord(OutputFiles):
                 path = runs_dir / f"{stem}~{number}"
             return path
 
-        path, start = starts.take(runs_dir, make_folder)
+        path, start = new_start(runs_dir, make_folder)
         record = cls(path)
         record._start = start
         return record
@@ -110,8 +110,8 @@ class RunRecord(OutputFiles):
     @property
     def name(self) -> str:
         """Name of the run: the part after the time in the name of its folder, without `~2`."""
-        found = FOLDER.fullmatch(self.path.name)
-        return found[2] if found else self.path.name
+        match = FOLDER.fullmatch(self.path.name)
+        return match[2] if match else self.path.name
 
     @property
     def has_begun(self) -> bool:
@@ -165,14 +165,14 @@ class RunRecord(OutputFiles):
 
         On resume the time of the first start is kept, and the seconds add up.
         """
-        known = self.facts() if self.has_begun else self._first_facts()
-        if "pid" in known:
-            known["resumed"] = [*known.get("resumed", []), _now()]
-        known.pop("history", None)  # it is cut and appended to; its digest is in checkpoints
+        recorded = self.facts() if self.has_begun else self._first_facts()
+        if "pid" in recorded:
+            recorded["resumed"] = [*recorded.get("resumed", []), _now()]
+        recorded.pop("history", None)  # it is cut and appended to; its digest is in checkpoints
         self._began = time.monotonic()
-        self._seconds_before = known.get("seconds", 0.0)
+        self._seconds_before = recorded.get("seconds", 0.0)
         own = {"status": "running", "reason": None, "ended": None, "pid": os.getpid(), "host": socket.gethostname()}
-        self._write_facts({**known, **own, **facts})
+        self._write_facts({**recorded, **own, **facts})
 
     def _first_facts(self) -> dict[str, Any]:
         start = {} if self._start is None else {"start": self._start.model_dump()}
@@ -186,15 +186,15 @@ class RunRecord(OutputFiles):
     def finish(self, status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> None:
         """Record in run.json how the training run ended. `results` maps each split to a mapping from loss or metric to
         value."""
-        known = {} if self._history is None else {"history": self._history.synced_prefix().model_dump()}
-        self.note(**ended(status, reason=reason, results=results), **known)
+        rows = {} if self._history is None else {"history": self._history.synced_prefix().model_dump()}
+        self.note(**ended(status, reason=reason, results=results), **rows)
 
     def finish_for_another(self, reason: str) -> None:
         """Record that the run failed, unless the process that runs it is alive, or has recorded how it ended."""
         with contextlib.suppress(KerasCliError), self.locked():
-            known = self.facts()
-            if known["status"] == "running":
-                self._seconds_before = known["seconds"]
+            facts = self.facts()
+            if facts["status"] == "running":
+                self._seconds_before = facts["seconds"]
                 self.finish("failed", reason=reason)
 
     def _write_facts(self, facts: dict[str, Any]) -> None:
@@ -229,9 +229,9 @@ class RunRecord(OutputFiles):
         if facts["format"] == 1:
             return Prefix(), False
         recorded = facts.get("history")
-        found = recorded if recorded is not None else self.checkpoints.newest_facts().get("history", {})
+        prefix = recorded if recorded is not None else self.checkpoints.newest_facts().get("history", {})
         try:
-            return Prefix.model_validate(found), recorded is not None
+            return Prefix.model_validate(prefix), recorded is not None
         except ValidationError:
             raise FileRefused(f"the newest checkpoint of {quoted(self.path)} has no record of {_HISTORY}") from None
 
@@ -297,12 +297,12 @@ class RunRecord(OutputFiles):
 
     def plugins(self) -> list[UserCode]:
         """Return the run's copies of plugins (custom Python code), in the order of the config."""
-        found = []
+        plugins = []
         for entry in self.facts().get("plugins", []):
             path = self._inside(_PLUGINS, entry["file"], make=False)
-            found.append(UserCode(path, must_read(path)))
-            check(path, found[-1].source, {entry["sha256"]})
-        return found
+            plugins.append(UserCode(path, must_read(path)))
+            check(path, sha256(plugins[-1].source).hexdigest(), {entry["sha256"]})
+        return plugins
 
     def _write_text(self, name: str, text: str) -> None:
         self._files.write(name, storage.text_bytes(text), began=self.has_begun)

@@ -81,7 +81,7 @@ def build_experiment(
         compiled.pairs,
         weights,
         logged=compiled.figures,
-        sums=spec.model.sums,
+        sums=spec.model.summed,
         class_weight=_class_weight(spec, stages.facts.targets),
     ).to(device)
     module = GraphStep(graph, objective, *_modules(stages, device), compiled.compute.precision, mixing)
@@ -116,7 +116,7 @@ def _of_train_step(
         ]
         objectives = [
             UpdateObjective(
-                list(u.log_names()), u.terms, u.metrics, update.weights, logged=u.figures, sums=each.built.model.sums
+                list(u.log_names()), u.terms, u.metrics, update.weights, logged=u.figures, sums=each.built.model.summed
             )
             for u, update in zip(each.updates, updates, strict=True)
         ]

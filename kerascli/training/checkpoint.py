@@ -8,11 +8,11 @@ from torch import Tensor
 
 from kerascli.callbacks.base import Callback, RestoreSlot
 from kerascli.foundation.errors import FileRefused
-from kerascli.runs.history_writer import Prefix
+from kerascli.runs.history import Prefix
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
 
-_COUNTERS = ("epoch", "batch", "step", "seconds", "said", "stopped", "phase", "first")
+_COUNTERS = ("epoch", "batch", "step", "seconds", "stopped", "phase", "first")
 
 
 def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -24,6 +24,7 @@ def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict
     for slot, weights in progress.slots.items():
         tensors.update({f"slots/{slot}/{name}": value for name, value in weights.items()})
     facts = {name: getattr(progress, name) for name in _COUNTERS}
+    facts["said"] = progress.pending_messages
     facts["callbacks"] = progress.callbacks
     facts["row"] = progress.row
     facts["history"] = history.model_dump()
@@ -40,6 +41,7 @@ class CheckpointFacts(BaseModel):
     step: NonNegativeInt
     seconds: float
     said: list[str]
+    """Messages from callbacks that are not printed yet; the key has its name of the first version of the file."""
     stopped: str | None
     phase: NonNegativeInt
     first: NonNegativeInt
@@ -73,7 +75,7 @@ def reinstate(
     known = checkpoint_facts(facts)
     trainer.restore(saved_weights(tensors))
     trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
-    progress = Progress(**{name: getattr(known, name) for name in _COUNTERS})
+    progress = Progress(**{name: getattr(known, name) for name in _COUNTERS}, pending_messages=known.said)
     progress.callbacks = [dict(state) for state in known.callbacks]
     progress.row = dict(known.row)
     device = trainer.weights[0].tensor.device if trainer.weights else "cpu"

@@ -49,6 +49,7 @@ def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> Cla
     count = 2 if units == 1 else units
     if loss.predicts == "labels" and units > 1:
         return None  # several labels at once
-    known = field.classes if field is not None else None
-    names = known if known is not None and len(known) == count else tuple(str(number) for number in range(count))
+    names = field.classes if field is not None else None
+    if names is None or len(names) != count:
+        names = tuple(map(str, range(count)))
     return ClassReading(names, bool(getattr(loss, "from_logits", False)), units == 1)

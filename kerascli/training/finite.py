@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from kerascli.foundation.errors import Fault, TrainingStopped
-from kerascli.model.runtime.weight_part import held
+from kerascli.model.runtime.weights import held
 from kerascli.optimizers.guard import are_finite
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer

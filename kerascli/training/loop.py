@@ -62,13 +62,13 @@ def train(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool = Tru
     while progress.epoch < plan.epochs and progress.stopped is None:
         yield from _epoch(trainer, plan, progress, looks=looks)
     trainer.optimizers.finish()  # first, as in Keras: weights that a callback restores are those of its best epoch
-    said: list[str] = []
+    messages: list[str] = []
     for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
-        said += _apply_decisions(callback.train_end(state), trainer, progress)
+        messages += _apply_decisions(callback.train_end(state), trainer, progress)
     if progress.stopped is not None:
-        yield Stopped("callback", progress.stopped, progress.epoch, tuple(said))
+        yield Stopped("callback", progress.stopped, progress.epoch, tuple(messages))
     else:
-        yield Stopped("completed", f"{progress.epoch} epochs done", progress.epoch, tuple(said))
+        yield Stopped("completed", f"{progress.epoch} epochs done", progress.epoch, tuple(messages))
 
 
 def _epoch(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool) -> Iterator[Event]:
@@ -81,7 +81,7 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool) -> 
         facts = _facts(trainer, plan, progress, progress.row, number)
         with span("callbacks"):
             for callback in plan.callbacks:
-                progress.said += _apply_decisions(callback.begin(facts), trainer, progress)
+                progress.pending_messages += _apply_decisions(callback.begin(facts), trainer, progress)
     yield from _batches(trainer, plan, progress, started, looks=looks)
     assert progress.states is not None
     with span("metrics"):
@@ -101,8 +101,8 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool) -> 
     phase = {} if plan.phase is None else {"phase": plan.phase}
     progress.row = {"epoch": number, **phase, **logs, **rates, "epoch_seconds": seconds}
     progress.epoch, progress.batch, progress.states, progress.seconds = number, 0, None, 0.0
-    messages = (*progress.said, *carried.messages)
-    progress.said = []
+    messages = (*progress.pending_messages, *carried.messages)
+    progress.pending_messages = []
     yield EpochEnd(number, plan.epochs, logs, seconds, messages, carried.slots, carried.records)
 
 
@@ -133,7 +133,7 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float, *
                 so_far = trainer.module.objective.logged_values(progress.states)
                 facts = replace(_facts(trainer, plan, progress, so_far, number), seconds=progress.seconds)
                 carried = _run_callbacks(trainer, plan, progress, due, lambda callback: callback.batch_end, facts)
-                progress.said += carried.messages
+                progress.pending_messages += carried.messages
         yield BatchEnd(number, progress.batch, plan.steps, logs, carried.slots, carried.records)
 
 
@@ -188,15 +188,15 @@ def _run_callbacks(
 ) -> _CallbackResults:
     """Call the callbacks with the indices in `asked` in order, and apply their decisions (new learning rate ...)."""
     all_decisions: list[Decision] = []
-    said: list[str] = []
+    messages: list[str] = []
     for index in asked:
         facts = replace(facts, learning_rates=trainer.optimizers.learning_rates)
         decisions, state = question(plan.callbacks[index])(facts, progress.callbacks[index])
         progress.callbacks[index] = dict(state)
-        said += _apply_decisions(decisions, trainer, progress)
+        messages += _apply_decisions(decisions, trainer, progress)
         all_decisions += decisions
     return _CallbackResults(
-        messages=tuple(said),
+        messages=tuple(messages),
         slots=tuple(d.slot for d in all_decisions if isinstance(d, SaveSlot) and d.to_disk),
         records=tuple(decision for decision in all_decisions if isinstance(decision, Record)),
     )
@@ -204,23 +204,23 @@ def _run_callbacks(
 
 def _apply_decisions(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> list[str]:
     """Apply the decisions of callbacks (stop, set learning rate, restore ...); return the messages to print."""
-    said = []
+    messages = []
     for decision in decisions:
         match decision:
             case SetLearningRate(value, update):
                 trainer.optimizers.by_name[update].set_learning_rate(value)
             case Stop(reason):
                 progress.stopped = reason
-                said.append(reason)
+                messages.append(reason)
             case SaveSlot(slot, to_disk=False):
                 progress.slots[slot] = trainer.snapshot()
             case RestoreSlot(slot):
                 trainer.restore(progress.slots[slot])
             case PrintMessage(text):
-                said.append(text)
+                messages.append(text)
             case _:
                 pass  # the recorder handles slots on disk and records
-    return said
+    return messages
 
 
 def _facts(trainer: Trainer, plan: Plan, progress: Progress, logs: dict[str, float], number: int) -> EpochFacts:

@@ -10,8 +10,7 @@ from kerascli.foundation import draws
 from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.errors import FileRefused
 from kerascli.foundation.spans import span
-from kerascli.model.runtime.weight_part import held
-from kerascli.model.runtime.weights import Weight, lasting
+from kerascli.model.runtime.weights import Weight, held, lasting
 from kerascli.optimizers.several import Optimizers
 from kerascli.training.checkpoint_files import Range
 from kerascli.training.forward_pass import ForwardPass, Runner, StepOutcome

@@ -38,10 +38,13 @@ class LateTensor:
     read: Callable[[], Tensor]
 
 
-def tensor_pieces(tensors: Mapping[str, Tensor | LateTensor]) -> Pieces:
-    """Return the contents of a safetensors file in pieces: each tensor is read only when its piece is written."""
+def tensor_pieces(tensors: Mapping[str, Tensor | LateTensor], metadata: Mapping[str, str] | None = None) -> Pieces:
+    """Return the contents of a safetensors file in pieces: each tensor is read only when its piece is written.
+
+    `metadata` are texts by name, for the key `__metadata__` of the file's header.
+    """
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))  # so that all are aligned
-    header: dict[str, object] = {}
+    header: dict[str, object] = {} if metadata is None else {"__metadata__": dict(metadata)}
     end = 0
     for name, tensor in ordered:
         start, end = end, end + tensor.dtype.itemsize * math.prod(tensor.shape)

@@ -19,7 +19,7 @@ from kerascli.data.pipeline.prepare import DataFacts, PreparedData, stages
 from kerascli.foundation.errors import ConfigError, Fault, counted, safe_text
 from kerascli.model.ir.nodes import Call
 from kerascli.model.runtime.graph import Graph
-from kerascli.report.summary import Summary, summarize
+from kerascli.model.runtime.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.strategies.checks import strategy_faults, strategy_lines
@@ -142,7 +142,7 @@ def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
 def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
     """Return the summary (layers, shapes, parameters) of the model of a config or run, or of a view of it."""
     title, graph, beside = graphs_of(spec, view)
-    return summarize(graph, title, expand=expand, beside=beside)
+    return summarize(graph, title, expand=expand, updates=beside)
 
 
 def spec_of(

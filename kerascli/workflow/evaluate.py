@@ -12,8 +12,7 @@ from kerascli.data.batches.rows import Split
 from kerascli.data.storage.blocks import unique_inverse
 from kerascli.foundation.errors import ConfigError, DataError, safe_text
 from kerascli.foundation.events import Evaluated
-from kerascli.report.classes import ClassRow, class_rows, confusion
-from kerascli.report.thresholds import Thresholds
+from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading, is_classification_loss
 from kerascli.training.evaluate import evaluate
@@ -197,7 +196,7 @@ def _classify(run: LoadedRun, source: BatchSource) -> Iterator[ClassScores]:
         if counted is not None:  # a row that the loss masks out may hold a number that is no class
             truth, output = truth[counted], output[counted]
         predicted = reading.numbers(output)
-        matrix = confusion(truth.numpy(), predicted.numpy(), len(reading.names))
+        matrix = confusion_matrix(truth.numpy(), predicted.numpy(), len(reading.names))
         rows = tuple(class_rows(matrix, reading.names))
         probability = reading.probabilities(output)[:, 1]
         nan_rows = int((~torch.isfinite(probability)).sum()) if reading.binary else 0

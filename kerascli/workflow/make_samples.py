@@ -6,19 +6,18 @@ from pathlib import Path
 from kerascli.callbacks.samples import Sampler
 from kerascli.foundation.disk.storage import make_folder, write_bytes
 from kerascli.foundation.errors import ConfigError, safe_text, suggestion
-from kerascli.workflow.generation.samples import made
-from kerascli.workflow.generation.studio import ModelStudio
+from kerascli.workflow.generation import ModelContext, sample_file
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.outputs import writable, writable_folder
 from kerascli.workflow.rows.changed_data import load_again
 
 
-def studio_of(run: LoadedRun, *, data: bool = True) -> ModelStudio:
+def context_of(run: LoadedRun, *, data: bool = True) -> ModelContext:
     """Return the object by which a run's callbacks use the model and its data to generate samples; with `data`, the
     run's rows are loaded."""
     prepared = load_again(run) if data and run.data is not None else None
     splits, aside = ({}, {}) if prepared is None else (prepared.splits, prepared.display_columns)
-    return ModelStudio(run.experiment, splits, run.learned, run.stages.facts.targets, aside)
+    return ModelContext(run.experiment, splits, run.learned, run.stages.facts.targets, aside)
 
 
 def draw_samples(run: LoadedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:
@@ -28,18 +27,18 @@ def draw_samples(run: LoadedRun, names: Sequence[str], folder: Path | None) -> I
     samplers = {callback.sample_name: callback for callback in callbacks if isinstance(callback, Sampler)}
     for name in names:
         if name not in samplers:
-            known = f"it has {', '.join(samplers)}" if samplers else "it has none"
+            hint = f"it has {', '.join(samplers)}" if samplers else "it has none"
             text = f"--callback: the run makes no sample '{safe_text(name)}'{suggestion(name, samplers)}"
-            raise ConfigError(text, hint=known)
+            raise ConfigError(text, hint=hint)
     if not samplers:
         hint = "add one to fit.callbacks: sample_images, reconstructions, manifold_grid, generate_text ..."
         raise ConfigError(f"the run '{run.record.path}' has no callback that makes samples", hint=hint)
-    studio = studio_of(run)
+    context = context_of(run)
     if folder is not None:
         writable_folder(folder)
         make_folder(folder)
     for name in names or samplers:
-        data, suffix = made(samplers[name], studio)
+        data, suffix = sample_file(samplers[name], context)
         if folder is None:
             yield run.record.write_sample(f"final-{name}{suffix}", data)
         else:

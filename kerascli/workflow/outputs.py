@@ -38,7 +38,7 @@ def writable(path: Path, kind: str, *, run: RunRecord | None = None, reads: Iter
     _refuse_run(file, shown)
     if not file.exists() or not file.stat().st_size:
         return file
-    if any(_is_within(file, given) for given in (*reads, *(() if run is None else _read_by(run)))):
+    if any(_is_within(file, read) for read in (*reads, *(() if run is None else _read_by(run)))):
         raise ConfigError(f"'{shown}' is read by this command and is not replaced", hint="name another file")
     if run is not None and file_digest(file) in _digests(run):
         raise ConfigError(f"the run was made from '{shown}', which is not replaced", hint="name another file")
@@ -60,9 +60,9 @@ def _refuse_run(file: Path, shown: str) -> None:
         raise ConfigError(f"'{shown}' is inside a run, where no other files are written", hint=hint)
 
 
-def _is_within(file: Path, given: Path) -> bool:
-    """Return True if an output file is the file `given`, or is inside the folder `given`."""
-    real = Path(os.path.realpath(given))
+def _is_within(file: Path, read: Path) -> bool:
+    """Return True if an output file is the file `read`, or is inside the folder `read`."""
+    real = Path(os.path.realpath(read))
     return file.is_relative_to(real) or (real.exists() and file.samefile(real))
 
 
@@ -96,12 +96,8 @@ def _digests(run: RunRecord) -> set[str]:
         facts = run.facts()
     except KerasCliError:
         return set()
-    data, imported = facts.get("data"), facts.get("imported")
-    found = [
-        *(data.values() if isinstance(data, dict) else ()),
-        *(imported.values() if isinstance(imported, dict) else ()),
-    ]
-    return {digest for digest in found if isinstance(digest, str)}
+    files = [each for each in (facts.get("data"), facts.get("imported")) if isinstance(each, dict)]
+    return {digest for each in files for digest in each.values() if isinstance(digest, str)}
 
 
 def _is_of_kind(file: Path, kind: str) -> bool:
@@ -110,15 +106,13 @@ def _is_of_kind(file: Path, kind: str) -> bool:
         return check(file)
     with open_regular(file) as stream:
         head = stream.read(_HEAD_BYTES)
-    match kind:
-        case ".svg":
-            return b"<svg" in head
-        case ".safetensors":
-            return head[8:9] == b"{"
-        case ".csv" | ".txt" | ".jsonl":
-            return b"\0" not in head and not any(head.startswith(begin) for begin in _BEGINNINGS.values())
-        case _:
-            return head.startswith(_BEGINNINGS[kind])
+    if kind in {".csv", ".txt", ".jsonl"}:
+        return b"\0" not in head and not head.startswith(tuple(_BEGINNINGS.values()))
+    return (
+        (kind == ".svg" and b"<svg" in head)
+        or (kind == ".safetensors" and head[8:9] == b"{")
+        or (kind in _BEGINNINGS and head.startswith(_BEGINNINGS[kind]))
+    )
 
 
 def _is_config(file: Path) -> bool:
@@ -129,9 +123,8 @@ def _is_config(file: Path) -> bool:
         keys = read_document(file).data.keys()
     except KerasCliError:
         return False
-    return keys <= ConfigSection.model_fields.keys() and not keys.isdisjoint(
-        {"extends", "data", "model", "compile", "fit"}
-    )
+    usual = {"extends", "data", "model", "compile", "fit"}
+    return keys <= ConfigSection.model_fields.keys() and not keys.isdisjoint(usual)
 
 
 def _is_schema(file: Path) -> bool:

@@ -20,10 +20,11 @@ from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefuse
 from kerascli.foundation.events import Began, Event, Note
 from kerascli.foundation.interrupts import deferred
 from kerascli.foundation.world import launch_of
+from kerascli.model.runtime.summary import summarize
 from kerascli.parts.distributions import FSDP, REMOVED
-from kerascli.report.summary import render, summarize
-from kerascli.runs.history_writer import Prefix
-from kerascli.runs.manifest import run_facts
+from kerascli.report.summary import render
+from kerascli.runs.environment import run_facts
+from kerascli.runs.history import Prefix
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
@@ -284,7 +285,7 @@ def _write_start(
     record.write_config(config.text)
     _write_resolved(record, phases)
     beside = [each.module.graph for each in experiment.forward_passes] if spec.train_step is not None else []
-    record.write_summary(render(summarize(experiment.graph, spec.name, beside=beside)))
+    record.write_summary(render(summarize(experiment.graph, spec.name, updates=beside)))
     for name, data in save_learned(phases[-1].prepared.learned).items():
         record.write_preprocessing(name, data)
     record.begin({

@@ -57,8 +57,8 @@ def metrics_in_units(
 ) -> dict[str, dict[str, float]]:
     """Return a mapping from target to a mapping from metric to value in units of the raw column, where preprocessing
     can be inverted; with `only_defined`, without metrics that are undefined for these rows."""
-    found = [_Measured(pair, undo) for pair in run.experiment.spec.pairs if (undo := inverse_of(run, pair))]
-    if not found:
+    outputs = [_Measured(pair, undo) for pair in run.experiment.spec.pairs if (undo := inverse_of(run, pair))]
+    if not outputs:
         return {}
     module = run.experiment.module.eval()
     own_states, sums = EvaluationStates(module.states()), None
@@ -71,13 +71,13 @@ def metrics_in_units(
                 outcome = module.predict(batch.inputs)
                 own_states.keep(outcome.updates)
                 targets = module.target_stage(batch.targets)
-                states = [state for each in found for state in each.states(outcome, targets[each.pair.target], batch)]
+                states = [state for each in outputs for state in each.states(outcome, targets[each.pair.target], batch)]
         with torch.inference_mode():
             for each in batches.states(number, states):
                 sums = add_states(sums, each)
     assert sums is not None, "a split has rows"
     remaining = iter(sums)
-    return {each.pair.target: each.results(remaining, only_defined=only_defined) for each in found}
+    return {each.pair.target: each.results(remaining, only_defined=only_defined) for each in outputs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class _Measured:
         return torch.from_numpy(self.undo(values.cpu().numpy()))
 
     def results(self, states: Iterator[Tensor], *, only_defined: bool) -> dict[str, float]:
-        found: dict[str, float] = {}
+        results: dict[str, float] = {}
         for use in self.metrics:
             values = use.metric.elements(next(states).double(), only_defined=only_defined)
-            found |= {name: value for name, value in zip(use.columns, values, strict=True) if value is not None}
-        return found
+            results |= {name: value for name, value in zip(use.columns, values, strict=True) if value is not None}
+        return results

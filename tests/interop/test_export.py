@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from kerascli.cli import app as program
 from kerascli.foundation.errors import ConfigError
-from kerascli.interop.keras.keras_order import keras_order
+from kerascli.interop.keras.graph import keras_order
 from kerascli.interop.keras_export.keras_file import archive_bytes
 from kerascli.interop.keras_export.keras_graph import keras_graph
 from kerascli.layers.base import LAYERS

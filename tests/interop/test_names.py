@@ -15,12 +15,11 @@ from kerascli.cli.predict import predict as predict_command
 from kerascli.config.load import open_config
 from kerascli.foundation.errors import ConfigError, DataError, FileRefused
 from kerascli.report.predictions import write_predictions
+from kerascli.runs.checksums import sealed
 from kerascli.runs.facts import read_facts
 from kerascli.runs.record import RunRecord
-from kerascli.runs.sealed import sealed
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.interchange.importing import import_model
-from kerascli.workflow.interchange.importing_weights import import_weights
+from kerascli.workflow.interchange.importing import import_model, import_weights
 from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import Form, predict_run
 from kerascli.workflow.rows.command_rows import rows_of

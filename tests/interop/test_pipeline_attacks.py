@@ -18,7 +18,7 @@ from kerascli.data.pipeline.prepare import prepare_rows
 from kerascli.foundation.errors import FileRefused, KerasCliError
 from kerascli.interop.pipeline_files import reading
 from kerascli.interop.pipeline_files.reading import parse_pipelines, read_pipelines
-from kerascli.workflow.interchange.exporting_pipelines import pipelines_of
+from kerascli.workflow.interchange.pipelines import pipelines_of
 from kerascli.workflow.loaded import open_run
 from tests.support import pipeline_harness as cases
 from tests.support.pipeline_harness import trained

@@ -21,7 +21,6 @@ from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import import_model
-from kerascli.workflow.interchange.importing_safetensors import import_safetensors
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import Predictions, predict_run
 from kerascli.workflow.rows.command_rows import rows_of
@@ -92,7 +91,7 @@ def test_a_safetensors_file_and_its_pipeline_predict_as_the_run_does(
 ) -> None:
     files, model = exported[case], tmp_path / "model.safetensors"
     export_run(files.run, "safetensors", model, pipeline=tmp_path / "pipeline.json")
-    again = import_safetensors(model, runs_dir=tmp_path / "runs", pipeline=tmp_path / "pipeline.json").record
+    again = import_model(model, runs_dir=tmp_path / "runs", pipeline=tmp_path / "pipeline.json").record
     mine, other = predicted(files.run, files.rows), predicted(again, files.rows)
     assert list(mine.columns) == list(other.columns)
     for name, values in mine.columns.items():

@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 
 from kerascli.foundation.errors import ConfigError, KerasCliError
 from kerascli.workflow.interchange.exporting import export_run
-from kerascli.workflow.interchange.importing_safetensors import import_safetensors
+from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.runs_harness import command, train, write
@@ -38,7 +38,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_without_a_pipeline_the_run_takes_arrays(file: Path, tmp_path: Path) -> None:
     (original,) = (file.parent / "runs").glob("*-config")
-    made = import_safetensors(file, runs_dir=tmp_path)
+    made = import_model(file, runs_dir=tmp_path)
     assert made.notes == ("the file has no loss: the run can predict, but cannot be evaluated or trained",)
     rows = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
     np.savez(tmp_path / "rows.npz", x=rows)
@@ -68,7 +68,7 @@ def test_what_is_not_a_model_with_its_weights_is_refused(
     path = tmp_path / "m.safetensors"
     path.write_bytes(save(dict(weights), None if model is None else {"model": json.dumps(model)}))
     with pytest.raises(KerasCliError, match=said):
-        import_safetensors(path, runs_dir=tmp_path / "runs")
+        import_model(path, runs_dir=tmp_path / "runs")
     assert not list((tmp_path / "runs").glob("*-m"))
 
 
@@ -76,7 +76,7 @@ def test_what_is_not_a_model_with_its_weights_is_refused(
 def test_weights_that_are_not_finite_are_noted(bias: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     path.write_bytes(save({**WEIGHTS, "d/bias": bias}, {"model": json.dumps(DENSE)}))
-    assert import_safetensors(path, runs_dir=tmp_path).notes[-1] == "nan or infinite values in the weight 'd/bias'"
+    assert import_model(path, runs_dir=tmp_path).notes[-1] == "nan or infinite values in the weight 'd/bias'"
 
 
 @pytest.mark.parametrize("option", ["--data", "--no-compile"])
@@ -99,7 +99,7 @@ def test_spoilt_files_are_reported(file: Path, tmp_path: Path) -> None:
         path = tmp_path / "spoilt.safetensors"
         path.write_bytes(bytes(data))
         try:
-            import_safetensors(path, runs_dir=tmp_path / "runs", name=f"n{number}")
+            import_model(path, runs_dir=tmp_path / "runs", name=f"n{number}")
         except KerasCliError:
             refused += 1
     assert refused > 60

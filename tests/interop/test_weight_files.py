@@ -12,7 +12,7 @@ from keras import layers as L
 from keras.src.legacy.saving import legacy_h5_format
 
 from kerascli.foundation.errors import FileRefused
-from kerascli.workflow.interchange.importing_weights import import_weights
+from kerascli.workflow.interchange.importing import import_weights
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.keras_import_harness import shake

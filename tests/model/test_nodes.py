@@ -19,8 +19,9 @@ from kerascli.foundation.errors import KerasCliError
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph, GraphOutcome
+from kerascli.model.runtime.summary import summarize
 from kerascli.model.runtime.weights import materialize
-from kerascli.report.summary import render, summarize
+from kerascli.report.summary import render
 from kerascli.runs.index import find_run
 from kerascli.workflow.interchange.exporting import export_run
 from tests.support.fit_harness import Arrays, Trained, assert_close, prepare, train_keras, weights_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kerascli.cli.summary import summary
+from kerascli.cli.summary import summary_text
 from kerascli.config.data import config_facts, load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
@@ -18,7 +18,7 @@ from kerascli.foundation.shapes import TensorSpec
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import materialize
-from kerascli.model.syntax.section import parse_scope
+from kerascli.model.syntax import section as model_section
 from kerascli.model.syntax.views import read_view_at
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.check import check
@@ -133,10 +133,10 @@ def test_a_view_is_exported_and_compared_as_a_model(run: RunRecord, tmp_path: Pa
 
 
 def test_the_summary_of_a_view_counts_what_it_uses(run: RunRecord) -> None:
-    text = summary(str(run.path), runs_dir=Path(), sets=[], flags=[], view="decode")
+    text = summary_text(str(run.path), Path(), [], [], view="decode")
     assert "Total params: 110" in text  # 2 * 8 + 8, 4 * 8, 8 * 6 + 6
     with pytest.raises(ConfigError, match="no view 'decoded'"):
-        summary(str(run.path), runs_dir=Path(), sets=[], flags=[], view="decoded")
+        summary_text(str(run.path), Path(), [], [], view="decoded")
 
 
 def test_a_model_with_views_reads_back_as_it_was_dumped(run: RunRecord) -> None:
@@ -175,7 +175,7 @@ def test_a_model_may_be_what_it_shares_alone() -> None:
         },
         "outputs": "generator",
     }
-    model, scope = parse_scope(section, {"x": TensorSpec((4,))})
+    model, scope = model_section.parse_model(section, {"x": TensorSpec((4,))})
     assert [given.name for given in model.inputs] == ["z"]
     assert dump_model(parse_model(dump_model(model), {})) == dump_model(model)
     step = read_view_at(scope, "step", {

@@ -7,9 +7,8 @@ import pytest
 
 from kerascli.language.component import Component, Invalid, plain, registries
 from kerascli.language.section import key_names
-from kerascli.layers.base import BaseLayer
+from kerascli.layers.base import BaseLayer, call_arguments
 from kerascli.model.syntax.schema import NodeKeys
-from kerascli.model.syntax.written import call_arguments
 from tests.parity import signatures
 
 OTHER_DEFAULTS: dict[tuple[str, str], str] = {

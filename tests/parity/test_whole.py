@@ -10,7 +10,7 @@ import keras
 import pytest
 
 from kerascli.language.component import registries
-from kerascli.model.syntax.written import call_arguments
+from kerascli.layers.base import call_arguments
 from tests.parity import ledger
 
 HERE = Path(__file__).parent

@@ -6,10 +6,11 @@ import re
 import pytest
 
 from kerascli.foundation.events import BatchEnd, Began, EpochBegin, EpochEnd, Event, Note, Stopped
-from kerascli.report.classes import ClassRow, class_table
-from kerascli.report.console import TrainingView, first_that_fit, metrics_text
-from kerascli.report.downloads import DownloadBar
-from kerascli.report.summary import Row, Summary, render
+from kerascli.metrics.classification import ClassRow
+from kerascli.model.runtime.summary import Row, Summary
+from kerascli.report.console import DownloadBar, TrainingView, first_that_fit, metrics_text
+from kerascli.report.summary import render
+from kerascli.report.text_tables import class_table
 
 
 class Terminal(io.StringIO):

@@ -20,7 +20,7 @@ from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.report.architecture import columns
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
-from kerascli.report.architecture.drawing import draw_graph
+from kerascli.report.architecture.drawing import draw, encoded_model
 from kerascli.report.architecture.from_graph import diagram_of
 from kerascli.report.architecture.layered import Ranks, arrange
 from kerascli.report.architecture.layout import Picture, Placed, picture_of
@@ -335,13 +335,13 @@ def test_what_is_frozen_and_what_has_no_result_are_distinguished() -> None:
 def test_a_picture_of_more_boxes_than_can_be_distinguished_is_refused() -> None:
     graph = graph_of("{inputs: {x: [2]}, layers: [{repeat: {times: 2100, layers: [relu]}}]}")
     with pytest.raises(ConfigError, match="at most 2,000"):
-        draw_graph(graph, "long", expand=True)
-    assert draw_graph(graph, "long").get_size_inches()[1] < 5
+        encoded_model(graph, "long", ".png", expand=True)
+    assert draw(diagram_of(graph), "long", "").get_size_inches()[1] < 5
 
 
 def kerascli(*words: str) -> str:
     app = typer.Typer(rich_markup_mode=None)
-    plot.register(app)
+    app.command("plot")(plot.plot)
     app.callback()(lambda: None)
     result = CliRunner().invoke(app, words, catch_exceptions=False)
     assert result.exit_code == 0, result.stderr

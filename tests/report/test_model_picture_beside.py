@@ -9,8 +9,7 @@ from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
-from kerascli.report.architecture.called_models import whole_diagram
-from kerascli.report.architecture.from_graph import diagram_of
+from kerascli.report.architecture.from_graph import diagram_of, whole_diagram
 from kerascli.report.architecture.layout import picture_of
 from kerascli.workflow.check import graphs_of, spec_of
 from tests.report.test_model_picture import check_picture, graph_of, kerascli, measure, said

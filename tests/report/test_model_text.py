@@ -8,12 +8,9 @@ import pytest
 
 from kerascli.cli import plot
 from kerascli.foundation.errors import ConfigError
-from kerascli.report.architecture.called_models import whole_diagram
-from kerascli.report.architecture.connections import Connection, connections
 from kerascli.report.architecture.diagram import Box, Diagram, Edge
-from kerascli.report.architecture.dot import dot
-from kerascli.report.architecture.from_graph import diagram_of
-from kerascli.report.architecture.mermaid import mermaid
+from kerascli.report.architecture.from_graph import diagram_of, whole_diagram
+from kerascli.report.architecture.texts import Connection, connections, dot, mermaid
 from tests.report.test_model_picture import CONFIGS, RESIDUAL, SIAMESE, every, graph_of
 from tests.support.needs import needs_program
 

@@ -238,7 +238,7 @@ def two_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunRecord]
 
 def invoke(*arguments: str) -> tuple[str, str]:
     app = typer.Typer(rich_markup_mode=None)
-    plot.register(app)
+    app.command("plot")(plot.plot)
     app.callback()(lambda: None)
     result = CliRunner().invoke(app, ["plot", *arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.stderr

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from kerascli.report.thresholds import AIMS, Thresholds, threshold_table
+from kerascli.metrics.classification import AIMS, Thresholds
+from kerascli.report.text_tables import threshold_table
 
 ZERO: Any = 0  # scikit-learn's type says text
 RANDOM = np.random.default_rng(0)

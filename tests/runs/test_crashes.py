@@ -266,7 +266,7 @@ def test_control_a_history_that_is_not_cut_has_epochs_twice(
 ) -> None:
     whole = everything(train(config, tmp_path / "whole")[0])
     found = list(states(tmp_path / "runs", tmp_path / "states", lambda: train(config, tmp_path / "runs")))
-    monkeypatch.setattr("kerascli.runs.history_writer.HistoryWriter.cut", lambda self: None)
+    monkeypatch.setattr("kerascli.runs.history.HistoryWriter.cut", lambda self: None)
     assert len(lost(some(iter(found)), whole)[2]) > 0
 
 
@@ -283,6 +283,6 @@ def test_control_a_file_replaced_before_run_json_knows_of_it_is_refused(
         files._write_facts({**facts, "files": {**facts["files"], name: written}})
         return written
 
-    monkeypatch.setattr("kerascli.runs.verified_files.VerifiedFiles.write", careless)
+    monkeypatch.setattr("kerascli.runs.checksums.VerifiedFiles.write", careless)
     work = states(runs, tmp_path / "states", lambda: go_on(index.find_run("latest", runs), longer))
     assert len(lost(some(work), whole, longer)[2]) > 0

@@ -23,12 +23,12 @@ from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.temporary import machine, temporary_path
 from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError
 from kerascli.foundation.user_code import UserCode
-from kerascli.report.compare import ABSENT, compare
-from kerascli.runs import history, index, manifest, record
-from kerascli.runs.checkpoint_manifest import Damaged, read_manifest, sealed_manifest
+from kerascli.report.tables import ABSENT, compare
+from kerascli.runs import environment, history, index, record
+from kerascli.runs.checkpoint_manifest import read_manifest, sealed_manifest
 from kerascli.runs.checkpoints import Checkpoints
+from kerascli.runs.checksums import sealed
 from kerascli.runs.record import RunRecord
-from kerascli.runs.sealed import sealed
 from tests.support.runs_harness import edit_facts, write_rows
 
 # Checkpoints
@@ -301,7 +301,7 @@ def test_what_is_written_is_read_back(runs_dir: Path) -> None:
         run.write_resolved("a: 1.0\n")
         run.write_summary("é")
         run.write_preprocessing("words.json", b"[]")
-        run.begin({"seed": 3, "plugins": [plugin], "versions": manifest.versions()})
+        run.begin({"seed": 3, "plugins": [plugin], "versions": environment.versions()})
         write_rows(run, [{"epoch": 1, "loss": 0.5}])
         run.write_weights(b"\0weights")
         run.write_log("log.csv", "a\n")
@@ -380,7 +380,7 @@ def test_a_run_json_or_manifest_with_a_key_twice_is_refused(runs_dir: Path) -> N
         with pytest.raises(FileRefused, match=r"run\.json' is damaged: not JSON"):
             run.facts()
     (run.path / "step.json").write_bytes(sealed_manifest(b'{"step": 1, "step": 2, "files": {}, "facts": {}}'))
-    with pytest.raises(Damaged, match="not in the form"):
+    with pytest.raises(FileRefused, match="not in the form"):
         read_manifest(run.path / "step.json")
 
 
@@ -440,13 +440,13 @@ def test_no_file_name_leads_out_of_its_folder(runs_dir: Path, file: str) -> None
 
 
 def test_the_commit_is_what_git_says(tmp_path: Path) -> None:
-    assert manifest.git_commit(tmp_path) is None
-    assert manifest.git_commit(tmp_path / "missing") is None
+    assert environment.git_commit(tmp_path) is None
+    assert environment.git_commit(tmp_path / "missing") is None
     identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
     for arguments in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "x"]):
         subprocess.run(["git", "-C", tmp_path, *arguments], check=True)
     said = subprocess.run(["git", "-C", tmp_path, "log", "-1", "--format=%H"], capture_output=True, text=True)
-    assert manifest.git_commit(tmp_path) == said.stdout.strip()
+    assert environment.git_commit(tmp_path) == said.stdout.strip()
 
 
 # Finding and removing
@@ -670,8 +670,8 @@ def test_a_comparison_has_the_settings_that_differ_and_the_results(pair: list[Ru
 @pytest.fixture
 def app() -> typer.Typer:
     made = typer.Typer(rich_markup_mode=None)
-    for command in (plot, runs):
-        command.register(made)
+    made.command("plot")(plot.plot)
+    runs.register(made)
     return made
 
 
@@ -766,7 +766,7 @@ def test_neither_runs_nor_plot_loads_torch(home: Path) -> None:
 import sys, typer
 from kerascli.cli import plot, runs
 app = typer.Typer(rich_markup_mode=None)
-plot.register(app), runs.register(app)
+app.command("plot")(plot.plot), runs.register(app)
 loaded = set(sys.modules) & {"torch", "matplotlib", "numpy"}
 assert not loaded, f"{loaded} at import"
 for line in ("runs", "runs show r0", "runs compare r0 r1", "plot r0", "runs rm r1 -y"):

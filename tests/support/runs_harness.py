@@ -12,10 +12,10 @@ from safetensors.numpy import load
 from kerascli.config.load import open_config
 from kerascli.foundation.events import Event
 from kerascli.runs import history
-from kerascli.runs.history_writer import Prefix
+from kerascli.runs.checksums import sealed, unsealed
+from kerascli.runs.history import Prefix
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from kerascli.runs.sealed import sealed, unsealed
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import resume, start
 

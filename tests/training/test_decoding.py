@@ -19,11 +19,10 @@ from kerascli.data.text_codec import TextCodec, teacher_forcing
 from kerascli.foundation.errors import KerasCliError
 from kerascli.language.component import Invalid
 from kerascli.runs.record import RunRecord
-from kerascli.training.generation.decode import Decoder, decode_ids
-from kerascli.training.generation.generate import Sampling
-from kerascli.workflow.generation.decoding import decode
+from kerascli.training.generation import Decoder, Sampling, decode_ids
+from kerascli.workflow.generation import decode
 from kerascli.workflow.loaded import open_run
-from kerascli.workflow.make_samples import studio_of
+from kerascli.workflow.make_samples import context_of
 from tests.support.runs_harness import train, write
 
 GREEDY = Sampling(0.0)
@@ -226,19 +225,19 @@ def test_rows_of_the_data_are_shown_with_what_is_right(run: RunRecord) -> None:
 
 def test_what_is_written_is_what_teacher_forcing_predicts_step_by_step(run: RunRecord) -> None:
     """A causal decoder predicts the same after its own tokens if it gets them all at once."""
-    studio = studio_of(open_run(run, device="cpu", checkpoint=None))
-    update = studio.experiment.module
+    context = context_of(open_run(run, device="cpu", checkpoint=None))
+    update = context.experiment.module
     for weight in update.parameters():  # whatever the weights are, also where it is wrong
         weight.data += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3))
-    rows = studio.rows(6)
-    reads, ends = studio.inputs["so_far"], studio.outputs["dutch"].stop or 0
-    written = decode(studio, None, rows.inputs, 99, GREEDY)
+    rows = context.rows(6)
+    reads, ends = context.inputs["so_far"], context.outputs["dutch"].stop or 0
+    written = decode(context, None, rows.inputs, 99, GREEDY)
     first = reads.start or (0,)
-    length = studio.facts(None).inputs["so_far"].shape[0]
+    length = context.facts(None).inputs["so_far"].shape[0]
     assert length is not None
     so_far = np.concatenate([np.tile(first, (len(written), 1)), written.clip(0)], axis=1)[:, :length]
-    given = studio.staged({"so_far": torch.tensor(so_far)})
-    (output,) = studio.run(None, {**rows.inputs, **given}).values()
+    given = context.staged({"so_far": torch.tensor(so_far)})
+    (output,) = context.run(None, {**rows.inputs, **given}).values()
     output[..., [number for number in range(reads.special) if number != ends]] = -torch.inf
     said = output.argmax(-1).numpy()[:, : written.shape[1]]
     assert (said == written)[written >= 0].all()
@@ -254,17 +253,17 @@ def test_examples_of_a_decoder_are_what_it_writes_by_itself(run: RunRecord) -> N
 
 
 def test_a_heat_map_is_reported_by_the_words_of_its_row(run: RunRecord) -> None:
-    studio = studio_of(open_run(run, device="cpu"))
+    context = context_of(open_run(run, device="cpu"))
     callback = CALLBACKS.parse({"heat_map": {"row": 1, "down": "dutch", "across": "english"}})
     assert isinstance(callback, HeatMap)
-    heat = callback.sample(studio)
-    marked = studio.outputs["dutch"].stop is not None
+    heat = callback.sample(context)
+    marked = context.outputs["dutch"].stop is not None
     assert list(heat.names[1]) == (["twee", "vogels", "<stop>"] if marked else list("twee vogels"))
     columns = ["two", "birds"] if marked else list("two birds")
     assert list(heat.names[2]) == columns
     assert heat.values.shape == (1, len(heat.names[1]), len(columns))
-    rows = studio.rows(2)
-    (output,) = studio.run(None, rows.inputs).values()
+    rows = context.rows(2)
+    (output,) = context.run(None, rows.inputs).values()
     np.testing.assert_allclose(heat.values[0], output[1, : len(heat.names[1]), : len(columns)], atol=1e-5)
 
 

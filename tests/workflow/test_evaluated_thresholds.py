@@ -9,7 +9,7 @@ import torch
 from sklearn import metrics
 
 from kerascli.foundation.errors import ConfigError, DataError
-from kerascli.report.text_table import text_table
+from kerascli.report.text_tables import text_table
 from kerascli.runs.record import RunRecord
 from kerascli.training.predict import predict
 from kerascli.workflow import evaluate
@@ -154,8 +154,8 @@ def test_a_table_of_groups_wider_than_the_terminal_is_divided() -> None:
     names = ["region", "north", "s"]
     columns = [["rows", "1,000", "1"], ["loss", "0.5000", "2.0000"], ["mae", "12,345.6", "-"]]
     whole = ["region   rows    loss       mae", "north   1,000  0.5000  12,345.6", "s           1  2.0000         -"]
-    assert text_table(names, columns).splitlines() == whole
-    parts = text_table(names, columns, width=22).split("\n\n")
+    assert text_table([names, *columns]).splitlines() == whole
+    parts = text_table([names, *columns], width=22).split("\n\n")
     assert [part.splitlines()[0].split() for part in parts] == [["region", "rows", "loss"], ["region", "mae"]]
 
 

@@ -13,7 +13,7 @@ from kerascli.workflow.predict import Form, predict_run
 from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.stream import predict_stream
 from tests.support.runs_harness import train, write
-from tests.workflow.test_given import PICTURES, TEXTS, draw, home, same
+from tests.workflow.test_command_input import PICTURES, TEXTS, draw, home, same
 
 
 @pytest.fixture(scope="module")

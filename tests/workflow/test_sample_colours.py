@@ -13,7 +13,7 @@ from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.foundation.events import Note
 from kerascli.workflow.check import check
 from kerascli.workflow.loaded import open_run
-from kerascli.workflow.make_samples import studio_of
+from kerascli.workflow.make_samples import context_of
 from tests.support.runs_harness import train, write
 
 COLOURED = """
@@ -56,7 +56,7 @@ def test_points_are_coloured_by_a_column_that_the_model_is_not_given(
     opened = open_run(record, device="cpu")
     (callback,) = opened.experiment.spec.fit.callbacks
     assert isinstance(callback, Sampler)
-    found = callback.sample(studio_of(opened))
+    found = callback.sample(context_of(opened))
     assert isinstance(found, Points)
     assert found.classes is not None
     assert found.classes.tolist() == classes

@@ -23,9 +23,9 @@ from kerascli.foundation.events import Note
 from kerascli.report.pictures import picture
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from kerascli.training.generation.generate import Sampling, TextModel, generate_words
+from kerascli.training.generation import Sampling, TextModel, generate_words
 from kerascli.workflow.loaded import LoadedRun, open_run
-from kerascli.workflow.make_samples import draw_samples, studio_of
+from kerascli.workflow.make_samples import context_of, draw_samples
 from tests.support.runs_harness import go_on, train, write
 from tests.workflow.test_resume import leave
 
@@ -83,7 +83,7 @@ def opened(run: RunRecord) -> LoadedRun:
 def sample(opened: LoadedRun, written: dict[str, Any]) -> Any:
     callback = CALLBACKS.parse(written)
     assert isinstance(callback, Sampler)
-    return callback.sample(studio_of(opened))
+    return callback.sample(context_of(opened))
 
 
 def test_each_epoch_that_is_due_and_the_last_has_its_samples(run: RunRecord) -> None:
@@ -177,7 +177,7 @@ def test_classes_go_through_the_columns_and_the_noise_is_fixed(opened: LoadedRun
     other = sample(opened, {"sample_images": {**settings, "seed": 1}})
     np.testing.assert_array_equal(one.values, same.values)
     assert not np.array_equal(one.values, other.values)
-    noise = studio_of(opened).noise((8, 2), "normal", 0)
+    noise = context_of(opened).noise((8, 2), "normal", 0)
     update = opened.experiment.view("classed").module.eval()
     labels = torch.tensor([0, 1, 2, 3] * 2)
     (made,) = update.run({"noise": noise, "label": labels}).outputs.values()

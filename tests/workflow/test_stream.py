@@ -13,7 +13,7 @@ from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import Form, Predictions, predict_run
 from kerascli.workflow.stream import predict_stream
 from tests.support.runs_harness import train, write
-from tests.workflow.test_given import ROWS
+from tests.workflow.test_command_input import ROWS
 
 
 @pytest.fixture(scope="module")

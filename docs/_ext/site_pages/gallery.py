@@ -70,11 +70,11 @@ def _picture(name: str, depth: int) -> str:
 
 def model_drawings() -> Iterator[tuple[str, bytes]]:
     """Yield the drawings of models as (path below docs/, contents), as `kerascli plot --model` draws them."""
-    from kerascli.report.architecture.encoding import encoded_model
+    from kerascli.report.architecture.drawing import encoded_model
     from kerascli.workflow.check import graphs_of, spec_of
 
     for name, chosen in pictures().items():
         if chosen == "model":
             called, graph, beside = graphs_of(spec_of(CONFIGS / f"{name}.yaml", sets=(), flags=()), None)
-            contents = encoded_model(graph, called, ".svg", beside=beside)
+            contents = encoded_model(graph, called, ".svg", updates=beside)
             yield f"gallery/models/{Path(name).name}.svg", contents

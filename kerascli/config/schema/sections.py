@@ -15,7 +15,7 @@ from kerascli.config.sections.train_step import UpdateSection
 from kerascli.config.top_level import ConfigSection
 from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.language.section import BaseSection
-from kerascli.layers.base import BaseLayer, CallArgument
+from kerascli.layers.base import BaseLayer, CallArgument, call_arguments
 from kerascli.model.syntax.schema import (
     BlockSection,
     CellSection,
@@ -27,7 +27,6 @@ from kerascli.model.syntax.schema import (
     SharedSection,
     ViewSection,
 )
-from kerascli.model.syntax.written import call_arguments
 
 _BOOL: Schema = {"type": "boolean"}
 _NODE: Schema = TypeAdapter(NodeName).json_schema()

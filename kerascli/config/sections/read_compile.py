@@ -82,8 +82,8 @@ class _Resolver:
                 self._check(loss, output, target, path)
             prefix = f"{output}_" if len(self.outputs or ()) > 1 else ""
             found.append(OutputTarget(output, target, loss, weights.get(output, 1.0), uses, prefix))
-        if self.faults.found:
-            raise Invalid(self.faults.found)
+        if self.faults.count:
+            raise Invalid(self.faults.all())
         compute = ComputeSection(**{name: getattr(self.section, name) for name in ComputeSection.model_fields})
         optimizer = scaled(self.section.optimizer, compute.precision)
         return CompileSpec(optimizer, tuple(found), compute, self.figures)
@@ -143,7 +143,7 @@ class _Resolver:
 
     def _losses(self, *, needs_loss: bool) -> dict[str, tuple[Loss, Path]]:
         """Return, by output, the loss of that output and the loss's path in the config."""
-        before = len(self.faults.found)
+        before = self.faults.count
         found: dict[str, tuple[Loss, Path]] = {}
         for output, (value, path) in self._per_output("loss", LOSSES).items():
             if value is None:
@@ -152,7 +152,7 @@ class _Resolver:
                 found[output] = LOSSES.parse(value), path
             except Invalid as invalid:
                 self.faults.absorb(invalid, path)
-        if needs_loss and not found and len(self.faults.found) == before:
+        if needs_loss and not found and self.faults.count == before:
             self.faults.add("compile needs 'loss'", (), at="key", hint="add loss: mse, categorical_crossentropy ...")
         return found
 
@@ -161,7 +161,7 @@ class _Resolver:
         for output, (value, path) in self._per_output("loss_weights").items():
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 self.faults.add(f"loss_weights: expected a number, got {show(value)}", path)
-            elif output not in losses and not self.faults.found:
+            elif output not in losses and not self.faults.count:
                 self.faults.add(f"loss_weights: output '{output}' has no loss", path, at="key")
             else:
                 found[output] = float(value)

@@ -13,14 +13,13 @@ from kerascli.foundation.errors import Fault, Path, Related, show, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.language.section import meant_keys, read_section
-from kerascli.model.inference.views import build_forward_pass
+from kerascli.model.inference.build import build_forward_pass
 from kerascli.model.ir.nodes import Entry, Node, flat
 from kerascli.model.runtime.built import Built
 from kerascli.model.syntax.faults import Faults
-from kerascli.model.syntax.forward_passes import Forward
 from kerascli.model.syntax.names import Names
-from kerascli.model.syntax.views import Scope
-from kerascli.model.syntax.written import as_list
+from kerascli.model.syntax.reader import as_list
+from kerascli.model.syntax.views import Forward, Scope
 
 PATH: Path = ("fit", "train_step")
 
@@ -57,7 +56,7 @@ def parse_steps(
     compute, of_compute = read_section(ComputeSection, known, ("compile",))
     reader = _Reader(scope, built, inputs, targets, classes, compute.precision, built.owners)
     passes = reader.read(section)
-    faults += [*of_compute, *reader.faults.found]
+    faults += [*of_compute, *reader.faults.all()]
     if faults:
         raise Invalid(faults)
     return TrainStepSpec(tuple(passes), compute)
@@ -113,7 +112,7 @@ class _Reader:
         return [each for each in passes if each is not None]
 
     def _forward_pass(self, group: list[_Written]) -> ForwardPassSpec | None:
-        before = len(self.faults.found)
+        before = self.faults.count
         lead = group[0]
         own = "layers" in lead.keys
         forward = Forward(self.scope, self.inputs, self.targets, lead.path, own=own)
@@ -122,7 +121,7 @@ class _Reader:
         read = [(each.path, self._update(each, layers if each is lead else None, terms)) for each in group]
         updates = [(path, update) for path, update in read if update is not None]
         repeat = self._repeat(group)
-        if len(self.faults.found) > before:  # a node without consumers may lead to one that could not be parsed
+        if self.faults.count > before:  # a node without consumers may lead to one that could not be parsed
             self.faults.take(forward.faults.all())
             return None
         try:
@@ -133,14 +132,14 @@ class _Reader:
         self.owners = built.owners
         terms.check(built.specs)
         for _, update in updates:
-            if len(self.faults.found) == before:
+            if self.faults.count == before:
                 self._check_trained(update, built)
         specs = [self._with_columns(update, path, terms, built.specs) for path, update in updates]
-        return ForwardPassSpec(built, tuple(specs), repeat) if len(self.faults.found) == before else None
+        return ForwardPassSpec(built, tuple(specs), repeat) if self.faults.count == before else None
 
     def _update(self, written: _Written, layers: tuple[Entry, ...] | None, terms: TermReader) -> UpdateSpec | None:
         path, section = written.path, written.section
-        before = len(self.faults.found)
+        before = self.faults.count
         if meant_keys(UpdateSection, written.keys) - set(written.keys):
             return None  # a missing key is present, misspelt
         name = self._name(section.name, path)
@@ -154,7 +153,7 @@ class _Reader:
         if not section.loss and not any(node.layer.adds_losses() for node in own):
             hint = "loss: {real: {loss: binary_crossentropy, y_true: 1, y_pred: ...}}"
             self.faults.add(f"'{name}' has no loss to minimize", path, at="key", hint=hint)
-        if not section.has("optimizer") or len(self.faults.found) > before:
+        if not section.has("optimizer") or self.faults.count > before:
             return None
         optimizer = scaled(section.optimizer, self.precision)
         figures = tuple(node.name for node in own if not node.outputs)

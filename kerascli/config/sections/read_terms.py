@@ -12,10 +12,10 @@ from kerascli.layers.expressions.added import AddLoss
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
 from kerascli.metrics.comparisons import Comparison, LossTerm, UpdateMetric
-from kerascli.model.ir.targets import PREFIX
+from kerascli.model.ir.analysis import PREFIX
 from kerascli.model.syntax.faults import Faults
-from kerascli.model.syntax.forward_passes import Forward
 from kerascli.model.syntax.names import Names
+from kerascli.model.syntax.views import Forward
 
 Pending = tuple[Loss | Metric, Comparison, Path]
 """Type of a loss or metric whose tensor shapes are yet to be checked, with what it compares and its config path."""

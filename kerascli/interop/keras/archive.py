@@ -4,12 +4,15 @@ import os
 import shutil
 import tempfile
 import zipfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BufferedReader
 from typing import IO, Any
 
 from kerascli.foundation.disk.files import DAMAGED, load_json
 from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.interop.keras import hdf5
+from kerascli.interop.keras.hdf5 import Hdf5
 
 MAGIC = b"PK\x03\x04"
 MAX_CONFIG_BYTES = 8 * 2**20
@@ -37,7 +40,24 @@ class Archive:
     weights: ByteRange
 
 
-def read_archive(file: BufferedReader, name: str) -> Archive:
+def open_arrays(file: BufferedReader, name: str, stack: ExitStack) -> tuple[Archive | None, Hdf5 | None]:
+    """Open the HDF5 part of a Keras file until `stack` ends, and read the rest of a `.keras` file, which holds it.
+
+    Both are None for a file that is neither. Raises FileRefused.
+    """
+    head = file.read(8)
+    file.seek(0)
+    archive, weights = None, ByteRange(file, 0, os.fstat(file.fileno()).st_size)
+    if head.startswith(MAGIC):
+        archive = _read_archive(file, name)
+        weights = archive.weights
+        stack.callback(weights.file.close)
+    elif head != hdf5.MAGIC:
+        return None, None
+    return archive, stack.enter_context(Hdf5(weights.file.fileno(), weights.start, weights.size, name))
+
+
+def _read_archive(file: BufferedReader, name: str) -> Archive:
     """Read model config and version from a `.keras` file, and locate its weights. Raises FileRefused."""
     try:
         with zipfile.ZipFile(file) as archive:
@@ -64,27 +84,30 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
     infos = archive.infolist()
     if len(infos) > 100:
         raise FileRefused(f"'{name}' has {len(infos):,} members; a .keras file has three")
-    found: dict[str, zipfile.ZipInfo] = {}
+    members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
-        member = info.filename
-        shown = safe_text(member, 60)
-        if member.startswith("/") or "\\" in member or ".." in member.split("/"):
-            raise FileRefused(f"'{name}' has a member '{shown}', whose path leads outside the archive")
-        if member in found:
-            raise FileRefused(f"'{name}' has two members '{shown}'")
-        if member.startswith("assets/") and not info.is_dir():
-            raise FileRefused(f"'{name}' has a member '{shown}': assets are not supported")
-        if member not in _MEMBERS and not info.is_dir():
-            raise FileRefused(f"'{name}' has a member '{shown}', which does not belong in a .keras file")
-        if info.flag_bits & 1:
-            raise FileRefused(f"'{name}': '{shown}' is encrypted")
-        if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            raise FileRefused(f"'{name}': '{shown}' is compressed in a way that Keras does not use")
-        found[member] = info
-    missing = [member for member in _MEMBERS if member not in found]
+        if info.filename in members:
+            raise FileRefused(f"'{name}' has two members '{safe_text(info.filename, 60)}'")
+        _refuse_member(info, name)
+        members[info.filename] = info
+    missing = [member for member in _MEMBERS if member not in members]
     if missing:
         raise FileRefused(f"'{name}' is not a .keras file: it has no {missing[0]}")
-    return found
+    return members
+
+
+def _refuse_member(info: zipfile.ZipInfo, name: str) -> None:
+    member, shown = info.filename, safe_text(info.filename, 60)
+    if member.startswith("/") or "\\" in member or ".." in member.split("/"):
+        raise FileRefused(f"'{name}' has a member '{shown}', whose path leads outside the archive")
+    if member.startswith("assets/") and not info.is_dir():
+        raise FileRefused(f"'{name}' has a member '{shown}': assets are not supported")
+    if member not in _MEMBERS and not info.is_dir():
+        raise FileRefused(f"'{name}' has a member '{shown}', which does not belong in a .keras file")
+    if info.flag_bits & 1:
+        raise FileRefused(f"'{name}': '{shown}' is encrypted")
+    if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise FileRefused(f"'{name}': '{shown}' is compressed in a way that Keras does not use")
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:

@@ -33,9 +33,6 @@ class Difference:
     """Names of arguments whose value x in a config is the list [-x, x] in Keras's files."""
     single: frozenset[str] = frozenset()
     """Names of arguments whose value x in a config is the list [x] in Keras 2's files."""
-    inside: "Difference | None" = None
-    """Differences that apply to the components (initializers, cells ...) in this component's arguments; None if there
-    are none."""
 
 
 _RECURRENT = Difference(idle={"implementation": ANY, "time_major": False})

@@ -7,9 +7,11 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,9 +23,9 @@ from kerascli.foundation.errors import ConfigError, FileRefused, safe_text
 _CHILD = Path(__file__).with_name("hdf5_child.py")
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _MOST_PARTS = 1_000
-SECONDS = 5.0
-"""Time limit, in CPU seconds where known, of the process that reads an HDF5 file; each byte to read extends it."""
-_BEAT = 0.1
+SECONDS = 60.0
+"""Time limit of a request to the process that reads an HDF5 file, in seconds; each byte to read extends it. The process
+limits its own CPU time further, where the system can."""
 _BYTES_A_SECOND = 10 * 2**20
 _TOGETHER = 200
 _TOGETHER_BYTES = 2**20
@@ -61,12 +63,10 @@ class Hdf5:
     FileRefused."""
 
     def __init__(self, descriptor: int, start: int, size: int, name: str) -> None:
-        if find_spec("h5py") is None:
-            hint = 'pip install "kerascli[keras]"'
-            raise ConfigError("reading Keras files needs the package 'h5py', which is not installed", hint=hint)
+        need_h5py("reading")
         self._name = name
         self._datasets: dict[str, Dataset] | None = None
-        self._left = SECONDS + size / _BYTES_A_SECOND
+        self._seconds = SECONDS + size / _BYTES_A_SECOND
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_CHILD), str(descriptor), str(start), str(size)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=(descriptor,),
@@ -91,7 +91,7 @@ class Hdf5:
 
     def text(self, path: str, name: str) -> str | None:
         """Return the text attribute `name` of the object at `path`; None if missing. Raises FileRefused if not text."""
-        value = json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
+        value = self._attribute(path, name)
         if value is not None and not isinstance(value, str):
             raise FileRefused(f"'{self._name}': the attribute '{safe_text(name)}' is not a text")
         return value
@@ -99,26 +99,24 @@ class Hdf5:
     def texts(self, path: str, name: str) -> list[str]:
         """Return the texts in an HDF5 attribute, even if Keras split the attribute (`name0`, `name1`). Raises
         FileRefused."""
-        value = json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
+        value = self._attribute(path, name)
         if isinstance(value, list):
             return value
-        found: list[str] = []
-        for number in range(_MOST_PARTS):
-            part = json.loads(self._ask({"do": "attribute", "path": path, "name": f"{name}{number}"}))
-            if not isinstance(part, list):
-                break
-            found += part
-        return found
+        parts = (self._attribute(path, f"{name}{number}") for number in range(_MOST_PARTS))
+        return [text for part in takewhile(lambda part: isinstance(part, list), parts) for text in part]
+
+    def _attribute(self, path: str, name: str) -> Any:
+        return json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
 
     def array(self, path: str, dataset: Dataset) -> np.ndarray:
         """Return the values of one array of the HDF5 file; the caller has checked its shape. Raises FileRefused."""
         return next(self.arrays([(path, dataset)]))
 
-    def arrays(self, wanted: Iterable[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
+    def arrays(self, requests: Iterable[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
         """Yield the values of several arrays of the HDF5 file; small arrays are read together. Raises FileRefused."""
         together: list[tuple[str, Dataset]] = []
         size = 0
-        for path, dataset in wanted:
+        for path, dataset in requests:
             if together and (len(together) == _TOGETHER or size + dataset.nbytes > _TOGETHER_BYTES):
                 yield from self._read(together)
                 together, size = [], 0
@@ -127,22 +125,21 @@ class Hdf5:
         if together:
             yield from self._read(together)
 
-    def _read(self, wanted: Sequence[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
-        size = sum(dataset.nbytes for _, dataset in wanted)
-        self._left += size / _BYTES_A_SECOND
-        data = self._ask({"do": "arrays", "paths": [path for path, _ in wanted]})
+    def _read(self, requests: Sequence[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
+        size = sum(dataset.nbytes for _, dataset in requests)
+        self._seconds += size / _BYTES_A_SECOND
+        data = self._ask({"do": "arrays", "paths": [path for path, _ in requests]})
         if len(data) != size:
             raise FileRefused(f"'{self._name}' is refused: an array has another size than its header declares")
         start = 0
-        for _, dataset in wanted:
+        for _, dataset in requests:
             yield dataset.read(data, start)
             start += dataset.nbytes
 
     def _ask(self, request: Mapping[str, Any]) -> bytes:
         data = json.dumps(request).encode()
-        answered = threading.Event()
-        watch = threading.Thread(target=self._end_in_time, args=(answered,), daemon=True)
-        watch.start()
+        until, timer = time.monotonic() + self._seconds, threading.Timer(self._seconds, self._process.kill)
+        timer.start()
         try:
             assert self._process.stdin is not None
             assert self._process.stdout is not None
@@ -153,30 +150,17 @@ class Hdf5:
         except (OSError, struct.error):
             reply = b""
         finally:
-            answered.set()
-            watch.join()
+            timer.cancel()
         if reply[:1] == b"-":
             raise FileRefused(f"'{self._name}' is refused: {safe_text(reply[1:].decode(errors='replace'))}")
         if reply[:1] != b"+":
-            why = "the process that read it crashed" if self._left > 0 else "reading it takes too long"
+            why = "the process that read it crashed" if time.monotonic() < until else "reading it takes too long"
             raise FileRefused(f"'{self._name}' is refused: {why}")
         return reply[1:]
 
-    def _end_in_time(self, answered: threading.Event) -> None:
-        """Kill the process that reads the HDF5 file when its time is up; waiting for a busy CPU does not count."""
-        used = 0.0
-        while not answered.wait(_BEAT):
-            before, (used, waits) = used, _used(self._process.pid)
-            self._left -= min(_BEAT, used - before) if waits else _BEAT
-            if self._left <= 0:
-                self._process.kill()
-                return
 
-
-def _used(process: int) -> tuple[float, bool]:
-    """Return the CPU seconds that the process with this id has used, and whether it is runnable, from Linux's /proc."""
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return 0.0, False
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), fields[0] == "R"
+def need_h5py(verb: str) -> None:
+    """Raise ConfigError if the package h5py, which reads and writes HDF5 files, is not installed."""
+    if find_spec("h5py") is None:
+        hint = 'pip install "kerascli[keras]"'
+        raise ConfigError(f"{verb} Keras files needs the package 'h5py', which is not installed", hint=hint)

@@ -84,7 +84,7 @@ class Window(BinaryIO):
 def listing(file: h5py.File) -> dict[str, Any]:
     """Return shape and dtype of every HDF5 dataset by path, without values. Raises Refused for soft or external
     links."""
-    found: dict[str, Any] = {}
+    headers: dict[str, Any] = {}
     pending: list[tuple[str, int]] = [("", 0)]  # paths, because open groups take memory
     seen = 0
     while pending:
@@ -105,10 +105,10 @@ def listing(file: h5py.File) -> dict[str, Any]:
             if isinstance(item, h5.h5g.GroupID):
                 pending.append((below, depth + 1))
             elif isinstance(item, h5.h5d.DatasetID):
-                found[below] = _plain_dataset(item, below)
+                headers[below] = _plain_dataset(item, below)
             else:
                 raise Refused(f"'{below}' is a named type, not an array")
-    return found
+    return headers
 
 
 def _raw(path: str) -> bytes:
@@ -154,8 +154,8 @@ def _text_attribute(dataset: Any, name: str) -> str | None:
     """Return a dataset's text attribute (Keras marks bfloat16 by one); None if missing or of another type."""
     if not h5.h5a.exists(dataset, name.encode()):
         return None
-    found = h5.h5a.open(dataset, name.encode())
-    if found.get_type().get_class() != h5.h5t.STRING or found.shape:
+    attribute = h5.h5a.open(dataset, name.encode())
+    if attribute.get_type().get_class() != h5.h5t.STRING or attribute.shape:
         return None
     return _text(h5py.Dataset(dataset).attrs[name])
 
@@ -191,10 +191,10 @@ def _text(value: Any) -> str:
 
 def arrays(file: h5py.File, paths: list[str]) -> bytes:
     """Return the values of the datasets at `paths` as bytes, one after the other, in C order and little-endian."""
-    found = [h5.h5d.open(file.id, _raw(path)) for path in paths]
-    size = sum(math.prod(dataset.shape) * dataset.dtype.itemsize for dataset in found)
+    datasets = [h5.h5d.open(file.id, _raw(path)) for path in paths]
+    size = sum(math.prod(dataset.shape) * dataset.dtype.itemsize for dataset in datasets)
     _limit(3 * size, size)
-    return b"".join([_numbers(dataset) for dataset in found])
+    return b"".join([_numbers(dataset) for dataset in datasets])
 
 
 def _numbers(dataset: Any) -> bytes:

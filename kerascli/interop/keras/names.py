@@ -44,8 +44,8 @@ class NameBook:
         (`conv_2d_3`)."""
         name = re.sub(r"[^A-Za-z0-9_]", "_", keras_name)
         base = keras_snake_case(class_name)
-        if own is not None and base and (found := re.fullmatch(rf"(?:{base}|{snake_case(class_name)})(_\d+)?", name)):
-            name = own + (found[1] or "")
+        if own is not None and base and (match := re.fullmatch(rf"(?:{base}|{snake_case(class_name)})(_\d+)?", name)):
+            name = own + (match[1] or "")
         name = f"_{name}" if name[:1].isdigit() or not name.strip("_") else name
         first, number = name, 1
         while name in self._taken or name in RESERVED or (name != own and LAYERS.find(name) is not None):
@@ -72,20 +72,5 @@ def op_of(class_name: str) -> str | None:
 
 @cache
 def _ops() -> dict[str, str]:
-    found = {name.replace("_", ""): name for name in OPS.names()}
-    return {**{alias.replace("_", ""): name for name in OPS.names() for alias in OPS.aliases(name)}, **found}
-
-
-class Automatic:
-    """Counter of the names that nodes without `name` in a config get: dense, dense_1 ..."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-
-    def fits(self, base: str, name: str) -> bool:
-        """Return True, and count the node, if `name` is the default name of the next node of layer `base`."""
-        number = self._counts.get(base, 0)
-        if name != (f"{base}_{number}" if number else base):
-            return False
-        self._counts[base] = number + 1
-        return True
+    names = {name.replace("_", ""): name for name in OPS.names()}
+    return {**{alias.replace("_", ""): name for name in OPS.names() for alias in OPS.aliases(name)}, **names}

@@ -94,8 +94,8 @@ def own_name(value: Mapping[str, Any]) -> str | None:
 def full_name(value: Mapping[str, Any]) -> str:
     """Return the class name of an object serialized by Keras, for messages, with its module if that is not Keras's."""
     module = value.get("module")
-    known = not isinstance(module, str) or module.split(".")[0] in _ROOTS
-    return str(value["class_name"]) if known else f"{module}.{value['class_name']}"
+    is_of_keras = not isinstance(module, str) or module.split(".")[0] in _ROOTS
+    return str(value["class_name"]) if is_of_keras else f"{module}.{value['class_name']}"
 
 
 def component(
@@ -103,7 +103,7 @@ def component(
     value: Mapping[str, Any],
     where: str,
     refusals: Refusals,
-    extra: Difference = Difference(),  # noqa: B008  # frozen
+    difference: Difference = Difference(),  # noqa: B008  # frozen
 ) -> Component | None:
     """Convert an object serialized by Keras to a component (layer, loss ...) of `registry`; return None if it cannot be
     imported, which `refusals` records."""
@@ -113,7 +113,7 @@ def component(
         refusals.unknown(f"{registry.kind} {full_name(value)}")
         return None
     config = value["config"] if isinstance(value["config"], dict) else {}
-    settings = _settings(cls, config, where, refusals, extra)
+    settings = _settings(cls, config, where, refusals, DIFFERENCES.get(cls.component_name, difference))
     try:
         return registry.construct(cls, cls.component_name, settings)
     except Invalid as invalid:
@@ -124,66 +124,71 @@ def component(
 
 
 def _settings(
-    cls: type[Component], config: Mapping[str, Any], where: str, refusals: Refusals, extra: Difference
+    cls: type[Component], config: Mapping[str, Any], where: str, refusals: Refusals, difference: Difference
 ) -> dict[str, Any]:
     """Convert the config of an object serialized by Keras to arguments of kerascli's component (layer, loss ...) `cls`.
 
     Keys that Keras adds to any config (BOOKKEEPING), and values that have no effect, are left out.
     """
-    own = DIFFERENCES.get(cls.component_name, Difference())
-    idle = {**own.idle, **extra.idle}
     settings: dict[str, Any] = {}
     for key, value in config.items():
-        ours = own.renamed.get(key) or extra.renamed.get(key) or key
+        ours = difference.renamed.get(key, key)
         field = cls.model_fields.get(ours)
-        if field is None and key in BOOKKEEPING:
-            continue
         if key == "name" and value == cls.component_name:
             continue
-        if field is None and (value is None or value is False or (key in idle and idle[key] in (ANY, value))):
-            continue
         if field is None:
-            reason = cls.reason_against(key)
-            more = suggestion(key, cls.model_fields) if reason is None else f": {reason}"
-            refusals.add(f"{where}: {cls.component_name} has no argument '{key}' (value {show(value)}){more}")
-            continue
-        if value == "linear" and field.default is None:
-            continue
-        pairs = (*own.values.get(ours, ()), *extra.values.get(ours, ()))
-        read = from_keras(value, where, refusals, own.inside, within=ours)
-        if isinstance(read, list):
-            symmetric = ours in own.symmetric and len(read) == 2 and read[0] == -read[1]
-            read = read[-1] if symmetric or (ours in own.single and len(read) == 1) else read
-        settings[ours] = next((mine for theirs, mine in pairs if theirs == value), read)
+            if not _has_no_effect(key, value, difference):
+                reason = cls.reason_against(key)
+                more = suggestion(key, cls.model_fields) if reason is None else f": {reason}"
+                refusals.add(f"{where}: {cls.component_name} has no argument '{key}' (value {show(value)}){more}")
+        elif value != "linear" or field.default is not None:
+            settings[ours] = _converted(ours, value, from_keras(value, where, refusals, within=ours), difference)
     return settings
 
 
-def from_keras(value: Any, where: str, refusals: Refusals, extra: Difference | None = None, within: str = "") -> Any:
+def _has_no_effect(key: str, value: Any, difference: Difference) -> bool:
+    """Return True if kerascli computes the same without a key of an object's config, for which it has no argument."""
+    if key in BOOKKEEPING or value is None or value is False:
+        return True
+    return key in difference.idle and difference.idle[key] in (ANY, value)
+
+
+def _converted(name: str, value: Any, read: Any, difference: Difference) -> Any:
+    """Return the value of an argument, read as `read`, in the form that it has in a config."""
+    for theirs, ours in difference.values.get(name, ()):
+        if theirs == value:
+            return ours
+    if isinstance(read, list):
+        is_symmetric = name in difference.symmetric and len(read) == 2 and read[0] == -read[1]
+        return read[-1] if is_symmetric or (name in difference.single and len(read) == 1) else read
+    return read
+
+
+def from_keras(value: Any, where: str, refusals: Refusals, within: str = "") -> Any:
     """Convert a value of a Keras config; a serialized object in it becomes a component (layer, initializer ...) of the
     first kind that has its name.
 
     `within` is the argument that has the value: some take layers, others activations of the same names.
     """
     if isinstance(value, list):
-        return [from_keras(item, where, refusals, extra, within) for item in value]
+        return [from_keras(item, where, refusals, within) for item in value]
     if not isinstance(value, dict):
         return value
     if value.get("class_name") == "__tuple__":
-        return from_keras(value.get("items", value.get("config")), where, refusals, extra, within)
+        return from_keras(value.get("items", value.get("config")), where, refusals, within)
     if not is_object(value):
-        return {key: from_keras(item, where, refusals, extra) for key, item in value.items()}
-    if value["class_name"] == "function" and own_name(value) and isinstance(value["config"], str):
-        return value["config"]
+        return {key: from_keras(item, where, refusals) for key, item in value.items()}
     name = own_name(value)
+    if name == "function" and isinstance(value["config"], str):
+        return value["config"]
     if name == "Sequential":
         value, name = _as_pipeline(value), "Pipeline"
-    names = ("layer", *_NESTED_KINDS) if within in _OF_LAYERS else _NESTED_KINDS
-    kinds = [registries()[kind] for kind in names]
-    registry = next((registry for registry in kinds if name is not None and registry.find(name)), None)
-    if registry is None:
-        refusals.unknown(full_name(value))
-        return None
-    return component(registry, value, f"{where}, {name}", refusals, extra or Difference())
+    kinds = ("layer", *_NESTED_KINDS) if within in _OF_LAYERS else _NESTED_KINDS
+    registry = next((registries()[kind] for kind in kinds if registries()[kind].find(name or "")), None)
+    if registry is not None:
+        return component(registry, value, f"{where}, {name}", refusals)
+    refusals.unknown(full_name(value))
+    return None
 
 
 def _as_pipeline(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -197,13 +202,16 @@ def _as_pipeline(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def written(thing: Component) -> Any:
     """Return a component (layer, loss ...) in its shortest form in a YAML config, without default values."""
-    arguments = changed_settings(thing)
+    return shortest_form(thing.component_name, changed_settings(thing), thing.first_argument())
+
+
+def shortest_form(name: str, arguments: Mapping[str, Any], first: str | None) -> Any:
+    """Return a component in the shortest of its YAML forms: its name alone, with its first argument, or a mapping."""
     if not arguments:
-        return thing.component_name
-    first = arguments.get(thing.first_argument() or "")
-    if len(arguments) == 1 and first is not None and not isinstance(first, dict | list):
-        return {thing.component_name: first}
-    return {thing.component_name: arguments}
+        return name
+    value = arguments.get(first or "")
+    is_alone = len(arguments) == 1 and value is not None and not isinstance(value, dict | list)
+    return {name: value if is_alone else arguments}
 
 
 def changed_settings(thing: Component) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kerascli.interop.keras.graph import Ref, refs
 from kerascli.language.expressions.numbers import Evaluator
 from kerascli.language.expressions.tree import (
     Binary,
@@ -78,18 +79,8 @@ class Inexpressible(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """Reference to an output tensor of an operation or a layer in a Keras graph."""
-
-    node: str
-    index: int = 0
-    call: int = 0
-    """Number, from 0, of the layer's call that computes the tensor."""
-
-
-@dataclass(frozen=True, slots=True)
 class Operation:
-    """One call of a Keras operation; `args` and `kwargs` hold tensors (as `Result`s), numbers, lists and slices."""
+    """One call of a Keras operation; `args` and `kwargs` hold tensors (as `Ref`s), numbers, lists and slices."""
 
     class_name: str
     module: str
@@ -101,7 +92,7 @@ class Operation:
 class Operations(Evaluator):
     """Converter of expression trees to Keras operations; `add` is called with each operation, and returns its name.
 
-    The value of a tree is a `Result` (a tensor), a number or a list of these. Keras's operations keep the dtypes of
+    The value of a tree is a `Ref` (a tensor), a number or a list of these. Keras's operations keep the dtypes of
     integers, in which they wrap around: they get casts to int64 before them. Raises Inexpressible.
     """
 
@@ -142,7 +133,7 @@ class Operations(Evaluator):
         if isinstance(value, list):
             return value[self._whole(node.items[0])]
         if isinstance(node.value, Call) and has_several(node.value.function):
-            return Result(value.node, self._whole(node.items[0]))
+            return Ref(value.layer, index=self._whole(node.items[0]))
         items = []
         for item, axis in _axes(node.items):
             backwards = self._backwards(item)
@@ -150,7 +141,7 @@ class Operations(Evaluator):
                 value, item = self._run("flip", [value, axis]), backwards
             items.append(self._part(item))
         operation = Operation("GetItem", _module("numpy"), {}, [value, items if len(items) > 1 else items[0]], {})
-        result = Result(self._add(operation))
+        result = Ref(self._add(operation))
         self._dtypes[result] = self._dtypes.get(value, "")
         return result
 
@@ -181,10 +172,10 @@ class Operations(Evaluator):
         op = OPS.find(node.function)
         if op is None or op.makes or op.name.startswith(("random_", "image.")) or op.name in _NO_CLASS:
             raise Inexpressible(node.function)
-        given = op.bind(node.arguments, node.named)
+        arguments = op.bind(node.arguments, node.named)
         values = {
             name: [self.value(item) for item in argument] if isinstance(argument, list) else self.value(argument)
-            for name, argument in given.items()
+            for name, argument in arguments.items()
         }
         if op.name == "linear":
             return values["x"]
@@ -200,29 +191,8 @@ class Operations(Evaluator):
         if name != "cast":
             dtypes = INTEGERS if op.keeps_integers and name not in COUNTING else COUNTED
             values = {key: self._wide(value, dtypes) for key, value in values.items()}
-        args: list[Any] = []
-        kwargs: dict[str, Any] = {}
-        settings: dict[str, Any] = {}
-        skipped = False
-        for key, parameter in op.parameters.items():
-            called = _is_called(name, key, parameter.annotation)
-            if key not in values:
-                skipped = skipped or called
-            elif key in _FIXED.get(name, ()):
-                raise Inexpressible(f"{name} with '{key}'")
-            elif parameter.kind is parameter.VAR_POSITIONAL:
-                args += values[key]
-            elif called and skipped:
-                kwargs[key] = values[key]
-            elif called:
-                args.append(values[key])
-            elif _holds_results(values[key]):
-                raise Inexpressible(f"{name} with a computed '{key}'")
-            else:
-                settings[key] = values[key]
-        class_name = _CLASSES.get(name) or "".join(word[:1].upper() + word[1:] for word in name.split("_"))
-        module = next((module for module, names in _ELSEWHERE.items() if name in names.split()), "numpy")
-        result = Result(self._add(Operation(class_name, _module(module), settings, args, kwargs)))
+        operation = Operation(*_class_of(name), *_arguments(op, name, values))
+        result = Ref(self._add(operation))
         self._dtypes[result] = "bool" if name in _MAKING_BOOLEANS else str(values.get("dtype") or "")
         return result
 
@@ -230,7 +200,7 @@ class Operations(Evaluator):
         """Return a result, or a list with results, cast to int64 if its dtype is known to be one of the given ones."""
         if isinstance(value, list):
             return [self._wide(item, dtypes) for item in value]
-        dtype = self._dtypes.get(value) if isinstance(value, Result) else None
+        dtype = self._dtypes.get(value) if isinstance(value, Ref) else None
         return self._run("cast", [value, "int64"]) if dtype and dtype_of(dtype) in dtypes else value
 
 
@@ -249,6 +219,37 @@ def _is_new_axis(item: Node) -> bool:
     return isinstance(item, Literal) and item.value is None
 
 
+def _class_of(name: str) -> tuple[str, str]:
+    """Return the class of an operation in keras.ops, and the class's module."""
+    class_name = _CLASSES.get(name) or "".join(word[:1].upper() + word[1:] for word in name.split("_"))
+    return class_name, _module(next((module for module, names in _ELSEWHERE.items() if name in names.split()), "numpy"))
+
+
+def _arguments(op: Op, name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any], dict[str, Any]]:
+    """Return an operation's arguments as Keras stores them: its config, and the arguments of its call."""
+    settings: dict[str, Any] = {}
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    skipped = False
+    for key, parameter in op.parameters.items():
+        called = _is_called(name, key, parameter.annotation)
+        if key not in values:
+            skipped = skipped or called
+        elif key in _FIXED.get(name, ()):
+            raise Inexpressible(f"{name} with '{key}'")
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            args += values[key]
+        elif called and skipped:
+            kwargs[key] = values[key]
+        elif called:
+            args.append(values[key])
+        elif any(refs(values[key])):
+            raise Inexpressible(f"{name} with a computed '{key}'")
+        else:
+            settings[key] = values[key]
+    return settings, args, kwargs
+
+
 def _is_called(name: str, key: str, annotation: Any) -> bool:
     """Return True if Keras stores an operation's argument in the operation's call, not in its config."""
     if key in _SETTINGS.get(name, ()):
@@ -260,10 +261,6 @@ def has_several(function: str) -> bool:
     """Return True if an operation returns several tensors, of which an index selects one."""
     op = OPS.find(function)
     return op is not None and op.has_several
-
-
-def _holds_results(value: Any) -> bool:
-    return isinstance(value, Result) or (isinstance(value, list) and any(map(_holds_results, value)))
 
 
 def _module(name: str) -> str:

@@ -104,8 +104,8 @@ def saved_optimizer(
     """
     for each in (settings, settings.rule):
         variables = keras_variables(each, trained)
-        known = all(variable.name in own for variable in variables if variable.is_state)
-        if known and list(shapes) == [variable.shape for variable in variables]:
+        has_states = all(variable.name in own for variable in variables if variable.is_state)
+        if has_states and list(shapes) == [variable.shape for variable in variables]:
             return each
     return None
 
@@ -125,13 +125,13 @@ def state_from(
     variables = keras_variables(saved, trained)
     scale = LossScale(settings, torch.device("cpu")) if isinstance(settings, LossScaleOptimizer) else None
     state = {} if scale is None else scale.state()
-    others: dict[str, np.ndarray] = {}
+    unused: dict[str, np.ndarray] = {}
     for variable, array in zip(variables, arrays, strict=True):
         if variable.is_state:
             values = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
             state[variable.name] = finite_as(values, own[variable.name].dtype, f"the optimizer's '{variable.name}'")
         else:
-            others[variable.name] = array
+            unused[variable.name] = array
     if int(state["iterations"]) < 0:
         raise FileRefused("the optimizer's number of steps is negative")
     updates = _updates(settings.rule, state)
@@ -140,13 +140,13 @@ def state_from(
         scale.load(state)  # raises for an invalid scale
         if saved is not settings:
             notes.append(f"the file has no loss scale: training continues with {float(scale.factor):g}")
-    product = others.get("product of momenta")
+    product = unused.get("product of momenta")
     if product is not None:
-        wanted = next(v for v in variables if v.name == "product of momenta").value(updates)
-        if not abs(float(product) - wanted) <= _PRODUCT_TOLERANCE:
+        expected = next(v for v in variables if v.name == "product of momenta").value(updates)
+        if not abs(float(product) - expected) <= _PRODUCT_TOLERANCE:
             notes.append(
                 f"nadam: the file's product of momenta is {float(product):.4g}, after {updates} updates it is "
-                f"{wanted:.4g}, which training continues with"
+                f"{expected:.4g}, which training continues with"
             )
     return state, tuple(notes)
 

@@ -1,8 +1,8 @@
 """Map paths of a layer's submodules in kerascli to the HDF5 groups of their weights in Keras 3's files."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
-from kerascli.interop.keras.differences import EXPORTED
 from kerascli.interop.keras.names import keras_snake_case
 from kerascli.layers.base import BaseLayer
 from kerascli.model.runtime.weights import Weight
@@ -45,15 +45,11 @@ def keras_place(layer: BaseLayer, part: str) -> str:
     if kind == "stacked_rnn_cells":
         return _joined("cells", head)
     if kind == "pipeline":
-        return _of_pipeline(layer.layers, *rest.split("/", 1))  # pyright: ignore[reportAttributeAccessIssue]
+        layers = layer.layers  # pyright: ignore[reportAttributeAccessIssue]
+        number, _, part = rest.partition("/")
+        place = numbered_groups([type(each).__name__ for each in layers])[int(number)]
+        return _joined("layers", place, keras_place(layers[int(number)], part))
     return "" if kind.endswith("_cell") else part
-
-
-def _of_pipeline(layers: Sequence[BaseLayer], number: str, part: str = "") -> str:
-    """Return Keras's path of a submodule of a `pipeline` layer; Keras numbers the layers in it separately by class."""
-    layer, before = layers[int(number)], layers[: int(number)]
-    place = layers_place(type(layer).__name__, sum(type(other) is type(layer) for other in before))
-    return _joined("layers", place, keras_place(layer, part))
 
 
 def weights_by_path(layer: BaseLayer, prefix: str, weights: Sequence[Weight]) -> dict[str, list[Weight]]:
@@ -61,20 +57,30 @@ def weights_by_path(layer: BaseLayer, prefix: str, weights: Sequence[Weight]) ->
 
     For spectral normalization, the kernel is also among the variables of the wrapper itself.
     """
-    found: dict[str, list[Weight]] = {}
+    groups: dict[str, list[Weight]] = {}
     for weight in weights:
         part = weight.name[len(prefix) + 1 :].rpartition("/")[0]
-        found.setdefault(keras_place(layer, part), []).append(weight)
+        groups.setdefault(keras_place(layer, part), []).append(weight)
     if layer.component_name == "spectral_normalization":
-        kernel = next(weight for weight in found["layer"] if weight.spec.name in {"kernel", "embeddings"})
-        found[""] = [kernel, *found[""]]
-    return {place: sorted(own, key=lambda weight: not weight.spec.trainable) for place, own in found.items()}
+        kernel = next(weight for weight in groups["layer"] if weight.spec.name in {"kernel", "embeddings"})
+        groups[""] = [kernel, *groups[""]]
+    return {place: sorted(own, key=lambda weight: not weight.spec.trainable) for place, own in groups.items()}
 
 
-def layers_place(class_name: str, number: int) -> str:
-    """Return the name of the HDF5 group of a class's layer number `number` (from 0): `dense`, `dense_1` ..."""
-    base = keras_snake_case(EXPORTED.get(class_name, class_name))
-    return f"{base}_{number}" if number else base
+def keras_2_order(weights: Sequence[Weight]) -> list[Weight]:
+    """Return a layer's weights in the order of Keras's formats before Keras 3: trainable weights first."""
+    return sorted(weights, key=lambda weight: not weight.trainable)
+
+
+def numbered_groups(class_names: Iterable[str]) -> list[str]:
+    """Return the names of the HDF5 groups of layers, which Keras 3 numbers by class: `dense`, `dense_1` ..."""
+    counts: Counter[str] = Counter()
+    groups: list[str] = []
+    for class_name in class_names:
+        base = keras_snake_case(class_name)
+        groups.append(f"{base}_{counts[base]}" if counts[base] else base)
+        counts[base] += 1
+    return groups
 
 
 def _joined(*parts: str) -> str:

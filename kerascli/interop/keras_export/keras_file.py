@@ -6,13 +6,13 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from kerascli.foundation.errors import ConfigError, Fault
-from kerascli.interop.keras.places import layers_place, weights_by_path
+from kerascli.interop.keras.hdf5 import need_h5py
+from kerascli.interop.keras.places import keras_2_order, numbered_groups, weights_by_path
 from kerascli.interop.keras_export.keras_graph import KerasGraph
 from kerascli.interop.keras_export.keras_nodes import KerasNode
 from kerascli.interop.keras_export.serialized import OF_NETWORKS
@@ -31,7 +31,7 @@ def archive_bytes(
     graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping[str, Any] | None, state: OptimizerGroups | None
 ) -> bytes:
     """Return the bytes of a `.keras` file; `state` has the optimizer's variables by HDF5 group, in Keras's order."""
-    _need_h5py()
+    need_h5py("writing")
     description = graph.description if compiled is None else {**graph.description, "compile_config": compiled}
     metadata = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
     out = io.BytesIO()
@@ -51,7 +51,7 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
 
     The optimizer's state is omitted: Keras 3 cannot resume training from the one that it reads from such files.
     """
-    _need_h5py()
+    need_h5py("writing")
     import h5py
 
     _refuse_what_it_cannot_hold(graph)
@@ -76,19 +76,15 @@ def ordered(
     layers: Sequence[KerasNode], weights: Sequence[Weight], above: str = "layers"
 ) -> list[tuple[str, list[Weight]]]:
     """Return a model's weights as pairs (HDF5 group such as `layers/lstm_1/cell`, its weights), in Keras 3's order."""
-    counts: dict[str, int] = {}
-    found: list[tuple[str, list[Weight]]] = []
-    for node in layers:
-        class_name = node.description["class_name"]
-        number = counts.get(class_name, 0)
-        counts[class_name] = number + 1
-        top = f"{above}/{layers_place(class_name, number)}"
-        found += ordered(node.inside, weights, f"{top}/layers")
+    groups: list[tuple[str, list[Weight]]] = []
+    for node, name in zip(layers, numbered_groups(node.description["class_name"] for node in layers), strict=True):
+        top = f"{above}/{name}"
+        groups += ordered(node.inside, weights, f"{top}/layers")
         own = _under(weights, node)
         if node.layer is not None and own:
             parts = weights_by_path(node.layer, node.ours, own)
-            found += [(f"{top}/{place}".rstrip("/"), group) for place, group in parts.items()]
-    return found
+            groups += [(f"{top}/{place}".rstrip("/"), group) for place, group in parts.items()]
+    return groups
 
 
 def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: OptimizerGroups | None) -> bytes:
@@ -121,17 +117,11 @@ def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
 
 
 def _legacy_layer(group: Any, node: KerasNode, weights: Sequence[Weight]) -> None:
-    own = in_group(weights)
+    own = keras_2_order(weights)
     names = [f"{node.name}{weight.name[len(node.ours) :]}" for weight in own]
     _name(group, "weight_names", names)
     for name, weight in zip(names, own, strict=True):
         group[name] = array(weight)
-
-
-def in_group(weights: Sequence[Weight]) -> list[Weight]:
-    """Return a layer's weights in the order of Keras's formats before Keras 3: trainable weights first, then the
-    others."""
-    return sorted(weights, key=lambda weight: not weight.trainable)
 
 
 def _name(group: Any, attribute: str, names: Sequence[str]) -> None:
@@ -183,9 +173,3 @@ def _layers(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the serialized layers of a serialized Keras model, including those of its nested models."""
     for layer in description["config"]["layers"]:
         yield from _layers(layer) if layer["class_name"] in MODELS else [layer]
-
-
-def _need_h5py() -> None:
-    if find_spec("h5py") is None:
-        hint = 'pip install "kerascli[keras]"'
-        raise ConfigError("writing Keras files needs the package 'h5py', which is not installed", hint=hint)

@@ -1,23 +1,23 @@
 """Convert a model to Keras's serialized form, and map its weights to Keras's layers."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.foundation.shapes import TensorSpec
+from kerascli.interop.keras import graph
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
-from kerascli.interop.keras.keras_order import keras_order
-from kerascli.interop.keras.operation_nodes import Inexpressible, Operation, Operations, Result
-from kerascli.interop.keras_export.keras_nodes import KerasCall, KerasNode, functional, input_node, reached, sequential
+from kerascli.interop.keras.graph import MaskPlaces, Ref, keras_order
+from kerascli.interop.keras.operation_nodes import Inexpressible, Operation, Operations
+from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, input_node, reached, sequential
 from kerascli.interop.keras_export.keras_scopes import Scope, meanings, model_scope, shared_scope
-from kerascli.interop.keras_export.mask_places import MaskPlaces
-from kerascli.interop.keras_export.serialized import Problems, layer_object
+from kerascli.interop.keras_export.serialized import dtype_policy, layer_object, serialized
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
+from kerascli.model.ir.inner_models import CustomCellRNN, wrapped
 from kerascli.model.ir.nodes import Call, CallValue, Model, Node, Shared
-from kerascli.model.ir.rnn import CustomCellRNN
-from kerascli.model.ir.shared_layer import wrapped
 from kerascli.ops.expression import expression
 
 
@@ -49,7 +49,8 @@ def keras_graph(
     common = _Common(precision, batch_size)
     writer = _Writer(model_scope(model, specs), names, common)
     writer.write()
-    common.problems.check()
+    if common.problems:
+        raise ConfigError(common.problems[:20])
     description, layers, outputs = writer.described(name)
     return KerasGraph(description, layers, outputs, tuple(dict.fromkeys(common.notes)))
 
@@ -60,7 +61,7 @@ class _Common:
 
     precision: str
     batch_size: int | None
-    problems: Problems = field(default_factory=Problems)
+    problems: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -77,15 +78,15 @@ class _Writer:
         self._nodes: dict[str, KerasNode] = {}
         self._shared: dict[str, str] = {}
         """Mapping from the weight name prefix of a shared layer or model to the name of its Keras layer."""
-        self._tensors: dict[str, Result] = {}
+        self._tensors: dict[str, Ref] = {}
         self._masks = MaskPlaces()
 
     def write(self) -> None:
         """Convert all inputs, nodes and calls of shared models in the model to Keras nodes."""
-        for given, spec in self._scope.inputs.items():
-            name = self._names.get(given, given)
+        for tensor, spec in self._scope.inputs.items():
+            name = self._names.get(tensor, tensor)
             self._nodes[name] = input_node(name, spec, self._common.batch_size)
-            self._tensors[given] = Result(name)
+            self._tensors[tensor] = Ref(name)
         for entry in self._scope.entries:
             if isinstance(entry, Call):
                 self._call(entry)
@@ -109,24 +110,8 @@ class _Writer:
         return self._shared[shared.weights]
 
     def _layer(self, node: Node, name: str) -> None:
-        if isinstance(node.layer, CustomCellRNN):
-            text = f"'{node.name}': Keras's files cannot store a custom cell, which is Python code in Keras"
-            self.problems.add(text, "use --format torch_export or safetensors")
-            return
-        if (shared := wrapped(node)) is not None:
-            hint = "use --format torch_export or onnx"
-            text = f"'{shared.name}': a shared layer or model in time_distributed cannot be exported to Keras yet"
-            self.problems.add(text, hint)
-            return
-        if node.layer.call_form == "none":
-            hint = "use --format torch_export or onnx"
-            self.problems.add(f"'{node.name}' is a weight without a layer, which Keras's files cannot store", hint)
-            return
-        if node.layer.component_name == "hashed_crossing" and len(node.inputs) != 2:
-            self.problems.add(f"'{node.name}': Keras 3 crosses two inputs, this node {len(node.inputs)}")
-            return
-        if node.layer.call_form == "names":
-            self.problems.add(f"'{node.name}': Keras 3 has no '{node.layer.component_name}'")
+        if (fault := _fault(node)) is not None:
+            self.problems.append(fault)
             return
         if name not in self._nodes:
             made = layer_object(node.layer, name, self._common.precision, self.problems)
@@ -138,15 +123,15 @@ class _Writer:
         kwargs = {key: self._argument(node, key, value) for key, value in node.call.items() if key not in left_out}
         self._training(node.name, node.call)
         calls = self._nodes[name].calls
-        calls.append(KerasCall(args, kwargs))
-        results = [(tensor, Result(name, i, len(calls) - 1)) for i, tensor in enumerate(node.outputs)]
+        calls.append(graph.Call(args, kwargs))
+        results = [(tensor, Ref(name, len(calls) - 1, i)) for i, tensor in enumerate(node.outputs)]
         self._tensors.update({tensor: result for tensor, result in results if tensor != "_"})
-        calls[-1].masks = self._masks.add(node, name, len(calls) - 1, (inputs[0].node, inputs[0].call))
+        calls[-1].masks = self._masks.add(node, (name, len(calls) - 1), inputs[0].place)
 
     def _training(self, name: str, call: Mapping[str, CallValue]) -> None:
         if call.get("training") is True:
             hint = "use --format torch_export"
-            self.problems.add(f"'{name}': Keras's files cannot store 'training: true' of a call", hint)
+            self.problems.append(Fault(f"'{name}': Keras's files cannot store 'training: true' of a call", hint=hint))
         elif "training" in call:
             self._common.notes.append(f"'{name}': training: false is not exported: Keras's files cannot store it")
 
@@ -158,16 +143,16 @@ class _Writer:
         if name not in self._nodes:
             inner = _Writer(scope, {}, self._common)
             inner.write()
-            description, layers, _ = ({}, (), {}) if self.problems.faults else inner.described(name)
+            description, layers, _ = ({}, (), {}) if self.problems else inner.described(name)
             self._nodes[name] = KerasNode(name, description, [], None, call.of.weights, layers)
         self._training(call.name, call.call)
         inputs = [self._of(tensor) for tensor in call.inputs]
         calls = self._nodes[name].calls
-        calls.append(KerasCall(inputs if len(inputs) == 1 else [inputs], masks=self._masks.of(call.inputs)))
+        calls.append(graph.Call(inputs if len(inputs) == 1 else [inputs], masks=self._masks.of(call.inputs)))
         outer = dict(meanings(call))
         for index, tensor in enumerate(scope.outputs):
             if tensor in outer:
-                self._tensors[outer[tensor]] = Result(name, index, len(calls) - 1)
+                self._tensors[outer[tensor]] = Ref(name, len(calls) - 1, index)
         if scope.outputs[0] in outer:
             self._masks.propagate(call.inputs[0], outer[scope.outputs[0]])
 
@@ -178,61 +163,60 @@ class _Writer:
             return [self._of(tensor) for tensor in value]
         result = self._of(value)
         if key == "mask" and self._scope.specs[value].dtype != "bool":
-            return Result(self._operation(node, Operation("NotEqual", "keras.src.ops.numpy", {}, [result, 0], {})))
+            return Ref(self._operation(node, Operation("NotEqual", "keras.src.ops.numpy", {}, [result, 0], {})))
         return result
 
-    def _of(self, tensor: str) -> Result:
-        return self._tensors.get(tensor, Result(""))  # missing only after a fault
+    def _of(self, tensor: str) -> Ref:
+        return self._tensors.get(tensor, Ref(""))  # missing only after a fault
 
     def _expression(self, node: Node, layer: ExpressionLayer) -> None:
-        found = expression(layer.value)
-        tensors = {name: self._of(tensor) for name, tensor in zip(found.names, node.inputs, strict=False)}
-        dtypes = {name: self._scope.specs[tensor].dtype for name, tensor in zip(found.names, node.inputs, strict=False)}
+        parsed = expression(layer.value)
+        inputs = dict(zip(parsed.names, node.inputs, strict=False))
+        tensors = {name: self._of(tensor) for name, tensor in inputs.items()}
+        dtypes = {name: self._scope.specs[tensor].dtype for name, tensor in inputs.items()}
         operations = Operations(tensors, dtypes, lambda operation: self._operation(node, operation))
         try:
-            value: Any = operations.value(found.tree)
+            value: Any = operations.value(parsed.tree)
         except Inexpressible as error:
             hint = "use --format torch_export or onnx, which take every expression"
-            self.problems.add(f"'{node.name}': Keras has no operation for {error}", hint)
+            self.problems.append(Fault(f"'{node.name}': Keras has no operation for {error}", hint=hint))
             return
-        many = isinstance(value, Result) and len(node.outputs) > 1
-        values = [Result(value.node, i) for i in range(len(node.outputs))] if many else value
+        many = isinstance(value, Ref) and len(node.outputs) > 1
+        values = [Ref(value.layer, index=i) for i in range(len(node.outputs))] if many else value
         for tensor, each in zip(node.outputs, values if isinstance(values, list) else [values], strict=True):
             if tensor != "_":
                 self._tensors[tensor] = self._named(node, tensor, each)
 
-    def _named(self, node: Node, tensor: str, value: Any) -> Result:
-        """Return a converted expression's tensor (a `Result`) under the name `tensor`: its last operation is renamed,
+    def _named(self, node: Node, tensor: str, value: Any) -> Ref:
+        """Return a converted expression's tensor (a `Ref`) under the name `tensor`: its last operation is renamed,
         or an identity layer added."""
         name = self._names.get(tensor, tensor)
-        last = self._nodes.get(value.node) if isinstance(value, Result) else None
+        last = self._nodes.get(value.layer) if isinstance(value, Ref) else None
         if last is not None and last.is_operation and last.ours == node.name and len(node.outputs) == 1:
             del self._nodes[last.name]
             last.name = name
             last.description["config"]["name"] = name
             self._nodes[name] = last
-            return Result(name, value.index)
-        if not isinstance(value, Result):
-            self.problems.add(f"'{node.name}': its value does not depend on the model's inputs")
+            return Ref(name, index=value.index)
+        if not isinstance(value, Ref):
+            self.problems.append(Fault(f"'{node.name}': its value does not depend on the model's inputs"))
         return self._identity(name, value)
 
     def _operation(self, node: Node, operation: Operation) -> str:
         """Add a Keras operation that computes (a part of) the model's node `node`; return the operation's name."""
         name = self._unique(f"{node.name}_{operation.class_name.lower()}")
-        made = {
-            "module": operation.module, "class_name": operation.class_name,
-            "config": {"name": name, **operation.settings}, "registered_name": operation.class_name,
-        }  # fmt: skip
+        settings = {"name": name, **operation.settings}
+        made = serialized(operation.module, operation.class_name, settings, registered=True)
         self._nodes[name] = KerasNode(
-            name, made, [KerasCall(list(operation.args), dict(operation.kwargs))], None, node.name
+            name, made, [graph.Call(list(operation.args), dict(operation.kwargs))], None, node.name
         )
         return name
 
-    def _unique(self, wanted: str) -> str:
-        name, number = wanted, 1
+    def _unique(self, base: str) -> str:
+        name, number = base, 1
         while name in self._taken:
             number += 1
-            name = f"{wanted}_{number}"
+            name = f"{base}_{number}"
         self._taken.add(name)
         return name
 
@@ -241,41 +225,58 @@ class _Writer:
     def described(self, name: str) -> tuple[dict[str, Any], tuple[KerasNode, ...], dict[str, str]]:
         """Return (serialized model, its layers that lead to an output, mapping from output to Keras's name of it)."""
         ends = self._ends()
-        inputs = [self._names.get(given, given) for given in self._scope.inputs]
-        calls = {
-            (node.name, number): call.parents()
-            for node in self._nodes.values()
-            for number, call in enumerate(node.calls)
-        }
-        order, walked = keras_order({**self._masks.parents, **calls}, [(end.node, end.call) for end in ends])
-        order = [each for each in order if each in self._nodes]
-        order = [*order, *(given for given in inputs if given not in order)]
-        left = [node.ours for node in self._nodes.values() if node.has_weights and node.name not in order]
-        if left:
-            self._common.notes.append(f"not exported, because no output depends on them: {', '.join(left)}")
-        nodes, numbers = reached([self._nodes[each] for each in order], walked)
+        inputs = [self._names.get(tensor, tensor) for tensor in self._scope.inputs]
+        nodes, numbers = self._in_order(ends, inputs)
         specs = {
             result: self._scope.specs[tensor] for tensor, result in self._tensors.items() if tensor in self._scope.specs
         }
         description = None if len(ends) > 1 else sequential(name, nodes, ends[0])
         description = description or functional(name, nodes, inputs, ends, specs, numbers)
-        outputs = {ours: end.node for ours, end in zip(self._scope.outputs, ends, strict=True)}
+        outputs = {ours: end.layer for ours, end in zip(self._scope.outputs, ends, strict=True)}
         return description, tuple(node for node in nodes if not node.is_operation), outputs
 
-    def _ends(self) -> list[Result]:
-        """Return the tensors (`Result`s) of the model's outputs. Keras names outputs by layer, so several outputs of
+    def _in_order(self, ends: Sequence[Ref], inputs: Sequence[str]) -> tuple[list[KerasNode], dict[graph.Place, int]]:
+        """Return the nodes that lead to the outputs `ends`, in Keras's order, and the numbers of their calls."""
+        parents = dict(self._masks.parents)
+        for node in self._nodes.values():
+            parents |= {(node.name, number): call.parents() for number, call in enumerate(node.calls)}
+        order, walked = keras_order(parents, [end.place for end in ends])
+        order = [each for each in order if each in self._nodes]
+        order += [each for each in inputs if each not in order]
+        left = [node.ours for node in self._nodes.values() if node.has_weights and node.name not in order]
+        if left:
+            self._common.notes.append(f"not exported, because no output depends on them: {', '.join(left)}")
+        return reached([self._nodes[each] for each in order], walked)
+
+    def _ends(self) -> list[Ref]:
+        """Return the tensors (`Ref`s) of the model's outputs. Keras names outputs by layer, so several outputs of
         one layer get identity layers."""
         ends = [self._of(output) for output in self._scope.outputs]
-        counts = Counter(end.node for end in ends)
+        counts = Counter(end.layer for end in ends)
         shared = {name for name in self._shared.values() if counts[name] > 1}
         return [
-            self._identity(self._unique(output), end) if end.node in shared else end
+            self._identity(self._unique(output), end) if end.layer in shared else end
             for output, end in zip(self._scope.outputs, ends, strict=True)
         ]
 
-    def _identity(self, name: str, value: Any) -> Result:
-        policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": self._common.precision}}
-        config = {"name": name, "dtype": {**policy, "registered_name": None}}
-        made = {"module": "keras.layers", "class_name": "Identity", "config": config, "registered_name": None}
-        self._nodes[name] = KerasNode(name, made, [KerasCall([value])])
-        return Result(name)
+    def _identity(self, name: str, value: Any) -> Ref:
+        config = {"name": name, "dtype": dtype_policy(self._common.precision)}
+        made = serialized("keras.layers", "Identity", config)
+        self._nodes[name] = KerasNode(name, made, [graph.Call([value])])
+        return Ref(name)
+
+
+def _fault(node: Node) -> Fault | None:
+    """Return why Keras's files cannot store a node; None if they can."""
+    kind, hint = node.layer.component_name, "use --format torch_export or onnx"
+    if isinstance(node.layer, CustomCellRNN):
+        text = f"'{node.name}': Keras's files cannot store a custom cell, which is Python code in Keras"
+        return Fault(text, hint="use --format torch_export or safetensors")
+    if (shared := wrapped(node)) is not None:
+        text = f"'{shared.name}': a shared layer or model in time_distributed cannot be exported to Keras yet"
+        return Fault(text, hint=hint)
+    if node.layer.call_form == "none":
+        return Fault(f"'{node.name}' is a weight without a layer, which Keras's files cannot store", hint=hint)
+    if kind == "hashed_crossing" and len(node.inputs) != 2:
+        return Fault(f"'{node.name}': Keras 3 crosses two inputs, this node {len(node.inputs)}")
+    return Fault(f"'{node.name}': Keras 3 has no '{kind}'") if node.layer.call_form == "names" else None

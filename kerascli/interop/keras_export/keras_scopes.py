@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.model.ir.nodes import Call, Entry, Model, Shared, flat
@@ -22,7 +23,7 @@ class Scope:
 
 
 def model_scope(model: Model, specs: Mapping[str, TensorSpec]) -> Scope:
-    return Scope({given.name: given.spec for given in model.inputs}, model.entries, model.outputs, specs)
+    return Scope({each.name: each.spec for each in model.inputs}, model.entries, model.outputs, specs)
 
 
 def shared_scope(scope: Scope, shared: Shared) -> Scope:
@@ -31,20 +32,18 @@ def shared_scope(scope: Scope, shared: Shared) -> Scope:
     calls = scope.calls_of(shared)
     used = {*scope.outputs, *(name for entry in scope.entries for name in entry.used_names())}
     specs: dict[str, TensorSpec] = {}
-    wanted: dict[str, None] = {}
+    returned: dict[str, None] = {}
     for call in calls:
         for inner, outer in meanings(call):
-            specs[inner] = _common_spec(specs.get(inner), scope.specs[outer])
+            specs[inner] = _common_spec(specs.get(inner, scope.specs[outer]), scope.specs[outer])
             if outer in used:
-                wanted[inner] = None
+                returned[inner] = None
     results = [name for name in dict.fromkeys(shared.outputs) if name not in shared.inputs]
-    ends = [name for name in results if name in wanted] + [name for name in wanted if name not in results] or results
-    given = list(zip(*(call.inputs for call in calls), strict=True))
-    inputs = dict.fromkeys(shared.inputs, TensorSpec(()))
-    for name, tensors in zip(shared.inputs, given, strict=True):
-        inputs[name] = scope.specs[tensors[0]]
-        for tensor in tensors:
-            inputs[name] = _common_spec(inputs[name], scope.specs[tensor])
+    ends = sorted(returned, key=lambda name: results.index(name) if name in results else len(results)) or results
+    inputs = {
+        name: reduce(_common_spec, [scope.specs[call.inputs[index]] for call in calls])
+        for index, name in enumerate(shared.inputs)
+    }
     return Scope(inputs, shared.entries, ends, {**inputs, **specs})
 
 
@@ -54,7 +53,7 @@ def meanings(call: Call) -> Iterator[tuple[str, str]]:
         yield from (pair for pair in zip(inner.outputs, outer.outputs, strict=True) if "_" not in pair)
 
 
-def _common_spec(one: TensorSpec | None, other: TensorSpec) -> TensorSpec:
-    if one is None or one.shape == other.shape:
+def _common_spec(one: TensorSpec, other: TensorSpec) -> TensorSpec:
+    if one.shape == other.shape:
         return other
     return TensorSpec(tuple(a if a == b else None for a, b in zip(one.shape, other.shape, strict=True)), other.dtype)

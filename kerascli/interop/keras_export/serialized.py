@@ -1,14 +1,19 @@
-"""Serialize kerascli's components (layers, losses ...) as Keras objects; their arguments have Keras 3's names and
-values already."""
+"""Serialize kerascli's components (layers, losses ...) and the section `compile` as Keras objects.
 
+The arguments of components have Keras 3's names and values already.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
-from kerascli.foundation.errors import ConfigError, Fault
+from kerascli.config.sections.compile import CompileSpec
+from kerascli.foundation.errors import Fault
 from kerascli.interop.keras.differences import GIVE_WHOLE_NUMBERS, NULLS
 from kerascli.language.component import Component
 from kerascli.layers.base import BaseLayer
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.optimizers.base import BaseOptimizer
 from kerascli.parts.base import Activation, Constraint, Initializer, Regularizer
 from kerascli.schedules.base import Schedule
@@ -40,50 +45,43 @@ _ACTIVATION_LAYERS = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU", "
 """Mapping from an activation to the Keras layer class that replaces the activation if it has arguments."""
 
 
-class Problems:
-    """Collector of config errors for everything in a model that Keras's file format cannot store."""
-
-    def __init__(self) -> None:
-        self.faults: list[Fault] = []
-
-    def add(self, text: str, hint: str | None = None) -> None:
-        self.faults.append(Fault(text, hint=hint))
-
-    def check(self) -> None:
-        """Raise ConfigError with the collected config errors, if there are any."""
-        if self.faults:
-            raise ConfigError(self.faults[:20])
-
-
-def keras_object(thing: Component, where: str, problems: Problems, **bookkeeping: Any) -> dict[str, Any]:
+def keras_object(thing: Component, where: str, problems: list[Fault], **bookkeeping: Any) -> dict[str, Any]:
     """Return a component (layer, loss ...) as {module, class_name, config, registered_name} for Keras; `bookkeeping`
     has the first keys of its config."""
     unknown = _UNKNOWN_TO_KERAS | _LOSSES_ALONE if isinstance(thing, Metric) else _UNKNOWN_TO_KERAS
-    known = thing.component_name not in unknown
+    is_in_keras = thing.component_name not in unknown
     module = next((module for base, module in _MODULES if isinstance(thing, base)), None)
-    if module is None or not known or not type(thing).__module__.startswith("kerascli."):
-        problems.add(f"{where}: Keras 3 has no '{thing.component_name}'")
+    if module is None or not is_in_keras or not type(thing).__module__.startswith("kerascli."):
+        problems.append(Fault(f"{where}: Keras 3 has no '{thing.component_name}'"))
         return {}
     config = {**bookkeeping, **_settings(thing, where, problems)}
-    class_name = type(thing).__name__
-    if isinstance(thing, BaseLayer) and thing.component_name in OF_NETWORKS:
-        own = OF_NETWORKS[thing.component_name]
-        return {"module": own, "class_name": class_name, "config": config, "registered_name": class_name}
-    return {"module": module, "class_name": class_name, "config": config, "registered_name": None}
+    class_name, network = type(thing).__name__, OF_NETWORKS.get(thing.component_name)
+    if isinstance(thing, BaseLayer) and network is not None:
+        return serialized(network, class_name, config, registered=True)
+    return serialized(module, class_name, config)
 
 
-def layer_object(layer: BaseLayer, name: str, precision: str, problems: Problems) -> dict[str, Any]:
+def serialized(module: str, class_name: str, config: Mapping[str, Any], *, registered: bool = False) -> dict[str, Any]:
+    """Return an object in the form in which Keras serializes it; Keras registers classes that are not in its API."""
+    name = class_name if registered else None
+    return {"module": module, "class_name": class_name, "config": config, "registered_name": name}
+
+
+def dtype_policy(name: str) -> dict[str, Any]:
+    return serialized("keras", "DTypePolicy", {"name": name})
+
+
+def layer_object(layer: BaseLayer, name: str, precision: str, problems: list[Fault]) -> dict[str, Any]:
     """Return a layer serialized for Keras, with its name and dtype policy in its config."""
     if layer.component_name in GIVE_WHOLE_NUMBERS and getattr(layer, "output_mode", "") == "int":
         precision = "int64"
-    policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": precision}, "registered_name": None}
     if layer.component_name.startswith("separable_conv") and getattr(layer, "padding", "") == "causal":
-        problems.add(f"'{name}': Keras 3 has no causal padding of '{layer.component_name}'")
-    bookkeeping = {"name": name} if layer.component_name == "pipeline" else {"name": name, "dtype": policy}
-    return keras_object(layer, name, problems, **bookkeeping)
+        problems.append(Fault(f"'{name}': Keras 3 has no causal padding of '{layer.component_name}'"))
+    dtype = {} if layer.component_name == "pipeline" else {"dtype": dtype_policy(precision)}
+    return keras_object(layer, name, problems, name=name, **dtype)
 
 
-def _settings(thing: Component, where: str, problems: Problems) -> dict[str, Any]:
+def _settings(thing: Component, where: str, problems: list[Fault]) -> dict[str, Any]:
     values = {name: getattr(thing, name) for name in type(thing).model_fields}
     config = {name: to_keras(value, f"{where}, {name}", problems) for name, value in values.items()}
     config |= {name: value for name, value in NULLS.get(thing.component_name, {}).items() if config[name] is None}
@@ -94,7 +92,7 @@ def _settings(thing: Component, where: str, problems: Problems) -> dict[str, Any
     return config
 
 
-def to_keras(value: Any, where: str, problems: Problems) -> Any:
+def to_keras(value: Any, where: str, problems: list[Fault]) -> Any:
     """Return the value of a component's argument as JSON for a Keras file; nested components (initializers ...) become
     Keras objects."""
     if isinstance(value, Activation):
@@ -110,13 +108,50 @@ def to_keras(value: Any, where: str, problems: Problems) -> Any:
     return value
 
 
-def _activation(value: Activation, where: str, problems: Problems) -> Any:
+def _activation(value: Activation, where: str, problems: list[Fault]) -> Any:
     fields = type(value).model_fields
     settings = {name: getattr(value, name) for name in fields}
     if all(setting == fields[name].default for name, setting in settings.items()):
         return value.component_name
     layer = _ACTIVATION_LAYERS.get(value.component_name)
     if layer is None:
-        problems.add(f"{where}: in Keras, the activation '{value.component_name}' is a function without arguments")
+        problems.append(
+            Fault(f"{where}: in Keras, the activation '{value.component_name}' is a function without arguments")
+        )
         return None
-    return {"module": "keras.layers", "class_name": layer, "config": settings, "registered_name": None}
+    return serialized("keras.layers", layer, settings)
+
+
+def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """Translate `compile` to Keras's compile config; return (config, ()), or (None, notes on what Keras cannot
+    express).
+
+    `outputs` maps the model's outputs to Keras's names of them.
+    """
+    problems: list[Fault] = []
+    pairs = {pair.output: pair for pair in spec.pairs}
+    present = [pairs.get(output, OutputTarget(output, "", None, 1.0, ())) for output in outputs]
+    losses, weights = [to_keras(pair.loss, "loss", problems) for pair in present], [pair.weight for pair in present]
+    config: dict[str, Any] = {
+        "optimizer": keras_object(spec.optimizer, "optimizer", problems), "loss": _one_or_all(losses),
+        "loss_weights": None if weights == [1.0] else _one_or_all(weights),
+    }  # fmt: skip
+    for key, weighted in (("metrics", False), ("weighted_metrics", True)):
+        uses = [[use for use in pair.metrics if use.weighted is weighted] for pair in present]
+        metrics = [[_metric(use.metric, use.name, problems) for use in of_output] for of_output in uses]
+        config[key] = _one_or_all(metrics) if any(metrics) else None
+    if problems:
+        return None, tuple(f"the compile settings are not exported: {fault.text}" for fault in problems)
+    return config, ()
+
+
+def _metric(metric: Component, name: str, problems: list[Fault]) -> Any:
+    """Return a metric serialized as a Keras object, with the name that kerascli gives it in its logs."""
+    if metric.component_name in {"accuracy", "crossentropy"}:  # Keras chooses by the loss and the shapes
+        return metric.component_name
+    made = keras_object(metric, "metrics", problems)
+    return {**made, "config": {**made["config"], "name": name}} if made else made
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    return values[0] if len(values) == 1 else values

@@ -5,19 +5,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.interop.keras.graph import Ref, refs
 from kerascli.interop.keras.names import KerasNames, NameBook
 from kerascli.interop.keras.objects import Refusals, changed_settings, written
 from kerascli.interop.keras.operation_nodes import has_several
-from kerascli.interop.keras_import.adapted import is_adapted, with_statistics
 from kerascli.interop.keras_import.call_arguments import read_call
-from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, Ref, read_model, refs, wrapped_model
+from kerascli.interop.keras_import.calls import (
+    KerasLayer,
+    KerasModel,
+    read_model,
+    used_inputs,
+    with_inputs,
+    with_results,
+    wrapped_model,
+)
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.model_section import ModelSection, written_input
 from kerascli.interop.keras_import.operations import NoOperation, expression, refuse
 from kerascli.interop.keras_import.policies import Policies
 from kerascli.interop.keras_import.reading import Owner, Reading
-from kerascli.interop.keras_import.unused import used_inputs, with_inputs, with_results
-from kerascli.interop.keras_import.weights import layer_groups, refuse_other_layers
+from kerascli.interop.keras_import.weights import is_adapted, layer_groups, refuse_other_layers, with_statistics
 from kerascli.language.expressions.parser import MAX_LENGTH
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
@@ -45,11 +52,11 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     results, owners = writer.write(model, list(writer.section.inputs), (), "", preferred=True)
     section, ends = writer.section.end(results)
     inputs, outputs = ([key or ref.layer for key, ref in tensors] for tensors in (model.inputs, model.outputs))
-    known = dict(zip(writer.section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
+    tensor_names = dict(zip(writer.section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
     precision, notes = common.policies.end()
     left = [key or ref.layer for index, (key, ref) in enumerate(whole.inputs) if index not in kept]
     notes += tuple(f"input '{name}' is not imported: no output depends on it" for name in left)
-    return Architecture(section, KerasNames(writer.book.changed, *known), owners, precision, notes)
+    return Architecture(section, KerasNames(writer.book.changed, *tensor_names), owners, precision, notes)
 
 
 def _name(spec: Mapping[str, Any]) -> str:
@@ -68,10 +75,6 @@ class _Common:
     groups: Mapping[str, Set[str]]
     """Layers of the weights of each model in the file, see `layer_groups`."""
 
-    @property
-    def keras_3(self) -> bool:
-        return self.file.keras_3
-
 
 class _Writer:
     """Writer of a `model` section from a Keras model, including the layers of nested models that are called only
@@ -84,14 +87,16 @@ class _Writer:
         self.section = ModelSection({name: written_input(layer) for name, layer in inputs.items()}, self.book)
 
     def write(
-        self, model: KerasModel, given: Sequence[str], path: tuple[str, ...], place: str, *, preferred: bool = False
+        self, model: KerasModel, tensors: Sequence[str], path: tuple[str, ...], place: str, *, preferred: bool = False
     ) -> tuple[list[str], list[Owner]]:
         """Write the layers of a Keras model, called on the tensors `given`; return (names of its outputs, owners of
         weights)."""
-        reading = Reading(model, path, place, self.common.refusals, preferred=preferred, keras_3=self.common.keras_3)
-        reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, given, strict=True)})
+        reading = Reading(
+            model, path, place, self.common.refusals, preferred=preferred, keras_3=self.common.file.keras_3
+        )
+        reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, tensors, strict=True)})
         for layer, number in model.ordered():
-            if (layer.name, number) in reading.wanted:
+            if (layer.name, number) in reading.needed:
                 results = self._call(reading, layer, number)
                 reading.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
         if not len(self.common.refusals):
@@ -118,14 +123,14 @@ class _Writer:
         if adapted:
             settings = with_statistics(reading.owner(layer, "", settings), self.common.file)
         own = settings.component_name
-        call = read_call(type(settings), layer, reading.call(layer, number), reading.names, self.common)
-        for index in reading.cut(layer, number):
+        call = read_call(type(settings), layer, reading.call(layer, number), reading)
+        for index in reading.masks.cut(layer, number):
             call.inputs[index] = self._without_mask(call.inputs[index])
-        node: dict[str, Any] = {"inputs": call.inputs, **call.beside, **reading.hidden(layer, number)}
+        node: dict[str, Any] = {"inputs": call.inputs, **call.arguments, **reading.masks.of(layer, number)}
         results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:
             first = layer.name not in reading.shared_names
-            shared = reading.shared_names.setdefault(layer.name, reading.prefixed(layer, self.book) if first else "")
+            shared = reading.shared_names.setdefault(layer.name, self.book.give(reading.full(layer)) if first else "")
             if first:
                 self.section.shared[shared] = written(settings)
             if first and not adapted:
@@ -165,56 +170,57 @@ class _Writer:
     def _nested(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """Write a call of a nested model: its layers if this is its only call, else a call of a shared model."""
         call = reading.call(layer, number)
-        given = reading.names(call.args)
+        tensors = reading.names(call.args)
         for key, value in call.kwargs.items():
             if list(refs(value)):
                 self.common.refusals.add(f"{layer.name}: a model is called with '{key}', which is not supported")
         path, place = (*reading.path, layer.name), reading.places[layer.name]
         model = read_model(layer.spec, layer.name)
-        count, wanted = len(model.outputs), reading.used_results(layer)
-        used = [index for index in range(count) if index in wanted] or [0]
+        count, used_anywhere = len(model.outputs), reading.used_results(layer)
+        used = [index for index in range(count) if index in used_anywhere] or [0]
         model = with_results(model, set(used))
-        if len(given) != len(model.inputs):
-            raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs, got {len(given)}")
+        if len(tensors) != len(model.inputs):
+            raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs, got {len(tensors)}")
         kept = used_inputs(model)
-        model, given = with_inputs(model, kept), [given[index] for index in kept]
+        model, tensors = with_inputs(model, kept), [tensors[index] for index in kept]
         if reading.calls(layer) == 1:
-            results, reading.owners[layer.name] = self.write(model, given, path, place)
+            results, reading.owners[layer.name] = self.write(model, tensors, path, place)
             return _in_place(results, used, count)
         if layer.name not in reading.shared_names:
-            shared = reading.shared_names[layer.name] = reading.prefixed(layer, self.book)
-            inner = _Writer(self.common, model)
-            results, owners = inner.write(model, list(inner.section.inputs), path, place)
-            self.section.shared[shared], _ = inner.section.end(results)
-            reading.owners[layer.name] = [replace(owner, prefix=f"{shared}/{owner.prefix}") for owner in owners]
+            self._shared(reading, layer, model, reading.full(layer), place)
         shared = reading.shared_names[layer.name]
         names = self._names(reading, layer, number, used, f"{shared}_{number + 1}", None)
-        return _in_place(self.section.add(shared, {}, {"inputs": given}, names), used, count)
+        return _in_place(self.section.add(shared, {}, {"inputs": tensors}, names), used, count)
+
+    def _shared(self, reading: Reading, layer: KerasLayer, model: KerasModel, name: str, place: str) -> list[str]:
+        """Write the model that a layer is, or wraps, to `shared`; return the names of its outputs."""
+        shared = reading.shared_names[layer.name] = self.book.give(name)
+        inner = _Writer(self.common, model)
+        results, owners = inner.write(model, list(inner.section.inputs), (*reading.path, layer.name), place)
+        self.section.shared[shared], ends = inner.section.end(results)
+        reading.owners[layer.name] = [replace(owner, prefix=f"{shared}/{owner.prefix}") for owner in owners]
+        return ends
 
     def _time_distributed(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
         """Write a Keras TimeDistributed that wraps a model, as a `time_distributed` node that calls a shared model."""
         if layer.name not in reading.shared_names:
-            shared = reading.shared_names[layer.name] = self.book.give("_".join([*reading.path, model.name]))
-            inner, place = _Writer(self.common, model), f"{reading.places[layer.name]}/layer"
-            results, owners = inner.write(model, list(inner.section.inputs), (*reading.path, layer.name), place)
-            self.section.shared[shared], ends = inner.section.end(results)
-            reading.counts[layer.name] = len(ends)
-            reading.owners[layer.name] = [replace(owner, prefix=f"{shared}/{owner.prefix}") for owner in owners]
-        call = read_call(TimeDistributed, layer, reading.call(layer, number), reading.names, self.common)
+            name, place = "_".join([*reading.path, model.name]), f"{reading.places[layer.name]}/layer"
+            reading.counts[layer.name] = len(self._shared(reading, layer, model, name, place))
+        call = read_call(TimeDistributed, layer, reading.call(layer, number), reading)
         own = TimeDistributed.component_name
         names = self._names(reading, layer, number, range(reading.counts[layer.name]), reading.full(layer), own)
         settings = {"layer": reading.shared_names[layer.name]}
-        return self.section.add(own, settings, {"inputs": call.inputs, **call.beside}, names)
+        return self.section.add(own, settings, {"inputs": call.inputs, **call.arguments}, names)
 
     def _names(
         self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None
     ) -> list[str]:
         """Return new config names for the outputs of a Keras call: the node's name first, `_` for unused outputs."""
-        here, *others = (Ref(layer.name, number, index) for index in indices)
+        here, *rest = (Ref(layer.name, number, index) for index in indices)
         first = self.book.give(reading.preferred.get(here, name), class_name=layer.class_name, own=own)
         further = [
             self.book.give(reading.preferred.get(ref, f"{first}_{ref.index}")) if ref in reading.used else "_"
-            for ref in others
+            for ref in rest
         ]
         return [first, *further]
 
@@ -222,5 +228,5 @@ class _Writer:
 def _in_place(names: Sequence[str], used: Sequence[int], count: int) -> list[str]:
     """Return names for a Keras call's `count` outputs: `names` for the outputs at the indices `used`, `_` for all
     others."""
-    found = dict(zip(used, names, strict=True))
-    return [found.get(index, "_") for index in range(count)]
+    by_index = dict(zip(used, names, strict=True))
+    return [by_index.get(index, "_") for index in range(count)]

@@ -1,71 +1,68 @@
 """Convert the arguments with which Keras calls a layer to the `inputs` and call arguments of a node in a config."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from kerascli.foundation.errors import show
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
-from kerascli.interop.keras.objects import Refusals
-from kerascli.interop.keras_import.calls import Call, KerasLayer, refs
-from kerascli.layers.base import BaseLayer, CallArgument
+from kerascli.interop.keras.graph import Call, refs
+from kerascli.interop.keras_import.calls import KerasLayer
+from kerascli.interop.keras_import.reading import Reading
+from kerascli.layers.base import BaseLayer, CallArgument, call_arguments
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
-from kerascli.model.syntax.written import call_arguments
-
-
-class Common(Protocol):
-    @property
-    def refusals(self) -> Refusals: ...
-    @property
-    def keras_3(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class NodeCall:
     inputs: list[str]
-    beside: dict[str, Any]
+    arguments: dict[str, Any]
 
 
-def read_call(
-    cls: type[BaseLayer], layer: KerasLayer, call: Call, names: Callable[[Any], list[str]], common: Common
-) -> NodeCall:
+def read_call(cls: type[BaseLayer], layer: KerasLayer, call: Call, reading: Reading) -> NodeCall:
     """Convert the arguments of a Keras layer's call to arguments of a node; unsupported arguments are recorded as not
     importable."""
-    given = {key: value for key, value in call.kwargs.items() if value is not None}
-    order = TENSORS_BY_NAME.get(cls.component_name, ("inputs",))
-    by_name = [given.pop(key) for key in order if list(refs(given.get(key)))]
-    known = call_arguments(cls)
-    keys = _positions(cls) if "mask" in known and not order[1:] else ()
-    given = {key: value for key, value in zip(keys, call.args[1:], strict=False) if value is not None} | given
+    names, refusals, supported = reading.names, reading.refusals, call_arguments(cls)
+    kwargs, order = dict(call.kwargs), TENSORS_BY_NAME.get(cls.component_name, ("inputs",))
+    by_name = names([kwargs.pop(key) for key in order if any(refs(kwargs.get(key)))])
+    keys = _positions(cls, order)
+    for key, value in zip(keys, call.args[1:], strict=False):
+        kwargs.setdefault(key, value)
     further = call.args[1 + len(keys) :]
-    inputs, rest = names(call.args[:1]), names(further)
+    inputs = [*(names(call.args[:1]) or by_name), *names(further)]
+    arguments = _by_name(cls, layer, kwargs, reading)
     if cls.call_form == "several":
-        inputs, rest = [*inputs, *rest, *names(by_name)], []
-    else:
-        inputs, rest = (inputs or names(by_name))[:1], [*(inputs or names(by_name))[1:], *rest]
-    beside: dict[str, Any] = {}
-    if rest and "initial_state" in known:
-        beside["initial_state"] = rest
-    elif rest:
-        common.refusals.add(f"{layer.name}: {cls.component_name} takes one input, got {1 + len(rest)}")
+        inputs = [*names(call.args[:1]), *names(further), *by_name]
+    elif "initial_state" in supported and inputs[1:]:
+        arguments["initial_state"], inputs = inputs[1:], inputs[:1]
+    elif inputs[1:]:
+        refusals.add(f"{layer.name}: {cls.component_name} takes one input, got {len(inputs)}")
     for value in further:
-        if not list(refs(value)) and value is not None:
-            common.refusals.add(f"{layer.name}: it is called with {show(value)}, which is not supported")
-    if isinstance(training := given.pop("training", None), bool) and training and not common.keras_3:
-        beside["training"] = True  # Keras 3 writes it, too, but runs layers in the model's mode
-    for key, value in given.items():
-        argument = _argument(value, names(value), known.get(key))
+        if value is not None and not any(refs(value)):
+            refusals.add(f"{layer.name}: it is called with {show(value)}, which is not supported")
+    return NodeCall(inputs, arguments)
+
+
+def _by_name(cls: type[BaseLayer], layer: KerasLayer, kwargs: dict[str, Any], reading: Reading) -> dict[str, Any]:
+    """Convert those arguments of a Keras layer's call that a node has by name."""
+    arguments: dict[str, Any] = {}
+    if kwargs.pop("training", None) is True and not reading.keras_3:
+        arguments["training"] = True  # Keras 3 writes it, too, but runs layers in the model's mode
+    for key, value in kwargs.items():
+        argument = _argument(value, reading.names(value), call_arguments(cls).get(key))
         if argument is not None:
-            beside[key] = argument
-        elif value is not False:
-            text = f"{layer.name}: {cls.component_name} is called with '{key}', which is not supported"
-            common.refusals.add(text)
-    return NodeCall(inputs, beside)
+            arguments[key] = argument
+        elif value is not None and value is not False:
+            refused = f"{cls.component_name} is called with '{key}', which is not supported"
+            reading.refusals.add(f"{layer.name}: {refused}")
+    return arguments
 
 
-def _positions(cls: type[BaseLayer]) -> tuple[str, ...]:
-    """Return the names of the positional arguments, except the first, of a Keras layer's `call`."""
+def _positions(cls: type[BaseLayer], order: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the positional arguments, except the first, of a Keras layer's `call`; () if they are
+    tensors."""
+    if "mask" not in call_arguments(cls) or order[1:]:
+        return ()
     if "initial_state" in cls.call_arguments:
         return ("initial_state", "mask", "training")
     return ("training", "mask") if cls in (BatchNormalization, TimeDistributed) else ("mask",)

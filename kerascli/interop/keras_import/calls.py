@@ -1,36 +1,24 @@
-"""Read the layers of a serialized Keras model and their calls, as Keras 3, Keras 2 and Sequential models store them."""
+"""Read the layers of a serialized Keras model and their calls, as Keras 3, Keras 2 and Sequential models store them.
+
+Inputs on which no output depends, which Keras allows and requires arrays for, are found and left out.
+"""
 
 import heapq
-from collections.abc import Iterator, Mapping, Set
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import Any
 
 from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.interop.keras.graph import Call, Ref, refs, with_refs
 from kerascli.interop.keras.names import op_of
 from kerascli.interop.keras.objects import is_object, own_name
 from kerascli.layers.base import LAYERS
 
 MODELS = frozenset({"Functional", "Model", "Sequential"})
 _MAX_NAME = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """Reference to a tensor of a Keras model: output number `index` of call number `call` of a layer."""
-
-    layer: str
-    call: int
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Arguments of one call of a Keras layer; tensors in the arguments are `Ref`s (references to outputs of layers), at
-    any depth."""
-
-    args: list[Any]
-    kwargs: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +68,10 @@ class KerasModel:
     outputs: list[tuple[str | None, Ref]]
 
     @property
+    def calls(self) -> list[Call]:
+        return [call for layer in self.layers.values() for call in layer.calls]
+
+    @property
     def is_of_keras_3(self) -> bool:
         """True if the calls of the model's layers are stored in Keras 3's form."""
         nodes = [layer.spec.get("inbound_nodes") for layer in self.layers.values()]
@@ -87,42 +79,23 @@ class KerasModel:
 
     def ordered(self) -> list[tuple[KerasLayer, int]]:
         """Return all calls of layers in topological order, ties in the file's order. Raises FileRefused for a cycle."""
-        places = {name: number for number, name in enumerate(self.layers)}
-        waiting: dict[tuple[str, int], set[tuple[str, int]]] = {}
-        users: dict[tuple[str, int], list[tuple[str, int]]] = {}
-        for layer in self.layers.values():
-            for number, call in enumerate(layer.calls):
-                needed = {(ref.layer, ref.call) for ref in refs(call) if self.layers[ref.layer].calls}
-                waiting[layer.name, number] = needed
-                for each in needed:
-                    users.setdefault(each, []).append((layer.name, number))
-        ready = [(places[name], number, name) for (name, number), needed in waiting.items() if not needed]
-        heapq.heapify(ready)
-        found: list[tuple[KerasLayer, int]] = []
-        while ready:
+        numbers = {name: number for number, name in enumerate(self.layers)}
+        calls = [(layer.name, number) for layer in self.layers.values() for number in range(len(layer.calls))]
+        needed = {place: set(self.layers[place[0]].calls[place[1]].parents()) for place in calls}
+        sorter = TopologicalSorter({place: before & needed.keys() for place, before in needed.items()})
+        try:
+            sorter.prepare()
+        except CycleError:
+            raise FileRefused(f"the graph of '{safe_text(self.name)}' has a cycle") from None
+        ready: list[tuple[int, int, str]] = []
+        ordered_calls: list[tuple[KerasLayer, int]] = []
+        while sorter.is_active():
+            for name, number in sorter.get_ready():
+                heapq.heappush(ready, (numbers[name], number, name))
             _, number, name = heapq.heappop(ready)
-            found.append((self.layers[name], number))
-            for user in users.get((name, number), ()):
-                waiting[user].discard((name, number))
-                if not waiting[user]:
-                    heapq.heappush(ready, (places[user[0]], user[1], user[0]))
-        if len(found) < len(waiting):
-            raise FileRefused(f"the graph of '{safe_text(self.name)}' has a cycle")
-        return found
-
-
-def refs(value: Any) -> Iterator[Ref]:
-    """Yield every tensor, as a `Ref` (reference to a layer's output), in a call's arguments, or in a part of them."""
-    match value:
-        case Ref():
-            yield value
-        case Call():
-            yield from refs([*value.args, *value.kwargs.values()])
-        case list() | tuple():
-            for item in value:
-                yield from refs(item)
-        case dict():
-            yield from refs(list(value.values()))
+            sorter.done((name, number))
+            ordered_calls.append((self.layers[name], number))
+        return ordered_calls
 
 
 def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:
@@ -196,19 +169,20 @@ def _sequential(name: str, layers: list[KerasLayer], config: Mapping[str, Any]) 
 def _call(node: Any) -> Call:
     """Read one call of a layer from Keras 3's mapping, or from Keras 2's list of [layer, call, index, arguments]."""
     if isinstance(node, dict) and isinstance(node.get("args"), list) and isinstance(node.get("kwargs"), dict):
-        return Call([_tensors(arg) for arg in node["args"]], {key: _tensors(v) for key, v in node["kwargs"].items()})
-    if not isinstance(node, list) or not node:
+        return Call(_tensors(node["args"]), {key: _tensors(value) for key, value in node["kwargs"].items()})
+    entries = [node] if _ref(node) is not None else node
+    tensors = [_ref(entry) for entry in entries] if isinstance(entries, list) else []
+    if not tensors or None in tensors:
         raise FileRefused("the file describes a call in a form that is not Keras's")
-    node = [node] if _history(node[:3]) else node
-    if not all(isinstance(entry, list) and _history(entry[:3]) for entry in node):
-        raise FileRefused("the file describes a call in a form that is not Keras's")
-    tensors = [Ref(*entry[:3]) for entry in node]
-    kwargs = node[0][3] if len(node[0]) > 3 and isinstance(node[0][3], dict) else {}
-    return Call([tensors[0] if len(tensors) == 1 else tensors], {key: _old_tensors(v) for key, v in kwargs.items()})
+    settings = entries[0][3] if len(entries[0]) > 3 and isinstance(entries[0][3], dict) else {}
+    return Call([tensors[0] if len(tensors) == 1 else tensors], {key: _old_tensors(v) for key, v in settings.items()})
 
 
-def _history(value: Any) -> bool:
-    return len(value) == 3 and isinstance(value[0], str) and all(type(n) is int and 0 <= n < 10**6 for n in value[1:])
+def _ref(value: Any) -> Ref | None:
+    """Return the tensor that Keras's list [layer, call, index, ...] refers to; None for any other value."""
+    if not isinstance(value, list) or len(value) < 3 or not isinstance(value[0], str):
+        return None
+    return Ref(*value[:3]) if all(type(number) is int and 0 <= number < 10**6 for number in value[1:3]) else None
 
 
 def _tensors(value: Any) -> Any:
@@ -220,19 +194,20 @@ def _tensors(value: Any) -> Any:
         return value
     if value.get("class_name") == "__keras_tensor__":
         config = value.get("config")
-        history = config.get("keras_history") if isinstance(config, dict) else None
-        if not isinstance(history, list) or not _history(history):
+        ref = _ref(config.get("keras_history")) if isinstance(config, dict) else None
+        if ref is None:
             raise FileRefused("the file has a tensor without a history")
-        return Ref(*history)
+        return ref
     if value.get("class_name") == "__tuple__":
         return _tensors(value.get("items", value.get("config")))
     return {key: _tensors(item) for key, item in value.items()}
 
 
 def _old_tensors(value: Any) -> Any:
-    if isinstance(value, list):
-        return Ref(*value[:3]) if _history(value[:3]) and len(value) <= 4 else [_old_tensors(item) for item in value]
-    return value
+    ref = _ref(value)
+    if ref is not None and len(value) <= 4:
+        return ref
+    return [_old_tensors(item) for item in value] if isinstance(value, list) else value
 
 
 def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
@@ -241,8 +216,8 @@ def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
     if isinstance(value, dict):
         for key, item in value.items():
             yield from ((key, ref) for _, ref in _ends(item))
-    elif isinstance(value, list) and _history(value[:3]):
-        yield None, Ref(*value[:3])
+    elif (ref := _ref(value)) is not None:
+        yield None, ref
     elif isinstance(value, list):
         for item in value:
             yield from _ends(item)
@@ -254,38 +229,25 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
 
     Building the nested model was its call number 0.
     """
-    used = [ref for layer in model.layers.values() for call in layer.calls for ref in refs(call)]
     last: dict[str, int] = {}
-    for ref in (*used, *(ref for _, ref in model.outputs)):
+    for ref in refs([model.calls, model.outputs]):
         last[ref.layer] = max(last.get(ref.layer, 0), ref.call)
     from_1 = {n for n, layer in model.layers.items() if layer.is_model and last.get(n, 0) == len(layer.calls)}
+    if model.is_of_keras_3:
+        from_1 = {name for name, layer in model.layers.items() if layer.class_name in MODELS - {"Sequential"}}
+
+    def counted(ref: Ref) -> Ref:
+        return replace(ref, call=ref.call - 1) if ref.layer in from_1 and ref.call else ref
+
     if not model.is_of_keras_3:
         for layer in model.layers.values():
-            layer.calls[:] = [_moved(call, from_1) for call in layer.calls]
-    functional = {name for name, layer in model.layers.items() if layer.class_name in MODELS - {"Sequential"}}
-    return replace(model, outputs=_moved(model.outputs, functional if model.is_of_keras_3 else from_1))
-
-
-def _moved(value: Any, from_1: Set[str]) -> Any:
-    """Return call arguments, or outputs of a model, in which calls of the layers in `from_1` are renumbered to begin at
-    0."""
-    match value:
-        case Ref():
-            return replace(value, call=value.call - 1) if value.layer in from_1 and value.call else value
-        case Call():
-            return Call(_moved(value.args, from_1), _moved(value.kwargs, from_1))
-        case list() | tuple():
-            return type(value)(_moved(item, from_1) for item in value)
-        case dict():
-            return {key: _moved(item, from_1) for key, item in value.items()}
-        case _:
-            return value
+            layer.calls[:] = with_refs(layer.calls, counted)
+    return replace(model, outputs=with_refs(model.outputs, counted))
 
 
 def _check(model: KerasModel) -> None:
     """Raise FileRefused for invalid names, references to calls that do not exist, and missing or unconnected layers."""
-    used = [ref for layer in model.layers.values() for call in layer.calls for ref in refs(call)]
-    for ref in (*used, *(ref for _, ref in (*model.inputs, *model.outputs))):
+    for ref in refs([model.calls, model.inputs, model.outputs]):
         layer = model.layers.get(ref.layer)
         if layer is None or ref.call >= max(1, len(layer.calls)):
             raise FileRefused(f"the file refers to an output of '{safe_text(ref.layer, 60)}' that does not exist")
@@ -294,7 +256,49 @@ def _check(model: KerasModel) -> None:
             raise FileRefused(f"invalid name of an input or output '{safe_text(key, 60)}'")
     if not model.inputs or not model.outputs:
         raise FileRefused(f"'{safe_text(model.name)}' has no inputs or no outputs")
-    inputs = {ref.layer for _, ref in model.inputs}
-    for layer in model.layers.values():
-        if not layer.calls and layer.name not in inputs and layer.class_name:
-            raise FileRefused(f"'{safe_text(layer.name)}' is not connected to the model")
+    unconnected = {layer.name for layer in model.layers.values() if layer.class_name and not layer.calls}
+    if names := unconnected - {ref.layer for ref in refs(model.inputs)}:
+        raise FileRefused(f"'{safe_text(min(names))}' is not connected to the model")
+
+
+def used_inputs(model: KerasModel) -> list[int]:
+    """Return the indices of the inputs that a Keras model's outputs depend on, even in nested models; [0] if they
+    depend on no input."""
+    results = _results(model)
+    reached: set[Ref] = set()
+    through: dict[str, list[int]] = {}
+    waiting = list(refs(model.outputs))
+    while waiting:
+        ref = waiting.pop()
+        layer = model.layers[ref.layer]
+        if ref in reached:
+            continue
+        reached.add(ref)
+        if not layer.calls:
+            continue
+        inputs = list(refs(layer.calls[ref.call]))
+        if layer.is_model:
+            if layer.name not in through:
+                inner = with_results(read_model(layer.spec, layer.name), results[layer.name])
+                through[layer.name] = used_inputs(inner)
+            inputs = [inputs[index] for index in through[layer.name] if index < len(inputs)]
+        waiting.extend(inputs)
+    return [index for index, (_, ref) in enumerate(model.inputs) if ref in reached] or [0]
+
+
+def with_inputs(model: KerasModel, kept: list[int]) -> KerasModel:
+    """Return a Keras model with only the inputs at the indices `kept`."""
+    return replace(model, inputs=[model.inputs[index] for index in kept])
+
+
+def with_results(model: KerasModel, used: set[int]) -> KerasModel:
+    """Return a Keras model with only the outputs at the indices `used`, or only the first if `used` is empty."""
+    return replace(model, outputs=[each for index, each in enumerate(model.outputs) if index in (used or {0})])
+
+
+def _results(model: KerasModel) -> defaultdict[str, set[int]]:
+    """Return, by layer name, the indices of the layer's outputs that a call or an output of the model refers to."""
+    results: defaultdict[str, set[int]] = defaultdict(set)
+    for ref in refs([model.calls, model.outputs]):
+        results[ref.layer].add(ref.index)
+    return results

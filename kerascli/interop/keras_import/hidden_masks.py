@@ -1,16 +1,18 @@
-"""Find layers of a Keras 3 model that propagate the mask of their input but, in Keras, compute without it.
+"""Masks in Keras files: those that layers imply are removed, and those that Keras ignores are disabled.
 
-There are two such cases. Keras passes a mask to a layer only if the layer is called on one tensor, and so not if it
-also gets an `initial_state`. And `multi_head_attention` removes the masks from its inputs: layers that Keras runs later
-find no mask on these tensors, nor on sums with them, although the graph still propagates the mask.
+A layer of Keras 3 may propagate the mask of its input but compute without it, in two cases. Keras passes a mask to a
+layer only if the layer is called on one tensor, and so not if it also gets an `initial_state`. And
+`multi_head_attention` removes the masks from its inputs: layers that Keras runs later find no mask on these tensors,
+nor on sums with them, although the graph still propagates the mask.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import Any
 
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
-from kerascli.interop.keras.keras_order import keras_runs
-from kerascli.interop.keras_import.calls import Call, KerasLayer, KerasModel, Ref, refs, wrapped_model
+from kerascli.interop.keras.graph import Call, Place, Ref, keras_runs, refs
+from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, wrapped_model
 from kerascli.layers.attention.base import AttentionLayer
 from kerascli.layers.attention.multi_head_attention import MultiHeadAttention
 from kerascli.layers.base import BaseLayer
@@ -30,20 +32,23 @@ class _State:
 class HiddenMasks:
     """Finder of the masks that layers of an imported model must ignore, in order to compute what Keras computes."""
 
-    def __init__(self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool) -> None:
+    def __init__(
+        self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool, keras_3: bool
+    ) -> None:
         """Find the masks; `settings` converts a Keras layer to kerascli's, `masked` is True if the model's inputs may
-        have masks."""
+        have masks. Keras before version 3 ignores none."""
+        self._keras_3 = keras_3
         self._model = model
         self._settings = settings
         self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
-        self._hidden: dict[tuple[str, int], dict[str, bool]] = {}
-        self._cut: dict[tuple[str, int], list[int]] = {}
+        self._hidden: dict[Place, dict[str, bool]] = {}
+        self._cut: dict[Place, list[int]] = {}
         parents = {
-            (layer.name, number): [(ref.layer, ref.call) for ref in refs(call)]
+            (layer.name, number): call.parents()
             for layer in model.layers.values()
-            for number, call in enumerate(layer.calls or [Call([], {})])
+            for number, call in enumerate(layer.calls or [Call()])
         }
-        for name, number in keras_runs(parents, [(ref.layer, ref.call) for _, ref in model.outputs]):
+        for name, number in keras_runs(parents, [ref.place for _, ref in model.outputs]):
             layer = model.layers[name]
             if layer.calls:
                 self._run(layer, number)
@@ -57,12 +62,12 @@ class HiddenMasks:
     def of(self, layer: KerasLayer, number: int) -> dict[str, bool]:
         """Return call arguments such as `mask: False` that disable the masks that Keras ignores in call `number` of a
         layer."""
-        return self._hidden.get((layer.name, number), {})
+        return self._hidden.get((layer.name, number), {}) if self._keras_3 else {}
 
     def cut(self, layer: KerasLayer, number: int) -> list[int]:
         """Return the indices of a call's inputs whose masks must be removed beforehand, because no call argument
         disables only these masks."""
-        return self._cut.get((layer.name, number), [])
+        return self._cut.get((layer.name, number), []) if self._keras_3 else []
 
     def _run(self, layer: KerasLayer, number: int) -> None:
         call = layer.calls[number]
@@ -76,23 +81,29 @@ class HiddenMasks:
             return
         inputs = _inputs(settings, call)
         states = [self._state(ref) for ref in inputs]
-        explicit = bool(list(refs(call.kwargs.get("mask"))))
-        if _computes_with_masks(settings) and not explicit:
-            blind = bool(list(refs([*call.args[1:], call.kwargs.get("initial_state")]))) and len(inputs) == 1
-            by_graph = settings.call_form != "several"  # Keras adds these on loading, if the file has none
-            seen = [not blind and (state.in_keras or (by_graph and state.in_graph)) for state in states]
-            hidden = [i for i, state in enumerate(states) if state.in_kerascli and not seen[i]]
-            names = TENSORS_BY_NAME.get(settings.component_name)
-            if names is not None:
-                self._hidden[layer.name, number] = {f"{names[i]}_mask": False for i in hidden}
-            elif hidden and any(seen):
-                self._cut[layer.name, number] = hidden
-                states = [replace(state, in_kerascli=state.in_kerascli and seen[i]) for i, state in enumerate(states)]
-            elif hidden:
-                self._hidden[layer.name, number] = {"mask": False}
+        explicit = any(refs(call.kwargs.get("mask")))
+        if (settings.uses_mask or settings.uses_masks) and not explicit:
+            states = self._hide((layer.name, number), settings, call, states)
         self._give(layer, number, _State(True, True, True) if explicit else _output_mask(settings, states), settings)
         if isinstance(settings, MultiHeadAttention):
             self._states.update({ref: replace(self._state(ref), in_keras=False) for ref in inputs})
+
+    def _hide(self, place: Place, settings: BaseLayer, call: Call, states: list[_State]) -> list[_State]:
+        """Record the masks of a call's inputs that Keras ignores; return the inputs' states without those to remove."""
+        by_graph = settings.call_form != "several"  # Keras adds these on loading, if the file has none
+        seen = [state.in_keras or (by_graph and state.in_graph) for state in states]
+        if len(states) == 1 and any(refs([*call.args[1:], call.kwargs.get("initial_state")])):
+            seen = [False]
+        hidden = [i for i, state in enumerate(states) if state.in_kerascli and not seen[i]]
+        names = TENSORS_BY_NAME.get(settings.component_name)
+        if names is not None:
+            self._hidden[place] = {f"{names[i]}_mask": False for i in hidden}
+        elif hidden and not any(seen):
+            self._hidden[place] = {"mask": False}
+        elif hidden:
+            self._cut[place] = hidden
+            return [replace(state, in_kerascli=state.in_kerascli and seen[i]) for i, state in enumerate(states)]
+        return states
 
     def _state(self, ref: Ref | None) -> _State:
         return _State() if ref is None else self._states.get(ref, _State())
@@ -114,10 +125,6 @@ def _inputs(settings: BaseLayer, call: Call) -> list[Ref]:
     return list(refs(call.args[:1])) or list(refs([call.kwargs.get(name) for name in ("inputs", "sequences")]))
 
 
-def _computes_with_masks(settings: BaseLayer) -> bool:
-    return settings.uses_mask or settings.uses_masks
-
-
 def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
     """Return the flags (mask in Keras, in kerascli, in Keras's graph) of a layer's first output, given the flags of the
     layer's inputs."""
@@ -127,3 +134,66 @@ def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
         return states[0]
     of = any if isinstance(settings, Concatenate) else all
     return _State(*(of(each) for each in zip(*((s.in_keras, s.in_kerascli, s.in_graph) for s in states), strict=True)))
+
+
+_FILLED = frozenset({"OnesLike", "ZerosLike"})
+
+
+class ImpliedMasks:
+    """Finder of masks in a Keras model that embedding and masking layers compute, as opposed to explicit masks."""
+
+    def __init__(self, model: KerasModel, has_masked_input: Callable[[KerasLayer, Call], bool]) -> None:
+        self._model = model
+        self._has_masked_input = has_masked_input
+        self._known: dict[Ref, bool] = {}
+        self._made: list[tuple[Ref, Any]] = []
+        """Pairs of an input of an embedding or masking layer that computes a mask, and the value that means padding."""
+        for layer in model.layers.values():
+            padding = {"Embedding": 0, "Masking": layer.config.get("mask_value", 0.0)}.get(layer.class_name)
+            if padding is not None and (layer.class_name == "Masking" or layer.config.get("mask_zero")):
+                self._made += [(ref, padding) for call in layer.calls for ref in refs(call.args[:1])]
+
+    def without(self, layer: KerasLayer, number: int) -> Call:
+        """Return a layer's call without the mask arguments that its inputs imply; the call of an operation is returned
+        unchanged."""
+        call = layer.calls[number]
+        if layer.is_operation or not self._has_masked_input(layer, call):
+            return call
+        kept = {key: value for key, value in call.kwargs.items() if not (_is_mask(key) and self._all(value))}
+        return Call(call.args, kept)
+
+    def needed(self) -> Set[Place]:
+        """Return the calls (layer name, call number) that an output of the model depends on."""
+        reached: set[Place] = set()
+        pending = list(refs(self._model.outputs))
+        while pending:
+            ref = pending.pop()
+            layer = self._model.layers[ref.layer]
+            if layer.calls and ref.place not in reached:
+                reached.add(ref.place)
+                pending += refs(self.without(layer, ref.call))
+        return reached
+
+    def _all(self, value: Any) -> bool:
+        tensors = list(refs(value))
+        return value is None or (bool(tensors) and all(map(self._implied, tensors)))
+
+    def _implied(self, ref: Ref) -> bool:
+        """Return True if the tensor `ref` is a mask that Keras derived from an Embedding or Masking layer.
+
+        Then operations alone compute it, from comparisons `input != padding value` of such layers' inputs.
+        """
+        if ref not in self._known:
+            self._known[ref] = False  # a cycle implies nothing
+            layer = self._model.layers[ref.layer]
+            if layer.is_operation and layer.calls:
+                args = layer.calls[ref.call].args
+                made = layer.class_name == "NotEqual" and len(args) == 2 and (args[0], args[1]) in self._made
+                # a concatenation uses a mask of ones for an input without one
+                before = [each for each in refs(args) if self._model.layers[each.layer].class_name not in _FILLED]
+                self._known[ref] = made or (bool(before) and all(map(self._implied, before)))
+        return self._known[ref]
+
+
+def _is_mask(key: str) -> bool:
+    return key == "mask" or (key.endswith("_mask") and key not in {"attention_mask", "use_causal_mask"})

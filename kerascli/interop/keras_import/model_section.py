@@ -1,10 +1,12 @@
 """Write the `model` section of a config: inputs, shared layers and models, and the list `layers`."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from kerascli.foundation.errors import FileRefused, safe_text
-from kerascli.interop.keras.names import Automatic, NameBook
+from kerascli.interop.keras.names import NameBook
+from kerascli.interop.keras.objects import shortest_form
 from kerascli.interop.keras_import.calls import KerasLayer
 from kerascli.interop.keras_import.policies import FLOATS
 from kerascli.layers.base import BaseLayer
@@ -20,7 +22,8 @@ class ModelSection:
         self.entries: list[Any] = []
         self._made: set[str] = set()
         self._previous = next(iter(inputs)) if len(inputs) == 1 else None
-        self._automatic = Automatic()
+        self._counts: Counter[str] = Counter()
+        """Number of nodes of each kind that have the names which a config gives by default: dense, dense_1 ..."""
         self._book = book
 
     def add(
@@ -33,17 +36,20 @@ class ModelSection:
     ) -> list[str]:
         """Write a node to the section in its shortest YAML form; return the names of its output tensors."""
         inputs = node.pop("inputs", None)
-        beside: dict[str, Any] = {}
+        keys: dict[str, Any] = {}
         merges = settings is not None and settings.call_form == "several"
         if inputs is not None and (merges or inputs != [self._previous]):
-            beside["inputs"] = inputs[0] if len(inputs) == 1 else inputs
-        beside |= node
+            keys["inputs"] = inputs[0] if len(inputs) == 1 else inputs
+        keys |= node
         outputs = list(names) if any(name != "_" for name in names[1:]) else None
-        if outputs or not self._automatic.fits(kind, names[0]):
-            beside["name"] = names[0]
+        number = self._counts[kind]
+        is_default = not outputs and names[0] == (f"{kind}_{number}" if number else kind)
+        self._counts[kind] += is_default
+        if not is_default:
+            keys["name"] = names[0]
         if outputs:
-            beside["outputs"] = outputs
-        self.entries.append(_entry(kind, arguments, beside, settings))
+            keys["outputs"] = outputs
+        self.entries.append(_entry(kind, arguments, keys, settings))
         self._made.update(names)
         self._previous = names[0]
         return names
@@ -63,26 +69,23 @@ class ModelSection:
     def _distinct(self, results: Sequence[str]) -> list[str]:
         """Return a distinct name for each output; an output that is an input or is repeated is copied by an `identity`
         node."""
-        found: list[str] = []
+        ends: list[str] = []
         for name in results:
-            if name in found or (name not in self._made and name != "_"):
-                own = self._book.give(f"{name}_output")
-                self.entries.append({"identity": {"inputs": name, "name": own}})
-                self._previous = name = own
-            found.append(name)
-        return found
+            if name in ends or (name not in self._made and name != "_"):
+                copy = self._book.give(f"{name}_output")
+                self.entries.append({"identity": {"inputs": name, "name": copy}})
+                self._previous = name = copy
+            ends.append(name)
+        return ends
 
 
-def _entry(kind: str, arguments: dict[str, Any], beside: dict[str, Any], settings: BaseLayer | None) -> Any:
+def _entry(kind: str, arguments: dict[str, Any], keys: dict[str, Any], settings: BaseLayer | None) -> Any:
     """Return a node in the shortest of its YAML forms: the layer's name alone, with one value, or with a mapping."""
-    if not arguments and list(beside) == ["inputs"] and isinstance(beside["inputs"], list):
-        return {kind: beside["inputs"]}
-    if not arguments and not beside:
-        return kind
-    first = arguments.get((settings.first_argument() or "") if settings is not None else "")
-    if len(arguments) == 1 and not beside and first is not None and not isinstance(first, dict | list):
-        return {kind: first}
-    return {kind: {**arguments, **beside}}
+    if not arguments and list(keys) == ["inputs"] and isinstance(keys["inputs"], list):
+        return {kind: keys["inputs"]}
+    if keys:
+        return {kind: {**arguments, **keys}}
+    return shortest_form(kind, arguments, None if settings is None else settings.first_argument())
 
 
 def written_input(layer: KerasLayer) -> Any:

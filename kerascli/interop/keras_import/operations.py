@@ -5,10 +5,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kerascli.interop.keras.differences import ANY
+from kerascli.interop.keras.graph import Call, Ref, refs
 from kerascli.interop.keras.names import op_of
 from kerascli.interop.keras.objects import Refusals, short_number
-from kerascli.interop.keras_import.calls import Call, KerasLayer, Ref, refs
-from kerascli.interop.keras_import.operation_settings import CHANNELS, remaining
+from kerascli.interop.keras_import.calls import KerasLayer
 from kerascli.ops.base import OPS, Axes, Numbers, Op, Sizes
 from kerascli.ops.expression import LEFT_OUT
 
@@ -17,6 +18,42 @@ _OF_SHAPES = frozenset({"size", "ndim"})
 """Operations that return a Python number in an expression of kerascli, but a tensor in Keras's graph."""
 _WRITTEN = (int, int | None, float, float | None, bool, Axes, Sizes, int | Sizes, int | Sizes | None, Numbers)
 """Type annotations of the operation arguments that must be constants, and so cannot be tensors."""
+CHANNELS = frozenset({
+    "max_pool", "average_pool", "adaptive_max_pool", "adaptive_average_pool", "conv", "depthwise_conv",
+    "separable_conv", "conv_transpose",
+})  # fmt: skip
+"""Names of operations with an argument `data_format`: Keras has channels in axis 1 if the argument says so, kerascli
+always last."""
+
+_SPARSE = "kerascli has no sparse tensors"
+_ON_TORCH = "Keras refuses it on torch"
+
+IDLE: Mapping[str, Mapping[str, Any]] = {
+    **{name: {"data_format": "channels_last"} for name in CHANNELS},
+    **{f"segment_{kind}": {"sorted": ANY} for kind in ("sum", "max", "min", "prod")},
+    "isin": {"assume_unique": ANY},
+    "moments": {"synchronized": False},
+    "ctc_decode": {"beam_width": ANY, "top_paths": ANY},
+    "dot_product_attention": {"flash_attention": ANY, "attn_logits_soft_cap": None},
+    "svd": {"compute_uv": True},
+    **{name: {"axis": 0, "retstep": False} for name in ("linspace", "logspace", "geomspace")},
+    "layer_normalization": {"rms_scaling": False},
+    **{name: {"sparse": False} for name in ("one_hot", "multi_hot")},
+    "array": {"sparse": None, "ragged": None},
+}
+"""Mapping from operation to arguments that only Keras has, each with the value that changes nothing and is accepted."""
+
+REASONS: Mapping[str, str] = {
+    "synchronized": f"moments over several devices are not supported; {_ON_TORCH}, too",
+    "attn_logits_soft_cap": "Keras supports it for JAX on TPUs only; compute the attention by other operations",
+    "axis": f"values are laid out along the first axis only; {_ON_TORCH}, too",
+    "retstep": "the second of the two values is not a tensor of the model",
+    "rms_scaling": "deprecated in Keras; use rms_normalization",
+    "sparse": _SPARSE,
+    "ragged": "kerascli has no ragged tensors",
+}
+"""Mapping from argument to the reason why import refuses every value of it, except the value in IDLE, which has no
+effect."""
 
 
 class NoOperation(Exception):
@@ -32,26 +69,30 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
     op = None if function is None else OPS.find(function)
     if op is None or function is None:
         raise NoOperation(_reason_left_out(layer.class_name))
-    settings = {key: value for key, value in {**layer.config, **call.kwargs}.items() if key not in _IDLE}
-    settings, reason = remaining(function, settings)
-    if reason is not None:
-        raise NoOperation(reason)
+    settings = remaining(function, {**layer.config, **call.kwargs})
     channels_first = function in CHANNELS and settings.pop("data_format", None) == "channels_first"
     one_of_three = settings.pop("compute_uv", True) is False
-    known = {key: value for key, value in settings.items() if value is not None or not _is_none_by_default(op, key)}
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in op.parameters.values())
-    if strange := [key for key in known if key not in op.parameters and not takes_any]:
-        raise NoOperation(f"{function} has no '{strange[0]}' here")
-    _check_computed(op, call.args, known)
+    settings = _accepted(op, function, settings)
+    _check_computed(op, call.args, settings)
     if channels_first:
         arguments[0] = f"moveaxis({arguments[0]}, 1, -1)"
-    given = {key: _literal(value, name_of) for key, value in known.items()}
-    text = f"{function}({', '.join(_in_order(op, arguments, given))})"
+    by_name = {key: _literal(value, name_of) for key, value in settings.items()}
+    text = f"{function}({', '.join(_in_order(op, arguments, by_name))})"
     if one_of_three:  # the singular values
         return f"({text}[1])"
     if function in _OF_SHAPES:
         return f"array({text})"
     return f"moveaxis({text}, -1, 1)" if channels_first else text
+
+
+def _accepted(op: Op, function: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an operation's arguments without nulls that are defaults. Raises NoOperation for one that it lacks."""
+    accepted = {key: value for key, value in settings.items() if value is not None or not _is_none_by_default(op, key)}
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in op.parameters.values()):
+        for key in accepted:
+            if key not in op.parameters:
+                raise NoOperation(f"{function} has no '{key}' here")
+    return accepted
 
 
 def refuse(layer: KerasLayer, reason: str, refusals: Refusals) -> None:
@@ -74,27 +115,27 @@ def _reason_left_out(class_name: str) -> str:
 def _check_computed(op: Op, arguments: Sequence[Any], settings: Mapping[str, Any]) -> None:
     """Raise NoOperation if an argument that must be constant (number, axis, size) is computed by the model."""
     positional = [p for p in op.parameters.values() if p.kind is not p.KEYWORD_ONLY and p.name not in settings]
-    given = {p.name: value for p, value in zip(positional, arguments, strict=False)}
-    for name, value in {**given, **settings}.items():
+    values = {p.name: value for p, value in zip(positional, arguments, strict=False)}
+    for name, value in {**values, **settings}.items():
         if name in op.parameters and op.parameters[name].annotation in _WRITTEN and list(refs(value)):
             raise NoOperation(f"its '{name}' is computed by the model, but must be a constant")
 
 
-def _in_order(op: Op, arguments: list[str], given: dict[str, str]) -> list[str]:
+def _in_order(op: Op, arguments: list[str], by_name: dict[str, str]) -> list[str]:
     """Return an operation's arguments, as text, in the order of its signature; Keras stores some of them by name."""
-    found: list[str] = []
+    ordered: list[str] = []
     rest = list(arguments)
     several = any(p.kind is p.VAR_POSITIONAL for p in op.parameters.values())
     for name, parameter in op.parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.KEYWORD_ONLY):
             break
-        if name in given and (rest or several or parameter.kind is parameter.POSITIONAL_ONLY):
-            found.append(given.pop(name))
+        if name in by_name and (rest or several or parameter.kind is parameter.POSITIONAL_ONLY):
+            ordered.append(by_name.pop(name))
         elif rest:
-            found.append(rest.pop(0))
+            ordered.append(rest.pop(0))
         else:
             break
-    return [*found, *rest, *(f"{key}={value}" for key, value in given.items())]
+    return [*ordered, *rest, *(f"{key}={value}" for key, value in by_name.items())]
 
 
 def _literal(value: Any, name_of: Callable[[Ref], str]) -> str:
@@ -127,3 +168,16 @@ def _index(value: Any, name_of: Callable[[Ref], str]) -> str:
             return "..."
         case _:
             return _literal(value, name_of)
+
+
+def remaining(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an operation's arguments without those that have no effect. Raises NoOperation for one to be refused."""
+    idle = IDLE.get(name, {})
+    left: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key in _IDLE or (key in idle and (value is None or idle[key] in (ANY, value))):
+            continue
+        if key in idle and key in REASONS:
+            raise NoOperation(f"'{key}: {value}': {REASONS[key]}")
+        left[key] = value
+    return left

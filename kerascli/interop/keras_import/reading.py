@@ -6,12 +6,11 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
-from kerascli.interop.keras.names import NameBook
+from kerascli.interop.keras.graph import Call, Ref, refs
 from kerascli.interop.keras.objects import Refusals, component, full_name
-from kerascli.interop.keras.places import layers_place
-from kerascli.interop.keras_import.calls import Call, KerasLayer, KerasModel, Ref, refs
-from kerascli.interop.keras_import.hidden_masks import HiddenMasks
-from kerascli.interop.keras_import.masks import ImpliedMasks
+from kerascli.interop.keras.places import numbered_groups
+from kerascli.interop.keras_import.calls import KerasLayer, KerasModel
+from kerascli.interop.keras_import.hidden_masks import HiddenMasks, ImpliedMasks
 from kerascli.layers.base import LAYERS, BaseLayer
 
 
@@ -50,14 +49,14 @@ class Reading:
         """Mapping from Keras's name of a layer or model with several calls to its name in the config's `shared`."""
         self.counts: dict[str, int] = {}
         self.preferred = {ref: key for key, ref in model.outputs if key is not None} if preferred else {}
-        self._refusals = refusals
+        self.refusals = refusals
         self._settings: dict[str, BaseLayer | None] = {}
-        self._hidden = HiddenMasks(model, self.settings, masked=bool(path))
-        self._keras_3 = keras_3
-        self._masks = ImpliedMasks(model, self._hidden.has_masked_input)
-        self.wanted: Set[tuple[str, int]] = self._masks.wanted()
-        calls = [self.call(model.layers[name], number) for name, number in self.wanted]
-        self.used = {ref for call in calls for ref in refs(call)} | {ref for _, ref in model.outputs}
+        self.masks = HiddenMasks(model, self.settings, masked=bool(path), keras_3=keras_3)
+        self.keras_3 = keras_3
+        self._implied = ImpliedMasks(model, self.masks.has_masked_input)
+        self.needed: Set[tuple[str, int]] = self._implied.needed()
+        calls = [self.call(model.layers[name], number) for name, number in self.needed]
+        self.used = set(refs([calls, model.outputs]))
         self._most: dict[tuple[str, int], int] = {}
         self._used_results: defaultdict[str, set[int]] = defaultdict(set)
         for ref in self.used:
@@ -66,19 +65,11 @@ class Reading:
             self._used_results[ref.layer].add(ref.index)
 
     def call(self, layer: KerasLayer, number: int) -> Call:
-        return self._masks.without(layer, number)
-
-    def hidden(self, layer: KerasLayer, number: int) -> dict[str, bool]:
-        """Return the arguments of a layer's call, such as `mask: False`, that disable the masks that Keras ignores."""
-        return self._hidden.of(layer, number) if self._keras_3 else {}
-
-    def cut(self, layer: KerasLayer, number: int) -> list[int]:
-        """Return the indices of a call's inputs whose masks must be removed, because Keras does not use them."""
-        return self._hidden.cut(layer, number) if self._keras_3 else []
+        return self._implied.without(layer, number)
 
     def calls(self, layer: KerasLayer) -> int:
         """Return how many calls of a layer contribute to an output of the Keras model."""
-        return sum((layer.name, number) in self.wanted for number in range(len(layer.calls)))
+        return sum((layer.name, number) in self.needed for number in range(len(layer.calls)))
 
     def results(self, layer: KerasLayer, number: int) -> int:
         """Return how many outputs one call of a layer must have: the highest index of a used output, plus 1."""
@@ -97,9 +88,6 @@ class Reading:
         tower."""
         return "_".join([*self.path, layer.name])
 
-    def prefixed(self, layer: KerasLayer, book: NameBook) -> str:
-        return book.give(self.full(layer))
-
     def own(self, layer: KerasLayer, prefix: str, settings: BaseLayer) -> None:
         """Record a layer as owner of the weights whose names begin with `prefix`."""
         self.owners[layer.name] = [self.owner(layer, prefix, settings)]
@@ -111,19 +99,13 @@ class Reading:
         """Convert a Keras layer to a layer of kerascli (an object with its arguments), only once: later calls return
         the same object. Return None if it cannot be imported."""
         if layer.name not in self._settings:
-            found = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", self._refusals)
-            self._settings[layer.name] = found if isinstance(found, BaseLayer) else None
+            made = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", self.refusals)
+            self._settings[layer.name] = made if isinstance(made, BaseLayer) else None
         return self._settings[layer.name]
 
 
 def _places(model: KerasModel, above: str) -> dict[str, str]:
-    """Return, by layer name, the HDF5 group of a layer's weights in Keras 3's layout, which numbers layers by class."""
-    counts: dict[str, int] = {}
-    places: dict[str, str] = {}
-    for layer in model.layers.values():
-        if layer.is_operation:
-            continue
-        number = counts.get(layer.class_name, 0)
-        counts[layer.class_name] = number + 1
-        places[layer.name] = f"{above}/layers/{layers_place(layer.class_name, number)}".lstrip("/")
-    return places
+    """Return, by layer name, the HDF5 group of a layer's weights in Keras 3's layout."""
+    layers = [layer for layer in model.layers.values() if not layer.is_operation]
+    groups = numbered_groups(layer.class_name for layer in layers)
+    return {layer.name: f"{above}/layers/{name}".lstrip("/") for layer, name in zip(layers, groups, strict=True)}

@@ -1,14 +1,17 @@
-"""Convert a Keras file's compile config to the `compile` section, and its optimizer's variables to kerascli's state."""
+"""Convert a Keras file's compile config to the sections `compile` and `fit`, and its optimizer's state to ours."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
+from kerascli.config.yaml.document import Document
+from kerascli.foundation.errors import Fault, FileRefused, show
 from kerascli.interop.keras.differences import LOSS, OPTIMIZER
 from kerascli.interop.keras.hdf5 import Dataset, Hdf5
-from kerascli.interop.keras.objects import Refusals, around_function, component, is_object, short_number, written
+from kerascli.interop.keras.objects import Refusals, around_function, component, is_object, short_number, walk, written
 from kerascli.interop.keras.optimizer_variables import saved_optimizer, state_from
+from kerascli.interop.keras_import.calls import read_model
 from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
 from kerascli.model.runtime.weights import Weight
@@ -20,8 +23,8 @@ def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals
     section: dict[str, Any] = {}
     optimizer = config.get("optimizer", config.get("optimizer_config"))
     if is_object(optimizer):
-        found = component(OPTIMIZERS, short_number(optimizer), "optimizer", refusals, OPTIMIZER)
-        section |= {} if found is None else {"optimizer": written(found)}
+        made = component(OPTIMIZERS, short_number(optimizer), "optimizer", refusals, OPTIMIZER)
+        section |= {} if made is None else {"optimizer": written(made)}
     elif isinstance(optimizer, str):
         section["optimizer"] = optimizer
     for key in ("loss", "loss_weights", "metrics", "weighted_metrics"):
@@ -34,16 +37,19 @@ def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals
 def _by_output(value: Any, key: str, outputs: Mapping[str, str]) -> Any:
     """Convert Keras's lists of losses or metrics to the form in a config: metrics by output, a single loss without a
     list."""
-    if key == "loss_weights":
-        return value
-    if isinstance(value, dict) and not is_object(value):
-        return {name: _alone(item) if key == "loss" else item for name, item in value.items()}
-    if not isinstance(value, list):
+    if key == "loss" and isinstance(value, dict) and not is_object(value):
+        return {name: _alone(item) for name, item in value.items()}
+    if key == "loss_weights" or not isinstance(value, list):
         return value
     if key == "loss":
-        return [_alone(item) for item in value] if len(value) > 1 else _alone(value)
+        return _alone([_alone(item) for item in value])
+    return _metrics(value, outputs)
+
+
+def _metrics(value: list[Any], outputs: Mapping[str, str]) -> Any:
     if len(outputs) == 1:
-        return [each for item in value for each in (item if isinstance(item, list) else [item])]
+        nested = [item if isinstance(item, list) else [item] for item in value]
+        return [each for items in nested for each in items]
     if len(outputs) == len(value):
         return {name: item for name, item in zip(outputs, value, strict=True) if item not in (None, [])}
     return value
@@ -55,7 +61,7 @@ def _alone(value: Any) -> Any:
 
 def _losses_or_metrics(value: Any, key: str, outputs: Mapping[str, str], refusals: Refusals) -> Any:
     """Convert Keras's losses or metrics (names, objects, lists or mappings by output) to their form in a config."""
-    registry, extra = (LOSSES, LOSS) if key == "loss" else (METRICS, LOSS)
+    registry = LOSSES if key == "loss" else METRICS
     if isinstance(value, list):
         return [_losses_or_metrics(item, key, outputs, refusals) for item in value]
     if not is_object(value):
@@ -66,8 +72,8 @@ def _losses_or_metrics(value: Any, key: str, outputs: Mapping[str, str], refusal
         }
     if value["class_name"] == "function" and isinstance(value["config"], str):
         value = {"class_name": value["config"], "config": {}}
-    found = component(registry, around_function(value), key, refusals, extra)
-    return None if found is None else written(found)
+    made = component(registry, around_function(value), key, refusals, LOSS)
+    return None if made is None else written(made)
 
 
 def optimizer_state(
@@ -89,9 +95,44 @@ def optimizer_state(
 def _paths(file: Hdf5, datasets: Mapping[str, Dataset], *, legacy: bool) -> list[str]:
     """Return the HDF5 paths of the optimizer's variables in a Keras file, in Keras's order; empty if it has none."""
     if not legacy:
-        found = [f"optimizer/vars/{n}" for n in range(len(datasets)) if f"optimizer/vars/{n}" in datasets]
-        return found
+        numbered = [f"optimizer/vars/{n}" for n in range(len(datasets)) if f"optimizer/vars/{n}" in datasets]
+        return numbered
     if not any(path.startswith("optimizer_weights/") for path in datasets):
         return []
     paths = [f"optimizer_weights/{name}" for name in file.texts("optimizer_weights", "weight_names")]
     return [path for path in paths if path in datasets]
+
+
+def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config section `fit` that a Keras model with stateful layers needs; empty if the model has no such
+    layers.
+
+    Keras never resets states in training, so `reset_states` is `never`. Raises FileRefused if a model with stateful
+    layers does not have one batch size, the same for all inputs.
+    """
+    if not any(item.get("stateful") is True for item in walk(model["config"])):
+        return {}
+    read = read_model(model, "model")
+    configs = [read.layers[ref.layer].config for _, ref in read.inputs]
+    shapes = [config.get("batch_shape") or config.get("batch_input_shape") for config in configs]
+    sizes = {shape[0] if isinstance(shape, list) and shape else None for shape in shapes}
+    size = next(iter(sizes)) if len(sizes) == 1 else None
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        hint = "give every input the same batch_size (keras.Input(batch_shape=...)), and save the model again"
+        raise FileRefused("a layer is stateful, but the file's inputs do not have one batch size", hint=hint)
+    return {"batch_size": size, "shuffle": False, "reset_states": "never"}
+
+
+def beside_data(fit: Mapping[str, Any], document: Document) -> dict[str, Any]:
+    """Return those settings in `fit` (which an imported model needs) that the config's `fit` section lacks. Raises
+    ConfigError if the two contradict each other."""
+    written = document.data.get("fit")
+    written = written if isinstance(written, dict) else {}
+    if written.get("shuffle", False) is not False:
+        text = "shuffle: the file's model is stateful: each batch continues the sequences of the previous one"
+        raise document.error([Fault(text, ("fit", "shuffle"), hint="shuffle: false")])
+    size = written.get("batch_size", fit["batch_size"])
+    if size != fit["batch_size"]:
+        text = f"batch_size: the file's model is stateful and takes batches of {fit['batch_size']}, got {show(size)}"
+        raise document.error([Fault(text, ("fit", "batch_size"), hint="remove it")])
+    return {key: value for key, value in fit.items() if key not in written}

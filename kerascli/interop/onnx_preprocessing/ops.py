@@ -1,11 +1,13 @@
-"""Builder of nodes of an ONNX graph, with the operations that several transforms need."""
+"""Builder of nodes of an ONNX graph, with the operations that several transforms need, and of the whole file."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from kerascli.foundation.shapes import Shape
+from kerascli.interop.torch_files import BATCH
 
 ML = "ai.onnx.ml"
 """Domain of ONNX's operations of classical machine learning, such as LabelEncoder."""
@@ -23,6 +25,15 @@ class Value:
     @property
     def is_float(self) -> bool:
         return self.dtype.startswith("float")
+
+
+@dataclass(frozen=True, slots=True)
+class RawInput:
+    """Input of the ONNX graph: one column of raw rows (as they are before all transforms)."""
+
+    column: str
+    dtype: str
+    shape: Shape
 
 
 class OnnxOps:
@@ -106,10 +117,10 @@ class OnnxOps:
         every = self.constant(np.arange(size, dtype=np.int64))
         last = self.constant(np.array([-1], np.int64))
         hot = self.add("Equal", self.add("Unsqueeze", indices.name, last), every)
-        found = Value(hot, "bool", (*indices.shape, size))
+        vectors = Value(hot, "bool", (*indices.shape, size))
         if mode == "one_hot" or not indices.shape:
-            return self.cast(found, dtype)
-        counted = self.cast(found, "float32")
+            return self.cast(vectors, dtype)
+        counted = self.cast(vectors, "float32")
         axes = self.constant(np.array([-2], np.int64))
         name = self.add("ReduceMax" if mode == "multi_hot" else "ReduceSum", counted.name, axes, keepdims=0)
         return self.cast(Value(name, "float32", (*indices.shape[:-1], size)), dtype)
@@ -120,3 +131,56 @@ def element_type(dtype: str) -> int:
     from onnx import TensorProto, helper
 
     return TensorProto.STRING if dtype == "string" else helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+
+MODEL = "model/"
+"""Prefix of the names that the model's own tensors get in the joined ONNX graph."""
+
+
+def joined(
+    model: bytes,
+    inputs: Mapping[str, Value],
+    raw: Sequence[RawInput],
+    before: OnnxOps,
+    after: OnnxOps,
+    outputs: Mapping[str, Value],
+) -> bytes:
+    """Return an ONNX file that computes the operations `before`, then the model, then the operations `after`.
+
+    `inputs` are the tensors of `before` by the model's inputs, `outputs` those of `after` by their names in the file.
+    """
+    import onnx
+    from onnx import compose, helper
+
+    own = compose.add_prefix(onnx.load_model_from_string(model), MODEL)
+    for name, value in inputs.items():
+        before.rename(value.name, f"{MODEL}{name}")
+    for name, value in outputs.items():
+        after.rename(value.name, name)
+    used = {name for node in (*before.nodes, *after.nodes) for name in node.input}
+    constants = [each for each in (*before.constants, *after.constants) if each.name in used]
+    versions = {each.domain: each.version for each in own.opset_import} | {ML: ML_VERSION}
+    graph = helper.make_graph(
+        [*before.nodes, *own.graph.node, *after.nodes],
+        "kerascli",
+        [_info(each.column, Value(each.column, each.dtype, each.shape)) for each in raw],
+        [_info(name, value) for name, value in outputs.items()],
+        [*constants, *own.graph.initializer],
+        value_info=list(own.graph.value_info),
+    )
+    whole = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid(domain, version) for domain, version in versions.items()],
+        ir_version=own.ir_version,
+        functions=list(own.functions),
+        producer_name="kerascli",
+    )
+    onnx.checker.check_model(whole)
+    return whole.SerializeToString()
+
+
+def _info(name: str, value: Value) -> Any:
+    from onnx import helper
+
+    shape = [BATCH, *(f"{name}_{axis}" if size is None else size for axis, size in enumerate(value.shape, 1))]
+    return helper.make_tensor_value_info(name, element_type(value.dtype), shape)

@@ -1,7 +1,7 @@
 """Convert data pipelines to ONNX operations, which compute the model's inputs from raw columns."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from kerascli.data.transforms.feature_space import FeatureSpace
 from kerascli.data.transforms.hashing import HashedCrossing, Hashing
 from kerascli.data.transforms.impute import Impute
 from kerascli.data.transforms.integer_lookup import IntegerLookup
+from kerascli.data.transforms.lookup import Lookup
 from kerascli.data.transforms.normalization import Normalization
 from kerascli.data.transforms.rescaling import Rescaling
 from kerascli.data.transforms.reshape import Reshape
@@ -25,18 +26,9 @@ from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.data.transforms.text_vectorization import TextVectorization
 from kerascli.data.transforms.to_categorical import ToCategorical
 from kerascli.foundation.errors import ConfigError, Fault
-from kerascli.foundation.shapes import Shape
-from kerascli.interop.onnx_preprocessing import categories, numbers
-from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
+from kerascli.interop.onnx_preprocessing import numbers
+from kerascli.interop.onnx_preprocessing.ops import ML, OnnxOps, RawInput, Value
 
-CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, FittedState], Value]] = {
-    Impute: numbers.impute, Normalization: numbers.normalization, Rescaling: numbers.rescaling,
-    Discretization: numbers.discretization, Log: numbers.elementwise, Log1p: numbers.elementwise,
-    Sqrt: numbers.elementwise, Cast: numbers.cast, Reshape: numbers.reshape,
-    StringLookup: categories.lookup, IntegerLookup: categories.lookup,
-}  # fmt: skip
-"""Mapping from each transform that runs once over all rows (not per batch), except FeatureSpace, to the function that
-adds its ONNX operations."""
 _REASONS: dict[type[Transform], str] = {
     TextVectorization: "replace characters: StringNormalizer's lower case is not ASCII's, and it keeps punctuation",
     DateTime: "read dates in texts: give their parts as columns of numbers, and leave datetime out",
@@ -47,17 +39,8 @@ _REASONS: dict[type[Transform], str] = {
 _HINT = "apply it before: export without --preprocessing, and --pipeline FILE describes every step"
 
 
-@dataclass(frozen=True, slots=True)
-class RawInput:
-    """Input of the ONNX graph: one column of raw rows (as they are before all transforms)."""
-
-    column: str
-    dtype: str
-    shape: Shape
-
-
 def raw_inputs(
-    pipelines: Mapping[str, tuple[NamedPipeline, list[Field]]], known: Mapping[str, Field]
+    pipelines: Mapping[str, tuple[NamedPipeline, list[Field]]], fields: Mapping[str, Field]
 ) -> list[RawInput]:
     """Return the columns that `pipelines` need, in order, as inputs of an ONNX graph.
 
@@ -69,16 +52,16 @@ def raw_inputs(
         for column in named.pipeline.columns:
             is_filled = bool(steps) and steps[0].transform.fills_missing
             filled[column] = filled.get(column, False) or is_filled
-    found: list[RawInput] = []
+    inputs: list[RawInput] = []
     for column, is_filled in filled.items():
-        field = known[column]
+        field = fields[column]
         if field.dtype in {"sequence", "unknown"}:
             raise ConfigError(
                 f"--preprocessing: the column '{column}' holds sequences of different lengths", hint=_HINT
             )
         dtype = "float64" if is_filled and field.dtype.startswith(("int", "uint")) else field.dtype
-        found.append(RawInput(column, dtype, field.shape))
-    return found
+        inputs.append(RawInput(column, dtype, field.shape))
+    return inputs
 
 
 def tensor_of(
@@ -100,7 +83,7 @@ def tensor_of(
         step, state = named.pipeline.steps[index].transform, learned.get(named.key(index), NO_STATE)
         try:
             if value is None and isinstance(step, FeatureSpace):
-                value = categories.feature_space(ops, values, step, fields[index], state, converted)
+                value = feature_space(ops, values, step, fields[index], state, converted)
             else:
                 value = converted(ops, value, step, fields[index], state)
         except ValueError as error:
@@ -153,3 +136,81 @@ def _in_range(ops: OnnxOps, value: Value, step: Transform, field: Field) -> Valu
         return value
     below, above = (ops.binary(op, wide, np.array(n)).name for op, n in (("Less", 0), ("GreaterOrEqual", count)))
     return ops.cast(ops.guarded(wide, ops.add("Or", below, above)), value.dtype)
+
+
+_DROPPED, _UNKNOWN, _MISSING = -1, -2, -3
+
+Convert = Callable[[OnnxOps, Value, Transform, Field, FittedState], Value]
+
+
+def lookup(ops: OnnxOps, value: Value, step: Lookup, field: Field, learned: FittedState) -> Value:
+    if step.invert:
+        raise ValueError("indices are mapped back to a vocabulary")
+    places = step.places()
+    is_remainder = isinstance(step, IntegerLookup) and step.oov_method == "floormod"
+    if places > 1 and not is_remainder:
+        raise ValueError("several OOV indices are chosen by a hash: use num_oov_indices: 1")
+    indices = _looked_up(ops, value, _table(step, learned, value.dtype == "string"), value.dtype == "string")
+    unknown = ops.add("Equal", indices.name, ops.constant(np.array(_UNKNOWN)))
+    missing = ops.add("Equal", indices.name, ops.constant(np.array(_MISSING)))
+    indices = ops.guarded(indices, missing if places else ops.add("Or", unknown, missing))
+    if places:
+        first = ops.constant(np.array(step.masks()))
+        if places > 1:
+            remainder = ops.binary("Mod", ops.cast(value, "int64"), np.array(places))
+            first = ops.binary("Add", remainder, np.array(step.masks())).name
+        indices = replace(indices, name=ops.add("Where", unknown, first, indices.name))
+    width = step.width(learned, target=False)
+    if step.output_mode != "tf_idf":
+        return ops.encoded(indices, step.output_mode, width)
+    weights = learned.arrays["idf_weights"].astype(np.float32)
+    return ops.binary("Mul", ops.encoded(indices, "count", width), np.pad(weights, (0, width - len(weights))))
+
+
+def _table(step: Lookup, learned: FittedState, is_text: bool) -> dict[object, int]:
+    """Return a mapping from each value that a lookup transform knows to its index, as in `Lookup.apply`."""
+    table: dict[object, int] = {entry: n for n, entry in enumerate(learned.facts["vocabulary"], step.first())}
+    if step.mask_token is not None:
+        table[step.mask_token] = 0 if step.masks() else _DROPPED
+    if is_text and step.mask_token != "":
+        table[""] = _MISSING
+    return table
+
+
+def _looked_up(ops: OnnxOps, value: Value, table: Mapping[object, int], is_text: bool) -> Value:
+    value = value if is_text else ops.cast(value, "int64")
+    keys = {"keys_strings" if is_text else "keys_int64s": list(table)}
+    numbers = list(table.values())
+    name = ops.add("LabelEncoder", value.name, domain=ML, values_int64s=numbers, default_int64=_UNKNOWN, **keys)
+    return Value(name, "int64", value.shape)
+
+
+def feature_space(
+    ops: OnnxOps, columns: Mapping[str, Value], step: FeatureSpace, field: Field, learned: FittedState, convert: Convert
+) -> Value:
+    """Convert the transforms of each feature in a FeatureSpace by `convert`; return the joined features. Raises
+    ValueError for crosses."""
+    if step.crosses:
+        raise ValueError("crosses are hashes, which ONNX has no operation for")
+    parts: list[Value] = []
+    for part in step.fitted(field, learned):
+        value = columns[part.name]
+        for transform, before, state in zip(part.steps, part.fields, part.learned, strict=False):
+            value = convert(ops, value, transform, before, state)
+        value = ops.reshape(value, (-1,), (None,))
+        if part.encoding == "one_hot":
+            assert part.width is not None
+            value = ops.encoded(ops.cast(value, "int64"), "multi_hot", part.width)
+        parts.append(ops.cast(value, "float32"))
+    name = ops.add("Concat", *(part.name for part in parts), axis=1)
+    return Value(name, "float32", step.infer(field, learned, target=False).shape)
+
+
+CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, FittedState], Value]] = {
+    Impute: numbers.impute, Normalization: numbers.normalization, Rescaling: numbers.rescaling,
+    Discretization: numbers.discretization, Log: numbers.elementwise, Log1p: numbers.elementwise,
+    Sqrt: numbers.elementwise, Cast: numbers.cast, Reshape: numbers.reshape,
+    StringLookup: lookup, IntegerLookup: lookup,
+}  # fmt: skip
+"""Mapping from each transform that runs once over all rows (not per batch), except FeatureSpace, to the function that
+adds its ONNX operations."""

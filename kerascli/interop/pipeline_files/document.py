@@ -1,10 +1,21 @@
-"""Fields of a pipeline file (a run's preprocessing as JSON); the JSON Schema of the format is generated from them."""
+"""Fields of a pipeline file (a run's preprocessing as JSON), its arrays, and checks of the components in it.
 
+The JSON Schema of the format is generated from the fields.
+"""
+
+import base64
+import binascii
+import math
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from kerascli.data.base import InFolder, file_name
+from kerascli.data.sources.python import Python
 from kerascli.foundation.shapes import NonNegativeInt
+from kerascli.language.component import Component
 
 FORMAT = "kerascli-pipeline"
 VERSION = 1
@@ -159,3 +170,79 @@ class PipelineFile(_Part):
     """Pipeline of the sample weights of a target, by the target's name."""
     outputs: dict[str, OutputText] = {}
     """Conversion of each output of the model to a prediction, by the output's name."""
+
+
+_LISTED = 1000
+"""Largest number of values of an array that is written as a readable list of numbers; larger arrays are written in
+base64."""
+
+
+def array_text(array: np.ndarray) -> ArrayText:
+    """Return a NumPy array of numbers as a pipeline file stores it (as a list or in base64), without loss."""
+    wide = array.astype({"f": "float64", "i": "int64", "u": "int64", "b": "int64"}[array.dtype.kind])
+    array = array if array.dtype.name in {"float32", "float64", "int32", "int64"} else wide
+    shape = list(array.shape)
+    if array.size <= _LISTED and (array.dtype.kind == "i" or np.isfinite(array).all()):
+        return ArrayText.model_validate({
+            "dtype": array.dtype.name, "shape": shape, "values": array.reshape(-1).tolist()
+        })  # fmt: skip
+    data = array.astype(array.dtype.newbyteorder("<")).tobytes()
+    text = base64.b64encode(data).decode("ascii")
+    return ArrayText.model_validate({"dtype": array.dtype.name, "shape": shape, "base64": text})
+
+
+def array_of(text: ArrayText) -> np.ndarray:
+    """Return the NumPy array that a pipeline file stores as a list or in base64. Raises ValueError unless numbers,
+    shape and dtype fit."""
+    dtype, count = np.dtype(text.dtype), math.prod(text.shape)
+    numbers = _numbers(text, dtype)
+    if len(numbers) != count:
+        raise ValueError(f"expected {count:,} numbers for the shape {text.shape}, got {len(numbers):,}")
+    return numbers.reshape(text.shape)
+
+
+def _numbers(text: ArrayText, dtype: np.dtype) -> np.ndarray:
+    if text.values is not None:
+        if dtype.kind == "i" and not all(type(value) is int for value in text.values):
+            raise ValueError(f"expected integers for {dtype}")
+        try:
+            return np.array(text.values, dtype)
+        except OverflowError:
+            raise ValueError(f"a number is too large for {dtype}") from None
+    assert text.base64 is not None
+    try:
+        data = base64.b64decode(text.base64, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("not base64") from None
+    if len(data) % dtype.itemsize:
+        raise ValueError(f"{len(data):,} bytes are no numbers of {dtype.itemsize} bytes")
+    return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype)
+
+
+def components_of(value: Any) -> Iterator[Component]:
+    """Yield a component (data source, transform ...) and all components in its settings, at any depth."""
+    if isinstance(value, Component):
+        yield value
+        for name in type(value).model_fields:
+            yield from components_of(getattr(value, name))
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from components_of(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from components_of(item)
+
+
+def foreign_part(component: Component) -> str | None:
+    """Return the name of the first component (data source, transform ...), among `component` and those in its settings,
+    that is the user's Python code; else None."""
+    for part in components_of(component):
+        if not type(part).__module__.startswith("kerascli.") or isinstance(part, Python):
+            return part.component_name
+    return None
+
+
+def leads_elsewhere(component: Component) -> bool:
+    """Return True if a component's setting is a path with folders; a pipeline file may use only names of files without
+    a folder."""
+    return any(isinstance(part, InFolder) and part.with_paths(file_name) != part for part in components_of(component))

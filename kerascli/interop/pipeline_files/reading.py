@@ -19,8 +19,6 @@ from kerascli.data.storage.convert import BEYOND_FLOATS
 from kerascli.foundation.disk.files import MAX_JSON_BYTES, load_json, read_bytes
 from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.foundation.errors import Path as FaultPath
-from kerascli.interop.pipeline_files.arrays import array_of
-from kerascli.interop.pipeline_files.components import foreign_part, leads_elsewhere
 from kerascli.interop.pipeline_files.document import (
     FORMAT,
     VERSION,
@@ -29,6 +27,9 @@ from kerascli.interop.pipeline_files.document import (
     OutputText,
     PipelineFile,
     PipelineText,
+    array_of,
+    foreign_part,
+    leads_elsewhere,
 )
 from kerascli.language.component import Component, Invalid
 from kerascli.language.wording import fault_list
@@ -81,13 +82,13 @@ def parse_pipelines(data: bytes, name: str) -> Pipelines:
         spec = _spec(document)
         learned = _learned(document)
         check_learned(spec, learned)
-        found = stages(spec, learned)
+        fitted = stages(spec, learned)
         _check_tensors(document, spec, learned)
     except (Invalid, ConfigError, DataError, FileRefused) as error:
         raise refused(name, list(error.faults)) from None
     except ValueError as error:
         raise refused(name, [Fault(str(error))]) from None
-    return Pipelines(name, spec, learned, document.outputs, found, hashlib.sha256(data).hexdigest())
+    return Pipelines(name, spec, learned, document.outputs, fitted, hashlib.sha256(data).hexdigest())
 
 
 def refused(name: str, faults: list[Fault]) -> FileRefused:
@@ -105,21 +106,21 @@ def _place(path: FaultPath) -> str:
 
 def _document(data: bytes, name: str) -> PipelineFile:
     try:
-        found = load_json(data, safe_text(name))
+        document = load_json(data, safe_text(name))
     except FileRefused as error:
         raise FileRefused(f"{error.faults[0].text}; expected a pipeline file") from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
         hint = "kerascli export RUN --pipeline FILE writes one"
         raise FileRefused(f"'{safe_text(name)}' is not a pipeline file: it has no format: {FORMAT}", hint=hint)
-    if found.get("version") != VERSION:
-        text = f"'{safe_text(name)}' has version {safe_text(str(found.get('version')), 40)} of the format"
+    if document.get("version") != VERSION:
+        text = f"'{safe_text(name)}' has version {safe_text(str(document.get('version')), 40)} of the format"
         raise FileRefused(f"{text}; this kerascli reads version {VERSION}")
     try:
-        json.dumps(found, ensure_ascii=False).encode()
+        json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise FileRefused(f"'{safe_text(name)}' has half a character in a text") from None
     try:
-        return PipelineFile.model_validate(found)
+        return PipelineFile.model_validate(document)
     except ValidationError as error:
         faults = [Fault(fault.text, hint=fault.hint) for fault in fault_list(error, PipelineFile)]
         raise refused(name, faults) from None
@@ -157,15 +158,15 @@ def _learned(document: PipelineFile) -> dict[str, FittedState]:
     """Return what a pipeline file's transforms learned (vocabularies ...), in the form in which a run saves it. Raises
     ValueError."""
     columns = {name: _column(name, column) for name, column in document.columns.items()}
-    found = {COLUMNS: FittedState(columns, {})}
+    states = {COLUMNS: FittedState(columns, {})}
     for name, fitted in document.shared.items():
-        found[f"shared.{name}"] = _state(fitted.learned, f"shared.{name}")
+        states[f"shared.{name}"] = _state(fitted.learned, f"shared.{name}")
     for section in ("inputs", "targets", "sample_weight"):
         for name, pipeline in getattr(document, section).items():
             for index, step in enumerate(pipeline.steps):
                 if step.shared is None:
-                    found[f"{section}.{name}.{index}"] = _state(step.learned, f"{section}.{name}.steps[{index}]")
-    return found
+                    states[f"{section}.{name}.{index}"] = _state(step.learned, f"{section}.{name}.steps[{index}]")
+    return states
 
 
 def _state(learned: LearnedState, where: str) -> FittedState:
@@ -202,7 +203,9 @@ def _check_tensors(document: PipelineFile, spec: DataSpec, learned: States) -> N
     named_pipelines = named_pipelines_of(spec)
     fields = infer_all(named_pipelines, known_columns(learned), learned)
     for named in named_pipelines:
-        said, last = getattr(document, named.section)[named.name].tensor, finished(fields[named.id])
-        if (said.dtype, said.shape) != (last.dtype, list(last.shape)):
-            text = f"the steps make {last.dtype} of shape {list(last.shape)}, tensor says {said.dtype} of {said.shape}"
+        stated, last = getattr(document, named.section)[named.name].tensor, finished(fields[named.id])
+        if (stated.dtype, stated.shape) != (last.dtype, list(last.shape)):
+            text = (
+                f"the steps make {last.dtype} of shape {list(last.shape)}, tensor says {stated.dtype} of {stated.shape}"
+            )
             raise ValueError(f"{named.section}.{named.name}: {text}")

@@ -13,8 +13,6 @@ from kerascli.data.pipeline.pipeline import finished
 from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of
 from kerascli.data.section import DataSpec
 from kerascli.foundation.errors import ConfigError
-from kerascli.interop.pipeline_files.arrays import array_text
-from kerascli.interop.pipeline_files.components import foreign_part
 from kerascli.interop.pipeline_files.document import (
     FORMAT,
     VERSION,
@@ -26,6 +24,8 @@ from kerascli.interop.pipeline_files.document import (
     PipelineText,
     StepText,
     TensorText,
+    array_text,
+    foreign_part,
 )
 
 
@@ -49,9 +49,9 @@ def pipeline_bytes(name: str, spec: DataSpec, learned: States, outputs: Mapping[
         notes.append(f"the source '{spec.source.component_name}' is Python code, which the pipeline file leaves out")
     named_pipelines = named_pipelines_of(spec)
     fields = infer_all(named_pipelines, known_columns(learned), learned)
-    found: dict[str, dict[str, PipelineText]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
+    pipelines: dict[str, dict[str, PipelineText]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
     for named in named_pipelines:
-        found[named.section][named.name] = _pipeline(named, fields[named.id], learned)
+        pipelines[named.section][named.name] = _pipeline(named, fields[named.id], learned)
     used = {column for named in named_pipelines for column in named.pipeline.columns}
     columns = {column: _column(field) for column, field in known_columns(learned).items() if column in used}
     shared = {
@@ -60,7 +60,7 @@ def pipeline_bytes(name: str, spec: DataSpec, learned: States, outputs: Mapping[
     }
     document = PipelineFile(
         format=FORMAT, version=VERSION, created_by=f"kerascli {__version__}", name=name, source=source,
-        columns=columns, shared=shared, outputs=dict(outputs), **found,
+        columns=columns, shared=shared, outputs=dict(outputs), **pipelines,
     )  # fmt: skip
     text = json.dumps(document.model_dump(exclude_unset=True), ensure_ascii=False, indent=1)
     return Written(text.encode() + b"\n", tuple(notes))

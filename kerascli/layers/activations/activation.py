@@ -1,11 +1,20 @@
-"""Activation: an activation function as a layer."""
+"""Activation: an activation function as a layer; and the module of all layers that apply one."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.layers.activations.base import ActivationModule
 from kerascli.layers.base import Example, Layer, layer
+from kerascli.parts import base
 from kerascli.parts.fields import ActivationField
+
+
+class ActivationModule(nn.Module):
+    def __init__(self, activation: base.Activation) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        return self.activation(x)
 
 
 @layer(

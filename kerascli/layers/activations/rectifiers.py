@@ -8,7 +8,7 @@ from abc import abstractmethod
 from torch import nn
 
 from kerascli.foundation.shapes import NonNegativeFloat, TensorSpec
-from kerascli.layers.activations.base import ActivationModule
+from kerascli.layers.activations.activation import ActivationModule
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.parts import activations
 from kerascli.parts.base import Activation

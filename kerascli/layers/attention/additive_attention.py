@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.foundation.shapes import Fraction, Seed, TensorSpec
+from kerascli.layers.attention.attention import ScoredAttention, ScoredModule, check_inputs
 from kerascli.layers.attention.base import feature_count
-from kerascli.layers.attention.scored import ScoredAttention, ScoredModule, check_inputs
 from kerascli.layers.base import Example, layer
 from kerascli.parts.initializers import GlorotUniform
 

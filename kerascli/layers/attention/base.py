@@ -47,10 +47,10 @@ def query_value_key(
     if not 2 <= len(xs) <= 3:
         raise ShapeMismatch(f"needs 2 or 3 inputs, got {len(xs)}", hint="write inputs: [query, value, key]")
     query, value, key = xs if len(xs) == 3 else (*xs, xs[1])
-    wanted = "sequences (steps, features)" if rank == 2 else "at least one axis of steps before the features"
+    expected = "sequences (steps, features)" if rank == 2 else "at least one axis of steps before the features"
     for x in xs:
         if x.rank < 2 or (rank and x.rank != rank) or x.shape[-1] is None:
-            raise ShapeMismatch(f"needs {wanted} for query, value and key, got {' and '.join(map(str, xs))}")
+            raise ShapeMismatch(f"needs {expected} for query, value and key, got {' and '.join(map(str, xs))}")
     steps = zip(value.shape[:-1], key.shape[:-1], strict=False)
     if value.rank != key.rank or any(None not in (a, b) and a != b for a, b in steps):
         raise ShapeMismatch(f"needs value and key with the same steps, got {value} and {key}")

@@ -7,8 +7,7 @@ from torch import nn
 
 from kerascli.foundation.shapes import Fraction, PositiveInt, Seed, TensorSpec
 from kerascli.layers.attention.base import feature_count, query_value_key
-from kerascli.layers.attention.heads import MultiHeadLayer, MultiHeadModule
-from kerascli.layers.attention.projection import Projection
+from kerascli.layers.attention.heads import MultiHeadLayer, MultiHeadModule, Projection
 from kerascli.layers.base import Example, layer
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields

@@ -1,9 +1,11 @@
-"""Base classes of multi_head_attention and group_query_attention: attention in several heads."""
+"""Base classes of multi_head_attention and group_query_attention: attention in several heads; projections to them."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kerascli.foundation.shapes import show_shape
 from kerascli.layers.attention.base import (
@@ -16,11 +18,44 @@ from kerascli.layers.attention.base import (
     masked_softmax,
     window_mask,
 )
-from kerascli.layers.attention.projection import Projection
-from kerascli.layers.base import CallArgument, Outcome, ShapeMismatch
+from kerascli.layers.base import CallArgument, Outcome, ShapeMismatch, WeightedModule
 from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.regularization.dropout import dropout
-from kerascli.parts.base import Regularizer
+from kerascli.parts.base import Initializer, Regularizer
+from kerascli.parts.initializers import with_fans
+
+
+class Projecting(Protocol):
+    """Protocol of a layer's settings with the attributes that `Projection` reads; `add_weight_of` reads further
+    settings by their names."""
+
+    @property
+    def use_bias(self) -> bool: ...
+    @property
+    def kernel_initializer(self) -> Initializer: ...
+
+
+class Projection(WeightedModule):
+    """Dense projection of a tensor's last axes, with sizes `ins`, to axes with sizes `outs`.
+
+    The kernel has the shape (*ins, *outs) in Keras and (*outs, *ins) in torch.
+    """
+
+    kernel: Tensor
+    bias: Tensor | None
+
+    def __init__(self, settings: Projecting, ins: tuple[int, ...], outs: tuple[int, ...]) -> None:
+        super().__init__()
+        self.ins, self.outs = ins, outs
+        of_ins, of_outs = tuple(range(len(ins))), tuple(range(len(ins), len(ins) + len(outs)))
+        start = with_fans(settings.kernel_initializer, of_ins, of_outs)
+        self.add_weight_of(settings, "kernel", (*ins, *outs), initializer=start, axes=(*of_outs, *of_ins))
+        self.add_weight_of(settings, "bias", outs if settings.use_bias else None)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *, ins) -> (N, *, outs)
+        kernel = self.kernel.flatten(len(self.outs)).flatten(0, -2)
+        y = F.linear(x.flatten(-len(self.ins)), kernel, None if self.bias is None else self.bias.flatten())
+        return y.unflatten(-1, self.outs)
 
 
 class MultiHeadLayer(AttentionLayer):
@@ -181,15 +216,15 @@ class MultiHeadModule(nn.Module):
         before, last = mask.shape[: -2 * count], mask.shape[-2 * count :]
         fits = all(a in (1, b) for a, b in zip(last, sizes, strict=False))
         if not fits or not 1 <= len(before) <= query.ndim - count:
-            wanted, got = (show_shape((None, *shape)) for shape in (sizes, mask.shape[1:]))
-            raise ShapeMismatch(f"needs an attention_mask of {wanted}, got {got}", argument="attention_mask")
+            expected, got = (show_shape((None, *shape)) for shape in (sizes, mask.shape[1:]))
+            raise ShapeMismatch(f"needs an attention_mask of {expected}, got {got}", argument="attention_mask")
         ones = (1,) * (query.ndim - count - len(before))
         mask = mask.reshape(*before, *ones, *last).expand(*before, *ones, *sizes)
         return mask.flatten(-count).flatten(-1 - count, -2)
 
 
-def _as_mask(given: Tensor | None) -> Tensor | None:
-    return given if given is None or given.dtype == torch.bool else given != 0
+def _as_mask(mask: Tensor | None) -> Tensor | None:
+    return mask if mask is None or mask.dtype == torch.bool else mask != 0
 
 
 def _masked_score(dtype: torch.dtype) -> float:

@@ -7,8 +7,7 @@ from torch import nn
 
 from kerascli.foundation.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
 from kerascli.layers.attention.base import feature_count, query_value_key
-from kerascli.layers.attention.heads import MultiHeadLayer, MultiHeadModule
-from kerascli.layers.attention.projection import Projection
+from kerascli.layers.attention.heads import MultiHeadLayer, MultiHeadModule, Projection
 from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.kernels import KernelAndBias
@@ -94,8 +93,8 @@ class MultiHeadAttention(KernelAndBias, MultiHeadArguments):
             raise ShapeMismatch("cannot attend along the features axis", argument="attention_axes")
         if self.sliding_window is not None and len(axes) > 1:
             raise ShapeMismatch("needs one attention axis for a sliding_window", argument="sliding_window")
-        others = [(query.shape[axis - 1], value.shape[axis - 1]) for axis in steps if axis not in axes]
-        if query.rank != value.rank or any(None not in pair and pair[0] != pair[1] for pair in others):
+        sizes = [(query.shape[axis - 1], value.shape[axis - 1]) for axis in steps if axis not in axes]
+        if query.rank != value.rank or any(None not in pair and pair[0] != pair[1] for pair in sizes):
             text = f"needs a query and a value that differ along axis {list(axes)} alone, got {query} and {value}"
             raise ShapeMismatch(text)
         return axes

@@ -36,8 +36,8 @@ class TransposedConvolution(KernelAndBias, TransposedConvolutionArguments):
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError("strides and dilation_rate cannot both be above 1")
         if any(extra >= stride for extra, stride in zip(self.output_padding or (), self.strides, strict=False)):
-            given, strides = list(self.output_padding or ()), list(self.strides)
-            raise ValueError(f"output_padding must be less than strides on every axis, got {given} and {strides}")
+            padding, strides = list(self.output_padding or ()), list(self.strides)
+            raise ValueError(f"output_padding must be less than strides on every axis, got {padding} and {strides}")
         return self
 
     def build(self, x: TensorSpec) -> nn.Module:

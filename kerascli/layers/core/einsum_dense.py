@@ -91,8 +91,8 @@ class EinsumDense(KernelAndBias, EinsumArguments):
 
     def build(self, x: TensorSpec) -> nn.Module:
         equation = read_equation(self.equation)
-        given = self.output_shape
-        sizes = _sizes(equation, (given,) if isinstance(given, int) else given, x)
+        shape = self.output_shape
+        sizes = _sizes(equation, (shape,) if isinstance(shape, int) else shape, x)
         kernel = tuple(_known(letter, sizes, x) for letter in equation.kernel)
         return EinsumDenseModule(self, kernel, self._bias_shape(equation, sizes, x))
 

@@ -1,14 +1,16 @@
-"""Base classes of merging layers, and checks of the number and shapes of their inputs, which broadcast as in Keras."""
+"""Base classes of merging layers, whose inputs broadcast as in Keras; some ignore the masked steps of their inputs."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.layers.base import Example, MergeLayer, ShapeMismatch
+from kerascli.layers.base import CallArgument, Example, MergeLayer, ShapeMismatch
+from kerascli.layers.geometry import broadcast_mask
 
 
 class ElementwiseMerge(MergeLayer):
@@ -21,12 +23,15 @@ class ElementwiseMerge(MergeLayer):
     )
     exactly: ClassVar[int | None] = None
     """Required number of inputs of the layer; None: two or more."""
-    module: ClassVar[type["MergeModule"]]
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         check_count(xs, self.exactly)
         check_shapes(xs)
         return self.module()
+
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """Return the module that merges tensors elementwise."""
 
 
 def check_count(xs: tuple[TensorSpec, ...], exactly: int | None = None) -> None:
@@ -45,12 +50,14 @@ def check_shapes(xs: tuple[TensorSpec, ...]) -> None:
 
 
 class MergeModule(nn.Module):
-    def forward(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, *)
-        return self.merge(of_one_rank(xs))
+    """Module that merges tensors elementwise, two at a time, by a function."""
 
-    @abstractmethod
-    def merge(self, xs: list[Tensor]) -> Tensor:
-        """Merge the tensors of all inputs, which have equal rank, to one tensor; implemented by each merging layer."""
+    def __init__(self, pair: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.pair = pair
+
+    def forward(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, *)
+        return reduce(self.pair, of_one_rank(xs))
 
 
 def of_one_rank(xs: Sequence[Tensor]) -> list[Tensor]:
@@ -59,11 +66,35 @@ def of_one_rank(xs: Sequence[Tensor]) -> list[Tensor]:
     return [x[(slice(None), *[None] * (rank - x.ndim))] for x in xs]
 
 
-class PairwiseModule(MergeModule):
-    """Base class of modules that merge several inputs, two at a time."""
+Mask = Tensor | None
 
-    def merge(self, xs: list[Tensor]) -> Tensor:
-        return reduce(self.pair, xs)
 
-    @abstractmethod
-    def pair(self, a: Tensor, b: Tensor) -> Tensor: ...
+class MaskedMerge(ElementwiseMerge):
+    """Base class of layers that merge their inputs elementwise and ignore masked steps."""
+
+    uses_masks = True
+    call_arguments = {  # noqa: RUF012
+        "mask": CallArgument("bool", "false: do not ignore masked steps"),
+    }
+
+
+class MaskedMergeModule(MergeModule):
+    """Module that merges the unmasked steps of tensors."""
+
+    def forward(self, *xs: Tensor, masks: Sequence[Mask] = ()) -> Tensor:  # each (N, *) -> (N, *)
+        rank = max(x.ndim for x in xs)
+        seen = [mask if x.ndim == rank else None for x, mask in zip(xs, masks, strict=False)]
+        if all(mask is None for mask in seen):
+            return super().forward(*xs)
+        masks = [None if mask is None else broadcast_mask(mask, xs[0]) for mask in seen]
+        return self.merge_seen(of_one_rank(xs), masks)
+
+    def merge_seen(self, xs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
+        """Merge tensors one after the other, as Keras does: where one of two is masked, the other replaces it."""
+        (y, *rest), (seen, *later) = xs, masks
+        for x, mask in zip(rest, later, strict=True):
+            x = x if mask is None else torch.where(mask, x, y)
+            y = y if seen is None else torch.where(seen, y, x)
+            seen = None if mask is None or seen is None else seen | mask
+            y = self.pair(y, x)
+        return y

@@ -1,10 +1,10 @@
 """CustomScaleLayer: a shortcut plus a scaled residual branch (Szegedy et al., 2016)."""
 
-from torch import Tensor, nn
+from torch import nn
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
-from kerascli.layers.merging.base import PairwiseModule, check_count, check_shapes
+from kerascli.layers.merging.base import MergeModule, check_count, check_shapes
 
 
 @layer(Example(input=[(4, 4, 3), (4, 4, 3)], output=(4, 4, 3), config={"scale": 0.2}))
@@ -23,13 +23,4 @@ class CustomScaleLayer(MergeLayer):
         check_shapes(xs)
         if xs[0].rank != xs[1].rank:
             raise ShapeMismatch(f"needs inputs with equal numbers of axes, got {xs[0]} and {xs[1]}")
-        return CustomScaleModule(self.scale)
-
-
-class CustomScaleModule(PairwiseModule):
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        self.scale = scale
-
-    def pair(self, a: Tensor, b: Tensor) -> Tensor:
-        return a + b * self.scale
+        return MergeModule(lambda a, b: a + b * self.scale)

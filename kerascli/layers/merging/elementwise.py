@@ -4,16 +4,10 @@ from collections.abc import Sequence
 from functools import reduce
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kerascli.layers.base import Example, layer
-from kerascli.layers.merging.base import ElementwiseMerge, MergeModule, PairwiseModule
-from kerascli.layers.merging.masked import Mask, MaskedMerge, MaskedMergeModule, product_of_seen
-
-
-class AddModule(PairwiseModule):
-    def pair(self, a: Tensor, b: Tensor) -> Tensor:
-        return a + b
+from kerascli.layers.merging.base import ElementwiseMerge, Mask, MaskedMerge, MaskedMergeModule, MergeModule
 
 
 @layer(
@@ -26,12 +20,13 @@ class Add(ElementwiseMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    module = AddModule
+    def module(self) -> nn.Module:
+        return MergeModule(torch.add)
 
 
 class AverageModule(MergeModule):
-    def merge(self, xs: list[Tensor]) -> Tensor:
-        return reduce(torch.add, xs) / len(xs)
+    def forward(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, *)
+        return super().forward(*xs) / len(xs)
 
 
 @layer(
@@ -44,12 +39,8 @@ class Average(ElementwiseMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    module = AverageModule
-
-
-class MaximumModule(MaskedMergeModule):
-    def pair(self, a: Tensor, b: Tensor) -> Tensor:
-        return torch.maximum(a, b)
+    def module(self) -> nn.Module:
+        return AverageModule(torch.add)
 
 
 @layer()
@@ -59,12 +50,8 @@ class Maximum(MaskedMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    module = MaximumModule
-
-
-class MinimumModule(MaskedMergeModule):
-    def pair(self, a: Tensor, b: Tensor) -> Tensor:
-        return torch.minimum(a, b)
+    def module(self) -> nn.Module:
+        return MaskedMergeModule(torch.maximum)
 
 
 @layer()
@@ -74,15 +61,17 @@ class Minimum(MaskedMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    module = MinimumModule
+    def module(self) -> nn.Module:
+        return MaskedMergeModule(torch.minimum)
 
 
-class MultiplyModule(MaskedMergeModule):
-    def pair(self, a: Tensor, b: Tensor) -> Tensor:
-        return a * b
-
+class ProductModule(MaskedMergeModule):
     def merge_seen(self, xs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
-        return product_of_seen(xs, masks)
+        """Return the elementwise product of unmasked values; 0 where all are masked, if every input has a mask."""
+        kept = [x if mask is None else torch.where(mask, x, 1) for x, mask in zip(xs, masks, strict=True)]
+        y = reduce(torch.mul, kept)
+        present = [mask for mask in masks if mask is not None]
+        return torch.where(reduce(torch.logical_or, present), y, 0) if len(present) == len(masks) else y
 
 
 @layer()
@@ -92,12 +81,8 @@ class Multiply(MaskedMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    module = MultiplyModule
-
-
-class SubtractModule(PairwiseModule):
-    def pair(self, a: Tensor, b: Tensor) -> Tensor:
-        return a - b
+    def module(self) -> nn.Module:
+        return ProductModule(torch.mul)
 
 
 @layer()
@@ -108,4 +93,6 @@ class Subtract(ElementwiseMerge):
     """
 
     exactly = 2
-    module = SubtractModule
+
+    def module(self) -> nn.Module:
+        return MergeModule(torch.sub)

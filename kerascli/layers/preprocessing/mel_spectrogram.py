@@ -98,11 +98,11 @@ class MelSpectrogramModule(nn.Module):
         length = self.settings.sequence_length or self.settings.fft_length
         make = {"hann": torch.hann_window, "hamming": torch.hamming_window, None: torch.ones}[self.settings.window]
         window = make(length, dtype=waves.dtype, device=waves.device)
-        found = torch.stft(
+        spectrum = torch.stft(
             waves.flatten(0, -2), self.settings.fft_length, self.settings.sequence_stride, length, window,
             return_complex=True,
         )  # fmt: skip
-        return found.abs().unflatten(0, waves.shape[:-1])
+        return spectrum.abs().unflatten(0, waves.shape[:-1])
 
     def _bands(self, like: Tensor) -> Tensor:
         """Return the weights (frequencies, mel bins) of the triangular mel filters; frequency 0 has weight 0."""

@@ -1,6 +1,6 @@
 """Pipeline: a sequence of layers as one layer."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BeforeValidator, Field
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import Shape, TensorSpec, to_tuple
 from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, Outcome, ShapeMismatch, layer
+from kerascli.layers.nesting import InnerCalls
 
 _TRIALS = ((2, 61), (3, 67))
 """Sizes (batch, unknown axes) in two trial runs; an output size that differs between the runs is unknown."""
@@ -61,7 +62,7 @@ class Pipeline(Layer):
 
 def _result(name: str, module: nn.Module, x: TensorSpec) -> TensorSpec:
     """Return shape and dtype of a layer's result, from two runs on the meta device that differ in all unknown sizes."""
-    found: list[tuple[Shape, str]] = []
+    runs: list[tuple[Shape, str]] = []
     for batch, unknown in _TRIALS:
         sizes = [batch, *(unknown if size is None else size for size in x.shape)]
         dtype = getattr(torch, x.dtype) if x.is_integer else torch.get_default_dtype()
@@ -71,8 +72,8 @@ def _result(name: str, module: nn.Module, x: TensorSpec) -> TensorSpec:
         except (RuntimeError, IndexError) as error:
             raise ShapeMismatch(f"{name} cannot take {x}: {str(error).splitlines()[0]}") from error
         value = result.value if isinstance(result, Outcome) else result
-        found.append((tuple(value.shape[1:]), str(value.dtype).removeprefix("torch.")))
-    (first, dtype), (second, _) = found
+        runs.append((tuple(value.shape[1:]), str(value.dtype).removeprefix("torch.")))
+    (first, dtype), (second, _) = runs
     return TensorSpec(tuple(a if a == b else None for a, b in zip(first, second, strict=True)), dtype)
 
 
@@ -83,9 +84,8 @@ class PipelineModule(nn.Module):
         self.layers = nn.ModuleList(modules)
         self.casts = casts
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor | Outcome:  # (N, *) -> (N, *)
-        nodes = draws.node_stack()
-        whole = Outcome(x)
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Any:  # (N, *) -> (N, *)
+        nodes, calls = draws.node_stack(), InnerCalls()
         for number, (made, module, cast) in enumerate(zip(self.settings, self.layers, self.casts, strict=True)):
             nodes.append(str(number))
             result = module(
@@ -93,12 +93,5 @@ class PipelineModule(nn.Module):
             )
             nodes.pop()
             mask = mask if made.mask == "pass" else None
-            if isinstance(result, Outcome):
-                whole = Outcome(
-                    x,
-                    {**whole.losses, **{f"{number}/{name}": loss for name, loss in result.losses.items()}},
-                    {**whole.metrics, **{f"{number}/{name}": value for name, value in result.metrics.items()}},
-                    {**whole.updates, **{f"layers/{number}/{name}": value for name, value in result.updates.items()}},
-                )
-            x = result.value if isinstance(result, Outcome) else result
-        return Outcome(x, whole.losses, whole.metrics, whole.updates)
+            x = calls.collect(str(number), result, module=f"layers/{number}")
+        return calls.outcome(x)

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from kerascli.foundation.shapes import Shape, TensorSpec, show_shape
 from kerascli.layers.base import BaseLayer, CallArgument, Layer, Outcome, ShapeMismatch, WeightedModule
 from kerascli.layers.geometry import broadcast_mask
-from kerascli.layers.recurrent.masks import mask_of_steps
-from kerascli.layers.recurrent.steps import State
+from kerascli.layers.recurrent.steps import State, mask_of_steps
 from kerascli.parts.initializers import Zeros
 
 
@@ -97,16 +96,16 @@ class Recurrence(nn.Module):
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
         """Map sequences (N, T, *), a state and a mask (N, T) to outputs (N, T, *) and the last state."""
 
-    def initial_states(self, x: Tensor, given: Sequence[Tensor] | None, word: str = "initial state") -> State:
+    def initial_states(self, x: Tensor, states: Sequence[Tensor] | None, word: str = "initial state") -> State:
         """Return the initial states: those given, or zeros if None; raises ShapeMismatch for wrong shapes."""
         shapes: list[tuple[int, ...]] = [(x.shape[0], *shape) for shape in self.state_shapes(tuple(x.shape[2:]))]
-        if given is None:
+        if states is None:
             return tuple(x.new_zeros(shape) for shape in shapes)
-        if (received := [tuple(state.shape) for state in given]) != shapes:
-            wanted = _shown(list(dict.fromkeys(shapes)) if len(set(shapes)) == 1 else shapes)
+        if (received := [tuple(state.shape) for state in states]) != shapes:
+            expected = _shown(list(dict.fromkeys(shapes)) if len(set(shapes)) == 1 else shapes)
             count = {1: f"one {word}", 2: f"two {word}s"}.get(len(shapes), f"{len(shapes)} {word}s")
-            raise ShapeMismatch(f"needs {count} of shape {wanted}, got {_shown(received)}")
-        return tuple(state.to(x.dtype) for state in given)
+            raise ShapeMismatch(f"needs {count} of shape {expected}, got {_shown(received)}")
+        return tuple(state.to(x.dtype) for state in states)
 
 
 def _shown(shapes: Sequence[Shape]) -> str:

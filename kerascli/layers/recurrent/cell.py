@@ -11,8 +11,7 @@ from torch.nn import functional as F
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import NotSequences, ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import Recurrence
-from kerascli.layers.recurrent.masks import restore_order, unmasked_first
-from kerascli.layers.recurrent.steps import State, run_steps
+from kerascli.layers.recurrent.steps import State, restore_order, run_steps, unmasked_first
 from kerascli.layers.regularization.dropout import dropout_mask
 from kerascli.parts.base import Initializer
 

@@ -20,17 +20,16 @@ from kerascli.layers.geometry import (
     spatial_shape,
     to_channels_first,
 )
-from kerascli.layers.recurrent.base import Recurrent, SequenceModule
-from kerascli.layers.recurrent.fields import (
-    ActivityRegularizerArgument,
-    ConstraintArguments,
+from kerascli.layers.recurrent.arguments import (
     ForgetGateArguments,
     GateArguments,
     InitializerArguments,
+    LayerArguments,
     RegularizerArguments,
     SeedArgument,
     ZeroOutputForMask,
 )
+from kerascli.layers.recurrent.base import Recurrent, SequenceModule
 from kerascli.layers.recurrent.lstm import ForgetBias
 from kerascli.layers.recurrent.steps import State, run_steps
 from kerascli.layers.regularization.dropout import dropout_mask
@@ -51,8 +50,7 @@ class ConvLSTMArguments(FilterArguments):
 class ConvLSTM(  # pyright: ignore[reportIncompatibleVariableOverride]
     Recurrent,
     SeedArgument,
-    ConstraintArguments,
-    ActivityRegularizerArgument,
+    LayerArguments,
     RegularizerArguments,
     ForgetGateArguments,
     InitializerArguments,

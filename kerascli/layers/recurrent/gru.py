@@ -8,19 +8,16 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import Seed, TensorSpec
 from kerascli.layers.base import Example, layer
-from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
-from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
-from kerascli.layers.recurrent.fields import (
-    ActivityRegularizerArgument,
+from kerascli.layers.recurrent.arguments import (
     ConstraintArguments,
-    GateArguments,
-    InitializerArguments,
-    RegularizerArguments,
+    GRUArguments,
+    LayerArguments,
     SeedArgument,
-    UnitArguments,
     UseCudnn,
     ZeroOutputForMask,
 )
+from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
+from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts.activations import Linear, Sigmoid, Tanh
 
@@ -34,16 +31,7 @@ ResetAfter = Annotated[
     Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
     Example(input=(5, 3), output=[(4,), (4,)], config={"units": 4, "return_state": True, "reset_after": False}),
 )
-class GRU(  # pyright: ignore[reportIncompatibleVariableOverride]
-    Recurrent,
-    SeedArgument,
-    ConstraintArguments,
-    ActivityRegularizerArgument,
-    RegularizerArguments,
-    InitializerArguments,
-    GateArguments,
-    UnitArguments,
-):
+class GRU(Recurrent, SeedArgument, LayerArguments, GRUArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Gated recurrent unit: a recurrent layer whose update and reset gates control its output (Cho et al., 2014).
 
     Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output,
@@ -79,7 +67,7 @@ class GRU(  # pyright: ignore[reportIncompatibleVariableOverride]
         call={"states": [(4,)]},
     ),
 )
-class GRUCell(ConstraintArguments, RegularizerArguments, InitializerArguments, GateArguments, UnitArguments, Cell):
+class GRUCell(ConstraintArguments, GRUArguments, Cell):
     """Cell of `gru`, for one step: used in `rnn`, or as a node with `states` [output].
 
     Input: (N, F). Outputs: (N, units), and the state after the step, (N, units).

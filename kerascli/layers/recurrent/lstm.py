@@ -8,16 +8,16 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, layer
-from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
-from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
-from kerascli.layers.recurrent.fields import (
-    ActivityRegularizerArgument,
+from kerascli.layers.recurrent.arguments import (
     ConstraintArguments,
+    LayerArguments,
     LSTMArguments,
     SeedArgument,
     UseCudnn,
     ZeroOutputForMask,
 )
+from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
+from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts import fields
 from kerascli.parts.activations import Linear, Sigmoid, Tanh
@@ -29,7 +29,7 @@ from kerascli.parts.base import Initializer
     Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
     Example(input=(5, 3), output=[(4,), (4,), (4,)], config={"units": 4, "return_state": True, "dropout": 0.2}),
 )
-class LSTM(Recurrent, SeedArgument, ConstraintArguments, ActivityRegularizerArgument, LSTMArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
+class LSTM(Recurrent, SeedArgument, LayerArguments, LSTMArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Long short-term memory layer: a recurrent layer with a gated cell state (Hochreiter and Schmidhuber, 1997).
 
     Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output

@@ -10,8 +10,8 @@ from kerascli.foundation.shapes import TensorSpec, to_tuple
 from kerascli.language.component import Invalid
 from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, NotSequences, layer
 from kerascli.layers.nesting import build_inner
+from kerascli.layers.recurrent.arguments import ZeroOutputForMask
 from kerascli.layers.recurrent.base import Cell, Recurrence, Recurrent, SequenceModule, StepModule
-from kerascli.layers.recurrent.fields import ZeroOutputForMask
 from kerascli.layers.recurrent.steps import State
 
 

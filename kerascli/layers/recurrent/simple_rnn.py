@@ -5,17 +5,15 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import Seed, TensorSpec
 from kerascli.layers.base import Example, layer
-from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
-from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
-from kerascli.layers.recurrent.fields import (
-    ActivityRegularizerArgument,
+from kerascli.layers.recurrent.arguments import (
     ConstraintArguments,
-    InitializerArguments,
-    RegularizerArguments,
+    LayerArguments,
     SeedArgument,
-    UnitArguments,
+    SimpleRNNArguments,
     ZeroOutputForMask,
 )
+from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
+from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts.activations import Linear, ReLU, Tanh
 
@@ -25,14 +23,7 @@ from kerascli.parts.activations import Linear, ReLU, Tanh
     Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
     Example(input=(5, 3), output=[(4,), (4,)], config={"units": 4, "return_state": True, "activation": "relu"}),
 )
-class SimpleRNN(  # pyright: ignore[reportIncompatibleVariableOverride]
-    Recurrent,
-    ConstraintArguments,
-    ActivityRegularizerArgument,
-    RegularizerArguments,
-    InitializerArguments,
-    UnitArguments,
-):
+class SimpleRNN(Recurrent, LayerArguments, SimpleRNNArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Fully connected RNN: h_t = activation(x_t @ kernel + h_(t-1) @ recurrent_kernel + bias) (Elman, 1990).
 
     Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output,
@@ -60,7 +51,7 @@ class SimpleRNN(  # pyright: ignore[reportIncompatibleVariableOverride]
         call={"states": [(4,)]},
     ),
 )
-class SimpleRNNCell(SeedArgument, ConstraintArguments, RegularizerArguments, InitializerArguments, UnitArguments, Cell):
+class SimpleRNNCell(SeedArgument, ConstraintArguments, SimpleRNNArguments, Cell):
     """Cell of `simple_rnn`, for one step: used in `rnn`, or as a node with `states` [output].
 
     Input: (N, F). Outputs: (N, units), and the state after the step, (N, units).

@@ -27,21 +27,21 @@ class Dropout(Layer):
     seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:
-        if self.noise_shape is not None:
-            check_noise_shape(self.noise_shape, x)
+        self.check_noise_shape(x)
         return DropoutModule(self.rate, self.noise_shape, self.seed)
 
-
-def check_noise_shape(noise_shape: Shape, x: TensorSpec) -> None:
-    """Raise ShapeMismatch unless `noise_shape` has, for each axis of `x`, its size, 1 or None."""
-    shape = (None, *x.shape)
-    fits = len(noise_shape) == len(shape) and noise_shape[0] in (None, 1)
-    if not fits or any(n not in (None, 1, size) for n, size in zip(noise_shape, shape, strict=True)):
-        raise ShapeMismatch(
-            f"noise_shape {show_shape(noise_shape)} does not fit an input of {x}",
-            hint="one entry an axis, batch first: null (as the input) or 1 (dropped together)",
-            argument="noise_shape",
-        )
+    def check_noise_shape(self, x: TensorSpec) -> None:
+        """Raise ShapeMismatch unless `noise_shape` has, for each axis of `x`, its size, 1 or None."""
+        noise, shape = self.noise_shape, (None, *x.shape)
+        if noise is None:
+            return
+        fits = len(noise) == len(shape) and noise[0] in (None, 1)
+        if not fits or any(n not in (None, 1, size) for n, size in zip(noise, shape, strict=True)):
+            raise ShapeMismatch(
+                f"noise_shape {show_shape(noise)} does not fit an input of {x}",
+                hint="one entry an axis, batch first: null (as the input) or 1 (dropped together)",
+                argument="noise_shape",
+            )
 
 
 class DropoutModule(nn.Module):

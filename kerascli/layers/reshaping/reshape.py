@@ -37,8 +37,8 @@ class Reshape(Layer):
 
 def _fits(shape: Shape, target: tuple[int, ...]) -> bool:
     values = math.prod(size for size in shape if size is not None)
-    known = math.prod(size for size in target if size != -1)
-    return values % known == 0 if -1 in target else values == known
+    fixed = math.prod(size for size in target if size != -1)
+    return values % fixed == 0 if -1 in target else values == fixed
 
 
 class ReshapeModule(nn.Module):

@@ -133,13 +133,13 @@ class BidirectionalModule(nn.Module):
         merged = self._merge(y, z.flip(1) if self.settings.layer.return_sequences else z)
         return calls.outcome((*merged, *after) if len(merged) + len(after) > 1 else merged[0])
 
-    def _halves(self, given: Sequence[Tensor] | None) -> tuple[Sequence[Tensor] | None, Sequence[Tensor] | None]:
-        if given is None:
+    def _halves(self, states: Sequence[Tensor] | None) -> tuple[Sequence[Tensor] | None, Sequence[Tensor] | None]:
+        if states is None:
             return None, None
         first, second = (one.state_count for one in self.layers)
-        if len(given) != first + second:
-            raise ShapeMismatch(f"needs {first + second} initial states, {first} for each direction, got {len(given)}")
-        return given[:first], given[first:]
+        if len(states) != first + second:
+            raise ShapeMismatch(f"needs {first + second} initial states, {first} for each direction, got {len(states)}")
+        return states[:first], states[first:]
 
     def _merge(self, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
         match self.settings.merge_mode:

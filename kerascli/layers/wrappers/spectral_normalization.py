@@ -1,15 +1,14 @@
 """SpectralNormalization: keeps the largest singular value of a layer's kernel at 1 (Miyato et al., 2018)."""
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
-from pydantic import model_validator
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
-from kerascli.layers.base import Example, Layer, Outcome, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.nesting import InnerCalls, LayerField, build_inner, check_inner, with_value
+from kerascli.layers.base import Example, Outcome, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.nesting import InnerCalls, LayerField, Wrapper, build_inner, with_value
 from kerascli.layers.recurrent.base import Recurrent
 from kerascli.parts.initializers import TruncatedNormal
 
@@ -24,7 +23,7 @@ _EPSILON = 1e-7  # Keras's minimum of a vector's norm
         config={"layer": {"conv_2d": {"filters": 5, "kernel_size": 3}}, "power_iterations": 2},
     ),
 )
-class SpectralNormalization(Layer):
+class SpectralNormalization(Wrapper):
     """Spectral normalization: in training divides a layer's kernel by its largest singular value (Miyato et al., 2018).
 
     Input and output: those of the layer. The singular value is estimated by power iteration. As in Keras the divided
@@ -32,7 +31,6 @@ class SpectralNormalization(Layer):
     kernel.
     """
 
-    uses_mask = True
     mixes_samples = True
 
     layer: LayerField
@@ -40,24 +38,12 @@ class SpectralNormalization(Layer):
     power_iterations: PositiveInt = 1
     """Number of power iterations in each training step."""
 
-    @model_validator(mode="after")
-    def _takes_one(self) -> Self:
-        check_inner(self.layer)
-        return self
-
     @property
     def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return "pass" if self.layer.mask == "pass" else "stop"
 
     def masked_results(self) -> int:
         return self.layer.masked_results()
-
-    @property
-    def takes_integers(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.layer.takes_integers
-
-    def result_count(self) -> int | None:
-        return self.layer.result_count()
 
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
         return self.layer.output_spec(inputs)

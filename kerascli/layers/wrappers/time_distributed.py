@@ -1,16 +1,16 @@
 """TimeDistributed: applies a layer to every step of a sequence."""
 
 from dataclasses import replace
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import torch
-from pydantic import WithJsonSchema, model_validator
+from pydantic import WithJsonSchema
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.layers.base import BaseLayer, Example, Layer, NotSequences, Outcome, layer
-from kerascli.layers.nesting import InnerCalls, LayerField, build_inner, check_inner, with_value
+from kerascli.layers.base import BaseLayer, Example, NotSequences, Outcome, layer
+from kerascli.layers.nesting import InnerCalls, LayerField, Wrapper, build_inner, with_value
 
 
 @layer(
@@ -18,7 +18,7 @@ from kerascli.layers.nesting import InnerCalls, LayerField, build_inner, check_i
     Example(input=(3, 6, 6, 2), output=(3, 4, 4, 5), config={"layer": {"conv_2d": {"filters": 5, "kernel_size": 3}}}),
     Example(input=(5, 4), output=(5, 4), config={"layer": "batch_normalization"}),
 )
-class TimeDistributed(Layer):
+class TimeDistributed(Wrapper):
     """Applies a layer to every step of a sequence, with the same weights.
 
     Input: (N, T, *). Output: (N, T, *), with the layer's output at each step. Steps are computed together, unless the
@@ -27,19 +27,9 @@ class TimeDistributed(Layer):
     """
 
     mask = "pass"
-    uses_mask = True
 
     layer: Annotated[LayerField, WithJsonSchema({"anyOf": [{"x-component": "layer"}, {"type": "string"}]})]
     """Layer to apply to every step, or the name of a shared layer or model."""
-
-    @model_validator(mode="after")
-    def _takes_one(self) -> Self:
-        check_inner(self.layer)
-        return self
-
-    @property
-    def takes_integers(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.layer.takes_integers
 
     @property
     def mixes_samples(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -51,9 +41,6 @@ class TimeDistributed(Layer):
 
     def adds_losses(self) -> bool:
         return self.layer.adds_losses()
-
-    def result_count(self) -> int | None:
-        return self.layer.result_count()
 
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
         (x,) = inputs

@@ -1,5 +1,4 @@
-"""Build the modules of a Model and infer its shapes: each layer is built and run on the meta device, without allocating
-memory."""
+"""Build the modules of a model and infer its shapes, on the meta device; build its views, which share its weights."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,76 +9,75 @@ from torch import nn
 
 from kerascli.foundation.errors import Fault, Path, Related, used_here
 from kerascli.foundation.light_torch import without_compiler
-from kerascli.foundation.shapes import MAX_VALUES, TensorSpec, is_compatible, show_shape
+from kerascli.foundation.shapes import MAX_VALUES, TensorSpec, show_shape
 from kerascli.language.component import Invalid
 from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.layers.weight_spec import MAX_PARAMETERS
-from kerascli.model.inference.batch_axis import batch_axis_hint, output_faults, sample_specs
 from kerascli.model.inference.inner_models import make_module
 from kerascli.model.inference.shape_inference import (
     SpecCache,
     as_module_input,
+    batch_axis_hint,
     declared_outputs,
+    fits,
     infer_outputs,
+    output_faults,
+    sample_specs,
     show_inputs,
 )
-from kerascli.model.ir.nodes import Call, Model, Node
-from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.submodules import CompositeModule, submodules_of
+from kerascli.model.ir.analysis import called_in
+from kerascli.model.ir.nodes import Call, Entry, Model, Node, flat
+from kerascli.model.runtime.built import Built, CompositeModule, submodules_of
 
 
 @without_compiler()
-def build(model: Model, known: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
+def build(model: Model, shared: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
     """Return the model as `Built`: with a module for each node, built in order, and the inferred shapes of the nodes'
     outputs.
 
-    `known` are modules of another model, by the names of their weights: nodes with the same names share their
+    `shared` are modules of another model, by the names of their weights: nodes with the same names share their
     weights. Stateful layers keep states for `batch_size` samples. Raises Invalid with a config error for each node that
     does not fit.
     """
-    specs: dict[str, TensorSpec] = {given.name: given.spec for given in (*model.inputs, *model.targets)}
+    specs: dict[str, TensorSpec] = {each.name: each.spec for each in (*model.inputs, *model.targets)}
     modules: dict[str, nn.Module] = {}
-    owners: dict[str, nn.Module] = dict(known or {})
+    owners: dict[str, nn.Module] = dict(shared or {})
     cache: SpecCache = {}
-    faults: list[Fault] = []
-    failed: set[tuple[str, Path]] = set()
-    for node in model.nodes:
-        if any(name not in specs for name in node.used_names()):
-            continue  # one of its inputs has failed already
-        try:
-            modules[node.name], results = _build_node(node, specs, owners, cache, batch_size)
-        except (Invalid, ShapeMismatch) as error:
-            found = _faults(error, node, model, specs)
-            faults += [fault for key, fault in found.items() if key not in failed]
-            failed.update(found)  # a fault in a block is reported once for all its uses
-            continue
-        for part in submodules_of(node, modules[node.name]):
-            owners.setdefault(part.name, part.module)
-        specs.update({n: spec for n, spec in zip(node.outputs, results, strict=True) if n != "_"})
-    faults = _with_refused_calls(model, specs, faults) + _too_many(model, modules)
-    faults += output_faults(model.outputs, model, specs)
-    if faults:
-        raise Invalid(faults)
+    faults: dict[tuple[str, Path], Fault] = {}
+    for entry in model.entries:
+        refused = _refused_inputs(entry, specs) if isinstance(entry, Call) else {}
+        faults |= refused
+        for node in () if refused else flat([entry]):
+            if any(name not in specs for name in node.used_names()):
+                continue  # one of its inputs has failed already
+            try:
+                modules[node.name], results = _build_node(node, specs, owners, cache, batch_size)
+            except (Invalid, ShapeMismatch) as error:
+                new = _faults(error, node, model, specs)
+                faults |= {key: new[key] for key in new if key not in faults}  # one for all uses of a block
+                continue
+            for part in submodules_of(node, modules[node.name]):
+                owners.setdefault(part.name, part.module)
+            specs.update(zip(node.outputs, results, strict=True))
+            specs.pop("_", None)
+    if problems := [*faults.values(), *_too_many(model, modules), *output_faults(model.outputs, model, specs)]:
+        raise Invalid(problems)
     return Built(model, modules, specs, owners)
 
 
-def _with_refused_calls(model: Model, specs: Mapping[str, TensorSpec], faults: list[Fault]) -> list[Fault]:
-    """Return config errors: one for each call of a shared model whose inputs are not as declared, and the `faults`
-    outside of such calls."""
-    refused: list[Fault] = []
-    for call in (entry for entry in model.entries if isinstance(entry, Call)):
-        for (name, wanted), given in zip(call.of.inputs.items(), call.inputs, strict=False):
-            spec = specs.get(given)
-            if wanted is None or spec is None:
-                continue
-            shape = spec.shape if spec.batched else spec.shape[1:]
-            if not is_compatible(wanted.shape, shape) or wanted.is_integer != spec.is_integer:
-                text = f"'{call.of.name}' expects {wanted} of {wanted.dtype} as its input '{name}', got {spec}"
-                text += f" of {spec.dtype}"
-                refused.append(Fault(text, call.path, "key", related=(Related(f"'{call.of.name}'", call.of.path),)))
-    paths = {fault.path for fault in refused}
-    return refused + [fault for fault in faults if not paths.intersection(r.path for r in fault.related)]
+def _refused_inputs(call: Call, specs: Mapping[str, TensorSpec]) -> dict[tuple[str, Path], Fault]:
+    """Return a config error for each input of a call of a shared model that is not as the model declares it."""
+    refused = {}
+    for (name, declared), tensor in zip(call.of.inputs.items(), call.inputs, strict=False):
+        spec = specs.get(tensor)
+        if declared is None or spec is None:
+            continue
+        if not fits(declared, spec if spec.batched else TensorSpec(spec.shape[1:], spec.dtype)):
+            text = f"'{call.of.name}' expects {declared} of {declared.dtype} as its input '{name}', got {spec} of "
+            fault = Fault(text + spec.dtype, call.path, "key", related=(Related(f"'{call.of.name}'", call.of.path),))
+            refused[fault.text, fault.path] = fault
+    return refused
 
 
 def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
@@ -122,14 +120,13 @@ def _build_node(
         results = infer_outputs(node, module, specs, cache) if stated is None else declared_outputs(stated, node, specs)
     _refuse_undeclared(module)
     _refuse_huge(results)
-    count = layer.results_of(node.call)
-    if count is None and len(results) != len(node.outputs):
+    if len(results) != len(node.outputs):
+        if layer.results_of(node.call) is not None:
+            raise AssertionError(f"{layer.component_name} returned {len(results)} tensors")
         is_one = len(node.outputs) == 1
         hint = None if is_one else "name each of them; '_' discards one"
-        wanted = "one tensor" if is_one else f"the {len(node.outputs)} tensors that 'outputs' names"
-        raise ShapeMismatch(f"expected {wanted}, got {len(results)}", hint=hint)
-    if len(results) != (len(node.outputs) if count is None else count):
-        raise AssertionError(f"{layer.component_name} returned {len(results)} tensors")
+        expected = "one tensor" if is_one else f"the {len(node.outputs)} tensors that 'outputs' names"
+        raise ShapeMismatch(f"expected {expected}, got {len(results)}", hint=hint)
     return module, results
 
 
@@ -157,9 +154,9 @@ def _share_weights(module: nn.Module, first: nn.Module, shown: str) -> None:
     for mine, theirs in zip(module.modules(), first.modules(), strict=True):
         if isinstance(mine, WeightedModule) and isinstance(theirs, WeightedModule):
             for name, spec in mine.weight_specs.items():
-                known = theirs.weight_specs[name].shape
-                if spec.shape != known:
-                    text = f"has a {name} of shape {show_shape(known)} from its first call; for {shown} it would be"
+                shape = theirs.weight_specs[name].shape
+                if spec.shape != shape:
+                    text = f"has a {name} of shape {show_shape(shape)} from its first call; for {shown} it would be"
                     raise ShapeMismatch(f"{text} {show_shape(spec.shape)}", hint="call it on tensors of one shape")
         mine._parameters, mine._buffers = theirs._parameters, theirs._buffers
 
@@ -178,10 +175,8 @@ def _refuse_undeclared(module: nn.Module) -> None:
 def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
     """Raise ShapeMismatch unless a call's mask has the same leading axes as its input; if it has all axes, they may
     also be of size 1."""
-    given = node.call.get("mask", ())
-    if isinstance(given, bool):
-        return
-    names = (given,) if isinstance(given, str) else given
+    names = node.call_tensors.get("mask", ())
+    names = (names,) if isinstance(names, str) else names
     if len(names) > len(node.inputs):
         raise ShapeMismatch(f"takes one mask for each of {len(node.inputs)} inputs, got {len(names)}", argument="mask")
     for name, of in zip(names, node.inputs, strict=False):
@@ -198,28 +193,76 @@ def _faults(
 ) -> dict[tuple[str, Path], Fault]:
     """Return the config errors that an exception holds for a node or for nodes inside it, by (message, config path).
 
-    The keys (text, path) are those by which equal config errors are recognized.
+    The keys (text, path) are those by which equal config errors are recognized. A mismatch's error shows the shapes of
+    the node's inputs, and where they come from.
     """
     uses = used_here(node.uses)
-    if isinstance(error, ShapeMismatch):
-        return {(error.fault.text, node.path): _fault(error, node, model, specs, uses)}
-    return {
-        (fault.text, fault.path): replace(fault, related=tuple(dict.fromkeys((*fault.related, *uses))))
-        for fault in error.faults
-    }
+    if isinstance(error, Invalid):
+        return {
+            (fault.text, fault.path): replace(fault, related=tuple(dict.fromkeys((*fault.related, *uses))))
+            for fault in error.faults
+        }
+    fault, places = error.fault, model.places
+    related = [Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names())]
+    verb = fault.text.split()[0] in {"cannot", "has", "makes", "mixes", "needs", "takes"}
+    text = f"'{node.name}'{'' if verb else ':'} {fault.text}"
+    hint = batch_axis_hint(node, specs) or fault.hint
+    path, at = (*node.path, *fault.path), "value" if fault.path else "key"
+    return {(fault.text, node.path): Fault(text, path, at, hint=hint, related=(*related, *uses), span=fault.span)}
 
 
-def _fault(
-    mismatch: ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec], uses: tuple[Related, ...]
-) -> Fault:
-    """Return the config error of a node that cannot take its inputs; it shows the inputs' shapes and where
-    they come from."""
-    places = {given.name: given.path for given in (*model.inputs, *model.targets)}
-    places |= {output: other.path for other in model.nodes for output in other.outputs}
-    related = tuple(Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names()))
-    path = (*node.path, *mismatch.fault.path)
-    at = "value" if mismatch.fault.path else "key"
-    verb = mismatch.fault.text.split()[0] in {"cannot", "has", "makes", "mixes", "needs", "takes"}
-    text = f"'{node.name}'{'' if verb else ':'} {mismatch.fault.text}"
-    hint = batch_axis_hint(node, specs) or mismatch.fault.hint
-    return Fault(text, path, at, hint=hint, related=(*related, *uses), span=mismatch.fault.span)
+def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None = None) -> dict[str, Built]:
+    """Return a model's views (models that share its weights) with their modules, by name; all their weights must be in
+    `owners`. Raises Invalid.
+
+    `owners` are the modules with weights of the model and of its training, by the weights' names.
+    """
+    faults: list[Fault] = []
+    views: dict[str, Built] = {}
+    for name, view in model.views.items():
+        try:
+            views[name] = build(view.model, owners, batch_size)
+        except Invalid as invalid:
+            faults += invalid.faults
+            continue
+        faults += [_own_weights(e, name) for e in view.entries if _has_own_weights(e, views[name], owners)]
+    if faults:
+        raise Invalid(faults)
+    return views
+
+
+def _own_weights(entry: Entry, view: str) -> Fault:
+    if isinstance(entry, Call):
+        text = f"'{entry.of.name}' is called by the view '{view}' only, so it would never be trained"
+        return Fault(text, entry.path, "key", hint="call it in model.layers, or in an update of fit.train_step")
+    text = f"'{entry.name}' has weights that the model does not have: a view cannot have weights of its own"
+    hint = f"move it to model.layers, or to model.shared to call it there and in '{view}'"
+    return Fault(text, entry.path, "key", hint=hint)
+
+
+def _has_own_weights(entry: Entry, built: Built, owners: Mapping[str, nn.Module], shared: tuple[str, ...] = ()) -> bool:
+    """Return True if an entry has weights that are neither in `owners` nor have a name that begins with one of
+    `shared`."""
+    parts = (part for node in flat([entry]) for part in submodules_of(node, built.modules[node.name]))
+    own = (part for part in parts if part.name not in owners and not f"{part.name}/".startswith(shared))
+    return any(any(part.weights()) for part in own)
+
+
+def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
+    """Return a forward pass of `fit.train_step` with its modules; each of its weights must be in `owners` or belong to
+    a shared layer.
+
+    Raises Invalid.
+    """
+    built = build(model, owners)
+    hint = "move it to model.shared, and call it here by its name"
+    faults = [
+        Fault(f"'{entry.name}' would have weights of its own, which the model does not have", entry.path, "key",
+              hint=hint)
+        for entry in model.entries
+        if isinstance(entry, Node)
+        and _has_own_weights(entry, built, owners, tuple(f"{name}/" for name in called_in([entry])))
+    ]  # fmt: skip
+    if faults:
+        raise Invalid(faults)
+    return built

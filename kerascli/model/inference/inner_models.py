@@ -6,19 +6,16 @@ from functools import partial
 from torch import nn
 
 from kerascli.foundation.errors import Fault, Related
-from kerascli.foundation.shapes import TensorSpec, is_compatible
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.layers.base import BaseLayer, NotSequences, ShapeMismatch
 from kerascli.layers.nesting import build_inner
 from kerascli.layers.wrappers.time_distributed import TimeDistributed, TimeDistributedModule
-from kerascli.model.inference.batch_axis import output_faults
-from kerascli.model.ir.cells import Cell
+from kerascli.model.inference.shape_inference import fits, output_faults
+from kerascli.model.ir.inner_models import Cell, CustomCellRNN, SharedPart
 from kerascli.model.ir.nodes import Input, Model
-from kerascli.model.ir.rnn import CustomCellRNN
-from kerascli.model.ir.shared_layer import SharedPart
 from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.loop import Loop
-from kerascli.model.runtime.shared_layer import SharedLayerModule, SharedModelModule
+from kerascli.model.runtime.inner_models import Loop, SharedLayerModule, SharedModelModule
 
 Build = Callable[[Model], Built]
 
@@ -45,17 +42,17 @@ def _shared(part: SharedPart, x: TensorSpec, build: Build) -> nn.Module:
     if shared.layer is not None:
         module = make_module(shared.layer, (x,), build)
         return SharedLayerModule(shared.weights, module, trainable=shared.layer.trainable)
-    name, wanted = next(iter(shared.inputs.items()))
-    if wanted is not None and (not is_compatible(wanted.shape, x.shape) or wanted.is_integer != x.is_integer):
-        raise ShapeMismatch(f"needs {wanted} of {wanted.dtype} for each time step, got {x} of {x.dtype}")
+    name, declared = next(iter(shared.inputs.items()))
+    if declared is not None and not fits(declared, x):
+        raise ShapeMismatch(f"needs {declared} of {declared.dtype} for each time step, got {x} of {x.dtype}")
     return SharedModelModule(build(Model((Input(name, x),), shared.entries, shared.outputs, shared.shared)))
 
 
 def _loop(layer: CustomCellRNN, xs: tuple[TensorSpec, ...], build: Build) -> nn.Module:
     cell = layer.cell
-    sequences, constants, given = layer.split_inputs(xs)
+    sequences, constants, initial = layer.split_inputs(xs)
     steps = _steps(sequences)
-    _check_given(cell, layer.given, given)
+    _check_initial_states(cell, layer.initial_states, initial)
     seen = {name: TensorSpec(x.shape[1:], x.dtype) for name, x in zip(cell.inputs, sequences, strict=True)}
     seen |= dict(zip(cell.constants, constants, strict=True))
     inputs = [Input(name, spec, cell.path) for name, spec in seen.items()]
@@ -83,13 +80,13 @@ def _steps(sequences: Sequence[TensorSpec]) -> int | None:
     for x in sequences:
         if x.rank < 1 or (x.rank < 2 and not x.is_integer):
             raise NotSequences(x)
-    known = {x.shape[0] for x in sequences} - {None}
-    if len(known) > 1:
+    lengths = {x.shape[0] for x in sequences} - {None}
+    if len(lengths) > 1:
         raise ShapeMismatch(f"needs sequences of one length, got {' and '.join(map(str, sequences))}")
-    return next(iter(known), None)
+    return next(iter(lengths), None)
 
 
-def _check_given(cell: Cell, names: Sequence[str], specs: Sequence[TensorSpec]) -> None:
+def _check_initial_states(cell: Cell, names: Sequence[str], specs: Sequence[TensorSpec]) -> None:
     states = {state.name: state for state in cell.states}
     for name, spec in zip(names, specs, strict=True):
         if spec.shape != states[name].shape:
@@ -100,11 +97,11 @@ def _check_given(cell: Cell, names: Sequence[str], specs: Sequence[TensorSpec]) 
 def _changed_states(cell: Cell, built: Built) -> Iterator[Fault]:
     """Yield a config error for each state of a custom cell whose next value has another shape, or integer values."""
     for state, name in zip(cell.states, cell.next, strict=True):
-        spec, wanted = built.specs[name], TensorSpec(state.shape)
+        spec, declared = built.specs[name], TensorSpec(state.shape)
         related = (Related(f"state '{state.name}' is declared", state.path),)
         path = (*cell.path, "next", state.name)
-        if spec.whole != wanted.whole:
-            text = f"state '{state.name}' is {wanted}, but its next value '{name}' is {spec}"
+        if spec.whole != declared.whole:
+            text = f"state '{state.name}' is {declared}, but its next value '{name}' is {spec}"
             yield Fault(text, path, related=related)
         elif spec.is_integer:
             text = f"state '{state.name}' is floating point, but its next value '{name}' is {spec.dtype}"

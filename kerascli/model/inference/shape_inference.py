@@ -2,15 +2,71 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kerascli.foundation.errors import first_line
-from kerascli.foundation.shapes import Shape, TensorSpec
+from kerascli.foundation.errors import Fault, first_line
+from kerascli.foundation.shapes import Shape, TensorSpec, is_compatible
 from kerascli.layers.base import BaseLayer, Outcome, ShapeMismatch
-from kerascli.model.ir.nodes import Node
+from kerascli.model.ir.nodes import Model, Node
+
+
+def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+    """Return the specs (shape, dtype) of a node's inputs. If a tensor has no batch axis, its first axis is treated as
+    one.
+
+    This lets an encoder be called on a weight of pseudo-inputs. Raises ShapeMismatch if a layer takes both tensors
+    with and without a batch axis.
+    """
+    inputs = tuple(specs[name] for name in node.inputs)
+    if node.layer.call_form == "names":
+        return inputs
+    free = _may_lack_batch(node)
+    used = {name: specs[name] for name in node.used_names() if name not in free}
+    without = [name for name, spec in used.items() if not spec.batched]
+    if without and len(without) < len(used):
+        hint = f'combine them in a formula: expr: "broadcast_to({without[0]}, [batch_size, ...])"'
+        if node.layer.call_form == "several":
+            hint = f'combine them in a formula, where shapes broadcast: expr: "... + {without[0]}"'
+        raise ShapeMismatch(f"needs inputs with a batch axis: '{without[0]}' {used[without[0]]} has none", hint=hint)
+    if any(not used[name].shape for name in without):
+        raise ShapeMismatch(f"needs inputs with a batch axis: '{without[0]}' is a scalar", hint="use it in a formula")
+    return tuple(
+        spec if spec.batched or name in free else TensorSpec(spec.shape[1:], spec.dtype)
+        for name, spec in zip(node.inputs, inputs, strict=True)
+    )
+
+
+def _may_lack_batch(node: Node) -> set[str]:
+    free = [node.layer.may_lack_batch(index) for index in range(len(node.inputs))]
+    return set(compress(node.inputs, free)) - {name for name, one in zip(node.inputs, free, strict=True) if not one}
+
+
+def batch_axis_hint(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
+    """Return a hint for a shape mismatch if none of the node's inputs has a batch axis; otherwise None."""
+    used = [specs[name] for name in node.used_names()]
+    if node.layer.call_form == "names" or not used or any(spec.batched for spec in used):
+        return None
+    return f"'{node.inputs[0]}' has no batch axis: its first axis is taken as the batch here"
+
+
+def output_faults(
+    outputs: Sequence[str], model: Model, specs: Mapping[str, TensorSpec], at: str = "model.outputs"
+) -> list[Fault]:
+    """Return a config error for each output of a model that lacks a batch axis; `at` is the config key that lists the
+    outputs."""
+    return [
+        Fault(
+            f"'{name}' {specs[name]} is an output, but has no batch axis: an output has one row per sample",
+            model.places[name], "key", hint=f"name other nodes under {at}",
+        )
+        for name in outputs
+        if name in specs and not specs[name].batched
+    ]  # fmt: skip
+
 
 _BATCH_SIZES = (2, 3)
 _UNKNOWN_SIZES = (720, 2160)
@@ -24,6 +80,11 @@ _UNKNOWN_STEPS = (96, 288)
 steps."""
 _MOST_VALUES = 2**53
 """Maximum number of values of an output per sample; beyond it torch cannot count the bytes of a batch."""
+
+
+def fits(declared: TensorSpec, spec: TensorSpec) -> bool:
+    """Return True if a tensor of shape and dtype `spec` can be an input that a shared model declares."""
+    return is_compatible(declared.shape, spec.shape) and declared.is_integer == spec.is_integer
 
 
 def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
@@ -67,17 +128,11 @@ def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
     formulas."""
     if type(node.layer).__module__.partition(".")[0] != "kerascli" or node.layer.call_form == "names":
         return None
-
-    def called(value: Any) -> Any:
-        if isinstance(value, bool):
-            return value
-        return tuple(specs[name] for name in ([value] if isinstance(value, str) else value))
-
-    key = (
-        node.layer,
-        tuple(specs[name] for name in node.inputs),
-        tuple((argument, called(value)) for argument, value in node.call.items()),
+    tensors = tuple(
+        (key, tuple(specs[name] for name in ([names] if isinstance(names, str) else names)))
+        for key, names in node.call_tensors.items()
     )
+    key = (node.layer, tuple(specs[name] for name in node.inputs), tensors, tuple(node.call_flags.items()))
     try:
         hash(key)
     except TypeError:  # a setting is a mapping
@@ -90,12 +145,12 @@ def _infer_outputs(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec
     sizes = _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
     runs = [_run_on_meta(node, module, inputs, specs, *pair) for pair in zip(_BATCH_SIZES, sizes, strict=True)]
     free = node.layer.call_form == "names" or not any(spec.batched for spec in inputs)
-    found = tuple(_compare(first, second, may_lack_batch=free) for first, second in zip(*runs, strict=True))
-    if any(not spec.batched and None in spec.shape for spec in found):  # an unknown size, or that of the batch?
+    outputs = tuple(_compare(first, second, may_lack_batch=free) for first, second in zip(*runs, strict=True))
+    if any(not spec.batched and None in spec.shape for spec in outputs):  # an unknown size, or that of the batch?
         again = _run_on_meta(node, module, inputs, specs, _BATCH_SIZES[1], sizes[0])
-        if any(a.shape != b.shape for a, b, spec in zip(runs[0], again, found, strict=True) if not spec.batched):
+        if any(a.shape != b.shape for a, b, spec in zip(runs[0], again, outputs, strict=True) if not spec.batched):
             raise ShapeMismatch(_MIXED)
-    return found
+    return outputs
 
 
 _MIXED = "mixes the samples of a batch: the first axis of its output is not the batch axis"
@@ -111,8 +166,11 @@ def _run_on_meta(
 ) -> tuple[Tensor, ...]:
     """Return a node's outputs on the meta device for `batch` samples; unknown dimensions have size `unknown`."""
     tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
-    call = {key: _call_stand_in(value, specs, batch, unknown) for key, value in node.call.items()}
-    for key in ("training", "mask", *node.unseen_masks):
+    call: dict[str, Any] = {key: value for key, value in node.call_flags.items() if key not in node.unseen_masks}
+    for key, names in node.call_tensors.items():
+        made = [_stand_in(specs[name], batch, unknown) for name in ([names] if isinstance(names, str) else names)]
+        call[key] = made[0] if isinstance(names, str) else made
+    for key in ("training", "mask"):
         call.pop(key, None)
     try:
         with torch.no_grad():
@@ -131,9 +189,9 @@ def _run_on_meta(
 def show_inputs(node: Node, specs: Mapping[str, TensorSpec]) -> str:
     """Return the shapes of a node's inputs and call arguments as text: `(None, 5, 3) with initial_state (None, 4)`."""
     words = " and ".join(str(specs[name]) for name in node.inputs)
-    for key, value in node.call.items():
-        names = [value] if isinstance(value, str) else [] if isinstance(value, bool) else value
+    for key, names in node.call_tensors.items():
         if names:
+            names = [names] if isinstance(names, str) else names
             words += f" with {key} {' and '.join(str(specs[name]) for name in names)}"
     return words
 
@@ -144,14 +202,6 @@ def _stand_in(spec: TensorSpec, batch: int, unknown: int) -> Tensor:
         raise ShapeMismatch(f"needs tensors that fit into memory, got {spec}")
     dtype = getattr(torch, spec.dtype) if spec.is_integer else torch.get_default_dtype()
     return torch.empty((batch, *sizes) if spec.batched else sizes, dtype=dtype, device="meta")
-
-
-def _call_stand_in(value: Any, specs: Mapping[str, TensorSpec], batch: int, unknown: int) -> Any:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _stand_in(specs[value], batch, unknown)
-    return [_stand_in(specs[name], batch, unknown) for name in value]
 
 
 def _compare(first: Tensor, second: Tensor, *, may_lack_batch: bool) -> TensorSpec:

@@ -1,7 +1,8 @@
 """Intermediate representation of a model: inputs, nodes and calls in order, and outputs, as frozen dataclasses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from kerascli.foundation.errors import Path
 from kerascli.foundation.shapes import TensorSpec
@@ -52,35 +53,42 @@ class Node:
         """Names of the mask arguments that the call sets to `false`: the layer computes without these masks."""
         return [key for key in ("mask", "query_mask", "value_mask", "key_mask") if self.call.get(key) is False]
 
+    @property
+    def call_flags(self) -> dict[str, bool]:
+        """Call arguments that are true or false."""
+        return {key: value for key, value in self.call.items() if isinstance(value, bool)}
+
+    @property
+    def call_tensors(self) -> dict[str, str | tuple[str, ...]]:
+        """Call arguments that are the name of a tensor, or several names."""
+        return {key: value for key, value in self.call.items() if not isinstance(value, bool)}
+
     def used_names(self) -> list[str]:
         """Return the names of all tensors that the node takes, as inputs or call arguments."""
         names = list(self.inputs)
-        for value in self.call.values():
-            if isinstance(value, str):
-                names.append(value)
-            elif isinstance(value, tuple):
-                names += value
+        for value in self.call_tensors.values():
+            names += [value] if isinstance(value, str) else value
         return names
 
     def renamed(self, tensors: Mapping[str, str]) -> "Node":
         """Return a copy of the node with its tensors renamed; `tensors` maps old names to new ones."""
-
-        def of(names: Sequence[str]) -> tuple[str, ...]:
-            return tuple(tensors.get(name, name) for name in names)
-
-        call = {
-            key: value
-            if isinstance(value, bool)
-            else tensors.get(value, value)
-            if isinstance(value, str)
-            else of(value)
-            for key, value in self.call.items()
-        }
-        return replace(self, inputs=of(self.inputs), outputs=of(self.outputs), call=call)
+        call = {key: _renamed(value, tensors) for key, value in self.call.items()}
+        inputs, outputs = _renamed(self.inputs, tensors), _renamed(self.outputs, tensors)
+        return replace(self, inputs=inputs, outputs=outputs, call=call)
 
     def frozen(self) -> "Node":
         """Return a copy of the node whose layer is not trained."""
         return replace(self, layer=self.layer.model_copy(update={"trainable": False}))
+
+
+V = TypeVar("V", bound=CallValue)
+
+
+def _renamed(value: V, tensors: Mapping[str, str]) -> V:
+    """Return the name or names of tensors, replaced as `tensors` says; a bool is returned as it is."""
+    if isinstance(value, tuple):
+        return tuple(tensors.get(name, name) for name in value)  # pyright: ignore[reportReturnType]
+    return tensors.get(value, value) if isinstance(value, str) else value  # pyright: ignore[reportReturnType]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,11 @@ class Call:
         inner = {output for node in self.nodes for output in node.outputs}
         return [*self.inputs, *(n for node in self.nodes for n in node.used_names() if n not in {*inner, *self.inputs})]
 
+    def renamed(self, tensors: Mapping[str, str]) -> "Call":
+        """Return a copy of the call with its tensors renamed; `tensors` maps old names to new ones."""
+        inputs, outputs = _renamed(self.inputs, tensors), _renamed(self.outputs, tensors)
+        return replace(self, inputs=inputs, outputs=outputs, nodes=tuple(node.renamed(tensors) for node in self.nodes))
+
     def frozen(self) -> "Call":
         """Return a copy of the call whose nodes are not trained."""
         return replace(self, nodes=tuple(node.frozen() for node in self.nodes))
@@ -131,6 +144,11 @@ Entry = Node | Call
 def flat(entries: Sequence[Entry]) -> tuple[Node, ...]:
     """Return all nodes of `entries` in order; a call of a shared model is replaced by the nodes inside the call."""
     return tuple(node for entry in entries for node in (entry.nodes if isinstance(entry, Call) else (entry,)))
+
+
+def names_used_by(entries: Iterable[Entry]) -> set[str]:
+    """Return the names of all tensors that nodes take, as inputs or call arguments, also inside of calls."""
+    return {name for entry in entries for node in flat([entry]) for name in node.used_names()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +172,18 @@ class Model:
         object.__setattr__(self, "nodes", flat(self.entries))
 
     @property
-    def figures(self) -> tuple[str, ...]:
+    def places(self) -> dict[str, Path]:
+        """Config path of each tensor: that of its input, target or node."""
+        places = {each.name: each.path for each in (*self.inputs, *self.targets)}
+        return places | {output: node.path for node in self.nodes for output in node.outputs}
+
+    @property
+    def logged(self) -> tuple[str, ...]:
         """Names of the model's nodes that log a metric."""
         return tuple(node.name for node in self.nodes if node.layer.logs)
 
     @property
-    def sums(self) -> frozenset[str]:
+    def summed(self) -> frozenset[str]:
         """Names of the logged metrics that are summed over all samples; the others are averaged."""
         return frozenset(node.name for node in self.nodes if node.layer.sums)
 

@@ -1,6 +1,6 @@
-"""Run a node: call its module on tensors and masks, and collect losses, metrics and weight updates."""
+"""Run nodes: call their modules on tensors and masks, and collect losses, metrics and weight updates."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from kerascli.foundation import draws
 from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.layers.nesting import activity_loss, with_value
 from kerascli.model.ir.nodes import Node
-from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.submodules import submodules_of
+from kerascli.model.runtime.built import Built, submodules_of
 
-QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
+_QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
 """Call arguments of multi-head attention that hold the masks of its inputs, in the order of the inputs."""
 
 
@@ -33,96 +33,148 @@ class GraphOutcome:
     """Next values of non-trainable weights, in torch's layout, by weight name."""
 
 
-@dataclass(frozen=True, slots=True)
 class PreparedNode:
-    """Node of a model, prepared to run: it holds everything that the run needs and that does not depend on the data."""
+    """Node of a built model, prepared to run: it holds all that the run needs and that does not depend on the data.
 
-    node: Node
-    module: nn.Module
-    casts: tuple[bool, ...]
-    tensors_in_call: tuple[tuple[str, str | tuple[str, ...]], ...]
-    switches: Mapping[str, bool]
-    training: bool | None
-    hidden: tuple[str, ...]
-    """Names of the mask arguments that are `false`: the layer ignores these masks, but they are still propagated."""
-    masked: int
-    """Number of outputs of the node, counted from the first, to which the propagated mask applies."""
-    again: bool
-    """If True, an earlier node has the same weights, and may have updated them in this forward pass."""
-    names: Mapping[str, str]
-    """Mapping from the path of each weight in the node's module to the weight's name in the model."""
-    sets: str
-    """Full name of the weight that an `update` node assigns, which belongs to another node; '' for other nodes."""
-    last_uses: tuple[str, ...]
-    """Names of the tensors that no later node needs; they are freed after this node to save memory."""
-
-
-def prepare_node(
-    node: Node, built: Built, last_uses: tuple[str, ...] = (), *, again: bool, sets: str = ""
-) -> PreparedNode:
-    """Return a node of a built model, prepared to run."""
-    module, layer = built.modules[node.name], node.layer
-    casts = tuple(built.specs[name].is_integer and not layer.takes_integers for name in node.inputs)
-    tensors = tuple((key, value) for key, value in node.call.items() if not isinstance(value, bool))
-    switches = {key: value for key, value in node.call.items() if isinstance(value, bool)}
-    training = switches.pop("training", None)
-    hidden = tuple(node.unseen_masks)
-    switches = {key: value for key, value in switches.items() if key not in hidden and key != "mask"}
-    names = {place: name for part in submodules_of(node, module) for place, name in part.names()}
-    return PreparedNode(
-        node, module, casts, tensors, switches, training, hidden, layer.masked_results(), again, names, sets, last_uses
-    )  # fmt: skip
-
-
-def run_node(step: PreparedNode, values: dict[str, Tensor], masks: dict[str, Tensor], outcome: GraphOutcome) -> None:
-    """Run a node on tensors in `values`; add its outputs to `values`, masks to `masks`, losses and weight updates ...
-    to `outcome`."""
-    node = step.node
-    arguments = [values[name] for name in node.inputs]
-    if any(step.casts):
-        default = torch.get_default_dtype()
-        arguments = [x.to(default) if cast else x for x, cast in zip(arguments, step.casts, strict=True)]
-    call: dict[str, Any] = {}
-    for key, name in step.tensors_in_call:
-        call[key] = values[name] if isinstance(name, str) else [values[n] for n in name]
-    mask_in = _mask_in(step, arguments, masks, call)
-    try:
-        result = _call(step, arguments, call, _carried(step, outcome) if step.again and outcome.updates else {})
-    except (ShapeMismatch, IndexError, RuntimeError) as error:
-        error.add_note(node.name)  # names the node in the error message
-        raise
-    if isinstance(result, Outcome):
-        prefix = node.name
-        outcome.losses.update({_below(prefix, name): loss for name, loss in result.losses.items()})
-        outcome.metrics.update({_below(prefix, name): value for name, value in result.metrics.items()})
-        outcome.updates.update({step.sets or step.names[place]: value for place, value in result.updates.items()})
-        result = result.value
-    results = result if isinstance(result, tuple) else (result,)
-    if (loss := activity_loss(node.layer, results)) is not None:
-        outcome.losses[f"{node.name}/activity"] = loss
-    mask_out = _mask_out(step, arguments[0], mask_in) if arguments else None
-    for index, (name, value) in enumerate(zip(node.outputs, results, strict=True)):
-        if name != "_":
-            values[name] = value
-            if mask_out is not None and index < step.masked:
-                masks[name] = mask_out
-
-
-def _below(node: str, name: str) -> str:
-    """Return the name under which a node's loss or metric is logged: `node/name`, or only the node's name
-    if `name` is ''."""
-    return f"{node}/{name}" if name else node
-
-
-def _carried(step: PreparedNode, outcome: GraphOutcome) -> dict[str, Tensor]:
-    """Return the values of a node's weights that earlier nodes updated in this forward pass, by the weight's path in
-    the node's module.
-
-    As in Keras, later calls use the updated values.
+    `again`: an earlier node has the same weights, and may have updated them in this forward pass. `sets` is the full
+    name of the weight that an `update` node assigns, which belongs to another node.
     """
-    places = {name: place.replace("/", ".") for place, name in step.names.items() if name in outcome.updates}
-    changed = ((place, outcome.updates[name]) for name, place in places.items())
-    return {place: with_value(_tensor(step.module, place), value) for place, value in changed}
+
+    def __init__(
+        self, node: Node, built: Built, last_uses: tuple[str, ...] = (), *, again: bool, sets: str = ""
+    ) -> None:
+        self.node = node
+        self.module = built.modules[node.name]
+        self.again = again
+        self.sets = sets
+        self.last_uses = last_uses
+        """Names of the tensors that no later node needs; they are freed after this node to save memory."""
+        takes_integers = node.layer.takes_integers
+        are_cast = (built.specs[name].is_integer and not takes_integers for name in node.inputs)
+        self.casts = tuple(index for index, is_cast in enumerate(are_cast) if is_cast)
+        """Indices of the inputs that are cast to the default dtype."""
+        self.tensors_in_call = list(node.call_tensors.items())
+        switches = node.call_flags
+        self.training = switches.pop("training", None)
+        self.hidden = tuple(node.unseen_masks)
+        """Names of the mask arguments that are `false`: the layer ignores these masks, but they are propagated."""
+        self.switches = {key: value for key, value in switches.items() if key not in (*self.hidden, "mask")}
+        self.masked = node.layer.masked_results()
+        """Number of outputs of the node, counted from the first, to which the propagated mask applies."""
+        self.names = {place: name for part in submodules_of(node, self.module) for place, name in part.names()}
+        """Mapping from the path of each weight in the node's module to the weight's name in the model."""
+
+    def run(self, values: dict[str, Tensor], outcome: GraphOutcome) -> None:
+        """Run the node on tensors in `values`; add its outputs to `values`, and masks, losses, updates ... to
+        `outcome`."""
+        node, masks = self.node, outcome.masks
+        arguments = [values[name] for name in node.inputs]
+        for index in self.casts:
+            arguments[index] = arguments[index].to(torch.get_default_dtype())
+        call: dict[str, Any] = {}
+        for key, name in self.tensors_in_call:
+            call[key] = values[name] if isinstance(name, str) else [values[n] for n in name]
+        mask_in = self._mask_in(arguments, masks, call)
+        try:
+            result = self._call(arguments, call, self._carried(outcome) if self.again and outcome.updates else {})
+        except (ShapeMismatch, IndexError, RuntimeError) as error:
+            error.add_note(node.name)  # names the node in the error message
+            raise
+        results = self._collect(result, outcome)
+        mask_out = self._mask_out(arguments[0], mask_in) if arguments else None
+        for index, (name, value) in enumerate(zip(node.outputs, results, strict=True)):
+            if name != "_":
+                values[name] = value
+                if mask_out is not None and index < self.masked:
+                    masks[name] = mask_out
+
+    def _collect(self, result: Any, outcome: GraphOutcome) -> tuple[Tensor, ...]:
+        """Return the output tensors in a module's result; add its losses, metrics and updates to `outcome`.
+
+        They are logged under `node/name`, or only the node's name if `name` is ''.
+        """
+        node = self.node.name
+        if isinstance(result, Outcome):
+            outcome.losses.update({f"{node}/{key}" if key else node: loss for key, loss in result.losses.items()})
+            outcome.metrics.update({f"{node}/{key}" if key else node: value for key, value in result.metrics.items()})
+            outcome.updates.update({self.sets or self.names[place]: value for place, value in result.updates.items()})
+            result = result.value
+        results = result if isinstance(result, tuple) else (result,)
+        if (loss := activity_loss(self.node.layer, results)) is not None:
+            outcome.losses[f"{node}/activity"] = loss
+        return results
+
+    def _carried(self, outcome: GraphOutcome) -> dict[str, Tensor]:
+        """Return the values of the node's weights that earlier nodes updated in this forward pass, by the weight's path
+        in the node's module.
+
+        As in Keras, later calls use the updated values.
+        """
+        places = {name: place.replace("/", ".") for place, name in self.names.items() if name in outcome.updates}
+        return {place: with_value(_tensor(self.module, place), outcome.updates[name]) for name, place in places.items()}
+
+    def _call(self, arguments: list[Tensor], call: dict[str, Any], carried: dict[str, Tensor]) -> Any:
+        """Return the output of the node's module, run in the mode (training or inference) that the node's `training`
+        argument states, if any.
+
+        Otherwise the mode is the model's.
+        """
+
+        def run() -> Any:
+            if carried:
+                return functional_call(self.module, carried, tuple(arguments), {**call, **self.switches})
+            return self.module(*arguments, **call, **self.switches)
+
+        before = self.module.training
+        if self.training is None or self.training == before:
+            return run()
+        self.module.train(self.training)
+        try:
+            return run()
+        finally:
+            self.module.train(before)
+
+    def _mask_in(self, arguments: list[Tensor], masks: Mapping[str, Tensor], call: dict[str, Any]) -> Tensor | None:
+        """Return the mask that the node propagates, from its call argument `mask` or its inputs; if the module uses
+        masks, add them to `call`."""
+        layer, of_call = self.node.layer, call.pop("mask", None)
+        if not self.node.inputs:
+            return None
+        each = [masks.get(name) for name in self.node.inputs]
+        if of_call is not None:
+            of_call = [of_call] if isinstance(of_call, Tensor) else of_call
+            each = [_as_mask(mask) for mask in of_call] + [None] * (len(each) - len(of_call))
+        if layer.uses_mask:
+            call["mask"] = None if self.hidden else each[0]
+        elif layer.uses_masks:
+            call["masks"] = [None if self._is_hidden(index) else mask for index, mask in enumerate(each)]
+        return layer.merge_masks(each, arguments)
+
+    def _is_hidden(self, index: int) -> bool:
+        """Return True if the layer must ignore the mask of its input number `index`."""
+        return "mask" in self.hidden or (index < len(_QUERY_VALUE_KEY) and _QUERY_VALUE_KEY[index] in self.hidden)
+
+    def _mask_out(self, x: Tensor, mask_in: Tensor | None) -> Tensor | None:
+        match self.node.layer.mask:
+            case "make":
+                make_mask: Any = self.module.make_mask  # declared by `mask = "make"`
+                return make_mask(x, **self.switches)
+            case "pass":
+                return mask_in
+            case _:
+                return None
+
+
+def run_nodes(steps: Iterable[PreparedNode], values: dict[str, Tensor], outcome: GraphOutcome) -> None:
+    """Run nodes in order on tensors in `values`, to which their outputs are added."""
+    stack = draws.node_stack()
+    for step in steps:
+        stack.append(step.node.name)
+        step.run(values, outcome)
+        stack.pop()
+        for name in step.last_uses:
+            values.pop(name, None)
+            outcome.masks.pop(name, None)
 
 
 def _tensor(module: nn.Module, path: str) -> Tensor:
@@ -130,64 +182,5 @@ def _tensor(module: nn.Module, path: str) -> Tensor:
     return getattr(module.get_submodule(owner), name)
 
 
-def _call(step: PreparedNode, arguments: list[Tensor], call: dict[str, Any], carried: dict[str, Tensor]) -> Any:
-    """Return the output of a node's module, run in the mode (training or inference) that the node's `training` argument
-    states, if any.
-
-    Otherwise the mode is the model's.
-    """
-
-    def run() -> Any:
-        if carried:
-            return functional_call(step.module, carried, tuple(arguments), {**call, **step.switches})
-        return step.module(*arguments, **call, **step.switches)
-
-    if step.training is None or step.training == step.module.training:
-        return run()
-    before = step.module.training
-    step.module.train(step.training)
-    try:
-        return run()
-    finally:
-        step.module.train(before)
-
-
-def _mask_in(
-    step: PreparedNode, arguments: list[Tensor], masks: dict[str, Tensor], call: dict[str, Any]
-) -> Tensor | None:
-    """Return the mask that a node propagates, from its call argument `mask` or its inputs; if the module uses masks,
-    add them to `call`."""
-    node, layer = step.node, step.node.layer
-    given = call.pop("mask", None)
-    if not node.inputs:
-        return None
-    each = [masks.get(name) for name in node.inputs]
-    if given is not None:
-        given = [given] if isinstance(given, Tensor) else given
-        each = [_as_mask(mask) for mask in given] + [None] * (len(each) - len(given))
-    if layer.uses_mask:
-        call["mask"] = None if step.hidden else each[0]
-    elif layer.uses_masks:
-        call["masks"] = [None if _is_hidden(step.hidden, index) else mask for index, mask in enumerate(each)]
-    return layer.merge_masks(each, arguments)
-
-
-def _is_hidden(hidden: tuple[str, ...], index: int) -> bool:
-    """Return True if the layer must ignore the mask of its input number `index`; `hidden` names the mask arguments that
-    are `false`."""
-    return "mask" in hidden or (index < len(QUERY_VALUE_KEY) and QUERY_VALUE_KEY[index] in hidden)
-
-
-def _as_mask(given: Tensor) -> Tensor:
-    return given if given.dtype == torch.bool else given != 0
-
-
-def _mask_out(step: PreparedNode, x: Tensor, mask_in: Tensor | None) -> Tensor | None:
-    match step.node.layer.mask:
-        case "make":
-            make_mask: Any = step.module.make_mask  # declared by `mask = "make"`
-            return make_mask(x, **step.switches)
-        case "pass":
-            return mask_in
-        case _:
-            return None
+def _as_mask(mask: Tensor) -> Tensor:
+    return mask if mask.dtype == torch.bool else mask != 0

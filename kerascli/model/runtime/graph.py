@@ -5,13 +5,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from kerascli.foundation import draws
+from kerascli.model.ir.analysis import name_of, needing_targets, set_by
 from kerascli.model.ir.nodes import Node
-from kerascli.model.ir.targets import name_of, needing_targets
-from kerascli.model.ir.updates import set_by
-from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, prepare_node, run_node
-from kerascli.model.runtime.submodules import submodules_of
+from kerascli.model.runtime.built import Built, submodules_of
+from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, run_nodes
 from kerascli.model.runtime.weights import Weight
 
 __all__ = ["Graph", "GraphOutcome"]
@@ -24,7 +21,7 @@ class Graph(nn.Module):
         super().__init__()
         self.model = built.model
         self.specs = dict(built.specs)
-        self._names = {given.name: given.spec.dtype for given in built.model.inputs}
+        self._names = {each.name: each.spec.dtype for each in built.model.inputs}
         self._targets = {target.name: (name_of(target), target.spec.dtype) for target in built.model.targets}
         self.nodes = nn.ModuleList(built.modules[node.name] for node in built.model.nodes)
         nodes = built.model.nodes
@@ -37,12 +34,12 @@ class Graph(nn.Module):
 
     def weights(self) -> list[Weight]:
         """Return all weights of the graph in the order of its nodes; a shared weight occurs once, at its first node."""
-        found: dict[str, list[Weight]] = {}
+        by_part: dict[str, list[Weight]] = {}
         for step in self._steps:
             for part in submodules_of(step.node, step.module):
-                if part.name not in found:
-                    found[part.name] = list(part.weights())
-        return [weight for weights in found.values() for weight in weights]
+                if part.name not in by_part:
+                    by_part[part.name] = list(part.weights())
+        return [weight for weights in by_part.values() for weight in weights]
 
     def forward(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
         """Return outputs, masks, losses ... of the graph, run on tensors of shape (N, *) by input name.
@@ -52,26 +49,18 @@ class Graph(nn.Module):
         values: dict[str, Tensor] = {name: _as_input(inputs[name], dtype) for name, dtype in self._names.items()}
         if targets is not None:
             values.update({name: _as_input(targets[own], dtype) for name, (own, dtype) in self._targets.items()})
-        masks: dict[str, Tensor] = {}
-        outcome = GraphOutcome({}, masks)
-        stack = draws.node_stack()
-        for step in self._predicting if targets is None else self._steps:
-            stack.append(step.node.name)
-            run_node(step, values, masks, outcome)
-            stack.pop()
-            for name in step.last_uses:
-                values.pop(name, None)
-                masks.pop(name, None)
+        outcome = GraphOutcome({}, {})
+        run_nodes(self._predicting if targets is None else self._steps, values, outcome)
         outcome.outputs = {name: values[name] for name in self.model.outputs}
-        outcome.masks = {name: masks[name] for name in self.model.outputs if name in masks}
+        outcome.masks = {name: outcome.masks[name] for name in self.model.outputs if name in outcome.masks}
         return outcome
 
 
 def _as_input(tensor: Tensor, dtype: str) -> Tensor:
     """Return a batch's tensor in the dtype of the model's input; floats in the dtype of the weights, as in Keras."""
-    wanted = getattr(torch, dtype)
-    wanted = torch.get_default_dtype() if wanted.is_floating_point else wanted
-    return tensor if tensor.dtype == wanted else tensor.to(wanted)
+    expected = getattr(torch, dtype)
+    expected = torch.get_default_dtype() if expected.is_floating_point else expected
+    return tensor if tensor.dtype == expected else tensor.to(expected)
 
 
 def _steps(nodes: Sequence[Node], built: Built) -> tuple[PreparedNode, ...]:
@@ -82,7 +71,7 @@ def _steps(nodes: Sequence[Node], built: Built) -> tuple[PreparedNode, ...]:
     for node in nodes:
         owned = {part.name for part in submodules_of(node, built.modules[node.name])}
         again = not owned.isdisjoint(seen)
-        steps.append(prepare_node(node, built, last.get(node.name, ()), again=again, sets=sets.get(node.name, "")))
+        steps.append(PreparedNode(node, built, last.get(node.name, ()), again=again, sets=sets.get(node.name, "")))
         seen |= owned
     return tuple(steps)
 
@@ -93,8 +82,8 @@ def _last_uses(nodes: Sequence[Node], outputs: tuple[str, ...]) -> dict[str, tup
     for node in nodes:
         for name in (*node.outputs, *node.used_names()):
             user[name] = node.name
-    found: dict[str, list[str]] = {}
+    last: dict[str, tuple[str, ...]] = {}
     for name, node_name in user.items():
         if name not in outputs:
-            found.setdefault(node_name, []).append(name)
-    return {node_name: tuple(names) for node_name, names in found.items()}
+            last[node_name] = (*last.get(node_name, ()), name)
+    return last

@@ -1,8 +1,9 @@
-"""Weights of a graph: named as in Keras, created on the meta device, initialized once."""
+"""Weights of a graph: named as in Keras, created on the meta device, initialized once; parts of them with FSDP."""
 
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,45 @@ from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.foundation.light_torch import without_compiler
 from kerascli.layers.base import WeightedModule
 from kerascli.layers.weight_spec import WeightSpec
-from kerascli.model.runtime.weight_part import WeightPart, gathered, held, part_of
+
+
+@dataclass(frozen=True, slots=True)
+class WeightPart:
+    """Range of a weight's rows that a process holds: `start` to `stop` of `size`, along the first axis in torch."""
+
+    start: int
+    stop: int
+    size: int
+
+    def of(self, whole: Tensor) -> Tensor:
+        """Return the part of a whole weight, in torch's layout, as a view."""
+        return whole[self.start : self.stop]
+
+
+def part_of(tensor: Tensor) -> WeightPart | None:
+    """Return the range of a parameter's rows that this process holds; None if it holds the whole parameter.
+
+    As `torch.chunk` has it, all parts but the last ones have equal size, and the last ones may be empty.
+    """
+    mesh: Any = getattr(tensor, "device_mesh", None)
+    if mesh is None:
+        return None
+    size = tensor.shape[0]
+    rows = -(-size // mesh.size())
+    start = min(mesh.get_local_rank() * rows, size)
+    return WeightPart(start, min(start + rows, size), size)
+
+
+def held(tensor: Tensor) -> Tensor:
+    """Return the values of a parameter that this process holds, without a copy and detached from autograd."""
+    values: Any = tensor.detach()
+    return values if part_of(tensor) is None else values.to_local()
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """Return all values of a parameter, detached from autograd; every process must call it, to give its part."""
+    values: Any = tensor.detach()
+    return values if part_of(tensor) is None else values.full_tensor()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +108,14 @@ class Weight:
 
 def finite_as(values: Tensor, dtype: torch.dtype, what: str) -> Tensor:
     """Return values read from a file, cast to a dtype. Raises FileRefused if any is, or becomes, nan or infinite."""
-    found = values.to(dtype)
-    if found.is_floating_point() and not found.isfinite().all():
-        place = int((~found.isfinite()).flatten().int().argmax())
+    converted = values.to(dtype)
+    if converted.is_floating_point() and not converted.isfinite().all():
+        place = int((~converted.isfinite()).flatten().int().argmax())
         value = float(values.flatten()[place])
         if math.isfinite(value):
             raise FileRefused(f"{what} holds {value:g}, which is too large for {str(dtype).removeprefix('torch.')}")
         raise FileRefused(f"{what} is not finite: the file holds nan or infinite numbers")
-    return found
+    return converted
 
 
 def weights_of(module: nn.Module, prefix: str, *, trainable: bool) -> Iterator[Weight]:

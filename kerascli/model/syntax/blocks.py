@@ -1,40 +1,82 @@
-"""Read the blocks of a model (`model.blocks`, templates of layers) and their uses; each use reads the layers anew."""
+"""Read blocks (`model.blocks`, templates of layers), their uses, and `repeat` items of `layers`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
-from kerascli.foundation.errors import Path, counted, nearest, one_of, show, suggestion
+from kerascli.foundation.errors import Path, nearest, one_of, show, suggestion
 from kerascli.language.expressions import Value
 from kerascli.language.expressions.template import names_referred_to
-from kerascli.language.section import key_names, keys_of
-from kerascli.model.ir.nodes import Call, Entry
-from kerascli.model.syntax.reader import Block, Reading
-from kerascli.model.syntax.repeat import Read, variables
-from kerascli.model.syntax.schema import BlockSection, NodeKeys
-from kerascli.model.syntax.written import as_list
+from kerascli.language.section import key_names, keys_of, unknown_keys
+from kerascli.model.syntax.reader import Block, Reading, as_list
+from kerascli.model.syntax.schema import BlockSection, NodeKeys, RepeatEach, RepeatTimes
+
+_KEYS = (*key_names(RepeatTimes)[:-1], *key_names(RepeatEach))
+"""Keys of a `repeat` (with `times` or with `each`) for error messages; `layers`, which both forms have, comes last."""
+
+
+def read_repeat(reading: Reading, arguments: Any, entry: Path) -> None:
+    """Add the layers of a `repeat` to the model, once for each repetition."""
+    path = (*entry, "repeat")
+    before = reading.faults.count
+    variables = _variables(reading, arguments, path)
+    if reading.faults.count > before:
+        reading.mark_broken()
+        return
+    for values in variables:
+        with reading.with_variables(values), reading.names.inside(sees_outside=True):
+            reading.budget.spend(1, path, reading.faults)
+            reading.read_entries(arguments["layers"], (*path, "layers"))
+
+
+def _variables(reading: Reading, arguments: Any, path: Path) -> list[dict[str, Value]]:
+    """Return a list of the variables (name -> value) in each repetition of a `repeat`; it is empty after a config
+    error."""
+    add, example = reading.faults.add, "repeat: {times: 3, layers: [...]}"
+    if not isinstance(arguments, dict) or not isinstance(arguments.get("layers"), list) or not arguments["layers"]:
+        add("repeat needs 'layers', a list of layers", path, at="key", hint=example)
+        return []
+    reading.faults.take(unknown_keys(arguments, _KEYS, "repeat", reading.place(path), listed="repeat has"))
+    counted, each = keys_of(RepeatTimes, arguments), keys_of(RepeatEach, arguments)
+    if counted.has("times") == each.has("each"):
+        add("repeat needs either 'times' or 'each'", path, at="key", hint=example)
+        return []
+    if counted.has("times"):
+        name, variable, other, of = counted.index, "index", "as", "each"
+        values = _counted(reading, counted.times, (*path, "times"))
+    else:
+        name, variable, other, of = each.as_, "as", "index", "times"
+        values = each.each if isinstance(each.each, list) else []
+        if not isinstance(each.each, list):
+            add(f"repeat: each: expected a list of values, got {show(each.each)}", (*path, "each"))
+        if name is None:
+            add("repeat: 'each' needs 'as', the name of its variable", path, at="key")
+    if other in arguments:
+        add(f"repeat: '{other}' goes with '{of}'", (*path, other), at="key")
+    if name is not None and not (isinstance(name, str) and name.isidentifier()):
+        add(f"repeat: {variable}: expected a name, got {show(name)}", (*path, variable))
+    return [{name: value} if isinstance(name, str) else {} for value in values]
+
+
+def _counted(reading: Reading, times: Any, path: Path) -> list[Value]:
+    if type(times) is not int or times < 0:
+        reading.faults.add(f"repeat: times: expected an integer of at least 0, got {show(times)}", path)
+        return []
+    reading.budget.check(times, path, reading.faults)
+    return list(range(times))
 
 
 def read_blocks(reading: Reading, section: Any) -> None:
     """Record the blocks of `model.blocks` (templates of layers); their layers are read where the blocks are used."""
-    if section is None:
-        return
-    if not isinstance(section, dict):
-        reading.faults.add(f"model.blocks: expected a mapping of names to blocks, got {show(section)}", ("blocks",))
-        return
-    for name, written in section.items():
+    what = "model.blocks: expected a mapping of names to blocks"
+    for name, written in reading.items(section, what, ("blocks",)).items():
         path: Path = ("blocks", name)
-        before = len(reading.faults.found)
-        reading.check_name(name, path, at="key")
-        if name == "repeat":
-            reading.faults.add("'repeat' is a keyword; choose another name", path, at="key")
-        if len(reading.faults.found) == before:
+        if reading.is_name_of_part(name, path):
             reading.blocks[name] = _block(reading, name, written, path)
 
 
 def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | None:
     faults = reading.faults
-    before = len(faults.found)
+    before = faults.count
     if not isinstance(written, dict) or not isinstance(written.get("layers"), list) or not written["layers"]:
         hint = f"{name}: {{parameters: {{units: 16}}, layers: [...]}}"
         faults.add(f"block '{name}': expected a mapping with 'layers', a list of layers", path, at="key", hint=hint)
@@ -45,67 +87,61 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
         text = f"block '{name}': parameters: expected a mapping of names to defaults, got {show(parameters)}"
         faults.add(text, (*path, "parameters"))
         return None
-    odd = [key for key in parameters if key in key_names(NodeKeys) or not str(key).isidentifier()]
-    for key in odd:
-        faults.add(f"block '{name}': a parameter cannot be called '{key}'", (*path, "parameters", key), at="key")
+    _check_parameters(reading, name, parameters, [block.layers, block.outputs], (*path, "parameters"))
     inputs = block.inputs if block.has("inputs") else ["input"]
     names = list(inputs) if isinstance(inputs, dict) else as_list(inputs)
     if not names or not all(isinstance(each, str) for each in names) or len(set(names)) < len(names):
         faults.add(f"block '{name}': inputs: expected a list of names, got {show(inputs)}", (*path, "inputs"))
-    defaults, found = reading.references(parameters, reading.place((*path, "parameters")), {}, lambda path: False)
-    faults.take(found)
-    usable = [key for key in parameters if key not in odd]
-    _refuse_unused_parameters(reading, name, usable, [block.layers, block.outputs], path)
-    if len(faults.found) > before:
-        return None
-    return Block(defaults, tuple(names), block.layers, block.outputs, path)
+    defaults = reading.resolved(parameters, (*path, "parameters"), {})
+    return None if faults.count > before else Block(defaults, tuple(names), block.layers, block.outputs, path)
 
 
-def _refuse_unused_parameters(reading: Reading, name: str, parameters: Sequence[str], body: Any, path: Path) -> None:
-    """Report a config error for each parameter of a block to which neither its layers nor its outputs refer."""
+def _check_parameters(reading: Reading, name: str, parameters: Mapping[Any, Any], body: Any, path: Path) -> None:
+    """Report a config error for each parameter of a block that has no valid name, or to which neither the block's
+    layers nor its outputs refer."""
     used = names_referred_to(body)
     for key in parameters:
-        if key not in used and not any(
-            nearest(each, [key]) for each in used
-        ):  # a misspelt reference is reported by the use
+        if key in key_names(NodeKeys) or not str(key).isidentifier():
+            reading.faults.add(f"block '{name}': a parameter cannot be called '{key}'", (*path, key), at="key")
+        elif key not in used and not any(nearest(each, [key]) for each in used):  # else a use reports the misspelling
             hint = f"write ${key} in the block, or remove the parameter"
-            text = f"block '{name}': parameter '{key}' is never used"
-            reading.faults.add(text, (*path, "parameters", key), at="key", hint=hint)
+            reading.faults.add(f"block '{name}': parameter '{key}' is never used", (*path, key), at="key", hint=hint)
 
 
-def read_use(reading: Reading, written: str, arguments: Any, entry: Path, read: Read) -> None:
+def read_use(reading: Reading, written: str, arguments: Any, entry: Path) -> None:
     """Add the layers of a block to the model for one use of the block in `layers`, with the arguments of that use."""
     block, faults, names, path = reading.blocks[written], reading.faults, reading.names, (*entry, written)
-    before = len(faults.found)
-    given, keys = _arguments(reading, written, block, arguments, path)
+    before = faults.count
+    arguments = _as_mapping(reading, written, block, arguments, path)
+    keys, what, below = keys_of(NodeKeys, arguments), f"block '{written}'", (*path, "inputs")
     if written in reading.open_blocks:
-        chain = " -> ".join((*reading.open_blocks, written))
-        faults.add(
-            f"block '{written}' uses itself: {chain}", path, at="key", hint="a block may use other blocks, not itself"
-        )
-    named = keys.has("name")
-    name = reading.name(keys, path, written) if named or keys.has("outputs") else ""
-    inputs = _use_inputs(reading, written, block, keys, path)
-    wanted = reading.is_wanted(keys, path)
-    if block is None or len(faults.found) > before:
+        text = f"{what} uses itself: {' -> '.join((*reading.open_blocks, written))}"
+        faults.add(text, path, at="key", hint="a block may use other blocks, not itself")
+    name = reading.name(keys, path, written) if keys.has("name") or keys.has("outputs") else ""
+    if block is None:
+        reading.tensors(as_list(keys.inputs), below)
         reading.mark_broken(name or "?", keys)
         return
-    place = reading.place(path)
-    if not wanted:
-        reading.names.previous = inputs[0]
-        if named:
-            reading.pass_on(name, inputs[0], place)
+    values = _values(reading, written, block, arguments, path)
+    inputs = reading.model_inputs(what, block.inputs, keys, path, below, use=what)
+    is_wanted = reading.is_wanted(keys, path)
+    if faults.count > before:
+        reading.mark_broken(name or "?", keys)
         return
-    first = len(reading.entries)
-    opened = reading.open_blocks
+    if not is_wanted:
+        names.previous = inputs[0]
+        if keys.has("name"):
+            reading.pass_on(name, inputs[0], reading.place(path))
+        return
+    first, opened = len(reading.entries), reading.open_blocks
     reading.open_blocks = (*opened, written)
-    with variables(reading, given), faults.used_at(path), names.inside(sees_outside=False):
+    with reading.with_variables(values), faults.used_at(path), names.inside(sees_outside=False):
         names.define_inputs(dict(zip(block.inputs, inputs, strict=True)))
         names.previous = inputs[0] if len(inputs) == 1 else None
-        read(reading, block.layers, (*block.path, "layers"))
-        results = _block_results(reading, block)
+        reading.read_entries(block.layers, (*block.path, "layers"))
+        results = _results(reading, block)
     reading.open_blocks = opened
-    if len(faults.found) > before or not results:
+    if faults.count > before or not results:
         reading.mark_broken(name or "?", keys)
     elif name:
         _name_results(reading, reading.results(name, len(results), keys, path), results, first, name, path)
@@ -113,14 +149,12 @@ def read_use(reading: Reading, written: str, arguments: Any, entry: Path, read: 
         names.previous = results[0]
 
 
-def _block_results(reading: Reading, block: Block) -> tuple[str, ...]:
+def _results(reading: Reading, block: Block) -> tuple[str, ...]:
+    """Return the names of the output tensors of a block whose layers have been read: by default the last node's."""
     if block.outputs is None:
-        return (reading.names.previous,) if reading.names.previous is not None else ()
-    written, found = reading.references(
-        block.outputs, reading.place((*block.path, "outputs")), reading.variables, lambda path: False
-    )
-    reading.faults.take(found)
-    return reading.tensors(written, (*block.path, "outputs"))
+        return reading.names.previous_tensor()
+    path = (*block.path, "outputs")
+    return reading.tensors(reading.resolved(block.outputs, path, reading.variables), path)
 
 
 def _name_results(
@@ -128,78 +162,44 @@ def _name_results(
 ) -> None:
     """Name the outputs of one use of a block (template of layers) as the use's key `outputs` says; tensors of nodes in
     the block are renamed."""
-    place, renamed = reading.place(path), {}
+    place, renamed, names = reading.place(path), dict[str, str](), reading.names
     made = {output for entry in reading.entries[first:] for output in entry.outputs}
+    names.previous = None
     for output, tensor in zip(written, results, strict=False):
         if output == "_":
             continue
         if tensor in made and tensor not in renamed:
-            renamed[tensor] = reading.names.unique(output)
-        reading.names.give(output, place, means=renamed.get(tensor, tensor))
-    reading.names.take(name, place, node=reading.names.unique(name))
-    reading.entries[first:] = [_renamed(entry, renamed) for entry in reading.entries[first:]]
-    reading.names.previous = next((renamed.get(t, t) for o, t in zip(written, results, strict=False) if o != "_"), None)
+            renamed[tensor] = names.unique(output)
+        means = renamed.get(tensor, tensor)
+        names.give(output, place, means=means)
+        names.previous = names.previous or means
+    names.take(name, place, node=names.unique(name))
+    reading.entries[first:] = [entry.renamed(renamed) for entry in reading.entries[first:]]
 
 
-def _renamed(entry: Entry, tensors: Mapping[str, str]) -> Entry:
-    if not isinstance(entry, Call):
-        return entry.renamed(tensors)
+def _as_mapping(reading: Reading, written: str, block: Block | None, arguments: Any, path: Path) -> dict[Any, Any]:
+    """Return the arguments of one use of a block as a mapping; a single value is that of the first parameter."""
+    if isinstance(arguments, dict):
+        return arguments
+    first = None if block is None else next(iter(block.parameters), None)
+    if block is not None and (arguments is None or first is None):
+        problem = "has no parameters" if first is None else "is used without arguments"
+        reading.faults.add(f"block '{written}' {problem}", path, at="key", hint=f"write '{written}' alone")
+    return {} if first is None else {first: arguments}
 
-    def of(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(tensors.get(name, name) for name in names)
 
-    nodes = tuple(node.renamed(tensors) for node in entry.nodes)
-    return replace(entry, inputs=of(entry.inputs), outputs=of(entry.outputs), nodes=nodes)
-
-
-def _arguments(
-    reading: Reading, written: str, block: Block | None, arguments: Any, path: Path
-) -> tuple[dict[str, Value], NodeKeys]:
-    """Return the values of the parameters of a block (template of layers) in one use, and the use's node keys (`name`,
-    `inputs` ...)."""
-    parameters = {} if block is None else block.parameters
-    if not isinstance(arguments, dict):
-        first = next(iter(parameters), None)
-        if arguments is None or (first is None and block is not None):
-            text = (
-                f"block '{written}' has no parameters"
-                if first is None
-                else f"block '{written}' is used without arguments"
-            )
-            reading.faults.add(text, path, at="key", hint=f"write '{written}' alone")
-        arguments = {first: arguments} if first is not None else {}
-    keys, node_keys = keys_of(NodeKeys, arguments), key_names(NodeKeys)
-    given = {key: value for key, value in arguments.items() if key not in node_keys}
-    if block is None:
-        return {}, keys
-    for key in given:
-        if key not in parameters:
-            text = f"block '{written}' has no parameter '{key}'{suggestion(str(key), [*parameters, *node_keys])}"
-            hint = f"it has {', '.join(parameters)}" if parameters else "it has none"
-            reading.faults.add(text, (*path, key), at="key", hint=hint)
-    meant = {nearest(str(key), parameters) for key in given if key not in parameters}
-    values = {**parameters, **{key: value for key, value in given.items() if key in parameters}}
+def _values(reading: Reading, written: str, block: Block, arguments: Mapping[Any, Any], path: Path) -> dict[str, Value]:
+    """Return the values of the parameters of a block (template of layers) in one use of it."""
+    parameters, node_keys = block.parameters, key_names(NodeKeys)
+    unknown = [key for key in arguments if key not in parameters and key not in node_keys]
+    for key in unknown:
+        text = f"block '{written}' has no parameter '{key}'{suggestion(str(key), [*parameters, *node_keys])}"
+        hint = f"it has {', '.join(parameters)}" if parameters else "it has none"
+        reading.faults.add(text, (*path, key), at="key", hint=hint)
+    meant = {nearest(str(key), parameters) for key in unknown}
+    values = {**parameters, **{key: value for key, value in arguments.items() if key in parameters}}
     missing = [key for key, value in values.items() if value is None and key not in meant]
     if missing:
         words = one_of([f"'{key}'" for key in missing]).replace(" or ", " and ")
         reading.faults.add(f"block '{written}' needs {words}", path, at="key", hint=f"{written}: {{{missing[0]}: ...}}")
-    return values, keys
-
-
-def _use_inputs(reading: Reading, written: str, block: Block | None, keys: NodeKeys, path: Path) -> tuple[str, ...]:
-    if not keys.has("inputs"):
-        if block is not None and len(block.inputs) > 1:
-            text = f"block '{written}' needs 'inputs': {', '.join(block.inputs)}"
-            reading.faults.add(text, path, at="key")
-            return ()
-        return reading.previous(path)
-    below, value = (*path, "inputs"), keys.inputs
-    if isinstance(value, dict) and block is not None and set(value) == set(block.inputs):
-        found = [reading.tensor(value[name], (*below, name)) for name in block.inputs]
-        return tuple(tensor for tensor in found if tensor is not None)
-    names = as_list(value)
-    if block is not None and len(names) != len(block.inputs):
-        words = f" ({', '.join(block.inputs)})" if len(block.inputs) > 1 else ""
-        text = f"block '{written}' takes {counted(len(block.inputs), 'input')}{words}, got {len(names)}"
-        reading.faults.add(text, below)
-    return reading.tensors(value, below) if names else ()
+    return values

@@ -2,86 +2,76 @@
 step."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from kerascli.foundation.errors import Path, counted, nearest, show, suggestion
-from kerascli.language.component import Invalid
+from kerascli.foundation.errors import Fault, Path, counted, nearest, show, suggestion
 from kerascli.language.section import key_names, keys_of, unknown_keys
-from kerascli.layers.base import LAYERS, CallArgument
+from kerascli.layers.base import ANY_CALL, LAYERS, CallArgument
 from kerascli.layers.expressions.update import Update
-from kerascli.model.ir.cells import Cell, CellState
-from kerascli.model.ir.dead_nodes import dead_node_faults
-from kerascli.model.ir.nodes import flat
-from kerascli.model.ir.rnn import CustomCellRNN
-from kerascli.model.syntax.layers import add_node
+from kerascli.model.ir.analysis import dead_node_faults
+from kerascli.model.ir.inner_models import Cell, CellState, CustomCellRNN
+from kerascli.model.ir.nodes import names_used_by
+from kerascli.model.syntax.layers import SplitEntry, add_node
 from kerascli.model.syntax.names import Names
-from kerascli.model.syntax.reader import ReadBody, Reading
+from kerascli.model.syntax.reader import Reading, as_list
 from kerascli.model.syntax.schema import CellSection, NodeKeys, RNNKeys, StateSection
 from kerascli.model.syntax.shared import read_shared
-from kerascli.model.syntax.written import ANY_CALL, WrittenNode, as_list
 from kerascli.parts.base import INITIALIZERS
 from kerascli.parts.initializers import Zeros
 
 _CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors", "", or_false=True)}
 
 
-def has_custom_cell(name: Any, arguments: Any) -> bool:
-    """Return True if an item of `layers` is an `rnn` with a cell defined in YAML, or with constants, which need such a
-    cell."""
-    cls = LAYERS.find(name) if isinstance(name, str) else None
-    if cls is None or not cls.takes_custom_cell or not isinstance(arguments, dict):
-        return False
-    return "constants" in arguments or _is_custom_cell(arguments.get("cell"))
+def has_custom_cell(arguments: Any) -> bool:
+    """Return True if the arguments of `rnn` hold a cell defined in YAML, or constants, which need such a cell."""
+    return isinstance(arguments, dict) and ("constants" in arguments or _is_custom_cell(arguments.get("cell")))
 
 
 def _is_custom_cell(cell: Any) -> bool:
     return isinstance(cell, dict) and any(key in cell for key in key_names(CellSection))
 
 
-def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: Path, read: ReadBody) -> None:
-    """Add the node of an `rnn` with a custom cell to the model; the function `read` reads the layers of the cell."""
+def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: Path) -> None:
+    """Add the node of an `rnn` with a custom cell to the model."""
     faults, path, keys = reading.faults, (*entry, written), keys_of(RNNKeys, arguments)
+    before = faults.count
     if not _is_custom_cell(arguments.get("cell")):
         hint = "cell: {states: {h: 8}, layers: [...], next: {h: ...}}"
         faults.add("'constants' needs a cell that is defined in the config", (*path, "constants"), at="key", hint=hint)
         reading.mark_broken(reading.name(keys, path, "rnn"), keys)
         return
-    before = len(faults.found)
-    known = dict.fromkeys((*key_names(NodeKeys), *_CALL, *key_names(RNNKeys), *CustomCellRNN.settings(), "cell"))
-    faults.take(unknown_keys(arguments, tuple(known), "rnn", reading.place(path), listed="it has"))
+    allowed = dict.fromkeys((*key_names(NodeKeys), *_CALL, *key_names(RNNKeys), *CustomCellRNN.settings(), "cell"))
+    faults.take(unknown_keys(arguments, tuple(allowed), "rnn", reading.place(path), listed="it has"))
     name = reading.name(keys, path, "rnn")
     constants = _constants(reading, keys.constants, (*path, "constants"))
     prefix = f"{reading.prefix}{reading.names.unique(name)}/"
-    cell = _cell(reading, prefix, arguments["cell"], tuple(constants), (*path, "cell"), read)
+    cell = _cell(reading, prefix, arguments["cell"], tuple(constants), (*path, "cell"))
     sequences = _sequences(reading, keys, cell, path)
-    given = _given(reading, cell, keys.initial_state, (*path, "initial_state"))
+    states = _initial_states(reading, cell, keys.initial_state, (*path, "initial_state"))
     call = reading.call(_CALL, arguments, path)
     layer = None
-    if len(faults.found) == before:
+    if faults.count == before:
         settings = {key: arguments[key] for key in CustomCellRNN.settings() if key in arguments}
-        try:
-            settings |= {"cell": cell, "layers": tuple(node.layer for node in cell.nodes), "given": tuple(given)}
+        layers = tuple(node.layer for node in cell.nodes)
+        settings |= {"cell": cell, "layers": layers, "initial_states": tuple(states)}
+        with faults.absorbing(entry):
             layer = LAYERS.construct(CustomCellRNN, written, settings)
-        except Invalid as invalid:
-            faults.absorb(invalid, entry)
-    node = WrittenNode(CustomCellRNN, written, {}, keys, {}, entry, (*path, "inputs"))
-    add_node(reading, node, name, layer, (*sequences, *constants.values(), *given.values()), call, before)
+    node = SplitEntry(CustomCellRNN, written, {}, keys, {}, entry, (*path, "inputs"))
+    add_node(reading, node, name, layer, (*sequences, *constants.values(), *states.values()), call, before)
 
 
 def _sequences(reading: Reading, keys: RNNKeys, cell: Cell, path: Path) -> tuple[str, ...]:
-    wanted = len(cell.inputs)
     if not keys.has("inputs"):
-        if wanted > 1:
-            text = f"rnn needs 'inputs': a sequence for each of {', '.join(cell.inputs)}"
-            reading.faults.add(text, path, at="key")
-            return ()
-        return reading.previous(path)
-    names = as_list(keys.inputs)
-    if len(names) != wanted:
-        text = f"rnn has {counted(len(names), 'input')}, but its cell takes {wanted} ({', '.join(cell.inputs)})"
-        reading.faults.add(text, (*path, "inputs"))
-    return reading.tensors(keys.inputs, (*path, "inputs")) if names else ()
+        if len(cell.inputs) < 2:
+            return reading.previous(path)
+        text = f"rnn needs 'inputs': a sequence for each of {', '.join(cell.inputs)}"
+        reading.faults.add(text, path, at="key")
+        return ()
+    count, below = len(as_list(keys.inputs)), (*path, "inputs")
+    if count != len(cell.inputs):
+        words = f"{len(cell.inputs)} ({', '.join(cell.inputs)})"
+        reading.faults.add(f"rnn has {counted(count, 'input')}, but its cell takes {words}", below)
+    return reading.tensors(keys.inputs, below) if count else ()
 
 
 def _constants(reading: Reading, written: Any, path: Path) -> dict[str, str]:
@@ -95,7 +85,7 @@ def _constants(reading: Reading, written: Any, path: Path) -> dict[str, str]:
     return {str(name): reading.tensor(node, (*path, name)) or "?" for name, node in written.items()}
 
 
-def _given(reading: Reading, cell: Cell, written: Any, path: Path) -> dict[str, str]:
+def _initial_states(reading: Reading, cell: Cell, written: Any, path: Path) -> dict[str, str]:
     """Return the tensors of `initial_state` by state name; a list of them must have one for each state of the cell."""
     states = [state.name for state in cell.states]
     if written is None or not states:
@@ -117,14 +107,12 @@ def _given(reading: Reading, cell: Cell, written: Any, path: Path) -> dict[str, 
     return {name: reading.tensor(node, where) or "?" for name, (node, where) in named.items()}
 
 
-def _cell(
-    reading: Reading, prefix: str, written: dict[Any, Any], constants: tuple[str, ...], path: Path, read: ReadBody
-) -> Cell:
-    faults, before = reading.faults, len(reading.faults.found)
+def _cell(reading: Reading, prefix: str, written: dict[Any, Any], constants: tuple[str, ...], path: Path) -> Cell:
+    faults, before = reading.faults, reading.faults.count
     keys = faults.read(CellSection, written, path)
     names = Names(outside=reading.names)
-    names.inputs_known = len(faults.found) == before and "?" not in constants
-    inner = replace(reading, prefix=prefix, names=names, entries=[], shared=reading.shared.new_child())
+    names.inputs_known = faults.count == before and "?" not in constants
+    inner = reading.inner(prefix=prefix, names=names)
     inputs = _inputs(inner, keys.inputs, (*path, "inputs"))
     states = _states(inner, keys.states, path)
     for name in (name for name in constants if name != "?"):
@@ -135,16 +123,15 @@ def _cell(
     names.previous = inputs[0] if len(inputs) == 1 else None
     outputs = ()
     if keys.has("layers"):
-        read_shared(
-            inner, written.get("shared"), path, read
-        )  # reported as an unknown key; read so that calls of it are no faults
-        outputs = read(inner, keys, path)
+        # `shared` is reported as an unknown key; it is read so that calls of what it defines cause no further errors
+        read_shared(inner, written.get("shared"), path)
+        outputs = inner.read_body(keys, path)
     else:
         faults.add("a cell needs 'layers', the nodes computed at each time step", path, at="key")
         names.previous, names.inputs_known = "?", False
     following = _next(inner, states, keys.next, path)
     cell = Cell(inputs, states, constants, tuple(inner.entries), following, outputs, inner.place(path))
-    if len(faults.found) == before and "?" not in constants:
+    if faults.count == before and "?" not in constants:
         _check_use(inner, cell, path)
     return cell
 
@@ -172,9 +159,9 @@ def _states(inner: Reading, written: Any, path: Path) -> tuple[CellState, ...]:
         return ()
     states = []
     for name, value in written.items():
-        where, before = (*path, "states", name), len(inner.faults.found)
+        where, before = (*path, "states", name), inner.faults.count
         inner.check_name(name, where, at="key")
-        if len(inner.faults.found) > before:
+        if inner.faults.count > before:
             continue
         inner.names.give(str(name), inner.place(where))
         states.append(_state(inner, str(name), value, where))
@@ -195,10 +182,8 @@ def _state(inner: Reading, name: str, value: Any, path: Path) -> CellState:
     inner.faults.is_flag(state.trainable, (*path, "trainable"))
     initializer = Zeros()
     if state.has("initializer"):
-        try:
+        with inner.faults.absorbing((*path, "initializer")):
             initializer = INITIALIZERS.parse(state.initializer)
-        except Invalid as invalid:
-            inner.faults.absorb(invalid, (*path, "initializer"))
     return CellState(name, tuple(sizes), initializer, state.trainable is True, inner.place(path))
 
 
@@ -233,7 +218,6 @@ def _check_use(inner: Reading, cell: Cell, path: Path) -> None:
 
     A time step has no loss, metric or mask of its own, and cannot update weights or keep states between batches.
     """
-    found = inner.faults.found
     for node in cell.nodes:
         kind, problem, hint = node.layer.component_name, None, ""
         if isinstance(node.layer, Update):
@@ -249,10 +233,10 @@ def _check_use(inner: Reading, cell: Cell, path: Path) -> None:
             problem = f"'{node.name}' produces a mask, which a time step cannot have"
             hint = f"put {kind} before the rnn: masked time steps leave the states unchanged"
         if problem is not None:
-            found.append(inner.fault(problem, node.path, hint))
+            inner.faults.take([Fault(problem, node.path, "key", hint=hint)])
     ends = (*cell.outputs, *cell.next)
-    found += dead_node_faults((), inner.entries, ends, at="the cell's outputs or next")
-    used = {*ends, *(name for node in flat(inner.entries) for name in node.used_names())}
+    inner.faults.take(dead_node_faults((), inner.entries, ends, at="the cell's outputs or next"))
+    used = {*ends, *names_used_by(inner.entries)}
     for name in (*cell.inputs, *cell.constants):
         if name not in used:
             where = (*path, "inputs") if name in cell.inputs else (*path[:-1], "constants", name)

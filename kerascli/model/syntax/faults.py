@@ -17,11 +17,13 @@ class Faults:
 
     def __init__(self, section: Path) -> None:
         self.section = section
-        self.found: list[Fault] = []
+        self.count = 0
+        """Number of errors so far, including repeated ones that are reported only once."""
         self.uses: tuple[Path, ...] = ()
         """Config paths at which the nested blocks (templates of layers) that are being read are used, outermost
         first."""
-        self._reported: set[tuple[str, Path]] = set()
+        self._faults: list[Fault] = []
+        self._in_blocks: set[tuple[str, Path]] = set()
 
     def add(
         self,
@@ -34,6 +36,15 @@ class Faults:
     ) -> None:
         self.take([Fault(text, (*self.section, *path), at, hint=hint, related=related)])
 
+    @contextmanager
+    def absorbing(self, path: Path) -> Iterator[None]:
+        """Context manager that adds the config errors of an Invalid exception, whose paths are relative to `path` in
+        the section."""
+        try:
+            yield
+        except Invalid as invalid:
+            self.absorb(invalid, path)
+
     def absorb(self, invalid: Invalid, path: Path) -> None:
         """Add the config errors of an Invalid exception; their paths are relative to `path` in the section."""
         self.take(invalid.below((*self.section, *path)).faults)
@@ -42,21 +53,19 @@ class Faults:
         """Add config errors with complete paths; an error inside a block (template of layers) is added only once for
         all its uses."""
         for fault in faults:
-            if not self.uses:
-                self.found.append(fault)
-                continue
+            self.count += 1
             key = fault.text, fault.path
-            if key not in self._reported:
-                self.found.append(replace(fault, related=(*fault.related, *used_here(self.uses))))
-            else:
-                self.found.append(REPORTED)
-            self._reported.add(key)
+            if not self.uses:
+                self._faults.append(fault)
+            elif key not in self._in_blocks:
+                self._in_blocks.add(key)
+                self._faults.append(replace(fault, related=(*fault.related, *used_here(self.uses))))
 
     def read(self, cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None) -> S:
         """Return the mapping `written`, at `path`, parsed as a section of the class `cls`; add the errors
         of its keys."""
-        section, found = read_section(cls, written, (*self.section, *path), title)
-        self.take(found)
+        section, faults = read_section(cls, written, (*self.section, *path), title)
+        self.take(faults)
         return section
 
     def is_flag(self, value: Any, path: Path) -> bool:
@@ -68,7 +77,7 @@ class Faults:
 
     def all(self) -> list[Fault]:
         """Return the config errors found so far, without duplicates."""
-        return [fault for fault in dict.fromkeys(self.found) if fault is not REPORTED]
+        return list(dict.fromkeys(self._faults))
 
     @contextmanager
     def used_at(self, path: Path) -> Iterator[None]:
@@ -80,8 +89,3 @@ class Faults:
             yield
         finally:
             self.uses = before
-
-
-REPORTED = Fault("reported already")
-"""Placeholder for a config error inside a block (template of layers) that was reported for an earlier use of the
-block."""

@@ -45,14 +45,12 @@ def read_inputs(
     elif not inputs and data_inputs is not None:
         hint = "add inputs to the model, for four numbers a row inputs: {x: [4]}; or input_shape to the first layer"
         faults.add("the shape of the model's input is unknown", ("layers", 0), at="key", hint=hint)
-    for given in inputs.values():
-        fault = names.refuse(given.name)
-        if fault is not None:
-            name = given.name
+    for name, each in inputs.items():
+        if (problem := names.refuse(name)) is not None:
             hint = f"rename the input, and keep its column: {name}_input: [{{columns: {name}}}, ...]"
-            hint = hint if fault.text.endswith("choose another name") else fault.hint
-            faults.found.append(replace(fault, path=given.path, at="key", hint=hint))
-        names.give(given.name, given.path)
+            hint = hint if problem.text.endswith("choose another name") else problem.hint
+            faults.take([replace(problem, path=each.path, at="key", hint=hint)])
+        names.give(name, each.path)
     if len(inputs) == 1:
         names.previous = next(iter(inputs))
     elif not inputs:
@@ -84,9 +82,9 @@ def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults
         hint = "declare them under model.inputs"
         faults.add(f"input_shape: the data has several inputs: {', '.join(inputs)}", path, hint=hint)
         return inputs
-    ((name, given),) = inputs.items()
-    if not is_compatible(shape, given.spec.shape):
-        text = f"input_shape is {_bare(shape)}, but input '{name}' of the data has shape {_bare(given.spec.shape)}"
+    ((name, of_data),) = inputs.items()
+    if not is_compatible(shape, of_data.spec.shape):
+        text = f"input_shape is {_bare(shape)}, but input '{name}' of the data has shape {_bare(of_data.spec.shape)}"
         faults.add(text, path)
     return inputs
 
@@ -113,14 +111,12 @@ def read_declared(
         problem = names.refuse(str(name))
         if problem is not None:
             faults.add(problem.text, path, at="key")
-        try:
+        with faults.absorbing(path):
             spec = read_input(str(name), value, data.get(str(name)))
-        except Invalid as invalid:
-            faults.absorb(invalid, path)
+            inputs[str(name)] = Input(str(name), spec, (*faults.section, *path))
+            names.give(str(name), (*faults.section, *path))
+        if str(name) not in inputs:
             names.mark_broken([str(name)])
-            continue
-        inputs[str(name)] = Input(str(name), spec, (*faults.section, *path))
-        names.give(str(name), (*faults.section, *path))
     if len(declared) == 1:
         names.previous = str(next(iter(declared)))
     return inputs
@@ -132,23 +128,28 @@ def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
     faults = Faults(())
     keys = value if isinstance(value, dict) else {"shape": value}
     declared = faults.read(InputSection, keys, (), f"input '{name}'")
-    if faults.found and not declared.has("shape"):
-        raise Invalid(faults.found)  # a misspelt `shape` has been reported
+    if faults.count and not declared.has("shape"):
+        raise Invalid(faults.all())  # a misspelt `shape` has been reported
     shape, path = _shape(declared.shape), ("shape",) if keys is value and declared.has("shape") else ()
     dtype = declared.dtype if declared.has("dtype") else data.dtype if data is not None else "float32"
     if shape is None:
         faults.add(f"input '{name}': expected a shape such as [28, 28, 1], got {show(declared.shape)}", path)
     elif data is not None and not is_compatible(shape, data.shape):
         faults.add(f"input '{name}': declared shape {_bare(shape)}, but the data has {_bare(data.shape)}", path)
+    _check_dtype(name, dtype, data, faults)
+    if faults.count:
+        raise Invalid(faults.all())
+    assert shape is not None
+    return TensorSpec(shape, dtype)
+
+
+def _check_dtype(name: str, dtype: Any, data: TensorSpec | None, faults: Faults) -> None:
+    """Report a config error if an input cannot have the dtype, or the data's values would be truncated to it."""
     if dtype not in INPUT_DTYPES:
         faults.add(f"input '{name}': dtype: expected {one_of(INPUT_DTYPES)}, got {show(dtype)}", ("dtype",))
     elif data is not None and not data.is_integer and TensorSpec((), dtype).is_integer:
         text = f"input '{name}': dtype {dtype} would truncate the data, which is {data.dtype}"
         faults.add(text, ("dtype",))
-    if faults.found:
-        raise Invalid(faults.found)
-    assert shape is not None
-    return TensorSpec(shape, dtype)
 
 
 def _first_shape(layers: list[Any]) -> tuple[Any, Path]:

@@ -1,31 +1,103 @@
-"""Read an item of the list `layers` that is a layer: make a Node of it."""
+"""Read an item of the list `layers` that is a layer: split it into arguments and node keys, and make a Node of it."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from kerascli.foundation.errors import Fault
-from kerascli.language.component import Invalid
-from kerascli.layers.base import LAYERS, BaseLayer, ShapeMismatch
+from kerascli.foundation.errors import Fault, Path
+from kerascli.language.component import Invalid, names_first_argument, split_form
+from kerascli.language.foreign_words import NEEDLESS
+from kerascli.language.section import key_names, keys_of
+from kerascli.language.wording import key_to_write, meant_key
+from kerascli.layers.base import LAYERS, BaseLayer, ShapeMismatch, call_arguments
 from kerascli.layers.expressions.base import ExpressionLayer
+from kerascli.model.ir.inner_models import with_shared
 from kerascli.model.ir.nodes import CallValue, Node
-from kerascli.model.ir.shared_layer import with_shared
+from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.reader import Reading
-from kerascli.model.syntax.written import WrittenNode, as_list, call_arguments
+from kerascli.model.syntax.schema import FirstLayerKeys, NodeKeys
 
 
-def read_layer(reading: Reading, node: WrittenNode) -> None:
+@dataclass(frozen=True, slots=True)
+class SplitEntry:
+    """An entry of `layers`, split into layer class, arguments and node keys but not yet checked; config paths are
+    relative to the model section."""
+
+    cls: type[BaseLayer]
+    written: str
+    settings: Any
+    """The layer's own arguments as written in the config: a mapping, or the value of the first argument."""
+    keys: NodeKeys
+    call: Mapping[str, Any]
+    """Call arguments of the node (`training`, `mask` ...), as written in the config."""
+    entry: Path
+    inputs: Path
+    """Config path of the node's inputs."""
+
+    @property
+    def path(self) -> Path:
+        return (*self.entry, self.written)
+
+
+def split_entry(entry: Any, path: Path, faults: Faults) -> SplitEntry:
+    """Return an item of `layers` split into arguments and node keys. Raises Invalid, with paths inside the item, if it
+    is not a layer."""
+    written, settings = split_form(entry, "layer")
+    bare = isinstance(entry, str)
+    cls = LAYERS.get(written, () if bare else (written,), None if bare else settings)
+    below = (*path, written)
+    if cls.call_form == "several" and isinstance(settings, list):  # add: [a, b]
+        return SplitEntry(cls, written, {}, keys_of(NodeKeys, {"inputs": settings}), {}, path, below)
+    if cls.call_form == "several" and settings is None:  # it lacks inputs, not arguments
+        settings = {}
+    of_node: dict[str, Any] = {}
+    if isinstance(settings, dict):
+        of_node, settings = _divide(cls, settings, below, faults)
+    call = {key: value for key, value in of_node.items() if key not in key_names(NodeKeys)}
+    return SplitEntry(cls, written, settings, keys_of(NodeKeys, of_node), call, path, (*below, "inputs"))
+
+
+def _divide(
+    cls: type[BaseLayer], arguments: dict[Any, Any], path: Path, faults: Faults
+) -> tuple[dict[str, Any], dict[Any, Any]]:
+    """Return two mappings: the node's keys and call arguments, and the layer's own arguments.
+
+    A misspelt node key is reported and then read as the key that was meant, so that it causes no further config errors.
+    """
+    node_keys = {*key_names(NodeKeys), *call_arguments(cls)}
+    of_node: dict[str, Any] = {}
+    settings: dict[Any, Any] = {}
+    for key, value in arguments.items():
+        if key in node_keys:
+            of_node[key] = value
+        elif key in key_names(FirstLayerKeys):  # the inputs have been read; see `inputs.py`
+            if path[:2] != ("layers", 0):
+                text = f"{key}: allowed on the first layer only; the shapes of other layers are inferred"
+                faults.add(text, (*path, key), at="key", hint="remove it")
+        elif key in cls.model_fields or key in NEEDLESS or names_first_argument(cls, key) or cls.reason_against(key):
+            settings[key] = value
+        elif (meant := meant_key(str(key), [*cls.model_fields, *node_keys])) in node_keys:
+            text = f"unknown key '{key}' in {cls.component_name}; did you mean '{meant}'?"
+            faults.add(text, (*path, key), at="key", hint=key_to_write(str(key), value, list(node_keys)))
+            of_node.setdefault(str(meant), value)
+        else:
+            settings[key] = value
+    return of_node, settings
+
+
+def read_layer(reading: Reading, node: SplitEntry) -> None:
     """Add a node to the model for an item of the list `layers` that is a layer, and define the node's names."""
-    before = len(reading.faults.found)
+    before = reading.faults.count
     name = reading.name(node.keys, node.path, node.cls.component_name)
     layer = read_settings(reading, node)
-    inputs = _tensors(reading, node, layer)
+    inputs = _inputs(reading, node, layer)
     call = reading.call(call_arguments(node.cls), node.call, node.path)
     add_node(reading, node, name, layer, inputs, call, before)
 
 
 def add_node(
     reading: Reading,
-    node: WrittenNode,
+    node: SplitEntry,
     name: str,
     layer: BaseLayer | None,
     inputs: tuple[str, ...],
@@ -37,114 +109,79 @@ def add_node(
     It has some if there are now more than `before`, the number of config errors before it was read.
     """
     faults, names = reading.faults, reading.names
-    wanted = reading.is_wanted(node.keys, node.path)
+    is_wanted = reading.is_wanted(node.keys, node.path)
     place, unique = reading.place(node.path), names.unique(name)
-    if layer is None or len(faults.found) > before:
+    if layer is None or faults.count > before:
         reading.mark_broken(name, node.keys)
         return
-    owner = f"{reading.prefix}{unique}"
-    if layer.result_count() == 0:
-        names.take_without_result(name, place, node=unique)
-        if wanted:
-            reading.entries.append(Node(unique, layer, inputs, (), call, owner, place, faults.uses))
-        return
-    if not wanted:
+    has_outputs = layer.result_count() != 0
+    if has_outputs and not is_wanted:
         if inputs:
             reading.pass_on(name, inputs[0], place)
         return
-    written = reading.results(name, layer.results_of(call), node.keys, node.path)
-    names.take(name, place, node=unique)
-    outputs = give_results(reading, written, name, unique, node)
-    reading.entries.append(Node(unique, layer, inputs, outputs, call, owner, place, faults.uses))
-    if layer.call_form != "none":
-        names.previous = next((output for output in outputs if output != "_"), None)
-    if len(faults.found) > before:  # names of outputs that are not allowed
+    written = reading.results(name, layer.results_of(call), node.keys, node.path) if has_outputs else ()
+    names.take(name, place, node=unique, has_outputs=has_outputs)
+    outputs = tuple(unique if output == name else names.unique(output) for output in written)
+    previous = names.previous
+    reading.give_results(written, outputs, place)
+    if layer.call_form == "none" or not has_outputs:
+        names.previous = previous
+    if is_wanted:
+        weights = f"{reading.prefix}{unique}"
+        reading.entries.append(Node(unique, layer, inputs, outputs, call, weights, place, faults.uses))
+    if faults.count > before:  # names of outputs that are not allowed
         names.mark_broken(["?"])
         names.previous = names.previous or "?"
 
 
-def give_results(
-    reading: Reading, written: tuple[str, ...], name: str, unique: str, node: WrittenNode
-) -> tuple[str, ...]:
-    """Define the names that the config has for a node's outputs; return the names of the output tensors in
-    the model."""
-    outputs = tuple(unique if output == name else reading.names.unique(output) for output in written)
-    for output, tensor in zip(written, outputs, strict=True):
-        if output != "_":
-            reading.names.give(output, reading.place(node.path), means=tensor)
-    return outputs
-
-
-def read_settings(reading: Reading, node: WrittenNode) -> BaseLayer | None:
-    try:
-        settings = with_shared(node.cls, node.settings, reading.shared)
+def read_settings(reading: Reading, node: SplitEntry) -> BaseLayer | None:
+    """Return the layer of a split item of `layers` with its checked arguments; None after reporting a config error."""
+    settings = node.settings
+    if "layer" in node.cls.model_fields:
+        try:
+            settings = with_shared(node.cls, settings, reading.shared)
+        except ShapeMismatch as mismatch:
+            path = node.path if isinstance(settings, str) else (*node.path, *mismatch.fault.path)
+            reading.faults.take([replace(mismatch.fault, path=reading.place(path))])
+            return None
+    with reading.faults.absorbing(node.entry):
         return LAYERS.construct(node.cls, node.written, settings)
-    except Invalid as invalid:
-        reading.faults.absorb(invalid, node.entry)
-        return None
-    except ShapeMismatch as mismatch:
-        path = node.path if isinstance(node.settings, str) else (*node.path, *mismatch.fault.path)
-        reading.faults.absorb(Invalid([replace(mismatch.fault, path=())]), path)
-        return None
 
 
-def _tensors(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
+def _inputs(reading: Reading, node: SplitEntry, layer: BaseLayer | None) -> tuple[str, ...]:
     """Return the names of the tensors that a node takes as inputs."""
-    match node.cls.call_form:
-        case "names":
-            return _named_inputs(reading, node, layer)
-        case "none":
-            if node.keys.has("inputs"):
-                text = f"{node.cls.component_name} takes no inputs"
-                reading.faults.add(text, (*node.path, "inputs"), at="key", hint="remove 'inputs'")
-            return ()
-        case _:
-            return _inputs(reading, node)
-
-
-def _inputs(reading: Reading, node: WrittenNode) -> tuple[str, ...]:
-    merges, kind = node.cls.call_form == "several", node.cls.component_name
-    if not node.keys.has("inputs"):
-        if not merges:
-            return reading.previous(node.path)
-        hint = f"{kind}: [a, b] with the names of nodes above"
-        reading.faults.add(f"{kind} needs 'inputs', two or more", node.path, at="key", hint=hint)
-        return ()
-    names = as_list(node.keys.inputs)
-    if merges and len(names) < 2:
-        reading.faults.add(f"{kind} needs two or more inputs, got {len(names)}", node.inputs)
-    elif not merges and len(names) != 1:
-        hint = "join them first: concatenate, add ..." if names else None
-        reading.faults.add(f"{kind} takes one input, got {len(names)}", node.inputs, hint=hint)
-    return reading.tensors(node.keys.inputs, node.inputs) if names else ()
-
-
-def _named_inputs(reading: Reading, node: WrittenNode, layer: BaseLayer | None) -> tuple[str, ...]:
-    """Return the names of the tensors in a layer's expression, and the model's first input if the expression uses the
-    batch size."""
-    if not isinstance(layer, ExpressionLayer):  # it could not be read
-        return ()
+    kind, form = node.cls.component_name, node.cls.call_form
+    if form in ("one", "several"):
+        return reading.layer_inputs(kind, node.keys, node.path, node.inputs, merges=form == "several")
     if node.keys.has("inputs"):
-        text = f"{node.cls.component_name} names its inputs in its expression"
+        text = f"{kind} takes no inputs" if form == "none" else f"{kind} names its inputs in its expression"
         reading.faults.add(text, (*node.path, "inputs"), at="key", hint="remove 'inputs'")
         return ()
-    before = len(reading.faults.found)
+    return _named_inputs(reading, node, layer) if isinstance(layer, ExpressionLayer) else ()
+
+
+def _named_inputs(reading: Reading, node: SplitEntry, layer: ExpressionLayer) -> tuple[str, ...]:
+    """Return the names of the tensors in a layer's expression, and the model's first input if the expression uses the
+    batch size."""
+    before, tensors = reading.faults.count, list[str]()
     for name in sorted(layer.numbers()):
         if reading.names.knows(name):
-            place = layer.place_of(name)
-            fault = Fault(f"'{name}' is a constant in expressions; choose another name for the node", span=place.span)
-            reading.faults.absorb(Invalid([fault]), (*node.path, *place.path))
-    found = [_named(reading, node, layer, name) for name in layer.names()]
+            text = f"'{name}' is a constant in expressions; choose another name for the node"
+            _add_at_name(reading, node, layer, name, [Fault(text)])
+    for name in layer.names():
+        try:
+            tensors.append(reading.names.find(name))
+        except Invalid as invalid:
+            _add_at_name(reading, node, layer, name, invalid.faults)
     if layer.asks_for_batch():
-        found.append(reading.inputs[0] if reading.inputs else "?")
-    return tuple(found) if len(reading.faults.found) == before else ()
+        tensors.append(reading.inputs[0] if reading.inputs else "?")
+    return tuple(tensors) if reading.faults.count == before else ()
 
 
-def _named(reading: Reading, node: WrittenNode, layer: ExpressionLayer, name: str) -> str:
-    try:
-        return reading.names.find(name)
-    except Invalid as invalid:
-        place = layer.place_of(name)
-        faults = [replace(f, path=place.path, span=place.span) for f in invalid.faults]
-        reading.faults.absorb(Invalid(faults), node.path)
-        return name
+def _add_at_name(
+    reading: Reading, node: SplitEntry, layer: ExpressionLayer, name: str, faults: Iterable[Fault]
+) -> None:
+    """Report config errors at the place of a name in a layer's expression."""
+    place = layer.place_of(name)
+    path = reading.place((*node.path, *place.path))
+    reading.faults.take([replace(each, path=path, span=place.span) for each in faults])

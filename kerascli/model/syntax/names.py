@@ -5,6 +5,7 @@ import re
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from kerascli.foundation.errors import Fault, Path, Related, nearest, plain_name, show, suggestion
 from kerascli.language.component import Invalid
@@ -13,6 +14,23 @@ from kerascli.layers.base import LAYERS
 from kerascli.model.ir.nodes import RESERVED
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+@dataclass(slots=True)
+class _Body:
+    """Names in the body that is being read: the model's layers, or those of one block or repeat."""
+
+    tensors: ChainMap[str, str] = field(default_factory=lambda: ChainMap({}))
+    """Mapping from node name to output tensor; the name of a node that its key `when` leaves out is mapped to the
+    node's input."""
+    places: dict[str, Path] = field(default_factory=dict)
+    """Mapping from each name in the body to the config path of its definition."""
+    later: dict[str, Path] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    automatic: dict[str, str] = field(default_factory=dict)
+    """Mapping from a node's automatic name in the model to its name within the body, which is numbered like a model of
+    its own."""
+    sees_targets: bool = False
 
 
 class Names:
@@ -26,28 +44,17 @@ class Names:
         self._outside = outside
         """Names that are defined outside of a custom cell, whose nodes cannot use them; they only improve error
         messages."""
-        self._tensors: ChainMap[str, str] = ChainMap()
-        """Mapping from node name to output tensor; the name of a node that its key `when` leaves out is mapped to the
-        node's input."""
-        self._places: dict[str, Path] = {}
+        self._body = _Body()
+        self._places = self._body.places
         """Mapping from each tensor and node of the model to the config path of its definition."""
-        self._here = self._places
-        """Mapping from each name in the body (the layers of a block or repeat) being read to the config path of its
-        definition."""
         self._without_result: set[str] = set()
         self._broken: set[str] = set()
-        self._later: dict[str, Path] = {}
         self._announced: set[str] = set()
         self._counts: dict[str, int] = {}
-        self._counts_here: dict[str, int] = {}
-        self._names_here: dict[str, str] = {}
-        """Mapping from a node's automatic name in the model to its name within the body (block, repeat) being read,
-        which is numbered like a model of its own."""
         self.previous: str | None = None
         """Name of the tensor that `prev` refers to, the output of the node above; None if there is not exactly one."""
         self._targets: Sequence[str] | None = ()
         """Names of the data's targets; None if they are unknown, so that any name may be a target."""
-        self._sees_targets = False
         self.inputs_known = True
         """If False, the model's inputs could not be read, so that any name may be the name of an input."""
 
@@ -59,26 +66,21 @@ class Names:
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
         """Context manager for the names in the layers of a block or repeat. A repeat sees outer names and exports its
         own; a block does neither."""
-        before = self._tensors, self._here, self._later, self._counts_here, self._names_here
-        saw = self._sees_targets
-        self._sees_targets = saw and sees_outside
-        self._tensors = self._tensors.new_child() if sees_outside else ChainMap()
-        self._here, self._counts_here, self._names_here = {}, {}, {}
-        self._later = dict(self._later) if sees_outside else {}
+        outer, inner = self._body, _Body()
+        if sees_outside:
+            inner = _Body(outer.tensors.new_child(), later=dict(outer.later), sees_targets=outer.sees_targets)
+        self._body = inner
         try:
             yield
         finally:
-            own = self._tensors.maps[0]
-            self._tensors, self._here, self._later, self._counts_here, self._names_here = before
-            self._sees_targets = saw
-            if sees_outside:
-                for name in own.values():
-                    self._tensors.setdefault(name, name)
+            self._body = outer
+            for name in inner.tensors.maps[0].values() if sees_outside else ():
+                outer.tensors.setdefault(name, name)
 
     def unique(self, name: str) -> str:
         """Return a unique name for a node written as `name`: inside a block or repeat, a name that is taken gets a
         number, as in Keras."""
-        if self._here is self._places or name not in self._places:
+        if self._body.places is self._places or name not in self._places:
             return name
         number = 1
         while self._is_taken(f"{name}_{number}"):
@@ -88,48 +90,49 @@ class Names:
     def give(self, name: str, place: Path, *, means: str | None = None) -> None:
         """Define `name` for all nodes below in the config; it refers to the tensor `means` (default: the tensor called
         `name`)."""
-        self._tensors[name] = means or name
-        self._here[name] = place
-        if name in self._names_here:
-            self._tensors[self._names_here[name]] = means or name
+        self._body.tensors[name] = means or name
+        self._body.places[name] = place
+        if name in self._body.automatic:
+            self._body.tensors[self._body.automatic[name]] = means or name
         if means is not None:
             self._places.setdefault(means, place)
 
     def define_inputs(self, tensors: Mapping[str, str]) -> None:
         """Define the inputs of a block (template of layers), cell or shared model; `tensors` maps names within it to
         tensors of the model."""
-        self._tensors.update(tensors)
+        self._body.tensors.update(tensors)
 
-    def take(self, name: str, place: Path, *, node: str | None = None) -> None:
-        """Reserve `name` for the node `node` (default: the node called `name`), so that no other node can have this
-        name."""
-        self._here.setdefault(name, place)
-        self._places.setdefault(node or name, place)
-
-    def take_without_result(self, name: str, place: Path, *, node: str | None = None) -> None:
-        """Reserve the name of a node without outputs, which other nodes cannot use."""
-        self.take(name, place, node=node)
-        self._without_result.add(name)
+    def take(self, name: str, place: Path, *, node: str, has_outputs: bool = True) -> None:
+        """Reserve `name` for the node `node`, so that no other node can have this name; a node without outputs cannot
+        be used by other nodes."""
+        self._body.places.setdefault(name, place)
+        self._places.setdefault(node, place)
+        if not has_outputs:
+            self._without_result.add(name)
 
     def see_targets(self, names: Sequence[str] | None) -> None:
         """Define a name `targets.NAME` for each of the data's targets `names`; if `names` is None, any such
         name is valid."""
-        self._targets, self._sees_targets = names, True
+        self._targets, self._body.sees_targets = names, True
         self.define_inputs({f"targets.{name}": f"targets.{name}" for name in names or ()})
 
     def knows(self, name: str) -> bool:
         """Return True if a node or tensor of this name is defined so far."""
-        return name in self._tensors
+        return name in self._body.tensors
+
+    def previous_tensor(self) -> tuple[str, ...]:
+        """Return (name,) of the tensor that `prev` refers to; () if there is none."""
+        return () if self.previous is None else (self.previous,)
 
     def meanings(self) -> dict[str, str]:
         """Return a mapping of all names defined so far to the tensors that they refer to."""
-        return dict(self._tensors)
+        return dict(self._body.tensors)
 
     def mark_broken(self, names: Iterable[str]) -> None:
         """Mark the names of nodes that could not be read, so that nodes that use these names cause no further
         errors."""
         for name in names:
-            self._broken.update({name, self._names_here.get(name, name)})
+            self._broken.update({name, self._body.automatic.get(name, name)})
 
     def has_broken(self) -> bool:
         """Return True if a node could not be read."""
@@ -137,8 +140,8 @@ class Names:
 
     def announce(self, name: str, place: Path) -> None:
         """Record a name that is defined further down, to tell a use above its definition from a misspelling."""
-        self._later.setdefault(name, place)
-        if self._here is self._places:
+        self._body.later.setdefault(name, place)
+        if self._body.places is self._places:
             self._announced.add(name)
 
     def refuse(self, name: str, *, own: str | None = None) -> Fault | None:
@@ -152,9 +155,9 @@ class Names:
             return Fault(f"'{name}' is reserved; choose another name")
         if name != own and LAYERS.find(name) is not None:
             return Fault(f"'{name}' is the name of a layer; choose another name")
-        if name in self._here:
+        if name in self._body.places:
             return Fault(
-                f"there is a node '{name}' already", related=(Related(f"the other '{name}'", self._here[name]),)
+                f"there is a node '{name}' already", related=(Related(f"the other '{name}'", self._body.places[name]),)
             )
         return None
 
@@ -166,10 +169,10 @@ class Names:
             name = f"{base}_{number}" if number else base
             if not self._is_taken(name):
                 break
-        if self._here is not self._places:
-            here = self._counts_here.get(base, 0)
-            self._counts_here[base] = here + 1
-            self._names_here[name] = f"{base}_{here}" if here else base
+        if self._body.places is not self._places:
+            here = self._body.counts.get(base, 0)
+            self._body.counts[base] = here + 1
+            self._body.automatic[name] = f"{base}_{here}" if here else base
         return name
 
     def find(self, name: object) -> str:
@@ -181,8 +184,8 @@ class Names:
             if self.previous is None:
                 raise Invalid([Fault("'prev': there is no single node before this one")])
             return self.previous
-        if name in self._tensors:
-            return self._tensors[name]
+        if name in self._body.tensors:
+            return self._body.tensors[name]
         call, dot, _ = name.partition(".")
         if name in self._broken or (dot and call in self._broken):
             return name
@@ -191,16 +194,16 @@ class Names:
         raise Invalid([self._unknown(name)])
 
     def _may_be_input(self, name: str) -> bool:
-        return not self.inputs_known and name not in self._without_result and name not in self._later
+        return not self.inputs_known and name not in self._without_result and name not in self._body.later
 
     def _unknown(self, name: str) -> Fault:
         """Return the config error for a name that a node uses, but that no node or input above it defines."""
         call, dot, inner = name.partition(".")
         if name in self._without_result:
             return Fault(f"'{name}' has no output, so no node can use it")
-        if name in self._later:
+        if name in self._body.later:
             text = f"'{name}' is used above its definition; a node may use only nodes above it"
-            return Fault(text, related=(Related(f"'{name}' is defined", self._later[name]),))
+            return Fault(text, related=(Related(f"'{name}' is defined", self._body.later[name]),))
         if name in {"y_true", "y_pred"}:
             return Fault(
                 f"'{name}' exists only in formulas of compile: here a target is targets.NAME, a prediction a node"
@@ -212,32 +215,32 @@ class Names:
         if self._outside is not None and self._outside.knows(name):
             hint = f"pass it to every time step: constants: {{{name}: {name}}} beside 'cell'"
             return Fault(f"'{name}' is a node outside the cell", hint=hint)
-        known = [name for name in self._tensors if "." not in name]
-        hint = None if nearest(name, known) or not known else f"known here: {', '.join(known[-8:])}"
-        return Fault(f"there is no node '{name}'{suggestion(name, known)}", hint=hint)
+        nodes = [name for name in self._body.tensors if "." not in name]
+        hint = None if nearest(name, nodes) or not nodes else f"known here: {', '.join(nodes[-8:])}"
+        return Fault(f"there is no node '{name}'{suggestion(name, nodes)}", hint=hint)
 
     def _no_target(self, name: str) -> Fault:
-        known = self._targets or ()
+        targets = self._targets or ()
         if self._outside is not None:
             hint = f"pass it as a sequence: inputs: [prev, targets.{name}] beside 'cell'"
             return Fault(f"'targets.{name}': targets are not available in a cell", hint=hint)
-        if not self._sees_targets:
+        if not self._body.sees_targets:
             hint = "pass it as an input: expr: {value: targets.NAME, name: label}, and call it on [x, label]"
             return Fault(f"'targets.{name}': targets are not available in blocks and shared models", hint=hint)
-        if not known:
+        if not targets:
             return Fault(f"'targets.{name}': the data has no targets", hint="add targets to data: targets: {y: []}")
-        hint = f"data.targets has {', '.join(known)}"
-        return Fault(f"the data has no target '{name}'{suggestion(name, known)}", hint=hint)
+        hint = f"data.targets has {', '.join(targets)}"
+        return Fault(f"the data has no target '{name}'{suggestion(name, targets)}", hint=hint)
 
     def _no_inner(self, call: str, inner: str) -> Fault:
-        known = [name.removeprefix(f"{call}.") for name in self._tensors if name.startswith(f"{call}.")]
-        if known:
-            hint = None if nearest(inner, known) else f"known there: {', '.join(known[-8:])}"
-            return Fault(f"there is no tensor '{inner}' in '{call}'{suggestion(inner, known)}", hint=hint)
-        calls = {name.partition(".")[0] for name in self._tensors if "." in name}
-        if call in self._tensors and call not in calls:
+        inner_names = [name.removeprefix(f"{call}.") for name in self._body.tensors if name.startswith(f"{call}.")]
+        if inner_names:
+            hint = None if nearest(inner, inner_names) else f"known there: {', '.join(inner_names[-8:])}"
+            return Fault(f"there is no tensor '{inner}' in '{call}'{suggestion(inner, inner_names)}", hint=hint)
+        calls = {name.partition(".")[0] for name in self._body.tensors if "." in name}
+        if call in self._body.tensors and call not in calls:
             return Fault(f"'{call}' is not a call of a shared model, so it has no inner tensors")
         return Fault(f"there is no call '{call}'{suggestion(call, calls)}")
 
     def _is_taken(self, name: str) -> bool:
-        return any(name in known for known in (self._places, self._broken, self._announced))
+        return any(name in names for names in (self._places, self._broken, self._announced))

@@ -1,20 +1,19 @@
-"""State shared by the readers of a list `layers` (names, errors, shared models, blocks), and readers of a node's
-keys."""
+"""State shared by the readers of a list `layers` (names, shared models, blocks), and readers of node keys."""
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from kerascli.foundation.errors import Fault, Path, show, used_here
-from kerascli.language.component import Invalid
+from kerascli.foundation.errors import Fault, Path, counted, in_yaml, show, suggestion
 from kerascli.language.expressions import Value
 from kerascli.layers.base import CallArgument
+from kerascli.model.ir.analysis import uncalled_faults
 from kerascli.model.ir.nodes import CallValue, Entry, Shared
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.schema import CellSection, ModelSection, NodeKeys, SharedSection, ViewSection
-from kerascli.model.syntax.written import as_list
 
 MAX_NODES = 10_000
 
@@ -23,6 +22,30 @@ References = Callable[[Any, Path, Mapping[str, Value], Callable[[Path], bool]], 
 
 Its arguments: value, its path, variables of `$` besides flags and facts, test for paths to leave as is.
 """
+Body = ModelSection | SharedSection | ViewSection | CellSection
+
+
+def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
+    """Return True if `layers` is a list of 1 to MAX_NODES entries; otherwise report a config error."""
+    if not isinstance(layers, list):
+        first = next(iter(layers.items()), None) if isinstance(layers, dict) else None
+        line = "" if first is None else in_yaml(dict([first]))[1:-1].removeprefix("-")
+        hint = None if first is None else f"put '- ' before each layer: - {line}"
+        faults.add(f"{whose}.layers: expected a list of layers, got {show(layers)}", path, hint=hint)
+    elif not layers:
+        faults.add(f"{whose}.layers is empty: expected one layer or more", path)
+    elif len(layers) > MAX_NODES:
+        faults.add(f"{whose}.layers: expected at most {MAX_NODES} layers, got {len(layers)}", path)
+    else:
+        return True
+    return False
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a config value that is None, one name or a list of names, as a list of names."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +57,10 @@ class Block:
     layers: list[Any]
     outputs: Any
     path: Path
+
+
+class TooManyNodes(Exception):
+    """Exception that stops the reading of a model with too many nodes; the error has been reported."""
 
 
 class Budget:
@@ -54,10 +81,6 @@ class Budget:
         self.used += nodes
 
 
-class TooManyNodes(Exception):
-    """Exception that stops the reading of a model with too many nodes; the error has been reported."""
-
-
 @dataclass(slots=True)
 class Reading:
     """State of reading one list `layers`: of a model, a shared model, a view (a model that shares another's layers) or
@@ -65,6 +88,9 @@ class Reading:
 
     faults: Faults
     references: References
+    entry_reader: Callable[["Reading", list[Any], Path], None]
+    """Function behind `read_entries`. It calls the readers of blocks, repeats, cells and shared models, and these read
+    lists of layers in turn."""
     budget: Budget = field(default_factory=Budget)
     prefix: str = ""
     """Prefix of the names of the weights in the layers being read, such as `tower/`."""
@@ -85,13 +111,67 @@ class Reading:
     being read."""
     open_blocks: tuple[str, ...] = ()
 
-    def fault(self, text: str, place: Path, hint: str) -> Fault:
-        """Return a config error for the node at the config path `place`; it notes where the block (template of layers)
-        being read is used."""
-        return Fault(text, place, "key", hint=hint, related=used_here(self.faults.uses))
+    def inner(self, **changes: Any) -> "Reading":
+        """Return the state with which to read a model inside this one, without nodes; `changes` are other fields."""
+        return replace(self, entries=[], shared=self.shared.new_child(), **changes)
+
+    def read_entries(self, layers: list[Any], path: Path) -> None:
+        """Add the items of a list `layers` (layers, calls, uses of blocks, repeats) to the model being read."""
+        self.entry_reader(self, layers, path)
+
+    def read_body(self, written: Body, base: Path) -> tuple[str, ...]:
+        """Read the layers of a model and return the names of its outputs; the model's inputs and shared layers have
+        been read before."""
+        whose = str(base[-1]) if base else "model"
+        if base and written.has("layers") and not is_list(written.layers, whose, (*base, "layers"), self.faults):
+            return ()
+        self.read_entries(written.layers or [], (*base, "layers"))
+        outputs = self._outputs(written.outputs, whose, (*base, "outputs"))
+        if base and not self.faults.count:
+            self.faults.take(uncalled_faults(self.shared.maps[0], self.entries))
+        return outputs
+
+    def _outputs(self, written: Any, whose: str, path: Path) -> tuple[str, ...]:
+        if written is None:
+            return self.names.previous_tensor()
+        if written == []:
+            self.faults.add(f"{whose}.outputs is empty: expected one node or more", path)
+        outputs = self.tensors(written, path)
+        if len(set(outputs)) < len(outputs):
+            self.faults.add(f"{whose}.outputs names a node twice", path)
+        return outputs
+
+    def items(self, section: Any, what: str, path: Path) -> Mapping[Any, Any]:
+        """Return a section that must be a mapping; {} if it is missing, or after reporting a config error."""
+        if section is not None and not isinstance(section, dict):
+            self.faults.add(f"{what}, got {show(section)}", path)
+        return section if isinstance(section, dict) else {}
 
     def place(self, path: Path) -> Path:
         return (*self.faults.section, *path)
+
+    def resolved(
+        self,
+        written: Any,
+        path: Path,
+        variables: Mapping[str, Value],
+        waits: Callable[[Path], bool] = lambda path: False,
+    ) -> Any:
+        """Return a config value with its `$` references resolved, but for those at paths for which `waits` is true."""
+        value, faults = self.references(written, self.place(path), variables, waits)
+        self.faults.take(faults)
+        return value
+
+    @contextmanager
+    def with_variables(self, values: Mapping[str, Value]) -> Iterator[None]:
+        """Context manager in which `$` references may also refer to `values`, the variables of the repeat or block of
+        layers being read."""
+        before = self.variables
+        self.variables = {**before, **values}
+        try:
+            yield
+        finally:
+            self.variables = before
 
     def is_wanted(self, keys: NodeKeys, path: Path) -> bool:
         return not self.faults.is_flag(keys.when, (*path, "when")) or keys.when
@@ -117,38 +197,92 @@ class Reading:
             kind = "a shared layer or model" if name in self.shared else "a block"
             self.faults.add(f"'{name}' is the name of {kind}; choose another name", path, at=at)
 
+    def is_name_of_part(self, name: Any, path: Path) -> bool:
+        """Return True if `name` can name a block, shared layer or shared model; otherwise report a config error."""
+        before = self.faults.count
+        self.check_name(name, path, at="key")
+        if name == "repeat":
+            self.faults.add("'repeat' is a keyword; choose another name", path, at="key")
+        return self.faults.count == before
+
     def previous(self, path: Path) -> tuple[str, ...]:
         """Return (name,) of the previous node's only output tensor; if it has not exactly one, report a config error
         and return ()."""
-        if self.names.previous is None:
+        previous = self.names.previous_tensor()
+        if not previous:
             hint = f"add inputs: one of {', '.join(self.inputs)}"
             self.faults.add("needs 'inputs': there is no single node before this one", path, at="key", hint=hint)
+        return previous
+
+    def layer_inputs(self, what: str, keys: NodeKeys, path: Path, below: Path, *, merges: bool) -> tuple[str, ...]:
+        """Return the tensors that a layer takes: one or, if it `merges`, two or more; `below` is the path of its
+        inputs."""
+        if not keys.has("inputs"):
+            if not merges:
+                return self.previous(path)
+            hint = f"{path[-1]}: [a, b] with the names of nodes above"
+            self.faults.add(f"{what} needs 'inputs', two or more", path, at="key", hint=hint)
             return ()
-        return (self.names.previous,)
+        names = as_list(keys.inputs)
+        if merges and len(names) < 2:
+            self.faults.add(f"{what} needs two or more inputs, got {len(names)}", below)
+        elif not merges and len(names) != 1:
+            hint = "join them first: concatenate, add ..." if names else None
+            self.faults.add(f"{what} takes one input, got {len(names)}", below, hint=hint)
+        return self.tensors(keys.inputs, below) if names else ()
+
+    def model_inputs(
+        self, what: str, names: Sequence[str], keys: NodeKeys, path: Path, below: Path, *, use: str
+    ) -> tuple[str, ...]:
+        """Return the tensors that `what`, a shared model or a block, takes as its inputs `names`; `use` is the call or
+        use of it, and `below` the path of its inputs."""
+        written, several = keys.inputs, f" ({', '.join(names)})" if len(names) > 1 else ""
+        if not keys.has("inputs"):
+            if not several:
+                return self.previous(path)
+            self.faults.add(f"{use} needs 'inputs': {', '.join(names)}", path, at="key")
+            return ()
+        if not isinstance(written, dict):
+            if (count := len(as_list(written))) != len(names):
+                self.faults.add(f"{what} takes {counted(len(names), 'input')}{several}, got {count}", below)
+            return self.tensors(written, below) if count else ()
+        return self._named_inputs(what, names, written, below, use=use)
+
+    def _named_inputs(
+        self, what: str, names: Sequence[str], written: Mapping[Any, Any], below: Path, *, use: str
+    ) -> tuple[str, ...]:
+        for key in written:
+            if key not in names:
+                text = f"{what} has no input '{key}'{suggestion(str(key), names)}"
+                self.faults.add(text, (*below, key), at="key", hint=f"its inputs: {', '.join(names)}")
+        missing = [name for name in names if name not in written]
+        if missing and len(missing) + len(written) == len(names):
+            self.faults.add(f"{use} lacks the input '{missing[0]}'", below, at="key")
+        tensors = [self.tensor(written[name], (*below, name)) for name in names if name in written]
+        return tuple(tensor for tensor in tensors if tensor is not None)
 
     def tensors(self, written: Any, path: Path) -> tuple[str, ...]:
         """Return the names of the tensors that `written`, a name or a list of names, refers to; unknown names are
         reported and left out."""
         if not isinstance(written, list):
-            found = [self.tensor(written, path)]
+            tensors = [self.tensor(written, path)]
         else:
-            found = [self.tensor(name, (*path, index)) for index, name in enumerate(written)]
-        return tuple(name for name in found if name is not None)
+            tensors = [self.tensor(name, (*path, index)) for index, name in enumerate(written)]
+        return tuple(tensor for tensor in tensors if tensor is not None)
 
     def tensor(self, name: Any, path: Path) -> str | None:
         """Return the tensor that `name` refers to in the node being read, given the nodes above it; None after
         reporting a config error."""
-        try:
+        with self.faults.absorbing(path):
             return self.names.find(name)
-        except Invalid as invalid:
-            self.faults.absorb(invalid, path)
-            return None
 
-    def call(self, known: Mapping[str, CallArgument], written: Mapping[str, Any], below: Path) -> dict[str, CallValue]:
-        """Return a node's call arguments by name, with names of nodes replaced by tensors; `known` are the arguments
+    def call(
+        self, allowed: Mapping[str, CallArgument], written: Mapping[str, Any], below: Path
+    ) -> dict[str, CallValue]:
+        """Return a node's call arguments by name, with names of nodes replaced by tensors; `allowed` are the arguments
         that its layer takes."""
         call: dict[str, CallValue] = {}
-        for key, argument in known.items():
+        for key, argument in allowed.items():
             if key not in written:
                 continue
             value, path = written[key], (*below, key)
@@ -173,34 +307,37 @@ class Reading:
         written, path = keys.outputs, (*path, "outputs")
         names = as_list(written)
         if count is not None and len(names) != count:
-            results = "1 output tensor" if count == 1 else f"{count} output tensors"
             hint = "name each of them; '_' discards one" if count > 1 else None
-            self.faults.add(f"'{name}' has {results}, but 'outputs' names {len(names)}", path, hint=hint)
+            text = f"'{name}' has {counted(count, 'output tensor')}, but 'outputs' names {len(names)}"
+            self.faults.add(text, path, hint=hint)
         elif all(output == "_" for output in names):
             self.faults.add(f"'outputs' discards every output tensor of '{name}'", path)
         for index, output in enumerate(names):
-            where = (*path, index) if isinstance(written, list) else path
-            if not isinstance(output, str):
-                self.faults.add(f"outputs: expected a name, got {show(output)}", where)
-            elif output in names[:index] and output != "_":
-                self.faults.add(f"outputs: '{output}' is named twice", where)
-            elif output not in {"_", name}:
-                self.check_name(output, where)
+            self._check_output(output, name, names[:index], (*path, index) if isinstance(written, list) else path)
         return tuple(map(str, names))
+
+    def _check_output(self, output: Any, name: str, above: list[Any], path: Path) -> None:
+        if not isinstance(output, str):
+            self.faults.add(f"outputs: expected a name, got {show(output)}", path)
+        elif output in above and output != "_":
+            self.faults.add(f"outputs: '{output}' is named twice", path)
+        elif output not in {"_", name}:
+            self.check_name(output, path)
 
     def pass_on(self, name: str, tensor: str, place: Path) -> None:
         """Define the name of a node that its key `when` leaves out: it refers to the node's input tensor."""
         self.names.give(name, place, means=tensor)
         self.names.previous = tensor
 
-    def mark_broken(self, name: str, keys: NodeKeys | None = None) -> None:
+    def give_results(self, written: Sequence[str], tensors: Sequence[str], place: Path) -> None:
+        """Define the names `written` that the config has for a node's output tensors; the first one is `prev` below."""
+        kept = [(name, tensor) for name, tensor in zip(written, tensors, strict=True) if name != "_"]
+        for name, tensor in kept:
+            self.names.give(name, place, means=tensor)
+        self.names.previous = kept[0][1] if kept else None
+
+    def mark_broken(self, name: str = "?", keys: NodeKeys | None = None) -> None:
         """Mark the names of a node that could not be read, so that no further errors are reported for nodes
         that use it."""
         self.names.mark_broken([name, *map(str, as_list(keys.outputs if keys is not None else None))])
         self.names.previous = name
-
-
-Body = ModelSection | SharedSection | ViewSection | CellSection
-ReadBody = Callable[[Reading, Body, Path], tuple[str, ...]]
-"""Type of a function that reads the layers and outputs of a model at a config path; it returns the names of the
-outputs."""

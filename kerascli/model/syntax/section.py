@@ -5,34 +5,29 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
-from kerascli.foundation.errors import Fault, Path, in_yaml, nearest, show, suggestion
+from kerascli.foundation.errors import Fault, Path, nearest, show, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.language.section import keys_of, meant_keys
 from kerascli.layers.base import LAYERS
-from kerascli.model.ir.dead_nodes import dead_node_faults, uncalled_faults
-from kerascli.model.ir.nodes import Model, flat
-from kerascli.model.ir.targets import target_faults, targets_of
-from kerascli.model.ir.updates import update_faults
-from kerascli.model.syntax.blocks import read_blocks, read_use
-from kerascli.model.syntax.calls import read_call
+from kerascli.model.ir.analysis import dead_node_faults, target_faults, targets_of, uncalled_faults, update_faults
+from kerascli.model.ir.nodes import Input, Model, flat
+from kerascli.model.syntax.blocks import read_blocks, read_repeat, read_use
 from kerascli.model.syntax.custom_cell import has_custom_cell, read_rnn
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.inputs import from_data, read_inputs
-from kerascli.model.syntax.layers import read_layer
-from kerascli.model.syntax.reader import MAX_NODES, Body, Reading, References, TooManyNodes
-from kerascli.model.syntax.repeat import read_repeat
+from kerascli.model.syntax.layers import read_layer, split_entry
+from kerascli.model.syntax.reader import Reading, References, TooManyNodes, as_list, is_list
 from kerascli.model.syntax.schema import ModelSection, NodeKeys
-from kerascli.model.syntax.shared import read_shared
+from kerascli.model.syntax.shared import read_call, read_shared
 from kerascli.model.syntax.views import Scope, read_views
-from kerascli.model.syntax.written import as_list, take_apart
 
 
 def _as_written(value: Any, *_: Any) -> tuple[Any, list[Fault]]:
     return value, []
 
 
-def parse_scope(
+def parse_model(
     section: Any,
     data_inputs: Mapping[str, TensorSpec] | None,
     references: References | None = None,
@@ -50,10 +45,10 @@ def parse_scope(
     `unread` names the data's inputs whose shapes are unknown until the data is read.
     """
     faults = Faults(("model",))
-    reading = Reading(faults, references or _as_written)
+    reading = Reading(faults, references or _as_written, _read_entries)
     written = _written(section, faults)
     if written is None:
-        raise Invalid(faults.found)
+        raise Invalid(faults.all())
     alone = not written.has("layers")
     declared: Path = ("shared", written.outputs) if alone else ()
     if alone:
@@ -63,24 +58,32 @@ def parse_scope(
         inputs = read_inputs(written, data_inputs, reading.names, faults, declared, unread)
         reading.inputs = tuple(inputs)
         reading.names.see_targets(None if data_inputs is None else tuple(data_targets or {}))
-        read_shared(reading, written.shared, (), _read_body)
-        outputs = _read_body(reading, written, ())
-        own = {name: each for name, each in reading.shared.items() if each is not None}
-        if not faults.found and not alone and not called_elsewhere:
-            faults.found += uncalled_faults(own, reading.entries)
-        beside = from_data(data_inputs or {}) if called_elsewhere else {}
-        unknown = tuple(each for name, each in beside.items() if not reading.names.knows(name))
-        scope = Scope(reading, tuple(inputs.values()), _read_body, unknown)
+        read_shared(reading, written.shared, ())
+        outputs = reading.read_body(written, ())
+        if not faults.count and not alone and not called_elsewhere:
+            faults.take(uncalled_faults(reading.shared, reading.entries))
+        scope = Scope(reading, tuple(inputs.values()), _unknown(reading, data_inputs) if called_elsewhere else ())
         views = read_views(scope, written.views)
-        entries = tuple(reading.entries)
-        named = targets_of(flat(entries), data_targets or {})
-        model = Model(scope.inputs, entries, outputs, tuple(own.values()), views, alone, named)
-        if not faults.found and data_inputs is not None:
-            faults.found += dead_node_faults(model.inputs, model.entries, model.outputs, inside=not called_elsewhere)
-            faults.found += [*target_faults(model), *update_faults(model.nodes)]
-        if not faults.all():
+        entries, shared = tuple(reading.entries), tuple(filter(None, reading.shared.values()))
+        targets = targets_of(flat(entries), data_targets or {})
+        model = Model(scope.inputs, entries, outputs, shared, views, alone, targets)
+        if not faults.count and data_inputs is not None:
+            faults.take(_graph_faults(model, inside=not called_elsewhere))
+        if not faults.count:
             return model, scope
     raise Invalid(faults.all())
+
+
+def _unknown(reading: Reading, data_inputs: Mapping[str, TensorSpec] | None) -> tuple[Input, ...]:
+    """Return the data's inputs whose names the model does not define."""
+    return tuple(each for name, each in from_data(data_inputs or {}).items() if not reading.names.knows(name))
+
+
+def _graph_faults(model: Model, *, inside: bool) -> list[Fault]:
+    """Return config errors of a model that has been read: unused nodes (with `inside`, also of shared models), outputs
+    that depend on targets, and updates of what is no weight."""
+    unused = dead_node_faults(model.inputs, model.entries, model.outputs, inside=inside)
+    return [*unused, *target_faults(model), *update_faults(model.nodes)]
 
 
 def _with_call(model: ModelSection) -> ModelSection:
@@ -88,12 +91,6 @@ def _with_call(model: ModelSection) -> ModelSection:
     `outputs` names."""
     inputs = model.shared[model.outputs]["inputs"]
     return model.model_copy(update={"inputs": inputs, "layers": [{model.outputs: {"inputs": list(inputs)}}]})
-
-
-def _is_alone(model: ModelSection) -> bool:
-    shared, output = model.shared, model.outputs
-    named = shared.get(output) if isinstance(shared, dict) and isinstance(output, str) else None
-    return isinstance(named, dict) and isinstance(named.get("inputs"), dict) and not model.has("inputs")
 
 
 def _written(section: Any, faults: Faults) -> ModelSection | None:
@@ -106,18 +103,14 @@ def _written(section: Any, faults: Faults) -> ModelSection | None:
         faults.add(f"model: expected a mapping with 'layers', got {show(section)}", (), hint=hint)
         return None
     model = faults.read(ModelSection, section, ())
+    shared, output = model.shared, model.outputs
     if model.has("layers"):
         return model if is_list(model.layers, "model", ("layers",), faults) else None
-    if _is_alone(model):
+    named = shared.get(output) if isinstance(shared, dict) and isinstance(output, str) else None
+    if isinstance(named, dict) and isinstance(named.get("inputs"), dict) and not model.has("inputs"):
         return model
-    if "layers" not in meant_keys(ModelSection, section):  # a misspelt `layers` has been reported
-        _add_no_layers(model.shared, model.outputs, faults)
-    return None
-
-
-def _add_no_layers(shared: Any, output: Any, faults: Faults) -> None:
-    """Report a config error for a `model:` section that has no layers, and whose `outputs` name no shared model that
-    could replace them."""
+    if "layers" in meant_keys(ModelSection, section):  # a misspelt `layers` has been reported
+        return None
     if not isinstance(shared, dict) or not isinstance(output, str):
         or_shared = ", or let outputs name one model of shared" if isinstance(shared, dict) else ""
         faults.add("model needs 'layers'", (), at="key", hint=f"add layers: [...]{or_shared}")
@@ -127,67 +120,26 @@ def _add_no_layers(shared: Any, output: Any, faults: Faults) -> None:
     else:
         text = f"shared model '{output}' replaces model.layers: it needs inputs, each with its shape"
         faults.add(text, ("shared", output), at="key", hint="inputs: {z: [8]}, or add layers to the model")
+    return None
 
 
-def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
-    """Return True if `layers` is a list of 1 to MAX_NODES entries; otherwise report a config error."""
-    if not isinstance(layers, list):
-        first = next(iter(layers.items()), None) if isinstance(layers, dict) else None
-        line = "" if first is None else in_yaml(dict([first]))[1:-1].removeprefix("-")
-        hint = None if first is None else f"put '- ' before each layer: - {line}"
-        faults.add(f"{whose}.layers: expected a list of layers, got {show(layers)}", path, hint=hint)
-    elif not layers:
-        faults.add(f"{whose}.layers is empty: expected one layer or more", path)
-    elif len(layers) > MAX_NODES:
-        faults.add(f"{whose}.layers: expected at most {MAX_NODES} layers, got {len(layers)}", path)
-    else:
-        return True
-    return False
-
-
-def _read_body(reading: Reading, written: Body, base: Path) -> tuple[str, ...]:
-    """Read the layers of a model and return the names of its outputs; the model's inputs and shared layers have been
-    read before."""
-    whose = str(base[-1]) if base else "model"
-    if base and written.has("layers") and not is_list(written.layers, whose, (*base, "layers"), reading.faults):
-        return ()
-    read_entries(reading, written.layers or [], (*base, "layers"))
-    outputs = _outputs(reading, written.outputs, whose, (*base, "outputs"))
-    if base and not reading.faults.found:
-        reading.faults.found += uncalled_faults(reading.shared.maps[0], reading.entries)
-    return outputs
-
-
-def _outputs(reading: Reading, written: Any, whose: str, path: Path) -> tuple[str, ...]:
-    if written is None:
-        return (reading.names.previous,) if reading.names.previous is not None else ()
-    if written == []:
-        reading.faults.add(f"{whose}.outputs is empty: expected one node or more", path)
-    found = reading.tensors(written, path)
-    if len(set(found)) < len(found):
-        reading.faults.add(f"{whose}.outputs names a node twice", path)
-    return found
-
-
-def read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
+def _read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
     """Add the items of a list `layers` (layers, calls, uses of blocks, repeats) to the model being read."""
     in_template = "blocks" in path or "repeat" in path
     broken: set[int] = set()
     if in_template:
         written, layers = layers, []
         for index, entry in enumerate(written):
-            before = len(reading.faults.found)
+            before = reading.faults.count
             layers.append(_resolved(reading, entry, (*path, index)))
-            if len(reading.faults.found) > before:
+            if reading.faults.count > before:
                 broken.add(index)
     _announce(reading, layers, path)
     for index, entry in enumerate(layers):
-        try:
+        with reading.faults.absorbing((*path, index)):
             if index not in broken:
                 _read_entry(reading, entry, (*path, index), resolve=not in_template)
                 continue
-        except Invalid as invalid:
-            reading.faults.absorb(invalid, (*path, index))
         written, arguments = (entry, None) if isinstance(entry, str) else _only_item(entry)
         name = keys_of(NodeKeys, arguments).name if isinstance(arguments, dict) else written
         reading.mark_broken(name if isinstance(name, str) else "?")
@@ -196,15 +148,12 @@ def read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
 def _resolved(reading: Reading, entry: Any, path: Path) -> Any:
     """Return an item of the layers of a block or repeat with its `$` references resolved, except in a
     nested repeat or cell."""
-    whole = reading.place(path)
+    depth = len(reading.place(path))
 
     def waits(path: Path) -> bool:
-        below = path[len(whole) :]
-        return any(pair in {("repeat", "layers"), ("cell", "layers")} for pair in pairwise(below))
+        return any(pair in {("repeat", "layers"), ("cell", "layers")} for pair in pairwise(path[depth:]))
 
-    value, faults = reading.references(entry, whole, reading.variables, waits)
-    reading.faults.take(faults)
-    return value
+    return reading.resolved(entry, path, reading.variables, waits)
 
 
 def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> None:
@@ -212,37 +161,41 @@ def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> N
     name, arguments = (entry, {}) if isinstance(entry, str) else _only_item(entry)
     if name == "repeat":
         if resolve and isinstance(entry, dict):
-            before = len(reading.faults.found)
+            before = reading.faults.count
             arguments = _resolved(reading, entry, path)[name]
-            if len(reading.faults.found) > before:  # report no consequences of an unresolved reference
-                reading.mark_broken("?")
+            if reading.faults.count > before:  # report no consequences of an unresolved reference
+                reading.mark_broken()
                 return
-        read_repeat(reading, arguments, path, read_entries)
-    elif has_custom_cell(name, arguments):
-        reading.budget.spend(1, path, reading.faults)
-        read_rnn(reading, name, arguments, path, _read_body)
+        read_repeat(reading, arguments, path)
     elif name in reading.shared:
         read_call(reading, name, arguments, path)
     elif name in reading.blocks:
-        read_use(reading, name, arguments, path, read_entries)
-    elif name in reading.unread:
-        itself = name in reading.open_shared
-        text = f"'{name}' calls itself" if itself else f"'{name}' is called above its definition in 'shared'"
-        at = () if isinstance(entry, str) else (name,)
-        raise Invalid(
-            [Fault(text, at, "key" if at else "value", hint="a shared model may call only those defined above it")]
-        )
+        read_use(reading, name, arguments, path)
     else:
-        own = [*reading.shared, *reading.blocks]
-        if isinstance(name, str) and own and LAYERS.find(name) is None and nearest(name, own) is not None:
-            at = () if isinstance(entry, str) else (name,)
-            text = f"there is no layer, block or shared model '{name}'{suggestion(name, own)}"
-            raise Invalid([Fault(text, at, "key" if at else "value")])
+        _check_is_layer(reading, name, () if isinstance(entry, str) else (name,))
         reading.budget.spend(1, path, reading.faults)
-        read_layer(reading, take_apart(entry, path, reading.faults))
+        cls = LAYERS.find(name) if isinstance(name, str) else None
+        if cls is not None and cls.takes_custom_cell and has_custom_cell(arguments):
+            read_rnn(reading, name, arguments, path)
+        else:
+            read_layer(reading, split_entry(entry, path, reading.faults))
+
+
+def _check_is_layer(reading: Reading, name: Any, at: Path) -> None:
+    """Raise Invalid if `name`, at the path `at` in an item of `layers`, is that of a shared model that cannot be called
+    yet, or probably a misspelt block, shared layer or shared model."""
+    if name in reading.unread:
+        problem = "calls itself" if name in reading.open_shared else "is called above its definition in 'shared'"
+        hint = "a shared model may call only those defined above it"
+        raise Invalid([Fault(f"'{name}' {problem}", at, "key" if at else "value", hint=hint)])
+    own = [*reading.shared, *reading.blocks]
+    if isinstance(name, str) and own and LAYERS.find(name) is None and nearest(name, own) is not None:
+        text = f"there is no layer, block or shared model '{name}'{suggestion(name, own)}"
+        raise Invalid([Fault(text, at, "key" if at else "value")])
 
 
 def _announce(reading: Reading, layers: list[Any], path: Path) -> None:
+    """Record the names that the nodes in a list `layers` define."""
     for index, entry in enumerate(layers):
         written, arguments = _only_item(entry)
         if isinstance(arguments, dict) and written != "repeat":

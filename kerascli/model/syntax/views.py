@@ -1,21 +1,23 @@
-"""Read views of a model (`model.views`: models that share its weights), and other models that call its shared
-layers."""
+"""Read views of a model (`model.views`) and forward passes of `fit.train_step`, which share the model's weights."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kerascli.foundation.errors import Fault, Path, show
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.language.section import meant_keys
-from kerascli.model.ir.dead_nodes import called_in, dead_node_faults
-from kerascli.model.ir.nodes import Entry, Input, Model, Shared, View, flat
-from kerascli.model.ir.targets import PREFIX
+from kerascli.layers.base import BaseLayer
+from kerascli.model.ir.analysis import PREFIX, called_in, dead_node_faults, targets_of
+from kerascli.model.ir.nodes import Entry, Input, Model, Node, Shared, View, flat, names_used_by
 from kerascli.model.syntax.faults import Faults
-from kerascli.model.syntax.inputs import read_declared
+from kerascli.model.syntax.inputs import from_data, read_declared
+from kerascli.model.syntax.layers import SplitEntry, read_layer
 from kerascli.model.syntax.names import Names
-from kerascli.model.syntax.reader import ReadBody, Reading
-from kerascli.model.syntax.schema import ViewSection
+from kerascli.model.syntax.reader import Reading, TooManyNodes, is_list
+from kerascli.model.syntax.schema import NodeKeys, ViewSection
 from kerascli.model.syntax.shared import read_shared
 
 
@@ -26,15 +28,27 @@ class Scope:
 
     reading: Reading
     inputs: tuple[Input, ...]
-    read: ReadBody
     data_inputs: tuple[Input, ...] = ()
     """Inputs in the data section that only the forward passes of `train_step` take, not the model."""
+
+    def fork(self, faults: Faults, path: Path, *, own: bool) -> Reading:
+        """Return a copy of the model's reading state, with which to read a view (submodel); its paths are those of the
+        whole config. With `own` inputs it sees no names of the model."""
+        reading = self.reading
+        section = reading.faults.section
+        return reading.inner(
+            faults=faults,
+            prefix="/".join(map(str, path)) + "/",
+            names=Names() if own else reading.names.fork(),
+            inputs=() if own else reading.inputs,
+            blocks={n: block and replace(block, path=(*section, *block.path)) for n, block in reading.blocks.items()},
+        )
 
 
 def read_views(scope: Scope, section: Any) -> dict[str, View]:
     """Return the views (models that share the model's weights) in `model.views`, by name; config errors are added to
     the model's."""
-    faults, found = scope.reading.faults, {}
+    faults, views = scope.reading.faults, {}
     if section is None:
         return {}
     if not isinstance(section, dict) or not section:
@@ -48,23 +62,21 @@ def read_views(scope: Scope, section: Any) -> dict[str, View]:
         if problem is not None:
             faults.add(problem.text, ("views", name), at="key")
         try:
-            found[str(name)] = _read_view(scope, str(name), written, path)
+            view = read_view_at(scope, f"view '{name}'", written, path)
+            if problems := [*_training_faults(view), *_target_faults(view, str(name), path)]:
+                raise Invalid(problems)
+            views[str(name)] = view
         except Invalid as invalid:
             faults.take(invalid.faults)
-    return found
+    return views
 
 
-def _read_view(scope: Scope, name: str, written: Any, path: Path) -> View:
-    view = read_view_at(scope, f"view '{name}'", written, path)
-    faults: list[Fault] = []
+def _training_faults(view: View) -> Iterator[Fault]:
+    """Yield a config error for each node of a view that computes a loss or metric or updates a weight."""
     for node in flat(view.entries):
         if not node.outputs:
             text = f"'{node.name}' is used in training only; a view is never trained"
-            faults.append(Fault(text, node.path, "key", hint="move it to model.layers"))
-    faults += _target_faults(view, name, path)
-    if faults:
-        raise Invalid(faults)
-    return view
+            yield Fault(text, node.path, "key", hint="move it to model.layers")
 
 
 def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
@@ -87,71 +99,129 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
     A view with inputs of its own may use only those; one without continues from the data's inputs, and from the
     inputs and nodes of the scope's model.
     """
-    faults, keys = Faults(()), written if isinstance(written, dict) else {}
-    view = faults.read(ViewSection, keys, path, whose)
+    faults = Faults(())
+    view = faults.read(ViewSection, written if isinstance(written, dict) else {}, path, whose)
     if not view.has("layers") and not view.has("outputs"):
-        if not meant_keys(ViewSection, keys):
+        if not isinstance(written, dict) or not meant_keys(ViewSection, written):
             faults.add(f"{whose}: expected a mapping with outputs, layers or both, got {show(written)}", path)
-        raise Invalid(faults.found)
+        raise Invalid(faults.all())
     own = view.has("inputs")
-    reading = forked(scope.reading, faults, path, own=own)
-    inputs = (*scope.inputs, *scope.data_inputs)
-    for given in () if own else scope.data_inputs:
-        reading.names.give(given.name, given.path)
+    reading = scope.fork(faults, path, own=own)
     if own:
         declared = read_declared(view.inputs, {}, reading.names, faults, path)
         inputs, reading.inputs = tuple(declared.values()), tuple(declared)
-    read_shared(
-        reading, keys.get("shared"), path, scope.read
-    )  # reported as an unknown key; read so that calls of it are no faults
-    outputs = scope.read(reading, view, path)
-    is_whole = (
-        not faults.found and not reading.names.has_broken()
-    )  # report no consequences of nodes that could not be read
-    if is_whole:
-        hidden = inputs if own else ()
+    else:
+        inputs = (*scope.inputs, *scope.data_inputs)
+        for each in scope.data_inputs:
+            reading.names.give(each.name, each.path)
+    # `shared` is reported as an unknown key; it is read so that calls of what it defines cause no further errors
+    read_shared(reading, written.get("shared"), path)
+    outputs = reading.read_body(view, path)
+    entries = leading_to([*([] if own else scope.reading.entries), *reading.entries], outputs)
+    if not faults.count and not reading.names.has_broken():  # else report no consequences
         at = ".".join((*map(str, path), "outputs"))
-        faults.found += dead_node_faults(hidden, reading.entries, outputs, at, inside=False)
-    before = [] if own else scope.reading.entries
-    entries = leading_to([*before, *reading.entries], outputs)
-    if is_whole and not faults.found and not entries:
-        faults.add(f"{whose}: no layer leads to its outputs", path, at="key")
-    if faults.all():
+        faults.take(dead_node_faults(inputs if own else (), reading.entries, outputs, at, inside=False))
+        if not faults.count and not entries:
+            faults.add(f"{whose}: no layer leads to its outputs", path, at="key")
+    if faults.count:
         raise Invalid(faults.all())
-    used = {*outputs, *(name for node in flat(entries) for name in node.used_names())}
-    given = tuple(each for each in inputs if each.name in used)
-    model = Model(given, entries, outputs, called_by(scope.reading.shared.values(), entries))
+    model = Model(_used(inputs, entries, outputs), entries, outputs, called_by(scope.reading.shared.values(), entries))
     return View(model, tuple(reading.entries), own)
-
-
-def forked(reading: Reading, faults: Faults, path: Path, *, own: bool) -> Reading:
-    """Return a copy of a model's reading state, with which to read a view (submodel); paths are relative to the whole
-    config."""
-    section = reading.faults.section
-    blocks = {n: block and replace(block, path=(*section, *block.path)) for n, block in reading.blocks.items()}
-    return replace(
-        reading,
-        faults=faults,
-        prefix="/".join(map(str, path)) + "/",
-        names=Names() if own else reading.names.fork(),
-        entries=[],
-        inputs=() if own else reading.inputs,
-        shared=reading.shared.new_child(),
-        blocks=blocks,
-    )
 
 
 def leading_to(entries: Sequence[Entry], outputs: Iterable[str]) -> tuple[Entry, ...]:
     """Return the nodes and calls of a model that `outputs` depend on, in order."""
-    wanted, kept = set(outputs), []
+    needed, kept = set(outputs), []
     for entry in reversed(entries):
-        if wanted & {output for node in flat([entry]) for output in (*node.outputs, *entry.outputs)} - {"_"}:
+        if needed & {output for node in flat([entry]) for output in (*node.outputs, *entry.outputs)} - {"_"}:
             kept.append(entry)
-            wanted.update(entry.used_names())
+            needed.update(entry.used_names())
     return tuple(reversed(kept))
+
+
+def _used(inputs: Iterable[Input], entries: Sequence[Entry], outputs: Iterable[str]) -> tuple[Input, ...]:
+    """Return those inputs that nodes use or that are outputs themselves."""
+    used = {*outputs, *names_used_by(entries)}
+    return tuple(each for each in inputs if each.name in used)
 
 
 def called_by(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tuple[Shared, ...]:
     """Return the shared layers and models that nodes call, directly or through other shared models."""
     called = called_in(entries)
     return tuple(each for each in shared if each is not None and each.weights in called)
+
+
+class Forward:
+    """Reader of one forward pass of `fit.train_step`: of its own `layers`, or (without these) of the model's nodes.
+
+    Paths are those of the config.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        inputs: Mapping[str, TensorSpec],
+        targets: Mapping[str, TensorSpec] | None,
+        path: Path,
+        *,
+        own: bool,
+    ) -> None:
+        self.faults = Faults(())
+        self._scope = scope
+        self._own = own
+        self._path = path
+        self._targets = targets or {}
+        self.reading = scope.fork(self.faults, path, own=own)
+        self.inputs = scope.inputs
+        if not own:
+            self.reading.entries += scope.reading.entries
+            return
+        self.inputs = tuple(from_data(inputs).values())
+        self.reading.inputs = tuple(inputs)
+        names = self.reading.names
+        names.see_targets(None if targets is None else tuple(targets))
+        for each in self.inputs:
+            names.give(each.name, each.path)
+        names.previous = next(iter(inputs)) if len(inputs) == 1 else None
+
+    def read(self, layers: Any, whose: str) -> tuple[Entry, ...]:
+        """Return the nodes and calls in the list `layers` of an update of `fit.train_step`."""
+        path = (*self._path, "layers")
+        if is_list(layers, whose, path, self.faults):
+            with suppress(TooManyNodes):
+                self.reading.read_entries(layers, path)
+        else:
+            self.reading.names.inputs_known = False  # any unknown name may be that of a layer that could not be read
+        return tuple(self.reading.entries)
+
+    def formula(self, cls: type[BaseLayer], text: Any, path: Path, settings: Mapping[str, Any]) -> Node | None:
+        """Add the formula at the config path `path` as a layer `cls` without outputs; return its node, None after an
+        error."""
+        entries = self.reading.entries
+        before = len(entries)
+        read_layer(self.reading, SplitEntry(cls, str(path[-1]), text, NodeKeys(), {}, path[:-1], path))
+        if len(entries) == before:
+            return None
+        node = entries[-1]
+        assert isinstance(node, Node)
+        entries[-1] = replace(node, layer=node.layer.model_copy(update=settings))
+        return entries[-1]
+
+    def model(self, outputs: Iterable[str], at: str) -> Model:
+        """Return the forward pass as a model with these `outputs`; `at` is the config key to name in errors about the
+        outputs.
+
+        Raises Invalid.
+        """
+        outputs, entries = tuple(dict.fromkeys(outputs)), tuple(self.reading.entries)
+        if not self.faults.count and self._own:
+            self.faults.take(dead_node_faults((), entries, outputs, at=at, inside=False))
+        for node in flat(entries):
+            if node.layer.keeps_states():
+                text, hint = f"'{node.name}' is stateful, which train_step does not support", "remove stateful"
+                self.faults.take([Fault(text, node.path, "key", hint=hint)])
+        if self.faults.count:
+            raise Invalid(self.faults.all())
+        shared = called_by(self._scope.reading.shared.values(), entries)
+        targets = targets_of(flat(entries), self._targets)
+        return Model(_used(self.inputs, entries, outputs), entries, outputs, shared, targets=targets)

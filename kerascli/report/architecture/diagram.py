@@ -11,6 +11,15 @@ edges."""
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 _LONGEST_PERIOD = 8
+_COLORS = {
+    "core": "#2f6fd6", "convolutional": "#e2632b", "pooling": "#cf3d7d", "recurrent": "#2b9a66",
+    "attention": "#8b4fc6", "normalization": "#c99a06", "regularization": "#7a6248", "reshaping": "#5b6573",
+    "merging": "#0e9fb5", "activations": "#b0567c", "preprocessing": "#6f8f12", "wrappers": "#2b9a66",
+    "expressions": "#4b5bb5", "own": "#9c3fb0",
+}  # fmt: skip
+"""Mapping from a family of layers (the folder that has the layer's file) to the color of its boxes in a diagram."""
+DARK = "#3d4854"
+"""Color of the inputs, outputs and frames of a diagram."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,37 @@ class Box:
     times: int = 1
     """Number of consecutive equal layers, blocks or models that the box stands for."""
     inside: "Diagram | None" = None
+
+    @property
+    def title(self) -> str:
+        """Bold title of the box in a diagram: its kind (`dense`), and the number of boxes it stands for, if several."""
+        return f"{self.kind} {TIMES}{self.times}" if self.times > 1 else self.kind
+
+    @property
+    def description(self) -> str:
+        """Second line of text in the diagram's box: details, parameters, `frozen`; empty if there are none."""
+        parameters = f"{self.parameters:,} parameters" if self.parameters else ""
+        return "  ·  ".join(filter(None, (self.details, parameters, "frozen" if self.frozen else "")))
+
+    @property
+    def lines(self) -> list[str]:
+        """Lines of text in the diagram's box: its title and name, and its description, if any."""
+        return list(filter(None, (" ".join(filter(None, (self.title, self.name))), self.description)))
+
+    @property
+    def color(self) -> str:
+        """Border color of the box in a diagram: that of its layer's family; layers of plugins have one color."""
+        return DARK if not self.family else _COLORS.get(self.family, _COLORS["own"])
+
+    @property
+    def is_end(self) -> bool:
+        """True if the box only marks where edges cross the frame around it, and is not drawn."""
+        return self.role in {"entry", "exit"}
+
+    @property
+    def is_dashed(self) -> bool:
+        """True if the box has a dashed border as text: its weights are frozen, or it is a loss or metric."""
+        return self.frozen or self.role == "figure"
 
     def is_like(self, other: "Box") -> bool:
         """Return True if two boxes of a diagram are equal, keys and names aside."""
@@ -60,7 +100,7 @@ def folded(diagram: Diagram) -> Diagram:
     _, incoming = _sides(diagram)
     boxes = {box.key: box for box in diagram.boxes}
     for chain in _chains(diagram):
-        labels = [next(iter({edge.label for edge in incoming[key]}), "") for key in chain]
+        labels = [incoming[key][0].label for key in chain]
         first = 0
         while first < len(chain):
             period, times = _repetition([boxes[key] for key in chain[first:]], labels[first:])
@@ -123,26 +163,19 @@ def _pile(boxes: Sequence[Box]) -> Box:
 def _once(diagram: Diagram, boxes: dict[str, Box], run: Sequence[str], period: int, times: int) -> Diagram:
     """Return a diagram in which the repeated boxes `run` are replaced by one box, or by a frame of the first `period`
     ones."""
-    kept, gone = run[:period], set(run[period:])
     outgoing, incoming = _sides(diagram)
-    enters, leaves = incoming[kept[0]][0], outgoing[run[-1]][0]
+    enters, leaves = incoming[run[0]][0], outgoing[run[-1]][0]
     if period == 1:
-        one = _pile([boxes[key] for key in run])
-        edges = [edge for edge in diagram.edges if edge.source not in run]
-        edges.append(replace(leaves, source=one.key))
-        rest = [one if box.key == one.key else box for box in diagram.boxes if box.key not in gone]
-        return Diagram(tuple(rest), tuple(edges))
-    total = times * sum(boxes[key].parameters for key in kept)
-    inner = [
-        replace(enters, source="<", tensor="<", label=""),
-        *(outgoing[key][0] for key in kept[:-1]),
-        replace(outgoing[kept[-1]][0], target=">"),
-    ]
-    inside = Diagram((Box("<", "entry", ""), *(boxes[key] for key in kept), Box(">", "exit", "")), tuple(inner))
-    frame = Box(f"repeat {kept[0]}", "repeat", "repeat", parameters=total, times=times, inside=inside)
-    edges = [e for e in diagram.edges if e.source not in run and e.target not in run]
-    edges += [replace(enters, target=frame.key), replace(leaves, source=frame.key)]
-    place = [box.key for box in diagram.boxes].index(kept[0])
-    rest = [box for box in diagram.boxes if box.key not in run]
-    before = sum(box.key not in run for box in diagram.boxes[:place])
-    return Diagram((*rest[:before], frame, *rest[before:]), tuple(edges))
+        new = _pile([boxes[key] for key in run])
+    else:
+        kept = [boxes[key] for key in run[:period]]
+        inner = [outgoing[box.key][0] for box in kept]
+        inner = [replace(enters, source="<", tensor="<", label=""), *inner[:-1], replace(inner[-1], target=">")]
+        inside = Diagram((Box("<", "entry", ""), *kept, Box(">", "exit", "")), tuple(inner))
+        total = times * sum(box.parameters for box in kept)
+        new = Box(f"repeat {run[0]}", "repeat", "repeat", parameters=total, times=times, inside=inside)
+    edges = [e for e in diagram.edges if e is enters or not {e.source, e.target} & {*run}]
+    edges.sort(key=lambda edge: edge is enters and period > 1)
+    edges = [replace(edge, target=new.key) if edge is enters else edge for edge in edges]
+    rest = [new if box.key == run[0] else box for box in diagram.boxes if box.key not in run[1:]]
+    return Diagram(tuple(rest), (*edges, replace(leaves, source=new.key)))

@@ -5,20 +5,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kerascli.foundation.errors import ConfigError, safe_text
-from kerascli.report.architecture.colors import DARK, color_of
-from kerascli.report.architecture.diagram import Diagram
-from kerascli.report.architecture.layout import (
-    DETAIL,
-    LABEL,
-    TITLE,
-    Label,
-    Line,
-    Picture,
-    Placed,
-    picture_of,
-    title_of,
-    words_of,
-)
+from kerascli.report import plots
+from kerascli.report.architecture.diagram import DARK, Diagram
+from kerascli.report.architecture.layout import DETAIL, LABEL, TITLE, Line, Picture, Placed, picture_of
+from kerascli.report.architecture.texts import dot, mermaid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +16,8 @@ if TYPE_CHECKING:
 
     from kerascli.model.runtime.graph import Graph
 
+_TEXTS = {".mmd": mermaid, ".dot": dot, ".gv": dot}
+SUFFIXES = (*plots.SUFFIXES, *_TEXTS)
 _MOST_BOXES = 2_000
 _PER_INCH = 100.0
 _SHARP, _LARGEST = 200, 30_000
@@ -37,31 +29,31 @@ _FRAME = "#f5f7f9"
 _FONT = "DejaVu Sans"
 
 
-def draw_graph(graph: "Graph", name: str, *, expand: bool = False, beside: Sequence["Graph"] = ()) -> "Figure":
-    """Return a matplotlib figure of a model's diagram; of the graphs `beside`, only shared layers not yet shown are
-    drawn.
+def encoded_model(
+    graph: "Graph", name: str, suffix: str, *, expand: bool = False, updates: Sequence["Graph"] = ()
+) -> bytes:
+    """Return the contents of a file with a model's diagram, as bytes: an image, or text for Mermaid or Graphviz.
 
-    Raises ConfigError for a model that is too large to draw.
+    `suffix` (one of SUFFIXES) sets the format. Of the graphs `updates` (of `fit.train_step`), only shared layers not
+    yet shown are drawn. Raises ConfigError for a model that is too large to draw.
     """
-    from kerascli.report.architecture.called_models import whole_diagram
+    from kerascli.model.runtime.summary import summarize
+    from kerascli.report.architecture.from_graph import whole_diagram
 
-    diagram = whole_diagram(graph, beside, expand=expand)
+    diagram = whole_diagram(graph, updates, expand=expand)
+    summary = summarize(graph, name, updates=updates)
+    fixed = f", {summary.non_trainable:,} of them not trainable" if summary.non_trainable else ""
+    totals = f"{summary.total:,} parameters{fixed}"
+    if (write := _TEXTS.get(suffix.lower())) is not None:
+        return write(diagram, name, totals).encode()
     if (count := diagram.count()) > _MOST_BOXES:
         hint = "without --expand, blocks and repeats are drawn once" if expand else "define repeated layers as a block"
         raise ConfigError(f"the diagram would have {count:,} boxes; at most {_MOST_BOXES:,} can be drawn", hint=hint)
-    return _figure(diagram, name, totals_of(graph, name, beside))
+    return plots.encoded(draw(diagram, name, totals), suffix)
 
 
-def totals_of(graph: "Graph", name: str, beside: Sequence["Graph"] = ()) -> str:
-    """Return a line of text with a model's number of parameters, and how many of them are not trainable."""
-    from kerascli.report.summary import summarize
-
-    found = summarize(graph, name, beside=beside)
-    fixed = f", {found.non_trainable:,} of them not trainable" if found.non_trainable else ""
-    return f"{found.total:,} parameters{fixed}"
-
-
-def _figure(diagram: Diagram, title: str, totals: str) -> "Figure":
+def draw(diagram: Diagram, title: str, totals: str) -> "Figure":
+    """Return a matplotlib figure of a model's diagram, with a title and `totals`, the line on numbers of parameters."""
     from matplotlib.figure import Figure
 
     picture = picture_of(diagram, _measure)
@@ -73,72 +65,64 @@ def _figure(diagram: Diagram, title: str, totals: str) -> "Figure":
     left = (width - picture.width) / 2
     axes.set(xlim=(-left, width - left), ylim=(height - _MARGIN - _HEADING, -_MARGIN - _HEADING))
     axes.set_axis_off()
-    corner = _MARGIN - left, -_HEADING + 6.0
-    _text(axes, *corner, title, 14.0, bold=True, align="left")
-    _text(axes, corner[0] + _measure(title, 14.0, True), corner[1], f"   {totals}", DETAIL, color=_GREY, align="left")
-    _draw(axes, picture)
+    x, y = _MARGIN - left, -_HEADING + 6.0
+    _text(axes, x, y, title, 14.0, color=_INK, bold=True)
+    _text(axes, x + _measure(title, 14.0, True), y, f"   {totals}", DETAIL)
+    _draw_picture(axes, picture)
     return figure
 
 
-def _draw(axes: "Axes", picture: Picture) -> None:
+def _draw_picture(axes: "Axes", picture: Picture) -> None:
     for placed in picture.boxes:
         if placed.box.inside is not None:
-            _frame(axes, placed)
+            color = _GREY if placed.box.role == "repeat" else DARK
+            dashes: dict[str, Any] = {} if placed.box.role == "model" else {"linestyle": (0, (4, 3))}
+            _rounded(axes, placed, 9.0, {"facecolor": _FRAME, "edgecolor": color, "linewidth": 1.0, **dashes})
     for line in picture.lines:
         _line(axes, line)
     for placed in picture.boxes:
         if placed.box.inside is not None:
-            _title(axes, placed, placed.x + 10.0, placed.y + 13.0)
-        elif placed.box.role not in {"entry", "exit"}:
+            end = _title(axes, placed, placed.x + 10.0, placed.y + 13.0)
+            _text(axes, end + 12.0, placed.y + 13.0, placed.box.description, DETAIL, back=_FRAME)
+        elif not placed.box.is_end:
             _box(axes, placed)
     for label in picture.labels:
-        _label(axes, label)
-
-
-def _frame(axes: "Axes", placed: Placed) -> None:
-    color = _GREY if placed.box.role == "repeat" else DARK
-    style: dict[str, Any] = {"facecolor": _FRAME, "edgecolor": color, "linewidth": 1.0}
-    style |= {"linestyle": (0, (4, 3))} if placed.box.role != "model" else {}
-    _rounded(axes, placed, 9.0, style)
+        _text(axes, label.x, label.y, label.text, LABEL, back="white")
 
 
 def _box(axes: "Axes", placed: Placed) -> None:
     box = placed.box
-    color = color_of(box)
     pill = box.role in {"input", "output"}
-    style: dict[str, Any] = {"facecolor": _tint(color, 0.13), "edgecolor": color, "linewidth": 1.1}
+    style: dict[str, Any] = {"facecolor": _tint(box.color, 0.13), "edgecolor": box.color, "linewidth": 1.1}
     if pill:
         style |= {"facecolor": DARK if box.role == "output" else "white", "edgecolor": DARK}
     if box.role == "figure":
         style |= {"linestyle": (0, (3, 2))}
     if box.frozen:
-        style |= {"facecolor": "white", "hatch": "////", "edgecolor": _tint(color, 0.55)}
+        style |= {"facecolor": "white", "hatch": "////", "edgecolor": _tint(box.color, 0.55)}
     for behind in range(min(2, box.times - 1), 0, -1):  # a pile, where a box stands for several
         _rounded(axes, placed, 6.0, style, shift=3.0 * behind)
     _rounded(axes, placed, placed.height / 2 if pill else 6.0, style)
     if box.role in {"model", "block"}:
         _rounded(axes, placed, 4.0, {**style, "facecolor": "none", "hatch": None, "linewidth": 0.7}, inset=3.0)
-    words = words_of(box)
+    name = f"  {box.name}" if box.name else ""
+    x = placed.middle - (_measure(box.title, TITLE, True) + _measure(name, TITLE, False)) / 2
+    back, words = "white" if box.frozen else None, box.description
     if not words:
-        _title(axes, placed, None, placed.y + placed.height / 2, light=box.role == "output")
+        _title(axes, placed, x, placed.y + placed.height / 2, light=box.role == "output")
         return
-    _title(axes, placed, None, placed.y + 13.0, back="white" if box.frozen else None)
-    _text(axes, placed.middle, placed.y + 29.5, words, DETAIL, color=_GREY, back="white" if box.frozen else None)
+    _title(axes, placed, x, placed.y + 13.0, back=back)
+    _text(axes, placed.middle, placed.y + 29.5, words, DETAIL, align="center", back=back)
 
 
-def _title(
-    axes: "Axes", placed: Placed, x: float | None, y: float, *, light: bool = False, back: str | None = None
-) -> None:
-    """Draw a diagram box's kind (bold), name and, for a frame, details; starting at `x`, or centered if `x` is None."""
+def _title(axes: "Axes", placed: Placed, x: float, y: float, *, light: bool = False, back: str | None = None) -> float:
+    """Draw the kind (bold) and name of a diagram's box, starting at `x`; return the x at which they end."""
     box = placed.box
-    name, color = f"  {box.name}" if box.name else "", "white" if light else _INK
-    kind = _measure(title_of(box), TITLE, True)
-    x = placed.middle - (kind + _measure(name, TITLE, False)) / 2 if x is None else x
-    _text(axes, x, y, title_of(box), TITLE, bold=True, align="left", color=color, back=back)
-    _text(axes, x + kind, y, name, TITLE, align="left", color="white" if light else _GREY, back=back)
-    if box.inside is not None:
-        kind += _measure(name, TITLE, False) + 12.0
-        _text(axes, x + kind, y, words_of(box), DETAIL, align="left", color=_GREY, back=_FRAME)
+    name = f"  {box.name}" if box.name else ""
+    kind = _measure(box.title, TITLE, True)
+    _text(axes, x, y, box.title, TITLE, color="white" if light else _INK, bold=True, back=back)
+    _text(axes, x + kind, y, name, TITLE, color="white" if light else _GREY, back=back)
+    return x + (kind + _measure(name, TITLE, False))
 
 
 def _rounded(
@@ -173,28 +157,15 @@ def _line(axes: "Axes", line: Line) -> None:
         axes.add_patch(Polygon(head, facecolor=_EDGE, edgecolor="none"))
 
 
-def _label(axes: "Axes", label: Label) -> None:
-    _text(axes, label.x, label.y, label.text, LABEL, color=_GREY, align="left", back="white")
-
-
 def _text(
-    axes: "Axes",
-    x: float,
-    y: float,
-    text: str,
-    size: float,
-    *,
-    color: str = _INK,
-    bold: bool = False,
-    align: str = "center",
-    back: str | None = None,
-) -> None:
-    patch: dict[str, Any] = (
-        {"bbox": {"facecolor": back, "edgecolor": "none", "pad": 0.6, "alpha": 0.85}} if back else {}
-    )
+    axes: "Axes", x: float, y: float, text: str, size: float, *,
+    color: str = _GREY, bold: bool = False, align: str = "left", back: str | None = None,
+) -> None:  # fmt: skip
+    patch: dict[str, Any] = {"facecolor": back, "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
     axes.text(
         x, y, safe_text(text), fontsize=size * 72 / _PER_INCH, color=color, ha=align, va="center_baseline",
-        fontweight="bold" if bold else "normal", fontfamily=_FONT, parse_math=False, zorder=5, **patch,
+        fontweight="bold" if bold else "normal", fontfamily=_FONT, parse_math=False, zorder=5,
+        bbox=patch if back else None,
     )  # fmt: skip
 
 

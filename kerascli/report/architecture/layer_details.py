@@ -14,7 +14,7 @@ _PLAIN = frozenset(
 )
 """Names of layer settings of which a diagram's box shows only the value."""
 _AXES = frozenset({"axes", "axis", "dims"})
-_UNSAID = ("_initializer", "_regularizer", "_constraint")
+_OMITTED = ("_initializer", "_regularizer", "_constraint")
 
 
 def family_of(layer: BaseLayer) -> str:
@@ -30,39 +30,42 @@ def details(layer: BaseLayer) -> str:
     words = []
     for name, field in type(layer).model_fields.items():
         value = getattr(layer, name)
-        if (
-            name in BaseLayer.model_fields
-            or name.endswith(_UNSAID)
-            or (not field.is_required() and value == field.get_default(call_default_factory=True))
-        ):
-            continue
-        words.append(_setting_text(name, value))
+        is_default = not field.is_required() and value == field.get_default(call_default_factory=True)
+        if not (is_default or name in BaseLayer.model_fields or name.endswith(_OMITTED)):
+            words.append(_setting_text(name, value))
     text = ", ".join(filter(None, words))
     return safe_text(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
 
 
 def _setting_text(name: str, value: Any) -> str:
-    if isinstance(value, BaseLayer):
-        inner = details(value)
-        return f"{value.component_name} {inner}".strip()
-    if isinstance(value, Component):
-        return value.component_name
-    if isinstance(value, tuple) and value and all(isinstance(each, Component) for each in value):
-        return ", ".join(dict.fromkeys(each.component_name for each in value))
-    if value is True:
-        return name
-    if value is False:
-        return f"no {name.removeprefix('use_')}"
-    if isinstance(value, tuple):
-        numbers = all(isinstance(each, int) for each in value)
-        text = (", " if name in _AXES else TIMES).join(map(str, value)) if numbers else str([*value])
-        if numbers and name == "strides" and len(set(value)) == 1:
-            text = str(value[0])
-    elif isinstance(value, (str, int, float)):
-        text = f"{value:g}" if isinstance(value, float) else str(value)
-    else:
-        return name
+    match value:
+        case BaseLayer():
+            return f"{value.component_name} {details(value)}".strip()
+        case Component():
+            return value.component_name
+        case tuple() if value and all(isinstance(each, Component) for each in value):
+            return ", ".join(dict.fromkeys(each.component_name for each in value))
+        case True:
+            return name
+        case False:
+            return f"no {name.removeprefix('use_')}"
+        case tuple():
+            text = _tuple_text(name, value)
+        case float():
+            text = f"{value:g}"
+        case str() | int():
+            text = str(value)
+        case _:
+            return name
     return text if name in _PLAIN else f"{name} {text}"
+
+
+def _tuple_text(name: str, value: tuple[Any, ...]) -> str:
+    if not all(isinstance(each, int) for each in value):
+        return str([*value])
+    if name == "strides" and len(set(value)) == 1:
+        return str(value[0])
+    return (", " if name in _AXES else TIMES).join(map(str, value))
 
 
 def shape_label(spec: TensorSpec) -> str:

@@ -6,7 +6,7 @@ Ranks by the longest path, dummy nodes where an edge passes a rank, orders by ba
 from bisect import bisect_right, insort
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from kerascli.foundation.errors import ConfigError
 
@@ -70,18 +70,19 @@ def _ranks(
     keys: Sequence[str], edges: Sequence[tuple[str, str]], first: Collection[str], last: Collection[str]
 ) -> dict[str, int]:
     rank = dict.fromkeys(keys, 0)
-    into: dict[str, list[str]] = {key: [] for key in keys}
-    out: dict[str, list[str]] = {key: [] for key in keys}
+    sources: dict[str, list[str]] = {key: [] for key in keys}
+    targets: dict[str, list[str]] = {key: [] for key in keys}
     for source, target in edges:
-        into[target].append(source)
-        out[source].append(target)
+        sources[target].append(source)
+        targets[source].append(target)
     for key in keys:
-        rank[key] = max((rank[source] + 1 for source in into[key]), default=0 if key in first or not first else 1)
+        least = 1 if first and key not in first else 0
+        rank[key] = max((rank[source] + 1 for source in sources[key]), default=least)
     for key in keys:  # inputs that are used late are placed late
-        if not into[key] and out[key] and key not in first:
-            rank[key] = min(rank[target] for target in out[key]) - 1
+        if not sources[key] and targets[key] and key not in first:
+            rank[key] = min(rank[target] for target in targets[key]) - 1
     lowest = max((rank[key] for key in keys if key not in last), default=0) + 1
-    return {key: lowest if key in last else rank[key] for key in keys}
+    return rank | dict.fromkeys(last, lowest)
 
 
 Neighbours = dict[Key, list[tuple[Key, float]]]
@@ -125,16 +126,16 @@ def _mean(values: Sequence[float], default: float) -> float:
 
 def _crossings(rows: Sequence[Sequence[Key]], below: Neighbours) -> int:
     """Return the number of crossings of edges between all adjacent rows, counted by insertion into a sorted list."""
-    found = 0
+    crossings = 0
     for upper, lower in pairwise(rows):
         at = {key: place for place, key in enumerate(lower)}
         seen: list[int] = []
         for key in upper:
             ends = sorted(at[other] for other, _ in below.get(key, ()))
-            found += sum(len(seen) - bisect_right(seen, end) for end in ends)
+            crossings += sum(len(seen) - bisect_right(seen, end) for end in ends)
             for end in ends:
                 insort(seen, end)
-    return found
+    return crossings
 
 
 def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: Neighbours) -> None:
@@ -154,29 +155,27 @@ def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: 
     for sweep in range(2 * _SWEEPS + 1):  # the last sweep goes down, so that chains are straight
         near, rows = (above, ranks.rows) if sweep % 2 == 0 else (below, ranks.rows[::-1])
         for row in rows:
-            wanted = [_wanted(key, near.get(key, []), x) for key in row]
+            best = [_best(key, near.get(key, []), x) for key in row]
             weights = [1.0 if isinstance(key, str) else _PASSING_WEIGHT for key in row]
             steps = [(width(a) + width(b)) / 2 + _APART for a, b in pairwise(row)]
-            for key, place in zip(row, _apart(wanted, weights, steps), strict=True):
+            for key, place in zip(row, _apart(best, weights, steps), strict=True):
                 x[key] = place
 
 
-def _wanted(key: Key, near: Sequence[tuple[Key, float]], x: Mapping[Key, float]) -> float:
+def _best(key: Key, near: Sequence[tuple[Key, float]], x: Mapping[Key, float]) -> float:
     """Return the best x for a layout node: the mean x of its neighbouring boxes or, without any, of dummy nodes."""
     boxes = [x[other] + shift for other, shift in near if isinstance(other, str)]
     return _mean(boxes or [x[other] + shift for other, shift in near], x[key])
 
 
-def _apart(wanted: Sequence[float], weights: Sequence[float], steps: Sequence[float]) -> list[float]:
-    """Return ascending positions at least `steps` apart and as close as possible (weighted least squares) to `wanted`.
+def _apart(best: Sequence[float], weights: Sequence[float], steps: Sequence[float]) -> list[float]:
+    """Return ascending positions at least `steps` apart and as close as possible (weighted least squares) to `best`.
 
     Without the steps this is isotonic regression: neighbours that are out of order get their mean.
     """
-    offsets = [0.0]
-    for step in steps:
-        offsets.append(offsets[-1] + step)
+    offsets = [*accumulate(steps, initial=0.0)]
     pools: list[list[float]] = []  # mean, weight, number of positions
-    for place, weight, offset in zip(wanted, weights, offsets, strict=True):
+    for place, weight, offset in zip(best, weights, offsets, strict=True):
         pools.append([place - offset, weight, 1])
         while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
             mean, more, count = pools.pop()

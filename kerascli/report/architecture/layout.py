@@ -1,12 +1,12 @@
 """Compute the positions of a diagram's boxes, edges and labels, in pixels from its upper left corner."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from kerascli.report.architecture import columns
-from kerascli.report.architecture.diagram import TIMES, Box, Diagram, Edge
-from kerascli.report.architecture.layered import Key, Ranks, arrange
+from kerascli.report.architecture.diagram import Box, Diagram, Edge, Role
+from kerascli.report.architecture.layered import Key, arrange
 
 Measure = Callable[[str, float, bool], float]
 """Function (text, font size in pixels, True if bold) -> width of the text in pixels."""
@@ -33,6 +33,10 @@ class Placed:
     @property
     def middle(self) -> float:
         return self.x + self.width / 2
+
+    @property
+    def corners(self) -> tuple[Point, Point]:
+        return (self.x, self.y), (self.x + self.width, self.y + self.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +73,6 @@ class Picture:
         self.labels += [replace(each, x=each.x + dx, y=each.y + dy) for each in other.labels]
 
 
-def title_of(box: Box) -> str:
-    """Return the bold title of a box in a diagram: its kind (`dense`), and the number of boxes it stands for, if
-    several."""
-    return f"{box.kind} {TIMES}{box.times}" if box.times > 1 else box.kind
-
-
-def words_of(box: Box) -> str:
-    """Return the second line of text in a diagram's box: details, parameters, `frozen`; empty if there are none."""
-    parameters = f"{box.parameters:,} parameters" if box.parameters else ""
-    return "  ·  ".join(filter(None, (box.details, parameters, "frozen" if box.frozen else "")))
-
-
-def lines_of(box: Box) -> list[str]:
-    """Return the lines of text in a diagram's box: its kind and name, and its details, if any."""
-    return list(filter(None, (" ".join(filter(None, (title_of(box), box.name))), words_of(box))))
-
-
 def picture_of(diagram: Diagram, measure: Measure) -> Picture:
     """Return the positions of everything in a diagram; a tall diagram is split into columns."""
     return _Level(diagram, measure, whole=True).picture()
@@ -114,14 +101,14 @@ class _Level:
         self.shifts = [columns.Shift(0.0, 0.0, 0.0)] * len(self.tops)
         if whole:
             extents = [self._extent(row, widths) for row in self.ranks.rows]
-            self.shifts = columns.shifts(self.tops, self.heights, extents, _one_way_on(self.ranks, self.edges))
+            self.shifts = columns.shifts(self.tops, self.heights, extents, self._may_end())
 
     def _size(self, box: Box) -> tuple[float, float]:
-        if box.role in {"entry", "exit"}:
+        if box.is_end:
             return 0.0, 0.0
         name = f"  {box.name}" if box.name else ""
-        title = self.measure(title_of(box), TITLE, True) + self.measure(name, TITLE, False)
-        words = words_of(box)
+        title = self.measure(box.title, TITLE, True) + self.measure(name, TITLE, False)
+        words = box.description
         if (inside := self.inner.get(box.key)) is not None:
             needed = title + self.measure(f"   {words}", DETAIL, False)
             return max(inside.width, needed) + 2 * _BESIDE, inside.height
@@ -132,23 +119,24 @@ class _Level:
         """Return a mapping from tensor to the x at which its edge leaves the box, relative to the box's middle; labels
         are to the right."""
         tensors = {edge.tensor: edge.label for edge in self.edges if edge.source == key}
-        if (inside := self.inner.get(key)) is not None:
-            exits = {each.box.key: each.middle - inside.width / 2 for each in inside.boxes if each.box.role == "exit"}
+        if key in self.inner:
+            exits = self._crossings(key, "exit")
             return {tensor: exits.get(f"exit {tensor}", exits.get(">", 0.0)) for tensor in tensors}
         steps = [self.measure(label, LABEL, False) + 22.0 for label in list(tensors.values())[:-1]]
-        places = [0.0]
-        for step in steps:
-            places.append(places[-1] + step)
+        places = [*accumulate(steps, initial=0.0)]
         return {tensor: place - places[-1] / 2 for tensor, place in zip(tensors, places, strict=False)}
 
     def _entry(self, edge: Edge) -> float:
         """Return the x, relative to the middle of the frame that is the edge's target, at which the edge enters; 0 for
         a box."""
-        inside = self.inner.get(edge.target)
-        if inside is None:
-            return 0.0
-        entries = {each.box.key: each.middle - inside.width / 2 for each in inside.boxes if each.box.role == "entry"}
+        entries = self._crossings(edge.target, "entry") if edge.target in self.inner else {}
         return entries.get(f"entry {edge.tensor}", entries.get("<", 0.0))
+
+    def _crossings(self, key: str, role: Role) -> dict[str, float]:
+        """Return the x at which edges enter (or leave) a frame, relative to its middle, by the key of the entry or
+        exit."""
+        inside = self.inner[key]
+        return {each.box.key: each.middle - inside.width / 2 for each in inside.boxes if each.box.role == role}
 
     def _with_labels(self, key: str) -> float:
         if self.boxes[key].role == "exit":  # its label is drawn outside
@@ -157,17 +145,33 @@ class _Level:
         right = [self.out[key][tensor] + self.measure(label, LABEL, False) + 12.0 for tensor, label in labels.items()]
         return 2 * max(right, default=0.0)
 
+    def _steps(self) -> Iterator[tuple[int, Key, Key, Edge]]:
+        """Yield (row, layout node in it, layout node in the next row, edge) for each row from which an edge leads to
+        the next."""
+        for edge, path in zip(self.edges, self.ranks.paths, strict=True):
+            for number, (upper, lower) in enumerate(pairwise(path), self.ranks.rank[edge.source]):
+                yield number, upper, lower, edge
+
     def _rows(self) -> tuple[list[float], list[float]]:
         """Return (tops, heights) of all rows of boxes in the diagram, in pixels."""
         heights = [max((self.sizes[k][1] for k in row if isinstance(k, str)), default=0.0) for row in self.ranks.rows]
-        tops, y, x = [], 0.0 if self.first else _HEAD, self.ranks.x
-        for number, height in enumerate(heights):
+        bends = [0.0] * len(heights)
+        for number, upper, lower, _ in self._steps():
+            bends[number] = max(bends[number], abs(self.ranks.x[lower] - self.ranks.x[upper]))
+        tops, y = [], 0.0 if self.first else _HEAD
+        for number, (height, bend) in enumerate(zip(heights, bends, strict=True)):
             tops.append(y)
-            down = [abs(x[b] - x[a]) for path in self.ranks.paths for a, b in _steps(path, self.ranks, number)]
-            bend = max(down, default=0.0)
             y += height + _GAP + (_STUB + min(40.0, 0.07 * bend) if bend > 1.0 else 0.0)
             y += _HEAD if self.first and not number else 0.0
         return tops, heights
+
+    def _may_end(self) -> list[bool]:
+        """Return, for each row of boxes, True if a single tensor leads to the next row, so that a column may end
+        there."""
+        crossing: list[set[tuple[Key, str]]] = [set() for _ in self.ranks.rows]
+        for number, upper, _, edge in self._steps():
+            crossing[number].add((upper, edge.tensor))
+        return [len(ways) == 1 and isinstance(next(iter(ways))[0], str) for ways in crossing]
 
     def _extent(self, row: Sequence[Key], widths: dict[str, float]) -> tuple[float, float]:
         half = [(self.ranks.x[key], widths[key] / 2 if isinstance(key, str) else 8.0) for key in row]
@@ -175,23 +179,22 @@ class _Level:
 
     def picture(self) -> Picture:
         """Return the positions of all boxes, edges and labels of the diagram, whose upper left corner is (0, 0)."""
-        found = Picture()
+        drawn = Picture()
         for key, box in self.boxes.items():
             width, height = self.sizes[key]
             x, y = self._corner(key)
-            found.boxes.append(Placed(box, x, y, width, height))
+            drawn.boxes.append(Placed(box, x, y, width, height))
             if (inside := self.inner.get(key)) is not None:
-                found.add(inside, x + (width - inside.width) / 2, y)
-        self._draw_edges(found)
-        points = [point for line in found.lines for point in line.points]
-        left = min([*(each.x for each in found.boxes), *(x for x, _ in points)])
-        top = min([*(each.y for each in found.boxes), *(y for _, y in points)]) if self.whole else 0.0
-        ends = [label.x + self.measure(label.text, LABEL, False) for label in found.labels]
-        moved = Picture()
-        moved.add(found, -left, -top)
-        moved.width = max([*(each.x + each.width for each in found.boxes), *ends, *(x for x, _ in points)]) - left
-        moved.height = max([*(each.y + each.height for each in found.boxes), *(y for _, y in points)]) - top
-        moved.height += 0.0 if self.last or self.whole else _HEAD
+                drawn.add(inside, x + (width - inside.width) / 2, y)
+        self._add_edges(drawn)
+        points = [point for line in drawn.lines for point in line.points]
+        points += [(label.x + self.measure(label.text, LABEL, False), label.y) for label in drawn.labels]
+        points += [corner for each in drawn.boxes for corner in each.corners]
+        xs, ys = zip(*points, strict=True)
+        left, top = min(xs), min(ys) if self.whole else 0.0
+        below = 0.0 if self.last or self.whole else _HEAD
+        moved = Picture(max(xs) - left, max(ys) - top + below)
+        moved.add(drawn, -left, -top)
         return moved
 
     def _corner(self, key: str) -> Point:
@@ -199,12 +202,11 @@ class _Level:
         (dx, dy, _), (width, height) = self.shifts[rank], self.sizes[key]
         return self.ranks.x[key] - width / 2 + dx, self.tops[rank] + (self.heights[rank] - height) / 2 + dy
 
-    def _draw_edges(self, found: Picture) -> None:
+    def _add_edges(self, drawn: Picture) -> None:
         starts: dict[tuple[str, str], Point] = {}
         for edge in self.edges:
-            port = edge.source, edge.tensor
-            if port not in starts:
-                starts[port] = self._start(edge, found)
+            if (edge.source, edge.tensor) not in starts:
+                starts[edge.source, edge.tensor] = self._start(edge, drawn)
         ends = self._ends(starts)
         for number, (edge, path) in enumerate(zip(self.edges, self.ranks.paths, strict=True)):
             box = self.boxes[edge.target]
@@ -216,20 +218,20 @@ class _Level:
                 dx, dy, _ = self.shifts[key[1]]
                 x, top = self.ranks.x[key] + dx, self.tops[key[1]] + dy
                 points += [(x, top), (x, top + self.heights[key[1]])]
-            found.lines.append(Line((*points, ends[number]), arrow=box.inside is None and box.role != "exit"))
+            drawn.lines.append(Line((*points, ends[number]), arrow=box.inside is None and box.role != "exit"))
 
-    def _start(self, edge: Edge, found: Picture) -> Point:
+    def _start(self, edge: Edge, drawn: Picture) -> Point:
         """Return the point at which the edge's tensor leaves its box; add its label, and any line to the next column,
-        to `found`."""
+        to `drawn`."""
         (x, y), (width, height), rank = self._corner(edge.source), self.sizes[edge.source], self.ranks.rank[edge.source]
         start = x + width / 2 + self.out[edge.source][edge.tensor], y + height
         if edge.label and self.boxes[edge.target].role != "exit":
-            found.labels.append(Label(start[0] + 5.0, start[1] + 9.0, edge.label))
+            drawn.labels.append(Label(start[0] + 5.0, start[1] + 9.0, edge.label))
         here, following = self.shifts[rank], self.shifts[min(rank + 1, len(self.shifts) - 1)]
         if here == following:
             return start
         head = start[0] - here.dx + following.dx, columns.TOP
-        found.lines.append(Line(columns.way_on(start, following.way, head), arrow=False, leads_on=True))
+        drawn.lines.append(Line(columns.way_on(start, following.way, head), arrow=False, leads_on=True))
         return head
 
     def _ends(self, starts: dict[tuple[str, str], Point]) -> dict[int, Point]:
@@ -238,34 +240,14 @@ class _Level:
         into: dict[str, list[tuple[float, int]]] = {}
         for number, (edge, path) in enumerate(zip(self.edges, self.ranks.paths, strict=True)):
             key = path[-2]
-            x = starts[edge.source, edge.tensor][0] if isinstance(key, str) else self.ranks.x[key]
-            x += 0.0 if isinstance(key, str) else self.shifts[key[1]][0]
+            last = starts[edge.source, edge.tensor][0]
+            x = last if isinstance(key, str) else self.ranks.x[key] + self.shifts[key[1]].dx
             into.setdefault(edge.target, []).append((x, number))
-        found: dict[int, Point] = {}
+        points: dict[int, Point] = {}
         for key, edges in into.items():
             (x, y), (width, _) = self._corner(key), self.sizes[key]
-            if key in self.inner:
-                found |= {number: (x + width / 2 + self._entry(self.edges[number]), y) for _, number in edges}
-                continue
             step = min(26.0, (width - 16.0) / max(1, len(edges))) if width else 0.0
             for place, (_, number) in enumerate(sorted(edges)):
-                found[number] = x + width / 2 + (place - (len(edges) - 1) / 2) * step, y
-        return found
-
-
-def _steps(path: Sequence[Key], ranks: Ranks, number: int) -> Iterable[tuple[Key, Key]]:
-    """If an edge (through the layout nodes `path`) leads from row `number` to the next row, yield the two nodes that it
-    connects there."""
-    assert isinstance(path[0], str)
-    begin = ranks.rank[path[0]]
-    if begin <= number < begin + len(path) - 1:
-        yield path[number - begin], path[number - begin + 1]
-
-
-def _one_way_on(ranks: Ranks, edges: Sequence[Edge]) -> list[bool]:
-    """Return, for each row of boxes, True if a single tensor leads to the next row, so that a column may end there."""
-    crossing: list[set[tuple[Key, str]]] = [set() for _ in ranks.rows]
-    for edge, path in zip(edges, ranks.paths, strict=True):
-        for number, (upper, _) in enumerate(pairwise(path), ranks.rank[edge.source]):
-            crossing[number].add((upper, edge.tensor))
-    return [len(ways) == 1 and isinstance(next(iter(ways))[0], str) for ways in crossing]
+                beside = (place - (len(edges) - 1) / 2) * step
+                points[number] = x + width / 2 + (self._entry(self.edges[number]) if key in self.inner else beside), y
+        return points

@@ -24,7 +24,7 @@ Place = tuple[Part, ...]
 
 @dataclass(slots=True)
 class _Use:
-    """One use of a block of layers, found while the model's nodes are read in order; its nodes are consecutive."""
+    """One use of a block of layers, parts while the model's nodes are read in order; its nodes are consecutive."""
 
     number: int
     part: Part
@@ -56,16 +56,16 @@ def _all_shared(shared: Iterable[Shared]) -> Iterable[Shared]:
 
 
 def _place(node: Node, number: int, shared: set[str], uses: _Uses, *, shared_once: bool) -> Place:
-    found: list[Part] = []
+    parts: list[Part] = []
     whole = [*node.uses, node.path]
     call = node.name.rpartition(".")[0]
     for path, below in pairwise(whole):
-        name, around = str(path[-1]), found[-1].key if found else ""
+        name, around = str(path[-1]), parts[-1].key if parts else ""
         if name in shared:
-            found.append(Part(f"{around}/{name}" if shared_once else f"{around}/{name} {call}", name, True))
+            parts.append(Part(f"{around}/{name}" if shared_once else f"{around}/{name} {call}", name, True))
         elif _is_body(below, name):
-            found.append(_block(uses, (call, around, path), name, below, number))
-    return tuple(found)  # the rest is a call of a shared layer: a box of its own
+            parts.append(_block(uses, (call, around, path), name, below, number))
+    return tuple(parts)  # the rest is a call of a shared layer: a box of its own
 
 
 def _is_body(path: Path, block: str) -> bool:

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.model.ir.nodes import Node, flat
-from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.submodules import InnerNode, inner_nodes
+from kerascli.model.runtime.built import Built, InnerNode, inner_nodes
 from kerascli.model.syntax.views import leading_to
 from kerascli.training.checks.row_independence import comparison_keeps_rows_apart, node_keeps_rows_apart
 

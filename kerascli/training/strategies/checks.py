@@ -13,8 +13,7 @@ from kerascli.layers.base import WeightedModule
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.layers.weight_spec import WeightSpec
 from kerascli.model.ir.nodes import Node
-from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.submodules import InnerNode, inner_nodes
+from kerascli.model.runtime.built import Built, InnerNode, inner_nodes
 from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from kerascli.parts.distributions import DDP, FSDP, REMOVED
 from kerascli.training.checks.row_independence import (

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.spans import span
-from kerascli.model.runtime.weight_part import held
+from kerascli.model.runtime.weights import held
 from kerascli.training.forward_pass import ForwardPass, StepOutcome
 from kerascli.training.strategies.flat_step_result import StepExchange
 from kerascli.training.strategies.sharded_runner import Division

@@ -1,33 +1,38 @@
 """Run all advice checks, which warn of configs that are valid but probably wrong, for all training phases of a
 config."""
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
 
 from kerascli.config.sections.phases import in_each
 from kerascli.config.yaml.document import Faulty
 from kerascli.foundation.errors import Fault
 from kerascli.foundation.events import Note
-from kerascli.workflow.advice import checks
 from kerascli.workflow.advice.case import Case
+from kerascli.workflow.advice.input_columns import constant_inputs, target_leaks, unseen_dates
+from kerascli.workflow.advice.predictions import logits
+from kerascli.workflow.advice.repeated_rows import repeated_rows
+from kerascli.workflow.advice.settings import idle_settings, single_unit_softmax
+from kerascli.workflow.advice.target_columns import class_shares, constant_targets, sorted_labels
 
-Check = Callable[[Case], Iterator[Fault]]
+CHECKS: tuple[Callable[[Case], Iterator[Fault]], ...] = (
+    class_shares, constant_inputs, idle_settings, target_leaks, logits, constant_targets, single_unit_softmax,
+    repeated_rows, sorted_labels, unseen_dates,
+)  # fmt: skip
+"""All advice checks, each a function that yields warnings; of two about one line, the earlier check's comes first."""
 
 
 def advise(cases: Iterable[Case]) -> list[Fault]:
     """Return the warnings of all advice checks for a config's training phases (`cases`), without duplicates, by
     line."""
     try:
-        in_each(cases, _raise_found)
-    except Faulty as found:
-        return list(found.everything)
+        in_each(cases, _raise_warnings)
+    except Faulty as error:
+        return list(error.everything)
     return []
 
 
-def _raise_found(case: Case) -> None:
-    if faults := [fault for check in _checks() for fault in check(case)]:
+def _raise_warnings(case: Case) -> None:
+    if faults := [fault for check in CHECKS for fault in check(case)]:
         raise case.config.error(faults)
 
 
@@ -36,9 +41,3 @@ def notes(faults: Iterable[Fault]) -> Iterator[Note]:
     for fault in faults:
         _, *below = fault.lines()
         yield Note(fault.text, "warning", str(fault.place or ""), tuple(below))
-
-
-@cache
-def _checks() -> tuple[Check, ...]:
-    names = sorted(module.name for module in pkgutil.iter_modules(checks.__path__))
-    return tuple(importlib.import_module(f"{checks.__name__}.{name}").check for name in names)

@@ -3,14 +3,61 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from kerascli.config.config import Config
 from kerascli.config.run import RunSpec
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.data.section import DataSpec, Pipeline
+from kerascli.data.storage.on_disk import Rows, compose_rows, count
 from kerascli.data.storage.table import Table
+from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import Fault, Path
 from kerascli.losses.base import Loss
-from kerascli.workflow.advice.raw import Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Column before preprocessing: the whole array, and which of its rows are selected (the rows of a split, or
+    fewer)."""
+
+    whole: np.ndarray
+    rows: Rows
+
+    @classmethod
+    def of(cls, table: Table, column: str) -> "Raw | None":
+        """Return a column of a table in memory; None if the table has no such column, or the column stays on disk."""
+        whole, rows = table.whole()
+        values = whole.get(column)
+        return cls(values, rows) if isinstance(values, np.ndarray) else None
+
+    def __len__(self) -> int:
+        return count(self.rows)
+
+    @property
+    def ndim(self) -> int:
+        return self.whole.ndim
+
+    @property
+    def width(self) -> int:
+        """Number of values in each row of the column; a sequence of variable length counts as one."""
+        return self.whole.size // max(1, len(self.whole))
+
+    @property
+    def is_ragged(self) -> bool:
+        return is_ragged(self.whole)
+
+    def take(self, places: Rows) -> "Raw":
+        """Return a column with fewer selected rows; `places` are their positions among the rows selected so far."""
+        return Raw(self.whole, compose_rows(self.rows, places))
+
+    def array(self) -> np.ndarray:
+        """Return the selected rows of the column as an array."""
+        return self.whole[self.rows]
+
+    def feature(self, index: int) -> np.ndarray:
+        """Return the values (rows,) at one position of the rows; `index` is the position in the flattened row."""
+        return self.whole.reshape(len(self.whole), -1)[:, index][self.rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +82,11 @@ class Case:
         table = self.tables.get(split)
         return None if table is None else Raw.of(table, column)
 
+    def train_and_test(self, column: str) -> tuple[Raw, Raw] | None:
+        """Return a raw column of the splits `train` and `test` if both have it in memory, with one value per row."""
+        train, test = (self.raw(column, split) for split in ("train", "test"))
+        return (train, test) if train and test and train.ndim == test.ndim == 1 else None
+
     def inputs(self) -> Iterator[tuple[Path, Pipeline]]:
         """Yield (config path, preprocessing pipeline) for each input in the `data` section."""
         for name, pipeline in self.data.inputs.items() if self.data is not None else ():
@@ -56,6 +108,11 @@ def predicts_classes(loss: Loss) -> bool:
     return loss.sparse_targets or loss.predicts != "values"
 
 
+def is_split(pipeline: Pipeline) -> bool:
+    """Return True if a pipeline splits the values of its column, as a text into tokens."""
+    return any(step.transform.splits_values for step in pipeline.steps)
+
+
 def is_label(column: Raw, pipeline: Pipeline) -> bool:
     """Return True if a column has one value per row and its pipeline keeps that (unlike a text split into tokens)."""
-    return column.ndim == 1 and not column.is_ragged and not any(s.transform.splits_values for s in pipeline.steps)
+    return column.ndim == 1 and not column.is_ragged and not is_split(pipeline)

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from kerascli.language.expressions.tree import Call, Name
 from kerascli.layers.base import BaseLayer
 from kerascli.layers.expressions.expr import Expr
+from kerascli.model.ir.inner_models import CustomCellRNN
 from kerascli.model.ir.nodes import Node
-from kerascli.model.ir.rnn import CustomCellRNN
 from kerascli.ops.expression import expression
 from kerascli.parts.activations import Linear, ReLU
 from kerascli.parts.base import Activation
@@ -24,8 +24,12 @@ _OTHER = frozenset({
 (`exponential`, `softplus`) are positive: a cross-entropy over classes, which divides by the sum, turns them into
 probabilities."""
 
+_ACTIVATIONS = frozenset({"softmax", "leaky_relu", "elu", "selu", "prelu"})
+"""Names of layers that apply the activation of their name, unless the layer has settings that change its kind."""
+
 _ACTIVATED = (
-    "dense", "einsum_dense", "conv_", "depthwise_conv_", "separable_conv_", "locally_connected_", "simple_rnn",
+    "activation", "dense", "einsum_dense", "conv_", "depthwise_conv_", "separable_conv_", "locally_connected_",
+    "simple_rnn",
 )  # fmt: skip
 """Names of layers, or beginnings of such names, whose output is the result of their activation."""
 
@@ -38,6 +42,7 @@ _HANDED_ON = (
 )  # fmt: skip
 """Names of layers, or beginnings of such names, whose output holds probabilities if and only if their input does."""
 
+_WRAPPERS = frozenset({"time_distributed", "spectral_normalization", "bidirectional"})
 _ALIKE = frozenset({"concatenate", "average", "maximum", "minimum"})
 """Names of layers whose output holds probabilities if all inputs do, or other numbers if all inputs do."""
 
@@ -92,27 +97,12 @@ class Tracer:
         return None
 
     def _layer(self, node: Node, layer: BaseLayer) -> TensorKind | None:
-        name = layer.component_name
-        if name in {"time_distributed", "spectral_normalization"}:
-            return self._layer(node, getattr(layer, "layer"))  # noqa: B009  # only layers that have one
-        if name == "bidirectional":
-            inner: Any = layer
-            return self._layer(node, inner.layer) if inner.merge_mode in {"concat", "ave", None} else None
-        if name in {"softmax", "relu", "leaky_relu", "elu", "selu", "prelu"}:
-            return (
-                _activated(layer, node) if name == "relu" else _named("leaky_relu" if name == "prelu" else name, node)
-            )
-        if name == "activation":
-            return self._inputs(node) if _is_linear(layer) else _activated(getattr(layer, "activation"), node)  # noqa: B009
-        if name in {"lstm", "gru"} or name.startswith("conv_lstm_"):  # gates times an activation
-            found = _activated(getattr(layer, "activation"), node)  # noqa: B009
-            return found if found is not None and found.word == "tanh" else None
-        if name.startswith(_ACTIVATED):
-            held = getattr(layer, "kernel_constraint", None) is not None
-            return None if held and _is_linear(layer) else _activated(getattr(layer, "activation"), node)  # noqa: B009
-        if name.startswith(_HANDED_ON) or name in _ALIKE:
+        name, settings = layer.component_name, cast("Any", layer)
+        if name in _WRAPPERS and (name != "bidirectional" or settings.merge_mode in {"concat", "ave", None}):
+            return self._layer(node, settings.layer)
+        if name.startswith(_HANDED_ON) or name in _ALIKE or (name == "activation" and _is_linear(layer)):
             return self._inputs(node)
-        return TensorKind("other", name, node) if name in _NORMALIZED else None
+        return TensorKind("other", name, node) if name in _NORMALIZED else _by_own_activation(node, name, settings)
 
     def _inputs(self, node: Node) -> TensorKind | None:
         """Return the kind of values (probabilities or others) that all inputs of a node have; None if they differ."""
@@ -120,6 +110,21 @@ class Tracer:
         first = found[0] if found else None
         same = first is not None and all(each is not None and each.kind == first.kind for each in found)
         return first if same else None
+
+
+def _by_own_activation(node: Node, name: str, layer: Any) -> TensorKind | None:
+    """Return the kind of values (probabilities or others) of a layer whose output is the result of its activation."""
+    if name == "relu":
+        return _activated(layer, node)
+    if name in _ACTIVATIONS:
+        return _named("leaky_relu" if name == "prelu" else name, node)
+    if name.startswith(("lstm", "gru", "conv_lstm_")):  # gates times an activation
+        kind = _activated(layer.activation, node)
+        return kind if kind is not None and kind.word == "tanh" else None
+    if not name.startswith(_ACTIVATED):
+        return None
+    constrained = getattr(layer, "kernel_constraint", None) is not None
+    return None if constrained and _is_linear(layer) else _activated(layer.activation, node)
 
 
 def _is_linear(layer: BaseLayer) -> bool:

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.spans import listening
-from kerascli.model.runtime.submodules import submodules_of
-from kerascli.model.runtime.weight_part import held
-from kerascli.model.runtime.weights import Weight
+from kerascli.model.runtime.built import submodules_of
+from kerascli.model.runtime.weights import Weight, held
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.flat import NamedWeight
 from kerascli.optimizers.rule import Written

@@ -24,12 +24,12 @@ from kerascli.foundation.events import (
     WriteScalars,
 )
 from kerascli.foundation.spans import span
-from kerascli.runs.history_writer import Prefix
+from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.fitting.http_post import post
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.fitting.tensorboard import TensorBoardWriters
-from kerascli.workflow.generation.samples import SampleWriter
+from kerascli.workflow.generation import SampleWriter
 
 
 class NoRecord:

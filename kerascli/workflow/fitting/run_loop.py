@@ -26,7 +26,7 @@ from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.fitting.profiled import profiled
 from kerascli.workflow.fitting.recorder import Follower, NoRecord, Recorder
 from kerascli.workflow.fitting.saver import Saver
-from kerascli.workflow.generation.samples import sample_writer
+from kerascli.workflow.generation import SampleWriter
 from kerascli.workflow.memory import STOPS, stopped_by
 
 
@@ -92,7 +92,7 @@ def _phase(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event]
         follower = Follower(saver)
         yield from _saved_on_signal(follower.follow(trained), follower, record.path, runner.group.notices)
         return
-    recorder = Recorder(saver, record, sample_writer(record, state.experiment, runner.phase.prepared))
+    recorder = Recorder(saver, record, SampleWriter(record, state.experiment, runner.phase.prepared))
     events = recorder.follow(trained)
     if state.profiler is not None:
         events = state.profiler.follow(events, batches_done=runner.reached.batch)

@@ -16,7 +16,7 @@ from kerascli.foundation.events import BatchEnd, EpochEnd, Event, Note, Saved
 from kerascli.foundation.spans import span
 from kerascli.runs.checkpoint_manifest import BlobFile, blob_file
 from kerascli.runs.checkpoints import Checkpoint, Checkpoints
-from kerascli.runs.history_writer import Prefix
+from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import capture, reinstate
 from kerascli.training.checkpoint_files import (

@@ -5,10 +5,9 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from kerascli.config.run import dump_model
@@ -18,18 +17,16 @@ from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import sample_inputs
 from kerascli.interop.keras.optimizer_variables import arrays_from, notes_on_names
 from kerascli.interop.keras_export import keras_file
-from kerascli.interop.keras_export.compile_config import compile_config
 from kerascli.interop.keras_export.keras_graph import KerasGraph, keras_graph
 from kerascli.interop.keras_export.keras_nodes import KerasNode
-from kerascli.interop.keras_import.model_file import open_model
+from kerascli.interop.keras_export.serialized import compile_config
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint_files import training_tensors
-from kerascli.workflow.interchange.example_rows import compared_outputs
-from kerascli.workflow.interchange.exporting_onnx import onnx_of_rows
-from kerascli.workflow.interchange.exporting_pipelines import pipelines_of
-from kerascli.workflow.interchange.importing import load_file
+from kerascli.workflow.interchange.exporting_onnx import compared_outputs, onnx_of_rows
+from kerascli.workflow.interchange.loading import load_model
+from kerascli.workflow.interchange.pipelines import pipelines_of
 from kerascli.workflow.loaded import LoadedRun, open_run
 
 SUFFIXES = {
@@ -90,28 +87,33 @@ def export_run(
     elif not preprocessing:
         notes += _data_notes(run)
     if preprocessing:
-        data, difference, more = _onnx_of_rows(run)
-        notes += more
+        made = _onnx_of_rows(run)
     elif kind in {"keras", "h5"}:
-        data, difference, more = _keras(run, kind, checkpoint)
-        notes += more
+        made = _keras(run, kind, checkpoint)
     else:
-        data, difference = _torch(run.experiment, kind)
-        if kind == "onnx":
-            notes += [f"warning: {text}" for text in torch_files.fixed_axes(data, run.experiment)]
-    write_bytes(path, data)
+        made = _weights(run.experiment, kind) if kind in {"safetensors", "state_dict"} else _graph(run.experiment, kind)
+    write_bytes(path, made.data)
     if pipeline is not None and written is not None:
         write_bytes(output_file(pipeline), written.data)
-    return Exported(path, len(data), difference, tuple(notes))
+    return Exported(path, len(made.data), made.difference, (*notes, *made.notes))
 
 
-def _onnx_of_rows(run: LoadedRun) -> tuple[bytes, float | None, list[str]]:
+class _Made(NamedTuple):
+    """Bytes of an exported file, the largest difference of its outputs (None: not compared), and notes for the user."""
+
+    data: bytes
+    difference: float | None
+    notes: Sequence[str] = ()
+
+
+def _onnx_of_rows(run: LoadedRun) -> _Made:
     file = onnx_of_rows(run)
-    found = compared_outputs(run, file)
-    if found is None:
-        return file.data, None, ["not compared with the model: no example rows could be made up that predict takes"]
-    wanted, own = ([torch.from_numpy(values) for values in arrays] for arrays in found)
-    return file.data, _difference(wanted, own, run.experiment.module.precision), []
+    outputs = compared_outputs(run, file)
+    if outputs is None:
+        note = "not compared with the model: no example rows could be made up that predict takes"
+        return _Made(file.data, None, [note])
+    expected, got = ([torch.from_numpy(values) for values in arrays] for arrays in outputs)
+    return _Made(file.data, _difference(expected, got, run.experiment.module.precision))
 
 
 def _is_stateful(experiment: Experiment) -> bool:
@@ -119,49 +121,37 @@ def _is_stateful(experiment: Experiment) -> bool:
 
 
 def _data_notes(run: LoadedRun) -> list[str]:
-    given = {} if run.data is None or run.takes_arrays else run.data.inputs
-    taken = {each.name for each in run.experiment.spec.model.inputs}
-    piped = [name for name, pipeline in given.items() if pipeline.steps and name in taken]
-    if not piped:
+    pipelines = {} if run.data is None or run.takes_arrays else run.data.inputs
+    inputs = {each.name for each in run.experiment.spec.model.inputs}
+    names = [name for name, pipeline in pipelines.items() if pipeline.steps and name in inputs]
+    if not names:
         return []
-    names = ", ".join(piped)
-    text = f"the pipelines of the data section ({names}) are not part of the exported model: apply them to its inputs"
-    return [f"{text}, or write them to a file: --pipeline FILE"]
+    text = f"the pipelines of the data section ({', '.join(names)}) are not part of the exported model"
+    return [f"{text}: apply them to its inputs, or write them to a file: --pipeline FILE"]
 
 
-def _keras(run: LoadedRun, kind: str, checkpoint: str | None) -> tuple[bytes, float, list[str]]:
+def _keras(run: LoadedRun, kind: str, checkpoint: str | None) -> _Made:
     experiment, spec = run.experiment, run.experiment.spec
     names = run.record.facts().get("imported", {}).get("names", {})
-    size = spec.fit.batch_size if _is_stateful(experiment) else None
-    graph = keras_graph(
-        spec.model,
-        experiment.graph.specs,
-        name=spec.name,
-        names=names,
-        precision=experiment.module.precision,
-        batch_size=size,
-    )
+    size, precision = spec.fit.batch_size if _is_stateful(experiment) else None, experiment.module.precision
+    specs = experiment.graph.specs
+    graph = keras_graph(spec.model, specs, name=spec.name, names=names, precision=precision, batch_size=size)
     notes, weights = list(graph.notes), lasting(experiment.weights)
     if size is not None:
         notes.append(f"the states of stateful layers are not in the file; its model takes batches of {size} only")
-    compiled = None
-    if spec.compile is not None:
-        compiled, more = compile_config(spec.compile, graph.outputs)
-        notes += more
+    compiled, more = (None, ()) if spec.compile is None else compile_config(spec.compile, graph.outputs)
+    notes += more
     if kind == "h5":
         data = keras_file.legacy_bytes(graph, weights, compiled)
-        notes += (
-            []
-            if compiled is None
-            else ["Keras does not restore the optimizer of an .h5 file; --format keras keeps its state"]
-        )
+        if compiled is not None:
+            notes.append("Keras does not restore the optimizer of an .h5 file; --format keras keeps its state")
     else:
         state, more = (None, ()) if compiled is None else _state(run, graph, checkpoint)
         notes += more
         if compiled is not None and state is None:
             notes.append("without the optimizer's state: no checkpoint has it for these weights")
         data = keras_file.archive_bytes(graph, weights, compiled, state)
-    return data, read_back(data, kind, graph, experiment), notes
+    return _Made(data, read_back(data, kind, graph, experiment), notes)
 
 
 def _state(
@@ -171,20 +161,24 @@ def _state(
     assert run.experiment.spec.compile is not None
     try:
         checkpoints = run.record.checkpoints
-        found = checkpoints.newest() if checkpoint is None else checkpoints.named(checkpoint)
+        blobs = (checkpoints.newest() if checkpoint is None else checkpoints.named(checkpoint)).blobs
     except KerasCliError:
         return None, ()
-    tensors = training_tensors(found.blobs)
+    tensors = training_tensors(blobs)
     weights = lasting(run.experiment.weights)
     optimizer = run.experiment.spec.compile.optimizer
     if not all(_is_kept(weight, tensors, optimizer.rule.component_name) for weight in weights):
         return None, ()
     state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
-    places = keras_file.ordered(graph.layers, weights)
-    trained = {weight.name: weight for _, own in places for weight in own if weight.trainable}
-    arrays, notes = arrays_from(state, optimizer, list(trained.values()))
-    places = [*_places(graph.layers)]
-    return arrays, (*notes, *notes_on_names(optimizer.rule, list(trained.values()), places, graph.description))
+    trained = [weight for weight in _exported(graph, weights) if weight.trainable]
+    arrays, notes = arrays_from(state, optimizer, trained)
+    return arrays, (*notes, *notes_on_names(optimizer.rule, trained, [*_places(graph.layers)], graph.description))
+
+
+def _exported(graph: KerasGraph, weights: Sequence[Weight]) -> list[Weight]:
+    """Return the weights that are in an exported Keras file, each once, in Keras's order."""
+    ordered = [weight for _, own in keras_file.ordered(graph.layers, weights) for weight in own]
+    return list({weight.name: weight for weight in ordered}.values())
 
 
 def _places(layers: Sequence[KerasNode], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -209,50 +203,42 @@ def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[kind]}"
         write_bytes(path, data)
-        with open_model(path) as file:
-            read = load_file(file, "model", compiled=True).experiment
-    wanted = {
-        weight.name: weight
-        for _, own in keras_file.ordered(graph.layers, lasting(experiment.weights))
-        for weight in own
-    }
-    if sorted(map(_digest, wanted.values())) != sorted(map(_digest, lasting(read.weights))):
+        read = load_model(path, "model", compiled=True).experiment
+    expected = _exported(graph, lasting(experiment.weights))
+    if sorted(map(_digest, expected)) != sorted(map(_digest, lasting(read.weights))):
         raise CheckFailed("the weights in the file are not the model's")
     read.module.eval()
-    given = sample_inputs(experiment.spec.model, read.spec.fit.batch_size if _is_stateful(read) else _ROWS_CHECKED)
-    renamed = dict(zip([i.name for i in read.spec.model.inputs], given.values(), strict=True))
-    return _difference(_outputs(experiment, given), _outputs(read, renamed), experiment.module.precision)
+    inputs = sample_inputs(experiment.spec.model, read.spec.fit.batch_size if _is_stateful(read) else _ROWS_CHECKED)
+    renamed = dict(zip([i.name for i in read.spec.model.inputs], inputs.values(), strict=True))
+    return _difference(_outputs(experiment, inputs), _outputs(read, renamed), experiment.module.precision)
 
 
 def _digest(weight: Any) -> str:
     return hashlib.sha256(keras_file.array(weight).tobytes()).hexdigest()
 
 
-def _torch(experiment: Experiment, kind: str) -> tuple[bytes, float | None]:
-    weights, model = lasting(experiment.weights), experiment.spec.model
-    if kind in {"safetensors", "state_dict"}:
-        by_dots = kind == "state_dict"
-        data = (
-            torch_files.state_dict_bytes(weights)
-            if by_dots
-            else torch_files.safetensors_bytes(weights, dump_model(model))
-        )
-        found = torch_files.state_dict_of(data) if by_dots else load_tensors(data)
-        if torch_files.differs(weights, found, torch_layout=by_dots):
-            raise CheckFailed("the weights in the file are not the model's")
-        return data, None
+def _weights(experiment: Experiment, kind: str) -> _Made:
+    weights, model = lasting(experiment.weights), dump_model(experiment.spec.model)
+    data, written, read = torch_files.weights_file(weights, model, torch_layout=kind == "state_dict")
+    if written.keys() != read.keys() or not all(torch.equal(written[name], read[name]) for name in written):
+        raise CheckFailed("the weights in the file are not the model's")
+    return _Made(data, None)
+
+
+def _graph(experiment: Experiment, kind: str) -> _Made:
+    model, notes = experiment.spec.model, []
     example = list(sample_inputs(model, _ROWS_MADE, seed=1).values())
-    given = sample_inputs(model, _ROWS_CHECKED)
-    inputs = list(given.values())
+    inputs = sample_inputs(model, _ROWS_CHECKED)
     if kind == "onnx":
         data = torch_files.onnx_bytes(experiment, example)
-        arrays = torch_files.run_onnx(data, {name: tensor.numpy() for name, tensor in given.items()})
-        found = list(map(torch.from_numpy, arrays.values()))
+        arrays = torch_files.run_onnx(data, {name: tensor.numpy() for name, tensor in inputs.items()})
+        outputs = list(map(torch.from_numpy, arrays.values()))
+        notes = [f"warning: {text}" for text in torch_files.fixed_axes(data, experiment)]
     else:
         data = torch_files.program_bytes(experiment, example)
         with torch.no_grad():
-            found = torch_files.run_program(data, inputs)
-    return data, _difference(_outputs(experiment, given), found, experiment.module.precision)
+            outputs = torch_files.run_program(data, list(inputs.values()))
+    return _Made(data, _difference(_outputs(experiment, inputs), outputs, experiment.module.precision), notes)
 
 
 def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:
@@ -260,20 +246,19 @@ def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:
         return list(experiment.module.run(inputs).outputs.values())
 
 
-def _difference(wanted: Sequence[Tensor], found: Sequence[Tensor], precision: str) -> float:
+def _difference(expected: Sequence[Tensor], got: Sequence[Tensor], precision: str) -> float:
     """Return the largest difference between outputs of the model and of a file. Raises CheckFailed if it is too
     large."""
     largest = 0.0
-    for mine, other in zip(wanted, found, strict=True):
+    for mine, other in zip(expected, got, strict=True):
         if mine.shape != other.shape:
             raise CheckFailed(f"an output of the file has the shape {tuple(other.shape)}, not {tuple(mine.shape)}")
-        a, b = mine.double(), other.double()
-        both = torch.isfinite(a)
-        if not torch.equal(both, torch.isfinite(b)):
+        finite = torch.isfinite(mine)
+        if not torch.equal(finite, torch.isfinite(other)):
             raise CheckFailed("an output of the file is finite where the model's is not, or the other way round")
-        gap = float((a - b)[both].abs().max()) if both.any() else 0.0
-        scale = max(1.0, float(a[both].abs().max())) if both.any() else 1.0
-        if gap > _TOLERANCE.get(precision, _HALF_TOLERANCE) * scale:
+        a, b = mine.double()[finite], other.double()[finite]
+        gap, scale = (float(values.abs().amax()) if len(values) else 0.0 for values in (a - b, a))
+        if gap > _TOLERANCE.get(precision, _HALF_TOLERANCE) * max(1.0, scale):
             raise CheckFailed(f"an output of the file differs from the model's by {gap:.2g}: nothing is written")
         largest = max(largest, gap)
     return largest
@@ -284,12 +269,12 @@ _ENDINGS = ", ".join(sorted(set(SUFFIXES.values())))
 
 def check_output(path: Path, kind: str) -> None:
     """Raise ConfigError if Keras does not open files of the format `kind` under the suffix of `path`."""
-    wanted = {"keras": (".keras",), "h5": (".h5", ".hdf5")}.get(kind)
-    if wanted is not None and path.suffix not in wanted:
+    suffixes = {"keras": (".keras",), "h5": (".h5", ".hdf5")}.get(kind)
+    if suffixes is not None and path.suffix not in suffixes:
         ending = path.suffix.lower()
         other = next((name for name, suffix in SUFFIXES.items() if suffix == ending), None)
         hint = f"--format {other} writes a file of that name" if other else f"a suffix says the format: {_ENDINGS}"
-        if ending in wanted:
+        if ending in suffixes:
             hint = f"write it in lower case: {path.with_suffix(ending).name}"
-        text = f"Keras opens such a file only under a name that ends in {wanted[0]}, got '{path.name}'"
+        text = f"Keras opens such a file only under a name that ends in {suffixes[0]}, got '{path.name}'"
         raise ConfigError(text, hint=hint)

@@ -1,28 +1,38 @@
-"""Export a run to an ONNX file that includes its preprocessing and computes predictions from raw columns."""
+"""Export a run to an ONNX file that includes its preprocessing, and compare it with `predict` on random raw rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 
-from kerascli.data.base import NO_STATE
+from kerascli.data.base import NO_STATE, Field, States
+from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.pipeline import undone_steps
-from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of
-from kerascli.foundation.errors import ConfigError
+from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of, prepare_rows
+from kerascli.data.section import DataSpec
+from kerascli.data.storage.table import table_of
+from kerascli.data.transforms.feature_space import FeatureSpace
+from kerascli.data.transforms.lookup import Lookup
+from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import open_size
-from kerascli.interop.onnx_preprocessing.answers import Undone, classes_of, in_units, probabilities_of
-from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
-from kerascli.interop.onnx_preprocessing.steps import RawInput, raw_inputs, tensor_of
-from kerascli.interop.onnx_preprocessing.whole import MODEL, joined
+from kerascli.interop.onnx_preprocessing.numbers import Undone, classes_of, in_units, probabilities_of
+from kerascli.interop.onnx_preprocessing.ops import MODEL, OnnxOps, RawInput, Value, joined
+from kerascli.interop.onnx_preprocessing.steps import raw_inputs, tensor_of
 from kerascli.metrics.comparisons import OutputTarget
-from kerascli.training.classes import class_reading
+from kerascli.training.checks.label_range_checks import check_values
+from kerascli.training.predict import predict
+from kerascli.workflow.fitting.plan import rows_in_order
+from kerascli.workflow.interchange.pipelines import reading_of, target_pipeline
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import inverse_of
 
 _ROWS_MADE = 3
 """Number of rows in the example inputs with which the model is exported."""
+_ROWS_COMPARED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,7 @@ def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
         raise ConfigError("--preprocessing: the model takes arrays of its own, not rows: there is nothing to include")
     experiment, model = run.experiment, run.experiment.spec.model
     torch_files.need_onnx()
-    needed = {given.name for given in model.inputs}
+    needed = {each.name for each in model.inputs}
     named_pipelines = [
         named for named in named_pipelines_of(run.data) if named.section == "inputs" and named.name in needed
     ]
@@ -53,15 +63,15 @@ def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
     pipelines = {named.name: (named, fields[named.id]) for named in named_pipelines}
     raw = raw_inputs(pipelines, columns)
     before, after = OnnxOps("preprocessing/"), OnnxOps("answers/")
-    given = {each.column: Value(each.column, each.dtype, each.shape) for each in raw}
-    tensors = {each.name: tensor_of(before, *pipelines[each.name], run.learned, given) for each in model.inputs}
+    raw_values = {each.column: Value(each.column, each.dtype, each.shape) for each in raw}
+    tensors = {each.name: tensor_of(before, *pipelines[each.name], run.learned, raw_values) for each in model.inputs}
     example = [_example(tensor, open_size(model)) for tensor in tensors.values()]
     data = torch_files.onnx_bytes(experiment, example, [tensor.shape for tensor in tensors.values()])
     outputs: dict[str, Value] = {}
     names: dict[str, str] = {}
     for name, value in _answers(run, after):
         free = name
-        while free in given or free in outputs:
+        while free in raw_values or free in outputs:
             free += "_"
         outputs[free], names[name] = value, free
     return OnnxOfRows(joined(data, tensors, raw, before, after, outputs), raw, names)
@@ -89,8 +99,7 @@ def _answers(run: LoadedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
             yield name, in_units(ops, output, facts.targets[pair.target], _undone(run, pair))
             continue
         yield name, output
-        meta = torch.empty(1, *(size or 1 for size in made.shape))
-        reading = None if pair is None else class_reading(meta, facts.targets.get(pair.target), pair.loss)
+        reading = None if pair is None else reading_of(run, pair)
         if reading is not None:
             probabilities = probabilities_of(ops, output, reading)
             yield f"{name}_class", classes_of(ops, probabilities, reading)
@@ -98,11 +107,70 @@ def _answers(run: LoadedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
 
 
 def _undone(run: LoadedRun, pair: OutputTarget) -> Undone:
-    assert run.data is not None
-    named = next(each for each in named_pipelines_of(run.data) if each.id == ("targets", pair.target))
-    fields = infer_all([named], known_columns(run.learned), run.learned)[named.id]
+    named, fields = target_pipeline(run, pair)
     steps = [index for index, _ in undone_steps(named, fields, run.learned)]
     return [
         (named.pipeline.steps[index].transform, fields[index], run.learned.get(named.key(index), NO_STATE))
         for index in steps
     ]
+
+
+def compared_outputs(run: LoadedRun, file: OnnxOfRows) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
+    """Return outputs for random raw rows as two lists of arrays: from the run's model, and from ONNX Runtime.
+
+    None if `predict` refuses the rows, such as numbers where a column holds dates.
+    """
+    assert run.data is not None
+    fields, words = known_columns(run.learned), dict(_vocabularies(run.data, run.learned))
+    random = np.random.default_rng(0)
+    rows = {each.column: _values(fields[each.column], words.get(each.column), random) for each in file.raw}
+    try:
+        split = prepare_rows(run.data, run.learned, table_of(rows, "example rows"), targets=False)
+        expected = _outputs(run, split)
+    except DataError:
+        return None
+    arrays = {
+        each.column: rows[each.column] if each.dtype == "string" else rows[each.column].astype(each.dtype)
+        for each in file.raw
+    }
+    onnx_outputs = torch_files.run_onnx(file.data, arrays)
+    return list(expected.values()), [onnx_outputs[file.outputs[name]] for name in expected]
+
+
+def _outputs(run: LoadedRun, rows: Split) -> dict[str, np.ndarray]:
+    """Return the model's outputs for preprocessed rows by name, in the units of targets, as `predict` shows them."""
+    experiment, spec = run.experiment, run.experiment.spec
+    check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
+    outputs = predict(experiment.module, rows_in_order(experiment, rows, metrics=False).epoch(0), seed=spec.seed)
+    pairs = {pair.output: pair for pair in spec.pairs}
+    in_units: dict[str, np.ndarray] = {}
+    for name, output in outputs.items():
+        undo = inverse_of(run, pairs[name]) if name in pairs else None
+        in_units[name] = output.numpy() if undo is None else undo(output.numpy())
+    return in_units
+
+
+def _values(field: Field, words: list[Any] | None, random: np.random.Generator) -> np.ndarray:
+    """Return random values for a raw column: words of its vocabulary `words`, small integers, or positive numbers."""
+    shape = (_ROWS_COMPARED, *(size or 1 for size in field.shape))
+    if words or field.is_text:
+        pool = np.array(words or ["a"], object)
+        chosen = pool[random.integers(0, len(pool), shape)]
+        return chosen if field.is_text else chosen.astype(field.dtype)
+    if field.dtype == "uint8":
+        return random.integers(0, 256, shape, np.uint8)
+    if field.is_integer:
+        return random.integers(0, 2, shape).astype(field.dtype)
+    return np.abs(random.normal(1.0, 1.0, shape)).astype(field.dtype) + np.asarray(0.1, field.dtype)
+
+
+def _vocabularies(spec: DataSpec, learned: States) -> Iterator[tuple[str, list[Any]]]:
+    """Yield (column name, vocabulary) for the columns that a lookup in the preprocessing takes."""
+    for named in named_pipelines_of(spec):
+        for index, step in enumerate(named.pipeline.steps if named.section == "inputs" else ()):
+            state = learned.get(named.key(index), NO_STATE)
+            if isinstance(step.transform, Lookup):
+                yield from ((column, state.facts["vocabulary"]) for column in named.pipeline.columns)
+            elif isinstance(step.transform, FeatureSpace):
+                for name, facts in state.facts["features"].items():
+                    yield from ((name, each["vocabulary"]) for each in facts if "vocabulary" in each)

@@ -31,7 +31,7 @@ from kerascli.model.transfer import LayerSource, TransferredWeights, take_by_nam
 from kerascli.runs.index import find_run
 from kerascli.training.build import Experiment
 from kerascli.training.tensor_file import read_tensors
-from kerascli.workflow.interchange.importing import load_file
+from kerascli.workflow.interchange.loading import load_keras
 
 _OF_TORCH = {".pth", ".pt", ".ckpt", ".bin", ".pkl"}
 
@@ -46,20 +46,20 @@ class InitWeights:
 
 def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> InitWeights | None:
     """Load the weights that `model.init_from` names into the model; return their source, None without `init_from`."""
-    wanted = experiment.spec.init_from
-    if wanted is None:
+    section = experiment.spec.init_from
+    if section is None:
         return None
     try:
-        source, facts = _source(wanted, experiment, config, runs_dir)
+        source, facts = _source(section, experiment, config, runs_dir)
     except KerasCliError as error:
-        place = config.document.mark(("model", "init_from", wanted.source)).value
+        place = config.document.mark(("model", "init_from", section.source)).value
         raise type(error)([f if f.place else replace(f, place=place) for f in error.faults]) from None
     weights = lasting(experiment.weights)
     with config.faults():
-        taken = _taken(wanted, experiment, weights, source)
+        taken = _taken(section, experiment, weights, source)
         if not taken.values:
             raise _nothing(weights, source, str(facts["source"]))
-        if wanted.torchvision is not None:
+        if section.torchvision is not None:
             refuse_flattened(experiment.spec.built, weights, taken.values)
     for weight in experiment.weights:
         if weight.name in taken.values:
@@ -70,32 +70,32 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Init
 def absent_weights(experiment: Experiment, config: Config) -> list[Note]:
     """Return the warning that the weights are random if `model.init_from` names published ones that are not here, which
     a smoke test does not download; else []."""
-    wanted = experiment.spec.init_from
-    if wanted is None or wanted.torchvision is None or cache_path(wanted.published).exists():
+    section = experiment.spec.init_from
+    if section is None or section.torchvision is None or cache_path(section.published).exists():
         return []
     place = config.document.mark(("model", "init_from", "torchvision")).value
-    text = f"random weights: torchvision's {wanted.published.file} is not here, and this test downloads none"
+    text = f"random weights: torchvision's {section.published.file} is not here, and this test downloads none"
     return [Note(text, "warning", str(place))]
 
 
-def _takes(wanted: InitFrom) -> dict[str, LayerSource]:
+def _takes(section: InitFrom) -> dict[str, LayerSource]:
     """Return `model.init_from.map` as a mapping from layer to source layer; torchvision's layer names are converted."""
-    takes = wanted.takes()
-    if wanted.torchvision is None:
+    takes = section.takes()
+    if section.torchvision is None:
         return takes
     return {here: replace(take, layer=config_name(take.layer)) for here, take in takes.items()}
 
 
 def _taken(
-    wanted: InitFrom, experiment: Experiment, weights: Sequence[Weight], source: Mapping[str, Tensor]
+    section: InitFrom, experiment: Experiment, weights: Sequence[Weight], source: Mapping[str, Tensor]
 ) -> TransferredWeights:
     taken = TransferredWeights()
-    if wanted.map:
+    if section.map:
         model, seed = experiment.spec.model, experiment.spec.seed
-        taken.values = take_mapped(model, weights, source, _takes(wanted), seed=seed)
-    if wanted.by_name or not wanted.map:
+        taken.values = take_mapped(model, weights, source, _takes(section), seed=seed)
+    if section.by_name or not section.map:
         rest = [weight for weight in weights if weight.name not in taken.values]
-        more = take_by_name(rest, source, all_of_them=not wanted.by_name)
+        more = take_by_name(rest, source, all_of_them=not section.by_name)
         taken = TransferredWeights({**more.values, **taken.values}, more.skipped)
     return taken
 
@@ -122,20 +122,20 @@ def _note(weights: Sequence[Weight], taken: TransferredWeights, source: str) -> 
 
 
 def _source(
-    wanted: InitFrom, experiment: Experiment, config: Config, runs_dir: Path
+    section: InitFrom, experiment: Experiment, config: Config, runs_dir: Path
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return (weights of the source in `model.init_from` by name, in Keras's layout; facts about the source: its name
     and SHA-256)."""
     folder = config.init_folder
-    if wanted.torchvision is not None:
-        file = wanted.published.file
-        tensors, digest = published_tensors(wanted.published, config.progress)
-        found = to_our_names(tensors, lasting(experiment.weights), _takes(wanted), file)
-        return found, {"source": f"torchvision's {file}", "sha256": digest}
-    if wanted.file is not None:
-        return _file(folder / wanted.file)
-    assert wanted.run is not None
-    record = find_run(str(folder / wanted.run) if os.sep in wanted.run else wanted.run, runs_dir)
+    if section.torchvision is not None:
+        file = section.published.file
+        tensors, digest = published_tensors(section.published, config.progress)
+        renamed = to_our_names(tensors, lasting(experiment.weights), _takes(section), file)
+        return renamed, {"source": f"torchvision's {file}", "sha256": digest}
+    if section.file is not None:
+        return _file(folder / section.file)
+    assert section.run is not None
+    record = find_run(str(folder / section.run) if os.sep in section.run else section.run, runs_dir)
     data = record.weights()
     name = str(record.path) if record.has_checksums else f"{record.path}, a run from before runs had checksums"
     return read_tensors(data, str(record.path)), {"source": name, "sha256": hashlib.sha256(data).hexdigest()}
@@ -154,6 +154,6 @@ def _file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with open_model(path) as file:
         if file.arrays is None:
             raise FileRefused(f"'{name}' has a model, but no weights")
-        loaded = load_file(file, path.stem, compiled=False)
+        loaded = load_keras(file, path.stem, compiled=False)
         weights = {weight.name: weight.keras().clone() for weight in lasting(loaded.experiment.weights)}
         return weights, {"source": name, "sha256": file.digest}

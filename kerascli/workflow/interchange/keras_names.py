@@ -23,10 +23,10 @@ def recorded_names(record: RunRecord) -> KerasNames | None:
 
 def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, str]:
     """Return a mapping from output to Keras's name for it. Raises ConfigError if two outputs have the same name."""
-    known = recorded_names(record)
-    if known is None:
+    recorded = recorded_names(record)
+    if recorded is None:
         raise _unknown(record)
-    names = {name: known.output(name) for name in outputs}
+    names = {name: recorded.output(name) for name in outputs}
     for keras_name in names.values():
         same = [other for other in outputs if names[other] == keras_name]
         if len(same) > 1:
@@ -59,7 +59,7 @@ def accepted_names(
 
 
 def candidates(
-    accepted: Mapping[str, Sequence[str]], arrays: Container[str], wanted: Container[str]
+    accepted: Mapping[str, Sequence[str]], arrays: Container[str], needed: Container[str]
 ) -> dict[str, list[str]]:
     """Return a mapping from input or target to the names of arrays in a file that may hold its values: one if
     unambiguous.
@@ -68,14 +68,14 @@ def candidates(
     candidate of another: a file with the names of either is unambiguous as a whole. Inputs and targets
     in `wanted` (the needed ones) come first, and those under kerascli's name.
     """
-    found = {key: [name for name in names if name in arrays] for key, names in accepted.items()}
+    arrays_of = {key: [name for name in names if name in arrays] for key, names in accepted.items()}
     settled: set[str] = set()
-    while ready := [key for key, names in found.items() if len(names) == 1 and key not in settled]:
-        key = min(ready, key=lambda key: (key not in wanted, found[key] != [key]))
+    while ready := [key for key, names in arrays_of.items() if len(names) == 1 and key not in settled]:
+        key = min(ready, key=lambda key: (key not in needed, arrays_of[key] != [key]))
         settled.add(key)
-        for other in found.keys() - settled:
-            found[other] = [name for name in found[other] if name != found[key][0]]
-    return found
+        for other in arrays_of.keys() - settled:
+            arrays_of[other] = [name for name in arrays_of[other] if name != arrays_of[key][0]]
+    return arrays_of
 
 
 def _unknown(record: RunRecord) -> ConfigError:

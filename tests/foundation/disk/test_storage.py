@@ -21,7 +21,7 @@ from kerascli.foundation.disk.temporary import machine, temporary_path
 from kerascli.foundation.errors import FileRefused, KerasCliError, StorageError
 from kerascli.runs import index
 from kerascli.runs.checkpoints import Checkpoints
-from kerascli.runs.history_writer import Prefix
+from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from tests.support.storage_harness import crash_points, disk_of, fork, in_child, in_place, place_in_place
 

@@ -14,8 +14,8 @@ from kerascli.data.sources.csv import Csv
 from kerascli.foundation.errors import Fault
 from kerascli.foundation.events import Note
 from kerascli.runs.index import find_run
-from kerascli.workflow.advice.raw import Raw
-from kerascli.workflow.advice.row_keys import keys
+from kerascli.workflow.advice.case import Raw
+from kerascli.workflow.advice.repeated_rows import row_keys
 from kerascli.workflow.check import check
 from tests.support.runs_harness import train, write
 
@@ -207,7 +207,7 @@ def test_pictures_that_differ_somewhere_are_different() -> None:
     train = RANDOM.integers(0, 256, (40, 28, 28)).astype(np.uint8)
     test = train[:10].copy()
     test[:, 27, 26] += 1
-    found = keys({"train": raw(train), "test": raw(test), "same": raw(train[5:8])})
+    found = row_keys({"train": raw(train), "test": raw(test), "same": raw(train[5:8])})
     assert not np.isin(found["test"], found["train"]).any()
     np.testing.assert_array_equal(found["same"], found["train"][5:8])
 
@@ -218,7 +218,7 @@ def test_keys_are_equal_for_equal_rows_alone() -> None:
     whole, words = RANDOM.integers(-4, 5, 500), np.array([f"w{n}" for n in RANDOM.integers(0, 9, 500)], object)
     columns = [hot, whole, words]
     other = [hot[::-1], whole[::-1].astype(np.float64), words[::-1]]
-    found = keys({"one": raw(*columns), "other": raw(*other)})
+    found = row_keys({"one": raw(*columns), "other": raw(*other)})
     rows = [(*map(float, h), int(n), w) for h, n, w in zip(hot, whole, words, strict=True)]
     assert len(set(rows)) == len(np.unique(found["one"]))
     np.testing.assert_array_equal(found["other"], found["one"][::-1])
@@ -226,7 +226,7 @@ def test_keys_are_equal_for_equal_rows_alone() -> None:
 
 def test_integers_beyond_float64_are_distinguished() -> None:
     large = np.array([2**60, 2**60 + 1])
-    assert len(np.unique(keys({"one": raw(large)})["one"])) == 2
+    assert len(np.unique(row_keys({"one": raw(large)})["one"])) == 2
 
 
 # What never varies, and what is in order

@@ -1,0 +1,108 @@
+"""Mixins with the settings that recurrent layers and cells share, each defined once.
+
+Each class here is a group of consecutive arguments of Keras. A layer made of several lists the last group first:
+pydantic takes the fields of the last base class first, and so they are in Keras's order.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kerascli.foundation.shapes import Fraction, PositiveInt, Seed
+from kerascli.layers.base import Layer
+from kerascli.parts import fields
+from kerascli.parts.activations import Sigmoid, Tanh
+from kerascli.parts.initializers import GlorotUniform, Orthogonal, Zeros
+
+UseCudnn = Annotated[
+    bool | Literal["auto"],
+    Field(description="true: require torch's fused kernel; false: run step by step; auto: fused where possible."),
+]
+ZeroOutputForMask = Annotated[
+    bool, Field(description="Output 0 at masked steps; false: repeat the output before them.")
+]
+
+
+class UnitArguments(Layer):
+    """Mixin with the arguments that come first in Keras's recurrent layers and cells over feature vectors."""
+
+    units: PositiveInt
+    """Number of output units: dimensionality of the output and of the state."""
+    activation: fields.OutputActivation = Tanh()
+
+
+class GateArguments(Layer):
+    """Mixin with the argument `recurrent_activation` of recurrent layers and cells that have gates."""
+
+    recurrent_activation: fields.ActivationField | None = Sigmoid()
+    """Activation function of the gates; null: no activation function."""
+
+
+class InitializerArguments(Layer):
+    """Mixin with the arguments of recurrent layers and cells for a bias and for the initializers of their weights."""
+
+    use_bias: fields.UseBias = True
+    kernel_initializer: fields.KernelInitializer = GlorotUniform()
+    recurrent_initializer: fields.InitializerField = Orthogonal()
+    """Initializer of the recurrent kernel, which transforms the previous output."""
+    bias_initializer: fields.BiasInitializer = Zeros()
+
+
+class ForgetGateArguments(Layer):
+    """Mixin with the argument `unit_forget_bias` of recurrent layers and cells that have a forget gate."""
+
+    unit_forget_bias: bool = True
+    """Initialize the forget gate's bias to 1 (Jozefowicz et al., 2015), the other gates' biases by bias_initializer."""
+
+
+class RegularizerArguments(Layer):
+    """Mixin with the arguments of recurrent layers and cells for the regularizers of their weights."""
+
+    kernel_regularizer: fields.KernelRegularizer = None
+    recurrent_regularizer: fields.RegularizerField | None = None
+    """Regularizer of the recurrent kernel, a penalty added to the loss."""
+    bias_regularizer: fields.BiasRegularizer = None
+
+
+class ActivityRegularizerArgument(Layer):
+    """Mixin with the argument `activity_regularizer`, which recurrent layers have and their cells lack."""
+
+    activity_regularizer: fields.ActivityRegularizer = None
+
+
+class ConstraintArguments(Layer):
+    """Mixin with the arguments of recurrent layers and cells for the constraints of weights and for dropout rates."""
+
+    kernel_constraint: fields.KernelConstraint = None
+    recurrent_constraint: fields.ConstraintField | None = None
+    """Constraint applied to the recurrent kernel after each update."""
+    bias_constraint: fields.BiasConstraint = None
+    dropout: Fraction = 0.0
+    """Fraction of the input features that is dropped in training, the same features at every step."""
+    recurrent_dropout: Fraction = 0.0
+    """Fraction of the previous output's features that is dropped in training, the same features at every step."""
+
+
+class LayerArguments(ConstraintArguments, ActivityRegularizerArgument):
+    """Mixin with the arguments of recurrent layers that follow the regularizers of weights."""
+
+
+class SeedArgument(Layer):
+    """Mixin with the seed of dropout, an argument that most recurrent layers have after the dropout rates."""
+
+    seed: Seed = None
+
+
+class SimpleRNNArguments(RegularizerArguments, InitializerArguments, UnitArguments):
+    """Mixin with the arguments of `simple_rnn` and `simple_rnn_cell` up to the regularizers."""
+
+
+class GRUArguments(RegularizerArguments, InitializerArguments, GateArguments, UnitArguments):
+    """Mixin with the arguments of `gru` and `gru_cell` up to the regularizers."""
+
+
+class LSTMArguments(RegularizerArguments, ForgetGateArguments, InitializerArguments, GateArguments, UnitArguments):
+    """Mixin with the arguments of `lstm` and `lstm_cell` up to the regularizers."""
+
+    activation: fields.ActivationField | None = Tanh()
+    """Activation function of the cell candidate and of the output; null: no activation function."""

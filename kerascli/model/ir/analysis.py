@@ -1,0 +1,186 @@
+"""Analyses of a graph: nodes that lead to no output, that need targets, or that update weights."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from kerascli.foundation.errors import Fault, Path, Related
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.layers.expressions.update import Update
+from kerascli.layers.expressions.weight import Weight
+from kerascli.model.ir.inner_models import CustomCellRNN, wrapped
+from kerascli.model.ir.nodes import Call, Entry, Input, Model, Node, Shared, flat, names_used_by
+
+
+def dead_node_faults(
+    inputs: Iterable[Input],
+    entries: Sequence[Entry],
+    outputs: Sequence[str],
+    at: str = "model.outputs",
+    *,
+    inside: bool = True,
+) -> list[Fault]:
+    """Return config errors for nodes, calls and inputs that lead to no output; of a chain of such nodes, only for the
+    last one.
+
+    With `inside`, unused nodes of the shared models that are called count, too; without, other graphs may use them,
+    which `dead_inner_node_faults` checks.
+    """
+    nodes = flat(entries)
+    uses = Counter(outputs) + _uses(nodes)
+    hint = f"use it below, or name it under {at} (now: {', '.join(dict.fromkeys(outputs))})"
+    calls = [entry for entry in entries if isinstance(entry, Call) and _is_unused(entry, uses)]
+    used, idle = set(uses), {node.name for call in calls for node in call.nodes}
+    checked = nodes if inside else [entry for entry in entries if isinstance(entry, Node)]
+    faults = [Fault(f"'{call.name}' leads to no output", call.path, "key", hint=hint) for call in calls]
+    faults += _unused_nodes([(node, used) for node in checked if node.name not in idle], hint)
+    unused = (each for each in inputs if each.name not in used)
+    return faults + [Fault(f"input '{each.name}' is not used by the model", each.path, "key") for each in unused]
+
+
+def _is_unused(call: Call, uses: Mapping[str, int]) -> bool:
+    """Return True if no node of a call is used outside of it, given the number of uses of each tensor, and each node of
+    the call has an output."""
+    within = _uses(call.nodes)
+    return all(node.outputs and all(uses[output] == within[output] for output in node.outputs) for node in call.nodes)
+
+
+def _uses(nodes: Iterable[Node]) -> Counter[str]:
+    """Return the number of times that nodes take each tensor."""
+    return Counter(name for node in nodes for name in node.used_names())
+
+
+def dead_inner_node_faults(models: Iterable[Model]) -> list[Fault]:
+    """Return config errors for nodes of shared models that lead to no output in any of the models that call them."""
+    nodes: list[tuple[Node, set[str]]] = []
+    for model in models:
+        used = {*model.outputs, *names_used_by(model.entries)}
+        nodes += [(node, used) for entry in model.entries if isinstance(entry, Call) for node in entry.nodes]
+    return _unused_nodes(nodes, "")
+
+
+def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fault]:
+    """Return config errors for nodes whose outputs are unused; `nodes` are pairs of a node and the names of all tensors
+    that its graph uses.
+
+    Nodes of one entry of `layers`, such as in several calls or repetitions, are unused only if all of them are.
+    """
+    names: dict[Path, str] = {}
+    used: set[Path] = set()
+    for node, used_names in nodes:
+        names.setdefault(node.path, node.name)
+        if not node.outputs or used_names.intersection(node.outputs):
+            used.add(node.path)
+    faults = []
+    for path, name in names.items():
+        if path not in used:
+            call, _, own = name.rpartition(".")
+            inner_hint = "use it below, or remove it" if call else hint
+            faults.append(Fault(f"'{own}' leads to no output", path, "key", hint=inner_hint))
+    return faults
+
+
+def called_in(entries: Iterable[Entry]) -> set[str]:
+    """Return the weight name prefixes of the shared layers and models that nodes call, directly or through other
+    models.
+
+    A call may also be the layer of `time_distributed`, or be in a custom cell.
+    """
+    names: set[str] = set()
+    waiting = list(entries)
+    while waiting:
+        entry = waiting.pop()
+        called = [entry.of] if isinstance(entry, Call) else []
+        for node in flat([entry]):
+            if isinstance(node.layer, CustomCellRNN):
+                waiting += node.layer.cell.entries
+            elif (inner := wrapped(node)) is not None:
+                called.append(inner)
+        waiting += [inner for each in called if each.weights not in names for inner in each.entries]
+        names.update(each.weights for each in called)
+    return names
+
+
+def uncalled_faults(shared: Mapping[str, Shared | None], entries: Iterable[Entry]) -> list[Fault]:
+    """Return a config error for each shared layer or model that is never called."""
+    called = called_in(entries) if shared else set()
+    return [
+        # the path of a shared layer ends with the kind of the layer, which is not part of the path of its name
+        Fault(f"'{name}' is shared but never called", each.path if each.layer is None else each.path[:-1], "key",
+              hint="call it as a layer, by its name")
+        for name, each in shared.items()
+        if each is not None and each.weights not in called
+    ]  # fmt: skip
+
+
+PREFIX = "targets."
+
+
+def targets_of(nodes: Sequence[Node], targets: Mapping[str, TensorSpec]) -> tuple[Input, ...]:
+    """Return the targets of the data that nodes use, as model inputs with the names `targets.NAME`."""
+    used = names_used_by(nodes)
+    return tuple(
+        Input(f"{PREFIX}{name}", spec, ("data", "targets", name))
+        for name, spec in targets.items()
+        if f"{PREFIX}{name}" in used
+    )
+
+
+def name_of(target: Input) -> str:
+    """Return a target's name in the data, which is the name of its model input without `targets.`."""
+    return target.name.removeprefix(PREFIX)
+
+
+def needing_targets(nodes: Sequence[Node], targets: Iterable[Input]) -> frozenset[str]:
+    """Return the names of the nodes that depend on a target."""
+    tensors = {target.name for target in targets}
+    names: set[str] = set()
+    for node in nodes:
+        if not tensors.isdisjoint(node.used_names()):
+            names.add(node.name)
+            tensors.update(node.outputs)
+    return frozenset(names)
+
+
+def target_faults(model: Model) -> list[Fault]:
+    """Return a config error for each output of the model that depends on a target."""
+    needing = needing_targets(model.nodes, model.targets)
+    return [
+        Fault(
+            f"the output '{output}' depends on a target, which is not available when the model predicts",
+            node.path, "key", hint="use targets in add_loss, add_metric and what leads to them",
+        )
+        for node in model.nodes
+        for output in node.outputs
+        if node.name in needing and output in model.outputs
+    ]  # fmt: skip
+
+
+def set_by(nodes: Sequence[Node]) -> dict[str, Node]:
+    """Return a mapping from the name of each `update` node to the weight node that it assigns."""
+    makers = {output: node for node in nodes for output in node.outputs}
+    updates = (node for node in nodes if isinstance(node.layer, Update))
+    return {node.name: makers[node.inputs[0]] for node in updates if node.inputs[0] in makers}
+
+
+def update_faults(nodes: Sequence[Node]) -> list[Fault]:
+    """Return errors for `update` nodes that assign no weight, a trainable weight, or one that another node assigns."""
+    faults: dict[str, Fault] = {}
+    weights, first = set_by(nodes), dict[str, Node]()
+    for node in nodes:
+        if not isinstance(node.layer, Update):
+            continue
+        weight, name = weights.get(node.name), node.layer.weight
+        path = (*node.path, "weight")
+        if weight is None or not isinstance(weight.layer, Weight):
+            fault = Fault(f"'{name}' is not a weight: update assigns to 'weight' nodes only", path)
+        elif weight.layer.trainable:
+            text = f"'{name}' is trainable: the optimizer would change it, too"
+            related = (Related(f"'{name}'", weight.path),)
+            fault = Fault(text, path, hint=f"set trainable: false on {name}", related=related)
+        elif (other := first.setdefault(weight.weights_name, node)).weights_name != node.weights_name:
+            related = (Related("the first one", other.path),)
+            fault = Fault(f"'{name}' has an update already", path, hint="combine both in one formula", related=related)
+        else:
+            continue
+        faults.setdefault(node.weights_name, fault)
+    return list(faults.values())

@@ -1,0 +1,119 @@
+"""Summary of a model, like Keras's `summary()`: its layers, their shapes, parameters and inputs."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from kerascli.model.ir.nodes import Call, Node
+from kerascli.model.runtime.built import submodules_of
+from kerascli.model.runtime.graph import Graph
+from kerascli.model.runtime.weights import Weight, lasting
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    name: str
+    kind: str
+    output_shape: str
+    parameters: int
+    connected_to: tuple[str, ...]
+    trainable: bool
+    inside: bool = False
+    """True for a layer in the shared model of a row above; that row counts the layer's parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Summary of a model: rows for its layers, numbers of parameters, and their sizes in bytes."""
+
+    title: str
+    rows: tuple[Row, ...]
+    sequential: bool
+    trainable: int
+    non_trainable: int
+    trainable_bytes: int
+    non_trainable_bytes: int
+
+    @property
+    def total(self) -> int:
+        return self.trainable + self.non_trainable
+
+
+def summarize(graph: Graph, title: str, *, expand: bool = False, updates: Sequence[Graph] = ()) -> Summary:
+    """Return the summary of a model, which may be on the meta device (without weights); `expand` adds layers in shared
+    models.
+
+    `updates` are the graphs of a `train_step`'s updates, whose further shared layers are shown.
+    """
+    weights = lasting({w.name: w for each in (graph, *updates) for w in each.weights()}.values())
+    rows = tuple(_rows(graph, expand=expand))
+    shown = {entry.of.name for entry in graph.model.entries if isinstance(entry, Call)}
+    for each in updates:
+        rows += tuple(_rows(each, expand=expand, without=shown))
+        shown |= {entry.of.name for entry in each.model.entries if isinstance(entry, Call)}
+    trainable, fixed = ([w for w in weights if w.trainable is flag] for flag in (True, False))
+    counts = sum(w.count for w in trainable), sum(w.count for w in fixed)
+    return Summary(title, rows, graph.model.is_sequential, *counts, _bytes(trainable), _bytes(fixed))
+
+
+def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None) -> Iterator[Row]:
+    """Yield the rows of a model's summary, one for each node; all calls of a shared layer or model have one row.
+
+    With `without` only shared ones that are not among those names.
+    """
+    model = graph.model
+    if not model.is_sequential and without is None:
+        yield from (Row(each.name, "input", str(each.spec), 0, (), True) for each in model.inputs)
+    modules = {node.name: module for node, module in zip(model.nodes, graph.nodes, strict=True)}
+    counted: set[str] = set()
+    calls: dict[str, list[Call]] = {}
+    for entry in model.entries:
+        if isinstance(entry, Call):
+            calls.setdefault(entry.of.name, []).append(entry)
+    for entry in model.entries:
+        if isinstance(entry, Node):
+            if without is None:
+                yield _row(graph, modules, entry.name, entry.layer.component_name, (entry,), counted)
+        elif entry is calls[entry.of.name][0] and entry.of.name not in (without or ()):
+            yield _shared_row(graph, modules, calls[entry.of.name], counted)
+            seen: set[str] = set()
+            for node in entry.nodes if expand and entry.of.layer is None else ():
+                row = _row(graph, modules, node.name, node.layer.component_name, (node,), seen)
+                yield replace(row, inside=True)
+
+
+def _shared_row(graph: Graph, modules: Mapping[str, nn.Module], calls: list[Call], counted: set[str]) -> Row:
+    """Return the summary's row for a shared layer or model, with the names of its calls if they differ from its
+    name."""
+    shared, names = calls[0].of, [call.name for call in calls]
+    title = shared.name if names == [shared.name] else f"{shared.name}: {', '.join(names)}"
+    kind = "model" if shared.layer is None else shared.layer.component_name
+    row = _row(graph, modules, title, kind, calls[0].nodes, counted, outputs=calls[0].outputs)
+    return replace(row, connected_to=tuple(name for call in calls for name in call.used_names()))
+
+
+def _row(
+    graph: Graph,
+    modules: Mapping[str, nn.Module],
+    name: str,
+    kind: str,
+    nodes: Sequence[Node],
+    counted: set[str],
+    outputs: Sequence[str] | None = None,
+) -> Row:
+    """Return the summary's row for a layer or model; `counted` are the names of weights that earlier rows have
+    counted."""
+    outputs = nodes[0].outputs if outputs is None else outputs
+    shapes = ", ".join(str(graph.specs[output]) for output in outputs if output in graph.specs)
+    parts = [part for node in nodes for part in submodules_of(node, modules[node.name])]
+    own = {weight.name: weight for part in parts for weight in lasting(part.weights())}
+    new = [weight for name, weight in own.items() if name not in counted]
+    counted.update(own)
+    frozen = bool(own) and not any(node.layer.trainable for node in nodes)
+    return Row(name, kind, shapes, sum(weight.count for weight in new), tuple(nodes[0].used_names()), not frozen)
+
+
+def _bytes(weights: list[Weight]) -> int:
+    return sum(w.count * (w.spec.dtype or torch.get_default_dtype()).itemsize for w in weights)

@@ -1,0 +1,125 @@
+"""Diagrams of models as text: Mermaid flowcharts, which GitHub, GitLab and Jupyter draw, and Graphviz's DOT."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from kerascli.report.architecture.diagram import DARK, Box, Diagram
+
+_SPECIAL = re.compile(r"[^\w .,:()\[\]/+*=-]")
+"""Characters that may have a meaning in Mermaid or HTML."""
+
+Way = tuple[str, ...]
+"""Path to a box of a diagram: the keys of the frames around it, from the outermost, and the box's key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An edge of a diagram between two boxes that are not frames."""
+
+    source: Way
+    target: Way
+    label: str
+
+
+def connections(diagram: Diagram, at: Way = ()) -> list[Connection]:
+    """Return the edges between all boxes of a diagram, also inside frames; `at` is the path to the frame of the
+    diagram.
+
+    An edge to or from a frame is replaced by edges to or from the boxes in it.
+    """
+    edges: list[Connection] = []
+    ends: dict[Way, dict[Way, None]] = {}  # where edges cross a frame -> the boxes that they lead to in it
+    for box in diagram.boxes:
+        for each in connections(box.inside, (*at, box.key)) if box.inside is not None else ():
+            if _is_end(each.source[-1]):
+                ends.setdefault(each.source, {})[each.target] = None
+            elif _is_end(each.target[-1]):
+                ends.setdefault(each.target, {})[each.source] = None
+            else:
+                edges.append(each)
+    for edge in diagram.edges:
+        source, target = (*at, edge.source), (*at, edge.target)
+        sources = ends.get((*source, f"exit {edge.tensor}")) or ends.get((*source, ">")) or [source]
+        targets = ends.get((*target, f"entry {edge.tensor}")) or ends.get((*target, "<")) or [target]
+        edges += [Connection(first, second, edge.label) for first in sources for second in targets]
+    return edges
+
+
+def _is_end(key: str) -> bool:
+    return key in {"<", ">"} or key.startswith(("entry ", "exit "))
+
+
+def dot(diagram: Diagram, title: str, totals: str) -> str:
+    """Return a model's diagram as text in Graphviz's DOT, with a title and `totals`, the line on numbers of
+    parameters."""
+    ids: dict[Way, str] = {}
+    lines = [
+        f"digraph {_dot_quoted(title)} {{",
+        f"  label={_dot_quoted(f'{title}   {totals}')}; labelloc=t; labeljust=l",
+        '  graph [fontname="Helvetica", fontsize=12]',
+        '  node [fontname="Helvetica", fontsize=10, shape=box, style="rounded,filled"]',
+        '  edge [fontname="Helvetica", fontsize=9, color="#7f8a97"]',
+        *_box_lines(diagram, _dot_box, (), ids),
+    ]
+    for each in connections(diagram):
+        label = f" [label={_dot_quoted(each.label)}]" if each.label else ""
+        lines.append(f"  {ids[each.source]} -> {ids[each.target]}{label}")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def mermaid(diagram: Diagram, title: str, totals: str) -> str:
+    """Return a model's diagram as Mermaid text, with a title and `totals`, the line on numbers of parameters."""
+    ids: dict[Way, str] = {}
+    lines = ["---", f"title: {json.dumps(f'{title}   {totals}', ensure_ascii=False)}", "---", "flowchart TB"]
+    lines += _box_lines(diagram, _mermaid_box, (), ids)
+    for each in connections(diagram):
+        label = f'|"{each.label}"|' if each.label else ""
+        lines.append(f"  {ids[each.source]} -->{label} {ids[each.target]}")
+    return "\n".join(lines) + "\n"
+
+
+Describe = Callable[[str, Box], tuple[list[str], list[str]]]
+"""Function (id, box) -> lines of text for a box of a diagram: those before, and those after the boxes inside it."""
+
+
+def _box_lines(diagram: Diagram, describe: Describe, at: Way, ids: dict[Way, str]) -> Iterator[str]:
+    """Yield the lines for the boxes of a diagram, and for those inside frames; add the boxes' ids to `ids`."""
+    space = "  " * (len(at) + 1)
+    for box in diagram.boxes:
+        if not box.is_end:
+            way = (*at, box.key)
+            ids[way] = f"n{len(ids)}"
+            before, after = describe(ids[way], box)
+            yield from (space + line for line in before)
+            if box.inside is not None:
+                yield from _box_lines(box.inside, describe, way, ids)
+            yield from (space + line for line in after)
+
+
+def _dot_box(name: str, box: Box) -> tuple[list[str], list[str]]:
+    if box.inside is not None:
+        style = f'style="rounded,filled"; fillcolor="#f5f7f9"; color="{DARK}"'
+        return [f"subgraph cluster_{name} {{", f"  label={_dot_quoted('  '.join(box.lines))}; {style}"], ["}"]
+    style = "rounded,filled,dashed" if box.is_dashed else "rounded,filled"
+    twice = ", peripheries=2" if box.role in {"model", "block"} else ""
+    label = _dot_quoted("\n".join(box.lines))
+    colors = f'color="{box.color}", fillcolor="{box.color}22"'
+    return [f'{name} [label={label}, {colors}, style="{style}"{twice}]'], []
+
+
+def _dot_quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _mermaid_box(name: str, box: Box) -> tuple[list[str], list[str]]:
+    lines = [_SPECIAL.sub(lambda match: f"#{ord(match.group())};", line) for line in box.lines]
+    if box.inside is not None:
+        return [f'subgraph {name}["{"  ".join(lines)}"]'], ["end", f"style {name} fill:#f5f7f9,stroke:{DARK}"]
+    ends = {"input": ("([", "])"), "output": ("([", "])"), "model": ("[[", "]]"), "block": ("[[", "]]")}
+    left, right = ends.get(box.role, ("[", "]"))
+    dashes = ",stroke-dasharray:5 3" if box.is_dashed else ""
+    box_line = f'{name}{left}"{"<br/>".join(lines)}"{right}'
+    return [box_line, f"style {name} fill:{box.color}22,stroke:{box.color}{dashes}"], []

@@ -1,0 +1,46 @@
+"""Plain-text tables: of any columns, of the scores of classes, and of metrics at decision thresholds."""
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len, set_cell_size
+
+from kerascli.foundation.errors import safe_text
+from kerascli.metrics.classification import ClassRow, Point
+
+
+def text_table(columns: Sequence[Sequence[str]], sides: str = "<", width: int | None = None) -> str:
+    """Return a plain-text table of columns, each of which begins with its heading.
+
+    `sides` has `<` for each column aligned left and `>` for each aligned right, as those after its end are. A table
+    wider than `width` is divided into several, each with the first column.
+    """
+    parts: list[list[str]] = []
+    names = [set_cell_size(cell, max(map(cell_len, columns[0]))) for cell in columns[0]]
+    for cells, side in zip(columns[1:], sides[1:].ljust(len(columns), ">"), strict=False):
+        size = max(map(cell_len, cells))
+        if not parts or (width is not None and cell_len(parts[-1][0]) + 2 + size > width):
+            parts.append([*names])
+        for index, cell in enumerate(cells):
+            space = " " * (size - cell_len(cell))
+            parts[-1][index] += f"  {cell}{space}" if side == "<" else f"  {space}{cell}"
+    return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in parts)
+
+
+def class_table(rows: Sequence[ClassRow]) -> str:
+    """Return precision, recall and F1 of all classes as a plain-text table."""
+    names = ["class", *(safe_text(row.name) for row in rows)]
+    scores = [[name, *(f"{getattr(row, name):.4f}" for row in rows)] for name in ("precision", "recall", "f1")]
+    return text_table([names, *scores, ["support", *(f"{row.support:,}" for row in rows)]])
+
+
+def threshold_table(points: Sequence[Point]) -> str:
+    """Return the metrics at several decision thresholds as a plain-text table."""
+    thresholds = ["threshold", *(f"{each.threshold:>9.4g}" for each in points)]
+    names = ("precision", "recall", "f1", "accuracy")
+    scores = [[name, *(f"{getattr(each, name):.4f}" for each in points)] for name in names]
+    return text_table([thresholds, *scores, ["positives", *(f"{each.positives:,}" for each in points)]])
+
+
+def area_text(area: float | None) -> str:
+    """Return the area under a curve as text; `-` if it is undefined."""
+    return "-" if area is None else f"{area:.4f}"

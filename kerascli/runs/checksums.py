@@ -1,0 +1,134 @@
+"""Checksums of a run's files: JSON files that begin with their own, and files whose SHA-256 run.json records."""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Mapping
+from io import BufferedReader
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from kerascli.foundation.disk import storage
+from kerascli.foundation.disk.pieces import Pieces
+from kerascli.foundation.errors import FileRefused
+from kerascli.runs.reading import json_object, must_open, must_read, quoted
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
+"""Type of a SHA-256 in hexadecimal."""
+
+_OPEN, _CLOSE = b'{\n  "sha256": "', b'",\n'
+_SEAL_BYTES = len(_OPEN) + 64 + len(_CLOSE)
+
+
+def sealed(facts: Mapping[str, Any]) -> bytes:
+    """Return the contents of a JSON file with the dict `facts` (not empty), after a checksum of these contents."""
+    rest = storage.text_bytes(storage.json_text(facts)).removeprefix(b"{\n")
+    return _seal(rest) + rest
+
+
+def is_sealed(data: bytes) -> bool:
+    """Return True if the contents of a JSON file begin with a checksum as `sealed` writes it."""
+    return data.startswith(_OPEN)
+
+
+def unsealed(data: bytes, path: Path) -> dict[str, Any]:
+    """Return the dict from a JSON file that `sealed` wrote. Raises FileRefused, naming `path`, if a byte changed."""
+    rest = data[_SEAL_BYTES:]
+    if data[:_SEAL_BYTES] != _seal(rest):
+        raise FileRefused(f"{quoted(path)} is damaged: its sha256 differs from the one in its first line")
+    facts = json_object(data, path)
+    del facts["sha256"]
+    return facts
+
+
+def _seal(rest: bytes) -> bytes:
+    return _OPEN + hashlib.sha256(rest).hexdigest().encode() + _CLOSE
+
+
+class VerifiedFiles:
+    """Writer and reader of the files of a run whose SHA-256 run.json records.
+
+    They are written before run.json, or replaced in such an order that run.json is correct after any crash.
+    """
+
+    def __init__(
+        self, folder: Path, read_facts: Callable[[], dict[str, Any]], write_facts: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._folder = folder
+        self._read_facts = read_facts
+        self._write_facts = write_facts
+        self.written: dict[str, str] = {}
+        """Mapping from file name to SHA-256 for files written before the run has a run.json."""
+
+    def write(self, name: str, data: bytes | Pieces, *, began: bool) -> str:
+        """Write a file into the run folder and return its SHA-256, which run.json records.
+
+        While it is replaced, run.json accepts the old and the new contents.
+        """
+        path = self._folder / name
+        if not began:
+            self.written[name] = storage.write_bytes(path, data)
+            return self.written[name]
+        with storage.staged(path, data) as staged:
+            facts = self._read_facts()
+            files, replacing = {**facts["files"]}, {**facts.get("replacing", {})}
+            if name in replacing and self._digest(path) == replacing[name]:  # a crash came between file and run.json
+                files[name] = replacing[name]
+            replacing[name] = staged.sha256
+            self._write_facts({**facts, "files": files, "replacing": replacing})
+            storage.place(staged, path)
+            storage.sync_folder(path.parent)
+        del replacing[name]
+        self._write_facts({**facts, "files": {**files, name: staged.sha256}, "replacing": replacing})
+        return staged.sha256
+
+    def read(self, name: str) -> bytes:
+        """Return the contents of a file in the run folder. Raises FileRefused if its SHA-256 is not as recorded."""
+        path, accepted = self._folder / name, self._accepted(name)
+        data = must_read(path)
+        check(path, hashlib.sha256(data).hexdigest(), accepted)
+        return data
+
+    def opened(self, name: str) -> BufferedReader:
+        """Open a file in the run folder for reading. Raises FileRefused if its SHA-256 is not as recorded."""
+        path, accepted = self._folder / name, self._accepted(name)
+        file = must_open(path)
+        try:
+            check(path, hashlib.file_digest(file, "sha256").hexdigest(), accepted)
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _accepted(self, name: str) -> set[str] | None:
+        """Return the SHA-256 that a file may have by run.json; None for a run from before files were recorded."""
+        facts = self._read_facts()
+        if facts["format"] == 1 and name not in facts["files"]:
+            return None
+        return {each[name] for each in (facts["files"], facts.get("replacing", {})) if name in each}
+
+    def read_folder(self, folder: str, present: set[str]) -> Mapping[str, bytes]:
+        """Return a mapping from file name to contents for a subfolder of the run; `present` are the names found in it.
+
+        Raises FileRefused if one is new or missing.
+        """
+        facts = self._read_facts()
+        if facts["format"] > 1:
+            recorded = {name.partition("/")[2] for name in facts["files"] if name.startswith(f"{folder}/")}
+            for name in sorted(present - recorded):
+                raise FileRefused(f"{quoted(self._folder / folder / name)} is not a file that the run wrote")
+            present = recorded
+        return {name: self.read(f"{folder}/{name}") for name in sorted(present)}
+
+    def _digest(self, path: Path) -> str | None:
+        with contextlib.suppress(FileRefused):
+            return hashlib.sha256(must_read(path)).hexdigest()
+        return None
+
+
+def check(path: Path, digest: str, accepted: set[str] | None) -> None:
+    """Raise FileRefused unless the SHA-256 of the file `path` is one of `accepted`; None accepts any."""
+    if accepted is not None and digest not in accepted:
+        raise FileRefused(f"{quoted(path)} is damaged: its sha256 is not the one that run.json has")

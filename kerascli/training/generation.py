@@ -1,0 +1,124 @@
+"""Generate text token by token, with a language model or a decoder: each token is sampled and read in the next step."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kerascli.data.text_codec import TextCodec
+from kerascli.foundation import draws
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Settings for sampling the next token of a generated text (temperature ...)."""
+
+    temperature: float = 1.0
+    """Divisor of the logits; 0: always take the most probable token."""
+    top_k: int | None = None
+    """Number of most probable tokens to sample among; None: all tokens."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TextModel:
+    """Language model, which reads `window` token ids and predicts the next token, with its vocabularies."""
+
+    predict: Callable[[Tensor], Tensor]
+    """Function from token ids (1, window) to token probabilities or logits: (1, words), or for each step (1, window,
+    words)."""
+    window: int
+    reads: TextCodec
+    writes: TextCodec
+
+
+def generate_words(model: TextModel, numbers: list[int], length: int, sampling: Sampling) -> Iterator[str]:
+    """Yield the tokens by which a language model continues a prompt; `numbers` are the prompt's token ids, at least
+    one.
+
+    A model that predicts at every step reads the prompt from its first position on. One that predicts after the last
+    step reads a full window: a shorter prompt is repeated in front of itself.
+    """
+    read_as = model.reads.numbers_of(model.writes)
+    text = list(numbers)
+    for place in range(length):
+        with draws.using(draws.Draws(sampling.seed, "generate", place)), torch.inference_mode():
+            scores = _next(model, text[-model.window :])
+            (chosen,) = sampled(scores[None], model.writes, sampling).tolist()
+        if chosen == model.writes.stop:
+            return
+        yield model.writes.words[chosen]
+        text.append(read_as[chosen])
+
+
+def _next(model: TextModel, text: list[int]) -> Tensor:
+    """Return a tensor (words,): the language model's probability or logit of each token to follow `text`."""
+    missing = model.window - len(text)
+    at_end = torch.tensor([text + [0] * missing])
+    output = model.predict(at_end)
+    if output.dim() == 3:
+        return output[0, len(text) - 1]
+    if missing:
+        times = -(-missing // len(text))
+        output = model.predict(torch.tensor([(text * times)[-missing:] + text]))
+    return output[0]
+
+
+def sampled(scores: Tensor, codec: TextCodec, sampling: Sampling, may: int | None = None) -> Tensor:
+    """Sample a token id for each row of scores (N, words); special tokens are excluded, except for the id `may`."""
+    scores = scores.double().cpu()[:, : len(codec.words)]
+    are_probabilities = bool((scores >= 0).all()) and bool(((scores.sum(-1) - 1).abs() < 1e-2).all())
+    logits = scores.clamp_min(1e-300).log() if are_probabilities else scores
+    logits[:, [number for number in range(codec.special) if number != may]] = -torch.inf
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    if sampling.top_k is not None and sampling.top_k < logits.shape[-1]:
+        logits[logits < logits.topk(sampling.top_k).values[:, -1:]] = -torch.inf
+    sums = torch.softmax(logits / sampling.temperature, -1).cumsum(-1)
+    points = draws.uniform(torch.empty(len(sums), 1, dtype=torch.float64)) * sums[:, -1:]
+    return torch.searchsorted(sums, points, right=True)[:, 0].clamp_max(logits.shape[-1] - 1)
+
+
+_PADDING = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Decoder model trained by teacher forcing, as a function of its own output so far; its other inputs are fixed."""
+
+    predict: Callable[[Tensor], Tensor]
+    """Function from token ids of the output so far (N, places) to token probabilities or logits (N, places, words)."""
+    begin: tuple[int, ...]
+    """Token ids with which every output begins, at least one."""
+    places: int
+    rows: int
+    reads: TextCodec
+    writes: TextCodec
+
+
+def decode_ids(model: Decoder, length: int, sampling: Sampling) -> np.ndarray:
+    """Return token ids (N, T) that a decoder generates for N rows; after a text's end token, which is included, -1
+    follows.
+
+    All rows are generated at once. A text ends with the end token or, if there is none, with padding; else
+    when the input is full or the text has `length` words.
+    """
+    stop = _PADDING if model.writes.stop is None else model.writes.stop
+    read_as = torch.tensor(model.reads.numbers_of(model.writes))
+    so_far = torch.zeros((model.rows, model.places), dtype=torch.int64)
+    so_far[:, : len(model.begin)] = torch.tensor(model.begin)
+    first = len(model.begin) - 1
+    count = min(length, model.places - first)
+    out = np.full((model.rows, count), -1)
+    goes_on = np.ones(model.rows, bool)
+    for place in range(first, first + count):
+        with draws.using(draws.Draws(sampling.seed, "generate", place)), torch.inference_mode():
+            chosen = sampled(model.predict(so_far)[:, place], model.writes, sampling, may=stop)
+        out[goes_on, place - first] = chosen.numpy()[goes_on]
+        goes_on &= chosen.numpy() != stop
+        if place + 1 == model.places or not goes_on.any():
+            break
+        so_far[:, place + 1] = read_as[chosen]
+    return out

@@ -1,1 +1,0 @@
-"""Generation of text, token by token, with a trained language model or a decoder."""

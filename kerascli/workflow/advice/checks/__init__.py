@@ -1,1 +1,0 @@
-"""Advice checks of configs: every module in this package has a function `check(case)` that yields warnings."""

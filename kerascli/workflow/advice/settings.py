@@ -1,0 +1,69 @@
+"""Advice checks of settings without effect, and of a softmax over a single unit, whose result is always 1."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from kerascli.config.sections.fit import FitSpec
+from kerascli.foundation.errors import Fault, Path
+from kerascli.layers.activations.softmax import Softmax as SoftmaxLayer
+from kerascli.layers.base import BaseLayer
+from kerascli.parts.activations import Softmax, Sparsemax
+from kerascli.workflow.advice.case import Case, warning
+
+_NEEDED = {
+    "ema_momentum": ("use_ema", "use_ema: true"),
+    "ema_overwrite_frequency": ("use_ema", "use_ema: true"),
+    "nesterov": ("momentum", "momentum: 0.9"),
+    "warmup_target": ("warmup_steps", "warmup_steps: 1000"),
+}
+"""Mapping from an argument of optimizers and schedules to the argument that it needs, and an example of that."""
+_OF_VALIDATION = ("validation_steps", "validation_batch_size", "validation_freq")
+
+
+def idle_settings(case: Case) -> Iterator[Fault]:
+    """Yield a warning for each setting of validation without validation, and of an optimizer's idle arguments."""
+    fit = case.spec.fit
+    for key in _OF_VALIDATION if not fit.validates() else ():
+        if getattr(fit, key) != FitSpec.model_fields[key].default:
+            text, hint = f"{key} has no effect: there is no validation", "add validation_split: 0.2, or remove it"
+            yield warning(text, ("fit", key), hint)
+    updates = case.config.document.at(("fit", "train_step"))
+    paths: list[Path] = [("fit", "train_step", n, "optimizer") for n, _ in enumerate(updates or ())]
+    for path in paths or [("compile", "optimizer")]:
+        yield from _idle_arguments(case.config.document.at(path), path)
+
+
+def _idle_arguments(written: Any, path: Path) -> Iterator[Fault]:
+    """Yield a warning for each idle argument of an optimizer, as written at a path, and of the components in it."""
+    for key, value in written.items() if isinstance(written, dict) else ():
+        needed, example = _NEEDED.get(str(key), ("", ""))
+        if needed and value not in (None, False) and not written.get(needed):
+            yield warning(f"{key} has no effect without {needed}", (*path, key), f"add {example}, or remove {key}")
+        yield from _idle_arguments(value, (*path, key))
+
+
+def single_unit_softmax(case: Case) -> Iterator[Fault]:
+    """Yield a warning for each layer of the model whose softmax is over an axis of size 1."""
+    hint = "use activation: sigmoid for one unit; softmax needs one unit per class"
+    for graph in case.spec.graphs:
+        for node in graph.model.nodes:
+            axes, spec = _softmax_axes(node.layer), graph.specs.get(next(iter(node.outputs), ""))
+            if axes and spec is not None and all(_size((None, *spec.shape), axis) == 1 for axis in axes):
+                text = f"'{node.weights_name}' is a softmax over one value: the result is always 1"
+                yield warning(text, node.path, hint)
+
+
+def _softmax_axes(layer: BaseLayer) -> tuple[int, ...]:
+    """Return the axes of a layer's softmax, counted with the batch axis; empty if it has no softmax."""
+    inner: Any = layer
+    while inner.component_name in {"time_distributed", "spectral_normalization"}:
+        inner = inner.layer
+    if isinstance(inner, SoftmaxLayer):
+        return inner.axis if isinstance(inner.axis, tuple) else (inner.axis,)
+    activation = getattr(inner, "activation", None)
+    gated = inner.component_name.startswith(("lstm", "gru", "conv_lstm"))
+    return (activation.axis,) if isinstance(activation, Softmax | Sparsemax) and not gated else ()
+
+
+def _size(shape: tuple[int | None, ...], axis: int) -> int | None:
+    return shape[axis] if -len(shape) <= axis < len(shape) else None

@@ -1,0 +1,138 @@
+"""Advice checks of targets: constant ones, labels sorted by class, and classes with other shares in the test rows."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from kerascli.data.batches.rows import MemorySplit
+from kerascli.data.storage.blocks import distinct, inverse_of
+from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.table import Table
+from kerascli.data.storage.tokens import is_ragged
+from kerascli.foundation.errors import Fault, safe_text, show
+from kerascli.losses.expr import Expr
+from kerascli.workflow.advice.case import Case, is_label, is_split, predicts_classes, warning
+
+_RATIO = 1.5
+"""Ratio of two shares of a class from which on they differ much."""
+_DEVIATIONS = 4.0
+"""Difference of two shares in standard deviations, which 1 of 16,000 random splits exceeds."""
+_FEWEST = 5
+"""Minimum number of rows of a class that the test is expected to have; below, the deviation is no measure."""
+_MOST_CLASSES = 100_000
+"""Maximum number of distinct values of a column that is taken for class labels."""
+_FEWEST_ROWS = 10
+_FIRST_ROWS = 256
+
+
+def constant_targets(case: Case) -> Iterator[Fault]:
+    """Yield a warning for each constant target with a loss, except a loss formula, which may need a constant target."""
+    train = None if case.prepared is None else case.prepared.splits.get("train")
+    if not isinstance(train, MemorySplit):
+        return
+    for pair in case.spec.pairs:
+        values = train.targets.get(pair.target)
+        if values is None or len(values) < 2 or pair.loss is None or isinstance(pair.loss, Expr):
+            continue
+        if all(bool((part == values[0]).all()) for part in (values[:_FIRST_ROWS], values[_FIRST_ROWS:])):
+            if predicts_classes(pair.loss):
+                what = "they are all of one class"
+            elif values[0].size > 1:
+                what = "it is the same in all of them"
+            else:
+                what = f"it is {show(values.flat[0].item())} in all of them"
+            text = f"the target '{pair.target}' is constant in the {len(values):,} training rows: {what}"
+            hint = "check the column, data.where, and how the rows were selected"
+            yield warning(text, ("data", "targets", pair.target), hint)
+
+
+def class_shares(case: Case) -> Iterator[Fault]:
+    """Yield a warning for each target of classes whose shares of the training and of the test rows differ, with those
+    of the class that differ most."""
+    labels = {pair.target for pair in case.spec.pairs if pair.loss and predicts_classes(pair.loss)}
+    for path, pipeline in case.targets():
+        column = pipeline.columns[0]
+        raws = case.train_and_test(column) if path[-1] in labels and len(pipeline.columns) == 1 else None
+        if raws is None or not all(is_label(raw, pipeline) for raw in raws):
+            continue
+        if text := _difference_of_shares(*(raw.array() for raw in raws)):
+            text = f"the classes of '{safe_text(column, 60)}' have other shares: {text}"
+            yield warning(text, path, _shares_hint(case, column))
+
+
+def _difference_of_shares(train: np.ndarray, test: np.ndarray) -> str:
+    """Return the shares of the class whose shares have the largest ratio, as text; '' if none differ much."""
+    if train.dtype.kind == "f" and not (train == np.floor(train)).all():
+        return ""
+    words, numbers = inverse_of(np.concatenate([train, test]))
+    counts = [np.bincount(part, minlength=len(words)) for part in (numbers[: len(train)], numbers[len(train) :])]
+    shares = np.stack([counts[0] / len(train), counts[1] / len(test)])
+    pooled = sum(counts) / len(numbers)
+    deviation = np.sqrt(pooled * (1 - pooled) * (1 / len(train) + 1 / len(test)))
+    differs = np.abs(shares[0] - shares[1]) > _DEVIATIONS * deviation
+    differs &= (shares.max(0) > _RATIO * shares.min(0)) & (pooled * min(len(train), len(test)) >= _FEWEST)
+    if not differs.any():
+        return ""
+    worst = int(np.argmin(np.where(differs, shares.min(0) / shares.max(0), 1)))
+    word = safe_text(str(words[worst]), 40)
+    return f"'{word}' is {shares[0, worst]:.1%} of the training rows and {shares[1, worst]:.1%} of the test rows"
+
+
+def _shares_hint(case: Case, column: str) -> str:
+    split = None if case.data is None else case.data.split
+    if split is None or not split.test:
+        return "check how the rows of the test were chosen"
+    if split.order is not None:
+        return "the shares change with time: metrics of the test and of new rows may differ as much"
+    return f"data: {{split: {{stratify: {safe_text(column, 60)}}}}} gives all parts the same shares"
+
+
+def sorted_labels(case: Case) -> Iterator[Fault]:
+    """Yield a warning for each target whose classes `validation_split`, which takes the last rows, seems to put apart
+    in training and validation."""
+    head, tail = case.tables.get("train"), case.tables.get("validation")
+    if case.config.validation_split <= 0 or head is None or tail is None:
+        return
+    hint = "data: {split: {validation: 0.2}} draws the rows at random"
+    for _, pipeline in case.targets():
+        column = pipeline.columns[0]
+        if len(pipeline.columns) > 1 or is_split(pipeline) or not _has_classes(head.column(column)):
+            continue
+        if text := _difference_of_classes(column, head, tail):
+            yield warning(f"validation_split takes the last rows, {text}", ("fit", "validation_split"), hint)
+
+
+def _difference_of_classes(column: str, head: Table, tail: Table) -> str:
+    most = min(max(20, head.rows // 10), _MOST_CLASSES)
+    classes, validated = distinct(head.column(column), most), distinct(tail.column(column), most)
+    if classes is None or validated is None or len(classes | validated) > most:
+        return ""
+    new = sorted(validated - classes)
+    if new:
+        text = f"and they have classes of '{column}' that the training rows lack: {_quoted(new)}"
+        return f"{text}{', ...' if len(new) > 5 else ''}; the rows seem to be sorted"
+    if len(classes) > 1 and head.rows + tail.rows >= _FEWEST_ROWS and _is_sorted(head.column(column), tail, column):
+        return f"and the rows are sorted by '{column}': the validation rows are all of {_quoted(sorted(validated))}"
+    return ""
+
+
+def _quoted(names: Iterable[object]) -> str:
+    return ", ".join(f"'{safe_text(str(name), 40)}'" for name in [*names][:5])
+
+
+def _has_classes(values: Values) -> bool:
+    """Return True if a column holds classes: one string or integer per row (integers may be stored as floats)."""
+    if values.ndim != 1 or is_ragged(values):
+        return False
+    if values.dtype.kind != "f":
+        return True
+    # a missing value is nan: no class
+    return isinstance(values, np.ndarray) and bool((values == np.floor(values)).all())
+
+
+def _is_sorted(head: Values, tail: Table, column: str) -> bool:
+    rest = tail.column(column)
+    if not isinstance(head, np.ndarray) or not isinstance(rest, np.ndarray):
+        return False
+    values = np.concatenate([head, rest])
+    return bool((values[1:] >= values[:-1]).all() or (values[1:] <= values[:-1]).all())

@@ -1,0 +1,266 @@
+"""Access to a model, its data and text codecs for callbacks and commands that generate samples or text."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kerascli.callbacks.samples import ModelFacts, Rows, SampleContext, Sampler, Text
+from kerascli.config.cross_checks import models_of
+from kerascli.data.base import Field, States
+from kerascli.data.batches.rows import Split
+from kerascli.data.pipeline.display_columns import DisplayColumn
+from kerascli.data.pipeline.prepare import PreparedData, prepare_rows
+from kerascli.data.storage.table import table_of
+from kerascli.data.text_codec import TextCodec, teacher_forcing, text_codecs
+from kerascli.foundation import draws
+from kerascli.foundation.errors import ConfigError, counted, nearest, safe_text
+from kerascli.report.pictures import picture
+from kerascli.runs.record import RunRecord
+from kerascli.training.build import Experiment
+from kerascli.training.generation import Decoder, Sampling, TextModel, decode_ids, generate_words
+
+_ROWS_AT_ONCE = 256
+_MAX_TOKENS = 1000
+"""Maximum number of tokens to generate with a decoder whose input has no fixed length."""
+_HELD_OUT = ("validation", "test", "train")
+"""Names of the splits from which rows for samples and prompts are taken, in order of preference."""
+
+
+class ModelContext:
+    """Implementation of the protocol by which callbacks that generate samples use the model and its data."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        splits: Mapping[str, Split],
+        learned: States,
+        targets: Mapping[str, Field],
+        display_columns: Mapping[str, Mapping[str, DisplayColumn]],
+    ) -> None:
+        self.experiment = experiment
+        self.learned = learned
+        self._splits = splits
+        self._targets = targets
+        self._display_columns = display_columns
+        self._views: dict[str, Experiment] = {}
+        self._facts = models_of(experiment.spec)
+        data = experiment.spec.data
+        self.inputs: dict[str, TextCodec] = {} if data is None else text_codecs(data, learned, "inputs")
+        self.outputs: dict[str, TextCodec] = {} if data is None else text_codecs(data, learned, "targets")
+
+    def facts(self, view: str | None) -> ModelFacts:
+        return self._facts[view]
+
+    def noise(self, shape: Sequence[int], kind: Literal["normal", "uniform"], seed: int) -> Tensor:
+        with draws.using(draws.Draws(self.experiment.spec.seed, f"samples/{seed}", 0)):
+            like = torch.empty(tuple(shape))
+            return draws.normal(like) if kind == "normal" else draws.uniform(like, -1.0, 1.0)
+
+    def run(self, view: str | None, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        experiment = self._of(view)
+        update, device = experiment.module, experiment.device
+        if update.states():
+            raise ConfigError("a stateful model cannot make samples: it takes only full batches")
+        count = len(next(iter(inputs.values())))
+        outputs: dict[str, list[Tensor]] = {}
+        for first in range(0, count, _ROWS_AT_ONCE):
+            part = {name: x[first : first + _ROWS_AT_ONCE].to(device) for name, x in inputs.items()}
+            with _inference(update, draws.Draws(experiment.spec.seed, "samples", first)):
+                outcome = update.run(part)
+            for name, value in outcome.outputs.items():
+                outputs.setdefault(name, []).append(value.cpu())
+        return {name: torch.cat(parts).float() for name, parts in outputs.items()}
+
+    def rows(self, count: int, split: str | None = None, seed: int | None = None) -> Rows:
+        """Return `count` rows of a split: the first ones or, with `seed`, those from a position that `seed`
+        determines."""
+        name = next((name for name in (_HELD_OUT if split is None else (split,)) if name in self._splits), None)
+        if name is None:
+            raise ConfigError("there are no rows to show: the run's data is not available")
+        every = self._splits[name]
+        count = min(count, every.rows)
+        first = 0 if seed is None else draws.key_seed(f"prompt/{seed}") % (every.rows - count + 1)
+        part = every.read(slice(first, first + count))
+        inputs = {n: torch.from_numpy(np.array(values)) for n, values in part.inputs.items()}
+        shown = self._display_columns.get(name, {}) if first == 0 else {}
+        columns = {column: each.first(part.rows) for column, each in shown.items()}
+        return Rows(name, self.staged(inputs), part.targets, columns, part.rows)
+
+    def staged(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Apply the batch-wise preprocessing (rescaling ...) to model inputs; return a mapping from name to input."""
+        stage, device = self.experiment.module.input_stage, self.experiment.device
+        with _inference(stage, draws.Draws(self.experiment.spec.seed, "samples/rows", 0)):
+            return stage({name: x.to(device) for name, x in inputs.items()})
+
+    def text(self, name: str, numbers: np.ndarray) -> str | None:
+        codec = self.outputs.get(name) or self.inputs.get(name)
+        return None if codec is None else codec.text(numbers)
+
+    def words(self, name: str, numbers: np.ndarray) -> list[str]:
+        return (self.outputs.get(name) or self.inputs[name]).each(numbers)
+
+    def class_names(self, target: str) -> Sequence[str]:
+        field = self._targets.get(target)
+        return () if field is None or field.classes is None else field.classes
+
+    def decoded(self, view: str | None, inputs: Mapping[str, Tensor]) -> np.ndarray:
+        return decode(self, view, inputs, _MAX_TOKENS, Sampling(0.0))
+
+    def continued(self, view: str | None, prompt: str | None, length: int, temperature: float, seed: int) -> str:
+        model, numbers, prompt = self.writing(view, prompt, seed)
+        words = list(generate_words(model, numbers, length, Sampling(temperature, seed=seed)))
+        return model.writes.joint.join([prompt, *words])
+
+    def writing(self, view: str | None, prompt: str | None, seed: int) -> tuple[TextModel, list[int], str]:
+        """Return a language model, and a prompt (default: a text of the data) as token ids and as text."""
+        model = self._text_model(view)
+        if prompt is None:
+            prompt = self._any_text(view, seed)
+        numbers = model.reads.numbers(prompt, model.window)
+        if not numbers:
+            raise ConfigError("the prompt has no words", hint="give the beginning of a text")
+        return model, numbers, prompt
+
+    def _any_text(self, view: str | None, seed: int) -> str:
+        (name,) = self.facts(view).inputs
+        split = next((self._splits[n] for n in _HELD_OUT if n in self._splits), None)
+        if split is None:
+            raise ConfigError("no prompt is given, and the run's data is not available", hint="give one: --prompt TEXT")
+        row = draws.key_seed(f"prompt/{seed}") % split.rows
+        return self.inputs[name].text(split.read(slice(row, row + 1)).inputs[name][0])
+
+    def _text_model(self, view: str | None) -> TextModel:
+        facts = self.facts(view)
+        reads = [self.inputs[name] for name in facts.inputs if name in self.inputs]
+        if len(facts.inputs) != 1 or not reads or reads[0].vectorization is None or not self.outputs:
+            raise ConfigError("the model cannot generate text: it needs one input and a target that are text",
+                              hint="tokenize them with text_vectorization; a decoder also has an input that is its "
+                                   "target, shifted by one step")  # fmt: skip
+        (name,) = facts.inputs
+        output, (spec, *_) = next(iter(facts.outputs)), facts.outputs.values()
+        writes = self.outputs.get(output) or next(iter(self.outputs.values()))
+        window = facts.inputs[name].shape[0]
+        if spec.rank not in (1, 2) or spec.shape[-1] is None or spec.shape[-1] < len(writes.words) or window is None:
+            raise ConfigError(f"the model cannot generate text: '{output}' {spec} is not a probability for each of "
+                              f"{len(writes.words)} words")  # fmt: skip
+
+        def predict(numbers: Tensor) -> Tensor:
+            return self.run(view, self.staged({name: numbers}))[output]
+
+        return TextModel(predict, window, reads[0], writes)
+
+    def _of(self, view: str | None) -> Experiment:
+        if view is None:
+            return self.experiment
+        if view not in self._views:
+            self._views[view] = self.experiment.view(view)
+        return self._views[view]
+
+
+@contextmanager
+def _inference(module: nn.Module, numbers: draws.Draws) -> Iterator[None]:
+    """Context manager in which a module is in inference mode, and random numbers are those of `numbers`."""
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.inference_mode(), draws.using(numbers):
+            yield
+    finally:
+        module.train(was_training)
+
+
+def decode(
+    context: ModelContext, view: str | None, inputs: Mapping[str, Tensor], length: int, sampling: Sampling
+) -> np.ndarray:
+    """Return the token ids that a run's decoder generates for each row of `inputs`, which are preprocessed arrays."""
+    return decode_ids(_decoder(context, view, inputs), length, sampling)
+
+
+def prompt_inputs(context: ModelContext, view: str | None, prompt: str) -> dict[str, Tensor]:
+    """Return the preprocessed inputs of a decoder for a text prompt, as a mapping by name. Raises ConfigError."""
+    facts, data = context.facts(view), context.experiment.spec.data
+    assert data is not None
+    assert facts.decodes is not None
+    forced, _ = facts.decodes
+    texts = [name for name in facts.inputs if name in context.inputs and name != forced]
+    if len(texts) != 1 or len(facts.inputs) != 2 or context.inputs[texts[0]].vectorization is None:
+        names = ", ".join(name for name in facts.inputs if name != forced)
+        text = f"--prompt: the model's input is {names}, not a text alone"
+        raise ConfigError(text, hint="without --prompt rows of the run's data are used")
+    _check_prompt(prompt, texts[0], context.inputs[texts[0]], facts.inputs[texts[0]].shape[0])
+    columns = {column: "" for pipeline in data.inputs.values() for column in pipeline.columns}
+    columns[data.inputs[texts[0]].columns[0]] = prompt
+    table = table_of({name: np.array([text], dtype=object) for name, text in columns.items()}, "--prompt")
+    prepared = prepare_rows(data, context.learned, table, targets=False).read(slice(0, 1)).inputs
+    return context.staged({name: torch.from_numpy(np.array(values)) for name, values in prepared.items()})
+
+
+def _check_prompt(prompt: str, name: str, codec: TextCodec, longest: int | None) -> None:
+    """Raise ConfigError if a prompt has no tokens, unknown tokens, or more tokens than the model takes."""
+    words, unknown = codec.words_of(prompt), codec.unknown(prompt)
+    if len(words) <= len(codec.words_of("")):
+        raise ConfigError("the prompt has no words", hint="give a text to answer")
+    if unknown and codec.is_whole:
+        near = nearest(unknown[0], codec.words)
+        raise ConfigError(
+            f"--prompt: '{safe_text(unknown[0])}' is not in the vocabulary of '{name}'",
+            hint=f"did you mean '{safe_text(near)}'?" if near else "the model has not seen it in training",
+        )
+    if longest is not None and len(words) > longest:
+        marks = ", with its start and end tokens," if codec.stop is not None else ""
+        what = "characters" if not codec.joint else "words"
+        text = f"--prompt: it has {len(words)} {what}{marks} and '{name}' takes at most {longest}"
+        raise ConfigError(text, hint="give a shorter text")
+
+
+def _decoder(context: ModelContext, view: str | None, inputs: Mapping[str, Tensor]) -> Decoder:
+    facts, data = context.facts(view), context.experiment.spec.data
+    forcing = teacher_forcing(data) if data is not None else None
+    assert forcing is not None
+    reads, writes = context.inputs[forcing.input], context.outputs[forcing.target]
+    begin = forcing.begin(reads)
+    if not begin:
+        hint = "put enclose before text_vectorization, or {shift: -1} after it"
+        raise ConfigError(f"the model cannot generate text: the start token of '{forcing.input}' is unknown", hint=hint)
+    output = forcing.target if forcing.target in facts.outputs else next(iter(facts.outputs))
+    spec = facts.outputs[output]
+    if spec.rank != 2 or spec.shape[-1] is None or spec.shape[-1] < len(writes.words):
+        text = f"'{output}' {spec} is not a probability for each of {counted(len(writes.words), 'word')} at every step"
+        raise ConfigError(f"the model cannot generate text: {text}")
+
+    fixed = {name: inputs[name] for name in facts.inputs if name != forcing.input}
+
+    def predict(numbers: Tensor) -> Tensor:
+        return context.run(view, {**fixed, **context.staged({forcing.input: numbers})})[output]
+
+    rows = len(next(iter(fixed.values())))
+    places = facts.inputs[forcing.input].shape[0]
+    return Decoder(predict, begin, places or _MAX_TOKENS, rows, reads, writes)
+
+
+def sample_file(sampler: Sampler, context: SampleContext) -> tuple[bytes, str]:
+    """Generate the sample (image or text) that a callback defines; return (contents of its file, file suffix)."""
+    sample = sampler.sample(context)
+    if isinstance(sample, Text):
+        return sample.text.encode(), ".txt"
+    return picture(sample), ".png"
+
+
+class SampleWriter:
+    """Writer of the samples (images, plots, texts) that callbacks generate during training, into the run's samples/."""
+
+    def __init__(self, record: RunRecord, experiment: Experiment, prepared: PreparedData) -> None:
+        self._record = record
+        callbacks = experiment.spec.fit.callbacks
+        self._samplers = {each.sample_name: each for each in callbacks if isinstance(each, Sampler)}
+        self._context = ModelContext(
+            experiment, prepared.splits, prepared.learned, prepared.facts.targets, prepared.display_columns
+        )
+
+    def write(self, name: str, epoch: int) -> None:
+        data, suffix = sample_file(self._samplers[name], self._context)
+        self._record.write_sample(f"{epoch:04d}-{name}{suffix}", data)

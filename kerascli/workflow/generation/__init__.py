@@ -1,1 +1,0 @@
-"""Samples (images, plots, texts) that a model generates for callbacks, during training and afterwards."""

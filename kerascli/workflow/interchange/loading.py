@@ -1,0 +1,202 @@
+"""Load the model of a Keras file or of an exported safetensors file: config sections made from it, and its weights."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kerascli.config.describe import describe
+from kerascli.data.pipeline.prepare import no_stages
+from kerascli.foundation.disk.files import memory_limit, read_bytes
+from kerascli.foundation.errors import Fault, FileRefused, safe_text
+from kerascli.interop.keras.hdf5 import Hdf5
+from kerascli.interop.keras.names import KerasNames
+from kerascli.interop.keras.objects import Refusals
+from kerascli.interop.keras.optimizer_variables import notes_on_names
+from kerascli.interop.keras_import.architecture import Architecture, read_architecture
+from kerascli.interop.keras_import.model_file import ModelFile, open_model
+from kerascli.interop.keras_import.training import fit_of_stateful, optimizer_state, read_compile
+from kerascli.interop.keras_import.weights import Pairs, check_shapes, fill, read_weights
+from kerascli.interop.torch_files import model_of_safetensors
+from kerascli.language.component import Invalid
+from kerascli.model.runtime.graph import Graph
+from kerascli.model.runtime.weights import Weight, lasting
+from kerascli.optimizers.apply import FlatOptimizer
+from kerascli.training.build import Experiment, build_experiment
+from kerascli.training.step import assign_weights, refuse_other_weights
+from kerascli.training.tensor_file import read_tensors
+from kerascli.workflow.interchange.keras_names import name_facts
+
+NO_LOSS = "the file has no loss: the run can predict, but cannot be evaluated or trained"
+"""Note on an import without a loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Contents of a model's file: config sections made from it, and the model with its weights; no file is written
+    yet."""
+
+    sections: dict[str, Any]
+    experiment: Experiment
+    names: KerasNames
+    facts: dict[str, Any]
+    """Entry `imported` of run.json: the file's name and SHA-256, and Keras's version and names."""
+    notes: tuple[str, ...]
+    state: dict[str, Tensor] | None = None
+    """Mapping from name to tensor of the optimizer's state (moments ...); None if the file has none."""
+
+
+def load_model(path: Path, name: str, *, compiled: bool) -> Loaded:
+    """Load the model of a file; without `compiled`, a Keras file's loss, metrics and optimizer are left out.
+
+    Raises KerasCliError.
+    """
+    if path.suffix == ".safetensors":
+        return _load_safetensors(path, name)
+    with open_model(path) as file:
+        return load_keras(file, name, compiled=compiled)
+
+
+def load_keras(file: ModelFile, name: str, *, compiled: bool) -> Loaded:
+    """Load the model of an open Keras file. Raises FileRefused with all that cannot be imported."""
+    refusals = Refusals(file.name)
+    architecture = read_architecture(file, refusals)
+    sections: dict[str, Any] = {"model": architecture.section}
+    notes, of_the_model = list(architecture.notes), len(refusals)
+    if compiled and file.compile is not None:
+        outputs = {keras_name: name for name, keras_name in architecture.names.outputs.items()}
+        section = read_compile(file.compile, outputs, refusals)
+        if "loss" in section:
+            precision = {} if architecture.precision == "float32" else {"precision": architecture.precision}
+            sections["compile"] = {**section, **precision}
+    if fit := fit_of_stateful(file.model):
+        sections["fit"] = fit
+    try:
+        refusals.check()
+    except FileRefused as error:
+        if len(refusals) == of_the_model or any(fault.hint for fault in error.faults):
+            raise
+        way_out = Fault("--no-compile imports the model without them", level="warning")
+        raise FileRefused([*error.faults, way_out]) from None
+    if "compile" not in sections:
+        notes.append(NO_LOSS)
+        if architecture.precision != "float32":
+            notes.append(f"without a loss it computes in float32, not in {architecture.precision}")
+
+    def check(weights: Sequence[Weight]) -> None:
+        if file.arrays is not None:
+            check_shapes(file.arrays, _pairs(file.arrays, file, architecture, weights))
+
+    experiment = _build(sections, name, file.name, check)
+    state = _take_weights(file, architecture, experiment, notes)
+    facts = {"file": file.name, "sha256": file.digest, "keras_version": file.version, **name_facts(architecture.names)}
+    return Loaded(sections, experiment, architecture.names, facts, tuple(notes), state)
+
+
+def _build(sections: Mapping[str, Any], name: str, file: str, check: Callable[[Sequence[Weight]], None]) -> Experiment:
+    """Build the model of a file; `check` compares its weights' shapes with the file's before memory is allocated.
+
+    Raises FileRefused, also for faults that the config reader finds in the file's model.
+    """
+    try:
+        spec = describe(sections, name=name, seed=0, data=None, inputs={}, targets=None)
+        check(lasting(Graph(spec.built).weights()))
+        return build_experiment(spec, no_stages(), device=torch.device("cpu"))
+    except Invalid as invalid:
+        faults = [Fault(f"'{file}' cannot be imported: {each.text}", hint=each.hint) for each in invalid.faults[:20]]
+        raise FileRefused(faults) from None
+    except RecursionError:
+        raise FileRefused(f"'{file}' cannot be imported: its model is nested too deeply") from None
+
+
+def _take_weights(
+    file: ModelFile, architecture: Architecture, experiment: Experiment, notes: list[str]
+) -> dict[str, Tensor] | None:
+    """Load a Keras file's weights into the model; return the state of its optimizer, or None if it has none."""
+    if file.arrays is None:
+        notes.append("the file has no weights: they are newly initialized")
+        return None
+    pairs = _pairs(file.arrays, file, architecture, lasting(experiment.weights))
+    fill(file.arrays, pairs)
+    spec = experiment.spec
+    optimizer = None if spec.compile is None else flat_optimizer(experiment)
+    if spec.compile is None or optimizer is None:
+        return None
+    trained = [weight for weight, _ in pairs if weight.trainable]
+    places = [(owner.path, owner.prefix) for owner in architecture.owners]
+    notes += notes_on_names(spec.compile.optimizer.rule, trained, places, file.model)
+    state = None
+    if file.keras_3:  # Keras 2 wrote optimizer states in other orders
+        own = {name: view.to("meta") for name, view in optimizer.state().items()}
+        del optimizer  # only the shapes of its state are needed
+        legacy = file.legacy is not None
+        state, more = optimizer_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
+        notes += more
+    if state is None:
+        notes.append("the file has no optimizer state that can be imported: the optimizer starts anew")
+    return state
+
+
+def _pairs(arrays: Hdf5, file: ModelFile, architecture: Architecture, weights: Sequence[Weight]) -> Pairs:
+    pairs = read_weights(arrays, weights, architecture.owners, legacy=file.legacy)
+    missing = {weight.name for weight in weights} - {weight.name for weight, _ in pairs}
+    if missing:
+        raise FileRefused(f"the file has no values for the weight '{min(missing)}'")
+    return pairs
+
+
+def flat_optimizer(experiment: Experiment) -> FlatOptimizer | None:
+    """Return a new optimizer of a model with a `compile` section; None if the model has nothing to train."""
+    weights = [(w.name, w.tensor, w.spec) for w in experiment.weights if w.trainable]
+    trained = [(name, tensor, spec) for name, tensor, spec in weights if isinstance(tensor, nn.Parameter)]
+    assert experiment.spec.compile is not None
+    return FlatOptimizer(experiment.spec.compile.optimizer, trained) if trained else None
+
+
+def _load_safetensors(path: Path, name: str) -> Loaded:
+    """Load the model of a safetensors file that `export` wrote: its metadata has the model, and it has the weights."""
+    data, file = read_bytes(path, memory_limit()), safe_text(str(path))
+    tensors = read_tensors(data, str(path))
+    sections: dict[str, Any] = {"model": _model_section(data, file)}
+
+    def check(weights: Sequence[Weight]) -> None:
+        refuse_other_weights(weights, tensors, hint="export the model again")
+
+    experiment = _build(sections, name, file, check)
+    weights = lasting(experiment.weights)
+    for weight in weights:
+        dtype, expected = tensors[weight.name].dtype, weight.tensor.dtype
+        if dtype != expected and not (dtype.is_floating_point and expected.is_floating_point):
+            dtypes = f"{str(dtype).removeprefix('torch.')}, the model's is {str(expected).removeprefix('torch.')}"
+            text = f"'{file}' cannot be imported: the weight '{safe_text(weight.name, 60)}' is {dtypes}"
+            raise FileRefused(Fault(text, hint="export the model again"))
+    assign_weights(weights, tensors)
+    facts = {"file": str(path), "sha256": hashlib.sha256(data).hexdigest()}
+    return Loaded(sections, experiment, KerasNames({}, {}, {}), facts, (NO_LOSS, *_non_finite(weights)))
+
+
+def _model_section(data: bytes, file: str) -> dict[str, Any]:
+    """Return the `model` section in a safetensors file's metadata. Raises FileRefused if there is none."""
+    try:
+        section = model_of_safetensors(data)
+    except ValueError as error:
+        raise FileRefused(f"'{file}' is damaged: {safe_text(str(error), 100)}") from None
+    if not isinstance(section, dict):
+        hint = "give the config of its model: --config CONFIG loads a file of weights of Keras into it"
+        text = f"'{file}' has weights without a model, such as 'kerascli export --format safetensors' writes"
+        raise FileRefused(Fault(text, hint=hint))
+    if "init_from" in section:
+        raise FileRefused(f"'{file}' names other files: init_from of its model")
+    return section
+
+
+def _non_finite(weights: Sequence[Weight]) -> list[str]:
+    """Return a note if weights of a model are nan or infinite, else an empty list."""
+    floats = [weight for weight in weights if weight.tensor.is_floating_point()]
+    bad = [weight.name for weight in floats if not torch.isfinite(weight.tensor).all()]
+    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+    return [f"nan or infinite values in the weight '{safe_text(bad[0], 60)}'{more}"] if bad else []
