@@ -280,7 +280,7 @@ def test_a_second_signal_ends_the_program_even_in_the_middle_of_c_code() -> None
 
 
 @pytest.mark.parametrize("listens", [True, False])
-def test_asked_twice_a_training_ends_at_once(listens: bool) -> None:
+def test_a_second_signal_ends_a_training_at_once(listens: bool) -> None:
     def work() -> None:
         with listening() if listens else contextlib.nullcontext(), deferred():
             signal.raise_signal(signal.SIGINT)
