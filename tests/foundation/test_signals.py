@@ -17,7 +17,7 @@ import pytest
 
 from kerascli.cli import app as program
 from kerascli.cli import commands
-from kerascli.config.config import Config
+from kerascli.config import data
 from kerascli.config.load import open_config
 from kerascli.foundation import interrupts
 from kerascli.foundation.errors import Interrupted, KerasCliError, StorageError
@@ -415,7 +415,7 @@ def test_a_signal_while_the_data_is_read_for_a_resume_is_not_put_off(
         raise_signal()
         os._exit(7)
 
-    monkeypatch.setattr(Config, "load_data", read)
+    monkeypatch.setattr(data, "load_data", read)
     assert run(lambda: go_on(before), monkeypatch) == 143
     assert before.status() == "completed"
 
