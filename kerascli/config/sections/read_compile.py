@@ -31,7 +31,7 @@ class CompileReader:
     outputs: Mapping[str, TensorSpec | None] | None
     """Outputs of the model by name; None: they, or the shape of one, are unknown and not checked."""
     targets: Mapping[str, TensorSpec] | None
-    logged_values: Sequence[str] = ()
+    logged: Sequence[str] = ()
     """Names of the values that the model logs itself."""
     named: Collection[str] = ()
     """Names of the targets in the model's formulas."""
@@ -52,7 +52,7 @@ class CompileReader:
         losses = self._losses(needs_loss=not extra_losses and "loss" not in meant_keys(CompileSection, section))
         weights = self._loss_weights(losses)
         self.names = {f"{output}_loss" for output in losses} if len(losses) > 1 else set()
-        for name in self.logged_values:
+        for name in self.logged:
             self._check_name(name, ())
         metrics = self._metrics("metrics", pairs)
         weighted = self._metrics("weighted_metrics", pairs)
@@ -71,7 +71,7 @@ class CompileReader:
             raise Invalid(self.faults.all())
         compute = ComputeSection(**{name: getattr(self.section, name) for name in ComputeSection.model_fields})
         optimizer = scaled(self.section.optimizer, compute.precision)
-        return CompileSpec(optimizer, tuple(targets), compute, tuple(self.logged_values))
+        return CompileSpec(optimizer, tuple(targets), compute, tuple(self.logged))
 
     def _pairs(self) -> dict[str, str]:
         """Return a mapping from each output to its target: by equal names, or the only output to the only target."""

@@ -148,8 +148,8 @@ class StepReader:
         if not section.has("optimizer") or self.faults.count > before:
             return None
         optimizer = scaled(section.optimizer, self.precision)
-        logged_values = tuple(node.name for node in own if not node.outputs)
-        update = UpdateSpec(name, train, optimizer, losses, metrics, logged_values, layers)
+        logged = tuple(node.name for node in own if not node.outputs)
+        update = UpdateSpec(name, train, optimizer, losses, metrics, logged, layers)
         self._check_columns(update, path)
         return update
 
@@ -233,7 +233,7 @@ class StepReader:
         named = [("loss", path), ("learning_rate", path)]
         named += [(term.name, (*path, "loss", term.name)) for term in update.terms]
         named += [(use.name, (*path, "metrics", use.name)) for use in update.metrics]
-        named += [(node.name, node.path) for node in flat(update.layers or ()) if node.name in update.logged_values]
+        named += [(node.name, node.path) for node in flat(update.layers or ()) if node.name in update.logged]
         self._claim_columns(update, named)
 
     def _claim_columns(self, update: UpdateSpec, named: Iterable[tuple[str, Path]]) -> None:
