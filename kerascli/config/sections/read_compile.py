@@ -37,7 +37,7 @@ def parse_compile(
     """Return the compile section, parsed as a CompileSpec. Raises Invalid with every config error.
 
     `outputs`, `targets` and the shape of an output may be None: then they are unknown and not checked. `extra_losses`
-    tells that the model adds losses itself, `figures` are the names of values it logs, `named` the targets in its
+    is True if the model adds losses itself; `figures` are the names of values that it logs, `named` the targets in its
     formulas, `classes` the class names of each target.
     """
     if not isinstance(section, dict):
