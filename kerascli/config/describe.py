@@ -36,10 +36,9 @@ T = TypeVar("T")
 
 
 def check_early(config: Config) -> RunSpec | None:
-    """Check the config before its data is downloaded or read; return the RunSpec (parsed config), or None if shapes
-    are not known yet.
+    """Check a config before its data is downloaded or read; return the RunSpec (parsed config). Raises ConfigError.
 
-    Returns None if the check needs the data. Raises ConfigError.
+    Returns None if shapes are not known before the data is read; what depends on them is then not checked.
     """
     facts = config_facts(config)
     if facts.known:
@@ -58,11 +57,10 @@ def check_without_shapes(config: Config, facts: DataFacts) -> None:
 def describe_config(
     config: Config, facts: DataFacts, splits: Mapping[str, int] | None = None, earlier: RunSpec | None = None
 ) -> RunSpec:
-    """Parse and check all sections of a config; return the RunSpec (parsed config). Raises ConfigError with the
-    errors of all sections.
+    """Parse and check all sections of a config; return the RunSpec (parsed config). Raises ConfigError with all errors.
 
-    `splits` None: the data was not read, and placeholders replace the facts that only reading it gives. `earlier`, a
-    RunSpec made before, is returned after its checks if it was made from the same facts.
+    `splits` None: the data was not read, and placeholders replace facts that are known only after reading it. `earlier`,
+    a RunSpec made before, is returned after its checks if it was made from the same facts.
     """
     references = References(config.document, config.flags, facts_by_name(facts))
     document, broken = references.resolve()
@@ -113,11 +111,12 @@ def describe(
     splits: Mapping[str, int] | None = None,
     references: References | None = None,
 ) -> RunSpec:
-    """Return the RunSpec (parsed config) of a config's sections, whose references are resolved. Raises Invalid with all
-    errors.
+    """Parse the sections of a config; return the RunSpec (parsed config). Raises Invalid with all errors.
 
-    `inputs` and `targets` are the known facts of the data; `splits` are its splits, if known. `references` resolves the
-    references in blocks and repeats, which are resolved where they are used.
+    In `sections`, the `$` references are already replaced by values, except for those in blocks and repeats of layers,
+    which `references` replaces where blocks and repeats are used. `inputs` and `targets` are the fields (shape, dtype
+    ...) of the data as far as they are known; `splits` maps each split of the data to its number of rows, None:
+    unknown.
     """
     reader = _Reader(sections, data, inputs, targets)
     fit = reader.attempt(parse_fit, sections.get("fit"))
@@ -144,8 +143,10 @@ def describe(
 def check_splits(
     spec: RunSpec, sections: Mapping[Any, Any], splits: Mapping[str, int] | None, earlier: Sequence[Fault] = ()
 ) -> RunSpec:
-    """Return the RunSpec (parsed config) if its sections contradict neither each other nor the data's splits. Raises
-    Invalid with the errors."""
+    """Return the RunSpec (parsed config) `spec` if its sections agree with each other and with the data's splits.
+
+    Raises Invalid with the errors, after the errors `earlier`.
+    """
     declares_inputs = sections["model"].get("inputs") is not None
     faults = [*earlier, *cross_faults(spec, sections.get("fit"), splits, declares_inputs=declares_inputs)]
     if faults:

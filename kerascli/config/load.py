@@ -31,7 +31,8 @@ def open_config(
 ) -> Config:
     """Return a config file (or its parsed document) as a Config, with `extends`, `--set` and `--flag` applied.
 
-    Raises ConfigError with the errors of keys, flags, plugins and data, and then also with those found in the rest.
+    Raises ConfigError for errors in top-level keys, flags, plugins and the `data` section. If keys or data have errors,
+    the ConfigError also has those of the other sections; errors of these sections alone are not raised here.
     """
     document = config if isinstance(config, Document) else read_extended(config)
     return _opened(Path(document.name), override(document, sets), flags, progress)

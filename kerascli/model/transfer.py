@@ -186,7 +186,7 @@ class _Mapped:
         return {name.removeprefix(prefix): value for name, value in self._source.items() if name.startswith(prefix)}
 
     def add(self, node: Node, take: LayerSource | None) -> None:
-        """Add the weights of a node, taken as `take` says; None: it has new weights, or none."""
+        """Add the weights of a node, made from those of the layer `take`; None: its weights are new, or it has none."""
         own = [weight for weight in self._weights if weight.name.startswith(f"{node.weights_name}/")]
         wide = next((self._wide[name] for name in node.inputs if name in self._wide), None)
         if take is None or not own:

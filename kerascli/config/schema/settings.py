@@ -95,7 +95,7 @@ def _cleaned(schema: Schema, definitions: Schema) -> Schema:
 
 
 def mapped(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
-    """Return a JSON Schema with each schema directly in it (of alternatives, items, properties) changed."""
+    """Return a JSON Schema with `change` applied to each direct subschema: its alternatives, items and properties."""
     out = dict(schema)
     for key in schema.keys() & {"anyOf", "prefixItems"}:
         out[key] = [change(item) for item in schema[key]]

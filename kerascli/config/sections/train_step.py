@@ -52,7 +52,7 @@ class MetricSection(_TermSection):
     metric: Annotated[Metric, METRICS.field()]
     """Metric to evaluate, which compares `y_true` and `y_pred`."""
     y_true: Annotated[Any, Takes(float | str)]
-    """Metric to evaluate, which compares `y_true` and `y_pred`."""
+    """Ground truth: a number, a node or a target (`targets.NAME` if a node has that name, too)."""
     y_pred: Annotated[Any, Takes(str)]
     """Name of the node whose output is the prediction."""
 

@@ -54,11 +54,11 @@ class Series:
     rows: tuple[np.ndarray, ...]
     """Row numbers of each series, in the table's order."""
     group: str | None = None
-    """Name of the column that tells several series apart; None: there is one."""
+    """Name of the column that identifies each of several series; None if there is only one series."""
     attributes: tuple[str, ...] = ()
     """Names of the columns that have one value in all rows of each of several series."""
     left_out: tuple[Column, ...] = ()
-    """Columns that are of no use: row numbers, one value, remarks."""
+    """Columns that the config leaves out: row numbers, columns with one value, remarks."""
 
 
 def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | None:

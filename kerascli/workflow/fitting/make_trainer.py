@@ -88,7 +88,8 @@ def _slowest(modes: Mapping[str, Choice]) -> Choice:
 def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | None = None) -> Optimizers:
     """Return the optimizers of all parameter updates of a training step. Raises ConfigError if nothing is trainable.
 
-    `across` adds a tensor over all parts of divided weights; None: the weights are whole.
+    `across` returns a tensor's sum over all processes, for norms of weights that FSDP divides among them; None if each
+    process holds all weights.
     """
     found: dict[str, FlatOptimizer] = {}
     repeats: dict[str, int] = {}

@@ -20,7 +20,7 @@ from kerascli.training.profiling.profiler import Profiler
 
 
 def profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) -> Iterator[Event]:
-    """Yield a training's events, then a `Profiled` event, also after an error or signal, which is then raised again."""
+    """Yield a training run's events, then a `Profiled` event, also after an error or signal, which is raised again."""
     try:
         with listening(profiler):
             yield from events
@@ -51,7 +51,7 @@ def _profile_events(profiler: Profiler, record: RunRecord, *notes: str) -> Itera
 
 
 def set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan) -> None:
-    """Tell the profiler how the training's steps are executed, and which layers it can time."""
+    """Set how the profiler runs the training steps, and the layers that it can time."""
     assert experiment.spec.training is not None
 
     @cache
