@@ -59,8 +59,8 @@ def describe_config(
 ) -> RunSpec:
     """Parse and check all sections of a config; return the RunSpec (parsed config). Raises ConfigError with all errors.
 
-    `splits` None: the data was not read, and placeholders replace facts that are known only after reading it. `earlier`,
-    a RunSpec made before, is returned after its checks if it was made from the same facts.
+    `splits` None: the data was not read, and placeholders replace facts that are known only after reading it.
+    `earlier`, a RunSpec made before, is returned after its checks if it was made from the same facts.
     """
     references = References(config.document, config.flags, facts_by_name(facts))
     document, broken = references.resolve()
