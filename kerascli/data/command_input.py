@@ -14,8 +14,8 @@ from kerascli.data.base import Field
 from kerascli.data.read import joined, read_raw
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.folders import FolderSource, file_names, files_below, labelled_files, unlabelled_files
-from kerascli.data.sources.image_folder import SUFFIXES, image_column
-from kerascli.data.sources.text_folder import TextFolder, texts_of
+from kerascli.data.sources.image_sources import SUFFIXES, image_column
+from kerascli.data.sources.text_sources import TextFolder, texts_of
 from kerascli.data.storage.image_files import Images, Reading, need_pillow
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.table import FILE, FILES, Table, table_of

@@ -20,7 +20,7 @@ from kerascli.data.base import SOURCES, Context
 from kerascli.data.pipeline.prepare import data_facts, load_data, prepare_rows
 from kerascli.data.read import read_raw
 from kerascli.data.section import DataSpec, parse_data
-from kerascli.data.sources.stories import MOVES, PEOPLE, PLACES
+from kerascli.data.sources.sequence_tasks import MOVES, PEOPLE, PLACES
 from kerascli.data.storage import image_files, on_disk
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import DataError
