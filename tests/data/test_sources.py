@@ -309,7 +309,7 @@ def test_the_paths_of_windows_are_rebased(tmp_path: Path) -> None:
 
 def test_many_windows_are_made_batch_by_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = whole(load_data(windows(tmp_path), Context(tmp_path, 0)).splits["train"]).inputs["past"]
-    monkeypatch.setattr("kerascli.data.sources.timeseries.is_large", lambda nbytes: True)
+    monkeypatch.setattr("kerascli.data.sources.wrapped.is_large", lambda nbytes: True)
     data = load_data(windows(tmp_path), Context(tmp_path, 0))
     assert type(data.splits["train"]).__name__ == "DiskSplit"
     np.testing.assert_array_equal(whole(data.splits["train"]).inputs["past"], expected)
