@@ -1,6 +1,6 @@
 """Check a config before training, and describe the model of a config or of a run without reading its data."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,9 +64,8 @@ def check(
     best = _facts_without_data if no_data else _best_facts
 
     def described(phase: Config) -> RunSpec | None:
-        found = known.get(phase.data_key) or best(phase)
-        known[phase.data_key] = found
-        spec = _described(phase, *found, no_data=no_data)
+        facts = known[phase.data_key] = known.get(phase.data_key) or best(phase)
+        spec = _described(phase, *facts, no_data=no_data)
         if spec is not None and (faults := strategy_faults(spec, processes or 1)):
             raise phase.error(faults)
         return spec
@@ -77,21 +76,18 @@ def check(
         texts = dict.fromkeys(["the shapes of the model, which depend on the data", *unchecked])
         lines = [f"{safe_text(str(config.path))}: ok", *(f"  not checked: {text}" for text in texts)]
         return CheckResult(lines, [], data_is_missing=False)
-    cases = _cases(config, specs, known)
+    cases = [Case(each, spec, known[each.data_key][1]) for each, spec in zip(config.phases, specs, strict=True)]
     spec, prepared = specs[-1], cases[-1].prepared
     missing = bool(unchecked) and not no_data
     is_sized = not spec.unknown and spec.inputs == known[config.data_key][0].inputs  # no placeholders in it
     lines = [*_checked(config, spec, prepared, is_sized=is_sized), *strategy_lines(spec, processes or 1)]
-    warnings = _warnings(cases, prepared)
+    learned = {} if prepared is None else dict.fromkeys(prepared.warnings)
+    warnings = [*advise(cases), *(Fault(text, level="warning") for text in learned)]
     if processes is not None and is_sized:
         memory, shortage = memory_lines(spec, prepared, processes)
         lines, warnings = lines + memory, warnings + shortage
     lines += [f"  not checked: {text}" for text in [*unchecked, *_absent(config, spec)]]
     return CheckResult(lines, warnings, missing)
-
-
-def _cases(config: Config, specs: Sequence[RunSpec], known: Mapping[str, _Known]) -> list[Case]:
-    return [Case(each, spec, known[each.data_key][1]) for each, spec in zip(config.phases, specs, strict=True)]
 
 
 def _checked(config: Config, spec: RunSpec, prepared: PreparedData | None, *, is_sized: bool) -> Iterator[str]:
@@ -115,11 +111,6 @@ def _absent(config: Config, spec: RunSpec) -> Iterator[str]:
         yield "there is no 'data' section"
     if spec.training is None:
         yield "there is no 'compile' section"
-
-
-def _warnings(cases: Sequence[Case], prepared: PreparedData | None) -> list[Fault]:
-    learned = {} if prepared is None else dict.fromkeys(prepared.warnings)
-    return [*advise(cases), *(Fault(text, level="warning") for text in learned)]
 
 
 def _described(

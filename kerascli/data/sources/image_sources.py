@@ -1,7 +1,7 @@
 """Sources `image_folder` and `image_pairs`: images in one subfolder for each class, or with masks in another folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -56,17 +56,6 @@ class ImageSettings(Source):
         return Reading(self.image_size, self.color_mode, self.interpolation, self.crop_to_aspect_ratio, background)
 
 
-def image_column(images: Images) -> Values:
-    """Return a column of images decoded in memory, or decoded on access if they are too large for that.
-
-    Raises DataError with a fault for each damaged file.
-    """
-    column, damaged = decoded_once(images)
-    if damaged:
-        raise DataError(_listed(damaged, len(images), "mend or remove them"))
-    return column
-
-
 def decoded_once(images: Images) -> tuple[Values, dict[int, Fault]]:
     """Decode every image once; return the column, and a mapping from row to the error of a damaged file.
 
@@ -75,28 +64,20 @@ def decoded_once(images: Images) -> tuple[Values, dict[int, Fault]]:
     return images.read_all(in_memory=not is_large(images.size))
 
 
-@dataclass(frozen=True, slots=True)
-class Readable:
-    """Indices of the rows whose images could be decoded, and the files of the other rows."""
-
-    rows: np.ndarray
-    skipped: Skipped
-
-
-def readable(damaged: Mapping[int, Fault], count: int, name: str, *, skip: bool) -> Readable | None:
-    """Return the rows of undamaged images; None if no image is damaged. Raises DataError for damage unless `skip`.
+def undamaged(table: Table, damaged: Mapping[int, Fault], *, skip: bool) -> Table:
+    """Return the rows of a table without those of damaged images. Raises DataError for damage unless `skip`.
 
     The error lists damaged files, as does one about rows of which none is left.
     """
     if not damaged:
-        return None
-    if not skip or len(damaged) == count:
-        can_skip = not skip and name != FILES  # of files given to a command the source is a run's, and settled
+        return table
+    if not skip or len(damaged) == table.rows:
+        can_skip = not skip and table.name != FILES  # of files given to a command the source is a run's, and settled
         hint = "mend or remove them" + (", or set 'on_corrupt: skip' of the source" if can_skip else "")
-        raise DataError(_listed(damaged, count, hint))
+        raise DataError(_listed(damaged, table.rows, hint))
     places = [str(fault.place) for _, fault in sorted(damaged.items())]
-    skipped = Skipped(name, len(damaged), count, tuple(places[:_SHOWN]))
-    return Readable(np.array([row for row in range(count) if row not in damaged]), skipped)
+    rows = np.array([row for row in range(table.rows) if row not in damaged])
+    return table.take(rows, Skipped(table.name, len(damaged), table.rows, tuple(places[:_SHOWN])))
 
 
 def _listed(damaged: Mapping[int, Fault], count: int, hint: str) -> list[Fault]:
@@ -123,8 +104,7 @@ class ImageFolder(ImageSettings, FolderSource):
         need_pillow()
         images, damaged = decoded_once(Images(files, self.reading()))
         rows = Table({FILE: file_names(files), **columns, "image": images}, len(files), name=name)
-        kept = readable(damaged, len(files), name, skip=self.on_corrupt == "skip")
-        return rows if kept is None else rows.take(kept.rows, kept.skipped)
+        return undamaged(rows, damaged, skip=self.on_corrupt == "skip")
 
 
 class TwoFolders(Source):
@@ -160,8 +140,8 @@ class ImagePairs(ImageSettings, TwoFolders):
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
         need_pillow()
-        images = image_column(Images(list(files), self.reading()))
-        return Table({FILE: file_names(files), "image": images}, len(files), name=FILES)
+        images, damaged = decoded_once(Images(list(files), self.reading()))
+        return undamaged(Table({FILE: file_names(files), "image": images}, len(files), name=FILES), damaged, skip=False)
 
     def folders(self, context: Context) -> list[Path]:
         return [context.folder / path for path in (self.images, self.masks)]
@@ -179,8 +159,7 @@ class ImagePairs(ImageSettings, TwoFolders):
         image, damaged = decoded_once(Images(files, self.reading()))
         mask, more = decoded_once(Images([masks[name + self.mask_suffix] for name in names], labels))
         table = Table({FILE: file_names(files), "image": image, "mask": mask}, len(names), name=self.images)
-        kept = readable({**more, **damaged}, len(names), self.images, skip=self.on_corrupt == "skip")
-        return {"train": table if kept is None else table.take(kept.rows, kept.skipped)}
+        return {"train": undamaged(table, {**more, **damaged}, skip=self.on_corrupt == "skip")}
 
 
 def _by_name(folder: Path, shown: str) -> dict[str, Path]:
