@@ -12,8 +12,8 @@ from kerascli.interop.keras import graph
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.graph import MaskPlaces, Ref, keras_order
 from kerascli.interop.keras.operation_nodes import Inexpressible, Operations
-from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, input_node, reached, sequential
-from kerascli.interop.keras_export.keras_scopes import Scope, meanings, model_scope, shared_scope
+from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, reached, sequential
+from kerascli.interop.keras_export.keras_scopes import Scope, meanings, shared_scope
 from kerascli.interop.keras_export.serialized import dtype_policy, layer_object, serialized
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
@@ -48,7 +48,8 @@ def keras_graph(
     `names` maps names to Keras's where they differ; `batch_size` is set for a model with stateful layers.
     """
     common = _Common(precision, batch_size)
-    writer = _Writer(model_scope(model, specs), names, common)
+    scope = Scope({each.name: each.spec for each in model.inputs}, model.entries, model.outputs, specs)
+    writer = _Writer(scope, names, common)
     writer.write()
     if common.problems:
         raise ConfigError(common.problems[:20])
@@ -86,7 +87,9 @@ class _Writer:
         """Convert all inputs, nodes and calls of shared models in the model to Keras nodes."""
         for tensor, spec in self._scope.inputs.items():
             name = self._names.get(tensor, tensor)
-            self._nodes[name] = input_node(name, spec, self._common.batch_size)
+            shape = [self._common.batch_size, *spec.shape]
+            config = {"batch_shape": shape, "dtype": spec.dtype, "sparse": False, "name": name}
+            self._nodes[name] = KerasNode(name, serialized("keras.layers", "InputLayer", config), [graph.Call()])
             self._tensors[tensor] = Ref(name)
         for entry in self._scope.entries:
             if isinstance(entry, Call):
