@@ -58,8 +58,7 @@ class Preparer:
         if streams:
             readers.append(self._in_order(streams, table, oov))
         if direct := [named for named in on_disk if named not in streams]:
-            columns = {column for named in direct for column in named.pipeline.columns}
-            readers.append(lambda rows: self.rows(direct, table.load(rows, columns), oov))
+            readers.append(partial(self._when_read, direct, table, oov))
         return DiskSplit(ready, readers, self._origin(table))
 
     def rows(self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts) -> MemorySplit:
@@ -74,6 +73,13 @@ class Preparer:
 
     def _origin(self, table: Table) -> Origin:
         return Origin(table, {named.id: named.pipeline.columns for named in self._named_pipelines})
+
+    def _when_read(
+        self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts, rows: Rows
+    ) -> MemorySplit:
+        """Prepare rows of a table of memory-mapped arrays when they are read."""
+        columns = {column for named in named_pipelines for column in named.pipeline.columns}
+        return self.rows(named_pipelines, table.load(rows, columns), oov)
 
     def _in_order(self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts) -> Reader:
         """Return a reader of a table's rows; add the counts of OOV values of the whole file to `oov`."""
