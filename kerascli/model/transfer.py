@@ -116,11 +116,8 @@ def take_mapped(
             raise _fault(f"the source has no layer '{take.layer}'{suggestion(take.layer, names)}", _path_of(name))
     for node in model.nodes:
         name = next((each for each in layers if f"{node.weights_name}/".startswith(f"{each}/")), None)
-        if name is None:
-            mapped.add(node, None)
-        else:
-            rest = node.weights_name[len(name) :]
-            mapped.add(node, replace(layers[name], layer=layers[name].layer + rest))
+        take = None if name is None else layers[name]
+        mapped.add(node, take and replace(take, layer=f"{take.layer}{node.weights_name[len(str(name)) :]}"))
     return mapped.values
 
 
@@ -170,18 +167,18 @@ def _fault(text: str, path: Path, hint: str | None = None) -> ConfigError:
     return ConfigError([Fault(f"init_from: {text}", path, "key", hint=hint)])
 
 
+@dataclass(slots=True)
 class _Mapped:
     """Collector of weights taken from another model, node by node; it extends the inputs of layers that follow a
     widened layer."""
 
-    def __init__(self, weights: Sequence[Weight], source: Mapping[str, Tensor], seed: int) -> None:
-        self.values: dict[str, Tensor] = {}
-        self._weights = weights
-        self._source = source
-        self._seed = seed
-        self._wide: dict[str, _Widened | str] = {}
-        """Mapping from tensor name to the tensor's widened channels, or to the name of a node beyond which these cannot
-        be followed."""
+    _weights: Sequence[Weight]
+    _source: Mapping[str, Tensor]
+    _seed: int
+    values: dict[str, Tensor] = field(default_factory=dict)
+    _wide: dict[str, _Widened | str] = field(default_factory=dict)
+    """Mapping from tensor name to the tensor's widened channels, or to the name of a node beyond which these cannot
+    be followed."""
 
     def source_of(self, layer: str) -> dict[str, Tensor]:
         """Return the weights of a layer of the source model, by their names in the layer."""

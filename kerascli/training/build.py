@@ -80,7 +80,7 @@ def build_experiment(
         list(compiled.log_names()),
         compiled.pairs,
         weights,
-        logged=compiled.figures,
+        logged=compiled.logged,
         sums=spec.model.summed,
         class_weight=_class_weight(spec, stages.facts.targets),
     ).to(device)
@@ -116,7 +116,7 @@ def _of_train_step(
         ]
         objectives = [
             UpdateObjective(
-                list(u.log_names()), u.terms, u.metrics, update.weights, logged=u.figures, sums=each.built.model.summed
+                list(u.log_names()), u.terms, u.metrics, update.weights, logged=u.logged, sums=each.built.model.summed
             )
             for u, update in zip(each.updates, updates, strict=True)
         ]
