@@ -342,7 +342,6 @@ def test_random_numbers_come_from_draws_alone() -> None:
 PEERS = {
     "callbacks",
     "cli",
-    "data/sources",
     "data/transforms",
     "optimizers",
 }

@@ -14,8 +14,8 @@ from kerascli.data.base import Field
 from kerascli.data.read import joined, read_raw
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.folders import FolderSource, file_names, files_below, labelled_files, unlabelled_files
-from kerascli.data.sources.image_folder import SUFFIXES, image_column
-from kerascli.data.sources.text_folder import TextFolder, texts_of
+from kerascli.data.sources.image_sources import SUFFIXES, decoded_once, undamaged
+from kerascli.data.sources.text_sources import TextFolder, texts_of
 from kerascli.data.storage.image_files import Images, Reading, need_pillow
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.table import FILE, FILES, Table, table_of
@@ -126,8 +126,8 @@ class CommandInput:
         need_pillow()
         height, width, *channels = (size or 1 for size in field.shape)
         images = Images(files, Reading((height, width), _MODES[channels[0] if channels else 1], "bilinear", crop=False))
-        values = image_column(images) if channels else images[slice(None)][..., 0]
-        return Table({FILE: file_names(files), name: values}, len(files), name=FILES)
+        values, damaged = decoded_once(images) if channels else (images[slice(None)][..., 0], {})
+        return undamaged(Table({FILE: file_names(files), name: values}, len(files), name=FILES), damaged, skip=False)
 
     def _images(self) -> dict[str, Field]:
         """Return {name: field} of the only column that the inputs use, if it holds uint8 images, else {}."""

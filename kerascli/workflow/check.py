@@ -1,6 +1,6 @@
 """Check a config before training, and describe the model of a config or of a run without reading its data."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +41,7 @@ class CheckResult:
     """True if data files that the config names were looked for and not found."""
 
 
-_Known = tuple[DataFacts, PreparedData | None, list[str]]
+_FactsOfData = tuple[DataFacts, PreparedData | None, list[str]]
 """Type of (facts of the data, the data if it was loaded, texts on what is not checked)."""
 
 
@@ -60,27 +60,26 @@ def check(
     Raises KerasCliError.
     """
     config = open_config(source, sets=sets, flags=flags, progress=progress)
-    known: dict[str, _Known] = {}
+    facts_by_key: dict[str, _FactsOfData] = {}
     best = _facts_without_data if no_data else _best_facts
 
     def described(phase: Config) -> RunSpec | None:
-        found = known.get(phase.data_key) or best(phase)
-        known[phase.data_key] = found
-        spec = _described(phase, *found, no_data=no_data)
+        facts = facts_by_key[phase.data_key] = facts_by_key.get(phase.data_key) or best(phase)
+        spec = _described(phase, *facts, no_data=no_data)
         if spec is not None and (faults := strategy_faults(spec, processes or 1)):
             raise phase.error(faults)
         return spec
 
     specs = [spec for spec in in_each(config.phases, described) if spec is not None]
-    unchecked = list(dict.fromkeys(text for _, _, texts in known.values() for text in texts))
+    unchecked = list(dict.fromkeys(text for _, _, texts in facts_by_key.values() for text in texts))
     if len(specs) < len(config.phases):
         texts = dict.fromkeys(["the shapes of the model, which depend on the data", *unchecked])
         lines = [f"{safe_text(str(config.path))}: ok", *(f"  not checked: {text}" for text in texts)]
         return CheckResult(lines, [], data_is_missing=False)
-    cases = _cases(config, specs, known)
+    cases = [Case(each, spec, facts_by_key[each.data_key][1]) for each, spec in zip(config.phases, specs, strict=True)]
     spec, prepared = specs[-1], cases[-1].prepared
     missing = bool(unchecked) and not no_data
-    is_sized = not spec.unknown and spec.inputs == known[config.data_key][0].inputs  # no placeholders in it
+    is_sized = not spec.unknown and spec.inputs == facts_by_key[config.data_key][0].inputs  # no placeholders in it
     lines = [*_checked(config, spec, prepared, is_sized=is_sized), *strategy_lines(spec, processes or 1)]
     warnings = _warnings(cases, prepared)
     if processes is not None and is_sized:
@@ -88,10 +87,6 @@ def check(
         lines, warnings = lines + memory, warnings + shortage
     lines += [f"  not checked: {text}" for text in [*unchecked, *_absent(config, spec)]]
     return CheckResult(lines, warnings, missing)
-
-
-def _cases(config: Config, specs: Sequence[RunSpec], known: Mapping[str, _Known]) -> list[Case]:
-    return [Case(each, spec, known[each.data_key][1]) for each, spec in zip(config.phases, specs, strict=True)]
 
 
 def _checked(config: Config, spec: RunSpec, prepared: PreparedData | None, *, is_sized: bool) -> Iterator[str]:
@@ -209,7 +204,7 @@ def _layers(spec: RunSpec) -> int:
     return len(spec.model.nodes) + len(more - {node.weights_name for node in spec.model.nodes})
 
 
-def _best_facts(config: Config) -> _Known:
+def _best_facts(config: Config) -> _FactsOfData:
     """Return (facts about a config's data (shapes ...), the data if it was loaded, texts on what is not checked).
 
     The facts come from the source if it knows them, else from the loaded data.
@@ -224,13 +219,13 @@ def _best_facts(config: Config) -> _Known:
         return facts, None, []  # generated data, or a well-known dataset
     if absent:
         text = f"the data, and what depends on it: {absent[0]}"
-        said = where_from(config.text)
-        return facts, None, [text if said is None else f"{text}; the config says: {said}"]
+        source = where_from(config.text)
+        return facts, None, [text if source is None else f"{text}; the config says: {source}"]
     prepared = load_config_data(config)
     return prepared.facts, prepared, []
 
 
-def _facts_without_data(config: Config) -> _Known:
+def _facts_without_data(config: Config) -> _FactsOfData:
     """Return (facts about a config's data that are known without reading files, None, texts on what is not checked)."""
     text = "the data, and what depends on it: --no-data"
     return config_facts(config, look=False), None, [] if config.data is None else [text]

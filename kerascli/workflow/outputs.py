@@ -128,14 +128,6 @@ def _is_config(file: Path) -> bool:
     return keys <= ConfigSection.model_fields.keys() and not keys.isdisjoint(usual)
 
 
-def _is_schema(file: Path) -> bool:
-    return "$schema" in _object(file, _MAX_SCHEMA_BYTES)
-
-
-def _is_pipeline(file: Path) -> bool:
-    return _object(file, MAX_JSON_BYTES).get("format") == "kerascli-pipeline"
-
-
 def _object(file: Path, limit: int) -> dict[str, Any]:
     """Return the contents of a JSON file as a dict; empty if the file is unreadable or contains no JSON object."""
     try:
@@ -145,4 +137,8 @@ def _object(file: Path, limit: int) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-_CHECKED: dict[str, Callable[[Path], bool]] = {CONFIG: _is_config, SCHEMA: _is_schema, PIPELINE: _is_pipeline}
+_CHECKED: dict[str, Callable[[Path], bool]] = {
+    CONFIG: _is_config,
+    SCHEMA: lambda file: "$schema" in _object(file, _MAX_SCHEMA_BYTES),
+    PIPELINE: lambda file: _object(file, MAX_JSON_BYTES).get("format") == "kerascli-pipeline",
+}

@@ -5,15 +5,14 @@ import io
 import json
 import math
 import re
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, BinaryIO, Generic, TypeVar, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from kerascli.data.base import Source
 from kerascli.data.command_input import STDIN_NAME, CommandInput
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import fitted_preparer
@@ -21,10 +20,10 @@ from kerascli.data.sources.csv import Csv
 from kerascli.data.sources.wrapped import WrappedSource
 from kerascli.data.storage.json_lines import parse_line, read_json_lines
 from kerascli.data.storage.table import Table
-from kerascli.data.storage.text_columns import TextColumns
+from kerascli.data.storage.text_columns import TextColumns, TextFormat
 from kerascli.data.storage.tokens import as_objects
 from kerascli.data.text.oov import OovCounts
-from kerascli.foundation.errors import ConfigError, DataError, Fault, Place
+from kerascli.foundation.errors import ConfigError, DataError, Place
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.predict import Form, Predictions, predict_rows
 
@@ -38,7 +37,8 @@ _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 Line = tuple[int, bytes]
 """Line of the stream: its number, counted from 1, and its bytes."""
-T = TypeVar("T")
+Row = tuple[int, Any]
+"""Row of the stream: the number of its line, and its contents."""
 
 
 def arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
@@ -50,7 +50,7 @@ def arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
     while block := reader.read1(_BLOCK_BYTES):
         *lines, rest = (rest + block).split(b"\n")
         if len(rest) > _MOST_BYTES:
-            raise DataError(Fault(f"a line of more than {_MOST_BYTES:,} bytes", place=Place(STDIN_NAME)))
+            raise DataError(f"a line of more than {_MOST_BYTES:,} bytes", place=Place(STDIN_NAME))
         if lines:
             yield [line + b"\n" for line in lines]
     if rest:
@@ -75,13 +75,13 @@ def predict_stream(
 
     lines, oov = _Arrivals(arrivals), OovCounts()
     first = lines.first()
-    reader: _Rows = _reader(command_input, first, lines)
+    reader = _reader(command_input, first, lines)
 
-    def predicted(rows: Sequence[Any]) -> Predictions:
+    def predicted(rows: Sequence[Row]) -> Predictions:
         split = preparer.split(_checked(command_input, reader.table(rows)))
-        found = predict_rows(run, split, form, keep)
+        predictions = predict_rows(run, split, form, keep)
         oov.add(split.oov)
-        return replace(found, kept={name: as_objects(reader.cells(rows, name)) for name in found.kept})
+        return replace(predictions, kept={name: as_objects(reader.cells(rows, name)) for name in predictions.kept})
 
     for rows in reader.batches():
         if isinstance(rows, DataError):
@@ -132,32 +132,44 @@ class _Arrivals:
 
     def first(self) -> bytes:
         """Return the first line of the stream, without removing it. Raises DataError if there is none."""
-        found = next(self, None)
-        if found is None:
-            raise DataError(Fault("there are no rows", place=Place(STDIN_NAME)))
-        self.waiting.appendleft(found)
-        return found[1]
+        line = next(self, None)
+        if line is None:
+            raise DataError("there are no rows", place=Place(STDIN_NAME))
+        self.waiting.appendleft(line)
+        return line[1]
 
 
-class _Rows(Generic[T]):
+class _Rows(ABC):
     """Base class of readers that convert the lines of a stream to rows, and several rows to a table."""
 
     def __init__(self, lines: _Arrivals) -> None:
         self.lines = lines
 
-    @abstractmethod
-    def rows(self) -> Iterator[T | DataError]:
+    def rows(self) -> Iterator[Row | DataError]:
         """Yield each row of the stream; for a faulty row, its DataError."""
+        for number, record in self.records():
+            try:
+                yield number, self.parsed(number, record)
+            except DataError as error:
+                yield error
+
+    def records(self) -> Iterator[Row]:
+        """Yield what is read of the lines for each row, with the number of its line. Raises DataError at the end."""
+        return self.lines
 
     @abstractmethod
-    def table(self, rows: Sequence[T]) -> Table:
+    def parsed(self, number: int, record: Any) -> Any:
+        """Return the contents of a row. Raises DataError."""
+
+    @abstractmethod
+    def table(self, rows: Sequence[Row]) -> Table:
         """Return a table of rows. Raises DataError."""
 
     @abstractmethod
-    def cells(self, rows: Sequence[T], column: str) -> list[Any]:
+    def cells(self, rows: Sequence[Row], column: str) -> list[Any]:
         """Return a column of rows for output (texts, numbers, None), typed as if each row had arrived alone."""
 
-    def fits(self, row: T, batch: Sequence[T]) -> bool:
+    def fits(self, row: Row, batch: Sequence[Row]) -> bool:
         """Return True if a row can be in the same table as the rows of `batch`."""
         return True
 
@@ -165,9 +177,9 @@ class _Rows(Generic[T]):
         """Return True if the next row can be read without waiting for lines that have not arrived."""
         return bool(self.lines.waiting)
 
-    def batches(self) -> Iterator[list[T] | DataError]:
+    def batches(self) -> Iterator[list[Row] | DataError]:
         """Yield lists of rows that arrived together; the DataError of a faulty row alone, after the rows before it."""
-        batch: list[T] = []
+        batch: list[Row] = []
         try:
             for row in self.rows():
                 if batch and (isinstance(row, DataError) or not self.fits(row, batch)):
@@ -191,91 +203,55 @@ def _reader(command_input: CommandInput, first: bytes, lines: _Arrivals) -> _Row
     if first.lstrip()[:1] == b"{":
         return _JsonRows(lines)
     column = command_input.column_of_lines(first)
-    return _Delimited(command_input.spec.source, lines) if column is None else _TextRows(column, lines)
+    if column is not None:
+        return _TextRows(TextFormat(names=(column,), dtypes={column: "text"}), lines)
+    source = command_input.spec.source
+    return _Delimited((source if isinstance(source, Csv) else Csv(path=STDIN_NAME)).text_format(), lines)
 
 
-class _JsonRows(_Rows[tuple[Line, dict[str, Any]]]):
+class _JsonRows(_Rows):
     """Reader of JSON Lines: a row is the line and its JSON object; only rows with equal keys share a table."""
 
-    def rows(self) -> Iterator[tuple[Line, dict[str, Any]] | DataError]:
-        for number, line in self.lines:
-            try:
-                yield (number, line), parse_line(line, STDIN_NAME, number)
-            except DataError as error:
-                yield error
+    def parsed(self, number: int, record: bytes) -> tuple[bytes, dict[str, Any]]:
+        return record, parse_line(record, STDIN_NAME, number)
 
-    def fits(self, row: tuple[Line, dict[str, Any]], batch: Sequence[tuple[Line, dict[str, Any]]]) -> bool:
-        return row[1].keys() == batch[0][1].keys()
+    def fits(self, row: Row, batch: Sequence[Row]) -> bool:
+        return row[1][1].keys() == batch[0][1][1].keys()
 
-    def table(self, rows: Sequence[tuple[Line, dict[str, Any]]]) -> Table:
-        return read_json_lines(b"".join(line for (_, line), _ in rows), STDIN_NAME, first=rows[0][0][0])
+    def table(self, rows: Sequence[Row]) -> Table:
+        return read_json_lines(b"".join(line for _, (line, _) in rows), STDIN_NAME, first=rows[0][0])
 
-    def cells(self, rows: Sequence[tuple[Line, dict[str, Any]]], column: str) -> list[Any]:
-        found = [row.get(column) for _, row in rows]
-        return [int(value) if isinstance(value, bool) else value for value in found]
+    def cells(self, rows: Sequence[Row], column: str) -> list[Any]:
+        values = [row.get(column) for _, (_, row) in rows]
+        return [int(value) if isinstance(value, bool) else value for value in values]
 
 
-class _TextRows(_Rows[tuple[int, str]]):
-    """Reader of rows of one text column: each line is a row."""
+class _TextRows(_Rows):
+    """Reader of rows of text fields in the columns of a format; here, each line is a row of one column."""
 
-    def __init__(self, column: str, lines: _Arrivals) -> None:
+    def __init__(self, form: TextFormat, lines: _Arrivals) -> None:
         super().__init__(lines)
-        self._column = column
+        self._form = form
+        self._names = form.names
 
-    def rows(self) -> Iterator[tuple[int, str] | DataError]:
+    def records(self) -> Iterator[Row]:
         for number, line in self.lines:
-            text = line.decode("utf-8", errors="surrogateescape").rstrip("\r\n")
-            yield (
-                (number, text) if _is_decoded(text) else DataError(Fault("not UTF-8", place=Place(STDIN_NAME, number)))
-            )
+            yield number, [line.decode(errors="surrogateescape").rstrip("\r\n")]
 
-    def table(self, rows: Sequence[tuple[int, str]]) -> Table:
-        texts = np.array([text for _, text in rows], object)
-        return Table({self._column: texts}, len(rows), name=STDIN_NAME, numbers=np.array([n for n, _ in rows]))
+    def parsed(self, number: int, record: list[str]) -> list[str]:
+        if any("\udc80" <= character <= "\udcff" for character in "".join(record)):
+            raise DataError(f"not {self._form.encoding.upper()}", place=Place(STDIN_NAME, number))
+        if len(record) != len(self._names):
+            text = f"{len(record)} {'field' if len(record) == 1 else 'fields'}, the header has {len(self._names)}"
+            raise DataError(text, place=Place(STDIN_NAME, number))
+        return record
 
-    def cells(self, rows: Sequence[tuple[int, str]], column: str) -> list[Any]:
-        return [text for _, text in rows]
-
-
-class _Delimited(_Rows[tuple[int, list[str]]]):
-    """Reader of delimited text, with the settings (separator ...) of the run's csv source, or csv's defaults."""
-
-    def __init__(self, source: Source, lines: _Arrivals) -> None:
-        super().__init__(lines)
-        self._form = (source if isinstance(source, Csv) else Csv(path=STDIN_NAME)).text_format()
-        self._names: tuple[str, ...] = self._form.names
-        self._comment = self._form.comment.encode(self._form.encoding)
-        self._number = 0
-
-    def has_next(self) -> bool:
-        """Return True if a whole row has arrived: its first line has no open quote, in which it would continue."""
-        following = next((line for _, line in self.lines.waiting if not self._is_comment(line)), None)
-        return following is not None and following.count(b'"') % 2 == 0
-
-    def rows(self) -> Iterator[tuple[int, list[str]] | DataError]:
-        for _ in range(self._form.skip_rows):
-            next(self.lines, None)
-        reader = self._form.reader(self._decoded())
-        try:
-            self._names = self._names or tuple(next(reader, ()))
-            for row in reader:
-                place = Place(STDIN_NAME, self._number)
-                if not _is_decoded("".join(row)):
-                    yield DataError(Fault(f"not {self._form.encoding.upper()}", place=place))
-                elif len(row) == len(self._names):
-                    yield self._number, row
-                else:
-                    text = f"{len(row)} {'field' if len(row) == 1 else 'fields'}, the header has {len(self._names)}"
-                    yield DataError(Fault(text, place=place))
-        except csv.Error as error:
-            raise DataError(Fault(str(error), place=Place(STDIN_NAME, self._number))) from None
-
-    def table(self, rows: Sequence[tuple[int, list[str]]]) -> Table:
+    def table(self, rows: Sequence[Row]) -> Table:
         fields = zip(self._names, zip(*(row for _, row in rows), strict=True), strict=True)
         columns = TextColumns({name: self._form.present(each) for name, each in fields}, self._form)
         return Table(columns, len(rows), name=STDIN_NAME, numbers=np.array([number for number, _ in rows]))
 
-    def cells(self, rows: Sequence[tuple[int, list[str]]], column: str) -> list[Any]:
+    def cells(self, rows: Sequence[Row], column: str) -> list[Any]:
         index = self._names.index(column)
         fields = self._form.present([row[index] for _, row in rows])
         return list(fields) if self._form.dtypes.get(column) == "text" else list(map(self._value, fields))
@@ -291,7 +267,29 @@ class _Delimited(_Rows[tuple[int, list[str]]]):
             return field
         return value if math.isfinite(value) else field
 
-    def _decoded(self) -> Iterator[str]:
+
+class _Delimited(_TextRows):
+    """Reader of delimited text, with the settings (separator ...) of the run's csv source, or csv's defaults."""
+
+    _number = 0
+
+    def has_next(self) -> bool:
+        """Return True if a whole row has arrived: its first line has no open quote, in which it would continue."""
+        following = next((line for _, line in self.lines.waiting if not self._is_comment(line)), None)
+        return following is not None and following.count(b'"') % 2 == 0
+
+    def records(self) -> Iterator[Row]:
+        for _ in range(self._form.skip_rows):
+            next(self.lines, None)
+        reader = self._form.reader(self._texts())
+        try:
+            self._names = self._names or tuple(next(reader, ()))
+            for row in reader:
+                yield self._number, row
+        except csv.Error as error:
+            raise DataError(str(error), place=Place(STDIN_NAME, self._number)) from None
+
+    def _texts(self) -> Iterator[str]:
         """Yield the text of each line that is not a comment."""
         for number, line in self.lines:
             if not self._is_comment(line):
@@ -299,9 +297,4 @@ class _Delimited(_Rows[tuple[int, list[str]]]):
                 yield line.decode(self._form.encoding, errors="surrogateescape").lstrip("\ufeff")
 
     def _is_comment(self, line: bytes) -> bool:
-        return bool(self._comment) and line.startswith(self._comment)
-
-
-def _is_decoded(text: str) -> bool:
-    """Return False if a decoded text contains surrogates in place of bytes that its encoding could not decode."""
-    return not any("\udc80" <= character <= "\udcff" for character in text)
+        return bool(self._form.comment) and line.startswith(self._form.comment.encode(self._form.encoding))

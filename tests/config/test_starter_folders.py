@@ -10,7 +10,7 @@ import pytest
 from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.folders import IMAGES
 from kerascli.config.starter.start import start_from
-from kerascli.data.sources.image_folder import SUFFIXES
+from kerascli.data.sources.image_sources import SUFFIXES
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.workflow.check import check
 from kerascli.workflow.smoke import smoke

@@ -65,7 +65,7 @@ def test_many_pairs_are_made_batch_by_batch(tmp_path: Path, monkeypatch: pytest.
     section = {"source": {"pairs": {"source": {"npz": "t.npz"}}}, "inputs": {"x": [], "x_other": []}}
     spec = parse_data({**section, "targets": {"same": []}})
     expected = whole(load_data(spec, Context(tmp_path, 0)).splits["train"]).inputs
-    monkeypatch.setattr("kerascli.data.sources.pairs.is_large", lambda nbytes: True)
+    monkeypatch.setattr("kerascli.data.sources.wrapped.is_large", lambda nbytes: True)
     split = load_data(spec, Context(tmp_path, 0)).splits["train"]
     assert type(split).__name__ == "DiskSplit"
     for name, values in expected.items():

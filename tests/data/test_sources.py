@@ -20,7 +20,7 @@ from kerascli.data.base import SOURCES, Context
 from kerascli.data.pipeline.prepare import data_facts, load_data, prepare_rows
 from kerascli.data.read import read_raw
 from kerascli.data.section import DataSpec, parse_data
-from kerascli.data.sources.stories import MOVES, PEOPLE, PLACES
+from kerascli.data.sources.sequence_tasks import MOVES, PEOPLE, PLACES
 from kerascli.data.storage import image_files, on_disk
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import DataError
@@ -309,7 +309,7 @@ def test_the_paths_of_windows_are_rebased(tmp_path: Path) -> None:
 
 def test_many_windows_are_made_batch_by_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = whole(load_data(windows(tmp_path), Context(tmp_path, 0)).splits["train"]).inputs["past"]
-    monkeypatch.setattr("kerascli.data.sources.timeseries.is_large", lambda nbytes: True)
+    monkeypatch.setattr("kerascli.data.sources.wrapped.is_large", lambda nbytes: True)
     data = load_data(windows(tmp_path), Context(tmp_path, 0))
     assert type(data.splits["train"]).__name__ == "DiskSplit"
     np.testing.assert_array_equal(whole(data.splits["train"]).inputs["past"], expected)

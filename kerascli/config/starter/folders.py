@@ -19,7 +19,7 @@ from kerascli.config.starter.models import autoencoder, check_kind, head, image_
 from kerascli.config.starter.target import ARE_UNEVEN, UNEVEN, in_order
 from kerascli.config.starter.texts import Texts, complete
 from kerascli.data.sources.folders import files_below
-from kerascli.data.sources.image_folder import SUFFIXES as IMAGES
+from kerascli.data.sources.image_sources import SUFFIXES as IMAGES
 from kerascli.data.storage.image_files import need_pillow, open_image
 from kerascli.foundation.disk.files import missing_file, open_regular
 from kerascli.foundation.disk.storage import make_folder

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -15,38 +14,6 @@ _BLOCK_ROWS = 1024
 
 Arrays = dict[str, np.ndarray]
 """Mapping from the name of an input, target or sample weight to its array (rows, *)."""
-
-
-class Reader(Protocol):
-    """Protocol of objects that read selected rows, preprocessed by the pipelines, into memory."""
-
-    def read(self, rows: Rows) -> "MemorySplit": ...
-
-
-class Split(Reader, Protocol):
-    """Protocol of a data split: rows preprocessed by the pipelines, in memory or on disk."""
-
-    @property
-    def rows(self) -> int: ...
-
-    @property
-    def nbytes(self) -> int: ...
-
-    @property
-    def origin(self) -> "Origin | None": ...
-
-    @property
-    def oov(self) -> OovCounts:
-        """Counts of out-of-vocabulary (OOV) values in the rows that were preprocessed so far."""
-        ...
-
-    def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
-        """Yield the target `name` in blocks of rows; if it is in memory, no inputs are read from the disk."""
-        ...
-
-    def watch(self, check: "Check") -> None:
-        """Run the function `check` on all rows of the split: at once if in memory, else on rows when they are read."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +61,7 @@ class MemorySplit:
         return MemorySplit(inputs, targets, weights, count(rows), origin)
 
     def watch(self, check: "Check") -> None:
+        """Run the function `check` on all rows of the split."""
         check(self, slice(0, self.rows))
 
     def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
@@ -108,30 +76,33 @@ class MemorySplit:
         return sum(values.nbytes for section in self.sections() for values in section.values())
 
 
+Reader = Callable[[Rows], MemorySplit]
+"""Function that reads selected rows, preprocessed by some of the pipelines, into memory."""
 Check = Callable[[MemorySplit, Rows], None]
 """Function that checks preprocessed rows in memory, given their positions in the split; raises DataError."""
 
 
 class DiskSplit:
-    """Data split whose preprocessed rows are not all in memory; each reader reads some of the inputs and targets.
+    """Data split whose preprocessed rows are not all in memory: `ready` has some inputs and targets, readers the rest.
 
     `oov` has the counts of what is preprocessed already; the readers add those of the rows that they read.
     """
 
-    def __init__(self, readers: Sequence[Reader], rows: int, origin: Origin, oov: OovCounts) -> None:
+    def __init__(self, ready: MemorySplit, readers: Sequence[Reader], origin: Origin) -> None:
+        self._ready = ready
         self._readers = readers
         self.origin = origin
-        self.oov = oov
+        self.oov = ready.oov
         self._checks: list[Check] = []
-        self.rows = rows
-        self.nbytes = self.read(slice(0, 1)).nbytes * rows
+        self.rows = ready.rows
+        self.nbytes = self.read(slice(0, 1)).nbytes * self.rows
 
     def read(self, rows: Rows) -> MemorySplit:
         """Read the selected rows of the split into memory; thread-safe. Raises DataError."""
         rows = compose_rows(slice(0, self.rows), rows)
         inputs, targets, weights = {}, {}, {}
-        for reader in self._readers:
-            part = reader.read(rows)
+        for read in (self._ready.read, *self._readers):
+            part = read(rows)
             inputs |= part.inputs
             targets |= part.targets
             weights |= part.sample_weight
@@ -141,12 +112,17 @@ class DiskSplit:
         return split
 
     def watch(self, check: Check) -> None:
+        """Run the function `check` on rows of the split when they are read."""
         self._checks.append(check)
 
     def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
-        for reader in self._readers:
-            if isinstance(reader, MemorySplit) and name in reader.targets:
-                yield reader.targets[name]
-                return
+        """Yield the target `name` in blocks of rows; if it is in memory, no inputs are read from the disk."""
+        if name in self._ready.targets:
+            yield self._ready.targets[name]
+            return
         for first in range(0, self.rows, _BLOCK_ROWS):
             yield self.read(slice(first, min(first + _BLOCK_ROWS, self.rows))).targets[name]
+
+
+Split = MemorySplit | DiskSplit
+"""Data split: rows preprocessed by the pipelines, in memory or on disk."""

@@ -19,25 +19,16 @@ _END = ord("t")
 
 def parse_sequences(data: bytes, rows: int, name: str) -> Tokens:
     """Return the lists of integers in a pickled array as int32 rows. Raises DataError unless there are `rows` lists."""
-    start = _first_row(data)
-    if start < 0:
+    flag = data.find(b"\x89]", 0, 1024)  # the end of the array's state (not in Fortran order), and `]` of its rows
+    if flag < 0:
         raise DataError(f"{name}: there is no array of lists")
     try:
-        values, lengths = _read(data, start)
+        values, lengths = _read(data, flag + 2)
     except (IndexError, ValueError, struct.error) as error:
         raise DataError(f"{name}: cannot be read: {str(error)[:100]}") from None
     if len(lengths) != rows:
         raise DataError(f"{name}: has {len(lengths):,} lists; its header says {rows:,}")
     return Tokens(np.array(values, np.int32), np.array(lengths, np.int64))
-
-
-def _first_row(data: bytes) -> int:
-    r"""Return the offset after the `]` that begins the list of rows in the pickle, or -1 if there is none.
-
-    The array's state before it ends with `\x89` (not in Fortran order).
-    """
-    flag = data.find(b"\x89]", 0, 1024)
-    return flag + 2 if flag >= 0 else -1
 
 
 def _read(data: bytes, at: int) -> tuple[list[int], list[int]]:

@@ -68,10 +68,8 @@ def _of(
     paths: DisplayPaths, table: Table, facts: Mapping[str, Field], targets: Mapping[str, Field]
 ) -> dict[str, DisplayColumn]:
     columns = {name: Field((), "unknown") for name in table}
-    columns |= {name: _field(table[name]) for name in paths if name in table}
+    for name in table.keys() & paths:
+        values = table[name]
+        columns[name] = Field((None,) if is_ragged(values) else values.shape[1:], column_dtype(values))
     check_display_columns(paths, columns, targets)
     return {name: DisplayColumn(table[name], facts.get(name)) for name in paths if name not in targets}
-
-
-def _field(values: Values) -> Field:
-    return Field((None,) if is_ragged(values) else values.shape[1:], column_dtype(values))

@@ -1,6 +1,7 @@
 """Apply fitted pipelines to the rows of a split: in memory, per batch, or in file order to a temporary file."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -53,12 +54,12 @@ class Preparer:
         ready = self.rows([named for named in self._named_pipelines if named not in on_disk], table, oov)
         if not on_disk:
             return ready
-        readers: list[Reader] = [ready]
+        readers: list[Reader] = []
         if streams:
             readers.append(self._in_order(streams, table, oov))
         if direct := [named for named in on_disk if named not in streams]:
-            readers.append(_WhenRead(self, direct, table, oov))
-        return DiskSplit(readers, table.rows, self._origin(table), oov)
+            readers.append(partial(self._when_read, direct, table, oov))
+        return DiskSplit(ready, readers, self._origin(table))
 
     def rows(self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts) -> MemorySplit:
         """Return the rows of a table in memory, preprocessed by `named_pipelines`, as a split. Raises DataError.
@@ -68,11 +69,17 @@ class Preparer:
         sections: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for named in named_pipelines:
             sections[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned, oov)
-        origin = self._origin(table)
-        return MemorySplit(sections["inputs"], sections["targets"], sections["sample_weight"], table.rows, origin, oov)
+        return MemorySplit(*sections.values(), rows=table.rows, origin=self._origin(table), oov=oov)
 
     def _origin(self, table: Table) -> Origin:
         return Origin(table, {named.id: named.pipeline.columns for named in self._named_pipelines})
+
+    def _when_read(
+        self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts, rows: Rows
+    ) -> MemorySplit:
+        """Prepare rows of a table of memory-mapped arrays when they are read."""
+        columns = {column for named in named_pipelines for column in named.pipeline.columns}
+        return self.rows(named_pipelines, table.load(rows, columns), oov)
 
     def _in_order(self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts) -> Reader:
         """Return a reader of a table's rows; add the counts of OOV values of the whole file to `oov`."""
@@ -83,7 +90,7 @@ class Preparer:
             self._spilled[id(whole)] = whole, records, counts
         _, records, counts = self._spilled[id(whole)]
         oov.add(counts)
-        return _Records(records.take(rows))
+        return partial(_read_records, records.take(rows))
 
     def _records(self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts) -> Iterator[np.ndarray]:
         """Yield prepared rows as records of all pipelines' outputs, so that each row is contiguous on disk."""
@@ -98,35 +105,14 @@ class Preparer:
                 self._progress(f"preparing {safe_text(table.name)}", done * size, table.rows * size)
 
 
-class _WhenRead:
-    """Reader of a table of memory-mapped arrays that prepares the rows when they are read."""
-
-    def __init__(
-        self, preparer: Preparer, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts
-    ) -> None:
-        self._preparer = preparer
-        self._oov = oov
-        self._named_pipelines = named_pipelines
-        self._table = table
-        self._columns = {column for named in named_pipelines for column in named.pipeline.columns}
-
-    def read(self, rows: Rows) -> MemorySplit:
-        return self._preparer.rows(self._named_pipelines, self._table.load(rows, self._columns), self._oov)
-
-
-class _Records:
-    """Reader of prepared rows from a memory-mapped array of records."""
-
-    def __init__(self, records: Mapped) -> None:
-        self._records = records
-
-    def read(self, rows: Rows) -> MemorySplit:
-        records = self._records[rows]
-        sections: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-        for key in records.dtype.names or ():
-            section, _, name = key.partition("/")
-            sections[section][name] = np.ascontiguousarray(records[key])
-        return MemorySplit(sections["inputs"], sections["targets"], sections["sample_weight"], len(records))
+def _read_records(records: Mapped, rows: Rows) -> MemorySplit:
+    """Return rows that were prepared before, from a memory-mapped array of records."""
+    values = records[rows]
+    sections: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
+    for key in values.dtype.names or ():
+        section, _, name = key.partition("/")
+        sections[section][name] = np.ascontiguousarray(values[key])
+    return MemorySplit(*sections.values(), rows=len(values))
 
 
 def _recorded(split: MemorySplit) -> np.ndarray:

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
-from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
+from kerascli.data.sources.wrapped import WrappedSource, gathered, values_in_memory
+from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import DataError, Place
 from kerascli.foundation.shapes import NonNegativeInt
@@ -54,8 +54,7 @@ class Pairs(WrappedSource):
         for name in table:
             for shown, rows in ((name, one), (name + OTHER, other)):
                 if used is None or shown in used or shown == series:
-                    picked = Picked(values_in_memory(table, name, "pairs"), rows)
-                    columns[shown] = picked if is_large(len(rows) * picked.row_bytes) else picked[slice(None)]
+                    columns[shown] = gathered(values_in_memory(table, name, "pairs"), rows)
 
         def place(row: int, column: str, at: tuple[int, int]) -> Place:
             is_other = column not in table and column.endswith(OTHER)
@@ -89,15 +88,3 @@ class Pairs(WrappedSource):
         places = random.integers(0, table.rows - size)  # among the rows of all other classes
         partners[order, 1] = order[np.where(places < first[of], places, places + size)]
         return partners
-
-
-class Picked(Direct):
-    """Column of rows selected by index from an array; a row that is selected several times is stored once."""
-
-    def __init__(self, values: np.ndarray, picked: np.ndarray) -> None:
-        super().__init__(len(picked), values.shape[1:], values.dtype, values[:1].nbytes)
-        self._values = values
-        self._picked = picked
-
-    def __getitem__(self, rows: Rows) -> np.ndarray:
-        return self._values[self._picked[compose_rows(self._rows, rows)]]

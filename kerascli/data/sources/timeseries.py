@@ -9,9 +9,9 @@ from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.dates import ORDER, Dates
-from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
+from kerascli.data.sources.wrapped import Gathered, WrappedSource, gathered, values_in_memory
 from kerascli.data.storage.blocks import rows_by_value
-from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
+from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import DataError, Place, counted, safe_text
@@ -106,7 +106,7 @@ class Timeseries(WrappedSource):
         """Return the last value of each window (rows,), if the windows hold one value per time step, else None."""
         if windows.shape[1:] != (self.sequence_length, 1):
             return None
-        return windows.last() if isinstance(windows, Windows) else np.asarray(windows)[:, -1, 0]
+        return windows.last() if isinstance(windows, Gathered) else np.asarray(windows)[:, -1, 0]
 
     def series_column(self) -> str | None:
         return self.group
@@ -154,12 +154,11 @@ class Timeseries(WrappedSource):
         _check_order(whole, table, [len(rows) for rows in series.values()])
         for name, values in whole.items():
             if name in used:
-                columns[name] = _windows(values, starts, self.sequence_length, self.sampling_rate)
+                columns[name] = gathered(values, starts, self.sampling_rate * np.arange(self.sequence_length))
             if name + NEXT in used:
                 first, one = starts + self.first_ahead(), self.horizon == 1
-                columns[name + NEXT] = (
-                    values[first] if one else _windows(values, first, self.horizon, self.sampling_rate)
-                )
+                steps = self.sampling_rate * np.arange(self.horizon)
+                columns[name + NEXT] = values[first] if one else gathered(values, first, steps)
         if self.group is not None:
             columns[self.group] = table.array(self.group)[starts]
 
@@ -217,27 +216,3 @@ def _check_order(columns: Mapping[str, np.ndarray], table: Table, counts: Sequen
         if row is not None:
             raise DataError(dates.out_of_order(first + row), place=table.place(first + row, name), hint=ORDER)
         first += count
-
-
-def _windows(values: np.ndarray, starts: np.ndarray, length: int, rate: int) -> Values:
-    """Return a column of sliding windows over an array: in memory, or if that is too large, gathered on access."""
-    windows = Windows(values, starts, length, rate)
-    return windows if is_large(len(windows) * windows.row_bytes) else windows[slice(None)]
-
-
-class Windows(Direct):
-    """Column of sliding windows over an array, one for each start; the values are gathered when indexed."""
-
-    def __init__(self, values: np.ndarray, starts: np.ndarray, length: int, rate: int) -> None:
-        values = values[:, None] if values.ndim == 1 else values
-        super().__init__(len(starts), (length, *values.shape[1:]), values.dtype, length * values[:1].nbytes)
-        self._values = values
-        self._starts = starts
-        self._steps = rate * np.arange(length)
-
-    def __getitem__(self, rows: Rows) -> np.ndarray:
-        return self._values[self._starts[compose_rows(self._rows, rows)][:, None] + self._steps]
-
-    def last(self) -> np.ndarray:
-        """Return the last value of each window (rows,); windows must hold one value per time step."""
-        return self._values[self._starts[self._rows] + self._steps[-1], 0]

@@ -8,7 +8,7 @@ import numpy as np
 
 from kerascli.data.base import SOURCES, Context, Source
 from kerascli.data.pipeline.columns import is_number, not_numbers
-from kerascli.data.storage.on_disk import in_memory
+from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, in_memory, is_large
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import DataError
@@ -50,3 +50,32 @@ def values_in_memory(table: Table, name: str, made: str) -> np.ndarray:
         if len(present) / 2 < sum(map(is_number, present)) < len(present):
             raise not_numbers(table, name, values)
     return in_memory(values)
+
+
+def gathered(values: np.ndarray, rows: np.ndarray, steps: np.ndarray | None = None) -> Values:
+    """Return selected rows of an array, or a window of rows for each: in memory, or gathered on access if too large.
+
+    `steps` are the rows of a window, counted from the first; windows hold an axis of values for each step.
+    """
+    column = Gathered(values if steps is None or values.ndim > 1 else values[:, None], rows, steps)
+    return column if is_large(len(column) * column.row_bytes) else column[slice(None)]
+
+
+class Gathered(Direct):
+    """Column of selected rows of an array, or of windows of rows; what is selected several times is stored once."""
+
+    def __init__(self, values: np.ndarray, rows: np.ndarray, steps: np.ndarray | None) -> None:
+        shape = values.shape[1:] if steps is None else (len(steps), *values.shape[1:])
+        super().__init__(len(rows), shape, values.dtype, values[:1].nbytes * (1 if steps is None else len(steps)))
+        self._values = values
+        self._first = rows
+        self._steps = steps
+
+    def __getitem__(self, rows: Rows) -> np.ndarray:
+        first = self._first[compose_rows(self._rows, rows)]
+        return self._values[first if self._steps is None else first[:, None] + self._steps]
+
+    def last(self) -> np.ndarray:
+        """Return the last value of each window (rows,); windows must hold one value per time step."""
+        assert self._steps is not None
+        return self._values[self._first[self._rows] + self._steps[-1], 0]

@@ -5,7 +5,7 @@ so one long review would cost gigabytes. Object arrays come from our own readers
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
@@ -22,6 +22,7 @@ COMMENT = "if lines that begin with # are comments: 'comment: \"#\"' of the sour
 """Hint of an error about a text file whose header, or a row, begins with #."""
 
 
+@dataclass(eq=False)
 class BadRow(Exception):
     """Error about a value that a transform cannot process; `row` is the index of its row in the transform's input.
 
@@ -29,21 +30,15 @@ class BadRow(Exception):
     has columns, the index identifies the column. `setting` is the transform's setting that also causes the error.
     """
 
-    def __init__(
-        self,
-        row: int,
-        text: str,
-        *,
-        at: tuple[int, int] = (0, 0),
-        hint: str | None = None,
-        setting: str | None = None,
-    ) -> None:
-        super().__init__(text)
-        self.row = row
-        self.at = at
-        self.text = text
-        self.hint = hint
-        self.setting = setting
+    row: int
+    text: str
+    _: KW_ONLY
+    at: tuple[int, int] = (0, 0)
+    hint: str | None = None
+    setting: str | None = None
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +80,18 @@ class Table(Mapping[str, Values]):
         taken: tuple["Table", Rows] | None = None,
         made_of: "MadeOf | None" = None,
         skipped: Skipped | None = None,
+        selected: Rows | None = None,
     ) -> None:
         """Create a table; `name` is the name of its file or source in messages.
 
         `numbers` are the rows' lines (None: 1, 2, ...), or a function that finds them when they are asked for.
         `taken` is the table that the rows were selected from, with the selection; `made_of` returns the place of a
-        value in the table that the rows were derived from. `skipped` are the files that a source left out.
+        value in the table that the rows were derived from. `skipped` are the files that a source left out. `selected`
+        are the table's rows among those of `columns` (None: all), which are gathered on access.
         """
-        self._columns = columns
+        self.columns = columns
+        self._selected = selected
+        self._coded: dict[str, Coded] = {}
         self.rows = rows
         self.name = name
         self._numbers = numbers
@@ -100,38 +99,39 @@ class Table(Mapping[str, Values]):
         self._made_of = made_of
         self.skipped = skipped
 
-    @property
-    def columns(self) -> Mapping[str, Values]:
-        """Mapping from column name to values, as passed to the constructor."""
-        return self._columns
-
     def __getitem__(self, column: str) -> Values:
-        return self._columns[column]
+        if self._selected is None:
+            return self.columns[column]
+        if isinstance(self.columns, TextColumns) and self.columns.is_text(column):
+            coded = self.columns.coded(column)
+            return coded.words[coded.codes[self._selected]]
+        values = self.columns[column]
+        return values.take(self._selected) if isinstance(values, OnDisk) else values[self._selected]
 
     def __contains__(self, column: object) -> bool:
-        return column in self._columns
+        return column in self.columns
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
+        return iter(self.columns)
 
     def __len__(self) -> int:
-        return len(self._columns)
+        return len(self.columns)
 
     def column(self, name: str) -> Values:
         """Return a column by name. Raises DataError with the file and the most similar column name."""
         self._check(name)
-        return self._columns[name]
+        return self[name]
 
     def _check(self, name: str) -> None:
-        if name not in self._columns:
-            listed = ", ".join(self._columns) if len(self._columns) <= 20 else f"{len(self._columns)} of them"
-            text = f"there is no column '{name}'{suggestion(name, self._columns)}"
+        if name not in self.columns:
+            listed = ", ".join(self.columns) if len(self.columns) <= 20 else f"{len(self.columns)} of them"
+            text = f"there is no column '{name}'{suggestion(name, self.columns)}"
             raise DataError(text, place=self.name or "data", hint=self.comment_hint() or f"the columns are: {listed}")
 
     def comment_hint(self) -> str | None:
         """Return a hint at the setting `comment` if the header of a text file begins with #, else None."""
-        columns = self._columns.source if isinstance(self._columns, _Rows) else self._columns
-        return COMMENT if isinstance(columns, TextColumns) and next(iter(columns), "").startswith("#") else None
+        is_text = isinstance(self.columns, TextColumns)
+        return COMMENT if is_text and next(iter(self.columns), "").startswith("#") else None
 
     def array(self, name: str) -> np.ndarray:
         """Return a column by name as an array; it must be in memory. Raises DataError if the table has no such
@@ -150,19 +150,21 @@ class Table(Mapping[str, Values]):
 
         The texts are those of `text`.
         """
-        columns = self._columns
-        if not isinstance(columns, TextColumns | _Rows):
+        if not isinstance(self.columns, TextColumns):
             return None
         self._check(name)
-        return columns.coded(name)
+        if self._selected is None:
+            return self.columns.coded(name)
+        if name not in self._coded:
+            self._coded[name] = self.columns.coded(name).take(self._selected)
+        return self._coded[name]
 
     def like(self, name: str) -> Values:
         """Return values with the dtype and row shape of a column; which rows they are is not defined."""
         self._check(name)
-        columns = self._columns.source if isinstance(self._columns, _Rows) else self._columns
-        if isinstance(columns, TextColumns) and columns.is_text(name):
-            return columns.coded(name).words
-        return columns[name]
+        if isinstance(self.columns, TextColumns) and self.columns.is_text(name):
+            return self.columns.coded(name).words
+        return self.columns[name]
 
     def on_disk(self, columns: Iterable[str]) -> bool:
         """Return True if any of the given columns is on disk."""
@@ -177,16 +179,14 @@ class Table(Mapping[str, Values]):
     def _stored(self, name: str) -> Values | None:
         """Return a column as it is stored; None if it is text of a file in memory, which is converted on access."""
         self._check(name)
-        columns = self._columns
-        columns = columns.source if isinstance(columns, _Rows) else columns
-        return None if isinstance(columns, TextColumns) else columns[name]
+        return None if isinstance(self.columns, TextColumns) else self.columns[name]
 
     def take(self, rows: Rows, skipped: Skipped | None = None) -> "Table":
         """Return a table of the selected rows, in the selection's order; columns on disk stay on disk."""
         rows = compose_rows(slice(0, self.rows), rows)
-        columns = self._columns
-        chosen = columns.take(rows) if isinstance(columns, _Rows) else _Rows(columns, rows)
-        return Table(chosen, count(rows), name=self.name, taken=(self, rows), skipped=skipped)
+        selected = rows if self._selected is None else compose_rows(self._selected, rows)
+        taken = self, rows
+        return Table(self.columns, count(rows), name=self.name, taken=taken, skipped=skipped, selected=selected)
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
         """Return a table in memory of the selected rows, with those of the given columns that allow random access."""
@@ -242,43 +242,6 @@ class Table(Mapping[str, Values]):
 
 MadeOf = Callable[[int, str, tuple[int, int]], Place]
 """Function that returns the place of a value in its file, by its row, column and position in the row (`BadRow.at`)."""
-
-
-class _Rows(Mapping[str, Values]):
-    """Mapping from column name to the values of selected rows only, which are gathered on access."""
-
-    def __init__(self, columns: Mapping[str, Values], rows: Rows) -> None:
-        self.source = columns
-        self._rows = rows
-        self._coded: dict[str, Coded] = {}
-
-    def __getitem__(self, name: str) -> Values:
-        if isinstance(self.source, TextColumns) and self.source.is_text(name):
-            coded = self.source.coded(name)
-            return coded.words[coded.codes[self._rows]]
-        values = self.source[name]
-        return values.take(self._rows) if isinstance(values, OnDisk) else values[self._rows]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.source
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.source)
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def take(self, rows: Rows) -> "_Rows":
-        """Return a mapping with the same columns, reduced to the positions `rows` among the selected rows."""
-        return _Rows(self.source, compose_rows(self._rows, rows))
-
-    def coded(self, name: str) -> Coded | None:
-        """Return a column's selected rows as distinct texts and indices; None if it is not from a text file."""
-        if not isinstance(self.source, TextColumns):
-            return None
-        if name not in self._coded:
-            self._coded[name] = self.source.coded(name).take(self._rows)
-        return self._coded[name]
 
 
 def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:

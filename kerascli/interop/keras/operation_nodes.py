@@ -1,7 +1,7 @@
 """Convert the expression of an `expr` node to Keras operations (classes of keras.ops), one per operation in it."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -78,15 +78,9 @@ class Inexpressible(Exception):
     """Exception: Keras has no operation for a part of an expression; its text names the part."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One call of a Keras operation; `args` and `kwargs` hold tensors (as `Ref`s), numbers, lists and slices."""
-
-    class_name: str
-    module: str
-    settings: Mapping[str, Any]
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
+AddOperation = Callable[[str, str, Mapping[str, Any], Sequence[Any], Mapping[str, Any]], str]
+"""Function that adds a call of a Keras operation, by its class, module, settings, arguments and arguments by name, and
+returns its name; the arguments hold tensors (as `Ref`s), numbers, lists and slices."""
 
 
 class Operations(Evaluator):
@@ -96,7 +90,7 @@ class Operations(Evaluator):
     integers, in which they wrap around: they get casts to int64 before them. Raises Inexpressible.
     """
 
-    def __init__(self, tensors: Mapping[str, Any], dtypes: Mapping[str, str], add: Callable[[Operation], str]) -> None:
+    def __init__(self, tensors: Mapping[str, Any], dtypes: Mapping[str, str], add: AddOperation) -> None:
         super().__init__(tensors)
         self._dtypes = {tensors[name]: dtype for name, dtype in dtypes.items()}
         """Dtypes of results that are known: of the inputs, of casts, and of comparisons."""
@@ -140,8 +134,7 @@ class Operations(Evaluator):
             if backwards is not None and axis is not None:  # torch has no negative steps
                 value, item = self._run("flip", [value, axis]), backwards
             items.append(self._part(item))
-        operation = Operation("GetItem", _module("numpy"), {}, [value, items if len(items) > 1 else items[0]], {})
-        result = Ref(self._add(operation))
+        result = Ref(self._add("GetItem", _module("numpy"), {}, [value, items if len(items) > 1 else items[0]], {}))
         self._dtypes[result] = self._dtypes.get(value, "")
         return result
 
@@ -191,8 +184,7 @@ class Operations(Evaluator):
         if name != "cast":
             dtypes = INTEGERS if op.keeps_integers and name not in COUNTING else COUNTED
             values = {key: self._wide(value, dtypes) for key, value in values.items()}
-        operation = Operation(*_class_of(name), *_arguments(op, name, values))
-        result = Ref(self._add(operation))
+        result = Ref(self._add(*_class_of(name), *_arguments(op, name, values)))
         self._dtypes[result] = "bool" if name in _MAKING_BOOLEANS else str(values.get("dtype") or "")
         return result
 

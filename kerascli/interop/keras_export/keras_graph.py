@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from kerascli.foundation.errors import ConfigError, Fault
@@ -10,9 +11,9 @@ from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras import graph
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.graph import MaskPlaces, Ref, keras_order
-from kerascli.interop.keras.operation_nodes import Inexpressible, Operation, Operations
-from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, input_node, reached, sequential
-from kerascli.interop.keras_export.keras_scopes import Scope, meanings, model_scope, shared_scope
+from kerascli.interop.keras.operation_nodes import Inexpressible, Operations
+from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, reached, sequential
+from kerascli.interop.keras_export.keras_scopes import Scope, meanings, shared_scope
 from kerascli.interop.keras_export.serialized import dtype_policy, layer_object, serialized
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
@@ -47,7 +48,8 @@ def keras_graph(
     `names` maps names to Keras's where they differ; `batch_size` is set for a model with stateful layers.
     """
     common = _Common(precision, batch_size)
-    writer = _Writer(model_scope(model, specs), names, common)
+    scope = Scope({each.name: each.spec for each in model.inputs}, model.entries, model.outputs, specs)
+    writer = _Writer(scope, names, common)
     writer.write()
     if common.problems:
         raise ConfigError(common.problems[:20])
@@ -85,7 +87,9 @@ class _Writer:
         """Convert all inputs, nodes and calls of shared models in the model to Keras nodes."""
         for tensor, spec in self._scope.inputs.items():
             name = self._names.get(tensor, tensor)
-            self._nodes[name] = input_node(name, spec, self._common.batch_size)
+            shape = [self._common.batch_size, *spec.shape]
+            config = {"batch_shape": shape, "dtype": spec.dtype, "sparse": False, "name": name}
+            self._nodes[name] = KerasNode(name, serialized("keras.layers", "InputLayer", config), [graph.Call()])
             self._tensors[tensor] = Ref(name)
         for entry in self._scope.entries:
             if isinstance(entry, Call):
@@ -163,7 +167,7 @@ class _Writer:
             return [self._of(tensor) for tensor in value]
         result = self._of(value)
         if key == "mask" and self._scope.specs[value].dtype != "bool":
-            return Ref(self._operation(node, Operation("NotEqual", "keras.src.ops.numpy", {}, [result, 0], {})))
+            return Ref(self._operation(node, "NotEqual", "keras.src.ops.numpy", {}, [result, 0], {}))
         return result
 
     def _of(self, tensor: str) -> Ref:
@@ -174,7 +178,7 @@ class _Writer:
         inputs = dict(zip(parsed.names, node.inputs, strict=False))
         tensors = {name: self._of(tensor) for name, tensor in inputs.items()}
         dtypes = {name: self._scope.specs[tensor].dtype for name, tensor in inputs.items()}
-        operations = Operations(tensors, dtypes, lambda operation: self._operation(node, operation))
+        operations = Operations(tensors, dtypes, partial(self._operation, node))
         try:
             value: Any = operations.value(parsed.tree)
         except Inexpressible as error:
@@ -202,14 +206,12 @@ class _Writer:
             self.problems.append(Fault(f"'{node.name}': its value does not depend on the model's inputs"))
         return self._identity(name, value)
 
-    def _operation(self, node: Node, operation: Operation) -> str:
-        """Add a Keras operation that computes (a part of) the model's node `node`; return the operation's name."""
-        name = self._unique(f"{node.name}_{operation.class_name.lower()}")
-        settings = {"name": name, **operation.settings}
-        made = serialized(operation.module, operation.class_name, settings, registered=True)
-        self._nodes[name] = KerasNode(
-            name, made, [graph.Call(list(operation.args), dict(operation.kwargs))], None, node.name
-        )
+    def _operation(self, node: Node, class_name: str, module: str, settings: Mapping[str, Any], *call: Any) -> str:
+        """Add a Keras operation that computes (a part of) the model's node `node`, with the arguments of its call (by
+        position, by name); return the operation's name."""
+        name = self._unique(f"{node.name}_{class_name.lower()}")
+        made = serialized(module, class_name, {"name": name, **settings}, registered=True)
+        self._nodes[name] = KerasNode(name, made, [graph.Call(*call)], None, node.name)
         return name
 
     def _unique(self, base: str) -> str:

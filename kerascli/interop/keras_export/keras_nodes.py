@@ -33,11 +33,6 @@ class KerasNode:
         return self.layer is not None or bool(self.inside)
 
 
-def input_node(name: str, spec: TensorSpec, batch_size: int | None) -> KerasNode:
-    config = {"batch_shape": [batch_size, *spec.shape], "dtype": spec.dtype, "sparse": False, "name": name}
-    return KerasNode(name, serialized("keras.layers", "InputLayer", config), [Call()])
-
-
 def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[KerasNode], dict[Place, int]]:
     """Return Keras nodes with only the calls listed in `order`, and a mapping from these calls to their new numbers."""
     kept = set(order)

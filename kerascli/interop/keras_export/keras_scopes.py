@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.model.ir.nodes import Call, Entry, Model, Shared, flat
+from kerascli.model.ir.nodes import Call, Entry, Shared, flat
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,6 @@ class Scope:
 
     def calls_of(self, shared: Shared) -> list[Call]:
         return [entry for entry in self.entries if isinstance(entry, Call) and entry.of.weights == shared.weights]
-
-
-def model_scope(model: Model, specs: Mapping[str, TensorSpec]) -> Scope:
-    return Scope({each.name: each.spec for each in model.inputs}, model.entries, model.outputs, specs)
 
 
 def shared_scope(scope: Scope, shared: Shared) -> Scope:

@@ -123,10 +123,10 @@ class _Writer:
         if adapted:
             settings = with_statistics(reading.owner(layer, "", settings), self.common.file)
         own = settings.component_name
-        call = read_call(type(settings), layer, reading.call(layer, number), reading)
+        node = read_call(type(settings), layer, reading.call(layer, number), reading)
         for index in reading.masks.cut(layer, number):
-            call.inputs[index] = self._without_mask(call.inputs[index])
-        node: dict[str, Any] = {"inputs": call.inputs, **call.arguments, **reading.masks.of(layer, number)}
+            node["inputs"][index] = self._without_mask(node["inputs"][index])
+        node |= reading.masks.of(layer, number)
         results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:
             first = layer.name not in reading.shared_names
@@ -206,11 +206,11 @@ class _Writer:
         if layer.name not in reading.shared_names:
             name, place = "_".join([*reading.path, model.name]), f"{reading.places[layer.name]}/layer"
             reading.counts[layer.name] = len(self._shared(reading, layer, model, name, place))
-        call = read_call(TimeDistributed, layer, reading.call(layer, number), reading)
+        node = read_call(TimeDistributed, layer, reading.call(layer, number), reading)
         own = TimeDistributed.component_name
         names = self._names(reading, layer, number, range(reading.counts[layer.name]), reading.full(layer), own)
         settings = {"layer": reading.shared_names[layer.name]}
-        return self.section.add(own, settings, {"inputs": call.inputs, **call.arguments}, names)
+        return self.section.add(own, settings, node, names)
 
     def _names(
         self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None

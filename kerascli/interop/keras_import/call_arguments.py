@@ -1,6 +1,5 @@
 """Convert the arguments with which Keras calls a layer to the `inputs` and call arguments of a node in a config."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from kerascli.foundation.errors import show
@@ -13,14 +12,8 @@ from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCall:
-    inputs: list[str]
-    arguments: dict[str, Any]
-
-
-def read_call(cls: type[BaseLayer], layer: KerasLayer, call: Call, reading: Reading) -> NodeCall:
-    """Convert the arguments of a Keras layer's call to arguments of a node; unsupported arguments are recorded as not
+def read_call(cls: type[BaseLayer], layer: KerasLayer, call: Call, reading: Reading) -> dict[str, Any]:
+    """Convert the arguments of a Keras layer's call to the keys of a node; unsupported arguments are recorded as not
     importable."""
     names, refusals, supported = reading.names, reading.refusals, call_arguments(cls)
     kwargs, order = dict(call.kwargs), TENSORS_BY_NAME.get(cls.component_name, ("inputs",))
@@ -40,7 +33,7 @@ def read_call(cls: type[BaseLayer], layer: KerasLayer, call: Call, reading: Read
     for value in further:
         if value is not None and not any(refs(value)):
             refusals.add(f"{layer.name}: it is called with {show(value)}, which is not supported")
-    return NodeCall(inputs, arguments)
+    return {"inputs": inputs, **arguments}
 
 
 def _by_name(cls: type[BaseLayer], layer: KerasLayer, kwargs: dict[str, Any], reading: Reading) -> dict[str, Any]:

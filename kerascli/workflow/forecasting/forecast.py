@@ -1,7 +1,7 @@
 """Forecast a time series: predict the rows after its last row; predictions become inputs of later predictions."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,6 @@ import numpy as np
 from kerascli.data.base import SPLITS, FittedState, States
 from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
 from kerascli.data.pipeline.prepare import fitted_preparer
-from kerascli.data.pipeline.preparer import Preparer
 from kerascli.data.sources.timeseries import NEXT
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
@@ -80,7 +79,7 @@ def forecast(
     future values are known. With `raw`, numbers are in the model's scale; predictions that become inputs of later ones
     are always in the units of the series.
     """
-    progress = _Forecast.of(model, series, horizon)
+    progress = _Forecast(model, series, horizon)
     progress.run()
     columns: dict[str, np.ndarray] = {}
     outputs: dict[str, np.ndarray] = {}
@@ -111,41 +110,32 @@ def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarra
     return kept
 
 
-@dataclass(frozen=True, slots=True)
 class _Forecast:
     """Forecast in progress: the input columns over history and future, and the values predicted so far."""
 
-    model: SeriesModel
-    series: Series
-    preparer: Preparer
-    columns: dict[str, np.ndarray]
-    """Mapping from name to input column of the model, over history and future; predicted values are filled in step by
-    step."""
-    values: dict[str, np.ndarray]
-    """Mapping from column to predicted values (horizon,), in the column's units, unrounded."""
-    outputs: dict[str, np.ndarray]
-    """Mapping from column to predicted values (horizon,), as the model computes them (preprocessing not inverted)."""
-    batches: Sequence[Sequence[int]]
-    """Batches of row numbers to predict; no row in a batch depends on a prediction for the same batch."""
-
-    @classmethod
-    def of(cls, model: SeriesModel, series: Series, horizon: int) -> "_Forecast":
+    def __init__(self, model: SeriesModel, series: Series, horizon: int) -> None:
+        self.model, self.series = model, series
         source, rows = model.source, series.history.rows
         first = rows - source.first_ahead()
         if first < 0:
             text = f"'{safe_text(series.name)}' has {counted(rows, 'row')}; a forecast takes the last {rows - first:,}"
             raise DataError(text, place=series.name)
-        batches = list(_batches(model, rows, horizon))
-        columns = _input_columns(model, series, batches[-1][-1] - source.first_ahead() + 1 - rows)
-        fed = [name for name in model.predicted if name in columns]
+        self.batches = list(_batches(model, rows, horizon))
+        self.columns = _input_columns(model, series, self.batches[-1][-1] - source.first_ahead() + 1 - rows)
+        """Mapping from name to input column of the model, over history and future; predicted values are filled in step
+        by step."""
+        fed = [name for name in model.predicted if name in self.columns]
         for name in fed:
-            if columns[name].dtype != object:
-                columns[name] = columns[name].astype(np.float64)
-        preparer = fitted_preparer(model.data, _with_floats(model.run.learned, fed), targets=False)
+            if self.columns[name].dtype != object:
+                self.columns[name] = self.columns[name].astype(np.float64)
+        self.preparer = fitted_preparer(model.data, _with_floats(model.run.learned, fed), targets=False)
         texts = {name: target.is_text for name, target in model.predicted.items()}
-        values = {n: np.full(horizon, "" if text else np.nan, object if text else float) for n, text in texts.items()}
-        outputs = {name: np.full(horizon, np.nan, np.float32) for name in texts}
-        return cls(model, series, preparer, columns, values, outputs, batches)
+        self.values = {
+            name: np.full(horizon, "" if text else np.nan, object if text else float) for name, text in texts.items()
+        }
+        """Mapping from column to predicted values (horizon,), in the column's units, unrounded."""
+        self.outputs = {name: np.full(horizon, np.nan, np.float32) for name in texts}
+        """Mapping from column to predicted values (horizon,), with the preprocessing not inverted."""
 
     def run(self) -> None:
         """Predict all future rows, batch by batch, and fill them into the columns. Raises DataError."""

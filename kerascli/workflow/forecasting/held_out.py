@@ -25,7 +25,7 @@ class OwnSeries:
     """Mapping from split to the table rows that its windows predict (of each window the first), in ascending order."""
     end: Mapping[str, int]
     """Mapping from split to the index after the last table row that the split predicts."""
-    value: str | int | None = None
+    value: str | int | None
     """Value of the column that identifies this series among several; None if it is the only one."""
 
     def first_held_out(self, split: str) -> int | None:
@@ -38,7 +38,7 @@ class OwnSeries:
         return first if first < self.end[split] else None
 
 
-def own_series(model: SeriesModel, preferred: Sequence[str] = ()) -> list[OwnSeries]:
+def own_series(model: SeriesModel, preferred: Sequence[str]) -> list[OwnSeries]:
     """Return the time series that a run was trained on, with the rows that each split predicts.
 
     The tables of several splits are joined if their dates are in order; otherwise a series is that of the first split
@@ -70,22 +70,13 @@ def _starts(
     """
     whole, rows = windows.whole()
     chosen = np.sort(np.arange(whole.rows)[rows])
-    return _by_series(chosen, {value: source.starts(len(each), ahead=True) for value, each in series.items()})
-
-
-def _by_series(
-    windows: np.ndarray, starts: Mapping[str | int | None, np.ndarray]
-) -> dict[str | int | None, np.ndarray]:
-    """Return a mapping from each series to the first rows of its windows, counted within the series.
-
-    `windows` are the numbers of the chosen windows among those of all series; `starts` maps each series to the first
-    rows of all its windows.
-    """
+    starts = {value: source.starts(len(each), ahead=True) for value, each in series.items()}
     ends = np.cumsum([len(each) for each in starts.values()])
-    parts = np.split(windows, np.searchsorted(windows, ends[:-1]))
-    begins = [0, *ends[:-1].tolist()]
-    pairs = zip(starts.items(), parts, begins, strict=True)
-    return {value: each[part - begin] for (value, each), part, begin in pairs}
+    parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
+    return {
+        value: starts[value][part - end + len(starts[value])]
+        for value, part, end in zip(starts, parts, ends, strict=True)
+    }
 
 
 def _own(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -49,34 +50,23 @@ def forecast_picture(run: LoadedRun, horizon: int | None = None, future: Path | 
     later = read_future(model, future)
     own = own_series(model, _HELD_OUT)
     drawn = [_drawn(model, each, horizon, later) for each in own[:_MOST_SERIES]]
-    panels = [panel for each in drawn for panel in each.panels]
-    axis = drawn[0].axis if len({each.axis for each in drawn}) == 1 else "date or row"
-    split = next((each.split for each in drawn if each.split is not None), None)
+    all_panels, axes, splits = zip(*drawn, strict=True)
+    axis = axes[0] if len(set(axes)) == 1 else "date or row"
     notes = [] if len(own) <= _MOST_SERIES else [f"the first {_MOST_SERIES} of {len(own)} series are drawn"]
-    if future is None:
-        notes += _without_truth(drawn, grouped=model.source.group is not None)
-    return ForecastPicture(panels, axis, f"truth ({split} split)", "; ".join(notes) or None)
+    if future is None and None in splits:
+        of = f" of {splits.count(None)} series" if model.source.group is not None else ""
+        notes.append(f"no split holds out the last rows{of}: the forecast begins after the last row, beside no truth")
+    truth = f"truth ({next(filter(None, splits), None)} split)"
+    return ForecastPicture([*chain.from_iterable(all_panels)], axis, truth, "; ".join(notes) or None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Drawn:
-    """Panels of one series, the label of their axis, and the split that the forecast is compared with, if any."""
+def _drawn(
+    model: SeriesModel, own: OwnSeries, horizon: int | None, future: Table | None
+) -> tuple[list[ForecastPanel], str, str | None]:
+    """Return (panels of one series of a run, label of their axis, split that the forecast is compared with, if any).
 
-    panels: Sequence[ForecastPanel]
-    axis: str
-    split: str | None
-
-
-def _without_truth(drawn: Sequence[_Drawn], *, grouped: bool) -> list[str]:
-    """Return a note about the series whose last rows no split holds out, if there are any."""
-    alone = sum(each.split is None for each in drawn)
-    of = f" of {alone} series" if grouped else ""
-    text = f"no split holds out the last rows{of}: the forecast begins after the last row, beside no truth"
-    return [text] if alone else []
-
-
-def _drawn(model: SeriesModel, own: OwnSeries, horizon: int | None, future: Table | None) -> _Drawn:
-    """Return the panels of one series of a run. `future` is the table of known columns after its last row, if given."""
+    `future` is the table of known columns after its last row, if given.
+    """
     split, begin = _begin(model, own) if future is None else (None, own.table.rows)
     held_out = own.end[split] - begin if split is not None else 0
     if split is not None and horizon is not None and horizon > held_out:
@@ -105,7 +95,7 @@ def _drawn(model: SeriesModel, own: OwnSeries, horizon: int | None, future: Tabl
         )
         for column in model.predicted
     ]
-    return _Drawn(panels, main if main is not None and written is not None else "row", split)
+    return panels, main if main is not None and written is not None else "row", split
 
 
 def _begin(model: SeriesModel, own: OwnSeries) -> tuple[str | None, int]:

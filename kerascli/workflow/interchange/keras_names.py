@@ -9,11 +9,6 @@ from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 
 
-def name_facts(names: KerasNames) -> dict[str, dict[str, str]]:
-    """Return Keras's names of inputs and outputs as a dict, as recorded under `imported` in run.json."""
-    return {"names": dict(names.nodes), "inputs": dict(names.inputs), "outputs": dict(names.outputs)}
-
-
 def recorded_names(record: RunRecord) -> KerasNames | None:
     """Return Keras's names of inputs and outputs from a run's run.json; None if it records none."""
     imported = record.facts().get("imported") or {}

@@ -29,7 +29,6 @@ from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.step import assign_weights, refuse_other_weights
 from kerascli.training.tensor_file import read_tensors
-from kerascli.workflow.interchange.keras_names import name_facts
 
 NO_LOSS = "the file has no loss: the run can predict, but cannot be evaluated or trained"
 """Note on an import without a loss."""
@@ -93,7 +92,9 @@ def load_keras(file: ModelFile, name: str, *, compiled: bool) -> Loaded:
 
     experiment = _build(sections, name, file.name, check)
     state = _take_weights(file, architecture, experiment, notes)
-    facts = {"file": file.name, "sha256": file.digest, "keras_version": file.version, **name_facts(architecture.names)}
+    names = architecture.names
+    facts = {"file": file.name, "sha256": file.digest, "keras_version": file.version}
+    facts |= {"names": dict(names.nodes), "inputs": dict(names.inputs), "outputs": dict(names.outputs)}
     return Loaded(sections, experiment, architecture.names, facts, tuple(notes), state)
 
 

@@ -18,7 +18,7 @@ from kerascli.foundation.errors import ConfigError, DataError, Fault, safe_text,
 from kerascli.workflow.interchange.keras_names import recorded_names
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.rows.changed_data import load_again
-from kerascli.workflow.rows.raw_arrays import no_split, raw_rows
+from kerascli.workflow.rows.raw_arrays import raw_rows
 
 
 def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = ()) -> Split:
@@ -59,7 +59,10 @@ def _arrays(run: LoadedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
         raise ConfigError(f"{option}: the {why}, and takes one file of arrays")
     path = Path(what[0])
     if not path.exists():
-        raise no_split(what[0], why) if what[0] in SPLITS else missing_file(path, what[0])
+        if what[0] not in SPLITS:
+            raise missing_file(path, what[0])
+        hint = "give a .npz file with an array for each input (and for evaluate each output), under its name"
+        raise ConfigError(f"the {why}, and so no split '{safe_text(what[0])}'", hint=hint)
     return raw_rows(run.experiment, path, targets=targets, keras_names=recorded_names(run.record))
 
 

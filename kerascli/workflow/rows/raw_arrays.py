@@ -14,7 +14,7 @@ from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import BadRow, Table, first_wrong
-from kerascli.foundation.errors import ConfigError, DataError, FileRefused, safe_text, suggestion
+from kerascli.foundation.errors import DataError, FileRefused, safe_text, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.names import KerasNames
 from kerascli.metrics.comparisons import OutputTarget
@@ -165,9 +165,3 @@ def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> n
         return converted(values, np.dtype(np.float32))
     except BadRow as bad:
         raise DataError(f"'{safe_text(key)}': {bad.text}", place=table.place(bad.row, key)) from None
-
-
-def no_split(what: str, why: str) -> ConfigError:
-    """Return the error for a split (such as `test`) that is named for a run that takes only files of arrays."""
-    hint = "give a .npz file with an array for each input (and for evaluate each output), under its name"
-    return ConfigError(f"the {why}, and so no split '{safe_text(what)}'", hint=hint)

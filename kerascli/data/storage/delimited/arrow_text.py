@@ -31,41 +31,13 @@ def arrow() -> ModuleType | None:
     return arrow_csv
 
 
-class _Marks:
-    """Flags for the characters `+`, `0x` and `-0` in a text, which pyarrow and Python may read as different numbers."""
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self.quoted_ends = layout.quoted_ends
-
-    @cached_property
-    def plus(self) -> bool:
-        return self._layout.holds(_PLUS)
-
-    @cached_property
-    def hexadecimal(self) -> bool:
-        """True if the text contains `0x`, as hexadecimal numbers do."""
-        return self._holds(_ZERO, b"xX")
-
-    @cached_property
-    def negative_zero(self) -> bool:
-        """True if the text contains `-0`, as negative zeros do."""
-        return self._holds(_MINUS, _ZERO)
-
-    def _holds(self, before: bytes, after: bytes) -> bool:
-        """Return True if the text contains the byte `before` followed by one of the bytes `after`."""
-        data = self._layout.data
-        found = [positions(data, byte) for byte in after if self._layout.holds(bytes([byte]))]
-        return any(bool((data[places - 1] == before[0]).any()) for places in found)
-
-
 class ArrowColumns(SampledColumns):
     """Columns of delimited text that pyarrow parses: the used ones when they are created, others on access."""
 
-    def __init__(self, text: bytes | memoryview, are_text: Mapping[str, bool], form: TextFormat, marks: _Marks) -> None:
+    def __init__(self, layout: Layout, are_text: Mapping[str, bool], form: TextFormat) -> None:
         super().__init__(are_text, form)
-        self._text = text
-        self._marks = marks
+        self._layout = layout
+        self._text = layout.text()
         self._parsed: dict[str, Any] = {}
 
     @classmethod
@@ -74,16 +46,35 @@ class ArrowColumns(SampledColumns):
         the text."""
         import pyarrow
 
-        text = layout.text()
-        if bytes(text[:3]) == BYTE_ORDER_MARK:  # pyarrow skips it, also where it is the first field's
+        columns = cls(layout, are_text, form)
+        if bytes(columns._text[:3]) == BYTE_ORDER_MARK:  # pyarrow skips it, also where it is the first field's
             return None
-        found = cls(text, are_text, form, _Marks(layout))
         try:
-            table = found._read(used)
+            table = columns._read(used)
         except pyarrow.ArrowException:
             return None
-        found._parsed |= {name: table[name] for name in used}
-        return found if table.num_rows == len(layout.starts) else None
+        columns._parsed |= {name: table[name] for name in used}
+        return columns if table.num_rows == len(layout.starts) else None
+
+    @cached_property
+    def _has_plus(self) -> bool:
+        return self._layout.holds(_PLUS)
+
+    @cached_property
+    def _has_hexadecimal(self) -> bool:
+        """True if the text contains `0x`, as hexadecimal numbers do, which pyarrow reads and Python does not."""
+        return self._holds(_ZERO, b"xX")
+
+    @cached_property
+    def _has_negative_zero(self) -> bool:
+        """True if the text contains `-0`, as negative zeros do."""
+        return self._holds(_MINUS, _ZERO)
+
+    def _holds(self, before: bytes, after: bytes) -> bool:
+        """Return True if the text contains the byte `before` followed by one of the bytes `after`."""
+        data = self._layout.data
+        places = [positions(data, byte) for byte in after if self._layout.holds(bytes([byte]))]
+        return any(bool((data[each - 1] == before[0]).any()) for each in places)
 
     def _read(self, names: Sequence[str], *, as_text: bool = False) -> Any:
         """Parse columns to a pyarrow table: columns of text as text, others in the type that pyarrow detects."""
@@ -96,7 +87,7 @@ class ArrowColumns(SampledColumns):
         parse = arrow_csv.ParseOptions(
             delimiter=form.delimiter,
             quote_char='"' if form.quotes else False,
-            newlines_in_values=self._marks.quoted_ends,
+            newlines_in_values=self._layout.quoted_ends,
         )
         convert = arrow_csv.ConvertOptions(
             check_utf8=False, include_columns=names, null_values=["", *form.na_values], strings_can_be_null=True,
@@ -117,14 +108,14 @@ class ArrowColumns(SampledColumns):
             del self._parsed[name]
         if column.num_chunks == 0:
             return Coded.of([])
-        found = column.fill_null("").dictionary_encode().unify_dictionaries()
-        codes = np.concatenate([chunk.indices.to_numpy() for chunk in found.chunks])
-        return Coded(found.chunk(0).dictionary.to_numpy(zero_copy_only=False), codes)
+        encoded = column.fill_null("").dictionary_encode().unify_dictionaries()
+        codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
+        return Coded(encoded.chunk(0).dictionary.to_numpy(zero_copy_only=False), codes)
 
     def _numbers(self, name: str) -> np.ndarray | None:
         column = self._parsed.pop(name, None)
-        found = self._taken(self._read([name])[name] if column is None else column)
-        return None if found is not None and found.dtype == bool and self._only_numbers(name) else found
+        values = self._taken(self._read([name])[name] if column is None else column)
+        return None if values is not None and values.dtype == bool and self._only_numbers(name) else values
 
     def _taken(self, column: Any) -> np.ndarray | None:
         """Return a pyarrow column as an array of numbers or booleans; None if Python may read its fields otherwise."""
@@ -135,16 +126,15 @@ class ArrowColumns(SampledColumns):
             return np.full(len(column), np.nan)
         if types.is_boolean(kind):
             return column.cast(uint8()).cast(float64()).to_numpy() if missing else column.to_numpy()
-        if types.is_integer(kind) and not self._marks.hexadecimal:
+        if types.is_integer(kind) and not self._has_hexadecimal:
             if not missing:
                 return column.to_numpy()
             values = column.cast(float64(), safe=False).to_numpy()
-            changed = bool(self._marks.negative_zero and (values == 0).any())  # the zero of floats has a sign
+            changed = bool(self._has_negative_zero and (values == 0).any())  # the zero of floats has a sign
         elif types.is_floating(kind):
             values = column.to_numpy()
-            integers = (
-                self._marks.plus and not missing and bool((values == np.trunc(values)).all())
-            )  # '+5' is an integer
+            # '+5' is an integer
+            integers = self._has_plus and not missing and bool((values == np.trunc(values)).all())
             changed = integers or np.count_nonzero(np.isfinite(values)) != len(values) - missing
         else:
             return None

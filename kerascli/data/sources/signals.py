@@ -1,4 +1,4 @@
-"""Source `sine`: a sine wave with noise and exponential decay, one time step for each row."""
+"""Sources `sine` and `moving_average`: generated series, one time step for each row."""
 
 from collections.abc import Mapping
 
@@ -40,3 +40,31 @@ class Sine(Source):
         amplitude = self.amplitude * np.exp(-self.decay * row)
         value = amplitude * np.sin(2 * np.pi * (row + self.phase) / self.period) + noise
         return {"train": table_of({"value": value.astype(np.float32)}, "sine")}
+
+
+@source()
+class MovingAverage(Source):
+    """Uniform noise `value` in [-amplitude, amplitude] and `average`, the mean of the last `window` values.
+
+    Both are float32, one time step for each row, in one split `train`. Averages of the first rows include values from
+    before row 0.
+    """
+
+    rows: PositiveInt = 1000
+    """Number of time steps."""
+    window: PositiveInt = 2
+    """Number of values averaged, including the current one."""
+    amplitude: PositiveFloat = 0.1
+    """Bound of the absolute values: they are uniformly distributed between minus and plus this number."""
+    seed: FixedSeed = 0
+    """Random seed of the generated data; the run's seed has no effect on it."""
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"value": Field((), "float32"), "average": Field((), "float32")}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        before = self.window - 1
+        drawn = np.random.default_rng(self.seed).uniform(-self.amplitude, self.amplitude, self.rows + before)
+        average = np.lib.stride_tricks.sliding_window_view(drawn, self.window).mean(axis=-1)
+        columns = {"value": drawn[before:].astype(np.float32), "average": average.astype(np.float32)}
+        return {"train": table_of(columns, "moving_average")}
