@@ -85,7 +85,7 @@ def _phases(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event
 
 def _phase(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event]:
     state = runner.state
-    saver = Saver(record.checkpoints, state.trainer, runner.reached, state.plan, state.strategy)
+    saver = Saver(record.checkpoints, state.trainer, runner.reached, state.plan, runner.group)
     trained = _compared(train(state.trainer, state.plan, runner.reached, looks=state.strategy.leads), runner)
     if isinstance(record, NoRecord):
         follower = Follower(saver)
