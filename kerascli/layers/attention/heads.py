@@ -29,10 +29,8 @@ class Projecting(Protocol):
     """Protocol of a layer's settings with the attributes that `Projection` reads; `add_weight_of` reads further
     settings by their names."""
 
-    @property
-    def use_bias(self) -> bool: ...
-    @property
-    def kernel_initializer(self) -> Initializer: ...
+    use_bias: bool
+    kernel_initializer: Initializer
 
 
 class Projection(WeightedModule):

@@ -35,7 +35,7 @@ class LocallyConnected(KernelAndBias, LocallyConnectedArguments):
         Window(self.kernel_size, self.strides, self.padding, (1,) * self.rank).check(sizes)
         lengths = [size for size in sizes if size is not None]
         if len(lengths) < self.rank:
-            raise ShapeMismatch(f"needs lengths sizes, since it has weights for each output position, got {x}")
+            raise ShapeMismatch(f"needs known sizes, since it has weights for each output position, got {x}")
         places = tuple((n - k) // s + 1 for n, k, s in zip(lengths, self.kernel_size, self.strides, strict=True))
         return LocallyConnectedModule(self, places, channels)
 
