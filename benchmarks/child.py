@@ -2,7 +2,6 @@
 
 python -m benchmarks.child epochs JOB              an epoch for every line "go" on stdin
 python -m benchmarks.child script JOB              all epochs in one go, as a script of the peer's would
-python -m benchmarks.child first_step PEER FOLDER  how long kerascli takes from an imported torch to its first step
 python -m benchmarks.child digits FILE ROWS        write the digits, lest the driver grow by reading them
 """
 
@@ -15,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from benchmarks.peers import TIERS, OnEpoch, load
+from benchmarks.peers import OnEpoch, load
 from benchmarks.processes import mebibytes
-from benchmarks.workloads import EPOCHS, WORKLOADS, Job
+from benchmarks.workloads import Job
 
 
 class _End(BaseException):
@@ -57,23 +56,6 @@ def _script(answers: TextIO, text: str) -> None:
     _tell(answers, accuracy=load(job.peer)(job, lambda loss: None))
 
 
-def _first_step(answers: TextIO, peer: str, folder: str) -> None:
-    import torch  # noqa: F401  # what is timed comes after it
-
-    started = time.perf_counter()
-    from benchmarks.peers.with_kerascli import say
-    from kerascli.config.load import open_config
-    from kerascli.foundation.events import BatchEnd
-    from kerascli.workflow.train import Options, start
-
-    config = open_config(WORKLOADS["mnist_mlp"].config, sets=["seed=1", f"fit.epochs={EPOCHS}", TIERS[peer]])
-    for event in start(config, Options(runs_dir=Path(folder))):
-        say(event)
-        if isinstance(event, BatchEnd):
-            break
-    _tell(answers, seconds=time.perf_counter() - started)
-
-
 def _digits(answers: TextIO, path: str, rows: str) -> None:
     from benchmarks.digits import write_digits
 
@@ -91,7 +73,7 @@ def _private_stdout() -> TextIO:
     return answers
 
 
-_TASKS = {"epochs": _epochs, "script": _script, "first_step": _first_step, "digits": _digits}
+_TASKS = {"epochs": _epochs, "script": _script, "digits": _digits}
 
 if __name__ == "__main__":
     _TASKS[sys.argv[1]](_private_stdout(), *sys.argv[2:])

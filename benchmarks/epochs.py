@@ -1,9 +1,8 @@
 """Seconds an epoch: all peers of a workload alive at once, one at work at a time."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TypeVar
 
 from benchmarks.outcomes import Outcome, outcome_table, ratio_table
 from benchmarks.processes import Worker
@@ -15,9 +14,7 @@ SETTLE_SECONDS = 0.2
 """Before a turn, so that the threads of the one before have stopped spinning."""
 LEAST_ROUNDS, MOST_ROUNDS = 2, 9
 SHARE_SECONDS = 6.0
-"""Of each peer of a workload, within these bounds: the slow have fewer rounds, spread over those of the fast."""
-
-T = TypeVar("T")
+"""Of the slowest peer of a workload, within these bounds."""
 
 
 def measure(session: Session) -> Iterator[str]:
@@ -46,13 +43,13 @@ def take_turns(workers: Mapping[str, Worker], rounds: int | None, *, settle: flo
     for name, worker in workers.items():
         with found[name].noting_death():
             worker.wait_ready()
-    most = rounds or MOST_ROUNDS
-    for number in range(most + 1):
+    number = 0
+    while number <= (rounds or (_affordable(found.values()) if number > 1 else 1)):
         for name in in_turn([name for name, each in found.items() if each.error is None], number):
-            if number < 2 or is_due(number, most, rounds or _affordable(found[name].seconds[0])):
-                time.sleep(settle)
-                with found[name].noting_death():
-                    _turn(found[name], workers[name], warm_up=number == 0)
+            time.sleep(settle)
+            with found[name].noting_death():
+                _turn(found[name], workers[name], warm_up=number == 0)
+        number += 1
     for name, worker in workers.items():
         if found[name].error is None:
             with found[name].noting_death():
@@ -61,7 +58,7 @@ def take_turns(workers: Mapping[str, Worker], rounds: int | None, *, settle: flo
     return list(found.values())
 
 
-def in_turn(members: Sequence[T], number: int) -> list[T]:
+def in_turn(members: Sequence[str], number: int) -> list[str]:
     """The order of a round (from 0): rotated by one each round, and every second time round backwards, so that no one
     always follows the same load."""
     if not members:
@@ -71,13 +68,9 @@ def in_turn(members: Sequence[T], number: int) -> list[T]:
     return order[::-1] if number // len(members) % 2 else order
 
 
-def is_due(number: int, rounds: int, wanted: int) -> bool:
-    """Whether round `number` (from 1) is one of the `wanted`, which lie evenly among the rounds and hold the first."""
-    return -(-number * wanted // rounds) > -(-(number - 1) * wanted // rounds)
-
-
-def _affordable(seconds: float) -> int:
-    return max(LEAST_ROUNDS, min(int(SHARE_SECONDS / seconds), MOST_ROUNDS))
+def _affordable(found: Iterable[Outcome]) -> int:
+    slowest = max((each.seconds[0] for each in found if each.error is None), default=SHARE_SECONDS)
+    return max(LEAST_ROUNDS, min(int(SHARE_SECONDS / slowest), MOST_ROUNDS))
 
 
 def _turn(outcome: Outcome, worker: Worker, *, warm_up: bool) -> None:

@@ -141,7 +141,7 @@ class TooLate(Exception):
 def strike(case: Case, launched: Launched, folder: Path) -> float:
     """Wait for the moment of a case, make the process fail, and return the time at which that was done."""
     chance = random.Random(case.seed)
-    _WAITS[case.moment](case, folder, launched, chance)
+    _wait(case, folder, launched, chance)
     process = launched.processes[case.rank]
     if not process.is_alive() or process.pid is None:
         raise TooLate
@@ -157,70 +157,47 @@ def run_in(folder: Path) -> Path | None:
     return next(folder.glob("runs/*Z-*"), None)
 
 
-def _until(is_there: Callable[[], object], launched: Launched, *, pause: float = 0.001) -> None:
-    end = time.monotonic() + _PATIENCE_SECONDS
-    while not is_there():
-        if time.monotonic() > end or not all(process.is_alive() for process in launched.processes):
-            raise TooLate
-        if pause:
-            time.sleep(pause)
-
-
-def _history_rows(folder: Path) -> int:
+def _history_rows(run: Path) -> int:
     """Return the number of epochs that ended; -1 before the training."""
-    run = run_in(folder)
     with contextlib.suppress(OSError):
-        return -1 if run is None else (run / "history.csv").read_bytes().count(b"\n") - 1
+        return (run / "history.csv").read_bytes().count(b"\n") - 1
     return -1
 
 
-def _start(case: Case, folder: Path, launched: Launched, chance: random.Random) -> None:
-    _until(lambda: run_in(folder), launched)
-    time.sleep(chance.choice((0.0, 0.002, 0.01, 0.03)))
+def _wait(case: Case, folder: Path, launched: Launched, chance: random.Random) -> None:
+    """Wait for the moment of a case. Raises TooLate."""
 
+    def until(is_there: Callable[[], object], pause: float = 0.001) -> None:
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while not is_there():
+            if time.monotonic() > end or not all(process.is_alive() for process in launched.processes):
+                raise TooLate
+            time.sleep(pause)
 
-def _steps(case: Case, folder: Path, launched: Launched, chance: random.Random) -> None:
-    rows = chance.randrange(EPOCHS - 1)
-    _until(lambda: _history_rows(folder) >= rows, launched)
-    time.sleep(chance.uniform(0.0, 0.3))
-
-
-def _saving(case: Case, folder: Path, launched: Launched, chance: random.Random) -> None:
-    """Wait until a temporary file of a checkpoint is there, after a few checkpoints."""
-    _until(lambda: run_in(folder) is not None, launched)
-    checkpoints = (run_in(folder) or folder) / "checkpoints"
-    _until(checkpoints.is_dir, launched)
-    saved = chance.randrange(1, 12)
-    _until(lambda: len(list(checkpoints.glob("batch-*.json"))) >= saved, launched)
-    kinds = [".training", ".json"]  # the tensors' file, and the manifest's
-    if case.distribute != "ddp":
-        kinds += [f".part-{rank:05d}" for rank in range(case.processes)]
-    kind = chance.choice(kinds)
-    _until(lambda: any(".tmp-" in name and kind in name for name in os.listdir(checkpoints)), launched, pause=0.0)
-
-
-def _validation(case: Case, folder: Path, launched: Launched, chance: random.Random) -> None:
-    """Wait for the last checkpoint within the second epoch, or a later one: the rest of it is validation."""
-    steps = 40 * chance.randrange(1, EPOCHS)
-    _until(lambda: run_in(folder) is not None, launched)
-    checkpoints = (run_in(folder) or folder) / "checkpoints"
-    _until(lambda: any(int(f.stem.partition("-")[2]) >= steps for f in checkpoints.glob("batch-*.json")), launched)
-    time.sleep(chance.uniform(0.01, 0.2))
-
-
-def _epoch_end(case: Case, folder: Path, launched: Launched, chance: random.Random) -> None:
-    rows = chance.randrange(1, EPOCHS)
-    _until(lambda: _history_rows(folder) >= rows, launched, pause=0.0)
-
-
-def _test(case: Case, folder: Path, launched: Launched, chance: random.Random) -> None:
-    _until(lambda: run_in(folder) is not None, launched)
-    weights = (run_in(folder) or folder) / "model.safetensors"
-    _until(weights.exists, launched)
-    time.sleep(chance.uniform(0.0, 0.15))
-
-
-_WAITS: dict[str, Callable[[Case, Path, Launched, random.Random], None]] = {
-    "start": _start, "steps": _steps, "saving": _saving, "validation": _validation, "epoch end": _epoch_end,
-    "test": _test,
-}  # fmt: skip
+    until(lambda: run_in(folder))
+    run = run_in(folder) or folder
+    checkpoints = run / "checkpoints"
+    match case.moment:
+        case "start":
+            time.sleep(chance.choice((0.0, 0.002, 0.01, 0.03)))
+        case "steps":
+            rows = chance.randrange(EPOCHS - 1)
+            until(lambda: _history_rows(run) >= rows)
+            time.sleep(chance.uniform(0.0, 0.3))
+        case "saving":  # a temporary file of a checkpoint is there, after a few checkpoints
+            until(checkpoints.is_dir)
+            saved = chance.randrange(1, 12)
+            until(lambda: len(list(checkpoints.glob("batch-*.json"))) >= saved)
+            parts = [f".part-{rank:05d}" for rank in range(case.processes) if case.distribute != "ddp"]
+            kind = chance.choice([".training", ".json", *parts])  # the tensors' file, the manifest's, parts
+            until(lambda: any(".tmp-" in name and kind in name for name in os.listdir(checkpoints)), 0.0)
+        case "validation":  # after the last checkpoint within the second epoch, or a later one, the rest is validation
+            steps = 40 * chance.randrange(1, EPOCHS)
+            until(lambda: any(int(f.stem.partition("-")[2]) >= steps for f in checkpoints.glob("batch-*.json")))
+            time.sleep(chance.uniform(0.01, 0.2))
+        case "epoch end":
+            rows = chance.randrange(1, EPOCHS)
+            until(lambda: _history_rows(run) >= rows, 0.0)
+        case "test":
+            until((run / "model.safetensors").exists)
+            time.sleep(chance.uniform(0.0, 0.15))

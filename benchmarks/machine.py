@@ -5,7 +5,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from benchmarks.workloads import ROOT
@@ -14,15 +13,11 @@ VENV = Path(__file__).parent / ".venv"
 _TENSORFLOW = "tensorflow-cpu" if sys.platform == "linux" else "tensorflow"
 _PACKAGES = ("keras", "jax", _TENSORFLOW)
 _CPU_TORCH = "https://download.pytorch.org/whl/cpu"  # its `+cpu` counts as newer: gigabytes less
-_ASK = f"""
+_ASK = """
 import importlib.metadata as m, json, platform
-found = {{"python": platform.python_version()}}
-for name in {("torch", "keras", "jax", "tensorflow", "tensorflow_cpu", "numpy")}:
-    try:
-        found[name] = m.version(name)
-    except m.PackageNotFoundError:
-        pass
-print(json.dumps(found))
+names = {"torch", "keras", "jax", "tensorflow", "tensorflow_cpu", "numpy"}
+found = {name: each.version for each in m.distributions() if (name := each.name.replace("-", "_")) in names}
+print(json.dumps({"python": platform.python_version(), **found}))
 """
 
 
@@ -55,13 +50,11 @@ def environment(caches: Path) -> dict[str, str]:
 def facts(python: Path) -> dict[str, str]:
     versions = json.loads(_said([str(python), "-c", _ASK]))
     found = {
-        "date": time.strftime("%Y-%m-%d %H:%MZ", time.gmtime()),
         "CPU": _cpu(),
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
         "load before": f"{os.getloadavg()[0]:.2f}",
         "system": platform.platform(),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
-        "commit": _commit(),
     }
     return found | {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")}
 
@@ -70,14 +63,6 @@ def _cpu() -> str:
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _commit() -> str:
-    try:
-        commit = _said(["git", "rev-parse", "--short=12", "HEAD"])
-        return f"{commit} with changes" if _said(["git", "status", "--porcelain"]) else commit
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def _said(command: list[str]) -> str:

@@ -19,8 +19,6 @@ class Outcome:
     """Seconds of the warm-up round, where there is one."""
     loss: float | None = None
     peak_mib: float | None = None
-    compiled: bool | None = None
-    """Whether kerascli said that it compiles; None of others."""
     error: str | None = None
 
     @property
@@ -36,14 +34,11 @@ class Outcome:
             self.error = str(error)
 
     def hear(self, stderr: str) -> None:
-        """Learn how kerascli ran. Raises Died where it should have compiled and did not: right for a user, but a
-        wrong figure in a column of compiled ones."""
-        if not is_ours(self.peer) or "--help" in self.peer:
-            return
-        told = [line for line in stderr.splitlines() if line.startswith("execution mode: ")]
-        self.compiled = any(line.startswith("execution mode: compiled") for line in told)
-        if self.peer.startswith("kerascli-compiled") and not self.compiled:
-            raise Died(f"not compiled: {told[0] if told else last_line(stderr)}")
+        """Raise Died where kerascli should have compiled and did not: a wrong value in a column of compiled ones."""
+        modes = [line for line in stderr.splitlines() if line.startswith("execution mode: ")]
+        is_compiled = any(line.startswith("execution mode: compiled") for line in modes)
+        if self.peer.startswith("kerascli-compiled") and not is_compiled:
+            raise Died(f"not compiled: {modes[0] if modes else last_line(stderr)}")
 
 
 def sound(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -71,20 +66,18 @@ def outcome_table(outcomes: Sequence[Outcome], unit: str) -> str:
     Columns that nobody fills are left out.
     """
     best = best_rival(outcomes)
-    plain = next((each.peak_mib for each in sound(outcomes) if each.peer == "pytorch"), None)
-    head = [unit, "median", "min", "max", "rounds", "/ best peer", "first", "loss", "peak MiB", "/ pytorch"]
-    rows = [_row(each, best, plain) for each in sorted(sound(outcomes), key=lambda each: each.median)]
+    head = [unit, "median", "min", "max", "rounds", "/ best peer", "first", "loss", "peak MiB"]
+    rows = [_row(each, best) for each in sorted(sound(outcomes), key=lambda each: each.median)]
     kept = [column for column in range(len(head)) if any(row[column] for row in rows)]
     found = [table([head[c] for c in kept], [[row[c] for c in kept] for row in rows])] if rows else []
     failed = [f"{each.peer} failed: `{each.error}`" for each in outcomes if each.error is not None]
     return "\n\n".join([*found, *failed])
 
 
-def _row(outcome: Outcome, best: Outcome | None, plain_mib: float | None) -> list[str]:
+def _row(outcome: Outcome, best: Outcome | None) -> list[str]:
     """What is not known is an empty cell."""
-    peak = outcome.peak_mib
     return [
-        _label(outcome),
+        f"**{outcome.peer}**" if is_ours(outcome.peer) else outcome.peer,
         seconds(outcome.median),
         seconds(min(outcome.seconds)),
         seconds(max(outcome.seconds)),
@@ -92,16 +85,8 @@ def _row(outcome: Outcome, best: Outcome | None, plain_mib: float | None) -> lis
         "" if best is None else f"{outcome.median / best.median:.2f}",
         "" if outcome.first is None else seconds(outcome.first),
         "" if outcome.loss is None else f"{outcome.loss:.4f}",
-        "" if peak is None else f"{peak:,.0f}",
-        "" if peak is None or plain_mib is None else f"{peak / plain_mib:.2f}",
+        "" if outcome.peak_mib is None else f"{outcome.peak_mib:,.0f}",
     ]
-
-
-def _label(outcome: Outcome) -> str:
-    if not is_ours(outcome.peer):
-        return outcome.peer
-    chosen = {None: "", True: " (compiled)", False: " (not compiled)"}[outcome.compiled]
-    return f"**{outcome.peer}**{chosen if outcome.peer.startswith('kerascli-auto') else ''}"
 
 
 def ratio_table(works: Mapping[str, Sequence[Outcome]]) -> str:

@@ -1,6 +1,5 @@
 """Whole processes, from prompt to prompt: configs/mnist_mlp.yaml to its end, by kerascli and by its peers' scripts."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -10,7 +9,7 @@ from benchmarks import processes
 from benchmarks.epochs import SETTLE_SECONDS, in_turn
 from benchmarks.outcomes import Outcome, outcome_table, ratio_table
 from benchmarks.peers import TIERS, is_ours
-from benchmarks.processes import Died, Finished
+from benchmarks.processes import Died
 from benchmarks.session import Session
 from benchmarks.workloads import WORKLOADS
 
@@ -23,18 +22,14 @@ class Program:
     command: list[str]
     env: Callable[[], dict[str, str]]
     """Made anew for every run: a cold cache is one that nothing has used."""
-    seconds: Callable[[Finished], float] = lambda finished: finished.seconds
-    """What of its time counts."""
 
 
 def measure(session: Session) -> Iterator[str]:
-    """Yield tables of whole trainings and of starts. Each value is of a new process; memory is that of its largest."""
+    """Yield the tables. Each value is of a new process; memory is that of its largest one at its peak."""
     rounds = session.rounds or (QUICK_ROUNDS if session.quick else ROUNDS)
     trained = run_all(_training(session), rounds)
     about = f"configs/mnist_mlp.yaml ({WORK.title}): {session.epochs} epochs, then the test digits."
     yield "\n\n".join(["### training", about, outcome_table(trained, "seconds"), ratio_table({"training": trained})])
-    if starting := _starting(session):
-        yield f"### starting\n\n{outcome_table(run_all(starting, rounds), 'seconds')}"
 
 
 def run_all(programs: Mapping[str, Program], rounds: int, *, settle: float = SETTLE_SECONDS) -> list[Outcome]:
@@ -46,7 +41,7 @@ def run_all(programs: Mapping[str, Program], rounds: int, *, settle: float = SET
             with found[name].noting_death():
                 finished = processes.run(programs[name].command, programs[name].env())
                 found[name].hear(finished.stderr)
-                found[name].seconds.append(programs[name].seconds(finished))
+                found[name].seconds.append(finished.seconds)
                 found[name].peak_mib = max(found[name].peak_mib or 0.0, finished.peak_mib)
     return list(found.values())
 
@@ -55,33 +50,21 @@ def _training(session: Session) -> dict[str, Program]:
     programs: dict[str, Program] = {}
     for name in session.peers:
         if is_ours(name):
-            programs |= _by_cache(session, name, _kerascli_train)
+            programs |= _by_cache(session, name)
         else:
             job = session.job(name, "mnist_mlp", rows=WORK.rows, epochs=session.epochs)
             programs[name] = Program(session.child("script", job.to_json()), lambda name=name: session.env(name))
     return programs
 
 
-def _starting(session: Session) -> dict[str, Program]:
-    """The terminal's first words, and the way from an imported torch to the end of the first step."""
-    ours = [name for name in session.peers if is_ours(name)]
-    programs: dict[str, Program] = {}
-    if ours:
-        programs["kerascli --help"] = Program([str(session.python), "-m", "kerascli", "--help"], session.env)
-    for name in ours:
-        found = _by_cache(session, name, _first_step)
-        programs |= {f"{each}, torch to first step": program for each, program in found.items()}
-    return programs
-
-
-def _by_cache(session: Session, name: str, make: Callable[[Session, str], Program]) -> dict[str, Program]:
+def _by_cache(session: Session, name: str) -> dict[str, Program]:
     """What may compile is run twice: with empty caches, and with those that a compiled run has filled."""
-    program = make(session, name)
+    program = _kerascli_train(session, name)
     if name == "kerascli-eager":
         return {name: program}
     warm = session.env(caches=session.empty_caches())
     with suppress(Died):  # the measured run will die of the same
-        processes.run(make(session, "kerascli-compiled").command, warm)
+        processes.run(program.command, warm)
     return {
         f"{name}-cold": replace(program, env=lambda: session.env(caches=session.empty_caches())),
         f"{name}-warm": replace(program, env=lambda: warm),
@@ -92,8 +75,3 @@ def _kerascli_train(session: Session, name: str) -> Program:
     sets = ("seed=1", f"fit.epochs={session.epochs}", TIERS[name])
     options = ["--runs-dir", str(session.folder), *(word for each in sets for word in ("--set", each))]
     return Program([str(session.python), "-m", "kerascli", "train", str(WORK.config), *options], session.env)
-
-
-def _first_step(session: Session, name: str) -> Program:
-    command = session.child("first_step", name, str(session.folder))
-    return Program(command, session.env, seconds=lambda finished: json.loads(finished.stdout)["seconds"])

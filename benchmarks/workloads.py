@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 CONFIGS = Path(__file__).parent / "configs"
 BATCH = 128
 EPOCHS = 30
-"""Of a training, unless less is asked for; kerascli's `auto` decides by it whether compiling is worth its time."""
+"""Of a training, unless less is asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import statistics
 import subprocess
 import sys
 from collections import Counter
@@ -375,6 +376,77 @@ def test_files_and_functions_stay_small() -> None:
         and (node.end_lineno or 0) - node.lineno + 1 > MOST_LINES["functions"]
     ]
     assert not long_functions, long_functions
+
+
+MEDIAN_LINES, SHORT_FILES, MOST_SHORT_FILES, NINETIETH_PERCENTILE = (80, 130), 30, 25, 250
+
+
+def test_lengths_of_files_are_in_bands() -> None:
+    """A maximum alone gets filled: files are neither fragments, whose imports outweigh them, nor collections."""
+    lengths = sorted(len(path.read_text(encoding="utf-8").splitlines()) for path in FILES if path.name != "__init__.py")
+    assert MEDIAN_LINES[0] <= statistics.median(lengths) <= MEDIAN_LINES[1]
+    assert sum(length < SHORT_FILES for length in lengths) <= MOST_SHORT_FILES
+    assert lengths[len(lengths) * 9 // 10] <= NINETIETH_PERCENTILE
+
+
+MOST_BRANCHES, MOST_COMPLEX_FUNCTIONS = 15, 30
+COMPLEX_FUNCTIONS = {
+    "cli/evaluate.py:_chosen",
+    "config/cross_checks.py:_class_fault",
+    "config/sections/read_compile.py:_per_output",
+    "config/starter/series.py:_series",
+    "config/starter/series.py:series_draft",
+    "data/storage/delimited/csv_scan.py:of",
+    "data/storage/delimited/large_text.py:read_large",
+    "interop/keras/hdf5_child.py:_plain_dataset",
+    "interop/keras/optimizer_variables.py:_of_rule",
+    "interop/keras_import/hidden_masks.py:_hide",
+    "language/section.py:component_hint",
+    "layers/attention/heads.py:_attend",
+    "layers/recurrent/base.py:forward",
+    "model/runtime/summary.py:_rows",
+    "ops/shaping.py:pad",
+    "report/architecture/from_graph.py:level",
+    "report/tables.py:_results",
+    "training/profiling/operations.py:recorded_work",
+    "workflow/forecasting/picture.py:_drawn",
+    "workflow/interchange/exporting_onnx.py:onnx_of_rows",
+    "workflow/rows/raw_arrays.py:raw_rows",
+}
+"""Functions with more branches; ruff's C901 counts no conditional expressions, boolean operators or comprehensions."""
+
+
+def _branches(function: ast.AST) -> int:
+    """Return the number of paths that a function's conditions add, without those of functions in it, plus one."""
+    count, nodes = 1, list(ast.iter_child_nodes(function))
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        match node:
+            case ast.If() | ast.IfExp() | ast.For() | ast.AsyncFor() | ast.While() | ast.ExceptHandler():
+                count += 1
+            case ast.BoolOp(values=values):
+                count += len(values) - 1
+            case ast.comprehension(ifs=conditions):
+                count += 1 + len(conditions)
+            case ast.match_case(pattern=ast.MatchAs(pattern=None), guard=None):
+                pass  # `case _`, the else of a match
+            case ast.match_case():
+                count += 1
+        nodes += ast.iter_child_nodes(node)
+    return count
+
+
+def test_few_functions_have_many_branches() -> None:
+    complex_functions = {
+        f"{path.relative_to(PACKAGE).as_posix()}:{node.name}"
+        for path in FILES
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _branches(node) > MOST_BRANCHES
+    }
+    assert complex_functions == COMPLEX_FUNCTIONS
+    assert len(complex_functions) <= MOST_COMPLEX_FUNCTIONS
 
 
 def test_the_limits_are_those_that_contributors_are_told() -> None:

@@ -183,7 +183,6 @@ def test_links_into_the_repository_lead_to_the_page_of_a_file() -> None:
     assert moved == "[a](../runs.md) ![b](../images/b.png)"
 
 
-@pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     for module in ("sphinx", "furo", "myst_parser"):
         library(module)  # pip install 'kerascli[docs]'

@@ -2,8 +2,7 @@
 
 Each model is made, saved by Keras, imported, asked what it predicts, exported, opened by Keras and asked again, in a
 forked process: one that dies or hangs ends no other. It needs the packages keras and h5py. `--parts` and `--only`
-choose. Results are written with `--json`, and `--merge` reports those of several such files. The exit code is 1 if a
-model differs or fails.
+choose. The exit code is 1 if a model differs or fails.
 """
 
 import os
@@ -14,6 +13,8 @@ import argparse
 import fnmatch
 import importlib
 import json
+import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter, defaultdict
@@ -22,10 +23,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.keras_files.forked import checked
-from benchmarks.keras_files.models import KerasModel
 from benchmarks.keras_files.report import report
-from benchmarks.keras_files.round_trip import Result
+from benchmarks.keras_files.round_trip import KerasModel, Result, round_trip
 
 PARTS = ("applications", "layers", "graphs")
 """Modules beside this one; each has `models(...)`, which yields what it is made of."""
@@ -38,11 +37,9 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="GLOB", default=["*"], help=help_of_only)
     parser.add_argument("--seed", type=int, default=0, help="seed of the parts that are drawn: layers and graphs")
     parser.add_argument("--seconds", type=float, default=600, help="limit on one model")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="append the result of each model, as JSON Lines")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as Markdown, name by name, too")
-    parser.add_argument("--merge", nargs="+", type=Path, metavar="FILE", help="make no model: report these JSON Lines")
     given = parser.parse_args()
-    results = _merged(given.merge) if given.merge else _checked(given)
+    results = _checked(given)
     print(report(results))
     if given.report:
         given.report.write_text(report(results, each=True) + "\n", encoding="utf-8")
@@ -50,29 +47,45 @@ def main() -> int:
     return 1 if outcomes["differs"] or outcomes["failed"] else 0
 
 
-def _merged(files: Sequence[Path]) -> dict[str, list[Result]]:
-    """Return the results in files; of several for one model the last one."""
-    found: dict[str, dict[str, Result]] = {}
-    for line in (line for file in files for line in file.read_text(encoding="utf-8").splitlines()):
-        fields = json.loads(line)
-        part = found.setdefault(fields.pop("part"), {})
-        part[fields["name"]] = Result(**fields)
-    return {part: list(by_name.values()) for part, by_name in found.items()}
-
-
 def _checked(given: argparse.Namespace) -> dict[str, list[Result]]:
     results: defaultdict[str, list[Result]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="keras-files-") as folder:
         for part in given.parts:
             for number, model in enumerate(_chosen(part, given.only, given.seed)):
-                result = checked(model, Path(folder), given.seconds)
+                result = _in_child(model, Path(folder), given.seconds)
                 kind = f"{part}: {model.kind}" if model.kind else part
                 results[kind].append(result)
                 _say(part, number, result)
-                if given.json:
-                    with given.json.open("a", encoding="utf-8") as file:
-                        print(json.dumps({"part": kind, **asdict(result)}), file=file)
     return results
+
+
+def _in_child(model: KerasModel, folder: Path, seconds: float) -> Result:
+    """Check a model in a forked process; one that died or took too long has failed."""
+    work = Path(tempfile.mkdtemp(dir=folder))
+    child = os.fork()
+    if child == 0:
+        _work(model, work, seconds)
+    _, status = os.waitpid(child, 0)
+    try:
+        return Result(**json.loads((work / "result.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        why = f"took more than {seconds:g} s" if number == signal.SIGALRM else f"the process died: status {status}"
+        return Result(model.name, "failed", "process", why)
+    finally:
+        shutil.rmtree(work)
+
+
+def _work(model: KerasModel, work: Path, seconds: float) -> None:
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        with (work / "log.txt").open("w") as log:
+            os.dup2(log.fileno(), sys.stdout.fileno())
+        result = round_trip(model, work)
+        (work / "result.json").write_text(json.dumps(asdict(result)), encoding="utf-8")
+    finally:
+        os._exit(0)
 
 
 def _chosen(part: str, patterns: Sequence[str], seed: int) -> Iterator[KerasModel]:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras.src.applications.convnext import LayerScale
 
-from benchmarks.keras_files.models import KerasModel, Made
+from benchmarks.keras_files.round_trip import KerasModel, Made
 
 _LEAST = {"Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}
 """Smallest side of an image where it is not 32."""

@@ -8,8 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks.keras_files.models import Made
-from benchmarks.keras_files.round_trip import ROWS, predictions
+from benchmarks.keras_files.round_trip import ROWS, Made, predictions
 
 SPREAD = 1e-3
 """Least difference between rows of each output: a constant output would prove nothing."""

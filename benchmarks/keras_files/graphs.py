@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from benchmarks.keras_files.cases import Given, depends_on_input, draw_weights
-from benchmarks.keras_files.models import KerasModel, Made, NotMade
 from benchmarks.keras_files.random_models import Draw, Shape
+from benchmarks.keras_files.round_trip import KerasModel, Made, NotMade
 from kerascli.layers.base import LAYERS
 
 COUNT = 100

@@ -12,7 +12,7 @@ import keras
 
 from benchmarks.keras_files import image_layers, layers_of_arrays, layers_of_steps  # noqa: F401  # register themselves
 from benchmarks.keras_files.cases import KINDS, built, depends_on_input
-from benchmarks.keras_files.models import KerasModel, Made, NotMade
+from benchmarks.keras_files.round_trip import KerasModel, Made, NotMade
 from benchmarks.keras_files.values import UnknownArgument
 
 PER_LAYER = 4

@@ -2,7 +2,7 @@
 
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,45 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks.keras_files.models import KerasModel, Made, NotMade
 from kerascli.foundation.errors import KerasCliError
-from kerascli.workflow.check import summary_of_run
+from kerascli.workflow.check import spec_of_run, summary_of
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import Imported, import_model
 from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import predict_run
+
+
+class NotMade(Exception):
+    """Keras makes no such model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A Keras model, and inputs to call it on by the names of its input tensors (None: drawn by their shapes)."""
+
+    model: Any
+    inputs: Mapping[str, np.ndarray] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KerasModel:
+    """One model of the corpus. `make` is called in the process that checks it."""
+
+    name: str
+    make: Callable[[], Made]
+    tolerance: float = 1e-4
+    """Largest accepted difference, relative to the largest absolute value of the output (at least 1)."""
+    least_spread: float = 0.01
+    """Least difference between the outputs for different rows, relative as the tolerance is; with less, equality of
+    predictions would show nothing. 0 for a model whose output does not depend on its input, or is small beside 1."""
+    exact: Callable[[Made], Any] | None = None
+    """Make the same Keras model in float64. Predictions that differ by more than the tolerance are equal if they are at
+    most three times as far from this model's as Keras's own in float32: deep networks multiply errors of rounding."""
+    exports: bool = True
+    """False: the model has something that only the import knows, such as an operation that no file can be made of."""
+    kind: str = ""
+    """The row of the report that counts this model, within its part."""
+
 
 ROWS = 3
 
@@ -173,7 +205,7 @@ def _wrong_counts(imported: Imported, model: Any) -> str:
     learned = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Normalization)]
     trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     total = model.count_params() - sum(layer.count_params() for layer in learned)
-    summary = summary_of_run(imported.record)
+    summary = summary_of(spec_of_run(imported.record))
     found, wanted = (summary.total, summary.trainable), (total, trainable)
     if found != wanted:
         return "summary: {:,} parameters, {:,} trainable".format(*found) + ", Keras {:,}, {:,}".format(*wanted)

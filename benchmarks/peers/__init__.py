@@ -35,14 +35,12 @@ def _keras(backend: str) -> Peer:
 TIERS = {
     "kerascli-eager": "compile.jit_compile=false",
     "kerascli-compiled": "compile.jit_compile=true",
-    "kerascli-auto": "compile.jit_compile=auto",
 }
 """What `--set` says."""
 
 PEERS = {
     **{name: Peer("with_kerascli:run") for name in TIERS},
     "pytorch": Peer("with_torch:run"),
-    "pytorch-tuned": Peer("with_torch:run"),
     **{f"keras-{backend}": _keras(backend) for backend in _BACKENDS},
 }
 

@@ -1,4 +1,4 @@
-"""A loop in PyTorch: tensors in memory, figures read once an epoch; plain, or with every switch that helps on a CPU."""
+"""A plain loop in PyTorch, with torch's defaults: tensors in memory, losses read once an epoch."""
 
 import numpy as np
 import torch
@@ -14,16 +14,12 @@ JUDGED_AT_ONCE = 1_000
 
 
 def run(job: Job, on_epoch: OnEpoch) -> float:
-    """Tuned: channels last, the fused Adam, no denormal numbers. Plain: torch's defaults."""
-    tuned = job.peer == "pytorch-tuned"
-    torch.set_flush_denormal(tuned)
     torch.manual_seed(job.seed)
     digits = load_digits(job)
-    layout = torch.channels_last if tuned else torch.contiguous_format
-    x, x_val, x_test = (images(array, layout) for array in (digits.x, digits.x_val, digits.x_test))
+    x, x_val, x_test = (_images(array) for array in (digits.x, digits.x_val, digits.x_test))
     y, y_val, y_test = (torch.from_numpy(array) for array in (digits.y, digits.y_val, digits.y_test))
-    model = build(job).to(memory_format=layout)  # pyright: ignore[reportCallIssue]  # torch's overloads lack it
-    optimizer = make_optimizer(job.workload.optimizer, model, fused=tuned)
+    model = build(job)
+    optimizer = _optimizer(job.workload.optimizer, model)
     loss_function = nn.CrossEntropyLoss()
     for _ in range(job.epochs):
         loss, _ = _train(model, optimizer, loss_function, x, y)
@@ -34,16 +30,16 @@ def run(job: Job, on_epoch: OnEpoch) -> float:
     return accuracy
 
 
-def images(array: np.ndarray, layout: torch.memory_format = torch.channels_last) -> Tensor:
-    """As torch wants them: of a picture the one channel comes first, in memory with `channels_last` it does not."""
+def _images(array: np.ndarray) -> Tensor:
+    """Return them as torch has them: the channel of a picture comes first."""
     x = torch.from_numpy(array)
-    return x.permute(0, 3, 1, 2).contiguous(memory_format=layout) if x.ndim == 4 else x
+    return x.permute(0, 3, 1, 2).contiguous() if x.ndim == 4 else x
 
 
-def make_optimizer(name: str, model: nn.Module, *, fused: bool = True) -> torch.optim.Optimizer:
-    """With Keras's defaults."""
+def _optimizer(name: str, model: nn.Module) -> torch.optim.Optimizer:
+    """Return an optimizer with Keras's defaults."""
     if name == "adam":
-        return torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7, fused=fused)
+        return torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7)
     return torch.optim.RMSprop(model.parameters(), lr=1e-3, alpha=0.9, eps=1e-7)
 
 

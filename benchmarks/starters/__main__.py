@@ -6,7 +6,6 @@ Each set is written as a user would have it; `init --from` writes a config, whic
 
 import argparse
 import csv
-import json
 import shutil
 import sys
 import tempfile
@@ -18,7 +17,6 @@ import numpy as np
 from typer.testing import CliRunner
 
 from benchmarks.starters.peers import peers
-from benchmarks.starters.report import table
 from benchmarks.starters.sets import SETS, DataSet, Missing
 from kerascli.cli.commands import app
 from kerascli.config.data import load_config_data
@@ -42,35 +40,24 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(SETS), default=list(SETS), metavar="NAME")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--packages", type=Path, default=PACKAGES, help="folder of unpacked PyPI and npm packages")
-    parser.add_argument("--json", type=Path, help="file of results; sets that it has are not measured again")
-    parser.add_argument("--merge", type=Path, nargs="+", default=[], help="files of results to report, too")
     parser.add_argument("--write", type=Path, help="Markdown page whose table is replaced")
-    parser.add_argument("--ours", action="store_true", help="init's configs alone")
     chosen = parser.parse_args()
-    found: dict[str, Any] = json.loads(chosen.json.read_text()) if chosen.json and chosen.json.exists() else {}
-    for file in chosen.merge:
-        found |= json.loads(file.read_text(encoding="utf-8"))
+    found: dict[str, Any] = {}
     for name in chosen.only:
-        if name in found:
-            continue
         try:
-            found[name] = measure(name, SETS[name], chosen.seeds, chosen.packages.resolve(), ours=chosen.ours)
+            found[name] = measure(name, SETS[name], chosen.seeds, chosen.packages.resolve())
         except Missing as missing:
             print(f"{name}: left out: {missing}", file=sys.stderr)
             continue
         print(name, {key: round(float(np.mean(each)), 4) for key, each in found[name]["scores"].items()}, flush=True)
-        if chosen.json:
-            chosen.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     text = table({name: found[name] for name in SETS if name in found})
-    if left := [name for name in SETS if name not in found]:
-        text += f"\nNot measured: {', '.join(left)}.\n"
     print(text)
     if chosen.write:
         before = chosen.write.read_text(encoding="utf-8").partition(HEADING)[0]
         chosen.write.write_text(f"{before}{HEADING}{INTRODUCTION}\n{text}", encoding="utf-8")
 
 
-def measure(name: str, which: DataSet, seeds: int, packages: Path, *, ours: bool) -> dict[str, Any]:
+def measure(name: str, which: DataSet, seeds: int, packages: Path) -> dict[str, Any]:
     """Train init's config and scikit-learn's models with each seed; return their scores on the test rows."""
     folder = Path(tempfile.mkdtemp(prefix=f"starters-{name}-"))
     try:
@@ -84,20 +71,12 @@ def measure(name: str, which: DataSet, seeds: int, packages: Path, *, ours: bool
             rows = (len(train[1]), len(test[1]))
             _run("train", str(config), "--seed", str(seed), "--quiet", "--runs-dir", str(folder / "runs"))
             out = folder / "out.csv"
-            _run(
-                "predict",
-                "latest",
-                "test",
-                "-o",
-                str(out),
-                "--runs-dir",
-                str(folder / "runs"),
-                *(["--classes"] * classes),
-            )
+            written = ("-o", str(out), "--runs-dir", str(folder / "runs"), *(["--classes"] * classes))
+            _run("predict", "latest", "test", *written)
             said = _predicted(out)
             out.unlink()
             scores.setdefault("init", []).append(_score(np.array(said) if classes else np.array(said, float), test[1]))
-            for peer, model in {} if ours else peers(which.kind, seed, classes=classes).items():
+            for peer, model in peers(which.kind, seed, classes=classes).items():
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     scores.setdefault(peer, []).append(_score(model.fit(*train).predict(test[0]), test[1]))
@@ -164,6 +143,42 @@ def _score(said: np.ndarray, true: np.ndarray) -> float:
         return float(np.mean(said.astype(str) == true.astype(str)))
     true = true.astype(float)
     return float(1 - np.square(said - true).sum() / np.square(true - true.mean()).sum())
+
+
+def verdict(ours: list[float], best: list[float]) -> str:
+    """Return win, tie or loss: the mean difference over the seeds beside its standard error."""
+    change = np.array(ours) - np.array(best)
+    error = change.std(ddof=1) / np.sqrt(len(change)) if len(change) > 1 else 0.0
+    if abs(change.mean()) <= error + 1e-12:
+        return "tie"
+    return "win" if change.mean() > 0 else "loss"
+
+
+def table(found: dict[str, Any]) -> str:
+    """Return the scores of all sets, init's and those of scikit-learn's models, the best of which is compared."""
+    lines = ["| data | rows | score | init | scikit-learn, best | others | |", "|---|---:|---|---:|---:|---|---|"]
+    verdicts: list[str] = []
+    for name, each in found.items():
+        scores = dict(each["scores"])
+        ours = scores.pop("init")
+        ranked = sorted(scores, key=lambda peer: -np.mean(scores[peer]))
+        best = scores[ranked[0]] if ranked else ours
+        verdicts.append(verdict(ours, best))
+        others = ", ".join(f"{peer} {np.mean(scores[peer]):.3f}" for peer in ranked[1:])
+        first = f"{ranked[0]} {_mean(best)}" if ranked else ""
+        score = "accuracy" if each["classes"] else "R²"
+        rows = f"{each['rows'][0]:,} + {each['rows'][1]:,}"
+        lines.append(
+            f"| `{name}` ({each['kind']}) | {rows} | {score} | {_mean(ours)} | {first} | {others} | {verdicts[-1]} |"
+        )
+    counts = ", ".join(f"{verdicts.count(word)} {plural}" for word, plural in
+                       (("win", "wins"), ("tie", "ties"), ("loss", "losses")))  # fmt: skip
+    return "\n".join([*lines, "", f"Beside the best of scikit-learn's: {counts}."]) + "\n"
+
+
+def _mean(scores: list[float]) -> str:
+    error = np.std(scores, ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else 0.0
+    return f"{np.mean(scores):.3f} ± {error:.3f}"
 
 
 if __name__ == "__main__":

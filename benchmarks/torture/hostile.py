@@ -32,18 +32,9 @@ CPU_LIMIT, ADDRESS_ROOM = 10, 6 * 2**30
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 
 
-def all_attacks(*, models: bool = False) -> dict[str, Attack]:
-    """Every attack by its name; with those of tests/interop/test_attacks.py on `import`, if `models`."""
-    found = {**hostile_data.attacks(), **hostile_runs.attacks()}
-    if models:
-        from tests.interop.test_attacks import ATTACKS  # needs pytest and h5py
-
-        found |= {f"import_{name}": _importing(make) for name, (make, _) in ATTACKS.items()}
-    return found
-
-
-def _importing(make: Callable[[Path], Path]) -> Attack:
-    return lambda folder: ["import", make(folder).name]
+def all_attacks() -> dict[str, Attack]:
+    """Return every attack by its name."""
+    return {**hostile_data.attacks(), **hostile_runs.attacks()}
 
 
 def attack(name: str, make: Attack, folder: Path, prepare: Callable[[], None] | None = None) -> tuple[Ended, str]:
@@ -132,10 +123,9 @@ def warm() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.torture.hostile", description=__doc__)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these attacks alone, with what is said to them")
-    parser.add_argument("--models", action="store_true", help="the models of tests/interop/test_attacks.py, too")
     parser.add_argument("--control", action="store_true", help="take the caps away: it must be seen")
     given = parser.parse_args()
-    attacks = all_attacks(models=given.models)
+    attacks = all_attacks()
     names = given.only or list(attacks)
     warm()
     failed, began = 0, time.monotonic()

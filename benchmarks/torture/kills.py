@@ -79,13 +79,11 @@ def look(folder: Path, done: int) -> tuple[int, str | None]:
 
 def torture(given: Given, tally: Tally) -> None:
     """Kill processes that save."""
-    import kerascli.runs.checkpoints  # noqa: F401  # before the forks
+    from kerascli.runs.checkpoints import Checkpoints  # before the forks
 
     folder, step = given.folder / "checkpoints", 3
     for number in range(given.cases or 0):
         if not folder.exists():
-            from kerascli.runs.checkpoints import Checkpoints
-
             Checkpoints(folder).save(step, contents(step), {}, slots=("best",))
         step, fault = kill_while_saving(folder, step + 1, given.luck, broken=given.control)
         tally.add(f"kill {number}", "the newest checkpoint is whole", fault)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.starters.report import table, verdict
+from benchmarks.starters.__main__ import table, verdict
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,12 @@
 
 import ast
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from benchmarks.torture import crashes, damages, failures, kills, signals
-from benchmarks.torture.__main__ import scripts
 from benchmarks.torture.cases import Given, Tally, main
 from benchmarks.torture.children import Ended
 from benchmarks.torture.disk import OPERATIONS
@@ -102,12 +99,3 @@ def test_an_interrupt_in_pythons_own_start_is_told_from_one_in_ours() -> None:
     ours = python.replace("/usr/lib/python3.11/site.py", "/x/kerascli/cli/app.py")
     assert not signals.in_pythons_own_start(Ended(-2, "", ours))
     assert not signals.in_pythons_own_start(Ended(130, "", "error: interrupted\n"))
-
-
-def test_all_scripts_are_listed() -> None:
-    said = subprocess.run(
-        [sys.executable, "-m", "benchmarks.torture"], capture_output=True, text=True, check=True,
-        cwd=Path(__file__).parents[2],
-    ).stdout  # fmt: skip
-    assert {"crashes", "damages", "failures", "kills", "signals"} <= scripts().keys()
-    assert all(f"benchmarks.torture.{name}" in said for name in scripts())

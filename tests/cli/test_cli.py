@@ -21,7 +21,7 @@ import pytest
 from benchmarks.torture.disk import failing
 from kerascli.cli import app as program
 from kerascli.cli import options
-from kerascli.config.config import Config
+from kerascli.config import data
 from kerascli.foundation.disk import locks
 from kerascli.foundation.events import EpochEnd, Event, Note
 from kerascli.foundation.interrupts import SIGNALS
@@ -280,7 +280,7 @@ def test_validate_without_data_does_not_look_for_it(
 ) -> None:
     if not there:
         Path("points.csv").unlink()
-    monkeypatch.setattr(Config, "load_data", lambda *_, **__: pytest.fail("the data was read"))
+    monkeypatch.setattr(data, "load_data", lambda *_, **__: pytest.fail("the data was read"))
     assert kerascli("validate config.yaml --no-data") == Said(
         0,
         "config.yaml: ok\n  model: 2 layers, 22 parameters\n"
@@ -622,7 +622,7 @@ def test_a_signal_before_there_is_anything_to_save_ends_in_one_line(
         except Exception as error:  # as libraries do, which must not swallow it
             raise AssertionError from error
 
-    monkeypatch.setattr(Config, "load_data", read)
+    monkeypatch.setattr(data, "load_data", read)
     assert kerascli("train config.yaml --device cpu") == Said(code, "", "error: interrupted\n")
 
 

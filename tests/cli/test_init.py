@@ -143,7 +143,7 @@ def test_a_table_with_words_and_gaps_trains_in_whole() -> None:
     assert any(line.startswith("predict:") for line in smoke(Path("configs/p.yaml"), sets=[], flags=[]))
 
 
-def test_words_are_classes() -> None:
+def test_a_column_of_words_is_a_classification() -> None:
     random = np.random.default_rng(0)
     text = columns(a=random.normal(size=90), b=random.integers(0, 5, 90), kind=["x", "y", "z"] * 30)
     spec = described(from_data(table(text), "kind", Path("config.yaml")))

@@ -45,7 +45,6 @@ def never(*_: object) -> None:
     raise AssertionError("compiled")
 
 
-@pytest.mark.slow
 @needs_a_compiler
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
 def test_native_code_does_what_the_program_does(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +98,6 @@ def test_a_library_is_found_again_by_constants_and_threads(
     assert compiling._library(code_of(lambda x: [x * constants[0]], x), [x]) != one
 
 
-@pytest.mark.slow
 @needs_a_compiler
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
 def test_a_compiled_run_comes_to_what_a_traced_one_does_and_auto_takes_its_code(

@@ -51,7 +51,6 @@ def test_a_program_reads_weights_inputs_and_numbers_anew_at_each_call() -> None:
             torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
 @needs_a_compiler
 def test_a_compiled_program_does_what_the_module_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

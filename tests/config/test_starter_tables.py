@@ -125,7 +125,7 @@ def test_large_integers_beside_missing_values_are_left_out_of_parquet() -> None:
     assert check_warnings(found) == []
 
 
-def test_of_a_large_file_all_parts_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_of_a_large_file_comes_from_all_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "MAX_BYTES", 4096)
     found = draft(rows(lambda n: f"{n % 7},{n % 5},{'pqr'[n // 2000]}", "a,b,y", count=6000))
     assert found.decisions["data"][0].startswith("looked at ")

@@ -48,7 +48,7 @@ def test_a_run_that_was_trained_with_both_goes_on_with_the_second(tmp_path: Path
         (", validation_data: validation", ", phases: [{}, {validation_data: validation}]", []),
     ],
 )
-def test_a_config_with_both_is_refused(old: str, new: str, sets: list[str]) -> None:
+def test_validation_split_beside_validation_data_is_refused(old: str, new: str, sets: list[str]) -> None:
     with pytest.raises(ConfigError, match="validation_split cannot be combined with validation_data"):
         open_config(parse_document(BOTH.replace(old, new) if old else BOTH, "c.yaml"), sets=sets)
 
@@ -61,5 +61,5 @@ def test_a_config_with_both_is_refused(old: str, new: str, sets: list[str]) -> N
         ("validation_data: validation", "validation_data: null", []),
     ],
 )
-def test_one_of_them_may_be_unset(old: str, new: str, sets: list[str]) -> None:
+def test_validation_split_or_validation_data_may_be_null(old: str, new: str, sets: list[str]) -> None:
     open_config(parse_document(BOTH.replace(old, new) if old else BOTH, "c.yaml"), sets=sets)

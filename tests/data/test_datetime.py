@@ -33,7 +33,7 @@ def apply(written: object, texts: list[str]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%SZ", "%d.%m.%Y %H:%M:%S"])
-def test_parts_are_those_of_python(form: str) -> None:
+def test_datetime_parts_equal_python_s(form: str) -> None:
     texts = [time.strftime(form) for time in TIMES]
     settings = {"parts": list(PARTS), **({"format": form} if "." in form else {})}
     expected = [[of(time) for of in PARTS.values()] for time in TIMES]

@@ -145,7 +145,7 @@ def test_a_split_of_longer_sequences_is_for_a_model_of_any_length(
 
 
 @pytest.mark.parametrize("reverse", [True, False])
-def test_sums_are_right(reverse: bool) -> None:
+def test_the_answer_of_an_addition_is_the_sum(reverse: bool) -> None:
     table = load({"addition": {"rows": 2000, "digits": 3, "reverse": reverse}})["train"]
     lengths, questions = set(), set()
     for question, answer in zip(table.array("question"), table.array("answer"), strict=True):
@@ -164,7 +164,7 @@ def test_there_are_only_so_many_sums() -> None:
     assert load({"addition": {"rows": 44, "digits": 1}})["train"].rows == 44
 
 
-def test_answers_are_where_people_went_last() -> None:
+def test_the_answer_of_a_story_is_the_last_place_of_the_person() -> None:
     table = load({"stories": {"rows": 300, "pairs": 3}})["train"]
     sentence = re.compile(rf"({'|'.join(PEOPLE)}) ({'|'.join(MOVES)}) the ({'|'.join(PLACES)}) \.")
     lengths = set()

@@ -151,7 +151,7 @@ def test_other_pools_have_no_more_threads_than_the_quota_unless_the_user_says_so
         (["-m", "kerascli"], {"GOMP_SPINCOUNT": "31"}, "31"),
     ],
 )
-def test_every_way_in_says_it_before_torch_is_loaded(
+def test_every_entry_point_sets_the_spin_count_before_torch_is_loaded(
     command: list[str], said: dict[str, str], spins: str, tmp_path: Path
 ) -> None:
     """OpenMP prints the settings that it reads when it is loaded with torch."""

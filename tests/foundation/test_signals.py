@@ -17,7 +17,7 @@ import pytest
 
 from kerascli.cli import app as program
 from kerascli.cli import commands
-from kerascli.config.config import Config
+from kerascli.config import data
 from kerascli.config.load import open_config
 from kerascli.foundation import interrupts
 from kerascli.foundation.errors import Interrupted, KerasCliError, StorageError
@@ -280,7 +280,7 @@ def test_a_second_signal_ends_the_program_even_in_the_middle_of_c_code() -> None
 
 
 @pytest.mark.parametrize("listens", [True, False])
-def test_asked_twice_a_training_ends_at_once(listens: bool) -> None:
+def test_a_second_signal_ends_a_training_at_once(listens: bool) -> None:
     def work() -> None:
         with listening() if listens else contextlib.nullcontext(), deferred():
             signal.raise_signal(signal.SIGINT)
@@ -415,7 +415,7 @@ def test_a_signal_while_the_data_is_read_for_a_resume_is_not_put_off(
         raise_signal()
         os._exit(7)
 
-    monkeypatch.setattr(Config, "load_data", read)
+    monkeypatch.setattr(data, "load_data", read)
     assert run(lambda: go_on(before), monkeypatch) == 143
     assert before.status() == "completed"
 

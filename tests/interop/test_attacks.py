@@ -564,7 +564,7 @@ def test_random_damage_to_the_arrays_never_gets_further_than_a_refusal(tmp_path:
             import_model(packed(tmp_path / f"{round_}.keras", arrays=bytes(data)), runs_dir=tmp_path / "runs")
 
 
-def test_the_command_says_it_in_a_line_and_exits_with_4(tmp_path: Path) -> None:
+def test_import_refuses_a_harmful_file_in_one_line_with_exit_code_4(tmp_path: Path) -> None:
     path = of(sequential(start(), layer("f", "Lambda", function=CODE)))(tmp_path)
     run = kerascli("import", str(path), cwd=tmp_path)
     assert run.returncode == 4

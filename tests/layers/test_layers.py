@@ -1,6 +1,7 @@
 """Contract tests of every layer with each of its examples, and properties of single layers beyond Keras's values."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,6 +25,11 @@ def built(cls: type, example: Example, **keywords: Any) -> nn.Module:
     return harness.materialise(harness.make(layer, *harness.specs_of(example)), **keywords)
 
 
+def cases(cls: type, *choices: tuple[Any, ...]) -> Iterator[Any]:
+    """Yield each example of a layer with each combination of choices."""
+    return itertools.product(cls.examples, *choices)  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def results(module: nn.Module, *xs: Tensor, **arguments: Any) -> list[Tensor]:
     value = harness.call(module, *xs, **arguments)
     return list(value) if isinstance(value, tuple) else [value]
@@ -32,14 +38,14 @@ def results(module: nn.Module, *xs: Tensor, **arguments: Any) -> list[Tensor]:
 class TestContracts:
     @each_layer
     def test_documented_shape_is_real_shape(self, cls):
-        for example, batch, training in itertools.product(cls.examples, (1, 3), (False, True)):
+        for example, batch, training in cases(cls, (1, 3), (False, True)):
             module = built(cls, example).train(training)
             ys = results(module, *harness.inputs_of(example, batch), **harness.call_of(example, batch))
             assert [tuple(y.shape) for y in ys] == harness.results_of(cls, example, batch), example
 
     @each_layer
     def test_shape_on_meta_is_real_shape(self, cls):
-        for example, training in itertools.product(cls.examples, (False, True)):
+        for example, training in cases(cls, (False, True)):
             layer = harness.parse(cls.component_name, example.config)
             module = harness.make(layer, *harness.specs_of(example)).train(training)
             for batch in (2, 3):
@@ -92,7 +98,7 @@ class TestContracts:
 
     @each_layer
     def test_it_runs_in_bfloat16(self, cls):
-        for example, training in itertools.product(cls.examples, (False, True)):
+        for example, training in cases(cls, (False, True)):
             module = built(cls, example).train(training)
             exact = results(module, *harness.inputs_of(example, 3), **harness.call_of(example, 3))
             with torch.autocast("cpu", torch.bfloat16):

@@ -395,7 +395,7 @@ class TestWhen:
         assert [node.name for node in graph.model.nodes] == ["body", "head"]
         assert graph.model.nodes[1].inputs == ("body",)
 
-    def test_a_node_that_is_wanted_is_there(self):
+    def test_a_node_whose_when_is_true_is_built(self):
         assert [node.name for node in graph_of(self.TEXT % "true").model.nodes] == ["body", "norm", "head"]
 
     def test_what_is_left_out_is_still_checked(self):

@@ -95,7 +95,7 @@ def test_mel_spectrogram(config, shape):
         ("normalization", {"mean": [1.0, 2.0], "variance": [1.0, 2.0]}, (3,), "expected 3 values"),
     ],
 )
-def test_what_cannot_be_is_reported(name, config, shape, words):
+def test_impossible_settings_are_reported(name, config, shape, words):
     with pytest.raises((Invalid, ShapeMismatch), match=words):
         harness.make(harness.parse(name, config), TensorSpec(shape))
 

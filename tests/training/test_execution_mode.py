@@ -109,7 +109,6 @@ def test_a_half_precision_step_is_traced(tmp_path: Path) -> None:
     assert_steps_agree(request, plan, runner, 0.0)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
 @needs_a_compiler
 def test_a_compiled_step_is_the_module_s_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

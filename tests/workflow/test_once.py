@@ -108,7 +108,7 @@ def test_each_file_is_read_once(builds: list[int], monkeypatch: pytest.MonkeyPat
     assert (opened["config.yaml"], opened["mine.py"]) == (1, 1)
 
 
-def test_values_are_checked_once(builds: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_label_ranges_are_checked_once_a_split(builds: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     checked = Counter[str]()
     real = label_range_checks._check
 

@@ -74,7 +74,7 @@ def test_a_colour_that_the_file_does_not_have_is_reported(colour: str, said: str
     assert "config.yaml:14:93" in str(error.value.faults[0].place)
 
 
-def test_a_flag_may_say_the_colour(tmp_path: Path) -> None:
+def test_the_colour_column_may_be_a_flag(tmp_path: Path) -> None:
     (tmp_path / "flowers.csv").write_text(FLOWERS)
     text = COLOURED.replace("COLOUR", "$by").replace("seed: 1", "flags: {by: kind}")
     assert set(load_config_data(open_config(write(tmp_path, text))).display_columns["validation"]) == {"kind"}

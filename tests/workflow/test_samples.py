@@ -221,7 +221,7 @@ def test_every_kind_of_picture_can_be_drawn_and_is_the_same_twice(made: Any) -> 
         ((20,), (4, 4, 1), None),
     ],
 )
-def test_what_is_an_image(shape: Any, wanted: Any, found: Any) -> None:
+def test_the_image_shape_of_an_output_is_found_or_none(shape: Any, wanted: Any, found: Any) -> None:
     assert image_shape(shape, wanted) == found
 
 

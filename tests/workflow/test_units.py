@@ -108,7 +108,9 @@ def test_an_output_without_metrics_is_measured_by_its_mean_absolute_error(tmp_pa
     assert found == {"price": {"mean_absolute_error": pytest.approx(expected, rel=1e-5)}}
 
 
-def test_the_commands_print_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluate_prints_metrics_in_units_too_and_predict_writes_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data(tmp_path)
     trained(tmp_path, "[log, normalization]")
     monkeypatch.chdir(tmp_path)

@@ -33,7 +33,7 @@ def failures(size: int = 2, store: Any = None, addresses: list[tuple[str, int]] 
     return [Failures(World(rank, size), store, addresses or [ELSEWHERE] * size) for rank in range(size)]
 
 
-def test_alone_nothing_is_sent() -> None:
+def test_one_process_exchanges_nothing() -> None:
     tensor, alone = torch.ones(3), Group()
     alone.add([tensor])
     assert tensor.tolist() == [1.0, 1.0, 1.0]

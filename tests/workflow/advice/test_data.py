@@ -70,7 +70,7 @@ X = "{x: [{columns: [a, b]}]}"
 KIND = "{kind: []}"
 
 
-def test_ordinary_rows_are_no_matter(tmp_path: Path) -> None:
+def test_ordinary_rows_give_no_advice(tmp_path: Path) -> None:
     table(tmp_path / "rows.csv", **measures())
     table(tmp_path / "test.csv", **measures(30))
     assert texts(tmp_path, config(X, KIND, fit=", validation_split: 0.2", test="test.csv")) == []
@@ -180,19 +180,19 @@ def test_rows_that_were_copied_before_the_split(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("values", [2, 5, 12])
-def test_rows_of_few_values_repeat_by_chance(values: int, tmp_path: Path) -> None:
+def test_rows_of_few_values_that_repeat_by_chance_give_no_advice(values: int, tmp_path: Path) -> None:
     a, b, c = RANDOM.integers(0, values, (3, 400))
     table(tmp_path / "rows.csv", a=a, b=b, kind=c % 3)
     assert texts(tmp_path, config(X, KIND, more="  split: {test: 0.2, validation: 0.2, seed: 1}")) == []
 
 
-def test_places_that_are_measured_again_and_again_repeat_by_chance(tmp_path: Path) -> None:
+def test_places_that_are_measured_several_times_give_no_advice(tmp_path: Path) -> None:
     places = RANDOM.normal(size=(40, 2)).round(4)[RANDOM.integers(0, 40, 900)]
     table(tmp_path / "rows.csv", a=places[:, 0], b=places[:, 1], kind=RANDOM.integers(0, 3, 900))
     assert texts(tmp_path, config(X, KIND, more="  split: {test: 0.2, seed: 1}")) == []
 
 
-def test_a_row_in_a_hundred_is_no_matter(tmp_path: Path) -> None:
+def test_one_test_row_in_a_hundred_seen_in_training_gives_no_advice(tmp_path: Path) -> None:
     rows = measures(600)
     table(tmp_path / "rows.csv", **rows)
     table(tmp_path / "test.csv", **{name: np.concatenate([rows[name][:2], v]) for name, v in measures(398).items()})
@@ -233,7 +233,7 @@ def test_integers_beyond_float64_are_distinguished() -> None:
 
 
 @pytest.mark.parametrize("kind", ["0", "2"])
-def test_one_class_only(kind: str, tmp_path: Path) -> None:
+def test_a_target_of_one_class_is_warned_of(kind: str, tmp_path: Path) -> None:
     table(tmp_path / "rows.csv", **{**measures(), "kind": [kind] * 60})
     for target, loss in ((KIND, SPARSE), ("{kind: [{to_categorical: 3}]}", "categorical_crossentropy")):
         [fault] = warned(tmp_path, config(X, target, loss=loss))
