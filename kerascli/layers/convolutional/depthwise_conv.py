@@ -1,19 +1,16 @@
 """Depthwise convolutions of each channel with its own kernels, and separable ones, followed by a pointwise one."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kerascli.foundation.shapes import DataFormat, TensorSpec
+from kerascli.foundation.shapes import DataFormat, PositiveInt, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.convolutional.base import (
     KERNEL_AXES,
     BaseConvolutionModule,
-    DepthMultiplier,
-    DepthwiseConstraint,
-    DepthwiseInitializer,
-    DepthwiseRegularizer,
     FilterArguments,
     convolve,
     window_and_channels,
@@ -30,6 +27,18 @@ from kerascli.layers.geometry import (
 )
 from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
+
+_DepthwiseInitializer = Annotated[fields.InitializerField, Field(description="Initializer of the depthwise kernel.")]
+_DepthwiseRegularizer = Annotated[
+    fields.RegularizerField | None,
+    Field(description="Regularizer of the depthwise kernel, a penalty added to the loss."),
+]
+_DepthwiseConstraint = Annotated[
+    fields.ConstraintField | None, Field(description="Constraint applied to the depthwise kernel after each update.")
+]
+_DepthMultiplier = Annotated[
+    PositiveInt, Field(description="Number of depthwise output channels for each input channel.")
+]
 
 _DEPTHWISE_AXES = {1: (1, 2, 0), 2: (2, 3, 0, 1)}
 """Mapping from rank to the permutation of a kernel (*size, channels, multiplier) to (channels, multiplier, *size)."""
@@ -51,17 +60,17 @@ class DepthwiseConvolution(Layer):
     kernel_size: KernelSize
     strides: Strides
     padding: Padding = "valid"
-    depth_multiplier: DepthMultiplier = 1
+    depth_multiplier: _DepthMultiplier = 1
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
-    depthwise_initializer: DepthwiseInitializer = GlorotUniform()
+    depthwise_initializer: _DepthwiseInitializer = GlorotUniform()
     bias_initializer: fields.BiasInitializer = Zeros()
-    depthwise_regularizer: DepthwiseRegularizer = None
+    depthwise_regularizer: _DepthwiseRegularizer = None
     bias_regularizer: fields.BiasRegularizer = None
     activity_regularizer: fields.ActivityRegularizer = None
-    depthwise_constraint: DepthwiseConstraint = None
+    depthwise_constraint: _DepthwiseConstraint = None
     bias_constraint: fields.BiasConstraint = None
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -120,19 +129,19 @@ class SeparableConvolution(FilterArguments):
 
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
-    depth_multiplier: DepthMultiplier = 1
+    depth_multiplier: _DepthMultiplier = 1
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
-    depthwise_initializer: DepthwiseInitializer = GlorotUniform()
+    depthwise_initializer: _DepthwiseInitializer = GlorotUniform()
     pointwise_initializer: fields.InitializerField = GlorotUniform()
     """Initializer of the pointwise (1x1) kernel."""
     bias_initializer: fields.BiasInitializer = Zeros()
-    depthwise_regularizer: DepthwiseRegularizer = None
+    depthwise_regularizer: _DepthwiseRegularizer = None
     pointwise_regularizer: fields.RegularizerField | None = None
     """Regularizer of the pointwise kernel, a penalty added to the loss."""
     bias_regularizer: fields.BiasRegularizer = None
     activity_regularizer: fields.ActivityRegularizer = None
-    depthwise_constraint: DepthwiseConstraint = None
+    depthwise_constraint: _DepthwiseConstraint = None
     pointwise_constraint: fields.ConstraintField | None = None
     """Constraint applied to the pointwise kernel after each update."""
     bias_constraint: fields.BiasConstraint = None
