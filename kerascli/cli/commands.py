@@ -13,18 +13,16 @@ import typer
 from kerascli import __version__
 from kerascli.cli import (
     evaluate,
-    explain,
     export,
     generate,
     import_model,
     init,
-    listing,
     options,
     plot,
     predict,
+    reference,
     runs,
     samples,
-    schema,
     summary,
     train,
     validate,
@@ -74,7 +72,7 @@ for name, command in {
     "train": train.train, "evaluate": evaluate.evaluate, "predict": predict.predict, "generate": generate.generate,
     "samples": samples.samples, "import": import_model.import_command, "export": export.export,
     "summary": summary.summary, "plot": plot.plot, "validate": validate.validate, "init": init.init_command,
-    "list": listing.list_command, "explain": explain.explain_command, "schema": schema.schema_command,
+    "list": reference.list_command, "explain": reference.explain_command, "schema": reference.schema_command,
 }.items():  # fmt: skip
     app.command(name)(command)
 runs.register(app)

@@ -27,25 +27,21 @@ if TYPE_CHECKING:
     from kerascli.workflow.loaded import LoadedRun
 
 
-By = Annotated[
-    list[str] | None,
-    option("--by COLUMN", "Also evaluate each value of a raw column separately; may be repeated."),
-]
-Maximize = Annotated[
-    str | None, option("--maximize METRIC", "For two classes: find the threshold with the best f1, accuracy ...")
-]
-HoldRecall = Annotated[
-    float | None,
-    option("--hold-recall R", "For two classes: find the highest threshold with at least this recall.", min=0, max=1),
-]
-
-
 def evaluate(
     run: options.Run = "latest",
     what: options.What = None,
-    by: By = None,
-    maximize: Maximize = None,
-    hold_recall: HoldRecall = None,
+    by: Annotated[
+        list[str] | None, option("--by COLUMN", "Also evaluate each value of a raw column separately; may be repeated.")
+    ] = None,
+    maximize: Annotated[
+        str | None, option("--maximize METRIC", "For two classes: find the threshold with the best f1, accuracy ...")
+    ] = None,
+    hold_recall: Annotated[
+        float | None,
+        option(
+            "--hold-recall R", "For two classes: find the highest threshold with at least this recall.", min=0, max=1
+        ),
+    ] = None,
     checkpoint: options.Checkpoint = None,
     data: options.Data = None,
     device: options.Device = "auto",
@@ -199,9 +195,9 @@ def _facts(
         "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
         "in_units": evaluation.in_units, "thresholds": {},
     }  # fmt: skip
-    for output, found in ((c.output, c.thresholds) for c in evaluation.class_scores if c.thresholds is not None):
-        areas = {"roc_auc": found.roc_auc, "average_precision": found.average_precision}
-        facts["thresholds"][output] = {**areas, "table": [asdict(point) for point in found.table()]}
+    for output, thresholds in ((c.output, c.thresholds) for c in evaluation.class_scores if c.thresholds is not None):
+        areas = {"roc_auc": thresholds.roc_auc, "average_precision": thresholds.average_precision}
+        facts["thresholds"][output] = {**areas, "table": [asdict(point) for point in thresholds.table()]}
     if groups:
         facts["groups"] = {
             column: {group.name: _group_facts(evaluation, group) for group in values}

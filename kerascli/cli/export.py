@@ -7,37 +7,20 @@ from typing import Annotated
 import typer
 
 from kerascli.cli import options
+from kerascli.cli.options import option
 from kerascli.foundation.errors import ConfigError, one_of, safe_text
 
-_Pipeline = Annotated[
-    Path | None,
-    typer.Option(
-        "--pipeline",
-        metavar="FILE",
-        help="Also write the preprocessing and the class names, as JSON: for 'import --pipeline', or any program.",
-    ),
-]
-_Preprocessing = Annotated[
-    bool,
-    typer.Option("--preprocessing", help="onnx: take raw columns and return classes and units, as predict does."),
-]
+_FORMATS = "keras, h5, safetensors, onnx, torch_export or state_dict; default: as FILE ends, else keras."
+_PIPELINE = "Also write the preprocessing and the class names, as JSON: for 'import --pipeline', or any program."
+_PREPROCESSING = "onnx: take raw columns and return classes and units, as predict does."
 
 
 def export(
     run: options.Run,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help="keras, h5, safetensors, onnx, torch_export or state_dict; default: as FILE ends, else keras.",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Output file; default: named after the run.")
-    ] = None,
-    pipeline: _Pipeline = None,
-    preprocessing: _Preprocessing = False,
+    kind: Annotated[str | None, option("--format FORMAT", _FORMATS)] = None,
+    output: Annotated[Path | None, option("--output -o FILE", "Output file; default: named after the run.")] = None,
+    pipeline: Annotated[Path | None, option("--pipeline FILE", _PIPELINE)] = None,
+    preprocessing: Annotated[bool, option("--preprocessing", _PREPROCESSING)] = False,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,

@@ -7,39 +7,23 @@ from typing import Annotated
 import typer
 
 from kerascli.cli import options
+from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError, counted, safe_text
 
-_Data = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="CONFIG", help="A config with data and fit for further training, or with views."),
-]
-_Pipeline = Annotated[
-    Path | None,
-    typer.Option(
-        "--pipeline",
-        metavar="FILE",
-        help="A pipeline file of export: the run then takes raw rows, and names classes.",
-    ),
-]
-
-_SAFETENSORS = ".safetensors"
+_MODEL = "A .keras, .h5 or .safetensors file, or an architecture as .json."
+_DATA = "A config with data and fit for further training, or with views."
+_PIPELINE = "A pipeline file of export: the run then takes raw rows, and names classes."
+_CONFIG = "Load MODEL, a file of weights, into this config's model."
 
 
 def import_command(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A .keras, .h5 or .safetensors file, or an architecture as .json.")
-    ],
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the run; default: the file's name.")] = None,
-    data: _Data = None,
-    pipeline: _Pipeline = None,
-    no_compile: Annotated[
-        bool, typer.Option("--no-compile", help="Do not import the loss, metrics and optimizer.")
-    ] = False,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="CONFIG", help="Load MODEL, a file of weights, into this config's model."),
-    ] = None,
-    by_name: Annotated[bool, typer.Option("--by-name", help="With --config: load layers whose names match.")] = False,
+    model: Annotated[Path, argument("MODEL", _MODEL)],
+    name: Annotated[str | None, option("--name NAME", "Name of the run; default: the file's name.")] = None,
+    data: Annotated[Path | None, option("--data CONFIG", _DATA)] = None,
+    pipeline: Annotated[Path | None, option("--pipeline FILE", _PIPELINE)] = None,
+    no_compile: Annotated[bool, option("--no-compile", "Do not import the loss, metrics and optimizer.")] = False,
+    config: Annotated[Path | None, option("--config CONFIG", _CONFIG)] = None,
+    by_name: Annotated[bool, option("--by-name", "With --config: load layers whose names match.")] = False,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Import a model saved by Keras as a run.
@@ -47,21 +31,14 @@ def import_command(
     The run can predict, be evaluated and be trained further.
     """
     _check_together(model, data, pipeline, config, no_compile=no_compile, by_name=by_name)
+    from kerascli.workflow.interchange.importing import import_model, import_weights
+
+    command = sys.argv[1:]
     if config is not None:
-        from kerascli.workflow.interchange.importing import import_weights
-
-        imported = import_weights(model, config, runs_dir=runs_dir, name=name, by_name=by_name, command=sys.argv[1:])
+        imported = import_weights(model, config, runs_dir=runs_dir, name=name, by_name=by_name, command=command)
     else:
-        from kerascli.workflow.interchange.importing import import_model
-
         imported = import_model(
-            model,
-            runs_dir=runs_dir,
-            name=name,
-            data=data,
-            pipeline=pipeline,
-            compiled=not no_compile,
-            command=sys.argv[1:],
+            model, runs_dir=runs_dir, name=name, data=data, pipeline=pipeline, compiled=not no_compile, command=command
         )
     for text in imported.notes:
         options.note(text)
@@ -81,5 +58,5 @@ def _check_together(
     if config is not None and other is not None:
         text = f"--config and {other} cannot be given together: with --config only weights are read from the file"
         raise ConfigError(text)
-    if model.suffix == _SAFETENSORS and other is not None:
+    if model.suffix == ".safetensors" and other is not None:
         raise ConfigError(f"{other}: a .safetensors file has a model and weights, nothing to train them with")

@@ -3,44 +3,27 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from kerascli.cli.options import note
+from kerascli.cli.options import argument, note, option
 from kerascli.config.starter.models import KINDS
 from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError, safe_text, suggestion
 
 _TEMPLATES = Path(__file__).parent.parent / "config" / "starter" / "templates"
 _DEFAULT_TEMPLATE = "mlp"
 _DEFAULT_CONFIG = Path("config.yaml")
+_ABOUT_TEMPLATE = "cnn, linear, lstm, mlp (default), resnet, tiny, transformer or wide_and_deep."
+_ABOUT_DATA = "Data to write a config for: a table, or a folder of images or of texts."
+_ABOUT_MODEL = "linear, mlp, wide_and_deep, cnn, resnet, lstm or transformer; default: by the data."
 
 
 def init_command(
-    config: Annotated[Path, typer.Argument(help="Config file to write.")] = _DEFAULT_CONFIG,
-    template: Annotated[
-        str | None,
-        typer.Option(
-            "--template", help="cnn, linear, lstm, mlp (default), resnet, tiny, transformer or wide_and_deep."
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", metavar="WHAT", help="Data to write a config for: a table, or a folder of images or of texts."
-        ),
-    ] = None,
+    config: Annotated[Path, argument(None, "Config file to write.")] = _DEFAULT_CONFIG,
+    template: Annotated[str | None, option("--template", _ABOUT_TEMPLATE)] = None,
+    data: Annotated[Path | None, option("--from WHAT", _ABOUT_DATA)] = None,
     target: Annotated[
-        str | None,
-        typer.Option("--target", metavar="COLUMN", help="Column to predict; default: by its name, or the last."),
+        str | None, option("--target COLUMN", "Column to predict; default: by its name, or the last.")
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            metavar="KIND",
-            help="linear, mlp, wide_and_deep, cnn, resnet, lstm or transformer; default: by the data.",
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing config.")] = False,
+    model: Annotated[str | None, option("--model KIND", _ABOUT_MODEL)] = None,
+    force: Annotated[bool, option("--force", "Overwrite an existing config.")] = False,
 ) -> None:
     """Write a config from a template, or for a table, a series, a folder of images or of texts."""
     if data is not None and template is not None:

@@ -64,7 +64,7 @@ _AFTER_ANOTHER = (ProcessLost.exit_code, 128 + signal.SIGTERM, -signal.SIGTERM)
 
 def without_own_options(arguments: Sequence[str]) -> list[str]:
     """Return the command-line arguments without the launcher's own options."""
-    found: list[str] = []
+    kept: list[str] = []
     is_value = False
     for argument in arguments:
         if is_value:
@@ -72,5 +72,5 @@ def without_own_options(arguments: Sequence[str]) -> list[str]:
         elif argument in _OWN_OPTIONS:
             is_value = True
         elif not argument.startswith(tuple(f"{name}=" for name in _OWN_OPTIONS)):
-            found.append(argument)
-    return found
+            kept.append(argument)
+    return kept

@@ -44,21 +44,13 @@ def argument(value: str | None, text: str, complete_by: Callable[..., list[str]]
     return typer.Argument(metavar=value, help=text, autocompletion=complete_by)
 
 
-_RUN = "latest, a run's name, a prefix of it, or its path."
+ABOUT_RUN = "latest, a run's name, a prefix of it, or its path."
 _WHAT = (
     "A split (test, validation, train); or files, folders and patterns as the run's source reads them; "
     "- is standard input."
 )
 
-Config = Annotated[
-    Path | None, argument("CONFIG", "Config file; default: the only one in this folder.", complete.configs)
-]
-ConfigOrRun = Annotated[
-    str | None,
-    argument("CONFIG|RUN", "A config file, or a run: latest, a name, a path.", complete.configs_or_runs),
-]
-Run = Annotated[str, argument("RUN", _RUN, complete.runs)]
-ShownRun = Annotated[str, argument(None, _RUN, complete.runs)]
+Run = Annotated[str, argument("RUN", ABOUT_RUN, complete.runs)]
 RunsDir = Annotated[Path, option("--runs-dir FOLDER", "Folder of the runs.")]
 Device = Annotated[str, option("--device DEVICE", "auto, cpu, cuda, cuda:N or mps.")]
 Threads = Annotated[
@@ -86,15 +78,10 @@ Horizon = Annotated[
 ]
 Future = Annotated[Path | None, option("--future FILE", "With --horizon: the columns of these rows that are known.")]
 Processes = Annotated[int | None, option("--processes N", "Divide the work among N processes of this machine.", min=1)]
-MaxRestarts = Annotated[
-    int | None,
-    option("--max-restarts N", "With --processes: resume up to N times after a process failed.", min=0),
-]
 Timeout = Annotated[
     float, option("--timeout SECONDS", "Time after which a process without an answer counts as lost.", min=1.0)
 ]
 Json = Annotated[bool, option("--json", "Print the result as JSON.")]
-JsonLines = Annotated[bool, option("--json", "Print an object a row (JSON Lines).")]
 
 
 _PATHS = frozenset({"run", "runs", "what", "resume"})

@@ -14,37 +14,32 @@ if TYPE_CHECKING:
     from kerascli.workflow.loaded import LoadedRun
     from kerascli.workflow.predict import Form, Predictions
 
-
-Text = Annotated[list[str] | None, option("--text TEXT", "Predict this text; may be repeated.")]
 Keep = Annotated[
     list[str] | None, option("--keep COLUMN", "Copy a raw column into the output; may be given several times.")
 ]
 Output = Annotated[
     Path | None, option("--output -o FILE", "A .csv, .jsonl, .parquet, .npy or .npz file; default: stdout.")
 ]
-Classes = Annotated[bool, option("--classes", "Only the predicted class of each row.")]
 Threshold = Annotated[
     float | None, option("--threshold P", "Of two classes, the second if its probability is > P.", min=0, max=1)
 ]
-Raw = Annotated[bool, option("--raw", "Do not undo the transforms of targets.")]
-KerasNames = Annotated[bool, option("--keras-names", "Use the output names of the imported Keras file.")]
 Stream = Annotated[bool, option("--stream", "Predict each row of standard input as it comes; skip bad rows.")]
 
 
 def predict(
     run: options.Run,
     what: options.What = None,
-    text: Text = None,
+    text: Annotated[list[str] | None, option("--text TEXT", "Predict this text; may be repeated.")] = None,
     horizon: options.Horizon = None,
     future: options.Future = None,
     keep: Keep = None,
     output: Output = None,
-    classes: Classes = False,
+    classes: Annotated[bool, option("--classes", "Only the predicted class of each row.")] = False,
     threshold: Threshold = None,
-    raw: Raw = False,
-    keras_names: KerasNames = False,
+    raw: Annotated[bool, option("--raw", "Do not undo the transforms of targets.")] = False,
+    keras_names: Annotated[bool, option("--keras-names", "Use the output names of the imported Keras file.")] = False,
     stream: Stream = False,
-    as_json: options.JsonLines = False,
+    as_json: Annotated[bool, option("--json", "Print an object a row (JSON Lines).")] = False,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
     data: options.Data = None,
@@ -56,13 +51,13 @@ def predict(
 ) -> None:
     """Predict classes or values for rows: of files, a split, or texts; or the next rows of a series."""
     what, text, keep = what or [], text or [], keep or []
-    others = {"--text": text, "--stream": stream, "--classes": classes, "--threshold": threshold is not None,
+    other_options = {"--text": text, "--stream": stream, "--classes": classes, "--threshold": threshold is not None,
               "--keras-names": keras_names, "--view": view is not None}  # fmt: skip
     alone = {"--stream answers row by row": stream, "- is standard input, which is read once": "-" in what,
              "--horizon computes a row from the predictions before it": horizon is not None}  # fmt: skip
     with dealing(device, timeout) as members:
         _check_rows(what, text, stream=stream, output=output)
-        _check_horizon(what, horizon, future, others)
+        _check_horizon(what, horizon, future, other_options)
         _check_output(output, classes=classes, threshold=threshold, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
         launch_if_asked(processes, alone=alone)
@@ -114,13 +109,13 @@ def _check_rows(what: list[str], text: list[str], *, stream: bool, output: Path 
         raise ConfigError("what to predict is missing", hint=hint)
 
 
-def _check_horizon(what: list[str], horizon: int | None, future: Path | None, others: dict[str, object]) -> None:
+def _check_horizon(what: list[str], horizon: int | None, future: Path | None, other_options: dict[str, object]) -> None:
     """Raise ConfigError if an option cannot be combined with --horizon (a forecast), or requires it."""
     if horizon is None:
         if future is not None:
             raise ConfigError("--future goes with --horizon", hint="predict RUN series.csv --horizon 12 --future FILE")
         return
-    options.refuse(others, others, "cannot be used with --horizon")
+    options.refuse(other_options, other_options, "cannot be used with --horizon")
     if len(what) != 1:
         raise ConfigError("--horizon continues one series", hint="give one file, - or the name of a split")
 

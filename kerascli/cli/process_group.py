@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING
 from kerascli.cli.printing import print_to_stderr
 from kerascli.foundation.disk.files import memory_limit, read_bytes
 from kerascli.foundation.disk.storage import size_text
-from kerascli.foundation.errors import (
-    ConfigError,
-    FileRefused,
-    Interrupted,
-    KerasCliError,
-    ProcessLost,
-)
+from kerascli.foundation.errors import ConfigError, FileRefused, Interrupted, KerasCliError, ProcessLost
 from kerascli.foundation.interrupts import Signalled, count_as_handled, end_with_parent
 from kerascli.foundation.user_code import exits_as_errors, line_of_user_code
 from kerascli.foundation.world import PROCESS_BYTES, launch_of, restarts_of, world_of
@@ -160,10 +154,10 @@ def interrupted_run(options: Options, config: Path | None) -> str | None:
         return None
     from kerascli.runs.index import list_runs
 
-    found: str | None = None
+    path: str | None = None
     if options.group is None or options.group.world.leads:
-        found = next((str(run.path) for run in list_runs(options.runs_dir) if _goes_on(run, options, config)), None)
-    return found if options.group is None else options.group.agree(found)[0]
+        path = next((str(run.path) for run in list_runs(options.runs_dir) if _goes_on(run, options, config)), None)
+    return path if options.group is None else options.group.agree(path)[0]
 
 
 def _goes_on(run: "RunRecord", options: Options, config: Path | None) -> bool:

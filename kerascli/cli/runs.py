@@ -1,27 +1,14 @@
 """The commands `kerascli runs`: list, show, compare and remove runs."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from kerascli.cli import complete
-from kerascli.cli.options import (
-    RUNS_DIR,
-    Commands,
-    Json,
-    OnceGroup,
-    RunsDir,
-    ShownRun,
-    argument,
-    find_run,
-    note,
-    option,
-    say_json,
-)
+from kerascli.cli import complete, options
+from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError
 from kerascli.report import tables
 from kerascli.runs import index
@@ -33,7 +20,7 @@ _SHOWN_LAST = ("versions", "machine")
 
 def register(app: typer.Typer) -> None:
     """Add the command group `runs` to the typer program; `kerascli runs` alone lists the runs."""
-    group = Commands(cls=OnceGroup, help="List, show, compare and remove runs.", rich_markup_mode=None)
+    group = options.Commands(cls=options.OnceGroup, help="List, show, compare and remove runs.", rich_markup_mode=None)
     group.callback(invoke_without_command=True)(_list)
     group.command("show")(_show)
     group.command("compare")(_compare)
@@ -41,93 +28,84 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="runs")
 
 
-def _list(context: typer.Context, json: Json = False, runs_dir: RunsDir = RUNS_DIR) -> None:
+def _list(context: typer.Context, json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """List the runs, oldest first."""
-    if context.invoked_subcommand is None:
-        print_list(runs_dir, as_json=json)
-    elif json or runs_dir != RUNS_DIR:
-        raise ConfigError(f"options of '{context.invoked_subcommand}' go after it, not before")
+    if context.invoked_subcommand is not None:
+        if json or runs_dir != options.RUNS_DIR:
+            raise ConfigError(f"options of '{context.invoked_subcommand}' go after it, not before")
+        return
+    lines = [tables.RunLine.of(run) for run in index.list_runs(runs_dir)]
+    if json:
+        options.say_json([asdict(line) for line in lines])
+    elif lines:
+        tables.show(tables.list_table(lines))
+    else:
+        options.note(f"there are no runs in {quoted(runs_dir)}")
 
 
 def _show(
-    run: ShownRun = index.LATEST,
-    json: Json = False,
-    runs_dir: RunsDir = RUNS_DIR,
+    run: Annotated[str, argument(None, options.ABOUT_RUN, complete.runs)] = index.LATEST,
+    json: options.Json = False,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Show the recorded facts of a run."""
-    print_facts(find_run(run, runs_dir), as_json=json)
+    print_facts(options.find_run(run, runs_dir), as_json=json)
 
 
 def _compare(
     runs: Annotated[list[str], argument("RUN", "Two or more runs.", complete.runs)],
-    json: Json = False,
-    runs_dir: RunsDir = RUNS_DIR,
+    json: options.Json = False,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Compare runs: the settings that differ, and the results."""
     if len(runs) < 2:
         raise ConfigError("compare: expected at least two runs, got 1")
-    print_comparison([find_run(run, runs_dir) for run in runs], as_json=json)
-
-
-def _remove(
-    runs: Annotated[list[str], argument("RUN", "The runs to remove.", complete.runs)],
-    yes: Annotated[bool, option("--yes -y", "Remove without asking.")] = False,
-    runs_dir: RunsDir = RUNS_DIR,
-) -> None:
-    """Remove runs with all their files."""
-    records: dict[str, RunRecord] = {}
-    for selector in dict.fromkeys(runs):  # one run may be named in several ways
-        run = find_run(selector, runs_dir)
-        records.setdefault(os.path.abspath(run.path), run)
-    if not yes and not _is_confirmed(records.values()):
-        note("nothing was removed")
-        return
-    for run in records.values():
-        index.remove(run)
-        note(f"removed {run.path}")
-
-
-def _is_confirmed(runs: Iterable[RunRecord]) -> bool:
-    note("\n".join(str(run.path) for run in runs))
-    try:
-        return typer.confirm("Remove these runs with all their files?", err=True)
-    except typer.Abort:
-        raise ConfigError("no answer was given: nothing was removed", hint="--yes removes without asking") from None
-
-
-def print_list(runs_dir: Path, *, as_json: bool = False) -> None:
-    """Print the list of runs in a folder, as a table or as JSON."""
-    lines = [tables.RunLine.of(run) for run in index.list_runs(runs_dir)]
-    if as_json:
-        say_json([asdict(line) for line in lines])
-    elif lines:
-        tables.show(tables.list_table(lines))
-    else:
-        note(f"there are no runs in {quoted(runs_dir)}")
-
-
-def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
-    """Print what a run has recorded (run.json); as JSON also its history."""
-    facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
-    if as_json:
-        say_json({**facts, "history": run.history()})
-        return
-    facts["seconds"] = tables.duration_text(facts.get("seconds"))
-    facts["last_epoch"] = (run.history() or [{}])[-1]
-    facts |= {name: facts.pop(name) for name in _SHOWN_LAST if name in facts}
-    tables.show(tables.facts_table({name: value for name, value in facts.items() if value not in (None, [], {})}))
-
-
-def print_comparison(runs: Sequence[RunRecord], *, as_json: bool = False) -> None:
-    """Print the settings in which runs differ, and the results of each."""
-    comparison = tables.compare(runs)
-    if as_json:
-        say_json(asdict(comparison))
+    comparison = tables.compare([options.find_run(run, runs_dir) for run in runs])
+    if json:
+        options.say_json(asdict(comparison))
         return
     settings, results = comparison.tables()
     if comparison.settings:
         tables.show(settings)
         typer.echo()
     else:
-        note("the settings do not differ")
+        options.note("the settings do not differ")
     tables.show(results)
+
+
+def _remove(
+    runs: Annotated[list[str], argument("RUN", "The runs to remove.", complete.runs)],
+    yes: Annotated[bool, option("--yes -y", "Remove without asking.")] = False,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
+) -> None:
+    """Remove runs with all their files."""
+    records: dict[str, RunRecord] = {}
+    for selector in dict.fromkeys(runs):  # one run may be named in several ways
+        run = options.find_run(selector, runs_dir)
+        records.setdefault(os.path.abspath(run.path), run)
+    if not yes and not _is_confirmed(records.values()):
+        options.note("nothing was removed")
+        return
+    for run in records.values():
+        index.remove(run)
+        options.note(f"removed {run.path}")
+
+
+def _is_confirmed(runs: Iterable[RunRecord]) -> bool:
+    options.note("\n".join(str(run.path) for run in runs))
+    try:
+        return typer.confirm("Remove these runs with all their files?", err=True)
+    except typer.Abort:
+        raise ConfigError("no answer was given: nothing was removed", hint="--yes removes without asking") from None
+
+
+def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
+    """Print what a run has recorded (run.json); as JSON also its history."""
+    facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
+    if as_json:
+        options.say_json({**facts, "history": run.history()})
+        return
+    facts["seconds"] = tables.duration_text(facts.get("seconds"))
+    facts["last_epoch"] = (run.history() or [{}])[-1]
+    facts |= {name: facts.pop(name) for name in _SHOWN_LAST if name in facts}
+    tables.show(tables.facts_table({name: value for name, value in facts.items() if value not in (None, [], {})}))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kerascli.cli import complete, options
-from kerascli.cli.options import option
+from kerascli.cli.options import argument, option
 from kerascli.cli.process_group import interrupted_run, launch_if_asked, process_group, with_common_seed
 from kerascli.foundation.errors import safe_text
 from kerascli.foundation.world import world_of
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: options.Config = None,
+    config: Annotated[
+        Path | None, argument("CONFIG", "Config file; default: the only one in this folder.", complete.configs)
+    ] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     name: Annotated[str | None, option("--name NAME", "Name of the run; default: the config's name.")] = None,
@@ -44,7 +46,9 @@ def train(
     verbose: Annotated[bool, option("--verbose -v", "Details: choices, digests, checkpoints, times.")] = False,
     as_json: options.Json = False,
     processes: options.Processes = None,
-    max_restarts: options.MaxRestarts = None,
+    max_restarts: Annotated[
+        int | None, option("--max-restarts N", "With --processes: resume up to N times after a process failed.", min=0)
+    ] = None,
     timeout: options.Timeout = 600.0,
 ) -> None:
     """Train the model of a config, or resume a run."""

@@ -9,26 +9,21 @@ from typing import Annotated
 import typer
 
 from kerascli.cli import complete, options
+from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import DataMissing, Fault, Place
 
 
 def validate(
     configs: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="CONFIG",
-            help="Configs to check; default: the only one in this folder.",
-            autocompletion=complete.configs,
-        ),
+        argument("CONFIG", "Configs to check; default: the only one in this folder.", complete.configs),
     ] = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
-    no_data: Annotated[
-        bool, typer.Option("--no-data", help="Do not read the data: for hooks, and for CI without it.")
-    ] = False,
+    no_data: Annotated[bool, option("--no-data", "Do not read the data: for hooks, and for CI without it.")] = False,
     processes: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Check the division among N processes, and estimate the memory of each."),
+        option("--processes N", "Check the division among N processes, and estimate the memory of each.", min=1),
     ] = None,
 ) -> None:
     """Report every error in a config, before training.
@@ -44,12 +39,14 @@ def validate(
     refuse_misspelt(document)
     from kerascli.workflow.check import check
 
-    found = check(document, sets=(), flags=flags, progress=options.download_bar(), no_data=no_data, processes=processes)
-    options.warn(found.warnings)
-    if not found.data_is_missing:
-        options.say("".join(f"{line}\n" for line in found.lines))
+    result = check(
+        document, sets=(), flags=flags, progress=options.download_bar(), no_data=no_data, processes=processes
+    )
+    options.warn(result.warnings)
+    if not result.data_is_missing:
+        options.say("".join(f"{line}\n" for line in result.lines))
     else:  # no 'ok' before an error
-        for line in found.lines[1:]:
+        for line in result.lines[1:]:
             options.note(line)
         text = "the data was not found: only what does not depend on it was checked"
         hint = "--no-data checks a config without its data, and exits with 0"
@@ -63,8 +60,8 @@ def _validate_each(
 
     Return the smallest of their exit codes that is not 0, or 0.
     """
-    given = [*(f"--set={each}" for each in sets), *(f"--flag={each}" for each in flags), *["--no-data"] * no_data]
-    given += [f"--processes={processes}"] * (processes is not None)
-    command = [sys.executable, "-P", "-m", "kerascli", "validate", *given, "--"]
+    same = [*(f"--set={each}" for each in sets), *(f"--flag={each}" for each in flags), *["--no-data"] * no_data]
+    same += [f"--processes={processes}"] * (processes is not None)
+    command = [sys.executable, "-P", "-m", "kerascli", "validate", *same, "--"]
     codes = [subprocess.run([*command, str(path)], check=False).returncode for path in dict.fromkeys(configs)]
     return min(filter(None, codes), default=0)

@@ -1,4 +1,4 @@
-"""Data of an opened config: its facts, its rows, and what helps where data files are missing."""
+"""Data of an opened config: its facts (shapes, dtypes ...), its rows, and hints where data files are missing."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,7 +39,7 @@ def load_config_data(config: Config, *, learned: States | None = None, keep: Col
 
 
 class _OpenFacts(dict[str, Value | Unknown]):
-    """Facts of data that was not read: those of other inputs and targets are unknown, too."""
+    """Facts of data that was not read, by name; those of inputs and targets that are not listed are UNKNOWN."""
 
     def __missing__(self, name: str) -> Unknown:
         group, _, rest = name.partition(".")

@@ -3,7 +3,7 @@ other."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from kerascli.config.composition.references import References
 from kerascli.config.config import Config
@@ -13,8 +13,8 @@ from kerascli.config.run import RunSpec
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec, has_train_step, parse_fit, valid_trainable
 from kerascli.config.sections.init_from import InitFrom, parse_init_from
-from kerascli.config.sections.read_compile import parse_compile
-from kerascli.config.sections.read_steps import parse_steps
+from kerascli.config.sections.read_compile import CompileReader
+from kerascli.config.sections.read_steps import StepReader
 from kerascli.config.sections.train_step import TrainStepSpec
 from kerascli.data.base import Field
 from kerascli.data.pipeline.prepare import DataFacts
@@ -31,14 +31,14 @@ from kerascli.model.syntax.section import parse_model
 from kerascli.model.syntax.views import Scope
 from kerascli.model.transfer import unknown_layers
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def check_early(config: Config) -> RunSpec | None:
-    """Check the config before its data is downloaded or read; return the RunSpec (parsed config), or None if shapes
-    are not known yet.
+    """Check a config before its data is downloaded or read; return the RunSpec (parsed config). Raises ConfigError.
 
-    Returns None if the check needs the data. Raises ConfigError.
+    Returns None if shapes are not known before the data is read; what depends on them is then not checked.
     """
     facts = config_facts(config)
     if facts.known:
@@ -55,13 +55,12 @@ def check_without_shapes(config: Config, facts: DataFacts) -> None:
 
 
 def describe_config(
-    config: Config, facts: DataFacts, splits: Mapping[str, int] | None = None, known: RunSpec | None = None
+    config: Config, facts: DataFacts, splits: Mapping[str, int] | None = None, earlier: RunSpec | None = None
 ) -> RunSpec:
-    """Parse and check all sections of a config; return the RunSpec (parsed config). Raises ConfigError with the
-    errors of all sections.
+    """Parse and check all sections of a config; return the RunSpec (parsed config). Raises ConfigError with all errors.
 
-    `splits` None: the data was not read, and placeholders replace the facts that only reading it gives. `known`, a
-    RunSpec made before, is returned after its checks if it was made from the same facts.
+    `splits` None: the data was not read, and placeholders replace facts that are known only after reading it. `earlier`,
+    a RunSpec made before, is returned after its checks if it was made from the same facts.
     """
     references = References(config.document, config.flags, facts_by_name(facts))
     document, broken = references.resolve()
@@ -72,18 +71,12 @@ def describe_config(
     inputs = facts.inputs if facts.known else with_sizes(facts.inputs)
     targets = facts.targets if facts.known else None
     with config.faults():
-        if known is not None and not known.unknown and (known.inputs, known.targets) == (inputs, targets):
-            return check_splits(known, document.data, splits)
+        if earlier is not None and not earlier.unknown and (earlier.inputs, earlier.targets) == (inputs, targets):
+            return check_splits(earlier, document.data, splits)
         spec = describe(
-            document.data,
-            name=config.name,
-            seed=config.seed,
-            data=config.data,
-            inputs=inputs,
-            targets=targets,
-            splits=splits,
-            references=references,
-        )
+            document.data, name=config.name, seed=config.seed, data=config.data,
+            inputs=inputs, targets=targets, splits=splits, references=references,
+        )  # fmt: skip
     if splits is not None:
         _refuse_unknown(config, references.unknown)
     config.refuse([])
@@ -100,11 +93,11 @@ def _refuse_unknown(config: Config, paths: Iterable[Path]) -> None:
     config.refuse([Fault(f"'{written.at(path)}': the data has no such fact", path) for path in paths])
 
 
-def with_broken(broken: Sequence[Fault], others: Sequence[Fault]) -> list[Fault]:
-    """Return the errors of references (`broken`), then those of `others` whose config path is not that of a broken
+def with_broken(broken: Sequence[Fault], rest: Sequence[Fault]) -> list[Fault]:
+    """Return the errors of references (`broken`), then those of `rest` whose config path is not that of a broken
     reference, nor below it."""
     paths = [fault.path for fault in broken]
-    return [*broken, *(fault for fault in others if not any(fault.path[: len(path)] == path for path in paths))]
+    return [*broken, *(fault for fault in rest if not any(fault.path[: len(path)] == path for path in paths))]
 
 
 def describe(
@@ -118,20 +111,21 @@ def describe(
     splits: Mapping[str, int] | None = None,
     references: References | None = None,
 ) -> RunSpec:
-    """Return the RunSpec (parsed config) of a config's sections, whose references are resolved. Raises Invalid with all
-    errors.
+    """Parse the sections of a config; return the RunSpec (parsed config). Raises Invalid with all errors.
 
-    `inputs` and `targets` are the known facts of the data; `splits` are its splits, if known. `references` resolves the
-    references in blocks and repeats, which are resolved where they are used.
+    In `sections`, the `$` references are already replaced by values, except for those in blocks and repeats of layers,
+    which `references` replaces where blocks and repeats are used. `inputs` and `targets` are the fields (shape, dtype
+    ...) of the data as far as they are known; `splits` maps each split of the data to its number of rows, None:
+    unknown.
     """
     reader = _Reader(sections, data, inputs, targets)
-    fit = reader.attempt(lambda: parse_fit(sections.get("fit")))
+    fit = reader.attempt(parse_fit, sections.get("fit"))
     init_from = reader.read_init_from()
     model, scope = reader.read_model(references, fit)
     if model is not None and init_from is not None:
         reader.faults += unknown_layers(model, init_from.map)
     rows = (fit or FitSpec()).batch_size
-    built = None if model is None else reader.attempt(lambda: build(model, batch_size=rows))
+    built = None if model is None else reader.attempt(build, model, batch_size=rows)
     train_step = reader.read_train_step(scope, built) if reader.has_steps else None
     if built is not None and (train_step is not None or not reader.has_steps):
         built = reader.with_views(built, train_step, rows)
@@ -147,12 +141,14 @@ def describe(
 
 
 def check_splits(
-    spec: RunSpec, sections: Mapping[Any, Any], splits: Mapping[str, int] | None, others: Sequence[Fault] = ()
+    spec: RunSpec, sections: Mapping[Any, Any], splits: Mapping[str, int] | None, earlier: Sequence[Fault] = ()
 ) -> RunSpec:
-    """Return the RunSpec (parsed config) if its sections contradict neither each other nor the data's splits. Raises
-    Invalid with the errors."""
+    """Return the RunSpec (parsed config) `spec` if its sections agree with each other and with the data's splits.
+
+    Raises Invalid with the errors, after the errors `earlier`.
+    """
     declares_inputs = sections["model"].get("inputs") is not None
-    faults = [*others, *cross_faults(spec, sections.get("fit"), splits, declares_inputs=declares_inputs)]
+    faults = [*earlier, *cross_faults(spec, sections.get("fit"), splits, declares_inputs=declares_inputs)]
     if faults:
         raise Invalid(faults)
     return spec
@@ -180,40 +176,33 @@ class _Reader:
     def target_specs(self) -> dict[str, TensorSpec] | None:
         return None if self.targets is None else _specs(self.targets)
 
-    def attempt(self, read: Callable[[], T]) -> T | None:
+    def attempt(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Return what `read` returns; None, with its errors in `faults`, if it raises Invalid."""
         try:
-            return read()
+            return read(*args, **kwargs)
         except Invalid as invalid:
             self.faults += invalid.faults
             return None
 
     def read_init_from(self) -> InitFrom | None:
         model = self.sections.get("model")
-        section = model.get("init_from") if isinstance(model, dict) else None
-        return self.attempt(lambda: parse_init_from(section))
+        return self.attempt(parse_init_from, model.get("init_from") if isinstance(model, dict) else None)
 
     def read_model(self, references: References | None, fit: FitSpec | None) -> tuple[Model | None, Scope | None]:
         """Return the model, with its layers frozen as `fit.trainable` says, and a Scope (the names that `model.views`
         and `fit.train_step` may refer to)."""
         unread = [] if self.data is None else [name for name in self.data.inputs if name not in self.inputs]
-        found = self.attempt(
-            lambda: parse_model(
-                self.sections.get("model"),
-                _specs(self.inputs),
-                references,
-                data_targets=self.target_specs,
-                called_elsewhere=self.has_steps,
-                unread=unread,
-            )
-        )
-        if found is None:
+        parsed = self.attempt(
+            parse_model, self.sections.get("model"), _specs(self.inputs), references,
+            data_targets=self.target_specs, called_elsewhere=self.has_steps, unread=unread,
+        )  # fmt: skip
+        if parsed is None:
             return None, None
-        written, scope = found
+        written, scope = parsed
         if self.has_steps:
             return written, scope
         trainable = valid_trainable(self.sections.get("fit")) if fit is None else fit.trainable
-        model = self.attempt(lambda: with_trainable(written, trainable))
+        model = self.attempt(with_trainable, written, trainable)
         if model is not None and trainable:
             self.faults += updated_faults(model, trainable)
         return model or written, scope
@@ -225,16 +214,14 @@ class _Reader:
             self.faults.append(Fault(text, ("fit", "trainable"), "key", hint="remove one of the two"))
         if scope is None or built is None or self.data is None:
             return None
-        inputs, targets, compiled = _specs(self.inputs), self.target_specs, self.sections.get("compile")
-        return self.attempt(
-            lambda: parse_steps(fit["train_step"], compiled, scope, built, inputs, targets, self.classes)
-        )
+        reader = StepReader(scope, built, _specs(self.inputs), self.target_specs, self.classes)
+        return self.attempt(reader.read, fit["train_step"], self.sections.get("compile"))
 
     def with_views(self, built: Built, train_step: TrainStepSpec | None, rows: int) -> Built:
         """Return the built model with its views (models that share its layers) built, too; views may use layers that
         only `train_step` calls."""
         owners = train_step.passes[-1].built.owners if train_step is not None else built.owners
-        views = self.attempt(lambda: build_views(built.model, owners, rows))
+        views = self.attempt(build_views, built.model, owners, rows)
         return built if views is None else replace(built, views=views)
 
     def read_compile(self, model: Model | None, built: Built | None) -> CompileSpec | None:
@@ -242,19 +229,12 @@ class _Reader:
         config errors."""
         section = self.sections["compile"]
         if model is None:
-            return self.attempt(lambda: parse_compile(section, None, self.target_specs, extra_losses=True))
+            return self.attempt(CompileReader(None, self.target_specs).read, section, extra_losses=True)
         outputs = {name: built.specs[name] if built else None for name in model.outputs}
-        return self.attempt(
-            lambda: parse_compile(
-                section,
-                outputs,
-                self.target_specs,
-                extra_losses=any(node.layer.adds_losses() for node in model.nodes),
-                figures=model.logged,
-                named=[name_of(target) for target in model.targets],
-                classes=self.classes,
-            )
-        )
+        extra_losses = any(node.layer.adds_losses() for node in model.nodes)
+        named = [name_of(target) for target in model.targets]
+        reader = CompileReader(outputs, self.target_specs, model.logged, named, self.classes)
+        return self.attempt(reader.read, section, extra_losses=extra_losses)
 
 
 def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
@@ -273,9 +253,9 @@ def faults_without_data(sections: Mapping[Any, Any], references: References) -> 
     unknown."""
     reader = _Reader(sections, None, {}, None)
     if "model" in sections:
-        reader.attempt(lambda: parse_model(sections["model"], None, references, called_elsewhere=reader.has_steps))
+        reader.attempt(parse_model, sections["model"], None, references, called_elsewhere=reader.has_steps)
     reader.read_init_from()
-    reader.attempt(lambda: parse_fit(sections.get("fit")))
+    reader.attempt(parse_fit, sections.get("fit"))
     if "compile" in sections and not reader.has_steps:
         reader.read_compile(None, None)
     return reader.faults

@@ -9,14 +9,7 @@ from pathlib import Path
 from kerascli.config.composition.extends import extend, read_extended
 from kerascli.config.composition.overrides import override
 from kerascli.config.composition.plugins import import_plugins, plugin_files
-from kerascli.config.composition.references import (
-    NO_FACTS,
-    Flag,
-    References,
-    idle_flags,
-    in_template,
-    read_flags,
-)
+from kerascli.config.composition.references import NO_FACTS, Flag, References, idle_flags, in_template, read_flags
 from kerascli.config.config import Config, Progress, data_folder, source_path
 from kerascli.config.describe import check_early, faults_without_data, with_broken
 from kerascli.config.sections.fit import two_validations
@@ -34,15 +27,12 @@ from kerascli.runs.record import RunRecord
 
 
 def open_config(
-    config: Path | Document,
-    *,
-    sets: Sequence[str] = (),
-    flags: Sequence[str] = (),
-    progress: Progress | None = None,
+    config: Path | Document, *, sets: Sequence[str] = (), flags: Sequence[str] = (), progress: Progress | None = None
 ) -> Config:
     """Return a config file (or its parsed document) as a Config, with `extends`, `--set` and `--flag` applied.
 
-    Raises ConfigError with the errors of keys, flags, plugins and data, and then also with those found in the rest.
+    Raises ConfigError for errors in top-level keys, flags, plugins and the `data` section. If keys or data have errors,
+    the ConfigError also has those of the other sections; errors of these sections alone are not raised here.
     """
     document = config if isinstance(config, Document) else read_extended(config)
     return _opened(Path(document.name), override(document, sets), flags, progress)

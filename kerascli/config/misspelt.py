@@ -45,13 +45,13 @@ def misspelt(document: Document, index: ComponentIndex) -> list[Fault]:
         return []
     if not isinstance(model, dict) or model.keys() & {"blocks", "shared", "views"}:
         return []
-    found = key_faults(ConfigSection, data, ())
+    all_faults = key_faults(ConfigSection, data, ())
     for path, kind, entry in _entries(data):
         faults = _faults(path, kind, entry, index)
         if faults is None:
             return []
-        found += faults
-    return found
+        all_faults += faults
+    return all_faults
 
 
 def _faults(path: Path, kind: str, entry: Any, index: ComponentIndex) -> list[Fault] | None:

@@ -1,4 +1,4 @@
-"""The top level of a config: its sections, and the keys next to them."""
+"""Top level of a config: its sections, and the other top-level keys."""
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -56,6 +56,10 @@ class ConfigSection(BaseSection):
 
 
 def run_name(path: Path) -> str:
-    """Return the name of the runs of a config file, or of data, that has no other name."""
+    """Return the default name of a run, made from the file name of its config (or, for a new config, of its data).
+
+    It is the name without suffix, with `_` for characters other than letters, digits, `.`, `_` and `-`, at most 60
+    characters; `run` if nothing is left.
+    """
     stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in path.stem)
     return stem.lstrip("._-")[:60] or "run"

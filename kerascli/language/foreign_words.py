@@ -3,70 +3,57 @@
 from collections.abc import Mapping
 from typing import Any
 
-_OF_RANK = {
-    "maxpool{n}d": "max_pooling_{n}d",
-    "avgpool{n}d": "average_pooling_{n}d",
-    "adaptivemaxpool{n}d": "adaptive_max_pooling_{n}d",
-    "adaptiveavgpool{n}d": "adaptive_average_pooling_{n}d",
-    "convtranspose{n}d": "conv_{n}d_transpose",
-    "batchnorm{n}d": "batch_normalization",
-    "dropout{n}d": "spatial_dropout_{n}d",
-    "zeropad{n}d": "zero_padding_{n}d",
-}
 _LAYERS = {
-    "linear": "dense",
-    "hidden": "dense",
-    "hiddenlayer": "dense",
-    "fullyconnected": "dense",
-    "fc": "dense",
-    "layernorm": "layer_normalization",
-    "groupnorm": "group_normalization",
-    "upsample": "up_sampling_2d",
-    "unflatten": "reshape",
-    "mlpclassifier": "dense",
-    "mlpregressor": "dense",
-    "linearregression": "dense",
-    "logisticregression": "dense",
-    **{key.format(n=n): name.format(n=n) for key, name in _OF_RANK.items() for n in (1, 2, 3)},
+    "dense": "linear hidden hiddenlayer fullyconnected fc "
+    "mlpclassifier mlpregressor linearregression logisticregression",
+    "layer_normalization": "layernorm",
+    "group_normalization": "groupnorm",
+    "up_sampling_2d": "upsample",
+    "reshape": "unflatten",
+    "batch_normalization": "batchnorm1d batchnorm2d batchnorm3d",
+}
+_LAYERS_OF_RANK = {
+    "max_pooling_{n}d": "maxpool{n}d",
+    "average_pooling_{n}d": "avgpool{n}d",
+    "adaptive_max_pooling_{n}d": "adaptivemaxpool{n}d",
+    "adaptive_average_pooling_{n}d": "adaptiveavgpool{n}d",
+    "conv_{n}d_transpose": "convtranspose{n}d",
+    "spatial_dropout_{n}d": "dropout{n}d",
+    "zero_padding_{n}d": "zeropad{n}d",
 }
 _LOSSES = {
-    "crossentropyloss": "sparse_categorical_crossentropy",
-    "nllloss": "sparse_categorical_crossentropy",
-    "bceloss": "binary_crossentropy",
-    "bcewithlogitsloss": "binary_crossentropy",
-    "mseloss": "mean_squared_error",
-    "l1loss": "mean_absolute_error",
-    "smoothl1loss": "huber",
-    "huberloss": "huber",
-    "kldivloss": "kl_divergence",
-    "poissonnllloss": "poisson",
-    "logloss": "crossentropy",
+    "sparse_categorical_crossentropy": "crossentropyloss nllloss",
+    "binary_crossentropy": "bceloss bcewithlogitsloss",
+    "mean_squared_error": "mseloss",
+    "mean_absolute_error": "l1loss",
+    "huber": "smoothl1loss huberloss",
+    "kl_divergence": "kldivloss",
+    "poisson": "poissonnllloss",
+    "crossentropy": "logloss",
 }
-_METRICS = {
-    "accuracyscore": "accuracy",
-    "rocauc": "auc",
-    "rocaucscore": "auc",
-    "averageprecisionscore": "auc",
-    "f1": "f1_score",
-}
+_METRICS = {"accuracy": "accuracyscore", "auc": "rocauc rocaucscore averageprecisionscore", "f1_score": "f1"}
 _TRANSFORMS = {
-    "standardscaler": "normalization",
-    "minmaxscaler": "rescaling",
-    "totensor": "rescaling",
-    "labelencoder": "string_lookup",
-    "ordinalencoder": "string_lookup",
-    "onehotencoder": "string_lookup",
-    "labelbinarizer": "to_categorical",
-    "simpleimputer": "impute",
-    "kbinsdiscretizer": "discretization",
-    "countvectorizer": "text_vectorization",
-    "tfidfvectorizer": "text_vectorization",
+    "normalization": "standardscaler",
+    "rescaling": "minmaxscaler totensor",
+    "string_lookup": "labelencoder ordinalencoder onehotencoder",
+    "to_categorical": "labelbinarizer",
+    "impute": "simpleimputer",
+    "discretization": "kbinsdiscretizer",
+    "text_vectorization": "countvectorizer tfidfvectorizer",
 }
+
+
+def _by_word(words: Mapping[str, str]) -> dict[str, str]:
+    """Return a mapping from each foreign word to kerascli's name; `words` maps names to words with spaces between."""
+    return {word: name for name, several in words.items() for word in several.split()}
+
+
+_OF_RANK = {name.format(n=n): word.format(n=n) for name, word in _LAYERS_OF_RANK.items() for n in (1, 2, 3)}
 NAMES: Mapping[str, Mapping[str, str]] = {
-    "layer": _LAYERS,
-    "loss": _LOSSES,
-    "metric": _METRICS,
-    "transform": _TRANSFORMS,
+    "layer": _by_word({**_LAYERS, **_OF_RANK}),
+    "loss": _by_word(_LOSSES),
+    "metric": _by_word(_METRICS),
+    "transform": _by_word(_TRANSFORMS),
     "activation": {"logistic": "sigmoid", "identity": "linear"},
 }
 """Mapping from kind of component (`layer` ...) to a mapping from a name in another library (lower case, no underscores)
@@ -111,35 +98,28 @@ required ones."""
 INPUT_SIZES = frozenset({"layernorm", "batchnorm1d", "batchnorm2d", "batchnorm3d"})
 """Classes of PyTorch (lower case, no underscores) whose first argument is the size of the input, which is inferred."""
 
-KEYS: Mapping[str, str] = {
-    "lr": "learning_rate",
-    "learning_rate_init": "learning_rate",
-    "eps": "epsilon",
-    "betas": "beta_1",
-    "bias": "use_bias",
-    "out_channels": "filters",
-    "out_features": "units",
-    "hidden_size": "units",
-    "hidden": "units",
-    "neurons": "units",
-    "hidden_layer_sizes": "units",
-    "num_groups": "groups",
-    "num_embeddings": "input_dim",
-    "embedding_dim": "output_dim",
-    "kernel_size": "pool_size",
-    "n_bins": "num_bins",
-    "stride": "strides",
-    "dilation": "dilation_rate",
-    "p": "rate",
-    "embed_dim": "key_dim",
-    "nb_epoch": "epochs",
-    "num_epochs": "epochs",
-    "n_epochs": "epochs",
-    "max_iter": "epochs",
-    "random_state": "seed",
-    "test_size": "validation_split",
-    "validation_fraction": "validation_split",
-}
+KEYS: Mapping[str, str] = _by_word(
+    {
+        "learning_rate": "lr learning_rate_init",
+        "epsilon": "eps",
+        "beta_1": "betas",
+        "use_bias": "bias",
+        "filters": "out_channels",
+        "units": "out_features hidden_size hidden neurons hidden_layer_sizes",
+        "groups": "num_groups",
+        "input_dim": "num_embeddings",
+        "output_dim": "embedding_dim",
+        "pool_size": "kernel_size",
+        "num_bins": "n_bins",
+        "strides": "stride",
+        "dilation_rate": "dilation",
+        "rate": "p",
+        "key_dim": "embed_dim",
+        "epochs": "nb_epoch num_epochs n_epochs max_iter",
+        "seed": "random_state",
+        "validation_split": "test_size validation_fraction",
+    }
+)
 """Mapping from the name of an argument in another library to kerascli's name."""
 
 NOTHING = frozenset({"None", "NULL", "nil", "NA", "undefined"})

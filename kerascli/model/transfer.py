@@ -116,11 +116,8 @@ def take_mapped(
             raise _fault(f"the source has no layer '{take.layer}'{suggestion(take.layer, names)}", _path_of(name))
     for node in model.nodes:
         name = next((each for each in layers if f"{node.weights_name}/".startswith(f"{each}/")), None)
-        if name is None:
-            mapped.add(node, None)
-        else:
-            rest = node.weights_name[len(name) :]
-            mapped.add(node, replace(layers[name], layer=layers[name].layer + rest))
+        take = None if name is None else layers[name]
+        mapped.add(node, take and replace(take, layer=f"{take.layer}{node.weights_name[len(str(name)) :]}"))
     return mapped.values
 
 
@@ -170,18 +167,18 @@ def _fault(text: str, path: Path, hint: str | None = None) -> ConfigError:
     return ConfigError([Fault(f"init_from: {text}", path, "key", hint=hint)])
 
 
+@dataclass(slots=True)
 class _Mapped:
     """Collector of weights taken from another model, node by node; it extends the inputs of layers that follow a
     widened layer."""
 
-    def __init__(self, weights: Sequence[Weight], source: Mapping[str, Tensor], seed: int) -> None:
-        self.values: dict[str, Tensor] = {}
-        self._weights = weights
-        self._source = source
-        self._seed = seed
-        self._wide: dict[str, _Widened | str] = {}
-        """Mapping from tensor name to the tensor's widened channels, or to the name of a node beyond which these cannot
-        be followed."""
+    _weights: Sequence[Weight]
+    _source: Mapping[str, Tensor]
+    _seed: int
+    values: dict[str, Tensor] = field(default_factory=dict)
+    _wide: dict[str, _Widened | str] = field(default_factory=dict)
+    """Mapping from tensor name to the tensor's widened channels, or to the name of a node beyond which these cannot
+    be followed."""
 
     def source_of(self, layer: str) -> dict[str, Tensor]:
         """Return the weights of a layer of the source model, by their names in the layer."""
@@ -189,7 +186,7 @@ class _Mapped:
         return {name.removeprefix(prefix): value for name, value in self._source.items() if name.startswith(prefix)}
 
     def add(self, node: Node, take: LayerSource | None) -> None:
-        """Add the weights of a node, taken as `take` says; None: it has new weights, or none."""
+        """Add the weights of a node, made from those of the layer `take`; None: its weights are new, or it has none."""
         own = [weight for weight in self._weights if weight.name.startswith(f"{node.weights_name}/")]
         wide = next((self._wide[name] for name in node.inputs if name in self._wide), None)
         if take is None or not own:

@@ -7,32 +7,13 @@ import contextlib
 import time
 from typing import TextIO
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import Progress, TaskID
 
+from kerascli.foundation import events
 from kerascli.foundation.errors import counted, safe_lines, safe_text
-from kerascli.foundation.events import (
-    BatchEnd,
-    Began,
-    EpochBegin,
-    EpochEnd,
-    Evaluated,
-    Event,
-    Logs,
-    Note,
-    PhaseBegin,
-    Saved,
-    Stopped,
-)
+from kerascli.foundation.events import Event, Logs
 
 _TIME_WIDTH = 7  # 1:23:45
 
@@ -70,45 +51,45 @@ class TrainingView:
 
     def _show(self, event: Event) -> None:
         match event:
-            case Began():
+            case events.Began():
                 self._print(safe_lines(event.summary.rstrip()))
                 self._print(f"{'resuming' if event.resumed else 'run'}: {safe_text(event.run)}")
                 self._resumed = event.resumed
-            case PhaseBegin():
+            case events.PhaseBegin():
                 self._phase(event)
-            case EpochBegin():
+            case events.EpochBegin():
                 self._epoch(event)
-            case BatchEnd() if event.logs is not None and self._progress is not None:
+            case events.BatchEnd() if event.logs is not None and self._progress is not None:
                 self._advance(event, event.logs, self._progress)
-            case EpochEnd():
+            case events.EpochEnd():
                 self._epoch_end(event)
-            case Stopped() if self._resumed:
+            case events.Stopped() if self._resumed:
                 self._print(f"nothing was left to train: {event.text}")
-            case Note() if self.verbose or event.level != "detail":
+            case events.Note() if self.verbose or event.level != "detail":
                 self._note(event)
-            case Saved() if self.verbose:
-                self._note(Note(f"checkpoint: {event.name} ({event.reason})"))
-            case Evaluated() if self.verbose:
-                self._note(Note(f"evaluation: {event.rows:,} rows of '{event.split}' in {event.seconds:.1f} s"))
+            case events.Saved() if self.verbose:
+                self._note(events.Note(f"checkpoint: {event.name} ({event.reason})"))
+            case events.Evaluated() if self.verbose:
+                self._note(events.Note(f"evaluation: {event.rows:,} rows of '{event.split}' in {event.seconds:.1f} s"))
             case _:
                 pass  # results are data and go to stdout; the reason of a stop was printed with its epoch
 
-    def _phase(self, event: PhaseBegin) -> None:
+    def _phase(self, event: events.PhaseBegin) -> None:
         optimizer = "a new optimizer" if event.fresh else "the optimizer continues"
         trained = f"{event.trained:,} of {event.parameters:,} parameters are trainable"
         self._print(f"phase {event.number}/{event.of}: {counted(event.epochs, 'epoch')}, {trained}, {optimizer}")
 
-    def _epoch(self, event: EpochBegin) -> None:
+    def _epoch(self, event: events.EpochBegin) -> None:
         self._began = time.monotonic()
         self._width = len(str(event.epochs))
         self._resumed = False
         if not self.live:
             return
-        bar = BarColumn(bar_width=max(4, min(24, self.console.width - 70)))
+        bar = bars.BarColumn(bar_width=max(4, min(24, self.console.width - 70)))
         progress = Progress(
-            TextColumn("{task.description}"), bar, MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}", markup=False), TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[metrics]}", markup=False),
+            bars.TextColumn("{task.description}"), bar, bars.MofNCompleteColumn(),
+            bars.TextColumn("{task.fields[rate]}", markup=False), bars.TimeRemainingColumn(compact=True),
+            bars.TextColumn("{task.fields[metrics]}", markup=False),
             console=self.console, transient=True, auto_refresh=False,
         )  # fmt: skip
         progress.start()
@@ -116,12 +97,12 @@ class TrainingView:
         self._progress, self._task = progress, progress.add_task(text, total=event.steps, rate="", metrics="")
         self._taken = len(text) + (bar.bar_width or 0) + 2 * len(str(event.steps)) + 1 + _TIME_WIDTH + len("     ")
 
-    def _advance(self, event: BatchEnd, logs: Logs, progress: Progress) -> None:
+    def _advance(self, event: events.BatchEnd, logs: Logs, progress: Progress) -> None:
         rate = f"{event.step / max(1e-9, time.monotonic() - self._began):,.0f} steps/s"
         shown = first_that_fit(logs, self.console.width - self._taken - len(rate))
         progress.update(self._task, completed=event.step, rate=rate, metrics=shown, refresh=True)
 
-    def _epoch_end(self, event: EpochEnd) -> None:
+    def _epoch_end(self, event: events.EpochEnd) -> None:
         self.close()
         head = f"epoch {event.epoch:>{self._width}}/{event.epochs}"
         parts = [*_pairs(event.logs), f"{event.seconds:.1f} s"]
@@ -129,7 +110,7 @@ class TrainingView:
         for message in event.messages:
             self._print(f"  {safe_text(message)}")
 
-    def _note(self, event: Note) -> None:
+    def _note(self, event: events.Note) -> None:
         self.close()
         warns = event.level == "warning"
         text = safe_text(event.text, 2000)
@@ -167,8 +148,9 @@ class DownloadBar:
     def _begin(self, what: str, total: int) -> None:
         if self._console.is_terminal and self._progress is None:
             self._progress = Progress(
-                TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-                TimeRemainingColumn(compact=True), console=self._console, transient=True, auto_refresh=False,
+                bars.TextColumn("{task.description}", markup=False), bars.BarColumn(), bars.DownloadColumn(),
+                bars.TransferSpeedColumn(), bars.TimeRemainingColumn(compact=True),
+                console=self._console, transient=True, auto_refresh=False,
             )  # fmt: skip
             self._progress.start()
         elif self._progress is None:

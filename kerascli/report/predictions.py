@@ -26,8 +26,8 @@ def csv_text(columns: Mapping[str, np.ndarray], *, header: bool = True) -> str:
     alone = len(columns) == 1  # an empty line would be no row
 
     def cells(values: np.ndarray) -> list[str]:
-        found = _each_once(values, _csv_word) if values.dtype == object else _digits(values)
-        return [cell or '""' for cell in found] if alone else found
+        texts = _each_once(values, _csv_word) if values.dtype == object else _digits(values)
+        return [cell or '""' for cell in texts] if alone else texts
 
     lines = chain(names, chain.from_iterable(map(",".join, rows) for rows in _rows(columns, cells)))
     return "".join(f"{line}\n" for line in lines)
@@ -64,8 +64,8 @@ def _json_cells(values: np.ndarray) -> list[str]:
 def _each_once(values: np.ndarray, convert: Callable[[Any], str]) -> list[str]:
     """Return the cell (text) for each word (or number, or None) of a column; equal ones are converted only once."""
     words = [word if isinstance(word, str) else (type(word), word) for word in values.tolist()]  # 1.0 is not 1
-    known = {word: convert(word if isinstance(word, str) else word[1]) for word in dict.fromkeys(words)}
-    return list(map(known.__getitem__, words))
+    cells = {word: convert(word if isinstance(word, str) else word[1]) for word in dict.fromkeys(words)}
+    return list(map(cells.__getitem__, words))
 
 
 def _csv_word(word: str | float | None) -> str:

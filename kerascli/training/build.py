@@ -66,9 +66,9 @@ def build_experiment(
 ) -> Experiment:
     """Build the model of a config, with initial weights from its seed, and its training step (none without `compile`).
 
-    `mixing` is applied to batches in training, for example mixup; None: batches are left as they are. `divide` divides
-    the model's weights, which are still on the meta device; None: this process holds them whole.
-    Without `initialize` the values of the weights are undefined.
+    `mixing` is applied to batches in training, for example mixup; None: batches are not mixed. `divide` divides the
+    weights of the model, which is still on the meta device, so that this process holds a part of them (FSDP); None: it
+    holds all of them. Without `initialize` the values of the weights are undefined.
     """
     prepare_gpu(device)
     if spec.train_step is not None:
@@ -80,7 +80,7 @@ def build_experiment(
         list(compiled.log_names()),
         *_terms_and_metrics(compiled.pairs),
         weights,
-        logged=compiled.figures,
+        logged=compiled.logged,
         sums=spec.model.summed,
         class_weight=_class_weight(spec, stages.facts.targets),
     ).to(device)
@@ -116,7 +116,7 @@ def _of_train_step(
         ]
         objectives = [
             Objective(
-                list(u.log_names()), u.terms, u.metrics, update.weights, logged=u.figures, sums=each.built.model.summed
+                list(u.log_names()), u.terms, u.metrics, update.weights, logged=u.logged, sums=each.built.model.summed
             )
             for u, update in zip(each.updates, updates, strict=True)
         ]

@@ -1,7 +1,7 @@
-"""Files of a checkpoint: one with the whole state of a training, or also one for each process's parts of the weights.
+"""Files of a checkpoint: one with the training state and, with FSDP, one for each process's parts of the weights.
 
 In files of parts, a tensor's name ends with its range of the whole tensor: `weights/dense/kernel@1,64,128,256` has the
-indices 64 to 127 of the 256 along axis 1. So any number of readers can share them.
+indices 64 to 127 of the 256 along axis 1. So a checkpoint can be read by any number of readers.
 """
 
 import re
@@ -15,14 +15,14 @@ from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.training.tensor_file import read_tensors
 
 TRAINING = "training.safetensors"
-"""Name of the file with the state of a training, or with what each process of it has."""
+"""Name of the file with the training state; with FSDP, with those of its tensors that every process has whole."""
 _NAME = re.compile(r"(.+)@(\d{1,9}),(\d{1,18}),(\d{1,18}),(\d{1,18})", re.DOTALL)
 _FILE = re.compile(r"part-(\d+)-of-(\d+)\.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Indices `start` to `stop` of the `size` ones along an axis of a tensor in Keras's layout."""
+    """Index range from `start` to `stop` (exclusive) along an axis of length `size` of a tensor in Keras's layout."""
 
     axis: int
     start: int
@@ -35,17 +35,21 @@ class Range:
 
 
 def part_file(rank: int, size: int) -> str:
-    """Return the name of the file with the parts of weights that process `rank` of `size` holds."""
+    """Return the name of the file with the parts of weights that the process of rank `rank`, of `size`, holds."""
     return f"part-{rank:05d}-of-{size:05d}.safetensors"
 
 
 def is_part(name: str) -> bool:
-    """Return True if a file of a checkpoint has one process's parts of weights."""
+    """Return True if a checkpoint's file of this name contains one process's parts of the weights."""
     return _FILE.fullmatch(name) is not None
 
 
 def in_ranges(tensors: Mapping[str, Tensor], own: Mapping[str, Range]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return a state's tensors in two: those that each process has, and this one's parts, named with their ranges."""
+    """Split the tensors of a training state into (tensors that every process has whole, parts of this process).
+
+    Both are mappings from name to tensor. `own` maps the name of each tensor that FSDP divides to the range of it that
+    this process holds; this range is appended to the name of the part: `weights/dense/kernel@1,64,128,256`.
+    """
     common: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -59,9 +63,10 @@ def in_ranges(tensors: Mapping[str, Tensor], own: Mapping[str, Range]) -> tuple[
 
 
 def range_of(name: str, own: Mapping[str, Range]) -> Range | None:
-    """Return the range that this process holds of a tensor of the state; None: the whole tensor.
+    """Return the index range that this process holds of a tensor of the training state; None if it holds the whole.
 
-    Copies of weights (`slots/best/dense/kernel`) have the ranges of the weights.
+    `own` maps the name of each divided tensor to its range. Copies of weights (`slots/best/dense/kernel`) have the
+    ranges of the weights.
     """
     if name.startswith("slots/"):
         name = f"weights/{name.split('/', 2)[-1]}"
@@ -71,11 +76,13 @@ def range_of(name: str, own: Mapping[str, Range]) -> Range | None:
 def training_tensors(
     files: Mapping[str, bytes], own: Mapping[str, Range] | None = None, part: str | None = None
 ) -> dict[str, Tensor]:
-    """Return the state of a training from a checkpoint's files, which are read one after the other.
+    """Return the tensors of a training state by name, from the contents of a checkpoint's files.
 
-    `own` are the ranges that this process holds, by the tensor's name; of other tensors it gets the whole. `part` is
-    the name of the file that has exactly these, if as many made the checkpoint. Raises FileRefused if a file
-    contradicts itself, or if parts of a tensor are missing.
+    `files` maps file names to contents, which are read one after the other. `own` maps names of tensors to the ranges
+    that this process holds: of these tensors only the range is returned, of all others the whole. `part` is the name of
+    this process's file of parts; if it is in `files`, no other process's file is read, since it has exactly these
+    ranges: the checkpoint was divided into equally many parts. Raises FileRefused if a file contradicts itself, or if
+    parts of a tensor are missing.
     """
     own = own or {}
     found: dict[str, Tensor] = {}
@@ -98,13 +105,13 @@ def training_tensors(
 
 
 def needed_files(files: Iterable[str], part: str | None) -> list[str]:
-    """Return the names of a checkpoint's files that are read for `part`: all parts, unless it is among them."""
+    """Return the names of the files to read of a checkpoint: training state, and `part` or else all files of parts."""
     parts = sorted(filter(is_part, files))
     return [TRAINING, *([part] if part in parts else parts)]
 
 
 def _overlap(name: str, tensor: Tensor, piece: Range, wanted: Range) -> Iterator[tuple[Range, Tensor]]:
-    """Yield what a part of a tensor, in a file, has of the range that is wanted, with its own range."""
+    """Yield (range, values) of the part `tensor` that a file contains, as far as it is inside the range `wanted`."""
     if (piece.axis, piece.size) != (wanted.axis, wanted.size):
         raise _misfit(name)
     start, stop = max(piece.start, wanted.start), min(piece.stop, wanted.stop)
@@ -116,7 +123,7 @@ def _overlap(name: str, tensor: Tensor, piece: Range, wanted: Range) -> Iterator
 
 
 def _joined(name: str, pieces: list[tuple[Range, Tensor]], wanted: Range | None) -> Tensor:
-    """Return a tensor, or its range that is wanted, from its pieces. Raises FileRefused if they are not all of it."""
+    """Return a tensor, or only its range `wanted`, made from its pieces. Raises FileRefused if a piece is missing."""
     end = 0 if wanted is None else wanted.start
     ends = {piece.size if wanted is None else wanted.stop for piece, _ in pieces}
     kinds: set[object] = set()

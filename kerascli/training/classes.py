@@ -28,8 +28,10 @@ class ClassReading:
         return torch.softmax(output, dim=-1) if self.from_logits else output
 
     def numbers(self, output: Tensor, threshold: float | None = None) -> Tensor:
-        """Return the predicted class of each row: the most probable one or, with `threshold`, the second of two classes
-        if its probability is above it."""
+        """Return the predicted class label of each row (rows,): the class with the highest probability.
+
+        With `threshold`, the label of a binary output is 1 if the probability of the second class is above it, else 0.
+        """
         probabilities = self.probabilities(output)
         if threshold is None or not self.binary:
             return probabilities.argmax(-1)
@@ -42,7 +44,10 @@ def is_classification_loss(loss: Loss | None) -> TypeGuard[Loss]:
 
 
 def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> ClassReading | None:
-    """Return how to read a model output (rows, units) as classes; None unless it predicts exactly one class per row."""
+    """Return the ClassReading of a model output (rows, units): class names, and conversion to probabilities.
+
+    It is None unless the output predicts exactly one class per row.
+    """
     if not is_classification_loss(loss) or output.dim() > 2:
         return None
     units = output.shape[1] if output.dim() == 2 else 1

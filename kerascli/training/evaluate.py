@@ -1,4 +1,4 @@
-"""Evaluate a model over a split of the data, or predict: metric states stay on the device until the end."""
+"""Evaluate a model on a split of the data, or predict; the states of metrics stay on the device until the end."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -15,7 +15,10 @@ from kerascli.training.objectives.train_step import GraphStep, TrainStepModule
 
 
 class EvaluatedBatches:
-    """Batches to evaluate or to predict, with their numbers, and what is computed of them; here all of one process."""
+    """Numbered batches to evaluate or to predict, and the collection of their results, on one process.
+
+    In the subclass `SharedBatches`, every process has some of the batches.
+    """
 
     def __init__(self, batches: Iterable[Batch]) -> None:
         self._batches = batches
@@ -26,19 +29,19 @@ class EvaluatedBatches:
         return batches if isinstance(batches, EvaluatedBatches) else cls(batches)
 
     def __iter__(self) -> Iterator[tuple[int, Batch | None]]:
-        """Yield pairs of a batch's number and the batch; None: only another process has one now."""
+        """Yield (number, batch); the batch is None in a round in which this process has none, but another one has."""
         return enumerate(self._batches)
 
     def inference(self, module: nn.Module) -> AbstractContextManager[object]:
-        """Return a context in which the model runs without gradients."""
+        """Return a context manager in which the model runs without gradients."""
         return torch.inference_mode()
 
     def states(self, number: int, states: Sequence[Tensor]) -> Iterable[Sequence[Tensor]]:
-        """Return the metric states of batch `number`, and of those that others evaluate at the same time."""
+        """Return the metric states of batch `number`, and of each batch that another process has in the same round."""
         return (states,)
 
     def rows(self, number: int, values: Tensor) -> list[Tensor]:
-        """Return the values (rows, *) of batch `number`, and of those that others compute at the same time."""
+        """Return the values (rows, *) of batch `number`, and of each that another process has in the same round."""
         return [values]
 
 
@@ -77,9 +80,10 @@ def evaluate(
 
 
 def predict(module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, seed: int) -> dict[str, Tensor]:
-    """Return a mapping from output name to array (rows, *), on the CPU; half precision is converted to float32.
+    """Compute a model's predictions; return a mapping from output name to tensor (rows, *) on the CPU.
 
-    Of batches that are dealt out, one process returns the values of all rows.
+    Half precision is converted to float32. If every process has some of the batches, process 0 returns the values of
+    all rows.
     """
     module.eval()
     parts: dict[str, list[Tensor]] = {}

@@ -92,8 +92,8 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
 class GraphRunner:
     """Callable that runs batches of full size through a traced graph, and smaller ones through the PyTorch module.
 
-    Of a part of a batch, the whole batch's size counts, too: the graph has the part's share of it, and all parts
-    must run a batch as a graph, or none.
+    For a part of a batch (of which each process has one) the size of the whole batch must be equal, too: the graph
+    contains the part's share of it, and either all parts of a batch run as graphs, or none.
     """
 
     def __init__(self, run: FlatRunner, example: Batch, layout: Layout, module: Runner) -> None:

@@ -27,19 +27,20 @@ class TextModel:
     """Language model, which reads `window` token ids and predicts the next token, with its vocabularies."""
 
     predict: Callable[[Tensor], Tensor]
-    """Function from token ids (1, window) to token probabilities or logits: (1, words), or for each step (1, window,
-    words)."""
+    """Function from token ids (1, window) to probabilities or logits of the next token.
+
+    Its result has the shape (1, tokens) or, for each step, (1, window, tokens).
+    """
     window: int
     reads: TextCodec
     writes: TextCodec
 
 
 def generate_words(model: TextModel, numbers: list[int], length: int, sampling: Sampling) -> Iterator[str]:
-    """Yield the tokens by which a language model continues a prompt; `numbers` are the prompt's token ids, at least
-    one.
+    """Yield the tokens by which a language model continues a prompt; `numbers` are its token ids, at least one.
 
-    A model that predicts at every step reads the prompt from its first position on. One that predicts after the last
-    step reads a full window: a shorter prompt is repeated in front of itself.
+    A model that predicts at every step reads the prompt from its first position on. One that predicts only after the
+    last step reads a full window: a prompt shorter than that is padded in front with repetitions of itself.
     """
     read_as = model.reads.numbers_of(model.writes)
     text = list(numbers)
@@ -54,7 +55,7 @@ def generate_words(model: TextModel, numbers: list[int], length: int, sampling: 
 
 
 def _next(model: TextModel, text: list[int]) -> Tensor:
-    """Return a tensor (words,): the language model's probability or logit of each token to follow `text`."""
+    """Return a tensor (tokens,): the language model's probability or logit of each token to follow `text`."""
     missing = model.window - len(text)
     at_end = torch.tensor([text + [0] * missing])
     output = model.predict(at_end)
@@ -67,7 +68,7 @@ def _next(model: TextModel, text: list[int]) -> Tensor:
 
 
 def sampled(scores: Tensor, codec: TextCodec, sampling: Sampling, may: int | None = None) -> Tensor:
-    """Sample a token id for each row of scores (N, words); special tokens are excluded, except for the id `may`."""
+    """Sample a token id for each row of scores (N, tokens); special tokens are excluded, except for the id `may`."""
     scores = scores.double().cpu()[:, : len(codec.words)]
     are_probabilities = bool((scores >= 0).all()) and bool(((scores.sum(-1) - 1).abs() < 1e-2).all())
     logits = scores.clamp_min(1e-300).log() if are_probabilities else scores
@@ -89,7 +90,7 @@ class Decoder:
     """Decoder model trained by teacher forcing, as a function of its own output so far; its other inputs are fixed."""
 
     predict: Callable[[Tensor], Tensor]
-    """Function from token ids of the output so far (N, places) to token probabilities or logits (N, places, words)."""
+    """Function from token ids of the output so far (N, places) to token probabilities or logits (N, places, tokens)."""
     begin: tuple[int, ...]
     """Token ids with which every output begins, at least one."""
     places: int
@@ -99,11 +100,10 @@ class Decoder:
 
 
 def decode_ids(model: Decoder, length: int, sampling: Sampling) -> np.ndarray:
-    """Return token ids (N, T) that a decoder generates for N rows; after a text's end token, which is included, -1
-    follows.
+    """Return token ids (N, T) that a decoder generates for N rows; after the end token of a text, all ids are -1.
 
-    All rows are generated at once. A text ends with the end token or, if there is none, with padding; else
-    when the input is full or the text has `length` words.
+    The end token is included. All rows are generated at once. A text ends with the end token or, if the vocabulary has
+    none, with padding; at the latest when the input is full or the text has `length` tokens.
     """
     stop = _PADDING if model.writes.stop is None else model.writes.stop
     read_as = torch.tensor(model.reads.numbers_of(model.writes))

@@ -48,14 +48,14 @@ class Plan:
 
 
 def train(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool = True) -> Iterator[Event]:
-    """Train from the state in `progress` and yield events. Raises TrainingStopped if the loss or a weight is not
-    finite.
+    """Train from the state in `progress` and yield events. Raises TrainingStopped if a loss or weight is not finite.
 
-    With `looks`, the loss is looked at within an epoch, too, by the clock: of all that train together, one does so.
+    With `looks`, losses and metrics are also computed and reported within an epoch, at time intervals; in a group that
+    trains together, only one process does so.
 
-    At every event but the last, `progress`, the weights and the optimizer are consistent and can be saved.
-    What callbacks and averages do to the weights at the end comes after the last epoch's event: a run that
-    is extended continues from before it, as if it had never ended.
+    At every event but the last, `progress`, the weights and the optimizer are consistent and can be saved. Callbacks
+    and moving averages change the weights at the end of training only after the last epoch's event, so that a run that
+    is extended continues from the weights before these changes.
     """
     if not progress.callbacks:
         progress.callbacks = [dict(callback.start()) for callback in plan.callbacks]

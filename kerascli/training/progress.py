@@ -1,4 +1,7 @@
-"""Progress of a training run: with the weights and the optimizer's state, everything that an exact resume needs."""
+"""Progress of a training run (epochs, steps, callback states ...), as checkpoints save it for an exact resume.
+
+An exact resume needs nothing but this, the weights and the optimizer's state.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -81,12 +81,12 @@ class Trainer:
     def snapshot(self) -> dict[str, Tensor]:
         """Return a mapping from weight name to a copy of the weight, on the CPU, in Keras's layout.
 
-        Of a weight that FSDP divides it has the part that this process holds.
+        For a weight that FSDP divides, it has only the part that this process holds.
         """
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
     def ranges(self) -> dict[str, Range]:
-        """Return the ranges of the state's tensors that this process holds, by name, of those that FSDP divides."""
+        """Return a mapping from each tensor of the training state that FSDP divides to the range of this process."""
         found = {weight.name: part for weight in self.weights if (part := _range(weight)) is not None}
         states = {key: found.get(name) for key, name in self.optimizers.weights_of_state().items()}
         return {
@@ -112,7 +112,10 @@ def _to_write(weight: Weight) -> Tensor | LateTensor:
 
 
 def assign_weights(weights: Sequence[Weight], values: Mapping[str, Tensor]) -> None:
-    """Set weights to `values`, a mapping by name, in Keras's layout. Raises FileRefused if names or shapes differ."""
+    """Set `weights` to the values in the mapping `values` from weight name to tensor in Keras's layout.
+
+    Raises FileRefused if names or shapes differ.
+    """
     refuse_other_weights(weights, values)
     for weight in weights:
         weight.assign(values[weight.name])
@@ -123,7 +126,7 @@ def refuse_other_weights(
     values: Mapping[str, Tensor],
     hint: str = "start a new run, or restore the model in the config",
 ) -> None:
-    """Raise FileRefused if `values`, a mapping by name, are of other names or shapes than weights."""
+    """Raise FileRefused if the mapping `values` from name to tensor has other names or shapes than the weights."""
     saved = {name: tuple(value.shape) for name, value in values.items()}
     wanted = {weight.name: tuple(weight.spec.shape) for weight in weights}
     parts = {weight.name: tuple(weight.keras().shape) for weight in weights if weight.part is not None}

@@ -88,9 +88,9 @@ def read_tensors(data: bytes, name: str) -> dict[str, Tensor]:
 
 
 def read_header(file: IO[bytes]) -> dict[str, Any]:
-    """Return the header of a safetensors file, of which the library takes the last of two tensors with one name.
+    """Return the header of a safetensors file as a dict. Raises SafetensorError if it is not JSON, or has a key twice.
 
-    Raises SafetensorError if it is not JSON, or has a key twice.
+    The library itself reads the last of two tensors with one name.
     """
     size = int.from_bytes(file.read(8), "little")
     if size > _MOST_HEADER_BYTES:

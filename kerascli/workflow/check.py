@@ -31,7 +31,7 @@ from kerascli.workflow.loaded import known_view
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Result of checking a valid config: lines to print, warnings, and if data files are missing."""
+    """Result of checking a valid config: lines to print, warnings, and whether data files are missing."""
 
     lines: list[str]
     """Lines to print: what was checked, and what could not be checked."""
@@ -42,7 +42,7 @@ class CheckResult:
 
 
 _Known = tuple[DataFacts, PreparedData | None, list[str]]
-"""What is known of data: facts, the data if it was loaded, and texts on what is not checked."""
+"""Type of (facts of the data, the data if it was loaded, texts on what is not checked)."""
 
 
 def check(
@@ -54,10 +54,10 @@ def check(
     no_data: bool = False,
     processes: int | None = None,
 ) -> CheckResult:
-    """Check all that can be known of a config before training; with `no_data` no data is read.
+    """Check a config as far as possible before training; with `no_data` no data is read.
 
-    With a number of `processes`, the training must be possible on so many, and the memory of each is estimated. Raises
-    KerasCliError.
+    With `processes`, check also that training is possible on this number of processes, and estimate the memory of each.
+    Raises KerasCliError.
     """
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     known: dict[str, _Known] = {}
@@ -95,7 +95,7 @@ def _cases(config: Config, specs: Sequence[RunSpec], known: Mapping[str, _Known]
 
 
 def _checked(config: Config, spec: RunSpec, prepared: PreparedData | None, *, is_sized: bool) -> Iterator[str]:
-    """Yield lines on what was checked; `is_sized` tells that the model has no placeholders for sizes of the data."""
+    """Yield lines on what was checked; with `is_sized`, the model has no placeholders for sizes of the data."""
     parameters = f", {summary_of(spec).total:,} parameters" if is_sized else ""
     yield f"{safe_text(str(config.path))}: ok"
     yield f"  model: {counted(_layers(spec), 'layer')}{parameters}"

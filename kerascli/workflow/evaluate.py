@@ -94,9 +94,9 @@ def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = F
 
 @memory_for_batches()
 def evaluate_groups(run: LoadedRun, rows: Split, columns: Sequence[str]) -> dict[str, list[Group]]:
-    """Evaluate a run on groups of rows: for each of `columns`, one for each value of it. Raises KerasCliError.
+    """Evaluate a run on groups of rows: for each column in `columns`, one group per value. Raises KerasCliError.
 
-    Only the process that prints has the numbers of positives.
+    Only process 0, which prints, has the numbers of positive rows.
     """
     grouped = {column: _groups(run, rows, column) for column in columns}
     found: dict[str, list[Group]] = {}

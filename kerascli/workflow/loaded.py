@@ -52,7 +52,7 @@ class LoadedRun:
     takes_arrays: bool = False
     """True if the run takes arrays as inputs, since its model has inputs that the `data` section does not provide."""
     strategy: Strategy = field(default_factory=Single)
-    """How the batches are shared when the run is evaluated, or predicts."""
+    """Strategy by which processes share the batches in evaluation and prediction."""
     weights_digest: str = ""
     """Digest (SHA-256) of the weights, to be compared among processes; empty on one process."""
     warnings: list[Fault] = field(default_factory=list)
@@ -76,12 +76,12 @@ class LoadedRun:
         return replace(run, takes_arrays=self.takes_arrays or view.own_inputs or run.has_own_inputs)
 
     def shared_batches(self, source: BatchSource) -> EvaluatedBatches:
-        """Return the batches of a source in order, dealt out to the processes if there are several."""
+        """Return the batches of a source in order, divided among the processes if there are several."""
         return self.strategy.evaluated(source, ends_on_signal=True)
 
     @contextmanager
     def sharing(self, rows: Split) -> Iterator[None]:
-        """Context manager in which processes share the batches of rows; alone, it does nothing.
+        """Context manager in which processes share the batches of rows; with one process, it does nothing.
 
         A signal ends the work after a round of batches. Raises ConfigError if the processes have different runs or
         rows, or if a batch depends on the one before it.
@@ -131,9 +131,9 @@ def open_run(
 ) -> LoadedRun:
     """Return a run with its model built and the weights loaded: the final weights, or those of the named checkpoint.
 
-    The weights of a run whose training was cut off are those of its newest checkpoint, which a warning says. `data` is
-    the place of the run's data, if it has moved. The processes of `group` have loaded the same run, to share its work;
-    each holds a part of the weights if the config divides them (`distribute: fsdp`), unless `whole` is true.
+    If training was cut off, the weights are those of the newest checkpoint, with a warning. `data` is the place of the
+    run's data, if it has moved. The processes of `group` must load the same run, to share its work; each holds a part
+    of the weights if the config divides them (`distribute: fsdp`), unless `whole` is true.
     """
     group = group or Group()
     prepare_cpu()

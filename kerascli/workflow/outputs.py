@@ -26,10 +26,11 @@ CONFIG, SCHEMA, PIPELINE = "a config of kerascli", "a JSON Schema", "a pipeline 
 
 
 def writable(path: Path, kind: str, *, run: RunRecord | None = None, reads: Iterable[Path] = ()) -> Path:
-    """Return the path of an output file if it may be written: it is new, or replaces a file of the same `kind` (`.csv`
-    ...).
+    """Return the path of an output file. Raises ConfigError if the path may not be written to.
 
-    `run` and `reads` are read by the command. Raises ConfigError, and StorageError if the folder does not exist.
+    A file may be written if it does not exist or is empty, or replaces a file of the same `kind` (`.csv` ...). It may
+    not be inside a run's folder, nor replace a file that the command reads: those in `reads`, and those that the config
+    of `run` names or `run` was made from. Raises StorageError if the folder does not exist.
     """
     file = output_file(path)
     shown = safe_text(str(path))

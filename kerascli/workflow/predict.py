@@ -143,7 +143,7 @@ def _non_finite_rows(arrays: Mapping[str, np.ndarray]) -> int:
 
 
 def _reading(run: LoadedRun, pair: OutputTarget | None, output: torch.Tensor) -> ClassReading | None:
-    """Return how an output is read as classes, by the target that it is compared with; None: it is numbers."""
+    """Return the ClassReading of an output, by the target that it is compared with; None if it predicts no classes."""
     if pair is None:
         return class_reading(output, None, None)
     return class_reading(output, run.stages.facts.targets.get(pair.target), pair.loss)

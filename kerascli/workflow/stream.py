@@ -1,4 +1,4 @@
-"""Predict rows as they arrive on standard input (`predict --stream`): those that have arrived together, together."""
+"""Predict rows as they arrive on standard input (`predict --stream`), in batches of rows that arrived together."""
 
 import csv
 import io
@@ -31,10 +31,10 @@ from kerascli.workflow.predict import Form, Predictions, predict_rows
 _MOST_ROWS = 1024
 _BLOCK_BYTES = 2**16
 _MOST_BYTES = 2**25
-"""Maximum number of bytes of a line; its parts are joined again for every block that arrives."""
+"""Maximum number of bytes of a line: while it is incomplete, it is copied with each block that arrives."""
 
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
-"""Number as JSON writes it; `007` is none."""
+"""Pattern of a number as JSON writes it, which excludes `007`."""
 
 Line = tuple[int, bytes]
 """Line of the stream: its number, counted from 1, and its bytes."""
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 def arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """Yield the lines of a stream as they arrive: at least one, and all whole ones that are there already.
+    """Yield lists of the lines of a stream as they arrive: at least one line, and all complete lines so far.
 
     Raises DataError for a line that is too long.
     """
@@ -60,11 +60,11 @@ def arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
 def predict_stream(
     run: LoadedRun, arrivals: Iterable[Sequence[bytes]], form: Form, keep: Sequence[str] = ()
 ) -> Iterator[Predictions | DataError]:
-    """Yield the predictions of rows of a stream as soon as their lines have arrived, or a row's error.
+    """Yield the predictions of a stream's rows as soon as their lines have arrived; for a faulty row, its DataError.
 
     Formats are those of `predict` from a pipe. Rows whose lines arrived together are predicted as one batch, unless one
-    of them has an error. At the end a warning is added to `run.warnings` for each column with many
-    out-of-vocabulary values. Raises DataError if no more rows can be read, and ConfigError.
+    of them has an error. At the end a warning is added to `run.warnings` for each column with many out-of-vocabulary
+    values. Raises DataError if no more rows can be read, and ConfigError.
     """
     if run.data is None or run.takes_arrays or run.has_own_inputs:
         raise ConfigError("--stream: the model takes arrays of its own, not rows")
@@ -111,7 +111,7 @@ def _checked(command_input: CommandInput, table: Table) -> Table:
 
 
 class _Arrivals:
-    """Iterator over the numbered lines of a stream, without empty ones, that knows which have arrived already."""
+    """Iterator over the numbered lines of a stream, without empty ones; `waiting` has those that have arrived."""
 
     def __init__(self, arrivals: Iterable[Sequence[bytes]]) -> None:
         self._arrivals = iter(arrivals)
@@ -131,7 +131,7 @@ class _Arrivals:
         return self.waiting.popleft()
 
     def first(self) -> bytes:
-        """Return the first line, which stays to be read. Raises DataError if there is none."""
+        """Return the first line of the stream, without removing it. Raises DataError if there is none."""
         found = next(self, None)
         if found is None:
             raise DataError(Fault("there are no rows", place=Place(STDIN_NAME)))
@@ -140,14 +140,14 @@ class _Arrivals:
 
 
 class _Rows(Generic[T]):
-    """Base class of readers that make rows of the lines of a stream, and a table of several rows."""
+    """Base class of readers that convert the lines of a stream to rows, and several rows to a table."""
 
     def __init__(self, lines: _Arrivals) -> None:
         self.lines = lines
 
     @abstractmethod
     def rows(self) -> Iterator[T | DataError]:
-        """Yield each row, or its error."""
+        """Yield each row of the stream; for a faulty row, its DataError."""
 
     @abstractmethod
     def table(self, rows: Sequence[T]) -> Table:
@@ -155,10 +155,10 @@ class _Rows(Generic[T]):
 
     @abstractmethod
     def cells(self, rows: Sequence[T], column: str) -> list[Any]:
-        """Return a column of rows to show: texts, numbers and None, each as if its row had arrived alone."""
+        """Return a column of rows for output (texts, numbers, None), typed as if each row had arrived alone."""
 
     def fits(self, row: T, batch: Sequence[T]) -> bool:
-        """Return True if a row can be in one table with those of `batch`."""
+        """Return True if a row can be in the same table as the rows of `batch`."""
         return True
 
     def has_next(self) -> bool:
@@ -166,7 +166,7 @@ class _Rows(Generic[T]):
         return bool(self.lines.waiting)
 
     def batches(self) -> Iterator[list[T] | DataError]:
-        """Yield lists of the rows that have arrived together; an error alone, after the rows before it."""
+        """Yield lists of rows that arrived together; the DataError of a faulty row alone, after the rows before it."""
         batch: list[T] = []
         try:
             for row in self.rows():
@@ -187,7 +187,7 @@ class _Rows(Generic[T]):
 
 
 def _reader(command_input: CommandInput, first: bytes, lines: _Arrivals) -> _Rows:
-    """Return the reader of a stream by its first line: of JSON Lines, lines of text, or delimited text."""
+    """Return the reader for a stream, chosen by its first line: JSON Lines, lines of text, or delimited text."""
     if first.lstrip()[:1] == b"{":
         return _JsonRows(lines)
     column = command_input.column_of_lines(first)
@@ -195,7 +195,7 @@ def _reader(command_input: CommandInput, first: bytes, lines: _Arrivals) -> _Row
 
 
 class _JsonRows(_Rows[tuple[Line, dict[str, Any]]]):
-    """Rows of JSON Lines, with their objects: rows that lack a key of others are in tables of their own."""
+    """Reader of JSON Lines: a row is the line and its JSON object; only rows with equal keys share a table."""
 
     def rows(self) -> Iterator[tuple[Line, dict[str, Any]] | DataError]:
         for number, line in self.lines:
@@ -216,7 +216,7 @@ class _JsonRows(_Rows[tuple[Line, dict[str, Any]]]):
 
 
 class _TextRows(_Rows[tuple[int, str]]):
-    """Rows of one text column, a line each."""
+    """Reader of rows of one text column: each line is a row."""
 
     def __init__(self, column: str, lines: _Arrivals) -> None:
         super().__init__(lines)
@@ -238,7 +238,7 @@ class _TextRows(_Rows[tuple[int, str]]):
 
 
 class _Delimited(_Rows[tuple[int, list[str]]]):
-    """Rows of delimited text, by the settings (separator ...) of the run's csv source, or csv's defaults."""
+    """Reader of delimited text, with the settings (separator ...) of the run's csv source, or csv's defaults."""
 
     def __init__(self, source: Source, lines: _Arrivals) -> None:
         super().__init__(lines)
@@ -248,7 +248,7 @@ class _Delimited(_Rows[tuple[int, list[str]]]):
         self._number = 0
 
     def has_next(self) -> bool:
-        """Return True if a whole row has arrived: its first line has no open quote, within which it would go on."""
+        """Return True if a whole row has arrived: its first line has no open quote, in which it would continue."""
         following = next((line for _, line in self.lines.waiting if not self._is_comment(line)), None)
         return following is not None and following.count(b'"') % 2 == 0
 
@@ -281,7 +281,7 @@ class _Delimited(_Rows[tuple[int, list[str]]]):
         return list(fields) if self._form.dtypes.get(column) == "text" else list(map(self._value, fields))
 
     def _value(self, field: str) -> str | float | None:
-        """Return a field as a number if it is written as JSON writes one, an empty one as None, any other as it is."""
+        """Return a field as a number if it is written as in JSON, as None if it is empty, else unchanged."""
         plain = self._form.plain_numbers([field])
         if plain is None or not _NUMBER.fullmatch(plain[0]):
             return field or None
@@ -292,7 +292,7 @@ class _Delimited(_Rows[tuple[int, list[str]]]):
         return value if math.isfinite(value) else field
 
     def _decoded(self) -> Iterator[str]:
-        """Yield the text of each line that is no comment."""
+        """Yield the text of each line that is not a comment."""
         for number, line in self.lines:
             if not self._is_comment(line):
                 self._number = number
@@ -303,5 +303,5 @@ class _Delimited(_Rows[tuple[int, list[str]]]):
 
 
 def _is_decoded(text: str) -> bool:
-    """Return False if a decoded text has characters that stand for bytes which its encoding could not decode."""
+    """Return False if a decoded text contains surrogates in place of bytes that its encoding could not decode."""
     return not any("\udc80" <= character <= "\udcff" for character in text)

@@ -197,7 +197,8 @@ def _earlier_processes(known: Mapping[str, Any], size: int) -> dict[str, Any]:
 def _share(config: Config, options: Options) -> int:
     """Return the number of processes that share the CPUs of this machine.
 
-    With `fit.shards` it is that of the shards, whatever the number of processes: the last bits depend on the threads.
+    With `fit.shards` it is the number of shards, for any number of processes, since the last bits of results depend on
+    the number of threads.
     """
     shards = config.document.at(("fit", "shards"))
     return shards if isinstance(shards, int) else options.group.world.local_size if options.group else 1
@@ -215,8 +216,7 @@ def _warnings(phases: list[Phase]) -> list[Fault]:
 def _restored(
     record: RunRecord, phases: list[Phase], device: Choice, options: Options, mode: str | None
 ) -> tuple[PhaseRunner, list[Note], Prefix]:
-    """Return the training restored from the newest checkpoint (a PhaseRunner), notes to print, and history.csv's part
-    up to it."""
+    """Return (PhaseRunner restored from the newest checkpoint, notes to print, history.csv up to the checkpoint)."""
     group = options.group or Group()
     strategy = strategy_of(group, phases[0].spec.fit.distribute)
     part = part_file(group.world.rank, group.world.size) if strategy.is_divided else None
@@ -298,7 +298,7 @@ def _thread_facts(threads: Threads) -> dict[str, Any]:
 def _start_notes(
     runner: PhaseRunner, record: RunRecord, chosen: tuple[Choice, Threads], stages: Stages, members: Mapping[str, Any]
 ) -> Iterator[Event]:
-    """Yield notes on what was chosen: device, threads, execution mode, processes; and details."""
+    """Yield notes on the choices made at the start: device, threads, execution mode, processes; and details."""
     experiment, mode, (device, threads) = runner.state.experiment, runner.state.execution_mode, chosen
     yield Note(f"device: {device.value} ({device.reason})")
     yield Note(f"threads: {threads.count} ({threads.reason})", "info" if threads.unexpected else "detail")
@@ -311,7 +311,7 @@ def _start_notes(
 
 
 def _process_notes(experiment: Experiment, members: Sequence[Mapping[str, Any]]) -> Iterator[Note]:
-    """Yield notes on the processes and shards of a training; and on `distribute`, if there is one process."""
+    """Yield notes on the processes and shards of a training run; with one process, also on `distribute`."""
     fit = experiment.spec.fit
     shards = f", {fit.shards} shards a batch" if fit.shards is not None else ""
     if members:
@@ -336,7 +336,7 @@ def _refuse_other_settings(sets: Sequence[str]) -> None:
 
 
 def _refuse_other_data(known: Mapping[str, str], digests: Mapping[str, str]) -> None:
-    """Raise DataError if the data of a run to resume differs from that it began with, wherever the files are now."""
+    """Raise DataError if the data of a run to resume differs from the data at its start, wherever the files are now."""
     if list(known.values()) != list(digests.values()):
         changed = [name for name, digest in digests.items() if digest not in known.values()]
         what = f": {changed[0]}" if changed else ""

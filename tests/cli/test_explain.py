@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from kerascli.cli.explain import explain
-from kerascli.cli.listing import list_text
+from kerascli.cli.reference import explain, list_text
 from kerascli.config.schema.sections import sections
 from kerascli.config.schema.settings import settings
 from kerascli.config.yaml.text import parse_document

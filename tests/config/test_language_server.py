@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kerascli.cli.schema import schema
+from kerascli.cli.reference import schema
 from tests.report.test_reference import ROOT
 from tests.support.language_server import Client, editor, find_server
 from tests.support.needs import needs

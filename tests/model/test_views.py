@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kerascli.cli.summary import summary_text
+from kerascli.cli.summary import summary
 from kerascli.config.data import config_facts, load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
@@ -132,11 +132,11 @@ def test_a_view_is_exported_and_compared_as_a_model(run: RunRecord, tmp_path: Pa
     assert found.difference < 1e-5
 
 
-def test_the_summary_of_a_view_counts_what_it_uses(run: RunRecord) -> None:
-    text = summary_text(str(run.path), Path(), [], [], view="decode")
-    assert "Total params: 110" in text  # 2 * 8 + 8, 4 * 8, 8 * 6 + 6
+def test_the_summary_of_a_view_counts_what_it_uses(run: RunRecord, capsys: pytest.CaptureFixture[str]) -> None:
+    summary(str(run.path), view="decode")
+    assert "Total params: 110" in capsys.readouterr().out  # 2 * 8 + 8, 4 * 8, 8 * 6 + 6
     with pytest.raises(ConfigError, match="no view 'decoded'"):
-        summary_text(str(run.path), Path(), [], [], view="decoded")
+        summary(str(run.path), view="decoded")
 
 
 def test_a_model_with_views_reads_back_as_it_was_dumped(run: RunRecord) -> None:

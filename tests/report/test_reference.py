@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
 from kerascli.cli.init import template_names
-from kerascli.cli.schema import schema
+from kerascli.cli.reference import schema
 from kerascli.config.schema.json_schema import json_schema
 from kerascli.config.schema.sections import node_settings, sections
 from kerascli.config.schema.settings import settings
 from kerascli.config.sections.compile import CompileSection
-from kerascli.config.sections.read_compile import parse_compile
+from kerascli.config.sections.read_compile import CompileReader
 from kerascli.config.yaml.text import parse_document, read_document
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Component, Invalid, registries
@@ -256,10 +256,10 @@ def test_one_number_stands_for_a_size_in_every_direction_where_that_is_said() ->
 def test_the_keys_of_compile_are_those_that_are_read() -> None:
     keys = {setting.name for setting in sections()["compile"].settings}
     output = {"out": TensorSpec((1,))}
-    assert set(parse_compile({"loss": "mse"}, output, None, extra_losses=False).dump()) == keys
+    assert set(CompileReader(output, None).read({"loss": "mse"}, extra_losses=False).dump()) == keys
     assert CompileSection.model_fields["precision"].default in json.dumps(DEFINITIONS["compile"])
     with pytest.raises(Invalid, match="unknown key 'zzz'"):
-        parse_compile({"loss": "mse", "zzz": 1}, output, None, extra_losses=False)
+        CompileReader(output, None).read({"loss": "mse", "zzz": 1}, extra_losses=False)
 
 
 def test_the_keys_of_a_node_are_those_that_are_read() -> None:

@@ -52,15 +52,15 @@ def _base(chain: list[Document]) -> Document:
     if len(chain) > MAX_CHAIN:
         raise upper.error([Fault(f"extends: a chain of more than {MAX_CHAIN} files", ("extends",))])
     try:
-        found = read_document(path)
+        base = read_document(path)
     except ConfigError as error:
         if any(fault.place is not None and fault.place.line for fault in error.faults) and not _is_yaml(path):
             raise _no_config(upper, written) from None
         # a fault without a place is about the whole file: locate it at `extends`
         raise ConfigError([upper.locate(replace(fault, path=("extends",))) for fault in error.faults]) from None
-    if found.data and not found.data.keys() & set(ConfigSection.model_fields):
+    if base.data and not base.data.keys() & set(ConfigSection.model_fields):
         raise _no_config(upper, written)
-    return found
+    return base
 
 
 def _is_yaml(path: FilePath) -> bool:

@@ -37,7 +37,7 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
             if any(each[: len(part)] == part for part in own for each in earlier):
                 raise ConfigError(Fault(f"'{assignment.partition('=')[0]}' was given twice", place=Place(name)))
             earlier |= set() if value is None else own
-            document = _Setter(document, name).apply(parts, value)
+            document = _with(document, parts, value, name)
         except ConfigError as error:
             faults += error.faults
         except Invalid as invalid:
@@ -84,42 +84,37 @@ def _parts(path: str, name: str) -> _Parts:
     return tuple(parts)
 
 
-class _Setter:
-    """Editor that applies one `--set path=value` to a config."""
+def _with(document: Document, parts: _Parts, value: Any, name: str) -> Document:
+    """Return the config with `value` at the path `parts`, as the option `name` sets it. Raises Invalid."""
+    setter, mark = _Setter(), Mark(Place(name), Place(name))
+    data = setter.set(document.data, parts, value, ())
+    marks = setter.marks(data, document.marks, lambda path: mark)
+    return replace(document, data=data, marks=marks, folders={**document.folders, name: FilePath()})
 
-    def __init__(self, document: Document, name: str) -> None:
-        self._document = document
-        self._name = name
-        self._merger = Merger()
 
-    def apply(self, parts: _Parts, value: Any) -> Document:
-        data = self._set(self._document.data, parts, value, ())
-        mark = Mark(Place(self._name), Place(self._name))
-        marks = self._merger.marks(data, self._document.marks, lambda path: mark)
-        folders = {**self._document.folders, self._name: FilePath()}
-        return replace(self._document, data=data, marks=marks, folders=folders)
+class _Setter(Merger):
+    """Merger that also sets a value below a config value, at a path of keys and indices."""
 
-    def _set(self, base: Any, parts: _Parts, value: Any, path: Path) -> Any:
+    def set(self, base: Any, parts: _Parts, value: Any, path: Path) -> Any:
         """Return a copy of the config value `base` (at the config path `path`) in which the nested keys `parts` have
         the value `value`."""
-        if not parts and _is_another(base, value, path):
-            self._merger.taken.add(path)
-            return value
         if not parts:
-            return self._merger.merge(base, value, path)
+            if not _is_another(base, value, path):
+                return self.merge(base, value, path)
+            self.taken.add(path)
+            return value
         if isinstance(base, list):
             return self._in_list(base, parts, value, path)
         part, rest = parts[0], parts[1:]
-        if isinstance(base, str) and isinstance(part, str):
-            return self._in_name(base, part, rest, value, path)
         if not isinstance(base, dict):
-            raise self._unreachable(base, part, path)
-        key = _key(base, part)
+            return self._in_name(base, part, rest, value, path)
+        # the 0 of `class_weight.0` is an integer
+        key = int(part) if isinstance(part, str) and part.isdigit() and part not in base else part
         if key not in base:
-            return self._in_mapping(base, key, rest, value, path)
+            return self._with_new(base, key, rest, value, path)
         if value is None and not rest:
             return {name: item for name, item in base.items() if name != key}
-        return {**base, key: self._set(base[key], rest, value, (*path, key))}
+        return {**base, key: self.set(base[key], rest, value, (*path, key))}
 
     def _in_list(self, base: list[Any], parts: _Parts, value: Any, path: Path) -> list[Any]:
         part, rest = parts[0], parts[1:]
@@ -131,54 +126,57 @@ class _Setter:
             have = f"the list has {where}[0] to {where}[{len(base) - 1}]" if base else "the list is empty"
             raise Invalid([Fault(f"there is no '{where}[{index}]'; {have}")])
         index %= len(base)
-        return [*base[:index], self._set(base[index], rest, value, (*path, index)), *base[index + 1 :]]
+        return [*base[:index], self.set(base[index], rest, value, (*path, index)), *base[index + 1 :]]
 
-    def _in_name(self, base: str, part: str, rest: _Parts, value: Any, path: Path) -> Any:
-        """Return a component written as a bare name with one argument set: `rmsprop` becomes `{rmsprop: {...}}`."""
-        listed = bool(path) and isinstance(path[-1], int)
-        if not same_name(base, part) and (listed or not is_component(path)):
-            raise self._unreachable(base, part, path)
-        key = base if same_name(base, part) else part
-        self._merger.taken.add(path)
-        return {key: self._new(rest, value, (*path, key))}
+    def _in_name(self, base: Any, part: str | int, rest: _Parts, value: Any, path: Path) -> Any:
+        """Return a component written as a bare name with one argument set: `rmsprop` becomes `{rmsprop: {...}}`. Raises
+        Invalid for any other value."""
+        is_same = isinstance(base, str) and isinstance(part, str) and same_name(base, part)
+        may_replace = isinstance(base, str) and isinstance(part, str) and not _is_listed(path) and is_component(path)
+        if not (is_same or may_replace):
+            where = _dotted(path)
+            unnamed = is_component(path[:-1]) or _is_item(path[:-1])
+            hint = f"the argument is written without its name: --set {where}=... sets it" if unnamed else None
+            raise Invalid([Fault(f"'{where}' is {show(base)}: there is no '{part}' in it", hint=hint)])
+        key = base if is_same else part
+        self.taken.add(path)
+        return {key: _new(rest, value, (*path, key))}
 
-    def _in_mapping(self, base: dict[str | int, Any], key: str | int, rest: _Parts, value: Any, path: Path) -> Any:
+    def _with_new(self, base: dict[str | int, Any], key: str | int, rest: _Parts, value: Any, path: Path) -> Any:
         """Return the mapping `base` with the new key `key`: another component's name, which replaces the old one, or an
         argument that had its default."""
         name = component_name(base)
-        listed = bool(path) and isinstance(path[-1], int)
-        if name is not None and isinstance(key, str) and (listed or is_component(path)):
+        if name is not None and isinstance(key, str) and (_is_listed(path) or is_component(path)):
             if same_name(name, key):
-                return {name: self._set(base[name], rest, value, (*path, name))}
-            if listed:
+                return {name: self.set(base[name], rest, value, (*path, name))}
+            if _is_listed(path):
                 raise Invalid([Fault(f"'{_dotted(path)}' is '{name}', not '{key}'")])
-            self._merger.taken.add(path)
-            return {key: self._new(rest, value, (*path, key))}
+            self.taken.add(path)
+            return {key: _new(rest, value, (*path, key))}
         if value is None and not rest:
             close = suggestion(str(key), [str(each) for each in base])
             raise Invalid([Fault(f"there is no '{_dotted((*path, key))}' to delete{close}")])
-        self._merger.taken.add((*path, key))
-        return {**base, key: self._new(rest, value, (*path, key))}
+        self.taken.add((*path, key))
+        return {**base, key: _new(rest, value, (*path, key))}
 
-    def _new(self, rest: _Parts, value: Any, path: Path) -> Any:
-        """Return `value` inside new nested mappings with the keys `rest`, for a config path that does not exist yet."""
-        if not rest:
-            return value
-        if isinstance(rest[0], int):
-            raise Invalid([Fault(f"there is no '{_dotted(path)}', so it has no item {rest[0]}")])
-        return {rest[0]: self._new(rest[1:], value, (*path, rest[0]))}
 
-    def _unreachable(self, base: Any, part: str | int, path: Path) -> Invalid:
-        where = _dotted(path)
-        unnamed = is_component(path[:-1]) or _is_item(path[:-1])
-        hint = f"the argument is written without its name: --set {where}=... sets it" if unnamed else None
-        return Invalid([Fault(f"'{where}' is {show(base)}: there is no '{part}' in it", hint=hint)])
+def _new(rest: _Parts, value: Any, path: Path) -> Any:
+    """Return `value` inside new nested mappings with the keys `rest`, for a config path that does not exist yet."""
+    if not rest:
+        return value
+    if isinstance(rest[0], int):
+        raise Invalid([Fault(f"there is no '{_dotted(path)}', so it has no item {rest[0]}")])
+    return {rest[0]: _new(rest[1:], value, (*path, rest[0]))}
+
+
+def _is_listed(path: Path) -> bool:
+    return bool(path) and isinstance(path[-1], int)
 
 
 def _is_item(path: Path) -> bool:
     """Return True if a config path is that of a component in a list, such as an item of `model.layers`."""
     above = path[:-1]
-    return bool(above) and isinstance(path[-1], int) and (above[-1] in _LISTS or above[:-1] in _PIPELINES)
+    return bool(above) and _is_listed(path) and (above[-1] in _LISTS or above[:-1] in _PIPELINES)
 
 
 def _is_another(base: Any, value: Any, path: Path) -> bool:
@@ -186,11 +184,6 @@ def _is_another(base: Any, value: Any, path: Path) -> bool:
     whole."""
     old, new = component_name(base), component_name(value)
     return _is_item(path) and old is not None and new is not None and not same_name(old, new)
-
-
-def _key(base: dict[str | int, Any], part: str | int) -> str | int:
-    """Return a part of a `--set` path as a key of the mapping `base`: the 0 of `class_weight.0` is an integer."""
-    return int(part) if isinstance(part, str) and part.isdigit() and part not in base else part
 
 
 def _dotted(path: Path) -> str:

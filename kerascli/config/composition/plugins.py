@@ -47,15 +47,15 @@ def plugin_files(document: Document) -> tuple[Path, ...]:
 def import_plugins(document: Document, codes: Sequence[UserCode | Path]) -> tuple[UserCode, ...]:
     """Read and run the plugins (Python files that register components); return their code. Raises ConfigError."""
     faults: list[Fault] = []
-    found: list[UserCode] = []
+    plugins: list[UserCode] = []
     for index, code in enumerate(codes):
         try:
-            found.append(_import(code, ("plugins", index)))
+            plugins.append(_import(code, ("plugins", index)))
         except Invalid as invalid:
             faults += invalid.faults
     if faults:
         raise document.error(faults)
-    return tuple(found)
+    return tuple(plugins)
 
 
 def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:

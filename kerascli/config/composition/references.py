@@ -86,8 +86,11 @@ def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
 
 
 class References:
-    """Resolver of the `$` references in a config to flags, facts of the data, and in blocks and repeats of layers to
-    parameters and loop variables; `facts` None: no facts of the data are known yet."""
+    """Resolver of the `$` references in a config: replaces each one by its value.
+
+    A reference names a flag or a fact of the data (`inputs.x.shape`); in a block or `repeat` of layers, it may also
+    name a parameter or loop variable. With `facts` None, the data has not been read: placeholders replace its facts.
+    """
 
     def __init__(self, document: Document, flags: Mapping[str, Flag], facts: Facts | None = None) -> None:
         self.unknown: list[Path] = []
@@ -97,7 +100,7 @@ class References:
         self.facts = facts
 
     def resolve(self, skip: Callable[[Path], bool] = in_template) -> tuple[Document, list[Fault]]:
-        """Return the config with its references replaced by values, and the config errors found.
+        """Return (config with its references replaced by values, config errors).
 
         A text with an invalid reference stays as written, as do values at paths for which `skip` returns True.
         """
@@ -109,10 +112,10 @@ class References:
     def __call__(
         self, value: Any, path: Path, names: Mapping[str, Value], skip: Callable[[Path], bool]
     ) -> tuple[Any, list[Fault]]:
-        """Return the config value at `path` with its references replaced (not at paths for which `skip` returns True),
-        and the config errors found.
+        """Return (value, config errors): the config value at `path` with its references replaced.
 
-        `names` are the parameters and variables with their values.
+        `names` maps parameters and loop variables to their values. At paths for which `skip` returns True, nothing is
+        replaced.
         """
         resolver = _Resolver(self, names, skip)
         return resolver.resolve(value, path), resolver.faults

@@ -164,11 +164,11 @@ def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
     return f"^{parts[0]}$" if len(parts) == 1 else f"^(?:{'|'.join(parts)})$"
 
 
-def _arguments(found: Iterable[Setting]) -> Schema:
-    """Return the JSON Schema of a mapping that accepts only the settings `found` as keys."""
-    found = list(found)
-    required = [setting.name for setting in found if setting.required]
-    return {**_closed({setting.name: _value(setting.described()) for setting in found}), "required": required}
+def _arguments(keys: Iterable[Setting]) -> Schema:
+    """Return the JSON Schema of a mapping that accepts only `keys` as keys."""
+    keys = list(keys)
+    required = [setting.name for setting in keys if setting.required]
+    return {**_closed({setting.name: _value(setting.described()) for setting in keys}), "required": required}
 
 
 def _closed(properties: Schema) -> Schema:

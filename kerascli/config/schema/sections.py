@@ -16,20 +16,10 @@ from kerascli.config.top_level import ConfigSection
 from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.language.section import BaseSection
 from kerascli.layers.base import BaseLayer, CallArgument, call_arguments
-from kerascli.model.syntax.schema import (
-    BlockSection,
-    CellSection,
-    MergeKeys,
-    ModelSection,
-    NodeKeys,
-    NodeName,
-    RNNKeys,
-    SharedSection,
-    ViewSection,
-)
+from kerascli.model.syntax import schema
 
 _BOOL: Schema = {"type": "boolean"}
-_NODE: Schema = TypeAdapter(NodeName).json_schema()
+_NODE: Schema = TypeAdapter(schema.NodeName).json_schema()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +38,29 @@ def sections() -> Mapping[str, Section]:
         "config": ConfigSection,
         "data": DataSpec,
         "data.split": SplitSpec,
-        "model": ModelSection,
+        "model": schema.ModelSection,
         "model.init_from": InitFrom,
-        "model.shared": SharedSection,
-        "model.views": ViewSection,
-        "model.blocks": BlockSection,
-        "rnn.cell": CellSection,
+        "model.shared": schema.SharedSection,
+        "model.views": schema.ViewSection,
+        "model.blocks": schema.BlockSection,
+        "rnn.cell": schema.CellSection,
         "compile": CompileSection,
         "fit": FitSection,
         "fit.train_step": UpdateSection,
     }
-    found = {name: Section(name, first_line(cls), tuple(settings(cls))) for name, cls in classes.items()}
-    return {**found, "fit.phases": Section("fit.phases", first_line(PhaseSection), _phase())}
+    by_name = {name: Section(name, first_line(cls), tuple(settings(cls))) for name, cls in classes.items()}
+    return {**by_name, "fit.phases": Section("fit.phases", first_line(PhaseSection), _phase())}
 
 
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:
     """Return the keys of a layer in `model.layers` beside its arguments: node keys (`name` ...) and call arguments."""
-    own = RNNKeys if cls.takes_custom_cell else MergeKeys if cls.call_form == "several" else NodeKeys
+    merges = schema.MergeKeys if cls.call_form == "several" else schema.NodeKeys
+    own = schema.RNNKeys if cls.takes_custom_cell else merges
     calls = [Setting(name, _of_call(call), _sentence(call.description)) for name, call in call_arguments(cls).items()]
-    found = {setting.name: setting for setting in (*_keys(NodeKeys), *calls, *_keys(own))}
+    keys = {setting.name: setting for setting in (*_keys(schema.NodeKeys), *calls, *_keys(own))}
     if cls.call_form in ("none", "names"):
-        del found["inputs"]
-    return list(found.values())
+        del keys["inputs"]
+    return list(keys.values())
 
 
 @cache
@@ -81,8 +72,8 @@ def _of_call(argument: CallArgument) -> Schema:
     """Return the JSON Schema of a layer's call argument (`mask`, `training` ...)."""
     several: Schema = {"type": "array", "items": _NODE}
     kinds: dict[str, list[Schema]] = {"bool": [_BOOL], "tensor": [_NODE], "tensors": [_NODE, several]}
-    found = [*kinds[argument.kind], *([{"const": False}] if argument.or_false else [])]
-    return found[0] if len(found) == 1 else {"anyOf": found}
+    forms = [*kinds[argument.kind], *([{"const": False}] if argument.or_false else [])]
+    return forms[0] if len(forms) == 1 else {"anyOf": forms}
 
 
 def _sentence(text: str) -> str:

@@ -50,11 +50,11 @@ class _Schemas(GenerateJsonSchema):
 def settings(cls: type[BaseModel]) -> list[Setting]:
     """Return the settings (fields) of a component or section class in order, a component's first argument first."""
     whole = whole_schema(cls)
-    found = [_setting(cls, name, whole) for name in cls.model_fields]
+    fields = [_setting(cls, name, whole) for name in cls.model_fields]
     first = cls.first_argument() if issubclass(cls, Component) else None
     if first is None:
-        return found
-    return sorted(found, key=lambda setting: (setting.name != first, setting.name == "trainable"))
+        return fields
+    return sorted(fields, key=lambda setting: (setting.name != first, setting.name == "trainable"))
 
 
 def first_line(cls: type[BaseModel]) -> str:
@@ -95,7 +95,7 @@ def _cleaned(schema: Schema, definitions: Schema) -> Schema:
 
 
 def mapped(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
-    """Return a JSON Schema with each schema directly in it (of alternatives, items, properties) changed."""
+    """Return a JSON Schema with `change` applied to each direct subschema: its alternatives, items and properties."""
     out = dict(schema)
     for key in schema.keys() & {"anyOf", "prefixItems"}:
         out[key] = [change(item) for item in schema[key]]
@@ -154,8 +154,8 @@ def _meaning(cls: type[BaseModel], field: str) -> str:
     below = _attribute_docs(cls).get(field)
     if below is not None:
         return below
-    found = (getattr(base, "model_fields", {}).get(field) for base in cls.__mro__)
-    return next((info.description for info in found if info is not None and info.description), "")
+    infos = (getattr(base, "model_fields", {}).get(field) for base in cls.__mro__)
+    return next((info.description for info in infos if info is not None and info.description), "")
 
 
 def _attribute_docs(cls: type) -> dict[str, str]:

@@ -120,7 +120,7 @@ class CompileSpec(Logged):
     optimizer: BaseOptimizer
     pairs: tuple[OutputTarget, ...]
     compute: ComputeSection = field(default_factory=ComputeSection)
-    figures: tuple[str, ...] = ()
+    logged: tuple[str, ...] = ()
     """Names of the values logged by the `add_loss` and `add_metric` layers of the model."""
 
     @property
@@ -147,7 +147,7 @@ class CompileSpec(Logged):
 
     def logged_losses(self) -> list[str]:
         names = [f"{pair.output}_loss" for pair in self.pairs if pair.loss is not None] if self.logs_each_loss else []
-        return ["loss", *names, *self.figures]
+        return ["loss", *names, *self.logged]
 
     def logged_metrics(self) -> Iterator[tuple[str, MetricUse]]:
         yield from ((pair.prefix, use) for pair in self.pairs for use in pair.metrics)

@@ -160,9 +160,9 @@ def two_validations(section: Any) -> list[Fault]:
 def valid_trainable(section: Any) -> dict[str, bool]:
     """Return the valid entries of `fit.trainable`: pattern of layer names -> flag (train or freeze); the rest of `fit`
     may have errors."""
-    found = section.get("trainable") if isinstance(section, dict) else None
-    found = found if isinstance(found, dict) else {}
-    return {key: value for key, value in found.items() if isinstance(key, str) and isinstance(value, bool)}
+    patterns = section.get("trainable") if isinstance(section, dict) else None
+    patterns = patterns if isinstance(patterns, dict) else {}
+    return {key: value for key, value in patterns.items() if isinstance(key, str) and isinstance(value, bool)}
 
 
 def path_as_written(path: Path, section: dict[Any, Any]) -> Path:

@@ -72,15 +72,15 @@ def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
         faults.append(
             Fault("initial_epoch cannot be used with phases, which begin with epoch 1", ("fit", "initial_epoch"), "key")
         )
-    found: list[Document] = []
+    configs: list[Document] = []
     for number, phase in enumerate(phases):
-        before = found[-1] if found else document
+        before = configs[-1] if configs else document
         try:
-            found.append(_phase(document, before, number, _settings(phase, (*_PHASES, number), faults)))
+            configs.append(_phase(document, before, number, _settings(phase, (*_PHASES, number), faults)))
         except Invalid as invalid:
             faults += invalid.faults
-            found.append(_phase(document, before, number, {}))
-    return found, faults
+            configs.append(_phase(document, before, number, {}))
+    return configs, faults
 
 
 def _settings(phase: Any, path: Path, faults: list[Fault]) -> dict[Any, Any]:
@@ -88,19 +88,19 @@ def _settings(phase: Any, path: Path, faults: list[Fault]) -> dict[Any, Any]:
     `faults`."""
     if phase is not None and not isinstance(phase, dict):
         faults.append(Fault(f"phases: expected the settings of a phase, got {show(phase)}", path))
-    found: dict[Any, Any] = {}
+    settings: dict[Any, Any] = {}
     for key, value in phase.items() if isinstance(phase, dict) else ():
         if key in _NOT_PER_PHASE:
             faults.append(_not_in_a_phase(key, _NOT_PER_PHASE[key], path))
         elif key not in KEYS:
             faults += unknown_keys([key], KEYS, "a phase", path, listed="a phase has")
         else:
-            found[key] = value
-    if isinstance(compiled := found.get("compile"), dict):
+            settings[key] = value
+    if isinstance(compiled := settings.get("compile"), dict):
         fixed = _not_per_phase(ComputeSection)
         faults += [_not_in_a_phase(key, fixed[key], (*path, "compile")) for key in compiled if key in fixed]
-        found["compile"] = {key: compiled[key] for key in compiled if key not in fixed}
-    return found
+        settings["compile"] = {key: compiled[key] for key in compiled if key not in fixed}
+    return settings
 
 
 def _not_in_a_phase(key: str, reason: str, path: Path) -> Fault:
@@ -157,19 +157,19 @@ def _later_last(merged: Mapping[Any, Any], own: Mapping[Any, Any]) -> dict[Any, 
 def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
     """Return a list of what the function `work` returns for each phase of a fit. Raises one ConfigError with the errors
     of all phases, each once."""
-    found: list[Any] = []
+    results: list[Any] = []
     faults: dict[Fault, list[Fault]] = {}
     phases = list(phases)
     for phase in phases:
         try:
-            found.append(work(phase))
+            results.append(work(phase))
         except ConfigError as error:
             for fault in error.everything if isinstance(error, Faulty) else error.faults:
                 same = replace(fault, related=tuple(r for r in fault.related if not isinstance(r, _InPhase)))
                 faults.setdefault(same, []).append(fault)
     if faults:
         raise one_error(same if len(each) == len(phases) else each[0] for same, each in faults.items())
-    return found
+    return results
 
 
 def folded(phases: list[dict[str, Any]]) -> dict[str, Any]:
@@ -181,30 +181,30 @@ def folded(phases: list[dict[str, Any]]) -> dict[str, Any]:
     first = phases[0]
     if len(phases) == 1:
         return first
-    found: list[dict[str, Any]] = [{}]
+    changes: list[dict[str, Any]] = [{}]
     for before, phase in pairwise(phases):
         own = _difference({**first["fit"], "trainable": None}, {**phase["fit"], "trainable": None}, ("fit",))
         if list(phase["fit"]["trainable"].items()) != list(before["fit"]["trainable"].items()):
             own["trainable"] = phase["fit"]["trainable"]
         parts = {key: _difference(first[key], phase[key], (key,)) for key in SECTIONS if key in phase}
-        found.append({**own, **{key: part for key, part in parts.items() if part}})
-    return {**first, "fit": {**first["fit"], "phases": found}}
+        changes.append({**own, **{key: part for key, part in parts.items() if part}})
+    return {**first, "fit": {**first["fit"], "phases": changes}}
 
 
 def _difference(base: Mapping[Any, Any], over: Mapping[Any, Any], path: Path) -> dict[Any, Any]:
     """Return the mapping that, merged into `base` by the rules of `extends` (null deletes a key), gives `over`."""
-    found: dict[Any, Any] = {key: None for key in base if key not in over}
+    changes: dict[Any, Any] = {key: None for key in base if key not in over}
     for key, value in over.items():
-        known, below = base.get(key), (*path, key)
-        if isinstance(known, dict) and isinstance(value, dict) and not _replaces(known, value, below):
-            if part := _difference(known, value, below):
-                found[key] = part
-        elif key not in base or known != value:
-            found[key] = value
-    return found
+        old, below = base.get(key), (*path, key)
+        if isinstance(old, dict) and isinstance(value, dict) and not _replaces(old, value, below):
+            if part := _difference(old, value, below):
+                changes[key] = part
+        elif key not in base or old != value:
+            changes[key] = value
+    return changes
 
 
-def _replaces(known: Any, value: Any, path: Path) -> bool:
+def _replaces(old: Any, value: Any, path: Path) -> bool:
     """Return True if both config values are components of different names: a merge then replaces the whole value."""
-    names = component_name(known), component_name(value)
+    names = component_name(old), component_name(value)
     return is_component(path) and None not in names and names[0] != names[1]

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from kerascli.config.sections.compile import CompileSection, CompileSpec, ComputeSection, scaled
@@ -24,54 +23,40 @@ ANY = "?"
 """Placeholder for the name of a model's output when the outputs are unknown."""
 
 
-def parse_compile(
-    section: Any,
-    outputs: Mapping[str, TensorSpec | None] | None,
-    targets: Mapping[str, TensorSpec] | None,
-    *,
-    extra_losses: bool,
-    figures: Sequence[str] = (),
-    named: Collection[str] = (),
-    classes: Mapping[str, Sequence[str]] = MappingProxyType({}),
-) -> CompileSpec:
-    """Return the compile section, parsed as a CompileSpec. Raises Invalid with every config error.
-
-    `outputs`, `targets` and the shape of an output may be None: then they are unknown and not checked. `extra_losses`
-    tells that the model adds losses itself, `figures` are the names of values it logs, `named` the targets in its
-    formulas, `classes` the class names of each target.
-    """
-    if not isinstance(section, dict):
-        raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
-    faults = Faults(("compile",))
-    written = faults.read(CompileSection, section, ())
-    resolver = _Resolver(written, faults, outputs, targets, tuple(figures), named, classes)
-    return resolver.resolve(needs_loss=not extra_losses and "loss" not in meant_keys(CompileSection, section))
-
-
 @dataclass(slots=True)
-class _Resolver:
-    """Parser that pairs the model's outputs with targets, losses and metrics, and collects the config errors."""
+class CompileReader:
+    """Parser of `compile`, which pairs the model's outputs with targets, losses and metrics, and collects the config
+    errors."""
 
-    section: CompileSection
-    faults: Faults
     outputs: Mapping[str, TensorSpec | None] | None
+    """Outputs of the model by name; None: they, or the shape of one, are unknown and not checked."""
     targets: Mapping[str, TensorSpec] | None
-    figures: tuple[str, ...]
-    named: Collection[str]
-    classes: Mapping[str, Sequence[str]]
+    logged: Sequence[str] = ()
+    """Names of the values that the model logs itself."""
+    named: Collection[str] = ()
+    """Names of the targets in the model's formulas."""
+    classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Names of the classes of each target."""
+    section: CompileSection = field(init=False)
+    faults: Faults = field(default_factory=lambda: Faults(("compile",)))
     names: set[str] = field(default_factory=set)
     """Names of the columns of the history (history.csv) that have been assigned so far."""
 
-    def resolve(self, *, needs_loss: bool) -> CompileSpec:
+    def read(self, section: Any, *, extra_losses: bool) -> CompileSpec:
+        """Return the compile section, parsed as a CompileSpec; `extra_losses` says that the model adds losses itself.
+        Raises Invalid with every config error."""
+        if not isinstance(section, dict):
+            raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
+        self.section = self.faults.read(CompileSection, section, ())
         pairs = self._pairs()
-        losses = self._losses(needs_loss=needs_loss)
+        losses = self._losses(needs_loss=not extra_losses and "loss" not in meant_keys(CompileSection, section))
         weights = self._loss_weights(losses)
         self.names = {f"{output}_loss" for output in losses} if len(losses) > 1 else set()
-        for name in self.figures:
+        for name in self.logged:
             self._check_name(name, ())
         metrics = self._metrics("metrics", pairs)
         weighted = self._metrics("weighted_metrics", pairs)
-        found = []
+        targets = []
         for output in self.outputs or ():
             loss, path = losses.get(output, (None, ("metrics", output)))
             uses = (*metrics.get(output, ()), *weighted.get(output, ()))
@@ -81,12 +66,12 @@ class _Resolver:
             if loss is not None:
                 self._check(loss, output, target, path)
             prefix = f"{output}_" if len(self.outputs or ()) > 1 else ""
-            found.append(OutputTarget(output, target, loss, weights.get(output, 1.0), uses, prefix))
+            targets.append(OutputTarget(output, target, loss, weights.get(output, 1.0), uses, prefix))
         if self.faults.count:
             raise Invalid(self.faults.all())
         compute = ComputeSection(**{name: getattr(self.section, name) for name in ComputeSection.model_fields})
         optimizer = scaled(self.section.optimizer, compute.precision)
-        return CompileSpec(optimizer, tuple(found), compute, self.figures)
+        return CompileSpec(optimizer, tuple(targets), compute, tuple(self.logged))
 
     def _pairs(self) -> dict[str, str]:
         """Return a mapping from each output to its target: by equal names, or the only output to the only target."""
@@ -144,28 +129,24 @@ class _Resolver:
     def _losses(self, *, needs_loss: bool) -> dict[str, tuple[Loss, Path]]:
         """Return, by output, the loss of that output and the loss's path in the config."""
         before = self.faults.count
-        found: dict[str, tuple[Loss, Path]] = {}
+        losses: dict[str, tuple[Loss, Path]] = {}
         for output, (value, path) in self._per_output("loss", LOSSES).items():
-            if value is None:
-                continue
-            try:
-                found[output] = LOSSES.parse(value), path
-            except Invalid as invalid:
-                self.faults.absorb(invalid, path)
-        if needs_loss and not found and self.faults.count == before:
+            with self.faults.absorbing(path):
+                losses |= {} if value is None else {output: (LOSSES.parse(value), path)}
+        if needs_loss and not losses and self.faults.count == before:
             self.faults.add("compile needs 'loss'", (), at="key", hint="add loss: mse, categorical_crossentropy ...")
-        return found
+        return losses
 
     def _loss_weights(self, losses: Collection[str]) -> dict[str, float]:
-        found: dict[str, float] = {}
+        weights: dict[str, float] = {}
         for output, (value, path) in self._per_output("loss_weights").items():
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 self.faults.add(f"loss_weights: expected a number, got {show(value)}", path)
             elif output not in losses and not self.faults.count:
                 self.faults.add(f"loss_weights: output '{output}' has no loss", path, at="key")
             else:
-                found[output] = float(value)
-        return found
+                weights[output] = float(value)
+        return weights
 
     def _target(self, output: str, pairs: Mapping[str, str], path: Path) -> str:
         """Return the name of the target that an output is compared with; report a config error if there is none."""
@@ -202,11 +183,8 @@ class _Resolver:
             target, own = pairs.get(output, ""), uses.setdefault(output, [])
             for index, entry in enumerate(value if isinstance(value, list) else [] if value is None else [value]):
                 where = (*path, index) if isinstance(value, list) else path
-                try:
+                with self.faults.absorbing(where):
                     metric = METRICS.parse(entry)
-                except Invalid as invalid:
-                    self.faults.absorb(invalid, where)
-                else:
                     own.append(self._use(metric, output, target, where, weighted=key == "weighted_metrics"))
         return uses
 

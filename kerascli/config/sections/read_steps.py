@@ -33,43 +33,14 @@ class _Written:
     section: UpdateSection
 
 
-def parse_steps(
-    section: Any,
-    compiled: Any,
-    scope: Scope,
-    built: Built,
-    inputs: Mapping[str, TensorSpec],
-    targets: Mapping[str, TensorSpec] | None,
-    classes: Mapping[str, Sequence[str]],
-) -> TrainStepSpec:
-    """Return `fit.train_step` (a list of updates), parsed as a TrainStepSpec; it may use the model's names. Raises
-    Invalid with every config error.
-
-    `compiled` is the `compile` section; `targets` None: they are unknown; `classes` are the class names of each target.
-    """
-    faults = _compile_faults(compiled)
-    if not isinstance(section, list) or not section:
-        hint = "train_step: [{name: ..., train: ..., optimizer: ..., layers: [...], loss: {...}}]"
-        raise Invalid([*faults, Fault(f"train_step: expected a list of updates, got {show(section)}", PATH, hint=hint)])
-    known = compiled if isinstance(compiled, dict) else {}
-    known = {key: value for key, value in known.items() if key in ComputeSection.model_fields}
-    compute, of_compute = read_section(ComputeSection, known, ("compile",))
-    reader = _Reader(scope, built, inputs, targets, classes, compute.precision, built.owners)
-    passes = reader.read(section)
-    faults += [*of_compute, *reader.faults.all()]
-    if faults:
-        raise Invalid(faults)
-    return TrainStepSpec(tuple(passes), compute)
-
-
 def _compile_faults(section: Any) -> list[Fault]:
     """Return a config error for every key of `compile` that conflicts with `fit.train_step`."""
     if section is None:
         return []
     if not isinstance(section, dict):
         return [Fault(f"compile: expected a mapping, got {show(section)}", ("compile",))]
-    known = " and ".join(ComputeSection.model_fields)
-    text = f"with fit.train_step, compile takes only {known}"
+    keys = " and ".join(ComputeSection.model_fields)
+    text = f"with fit.train_step, compile takes only {keys}"
     return [
         Fault(f"compile: {key}: {text}", ("compile", key), "key", hint=f"remove '{key}'")
         for key in section
@@ -78,14 +49,18 @@ def _compile_faults(section: Any) -> list[Fault]:
 
 
 @dataclass(slots=True)
-class _Reader:
+class StepReader:
+    """Parser of `fit.train_step` (a list of updates), which may use the model's names; collects the config errors."""
+
     scope: Scope
     built: Built
     inputs: Mapping[str, TensorSpec]
     targets: Mapping[str, TensorSpec] | None
+    """Targets of the data by name; None: they are unknown."""
     classes: Mapping[str, Sequence[str]]
-    precision: Precision
-    owners: Mapping[str, nn.Module]
+    """Names of the classes of each target."""
+    precision: Precision = "float32"
+    owners: Mapping[str, nn.Module] = field(default_factory=dict)
     faults: Faults = field(default_factory=lambda: Faults(()))
     names: dict[str, Path] = field(default_factory=dict)
     columns: dict[str, Path] = field(default_factory=dict)
@@ -96,7 +71,24 @@ class _Reader:
     """Mapping from the weight name prefix of each entry under an update's `train` key to the config path of that
     entry."""
 
-    def read(self, section: list[Any]) -> list[ForwardPassSpec]:
+    def read(self, section: Any, compiled: Any) -> TrainStepSpec:
+        """Return `fit.train_step`, parsed as a TrainStepSpec; `compiled` is the `compile` section. Raises Invalid with
+        every config error."""
+        faults = _compile_faults(compiled)
+        if not isinstance(section, list) or not section:
+            hint = "train_step: [{name: ..., train: ..., optimizer: ..., layers: [...], loss: {...}}]"
+            text = f"train_step: expected a list of updates, got {show(section)}"
+            raise Invalid([*faults, Fault(text, PATH, hint=hint)])
+        settings = compiled if isinstance(compiled, dict) else {}
+        settings = {key: value for key, value in settings.items() if key in ComputeSection.model_fields}
+        compute, of_compute = read_section(ComputeSection, settings, ("compile",))
+        self.precision, self.owners = compute.precision, self.built.owners
+        passes = self._passes(section)
+        if faults := [*faults, *of_compute, *self.faults.all()]:
+            raise Invalid(faults)
+        return TrainStepSpec(tuple(passes), compute)
+
+    def _passes(self, section: list[Any]) -> list[ForwardPassSpec]:
         """Return the forward passes of `fit.train_step`: an update with `layers` begins one, which the next updates
         share."""
         groups: list[list[_Written]] = []
@@ -156,8 +148,8 @@ class _Reader:
         if not section.has("optimizer") or self.faults.count > before:
             return None
         optimizer = scaled(section.optimizer, self.precision)
-        figures = tuple(node.name for node in own if not node.outputs)
-        update = UpdateSpec(name, train, optimizer, losses, metrics, figures, layers)
+        logged = tuple(node.name for node in own if not node.outputs)
+        update = UpdateSpec(name, train, optimizer, losses, metrics, logged, layers)
         self._check_columns(update, path)
         return update
 
@@ -241,7 +233,7 @@ class _Reader:
         named = [("loss", path), ("learning_rate", path)]
         named += [(term.name, (*path, "loss", term.name)) for term in update.terms]
         named += [(use.name, (*path, "metrics", use.name)) for use in update.metrics]
-        named += [(node.name, node.path) for node in flat(update.layers or ()) if node.name in update.figures]
+        named += [(node.name, node.path) for node in flat(update.layers or ()) if node.name in update.logged]
         self._claim_columns(update, named)
 
     def _claim_columns(self, update: UpdateSpec, named: Iterable[tuple[str, Path]]) -> None:

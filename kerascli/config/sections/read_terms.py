@@ -50,7 +50,7 @@ class TermReader:
 
     def metrics(self, written: Any, path: Path) -> tuple[UpdateMetric, ...]:
         """Return the metrics in the `metrics` mapping of a `train_step` update; report its config errors."""
-        found: list[UpdateMetric] = []
+        uses: list[UpdateMetric] = []
         for name, each in self._items(written, path, "metric"):
             where = (*path, name)
             section = self._read(MetricSection, each, where)
@@ -58,8 +58,8 @@ class TermReader:
             of = self._compared(section, where, metric)
             if metric is not None and of is not None:
                 self._pending.append((metric, of, (*where, "metric")))
-                found.append(UpdateMetric(name, metric, of, (name,)))
-        return tuple(found)
+                uses.append(UpdateMetric(name, metric, of, (name,)))
+        return tuple(uses)
 
     def check(self, specs: Mapping[str, TensorSpec]) -> None:
         """Check the shapes of the tensors that losses and metrics compare, and add the errors to `faults`; `specs` maps
@@ -86,7 +86,7 @@ class TermReader:
         if not isinstance(written, dict) or not written:
             self.faults.add(f"{path[-1]}: expected a mapping of names, got {show(written)}", path, hint=hint)
             return []
-        found = []
+        items = []
         for name, each in written.items():
             problem = Names().refuse(str(name), own=str(name))
             if problem is not None:
@@ -95,8 +95,8 @@ class TermReader:
                 text = f"{path[-1]}: {name}: expected a mapping with {kind}, y_true and y_pred, got {show(each)}"
                 self.faults.add(text, (*path, name), hint=hint)
             else:
-                found.append((str(name), each))
-        return found
+                items.append((str(name), each))
+        return items
 
     def _term(self, name: str, written: dict[str, Any], path: Path) -> LossTerm | None:
         if "expr" in written:

@@ -110,7 +110,7 @@ def published_model(name: str) -> str:
 def published(model: str, weights: Weights) -> Published:
     """Return the file of one version of a torchvision model's weights. Raises ValueError if that version is not
     published."""
-    known = dict(zip(get_args(Weights), _FILES[model], strict=False))
-    if weights not in known:
-        raise ValueError(f"{model} has only {one_of(list(known))}")
-    return Published(f"{known[weights]}.pth")
+    files = dict(zip(get_args(Weights), _FILES[model], strict=False))
+    if weights not in files:
+        raise ValueError(f"{model} has only {one_of(list(files))}")
+    return Published(f"{files[weights]}.pth")

@@ -52,7 +52,7 @@ class MetricSection(_TermSection):
     metric: Annotated[Metric, METRICS.field()]
     """Metric to evaluate, which compares `y_true` and `y_pred`."""
     y_true: Annotated[Any, Takes(float | str)]
-    """Metric to evaluate, which compares `y_true` and `y_pred`."""
+    """Ground truth: a number, a node or a target (`targets.NAME` if a node has that name, too)."""
     y_pred: Annotated[Any, Takes(str)]
     """Name of the node whose output is the prediction."""
 
@@ -94,7 +94,7 @@ class UpdateSpec(Logged):
     optimizer: BaseOptimizer
     terms: tuple[LossTerm, ...]
     metrics: tuple[UpdateMetric, ...] = ()
-    figures: tuple[str, ...] = ()
+    logged: tuple[str, ...] = ()
     """Names of the values logged by the `add_loss` and `add_metric` layers of the update's own forward pass."""
     layers: tuple[Entry, ...] | None = None
     """Nodes of the update's own forward pass; None: the update shares the forward pass of the previous update, or the
@@ -106,7 +106,7 @@ class UpdateSpec(Logged):
         return weight.startswith(tuple(f"{name}/" for name in self.train))
 
     def logged_losses(self) -> list[str]:
-        return [f"{self.name}_{name}" for name in ("loss", *(term.name for term in self.terms), *self.figures)]
+        return [f"{self.name}_{name}" for name in ("loss", *(term.name for term in self.terms), *self.logged)]
 
     def logged_metrics(self) -> Iterator[tuple[str, UpdateMetric]]:
         yield from ((f"{self.name}_", use) for use in self.metrics)

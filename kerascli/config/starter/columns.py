@@ -24,17 +24,19 @@ Role = Literal["numbers", "skewed", "words", "prose", "date", "group", "left out
 _FEWEST = 10
 """Minimum number of values of an input column that has missing values; with fewer, training rows may have none."""
 _FEWEST_OTHER = 5
-"""Minimum number of values other than the most frequent one; with fewer, the training rows may have that one alone.
-Of fewer than 25 values a fifth."""
+"""Minimum number of values other than the most frequent one (for fewer than 25 values, a fifth of them).
+
+With fewer, all training rows may have the most frequent value.
+"""
 _FEWEST_IDS = 20
 """Minimum number of rows from which on different integers are evidence of an identifier."""
 _SPARSE = 5
 """Ratio of the range of increasing integers to their number, below which they are row numbers with gaps."""
 
 NEARLY_ONE = "nearly always one value"
-"""Reason for which a column is left out that the training rows may have one value of."""
+"""Reason for leaving out a column in which nearly all rows have the same value, as then all training rows may."""
 EACH_ANOTHER = "an identifier, it seems: row numbers with gaps or in another order"
-"""Reason for which integers are left out that may be measurements."""
+"""Reason for leaving out a column of different integers, which look like an identifier but may be measurements."""
 
 _ID = re.compile(r"(^|[_ .-])(id|uuid|guid)$|^(id|uuid|guid)[_ .-]", re.IGNORECASE)
 _ID_OR_COUNT = re.compile(r"(^|[_ .-])(key|index|idx|number|nr|no|code|unnamed: 0|rownames?)$", re.IGNORECASE)
@@ -54,7 +56,7 @@ _TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Role of one column of the table in the generated config; `reason` says why a column is left out."""
+    """Role of one column of the table in the generated config; `reason` is the reason for leaving a column out."""
 
     name: str
     role: Role
@@ -80,7 +82,7 @@ class Column:
 
     @property
     def may_be_number(self) -> bool:
-        """True for integers that are left out as an identifier without a name that says so."""
+        """True for a column of integers that is left out as an identifier, although its name is not that of one."""
         return self.reason == EACH_ANOTHER
 
     @property
@@ -152,7 +154,10 @@ def _role(name: str, values: np.ndarray, rows: int) -> Column:
 
 
 def _says_too_little(column: Column, counts: np.ndarray, rows: int) -> str:
-    """Return why too few values of a column differ or are present, as text; '' if not. `counts` are of equal values."""
+    """Return the reason, as text, if too few values of a column differ or are present; '' otherwise.
+
+    `counts` has the number of occurrences of each distinct value.
+    """
     total = int(counts.sum())
     if len(counts) < 2:
         return "one value" if len(counts) else "no value"
@@ -182,7 +187,7 @@ def _is_id(name: str) -> bool:
 
 
 def _identifies(name: str, values: np.ndarray, different: np.ndarray) -> str:
-    """Return why a column of numbers is an identifier of rows, not a measurement; '' if it may be one."""
+    """Return the reason, as text, if a column of numbers is an identifier of rows; '' if it may be a measurement."""
     low, high = different[0], different[-1]
     if not _are_integers(different):
         return ""

@@ -54,11 +54,11 @@ class Series:
     rows: tuple[np.ndarray, ...]
     """Row numbers of each series, in the table's order."""
     group: str | None = None
-    """Name of the column that tells several series apart; None: there is one."""
+    """Name of the column that identifies each of several series; None if there is only one series."""
     attributes: tuple[str, ...] = ()
     """Names of the columns that have one value in all rows of each of several series."""
     left_out: tuple[Column, ...] = ()
-    """Columns that are of no use: row numbers, one value, remarks."""
+    """Columns that the config leaves out: row numbers, columns with one value, remarks."""
 
 
 def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | None:
@@ -69,13 +69,13 @@ def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | No
         return Series(None, "row", (name,), is_iso=False, rows=whole) if _is_value(roles[name]) else None
     times = _times(table, roles)
     for time in times:
-        if found := _series(table, roles, time, times[time], None, whole):
-            return found
+        if series := _series(table, roles, time, times[time], None, whole):
+            return series
     for time in times:
         if len(np.unique(times[time])) < table.rows:
             for name, rows in _groups(table, roles, time):
-                if found := _series(table, roles, time, times[time], name, rows):
-                    return found
+                if series := _series(table, roles, time, times[time], name, rows):
+                    return series
     return None
 
 
@@ -108,9 +108,9 @@ def _series(
     every = next(iter(intervals))
     if len(intervals) > 1 or every is None:
         return None
-    others = [name for name in roles if name not in (time, group)]
-    fixed = [name for name in others if group and _is_fixed(table.columns[name], rows)]
-    varying = [roles[name] for name in others if name not in fixed]
+    names = [name for name in roles if name not in (time, group)]
+    fixed = [name for name in names if group and _is_fixed(table.columns[name], rows)]
+    varying = [roles[name] for name in names if name not in fixed]
     values = tuple(column.name for column in varying if _is_value(column))
     rest = tuple(column for column in varying if column.name not in values)
     if not values or not all(_is_of_no_use(table, column) for column in rest):
@@ -199,10 +199,10 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
         why = "there is no column of dates to split off a test by"
         draft.decide("fit", f"the last 20 % of the windows{of_each} validate: {why}")
     data["inputs"] = {"history": [columns([name]), {"impute": "median"}, *scale]}
-    others = [each for each in series.values if each != name and not missing(table.columns[each]).all()]
-    if others:
-        data["inputs"]["context"] = [columns(others), {"impute": "median"}, "normalization"]
-        draft.decide("data", f"further columns, of which the past is known: {listed(others)}")
+    further = [each for each in series.values if each != name and not missing(table.columns[each]).all()]
+    if further:
+        data["inputs"]["context"] = [columns(further), {"impute": "median"}, "normalization"]
+        draft.decide("data", f"further columns, of which the past is known: {listed(further)}")
     reasons = ((column.name, column.reason or "remarks") for column in series.left_out)
     draft.decide("data", *(f"left out: {safe_text(each)} ({reason})" for each, reason in reasons))
     if series.attributes:
@@ -210,7 +210,7 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
     key = free_name(f"{name}{_NEXT}")
     data["targets"] = {key: [*column_step(f"{name}{_NEXT}", key), *scale]}
     draft.sections["data"] = data
-    kind = _model(draft, table.all_rows, kind, length, has_context=bool(others))
+    kind = _model(draft, table.all_rows, kind, length, has_context=bool(further))
     draft.compile((), balanced=False, learning_rate=5e-3 if kind == "linear" else 1e-3)
     draft.fit(table.all_rows, validation="validation" if is_split else 0.2)
     return draft

@@ -110,9 +110,9 @@ def _refuse(table: SampledTable, column: str, present: np.ndarray, different: np
     name, place, is_text = safe_text(column), Place(table.name), present.dtype == object
     if len(different) < 2 or (is_text and 2 * len(different) > len(present)):
         count = f"has {len(different):,} different words in {len(present):,} rows"
-        others = ", ".join(safe_text(each, 40) for each in list(table.columns)[:20] if each != column)
+        names = ", ".join(safe_text(each, 40) for each in list(table.columns)[:20] if each != column)
         text = f"the target '{name}' {'has one value' if len(different) == 1 else count}: nothing to learn"
-        hint = f"--target COLUMN chooses another: {others}"
+        hint = f"--target COLUMN chooses another: {names}"
     elif gaps and not (is_text and len(different) <= MAX_CLASSES):
         rows = "1 row" if gaps == 1 else f"{gaps:,} rows"
         text, place = f"the target is missing in {rows}", Place(f"{table.name}:{column}")

@@ -182,11 +182,11 @@ def _gaps(words: set[str], fields: Sequence[str], form: TextFormat) -> set[str] 
         return set()
     if sum(not _are_numbers([word], form) for word in list(words)[:100]) > 5:
         return None
-    others = {word for word in words if not _are_numbers([word], form)}
-    if len(others) == len(words) or len(others) > 5:
+    unread = {word for word in words if not _are_numbers([word], form)}
+    if len(unread) == len(words) or len(unread) > 5:
         return None
-    rare = sum(field in others for field in fields) <= 0.1 * len(fields)
-    return others if others <= _NA_WORDS or (rare and len(others) <= 2 and len(words) > 20) else None
+    rare = sum(field in unread for field in fields) <= 0.1 * len(fields)
+    return unread if unread <= _NA_WORDS or (rare and len(unread) <= 2 and len(words) > 20) else None
 
 
 def _are_numbers(words: list[str], form: TextFormat) -> bool:

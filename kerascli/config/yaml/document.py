@@ -118,9 +118,9 @@ class Document:
 
 def one_error(faults: Iterable[Fault], name: str = "") -> Faulty:
     """Return one ConfigError with all the config errors, sorted by line; those in the file `name` come first."""
-    found = list(faults)
-    files = [name, *(fault.place.file for fault in found if fault.place)]
-    return Faulty(sorted(found, key=lambda fault: _order(fault, files)))
+    everything = list(faults)
+    files = [name, *(fault.place.file for fault in everything if fault.place)]
+    return Faulty(sorted(everything, key=lambda fault: _order(fault, files)))
 
 
 def _order(fault: Fault, files: list[str]) -> tuple[int, int, int]:

@@ -63,9 +63,9 @@ class _Expander:
     def _entries(self, node: MapNode) -> _Entries:
         """Return the (key, value) nodes of a YAML mapping by key: those that `<<` merges, then the mapping's own, which
         override them."""
-        known = self._merged.get(id(node))
-        if known is not None:
-            return known
+        cached = self._merged.get(id(node))
+        if cached is not None:
+            return cached
         own: dict[str | int, tuple[ScalarNode, Node]] = {}
         merged: dict[str | int, tuple[ScalarNode, Node]] = {}
         for key, value in node.entries:

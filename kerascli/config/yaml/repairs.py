@@ -24,10 +24,10 @@ def repair(source: Source, line: int) -> Fault | None:
     YAML joins a line without a colon with the next one, and stops at the colon there.
     """
     number = line - 1
-    found = _fault(source, number)
-    while found is None and number > 0 and _written(source.lines[number := number - 1]) == "":
+    fault = _fault(source, number)
+    while fault is None and number > 0 and _written(source.lines[number := number - 1]) == "":
         pass
-    return found or _fault(source, number)
+    return fault or _fault(source, number)
 
 
 def unspaced_item(source: Source, first: int, last: int) -> Fault | None:
@@ -56,10 +56,10 @@ def _fault(source: Source, number: int) -> Fault | None:
     mistake is found."""
     line = source.lines[number]
     match = _ITEM.match(line)
-    found = _meant(_written(line[match.end() :])) if match else None
-    if match is None or found is None:
+    repaired = _meant(_written(line[match.end() :])) if match else None
+    if match is None or repaired is None:
         return None
-    text, written = found
+    text, written = repaired
     return Fault(text, place=source.spot(number, match.end()), hint=f"write {written}")
 
 

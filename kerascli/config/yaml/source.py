@@ -1,6 +1,6 @@
-"""Lines of a config's text: their positions for error messages, and unquoted expressions that YAML splits.
+"""Lines of a config's text, with positions for error messages, and a check for unquoted expressions that YAML splits.
 
-`{units: $(max(a, b))}` has the keys `units` and `b))`.
+In `{units: $(max(a, b))}` YAML ends the expression at the comma, and reads two keys, `units` and `b))`.
 """
 
 import re

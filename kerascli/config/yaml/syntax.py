@@ -67,8 +67,8 @@ def _structure(problem: str, here: Place, opened: Place) -> Fault:
     if "sequence entries" in problem:
         return Fault("a list cannot start here", place=here, hint="start it on a line of its own, or write [a, b]")
     if match := re.match(r"expected (.*), but (?:found|got) '(.*)'$", problem):
-        expected, found = match.groups()
-        token = _TOKENS.get(found, f"'{found}'")
+        expected, got = match.groups()
+        token = _TOKENS.get(got, f"'{got}'")
         if expected.startswith("'<document"):
             return _after_the_end(token, here)
         return _in_block(token, here, opened) if expected == "<block end>" else _in_flow(expected, token, here, opened)

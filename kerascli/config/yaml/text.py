@@ -28,9 +28,10 @@ def read_document(path: FilePath) -> Document:
 
 
 def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> Document:
-    """Parse a config's YAML text; `name` is its name in messages, `folder` the base folder of its relative paths.
+    """Return a config's YAML text as a Document: plain data with the position of each value. Raises ConfigError.
 
-    Raises ConfigError with all errors.
+    `name` is the name of the text in messages, `folder` the base folder of its relative paths. The ConfigError has all
+    errors.
     """
     if len(text) > MAX_BYTES:
         raise ConfigError(Fault(_too_large(), place=Place(name)))

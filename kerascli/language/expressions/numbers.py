@@ -6,26 +6,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kerascli.foundation.errors import show, suggestion
+from kerascli.language.expressions import tree as syntax
 from kerascli.language.expressions.parser import MAX_INTEGER
 from kerascli.language.expressions.suggestions import suggestion_for
-from kerascli.language.expressions.tree import (
-    Binary,
-    Call,
-    Comparison,
-    Conditional,
-    Everything,
-    ExpressionError,
-    Index,
-    Items,
-    Literal,
-    Name,
-    Node,
-    Slice,
-    Unary,
-    UnknownName,
-    spine,
-    walk,
-)
+from kerascli.language.expressions.tree import ExpressionError, Node, UnknownName, spine, walk
 
 Value = int | float | bool | str | None | list[Any]
 
@@ -80,16 +64,16 @@ def check(tree: Node, names: Collection[str] | None = None) -> None:
     """
     evaluator = Evaluator(dict.fromkeys(names or (), 0))
     for node in walk(tree):
-        if isinstance(node, Call):
+        if isinstance(node, syntax.Call):
             _check_call(node)
             _check_count(node)
-        elif isinstance(node, Binary) and node.operator not in {"and", "or"}:
+        elif isinstance(node, syntax.Binary) and node.operator not in {"and", "or"}:
             _check_operator(node)
-        elif isinstance(node, Name) and names is not None:
+        elif isinstance(node, syntax.Name) and names is not None:
             evaluator.value(node)
 
 
-def _check_call(node: Call) -> None:
+def _check_call(node: syntax.Call) -> None:
     if "." in node.function:
         raise dotted(node)
     if node.function not in FUNCTIONS:
@@ -99,7 +83,7 @@ def _check_call(node: Call) -> None:
         raise first.error(f"{node.function} takes no argument named '{first.name}'")
 
 
-def _check_count(node: Call) -> None:
+def _check_count(node: syntax.Call) -> None:
     least, most, _ = FUNCTIONS[node.function]
     if not least <= len(node.arguments) <= most:
         expected = f"{least}" if least == most else f"{least} or more" if most == 99 else f"{least} or {most}"
@@ -107,7 +91,7 @@ def _check_count(node: Call) -> None:
         raise node.error(text)
 
 
-def _check_operator(node: Binary) -> None:
+def _check_operator(node: syntax.Binary) -> None:
     if node.operator not in _ARITHMETIC:
         raise node.error(f"'{node.operator}' takes tensors, not numbers")
 
@@ -120,25 +104,25 @@ class Evaluator:
 
     def value(self, node: Node) -> Value:
         match node:
-            case Literal():
+            case syntax.Literal():
                 return node.value
-            case Name():
+            case syntax.Name():
                 return self._name(node)
-            case Unary():
+            case syntax.Unary():
                 return self._signed(node, self.value(node.operand))
-            case Binary() | Index():
+            case syntax.Binary() | syntax.Index():
                 return self._along(node)
-            case Comparison():
+            case syntax.Comparison():
                 return self._comparison(node)
-            case Conditional():
+            case syntax.Conditional():
                 return self.value(node.then if self._test(self.value(node.test), node) else node.otherwise)
-            case Items():
+            case syntax.Items():
                 return [self.value(item) for item in node.items]
-            case Call():
+            case syntax.Call():
                 return self._call(node)
         raise node.error("this cannot be computed with numbers")
 
-    def _name(self, node: Name) -> Value:
+    def _name(self, node: syntax.Name) -> Value:
         try:
             return self._names[node.name]
         except KeyError:
@@ -147,35 +131,35 @@ class Evaluator:
         close = suggestion_for(node.name) or suggestion(node.name, [*self._names, *CONSTANTS])
         raise UnknownName(node.name, close, node.column, node.length)
 
-    def _test(self, value: Value, node: Conditional) -> bool:
+    def _test(self, value: Value, node: syntax.Conditional) -> bool:
         return bool(value)
 
-    def _signed(self, node: Unary, value: Value) -> Value:
+    def _signed(self, node: syntax.Unary, value: Value) -> Value:
         if node.operator == "not":
             return not value
         number = self._number(value, node)
         return -number if node.operator == "-" else +number
 
-    def _along(self, node: Binary | Index) -> Value:
+    def _along(self, node: syntax.Binary | syntax.Index) -> Value:
         first, steps = spine(node)
         value = self.value(first)
         for step in steps:
-            value = self._binary(step, value) if isinstance(step, Binary) else self._item(step, value)
+            value = self._binary(step, value) if isinstance(step, syntax.Binary) else self._item(step, value)
         return value
 
-    def _binary(self, node: Binary, left: Value) -> Value:
+    def _binary(self, node: syntax.Binary, left: Value) -> Value:
         if node.operator == "and":
             return self.value(node.right) if left else left
         if node.operator == "or":
             return left if left else self.value(node.right)
         return self._combined(node, left, self.value(node.right))
 
-    def _combined(self, node: Binary, left: Value, right: Value) -> Value:
+    def _combined(self, node: syntax.Binary, left: Value, right: Value) -> Value:
         _check_operator(node)
         a, b = self._number(left, node), self._number(right, node)
         return self._compute(_ARITHMETIC[node.operator], (a, b), node)
 
-    def _comparison(self, node: Comparison) -> bool:
+    def _comparison(self, node: syntax.Comparison) -> bool:
         left = self.value(node.operands[0])
         for name, operand in zip(node.operators, node.operands[1:], strict=True):
             right = self.value(operand)
@@ -185,35 +169,35 @@ class Evaluator:
         return True
 
     @staticmethod
-    def _holds(name: str, left: Value, right: Value, node: Comparison) -> bool:
+    def _holds(name: str, left: Value, right: Value, node: syntax.Comparison) -> bool:
         try:
             return _COMPARISONS[name](left, right)
         except TypeError:
             raise node.error(f"'{name}' cannot compare {show(left)} with {show(right)}") from None
 
-    def _call(self, node: Call) -> Value:
+    def _call(self, node: syntax.Call) -> Value:
         _check_call(node)
         return self._applied(node, [self.value(argument) for argument in node.arguments])
 
-    def _applied(self, node: Call, values: list[Value]) -> Value:
+    def _applied(self, node: syntax.Call, values: list[Value]) -> Value:
         _check_count(node)
         function = FUNCTIONS[node.function][2]
         if node.function in _OF_LISTS and len(values) == 1:
             return self._of_list(node, function, values[0])
         return self._compute(function, tuple(self._number(value, node) for value in values), node)
 
-    def _of_list(self, node: Call, function: Callable[..., Any], value: Value) -> Value:
+    def _of_list(self, node: syntax.Call, function: Callable[..., Any], value: Value) -> Value:
         if not isinstance(value, list):
             raise node.error(f"{node.function} expected a list, got {show(value)}")
         if node.function == "len":
             return len(value)
         return self._compute(lambda *numbers: function(numbers), tuple(self._number(v, node) for v in value), node)
 
-    def _item(self, node: Index, value: Value) -> Value:
-        if not isinstance(value, list) or len(node.items) != 1 or isinstance(node.items[0], Everything):
+    def _item(self, node: syntax.Index, value: Value) -> Value:
+        if not isinstance(value, list) or len(node.items) != 1 or isinstance(node.items[0], syntax.Everything):
             raise node.error(f"only a list can be indexed, got {show(value)}")
         item = node.items[0]
-        if isinstance(item, Slice):
+        if isinstance(item, syntax.Slice):
             parts = [None if part is None else self._whole(part) for part in (item.start, item.stop, item.step)]
             if parts[2] == 0:
                 raise item.error("the step of a slice cannot be 0")
@@ -261,7 +245,7 @@ class Evaluator:
 _MODULES = frozenset(("keras", "ops", "backend", "nn", "linalg", "math", "numpy", "np", "torch", "tf", "K", "random"))
 
 
-def dotted(node: Call) -> ExpressionError:
+def dotted(node: syntax.Call) -> ExpressionError:
     """Return the error for a call written as a method or with a module's name (`x.sum()`, `np.sum(x)`)."""
     owner, _, name = node.function.rpartition(".")
     *before, last = owner.split(".")

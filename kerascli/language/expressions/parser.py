@@ -8,23 +8,9 @@ import re
 from dataclasses import dataclass
 
 from kerascli.foundation.errors import safe_text
+from kerascli.language.expressions import tree as syntax
 from kerascli.language.expressions.suggestions import CHARACTERS, WORDS
-from kerascli.language.expressions.tree import (
-    Binary,
-    Call,
-    Comparison,
-    Conditional,
-    Everything,
-    ExpressionError,
-    Index,
-    Items,
-    Keyword,
-    Literal,
-    Name,
-    Node,
-    Slice,
-    Unary,
-)
+from kerascli.language.expressions.tree import ExpressionError, Node
 
 MAX_BRACKETS = 50
 MAX_DEPTH = 150
@@ -135,28 +121,28 @@ class _Parser:
             raise self.unexpected("a value")
         self._next()
         if token.kind == "number":
-            return Literal(token.column, token.length, _number(token))
+            return syntax.Literal(token.column, token.length, _number(token))
         if token.kind == "text":
-            return Literal(token.column, token.length, token.text[1:-1])
+            return syntax.Literal(token.column, token.length, token.text[1:-1])
         if token.text == "not":
-            return Unary(token.column, token.length, "not", self.expression(_NOT))
+            return syntax.Unary(token.column, token.length, "not", self.expression(_NOT))
         if token.kind == "name":
             if token.text in _CONSTANTS:
-                return Literal(token.column, token.length, _CONSTANTS[token.text])
-            return Name(token.column, token.length, token.text)
+                return syntax.Literal(token.column, token.length, _CONSTANTS[token.text])
+            return syntax.Name(token.column, token.length, token.text)
         if token.text in {"-", "+"}:
-            return Unary(token.column, token.length, token.text, self.expression(_SIGN))
+            return syntax.Unary(token.column, token.length, token.text, self.expression(_SIGN))
         if token.text == "(":
             return self._group(token)
         items, _ = self._items("]")
-        return Items(token.column, token.length, items, is_tuple=False)
+        return syntax.Items(token.column, token.length, items, is_tuple=False)
 
     def _group(self, opening: Token) -> Node:
         """Parse `(a)`, or a tuple `(a, b)` or `()`, whose opening bracket has been read; return its syntax node."""
         items, has_comma = self._items(")")
         if len(items) == 1 and not has_comma:
             return items[0]
-        return Items(opening.column, opening.length, items, is_tuple=True)
+        return syntax.Items(opening.column, opening.length, items, is_tuple=True)
 
     def _items(self, closing: str) -> tuple[tuple[Node, ...], bool]:
         """Parse comma-separated values up to a closing bracket; return their nodes, and True if there was a comma."""
@@ -186,26 +172,26 @@ class _Parser:
             if self.token.text != "else":
                 raise self.unexpected("'else'")
             self._next()
-            return Conditional(token.column, token.length, left, test, self.expression(0))
+            return syntax.Conditional(token.column, token.length, left, test, self.expression(0))
         if _BINDING[operator] == _COMPARISON:
             return self._comparison(left, token)
         # a power is right-associative, and its right side can have a sign
         right = self.expression(_POWER - 1 if operator == "**" else _BINDING[operator])
-        return Binary(token.column, token.length, operator, left, right)
+        return syntax.Binary(token.column, token.length, operator, left, right)
 
-    def _comparison(self, left: Node, first: Token) -> Comparison:
+    def _comparison(self, left: Node, first: Token) -> syntax.Comparison:
         operators, operands = [first.text], [left, self.expression(_COMPARISON)]
         while _BINDING.get(self.token.text) == _COMPARISON:
             operators.append(self._next().text)
             operands.append(self.expression(_COMPARISON))
-        return Comparison(first.column, first.length, tuple(operators), tuple(operands))
+        return syntax.Comparison(first.column, first.length, tuple(operators), tuple(operands))
 
-    def _call(self, function: Node, opening: Token) -> Call:
-        if not isinstance(function, Name):
+    def _call(self, function: Node, opening: Token) -> syntax.Call:
+        if not isinstance(function, syntax.Name):
             raise opening.error("only a function can be called, by its name")
         self._open()
         arguments: list[Node] = []
-        keywords: dict[str, Keyword] = {}
+        keywords: dict[str, syntax.Keyword] = {}
         while self.token.text != ")":
             following = self._tokens[self._position + 1] if self.token.kind == "name" else self.token
             if following.text == "=":
@@ -215,7 +201,7 @@ class _Parser:
                         f"the argument '{name.text}' is given twice" if name.text in keywords else "invalid name"
                     )
                 self._next()
-                keywords[name.text] = Keyword(name.column, name.length, name.text, self.expression(0))
+                keywords[name.text] = syntax.Keyword(name.column, name.length, name.text, self.expression(0))
             elif keywords:
                 raise self.token.error("an argument without a name cannot follow one with a name")
             else:
@@ -224,9 +210,9 @@ class _Parser:
                 break
             self._next()
         self._close(")")
-        return Call(function.column, function.length, function.name, tuple(arguments), tuple(keywords.values()))
+        return syntax.Call(function.column, function.length, function.name, tuple(arguments), tuple(keywords.values()))
 
-    def _index(self, value: Node, opening: Token) -> Index:
+    def _index(self, value: Node, opening: Token) -> syntax.Index:
         self._open()
         items: list[Node] = []
         while self.token.text != "]":
@@ -237,13 +223,13 @@ class _Parser:
         if not items:
             raise self.unexpected("an index")
         self._close("]")
-        return Index(opening.column, opening.length, value, tuple(items))
+        return syntax.Index(opening.column, opening.length, value, tuple(items))
 
     def _index_item(self) -> Node:
         first = self.token
         if first.text == "...":
             self._next()
-            return Everything(first.column, first.length)
+            return syntax.Everything(first.column, first.length)
         parts: list[Node | None] = [None]
         if self.token.text != ":":
             parts[0] = self.expression(0)
@@ -253,7 +239,7 @@ class _Parser:
         if len(parts) == 1 and parts[0] is not None:
             return parts[0]
         start, stop, step = (*parts, None, None)[:3]
-        return Slice(first.column, first.length, start, stop, step)
+        return syntax.Slice(first.column, first.length, start, stop, step)
 
     def _next(self) -> Token:
         token = self.token

@@ -91,11 +91,7 @@ def _initial_states(reading: Reading, cell: Cell, written: Any, path: Path) -> d
     if written is None or not states:
         return {}
     if isinstance(written, dict):
-        for name in written:
-            if name not in states:
-                text = f"the cell has no state '{name}'{suggestion(str(name), states)}"
-                reading.faults.add(text, (*path, name), at="key", hint=f"it has {', '.join(states)}")
-        named = {name: (written[name], (*path, name)) for name in states if name in written}
+        named = _by_state(reading, written, states, path)
     else:
         nodes = as_list(written)
         if len(nodes) != len(states):
@@ -105,6 +101,16 @@ def _initial_states(reading: Reading, cell: Cell, written: Any, path: Path) -> d
         places = [(*path, i) if isinstance(written, list) else path for i in range(len(nodes))]
         named = dict(zip(states, zip(nodes, places, strict=True), strict=False))
     return {name: reading.tensor(node, where) or "?" for name, (node, where) in named.items()}
+
+
+def _by_state(reading: Reading, written: dict[Any, Any], states: list[str], path: Path) -> dict[str, tuple[Any, Path]]:
+    """Return what a mapping has for states of the cell, each with its config path, in the order of the states; report
+    a config error for each other name."""
+    for name in written:
+        if name not in states:
+            text = f"the cell has no state '{name}'{suggestion(str(name), states)}"
+            reading.faults.add(text, (*path, name), at="key", hint=f"it has {', '.join(states)}")
+    return {name: (written[name], (*path, name)) for name in states if name in written}
 
 
 def _cell(reading: Reading, prefix: str, written: dict[Any, Any], constants: tuple[str, ...], path: Path) -> Cell:
@@ -200,16 +206,13 @@ def _next(inner: Reading, states: tuple[CellState, ...], written: Any, path: Pat
         else:
             add(f"{text}, got {show(written)}", below, hint=hint)
         return ()
-    for name in written:
-        if name not in names:
-            text = f"the cell has no state '{name}'{suggestion(str(name), names)}"
-            add(text, (*below, name), at="key", hint=f"it has {', '.join(names)}")
+    named = _by_state(inner, written, names, below)
     misspelt = {nearest(str(name), names) for name in written if name not in names}
     for name in names:
         if name not in written and name not in misspelt:
             text = f"state '{name}' is never updated: 'next' has no '{name}'"
             add(text, below, at="key", hint=f"{name}: {name} keeps it as it is")
-    return tuple(inner.tensor(written[name], (*below, name)) or "?" for name in names if name in written)
+    return tuple(inner.tensor(node, where) or "?" for node, where in named.values())
 
 
 def _check_use(inner: Reading, cell: Cell, path: Path) -> None:

@@ -43,11 +43,7 @@ class Faults:
         try:
             yield
         except Invalid as invalid:
-            self.absorb(invalid, path)
-
-    def absorb(self, invalid: Invalid, path: Path) -> None:
-        """Add the config errors of an Invalid exception; their paths are relative to `path` in the section."""
-        self.take(invalid.below((*self.section, *path)).faults)
+            self.take(invalid.below((*self.section, *path)).faults)
 
     def take(self, faults: Iterable[Fault]) -> None:
         """Add config errors with complete paths; an error inside a block (template of layers) is added only once for

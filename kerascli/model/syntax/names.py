@@ -21,8 +21,7 @@ class _Body:
     """Names in the body that is being read: the model's layers, or those of one block or repeat."""
 
     tensors: ChainMap[str, str] = field(default_factory=lambda: ChainMap({}))
-    """Mapping from node name to output tensor; the name of a node that its key `when` leaves out is mapped to the
-    node's input."""
+    """Mapping from node name to output tensor; for a node that its key `when` excludes, to its input tensor."""
     places: dict[str, Path] = field(default_factory=dict)
     """Mapping from each name in the body to the config path of its definition."""
     later: dict[str, Path] = field(default_factory=dict)
@@ -139,7 +138,7 @@ class Names:
         return bool(self._broken)
 
     def announce(self, name: str, place: Path) -> None:
-        """Record a name that is defined further down, to tell a use above its definition from a misspelling."""
+        """Record a name that is defined further down, so that an earlier use is not reported as a misspelling."""
         self._body.later.setdefault(name, place)
         if self._body.places is self._places:
             self._announced.add(name)

@@ -325,7 +325,7 @@ class Reading:
             self.check_name(output, path)
 
     def pass_on(self, name: str, tensor: str, place: Path) -> None:
-        """Define the name of a node that its key `when` leaves out: it refers to the node's input tensor."""
+        """Define the name of a node that its key `when` excludes: the name refers to the node's input tensor."""
         self.names.give(name, place, means=tensor)
         self.names.previous = tensor
 

@@ -32,8 +32,8 @@ def shifts(
     width = max(right for _, right in extents) - min(left for left, _ in extents)
     count = round(math.sqrt(height / (_SHAPE * (width + _BETWEEN)))) if height > _TALL else 1
     places = [number for number, free in enumerate(may_end[:-1]) if free]
-    wanted = [height * k / count for k in range(1, count)] if places else []
-    ends = {min(places, key=lambda n: abs(tops[n + 1] - y)) for y in wanted}
+    desired = [height * k / count for k in range(1, count)] if places else []
+    ends = {min(places, key=lambda n: abs(tops[n + 1] - y)) for y in desired}
     moved: list[Shift] = []
     first, left = 0, 0.0
     for end in (*sorted(ends), len(tops) - 1):

@@ -248,6 +248,6 @@ class _Level:
             (x, y), (width, _) = self._corner(key), self.sizes[key]
             step = min(26.0, (width - 16.0) / max(1, len(edges))) if width else 0.0
             for place, (_, number) in enumerate(sorted(edges)):
-                beside = (place - (len(edges) - 1) / 2) * step
-                points[number] = x + width / 2 + (self._entry(self.edges[number]) if key in self.inner else beside), y
+                offset = (place - (len(edges) - 1) / 2) * step
+                points[number] = x + width / 2 + (self._entry(self.edges[number]) if key in self.inner else offset), y
         return points

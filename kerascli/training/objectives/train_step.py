@@ -95,8 +95,11 @@ class GraphStep(TrainStepModule):
 
 
 class AllPasses(GraphStep):
-    """Module of a model with `fit.train_step`: predicts, and evaluates all forward passes without updates in
-    between."""
+    """Module to predict with a model that has a `fit.train_step`, and to evaluate it.
+
+    Evaluation runs all forward passes of a training step on a batch, without parameter updates, and returns the states
+    of their losses and metrics.
+    """
 
     def __init__(
         self,

@@ -21,10 +21,10 @@ _BACKWARD, _MARK = 1, 7
 
 @dataclass(slots=True)
 class Times:
-    """Calls and own times of a group of operations in each recorded training step."""
+    """Self times of a group of operations in each recorded training step, and their number of calls in all of them."""
 
     milliseconds: list[float]
-    """Time in each recorded training step, without that of operations nested in the group's."""
+    """Self time in each recorded training step: without operations nested in those of the group."""
     calls: int = 0
 
     @property
@@ -40,12 +40,14 @@ class RecordedWork:
     step_milliseconds: Sequence[float] = ()
     """Durations of the recorded training steps, in milliseconds."""
     by_operation: Mapping[tuple[str, str], Times] = field(default_factory=dict)
-    """Mapping from an operation's name and the layer, direction or phase that it is part of (`dense`, `dense,
-    backward`, `optimizer`)."""
+    """Mapping from (name of an operation, name of what it is part of) to its times.
+
+    It is part of a layer, a direction or a phase, such as `dense`, `dense, backward` or `optimizer`.
+    """
     by_layer: Mapping[tuple[str, bool], Times] = field(default_factory=dict)
-    """Mapping from (name of a layer, True for its backward pass)."""
+    """Mapping from (name of a layer, True for its backward pass) to the times of its operations."""
     started: float = 0.0
-    """Mean number of operations that start in a training step, without those inside others."""
+    """Mean number of operations per training step that no other operation started."""
 
     def most_expensive(self, count: int = 10) -> tuple[Operation, ...]:
         """Return the `count` most expensive operations of a training step, grouped by name and layer."""
@@ -103,7 +105,7 @@ def _is_outermost(event: Any) -> bool:
 
 
 def _place(event: Any, layers: Mapping[int, str]) -> tuple[str, str, bool]:
-    """Return (layer, phase, True for the backward pass) that a profiler's event is part of; empty names: of none."""
+    """Return (layer, phase, True for the backward pass) of a profiler's event; empty names if it is part of none."""
     layer, phase, backward = _layer_around(event), "", False
     around = event
     while around is not None:

@@ -48,7 +48,7 @@ class Window:
         self._hooks: list[RemovableHandle] = []
 
     def plan(self, steps: int) -> None:
-        """Choose the training steps to record: 20 after the first 10; of a run too short for that, the second third."""
+        """Choose the training steps to record: 20 after the first 10 or, if the run is too short, its second third."""
         self._warm_up, self._size = min(_WARM_UP_STEPS, steps // LEAST_STEPS), min(_STEPS, steps // LEAST_STEPS)
 
     def is_due(self, steps_done: int, left: int, steps: int, *, last_epoch: bool) -> bool:

@@ -1,4 +1,4 @@
-"""What a training and an evaluation ask of the way in which processes share their work (a strategy)."""
+"""Base class of the strategies by which processes share the work of training and evaluation."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class Strategy(ABC):
-    """How the processes of a group share the work on a model; all of them call the same methods in the same order."""
+    """Base class of strategies by which processes share the work on a model.
+
+    All processes must call the same methods in the same order.
+    """
 
     is_divided = False
     """True if each process holds a part of the model's weights."""
@@ -44,25 +47,28 @@ class Strategy(ABC):
         return self.group.world.size == 1
 
     def divider(self, device: torch.device) -> Callable[[GraphStep], None] | None:
-        """Return the function that divides a model's weights, which are on the meta device; None: they are whole."""
+        """Return a function that divides a model's weights among the processes; None if each process holds all weights.
+
+        The function changes the model in place, which must be on the meta device; `device` is that of the computation.
+        """
         return None
 
     @property
     def across(self) -> Callable[[Tensor], Tensor] | None:
-        """Function that adds a tensor over all processes, for norms of divided weights; None: they are whole."""
+        """Function that returns a tensor's sum over all processes, for norms of divided weights; None if none are."""
         return self.group.added if self.is_divided else None
 
     @abstractmethod
     def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
-        """Return the function that runs a forward pass on whole batches, as the others do, and its execution mode.
+        """Return (function that runs a forward pass on whole batches with the other processes, its execution mode).
 
-        `request` has whole batches; `recorded` is the mode of the run that is resumed.
+        `request` has whole batches; `recorded` is the execution mode that the resumed run recorded, None for a new run.
         """
 
     def evaluated(
         self, source: BatchSource, limit: int | None = None, *, ends_on_signal: bool = False
     ) -> EvaluatedBatches:
-        """Return the first `limit` batches of a split (None: all) to evaluate, dealt out to the processes."""
+        """Return the first `limit` batches of a split (None: all) to evaluate, divided among the processes."""
         if self.is_alone:
             return EvaluatedBatches(islice(source.epoch(0), limit))
         return SharedBatches(
@@ -70,12 +76,12 @@ class Strategy(ABC):
         )  # fmt: skip
 
     def compare_epoch(self, weights: Sequence[Weight], decisions: Sequence[Any], epoch: int) -> None:
-        """Raise TrainingStopped if the processes differ in weights, or in what callbacks decided, after an epoch."""
+        """Raise TrainingStopped if weights or decisions of callbacks differ between the processes after an epoch."""
         members.compare_epoch(self.group, weights, decisions, epoch)
 
 
 class Single(Strategy):
-    """One process, which works on whole batches."""
+    """Strategy of one process, which works on whole batches."""
 
     def __init__(self, group: Group | None = None) -> None:
         super().__init__(group or Group())

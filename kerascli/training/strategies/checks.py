@@ -32,7 +32,7 @@ _ALONE = "train on one process, without fit.shards and fit.distribute"
 
 
 def strategy_faults(spec: RunSpec, processes: int) -> list[Fault]:
-    """Return the faults of a run on several processes or in several shards: what they would change beyond rounding."""
+    """Return config errors for what several processes or shards do not support, or change beyond rounding errors."""
     if isinstance(spec.fit.distribute, DDP) and spec.fit.distribute.shards_optimizer_state:
         return [_removed(spec)]
     if processes == 1 and spec.fit.shards in (None, 1):
@@ -56,7 +56,7 @@ def _removed(spec: RunSpec) -> Fault:
 
 
 def strategy_lines(spec: RunSpec, processes: int) -> list[str]:
-    """Return lines about how a run's batches are divided, and what is then computed over a part of a batch alone."""
+    """Return lines to print: how a run's batches are divided, and which layers normalize over a part of a batch."""
     parts = spec.fit.shards or processes
     if parts == 1:
         return []
@@ -75,7 +75,7 @@ def strategy_lines(spec: RunSpec, processes: int) -> list[str]:
 
 
 def _batch_normalizations(layer: Component) -> Iterator[BatchNormalization]:
-    """Yield the batch normalization that a layer is, or applies to each step as `time_distributed` does."""
+    """Yield each batch normalization in a layer: the layer itself, or one inside it, as in `time_distributed`."""
     if isinstance(layer, BatchNormalization):
         yield layer
     for inner in (getattr(layer, name) for name in type(layer).model_fields):
@@ -128,7 +128,7 @@ def _problem(each: InnerNode) -> str | None:
 
 
 def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
-    """Yield the faults of a run that FSDP would divide among processes; none on one process, which uses no FSDP."""
+    """Yield the config errors of a run whose weights FSDP would divide; none for one process, which uses no FSDP."""
     if processes == 1 or not isinstance(spec.fit.distribute, FSDP):
         return
     path = ("fit", "distribute")
@@ -152,7 +152,10 @@ def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
 
 
 def refused_by_fsdp(spec: RunSpec) -> list[str]:
-    """Return the names of what `ddp` takes and FSDP refuses, of a run with any `fit.distribute`."""
+    """Return the names of a run's settings that `distribute: ddp` supports and FSDP does not.
+
+    The run may have any `fit.distribute`.
+    """
     found = [f"torch {'.'.join(map(str, torch_version()))}"] if torch_version() < FIRST_TORCH else []
     found += ["fit.shards"] * (spec.fit.shards is not None) + ["fit.train_step"] * (spec.train_step is not None)
     weights = [weight for _, weight in _trainable(spec)]
@@ -161,7 +164,7 @@ def refused_by_fsdp(spec: RunSpec) -> list[str]:
 
 
 def torch_version() -> tuple[int, ...]:
-    """Return the two numbers of the installed torch's version."""
+    """Return the installed torch's version as (major, minor)."""
     return tuple(int(part) for part in version("torch").split("+")[0].split(".")[:2])
 
 
@@ -178,7 +181,7 @@ def _optimizer_faults(spec: RunSpec) -> Iterator[Fault]:
 
 
 def _whole_model_callbacks(spec: RunSpec) -> Iterator[tuple[int, str]]:
-    """Yield number and name of each callback that needs the whole model."""
+    """Yield (number, name) of each callback that needs the whole weights of the model on one process."""
     for number, callback in enumerate(spec.fit.callbacks):
         draws_weights = isinstance(callback, TensorBoard) and callback.histogram_freq > 0
         if isinstance(callback, Sampler) or draws_weights:
@@ -186,7 +189,7 @@ def _whole_model_callbacks(spec: RunSpec) -> Iterator[tuple[int, str]]:
 
 
 def _trainable(spec: RunSpec) -> Iterator[tuple[Node, WeightSpec]]:
-    """Yield the trainable weights of all models, with their nodes; a layer that several models have comes once."""
+    """Yield (node, weight) for the trainable weights of all models; those of a layer in several models only once."""
     nodes = {node.name: (node, built.modules[node.name]) for built in spec.graphs for node in built.model.nodes}
     for node, module in nodes.values():
         parts = (part for part in module.modules() if isinstance(part, WeightedModule))

@@ -1,8 +1,8 @@
-"""Sums over processes that torch does not make: one in a fixed order, and gradients of which each process keeps a part.
+"""Sums over processes that torch does not provide: in a fixed order, and FSDP's reduce-scatter of gradients on CPUs.
 
-Sums in a fixed order have bits that do not depend on the number of processes. Each process adds a part of the vector
-and sends the sum: no more bytes than a sum in any order. gloo's own reduce_scatter adds all parts everywhere, which
-sends twice as many as that for FSDP on CPUs.
+A sum in a fixed order has the same bits on any number of processes. Each process adds a part of the vector and sends
+the sum: no more bytes than a sum in any order. gloo's own reduce_scatter adds all parts on every process, which sends
+twice as many bytes as `ReduceScatter` does.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,9 @@ from torch import Tensor
 def sum_in_order(vector: Tensor, rank: int, size: int) -> None:
     """Replace a vector, in place, by its sum over `size` processes, a power of two, as a balanced tree over the ranks.
 
-    It has the bits of the sum of twice as many processes' halves. Two processes exchange parts at a time, and no more
-    of them are kept than the tree has levels. Raises RuntimeError, as torch does.
+    If each vector is the sum of two vectors, the sum over twice as many processes, with one of the two each, has the
+    same bits. Processes exchange parts in pairs, and keep at most as many parts as the tree has levels. Raises
+    RuntimeError, as torch does.
     """
     bounds = [vector.numel() * number // size for number in range(size + 1)]
     parts = [vector[start:stop] for start, stop in pairwise(bounds)]
@@ -42,22 +43,23 @@ def _run(operations: Sequence[dist.P2POp]) -> None:
 
 
 class ReduceScatter:
-    """Adds gradients over the processes, and keeps the part of this one; FSDP's interface of that name.
+    """Reduce-scatter for FSDP: adds gradients over the processes, and keeps the part of this process.
 
-    Each process sends to every other one the part that the other keeps. What it receives is added in the order of
-    ranks, so that the sum does not depend on who was first.
+    It has the interface of FSDP's class of that name. Each process sends every other process the part that the other
+    one keeps. Received parts are added in the order of ranks, so that the sum does not depend on which one arrives
+    first.
     """
 
     def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Return the memory for a function's input or output."""
+        """Return uninitialized memory for the input or output of a reduce-scatter."""
         return torch.empty(*size, dtype=dtype, device=device)
 
     def __call__(
         self, output_tensor: Tensor, input_tensor: Tensor, group: Any, op: Any, async_op: bool = False
     ) -> None:
-        """Write the sum of this process's parts of all inputs to the output; the input is overwritten.
+        """Write the sum over processes of this process's part of the inputs to the output; the input is overwritten.
 
-        Inputs are vectors of equal length, a multiple of the number of processes. Raises what gloo raises.
+        Inputs are vectors of equal length, a multiple of the number of processes. Raises RuntimeError, as gloo does.
         """
         assert op == dist.ReduceOp.SUM
         size, rank = group.size(), group.rank()
@@ -75,5 +77,5 @@ class ReduceScatter:
 
 
 def as_bytes(tensor: Tensor) -> Tensor:
-    """Return the bytes of a contiguous tensor, as which values of all dtypes are sent."""
+    """Return a contiguous tensor's memory as uint8 values (bytes,), the form in which all dtypes are sent."""
     return tensor.view(-1).view(torch.uint8)

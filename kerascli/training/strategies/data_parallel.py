@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class DataParallel(Strategy):
-    """Each process has the whole model; gradients, losses and metric states of all shards are added.
+    """Strategy in which each process has the whole model; gradients, losses and metric states of all shards are added.
 
-    With `shards`, results have the same bits on any number of processes that divides it, also on one.
+    With `shards`, results have the same bits on every number of processes that divides `shards`, also on one.
     """
 
     def __init__(self, group: Group, shards: int | None = None) -> None:
@@ -47,7 +47,7 @@ class DataParallel(Strategy):
         return ShardedRunner(run, module, self.division, whole), mode
 
     def _agreed(self, request: "Request", recorded: str | None) -> tuple[Runner, Choice]:
-        """Return the function that runs a forward pass, in the slowest mode that any process has chosen."""
+        """Return (function that runs a forward pass, its mode): the slowest mode that a process has chosen."""
         from kerascli.training.execution_mode import MODES, make_runner
 
         run, mode = make_runner(request, recorded)

@@ -1,4 +1,4 @@
-"""Why a training on several processes ended: the first process that fails says it, the others read it."""
+"""First failure of a run on several processes: the process that fails records the reason, the others report it."""
 
 import contextlib
 import json
@@ -23,36 +23,36 @@ T = TypeVar("T")
 _HINT = "train --resume continues the run from its newest checkpoint"
 _FIRST = "failures/first"
 _SECONDS_TO_EXPLAIN = 1.5
-"""Time that a process which fails has to say why, before the others report that it is gone."""
+"""Seconds that a failing process has to record its reason, before the others report the process as lost."""
 _SECONDS_TO_READ = 4.0
-"""Time that the others have to read the reason before the store ends; on a busy machine they are slow to."""
+"""Seconds that the others have to read the reason before the store closes; on a busy machine they are slow."""
 _SECONDS_TO_SAVE = 4.0
-"""Time that process 0 has to save the last weights, before another process says why the training stops."""
+"""Seconds that process 0 has to save the last weights, before another process records why training stops."""
 _SECONDS_FOR_STORE = 2.0
-"""Time that the store has to answer after a failure; the process that keeps it may be the one that is gone."""
+"""Timeout in seconds of requests to the store after a failure; the process that hosts it may be the lost one."""
 _SECONDS_TO_LOOK = 0.02
 _DESCRIPTORS = "/dev/fd"
 """Folder with the open files of this process, by descriptor; Windows has none."""
 
 
 class Failures:
-    """The first failure among the processes of a training, in the store that they share.
+    """Record of the first failure among the processes of a run, in the key-value store that they share.
 
-    A process that is killed says nothing: the others look which process of their machine is gone.
+    A killed process records no reason: the others check which process on their machine is gone.
     """
 
     def __init__(self, world: World, store: "Store", addresses: Sequence[tuple[str, int]]) -> None:
-        """`addresses` are the machine and the process id of each process."""
+        """Initialize; `addresses` are (host name, process id) of each process, in the order of ranks."""
         self._world = world
         self._store = store
         self._addresses = addresses
         self._ends = [f"failures/ends/{rank}" for rank in range(world.size)]
-        """Keys of the processes that have read the reason, or given it."""
+        """Keys that processes set in the store once they have recorded a reason, or read it, by rank."""
 
     def is_first(self, error: BaseException, code: int, text: str | None = None) -> bool:
         """Record why this process fails, and its exit code; return True if it is the first and therefore reports it.
 
-        `text` is the reason; default: the error's own.
+        `text` is the reason; default: the error's message.
         """
         if isinstance(error, TrainingStopped) and not isinstance(error, ProcessLost) and not self._world.leads:
             self._wait_for_reason(_SECONDS_TO_SAVE)  # all stop, and process 0 says so after it has saved the weights
@@ -66,7 +66,7 @@ class Failures:
             return self._world.rank <= 1
 
     def reason(self) -> ProcessLost:
-        """Return an error with the first failure, or the process that is gone without a reason."""
+        """Return an error with the reason of the first failure or, if none is recorded, the processes that are gone."""
         try:
             gone = self._wait_for_reason(_SECONDS_TO_EXPLAIN)
             if gone is None:
@@ -81,7 +81,7 @@ class Failures:
         return _lost(f"process{'es' * (len(gone) > 1)} {', '.join(map(str, gone))} of {self._world.size}")
 
     def wait_for_others(self) -> None:
-        """Give the others time to read the reason, if the store ends with this process."""
+        """Wait until the other processes have read the reason, if this process hosts the store, up to a time limit."""
         if not self._world.leads or kept_by_launcher():
             return
         _close_connections()
@@ -95,8 +95,10 @@ class Failures:
                 time.sleep(_SECONDS_TO_LOOK)
 
     def _wait_for_reason(self, seconds: float) -> list[int] | None:
-        """Wait until a process has said why it fails, and return None; else the ranks that are gone. Raises
-        RuntimeError."""
+        """Wait until a process has recorded a reason, and return None; else return the ranks of lost processes.
+
+        Without either, return an empty list after `seconds`. Raises RuntimeError if the store does not answer.
+        """
         until = time.monotonic() + seconds
         while True:
             gone = self._gone()  # before the question: who is gone has said by now what it had to say
@@ -112,19 +114,19 @@ class Failures:
         return ProcessLost(reason, exit_code=code)
 
     def _gone(self) -> list[int]:
-        """Return the ranks of the processes of this machine that have ended or are stopped, as far as it tells."""
+        """Return the ranks of processes on this machine that have ended or are stopped, if the system reports it."""
         here = socket.gethostname()
         return [rank for rank, (host, pid) in enumerate(self._addresses) if host == here and _is_gone(pid)]
 
     def _wake(self, ranks: Sequence[int]) -> None:
-        """Let processes of this machine go on that are stopped: they see that it is over."""
+        """Resume the stopped processes among `ranks` on this machine, so that they detect the failure."""
         for _, pid in (self._addresses[rank] for rank in ranks):
             with contextlib.suppress(OSError):  # it has ended
                 if hasattr(signal, "SIGCONT"):
                     os.kill(pid, signal.SIGCONT)
 
     def _ask(self, request: Callable[[], T]) -> T:
-        """Return the store's answer. Raises RuntimeError if the process that keeps it is gone, or does not answer."""
+        """Return the store's answer. Raises RuntimeError if the host of the store is gone, or does not answer."""
         try:
             return in_thread(request, _SECONDS_FOR_STORE)
         except TimeoutError:
@@ -132,14 +134,14 @@ class Failures:
 
 
 def kept_by_launcher() -> bool:
-    """Return True if the launcher keeps the store, not process 0."""
+    """Return True if the launcher hosts the store, False if process 0 does."""
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
 def _close_connections() -> None:
-    """Close this process's connections, which FSDP's objects keep open, but for those of the store that it keeps.
+    """Close this process's network connections, which FSDP's objects keep open, except those of the store.
 
-    The others then get an error where they wait for this process.
+    Other processes that wait for this one then get an error.
     """
     for name in os.listdir(_DESCRIPTORS) if os.path.isdir(_DESCRIPTORS) else ():
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as connection:
@@ -150,9 +152,10 @@ def _close_connections() -> None:
 
 
 def in_thread(work: Callable[[], T], timeout: float | None = None) -> T:
-    """Return or raise what `work` does in a thread; signals are handled meanwhile, as in Python code.
+    """Run `work` in a thread and return its result or raise its error; signals are handled while waiting for it.
 
-    Raises TimeoutError after `timeout` seconds; the thread, which nothing can end, then does not keep the process.
+    Raises TimeoutError after `timeout` seconds; the thread, which cannot be ended, then does not keep the process
+    alive.
     """
     answers: list[T] = []
     errors: list[Exception] = []
@@ -174,7 +177,7 @@ def in_thread(work: Callable[[], T], timeout: float | None = None) -> T:
 
 
 def _is_gone(pid: int) -> bool:
-    """Return True if a process has ended (and may wait for its parent to ask for it) or is stopped; Linux tells it."""
+    """Return True if a process has ended (or is a zombie) or is stopped; always False where the system has no /proc."""
     if not Path("/proc/self/stat").exists():
         return False
     try:

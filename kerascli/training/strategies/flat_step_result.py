@@ -1,4 +1,4 @@
-"""The result of a step on a shard as two vectors, so that all of it is added and sent at once."""
+"""Result of a forward and backward pass as two vectors, so that all its tensors are added over processes at once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from kerascli.training.strategies.group import Group
 
 
 def sum_of_shards(make: Callable[[int], "FlatStepResult"], first: int, stop: int) -> "FlatStepResult":
-    """Return the sum of make(first) ... make(stop - 1): that of the first half plus that of the second."""
+    """Return make(first) + ... + make(stop - 1), added as a balanced binary tree: first half plus second half."""
     if stop - first == 1:
         return make(first)
     middle = (first + stop) // 2
@@ -20,19 +20,23 @@ def sum_of_shards(make: Callable[[int], "FlatStepResult"], first: int, stop: int
 
 
 class FlatStepResult:
-    """An outcome in two vectors: `averaged` for what is averaged, `added` (float64) for metric states and integers."""
+    """Result of a forward and backward pass (StepOutcome) as two vectors, `averaged` and `added`.
+
+    `averaged` (float32) has the values that are averaged over shards, weighted by rows: losses, gradients, new weights.
+    `added` (float64) has metric states, integers and float64 values.
+    """
 
     def __init__(self, slots: Sequence["Slot | None"], averaged: Tensor, added: Tensor, processes: int) -> None:
-        """The last elements of `added` are one for each of the `processes`, for their notices."""
+        """Initialize; the vector `added` ends with an element for the notices of each of the `processes`."""
         self.slots = slots
-        """Places of the outcome's tensors, in their order; None for those that are None."""
+        """Slots (positions in the vectors) of the StepOutcome's tensors, in order; None for those that are None."""
         self._processes = processes
         self._averaged = averaged
         self._added = added
 
     @classmethod
     def like(cls, flat: Sequence[Tensor | None], layout: Layout, processes: int) -> "FlatStepResult":
-        """Return vectors with a place for each tensor of an outcome."""
+        """Return vectors of zeros with a slot for each tensor of a StepOutcome."""
         slots: list[Slot | None] = []
         ends = [0, 0]
         for index, tensor in enumerate(flat):
@@ -51,11 +55,11 @@ class FlatStepResult:
 
     @property
     def vectors(self) -> list[Tensor]:
-        """The vectors `averaged` and `added`; `slot.exact` is the index of that which has a tensor's place."""
+        """Vectors [averaged, added]; `slot.exact` (0 or 1) is the index of the vector with a tensor's values."""
         return [self._averaged, self._added]
 
     def with_notices(self, numbers: Sequence[float]) -> Tensor:
-        """Write the processes' notices into their place, and return it."""
+        """Write the notices of the processes to the end of `added`; return that part (processes,), as a view."""
         place = self._added[-self._processes :]
         for rank, number in enumerate(numbers):
             if number:
@@ -63,11 +67,11 @@ class FlatStepResult:
         return place
 
     def zeros(self) -> "FlatStepResult":
-        """Return the vectors of a shard without rows."""
+        """Return vectors of zeros, the result of a shard without rows."""
         return self._new(torch.zeros_like(self._averaged))
 
     def without_states(self) -> "FlatStepResult":
-        """Set metric states and integers to zero, in place, so that a part without rows adds none to the sums.
+        """Set metric states and integers to zero, in place, so that a part without rows adds nothing to the sums.
 
         Losses and new values of weights stay: they have the weight 0, but a NaN among them must reach all processes.
         """
@@ -75,7 +79,11 @@ class FlatStepResult:
         return self
 
     def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "FlatStepResult":
-        """Return new vectors with the tensors of an outcome. Integers are those of the `first` shard that has rows."""
+        """Return new vectors with the tensors `flat` of a StepOutcome, multiplied by `share`; metric states are not.
+
+        `share` is the shard's share of the batch's rows. Integers are taken from the `first` shard that has rows,
+        others' are 0.
+        """
         new = self._new(torch.empty_like(self._averaged))
         places, values = [], []
         for slot, tensor in zip(self.slots, flat, strict=True):
@@ -98,13 +106,13 @@ class FlatStepResult:
         return FlatStepResult(self.slots, averaged, torch.zeros_like(self._added), self._processes)
 
     def plus(self, other: "FlatStepResult") -> "FlatStepResult":
-        """Add another outcome to this one, in place."""
+        """Add another result to this one, in place, and return it."""
         self._averaged += other._averaged
         self._added += other._added
         return self
 
     def values(self) -> list[Tensor | None]:
-        """Return the tensors of the outcome, as views of the vectors where their dtypes are equal."""
+        """Return the tensors of the StepOutcome, as views of the vectors where their dtypes are equal."""
         return [None if slot is None else self._value(slot) for slot in self.slots]
 
     def _value(self, slot: "Slot") -> Tensor:
@@ -113,7 +121,7 @@ class FlatStepResult:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Place of one tensor of a step's outcome: in the vector `added` if `exact`, else in `averaged`."""
+    """Position of one tensor of a StepOutcome: elements `start` to `stop` of `added` if `exact`, else of `averaged`."""
 
     exact: bool
     is_state: bool
@@ -124,7 +132,7 @@ class Slot:
 
 
 class StepExchange:
-    """Exchange of the results of a forward pass among processes, each of which has results of its shards."""
+    """Sum of the results of a forward and backward pass over all processes, each of which has those of its shards."""
 
     def __init__(self, group: Group, *, in_order: bool) -> None:
         self._group = group
@@ -133,7 +141,7 @@ class StepExchange:
         self._vectors: FlatStepResult | None = None
 
     def flat(self, outcome: StepOutcome, share: float, *, first: bool) -> FlatStepResult:
-        """Return an outcome as vectors, multiplied by the shard's share of the batch's rows, except metric states."""
+        """Return a StepOutcome as vectors, multiplied by the shard's share of the rows, except metric states."""
         flat = outcome.flat()
         if self._vectors is None:
             self._layout = outcome.layout()
@@ -141,7 +149,7 @@ class StepExchange:
         return self._vectors.filled(flat, share, first=first)
 
     def summed(self, result: FlatStepResult) -> StepOutcome:
-        """Return the sum of all processes' results; their notices come with it."""
+        """Return the sum of all processes' results as a StepOutcome; their notices are exchanged with it."""
         assert self._layout is not None
         world, notices = self._group.world, self._group.notices
         numbers = result.with_notices([float(notices.own * (rank == world.rank)) for rank in range(world.size)])

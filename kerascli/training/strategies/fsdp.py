@@ -32,7 +32,10 @@ _GROUPS_OF_SMALL_MODEL = 8
 
 
 class FullySharded(DataParallel):
-    """Each process holds a part of the weights, gradients and optimizer states, and computes its part of a batch."""
+    """Strategy in which each process holds a part of the weights, gradients and optimizer states.
+
+    Each process computes its part of a batch.
+    """
 
     is_divided = True
 
@@ -51,17 +54,17 @@ class FullySharded(DataParallel):
 
 
 def strategy_of(group: Group, distribute: object, shards: int | None = None) -> Strategy:
-    """Return the strategy that `fit.distribute` and `fit.shards` ask of the processes that there are."""
+    """Return the strategy for `fit.distribute` and `fit.shards`, with the number of processes that the group has."""
     if group.world.size > 1 and isinstance(distribute, FSDP):
         return FullySharded(group, distribute)
     return Single(group) if (shards or group.world.size) == 1 else DataParallel(group, shards)
 
 
 def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -> None:
-    """Divide the weights of a model, which is on the meta device, among `size` processes; they become DTensors.
+    """Divide the weights of a model on the meta device among `size` processes by FSDP, in place; they become DTensors.
 
-    Layers that follow each other are gathered together; weights of layers that several nodes share, and the rest, stay
-    gathered from a forward pass to the end of its backward pass, and so do all weights of a small model.
+    The weights of consecutive layers are gathered together. Weights of layers that several nodes share, and all others,
+    stay gathered from a forward pass to the end of its backward pass, and so do all weights of a small model.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
@@ -89,14 +92,17 @@ def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -
 
 
 def checkpoint_activations(graph: Graph) -> None:
-    """Let the layers with weights keep only their inputs in the forward pass, and run again in the backward pass."""
+    """Apply activation checkpointing to every layer with weights.
+
+    Such a layer keeps only its inputs in the forward pass, and runs again in the backward pass.
+    """
     for layer in dict.fromkeys(graph.nodes):
         if _elements(layer):
             recompute_in_backward(layer)
 
 
 def group_bytes(graph: Graph) -> list[int]:
-    """Return the bytes of the weights that are gathered together, for each group and for the rest of a model."""
+    """Return the bytes of each group of weights that are gathered together and, last, of a model's other weights."""
     grouped = [list(group) for group in _groups(graph)]
     sizes = [sum(parameter.nbytes for module in group for parameter in module.parameters()) for group in grouped]
     whole = sum(parameter.nbytes for parameter in graph.parameters())
@@ -106,15 +112,15 @@ def group_bytes(graph: Graph) -> list[int]:
 def largest_group_bytes(graph: Graph) -> int:
     """Return the bytes of the largest group of weights that are gathered together.
 
-    If it is small, activations need most of the memory that comes and goes.
+    If it is small, most of the memory that a step allocates and frees is that of activations.
     """
     return max(group_bytes(graph))
 
 
 def _groups(graph: Graph) -> Iterator[list[nn.Module]]:
-    """Yield lists of modules of consecutive nodes whose weights, which no other node has, are gathered together.
+    """Yield lists of consecutive nodes' modules whose weights, which no other node uses, are gathered together.
 
-    A model of few weights has none: to gather all of them at once takes less time, and little memory.
+    A model with few weights has no groups: gathering all its weights at once takes less time, and little memory.
     """
     uses = Counter(id(parameter) for module in graph.nodes for parameter in module.parameters())
     calls = Counter(map(id, graph.nodes))

@@ -15,14 +15,14 @@ from kerascli.training.strategies.sharded_runner import Division
 
 
 class FSDPRunner:
-    """Runs a forward pass and its backward pass on this process's part of a batch, as PyTorch modules.
+    """Callable that runs a forward and backward pass on this process's part of a batch, as PyTorch modules.
 
-    FSDP gathers weights before they are used, and adds gradients over the processes: each process gets the part of
-    them that it holds. Losses, metric states and new values of weights are added as without FSDP.
+    FSDP gathers weights before they are used, and adds gradients over the processes: each process gets the part of the
+    gradients that belongs to its weights. Losses, metric states and new values of weights are added as without FSDP.
     """
 
     def __init__(self, forward_pass: ForwardPass, division: Division, example: Batch) -> None:
-        """`example` is a batch of which this process's part has rows."""
+        """Initialize; `example` is a batch with rows for this process, run in place of an empty part of a batch."""
         [update] = forward_pass.updates
         self._module = forward_pass.module
         self._weights = update.weights
@@ -32,7 +32,10 @@ class FSDPRunner:
         self._exchange = StepExchange(division.group, in_order=False)
 
     def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
-        """Run this process's part of a batch, and wait for the sums over all processes."""
+        """Run this process's part of a batch, and wait for the sums over all processes.
+
+        The losses, metric states and new weights are those of the whole batch, the gradients this process's part.
+        """
         number, rows, share = self._part(batch)
         with self._division.part(rows, counts=share > 0, scaled=True), draws.using(numbers.of_shard(number)):
             with span("forward"):
@@ -48,7 +51,7 @@ class FSDPRunner:
         return StepOutcome(summed.totals, summed.states, gradients, summed.updates)
 
     def _part(self, batch: Batch) -> tuple[int, Batch, float]:
-        """Return number, rows and share of this process's part of a batch; if it is empty, an example's and 0."""
+        """Return (shard number, rows, share) of this process's part of a batch; if it is empty, example rows and 0."""
         for number, rows in self._division.sharding.parts(batch):
             return number, rows, rows.rows / rows.whole
         return self._division.sharding.first, self._division.example(self._example), 0.0

@@ -26,9 +26,9 @@ _SECONDS_TO_ABORT = 5.0
 
 
 class Group:
-    """Communication among the processes of a training. With one process nothing is sent.
+    """Group of the processes that work together, and the communication among them; one process sends nothing.
 
-    Every process calls the same methods in the same order. Methods that send raise ProcessLost.
+    Every process must call the same methods in the same order. Methods that communicate raise ProcessLost.
     """
 
     def __init__(self, world: World | None = None, failures: Failures | None = None) -> None:
@@ -40,10 +40,10 @@ class Group:
 
     @classmethod
     def join(cls, world: World, device: str, *, timeout: float) -> "Group":
-        """Join the other processes, which the launcher's MASTER_ADDR and MASTER_PORT lead to.
+        """Return the group of all processes, connected through the launcher's MASTER_ADDR and MASTER_PORT.
 
-        `timeout` is the time in seconds after which a process that does not answer counts as lost. On GPUs, NCCL is
-        first used in the first sum. Raises ConfigError, or ProcessLost.
+        `timeout` is the time in seconds after which a process that does not answer counts as lost. On GPUs, NCCL is not
+        used before the first sum. Raises ConfigError, or ProcessLost.
         """
         _refuse_environment(world, device)
         group = cls(world)
@@ -58,7 +58,7 @@ class Group:
         return group
 
     def leave(self) -> None:
-        """Leave the other processes, at the end of work without an error."""
+        """Leave the group at the end of work without an error; waits for the other processes."""
         with contextlib.suppress(RuntimeError, ProcessLost):  # the work is done
             self.agree(None)  # the store may end with process 0
         dist.destroy_process_group()
@@ -66,7 +66,7 @@ class Group:
     def is_first_to_fail(self, error: BaseException, code: int, text: str | None = None) -> bool:
         """Return True if this process is the first of all to fail, and therefore the one that reports the error.
 
-        The others read its reason: they wait for this process no longer, and end with the exit code `code`, too.
+        The other processes read its reason, stop waiting for this process, and end with the exit code `code`, too.
         """
         assert self._failures is not None
         is_first = self._failures.is_first(error, code, text)
@@ -81,8 +81,9 @@ class Group:
     def add(self, tensors: Sequence[Tensor], *, in_order: bool = False) -> None:
         """Replace tensors, in place, by their sums over all processes.
 
-        With `in_order` the sums, of vectors, are made in a fixed tree, such that they have the same bits as the sum of
-        twice as many processes' halves; the number of processes is then a power of two.
+        With `in_order`, the tensors are vectors, added as a fixed binary tree: if each is the sum of two vectors, twice
+        as many processes with one of the two each get the same bits. The number of processes must then be a power of
+        two.
         """
         if self.world.size == 1:
             return
@@ -103,7 +104,7 @@ class Group:
         return total
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """Return the tensors of all processes, of one shape and dtype, in the order of ranks."""
+        """Return the tensors that all processes pass, which have one shape and dtype, in the order of ranks."""
         if self.world.size == 1:
             return [tensor]
         parts = [torch.empty_like(tensor) for _ in range(self.world.size)]
@@ -112,10 +113,10 @@ class Group:
         return parts
 
     def collect(self, tensor: Tensor) -> list[Tensor]:
-        """Return on process 0 the tensors of all processes, in the order of ranks; on each other one without rows.
+        """Return on process 0 the tensors of all processes, in the order of ranks; on others, one tensor without rows.
 
         The tensors (rows, *) have one dtype; their shapes may differ. They are sent from CPU to CPU: NCCL would connect
-        process 0 with each other one, and wait for ever for one that is gone.
+        process 0 with every other process, and wait forever for one that is gone.
         """
         if self.world.size == 1:
             return [tensor]
@@ -129,7 +130,7 @@ class Group:
             return [tensor, *(_received(tensor, rank) for rank in range(1, self.world.size))]
 
     def agree(self, value: Any) -> list[Any]:
-        """Return the JSON values that all processes give, in the order of ranks; waits for all of them."""
+        """Return the JSON values that all processes pass, in the order of ranks; waits for all of them."""
         if self.world.size == 1:
             return [value]
         text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
@@ -141,7 +142,7 @@ class Group:
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        """Raise ProcessLost for torch's errors of communication in the block, such as FSDP's, and for no others."""
+        """Context manager that converts torch's communication errors, such as FSDP's, to ProcessLost, and no others."""
         try:
             yield
         except RuntimeError as error:
@@ -152,7 +153,7 @@ class Group:
 
     @contextlib.contextmanager
     def _sending(self) -> Iterator[None]:
-        """Raise ProcessLost if another process does not answer, with the reason that one of them gives."""
+        """Context manager that raises ProcessLost, with the recorded reason, if another process does not answer."""
         try:
             yield
         except RuntimeError as error:  # dist.DistError, and what gloo raises
@@ -193,7 +194,7 @@ def _connected(device: str, timeout: float) -> "Store":
 
 @contextlib.contextmanager
 def _quiet_stdout() -> Iterator[None]:
-    """Context manager in whose block nothing reaches standard output: torch 2.8's gloo says there whom it has found."""
+    """Context manager that discards standard output in its block: gloo of torch 2.8 prints its connections there."""
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         kept = os.dup(1)
         os.dup2(nowhere.fileno(), 1)

@@ -1,4 +1,4 @@
-"""Facts about the processes that work together, which must be equal for all: versions, config, data, kind of device."""
+"""Facts that must be equal on all processes of a run: versions, config, data, weights, kind of device."""
 
 import json
 import platform
@@ -21,13 +21,13 @@ _KINDS = {
     "data": "data", "threads": "number of threads",
 }  # fmt: skip
 _SUMMED_BYTES = 2**20
-"""Number of bytes that are added at once: torch makes an int64 of each."""
+"""Number of bytes that are added at once: torch converts each to int64."""
 
 
 def own_device(choice: Choice, group: Group) -> Choice:
-    """Return the device of this process, which all processes call with their choice. Raises ConfigError.
+    """Return the device of this process; all processes must call it, with their choice of a device. Raises ConfigError.
 
-    Several on a machine have GPUs of their own: NCCL refuses, or waits for ever, where two have one.
+    Processes on one machine get different GPUs: if two had one GPU, NCCL would raise an error or wait forever.
     """
     world = group.world
     if world.size == 1:
@@ -52,8 +52,8 @@ def own_device(choice: Choice, group: Group) -> Choice:
 def checked_members(group: Group, config: str, data: Mapping[str, str], *, weights: str = "") -> list[dict[str, Any]]:
     """Return facts about each process, by rank; `config` and `data` are its resolved config and its data's digests.
 
-    `weights` is the digest of a trained run's weights. Raises ConfigError if processes have other versions, configs,
-    weights or data, since their work would not be parts of one.
+    `weights` is the digest of a trained run's weights. Raises ConfigError if versions, configs, weights or data differ
+    between processes, since they would not work on the same run.
     """
     own = {
         "host": socket.gethostname(), "device": group.device,
@@ -77,9 +77,9 @@ def checked_members(group: Group, config: str, data: Mapping[str, str], *, weigh
 
 
 def compare_epoch(group: Group, weights: Sequence[Weight], decisions: Sequence[Any], epoch: int) -> None:
-    """Compare all processes' weights, and what callbacks decided, after an epoch; take notice of their signals.
+    """Compare weights and decisions of callbacks between all processes after an epoch, and exchange their signals.
 
-    Raises TrainingStopped if they differ, for example by a callback of the user's own that decides by the time.
+    Raises TrainingStopped if they differ, for example because a custom callback decides by the time of day.
     """
     if group.world.size == 1:
         return

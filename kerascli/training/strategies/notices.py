@@ -1,4 +1,4 @@
-"""What the processes of a training tell each other with the sums of a step: signals, and requests to save."""
+"""Notices that processes exchange with the sums of a training step: signals, and requests to save a checkpoint."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -11,13 +11,13 @@ from torch import Tensor
 from kerascli.foundation.interrupts import Signals
 
 _SIGNALS, _REQUESTS = 256, 4
-"""Numbers above that of every signal, and of every request."""
+"""Bases for encoding notices as one integer: a number above every signal, and a number above every request."""
 _STEPS_AHEAD = 4
-"""Number of steps that a GPU's queue may hold before its processes wait for the oldest one's notices."""
+"""Number of training steps whose notices may be unread on a GPU, before the process waits for the oldest of them."""
 
 
 class CheckpointRequest(IntEnum):
-    """When process 0 wants all processes to save a checkpoint, by its clock."""
+    """Request of process 0 that all processes save a checkpoint; it is made by the clock of process 0."""
 
     NONE = 0
     AT_EPOCH_END = 1
@@ -26,16 +26,16 @@ class CheckpointRequest(IntEnum):
 
 @dataclass(slots=True)
 class Notices:
-    """What this process tells the others, and what all of them know after the same training step or batch."""
+    """Notices of this process for the others, and common notices of all processes after the same step or batch."""
 
     size: int = 1
     """Number of processes."""
     signals: Signals = field(default_factory=Signals)
     """Signals that this process has received."""
     request: CheckpointRequest = CheckpointRequest.NONE
-    """When this process wants a checkpoint to be saved."""
+    """Request of this process to save a checkpoint."""
     has_written: bool = False
-    """True if this process has written its part of a checkpoint that is being saved."""
+    """True if this process has written its part of the checkpoint that is being saved."""
     common_request: CheckpointRequest = CheckpointRequest.NONE
     all_have_written: bool = False
     _known_signal: int | None = None
@@ -43,18 +43,19 @@ class Notices:
 
     @property
     def common_signal(self) -> int | None:
-        """Number of a signal that all processes know of after the same step or batch, or None."""
+        """Number of a signal that all processes know of after the same training step or batch, or None."""
         return self.signals.number if self.size == 1 else self._known_signal
 
     @property
     def own(self) -> int:
-        """What this process tells the others, as one number."""
+        """Notices of this process as one integer: signal, checkpoint request, and whether its part is written."""
         return (self.signals.number or 0) + _SIGNALS * (self.request + _REQUESTS * self.has_written)
 
     def keep(self, numbers: Tensor) -> None:
-        """Remember what all processes tell, which came with a step's sums.
+        """Store the notices (processes,) of all processes, integers as in `own`, which came with a step's sums.
 
-        On CUDA it is read some steps later, when the device has it: to read at once would wait for it.
+        On CUDA they are copied asynchronously and read some steps later: reading them at once would wait for the
+        device.
         """
         if numbers.is_cpu:
             self.take(numbers.tolist())
@@ -68,9 +69,10 @@ class Notices:
             self.take(oldest.tolist())
 
     def take(self, numbers: Iterable[float]) -> None:
-        """Remember the first signal, the most urgent request, and if all have written, of the number that each tells.
+        """Read the notices of all processes, one integer each as in `own`, and store what they have in common.
 
-        All processes give the same numbers to this method, in the same order.
+        That is the signal of the first process that has one, the most urgent checkpoint request, and whether all
+        processes have written their parts. All processes must pass the same integers, in the same order.
         """
         told = [int(number) for number in numbers]
         self._known_signal = next((number % _SIGNALS for number in told if number % _SIGNALS), None)
@@ -78,7 +80,7 @@ class Notices:
         self.all_have_written = all(number // (_SIGNALS * _REQUESTS) for number in told)
 
     def forget_checkpoint(self) -> None:
-        """Forget what was told about a checkpoint, which all processes have begun or finished to save."""
+        """Reset all notices about a checkpoint, when all processes have started or finished to save it."""
         self.request = self.common_request = CheckpointRequest.NONE
         self.has_written = self.all_have_written = False
         self._unread.clear()

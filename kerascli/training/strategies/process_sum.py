@@ -1,8 +1,9 @@
-"""The sum of a tensor over all processes as an operation of torch, which traced and compiled graphs may contain.
+"""Sum of a tensor over all processes as a torch operator, which traced and compiled graphs may contain.
 
-Every process must run the same sums in the same order, in graphs, too: tracing makes each one depend on the one before
-by the argument `after`, and none is dropped for having no use. It has a gradient: losses are means over a process's
-rows, and the batch's loss is their mean weighted by rows, so a gradient is the weighted sum of all processes' ones.
+Every process must run the same sums in the same order, in graphs, too: tracing makes each sum depend on the one before
+by the argument `after`, and no sum is dropped because its result is unused. The operator has a gradient: losses are
+means over a process's rows, and the batch's loss is their mean weighted by rows, so a gradient is the weighted sum of
+the gradients of all processes.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,7 +46,7 @@ has_side_effect(torch.ops.kerascli.process_sum.default)
 def process_sum(group: Group) -> Callable[[Tensor, float], Tensor]:
     """Return a function that adds a tensor over all processes: (tensor, share of the batch's rows) -> sum.
 
-    With a share of 0 a process takes part with zeros, and gets a gradient of zeros.
+    A process with a share of 0 contributes zeros, and gets a gradient of zeros.
     """
     _groups[:] = [group]
     return _process_sum
@@ -53,7 +54,7 @@ def process_sum(group: Group) -> Callable[[Tensor, float], Tensor]:
 
 @contextmanager
 def without_others() -> Iterator[None]:
-    """Let sums inside the block be those of this process alone, such that processes may run other numbers of them."""
+    """Context manager in which sums are over this process alone, so processes may run different numbers of sums."""
     _groups.append(Group())
     try:
         yield

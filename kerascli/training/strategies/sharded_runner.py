@@ -16,11 +16,11 @@ from kerascli.training.strategies.sharding import Sharding
 
 
 class Division:
-    """Division of batches into shards, and the processes that have them.
+    """Division of batches into shards among processes, and how sums over the shards are computed.
 
-    With the config's `shards` a shard counts alone, and sums are made in a fixed order; without, the processes add the
-    denominators of their losses, and the statistics of synchronized layers, such that results equal one process's up to
-    rounding.
+    With the config's `fit.shards`, each shard is computed independently, and sums have a fixed order (`in_order`).
+    Without it, processes add the denominators of their losses and the statistics of synchronized layers, so that
+    results equal those of one process up to rounding.
     """
 
     def __init__(self, sharding: Sharding, group: Group, *, in_order: bool) -> None:
@@ -30,9 +30,9 @@ class Division:
         self._sum = None if in_order else process_sum(group)
 
     def part(self, rows: Batch, *, counts: bool = True, scaled: bool = False) -> AbstractContextManager[None]:
-        """Return a context in which losses are computed for a shard; without `counts` it adds nothing to sums.
+        """Return a context manager for computing the loss of a shard; without `counts`, the shard adds 0 to sums.
 
-        With `scaled` its loss is multiplied by the shard's share of the rows before the backward pass.
+        With `scaled`, the caller multiplies the loss by the shard's share of the rows before the backward pass.
         """
         add, share = self._sum, rows.rows / rows.whole
         if add is None:
@@ -43,17 +43,17 @@ class Division:
 
     @contextmanager
     def trial(self, rows: Batch) -> Iterator[None]:
-        """Context manager in which forward passes are prepared for a shard, without sums over processes."""
+        """Context manager in which a forward pass is prepared (traced ...) for a shard, without sums over processes."""
         with self.part(rows), without_others():
             yield
 
     def examples(self, batches: Sequence[Batch]) -> list[Batch]:
-        """Return the first shard that this process has of each batch; none of a batch, but the first, without rows."""
+        """Return this process's first shard with rows of each batch; batches after the first may have none for it."""
         others = [rows for batch in batches[1:] for _, rows in islice(self.sharding.parts(batch), 1)]
         return [self.example(batches[0]), *others]
 
     def example(self, batch: Batch) -> Batch:
-        """Return the first shard with rows that this process has of the first batch. Raises DataError if none has."""
+        """Return this process's first shard with rows of the first batch. Raises DataError if it has none."""
         for _, rows in self.sharding.parts(batch):
             return rows
         text = f"the first batch has {counted(batch.whole, 'row')}: too few for {self.sharding.size} processes"
@@ -61,15 +61,18 @@ class Division:
 
 
 class ShardedRunner:
-    """Runs each shard of a batch by another runner, and returns the outcome of the whole batch.
+    """Callable that runs each shard of a batch by another runner, and returns the outcome of the whole batch.
 
     Losses, gradients and new values of weights are means of the shards' values, weighted by rows; metric states are
-    sums. Shards are added as a balanced binary tree, whose lower levels are within a process and whose upper ones are
-    among processes: so the sum does not depend on the number of processes.
+    sums. Shards are added as a balanced binary tree, with its lower levels within a process and its upper levels among
+    processes, so that the sum does not depend on the number of processes.
     """
 
     def __init__(self, run: Runner, module: Runner, division: Division, example: Batch) -> None:
-        """`module` runs the forward pass as modules, in which sums can be left out; `example` has no empty shards."""
+        """Initialize; `run` computes a shard, `example` is a batch in which each process has a shard with rows.
+
+        `module` runs the forward pass as PyTorch modules, in which a shard can be left out of the sums.
+        """
         self._run = run
         self._module = module
         self._division = division
@@ -77,7 +80,7 @@ class ShardedRunner:
         self._exchange = StepExchange(division.group, in_order=division.in_order)
 
     def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
-        """Run this process's shards of a batch, and wait for the sums over all processes."""
+        """Run this process's shards of a batch; return the outcome of the whole batch, summed over all processes."""
         sharding = self._division.sharding
         there = dict(sharding.parts(batch))
 
@@ -92,7 +95,7 @@ class ShardedRunner:
         return self._exchange.summed(sum_of_shards(of_shard, sharding.first, sharding.stop))
 
     def _nothing(self) -> FlatStepResult:
-        """Return zeros, for a shard without rows; other rows run, since others may wait for sums in it."""
+        """Return zeros for a shard without rows; example rows are run, since other processes may wait for sums."""
         rows = self._division.example(self._example)
         with self._division.part(rows, counts=False):
             outcome = self._module(rows, draws.Draws(0, "example", 0))

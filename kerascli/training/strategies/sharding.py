@@ -10,9 +10,10 @@ from kerascli.data.batches.loader import Batch, Portion
 
 @dataclass(frozen=True, slots=True)
 class Sharding:
-    """Division of each batch into `shards` parts of consecutive rows; process `rank` of `size` has as many as others.
+    """Division of each batch into `shards` parts of consecutive rows, which are assigned to `size` processes.
 
-    Without the config's `shards` there is one shard for each process.
+    Process `rank` has as many shards as every other process. Without the config's `fit.shards` there is one shard for
+    each process.
     """
 
     shards: int
@@ -35,13 +36,13 @@ class Sharding:
         return Portion(self.first, self.stop, self.shards)
 
     def is_first(self, number: int, batch: Batch) -> bool:
-        """Return True if a shard is the first one of a batch that has rows."""
+        """Return True if shard `number` is the first shard with rows of a batch."""
         return number == -(-self.shards // batch.whole) - 1
 
     def parts(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
-        """Yield (number, rows) of each shard of this process, from the part of a batch that it has read.
+        """Yield (number, rows) of each shard of this process, from the portion of a batch that it has read.
 
-        Shards of a batch with fewer rows than shards are empty, and not yielded.
+        Shards without rows, in a batch with fewer rows than shards, are not yielded.
         """
         start = self.first * batch.whole // self.shards
         for number in range(self.first, self.stop):

@@ -1,4 +1,4 @@
-"""Evaluation on several processes: each evaluates every n-th batch, and all add the batches' states in their order."""
+"""Evaluation on several processes: each evaluates every n-th batch, and all add the metric states in batch order."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -14,10 +14,10 @@ from kerascli.training.strategies.group import Group
 
 
 class SharedBatches(EvaluatedBatches):
-    """The batches of an evaluation that this process evaluates, and the states of all processes' batches.
+    """Batches of an evaluation that are divided among processes, and the results of all processes' batches.
 
-    States are added batch by batch as on one process, so the results have the same bits. Fewer batches than processes
-    are all evaluated by each.
+    Metric states are added batch by batch as on one process, so the results have the same bits. If there are fewer
+    batches than processes, each process evaluates all batches.
     """
 
     def __init__(
@@ -25,8 +25,9 @@ class SharedBatches(EvaluatedBatches):
     ) -> None:
         """Divide the batches of a source among the processes; `limit` is the number of batches to evaluate (None: all).
 
-        If the model is divided, a process without a batch in the last round evaluates its batch before once more, since
-        weights are gathered from all processes. With `ends_on_signal`, Signalled is raised after a round.
+        A round is one batch per process. If FSDP divides the model (`is_divided`), a process without a batch in the
+        last round evaluates its previous batch again, since weights are gathered from all processes. With
+        `ends_on_signal`, Signalled is raised after the round in which this process gets a signal.
         """
         self._source = source
         self._group = group
@@ -37,7 +38,7 @@ class SharedBatches(EvaluatedBatches):
         self._rank, self._size = (group.world.rank, group.world.size) if shared else (0, 1)
 
     def __iter__(self) -> Iterator[tuple[int, Batch | None]]:
-        """Yield (number, batch) of this process's batches; in the last round a process may have None."""
+        """Yield (number, batch) of this process's batches; in the last round, the batch may be None."""
         numbers = range(self._rank, self._rank + self._count, self._size)
         batches: Iterable[Batch | None] = self._source.epoch(0, self._rank, every=self._size)
         there = islice(batches, len(range(self._rank, self._count, self._size)))
@@ -52,10 +53,10 @@ class SharedBatches(EvaluatedBatches):
         return _without_gradients(module) if self._is_divided else super().inference(module)
 
     def states(self, number: int, states: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
-        """Yield the metric states of each batch of a round (one batch a process), in the order of batches.
+        """Yield the metric states of each batch of a round (one batch per process), in the order of batches.
 
-        `states` are those of batch `number`, which this process evaluated. Without a batch, a process gives the states
-        of its last one, which are left out. Notices of all processes come with the states.
+        `states` are those of batch `number` of this process. If there is no batch of that number, a process passes the
+        states of its previous batch, which are ignored. The notices of all processes are exchanged with the states.
         """
         notices = self._group.notices
         own = torch.full((1,), notices.own, dtype=torch.int16, device=states[0].device).view(torch.uint8)
@@ -74,10 +75,11 @@ class SharedBatches(EvaluatedBatches):
                 yield [piece.clone().view(state.dtype).view(state.shape) for piece, state in pieces]
 
     def rows(self, number: int, values: Tensor) -> list[Tensor]:
-        """Return on process 0 the values (rows, *) of each batch of a round, in the order of batches.
+        """Return on process 0 a list of values (rows, *), one for each batch of a round, in the order of batches.
 
-        `values` are those of this process's batch `number`. Without a batch, a process gives the values of its last
-        one, which are left out. Other processes get values of no rows, unless each evaluates all batches.
+        A round is one batch per process. `values` are those of batch `number` of this process. If there is no batch of
+        that number, a process passes the values of its previous batch, which are ignored. On other processes the list
+        has one tensor without rows or, if each process evaluates all batches, its own values.
         """
         own = values if number < self._count else values[:0]
         return [own] if self._size == 1 else self._group.collect(own)
@@ -85,9 +87,9 @@ class SharedBatches(EvaluatedBatches):
 
 @contextmanager
 def _without_gradients(module: nn.Module) -> Iterator[None]:
-    """Context manager in whose block a divided model is evaluated; at its end, whole weights are freed.
+    """Context manager to evaluate a model that FSDP divides, without gradients; at its end, gathered weights are freed.
 
-    Torch's inference mode is not used: FSDP uses the objects of gathered tensors again, in training.
+    It does not use torch's inference mode, since FSDP uses the gathered tensors again in training.
     """
     from torch.distributed.fsdp import FSDPModule
 

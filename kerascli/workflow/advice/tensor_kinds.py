@@ -64,7 +64,7 @@ class TensorKind:
 
 
 class Tracer:
-    """Determines if a tensor in a model holds probabilities or other numbers, from the node that computes it."""
+    """Tracer that determines if a tensor holds probabilities or other numbers, from the node that computes it."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._made: Mapping[str, tuple[Node, int]] = {

@@ -89,7 +89,8 @@ def _slowest(modes: Mapping[str, Choice]) -> Choice:
 def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | None = None) -> Optimizers:
     """Return the optimizers of all parameter updates of a training step. Raises ConfigError if nothing is trainable.
 
-    `across` adds a tensor over all parts of divided weights; None: the weights are whole.
+    `across` returns a tensor's sum over all processes, for norms of weights that FSDP divides among them; None if each
+    process holds all weights.
     """
     found: dict[str, FlatOptimizer] = {}
     repeats: dict[str, int] = {}
@@ -134,7 +135,7 @@ def _refuse_idle(experiment: Experiment) -> None:
 
 
 def _set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan) -> None:
-    """Tell the profiler how the training's steps are executed, and which layers it can time."""
+    """Set how the profiler runs the training steps, and the layers that it can time."""
     assert experiment.spec.training is not None
 
     @cache

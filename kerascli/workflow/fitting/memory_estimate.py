@@ -1,4 +1,4 @@
-"""Estimate of the memory that each process of a training needs, a warning if the machine has less, and the peak."""
+"""Estimate of the memory that each process of a training run needs, a warning if the machine has less, and the peak."""
 
 import copy
 import math
@@ -33,22 +33,22 @@ _META = torch.device("meta")
 
 
 class NotEstimated(Exception):
-    """Error with the reason why the memory of a training cannot be estimated."""
+    """Error with the reason why the memory of a training run cannot be estimated."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Memory of one process of a training in bytes, beside that of Python and torch."""
+    """Memory in bytes of one process of a training run, without that of Python and torch themselves."""
 
     weights: int
-    """Weights; with FSDP the process's part of them, and those that are gathered at once, with their gradients."""
+    """Weights; with FSDP this process's part of them, and those that are gathered at the same time, with gradients."""
     gradients: int
     optimizer: int
     """Optimizer states."""
     activations: int
     """Tensors that the forward pass of a step saves for its backward pass."""
     data: int
-    """Rows that are held in memory."""
+    """Rows of the data that are held in memory."""
 
     @property
     def total(self) -> int:
@@ -56,7 +56,7 @@ class MemoryEstimate:
 
 
 def memory_estimate(spec: RunSpec, prepared: PreparedData | None, processes: int) -> MemoryEstimate:
-    """Return the memory of one of several processes that train a config, with the rows of `prepared` if it is given.
+    """Return the memory of each of `processes` processes that train a config, with the rows of `prepared` if given.
 
     Raises NotEstimated.
     """
@@ -110,7 +110,10 @@ def _saved_bytes(module: TrainStepModule, batch: Batch, weights: Sequence[Weight
 
 
 def estimated_bytes(spec: RunSpec, prepared: PreparedData, processes: int, device: torch.device) -> int | None:
-    """Return the estimate of all memory of a process on a device, to compare with `peak_bytes`; None: there is none."""
+    """Return the estimated memory in bytes of one training process on a device; None if it cannot be estimated.
+
+    It is comparable with `peak_bytes`: on a CPU it includes Python, torch and the data in memory.
+    """
     on_cpu = device.type == "cpu"
     try:
         found = memory_estimate(spec, prepared if on_cpu else None, processes)
@@ -120,7 +123,7 @@ def estimated_bytes(spec: RunSpec, prepared: PreparedData, processes: int, devic
 
 
 def peak_bytes(device: torch.device) -> int | None:
-    """Return the most memory that this process has had on a device until now; None if the system does not tell it."""
+    """Return the peak memory of this process on a device until now, in bytes; None if the system does not report it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
@@ -171,7 +174,10 @@ def _held(prepared: PreparedData | None) -> int:
 
 
 def example_batch(spec: RunSpec, rows: int, device: torch.device) -> Batch:
-    """Return a batch of rows as the model takes them."""
+    """Return a batch with `rows` rows of undefined values, in the shapes and dtypes of the model's inputs and targets.
+
+    Raises NotEstimated if a shape is unknown.
+    """
 
     def made(name: str, shape: Shape, dtype: str) -> Tensor:
         if None in shape or not hasattr(torch, dtype):

@@ -23,8 +23,8 @@ class Options:
     """Upper limits of `epochs`, `steps_per_epoch` and `validation_steps` in each phase, for a smoke test."""
     profile: bool = False
     group: "Group | None" = None
-    """The processes that train together; None: this one alone."""
+    """Group of the processes that train together; None: this process alone."""
     known_runs: Path | None = None
     """Folder of runs in which `model.init_from` looks up a run; None: `runs_dir`."""
     downloads_weights: bool = True
-    """Download weights that `model.init_from` names and that are not here; False: random weights, for a smoke test."""
+    """True if missing weights that `model.init_from` names are downloaded; False: random weights, for a smoke test."""

@@ -1,4 +1,4 @@
-"""Prepare the phases of a training in turn, and pass weights and optimizer state from one phase to the next."""
+"""Prepare the phases of a training run in turn, and pass weights and optimizer state from one phase to the next."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -55,7 +55,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class PhaseState:
-    """All that exists in memory while a phase is trained: model, plan, trainer, execution mode, profiler, strategy."""
+    """Objects that are in memory while a phase is trained: model, plan, trainer, execution mode, profiler, strategy."""
 
     experiment: Experiment
     plan: Plan
@@ -70,8 +70,8 @@ def prepare_phases(
 ) -> list[Phase]:
     """Return the phases of a config, with their data loaded and the config checked against it.
 
-    `learned` is the state of the last phase's transforms from an earlier process, `known` the spec of each phase by
-    the facts that were known before its data was read. Raises KerasCliError.
+    `learned` is the fitted state of the last phase's transforms, from an earlier process; `known` are the RunSpecs of
+    the phases that were parsed before the data was read (None: not parsed). Raises KerasCliError.
     """
     found: dict[str, PreparedData] = {}
     for phase in reversed(config.phases):
@@ -121,7 +121,7 @@ def build_phase(phase: Phase, device: Choice, strategy: Strategy | None = None) 
 
 
 class PhaseRunner:
-    """Prepares and builds the phases of a training one after another; holds the current one and its progress."""
+    """Runner that prepares and builds the phases of a training run in turn; has the current phase and its progress."""
 
     def __init__(
         self, phases: list[Phase], device: Choice, options: Options, reached: Progress, mode: str | None = None
@@ -145,7 +145,7 @@ class PhaseRunner:
         return self.reached.phase + 1 == len(self.phases)
 
     def begin(self, *, fresh: bool = True) -> Iterator[Event]:
-        """Yield a `PhaseBegin` event for the current phase, if the training has several phases."""
+        """Yield a `PhaseBegin` event for the current phase, if the run has several phases."""
         if len(self.phases) > 1:
             weights = self.state.experiment.weights
             yield PhaseBegin(
@@ -158,7 +158,7 @@ class PhaseRunner:
             )
 
     def start_next_phase(self) -> bool:
-        """Start the next phase with the present weights; return True if its optimizer starts anew."""
+        """Start the next phase with the current weights; return True if its optimizer starts with a new state."""
         trainer, reached = self.state.trainer, self.reached
         weights = trainer.snapshot()
         following = self.phases[reached.phase + 1]
@@ -227,7 +227,7 @@ def data_digests(phases: list[Phase]) -> dict[str, str]:
 def skipped_images(phases: list[Phase]) -> dict[str, Any]:
     """Return a mapping from each folder with damaged images to their number and the first files, for run.json.
 
-    A folder of which a phase takes other files is entered again, with the number of the phase.
+    If a phase uses other files of a folder, the folder has another entry, with the number of the phase.
     """
     found: dict[str, Any] = {}
     for number, phase in enumerate(phases, start=1):
@@ -258,7 +258,7 @@ def refuse_other_epochs(phases: list[Phase], sets: object) -> None:
 
 
 def refuse_undivided(phases: list[Phase], group: Group | None) -> None:
-    """Raise ConfigError if a phase cannot be trained in shards, or on this number of processes."""
+    """Raise ConfigError if a phase cannot be trained with its `fit.shards`, or on the group's number of processes."""
     size = 1 if group is None else group.world.size
     for phase in phases:
         if faults := strategy_faults(phase.spec, size):

@@ -1,4 +1,4 @@
-"""Record the events of a training in the run's folder: history.csv, checkpoints, logs and samples; or only follow them.
+"""Record the events of a training run in its folder: history.csv, checkpoints, logs and samples.
 
 One process records the run; others do the same work, and write nothing but their parts of checkpoints.
 """
@@ -33,11 +33,11 @@ from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.generation import SampleWriter
 
 _TIMEOUT_SECONDS = 3.0
-"""Time after which a server that metrics are sent to is not waited for."""
+"""Timeout in seconds of requests that send metrics to a server."""
 
 
 class NoRecord:
-    """Stands for the folder of a run that another process records; methods as those of `RunRecord`."""
+    """Stand-in for `RunRecord` on a process that does not record the run: methods that write do nothing."""
 
     def __init__(self, path: Path) -> None:
         record = RunRecord(path)
@@ -52,20 +52,20 @@ class NoRecord:
         """Do nothing."""
 
     def write_weights(self, contents: Pieces) -> None:
-        """Compute the contents, for which all are needed if the weights are divided."""
+        """Compute the contents without writing them; divided weights are gathered, which needs every process."""
         for _ in contents:
             pass
 
 
 class Follower:
-    """Follows the events of a training that another process records."""
+    """Consumer of training events on a process that does not record the run: writes only its parts of checkpoints."""
 
     def __init__(self, saver: Saver) -> None:
         self.progress = saver.progress
         self._saver = saver
 
     def follow(self, events: Iterator[Event]) -> Iterator[Event]:
-        """Yield every event of a training after recording it; after a checkpoint, yield a `Saved` event, too."""
+        """Yield every event of a training run after recording it; after a checkpoint, yield a `Saved` event, too."""
         for event in events:
             notes = self._recorded(event)
             saved = self._saver.record(event, self._history)
@@ -74,20 +74,20 @@ class Follower:
             yield from saved
 
     def save_and_wait(self, reason: str) -> None:
-        """Write a checkpoint of the training's current state. Raises TrainingStopped if a value is NaN or infinite."""
+        """Write a checkpoint of the run's current state. Raises TrainingStopped if a value is NaN or infinite."""
         self._saver.save(reason, history=self._history, wait=True)
 
     def _recorded(self, event: Event) -> list[Note]:
-        """Record an event, but for checkpoints; return notes to print."""
+        """Record an event, except for checkpoints; return notes to print."""
         return []
 
     def _history(self) -> Prefix:
-        """Return the part of history.csv that there is, written durably."""
+        """Return the part of history.csv that is written and synchronized with the disk."""
         return Prefix()
 
 
 class Recorder(Follower):
-    """Writes the events of a training to the run's folder (history.csv, checkpoints ...); needs the run's lock."""
+    """Consumer that writes training events to the run's folder (history.csv, checkpoints ...); needs the run's lock."""
 
     def __init__(self, saver: Saver, record: RunRecord, samples: SampleWriter) -> None:
         super().__init__(saver)

@@ -1,4 +1,4 @@
-"""Run a training: train, save and record its phases, and evaluate the final model on the test split."""
+"""Run training from start to end: train, save and record its phases, and evaluate the model on the test split."""
 
 import shlex
 import time
@@ -39,9 +39,9 @@ from kerascli.workflow.memory import STOPS, stopped_by
 
 
 def run(runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals) -> Iterator[Event]:
-    """Yield the events of a training from the runner's progress to its end, and of the evaluation on the test split.
+    """Yield the events of a training run from the runner's progress to its end, and of the test evaluation.
 
-    Each process runs it; one of them records the run. If that one is gone, another records how the run ended.
+    Every process calls it; one of them records the run. If that process is lost, another one records how the run ended.
     """
     try:
         with runner.group.guarded(), exits_as_errors():
@@ -109,7 +109,7 @@ def _phase(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event]
 
 
 def _profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) -> Iterator[Event]:
-    """Yield a training's events, then a `Profiled` event, also after an error or signal, which is then raised again."""
+    """Yield a training run's events, then a `Profiled` event, also after an error or signal, which is raised again."""
     try:
         with listening(profiler):
             yield from events
@@ -140,8 +140,9 @@ def _profile_events(profiler: Profiler, record: RunRecord, *notes: str) -> Itera
 
 
 def _compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
-    """Yield the events of a training; at the end of each epoch, compare the weights that each has, and what callbacks
-    decided, and take notice of signals. Raises TrainingStopped if they differ.
+    """Yield the events of a training run; after each epoch, compare each process with others, and exchange signals.
+
+    Raises TrainingStopped if the weights or decisions of callbacks of one process differ from those of another.
     """
     for event in events:
         if isinstance(event, EpochEnd):
@@ -153,7 +154,7 @@ def _compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
 
 
 def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
-    """Save the last weights that are finite, after a training had to stop; return a text that says which.
+    """Save the last finite weights after training had to stop; return a sentence on which ones are saved.
 
     If an update overflowed, the weights in memory are not finite: then those of the last checkpoint are saved.
     """
@@ -176,7 +177,7 @@ def _failed(record: RunRecord | NoRecord, error: KerasCliError) -> KerasCliError
 
 
 def _saved_on_signal(events: Iterator[Event], recorder: Follower, run: Path, runner: PhaseRunner) -> Iterator[Event]:
-    """Yield a training's events; on a signal finish the step, save a checkpoint, and raise Interrupted."""
+    """Yield the events of a training run; on a signal finish the step, save a checkpoint, and raise Interrupted."""
     for event in events:
         yield event
         number = runner.group.notices.common_signal

@@ -1,4 +1,4 @@
-"""Save the state of a training to checkpoints, and restore it: when, and which process writes what."""
+"""Save the training state to checkpoints, and restore it; determines when to save, and which process writes what."""
 
 import copy
 import time
@@ -42,16 +42,16 @@ EPOCH_SECONDS = 10.0
 BATCH_SECONDS = 300.0
 """Minimum seconds since the last checkpoint for a new one within an epoch."""
 _SECONDS_TO_ANSWER = 0.5
-"""Time between two answers to the others of a process that still writes; the shortest --timeout is longer."""
+"""Interval in seconds at which a process that still writes answers the others; the shortest --timeout is longer."""
 _SECONDS_TO_SEE = 10.0
-"""Time after which a file must be seen that another machine has written; network file systems keep old listings."""
+"""Seconds until a file of another machine must be visible; network file systems cache the contents of folders."""
 
 
 class Saver:
-    """Saves checkpoints of a training.
+    """Writer of the checkpoints of a training run, which also determines when to save one.
 
-    If FSDP divides the weights, each process writes its parts of them; else process 0 writes all, and the others
-    nothing. Process 0 decides by its clock when to save, which the others learn with the sums of a step.
+    If FSDP divides the weights, each process writes its parts of them; else process 0 writes everything, and the others
+    nothing. Process 0 decides by its clock when to save; it sends the decision with the sums of a training step.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class Saver:
         self._has_saved = bool(checkpoints.steps())
 
     def record(self, event: Event, history: Callable[[], Prefix]) -> list[Saved]:
-        """Save the state at an event if it is time to; return the events of checkpoints that are complete now.
+        """Save the state at an event if a checkpoint is due; return the events of checkpoints that are now complete.
 
-        `history` returns the part of history.csv that belongs to the state. Raises TrainingStopped if a value is NaN
-        or infinite.
+        `history` returns the part of history.csv that belongs to the state. Raises TrainingStopped if a value is NaN or
+        infinite.
         """
         if not self._writes:
             return []
@@ -86,10 +86,10 @@ class Saver:
     def save(
         self, reason: str, slots: tuple[str, ...] = (), *, history: Callable[[], Prefix], wait: bool
     ) -> list[Saved]:
-        """Save the present state, also under the names `slots`; return the events of checkpoints that are complete now.
+        """Save the current state, also under the names `slots`; return the events of checkpoints that are now complete.
 
-        Parts of divided weights are written while the training goes on, unless `wait` is true. Raises TrainingStopped
-        if a value is NaN or infinite.
+        Parts of divided weights are written while training continues, unless `wait` is true. Raises TrainingStopped if
+        a value is NaN or infinite.
         """
         if not self._writes:
             return []
@@ -110,7 +110,7 @@ class Saver:
         return done
 
     def _due(self, event: Event) -> tuple[str, tuple[str, ...]] | None:
-        """Return why, and under which names, the state at an event is to be saved; None: not now."""
+        """Return (reason, names to save under) if a checkpoint is due at an event; None if none is due."""
         if not isinstance(event, (BatchEnd, EpochEnd)):
             return None
         if event.slots:
@@ -127,7 +127,7 @@ class Saver:
         return isinstance(event, EpochEnd) and (event.epoch >= self.plan.epochs or self.progress.stopped is not None)
 
     def _request(self) -> CheckpointRequest:
-        """Return when a checkpoint is due by the clock."""
+        """Return the request for a checkpoint that is due by the clock: none, at an epoch's end, or now."""
         waited = time.monotonic() - self._saved_at
         if waited > BATCH_SECONDS:
             return CheckpointRequest.NOW
@@ -137,7 +137,7 @@ class Saver:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Checkpoint to write: the event that reports it, its tensors and facts, and the names that it is kept under."""
+    """Checkpoint to write: the event that reports it, its tensors and facts, and the names under which it is kept."""
 
     saved: Saved
     tensors: Mapping[str, Tensor]
@@ -146,14 +146,14 @@ class Begun:
 
 
 class PartWriter:
-    """Writes this process's part of a checkpoint in a thread; process 0 completes it when all have written theirs.
+    """Writer of this process's part of a checkpoint, in a thread; process 0 completes it when all parts are written.
 
-    That all have, they learn with the sums of a training step. A checkpoint exists when its manifest does: one that is
-    interrupted harms no earlier one.
+    The processes learn that all parts are written from the sums of a training step. A checkpoint exists once its
+    manifest does: an interrupted checkpoint does not damage earlier ones.
     """
 
     def __init__(self, checkpoints: Checkpoints, ranges: Mapping[str, Range], group: Group) -> None:
-        """`ranges` are what this process holds of the state's tensors that are divided, by name."""
+        """Initialize; `ranges` maps the name of each tensor that FSDP divides to the range that this process holds."""
         self._checkpoints = checkpoints
         self._ranges = ranges
         self._group = group
@@ -161,7 +161,7 @@ class PartWriter:
         self._written: futures.Future[BlobFile] | None = None
 
     def begin(self, checkpoint: Begun) -> None:
-        """Begin to write this process's part of a copy of the state, which may change meanwhile."""
+        """Start to write this process's part of a checkpoint, from a copy of the state, which may change meanwhile."""
         assert self._begun is None, "one checkpoint is written at a time"
         common, parts = in_ranges(checkpoint.tensors, self._ranges)
         common = _copied(common) if self._group.world.leads else {}
@@ -182,7 +182,8 @@ class PartWriter:
     def finished(self, *, wait: bool) -> list[Saved]:
         """Complete the checkpoint if all processes have written their parts, or with `wait`; return its event, if any.
 
-        All processes must call it after the same training step. Raises StorageError if this one could not write.
+        All processes must call it after the same training step. Raises StorageError if this process could not write its
+        part.
         """
         if self._begun is None or not (wait or self._group.notices.all_have_written):
             return []
@@ -200,7 +201,7 @@ class PartWriter:
     def _files_of_all(self) -> list[BlobFile]:
         """Wait until all processes have written their parts; return the size and SHA-256 of each.
 
-        A process whose disk is slow says again and again that it is alive: none counts as lost while it writes.
+        A process that is still writing reports at intervals that it is alive, so that it does not count as lost.
         """
         assert self._written is not None
         while True:
@@ -211,7 +212,7 @@ class PartWriter:
                 return [BlobFile(bytes=size, sha256=digest) for size, digest in files]
 
     def _refuse_unseen(self, step: int, files: Mapping[str, BlobFile]) -> None:
-        """Raise StorageError if this process does not see the files that others have written."""
+        """Raise StorageError if files that other processes have written are not visible to this process."""
         paths = [self._checkpoints.folder / blob_file(step, name, file.sha256) for name, file in files.items()]
         until = time.monotonic() + _SECONDS_TO_SEE
         while not all(path.is_file() for path in paths):
@@ -227,10 +228,10 @@ def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def newest(record: RunRecord, group: Group, part: str | None = None) -> tuple[Checkpoint | None, list[Note]]:
-    """Return the newest intact checkpoint of a run, or None if it has none yet; and notes on damaged ones.
+    """Return (newest intact checkpoint of a run, notes to print); the checkpoint is None if the run has none yet.
 
-    Of several processes, it is the newest one that is intact for all. `part` is the name of the file with this
-    process's parts of weights, if each reads its own.
+    The notes report damaged checkpoints. With several processes, the checkpoint is the newest one that is intact on all
+    of them. `part` is the name of this process's file of parts, if each process reads its own. Raises FileRefused.
     """
     are_there = group.agree(bool(record.checkpoints.steps()))
     if not any(are_there):
@@ -252,9 +253,9 @@ def newest(record: RunRecord, group: Group, part: str | None = None) -> tuple[Ch
 def restore(
     checkpoint: Checkpoint, trainer: Trainer, callbacks: Sequence[Callback], part: str | None = None
 ) -> Progress:
-    """Load a checkpoint into a trainer; return the training's progress. Raises FileRefused if it does not fit.
+    """Load a checkpoint into a trainer; return the progress of the training run. Raises FileRefused if it does not fit.
 
-    `part` is the name of the file that this process has written, if it is one of several with parts of the weights.
+    `part` is the name of this process's file of parts of the weights, if FSDP divides them; None: they are not divided.
     """
     tensors = training_tensors(checkpoint.blobs, trainer.ranges(), part)
     return reinstate(trainer, tensors, checkpoint.facts, callbacks)

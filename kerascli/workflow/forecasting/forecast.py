@@ -76,8 +76,9 @@ def forecast(
 ) -> Predictions:
     """Return predictions of the `horizon` rows after the last row of a time series. Raises DataError.
 
-    `keep` are columns of the future to carry along; by default the dates, if there is one column of them and their
-    future is known. With `raw` numbers are in the model's scale; what is fed back is in the units of the series anyway.
+    `keep` names columns of the future rows to include; default: the column of dates, if there is exactly one and its
+    future values are known. With `raw`, numbers are in the model's scale; predictions that become inputs of later ones
+    are always in the units of the series.
     """
     progress = _Forecast.of(model, series, horizon)
     progress.run()

@@ -26,7 +26,7 @@ class OwnSeries:
     end: Mapping[str, int]
     """Mapping from split to the index after the last table row that the split predicts."""
     value: str | int | None = None
-    """Value of the column that tells this series from others; None: it is the only one."""
+    """Value of the column that identifies this series among several; None if it is the only one."""
 
     def first_held_out(self, split: str) -> int | None:
         """Return the first row of a split that was no target in training; None if the split's rows are not in
@@ -41,8 +41,8 @@ class OwnSeries:
 def own_series(model: SeriesModel, preferred: Sequence[str] = ()) -> list[OwnSeries]:
     """Return the time series that a run was trained on, with the rows that each split predicts.
 
-    Tables of several splits follow each other if their dates do, else a series is that of the first `preferred` split
-    that there is. Raises DataError, ConfigError, FileRefused.
+    The tables of several splits are joined if their dates are in order; otherwise a series is that of the first split
+    in `preferred` that exists, or of the first split. Raises DataError, ConfigError, FileRefused.
     """
     run, source = model.run, model.source
     splits = {name: split.origin.table for name, split in load_again(run).splits.items() if split.origin is not None}
@@ -64,7 +64,10 @@ def own_series(model: SeriesModel, preferred: Sequence[str] = ()) -> list[OwnSer
 def _starts(
     source: Timeseries, windows: Table, series: Mapping[str | int | None, np.ndarray]
 ) -> dict[str | int | None, np.ndarray]:
-    """Return the first row of a split's windows, counted within their series, by series; `series` are all rows."""
+    """Return a mapping from each series to the first rows of a split's windows, counted within the series.
+
+    `series` maps each series to its rows of the whole table.
+    """
     whole, rows = windows.whole()
     chosen = np.sort(np.arange(whole.rows)[rows])
     return _by_series(chosen, {value: source.starts(len(each), ahead=True) for value, each in series.items()})
@@ -73,7 +76,11 @@ def _starts(
 def _by_series(
     windows: np.ndarray, starts: Mapping[str | int | None, np.ndarray]
 ) -> dict[str | int | None, np.ndarray]:
-    """Return the first row of windows, counted within their series, by series; `starts` are those of all windows."""
+    """Return a mapping from each series to the first rows of its windows, counted within the series.
+
+    `windows` are the numbers of the chosen windows among those of all series; `starts` maps each series to the first
+    rows of all its windows.
+    """
     ends = np.cumsum([len(each) for each in starts.values()])
     parts = np.split(windows, np.searchsorted(windows, ends[:-1]))
     begins = [0, *ends[:-1].tolist()]

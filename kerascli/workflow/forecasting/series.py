@@ -28,7 +28,7 @@ class Series:
     dates: Mapping[str, Dates]
     """Mapping from each column of the history that holds dates to these dates."""
     group: tuple[str, str | int] | None = None
-    """Name and value of the column that tells this series from others of the same table; None: it is the only one."""
+    """Name and value of the column that identifies this series among those of one table; None if it is the only one."""
 
     @property
     def name(self) -> str:
@@ -36,7 +36,10 @@ class Series:
         return name if self.group is None else f"{name} ({self.group[0]}: {self.group[1]})"
 
     def group_column(self, rows: int) -> dict[str, np.ndarray]:
-        """Return the column that tells the series apart, for so many rows; empty if this is the only series."""
+        """Return {name: values} of the column that identifies this series, with its value repeated for `rows` rows.
+
+        The mapping is empty if this is the only series of its table.
+        """
         if self.group is None:
             return {}
         name, value = self.group
@@ -158,9 +161,10 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
 
 
 def future_values(series: Series, column: str, rows: int) -> np.ndarray:
-    """Return a column's values in the `rows` rows after the series, from the file of future columns or as later dates.
+    """Return the values of a column in the `rows` rows after the series.
 
-    Raises DataError if they are not known.
+    They come from the file of future columns or, for a column of dates with a constant step, continue the dates. Raises
+    DataError for any other column.
     """
     if series.future is not None and column in series.future:
         return in_memory(series.future.column(column))[:rows]
@@ -199,7 +203,7 @@ def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) 
 
 
 def whole_column(model: SeriesModel, series: Series, column: str, future: np.ndarray | None, rows: int) -> np.ndarray:
-    """Return a column over the rows of the series and the `rows` rows after it; values not known yet are empty.
+    """Return a column over the rows of the series and the `rows` rows after it; unknown values are empty (NaN or '').
 
     Raises DataError if it holds texts where it held numbers in training.
     """

@@ -61,12 +61,12 @@ def accepted_names(
 def candidates(
     accepted: Mapping[str, Sequence[str]], arrays: Container[str], needed: Container[str]
 ) -> dict[str, list[str]]:
-    """Return a mapping from input or target to the names of arrays in a file that may hold its values: one if
-    unambiguous.
+    """Return a mapping from each input or target to the names of arrays in a file that may hold its values.
 
-    One name may be Keras's of one input and kerascli's of another. So an array that is the only candidate of one is no
-    candidate of another: a file with the names of either is unambiguous as a whole. Inputs and targets
-    in `wanted` (the needed ones) come first, and those under kerascli's name.
+    The list has one name if the array is unambiguous. One name may be Keras's name of one input and kerascli's name of
+    another. So an array that is the only candidate of one input is removed from those of the others: a file with only
+    Keras's names, or only kerascli's, is unambiguous. Inputs and targets in `needed` are assigned first, then those
+    under kerascli's name.
     """
     arrays_of = {key: [name for name in names if name in arrays] for key, names in accepted.items()}
     settled: set[str] = set()

@@ -22,11 +22,10 @@ from kerascli.workflow.rows.raw_arrays import no_split, raw_rows
 
 
 def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = ()) -> Split:
-    """Return the rows that a command's arguments name: rows of a split, of files or folders, of standard input, or
-    texts.
+    """Return the rows that a command's arguments select: of a split, of files or folders, of standard input, or texts.
 
-    The name of a split is the split; `./test` is the file or folder. Columns in `keep` are read, too. Raises DataError,
-    ConfigError.
+    The argument `test` selects the split of that name; write `./test` for a file or folder that has the name of a
+    split. Columns in `keep` are read, too. Raises DataError, ConfigError.
     """
     if run.takes_arrays or (not targets and run.has_own_inputs):
         return _arrays(run, what, texts, keep, targets=targets)
@@ -67,11 +66,12 @@ def _arrays(run: LoadedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
 def kept_columns(
     source: Source | None, fields: Mapping[str, Field], rows: Split, keep: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return a mapping from name to raw column to show beside predictions: the series, if there are several, and the
-    columns of --keep; without these, file names if rows are files.
+    """Return a mapping from name to raw column to show beside predictions: the series column, and columns of --keep.
 
-    `fields` maps raw columns to their fields (shape, classes ...). Of windows over a series it is the value in the last
-    row of each. Classes are shown by their names, integers with gaps as integers and None. Raises DataError.
+    The series column is included if there are several series. Without these columns, there are file names if rows are
+    files. `fields` maps raw columns to their fields (shape, classes ...). For windows over a series, the column has the
+    value in the last row of each window. Classes are shown by their names, integers with gaps as integers and None.
+    Raises DataError.
     """
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
