@@ -240,7 +240,7 @@ PRIVATE_OF_TORCH = {
     "optimizers/flat.py": {"torch._foreach_copy_"},
     "training/strategies/flat_step_result.py": {"torch._foreach_copy_"},
 }
-"""The file that lists the private names of torch, including those used in earlier packages."""
+"""The file for private names of torch, and those that earlier packages use."""
 
 
 def _torch_names(path: Path) -> Iterator[str]:

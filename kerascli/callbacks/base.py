@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from kerascli.foundation.errors import suggestion
-from kerascli.foundation.events import AppendRow, Post, WriteHistograms, WriteSample, WriteScalars
+from kerascli.foundation.events import Record
 from kerascli.foundation.shapes import NonNegativeInt
 from kerascli.language.component import Component, Registry
 
@@ -104,18 +104,7 @@ def rates_text(rates: Mapping[str, float], verb: str = "") -> str:
 UpdateName = str | None
 """Type of the name of an update in `train_step` whose learning rate a callback sets; None: of all updates."""
 
-Decision = (
-    SetLearningRate
-    | Stop
-    | SaveSlot
-    | RestoreSlot
-    | PrintMessage
-    | AppendRow
-    | WriteScalars
-    | WriteHistograms
-    | Post
-    | WriteSample
-)
+Decision = SetLearningRate | Stop | SaveSlot | RestoreSlot | PrintMessage | Record
 
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from kerascli.callbacks.base import PLAIN_NAME, AppendRow, Callback, Decision, EpochFacts, State, callback
+from kerascli.callbacks.base import PLAIN_NAME, Callback, Decision, EpochFacts, State, callback
+from kerascli.foundation.events import AppendRow
 
 
 @callback(name="csv_logger")

@@ -6,7 +6,8 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import field_validator
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, Post, State, callback
+from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, callback
+from kerascli.foundation.events import Post
 
 
 @callback()

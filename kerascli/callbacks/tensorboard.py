@@ -6,17 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, field_validator
 
-from kerascli.callbacks.base import (
-    PLAIN_NAME,
-    Callback,
-    Decision,
-    EpochFacts,
-    State,
-    WriteHistograms,
-    WriteScalars,
-    callback,
-    rate_columns,
-)
+from kerascli.callbacks.base import PLAIN_NAME, Callback, Decision, EpochFacts, State, callback, rate_columns
+from kerascli.foundation.events import WriteHistograms, WriteScalars
 from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
 
 

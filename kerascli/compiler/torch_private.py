@@ -1,7 +1,4 @@
-"""All private names of torch that kerascli uses, to check new versions of torch for them.
-
-Those that the compiler uses are wrapped here. Packages below the compiler use theirs directly; `NAMES` lists both.
-"""
+"""The private names of torch that the compiler uses; the tests list them, to check new versions of torch for them."""
 
 import os
 import warnings
@@ -14,30 +11,6 @@ import torch
 from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode as TorchDispatchMode
 from torch.utils._pytree import tree_map_only as tree_map_only
-
-NAMES = {
-    "torch._C._VariableFunctions": "passes: operators as torch's own functions, which start faster",
-    "torch._C._aoti.AOTIModelContainerRunnerCpu": "compiling: runs a library without loading the compiler",
-    "torch._dynamo.disable": "foundation/light_torch.py: the part of the compiler that tracing and shape inference use",
-    "torch._foreach_copy_": "cuda_graph, optimizers/flat.py: many copies as one operation",
-    "torch._foreach_mul_": "optimizers/clipping.py: many products as one operation",
-    "torch._foreach_norm": "optimizers/clipping.py: many norms as one operation",
-    "torch._inductor.aot_compile": "compiling: a library for the CPU",
-    "torch._inductor.config.aot_inductor.precompile_headers": "compiling: no files in the shared temporary folder",
-    "torch._inductor.config.cpp_cache_precompile_headers": "compiling: no files in the shared temporary folder",
-    "torch._inductor.config.patch": "compiling: temporary settings",
-    "torch._inductor.standalone_compile": "compiling: code for a GPU",
-    "torch._ops.OpOverload": "passes: distinguishes operators from other functions",
-    "torch.ops.aten._softmax.default": "passes: an operator whose name is private",
-    "torch.ops.aten._softmax_backward_data.default": "passes: an operator whose name is private",
-    "torch.ops.aten.relu.default._overloadname": "passes: the overload that an in-place variant must have",
-    "torch.ops.aten.relu.default._schema": "passes: the operator's name, what it writes to, what it returns",
-    "torch.ops.mkldnn._convolution_pointwise.default": "passes: oneDNN's convolution followed by relu",
-    "torch.ops.mkldnn._linear_pointwise.default": "onednn_matmul: oneDNN's product followed by relu",
-    "torch.utils._python_dispatch.TorchDispatchMode": "tracing: sees every operation",
-    "torch.utils._pytree.tree_map_only": "tracing: tensors in nested arguments",
-}
-"""Mapping from a private name of torch (with dots) to the file of this package that uses it, and the purpose."""
 
 OpOverload = torch._ops.OpOverload
 SOFTMAX = torch.ops.aten._softmax.default

@@ -32,7 +32,8 @@ class OutputTarget:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Operands of a loss or metric in a custom `fit.train_step`: a prediction; and a target, graph node or number."""
+    """Operands of a loss or metric: a prediction; and a target or, in a custom `fit.train_step`, a graph node or
+    number."""
 
     y_pred: str
     y_true: str | float
@@ -43,7 +44,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class LossTerm:
-    """Weighted loss term in an update of a custom train step (`fit.train_step`): a loss, or a graph node's value."""
+    """Weighted loss term of a parameter update: a loss or, in a custom `fit.train_step`, a graph node's value."""
 
     name: str
     weight: float = 1.0
@@ -54,7 +55,7 @@ class LossTerm:
 
 @dataclass(frozen=True, slots=True)
 class UpdateMetric:
-    """Metric in an update of a custom train step (`fit.train_step`), with its two operands and its columns in logs."""
+    """Metric of a parameter update, with its two operands and its columns in logs."""
 
     name: str
     metric: Metric
@@ -62,3 +63,5 @@ class UpdateMetric:
     columns: tuple[str, ...]
     """Names of the metric's columns in logs, one for each value; the name of the update (item of `fit.train_step`)
     precedes them there."""
+    weighted: bool = False
+    """True if the metric takes sample weights; in a custom `fit.train_step` none does."""

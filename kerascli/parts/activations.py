@@ -12,12 +12,12 @@ from kerascli.parts.base import ACTIVATIONS, Activation, part
 
 
 class Plain(Activation):
-    """Base class of activations that have no arguments and are computed by one function of torch."""
+    """Base class of activations that are one function of torch: of a tensor, and of their arguments in order."""
 
-    function: ClassVar[Callable[[Tensor], Tensor]]
+    function: ClassVar[Callable[..., Tensor]]
 
     def __call__(self, x: Tensor) -> Tensor:
-        return type(self).function(x)
+        return type(self).function(x, *(getattr(self, name) for name in type(self).model_fields))
 
 
 @part(ACTIVATIONS)
@@ -49,14 +49,13 @@ class ReLU(Activation):
 
 
 @part(ACTIVATIONS, name="leaky_relu")
-class LeakyReLU(Activation):
+class LeakyReLU(Plain):
     """Leaky rectified linear unit: x for x > 0, else negative_slope * x (Maas et al., 2013)."""
+
+    function = F.leaky_relu
 
     negative_slope: float = 0.2
     """Slope of the function for inputs below 0."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(x, self.negative_slope)
 
 
 @part(ACTIVATIONS, name="relu6")
@@ -67,25 +66,23 @@ class ReLU6(Plain):
 
 
 @part(ACTIVATIONS)
-class Elu(Activation):
+class Elu(Plain):
     """Exponential linear unit: x for x > 0, else alpha * (exp(x) - 1) (Clevert et al., 2016)."""
+
+    function = F.elu
 
     alpha: float = 1.0
     """Scale alpha of the negative part, which approaches -alpha for large negative inputs."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.elu(x, self.alpha)
 
 
 @part(ACTIVATIONS)
-class Celu(Activation):
+class Celu(Plain):
     """Continuously differentiable ELU: max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)) (Barron, 2017)."""
+
+    function = F.celu
 
     alpha: float = 1.0
     """Scale alpha of the negative part, which approaches -alpha for large negative inputs."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.celu(x, self.alpha)
 
 
 @part(ACTIVATIONS)
@@ -128,13 +125,12 @@ class Mish(Plain):
 
 
 @part(ACTIVATIONS)
-class Glu(Activation):
+class Glu(Plain):
     """Gated linear unit: a * sigmoid(b), with the halves a and b of an axis of even size (Dauphin et al., 2017)."""
 
-    axis: Axis = -1
+    function = F.glu
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.glu(x, self.axis)
+    axis: Axis = -1
 
 
 @part(ACTIVATIONS)
@@ -189,38 +185,35 @@ class TanhShrink(Plain):
 
 
 @part(ACTIVATIONS)
-class SoftShrink(Activation):
+class SoftShrink(Plain):
     """Soft shrinkage: x - threshold for x > threshold, x + threshold for x < -threshold, else 0."""
 
+    function = F.softshrink
+
     threshold: float = 0.5
     """Limit of |x| up to which the output is 0."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.softshrink(x, self.threshold)
-
 
 @part(ACTIVATIONS)
-class HardShrink(Activation):
+class HardShrink(Plain):
     """Hard shrinkage: x for |x| > threshold, else 0."""
 
+    function = F.hardshrink
+
     threshold: float = 0.5
     """Limit of |x| up to which the output is 0."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.hardshrink(x, self.threshold)
-
 
 @part(ACTIVATIONS)
-class Threshold(Activation):
+class Threshold(Plain):
     """Threshold: x for x > threshold, else default_value."""
+
+    function = F.threshold
 
     threshold: float
     """Limit of x up to which the output is default_value."""
     default_value: float
     """Output for inputs that are not above the threshold."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.threshold(x, self.threshold, self.default_value)
 
 
 @part(ACTIVATIONS)
@@ -264,23 +257,21 @@ class Exponential(Plain):
 
 
 @part(ACTIVATIONS)
-class Softmax(Activation):
+class Softmax(Plain):
     """Softmax, probabilities that sum to 1 along `axis`: exp(x) / sum(exp(x))."""
 
-    axis: Axis = -1
+    function = torch.softmax
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return torch.softmax(x, self.axis)
+    axis: Axis = -1
 
 
 @part(ACTIVATIONS)
-class LogSoftmax(Activation):
+class LogSoftmax(Plain):
     """Logarithm of softmax along `axis`: x - log(sum(exp(x))), numerically stable."""
 
-    axis: Axis = -1
+    function = torch.log_softmax
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return torch.log_softmax(x, self.axis)
+    axis: Axis = -1
 
 
 @part(ACTIVATIONS)

@@ -1,7 +1,7 @@
 """Build a PyTorch model, its objectives and parameter updates from a RunSpec (parsed config) and the preprocessing
 modules."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,13 +14,13 @@ from kerascli.data.base import Field
 from kerascli.data.pipeline.pipeline import Stage
 from kerascli.data.pipeline.prepare import Stages
 from kerascli.foundation.device import prepare_gpu
+from kerascli.metrics.comparisons import Comparison, LossTerm, OutputTarget, UpdateMetric
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, materialize
 from kerascli.optimizers.rmsprop import RMSprop
 from kerascli.training.forward_pass import ForwardPass, ParameterUpdate
-from kerascli.training.objectives.objective import Objective
-from kerascli.training.objectives.train_step import GraphStep
-from kerascli.training.objectives.update_objective import AllPasses, PassObjective, UpdateObjective
+from kerascli.training.objectives.objective import Objective, PassObjective
+from kerascli.training.objectives.train_step import AllPasses, GraphStep
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Experiment:
         graph = Graph(built)
         weights = graph.weights()
         given = Stage({}) if view.own_inputs else self.module.input_stage
-        objective = Objective(["loss"], (), weights).to(self.device)
+        objective = Objective(["loss"], (), (), weights).to(self.device)
         module = GraphStep(graph, objective, given, self.module.target_stage, self.module.precision)
         return Experiment(spec, graph, module, (), weights, self.device)
 
@@ -78,7 +78,7 @@ def build_experiment(
     weights = graph.weights()
     objective = Objective(
         list(compiled.log_names()),
-        compiled.pairs,
+        *_terms_and_metrics(compiled.pairs),
         weights,
         logged=compiled.logged,
         sums=spec.model.summed,
@@ -115,7 +115,7 @@ def _of_train_step(
             for u in each.updates
         ]
         objectives = [
-            UpdateObjective(
+            Objective(
                 list(u.log_names()), u.terms, u.metrics, update.weights, logged=u.logged, sums=each.built.model.summed
             )
             for u, update in zip(each.updates, updates, strict=True)
@@ -126,6 +126,14 @@ def _of_train_step(
         graphs[0], [(each.stream, each.module) for each in passes], *modules, train_step.compute.precision
     )
     return Experiment(spec, graphs[0], whole, tuple(passes), weights, device)
+
+
+def _terms_and_metrics(pairs: Sequence[OutputTarget]) -> tuple[list[LossTerm], list[UpdateMetric]]:
+    compared = [(pair, Comparison(pair.output, pair.target, is_target=True)) for pair in pairs]
+    return (
+        [LossTerm(pair.output, pair.weight, pair.loss, of) for pair, of in compared if pair.loss is not None],
+        [UpdateMetric(m.name, m.metric, of, m.columns, m.weighted) for pair, of in compared for m in pair.metrics],
+    )
 
 
 def _modules(stages: Stages, device: torch.device) -> tuple[nn.Module, nn.Module]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -42,10 +42,6 @@ class ForwardPass(Generic[M]):
         return f"train/{name}" if (name := self.updates[0].name) else "train"
 
 
-Kind = Literal["total", "state", "gradient", "update"]
-"""Kind of a tensor of a `StepOutcome`: of a total loss, metric state, gradient, or new value of a weight."""
-
-
 class Layout(NamedTuple):
     """Layout of a `StepOutcome` (losses, gradients ...) as a list: numbers of losses, metric states and gradients, and
     names of updated weights."""
@@ -54,14 +50,6 @@ class Layout(NamedTuple):
     states: int
     gradients: int
     updates: tuple[str, ...]
-
-    def kind(self, index: int) -> Kind:
-        """Return the kind of a tensor by its index in `StepOutcome.flat`."""
-        if index < self.totals:
-            return "total"
-        if index < self.totals + self.states:
-            return "state"
-        return "gradient" if index < self.totals + self.states + self.gradients else "update"
 
     def outcome(self, flat: Sequence[Tensor | None]) -> "StepOutcome":
         """Return the losses, gradients ... (StepOutcome) that the tensors `flat` are, in the order of

@@ -86,7 +86,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     with deferred() as stop:
         runner.group.notices.signals = stop
         members = _members(runner)  # all have deferred signals by then: one of these saves a run that exists
-        record = RunRecord.create(options.runs_dir, options.name or config.name) if runner.leads else None
+        record = RunRecord.create(options.runs_dir, options.name or config.name) if runner.group.world.leads else None
         [path, *_] = runner.group.agree(record and str(record.path))
         if record is None:
             yield from run(runner, NoRecord(Path(path)), stop)

@@ -19,20 +19,17 @@ from keras.src.trainers.compile_utils import MetricsList
 
 from kerascli.callbacks.base import (
     CALLBACKS,
-    AppendRow,
     Callback,
     Decision,
     EpochFacts,
-    Post,
     PrintMessage,
     RestoreSlot,
     SaveSlot,
     SetLearningRate,
     Stop,
-    WriteHistograms,
-    WriteScalars,
 )
 from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.events import AppendRow, Post, WriteHistograms, WriteScalars
 from kerascli.language.component import Invalid
 
 DIRECTIONS: Mapping[str, Literal["min", "max"]] = {

@@ -8,7 +8,30 @@ import torch
 
 import kerascli
 from kerascli.compiler import torch_private
-from kerascli.compiler.torch_private import NAMES
+
+NAMES = {
+    "torch._C._VariableFunctions": "passes: operators as torch's own functions, which start faster",
+    "torch._C._aoti.AOTIModelContainerRunnerCpu": "compiling: runs a library without loading the compiler",
+    "torch._dynamo.disable": "foundation/light_torch.py: the part of the compiler that tracing and shape inference use",
+    "torch._foreach_copy_": "cuda_graph, optimizers/flat.py: many copies as one operation",
+    "torch._foreach_mul_": "optimizers/clipping.py: many products as one operation",
+    "torch._foreach_norm": "optimizers/clipping.py: many norms as one operation",
+    "torch._inductor.aot_compile": "compiling: a library for the CPU",
+    "torch._inductor.config.aot_inductor.precompile_headers": "compiling: no files in the shared temporary folder",
+    "torch._inductor.config.cpp_cache_precompile_headers": "compiling: no files in the shared temporary folder",
+    "torch._inductor.config.patch": "compiling: temporary settings",
+    "torch._inductor.standalone_compile": "compiling: code for a GPU",
+    "torch._ops.OpOverload": "passes: distinguishes operators from other functions",
+    "torch.ops.aten._softmax.default": "passes: an operator whose name is private",
+    "torch.ops.aten._softmax_backward_data.default": "passes: an operator whose name is private",
+    "torch.ops.aten.relu.default._overloadname": "passes: the overload that an in-place variant must have",
+    "torch.ops.aten.relu.default._schema": "passes: the operator's name, what it writes to, what it returns",
+    "torch.ops.mkldnn._convolution_pointwise.default": "passes: oneDNN's convolution followed by relu",
+    "torch.ops.mkldnn._linear_pointwise.default": "onednn_matmul: oneDNN's product followed by relu",
+    "torch.utils._python_dispatch.TorchDispatchMode": "tracing: sees every operation",
+    "torch.utils._pytree.tree_map_only": "tracing: tensors in nested arguments",
+}
+"""Mapping from a private name of torch (with dots) to the file of the package that uses it, and the purpose."""
 
 
 def is_there(name: str) -> bool:
@@ -31,8 +54,8 @@ def is_there(name: str) -> bool:
 def test_the_installed_torch_has_every_private_name() -> None:
     without_onednn = () if torch.backends.mkldnn.is_available() else ("torch.ops.mkldnn.",)
     missing = [name for name in NAMES if not name.startswith(without_onednn) and not is_there(name)]
-    told = "\n".join(f"  {name} ({NAMES[name]})" for name in missing)
-    assert not missing, f"torch {torch.__version__} has no longer:\n{told}"
+    lines = "\n".join(f"  {name} ({NAMES[name]})" for name in missing)
+    assert not missing, f"torch {torch.__version__} has no longer:\n{lines}"
 
 
 def test_a_name_that_vanished_is_found() -> None:

@@ -7,7 +7,7 @@ from torch import nn
 
 from kerascli.foundation.shapes import Fraction, PositiveInt, Seed, TensorSpec
 from kerascli.layers.attention.base import feature_count, query_value_key
-from kerascli.layers.attention.heads import MultiHeadLayer, MultiHeadModule, Projection
+from kerascli.layers.attention.heads import MultiHeadLayer, MultiHeadModule
 from kerascli.layers.base import Example, layer
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
@@ -62,14 +62,6 @@ class GroupQueryAttention(KernelAndBias, GroupQueryArguments):
         return self
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
-        query, value, key = query_value_key(xs, rank=2)
+        inputs = query_value_key(xs, rank=2)
         heads, shared = (self.num_query_heads, self.head_dim), (self.num_key_value_heads, self.head_dim)
-        return MultiHeadModule(
-            query=Projection(self, (feature_count(query),), heads),
-            key=Projection(self, (feature_count(key),), shared),
-            gate=Projection(self, (feature_count(query),), heads) if self.use_gate else None,
-            value=Projection(self, (feature_count(value),), shared),
-            attention_output=Projection(self, heads, (feature_count(query),)),
-            size=self.head_dim, axes=(1,), window=self.sliding_window, flash=self.flash_attention,
-            rate=self.dropout, seed=self.seed, penalty=self.activity_regularizer,
-        )  # fmt: skip
+        return MultiHeadModule(self, inputs, heads, shared, shared, (feature_count(inputs[0]),), axes=(1,))

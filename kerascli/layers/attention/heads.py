@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kerascli.foundation.shapes import show_shape
+from kerascli.foundation.shapes import TensorSpec, show_shape
 from kerascli.layers.attention.base import (
     CALL,
     AttentionLayer,
     causal_mask,
     combined_mask,
+    feature_count,
     fused_attention,
     inverse_root,
     masked_softmax,
@@ -25,14 +26,17 @@ from kerascli.parts.base import Initializer, Regularizer
 from kerascli.parts.initializers import with_fans
 
 
-class Projecting(Protocol):
-    """Protocol of a layer's settings with the attributes that `Projection` reads; `add_weight_of` reads further
-    settings by their names."""
+class HeadSettings(Protocol):
+    """Protocol of the settings that multi-head attention reads; `add_weight_of` reads further ones by their names."""
 
-    @property
-    def use_bias(self) -> bool: ...
-    @property
-    def kernel_initializer(self) -> Initializer: ...
+    use_bias: bool
+    kernel_initializer: Initializer
+    dropout: float
+    sliding_window: int | None
+    flash_attention: bool | None
+    activity_regularizer: Regularizer | None
+    use_gate: bool
+    seed: int | None
 
 
 class Projection(WeightedModule):
@@ -44,7 +48,7 @@ class Projection(WeightedModule):
     kernel: Tensor
     bias: Tensor | None
 
-    def __init__(self, settings: Projecting, ins: tuple[int, ...], outs: tuple[int, ...]) -> None:
+    def __init__(self, settings: HeadSettings, ins: tuple[int, ...], outs: tuple[int, ...]) -> None:
         super().__init__()
         self.ins, self.outs = ins, outs
         of_ins, of_outs = tuple(range(len(ins))), tuple(range(len(ins), len(ins) + len(outs)))
@@ -93,30 +97,27 @@ class MultiHeadModule(nn.Module):
 
     def __init__(
         self,
-        *,
-        query: Projection,
-        key: Projection,
-        gate: Projection | None,
-        value: Projection,
-        attention_output: Projection,
-        size: int,
+        settings: HeadSettings,
+        inputs: tuple[TensorSpec, TensorSpec, TensorSpec],
+        heads: tuple[int, int],
+        keys: tuple[int, int],
+        values: tuple[int, int],
+        results: tuple[int, ...],
         axes: tuple[int, ...],
-        window: int | None,
-        flash: bool | None,
-        rate: float,
-        seed: int | None,
-        penalty: Regularizer | None,
     ) -> None:
+        """Initialize for `inputs` (query, value, key); `heads`, `keys` and `values` are (count, size) of the heads of
+        queries, keys and values, `results` the sizes of an output at one step."""
         super().__init__()
-        self.query, self.key, self.gate, self.value = query, key, gate, value
-        self.attention_output = attention_output
-        self.scale = inverse_root(size)
+        query, value, key = map(feature_count, inputs)
+        attended = (heads[0], values[1])
+        self.query = Projection(settings, (query,), heads)
+        self.key = Projection(settings, (key,), keys)
+        self.gate = Projection(settings, (query,), attended) if settings.use_gate else None
+        self.value = Projection(settings, (value,), values)
+        self.attention_output = Projection(settings, attended, results)
+        self.settings = settings
+        self.scale = inverse_root(heads[1])
         self.axes = axes
-        self.window = window
-        self.flash = flash
-        self.rate = rate
-        self.seed = seed
-        self.penalty = penalty
 
     def forward(
         self,
@@ -132,7 +133,7 @@ class MultiHeadModule(nn.Module):
         return_attention_scores: bool = False,
         use_causal_mask: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor] | Outcome:  # (N, *T, F), (N, *S, G), (N, *S, K) -> (N, *T, output_shape)
-        if return_attention_scores and self.flash:
+        if return_attention_scores and self.settings.flash_attention:
             raise ShapeMismatch("cannot return scores with flash_attention: true", argument="return_attention_scores")
         own = [_as_mask(mask) for mask in (query_mask, value_mask, key_mask)]
         of_query, of_value, of_key = (combined_mask(pair) for pair in zip(own, [*masks, None][:3], strict=True))
@@ -147,9 +148,9 @@ class MultiHeadModule(nn.Module):
         y = self._along_axes(y, query)
         y = self.attention_output(y if gate is None else y * gate)
         result = (y, self._scores(weights, query, value)) if weights is not None and return_attention_scores else y
-        if self.penalty is None:
+        if (penalty := self.settings.activity_regularizer) is None:
             return result
-        penalties = [self.penalty(x) / x.shape[0] for x in [*projected, y]]
+        penalties = [penalty(x) / x.shape[0] for x in [*projected, y]]
         return Outcome(result, losses={"projections": torch.stack(penalties).sum()})
 
     def _attend(
@@ -158,19 +159,20 @@ class MultiHeadModule(nn.Module):
         k, v = self._for_all_heads(q, k, v)
         if len(self.axes) > 1 and use_causal_mask:
             raise ShapeMismatch("needs one attention axis for use_causal_mask", argument="use_causal_mask")
-        explicit = wants_weights or self.flash is False or (self.training and self.rate > 0)
-        is_causal = use_causal_mask and not explicit and visible is None and self.window is None
+        rate, window = self.settings.dropout, self.settings.sliding_window
+        explicit = wants_weights or self.settings.flash_attention is False or (self.training and rate > 0)
+        is_causal = use_causal_mask and not explicit and visible is None and window is None
         order = causal_mask(q, k) if use_causal_mask and not is_causal else None
-        visible = combined_mask([visible, order, None if self.window is None else window_mask(self.window, q, k)])
+        visible = combined_mask([visible, order, None if window is None else window_mask(window, q, k)])
         if not explicit:
             y = fused_attention(
                 q, k, v, visible, scale=self.scale, is_causal=is_causal, masked_score=_masked_score(q.dtype)
             )
-            if visible is not None and (self.rate or q.ndim != 4):  # zeros where all is masked: see _masked_score
+            if visible is not None and (rate or q.ndim != 4):  # zeros where all is masked: see _masked_score
                 y = torch.where(visible.any(-1, keepdim=True), y, 0.0)
             return y, None
         weights = masked_softmax((q * self.scale) @ k.mT, visible)
-        dropped = dropout(weights, self.rate, seed=self.seed) if self.training else weights
+        dropped = dropout(weights, rate, seed=self.settings.seed) if self.training else weights
         return dropped @ v, weights
 
     def _for_all_heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from torch import nn
 
 from kerascli.foundation.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
 from kerascli.layers.attention.base import feature_count, query_value_key
-from kerascli.layers.attention.heads import MultiHeadLayer, MultiHeadModule, Projection
+from kerascli.layers.attention.heads import MultiHeadLayer, MultiHeadModule
 from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.kernels import KernelAndBias
@@ -72,19 +72,10 @@ class MultiHeadAttention(KernelAndBias, MultiHeadArguments):
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         query, value, key = query_value_key(xs)
-        axes = self._axes(query, value)
-        of_value = self.value_dim or self.key_dim
-        heads, gated = (self.num_heads, self.key_dim), (self.num_heads, of_value)
-        results = self.output_shape or feature_count(query)
-        return MultiHeadModule(
-            query=Projection(self, (feature_count(query),), heads),
-            key=Projection(self, (feature_count(key),), heads),
-            gate=Projection(self, (feature_count(query),), gated) if self.use_gate else None,
-            value=Projection(self, (feature_count(value),), gated),
-            attention_output=Projection(self, gated, (results,) if isinstance(results, int) else results),
-            size=self.key_dim, axes=axes, window=self.sliding_window, flash=self.flash_attention,
-            rate=self.dropout, seed=self.seed, penalty=self.activity_regularizer,
-        )  # fmt: skip
+        heads, values = (self.num_heads, self.key_dim), (self.num_heads, self.value_dim or self.key_dim)
+        sizes = self.output_shape or feature_count(query)
+        results, axes = (sizes,) if isinstance(sizes, int) else sizes, self._axes(query, value)
+        return MultiHeadModule(self, (query, value, key), heads, heads, values, results, axes)
 
     def _axes(self, query: TensorSpec, value: TensorSpec) -> tuple[int, ...]:
         steps = tuple(range(1, value.rank))

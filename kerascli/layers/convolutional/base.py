@@ -1,9 +1,8 @@
 """Base classes of convolutional layers: a sliding window over (N, C, *sizes), then a bias and an activation."""
 
 from abc import abstractmethod
-from typing import Annotated, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,23 +21,10 @@ from kerascli.layers.geometry import (
     to_channels_first,
 )
 from kerascli.parts.base import Activation
-from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 
 KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
 """Mapping from rank to the permutation of a kernel's axes from Keras's (*size, in, filters) to (filters, in, *size)."""
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-
-
-DepthwiseInitializer = Annotated[InitializerField, Field(description="Initializer of the depthwise kernel.")]
-DepthwiseRegularizer = Annotated[
-    RegularizerField | None, Field(description="Regularizer of the depthwise kernel, a penalty added to the loss.")
-]
-DepthwiseConstraint = Annotated[
-    ConstraintField | None, Field(description="Constraint applied to the depthwise kernel after each update.")
-]
-DepthMultiplier = Annotated[
-    PositiveInt, Field(description="Number of depthwise output channels for each input channel.")
-]
 
 
 class FilterArguments(Layer):

@@ -1,17 +1,17 @@
-"""DepthwiseConv1D, DepthwiseConv2D: convolutions of each channel with its own kernels."""
+"""Depthwise convolutions of each channel with its own kernels, and separable ones, followed by a pointwise one."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from kerascli.foundation.shapes import DataFormat, TensorSpec
+from kerascli.foundation.shapes import DataFormat, PositiveInt, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.convolutional.base import (
+    KERNEL_AXES,
     BaseConvolutionModule,
-    DepthMultiplier,
-    DepthwiseConstraint,
-    DepthwiseInitializer,
-    DepthwiseRegularizer,
+    FilterArguments,
     convolve,
     window_and_channels,
 )
@@ -28,11 +28,23 @@ from kerascli.layers.geometry import (
 from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
 
-DEPTHWISE_AXES = {1: (1, 2, 0), 2: (2, 3, 0, 1)}
+_DepthwiseInitializer = Annotated[fields.InitializerField, Field(description="Initializer of the depthwise kernel.")]
+_DepthwiseRegularizer = Annotated[
+    fields.RegularizerField | None,
+    Field(description="Regularizer of the depthwise kernel, a penalty added to the loss."),
+]
+_DepthwiseConstraint = Annotated[
+    fields.ConstraintField | None, Field(description="Constraint applied to the depthwise kernel after each update.")
+]
+_DepthMultiplier = Annotated[
+    PositiveInt, Field(description="Number of depthwise output channels for each input channel.")
+]
+
+_DEPTHWISE_AXES = {1: (1, 2, 0), 2: (2, 3, 0, 1)}
 """Mapping from rank to the permutation of a kernel (*size, channels, multiplier) to (channels, multiplier, *size)."""
 
 
-def grouped(kernel: Tensor) -> Tensor:
+def _grouped(kernel: Tensor) -> Tensor:
     """Reshape a depthwise kernel (channels, multiplier, *size) for torch's convolution with one group for each channel.
 
     The result is (channels * multiplier, 1, *size).
@@ -48,17 +60,17 @@ class DepthwiseConvolution(Layer):
     kernel_size: KernelSize
     strides: Strides
     padding: Padding = "valid"
-    depth_multiplier: DepthMultiplier = 1
+    depth_multiplier: _DepthMultiplier = 1
     data_format: DataFormat = "channels_last"
     dilation_rate: DilationRate
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
-    depthwise_initializer: DepthwiseInitializer = GlorotUniform()
+    depthwise_initializer: _DepthwiseInitializer = GlorotUniform()
     bias_initializer: fields.BiasInitializer = Zeros()
-    depthwise_regularizer: DepthwiseRegularizer = None
+    depthwise_regularizer: _DepthwiseRegularizer = None
     bias_regularizer: fields.BiasRegularizer = None
     activity_regularizer: fields.ActivityRegularizer = None
-    depthwise_constraint: DepthwiseConstraint = None
+    depthwise_constraint: _DepthwiseConstraint = None
     bias_constraint: fields.BiasConstraint = None
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -73,11 +85,11 @@ class DepthwiseConvolutionModule(BaseConvolutionModule):
         self.window = window.at_least_2d()
         self.channels = channels
         kernel = (*window.size, channels, settings.depth_multiplier)
-        self.add_weight_of(settings, "kernel", kernel, part="depthwise", axes=DEPTHWISE_AXES[settings.rank])
+        self.add_weight_of(settings, "kernel", kernel, part="depthwise", axes=_DEPTHWISE_AXES[settings.rank])
         self.add_weight_of(settings, "bias", (channels * kernel[-1],) if settings.use_bias else None)
 
     def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C * multiplier, *sizes)
-        return convolve(x, self.at_least_2d(grouped(self.kernel)), self.bias, self.window, self.channels)
+        return convolve(x, self.at_least_2d(_grouped(self.kernel)), self.bias, self.window, self.channels)
 
 
 @layer(
@@ -109,4 +121,81 @@ class DepthwiseConv2D(WindowArguments2D, DepthwiseConvolution):
 
     Input: (N, H, W, C). Output: (N, H', W', C * depth_multiplier). With `data_format: channels_first` the channels are
     axis 1.
+    """
+
+
+class SeparableConvolution(FilterArguments):
+    """Base class of separable_conv_1d and separable_conv_2d, which narrow the types of the sizes."""
+
+    data_format: DataFormat = "channels_last"
+    dilation_rate: DilationRate
+    depth_multiplier: _DepthMultiplier = 1
+    activation: fields.OutputActivation = None
+    use_bias: fields.UseBias = True
+    depthwise_initializer: _DepthwiseInitializer = GlorotUniform()
+    pointwise_initializer: fields.InitializerField = GlorotUniform()
+    """Initializer of the pointwise (1x1) kernel."""
+    bias_initializer: fields.BiasInitializer = Zeros()
+    depthwise_regularizer: _DepthwiseRegularizer = None
+    pointwise_regularizer: fields.RegularizerField | None = None
+    """Regularizer of the pointwise kernel, a penalty added to the loss."""
+    bias_regularizer: fields.BiasRegularizer = None
+    activity_regularizer: fields.ActivityRegularizer = None
+    depthwise_constraint: _DepthwiseConstraint = None
+    pointwise_constraint: fields.ConstraintField | None = None
+    """Constraint applied to the pointwise kernel after each update."""
+    bias_constraint: fields.BiasConstraint = None
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        return SeparableConvolutionModule(self, *window_and_channels(self, x))
+
+
+class SeparableConvolutionModule(BaseConvolutionModule):
+    depthwise_kernel: Tensor
+    pointwise_kernel: Tensor
+
+    def __init__(self, settings: SeparableConvolution, window: Window, channels: int) -> None:
+        super().__init__(settings)
+        self.window = window.at_least_2d()
+        self.channels = channels
+        rank, depth = settings.rank, settings.depth_multiplier
+        self.add_weight_of(settings, "depthwise_kernel", (*window.size, channels, depth), axes=_DEPTHWISE_AXES[rank])
+        pointwise = (*(1,) * rank, channels * depth, settings.filters)
+        self.add_weight_of(settings, "pointwise_kernel", pointwise, axes=KERNEL_AXES[rank])
+        self.add_weight_of(settings, "bias", (settings.filters,) if settings.use_bias else None)
+
+    def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
+        y = convolve(x, self.at_least_2d(_grouped(self.depthwise_kernel)), None, self.window, self.channels)
+        return F.conv2d(y, self.at_least_2d(self.pointwise_kernel), self.bias)
+
+
+@layer(
+    Example(input=(10, 4), output=(8, 6), config={"filters": 6, "kernel_size": 3}),
+    Example(input=(10, 4), output=(5, 6), config={"filters": 6, "kernel_size": 3, "strides": 2, "padding": "causal"}),
+    aliases=("separable_convolution_1d",),
+)
+class SeparableConv1D(WindowArguments1D, SeparableConvolution):
+    """Separable 1D convolution: convolves each channel on its own (depthwise), then mixes channels (pointwise).
+
+    Input: (N, T, C). Output: (N, T', filters). With `data_format: channels_first`: (N, C, T) and (N, filters, T'). With
+    `padding: causal` no output depends on later steps.
+    """
+
+    padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+@layer(
+    Example(input=(8, 8, 3), output=(6, 6, 5), config={"filters": 5, "kernel_size": 3}),
+    Example(
+        input=(8, 7, 3),
+        output=(4, 4, 5),
+        config={"filters": 5, "kernel_size": 3, "strides": 2, "padding": "same", "depth_multiplier": 2},
+    ),
+    aliases=("separable_convolution_2d",),
+)
+class SeparableConv2D(WindowArguments2D, SeparableConvolution):
+    """Separable 2D convolution: convolves each channel on its own (depthwise), then mixes channels (pointwise).
+
+    Input: (N, H, W, C). Output: (N, H', W', filters). With `data_format: channels_first`: (N, C, H, W) and (N, filters,
+    H', W').
     """

@@ -34,8 +34,13 @@ class GlobalPoolingModule(nn.Module):
         self.axes = axes
         self.keepdims = keepdims
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, C), or channels first
-        return self.reduce(x, self.axes, keepdim=self.keepdims)
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, *sizes, C) -> (N, C), or channels first
+        if mask is None:
+            return self.reduce(x, self.axes, keepdim=self.keepdims)
+        (axis,) = self.axes  # of the steps: only the mean of sequences takes a mask, (N, T)
+        counts = mask.unsqueeze(3 - axis)
+        total = torch.where(counts, x, 0).sum(axis, keepdim=self.keepdims)
+        return total / counts.sum(axis, keepdim=self.keepdims, dtype=x.dtype)
 
 
 class GlobalPooling1D(GlobalPooling):
@@ -77,24 +82,7 @@ class GlobalAveragePooling1D(GlobalPooling1D):
     """
 
     uses_mask = True
-
-    def build(self, x: TensorSpec) -> nn.Module:
-        spatial_shape(x, 1, self.data_format)
-        return GlobalAveragePooling1DModule(1 if self.data_format == "channels_last" else 2, self.keepdims)
-
-
-class GlobalAveragePooling1DModule(nn.Module):
-    def __init__(self, steps_axis: int, keepdims: bool) -> None:
-        super().__init__()
-        self.steps_axis = steps_axis
-        self.keepdims = keepdims
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, T, C), (N, T) -> (N, C)
-        if mask is None:
-            return x.mean(self.steps_axis, keepdim=self.keepdims)
-        counts = mask.unsqueeze(3 - self.steps_axis)
-        total = torch.where(counts, x, 0).sum(self.steps_axis, keepdim=self.keepdims)
-        return total / counts.sum(self.steps_axis, keepdim=self.keepdims, dtype=x.dtype)
+    reduce = torch.mean
 
 
 @layer(aliases=("global_avg_pool_2d",))

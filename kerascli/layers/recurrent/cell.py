@@ -28,18 +28,13 @@ Its arguments are the previous output, first and end: (N, units) -> (N, gates * 
 class CellSettings(Protocol):
     """Protocol of a recurrent cell's or layer's settings; each weight holds the kernels or biases of all gates."""
 
-    @property
-    def units(self) -> int: ...
-    @property
-    def use_bias(self) -> bool: ...
-    @property
-    def bias_initializer(self) -> Initializer: ...
-    @property
-    def dropout(self) -> float: ...
-    @property
-    def recurrent_dropout(self) -> float: ...
-    @property
-    def seed(self) -> int | None: ...
+    units: int
+    use_bias: bool
+    bias_initializer: Initializer
+    dropout: float
+    recurrent_dropout: float
+    seed: int | None
+
     @property
     def fused(self) -> bool:
         """True if torch has a fused kernel that computes all time steps of this cell at once."""

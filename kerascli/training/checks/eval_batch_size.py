@@ -2,14 +2,18 @@
 results."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from kerascli.foundation.shapes import TensorSpec
 from kerascli.metrics.comparisons import OutputTarget
-from kerascli.model.ir.nodes import Node, flat
-from kerascli.model.runtime.built import Built, InnerNode, inner_nodes
+from kerascli.model.ir.nodes import flat
+from kerascli.model.runtime.built import Built
 from kerascli.model.syntax.views import leading_to
-from kerascli.training.checks.row_independence import comparison_keeps_rows_apart, node_keeps_rows_apart
+from kerascli.training.checks.row_independence import (
+    comparison_keeps_rows_apart,
+    node_keeps_rows_apart,
+    reduces_a_batch,
+    with_inner_nodes,
+)
 
 _CACHED_BYTES = 2**21
 """Number of bytes of a node's inputs and outputs (for a batch) that fit a CPU core's cache; larger batches are no
@@ -46,10 +50,9 @@ def _keeps_rows_apart(built: Built, pairs: Sequence[OutputTarget], *, metrics: b
     nodes = model.nodes if metrics else flat(leading_to(model.entries, model.outputs))
     pairs = pairs if metrics else ()
     compared = [(each, pair.output) for pair in pairs for each in (pair.loss, *(use.metric for use in pair.metrics))]
-    all_nodes = [*(InnerNode(node, specs) for node in nodes), *inner_nodes(built.modules[node.name] for node in nodes)]
     return all(comparison_keeps_rows_apart(each, specs[output]) for each, output in compared) and all(
         node_keeps_rows_apart(each.node, each.specs)
-        for each in all_nodes
+        for each in with_inner_nodes(built, nodes)
         if all(name in each.specs for name in each.node.inputs)
     )
 
@@ -61,16 +64,10 @@ def _adds_up(built: Built, pairs: Sequence[OutputTarget]) -> bool:
     """
     if any(node.layer.makes_mask() or "mask" in node.call for node in built.model.nodes):
         return False
-    if any(_sums_up_a_batch(built.specs, node) for node in built.model.nodes):
+    if any(reduces_a_batch(node, built.specs) for node in built.model.nodes):
         return False
     losses = all(pair.loss.adds_up() for pair in pairs if pair.loss is not None)
     return losses and all(use.metric.adds_up() for pair in pairs for use in pair.metrics)
-
-
-def _sums_up_a_batch(specs: Mapping[str, TensorSpec], node: Node) -> bool:
-    """Return True if a model's node reduces a whole batch to one result (a tensor without a batch axis)."""
-    sees = any(name not in specs or specs[name].batched for name in node.inputs)
-    return sees and any(name in specs and not specs[name].batched for name in node.outputs)
 
 
 def _widest(built: Built) -> int:

@@ -3,6 +3,7 @@
 They run before training; for rows on disk, when these are read.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -30,18 +31,11 @@ _ROUNDED_FROM = 2**24
 
 
 @dataclass(frozen=True, slots=True)
-class _Lookup:
-    """Embedding layer that takes the values of a model input as ids: its name, and its number of entries."""
-
-    layer: str
-    entries: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Requirements:
     """Requirements of a run's model, losses and metrics on the values of inputs and targets in its data."""
 
-    lookups: Mapping[str, list[_Lookup]]
+    lookups: Mapping[str, Mapping[str, int]]
+    """Mapping from model input to the embeddings that take its values as ids: their names and numbers of entries."""
     numbers: frozenset[str]
     """Names of model inputs that the model converts to floats."""
     compared: Mapping[str, list[tuple[Loss | Metric, TensorSpec]]]
@@ -66,13 +60,13 @@ def check_values(
     `warn` gets a message if integers will be rounded. Rows on disk are checked when they are read. Stages are applied
     to the values first.
     """
-    wanted, modules = _requirements(graphs, compared), (stages.input_stage, stages.target_stage)
+    requirements, modules = _requirements(graphs, compared), (stages.input_stage, stages.target_stage)
     for name, split in splits.items():
-        split.watch(partial(_check, wanted, name, modules, warn))
+        split.watch(partial(_check, requirements, name, modules, warn))
 
 
 def _requirements(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | Metric, TensorSpec]]) -> _Requirements:
-    lookups: dict[str, list[_Lookup]] = {}
+    lookups: dict[str, dict[str, int]] = {}
     numbers: set[str] = set()
     for built in graphs:
         numbers |= _of_inputs(built, lookups)
@@ -82,17 +76,16 @@ def _requirements(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | 
     return _Requirements(lookups, frozenset(numbers), by_target)
 
 
-def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
+def _of_inputs(built: Built, lookups: dict[str, dict[str, int]]) -> set[str]:
     """Return the names of model inputs that are converted to floats; add inputs of embedding layers to `lookups`."""
-    names = {given.name: given.name for given in built.model.inputs}
+    names = {each.name: each.name for each in built.model.inputs}
     numbers: set[str] = set()
     for node in built.model.nodes:
         layer = node.layer
         here = [names[name] for name in node.inputs if name in names]
         if layer.id_count is not None:
             for name in here[:1]:
-                known = lookups.setdefault(name, [])
-                known += [found] if (found := _Lookup(node.name, layer.id_count)) not in known else []
+                lookups.setdefault(name, {})[node.name] = layer.id_count
         elif layer.moves_values and here:
             names |= dict.fromkeys(node.outputs, here[0])
         elif not layer.takes_integers:
@@ -101,86 +94,80 @@ def _of_inputs(built: Built, lookups: dict[str, list[_Lookup]]) -> set[str]:
 
 
 def _check(
-    wanted: _Requirements, split: str, stages: tuple[Stage, Stage], warn: Warn | None, part: MemorySplit, rows: Rows
+    requirements: _Requirements,
+    split: str,
+    stages: tuple[Stage, Stage],
+    warn: Warn | None,
+    part: MemorySplit,
+    rows: Rows,
 ) -> None:
-    inputs, targets = (partial(_refuse_input, wanted), partial(_refuse_target, wanted))
-    asked = [
-        ("inputs", name, values, stages[0], inputs)
+    of_inputs, of_targets = stages
+    checked = [
+        ("inputs", name, values, of_inputs, _check_input)
         for name, values in part.inputs.items()
-        if wanted.asks_input(name, stages[0])
+        if requirements.asks_input(name, of_inputs)
     ]
-    asked += [
-        ("targets", name, values, stages[1], targets)
+    checked += [
+        ("targets", name, values, of_targets, _check_target)
         for name, values in part.targets.items()
-        if name in wanted.compared and (name not in stages[1].names or _takes_labels(wanted, name, values, stages[1]))
+        if name in requirements.compared
+        and (name not in of_targets.names or _takes_labels(requirements, name, values, of_targets))
     ]
-    for section, name, values, stage, refuse in asked:
+    for section, name, values, stage, check in checked:
         largest = 0
         for start, block in _staged_blocks(name, values, stage):
-            bad, found = refuse(name, block)
-            largest = max(largest, found)
-            if bad is not None:
-                at = (section, name, start + bad.row, bad.index, block[0].size)
-                raise _refusal(part, split, _number(rows, start + bad.row), bad, at)
+            try:
+                largest = max(largest, check(requirements, name, block))
+            except _BadValue as bad:
+                row = start + bad.row
+                if part.origin is None:
+                    raise DataError(f"{split} row {_number(rows, row)}: {bad.text}", hint=bad.hint) from None
+                text = bad.text if split == "train" else f"{bad.text} (in the '{split}' split)"
+                place = part.origin.place(section, name, row, bad.index, block[0].size)
+                raise DataError(Fault(text, place=place, hint=bad.hint)) from None
         if largest > _ROUNDED_FROM and warn is not None:
             text = f"'{name}' holds integers up to {largest:,}, and float32 rounds those above {_ROUNDED_FROM:,}"
             warn(f"{text}; normalization computes with all their digits, integer_lookup maps ids")
 
 
-def _takes_labels(wanted: _Requirements, name: str, values: np.ndarray, stage: Stage) -> bool:
+def _takes_labels(requirements: _Requirements, name: str, values: np.ndarray, stage: Stage) -> bool:
     """Return True if a loss or metric takes a target as class labels, judged by its first row after preprocessing."""
     _, probe = next(_staged_blocks(name, values[:1], stage))
     spec = TensorSpec(probe.shape[1:], probe.dtype.name)
-    return any(component.labels(spec, output) is not None for component, output in wanted.compared[name])
+    return any(component.labels(spec, output) is not None for component, output in requirements.compared[name])
 
 
-@dataclass(frozen=True, slots=True)
-class _BadValue:
+class _BadValue(Exception):
     """Value out of range in the data: its row, its index in the row, and the error message with a hint."""
 
-    row: int
-    index: int
-    text: str
-    hint: str | None = None
+    def __init__(self, row: int, index: int, text: str, hint: str | None = None) -> None:
+        super().__init__(text)
+        self.row, self.index, self.text, self.hint = row, index, text, hint
 
 
-def _refusal(
-    part: MemorySplit, split: str, number: int, bad: _BadValue, at: tuple[str, str, int, int, int]
-) -> DataError:
-    """Return the DataError for a value out of range; `at` is (section, name, row, index in the row, values per row)."""
-    if part.origin is None:
-        return DataError(f"{split} row {number}: {bad.text}", hint=bad.hint)
-    text = bad.text if split == "train" else f"{bad.text} (in the '{split}' split)"
-    return DataError(Fault(text, place=part.origin.place(*at), hint=bad.hint))
-
-
-_Found = tuple[_BadValue | None, int]
-"""Result of checking rows: the first invalid value (or None), and the largest integer that becomes a float."""
-
-
-def _refuse_input(wanted: _Requirements, name: str, values: np.ndarray) -> _Found:
-    for lookup in wanted.lookups.get(name, ()):
-        place = first_invalid(values, Labels(0, lookup.entries - 1))
+def _check_input(requirements: _Requirements, name: str, values: np.ndarray) -> int:
+    """Return the largest integer that becomes a float. Raises _BadValue for the first invalid value."""
+    for layer, entries in requirements.lookups.get(name, {}).items():
+        place = first_invalid(values, Labels(0, entries - 1))
         if place is not None:
             row, index, value, whole = place
-            of = f"the embedding '{lookup.layer}' has rows 0 to {lookup.entries - 1}"
+            text = f"'{name}' holds {value}; the embedding '{layer}' has rows 0 to {entries - 1}"
             if not whole:
-                return _BadValue(row, index, f"'{name}' holds {value}; {of}, integers only"), 0
-            hint = f"set input_dim to {int(values.max()) + 1} or more"
-            return _BadValue(row, index, f"'{name}' holds {value}; {of}", hint), 0
+                raise _BadValue(row, index, f"{text}, integers only")
+            raise _BadValue(row, index, text, f"set input_dim to {int(values.max()) + 1} or more")
         if values.dtype.kind == "f" and values.size and values.max() >= _ROUNDED_FROM:
             row, (index, _) = first_wrong(values >= _ROUNDED_FROM)
             text = f"'{name}' is float32, which does not hold all integers from {_ROUNDED_FROM:,} on"
-            return _BadValue(
-                row, index, text, "add cast: int64 to its pipeline, or use pad_sequences: {dtype: int64}"
-            ), 0
-    return _rounded(name, values) if name in wanted.numbers else (None, 0)
+            hint = "add cast: int64 to its pipeline, or use pad_sequences: {dtype: int64}"
+            raise _BadValue(row, index, text, hint)
+    return _largest(name, values) if name in requirements.numbers else 0
 
 
-def _refuse_target(wanted: _Requirements, name: str, values: np.ndarray) -> _Found:
+def _check_target(requirements: _Requirements, name: str, values: np.ndarray) -> int:
+    """Return the largest integer that becomes a float. Raises _BadValue for the first invalid value."""
     seen: set[Labels] = set()
     numbers = False
-    for component, output in wanted.compared.get(name, ()):
+    for component, output in requirements.compared.get(name, ()):
         labels = component.labels(TensorSpec(values.shape[1:], values.dtype.name), output)
         numbers = numbers or labels is None
         if labels is None or labels in seen:
@@ -190,12 +177,11 @@ def _refuse_target(wanted: _Requirements, name: str, values: np.ndarray) -> _Fou
         if place is not None:
             row, index, value, whole = place
             if whole:
-                return _BadValue(row, index, f"target '{name}' is {value}; {labels.words}"), 0
+                raise _BadValue(row, index, f"target '{name}' is {value}; {labels.words}")
             text = f"target '{name}' is {value}; {component.component_name} takes integer class labels"
-            return _BadValue(
-                row, index, text, "discretization turns numbers into classes; a loss such as mse takes numbers"
-            ), 0
-    return _rounded(name, values) if numbers and not seen else (None, 0)
+            hint = "discretization turns numbers into classes; a loss such as mse takes numbers"
+            raise _BadValue(row, index, text, hint)
+    return _largest(name, values) if numbers and not seen else 0
 
 
 def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool] | None:
@@ -203,16 +189,13 @@ def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object,
     if not values.size:
         return None
     fractions = labels.whole and values.dtype.kind == "f"
-    low, high = values.min(), values.max()
-    within = (labels.low is None or low >= labels.low) and (labels.high is None or high <= labels.high)
+    low = -math.inf if labels.low is None else labels.low
+    high = math.inf if labels.high is None else labels.high
+    within = low <= values.min() and values.max() <= high
     if within and not (fractions and (values != np.trunc(values)).any()):
         return None
     flat = values.reshape(len(values), -1)
-    wrong = np.zeros(flat.shape, bool)
-    if labels.low is not None:
-        wrong |= flat < labels.low
-    if labels.high is not None:
-        wrong |= flat > labels.high
+    wrong = (flat < low) | (flat > high)
     if labels.besides is not None:
         wrong &= flat != labels.besides
     if fractions:
@@ -225,17 +208,16 @@ def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object,
     return row, index, round(value, 7) if isinstance(value, float) else value, value == value // 1
 
 
-def _rounded(name: str, values: np.ndarray) -> _Found:
-    """Return (first integer in `values` that float64 cannot represent, or None; largest absolute value)."""
+def _largest(name: str, values: np.ndarray) -> int:
+    """Return the largest absolute value of integers. Raises _BadValue for one that float64 cannot represent."""
     if values.dtype.kind not in "iu" or values.dtype.itemsize < 4 or not values.size:
-        return None, 0
-    largest = max(int(values.max()), -int(values.min()))
-    found = first_rounded(values)
-    if found is None:
-        return None, largest
-    row, (index, _), value = found
-    text = f"'{name}' holds {value}, which would be rounded: floats hold integers up to 2**53"
-    return _BadValue(row, index, text, IDS), 0
+        return 0
+    rounded = first_rounded(values)
+    if rounded is not None:
+        row, (index, _), value = rounded
+        text = f"'{name}' holds {value}, which would be rounded: floats hold integers up to 2**53"
+        raise _BadValue(row, index, text, IDS)
+    return max(int(values.max()), -int(values.min()))
 
 
 def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:

@@ -1,6 +1,6 @@
 """Test whether formulas keep the rows of a batch independent, by evaluation: `x - mean(x, axis=0)` does not."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,12 +13,25 @@ from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.expr import Expr as LossExpr
 from kerascli.metrics.expr import Expr as MetricExpr
 from kerascli.model.ir.nodes import Node
+from kerascli.model.runtime.built import Built, InnerNode, inner_nodes
 from kerascli.ops.expression import expression, value_of_pair
 
 _ROWS = 4
 _UNKNOWN = 6
 
 Formula = Callable[[list[Tensor]], Any]
+
+
+def with_inner_nodes(built: Built, nodes: Iterable[Node] | None = None) -> list[InnerNode]:
+    """Return a model's `nodes` (None: all), and the nodes inside them (such as those of an `rnn`'s cell)."""
+    outer = list(built.model.nodes if nodes is None else nodes)
+    return [*(InnerNode(n, built.specs) for n in outer), *inner_nodes(built.modules[n.name] for n in outer)]
+
+
+def reduces_a_batch(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
+    """Return True if a model's node reduces a whole batch to one result (a tensor without a batch axis)."""
+    sees = any(name not in specs or specs[name].batched for name in node.inputs)
+    return sees and any(name in specs and not specs[name].batched for name in node.outputs)
 
 
 def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:

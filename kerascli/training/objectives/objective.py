@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kerascli.language.component import Component
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
-from kerascli.metrics.comparisons import OutputTarget
+from kerascli.metrics.comparisons import Comparison, LossTerm, UpdateMetric
 from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.model.runtime.weights import Weight
 
@@ -67,32 +67,37 @@ def _reduced(state: Tensor, reduction: Reduction) -> float:
 
 
 class Objective(BaseObjective):
-    """Objective of a `compile` section: losses and metrics of a model's outputs against targets, and the total loss."""
+    """Objective of one parameter update: its loss, a sum of terms, and its metrics."""
 
     class_weight: Tensor | None
 
     def __init__(
         self,
         names: Sequence[str],
-        pairs: Sequence[OutputTarget],
+        terms: Sequence[LossTerm],
+        metrics: Sequence[UpdateMetric],
         weights: Sequence[Weight],
         *,
         logged: Sequence[str] = (),
         sums: Collection[str] = (),
         class_weight: Tensor | None = None,
     ) -> None:
-        """Initialize; `names` are those of the total loss, of each loss if several, of values that layers log, and of
-        metrics.
+        """Initialize; `names` are those of the total loss, of its terms (of none, if a single one is not logged), of
+        the values that layers log, and of metrics.
 
-        `sums` are those of the `logged` values that are summed over all rows; the others are means.
+        `weights` are those whose regularizers are added here, if they are trained. `sums` are those of the `logged`
+        values that are summed over all rows; the others are means.
         """
-        uses = [use for pair in pairs for use in pair.metrics]
-        plain = len(names) - sum(len(use.columns) for use in uses)
-        metrics = [*reductions(names[:plain], sums), *(use.metric for use in uses)]
-        super().__init__(names, metrics, [pair.loss for pair in pairs if pair.loss is not None])
-        self.pairs = pairs
+        logged_terms = len(names) - 1 - len(logged) - sum(len(each.columns) for each in metrics)
+        means: list[Reduction] = ["mean"] * (1 + logged_terms)
+        of_layers: list[Reduction] = ["sum" if name in sums else "mean" for name in logged]
+        losses = [term.loss for term in terms if term.loss is not None]
+        super().__init__(names, [*means, *of_layers, *(each.metric for each in metrics)], losses)
+        self.formulas = {term.node for term in terms if term.loss is None}
+        self._terms = terms
+        self._logged_terms = logged_terms
+        self._metrics = metrics
         self._logged = logged
-        self._each_loss = plain > 1 + len(logged)
         self._penalized = [weight for weight in weights if weight.spec.regularizer is not None and weight.trainable]
         self.register_buffer("class_weight", class_weight)
 
@@ -102,38 +107,87 @@ class Objective(BaseObjective):
         targets: Mapping[str, Tensor],
         sample_weight: Mapping[str, Tensor],
         rows: int,
+        added: Sequence[Tensor] | None = None,
     ) -> LossOutput:
-        """Return a batch's total loss and metric states; targets and sample weights are mappings by target name."""
+        """Return a batch's total loss and metric states; targets and sample weights are mappings by target name.
+
+        The total includes `added`, losses added by layers; None: all those of the forward pass.
+        """
+        operands: dict[Comparison, _Operands] = {}
+        values: list[Tensor] = []
         parts: list[Tensor] = []
-        losses: list[Tensor] = []
+        for term in self._terms:
+            if term.loss is None or term.of is None:
+                values.append(outcome.metrics[term.node])
+                parts.append(outcome.losses[term.node])
+                continue
+            operands[term.of] = y_true, y_pred, weight, mask = self._operands(term.of, outcome, targets, sample_weight)
+            values.append(term.loss(y_true, y_pred, sample_weight=weight, mask=mask))
+            parts.append(values[-1] if term.weight == 1.0 else values[-1] * term.weight)
         states: list[Tensor] = []
-        for pair in self.pairs:
-            y_pred, y_true = full_precision(outcome.outputs[pair.output]), targets[pair.target]
-            weight = self._sample_weight(pair, y_true, sample_weight)
-            mask = outcome.masks.get(pair.output)
-            if pair.loss is not None:
-                value = pair.loss(y_true, y_pred, sample_weight=weight, mask=mask)
-                losses.append(value)
-                parts.append(value if pair.weight == 1.0 else value * pair.weight)
-            for use in pair.metrics:
-                states.append(measured(use.metric, y_true, y_pred, weight if use.weighted else None, mask))
-        parts += outcome.losses.values()
-        parts += [penalty(weight) for weight in self._penalized]
-        total = summed(parts)
-        values = [total, *(losses if self._each_loss else ()), *(outcome.metrics[name] for name in self._logged)]
-        plain = [logged_state(value, rows, how) for value, how in zip(values, self.metrics, strict=False)]
+        for each in self._metrics:
+            if each.of not in operands:
+                operands[each.of] = self._operands(each.of, outcome, targets, sample_weight)
+            y_true, y_pred, weight, mask = operands[each.of]
+            states.append(measured(each.metric, y_true, y_pred, weight if each.weighted else None, mask))
+        parts = [*parts, *outcome.losses.values()] if added is None else [*added, *parts]
+        total = _summed([*parts, *map(_penalty, self._penalized)])
+        logged = [total, *values[: self._logged_terms], *(outcome.metrics[name] for name in self._logged)]
+        plain = [logged_state(value, rows, how) for value, how in zip(logged, self.metrics, strict=False)]
         return LossOutput([total], [*plain, *states])
 
-    def _sample_weight(self, pair: OutputTarget, y_true: Tensor, given: Mapping[str, Tensor]) -> Tensor | None:
+    def _operands(
+        self, of: Comparison, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor]
+    ) -> "_Operands":
+        y_pred, weight = full_precision(outcome.outputs[of.y_pred]), None
+        if not isinstance(of.y_true, str):
+            y_true = torch.full_like(y_pred[..., 0] if of.class_numbers else y_pred, of.y_true)
+        elif of.is_target:
+            y_true, weight = targets[of.y_true], sample_weight.get(of.y_true)
+        else:
+            y_true = outcome.outputs[of.y_true]
         if self.class_weight is not None and self.training:
             last = len(self.class_weight) - 1  # classes that are not listed are weighted 1, as in Keras
-            return self.class_weight[class_numbers(y_true).clamp(max=last)]
-        return given.get(pair.target)
+            weight = self.class_weight[class_numbers(y_true).clamp(max=last)]
+        return y_true, y_pred, weight, outcome.masks.get(of.y_pred)
 
 
-def reductions(names: Iterable[str], sums: Collection[str]) -> list[Reduction]:
-    """Return the reduction over batches of each logged value: `sum` for those in `sums`, else `mean`."""
-    return ["sum" if name in sums else "mean" for name in names]
+_Operands = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
+"""Operands of a loss or metric: target, prediction, sample weight and mask."""
+
+
+class JoinedObjective(BaseObjective):
+    """Base class of objectives that consist of others, one after the other."""
+
+    def __init__(self, parts: Sequence[BaseObjective]) -> None:
+        super().__init__(
+            [name for part in parts for name in part.names],
+            [metric for part in parts for metric in part.metrics],
+            [loss for part in parts for loss in part.losses],
+        )
+
+
+class PassObjective(JoinedObjective):
+    """Objective of a forward pass that parameter updates share; losses added by layers count only for the first."""
+
+    def __init__(self, updates: Sequence[Objective]) -> None:
+        super().__init__(updates)
+        self.updates = nn.ModuleList(updates)
+        self._formulas = {name for update in updates for name in update.formulas}
+
+    def forward(
+        self, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor], rows: int
+    ) -> LossOutput:
+        """Return the total loss of each parameter update and all metric states; `targets` is a mapping by target
+        name."""
+        loss = LossOutput([], [])
+        added = [value for name, value in outcome.losses.items() if name not in self._formulas]
+        for update in self.updates:
+            own = update(outcome, targets, sample_weight, rows, added)
+            loss.totals += own.totals
+            loss.states += own.states
+            added = []
+        return loss
 
 
 def full_precision(y_pred: Tensor) -> Tensor:
@@ -141,7 +195,7 @@ def full_precision(y_pred: Tensor) -> Tensor:
     return y_pred.float() if y_pred.dtype in (torch.bfloat16, torch.float16) else y_pred
 
 
-def summed(parts: Sequence[Tensor]) -> Tensor:
+def _summed(parts: Sequence[Tensor]) -> Tensor:
     """Return the sum of a sequence of scalar tensors."""
     return parts[0] if len(parts) == 1 else torch.stack([part.reshape(()) for part in parts]).sum()
 
@@ -161,7 +215,7 @@ def logged_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean
     return state
 
 
-def penalty(weight: Weight) -> Tensor:
+def _penalty(weight: Weight) -> Tensor:
     """Return the penalty that a weight's regularizer (`kernel_regularizer` ...) adds to the loss."""
     regularizer = weight.spec.regularizer
     assert regularizer is not None

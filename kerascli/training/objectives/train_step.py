@@ -1,7 +1,7 @@
 """Modules that run one forward pass of a training step: they take a batch and return losses and metrics."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.data.batches.loader import Batch
+from kerascli.foundation import draws
 from kerascli.language.component import Component
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import Weight
-from kerascli.training.objectives.objective import BaseObjective, LossOutput
+from kerascli.training.objectives.objective import BaseObjective, JoinedObjective, LossOutput
 
 
 @dataclass(slots=True)
@@ -91,6 +92,37 @@ class GraphStep(TrainStepModule):
         device = next(iter(inputs.values())).device
         with autocast(self.precision, device):
             return self.graph(inputs, targets)
+
+
+class AllPasses(GraphStep):
+    """Module to predict with a model that has a `fit.train_step`, and to evaluate it.
+
+    Evaluation runs all forward passes of a training step on a batch, without parameter updates, and returns the states
+    of their losses and metrics.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        passes: Sequence[tuple[str, GraphStep]],
+        input_stage: nn.Module,
+        target_stage: nn.Module,
+        precision: str,
+    ) -> None:
+        super().__init__(
+            graph, JoinedObjective([each.objective for _, each in passes]), input_stage, target_stage, precision
+        )
+        self.passes = nn.ModuleList(each for _, each in passes)
+        self._names = [name for name, _ in passes]
+
+    def forward(self, batch: Batch) -> TrainStepOutput:
+        states: list[Tensor] = []
+        nodes = draws.node_stack()
+        for name, each in zip(self._names, self.passes, strict=True):
+            nodes.append(name)  # nodes of two passes may have one name, and must draw different numbers
+            states += each(batch).loss.states
+            nodes.pop()
+        return TrainStepOutput(LossOutput([], states), {})
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

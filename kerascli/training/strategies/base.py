@@ -16,7 +16,6 @@ from kerascli.training.forward_pass import Runner
 from kerascli.training.objectives.train_step import GraphStep
 from kerascli.training.strategies import members
 from kerascli.training.strategies.group import Group
-from kerascli.training.strategies.notices import Notices
 from kerascli.training.strategies.shared_evaluation import SharedBatches
 
 if TYPE_CHECKING:
@@ -47,10 +46,6 @@ class Strategy(ABC):
         """True if there is one process."""
         return self.group.world.size == 1
 
-    @property
-    def notices(self) -> Notices:
-        return self.group.notices
-
     def divider(self, device: torch.device) -> Callable[[GraphStep], None] | None:
         """Return a function that divides a model's weights among the processes; None if each process holds all weights.
 
@@ -79,10 +74,6 @@ class Strategy(ABC):
         return SharedBatches(
             source, self.group, limit, is_divided=self.is_divided, ends_on_signal=ends_on_signal
         )  # fmt: skip
-
-    def agree(self, value: Any) -> list[Any]:
-        """Return the JSON values that all processes pass, in the order of ranks."""
-        return self.group.agree(value)
 
     def compare_epoch(self, weights: Sequence[Weight], decisions: Sequence[Any], epoch: int) -> None:
         """Raise TrainingStopped if weights or decisions of callbacks differ between the processes after an epoch."""

@@ -13,13 +13,15 @@ from kerascli.layers.base import WeightedModule
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.layers.weight_spec import WeightSpec
 from kerascli.model.ir.nodes import Node
-from kerascli.model.runtime.built import Built, InnerNode, inner_nodes
+from kerascli.model.runtime.built import InnerNode
 from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from kerascli.parts.distributions import DDP, FSDP, REMOVED
 from kerascli.training.checks.row_independence import (
     comparison_keeps_rows_apart,
     is_mean_of_parts,
     node_keeps_rows_apart,
+    reduces_a_batch,
+    with_inner_nodes,
 )
 
 FIRST_TORCH = (2, 13)
@@ -66,7 +68,7 @@ def strategy_lines(spec: RunSpec, processes: int) -> list[str]:
         lines.append(f"  fsdp: each process holds 1/{processes} of the weights, their gradients and optimizer state")
     lines += [f"  batches of {spec.fit.batch_size} rows: {parts} {kind} of {size} each"]
     for built in spec.graphs:
-        for each in _all_nodes(built):
+        for each in with_inner_nodes(built):
             if any(not layer.synchronized for layer in _batch_normalizations(each.node.layer)):
                 lines.append(f"  '{each.node.name}' normalizes over the rows of a part, not of the whole batch")
     return list(dict.fromkeys(lines))
@@ -102,19 +104,13 @@ def _loss_faults(spec: RunSpec) -> Iterator[Fault]:
 
 def _node_faults(spec: RunSpec) -> Iterator[Fault]:
     for built in spec.graphs:
-        for each in _all_nodes(built):
+        for each in with_inner_nodes(built):
             layers = _batch_normalizations(each.node.layer)
             if spec.fit.shards is not None and any(layer.synchronized for layer in layers):
                 text = f"'{each.node.name}' is synchronized, but a shard of fit.shards is computed alone, by definition"
                 yield Fault(text, each.node.path, "key", hint="remove fit.shards, or synchronized")
             elif (text := _problem(each)) is not None:
                 yield Fault(text, each.node.path, "key", hint=_ALONE)
-
-
-def _all_nodes(built: Built) -> Iterator[InnerNode]:
-    nodes = built.model.nodes
-    yield from (InnerNode(node, built.specs) for node in nodes)
-    yield from inner_nodes(built.modules[node.name] for node in nodes)
 
 
 def _problem(each: InnerNode) -> str | None:
@@ -126,9 +122,7 @@ def _problem(each: InnerNode) -> str | None:
         return None
     if not node_keeps_rows_apart(node, specs):
         return f"the formula of '{node.name}' compares rows of a batch with each other, which are in different parts"
-    sees = any(specs[name].batched for name in node.inputs)
-    reduces = any(name in specs and not specs[name].batched for name in node.outputs)
-    if sees and reduces and not is_mean_of_parts(node, specs):
+    if reduces_a_batch(node, specs) and not is_mean_of_parts(node, specs):
         return f"'{node.name}' reduces a batch to one value, which is not the mean of its parts' values"
     return None
 

@@ -51,7 +51,7 @@ class DataParallel(Strategy):
         from kerascli.training.execution_mode import MODES, make_runner
 
         run, mode = make_runner(request, recorded)
-        modes = self.agree(mode.value)
+        modes = self.group.agree(mode.value)
         slowest = min(modes, key=MODES.index)
         if mode.value == slowest:
             return run, mode

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation.spans import span
-from kerascli.training.forward_pass import Kind, Layout, StepOutcome
+from kerascli.training.forward_pass import Layout, StepOutcome
 from kerascli.training.strategies.group import Group
 
 
@@ -43,11 +43,11 @@ class FlatStepResult:
             if tensor is None:
                 slots.append(None)
                 continue
-            kind = layout.kind(index)
-            exact = kind == "state" or not tensor.is_floating_point() or tensor.dtype == torch.float64
+            is_state = layout.totals <= index < layout.totals + layout.states
+            exact = is_state or not tensor.is_floating_point() or tensor.dtype == torch.float64
             start = ends[exact]
             ends[exact] += tensor.numel()
-            slots.append(Slot(exact, kind, start, ends[exact], tensor.shape, tensor.dtype))
+            slots.append(Slot(exact, is_state, start, ends[exact], tensor.shape, tensor.dtype))
         device = next(tensor.device for tensor in flat if tensor is not None)
         averaged = torch.zeros(ends[0], device=device)
         added = torch.zeros(ends[1] + processes, dtype=torch.float64, device=device)
@@ -93,7 +93,7 @@ class FlatStepResult:
             if slot.exact:
                 part = new._added[slot.start : slot.stop]
                 part.copy_(tensor.reshape(-1))
-                if slot.kind != "state":
+                if not slot.is_state:
                     part.mul_(share if tensor.is_floating_point() else float(first))
             else:
                 places.append(new._averaged[slot.start : slot.stop].view(slot.shape))
@@ -124,7 +124,7 @@ class Slot:
     """Position of one tensor of a StepOutcome: elements `start` to `stop` of `added` if `exact`, else of `averaged`."""
 
     exact: bool
-    kind: Kind
+    is_state: bool
     start: int
     stop: int
     shape: torch.Size

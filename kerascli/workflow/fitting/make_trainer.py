@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 
 from torch import Tensor, nn
 
+from kerascli.data.batches.loader import Batch
+from kerascli.foundation import draws
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.spans import listening
@@ -19,12 +21,11 @@ from kerascli.optimizers.rule import Written
 from kerascli.optimizers.several import Optimizers
 from kerascli.training.build import Experiment
 from kerascli.training.execution_mode import MODES, Request, compile_rule
-from kerascli.training.forward_pass import ForwardPass, ParameterUpdate, Runner
+from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, Runner
 from kerascli.training.loop import Plan
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
 from kerascli.training.strategies.base import Single, Strategy
-from kerascli.workflow.fitting.profiled import set_profiled_model
 from kerascli.workflow.memory import memory_for_model
 
 
@@ -42,7 +43,7 @@ def trainer_and_profiler(
     profiler = Profiler(experiment.device)
     with listening(profiler):
         trainer, mode = make_trainer(experiment, plan, recorded_mode, strategy)
-    set_profiled_model(profiler, mode.value, experiment, plan)
+    _set_profiled_model(profiler, mode.value, experiment, plan)
     return trainer, mode, profiler
 
 
@@ -131,3 +132,34 @@ def _refuse_idle(experiment: Experiment) -> None:
                 return
     if not penalized:
         raise ConfigError("no loss depends on a trainable weight: there is nothing to fit")
+
+
+def _set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan) -> None:
+    """Set how the profiler runs the training steps, and the layers that it can time."""
+    assert experiment.spec.training is not None
+
+    @cache
+    def batch() -> Batch:
+        return next(iter(plan.batches(0, 0)))
+
+    def step() -> None:
+        for each in experiment.forward_passes:
+            each.module.train()
+            Eager(each)(batch(), draws.Draws(experiment.spec.seed, "profile", 0))
+
+    profiler.set_model(mode, experiment.spec.training.compute.jit_compile, _layers(experiment), step)
+
+
+def _layers(experiment: Experiment) -> dict[str, nn.Module]:
+    """Return a mapping from name to module for all that a training step runs: preprocessing, layers, losses."""
+    update = experiment.module
+    modules = {"transforms of inputs": update.input_stage, "transforms of targets": update.target_stage}
+    if (mixing := experiment.forward_passes[0].module.mixing) is not None:
+        modules["augment"] = mixing
+    for each in experiment.forward_passes:
+        graph, name = each.module.graph, each.updates[0].name
+        modules[f"{name}: loss and metrics" if name else "loss and metrics"] = each.module.objective
+        for node, module in zip(graph.model.nodes, graph.nodes, strict=True):
+            if module not in modules.values():
+                modules[f"{name}: {node.name}" if name else node.name] = module
+    return modules

@@ -134,12 +134,7 @@ class PhaseRunner:
         self._mode = mode
         size, own = self.group.world.size, torch.device(self.device.value)
         self.estimated_bytes = estimated_bytes(self.phase.spec, self.phase.prepared, size, own)
-        self.state = self._make_state(profile=options.profile and self.leads)
-
-    @property
-    def leads(self) -> bool:
-        """True for the one process that records the run."""
-        return self.group.world.leads
+        self.state = self._make_state(profile=options.profile and self.group.world.leads)
 
     @property
     def phase(self) -> Phase:

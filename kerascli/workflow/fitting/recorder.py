@@ -7,6 +7,9 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.disk.storage import csv_text
@@ -27,7 +30,6 @@ from kerascli.foundation.spans import span
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.fitting.saver import Saver
-from kerascli.workflow.fitting.tensorboard import TensorBoardWriters
 from kerascli.workflow.generation import SampleWriter
 
 _TIMEOUT_SECONDS = 3.0
@@ -92,7 +94,7 @@ class Recorder(Follower):
         self.record = record
         self.trainer = saver.trainer
         self._samples = samples
-        self._tensorboard = TensorBoardWriters(record)
+        self._tensorboard = _TensorBoard(record)
         self._unreachable: set[str] = set()
         self._logs: dict[str, list[str]] = {}
         """Columns of each file in the run's logs/ that this process appends to, by file name."""
@@ -154,6 +156,39 @@ class Recorder(Follower):
         header = dict(zip(names, names, strict=True))
         self.record.write_log(file, _log_lines(names, [header, *rows], separator))
         self._logs[file] = names
+
+
+class _TensorBoard:
+    """TensorBoard's SummaryWriters of a run, one for each folder in its logs/, opened on the first write.
+
+    TensorBoard reads their event files as they grow.
+    """
+
+    def __init__(self, record: RunRecord) -> None:
+        self._record = record
+        self._writers: dict[str, Any] = {}
+
+    def write_scalars(self, folder: str, step: int, values: Mapping[str, float]) -> None:
+        writer = self._writer(folder)
+        for name, value in values.items():
+            writer.add_scalar(name, value, step)
+        writer.flush()
+
+    def write_histograms(self, folder: str, step: int, weights: Mapping[str, Tensor]) -> None:
+        """Write a histogram of every weight whose values are all finite."""
+        writer = self._writer(folder)
+        for name, weight in weights.items():
+            if weight.numel() and bool(weight.isfinite().all()):
+                writer.add_histogram(name, weight, step)
+        writer.flush()
+
+    def _writer(self, folder: str) -> Any:
+        """Return a folder's SummaryWriter. Each process adds a file: epochs trained again after a kill appear twice."""
+        if folder not in self._writers:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writers[folder] = SummaryWriter(str(self._record.log_folder(folder)))
+        return self._writers[folder]
 
 
 def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separator: str) -> str:

@@ -6,23 +6,32 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from kerascli.foundation.errors import FileRefused, Interrupted, KerasCliError, ProcessLost, TrainingStopped
+from kerascli.foundation.errors import (
+    FileRefused,
+    Interrupted,
+    KerasCliError,
+    ProcessLost,
+    StorageError,
+    TrainingStopped,
+)
 from kerascli.foundation.events import EpochEnd, Evaluated, Event, Note, Stopped, Tick
 from kerascli.foundation.interrupts import Signals
+from kerascli.foundation.spans import listening
 from kerascli.foundation.user_code import exits_as_errors
 from kerascli.model.runtime.weights import lasting
+from kerascli.report.profile import profile_text
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import saved_weights
 from kerascli.training.checkpoint_files import training_tensors
 from kerascli.training.evaluate import evaluate
 from kerascli.training.finite import has_finite_weights, refuse_bad_weights
 from kerascli.training.loop import train
+from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import rows_in_order
-from kerascli.workflow.fitting.profiled import profiled
 from kerascli.workflow.fitting.recorder import Follower, NoRecord, Recorder
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.generation import SampleWriter
@@ -85,7 +94,7 @@ def _phases(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event
 
 def _phase(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event]:
     state = runner.state
-    saver = Saver(record.checkpoints, state.trainer, runner.reached, state.plan, state.strategy)
+    saver = Saver(record.checkpoints, state.trainer, runner.reached, state.plan, runner.group)
     trained = _compared(train(state.trainer, state.plan, runner.reached, looks=state.strategy.leads), runner)
     if isinstance(record, NoRecord):
         follower = Follower(saver)
@@ -96,7 +105,38 @@ def _phase(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event]
     if state.profiler is not None:
         events = state.profiler.follow(events, batches_done=runner.reached.batch)
     saved = _saved_on_signal(events, recorder, record.path, runner)
-    yield from saved if state.profiler is None else profiled(saved, state.profiler, record)
+    yield from saved if state.profiler is None else _profiled(saved, state.profiler, record)
+
+
+def _profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) -> Iterator[Event]:
+    """Yield a training run's events, then a `Profiled` event, also after an error or signal, which is raised again."""
+    try:
+        with listening(profiler):
+            yield from events
+    except Exception:
+        yield from _profile_events(
+            profiler, record, "the training ended early: the profile covers its steps until then"
+        )
+        raise
+    yield from _profile_events(profiler, record)
+
+
+def _profile_events(profiler: Profiler, record: RunRecord, *notes: str) -> Iterator[Event]:
+    profile = profiler.finish()
+    if profile is None:
+        yield Note("no step was trained: there is nothing to profile")
+        return
+    profile = replace(profile, notes=(*profile.notes, *notes))
+    files = {"summary.txt": profile_text(profile).encode()}
+    trace = profiler.trace()
+    if trace is not None:
+        files |= [trace]
+    try:
+        paths = record.write_profile(files)
+    except StorageError as error:  # the training is not affected, and the profile is printed
+        yield Note(f"the profile could not be saved: {error}", "warning")
+        paths = []
+    yield replace(profile, files=tuple(map(str, paths)))
 
 
 def _compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:

@@ -31,7 +31,6 @@ from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
 from kerascli.training.loop import Plan
 from kerascli.training.progress import Progress
 from kerascli.training.step import Trainer
-from kerascli.training.strategies.base import Strategy
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.notices import CheckpointRequest
 from kerascli.training.tensor_file import tensor_pieces
@@ -56,21 +55,16 @@ class Saver:
     """
 
     def __init__(
-        self,
-        checkpoints: Checkpoints,
-        trainer: Trainer,
-        progress: Progress,
-        plan: Plan,
-        strategy: Strategy,
+        self, checkpoints: Checkpoints, trainer: Trainer, progress: Progress, plan: Plan, group: Group
     ) -> None:
         self.trainer = trainer
         self.progress = progress
         self.plan = plan
         self._checkpoints = checkpoints
-        self._strategy = strategy
+        self._group = group
         ranges = trainer.ranges()
-        self._parts = PartWriter(checkpoints, ranges, strategy) if ranges else None
-        self._writes = bool(ranges) or strategy.leads
+        self._parts = PartWriter(checkpoints, ranges, group) if ranges else None
+        self._writes = bool(ranges) or group.world.leads
         self._saved_at = time.monotonic()
         self._has_saved = bool(checkpoints.steps())
 
@@ -85,8 +79,8 @@ class Saver:
         done = [] if self._parts is None else self._parts.finished(wait=False)
         if (due := self._due(event)) is not None:
             done += self.save(*due, history=history, wait=self._is_last(event))
-        if self._strategy.leads:
-            self._strategy.notices.request = self._request()
+        if self._group.world.leads:
+            self._group.notices.request = self._request()
         return done
 
     def save(
@@ -123,7 +117,7 @@ class Saver:
             return f"kept as {', '.join(event.slots)}", event.slots
         if self._is_last(event):
             return "the last epoch", ()
-        request = self._strategy.notices.common_request if self._parts is not None else self._request()
+        request = self._group.notices.common_request if self._parts is not None else self._request()
         if isinstance(event, BatchEnd):
             return ("five minutes have passed", ()) if request == CheckpointRequest.NOW else None
         return ("an epoch's end", ()) if request >= CheckpointRequest.AT_EPOCH_END else None
@@ -158,11 +152,11 @@ class PartWriter:
     manifest does: an interrupted checkpoint does not damage earlier ones.
     """
 
-    def __init__(self, checkpoints: Checkpoints, ranges: Mapping[str, Range], strategy: Strategy) -> None:
+    def __init__(self, checkpoints: Checkpoints, ranges: Mapping[str, Range], group: Group) -> None:
         """Initialize; `ranges` maps the name of each tensor that FSDP divides to the range that this process holds."""
         self._checkpoints = checkpoints
         self._ranges = ranges
-        self._strategy = strategy
+        self._group = group
         self._begun: Begun | None = None
         self._written: futures.Future[BlobFile] | None = None
 
@@ -170,11 +164,11 @@ class PartWriter:
         """Start to write this process's part of a checkpoint, from a copy of the state, which may change meanwhile."""
         assert self._begun is None, "one checkpoint is written at a time"
         common, parts = in_ranges(checkpoint.tensors, self._ranges)
-        common = _copied(common) if self._strategy.leads else {}
+        common = _copied(common) if self._group.world.leads else {}
         self._begun = Begun(checkpoint.saved, common, copy.deepcopy(dict(checkpoint.facts)), checkpoint.slots)
-        world, step = self._strategy.group.world, int(checkpoint.facts["step"])
+        world, step = self._group.world, int(checkpoint.facts["step"])
         name, contents = part_file(world.rank, world.size), tensor_pieces(_copied(parts))
-        notices = self._strategy.notices
+        notices = self._group.notices
         notices.forget_checkpoint()
         writer = futures.ThreadPoolExecutor(1, "checkpoint")
         self._written = writer.submit(self._checkpoints.write_file, step, name, contents)
@@ -191,16 +185,16 @@ class PartWriter:
         All processes must call it after the same training step. Raises StorageError if this process could not write its
         part.
         """
-        if self._begun is None or not (wait or self._strategy.notices.all_have_written):
+        if self._begun is None or not (wait or self._group.notices.all_have_written):
             return []
-        world, step = self._strategy.group.world, int(self._begun.facts["step"])
+        world, step = self._group.world, int(self._begun.facts["step"])
         written = {part_file(rank, world.size): file for rank, file in enumerate(self._files_of_all())}
         if world.leads:
             self._refuse_unseen(step, written)
             blobs = {TRAINING: tensor_pieces(self._begun.tensors)}
             self._checkpoints.save(step, blobs, self._begun.facts, slots=self._begun.slots, written=written)
-        self._strategy.agree(None)  # process 0 removes files that no manifest names: none is written before that
-        self._strategy.notices.forget_checkpoint()
+        self._group.agree(None)  # process 0 removes files that no manifest names: none is written before that
+        self._group.notices.forget_checkpoint()
         saved, self._begun, self._written = self._begun.saved, None, None
         return [saved]
 
@@ -213,7 +207,7 @@ class PartWriter:
         while True:
             futures.wait([self._written], _SECONDS_TO_ANSWER)
             own = self._written.result() if self._written.done() else None
-            files = self._strategy.agree(None if own is None else [own.bytes, own.sha256])
+            files = self._group.agree(None if own is None else [own.bytes, own.sha256])
             if None not in files:
                 return [BlobFile(bytes=size, sha256=digest) for size, digest in files]
 

@@ -20,7 +20,6 @@ from kerascli.foundation.world import World
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.record import RunRecord
 from kerascli.training.strategies import checks
-from kerascli.training.strategies.data_parallel import DataParallel
 from kerascli.training.strategies.group import Group
 from kerascli.workflow.fitting import saver
 from kerascli.workflow.fitting.saver import Begun, PartWriter
@@ -247,7 +246,7 @@ def test_a_process_that_writes_slowly_does_not_count_as_lost(tmp_path: Path, mon
         yield b"slow"
 
     monkeypatch.setattr(saver, "tensor_pieces", lambda tensors: Pieces(4, contents))
-    writer = PartWriter(Checkpoints(tmp_path), {}, DataParallel(asked))
+    writer = PartWriter(Checkpoints(tmp_path), {}, asked)
     writer.begin(Begun(Saved("step 8", 0, 8, "a test"), {}, {"step": 8}, ()))
     assert not writer.finished(wait=False)
     [saved] = writer.finished(wait=True)
