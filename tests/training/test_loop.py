@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.callbacks.base import (
-    AppendRow,
     Callback,
     Decision,
     EpochFacts,
@@ -23,7 +22,7 @@ from kerascli.callbacks.base import (
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.errors import TrainingStopped
-from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Stopped, Tick
+from kerascli.foundation.events import AppendRow, BatchEnd, EpochBegin, EpochEnd, Event, Stopped, Tick
 from kerascli.layers.base import WeightedModule
 from kerascli.model.runtime.weights import weights_of
 from kerascli.optimizers.apply import FlatOptimizer
