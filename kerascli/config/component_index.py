@@ -56,7 +56,8 @@ class ComponentIndex:
 
 
 def load() -> ComponentIndex | None:
-    """Return the stored index of components; None if it is damaged, or kerascli, torch or pydantic changed since."""
+    """Return the stored index of components; None if it is missing or damaged, or if kerascli, Python, torch or
+    pydantic changed since it was stored."""
     with suppress(DataError, StorageError, ValueError, TypeError, KeyError, AttributeError):
         seal, _, body = read_bytes(_file(), _MAX_BYTES).partition(b"\n")
         if seal.decode() == _seal(body):

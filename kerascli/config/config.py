@@ -85,7 +85,7 @@ class Config:
         return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.display_columns)))
 
     def with_data(self, place: Path | None) -> "Config":
-        """Return the config with its data source at the path `place` (None: unchanged), for data that moved
+        """Return the config with the path of its data source changed to `place` (None: unchanged), for data that moved
         since the run."""
         if place is None or self.data is None:
             return self
@@ -148,8 +148,8 @@ class Config:
 
 
 def data_folder(document: Document) -> Path:
-    """Return the base folder of the data source's paths: that of the file (or `--set`) that sets the source's `path`,
-    or, without a `path`, of the one that names the source."""
+    """Return the base folder of the data source's paths: the folder of the file (or `--set`) that sets the source's
+    `path`, or of the one that names the source if it has no `path`."""
     where = source_path(document)
     return document.folder_of((*where, "path") if document.at((*where, "path")) is not None else where)
 

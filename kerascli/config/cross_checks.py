@@ -26,7 +26,7 @@ Splits = Mapping[str, int] | None
 def cross_faults(spec: RunSpec, fit: Any, splits: Splits, *, declares_inputs: bool) -> list[Fault]:
     """Return the config errors of a run whose sections are valid alone but contradict each other.
 
-    `fit` is the section of that name as written; `declares_inputs` says that the section `model` has inputs.
+    `fit` is the unparsed `fit` section; `declares_inputs` is True if the `model` section declares inputs.
     """
     faults = [*_input_faults(spec, declares_inputs=declares_inputs), *_state_faults(spec)]
     if spec.fit.validation_data is not None:
@@ -179,8 +179,8 @@ def _of_argument(text: str, path: Path, name: str | None, arguments: Any) -> Fau
 
 
 def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
-    """Return facts for sampling callbacks (inputs, outputs, shapes), by name, about the model (None) and its views
-    (models that share its layers)."""
+    """Return a mapping from the name of the model (None) and of each of its views (models that share its layers) to its
+    ModelFacts: the inputs, outputs and shapes that sampling callbacks need."""
     model = _facts(spec.built, spec.data, own_inputs=False)
     views = spec.model.views.items()
     return {None: model, **{n: _facts(spec.built.views[n], spec.data, own_inputs=v.own_inputs) for n, v in views}}

@@ -25,10 +25,10 @@ def config_facts(config: Config, *, look: bool = True) -> DataFacts:
 
 
 def load_config_data(config: Config, *, learned: States | None = None, keep: Collection[str] = ()) -> PreparedData:
-    """Return the data, loaded and preprocessed; `learned` is what an earlier run's transforms learned (vocabularies
-    ...).
+    """Return the config's data, loaded and preprocessed.
 
-    Raw columns in `keep` are loaded beside those in use.
+    `learned` is the state that the transforms of an earlier run have learned (vocabularies ...); None: it is learned
+    from this data. The raw columns `keep` are loaded in addition to the columns that the config uses.
     """
     if config.data is None:
         hint = "add data: {source: ..., inputs: ..., targets: ...}"
@@ -74,8 +74,8 @@ def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
 
 
 def where_from(text: str) -> str | None:
-    """Return what the comment at the top of a config says about its data's source, from the first URL on; None without
-    a URL.
+    """Return the part of the comment at the top of a config that names the source of its data; None if the comment has
+    no URL.
 
     It is the text from the comment's first URL to the end of the paragraph.
     """

@@ -38,7 +38,7 @@ T = TypeVar("T")
 def check_early(config: Config) -> RunSpec | None:
     """Check a config before its data is downloaded or read; return the RunSpec (parsed config). Raises ConfigError.
 
-    Returns None if shapes are not known before the data is read; what depends on them is then not checked.
+    Returns None if shapes are not known before the data is read; then checks that need shapes are skipped.
     """
     facts = config_facts(config)
     if facts.known:
@@ -48,7 +48,8 @@ def check_early(config: Config) -> RunSpec | None:
 
 
 def check_without_shapes(config: Config, facts: DataFacts) -> None:
-    """Raise ConfigError if names, keys or values are wrong; what depends on the data's shapes is not checked."""
+    """Raise ConfigError if names, keys or values of a config are wrong; checks that need the data's shapes are
+    skipped."""
     references = References(config.document, config.flags, facts_by_name(facts))
     document, broken = references.resolve()
     config.refuse(with_broken(broken, faults_without_data(document.data, references)))
@@ -59,8 +60,9 @@ def describe_config(
 ) -> RunSpec:
     """Parse and check all sections of a config; return the RunSpec (parsed config). Raises ConfigError with all errors.
 
-    `splits` None: the data was not read, and placeholders replace facts that are known only after reading it.
-    `earlier`, a RunSpec made before, is returned after its checks if it was made from the same facts.
+    `splits` maps each split of the data to its number of rows; None: the data was not read, and placeholders replace
+    facts that are known only after reading it. If the RunSpec `earlier` was made from the same facts, it is returned
+    after `check_splits`, without parsing the config again.
     """
     references = References(config.document, config.flags, facts_by_name(facts))
     document, broken = references.resolve()
@@ -94,8 +96,8 @@ def _refuse_unknown(config: Config, paths: Iterable[Path]) -> None:
 
 
 def with_broken(broken: Sequence[Fault], rest: Sequence[Fault]) -> list[Fault]:
-    """Return the errors of references (`broken`), then those of `rest` whose config path is not that of a broken
-    reference, nor below it."""
+    """Return the errors of references (`broken`), then the errors in `rest` that are not at or below the config path of
+    a broken reference."""
     paths = [fault.path for fault in broken]
     return [*broken, *(fault for fault in rest if not any(fault.path[: len(path)] == path for path in paths))]
 

@@ -1,7 +1,7 @@
 """Report misspelt names and keys of a config before torch is loaded.
 
-Only what the full check would report, too, is reported. Where an index of the components cannot tell (plugins, blocks,
-`$` references), the decision is left to the full check.
+Every error reported here would be reported by the full check, too. If the index of components does not suffice to
+decide (plugins, blocks, `$` references), nothing is reported before the full check.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ _FORMS = ("repeat", "rnn")
 def refuse_misspelt(document: Document) -> None:
     """Raise ConfigError for all misspelt names and keys of a config that are certain without a full check.
 
-    The index of components is made, and torch loaded, if the cache has none.
+    If the cache has no index of components, a new one is built, which loads torch.
     """
     index = component_index.load()
     if index is None:
@@ -35,7 +35,8 @@ def refuse_misspelt(document: Document) -> None:
 
 
 def misspelt(document: Document, index: ComponentIndex) -> list[Fault]:
-    """Return errors for the misspelt names and keys of a config; none if only the full check can tell."""
+    """Return config errors for misspelt names and keys; an empty list if there are none, or if the full check is needed
+    to find them."""
     data = document.data
     fit, model = data.get("fit"), data.get("model")
     source = data.get("data", {}).get("source") if isinstance(data.get("data", {}), dict) else None
@@ -55,8 +56,8 @@ def misspelt(document: Document, index: ComponentIndex) -> list[Fault]:
 
 
 def _faults(path: Path, kind: str, entry: Any, index: ComponentIndex) -> list[Fault] | None:
-    """Return an error for each misspelt name or key of a component in a config; None if only the full check can
-    tell."""
+    """Return an error for each misspelt name or key of a component in a config; None if the full check is needed to
+    find them."""
     is_alone = isinstance(entry, str)
     written, arguments = (entry, None) if is_alone else next(iter(entry.items()))
     if kind == "layer" and written in _FORMS:
@@ -76,7 +77,7 @@ def _faults(path: Path, kind: str, entry: Any, index: ComponentIndex) -> list[Fa
 
 
 def _key_faults(path: Path, name: str, arguments: Any, settings: Settings, index: ComponentIndex) -> list[Fault] | None:
-    """Return an error for each misspelt argument of a component; None if only the full check can tell."""
+    """Return an error for each misspelt argument of a component; None if the full check is needed to find them."""
     if not isinstance(arguments, dict):
         return []
     names = [*settings.fields, *settings.node_keys]

@@ -48,12 +48,13 @@ class RunSpec:
 
     @property
     def training(self) -> CompileSpec | TrainStepSpec | None:
-        """Section with optimizers, losses and metrics: `train_step`, else `compile`; None: the model only predicts."""
+        """Section with optimizers, losses and metrics: `train_step`, else `compile`; None if the model is not
+        trained."""
         return self.compile if self.train_step is None else self.train_step
 
     @property
     def pairs(self) -> tuple[OutputTarget, ...]:
-        """Pairs of output and target that `compile` compares; () without that section."""
+        """Pairs of output and target that the `compile` section compares; () without that section."""
         return self.compile.pairs if self.compile is not None else ()
 
     @property
@@ -93,7 +94,7 @@ class RunSpec:
 def resolved_config(config: Config, specs: Sequence[RunSpec], folder: Path) -> dict[str, Any]:
     """Return the complete config to save in a run's `folder`: every default is included, paths are relative to it.
 
-    `specs` are those of the phases.
+    `specs` are the RunSpecs (parsed configs) of the phases.
     """
     plugins = {"plugins": [f"plugins/{code.path.name}" for code in config.plugins]} if config.plugins else {}
     phases: list[dict[str, Any]] = []

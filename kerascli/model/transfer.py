@@ -45,8 +45,8 @@ class LayerSource:
 
 @dataclass(slots=True)
 class TransferredWeights:
-    """Weights taken from another model: `values` by their names in this model, and `skipped`, the layers for which
-    there are none."""
+    """Weights taken from another model: `values` by their names in this model, and `skipped`, the layers that no
+    weights were taken for."""
 
     values: dict[str, Tensor] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
@@ -132,10 +132,10 @@ def unknown_layers(model: Model, names: Iterable[str]) -> list[Fault]:
 
 
 def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all_of_them: bool) -> TransferredWeights:
-    """Return the weights in `source` of layers whose weights agree in names and shapes, and the names of the other
+    """Return the weights in `source` of the layers whose weights agree in names and shapes, and the names of the other
     layers.
 
-    With `all_of_them`, layers that do not agree raise ConfigError.
+    With `all_of_them`, raises ConfigError if a layer does not agree, or if `source` has weights that the model lacks.
     """
     taken = TransferredWeights()
     layers: dict[str, list[Weight]] = {}

@@ -21,7 +21,8 @@ def read_extended(path: FilePath) -> Document:
 
 
 def extend(document: Document) -> Document:
-    """Return the config merged into those that it extends, directly or through others. Raises ConfigError."""
+    """Return the config merged into its base configs: those that it extends directly or through other configs. Raises
+    ConfigError."""
     if "extends" not in document.data:
         return document
     chain = [document]

@@ -47,8 +47,8 @@ def same_name(one: str, other: str) -> bool:
 
 
 class Merger:
-    """Merger of two config values, a base and an upper value, which overrides it; records which parts are the upper
-    value's."""
+    """Merger of two config values, a base and an upper value, which overrides it; records which parts come from the
+    upper value."""
 
     def __init__(self) -> None:
         self.taken: set[Path] = set()

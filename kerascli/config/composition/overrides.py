@@ -25,7 +25,8 @@ _Parts = tuple[str | int, ...]
 def override(document: Document, assignments: Iterable[str]) -> Document:
     """Return the config with every `path=value` of `--set` applied in order. Raises ConfigError with all errors.
 
-    A value that a later one would replace is an error; null deletes a key first, and mappings are merged.
+    It is an error if an assignment replaces a value that an earlier one has set, unless that value is null (which
+    deletes the key); mappings are merged.
     """
     faults: list[Fault] = []
     earlier: set[_Parts] = set()

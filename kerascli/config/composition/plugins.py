@@ -45,7 +45,11 @@ def plugin_files(document: Document) -> tuple[Path, ...]:
 
 
 def import_plugins(document: Document, codes: Sequence[UserCode | Path]) -> tuple[UserCode, ...]:
-    """Read and run the plugins (Python files that register components); return their code. Raises ConfigError."""
+    """Run the plugins (Python files that register components) and return their code. Raises ConfigError.
+
+    `codes` are the plugins in the order of `plugins` in the config: paths of files to read, or code that has been read
+    already.
+    """
     faults: list[Fault] = []
     plugins: list[UserCode] = []
     for index, code in enumerate(codes):

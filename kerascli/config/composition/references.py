@@ -28,7 +28,7 @@ Facts = Mapping[str, Value | Unknown]
 """Type of a mapping from the name of a fact of the data (such as `inputs.x.max_length`) to its value, or UNKNOWN if it
 is not known yet."""
 NO_FACTS: Final[Facts] = {}
-"""Facts that the section `data` may refer to: none, since it determines them."""
+"""Facts that the section `data` may refer to: an empty mapping, since this section determines the facts."""
 
 
 def in_template(path: Path) -> bool:
@@ -102,7 +102,7 @@ class References:
     def resolve(self, skip: Callable[[Path], bool] = in_template) -> tuple[Document, list[Fault]]:
         """Return (config with its references replaced by values, config errors).
 
-        A text with an invalid reference stays as written, as do values at paths for which `skip` returns True.
+        A text with an invalid reference is left unchanged, as are values at paths for which `skip` returns True.
         """
         data = self.document.data
         resolver = _Resolver(self, {}, skip)

@@ -123,7 +123,7 @@ def _after_name(cls: type[Component], node_keys: list[Setting]) -> Schema:
 
 
 def _definitions(kind: str, registry: Registry[Any], classes: Mapping[type[Any], list[Setting]]) -> dict[str, Schema]:
-    """Return JSON Schemas of components in any written form; `classes` maps each to the keys beside its arguments."""
+    """Return JSON Schemas of components in any written form; `classes` maps each to the keys besides its arguments."""
     names = {cls.component_name: cls for cls in classes}
     references: dict[str, Schema] = {name: {"$ref": f"#/$defs/{kind}.{name}"} for name in names}
     spellings = {name: _any_spelling(registry, [name, *registry.aliases(name)]) for name in names}

@@ -53,7 +53,7 @@ def sections() -> Mapping[str, Section]:
 
 
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:
-    """Return the keys of a layer in `model.layers` beside its arguments: node keys (`name` ...) and call arguments."""
+    """Return the keys of a layer in `model.layers` besides its arguments: node keys (`name` ...) and call arguments."""
     merges = schema.MergeKeys if cls.call_form == "several" else schema.NodeKeys
     own = schema.RNNKeys if cls.takes_custom_cell else merges
     calls = [Setting(name, _of_call(call), _sentence(call.description)) for name, call in call_arguments(cls).items()]

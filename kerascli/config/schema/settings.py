@@ -21,8 +21,8 @@ section."""
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Key of a component or section, with its JSON Schema; `default` is as a config writes it, None if there is
-    none."""
+    """Key of a component or section, with its JSON Schema; `default` has the form that a config has, None without a
+    default."""
 
     name: str
     schema: Schema
@@ -48,7 +48,8 @@ class _Schemas(GenerateJsonSchema):
 
 
 def settings(cls: type[BaseModel]) -> list[Setting]:
-    """Return the settings (fields) of a component or section class in order, a component's first argument first."""
+    """Return the settings (fields) of a component or section class in order of declaration; a component's first
+    argument comes first."""
     whole = whole_schema(cls)
     fields = [_setting(cls, name, whole) for name in cls.model_fields]
     first = cls.first_argument() if issubclass(cls, Component) else None

@@ -97,8 +97,8 @@ class Logged(ABC):
         """Yield each metric with the prefix of its columns in the history."""
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return a mapping from each name that training logs (Keras's, without `val_`) to the direction of improvement,
-        `min` or `max`, in the order of the metric states."""
+        """Return a mapping from each name that training logs (as in Keras, without `val_`) to the direction of
+        improvement, `min` or `max`, in the order of the metric states."""
         names: dict[str, Literal["min", "max"]] = dict.fromkeys(self.logged_losses(), "min")
         for prefix, use in self.logged_metrics():
             names.update({f"{prefix}{column}": use.metric.direction for column in use.columns})

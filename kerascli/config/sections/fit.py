@@ -147,8 +147,8 @@ def parse_fit(section: Any) -> FitSpec:
 
 
 def two_validations(section: Any) -> list[Fault]:
-    """Return a config error if `fit` has both `validation_split` and `validation_data`, of which the second would
-    win."""
+    """Return a config error if `fit` has both `validation_split` and `validation_data`, since the latter would override
+    the former."""
     if not isinstance(section, dict) or not section.get("validation_split") or section.get("validation_data") is None:
         return []
     other = Related("the rows to validate on are those of validation_data", ("fit", "validation_data"))

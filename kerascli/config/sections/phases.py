@@ -136,7 +136,7 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
 def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list[Fault]:
     """Return config errors with the note "in this phase" added to each that is located outside of `fit.phases`.
 
-    `document` is the whole config; the config errors must have places.
+    `document` is the whole config, `number` the index of the phase; the config errors must have positions in a file.
     """
     own = {(m.value.file, m.value.line) for path, m in document.marks.items() if path[:2] in {_PHASES, _TRAINABLE}}
     note = _InPhase("in this phase", place=document.mark((*_PHASES, number)).value)

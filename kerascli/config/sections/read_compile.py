@@ -16,7 +16,7 @@ from kerascli.model.syntax.faults import Faults
 
 _COLUMNS = ("loss", "epoch", "learning_rate", "epoch_seconds")
 _ONE_EACH = frozenset({"loss", "loss_weights"})
-"""Keys of `compile` with one value for each output, where others have a list."""
+"""Keys of `compile` with one value for each output; the other keys have a list of values for each."""
 Written = dict[str, tuple[Any, Path]]
 """Type of a mapping from output name to the config's value for it and the path of that value below `compile`."""
 ANY = "?"
@@ -29,12 +29,13 @@ class CompileReader:
     errors."""
 
     outputs: Mapping[str, TensorSpec | None] | None
-    """Outputs of the model by name; None: they, or the shape of one, are unknown and not checked."""
+    """Outputs of the model by name, each with its spec (shape, dtype); None: the outputs, or the spec of one, are
+    unknown and not checked."""
     targets: Mapping[str, TensorSpec] | None
     logged: Sequence[str] = ()
-    """Names of the values that the model logs itself."""
+    """Names of the values that the `add_loss` and `add_metric` layers of the model log."""
     named: Collection[str] = ()
-    """Names of the targets in the model's formulas."""
+    """Names of the targets that formulas in the model's layers use."""
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Names of the classes of each target."""
     section: CompileSection = field(init=False)
@@ -43,8 +44,8 @@ class CompileReader:
     """Names of the columns of the history (history.csv) that have been assigned so far."""
 
     def read(self, section: Any, *, extra_losses: bool) -> CompileSpec:
-        """Return the compile section, parsed as a CompileSpec; `extra_losses` says that the model adds losses itself.
-        Raises Invalid with every config error."""
+        """Return the `compile` section, parsed as a CompileSpec; with `extra_losses`, layers of the model add losses,
+        so that `loss` may be missing. Raises Invalid with every config error."""
         if not isinstance(section, dict):
             raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
         self.section = self.faults.read(CompileSection, section, ())

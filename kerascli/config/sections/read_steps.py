@@ -50,7 +50,8 @@ def _compile_faults(section: Any) -> list[Fault]:
 
 @dataclass(slots=True)
 class StepReader:
-    """Parser of `fit.train_step` (a list of updates), which may use the model's names; collects the config errors."""
+    """Parser of `fit.train_step`, a list of updates that may refer to layers and nodes of the model; collects the
+    config errors."""
 
     scope: Scope
     built: Built

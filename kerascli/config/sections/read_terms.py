@@ -33,7 +33,7 @@ T = TypeVar("T", LossSection, MetricSection)
 
 @dataclass(slots=True)
 class TermReader:
-    """Parser of the losses and metrics of those updates of `fit.train_step` that share a forward pass."""
+    """Parser of the losses and metrics of the updates of `fit.train_step` that share a forward pass."""
 
     _forward: Forward
     _targets: Mapping[str, TensorSpec] | None

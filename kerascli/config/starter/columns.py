@@ -1,4 +1,5 @@
-"""Find the role of each column of a table (numbers, words, prose, date, identifier ...) from its name and values."""
+"""Infer the role of each column of a table (numeric, categorical, free text, date, identifier ...) from its name and
+values."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,13 +12,14 @@ from kerascli.config.starter.sample import SampledTable
 from kerascli.data.dates import parsed_times, part_of
 
 MAX_WORDS = 50
-"""Maximum size of the one-hot vocabulary of a column of words; the rarer words share one entry."""
+"""Maximum size of the one-hot vocabulary of a categorical column (role `words`); the rarer values share one entry."""
 PROSE_WORDS = 4
-"""Mean number of words per value from which a column of text counts as prose, which is split into words."""
+"""Mean number of words per value from which on a text column counts as free text (role `prose`), which is split into
+words."""
 MOST = 1e150
-"""Largest value of a column of numbers; the squares of larger ones, which scaling needs, may exceed float64."""
+"""Largest absolute value of a numeric column; the squares of larger ones, which scaling needs, may exceed float64."""
 SKEWED = 3.0
-"""Skewness above which the model gets the logarithm of a column of nonnegative numbers."""
+"""Skewness of a numeric column of nonnegative values above which the model gets the column's logarithm."""
 
 Role = Literal["numbers", "skewed", "words", "prose", "date", "group", "left out"]
 
@@ -66,11 +68,11 @@ class Column:
     reason: str = ""
     date_format: str = ""
     parts: tuple[str, ...] = ()
-    """Parts of a column of dates (month, weekday ...) that vary, as the transform `datetime` names them."""
+    """Parts (month, weekday ...) of the dates in a date column that vary, as the transform `datetime` names them."""
     orders: bool = False
     """True if the rows can be split by this column: it holds the time of each row, in ISO format."""
     mean_words: float = 0.0
-    """Mean number of words per value, for a column of prose (texts of many words)."""
+    """Mean number of words per value, for a column of free text (role `prose`)."""
 
     @property
     def is_number(self) -> bool:
@@ -82,12 +84,13 @@ class Column:
 
     @property
     def may_be_number(self) -> bool:
-        """True for a column of integers that is left out as an identifier, although its name is not that of one."""
+        """True for a column of integers that is left out because its values look like an identifier, although its name
+        does not."""
         return self.reason == EACH_ANOTHER
 
     @property
     def has_many_words(self) -> bool:
-        """True for a column that is left out because it has too many different words."""
+        """True for a column of texts that is left out because it has too many different values."""
         return self.reason == _different_words(self.different)
 
     def left_out(self, reason: str) -> "Column":
@@ -111,7 +114,7 @@ def missing(values: np.ndarray) -> np.ndarray:
 
 
 def numbered(values: np.ndarray) -> np.ndarray:
-    """Return integers from 0 on for the values of a column, the same for equal values, in their order."""
+    """Return the values of a column encoded as integers from 0 on: equal values as equal integers, in sorted order."""
     return np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)[1].reshape(-1)
 
 
@@ -124,7 +127,8 @@ def skewness(values: np.ndarray) -> float:
 
 
 def copies(columns: Mapping[str, np.ndarray], target: str) -> list[str]:
-    """Return the names of columns whose values map one to one onto the target's, which makes them useless as inputs."""
+    """Return the names of columns whose values map one to one onto the values of the column `target`, which makes them
+    useless as inputs."""
     classes = numbered(columns[target])
     count = classes.max() + 1
     numbers = {name: numbered(values) for name, values in columns.items() if name != target}
@@ -225,7 +229,8 @@ def _are_dates(texts: Sequence[str], form: str) -> bool:
 
 
 def varying_parts(times: np.ndarray) -> tuple[str, ...]:
-    """Return the periodic parts of dates that vary (of month, weekday, hour, minute), for the transform `datetime`."""
+    """Return those of the date parts month, weekday, hour and minute that vary, as the transform `datetime` names
+    them."""
     first = times.astype("datetime64[M]").astype("datetime64[D]")
     is_first = len(np.unique(times.astype("datetime64[D]") - first)) == 1
     parts = ("month", *(() if is_first else ("weekday",)), "hour", "minute")  # each day the first: no weekday meant
@@ -233,8 +238,8 @@ def varying_parts(times: np.ndarray) -> tuple[str, ...]:
 
 
 def unseen_parts(times: np.ndarray, is_train: np.ndarray, parts: Sequence[str]) -> list[str]:
-    """Return those of `parts` that have values in other rows which the rows to train on lack, or have one value
-    there."""
+    """Return the date parts (of `parts`) to leave out: the training rows have one value of the part, or lack a value
+    that other rows have."""
     values = {part: part_of(times, part) for part in parts}
     seen = {part: np.unique(each[is_train]) for part, each in values.items()}
     return [part for part in parts if len(seen[part]) < 2 or not np.isin(values[part], seen[part]).all()]

@@ -27,7 +27,7 @@ class Draft:
     """Draft of a config: its sections, and the reasons for their settings (decisions), as sentences for comments."""
 
     summary: str
-    """Sentence that says what the config's model predicts."""
+    """Sentence, for the comment at the top of the config, that says what its model predicts."""
     sections: dict[str, dict[str, Any]] = field(default_factory=dict)
     decisions: dict[str, list[str]] = field(default_factory=dict)
     """Mapping from the name of a section (`data`, `model` ...) to the reasons for its settings, in order, as texts."""
@@ -42,8 +42,11 @@ class Draft:
         return [text for section in _SECTIONS for text in self.decisions.get(section, [])]
 
     def text(self, file: str, name: str = "") -> str:
-        """Return the config as YAML with comments; `file` is its path in the command of the first comment, `name` that
-        of its runs (empty: the file's)."""
+        """Return the config as YAML with comments.
+
+        `file` is the config's path, which the command in the first comment names; `name` is the name of its runs
+        (empty: that of the file).
+        """
         lines = [f"# kerascli train {file}", "#", *_comment(self.summary)]
         if name:
             lines.append(f"name: {flow_yaml(name)}")
@@ -55,7 +58,7 @@ class Draft:
         return "\n".join(lines) + "\n"
 
     def compile(self, classes: Sequence[str], *, balanced: bool, learning_rate: float = 1e-3) -> None:
-        """Add the section `compile`: loss and metrics for classes, or for a number if `classes` is empty."""
+        """Add the section `compile`: loss and metrics for classification, or for regression if `classes` is empty."""
         if not classes:
             loss, metrics = "mse", ["mae", "r2_score"]
             reason = "a number: mean squared error; r2_score is 1 at best, and 0 for predicting the mean"
@@ -89,12 +92,14 @@ class Draft:
 
 
 def columns(names: str | list[str]) -> dict[str, Any]:
-    """Return the pipeline step that selects columns of a table; a `$` in a name is doubled to begin no reference."""
+    """Return the pipeline step that selects columns of a table; each `$` in a name is doubled, so that it begins no
+    reference."""
     return {"columns": escape_references(names)}
 
 
 def column_step(column: str, name: str) -> list[Any]:
-    """Return the pipeline step that selects a column for the input or target `name`; none if both have one name."""
+    """Return a list of the pipeline step that selects a column for the input or target `name`; [] if `column` equals
+    `name`."""
     return [] if column == name else [columns(column)]
 
 

@@ -84,7 +84,8 @@ class Folders:
             yield from islice((file for file in shown if file.name.lower().endswith(self.suffixes)), each)
 
     def put_small(self, folder: Path) -> Path | None:
-        """Link some files of each split in a folder, in the same subfolders; return its path, None if all are few."""
+        """Link some files of each split in `folder`, in the same subfolders, and return `folder`; None if there are few
+        files and no splits other than training."""
         most = max(_TRIED, 2 * _FEWEST * len(self.classes))
         if self.count <= most and not self.splits:
             return None
@@ -96,7 +97,8 @@ class Folders:
         return folder
 
     def split(self) -> dict[str, Any]:
-        """Return the `data.split` section: fractions of `validation` and `test` unless they have folders; may be {}."""
+        """Return the `data.split` section: fractions for `validation` and `test` unless they have folders; {} if both
+        have."""
         parts: dict[str, Any] = {name: 0.15 for name in ("validation", "test") if name not in self.splits}
         if parts and self.classes and min(self.counts.values()) >= _FEWEST:
             parts["stratify"] = "label"
@@ -146,8 +148,8 @@ def suffixes_of(folder: Path) -> tuple[str, ...]:
 
 
 def examine_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
-    """Return what a folder holds (`Folders`): which subfolders are splits or classes, and numbers of files. Raises
-    DataError."""
+    """Return the contents of a folder as `Folders`: the subfolders that are splits or classes, and the numbers of
+    files. Raises DataError."""
     if not folder.is_dir():
         raise missing_file(folder, str(folder))
     below = _count_files(folder, suffixes)
@@ -252,7 +254,8 @@ class _Images:
 
 
 def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
-    """Return the draft of a config for a folder of images; `kind` is `--model`. Raises ConfigError, DataError."""
+    """Return the draft of a config for a folder of images; `kind` is the value of `--model`. Raises ConfigError,
+    DataError."""
     need_pillow()
     images = _examine_images(folders)
     classes, (height, width) = folders.classes, images.size

@@ -19,8 +19,10 @@ _NORM: dict[str, Any] = {"batch_normalization": {"momentum": 0.9}}
 
 
 def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
-    """Return the kind of model to draft: `kind`, by default the first of `fitting`. Raises ConfigError if `kind` is not
-    one of these."""
+    """Return the kind of model to draft: `kind`, or the first of `fitting` if it is None.
+
+    Raises ConfigError if `kind` is not in `fitting`; `what` names the data in the error message.
+    """
     if kind is not None and kind not in fitting:
         names = ", ".join(each for each in KINDS if each in fitting)
         raise ConfigError(f"--model: '{kind}' does not fit {what}", hint=f"these do: {names}")
@@ -42,8 +44,7 @@ def hidden(units: int, dropout: float) -> Layers:
 
 
 def table_model(kind: str | None, inputs: list[str], rows: int, last: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Return the `model` section for a table, and the reason for it as text. Raises ConfigError if `kind` fits no
-    table.
+    """Return (`model` section for a table, reason for it as text). Raises ConfigError if `kind` fits no table.
 
     `inputs` are the names of all inputs, `last` are the arguments of the last layer.
     """

@@ -64,7 +64,11 @@ class SampledTable:
     """File of the same format with the sample alone, to try a config on; None if the sample is the whole table."""
 
     def draft(self, summary: str, path: str) -> tuple[Draft, dict[str, Any]]:
-        """Return a new draft with the notes on the table, and the table's data source; `path` is the table's."""
+        """Return (draft, source): a new draft of a config with the notes on the table as reasons, and the config's data
+        source.
+
+        `summary` is the draft's sentence about its model, `path` the path of the table's file for the data source.
+        """
         draft = Draft(summary)
         draft.decide("data", *self.notes)
         return draft, {self.source: escape_references({"path": path, **self.settings})}

@@ -1,6 +1,6 @@
 """Draft a config for the time series of a table: the model predicts the next value from a window of rows.
 
-There may be one series, or several that a column of identifiers tells apart.
+The table holds one series, or several, which a column of identifiers distinguishes.
 """
 
 import re
@@ -62,7 +62,7 @@ class Series:
 
 
 def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | None:
-    """Return the table as `Series` if it holds time series, else None; `roles` are those of its columns."""
+    """Return the table as `Series` if it holds time series, else None; `roles` are the roles of its columns."""
     whole = (np.arange(table.rows),)
     if len(roles) == 1:
         (name,) = roles
@@ -132,8 +132,8 @@ def _is_of_no_use(table: SampledTable, column: Column) -> bool:
 def _groups(
     table: SampledTable, roles: Mapping[str, Column], time: str
 ) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
-    """Yield each column of texts or integers that may tell several series apart, with the rows of each of its values;
-    columns of words and identifiers come first."""
+    """Yield each column of texts or integers that may identify several series, with the rows of each of its values;
+    categorical columns and identifiers come first."""
     for name in sorted(roles, key=lambda name: _is_value(roles[name])):
         if name == time or roles[name].has_gaps or table.columns[name].dtype.kind not in "Oiu":
             continue

@@ -15,7 +15,8 @@ from kerascli.foundation.errors import ConfigError, safe_text
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Data that `init` has examined: the draft of a config for it, and a small part of it to try the config on."""
+    """Data that `kerascli init` has examined: the draft of a config for it, and a small part of it to try the config
+    on."""
 
     draft: Callable[[str], Draft]
     """Function that returns the draft of a config which refers to the data by the given path. Raises ConfigError,
@@ -25,10 +26,10 @@ class Start:
 
 
 def start_from(data: Path, target: str | None = None, kind: str | None = None) -> Start:
-    """Examine a data file or folder to draft a config for it.
+    """Return the draft of a config for a data file or folder, and a small part of the data, as a `Start`.
 
-    `target` is the column to predict, `kind` the kind of model; None: to be decided. Raises ConfigError, DataError,
-    FileRefused.
+    `target` is the column to predict, `kind` the kind of model; None: chosen by the data. Raises ConfigError,
+    DataError, FileRefused.
     """
     if data.is_dir():
         suffixes = suffixes_of(data)

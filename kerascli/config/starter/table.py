@@ -28,8 +28,8 @@ Roles = Mapping[str, Column]
 
 
 def table_draft(table: SampledTable, roles: Roles, option: str | None, kind: str | None, path: str) -> Draft:
-    """Return the draft of a config for a table; `option` is `--target`, `kind` is `--model`.
-    Raises ConfigError, DataError."""
+    """Return the draft of a config for a table; `option` is the value of `--target`, `kind` that of `--model`. Raises
+    ConfigError, DataError."""
     if table.all_rows < _LEAST_ROWS:
         text = f"{table.rows} rows: at least {_LEAST_ROWS} are needed to train, validate and test"
         raise DataError(Fault(text, place=Place(table.name)))
@@ -88,7 +88,7 @@ def _order_of(used: Roles) -> str | None:
 
 
 def _inputs_but_prose(used: Roles) -> bool:
-    """Return True if there is a column of numbers, words, or dates of use."""
+    """Return True if there is an input column other than free text: numeric, categorical, or with dates of use."""
     timed = _order_of(used) is not None
     return any(
         column.is_number or column.role == "words" or (column.role == "date" and bool(column.parts or not timed))
@@ -230,7 +230,7 @@ def _numbers(draft: Draft, used: Sequence[Column]) -> dict[str, list[Any]]:
 
 
 def _transforms(draft: Draft, column: Column, *, timed: bool) -> list[Any]:
-    """Return the transforms of a column of words, texts or dates; [] if no part of the dates is of use."""
+    """Return the transforms of a categorical, text or date column; [] if no part of the dates is of use."""
     if column.role == "date":
         return _date(draft, column, timed=timed)
     if column.role == "words":

@@ -62,8 +62,8 @@ class Target:
 
 
 def choose(columns: Mapping[str, Column], option: str | None) -> tuple[str, str]:
-    """Return the name of the column to predict, and the reason as text; `option` is `--target`. Raises ConfigError if
-    the choice is unclear."""
+    """Return (name of the column to predict, reason as text); `option` is the value of `--target`. Raises ConfigError
+    if the choice is unclear."""
     if option is not None:
         if option not in columns:
             hint = f"the columns are: {', '.join(map(safe_text, list(columns)[:20]))}"
@@ -106,7 +106,7 @@ def describe(table: SampledTable, column: str) -> Target:
 
 
 def _refuse(table: SampledTable, column: str, present: np.ndarray, different: np.ndarray, gaps: int) -> None:
-    """Raise DataError if nothing can be learned from the values of the target: one value, mostly different words ..."""
+    """Raise DataError if nothing can be learned from the values of the target: one value, mostly different texts ..."""
     name, place, is_text = safe_text(column), Place(table.name), present.dtype == object
     if len(different) < 2 or (is_text and 2 * len(different) > len(present)):
         count = f"has {len(different):,} different words in {len(present):,} rows"
@@ -158,7 +158,8 @@ def _classes(column: str, different: np.ndarray, counts: np.ndarray, dtype: np.d
 
 
 def in_order(words: Sequence[str], counts: Sequence[int]) -> tuple[str, ...]:
-    """Return two classes with the positive one last: the larger integer, a word like `yes`, or the rarer one."""
+    """Return the two classes `words` with the positive one last: the larger integer, a text like `yes`, or the rarer
+    one."""
     first, second = (word.lower() for word in words)
     if all(re.fullmatch(r"-?\d+", word) for word in words):
         is_first = int(first) > int(second)

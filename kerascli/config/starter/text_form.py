@@ -1,4 +1,5 @@
-"""Detect the format of delimited text: separators, header, lines to skip, words for missing values, form of numbers."""
+"""Detect the format of delimited text: separators, header, lines to skip, markers of missing values, form of
+numbers."""
 
 import contextlib
 import csv
@@ -22,7 +23,7 @@ _NA_WORDS = frozenset({
     "unknown", "Unknown", "-", "--", "---", "?", ".", "..", "*", "#NULL!", "nil", "inf", "-inf",
 })  # fmt: skip
 _SURE_WORDS = frozenset({"NA", "N/A", "NaN", "NULL", "#N/A", "<NA>", "nan", "null", "?"})
-"""Words that stand for a missing value even in a column of texts."""
+"""Texts that mark a missing value even in a column of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,11 @@ class Fields:
 
 
 def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Fields:
-    """Return the columns of a delimited text, and its format, found from pieces of the text or the whole of it. Raises
-    DataError."""
+    """Return the fields of a delimited text by column, and its detected format, as `Fields`. Raises DataError.
+
+    `pieces` are parts of the text, from its beginning on; with `whole`, they are all of it. `name` is the file's name
+    in errors.
+    """
     head = pieces[0].splitlines(keepends=True)[:_HEAD]
     form = TextFormat(encoding=encoding, comment=_comment(head))
     head = [line for line in head if line.strip() and not (form.comment and line.startswith(form.comment))]

@@ -27,7 +27,11 @@ class Texts:
 
 
 def complete(draft: Draft, texts: Texts, steps: list[Any], kind: str | None) -> Draft:
-    """Add the remaining sections for texts to the draft; `steps` are the transforms before splitting into words."""
+    """Return the draft after adding the other sections for texts to it.
+
+    `steps` are the transforms of the input before `text_vectorization`, `kind` is the kind of model (None: chosen by
+    the number and length of the texts).
+    """
     is_bag = texts.count / max(1.0, texts.words) < BAG_RATIO
     why = "as --model says" if kind else f"{'fewer' if is_bag else 'more'} than {BAG_RATIO:,} texts a word"
     kind = check_kind(kind or ("mlp" if is_bag else "cnn"), ("mlp", "linear", "cnn", "lstm", "transformer"), "texts")

@@ -69,7 +69,8 @@ class Document:
         """Return the file position of a part of the text value at `path`: `length` characters from character `column`
         (counted from 1).
 
-        It is that of the whole value if they cannot be located.
+        It is the position of the whole value if the part cannot be located (in a block scalar, an alias, a text with
+        escapes).
         """
         place = self.mark(path).value
         text = self.at(path)

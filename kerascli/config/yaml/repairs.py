@@ -18,10 +18,11 @@ _NO_COLON = re.compile(rf"({_WORD})\s+(.+)")
 
 
 def repair(source: Source, line: int) -> Fault | None:
-    """Return the config error of line `line` (counted from 1), at which YAML stopped, or of the line before; None if
-    there is no known error.
+    """Return a config error that suggests a correction of line `line` (counted from 1) or of the nearest line above
+    with content; None if neither has a known mistake.
 
-    YAML joins a line without a colon with the next one, and stops at the colon there.
+    `line` is the line at which the YAML parser stopped. The parser joins a line without a colon with the next line, and
+    stops at the colon there.
     """
     number = line - 1
     fault = _fault(source, number)
@@ -31,10 +32,10 @@ def repair(source: Source, line: int) -> Fault | None:
 
 
 def unspaced_item(source: Source, first: int, last: int) -> Fault | None:
-    """Return the config error of a list item without a space after its hyphen, in lines `first` to `last` (counted from
-    1).
+    """Return a config error for the first list item without a space after its hyphen in lines `first` to `last`
+    (counted from 1); None if there is no such item.
 
-    YAML reads it as a key, and stops at the next item of the list.
+    The YAML parser reads such an item as a key, and stops at the next item of the list.
     """
     lines = (number for number in range(first - 1, last) if _HYPHEN.match(source.lines[number].lstrip()))
     return next((_fault(source, number) for number in lines), None)

@@ -52,7 +52,8 @@ class Source:
 
 
 class Brackets:
-    """Checker of the unquoted scalars of a YAML text, in order: one that opens a bracket must also close it."""
+    """Checker of the brackets in a YAML text's unquoted scalars, in order: a scalar that opens a bracket must also
+    close it."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -76,8 +77,10 @@ class Brackets:
                 self.end()
 
     def end(self) -> None:
-        """Finish checking the current unquoted expression: all its brackets are closed, or the surrounding [] or {}
-        ends."""
+        """Finish checking the current unquoted expression, and record it as a config error; do nothing without one.
+
+        An expression ends where all its brackets are closed, or where the surrounding [] or {} ends.
+        """
         if self._start is not None and self._end is not None:
             self._spans.append((*self._start, self._end, self._pending == 0))
         self._start = None

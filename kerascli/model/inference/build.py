@@ -36,9 +36,9 @@ def build(model: Model, shared: Mapping[str, nn.Module] | None = None, batch_siz
     """Return the model as `Built`: with a module for each node, built in order, and the inferred shapes of the nodes'
     outputs.
 
-    `shared` are modules of another model, by the names of their weights: nodes with the same names share their
-    weights. Stateful layers keep states for `batch_size` samples. Raises Invalid with a config error for each node that
-    does not fit.
+    `shared` maps weight name prefixes to modules of another model: a node with one of these prefixes shares the
+    module's weights. Stateful layers keep states for `batch_size` samples. Raises Invalid with all config errors, such
+    as one for each node that cannot be called on its inputs.
     """
     specs: dict[str, TensorSpec] = {each.name: each.spec for each in (*model.inputs, *model.targets)}
     modules: dict[str, nn.Module] = {}
@@ -212,10 +212,10 @@ def _faults(
 
 
 def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None = None) -> dict[str, Built]:
-    """Return a model's views (models that share its weights) with their modules, by name; all their weights must be in
-    `owners`. Raises Invalid.
+    """Return a model's views (models that share its weights) with their modules, by name. Raises Invalid.
 
-    `owners` are the modules with weights of the model and of its training, by the weights' names.
+    `owners` maps weight name prefixes to the modules of the model, and of its `train_step`, that have these weights; a
+    view with other weights is a config error.
     """
     faults: list[Fault] = []
     views: dict[str, Built] = {}
@@ -249,10 +249,10 @@ def _has_own_weights(entry: Entry, built: Built, owners: Mapping[str, nn.Module]
 
 
 def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
-    """Return a forward pass of `fit.train_step` with its modules; each of its weights must be in `owners` or belong to
-    a shared layer.
+    """Return a forward pass of `fit.train_step` with its modules. Raises Invalid.
 
-    Raises Invalid.
+    `owners` maps weight name prefixes to modules; a weight that is neither in `owners` nor in a shared layer or model
+    is a config error.
     """
     built = build(model, owners)
     hint = "move it to model.shared, and call it here by its name"

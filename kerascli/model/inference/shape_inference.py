@@ -15,11 +15,11 @@ from kerascli.model.ir.nodes import Model, Node
 
 
 def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
-    """Return the specs (shape, dtype) of a node's inputs. If a tensor has no batch axis, its first axis is treated as
-    one.
+    """Return the specs (shape without the batch axis, dtype) of a node's inputs.
 
-    This lets an encoder be called on a weight of pseudo-inputs. Raises ShapeMismatch if a layer takes both tensors
-    with and without a batch axis.
+    If no input has a batch axis, the first axis of each is treated as the batch axis, which lets an encoder be called
+    on a weight of pseudo-inputs. Inputs of formulas, and those that the layer accepts without a batch axis, keep their
+    specs. Raises ShapeMismatch if a layer takes tensors both with and without a batch axis, or a scalar without one.
     """
     inputs = tuple(specs[name] for name in node.inputs)
     if node.layer.call_form == "names":
@@ -83,12 +83,13 @@ _MOST_VALUES = 2**53
 
 
 def fits(declared: TensorSpec, spec: TensorSpec) -> bool:
-    """Return True if a tensor of shape and dtype `spec` can be an input that a shared model declares."""
+    """Return True if a tensor with the spec (shape, dtype) `spec` can be passed to an input that a shared model
+    declares as `declared`."""
     return is_compatible(declared.shape, spec.shape) and declared.is_integer == spec.is_integer
 
 
 def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
-    """Return the spec (shape, dtype) of an input as the layer's module receives it: floats for integers, if the layer
+    """Return the spec (shape, dtype) of an input as the layer's module receives it: integers become floats if the layer
     accepts no integers."""
     if spec.is_integer and not layer.takes_integers:
         return TensorSpec(spec.shape, _name(torch.get_default_dtype()), spec.batched)
@@ -98,8 +99,12 @@ def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
 def declared_outputs(
     stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]
 ) -> tuple[TensorSpec, ...]:
-    """Return the output specs `stated` by the layer itself; if the node's input has no batch axis, they are marked as
-    without one, too."""
+    """Return the specs (shape, dtype) of a node's outputs, given those for inputs with a batch axis that its layer
+    states (`stated`).
+
+    If the node's input has no batch axis, the input's first axis is added to each shape, and the spec is marked as one
+    without a batch axis.
+    """
     of = specs[node.inputs[0]] if node.inputs else None
     if of is None or of.batched:
         return stated
@@ -114,7 +119,8 @@ run."""
 def infer_outputs(
     node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], cache: SpecCache
 ) -> tuple[TensorSpec, ...]:
-    """Return the specs of a node's outputs, found by running its module with two sizes for every unknown dimension."""
+    """Return the specs (shape, dtype) of a node's outputs, found by running its module with two sizes for every unknown
+    dimension."""
     key = _key(node, specs)
     if key is None:
         return _infer_outputs(node, module, specs)

@@ -22,8 +22,8 @@ def dead_node_faults(
     """Return config errors for nodes, calls and inputs that lead to no output; of a chain of such nodes, only for the
     last one.
 
-    With `inside`, unused nodes of the shared models that are called count, too; without, other graphs may use them,
-    which `dead_inner_node_faults` checks.
+    `at` is the config key that lists the outputs. With `inside`, the nodes inside calls of shared models are checked,
+    too; otherwise `dead_inner_node_faults` must check them, since other graphs may use them.
     """
     nodes = flat(entries)
     uses = Counter(outputs) + _uses(nodes)

@@ -111,7 +111,8 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
 
 
 class SharedPart(BaseLayer):
-    """Layer that stands for a shared layer or model, called by name, inside a wrapper (`time_distributed: tower`)."""
+    """Layer in a wrapper that stands for a shared layer or model, which the config names (`time_distributed:
+    tower`)."""
 
     shared: InstanceOf[Shared]
     layers: tuple[InstanceOf[BaseLayer], ...]
@@ -160,8 +161,11 @@ def wrapped(node: Node) -> Shared | None:
 
 
 def with_shared(cls: type[BaseLayer], settings: Any, shared_by_name: Mapping[str, Shared | None]) -> Any:
-    """Return a wrapper's arguments with the name of a shared layer or model replaced by a layer for it, if any. Raises
-    ShapeMismatch."""
+    """Return the arguments of a wrapper with the name of a shared layer or model replaced by a SharedPart; without such
+    a name, the arguments as they are.
+
+    Raises ShapeMismatch if the wrapper cannot wrap the shared layer or model.
+    """
     named = settings.get("layer") if isinstance(settings, dict) else settings
     if not issubclass(cls, TimeDistributed):
         if "layer" in cls.model_fields and isinstance(named, str) and named in shared_by_name:

@@ -34,10 +34,10 @@ class GraphOutcome:
 
 
 class PreparedNode:
-    """Node of a built model, prepared to run: it holds all that the run needs and that does not depend on the data.
+    """Node of a built model, prepared to run: it holds everything that the run needs except the data.
 
-    `again`: an earlier node has the same weights, and may have updated them in this forward pass. `sets` is the full
-    name of the weight that an `update` node assigns, which belongs to another node.
+    `again` is True if an earlier node has the same weights, and may have updated them in this forward pass. `sets` is
+    the full name of the weight that an `update` node assigns, which belongs to another node.
     """
 
     def __init__(

@@ -42,10 +42,10 @@ class Summary:
 
 
 def summarize(graph: Graph, title: str, *, expand: bool = False, updates: Sequence[Graph] = ()) -> Summary:
-    """Return the summary of a model, which may be on the meta device (without weights); `expand` adds layers in shared
-    models.
+    """Return the summary of a model, which may be on the meta device (without weights).
 
-    `updates` are the graphs of a `train_step`'s updates, whose further shared layers are shown.
+    With `expand`, the layers in shared models have rows, too. `updates` are the graphs of a `train_step`'s updates;
+    shared layers and models that only these call have rows, too.
     """
     weights = lasting({w.name: w for each in (graph, *updates) for w in each.weights()}.values())
     rows = tuple(_rows(graph, expand=expand))

@@ -31,7 +31,7 @@ class WeightPart:
 def part_of(tensor: Tensor) -> WeightPart | None:
     """Return the range of a parameter's rows that this process holds; None if it holds the whole parameter.
 
-    As `torch.chunk` has it, all parts but the last ones have equal size, and the last ones may be empty.
+    As with `torch.chunk`, all parts but the last ones have equal size, and the last ones may be empty.
     """
     mesh: Any = getattr(tensor, "device_mesh", None)
     if mesh is None:
@@ -82,23 +82,20 @@ class Weight:
         return self.spec.to_keras(gathered(self.tensor))
 
     def assign(self, values: Tensor) -> None:
-        """Set the weight's values, given in Keras's layout: all of them, or the part that this process holds."""
+        """Set the weight's values, in Keras's layout: `values` are those of the whole weight, or of the part that this
+        process holds."""
         with torch.no_grad():
             held(self.tensor).copy_(self.own(self.spec.to_torch(values)))
 
     def own(self, values: Tensor) -> Tensor:
-        """Return the part of the weight's `values`, in torch's layout, that this process holds.
-
-        It may already be given alone.
-        """
+        """Return the part of the weight that this process holds, given `values` in torch's layout: those of the whole
+        weight, or of that part."""
         part = self.part
         return values if part is None or values.shape == held(self.tensor).shape else part.of(values)
 
     def take(self, values: Tensor) -> None:
-        """Set the weight's values, in Keras's layout, read from a file. Raises FileRefused for nan or infinite values.
-
-        Raises FileRefused if they are not finite in the weight's dtype.
-        """
+        """Set the weight's values, in Keras's layout, read from a file. Raises FileRefused if one is not finite in the
+        weight's dtype."""
         self.assign(finite_as(values, self.tensor.dtype, f"weight '{safe_text(self.name)}'"))
 
     @property

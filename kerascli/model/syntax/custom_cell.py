@@ -104,8 +104,8 @@ def _initial_states(reading: Reading, cell: Cell, written: Any, path: Path) -> d
 
 
 def _by_state(reading: Reading, written: dict[Any, Any], states: list[str], path: Path) -> dict[str, tuple[Any, Path]]:
-    """Return what a mapping has for states of the cell, each with its config path, in the order of the states; report
-    a config error for each other name."""
+    """Return the entries of a mapping by state of the cell, each as (value, config path), in the order of the states;
+    report a config error for each other key."""
     for name in written:
         if name not in states:
             text = f"the cell has no state '{name}'{suggestion(str(name), states)}"

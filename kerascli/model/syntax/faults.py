@@ -77,8 +77,8 @@ class Faults:
 
     @contextmanager
     def used_at(self, path: Path) -> Iterator[None]:
-        """Context manager for reading a block of layers for its use at `path`; errors that are found meanwhile note
-        that use."""
+        """Context manager for reading a block of layers for its use at `path`; config errors found inside the context
+        refer to that use, too."""
         before = self.uses
         self.uses = (*before, (*self.section, *path))
         try:

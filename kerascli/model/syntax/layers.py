@@ -1,4 +1,5 @@
-"""Read an item of the list `layers` that is a layer: split it into arguments and node keys, and make a Node of it."""
+"""Read an item of the list `layers` that is a layer: separate its arguments from its node keys, and make a Node of
+it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from kerascli.model.syntax.schema import FirstLayerKeys, NodeKeys
 
 @dataclass(frozen=True, slots=True)
 class SplitEntry:
-    """An entry of `layers`, split into layer class, arguments and node keys but not yet checked; config paths are
+    """Item of `layers`, separated into layer class, arguments and node keys but not yet checked; config paths are
     relative to the model section."""
 
     cls: type[BaseLayer]
@@ -40,8 +41,8 @@ class SplitEntry:
 
 
 def split_entry(entry: Any, path: Path, faults: Faults) -> SplitEntry:
-    """Return an item of `layers` split into arguments and node keys. Raises Invalid, with paths inside the item, if it
-    is not a layer."""
+    """Return an item of `layers`, separated into layer class, arguments and node keys. Raises Invalid, with paths
+    inside the item, if it is not a layer."""
     written, settings = split_form(entry, "layer")
     bare = isinstance(entry, str)
     cls = LAYERS.get(written, () if bare else (written,), None if bare else settings)
@@ -104,9 +105,10 @@ def add_node(
     call: Mapping[str, CallValue],
     before: int,
 ) -> None:
-    """Add a node to the model and define its names, unless reading it found config errors.
+    """Add a node to the model and define its names, unless reading the node found config errors.
 
-    It has some if there are now more than `before`, the number of config errors before it was read.
+    `before` is the number of config errors before the node was read: if there are more now, the node's names are marked
+    as broken instead.
     """
     faults, names = reading.faults, reading.names
     is_wanted = reading.is_wanted(node.keys, node.path)
@@ -135,7 +137,10 @@ def add_node(
 
 
 def read_settings(reading: Reading, node: SplitEntry) -> BaseLayer | None:
-    """Return the layer of a split item of `layers` with its checked arguments; None after reporting a config error."""
+    """Return the layer that an item of `layers` describes, with checked arguments; None after reporting a config error.
+
+    `node` is the item, already separated into layer class, arguments and node keys.
+    """
     settings = node.settings
     if "layer" in node.cls.model_fields:
         try:

@@ -36,7 +36,7 @@ class Names:
     """Names of nodes and tensors defined so far, while a model section is read from top to bottom.
 
     The body of a block or a repeat is a scope of its own: a node in it gets a name that is unique in the model, and
-    within the body the name as written refers to it.
+    within the body the node's name in the config refers to it.
     """
 
     def __init__(self, outside: "Names | None" = None) -> None:
@@ -63,8 +63,11 @@ class Names:
 
     @contextmanager
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
-        """Context manager for the names in the layers of a block or repeat. A repeat sees outer names and exports its
-        own; a block does neither."""
+        """Context manager for the names in the layers of a block or repeat.
+
+        With `sees_outside` (a repeat), the layers may use the names outside, and layers outside may use theirs;
+        otherwise (a block), neither.
+        """
         outer, inner = self._body, _Body()
         if sees_outside:
             inner = _Body(outer.tensors.new_child(), later=dict(outer.later), sees_targets=outer.sees_targets)
@@ -77,8 +80,8 @@ class Names:
                 outer.tensors.setdefault(name, name)
 
     def unique(self, name: str) -> str:
-        """Return a unique name for a node written as `name`: inside a block or repeat, a name that is taken gets a
-        number, as in Keras."""
+        """Return a unique name for a node called `name` in the config: inside a block or repeat, a name that is taken
+        gets a number, as in Keras."""
         if self._body.places is self._places or name not in self._places:
             return name
         number = 1

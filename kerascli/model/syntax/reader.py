@@ -50,7 +50,8 @@ def as_list(value: Any) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block of `model.blocks` as written: parameters with defaults, and layers, which are read anew for each use."""
+    """Block of `model.blocks` as in the config: parameters with defaults, and layers, which are read anew for each
+    use."""
 
     parameters: Mapping[str, Any]
     inputs: tuple[str, ...]
@@ -112,7 +113,8 @@ class Reading:
     open_blocks: tuple[str, ...] = ()
 
     def inner(self, **changes: Any) -> "Reading":
-        """Return the state with which to read a model inside this one, without nodes; `changes` are other fields."""
+        """Return a new state for reading a model inside this one: without nodes, and with the fields `changes`
+        replaced."""
         return replace(self, entries=[], shared=self.shared.new_child(), **changes)
 
     def read_entries(self, layers: list[Any], path: Path) -> None:
@@ -157,7 +159,8 @@ class Reading:
         variables: Mapping[str, Value],
         waits: Callable[[Path], bool] = lambda path: False,
     ) -> Any:
-        """Return a config value with its `$` references resolved, but for those at paths for which `waits` is true."""
+        """Return a config value with its `$` references replaced by values, except at paths for which `waits` returns
+        True; errors are reported."""
         value, faults = self.references(written, self.place(path), variables, waits)
         self.faults.take(faults)
         return value
@@ -215,8 +218,8 @@ class Reading:
         return previous
 
     def layer_inputs(self, what: str, keys: NodeKeys, path: Path, below: Path, *, merges: bool) -> tuple[str, ...]:
-        """Return the tensors that a layer takes: one or, if it `merges`, two or more; `below` is the path of its
-        inputs."""
+        """Return the names of the tensors that a layer takes: one or, if it `merges`, two or more; `below` is the
+        config path of its inputs."""
         if not keys.has("inputs"):
             if not merges:
                 return self.previous(path)
@@ -234,8 +237,12 @@ class Reading:
     def model_inputs(
         self, what: str, names: Sequence[str], keys: NodeKeys, path: Path, below: Path, *, use: str
     ) -> tuple[str, ...]:
-        """Return the tensors that `what`, a shared model or a block, takes as its inputs `names`; `use` is the call or
-        use of it, and `below` the path of its inputs."""
+        """Return the names of the tensors that a call of a shared model, or a use of a block, takes as the inputs
+        `names`.
+
+        `what` and `use` are the shared model or block, and the call or use, in error messages; `below` is the config
+        path of the inputs.
+        """
         written, several = keys.inputs, f" ({', '.join(names)})" if len(names) > 1 else ""
         if not keys.has("inputs"):
             if not several:

@@ -36,13 +36,13 @@ def parse_model(
     called_elsewhere: bool = False,
     unread: Collection[str] = (),
 ) -> tuple[Model, Scope]:
-    """Read a `model:` section. Return the model, and the names (Scope) with which its views and forward passes are
-    read. Raises Invalid.
+    """Return the model of a `model:` section, and a Scope: the names with which its views and forward passes are read.
+    Raises Invalid.
 
-    `data_inputs` are the data's inputs, used if the section declares none; None if the data section could not be read.
-    `references` resolves the `$` of blocks and repeats; by default they stay as written. `data_targets` are the targets
-    that formulas may name. With `called_elsewhere`, shared layers and models need not be called in this section.
-    `unread` names the data's inputs whose shapes are unknown until the data is read.
+    `data_inputs` are the data's inputs, used if the section declares no inputs; None if the data section could not be
+    read. `references` replaces the `$` references in blocks and repeats by values; by default they are not replaced.
+    `data_targets` are the targets that formulas may name. With `called_elsewhere`, shared layers and models need not be
+    called in this section. `unread` names the data's inputs whose shapes are unknown until the data is read.
     """
     faults = Faults(("model",))
     reading = Reading(faults, references or _as_written, _read_entries)
@@ -81,7 +81,7 @@ def _unknown(reading: Reading, data_inputs: Mapping[str, TensorSpec] | None) -> 
 
 def _graph_faults(model: Model, *, inside: bool) -> list[Fault]:
     """Return config errors of a model that has been read: unused nodes (with `inside`, also of shared models), outputs
-    that depend on targets, and updates of what is no weight."""
+    that depend on targets, and `update` nodes that assign something other than a weight."""
     unused = dead_node_faults(model.inputs, model.entries, model.outputs, inside=inside)
     return [*unused, *target_faults(model), *update_faults(model.nodes)]
 

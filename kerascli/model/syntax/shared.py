@@ -105,8 +105,8 @@ def _declared_inputs(inner: Reading, name: str, declared: Any, path: Path) -> di
 
 
 def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> None:
-    """Read a call of the shared layer or model named `written`, and add its nodes to the model; `arguments` follow the
-    name in the config."""
+    """Read a call of the shared layer or model named `written`, and add its nodes to the model; `arguments` is the
+    value after that name in the config."""
     faults, names, shared, path = reading.faults, reading.names, reading.shared[written], (*entry, written)
     before, below = faults.count, (*path, "inputs")
     if isinstance(arguments, (str, list)):

@@ -33,7 +33,7 @@ class Scope:
 
     def fork(self, faults: Faults, path: Path, *, own: bool) -> Reading:
         """Return a copy of the model's reading state, with which to read a view (submodel); its paths are those of the
-        whole config. With `own` inputs it sees no names of the model."""
+        whole config. With `own` (the view has inputs of its own) it sees no names of the model's nodes and inputs."""
         reading = self.reading
         section = reading.faults.section
         return reading.inner(
@@ -96,8 +96,8 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
     """Return the view at a config path: a model that uses the weights of the model whose names `scope` has. Raises
     Invalid.
 
-    A view with inputs of its own may use only those; one without continues from the data's inputs, and from the
-    inputs and nodes of the scope's model.
+    A view that declares inputs may use only these inputs. A view without inputs may use the data's inputs, and the
+    inputs and nodes of the model of `scope`.
     """
     faults = Faults(())
     view = faults.read(ViewSection, written if isinstance(written, dict) else {}, path, whose)
@@ -154,7 +154,7 @@ def called_by(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tupl
 class Forward:
     """Reader of one forward pass of `fit.train_step`: of its own `layers`, or (without these) of the model's nodes.
 
-    Paths are those of the config.
+    All its config paths begin at the top of the config.
     """
 
     def __init__(
@@ -208,10 +208,9 @@ class Forward:
         return entries[-1]
 
     def model(self, outputs: Iterable[str], at: str) -> Model:
-        """Return the forward pass as a model with these `outputs`; `at` is the config key to name in errors about the
-        outputs.
+        """Return the forward pass as a model with the given `outputs`. Raises Invalid.
 
-        Raises Invalid.
+        `at` is the config key to name in errors about the outputs.
         """
         outputs, entries = tuple(dict.fromkeys(outputs)), tuple(self.reading.entries)
         if not self.faults.count and self._own:
