@@ -1,5 +1,4 @@
-"""Build a PyTorch model, its objectives and parameter updates from a RunSpec (parsed config) and the preprocessing
-modules."""
+"""Build a PyTorch model, its objectives and parameter updates from a RunSpec (parsed config) and preprocessing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,8 +24,7 @@ from kerascli.training.objectives.train_step import AllPasses, GraphStep
 
 @dataclass(slots=True)
 class Experiment:
-    """PyTorch model in memory on its device, with everything needed to train or evaluate it (losses, optimizers
-    ...)."""
+    """PyTorch model in memory on its device, with everything to train or evaluate it (losses, optimizers ...)."""
 
     spec: RunSpec
     graph: Graph
@@ -43,8 +41,10 @@ class Experiment:
         return any(weight.part is not None for weight in self.weights)
 
     def view(self, name: str) -> "Experiment":
-        """Return an Experiment (model, ready to run) for a view (a submodel that shares the weights), with the same
-        input pipelines, without targets."""
+        """Return an Experiment (model, ready to run) for a view, a submodel that shares the weights.
+
+        It has the same input pipelines, and no targets.
+        """
         built, view = self.spec.built.views[name], self.spec.model.views[name]
         spec = replace(self.spec, model=view.model, built=built, compile=None, train_step=None)
         graph = Graph(built)
@@ -64,11 +64,12 @@ def build_experiment(
     divide: Callable[[GraphStep], None] | None = None,
     initialize: bool = True,
 ) -> Experiment:
-    """Build the model of a config, with initial weights from its seed, and its training step (none without `compile`).
+    """Return an Experiment: the model of a config, with initial weights from its seed, and its training step.
 
-    `mixing` is applied to batches in training, for example mixup; None: batches are not mixed. `divide` divides the
-    weights of the model, which is still on the meta device, so that this process holds a part of them (FSDP); None: it
-    holds all of them. Without `initialize` the values of the weights are undefined.
+    Without the config's `compile` section, there is no training step. `mixing` is applied to batches in training, for
+    example mixup; None: batches are not mixed. `divide` divides the weights of the model, which is still on the meta
+    device, so that this process holds a part of them (FSDP); None: this process holds all weights. Without `initialize`
+    the values of the weights are undefined.
     """
     prepare_gpu(device)
     if spec.train_step is not None:

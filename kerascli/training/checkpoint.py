@@ -16,8 +16,10 @@ _COUNTERS = ("epoch", "batch", "step", "seconds", "stopped", "phase", "first")
 
 
 def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the state of a training run as tensors by name (not copied: the next step changes them) and a dict for
-    JSON."""
+    """Return the state of a training run as tensors by name and a JSON-serializable dict.
+
+    The tensors are not copied: the next training step changes them.
+    """
     tensors = {f"weights/{weight.name}": weight.keras() for weight in trainer.weights}
     tensors.update({f"optimizer/{name}": value for name, value in trainer.optimizers.state().items()})
     tensors.update({f"states/{index}": value for index, value in enumerate(progress.states or [])})
@@ -32,7 +34,10 @@ def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict
 
 
 class CheckpointFacts(BaseModel):
-    """Validated JSON part of a checkpoint (counters, callback states ...); it may come from another version."""
+    """Validated JSON part of a checkpoint (counters, callback states ...).
+
+    The checkpoint may have been written by another version of kerascli.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -41,7 +46,7 @@ class CheckpointFacts(BaseModel):
     step: NonNegativeInt
     seconds: float
     said: list[str]
-    """Messages from callbacks that are not printed yet; the key has its name of the first version of the file."""
+    """Messages from callbacks that are not printed yet; the key is named as in the first version of the file."""
     stopped: str | None
     phase: NonNegativeInt
     first: NonNegativeInt
@@ -51,7 +56,10 @@ class CheckpointFacts(BaseModel):
 
 
 def checkpoint_facts(facts: Mapping[str, Any]) -> CheckpointFacts:
-    """Return the validated JSON part of a checkpoint. Raises FileRefused if it is invalid or from another version."""
+    """Return the validated JSON part of a checkpoint.
+
+    Raises FileRefused if it is invalid or written by another version of kerascli.
+    """
     for name in sorted(CheckpointFacts.model_fields.keys() - facts.keys()):
         raise _of_another_version(f"lacks '{name}'")
     for name in sorted(facts.keys() - CheckpointFacts.model_fields.keys()):
@@ -71,7 +79,10 @@ def saved_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def reinstate(
     trainer: Trainer, tensors: dict[str, Tensor], facts: Mapping[str, Any], callbacks: Sequence[Callback]
 ) -> Progress:
-    """Load a checkpoint into a trainer; return the training run's progress. Raises FileRefused if the model differs."""
+    """Load a checkpoint into a trainer; return the training run's progress.
+
+    Raises FileRefused if the checkpoint does not match the model.
+    """
     known = checkpoint_facts(facts)
     trainer.restore(saved_weights(tensors))
     trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))

@@ -1,7 +1,7 @@
 """Files of a checkpoint: one with the training state and, with FSDP, one for each process's parts of the weights.
 
 In files of parts, a tensor's name ends with its range of the whole tensor: `weights/dense/kernel@1,64,128,256` has the
-indices 64 to 127 of the 256 along axis 1. So a checkpoint can be read by any number of readers.
+indices 64 to 127 of the 256 along axis 1. So a checkpoint can be read with any world size.
 """
 
 import re
@@ -15,7 +15,7 @@ from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.training.tensor_file import read_tensors
 
 TRAINING = "training.safetensors"
-"""Name of the file with the training state; with FSDP, with those of its tensors that every process has whole."""
+"""Name of the file with the training state; with FSDP, it has only the tensors that every process holds whole."""
 _NAME = re.compile(r"(.+)@(\d{1,9}),(\d{1,18}),(\d{1,18}),(\d{1,18})", re.DOTALL)
 _FILE = re.compile(r"part-(\d+)-of-(\d+)\.safetensors")
 
@@ -80,9 +80,9 @@ def training_tensors(
 
     `files` maps file names to contents, which are read one after the other. `own` maps names of tensors to the ranges
     that this process holds: of these tensors only the range is returned, of all others the whole. `part` is the name of
-    this process's file of parts; if it is in `files`, no other process's file is read, since it has exactly these
-    ranges: the checkpoint was divided into equally many parts. Raises FileRefused if a file contradicts itself, or if
-    parts of a tensor are missing.
+    this process's file of parts; if it is in `files`, no other process's file is read, since this file has exactly the
+    ranges in `own`: the checkpoint was divided into equally many parts. Raises FileRefused if a file contradicts
+    itself, or if parts of a tensor are missing.
     """
     own = own or {}
     found: dict[str, Tensor] = {}
@@ -105,7 +105,7 @@ def training_tensors(
 
 
 def needed_files(files: Iterable[str], part: str | None) -> list[str]:
-    """Return the names of the files to read of a checkpoint: training state, and `part` or else all files of parts."""
+    """Return the names of a checkpoint's files to read: training state, and `part` or, without it, all parts."""
     parts = sorted(filter(is_part, files))
     return [TRAINING, *([part] if part in parts else parts)]
 

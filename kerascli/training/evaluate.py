@@ -25,11 +25,11 @@ class EvaluatedBatches:
 
     @classmethod
     def of(cls, batches: "Iterable[Batch] | EvaluatedBatches") -> "EvaluatedBatches":
-        """Return batches as EvaluatedBatches."""
+        """Return `batches` as EvaluatedBatches; they are returned unchanged if they are EvaluatedBatches already."""
         return batches if isinstance(batches, EvaluatedBatches) else cls(batches)
 
     def __iter__(self) -> Iterator[tuple[int, Batch | None]]:
-        """Yield (number, batch); the batch is None in a round in which this process has none, but another one has."""
+        """Yield (number, batch); the batch is None if this process has no batch left, but another process has one."""
         return enumerate(self._batches)
 
     def inference(self, module: nn.Module) -> AbstractContextManager[object]:
@@ -37,11 +37,11 @@ class EvaluatedBatches:
         return torch.inference_mode()
 
     def states(self, number: int, states: Sequence[Tensor]) -> Iterable[Sequence[Tensor]]:
-        """Return the metric states of batch `number`, and of each batch that another process has in the same round."""
+        """Return the metric states of each batch in a round (one per process); `states` are those of batch `number`."""
         return (states,)
 
     def rows(self, number: int, values: Tensor) -> list[Tensor]:
-        """Return the values (rows, *) of batch `number`, and of each that another process has in the same round."""
+        """Return values (rows, *) for each batch in a round (one per process); `values` are those of batch `number`."""
         return [values]
 
 

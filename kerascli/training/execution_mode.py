@@ -1,7 +1,8 @@
 """Choose how a forward pass is executed: eagerly (as a PyTorch module), as a traced graph, or as a compiled graph.
 
-Chosen once and kept on resume. The choice depends on the machine and the config, never on a clock, or two runs with
-one seed would differ. All modes draw the same random numbers; a smaller last batch always runs as the module.
+The mode is chosen once and kept on resume. The choice depends on the machine and the config, never on measured times;
+otherwise two runs with the same seed could differ. All modes draw the same random numbers; a smaller last batch always
+runs as the module.
 """
 
 import math
@@ -61,7 +62,10 @@ class Request:
 
 
 def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, Choice]:
-    """Return (fastest function that runs a forward pass, its mode: compiled, traced or eager, with the reason)."""
+    """Return (fastest function that runs a forward pass, its execution mode with the reason for the choice).
+
+    The execution mode is compiled, traced or eager.
+    """
     module = Eager(request.forward_pass, request.live_scales)
     if recorded == "eager":
         return module, Choice("eager", "as in the run")
@@ -92,8 +96,8 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
 class GraphRunner:
     """Callable that runs batches of full size through a traced graph, and smaller ones through the PyTorch module.
 
-    For a part of a batch (of which each process has one) the size of the whole batch must be equal, too: the graph
-    contains the part's share of it, and either all parts of a batch run as graphs, or none.
+    If each process has a part of a batch, the size of the whole batch must also be that of the traced example: the
+    graph contains the part's share of the whole batch, and either all parts of a batch run as graphs, or none.
     """
 
     def __init__(self, run: FlatRunner, example: Batch, layout: Layout, module: Runner) -> None:
@@ -213,11 +217,11 @@ _PIECE = 2**18
 
 
 def largest_difference(found: StepOutcome, wanted: StepOutcome) -> float:
-    """Return the largest difference between two results of a step (StepOutcomes), relative to the largest loss,
-    gradient, etc.
+    """Return the largest relative difference between two results (StepOutcome) of a forward and backward pass.
 
-    All gradients are of one kind: a gradient that is zero but for rounding, such as that of a bias before a batch
-    normalization, is compared with the size of the others.
+    Each loss, metric state and new value of a weight is compared relative to its largest magnitude. All gradients are
+    compared relative to the largest of them, since a gradient may be zero but for rounding, such as that of a bias
+    before a batch normalization.
     """
     kinds: list[list[tuple[Tensor | None, Tensor | None]]] = [
         *([pair] for pair in zip(found.totals, wanted.totals, strict=True)),

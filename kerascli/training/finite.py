@@ -37,12 +37,12 @@ def refuse_bad_weights(trainer: Trainer, progress: Progress) -> None:
 
 
 def has_finite_weights(trainer: Trainer) -> bool:
-    """Return True if no weight of the model is NaN or infinite; waits for the device."""
+    """Return True if no weight of the model is NaN or infinite; synchronizes with the device."""
     return nonfinite(_weights(trainer)) is None
 
 
 def nonfinite(tensors: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the first tensor with a NaN or infinite value, else None; waits for the device."""
+    """Return the name of the first tensor with a NaN or infinite value, else None; synchronizes with the device."""
     numbers = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.numel()}
     if are_finite(list(numbers.values())):
         return None

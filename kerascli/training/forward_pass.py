@@ -43,8 +43,7 @@ class ForwardPass(Generic[M]):
 
 
 class Layout(NamedTuple):
-    """Layout of a `StepOutcome` (losses, gradients ...) as a list: numbers of losses, metric states and gradients, and
-    names of updated weights."""
+    """Layout of a `StepOutcome` as a list: numbers of losses, metric states and gradients, names of updated weights."""
 
     totals: int
     states: int
@@ -52,8 +51,7 @@ class Layout(NamedTuple):
     updates: tuple[str, ...]
 
     def outcome(self, flat: Sequence[Tensor | None]) -> "StepOutcome":
-        """Return the losses, gradients ... (StepOutcome) that the tensors `flat` are, in the order of
-        `StepOutcome.flat`."""
+        """Return the StepOutcome (losses ...) made of the tensors `flat`, in the order of `StepOutcome.flat`."""
         states, gradients = self.totals + self.states, self.totals + self.states + self.gradients
         updates = zip(self.updates, flat[gradients:], strict=True)
         return StepOutcome(
@@ -69,11 +67,11 @@ class StepOutcome:
     """Result of a forward and backward pass on a batch, before any weight changes: losses, metrics, gradients."""
 
     totals: list[Tensor]
-    """Total losses, one scalar tensor for each parameter update; gradients were computed of them."""
+    """Total losses of which the gradients were computed, one scalar tensor for each parameter update."""
     states: list[Tensor]
     """Metric states for this batch, to be summed over batches."""
     gradients: list[Tensor | None]
-    """Gradients of the weights to update, in the order of the weights; None where a loss does not depend on one."""
+    """Gradients of the weights to update, in their order; None for a weight that its loss does not depend on."""
     updates: dict[str, Tensor]
     """Mapping from weight name to the new value, for non-trainable weights."""
 
@@ -112,7 +110,7 @@ class Eager:
             return self.run(batch)
 
     def run(self, batch: Batch) -> StepOutcome:
-        """Run forward and backward on a batch, with the source of random numbers that the caller has set."""
+        """Return the StepOutcome of a forward and backward pass on a batch, with the caller's random numbers."""
         with span("forward"):
             outcome = self.module(batch)
         totals, gradients = outcome.loss.totals, []

@@ -1,4 +1,4 @@
-"""Generate text token by token, with a language model or a decoder: each token is sampled and read in the next step."""
+"""Generate text token by token, with a language model or a decoder: each sampled token is an input of the next step."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ def reset_states(states: Sequence[Weight]) -> None:
 
 
 class EvaluationStates:
-    """States of stateful layers in evaluation or prediction, kept apart from their states in training."""
+    """States of stateful layers in evaluation or prediction, separate from their states in training."""
 
     def __init__(self, states: Sequence[Weight]) -> None:
         self._weights = {state.name: state for state in states}
@@ -25,8 +25,7 @@ class EvaluationStates:
 
     @contextmanager
     def for_batch(self) -> Iterator[None]:
-        """Context manager: within its block the stateful layers have the states of the evaluation, after it again the
-        states of training."""
+        """Context manager that replaces the states of training by the states of the evaluation, and restores them."""
         before = {name: weight.tensor.clone() for name, weight in self._weights.items()}
         self._put(self._values)
         try:

@@ -1,6 +1,6 @@
 """Progress of a training run (epochs, steps, callback states ...), as checkpoints save it for an exact resume.
 
-An exact resume needs nothing but this, the weights and the optimizer's state.
+An exact resume needs only the progress, the weights and the optimizer's state.
 """
 
 from dataclasses import dataclass, field

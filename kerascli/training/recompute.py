@@ -1,4 +1,4 @@
-"""Activation checkpointing: run layers again in the backward pass, instead of keeping what they computed."""
+"""Activation checkpointing: run layers again in the backward pass, instead of keeping their activations."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext

@@ -38,7 +38,7 @@ class Trainer:
         self._by_name = {weight.name: weight for weight in weights}
 
     def step(self, batch: Batch, number: int) -> list[Tensor]:
-        """Run training step `number` (from 0) on a batch; return the states of its losses and metrics, to sum up."""
+        """Run training step `number` (from 0) on a batch; return states of losses and metrics, to sum over batches."""
         states: list[Tensor] = []
         for forward_pass, run in self._passes:
             own: list[Tensor] = []
@@ -86,7 +86,7 @@ class Trainer:
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
     def ranges(self) -> dict[str, Range]:
-        """Return a mapping from each tensor of the training state that FSDP divides to the range of this process."""
+        """Return a mapping from each tensor of the training state that FSDP divides to this process's range of it."""
         found = {weight.name: part for weight in self.weights if (part := _range(weight)) is not None}
         states = {key: found.get(name) for key, name in self.optimizers.weights_of_state().items()}
         return {

@@ -31,7 +31,7 @@ _DESCRIPTORS = "/dev/fd"
 
 @dataclass(frozen=True, slots=True)
 class LateTensor:
-    """Tensor whose values are made by `read` only when they are written, such as gathered values."""
+    """Tensor whose values are computed by `read` only when they are written, such as gathered values."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -41,7 +41,7 @@ class LateTensor:
 def tensor_pieces(tensors: Mapping[str, Tensor | LateTensor], metadata: Mapping[str, str] | None = None) -> Pieces:
     """Return the contents of a safetensors file in pieces: each tensor is read only when its piece is written.
 
-    `metadata` are texts by name, for the key `__metadata__` of the file's header.
+    `metadata` maps names to texts, for the key `__metadata__` of the file's header.
     """
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))  # so that all are aligned
     header: dict[str, object] = {} if metadata is None else {"__metadata__": dict(metadata)}
@@ -90,7 +90,7 @@ def read_tensors(data: bytes, name: str) -> dict[str, Tensor]:
 def read_header(file: IO[bytes]) -> dict[str, Any]:
     """Return the header of a safetensors file as a dict. Raises SafetensorError if it is not JSON, or has a key twice.
 
-    The library itself reads the last of two tensors with one name.
+    The safetensors library itself reads the last of two tensors with the same name.
     """
     size = int.from_bytes(file.read(8), "little")
     if size > _MOST_HEADER_BYTES:

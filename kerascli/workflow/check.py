@@ -54,7 +54,7 @@ def check(
     no_data: bool = False,
     processes: int | None = None,
 ) -> CheckResult:
-    """Check a config as far as possible before training; with `no_data` no data is read.
+    """Check a config as far as possible before training, and return the result; with `no_data` no data is read.
 
     With `processes`, check also that training is possible on this number of processes, and estimate the memory of each.
     Raises KerasCliError.

@@ -50,7 +50,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Loss and metrics of the rows with one value of a column; metrics that are undefined for them are left out."""
+    """Loss and metrics of the rows with one value of a column; metrics that are undefined for them are omitted."""
 
     name: str
     rows: int
@@ -58,9 +58,9 @@ class Group:
     """Mapping from each output that predicts one of two classes to the number of rows of the second class."""
     logs: dict[str, float]
     in_units: dict[str, dict[str, float]]
-    """As `Evaluation.in_units`."""
+    """Mapping from target to a mapping from metric to value in units of the raw column, as `Evaluation.in_units`."""
     shown: dict[str, float]
-    """The `logs`, with the values of `in_units` in place of the metrics of the same name."""
+    """Losses and metrics to print: `logs`, with the values of `in_units` in place of metrics of the same name."""
 
 
 MOST_GROUPS = 100
@@ -70,9 +70,9 @@ _MISSING = "(missing)"
 
 @memory_for_batches()
 def evaluate_rows(run: LoadedRun, rows: Split, name: str) -> Evaluation:
-    """Evaluate a run on a split or other prepared rows; `name` names the result. Raises KerasCliError.
+    """Evaluate a run on a split or other prepared rows, and return the results. Raises KerasCliError.
 
-    Only the process that prints has the scores of classes.
+    `name` names the rows in the results. Only process 0, which prints, has the scores of classes.
     """
     with run.sharing(rows):
         result, source = _evaluated(run, rows, name)
@@ -94,9 +94,10 @@ def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = F
 
 @memory_for_batches()
 def evaluate_groups(run: LoadedRun, rows: Split, columns: Sequence[str]) -> dict[str, list[Group]]:
-    """Evaluate a run on groups of rows: for each column in `columns`, one group per value. Raises KerasCliError.
+    """Evaluate a run on groups of rows; return a mapping from column to the metrics of its groups.
 
-    Only process 0, which prints, has the numbers of positive rows.
+    For each column in `columns`, the rows with the same value form a group. The number of positive rows of each group
+    is available only on process 0, which prints. Raises KerasCliError.
     """
     grouped = {column: _groups(run, rows, column) for column in columns}
     found: dict[str, list[Group]] = {}
@@ -150,10 +151,10 @@ def _groups(run: LoadedRun, rows: Split, column: str) -> tuple[list[str], np.nda
 
 
 def groups_of_values(values: np.ndarray, named: np.ndarray | None, column: str) -> tuple[list[str], np.ndarray]:
-    """Return (names of the groups that a column's values make, number of each row's group); missing values are a group
-    of their own, the last.
+    """Return (names of the groups that a column's values form, index of each row's group).
 
-    `named` are the values as names of classes, None if they are no classes. Raises DataError for fractions.
+    Missing values form a group of their own, the last. `named` are the values as names of classes; None if they are not
+    classes. Raises DataError for fractions.
     """
     gaps = np.isnan(values) if values.dtype.kind == "f" else np.asarray(values == "", bool)
     present = (values if named is None else named)[~gaps]

@@ -76,8 +76,7 @@ class ModelContext:
         return {name: torch.cat(parts).float() for name, parts in outputs.items()}
 
     def rows(self, count: int, split: str | None = None, seed: int | None = None) -> Rows:
-        """Return `count` rows of a split: the first ones or, with `seed`, those from a position that `seed`
-        determines."""
+        """Return `count` rows of a split: the first ones or, with `seed`, the rows from a position that `seed` sets."""
         name = next((name for name in (_HELD_OUT if split is None else (split,)) if name in self._splits), None)
         if name is None:
             raise ConfigError("there are no rows to show: the run's data is not available")

@@ -69,14 +69,16 @@ class LoadedRun:
         return {} if self.data is None else known_columns(self.learned)
 
     def view(self, name: str) -> "LoadedRun":
-        """Return the run with a view (submodel that shares the layers) in place of its model. Raises ConfigError if
-        there is none."""
+        """Return the run with a view (submodel that shares the layers) in place of its model.
+
+        Raises ConfigError if the model has no such view.
+        """
         view = known_view(self.experiment.spec.model, name)
         run = replace(self, experiment=self.experiment.view(name))
         return replace(run, takes_arrays=self.takes_arrays or view.own_inputs or run.has_own_inputs)
 
     def shared_batches(self, source: BatchSource) -> EvaluatedBatches:
-        """Return the batches of a source in order, divided among the processes if there are several."""
+        """Return this process's batches of a source, in order; with several processes, each has some of the batches."""
         return self.strategy.evaluated(source, ends_on_signal=True)
 
     @contextmanager
@@ -109,7 +111,10 @@ class LoadedRun:
 
 
 def known_view(model: Model, name: str) -> View:
-    """Return the view (submodel that shares the model's layers) with this name. Raises ConfigError if there is none."""
+    """Return the view (submodel that shares the model's layers) of this name.
+
+    Raises ConfigError if there is no such view.
+    """
     if name not in model.views:
         hint = f"it has {', '.join(model.views)}" if model.views else "views are defined under model.views"
         raise ConfigError(

@@ -13,16 +13,20 @@ from kerascli.workflow.rows.changed_data import load_again
 
 
 def context_of(run: LoadedRun, *, data: bool = True) -> ModelContext:
-    """Return the object by which a run's callbacks use the model and its data to generate samples; with `data`, the
-    run's rows are loaded."""
+    """Return the object by which a run's callbacks use the model and its data to generate samples.
+
+    With `data`, the run's rows are loaded.
+    """
     prepared = load_again(run) if data and run.data is not None else None
     splits, aside = ({}, {}) if prepared is None else (prepared.splits, prepared.display_columns)
     return ModelContext(run.experiment, splits, run.learned, run.stages.facts.targets, aside)
 
 
 def draw_samples(run: LoadedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:
-    """Generate samples from a run's weights for the named callbacks (default: all); yield the files. Raises
-    ConfigError."""
+    """Generate samples from a run's weights for the named callbacks (default: all); yield the paths of the files.
+
+    Raises ConfigError.
+    """
     callbacks = run.experiment.spec.fit.callbacks
     samplers = {callback.sample_name: callback for callback in callbacks if isinstance(callback, Sampler)}
     for name in names:

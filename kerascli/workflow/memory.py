@@ -1,6 +1,7 @@
-"""Convert out-of-memory errors of torch and Python, and errors about tensors' values, into TrainingStopped.
+"""Convert out-of-memory errors, and errors about invalid tensor values, into TrainingStopped.
 
-torch and Python report them in several ways, users get one.
+torch and Python report them in several ways; users get one error. Invalid values are, for example, indices out of range
+and singular matrices.
 """
 
 from collections.abc import Iterator
@@ -22,7 +23,11 @@ _OUTSIDE = ("out of bounds", "out of DATA bounds", "out of range")
 
 
 def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
-    """Return a TrainingStopped for an error about memory or tensors' values; raise any other error again."""
+    """Return a TrainingStopped for an out-of-memory error or an error about invalid tensor values.
+
+    Errors about values are those of indices out of range, of singular matrices, and ShapeMismatch. Any other error is
+    raised again.
+    """
     text = first_line(error).rstrip(".")
     own = text.startswith(("list ", "tuple ", "string "))  # Python's own message: a bug of kerascli
     algebra = torch.linalg.LinAlgError  # pyright: ignore[reportPrivateImportUsage]
@@ -38,7 +43,7 @@ def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
 
 @contextmanager
 def memory_for_batches(hint: str = "a smaller fit.validation_batch_size needs less") -> Iterator[None]:
-    """Context manager that converts out-of-memory errors to TrainingStopped while a model runs on batches."""
+    """Context manager that converts errors by `stopped_by`, such as out of memory, while a model runs on batches."""
     try:
         yield
     except STOPS as error:

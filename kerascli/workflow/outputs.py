@@ -1,6 +1,6 @@
 """Check the output paths of commands: they must not overwrite an input, a run's own file, or another kind of file.
 
-This holds whatever the flags. An existing file of the kind that is written is replaced.
+No flag turns the check off. An existing file of the kind that is written is replaced.
 """
 
 import os

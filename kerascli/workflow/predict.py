@@ -25,7 +25,7 @@ class Predictions:
     """Predictions for rows, as named columns to print or write, and as arrays of the model's outputs."""
 
     kept: dict[str, np.ndarray]
-    """Mapping from name to raw column, of the columns to write beside the predictions (option `--keep`)."""
+    """Mapping from name to raw column, for the columns to write in addition to the predictions (option `--keep`)."""
     columns: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
     rows: int
@@ -37,10 +37,10 @@ class Predictions:
         return [name for name, values in self.columns.items() if values.dtype == object]
 
     def table(self, *, classes: bool = False) -> dict[str, np.ndarray]:
-        """Return a mapping from name to column: raw ones, and predictions (`predicted_NAME` if a raw column has the
-        name).
+        """Return a mapping from name to column: the kept raw columns and the predictions.
 
-        With `classes` only those that hold class names. Raises ConfigError where there are none, or two have one name.
+        A prediction with the name of a raw column is called `predicted_NAME`. With `classes`, only the predictions that
+        are class names are included. Raises ConfigError if there are none, or if two columns have the same name.
         """
         names = self.class_columns if classes else list(self.columns)
         if classes and not names:
@@ -76,11 +76,10 @@ def predict_run(
     keep: Sequence[str] = (),
     form: Form = Form(),  # frozen
 ) -> Predictions:
-    """Return predictions of a run's model, or of a view (submodel), for a split, or for files, folders, standard input
-    and texts.
+    """Return predictions of a run's model for a split, or for files, folders, standard input and texts.
 
-    Columns in `keep` are carried into the predictions. A warning is added to `run.warnings` for each column with many
-    out-of-vocabulary values. Raises KerasCliError.
+    With `view`, a view (submodel) predicts. Columns in `keep` are included in the predictions. A warning is added to
+    `run.warnings` for each column with many out-of-vocabulary values. Raises KerasCliError.
     """
     run = run if view is None else run.view(view)
     given = [what] if isinstance(what, str) else what

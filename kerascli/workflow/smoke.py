@@ -55,7 +55,7 @@ def smoke(
 def first_step(document: Document) -> Iterator[str]:
     """Train a config for one step, validate and test it, and keep nothing; yield its warnings. Raises the first error.
 
-    Weights that it would download are random.
+    Weights that training would download are random instead.
     """
     with _temporary_runs() as folder:
         for event in start(open_config(document), Options(folder, limits=_limits(1), downloads_weights=False)):

@@ -62,9 +62,9 @@ def predict_stream(
 ) -> Iterator[Predictions | DataError]:
     """Yield the predictions of a stream's rows as soon as their lines have arrived; for a faulty row, its DataError.
 
-    Formats are those of `predict` from a pipe. Rows whose lines arrived together are predicted as one batch, unless one
-    of them has an error. At the end a warning is added to `run.warnings` for each column with many out-of-vocabulary
-    values. Raises DataError if no more rows can be read, and ConfigError.
+    The stream has a format that `predict` reads from standard input. Rows whose lines arrived together are predicted as
+    one batch, unless one of them has an error. At the end a warning is added to `run.warnings` for each column with
+    many out-of-vocabulary values. Raises DataError if no more rows can be read, and ConfigError.
     """
     if run.data is None or run.takes_arrays or run.has_own_inputs:
         raise ConfigError("--stream: the model takes arrays of its own, not rows")

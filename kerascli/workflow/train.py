@@ -116,9 +116,9 @@ def resume(
     progress: Progress | None = None,
     data: Path | None = None,
 ) -> Iterator[Event]:
-    """Resume a run that was killed, interrupted or finished; `sets` may raise `fit.epochs`. Raises KerasCliError.
+    """Resume a run that was killed, interrupted or finished; yield events. Raises KerasCliError.
 
-    `data` is the place of the run's data, if it has moved, which is then recorded.
+    `sets` may raise `fit.epochs`. `data` is the new place of the run's data, if it has moved, which is then recorded.
     """
     _refuse_other_settings(sets)
     stages = Stages()

@@ -27,7 +27,8 @@ _DEFAULT = (MetricUse("mean_absolute_error", MeanAbsoluteError(), weighted=False
 def inverse_of(run: LoadedRun, pair: OutputTarget) -> Inverse | None:
     """Return the function that converts a model output to its target's units (undoes normalization ...), or None.
 
-    An output that is not of its target's shape, such as the parameters of a distribution, has no such units.
+    None is returned if the output has no such units: it predicts classes, the preprocessing cannot be inverted, or the
+    output has not the shape of its target (such as the parameters of a distribution).
     """
     undo = run.stages.inverses.get(pair.target)
     if undo is None or pair.loss is None or is_classification_loss(pair.loss):
@@ -44,7 +45,7 @@ def inverse_of(run: LoadedRun, pair: OutputTarget) -> Inverse | None:
 
 
 def significant(values: np.ndarray) -> np.ndarray:
-    """Return values rounded to nine significant digits; they come from float32, which has no more."""
+    """Return values rounded to nine significant digits, the precision of the float32 numbers that they come from."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         digits = 8 - np.floor(np.log10(np.abs(values)))
         factor = 10.0 ** np.abs(np.clip(digits, -300, 300))
@@ -55,8 +56,11 @@ def significant(values: np.ndarray) -> np.ndarray:
 def metrics_in_units(
     run: LoadedRun, batches: Iterable[Batch] | EvaluatedBatches, *, only_defined: bool = False
 ) -> dict[str, dict[str, float]]:
-    """Return a mapping from target to a mapping from metric to value in units of the raw column, where preprocessing
-    can be inverted; with `only_defined`, without metrics that are undefined for these rows."""
+    """Return a mapping from target to a mapping from metric to value in units of the raw column.
+
+    It has the targets whose preprocessing can be inverted. With `only_defined`, metrics that are undefined for the rows
+    are left out.
+    """
     outputs = [_Measured(pair, undo) for pair in run.experiment.spec.pairs if (undo := inverse_of(run, pair))]
     if not outputs:
         return {}

@@ -1,5 +1,7 @@
-"""Choose the batch size of evaluation and prediction, if the config sets none: larger than in training, but with equal
-results."""
+"""Choose the batch size of evaluation and prediction if the config sets none.
+
+It is larger than in training, but gives equal results.
+"""
 
 import math
 from collections.abc import Sequence
@@ -29,10 +31,10 @@ def rows_at_once(
     validation_batch_size: int | None = None,
     validation_steps: int | None = None,
 ) -> int:
-    """Return the batch size for evaluation (with `metrics`, loss and metrics that must not depend on it) or for
-    prediction.
+    """Return the batch size for evaluation or prediction.
 
-    `pairs` are the outputs and targets of losses and metrics; None if unknown.
+    With `metrics`, it is for evaluation, whose loss and metrics must not depend on it. `pairs` are the outputs and
+    targets of losses and metrics; None if unknown.
     """
     if any(node.layer.keeps_states() for node in built.model.nodes):
         return batch_size

@@ -57,8 +57,8 @@ def check_values(
 
     Raises DataError naming the value and its place in the file; without a file, the split and the row (from 1).
 
-    `warn` gets a message if integers will be rounded. Rows on disk are checked when they are read. Stages are applied
-    to the values first.
+    `warn` gets a message if integers will be rounded. Rows on disk are checked when they are read. The preprocessing
+    stages are applied to the values before the check.
     """
     requirements, modules = _requirements(graphs, compared), (stages.input_stage, stages.target_stage)
     for name, split in splits.items():

@@ -23,7 +23,7 @@ Formula = Callable[[list[Tensor]], Any]
 
 
 def with_inner_nodes(built: Built, nodes: Iterable[Node] | None = None) -> list[InnerNode]:
-    """Return a model's `nodes` (None: all), and the nodes inside them (such as those of an `rnn`'s cell)."""
+    """Return the nodes of a model in `nodes` (None: all nodes), and the nodes inside them, such as an `rnn`'s cell."""
     outer = list(built.model.nodes if nodes is None else nodes)
     return [*(InnerNode(n, built.specs) for n in outer), *inner_nodes(built.modules[n.name] for n in outer)]
 
@@ -45,7 +45,10 @@ def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
 
 
 def is_mean_of_parts(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
-    """Return True if a formula's value for a batch is the mean of its values for both halves; False for other nodes."""
+    """Return True if a formula's value for a batch is the mean of its values for both halves.
+
+    It is False for nodes that are no formulas.
+    """
     if not isinstance(node.layer, ExpressionLayer):
         return False
     xs = [specs[name] for name in node.inputs]
@@ -73,7 +76,7 @@ def _formula(layer: ExpressionLayer, xs: Sequence[TensorSpec]) -> Formula:
 
 
 def comparison_keeps_rows_apart(component: object, output: TensorSpec) -> bool:
-    """Return True if a loss or metric keeps rows independent; only those given as formulas are tested.
+    """Return True if a loss or metric keeps rows independent; only losses and metrics that are formulas are tested.
 
     Targets are tried with the shape of the output, and without its last axis.
     """

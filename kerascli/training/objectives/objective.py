@@ -45,10 +45,10 @@ class BaseObjective(nn.Module):
         return [*self.losses, *(metric for metric in self.metrics if isinstance(metric, Metric))]
 
     def logged_values(self, states: Sequence[Tensor], *, only_defined: bool = False) -> dict[str, float]:
-        """Return a mapping from name to logged value, computed from states summed over batches; waits for the device
-        once.
+        """Return a mapping from name to logged value, computed from states summed over batches.
 
-        With `only_defined`, metrics whose value is undefined (`Metric.is_defined`) are left out.
+        It synchronizes with the device once. With `only_defined`, metrics whose value is undefined
+        (`Metric.is_defined`) are left out.
         """
         flat = torch.cat([state.detach().reshape(-1) for state in states]).cpu().double()
         parts = flat.split([state.numel() for state in states])
@@ -82,11 +82,11 @@ class Objective(BaseObjective):
         sums: Collection[str] = (),
         class_weight: Tensor | None = None,
     ) -> None:
-        """Initialize; `names` are those of the total loss, of its terms (of none, if a single one is not logged), of
-        the values that layers log, and of metrics.
+        """Initialize; `names` are the names of the total loss, its terms, the values that layers log, and the metrics.
 
-        `weights` are those whose regularizers are added here, if they are trained. `sums` are those of the `logged`
-        values that are summed over all rows; the others are means.
+        The terms have no names if there is a single one that is not logged. `weights` are the weights whose
+        regularizers are added to this loss, if the weights are trained. `sums` are the names in `logged` whose values
+        are summed over all rows; the other values in `logged` are averaged.
         """
         logged_terms = len(names) - 1 - len(logged) - sum(len(each.columns) for each in metrics)
         means: list[Reduction] = ["mean"] * (1 + logged_terms)
@@ -111,7 +111,7 @@ class Objective(BaseObjective):
     ) -> LossOutput:
         """Return a batch's total loss and metric states; targets and sample weights are mappings by target name.
 
-        The total includes `added`, losses added by layers; None: all those of the forward pass.
+        The total includes `added`, losses added by layers; None: all losses that layers added in the forward pass.
         """
         operands: dict[Comparison, _Operands] = {}
         values: list[Tensor] = []
@@ -157,7 +157,7 @@ _Operands = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 
 
 class JoinedObjective(BaseObjective):
-    """Base class of objectives that consist of others, one after the other."""
+    """Base class of objectives that combine several objectives, by concatenating their names, metrics and losses."""
 
     def __init__(self, parts: Sequence[BaseObjective]) -> None:
         super().__init__(
@@ -178,8 +178,10 @@ class PassObjective(JoinedObjective):
     def forward(
         self, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor], rows: int
     ) -> LossOutput:
-        """Return the total loss of each parameter update and all metric states; `targets` is a mapping by target
-        name."""
+        """Return the total loss of each parameter update and all metric states.
+
+        `targets` and `sample_weight` are mappings by target name.
+        """
         loss = LossOutput([], [])
         added = [value for name, value in outcome.losses.items() if name not in self._formulas]
         for update in self.updates:
@@ -191,7 +193,7 @@ class PassObjective(JoinedObjective):
 
 
 def full_precision(y_pred: Tensor) -> Tensor:
-    """Return a model output as float32 if it is in half precision, else unchanged; losses and metrics need that."""
+    """Return a model output as float32 if it is in half precision, else unchanged, to compute losses and metrics."""
     return y_pred.float() if y_pred.dtype in (torch.bfloat16, torch.float16) else y_pred
 
 
@@ -206,7 +208,10 @@ def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | No
 
 
 def logged_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean") -> Tensor:
-    """Return a value logged for a batch as a state to sum up; a mean is multiplied by the batch's rows, as in Keras."""
+    """Return the metric state, to be summed over batches, of a value that is logged for a batch.
+
+    A mean is weighted by the number of rows in the batch, as in Keras.
+    """
     value = value.detach()
     rows = 1 if reduction == "sum" else rows
     dtype = torch.float32 if value.device.type == "mps" else torch.float64

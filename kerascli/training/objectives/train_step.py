@@ -49,7 +49,7 @@ class TrainStepModule(nn.Module):
 
 
 class GraphStep(TrainStepModule):
-    """Module that applies batch-wise preprocessing (mixup ...), runs the model's graph, computes losses and metrics."""
+    """Module that applies batch-wise preprocessing (mixup ...) and the model, and computes losses and metrics."""
 
     def __init__(
         self,
@@ -84,11 +84,14 @@ class GraphStep(TrainStepModule):
         return [*(node.layer for node in self.graph.model.nodes), *super().components()]
 
     def predict(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
-        """Return the outcome (outputs ...) of the model's graph for inputs that need batch-wise preprocessing first."""
+        """Apply batch-wise preprocessing to inputs, run the model's graph, and return its outcome (outputs ...)."""
         return self.run(self.input_stage(dict(inputs)))
 
     def run(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
-        """Run the model's graph on preprocessed inputs, in the precision of the config (such as mixed_float16)."""
+        """Return the outcome of the model's graph for preprocessed inputs.
+
+        The graph runs in the precision of the config (such as mixed_float16).
+        """
         device = next(iter(inputs.values())).device
         with autocast(self.precision, device):
             return self.graph(inputs, targets)

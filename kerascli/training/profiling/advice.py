@@ -1,4 +1,4 @@
-"""Advice from the profile of a training run: phases (data, forward ...) with a large share, and what reduces it."""
+"""Advice from the profile of a training run: phases (data, forward ...) with a large share, and how to reduce it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,8 +8,7 @@ from kerascli.foundation.events import Profiled
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Sentence of advice to print if a phase of training (`data`, `forward` ...) takes more than `share` of the
-    time."""
+    """Sentence of advice to print if a phase of training (`data` ...) takes more than `share` of the time."""
 
     phase: str
     share: float

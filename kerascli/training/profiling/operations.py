@@ -24,7 +24,7 @@ class Times:
     """Self times of a group of operations in each recorded training step, and their number of calls in all of them."""
 
     milliseconds: list[float]
-    """Self time in each recorded training step: without operations nested in those of the group."""
+    """Self time in each recorded training step, without that of operations nested in the operations of the group."""
     calls: int = 0
 
     @property
@@ -40,14 +40,14 @@ class RecordedWork:
     step_milliseconds: Sequence[float] = ()
     """Durations of the recorded training steps, in milliseconds."""
     by_operation: Mapping[tuple[str, str], Times] = field(default_factory=dict)
-    """Mapping from (name of an operation, name of what it is part of) to its times.
+    """Mapping from (name of an operation, name of its layer, direction or phase) to the operation's times.
 
-    It is part of a layer, a direction or a phase, such as `dense`, `dense, backward` or `optimizer`.
+    Examples of the second name are `dense`, `dense, backward` and `optimizer`.
     """
     by_layer: Mapping[tuple[str, bool], Times] = field(default_factory=dict)
     """Mapping from (name of a layer, True for its backward pass) to the times of its operations."""
     started: float = 0.0
-    """Mean number of operations per training step that no other operation started."""
+    """Mean number of operations in a training step that Python or autograd starts, rather than another operation."""
 
     def most_expensive(self, count: int = 10) -> tuple[Operation, ...]:
         """Return the `count` most expensive operations of a training step, grouped by name and layer."""
@@ -73,7 +73,7 @@ class RecordedWork:
 def recorded_work(events: Sequence[Any], steps: int, *, on_device: bool) -> RecordedWork:
     """Return the operations of the first `steps` training steps in `events`, the events of torch's profiler.
 
-    With `on_device` times are those of the device, not of the CPU.
+    With `on_device`, times are measured on the device, else on the CPU.
     """
     ranges = sorted((e.time_range for e in events if _is_step(e)), key=lambda each: each.start)[:steps]
     starts = [each.start for each in ranges]

@@ -22,10 +22,10 @@ _SAMPLES = 10_000
 
 
 class Clock:
-    """Timer of named sections of code (`data`, `forward` ...); a section inside another counts as part of the outer
-    one.
+    """Timer of named sections of code (`data`, `forward` ...); nested sections count as part of the outer one.
 
-    A device may still compute when a call returns; `wait` waits for it, so that time is counted where it is caused.
+    A device may still compute when a call returns: at the end of a section, `wait` synchronizes with the device, so
+    that the time counts in the section that causes it.
     """
 
     def __init__(self, wait: Callable[[], None]) -> None:
@@ -82,15 +82,14 @@ class LapSums:
                 self._samples[name].append(seconds)
 
     def median(self, name: str = _WHOLE) -> float:
-        """Return the median seconds of a phase in those laps (training steps) that have it, by default of a lap."""
+        """Return the median seconds of a phase over the laps (training steps ...) that have it; default: of a lap."""
         return median(self._samples[name]) if self.laps else 0.0
 
 
 def phases(steps: LapSums, epochs: LapSums, steps_in_all: int) -> tuple[Phase, ...]:
-    """Return the phases (`data` ...) of a profile, with their shares of the time of all training steps and ends of
-    epochs.
+    """Return the phases (`data` ...) of a profile, with their shares of the time of training steps and ends of epochs.
 
-    Work of both kinds (metrics are read in steps and at an epoch's end) is listed where most of it is done.
+    A phase that occurs in both, such as the metrics, is listed once, as part of the one that takes more of its time.
     """
     names = dict.fromkeys([*steps.seconds, *epochs.seconds])
     in_steps = {name: steps.seconds[name] * steps_in_all / steps.laps for name in names}

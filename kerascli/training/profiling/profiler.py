@@ -24,7 +24,8 @@ microseconds more."""
 class Profiler:
     """Timer of the phases (data, forward ...) of a training run; all events of the run must pass through `follow`.
 
-    The first step is timed separately; some are recorded by torch's profiler, which slows them; the rest are timed.
+    The first training step is timed separately. A few later ones are recorded by torch's profiler, which slows them;
+    all other training steps are timed.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -43,7 +44,7 @@ class Profiler:
     ) -> None:
         """Set how training steps are executed, and the layers (mapping from name to module) whose times are reported.
 
-        `step` runs forward and backward as modules, in any execution mode, and changes nothing.
+        `step` runs a forward and backward pass of PyTorch modules, whatever the execution mode, and changes no state.
         """
         self._mode, self._jit_compile = mode, jit_compile
         if mode == "eager":
@@ -66,8 +67,10 @@ class Profiler:
             synchronize(self._device)
 
     def follow(self, events: Iterator[Event], batches_done: int) -> Iterator[Event]:
-        """Yield the events of a training run unchanged, and measure times. `batches_done` is the number of batches of
-        the first epoch that had been trained before the run was resumed."""
+        """Yield the events of a training run unchanged, and measure times.
+
+        `batches_done` is the number of batches of the first epoch that were trained before the run was resumed.
+        """
         self._before = self._clock.lap()
         for event in events:
             match event:

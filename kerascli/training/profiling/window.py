@@ -48,7 +48,7 @@ class Window:
         self._hooks: list[RemovableHandle] = []
 
     def plan(self, steps: int) -> None:
-        """Choose the training steps to record: 20 after the first 10 or, if the run is too short, its second third."""
+        """Choose the training steps to record: 20 after the first 10, each number limited to a third of `steps`."""
         self._warm_up, self._size = min(_WARM_UP_STEPS, steps // LEAST_STEPS), min(_STEPS, steps // LEAST_STEPS)
 
     def is_due(self, steps_done: int, left: int, steps: int, *, last_epoch: bool) -> bool:
@@ -132,10 +132,10 @@ class Window:
 def layer_by_layer(
     device: torch.device, layers: Mapping[str, nn.Module], step: Callable[[], object]
 ) -> tuple[RecordedWork, str]:
-    """Time a few training steps by layer; `step` is called for a forward and backward pass of modules, without changing
-    weights.
+    """Return (times of a few training steps by layer, reason why they could not be measured, or an empty string).
 
-    Modules need more memory than a graph: if the device has too little, the work is empty and the text says why.
+    `step` is called for each forward and backward pass of modules; it changes no weights. Modules need more memory than
+    a graph: if the device has too little memory, no operations are returned, and the string is the reason.
     """
     window = Window(device)
     window.layers = layers

@@ -1,1 +1,1 @@
-"""Strategies: one process, data parallel (with shards), fully sharded; and the communication below them."""
+"""Strategies: one process, data parallel (with shards), fully sharded; and the communication that they use."""

@@ -1,4 +1,4 @@
-"""Base class of the strategies by which processes share the work of training and evaluation."""
+"""Base class of the strategies by which several processes share the work of training and evaluation."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ class Strategy(ABC):
 
     @property
     def across(self) -> Callable[[Tensor], Tensor] | None:
-        """Function that returns a tensor's sum over all processes, for norms of divided weights; None if none are."""
+        """Function that returns a tensor's sum over all processes, for norms of divided weights; None if undivided."""
         return self.group.added if self.is_divided else None
 
     @abstractmethod

@@ -1,5 +1,4 @@
-"""Check that the processes can share a training: losses are means over rows, no row depends on another, FSDP can divide
-the weights."""
+"""Config checks for several processes: losses are means over rows, rows are independent, FSDP can divide weights."""
 
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -32,7 +31,10 @@ _ALONE = "train on one process, without fit.shards and fit.distribute"
 
 
 def strategy_faults(spec: RunSpec, processes: int) -> list[Fault]:
-    """Return config errors for what several processes or shards do not support, or change beyond rounding errors."""
+    """Return config errors for settings that training with several processes or shards does not support.
+
+    Settings whose results would change by more than rounding errors are not supported, either.
+    """
     if isinstance(spec.fit.distribute, DDP) and spec.fit.distribute.shards_optimizer_state:
         return [_removed(spec)]
     if processes == 1 and spec.fit.shards in (None, 1):

@@ -17,7 +17,7 @@ from torch import Tensor
 def sum_in_order(vector: Tensor, rank: int, size: int) -> None:
     """Replace a vector, in place, by its sum over `size` processes, a power of two, as a balanced tree over the ranks.
 
-    If each vector is the sum of two vectors, the sum over twice as many processes, with one of the two each, has the
+    If each process's vector is the sum of two vectors, twice as many processes with one of these vectors each get the
     same bits. Processes exchange parts in pairs, and keep at most as many parts as the tree has levels. Raises
     RuntimeError, as torch does.
     """
@@ -45,8 +45,8 @@ def _run(operations: Sequence[dist.P2POp]) -> None:
 class ReduceScatter:
     """Reduce-scatter for FSDP: adds gradients over the processes, and keeps the part of this process.
 
-    It has the interface of FSDP's class of that name. Each process sends every other process the part that the other
-    one keeps. Received parts are added in the order of ranks, so that the sum does not depend on which one arrives
+    It has the interface of FSDP's class of that name. Each process sends to every other process the part that the
+    receiver keeps. Received parts are added in the order of ranks, so that the sum does not depend on which one arrives
     first.
     """
 

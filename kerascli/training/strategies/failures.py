@@ -1,4 +1,4 @@
-"""First failure of a run on several processes: the process that fails records the reason, the others report it."""
+"""First failure of a run on several processes: the failing process records the reason, the others report it."""
 
 import contextlib
 import json
@@ -36,9 +36,9 @@ _DESCRIPTORS = "/dev/fd"
 
 
 class Failures:
-    """Record of the first failure among the processes of a run, in the key-value store that they share.
+    """Record of the first failure among the processes of a run, in the key-value store that the processes share.
 
-    A killed process records no reason: the others check which process on their machine is gone.
+    A killed process records no reason: the other processes check which process on their machine is gone.
     """
 
     def __init__(self, world: World, store: "Store", addresses: Sequence[tuple[str, int]]) -> None:

@@ -29,14 +29,14 @@ class FlatStepResult:
     def __init__(self, slots: Sequence["Slot | None"], averaged: Tensor, added: Tensor, processes: int) -> None:
         """Initialize; the vector `added` ends with an element for the notices of each of the `processes`."""
         self.slots = slots
-        """Slots (positions in the vectors) of the StepOutcome's tensors, in order; None for those that are None."""
+        """Slots (positions in the vectors) of the StepOutcome's tensors, in order; None for a tensor that is None."""
         self._processes = processes
         self._averaged = averaged
         self._added = added
 
     @classmethod
     def like(cls, flat: Sequence[Tensor | None], layout: Layout, processes: int) -> "FlatStepResult":
-        """Return vectors of zeros with a slot for each tensor of a StepOutcome."""
+        """Return a FlatStepResult of zeros, with a slot for each tensor of a StepOutcome."""
         slots: list[Slot | None] = []
         ends = [0, 0]
         for index, tensor in enumerate(flat):
@@ -67,22 +67,23 @@ class FlatStepResult:
         return place
 
     def zeros(self) -> "FlatStepResult":
-        """Return vectors of zeros, the result of a shard without rows."""
+        """Return a FlatStepResult of zeros with the same slots, the result of a shard without rows."""
         return self._new(torch.zeros_like(self._averaged))
 
     def without_states(self) -> "FlatStepResult":
-        """Set metric states and integers to zero, in place, so that a part without rows adds nothing to the sums.
+        """Set the vector `added` (metric states, integers ...) to zero, in place, and return this object.
 
-        Losses and new values of weights stay: they have the weight 0, but a NaN among them must reach all processes.
+        A part of a batch without rows then adds nothing to the sums. Losses and new values of weights in `averaged` are
+        kept: they have the weight 0, but a NaN among them must reach all processes.
         """
         self._added.zero_()
         return self
 
     def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "FlatStepResult":
-        """Return new vectors with the tensors `flat` of a StepOutcome, multiplied by `share`; metric states are not.
+        """Return a new FlatStepResult of the tensors `flat` of a StepOutcome, times `share` except metric states.
 
-        `share` is the shard's share of the batch's rows. Integers are taken from the `first` shard that has rows,
-        others' are 0.
+        `share` is the shard's share of the batch's rows. Integers are taken only from the first shard that has rows,
+        for which `first` is true; for other shards they are 0.
         """
         new = self._new(torch.empty_like(self._averaged))
         places, values = [], []
@@ -132,7 +133,7 @@ class Slot:
 
 
 class StepExchange:
-    """Sum of the results of a forward and backward pass over all processes, each of which has those of its shards."""
+    """Exchange of the results of forward and backward passes, which are summed over the shards of all processes."""
 
     def __init__(self, group: Group, *, in_order: bool) -> None:
         self._group = group
@@ -141,7 +142,10 @@ class StepExchange:
         self._vectors: FlatStepResult | None = None
 
     def flat(self, outcome: StepOutcome, share: float, *, first: bool) -> FlatStepResult:
-        """Return a StepOutcome as vectors, multiplied by the shard's share of the rows, except metric states."""
+        """Return a StepOutcome as a FlatStepResult, multiplied by the shard's share of the rows, except metric states.
+
+        `first` is true for the first shard with rows of a batch.
+        """
         flat = outcome.flat()
         if self._vectors is None:
             self._layout = outcome.layout()
@@ -149,7 +153,7 @@ class StepExchange:
         return self._vectors.filled(flat, share, first=first)
 
     def summed(self, result: FlatStepResult) -> StepOutcome:
-        """Return the sum of all processes' results as a StepOutcome; their notices are exchanged with it."""
+        """Return the sum of all processes' results as a StepOutcome; notices are exchanged in the same all-reduce."""
         assert self._layout is not None
         world, notices = self._group.world, self._group.notices
         numbers = result.with_notices([float(notices.own * (rank == world.rank)) for rank in range(world.size)])

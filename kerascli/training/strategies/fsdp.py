@@ -63,8 +63,9 @@ def strategy_of(group: Group, distribute: object, shards: int | None = None) -> 
 def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -> None:
     """Divide the weights of a model on the meta device among `size` processes by FSDP, in place; they become DTensors.
 
-    The weights of consecutive layers are gathered together. Weights of layers that several nodes share, and all others,
-    stay gathered from a forward pass to the end of its backward pass, and so do all weights of a small model.
+    The weights of consecutive layers are gathered together. Weights of layers that several nodes share, and all weights
+    outside these groups, stay gathered from a forward pass to the end of its backward pass, and so do all weights of a
+    small model.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
@@ -102,7 +103,7 @@ def checkpoint_activations(graph: Graph) -> None:
 
 
 def group_bytes(graph: Graph) -> list[int]:
-    """Return the bytes of each group of weights that are gathered together and, last, of a model's other weights."""
+    """Return the bytes of each group of weights that are gathered together, then those of the ungrouped weights."""
     grouped = [list(group) for group in _groups(graph)]
     sizes = [sum(parameter.nbytes for module in group for parameter in module.parameters()) for group in grouped]
     whole = sum(parameter.nbytes for parameter in graph.parameters())
@@ -112,7 +113,7 @@ def group_bytes(graph: Graph) -> list[int]:
 def largest_group_bytes(graph: Graph) -> int:
     """Return the bytes of the largest group of weights that are gathered together.
 
-    If it is small, most of the memory that a step allocates and frees is that of activations.
+    If the group is small, most of the memory that a training step allocates and frees is that of activations.
     """
     return max(group_bytes(graph))
 

@@ -32,9 +32,9 @@ class FSDPRunner:
         self._exchange = StepExchange(division.group, in_order=False)
 
     def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
-        """Run this process's part of a batch, and wait for the sums over all processes.
+        """Run this process's part of a batch; return the StepOutcome, after the sums over all processes.
 
-        The losses, metric states and new weights are those of the whole batch, the gradients this process's part.
+        The losses, metric states and new weights are those of the whole batch; the gradients are this process's part.
         """
         number, rows, share = self._part(batch)
         with self._division.part(rows, counts=share > 0, scaled=True), draws.using(numbers.of_shard(number)):

@@ -26,7 +26,7 @@ _SECONDS_TO_ABORT = 5.0
 
 
 class Group:
-    """Group of the processes that work together, and the communication among them; one process sends nothing.
+    """Group of the processes that work together, and the communication among them; a single process sends nothing.
 
     Every process must call the same methods in the same order. Methods that communicate raise ProcessLost.
     """
@@ -36,7 +36,7 @@ class Group:
         self.notices = Notices(self.world.size)
         self._failures = failures
         self.device = "cpu"
-        """Device of this process and its name, for run.json."""
+        """Device of this process, with the device's name, for run.json."""
 
     @classmethod
     def join(cls, world: World, device: str, *, timeout: float) -> "Group":
@@ -82,8 +82,8 @@ class Group:
         """Replace tensors, in place, by their sums over all processes.
 
         With `in_order`, the tensors are vectors, added as a fixed binary tree: if each is the sum of two vectors, twice
-        as many processes with one of the two each get the same bits. The number of processes must then be a power of
-        two.
+        as many processes with one of these vectors each get the same bits. The number of processes must then be a power
+        of two.
         """
         if self.world.size == 1:
             return
@@ -104,7 +104,7 @@ class Group:
         return total
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """Return the tensors that all processes pass, which have one shape and dtype, in the order of ranks."""
+        """Return the tensors that all processes pass, which have the same shape and dtype, in the order of ranks."""
         if self.world.size == 1:
             return [tensor]
         parts = [torch.empty_like(tensor) for _ in range(self.world.size)]
@@ -115,8 +115,8 @@ class Group:
     def collect(self, tensor: Tensor) -> list[Tensor]:
         """Return on process 0 the tensors of all processes, in the order of ranks; on others, one tensor without rows.
 
-        The tensors (rows, *) have one dtype; their shapes may differ. They are sent from CPU to CPU: NCCL would connect
-        process 0 with every other process, and wait forever for one that is gone.
+        The tensors (rows, *) have the same dtype; their shapes may differ. They are sent from CPU to CPU: NCCL would
+        connect process 0 with every other process, and wait forever for one that is gone.
         """
         if self.world.size == 1:
             return [tensor]

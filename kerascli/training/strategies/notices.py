@@ -1,4 +1,4 @@
-"""Notices that processes exchange with the sums of a training step: signals, and requests to save a checkpoint."""
+"""Notices that processes exchange in the all-reduce of a training step: signals, and requests to save a checkpoint."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ _STEPS_AHEAD = 4
 
 
 class CheckpointRequest(IntEnum):
-    """Request of process 0 that all processes save a checkpoint; it is made by the clock of process 0."""
+    """Request of process 0, which it makes by its clock, that all processes save a checkpoint."""
 
     NONE = 0
     AT_EPOCH_END = 1
@@ -26,7 +26,7 @@ class CheckpointRequest(IntEnum):
 
 @dataclass(slots=True)
 class Notices:
-    """Notices of this process for the others, and common notices of all processes after the same step or batch."""
+    """Notices of this process for the others, and notices common to all processes after the same step or batch."""
 
     size: int = 1
     """Number of processes."""
@@ -48,14 +48,14 @@ class Notices:
 
     @property
     def own(self) -> int:
-        """Notices of this process as one integer: signal, checkpoint request, and whether its part is written."""
+        """Notices of this process as one integer: signal, checkpoint request, and True if its part is written."""
         return (self.signals.number or 0) + _SIGNALS * (self.request + _REQUESTS * self.has_written)
 
     def keep(self, numbers: Tensor) -> None:
-        """Store the notices (processes,) of all processes, integers as in `own`, which came with a step's sums.
+        """Store the notices (processes,) of all processes, received in an all-reduce of results: integers as in `own`.
 
-        On CUDA they are copied asynchronously and read some steps later: reading them at once would wait for the
-        device.
+        On CUDA they are copied asynchronously and read some training steps later: reading them at once would
+        synchronize with the device.
         """
         if numbers.is_cpu:
             self.take(numbers.tolist())
@@ -69,9 +69,9 @@ class Notices:
             self.take(oldest.tolist())
 
     def take(self, numbers: Iterable[float]) -> None:
-        """Read the notices of all processes, one integer each as in `own`, and store what they have in common.
+        """Read the notices of all processes, one integer each as in `own`, and store the common notices.
 
-        That is the signal of the first process that has one, the most urgent checkpoint request, and whether all
+        These are the signal of the first process that has one, the most urgent checkpoint request, and whether all
         processes have written their parts. All processes must pass the same integers, in the same order.
         """
         told = [int(number) for number in numbers]

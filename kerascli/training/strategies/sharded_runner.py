@@ -30,7 +30,7 @@ class Division:
         self._sum = None if in_order else process_sum(group)
 
     def part(self, rows: Batch, *, counts: bool = True, scaled: bool = False) -> AbstractContextManager[None]:
-        """Return a context manager for computing the loss of a shard; without `counts`, the shard adds 0 to sums.
+        """Return a context manager for computing the loss of a shard; without `counts`, the shard adds 0 to all sums.
 
         With `scaled`, the caller multiplies the loss by the shard's share of the rows before the backward pass.
         """
@@ -48,12 +48,12 @@ class Division:
             yield
 
     def examples(self, batches: Sequence[Batch]) -> list[Batch]:
-        """Return this process's first shard with rows of each batch; batches after the first may have none for it."""
+        """Return this process's first shard with rows of each batch; none for a later batch that has no such shard."""
         others = [rows for batch in batches[1:] for _, rows in islice(self.sharding.parts(batch), 1)]
         return [self.example(batches[0]), *others]
 
     def example(self, batch: Batch) -> Batch:
-        """Return this process's first shard with rows of the first batch. Raises DataError if it has none."""
+        """Return this process's first shard with rows of a batch. Raises DataError if there is no such shard."""
         for _, rows in self.sharding.parts(batch):
             return rows
         text = f"the first batch has {counted(batch.whole, 'row')}: too few for {self.sharding.size} processes"
@@ -71,7 +71,7 @@ class ShardedRunner:
     def __init__(self, run: Runner, module: Runner, division: Division, example: Batch) -> None:
         """Initialize; `run` computes a shard, `example` is a batch in which each process has a shard with rows.
 
-        `module` runs the forward pass as PyTorch modules, in which a shard can be left out of the sums.
+        `module` runs the forward pass as PyTorch modules, for shards that are left out of the sums.
         """
         self._run = run
         self._module = module

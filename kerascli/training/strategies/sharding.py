@@ -12,8 +12,7 @@ from kerascli.data.batches.loader import Batch, Portion
 class Sharding:
     """Division of each batch into `shards` parts of consecutive rows, which are assigned to `size` processes.
 
-    Process `rank` has as many shards as every other process. Without the config's `fit.shards` there is one shard for
-    each process.
+    All processes have equally many shards. Without the config's `fit.shards` there is one shard for each process.
     """
 
     shards: int
@@ -22,12 +21,12 @@ class Sharding:
 
     @property
     def first(self) -> int:
-        """Number of the first shard of this process."""
+        """Index of the first shard of this process."""
         return self.rank * self.shards // self.size
 
     @property
     def stop(self) -> int:
-        """Number of the shard after the last one of this process."""
+        """Index of the shard after this process's last one (exclusive end of its range of shards)."""
         return (self.rank + 1) * self.shards // self.size
 
     @property
@@ -36,11 +35,11 @@ class Sharding:
         return Portion(self.first, self.stop, self.shards)
 
     def is_first(self, number: int, batch: Batch) -> bool:
-        """Return True if shard `number` is the first shard with rows of a batch."""
+        """Return True if the shard with index `number` is the first shard with rows of a batch."""
         return number == -(-self.shards // batch.whole) - 1
 
     def parts(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
-        """Yield (number, rows) of each shard of this process, from the portion of a batch that it has read.
+        """Yield (index, rows) of each shard of this process, from the portion of a batch that it has read.
 
         Shards without rows, in a batch with fewer rows than shards, are not yielded.
         """

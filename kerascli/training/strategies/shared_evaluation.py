@@ -38,7 +38,10 @@ class SharedBatches(EvaluatedBatches):
         self._rank, self._size = (group.world.rank, group.world.size) if shared else (0, 1)
 
     def __iter__(self) -> Iterator[tuple[int, Batch | None]]:
-        """Yield (number, batch) of this process's batches; in the last round, the batch may be None."""
+        """Yield (number, batch) of this process's batches; the last is None if only other processes have one left.
+
+        If FSDP divides the model, this process's previous batch is yielded again in place of None.
+        """
         numbers = range(self._rank, self._rank + self._count, self._size)
         batches: Iterable[Batch | None] = self._source.epoch(0, self._rank, every=self._size)
         there = islice(batches, len(range(self._rank, self._count, self._size)))

@@ -1,5 +1,4 @@
-"""Run all advice checks, which warn of configs that are valid but probably wrong, for all training phases of a
-config."""
+"""Run all advice checks, which warn of configs that are valid but probably wrong, for all training phases."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -18,12 +17,14 @@ CHECKS: tuple[Callable[[Case], Iterator[Fault]], ...] = (
     class_shares, constant_inputs, idle_settings, target_leaks, logits, constant_targets, single_unit_softmax,
     repeated_rows, sorted_labels, unseen_dates,
 )  # fmt: skip
-"""All advice checks, each a function that yields warnings; of two about one line, the earlier check's comes first."""
+"""All advice checks, functions that yield warnings; for the same line, the earlier check's warning is first."""
 
 
 def advise(cases: Iterable[Case]) -> list[Fault]:
-    """Return the warnings of all advice checks for a config's training phases (`cases`), without duplicates, by
-    line."""
+    """Return the warnings of all advice checks for a config's training phases (`cases`), sorted by line.
+
+    Duplicates are removed.
+    """
     try:
         in_each(cases, _raise_warnings)
     except Faulty as error:

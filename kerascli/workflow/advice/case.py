@@ -18,8 +18,7 @@ from kerascli.losses.base import Loss
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Column before preprocessing: the whole array, and which of its rows are selected (the rows of a split, or
-    fewer)."""
+    """Column before preprocessing: the whole array, and the selection of its rows (a split, or a subset of one)."""
 
     whole: np.ndarray
     rows: Rows
@@ -48,7 +47,7 @@ class Raw:
         return is_ragged(self.whole)
 
     def take(self, places: Rows) -> "Raw":
-        """Return a column with fewer selected rows; `places` are their positions among the rows selected so far."""
+        """Return the column with a subset of its selected rows; `places` are indices into the current selection."""
         return Raw(self.whole, compose_rows(self.rows, places))
 
     def array(self) -> np.ndarray:
@@ -109,10 +108,10 @@ def predicts_classes(loss: Loss) -> bool:
 
 
 def is_split(pipeline: Pipeline) -> bool:
-    """Return True if a pipeline splits the values of its column, as a text into tokens."""
+    """Return True if a pipeline splits the values of its column, such as a text into tokens."""
     return any(step.transform.splits_values for step in pipeline.steps)
 
 
 def is_label(column: Raw, pipeline: Pipeline) -> bool:
-    """Return True if a column has one value per row and its pipeline keeps that (unlike a text split into tokens)."""
+    """Return True if a column has one value per row, which its pipeline does not split (as a text into tokens)."""
     return column.ndim == 1 and not column.is_ragged and not is_split(pipeline)

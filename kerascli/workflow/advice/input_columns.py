@@ -1,4 +1,4 @@
-"""Advice checks of inputs: constant columns, leaks of targets, and parts of dates that no training row has."""
+"""Advice checks of input columns: constant columns, target leakage, and date components that no training row has."""
 
 from collections.abc import Iterator
 
@@ -113,8 +113,10 @@ def _copy(label: np.ndarray, column: Raw | None, name: str) -> str:
 
 
 def unseen_dates(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each calendar part (month, weekday ...) of an input of dates with test values that no
-    training row has."""
+    """Yield a warning for each date component (month, weekday ...) with values that only test rows have.
+
+    Inputs of dates (transform `datetime`) are checked.
+    """
     for path, pipeline in case.inputs():
         steps = [step.transform for step in pipeline.steps if not isinstance(step.transform, Impute)]
         dates = steps[0] if steps and len(pipeline.columns) == 1 else None  # which gets the column's own values

@@ -1,4 +1,4 @@
-"""Advice check: warns of training rows that are also in the split `validation` or `test`: metrics are too good.
+"""Advice check: warns of training rows that are also in the split `validation` or `test`, which makes metrics too good.
 
 Rows are compared by hash keys; of long rows only a part is hashed at first, to bound the cost.
 """

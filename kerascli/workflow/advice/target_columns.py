@@ -1,4 +1,4 @@
-"""Advice checks of targets: constant ones, labels sorted by class, and classes with other shares in the test rows."""
+"""Advice checks of targets: constant targets, labels sorted by class, and class shares that differ in test rows."""
 
 from collections.abc import Iterable, Iterator
 
@@ -47,8 +47,10 @@ def constant_targets(case: Case) -> Iterator[Fault]:
 
 
 def class_shares(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each target of classes whose shares of the training and of the test rows differ, with those
-    of the class that differ most."""
+    """Yield a warning for each target whose classes have different shares of the training and of the test rows.
+
+    The warning has both shares of the class for which they differ most.
+    """
     labels = {pair.target for pair in case.spec.pairs if pair.loss and predicts_classes(pair.loss)}
     for path, pipeline in case.targets():
         column = pipeline.columns[0]
@@ -88,8 +90,10 @@ def _shares_hint(case: Case, column: str) -> str:
 
 
 def sorted_labels(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each target whose classes `validation_split`, which takes the last rows, seems to put apart
-    in training and validation."""
+    """Yield a warning for each target whose rows seem sorted by class, if `validation_split` takes the last rows.
+
+    Training and validation then have different classes.
+    """
     head, tail = case.tables.get("train"), case.tables.get("validation")
     if case.config.validation_split <= 0 or head is None or tail is None:
         return

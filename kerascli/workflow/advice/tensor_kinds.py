@@ -1,4 +1,4 @@
-"""Determine if tensors in a model hold probabilities or other numbers, from the node that computes them."""
+"""Determine whether tensors in a model hold probabilities or other numbers, from the nodes that compute them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,8 +55,7 @@ NEGATIVE = frozenset({*_OTHER, *_NORMALIZED} - {"relu", "relu6"})
 
 @dataclass(frozen=True, slots=True)
 class TensorKind:
-    """Kind of a tensor's values (probabilities or other numbers), and the node and activation or layer that determine
-    it."""
+    """Kind of a tensor's values (probabilities ...), and the node and activation (or layer) that determine it."""
 
     kind: Kind
     word: str
@@ -64,7 +63,7 @@ class TensorKind:
 
 
 class Tracer:
-    """Tracer that determines if a tensor holds probabilities or other numbers, from the node that computes it."""
+    """Tracer that determines whether a tensor holds probabilities or other numbers, from the node that computes it."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._made: Mapping[str, tuple[Node, int]] = {

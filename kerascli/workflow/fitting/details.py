@@ -1,4 +1,4 @@
-"""Details of the start of a training, which only `train --verbose` prints: choices, versions, digests, times."""
+"""Details of the start of a training run, which only `train --verbose` prints: choices, versions, digests, times."""
 
 import time
 from collections.abc import Iterator, Mapping

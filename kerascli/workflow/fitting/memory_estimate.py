@@ -1,4 +1,4 @@
-"""Estimate of the memory that each process of a training run needs, a warning if the machine has less, and the peak."""
+"""Estimate of the memory of each process of a training run, warning if it is too much, and measured peak memory."""
 
 import copy
 import math
@@ -56,9 +56,9 @@ class MemoryEstimate:
 
 
 def memory_estimate(spec: RunSpec, prepared: PreparedData | None, processes: int) -> MemoryEstimate:
-    """Return the memory of each of `processes` processes that train a config, with the rows of `prepared` if given.
+    """Return the estimated memory of each of `processes` processes that train a config.
 
-    Raises NotEstimated.
+    The rows of `prepared` are included; None: the data is not counted. Raises NotEstimated.
     """
     try:
         with without_compiler():
@@ -135,7 +135,7 @@ def peak_bytes(device: torch.device) -> int | None:
 
 
 def memory_lines(spec: RunSpec, prepared: PreparedData | None, processes: int) -> tuple[list[str], list[Fault]]:
-    """Return lines about the memory of each process, and a warning if all of them need more than there is."""
+    """Return lines about the memory of each process, and a warning if the processes need more than the machine has."""
     if spec.training is None:
         return [], []
     on_cpu = choose_device().value == "cpu"

@@ -1,6 +1,6 @@
 """Record the events of a training run in its folder: history.csv, checkpoints, logs and samples.
 
-One process records the run; others do the same work, and write nothing but their parts of checkpoints.
+One process records the run; every other process does the same work, and writes nothing but its parts of checkpoints.
 """
 
 import csv
@@ -52,7 +52,7 @@ class NoRecord:
         """Do nothing."""
 
     def write_weights(self, contents: Pieces) -> None:
-        """Compute the contents without writing them; divided weights are gathered, which needs every process."""
+        """Compute the contents without writing them: gathering weights that FSDP divides needs every process."""
         for _ in contents:
             pass
 

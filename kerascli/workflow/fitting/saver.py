@@ -1,4 +1,4 @@
-"""Save the training state to checkpoints, and restore it; determines when to save, and which process writes what."""
+"""Save the training state to checkpoints, and restore it; determines when to save, and what each process writes."""
 
 import copy
 import time
@@ -51,7 +51,7 @@ class Saver:
     """Writer of the checkpoints of a training run, which also determines when to save one.
 
     If FSDP divides the weights, each process writes its parts of them; else process 0 writes everything, and the others
-    nothing. Process 0 decides by its clock when to save; it sends the decision with the sums of a training step.
+    nothing. Process 0 decides by its clock when to save; it sends the decision with the all-reduce of a training step.
     """
 
     def __init__(
@@ -148,8 +148,8 @@ class Begun:
 class PartWriter:
     """Writer of this process's part of a checkpoint, in a thread; process 0 completes it when all parts are written.
 
-    The processes learn that all parts are written from the sums of a training step. A checkpoint exists once its
-    manifest does: an interrupted checkpoint does not damage earlier ones.
+    The processes are notified by the all-reduce of a training step that all parts are written. A checkpoint exists once
+    its manifest does: an interrupted checkpoint does not damage earlier ones.
     """
 
     def __init__(self, checkpoints: Checkpoints, ranges: Mapping[str, Range], group: Group) -> None:
@@ -253,9 +253,10 @@ def newest(record: RunRecord, group: Group, part: str | None = None) -> tuple[Ch
 def restore(
     checkpoint: Checkpoint, trainer: Trainer, callbacks: Sequence[Callback], part: str | None = None
 ) -> Progress:
-    """Load a checkpoint into a trainer; return the progress of the training run. Raises FileRefused if it does not fit.
+    """Load a checkpoint into a trainer; return the progress of the training run.
 
     `part` is the name of this process's file of parts of the weights, if FSDP divides them; None: they are not divided.
+    Raises FileRefused if the checkpoint does not match the model.
     """
     tensors = training_tensors(checkpoint.blobs, trainer.ranges(), part)
     return reinstate(trainer, tensors, checkpoint.facts, callbacks)

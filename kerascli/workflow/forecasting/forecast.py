@@ -38,7 +38,7 @@ _FLOATS = {"uint8": "float32", "int8": "float32", "uint16": "float32", "int16": 
 def forecast_run(
     run: LoadedRun, what: str, horizon: int, future: Path | None = None, *, keep: Sequence[str] = (), raw: bool = False
 ) -> Predictions:
-    """Return predictions of the next `horizon` rows of a series: a file, standard input (-) or a split of the run.
+    """Return predictions of the next `horizon` rows of a series: from a file, standard input (-) or a run's split.
 
     `future` is a file with the known columns of these rows. Raises ConfigError, DataError, FileRefused.
     """

@@ -1,4 +1,4 @@
-"""Time series that a run was trained on: its rows in order of time, and the rows that validation and test hold out."""
+"""Time series that a run was trained on: its rows in order of time, and the rows held out for validation and test."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,15 +22,17 @@ class OwnSeries:
 
     table: Table
     rows: Mapping[str, np.ndarray]
-    """Mapping from split to the table rows that its windows predict (of each window the first), in ascending order."""
+    """Mapping from split to the indices of the table rows that its windows predict (each window's first), ascending."""
     end: Mapping[str, int]
     """Mapping from split to the index after the last table row that the split predicts."""
     value: str | int | None
     """Value of the column that identifies this series among several; None if it is the only one."""
 
     def first_held_out(self, split: str) -> int | None:
-        """Return the first row of a split that was no target in training; None if the split's rows are not in
-        sequence."""
+        """Return the index of the first row of a split that was no target in training; None if there is none.
+
+        It is also None if the split's rows are not in sequence, or not after all training rows.
+        """
         rows, trained = self.rows[split], self.rows.get("train", np.empty(0, np.int64))
         if len(np.unique(np.diff(rows))) > 1 or (len(trained) and int(trained.max()) >= int(rows[0])):
             return None
@@ -41,8 +43,8 @@ class OwnSeries:
 def own_series(model: SeriesModel, preferred: Sequence[str]) -> list[OwnSeries]:
     """Return the time series that a run was trained on, with the rows that each split predicts.
 
-    The tables of several splits are joined if their dates are in order; otherwise a series is that of the first split
-    in `preferred` that exists, or of the first split. Raises DataError, ConfigError, FileRefused.
+    The tables of several splits are joined if their dates are in order; otherwise a series has only the rows of the
+    first split in `preferred` that exists, or else of the first split. Raises DataError, ConfigError, FileRefused.
     """
     run, source = model.run, model.source
     splits = {name: split.origin.table for name, split in load_again(run).splits.items() if split.origin is not None}
@@ -105,8 +107,10 @@ def _own(
 
 
 def histories_of(model: SeriesModel, split: str) -> list[Table]:
-    """Return the tables of the series a run was trained on, each up to the last row of a split. Raises DataError if
-    there is no such split."""
+    """Return the tables of the series that a run was trained on, each up to the last row that a split predicts.
+
+    Raises DataError if there is no such split.
+    """
     all_series = own_series(model, [split])
     names = dict.fromkeys(name for own in all_series for name in own.rows)
     if split not in names:

@@ -91,8 +91,7 @@ def series_of(
 
 
 def main_dates(series: Series) -> str | None:
-    """Return the name of the date column that orders the rows of a series; None unless it has exactly one date
-    column."""
+    """Return the name of the date column that orders the rows of a series; None unless there is exactly one."""
     return next(iter(series.dates)) if len(series.dates) == 1 else None
 
 
@@ -118,8 +117,10 @@ def _text_values(table: Table, name: str) -> np.ndarray | None:
 
 
 def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: frozenset[str] = frozenset()) -> Table:
-    """Return the raw rows of a series from a file or standard input, read with the settings of the run's data
-    source."""
+    """Return the raw rows of a series from a file or standard input.
+
+    They are read with the settings of the run's data source.
+    """
     needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
     pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in needed}
     raw = model.data.model_copy(update={"source": model.source.source, "inputs": pipelines, "targets": {}})
@@ -184,8 +185,10 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
 
 
 def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Return a mapping from each column that is not predicted to its future values; `needed` maps these columns to
-    numbers of rows."""
+    """Return a mapping from each column that is not predicted to its future values.
+
+    `needed` maps these columns to the numbers of rows to return. Raises DataError if values are missing.
+    """
     rows = max(needed.values(), default=0)
     if series.future is not None and series.future.rows < rows:
         text = f"the future has {counted(series.future.rows, 'row')}; the forecast needs {rows:,}"
@@ -205,7 +208,7 @@ def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) 
 def whole_column(model: SeriesModel, series: Series, column: str, future: np.ndarray | None, rows: int) -> np.ndarray:
     """Return a column over the rows of the series and the `rows` rows after it; unknown values are empty (NaN or '').
 
-    Raises DataError if it holds texts where it held numbers in training.
+    Raises DataError if the column contains text, but contained numbers in training.
     """
     if model.is_text(column):
         past = series.history.text(column)

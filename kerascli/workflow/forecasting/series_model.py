@@ -1,4 +1,4 @@
-"""Model of a run as a forecaster of a time series: the columns that it predicts, and those that it needs."""
+"""Model of a run as a forecaster of a time series: the columns that it predicts, and the columns that it needs."""
 
 import math
 from collections.abc import Sequence
@@ -40,8 +40,7 @@ class ForecastTarget:
     """True if the predicted columns contain text: class names."""
 
     def values(self, output: Tensor) -> np.ndarray:
-        """Return predictions (rows, horizon, columns) computed from a model output, in the columns' units,
-        unrounded."""
+        """Return unrounded predictions (rows, horizon, columns) of a model output, in the columns' units."""
         if self.reading is not None:
             names = np.array(self.reading.names, object)[self.reading.numbers(output).numpy()]
             predictions = names if self.is_text else names.astype(np.float64)
@@ -60,7 +59,7 @@ class ForecastTarget:
 
 @dataclass(frozen=True, slots=True)
 class SeriesModel:
-    """Run whose model forecasts a time series, with the columns that it predicts and those that are its inputs."""
+    """Run whose model forecasts a time series, with the columns that it predicts and its input columns."""
 
     run: LoadedRun
     data: DataSpec
@@ -73,7 +72,10 @@ class SeriesModel:
 
     @classmethod
     def of(cls, run: LoadedRun) -> "SeriesModel":
-        """Return a run's model as a forecaster of time series. Raises ConfigError or DataError if it is none."""
+        """Return a run's model as a forecaster of time series.
+
+        Raises ConfigError or DataError if the model does not forecast one.
+        """
         data = run.data
         if data is None or run.takes_arrays or run.has_own_inputs:
             raise ConfigError("a forecast needs a model whose inputs are columns of a series", hint=_HINT)

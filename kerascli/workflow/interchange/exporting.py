@@ -45,13 +45,12 @@ class Exported:
     path: Path
     size_bytes: int
     difference: float | None
-    """Largest difference between the outputs of the exported file and of the model; None for files that hold only
-    weights."""
+    """Largest difference between the outputs of the exported file and of the model; None for files of weights only."""
     notes: tuple[str, ...]
 
 
 class CheckFailed(KerasCliError):
-    """Error: an exported file does not compute what the model computes (a bug of kerascli); the file is not written."""
+    """Error: an exported file does not compute the model's outputs (a bug of kerascli); the file is not written."""
 
     exit_code = 1
 
@@ -66,10 +65,10 @@ def export_run(
     pipeline: Path | None = None,
     preprocessing: bool = False,
 ) -> Exported:
-    """Export a run's model, or a view (submodel) of it, to the file `path`, and its preprocessing to the file
-    `pipeline`.
+    """Export a run's model, or a view (submodel) of it, to the file `path`; return facts about the file.
 
-    With `preprocessing`, an ONNX file takes raw columns. Raises KerasCliError.
+    With `pipeline`, the preprocessing is exported to that file. With `preprocessing`, an ONNX file takes raw columns.
+    Raises KerasCliError.
     """
     path = output_file(path)
     run = open_run(record, device="cpu", checkpoint=checkpoint)
@@ -198,7 +197,7 @@ def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> b
 def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:
     """Import an exported Keras file again; return the largest difference of its outputs from the model's.
 
-    Raises CheckFailed if that is too large, or if the weights differ.
+    Raises CheckFailed if the difference is too large, or if the weights differ.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[kind]}"

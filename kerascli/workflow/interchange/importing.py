@@ -1,4 +1,4 @@
-"""Import a model's file as a run, or a Keras file of weights into the model of a config: open, check, write."""
+"""Import a model's file as a run, or a Keras file of weights into the model of a config."""
 
 import os
 import shlex

@@ -68,8 +68,10 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Init
 
 
 def absent_weights(experiment: Experiment, config: Config) -> list[Note]:
-    """Return the warning that the weights are random if `model.init_from` names published ones that are not here, which
-    a smoke test does not download; else []."""
+    """Return a warning if `model.init_from` names published weights that are not on this machine; else an empty list.
+
+    A smoke test does not download the weights, and uses random ones.
+    """
     section = experiment.spec.init_from
     if section is None or section.torchvision is None or cache_path(section.published).exists():
         return []

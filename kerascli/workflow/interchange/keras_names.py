@@ -1,5 +1,7 @@
-"""Names that Keras gives to the inputs and outputs of an imported model; run.json records them, data files may use
-them."""
+"""Names that Keras gives to the inputs and outputs of an imported model, as recorded in run.json.
+
+Data files may use these names.
+"""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 

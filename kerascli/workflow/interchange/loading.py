@@ -36,8 +36,10 @@ NO_LOSS = "the file has no loss: the run can predict, but cannot be evaluated or
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Contents of a model's file: config sections made from it, and the model with its weights; no file is written
-    yet."""
+    """Contents of a model's file: config sections made from it, and the model with its weights.
+
+    No file of a run is written yet.
+    """
 
     sections: dict[str, Any]
     experiment: Experiment
@@ -50,7 +52,7 @@ class Loaded:
 
 
 def load_model(path: Path, name: str, *, compiled: bool) -> Loaded:
-    """Load the model of a file; without `compiled`, a Keras file's loss, metrics and optimizer are left out.
+    """Return the contents of a model's file; without `compiled`, it has no loss, metrics and optimizer.
 
     Raises KerasCliError.
     """
@@ -61,7 +63,10 @@ def load_model(path: Path, name: str, *, compiled: bool) -> Loaded:
 
 
 def load_keras(file: ModelFile, name: str, *, compiled: bool) -> Loaded:
-    """Load the model of an open Keras file. Raises FileRefused with all that cannot be imported."""
+    """Return the contents of an open Keras file of a model.
+
+    Raises FileRefused that lists everything that cannot be imported.
+    """
     refusals = Refusals(file.name)
     architecture = read_architecture(file, refusals)
     sections: dict[str, Any] = {"model": architecture.section}

@@ -36,10 +36,9 @@ _PREDICTION_KEYS = ("reads_as", "classes", "positive", "inverse")
 
 
 def pipelines_of(run: LoadedRun) -> Written:
-    """Return the contents of the pipeline file (fitted preprocessing) of a run or of its view (submodel); they are
-    verified by reading them back.
+    """Return the contents of the pipeline file (fitted preprocessing) of a run or of its view (submodel).
 
-    Raises ConfigError, FileRefused.
+    The contents are verified by reading them back. Raises ConfigError, FileRefused.
     """
     if run.data is None or run.takes_arrays or run.has_own_inputs:
         raise ConfigError("--pipeline: the model takes arrays of its own, not rows: there is no pipeline to write")
@@ -98,13 +97,13 @@ def _output(run: LoadedRun, pair: OutputTarget) -> OutputText:
 
 
 def reading_of(run: LoadedRun, pair: OutputTarget) -> ClassReading | None:
-    """Return how an output of a run's model is read as classes; None if it predicts values."""
+    """Return the ClassReading (class names ...) of an output of a run's model; None if the output predicts values."""
     shape = [size or 1 for size in run.experiment.spec.built.specs[pair.output].shape]
     return class_reading(torch.empty(1, *shape), run.stages.facts.targets.get(pair.target), pair.loss)
 
 
 def target_pipeline(run: LoadedRun, pair: OutputTarget) -> tuple[NamedPipeline, list[Field]]:
-    """Return the pipeline of an output's target, and the fields before each of its steps."""
+    """Return (pipeline of an output's target, fields before each step of the pipeline)."""
     assert run.data is not None
     named = next(each for each in named_pipelines_of(run.data) if each.id == ("targets", pair.target))
     return named, infer_all([named], known_columns(run.learned), run.learned)[named.id]
@@ -113,7 +112,7 @@ def target_pipeline(run: LoadedRun, pair: OutputTarget) -> tuple[NamedPipeline, 
 def fitted_to_model(pipelines: Pipelines, experiment: Experiment, names: KerasNames) -> Pipelines:
     """Return the pipelines of a pipeline file under the model's names of inputs and outputs, in place of Keras's names.
 
-    Raises FileRefused with all inputs and outputs that do not fit.
+    Raises FileRefused that lists all inputs and outputs that do not match the model.
     """
     model = experiment.spec.model
     specs = {each.name: each.spec for each in model.inputs}
@@ -174,7 +173,7 @@ def _misfit(pipelines: Pipelines, name: str, spec: TensorSpec) -> Fault | None:
 def sections_with(pipelines: Pipelines, sections: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the config sections of an imported model with the `data` section of a pipeline file, and notes to print.
 
-    Where the model's file has no loss, that of the pipeline file is used: outputs are read by it.
+    If the model's file has no loss, that of the pipeline file is used, by which outputs are converted to predictions.
     """
     losses = {name: text.loss for name, text in pipelines.outputs.items() if text.loss is not None}
     combined = {"data": pipelines.spec.dump(), **sections}
@@ -184,8 +183,10 @@ def sections_with(pipelines: Pipelines, sections: Mapping[str, Any]) -> tuple[di
 
 
 def described_with(pipelines: Pipelines, sections: Mapping[str, Any], name: str) -> RunSpec:
-    """Return the RunSpec (validated config) of an imported model with a pipeline file's pipelines. Raises
-    FileRefused."""
+    """Return the RunSpec (validated config) of an imported model with a pipeline file's pipelines.
+
+    Raises FileRefused.
+    """
     facts = pipelines.stages.facts
     try:
         return describe(
@@ -196,8 +197,7 @@ def described_with(pipelines: Pipelines, sections: Mapping[str, Any], name: str)
 
 
 def check_predictions(run: LoadedRun, pipelines: Pipelines) -> None:
-    """Raise FileRefused if an imported run converts outputs to predictions in another way than its pipeline file
-    says."""
+    """Raise FileRefused if an imported run converts outputs to predictions differently than its pipeline file."""
     outputs = _outputs_of(run)
     for name, text in pipelines.outputs.items():
         for key in _PREDICTION_KEYS if name in outputs else ():

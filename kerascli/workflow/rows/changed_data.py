@@ -18,9 +18,10 @@ _HINT = "the results are for the data as it is now; restore the old file to comp
 
 
 def load_again(run: LoadedRun, keep: Collection[str] = ()) -> PreparedData:
-    """Load the data splits of a run again; add a warning to `run.warnings` for each data file that has changed.
+    """Load the data splits of a run again and return them, with a warning for each data file that has changed.
 
-    Raw columns in `keep` are loaded beside those in use. Raises DataError, ConfigError, FileRefused.
+    Warnings are added to `run.warnings`. Raw columns in `keep` are loaded in addition to those in use. Raises
+    DataError, ConfigError, FileRefused.
     """
     try:
         with moved_hint():

@@ -1,4 +1,4 @@
-"""Prepare the rows that a command was given: a split of the run's data, files, standard input, or texts."""
+"""Prepare the rows that a command's arguments select: a split of the run's data, files, standard input, or texts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -69,12 +69,12 @@ def _arrays(run: LoadedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
 def kept_columns(
     source: Source | None, fields: Mapping[str, Field], rows: Split, keep: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return a mapping from name to raw column to show beside predictions: the series column, and columns of --keep.
+    """Return a mapping from name to raw column to show with predictions: the series column, and columns of --keep.
 
-    The series column is included if there are several series. Without these columns, there are file names if rows are
-    files. `fields` maps raw columns to their fields (shape, classes ...). For windows over a series, the column has the
-    value in the last row of each window. Classes are shown by their names, integers with gaps as integers and None.
-    Raises DataError.
+    The series column is included if there are several series. If neither exists and each row is a file, the file names
+    are included. `fields` maps raw columns to their fields (shape, classes ...). For windows over a series, the column
+    has the value in the last row of each window. Classes are shown by their names, integers with missing values as
+    integers and None. Raises DataError.
     """
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
@@ -102,7 +102,7 @@ def _shown(
 
 
 def named_classes(field: Field | None, values: np.ndarray) -> np.ndarray | None:
-    """Return a raw column of class labels as the names of the classes, such as of subfolders; None for others."""
+    """Return a raw column of class labels as class names, such as those of subfolders; None for other columns."""
     classes = field.classes if field is not None else None
     if not classes or values.dtype.kind not in "iu" or ((values < 0) | (values >= len(classes))).any():
         return None
@@ -110,9 +110,9 @@ def named_classes(field: Field | None, values: np.ndarray) -> np.ndarray | None:
 
 
 def whole_numbers(values: np.ndarray) -> np.ndarray | None:
-    """Return a column of integers with missing values, which is held as floats with nan, as integers and None.
+    """Return a column of integers with missing values, which is stored as floats with NaN, as integers and None.
 
-    None if there are other numbers, or no missing ones.
+    Return None if the column has numbers that are not integers, or has no missing values.
     """
     if values.dtype.kind != "f":
         return None

@@ -1,5 +1,7 @@
-"""Read rows for a run without a `data` section: arrays with the names of the model's inputs and outputs, used as they
-are."""
+"""Read rows for a run without a `data` section: arrays named like the model's inputs and outputs.
+
+The arrays are not preprocessed.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
