@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from unittest import mock
 
 from kerascli.foundation.disk import storage
 
@@ -30,12 +29,17 @@ def existing_cache() -> Iterator[None]:
 
     It is a temporary one where the system refuses the other, so that what compiles nothing needs no writable home.
     """
-    with ExitStack() as stack:
-        try:
-            os.makedirs(os.environ.get(_VARIABLE, cache_folder()), mode=0o700, exist_ok=True)
-        except OSError:
-            temporary = stack.enter_context(TemporaryDirectory())
-            stack.enter_context(mock.patch.dict(os.environ, {_VARIABLE: temporary}))
+    folder = os.environ.get(_VARIABLE, str(cache_folder()))
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    except OSError:
+        with TemporaryDirectory() as temporary:
+            os.environ[_VARIABLE] = temporary
+            try:
+                yield
+            finally:
+                os.environ[_VARIABLE] = folder
+    else:
         yield
 
 
