@@ -88,7 +88,7 @@ Runner = Callable[[Batch, draws.Draws], StepOutcome]
 
 
 class Eager:
-    """Callable that runs forward and backward as PyTorch modules, and returns losses and gradients (StepOutcome).
+    """Callable that runs a forward and a backward pass eagerly, and returns losses and gradients (StepOutcome).
 
     `live_scales` are loss scales that change in training, by the name of their update.
     """

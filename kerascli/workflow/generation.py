@@ -115,7 +115,7 @@ class ModelContext:
         return model.writes.joint.join([prompt, *words])
 
     def writing(self, view: str | None, prompt: str | None, seed: int) -> tuple[TextModel, list[int], str]:
-        """Return a language model, and a prompt (default: a text of the data) as token ids and as text."""
+        """Return (language model, token ids of the prompt, prompt) to begin with; default: a text of the data."""
         model = self._text_model(view)
         if prompt is None:
             prompt = self._any_text(view, seed)

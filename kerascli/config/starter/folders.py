@@ -105,7 +105,7 @@ class Folders:
         return parts
 
     def is_uneven(self) -> bool:
-        """Return True if one class has so many of the files that the config weights the classes in the loss."""
+        """Return True if the classes are imbalanced: the largest has so many of the files that the loss is weighted."""
         return bool(self.counts) and max(self.counts.values()) >= UNEVEN * self.count
 
     def reasons(self, noun: str) -> Iterator[str]:

@@ -91,8 +91,10 @@ def _by_name(names: Sequence[str]) -> str | None:
 
 
 def describe(table: SampledTable, column: str) -> Target:
-    """Return the target column as a `Target`, to be predicted as a number or as classes. Raises DataError if there is
-    nothing to learn."""
+    """Return a `Target` with the facts of a column to predict, which says if it is a number or has classes.
+
+    Raises DataError if nothing can be learned from the column's values, such as a single value.
+    """
     values = table.columns[column]
     gaps = missing(values)
     present = values[~gaps]

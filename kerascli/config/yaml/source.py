@@ -77,7 +77,7 @@ class Brackets:
                 self.end()
 
     def end(self) -> None:
-        """Finish checking the current unquoted expression, and record it as a config error; do nothing without one.
+        """End the current unquoted expression, if there is one, and record its place for `faults`.
 
         An expression ends where all its brackets are closed, or where the surrounding [] or {} ends.
         """

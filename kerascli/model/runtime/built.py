@@ -79,8 +79,7 @@ def submodules_of(node: Node, module: nn.Module) -> list[Submodule]:
 
 
 def submodules_below(path: str, nodes: Sequence[Node], modules: Iterable[nn.Module]) -> Iterator[Submodule]:
-    """Yield the submodules of several nodes; each submodule's path begins with `path`, the path of the list of the
-    nodes' modules."""
+    """Yield the submodules of several nodes, whose modules are in a list at `path`, the beginning of each path."""
     for index, (node, module) in enumerate(zip(nodes, modules, strict=True)):
         for part in submodules_of(node, module):
             yield replace(part, path=below(f"{path}/{index}", part.path))

@@ -228,7 +228,7 @@ class SharedLayerModule(CompositeModule):
 
 
 class SharedModelModule(CompositeModule):
-    """Module of a shared model of one input inside a wrapper."""
+    """Module that runs a shared model with one input as the layer of a wrapper, such as `time_distributed`."""
 
     def __init__(self, built: Built) -> None:
         super().__init__()

@@ -63,7 +63,7 @@ class Names:
 
     @contextmanager
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
-        """Context manager for the names in the layers of a block or repeat.
+        """Context manager that opens a scope for the names of the layers in a block or repeat.
 
         With `sees_outside` (a repeat), the layers may use the names outside, and layers outside may use theirs;
         otherwise (a block), neither.

@@ -90,7 +90,7 @@ class FirstLayerKeys(BaseSection):
 
 
 class SharedSection(BaseSection, json_schema_extra={"x-section": "model.shared"}):
-    """A model that is called like a layer and has the same weights in every call."""
+    """A shared model, which is called like a layer and has the same weights in every call."""
 
     inputs: Annotated[Any, Takes(_Names | dict[str, _Shape | InputSection | None])] = None
     """Names of the shared model's inputs, optionally with shapes; by default one, `input`."""

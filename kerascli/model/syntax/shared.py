@@ -17,8 +17,10 @@ from kerascli.model.syntax.schema import NodeKeys, SharedSection
 
 
 def read_shared(reading: Reading, section: Any, base: Path) -> None:
-    """Read the layers and models of a `shared` section; each may be called by those defined after it and by the
-    model's layers."""
+    """Add the layers and models of a `shared` section to `reading.shared`.
+
+    Each may be called by the shared models that are defined after it, and by the model's layers.
+    """
     path, unread = (*base, "shared"), reading.unread
     section = reading.items(section, "model.shared: expected a mapping of names to layers or models", path)
     for number, (name, written) in enumerate(section.items()):

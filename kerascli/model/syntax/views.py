@@ -93,8 +93,9 @@ def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
 
 
 def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
-    """Return the view at a config path: a model that uses the weights of the model whose names `scope` has. Raises
-    Invalid.
+    """Return the view at a config path: a model that uses the weights of the model with the names in `scope`.
+
+    Raises Invalid.
 
     A view that declares inputs may use only these inputs. A view without inputs may use the data's inputs, and the
     inputs and nodes of the model of `scope`.
@@ -195,8 +196,10 @@ class Forward:
         return tuple(self.reading.entries)
 
     def formula(self, cls: type[BaseLayer], text: Any, path: Path, settings: Mapping[str, Any]) -> Node | None:
-        """Add the formula at the config path `path` as a layer `cls` without outputs; return its node, None after an
-        error."""
+        """Add a layer of class `cls`, which has no output tensors, for the formula at a config path.
+
+        Return its node, or None after a config error.
+        """
         entries = self.reading.entries
         before = len(entries)
         read_layer(self.reading, SplitEntry(cls, str(path[-1]), text, NodeKeys(), {}, path[:-1], path))

@@ -134,7 +134,7 @@ class Failures:
 
 
 def kept_by_launcher() -> bool:
-    """Return True if the launcher hosts the store, False if process 0 does."""
+    """Return True if the launcher hosts the store of torch.distributed, False if process 0 does."""
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 

@@ -48,7 +48,7 @@ class Notices:
 
     @property
     def own(self) -> int:
-        """Notices of this process as one integer: signal, checkpoint request, and True if its part is written."""
+        """Notices of this process, as one integer: its signal, its checkpoint request, and if its part is written."""
         return (self.signals.number or 0) + _SIGNALS * (self.request + _REQUESTS * self.has_written)
 
     def keep(self, numbers: Tensor) -> None:

@@ -82,7 +82,7 @@ class Case:
         return None if table is None else Raw.of(table, column)
 
     def train_and_test(self, column: str) -> tuple[Raw, Raw] | None:
-        """Return a raw column of the splits `train` and `test` if both have it in memory, with one value per row."""
+        """Return a raw column of (train, test); None unless both splits have it in memory, with one value a row."""
         train, test = (self.raw(column, split) for split in ("train", "test"))
         return (train, test) if train and test and train.ndim == test.ndim == 1 else None
 

@@ -37,7 +37,7 @@ _ROWS_COMPARED = 6
 
 @dataclass(frozen=True, slots=True)
 class OnnxOfRows:
-    """ONNX file, as bytes, that takes raw columns, with the names of its inputs and outputs."""
+    """Bytes of an ONNX file whose model has raw columns as inputs, and the names of its inputs and outputs."""
 
     data: bytes
     raw: Sequence[RawInput]

@@ -52,7 +52,7 @@ class Loaded:
 
 
 def load_model(path: Path, name: str, *, compiled: bool) -> Loaded:
-    """Return the contents of a model's file; without `compiled`, it has no loss, metrics and optimizer.
+    """Read a model's file and return its config, weights and notes; without `compiled`, no loss, metrics and optimizer.
 
     Raises KerasCliError.
     """

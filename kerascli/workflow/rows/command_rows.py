@@ -110,7 +110,7 @@ def named_classes(field: Field | None, values: np.ndarray) -> np.ndarray | None:
 
 
 def whole_numbers(values: np.ndarray) -> np.ndarray | None:
-    """Return a column of integers with missing values, which is stored as floats with NaN, as integers and None.
+    """Convert a column of integers, stored as floats with NaN for missing values, to integers and None.
 
     Return None if the column has numbers that are not integers, or has no missing values.
     """
