@@ -11,10 +11,10 @@ from benchmarks.workloads import WORKLOADS, Job
 
 UNIT = "seconds an epoch"
 SETTLE_SECONDS = 0.2
-"""Before a turn, so that the threads of the one before have stopped spinning."""
+"""Pause in seconds before each measurement, in which the threads of the previous one stop spinning."""
 LEAST_ROUNDS, MOST_ROUNDS = 2, 9
 SHARE_SECONDS = 6.0
-"""Of the slowest peer of a workload, within these bounds."""
+"""Time in seconds that the slowest peer of a workload is measured for; the number of rounds stays in these bounds."""
 
 
 def measure(session: Session) -> Iterator[str]:

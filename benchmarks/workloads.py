@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 CONFIGS = Path(__file__).parent / "configs"
 BATCH = 128
 EPOCHS = 30
-"""Of a training, unless less is asked for."""
+"""Number of epochs of a training run by default."""
 
 
 @dataclass(frozen=True, slots=True)

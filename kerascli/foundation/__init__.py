@@ -1,1 +1,1 @@
-"""What every other package may use: errors, events, signals, shapes, random numbers, devices and the disk."""
+"""Modules without knowledge of Keras that all others may import: errors, events, signals, draws, devices, the disk."""

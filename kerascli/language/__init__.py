@@ -1,1 +1,1 @@
-"""How a component, a section and an expression of a config are declared, checked and explained."""
+"""Declaration, parsing and explanation of components, sections and expressions of a config."""
