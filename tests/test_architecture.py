@@ -395,8 +395,6 @@ COMPLEX_FUNCTIONS = {
     "config/sections/read_compile.py:_per_output",
     "config/starter/series.py:_series",
     "config/starter/series.py:series_draft",
-    "data/storage/delimited/csv_scan.py:of",
-    "data/storage/delimited/large_text.py:read_large",
     "interop/keras/hdf5_child.py:_plain_dataset",
     "interop/keras/optimizer_variables.py:_of_rule",
     "interop/keras_import/hidden_masks.py:_hide",

@@ -8,10 +8,11 @@ import numpy as np
 
 from kerascli.data.base import Field
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
+from kerascli.data.storage.column import Coded, first_rows
 from kerascli.data.storage.convert import as_records, converted, first_rounded
+from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact
 from kerascli.data.storage.table import BadRow, Table
-from kerascli.data.storage.text_columns import INEXACT, first_inexact
-from kerascli.data.storage.tokens import Coded, Tokens, column_dtype, is_ragged
+from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
 from kerascli.foundation.errors import DataError, in_yaml, safe_text
 from kerascli.foundation.shapes import is_compatible
 
@@ -226,15 +227,15 @@ class DistinctRows:
     def table(self) -> Table:
         """Table with a row for each row of a pipeline's input (for a distinct text, its first row), to name lines in
         error messages."""
-        return self.whole if self.coded is None else self.whole.take(self.coded.firsts())
+        return self.whole if self.coded is None else self.whole.take(first_rows(self.coded))
 
     @classmethod
     def read(cls, named: NamedPipeline, table: Table, field: Field) -> Self:
         """Read a pipeline's columns, which are in memory, with the shape and dtype of `field`. Raises DataError."""
         if field.is_text and not field.shape and not field.columns and not named.pipeline.stacked:
             coded = table.coded(named.pipeline.columns[0])
-            if coded is not None and 2 * len(coded.words) <= len(coded.codes):
-                return cls(coded.words, table, coded)
+            if coded is not None and 2 * len(coded[0]) <= len(coded[1]):
+                return cls(coded[0].to_numpy(zero_copy_only=False), table, coded)
         return cls(read_columns(named, table, field), table)
 
     def having(self, values: np.ndarray) -> "DistinctRows":
@@ -243,8 +244,8 @@ class DistinctRows:
 
     def all(self) -> np.ndarray:
         """Return the values of all rows of the original table: a distinct text is repeated for each row that has it."""
-        return self.values if self.coded is None else self.values[self.coded.codes]
+        return self.values if self.coded is None else self.values[self.coded[1]]
 
     def counts(self) -> np.ndarray | None:
         """Return how many rows of the original table each row of `values` stands for; None if each stands for one."""
-        return None if self.coded is None else self.coded.counts()
+        return None if self.coded is None else np.bincount(self.coded[1], minlength=len(self.coded[0]))

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, FittedState, Inverse, Transform, transform
 from kerascli.data.pipeline.columns import is_number
 from kerascli.data.storage.convert import converted
+from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact, numbers_of
 from kerascli.data.storage.table import BadRow
-from kerascli.data.storage.text_columns import INEXACT, first_inexact, numbers_of
 from kerascli.foundation.errors import safe_text
 
 
