@@ -1,6 +1,6 @@
 """Discretization: convert numbers to bin indices, with boundaries given or learned as quantiles, as Keras does."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Annotated
 
@@ -41,16 +41,26 @@ class DiscretizationSettings(Component):
 
 
 class DiscretizationModule(nn.Module):
-    """Module of Discretization, for the layer and the transform; a value on a boundary belongs to the bin above."""
+    """Module of Discretization, for the layer and the transform; a value on a boundary belongs to the bin above.
 
-    def __init__(self, boundaries: tuple[float, ...], mode: str) -> None:
+    Values are compared in `dtype`, and vectors over the bins have the dtype `vectors`; None: the input's.
+    """
+
+    def __init__(
+        self,
+        boundaries: Sequence[float],
+        mode: str,
+        dtype: torch.dtype | None = None,
+        vectors: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
-        self.boundaries, self.mode = boundaries, mode
+        self.boundaries, self.mode, self.dtype, self.vectors = boundaries, mode, dtype, vectors
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *) or (N, *, bins)
+        x = x if self.dtype is None else x.to(self.dtype)
         bounds = torch.tensor(self.boundaries, dtype=x.dtype, device=x.device)
         bins = torch.bucketize(x, bounds, out_int32=True, right=True)
-        return encode_tensor(bins, self.mode, len(self.boundaries) + 1, x.dtype)
+        return encode_tensor(bins, self.mode, len(self.boundaries) + 1, self.vectors or x.dtype)
 
 
 def quantile_boundaries(parts: Iterable[np.ndarray], num_bins: int, epsilon: float) -> np.ndarray:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kerascli.foundation.shapes import PositiveInt
 from kerascli.language.component import Component
-from kerascli.preprocessing.categories import ENCODED, Dense, OutputMode, encode_tensor
+from kerascli.preprocessing.categories import ENCODED, Dense, Encoded, OutputMode
 from kerascli.preprocessing.hashing import CROSS, CROSS_KEY, K0, K1, K2, SIP_STARTS, Key, Salt
 
 _DIGITS, _BYTES = 19, 24
@@ -156,24 +156,28 @@ class HashedCrossingSettings(Component):
     sparse: Dense = False
 
 
-class HashingModule(nn.Module):
-    def __init__(self, settings: HashingSettings, mask: int | None) -> None:
-        super().__init__()
-        self.settings, self.mask = settings, mask
+class HashBins(nn.Module):
+    """Module that hashes integers to bins, in the bin 0 `mask_value` alone."""
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *) or (N, *, num_bins)
-        settings, mask = self.settings, self.mask
-        bins = buckets_of(x, settings.num_bins - int(mask is not None), settings.salt)
-        if mask is not None:
-            bins = torch.where(x == mask, 0, bins + 1)
-        return encode_tensor(bins, settings.output_mode, settings.num_bins, torch.get_default_dtype())
-
-
-class HashedCrossingModule(nn.Module):
-    def __init__(self, settings: HashedCrossingSettings) -> None:
+    def __init__(self, settings: HashingSettings) -> None:
         super().__init__()
         self.settings = settings
 
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        settings, mask = self.settings, self.settings.mask_value
+        if mask is None:
+            return buckets_of(x, settings.num_bins, settings.salt)
+        return torch.where(x == mask, 0, buckets_of(x, settings.num_bins - 1, settings.salt) + 1)
+
+
+class HashedCrossingModule(nn.Module):
+    """Module that hashes the integers of several tensors together, and encodes the bins in `dtype` (None: the
+    model's)."""
+
+    def __init__(self, settings: HashedCrossingSettings, dtype: torch.dtype | None = None) -> None:
+        super().__init__()
+        self.bins = settings.num_bins
+        self.encoded = Encoded(settings.output_mode, settings.num_bins, dtype)
+
     def forward(self, *xs: Tensor) -> Tensor:  # each (N,) or (N, 1) -> the same, or (N, num_bins)
-        bins = crossed_of(xs, self.settings.num_bins)
-        return encode_tensor(bins, self.settings.output_mode, self.settings.num_bins, torch.get_default_dtype())
+        return self.encoded(crossed_of(xs, self.bins))

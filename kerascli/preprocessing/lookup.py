@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kerascli.foundation.errors import safe_text
 from kerascli.foundation.shapes import Floats, Ints
 from kerascli.language.component import Component
-from kerascli.preprocessing.categories import ENCODED, Dense, encode_tensor
+from kerascli.preprocessing.categories import ENCODED, Dense
 from kerascli.preprocessing.hashing import Salt
 from kerascli.preprocessing.hashing_modules import buckets_of
 
@@ -121,48 +121,47 @@ def check_vocabulary(entries: Sequence[Any], *special: Any) -> None:
             raise ValueError(f"vocabulary: the special token '{safe_text(str(token), 40)}' is among the entries")
 
 
-class IntegerLookupModule(nn.Module):
-    """Module of integer_lookup; the vocabulary is a setting, not a weight, and becomes a tensor in forward."""
+UNKNOWN, DROPPED = -2, -1
+"""Indices of an out-of-vocabulary integer where there is no OOV index, and of a mask token that has no index."""
 
-    def __init__(self, settings: IntegerLookupSettings, entries: tuple[int, ...], size: int) -> None:
+
+class IntegerIndex(nn.Module):
+    """Module that maps integers to indices of a vocabulary, whose first entry has the index `first`; the vocabulary is
+    a setting, not a weight, and becomes a tensor in forward."""
+
+    def __init__(self, settings: IntegerLookupSettings, entries: Sequence[int], places: int) -> None:
         super().__init__()
-        self.settings, first = settings, size - len(entries)
-        ordered = sorted(zip(entries, range(first, size), strict=True))
-        self.entries, self.numbers = ([pair[i] for pair in ordered] for i in (0, 1))
-        self.width = settings.max_tokens if settings.pad_to_max_tokens and settings.max_tokens else size
-        self.weights = list(settings.idf_weights or ())
-        if self.weights and len(self.weights) != size:  # with their mean in front, for out-of-vocabulary integers
-            self.weights = [sum(self.weights) / len(self.weights)] * first + self.weights
-        self.weights += [0.0] * (self.width - len(self.weights))
+        self.settings, self.places = settings, places
+        ordered = sorted((_in_64_bits(entry), index) for index, entry in enumerate(entries, settings.masks() + places))
+        self.entries, self.indices = ([pair[i] for pair in ordered] for i in (0, 1))
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *) or (N, *, width)
-        settings, dtype = self.settings, torch.get_default_dtype()
-        indices = self._indices(x.long())
-        if settings.output_mode != "tf_idf":
-            return encode_tensor(indices, settings.output_mode, self.width, dtype)
-        counts = encode_tensor(indices, "count", self.width, dtype)
-        return counts * torch.tensor(self.weights, dtype=dtype, device=x.device)
-
-    def _indices(self, x: Tensor) -> Tensor:
-        settings = self.settings
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        settings, x = self.settings, x.long()
         entries = torch.tensor(self.entries, device=x.device)
-        at = torch.searchsorted(entries, x).clamp(max=len(self.entries) - 1)
-        index = torch.tensor(self.numbers, device=x.device)[at]
-        places = settings.places()
-        if settings.oov_method == "farmhash" and places > 1:
-            unknown = buckets_of(x, places, settings.salt)
-        else:
-            unknown = x % places
-        index = torch.where(entries[at] == x, index, unknown + settings.masks())
+        at = torch.bucketize(x, entries).clamp(max=len(self.entries) - 1)
+        index = torch.tensor(self.indices, device=x.device)[at]
+        index = torch.where(entries[at] == x, index, self._unknown(x))
         if settings.mask_token is not None:
-            index = torch.where(x == settings.mask_token, 0 if settings.masks() else -1, index)
+            index = torch.where(x == settings.mask_token, 0 if settings.masks() else DROPPED, index)
         return index
+
+    def _unknown(self, x: Tensor) -> Tensor | int:
+        """Return the indices of integers that are not in the vocabulary."""
+        if self.places == 0:
+            return UNKNOWN
+        is_hash = self.settings.oov_method == "farmhash" and self.places > 1
+        return self.settings.masks() + (buckets_of(x, self.places, self.settings.salt) if is_hash else x % self.places)
+
+
+def _in_64_bits(entry: int) -> int:
+    """Return an integer as int64 holds it, which wraps around from 2**63 on."""
+    return (entry + 2**63) % 2**64 - 2**63
 
 
 class InvertedModule(nn.Module):
     """Module of `integer_lookup` with `invert`: maps indices back to the vocabulary's entries."""
 
-    def __init__(self, settings: IntegerLookupSettings, entries: tuple[int, ...]) -> None:
+    def __init__(self, settings: IntegerLookupSettings, entries: Sequence[int]) -> None:
         super().__init__()
         self.entries = settings.inverted_entries(entries, -1)
 

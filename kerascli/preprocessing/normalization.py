@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -14,8 +14,6 @@ from kerascli.language.component import Component
 
 EPSILON = 1e-7
 """Minimum of the standard deviations by which values are divided: Keras's `epsilon()`."""
-
-X = TypeVar("X", np.ndarray, Tensor)
 
 
 def _tuples(value: Any) -> Any:
@@ -123,36 +121,25 @@ def deviation_of(variance: np.ndarray) -> np.ndarray:
     return np.maximum(np.sqrt(variance), EPSILON)
 
 
-def normalize(x: X, mean: X, deviation: X, *, invert: bool = False) -> X:  # (N, *) -> (N, *)
-    """Normalize arrays or tensors by mean and deviation; with `invert`, convert normalized values back."""
-    return mean + x * deviation if invert else (x - mean) / deviation
-
-
 class NormalizationModule(nn.Module):
-    """Module of the transform `normalization`; it computes in float32 unless the input is floating point."""
+    """Module of the layer and the transform `normalization`, and of the transform's inverse.
 
-    mean: Tensor
-    deviation: Tensor
+    It computes in `dtype`. None is for a layer, whose mean and variance are settings: they are no weights, but become
+    tensors of the input's dtype in `forward`.
+    """
 
-    def __init__(self, mean: np.ndarray, variance: np.ndarray, *, invert: bool = False) -> None:
+    def __init__(
+        self, mean: np.ndarray, variance: np.ndarray, dtype: torch.dtype | None = None, *, invert: bool = False
+    ) -> None:
         super().__init__()
-        self.invert = invert
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
-        self.register_buffer("deviation", torch.tensor(deviation_of(variance), dtype=torch.float32), persistent=False)
+        self.dtype, self.invert = dtype, invert
+        for name, array in (("mean", mean), ("deviation", deviation_of(variance))):
+            if dtype is None:
+                setattr(self, name, array.tolist())
+            else:
+                self.register_buffer(name, torch.tensor(array, dtype=dtype), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        x = x if x.is_floating_point() else x.float()
-        return normalize(x, self.mean, self.deviation, invert=self.invert)
-
-
-class NormalizationByNumbers(nn.Module):
-    """Module of the layer `normalization`; its settings mean and variance are no weights: tensors only in `forward`."""
-
-    def __init__(self, mean: np.ndarray, deviation: np.ndarray, invert: bool) -> None:
-        super().__init__()
-        self.mean, self.deviation, self.invert = mean.tolist(), deviation.tolist(), invert
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        mean = torch.tensor(self.mean, dtype=x.dtype, device=x.device)
-        deviation = torch.tensor(self.deviation, dtype=x.dtype, device=x.device)
-        return normalize(x, mean, deviation, invert=self.invert)
+        x = x if self.dtype is None else x.to(self.dtype)
+        mean, deviation = (torch.as_tensor(n, dtype=x.dtype, device=x.device) for n in (self.mean, self.deviation))
+        return mean + x * deviation if self.invert else (x - mean) / deviation

@@ -31,16 +31,21 @@ class RescalingSettings(Component):
 
 
 class RescalingModule(nn.Module):
-    """Module of the layer and the transform `rescaling`; it computes in float32 unless the input is floating point."""
+    """Module of the layer and the transform `rescaling`, and of the transform's inverse.
 
-    def __init__(self, settings: RescalingSettings) -> None:
+    It computes in `dtype`; None: in that of its input, float32 for integers.
+    """
+
+    def __init__(self, settings: RescalingSettings, dtype: torch.dtype | None = None, *, invert: bool = False) -> None:
         super().__init__()
-        self.scale, self.offset = settings.scale, settings.offset
+        self.scale, self.offset, self.dtype, self.invert = settings.scale, settings.offset, dtype, invert
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        x = x if x.is_floating_point() else x.float()
-        x = x * _as_factor(self.scale, x)
-        return x + _as_factor(self.offset, x) if self.offset else x
+        x = x.to(self.dtype or (x.dtype if x.is_floating_point() else torch.float32))
+        scale, offset = _as_factor(self.scale, x), _as_factor(self.offset, x)
+        if self.invert:
+            return (x - offset) / scale
+        return x * scale + offset if self.offset else x * scale
 
 
 def _as_factor(value: Factor, x: Tensor) -> Tensor | float:

@@ -1,17 +1,16 @@
 """Transform `category_encoding`: integers to vectors, per batch on the device or, for ragged sequences, in advance."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.storage.table import BadRow
+from kerascli.data.base import Field, FittedState, Refusal, Transform, transform
 from kerascli.data.storage.tokens import Tokens
-from kerascli.data.transforms.input_checks import need_integers
+from kerascli.data.transforms.input_checks import need_integers, tally
 from kerascli.foundation.disk.files import memory_limit
-from kerascli.preprocessing.categories import CategoryEncodingModule, CategoryEncodingSettings, encoded_shape, tally
+from kerascli.preprocessing.categories import CategoryEncodingSettings, Encoded, encoded_shape
 
 
 @transform()
@@ -21,13 +20,10 @@ class CategoryEncoding(CategoryEncodingSettings, Transform):
     In mode one_hot (*,) or (*, 1) becomes (*, num_tokens). As keras.layers.CategoryEncoding.
     """
 
-    needs_rows = True
+    per_batch = "always"
     takes_sequences = True
 
-    def in_batch(self, field: Field) -> bool:
-        return not field.is_ragged
-
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         if not field.is_ragged:
             need_integers(field)
         elif self.output_mode == "one_hot":
@@ -36,23 +32,16 @@ class CategoryEncoding(CategoryEncodingSettings, Transform):
         dtype = "uint8" if field.is_ragged and self.output_mode == "multi_hot" else "float32"
         return replace(field, shape=shape, dtype=dtype, num_classes=self.num_tokens)
 
-    def check(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> None:
-        tokens = Tokens.of(values)
-        bad = (tokens.values < 0) | (tokens.values >= self.num_tokens)
-        if bad.any():
-            first = int(bad.argmax())
-            text = f"category {tokens.values[first]} is outside 0..{self.num_tokens - 1}"
-            raise BadRow(int(tokens.owners()[first]), text)
+    def refused(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+        limit = self.num_tokens
+        yield Refusal((x < 0) | (x >= limit), lambda value: f"category {value} is outside 0..{limit - 1}")
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        if field.is_ragged:
-            tokens = Tokens.of(values)
-            _refuse_too_large(len(values) * self.num_tokens)
-            return tally(tokens.values, tokens.owners(), len(values), self.output_mode, self.num_tokens)
-        return super().apply(values, field, learned, target=target)
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return Encoded(self.output_mode, self.num_tokens, torch.float32)
 
-    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
-        return CategoryEncodingModule(self, torch.float32)
+    def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor:
+        _refuse_too_large(len(tokens) * self.num_tokens)
+        return tally(tokens, self.output_mode, self.num_tokens)
 
 
 def _refuse_too_large(cells: int) -> None:

@@ -1,15 +1,17 @@
 """Transform `discretization`: bins with given boundaries, or quantile bins of the training rows."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.learned_checks import check_array, check_names
+from kerascli.data.base import NO_STATE, Field, FittedState, Refusal, Transform, transform
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.transforms.input_checks import checked_finite, need_numbers
-from kerascli.preprocessing.categories import encode, encoded_shape
-from kerascli.preprocessing.discretization import DiscretizationSettings, quantile_boundaries
+from kerascli.data.transforms.input_checks import checked_finite, missing_numbers, need_numbers
+from kerascli.preprocessing.categories import encoded_shape
+from kerascli.preprocessing.discretization import DiscretizationModule, DiscretizationSettings, quantile_boundaries
 
 
 @transform()
@@ -19,44 +21,32 @@ class Discretization(DiscretizationSettings, Transform):
     Boundaries are given, or learned as quantiles of the training rows. As keras.layers.Discretization.
     """
 
-    needs_rows = True
-
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         need_numbers(field)
         if self.bin_boundaries is None and self.num_bins is None:
             raise ValueError("needs 'bin_boundaries' or 'num_bins'")
-        bounds = self._bounds(learned)
+        bounds = self._bounds(state)
         bins = None if bounds is None else len(bounds) + 1
         dtype = {"int": "int32", "count": "float32"}.get(self.output_mode, "uint8")
         shape = encoded_shape(field.shape, self.output_mode, bins)
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=bins, num_classes=bins, classes=None)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         if self.num_bins is None:
-            return FittedState({}, {})
+            return NO_STATE
         bounds = quantile_boundaries(checked_finite(rows, self.component_name), self.num_bins, self.epsilon)
         return FittedState({}, {"bin_boundaries": bounds})
 
-    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
-        check_names(learned.facts, learned.arrays, (), () if self.num_bins is None else ("bin_boundaries",))
-        if self.num_bins is not None:
-            check_array(learned.arrays, "bin_boundaries", (None,))
-            if (np.diff(learned.arrays["bin_boundaries"]) < 0).any():
-                raise ValueError("learned bin_boundaries: expected ascending values")
+    def refused(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+        yield missing_numbers(x, self.component_name)
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        bounds = self._bounds(learned)
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        bounds = self._bounds(state)
         assert bounds is not None
-        with np.errstate(over="ignore"):  # overflow to infinity falls into the same outermost bin
-            numbers = values.astype(np.float32)  # as Keras
-        bins = np.digitize(numbers, bounds).astype(np.int32)
-        return encode(bins, self.output_mode, len(bounds) + 1)
+        vectors = torch.float32 if self.output_mode == "count" else torch.uint8
+        return DiscretizationModule(bounds.tolist(), self.output_mode, torch.float32, vectors)  # float32 as in Keras
 
-    def check(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> None:
-        for _ in checked_finite(Blocks.of(values), self.component_name):
-            pass
-
-    def _bounds(self, learned: FittedState | None) -> np.ndarray | None:
+    def _bounds(self, state: FittedState | None) -> np.ndarray | None:
         if self.bin_boundaries is not None:
             return np.array(self.bin_boundaries, np.float32)
-        return None if learned is None else learned.arrays["bin_boundaries"]
+        return None if state is None else state.arrays["bin_boundaries"]

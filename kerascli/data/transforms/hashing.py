@@ -1,15 +1,26 @@
 """Transforms `hashing` and `hashed_crossing`: hash strings or integers to bin indices, without a vocabulary."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.storage.blocks import inverse_of
+from kerascli.data.base import NO_STATE, Field, FittedState, Link, Transform, transform
 from kerascli.data.transforms.input_checks import need_integers
-from kerascli.preprocessing.categories import encode, encoded_shape
-from kerascli.preprocessing.hashing import buckets, crossed, decimals, fingerprints
-from kerascli.preprocessing.hashing_modules import HashedCrossingSettings, HashingSettings
+from kerascli.preprocessing.categories import Encoded, encoded_shape, vector_dtype
+from kerascli.preprocessing.hashing import buckets, decimals, fingerprints
+from kerascli.preprocessing.hashing_modules import (
+    HashBins,
+    HashedCrossingModule,
+    HashedCrossingSettings,
+    HashingSettings,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @transform()
@@ -19,7 +30,7 @@ class Hashing(HashingSettings, Transform):
     Different values may collide in one bin.
     """
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         if not field.is_text:
             need_integers(field)
         if (
@@ -28,22 +39,36 @@ class Hashing(HashingSettings, Transform):
             and isinstance(self.mask_value, str) != field.is_text
         ):
             raise ValueError(f"mask_value {self.mask_value!r} does not match dtype {field.dtype}")
-        dtype = {"int": "int64", "count": "float32"}.get(self.output_mode, "uint8")
-        shape = encoded_shape(field.shape, self.output_mode, self.num_bins)
+        shape, dtype = encoded_shape(field.shape, self.output_mode, self.num_bins), vector_dtype(self.output_mode)
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, num_classes=None, classes=None)
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        distinct, inverse = inverse_of(values.reshape(-1))
-        masks = int(self.mask_value is not None)
-        bins = buckets(as_bytes(distinct), self.num_bins - masks, self.salt) + masks
+    def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> Tensor:
+        if isinstance(values, Tensor) and values.dtype != torch.uint64:
+            return HashBins(self)(values)
+        masks, distinct = int(self.mask_value is not None), np.asarray(values.tolist(), object)
+        texts = decimals(distinct) if isinstance(values, Tensor) else [word.encode() for word in distinct]
+        bins = buckets(texts, self.num_bins - masks, self.salt) + masks
         if masks:
             bins[distinct == self.mask_value] = 0
-        return encode(bins[inverse].reshape(values.shape), self.output_mode, self.num_bins)
+        return torch.from_numpy(bins)
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return Encoded(self.output_mode, self.num_bins, getattr(torch, vector_dtype(self.output_mode)))
 
 
-def as_bytes(values: np.ndarray) -> list[bytes]:
-    """Return the byte strings to hash for a column: strings in UTF-8, integers in decimal notation."""
-    return [word.encode() for word in values.tolist()] if values.dtype == object else decimals(values)
+class Fingerprint(Transform):
+    """Transform of a column to integers that are hashed together: strings to 64-bit hashes, integers unchanged."""
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        return Field((), "int64")
+
+    def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> Tensor:
+        if isinstance(values, Tensor):
+            return values.long()
+        return torch.from_numpy(fingerprints([word.encode() for word in values.to_pylist()]).view(np.int64))
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return nn.Flatten(0)
 
 
 @transform()
@@ -55,7 +80,7 @@ class HashedCrossing(HashedCrossingSettings, Transform):
 
     takes_columns = True
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         if len(field.columns) < 2:
             raise ValueError("needs at least two columns, and must be first: [{columns: [a, b]}, hashed_crossing]")
         for name, column in field.columns:
@@ -63,18 +88,12 @@ class HashedCrossing(HashedCrossingSettings, Transform):
                 raise ValueError(f"needs strings or integers; column '{name}' holds {column.dtype}")
             if column.shape not in ((), (1,)):
                 raise ValueError(f"needs one value per row; column '{name}' has shape {column.shape}")
-        dtype = "int64" if self.output_mode == "int" else "uint8"
-        shape = encoded_shape((), self.output_mode, self.num_bins)
+        shape, dtype = encoded_shape((), self.output_mode, self.num_bins), vector_dtype(self.output_mode)
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, columns=())
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        columns = [to_cross(values[name].reshape(len(values))) for name, _ in field.columns]
-        return encode(crossed(columns, self.num_bins), self.output_mode, self.num_bins)
+    def chains(self, field: Field, state: FittedState | None) -> Mapping[str, Sequence[Link]]:
+        hashed = Field((), "int64")
+        return {name: [Link(Fingerprint(), column, hashed, NO_STATE)] for name, column in field.columns}
 
-
-def to_cross(column: np.ndarray) -> np.ndarray:
-    """Return a column as integers for crossing (N,): fingerprints (64-bit hashes) of strings, integers unchanged."""
-    if column.dtype != object:
-        return column.astype(np.int64)
-    distinct, inverse = inverse_of(column)
-    return fingerprints(as_bytes(distinct))[inverse]
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return HashedCrossingModule(self, torch.uint8)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-import numpy as np
+import torch
 from torch import nn
 
 from kerascli.data.base import Field, FittedState, Transform, transform
@@ -14,10 +14,9 @@ from kerascli.preprocessing.images.base import ImageModule, ImageOperation
 class ImageTransform(Transform):
     """Base class of image operations as transforms; random operations change training batches only."""
 
-    def in_batch(self, field: Field) -> bool:
-        return True
+    per_batch = "always"
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         assert isinstance(self, ImageOperation)
         need_numbers(field)
         if target and not self.always:
@@ -25,14 +24,10 @@ class ImageTransform(Transform):
         dtype = field.dtype if self.keeps_integers and field.is_integer else float_dtype(field)
         return replace(field, shape=self.shape(field.shape), dtype=dtype, num_classes=None, classes=None)
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         assert isinstance(self, ImageOperation)
-        if not self.always:
+        if dtype == torch.float64 and not self.always:
             raise ValueError("runs batch by batch: put it after the steps that run once, before training")
-        return super().apply(values, field, learned, target=target)
-
-    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
-        assert isinstance(self, ImageOperation)
         return ImageModule(self)
 
 

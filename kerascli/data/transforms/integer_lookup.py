@@ -1,12 +1,11 @@
 """Transform `integer_lookup`: map integers to vocabulary indices or to vectors over the vocabulary, and back."""
 
-import numpy as np
+from torch import Tensor
 
-from kerascli.data.base import Field, transform
+from kerascli.data.base import Field, FittedState, transform
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.data.transforms.lookup import Lookup
-from kerascli.preprocessing.hashing import buckets, decimals
-from kerascli.preprocessing.lookup import IntegerLookupSettings
+from kerascli.preprocessing.lookup import IntegerIndex, IntegerLookupSettings, InvertedModule
 
 
 @transform()
@@ -19,7 +18,6 @@ class IntegerLookup(IntegerLookupSettings, Lookup):
 
     entry_noun = "integer"
     entry_dtype = "int64"
-    oov_output = -1
 
     positive: int | None = None
     """Class of a binary target that counts as positive: a single output unit predicts its probability.
@@ -34,7 +32,8 @@ class IntegerLookup(IntegerLookupSettings, Lookup):
         except ValueError:
             raise ValueError("expected an integer") from None
 
-    def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
-        if self.oov_method == "floormod":
-            return unknown.astype(np.int64) % places
-        return buckets(decimals(unknown), places, self.salt)
+    def codes(self, values: Tensor, state: FittedState, *, target: bool) -> Tensor:
+        entries = state.facts["vocabulary"]
+        if self.invert:
+            return InvertedModule(self, entries)(values)
+        return IntegerIndex(self, entries, self.places(target=target))(values)

@@ -1,23 +1,16 @@
 """Transform `normalization`: scale features to mean 0 and variance 1 on the training rows."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
+import torch
 from torch import nn
 
-from kerascli.data.base import EXACT_IN_FLOAT32, Field, FittedState, Inverse, Transform, transform
-from kerascli.data.learned_checks import check_array, check_names
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
 from kerascli.data.transforms.input_checks import checked_finite, float_dtype, need_numbers
-from kerascli.preprocessing.normalization import (
-    NormalizationModule,
-    NormalizationSettings,
-    deviation_of,
-    mean_and_variance,
-    normalize,
-)
+from kerascli.preprocessing.normalization import NormalizationModule, NormalizationSettings, mean_and_variance
 
 
 @transform()
@@ -27,19 +20,16 @@ class Normalization(NormalizationSettings, Transform):
     Statistics are learned from the training rows, or given as `mean` and `variance` together. The shape is kept.
     """
 
-    needs_rows = True
+    per_batch = "exact"
 
-    def in_batch(self, field: Field) -> bool:
-        return field.dtype in EXACT_IN_FLOAT32
-
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         need_numbers(field)
         self.kept(field.shape)
         if self.mean is not None:
             self.fixed(field.shape)
         return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         if self.mean is not None:
             mean, variance = self.fixed(field.shape)
             return FittedState({}, {"mean": mean, "variance": variance})
@@ -49,27 +39,12 @@ class Normalization(NormalizationSettings, Transform):
             raise _too_large(rows)
         return FittedState({}, {"mean": mean, "variance": variance})
 
-    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
-        check_names(learned.facts, learned.arrays, (), ("mean", "variance"))
-        kept = self.kept(field.shape)
-        shape = tuple(size if axis in kept else 1 for axis, size in enumerate(field.shape, 1))
-        for name, array in learned.arrays.items():
-            check_array(learned.arrays, name, shape if self.mean is None else (None,) * array.ndim)
-            if self.mean is not None and not np.array_equal(array, self.fixed(field.shape)[name == "variance"]):
-                raise ValueError(f"learned {name}: differs from the setting '{name}'")
-        if (learned.arrays["variance"] < 0).any():
-            raise ValueError("learned variance: a value is below 0")
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return NormalizationModule(state.arrays["mean"], state.arrays["variance"], dtype, invert=self.invert)
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        mean, deviation = learned.arrays["mean"], deviation_of(learned.arrays["variance"])
-        return normalize(values, mean, deviation, invert=self.invert)
-
-    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
-        return NormalizationModule(learned.arrays["mean"], learned.arrays["variance"], invert=self.invert)
-
-    def inverse(self, field: Field, learned: FittedState) -> Inverse:
-        mean, deviation = learned.arrays["mean"], deviation_of(learned.arrays["variance"])
-        return partial(normalize, mean=mean, deviation=deviation, invert=not self.invert)
+    def inverse(self, field: Field, state: FittedState) -> nn.Module:
+        mean, variance = state.arrays["mean"], state.arrays["variance"]
+        return NormalizationModule(mean, variance, torch.float64, invert=not self.invert)
 
 
 def _too_large(rows: Blocks) -> BadRow:

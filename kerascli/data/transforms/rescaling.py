@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-import numpy as np
+import torch
 from torch import nn
 
-from kerascli.data.base import EXACT_IN_FLOAT32, Field, FittedState, Inverse, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.transforms.input_checks import float_dtype, need_numbers
 from kerascli.preprocessing.rescaling import RescalingModule, RescalingSettings
 
@@ -14,21 +14,17 @@ from kerascli.preprocessing.rescaling import RescalingModule, RescalingSettings
 class Rescaling(RescalingSettings, Transform):
     """Rescales values: `x * scale + offset`, for example with `scale: $(1/255)` for images. The shape is kept."""
 
-    def in_batch(self, field: Field) -> bool:
-        return field.dtype in EXACT_IN_FLOAT32
+    per_batch = "exact"
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         need_numbers(field)
         if fault := self.fault(field.shape):
             raise ValueError(fault[0])
         return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        return values * np.asarray(self.scale, "float64") + np.asarray(self.offset, "float64")
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return RescalingModule(self, dtype)
 
-    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
-        return RescalingModule(self)
-
-    def inverse(self, field: Field, learned: FittedState) -> Inverse | None:
-        scale, offset = np.asarray(self.scale, "float64"), np.asarray(self.offset, "float64")
-        return (lambda values: (values - offset) / scale) if scale.all() else None
+    def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
+        scales = self.scale if isinstance(self.scale, tuple) else (self.scale,)
+        return RescalingModule(self, torch.float64, invert=True) if all(scales) else None

@@ -7,7 +7,7 @@ from torch import nn
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import CallArgument, Example, Layer, ShapeMismatch, layer
-from kerascli.preprocessing.categories import CategoryEncodingModule, CategoryEncodingSettings
+from kerascli.preprocessing.categories import CategoryEncodingSettings, Encoded
 
 
 @layer(
@@ -32,4 +32,4 @@ class CategoryEncoding(CategoryEncodingSettings, Layer):
     def build(self, x: TensorSpec) -> nn.Module:
         if not x.is_integer:
             raise ShapeMismatch(f"needs integers, got {x.dtype}", hint="discretization makes bins of numbers")
-        return CategoryEncodingModule(self)
+        return Encoded(self.output_mode, self.num_tokens)

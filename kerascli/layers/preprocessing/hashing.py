@@ -4,7 +4,8 @@ from torch import nn
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.preprocessing.hashing_modules import HashingModule, HashingSettings
+from kerascli.preprocessing.categories import Encoded
+from kerascli.preprocessing.hashing_modules import HashBins, HashingSettings
 
 IN_DATA = "tensors hold numbers; strings are hashed by the transform of that name, in the input's pipeline under data"
 
@@ -27,4 +28,4 @@ class Hashing(HashingSettings, Layer):
             raise ShapeMismatch(f"has a string as mask_value: '{self.mask_value}'", hint=IN_DATA, argument="mask_value")
         if not x.is_integer:
             raise ShapeMismatch(f"needs integers, got {x.dtype}", hint="discretization makes bins of numbers")
-        return HashingModule(self, self.mask_value)
+        return nn.Sequential(HashBins(self), Encoded(self.output_mode, self.num_bins))

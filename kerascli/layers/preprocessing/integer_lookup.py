@@ -4,7 +4,8 @@ from torch import nn
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.preprocessing.lookup import IntegerLookupModule, IntegerLookupSettings, InvertedModule
+from kerascli.preprocessing.categories import Encoded
+from kerascli.preprocessing.lookup import IntegerIndex, IntegerLookupSettings, InvertedModule
 
 _IN_DATA = "put integer_lookup into the input's pipeline under data"
 
@@ -41,4 +42,11 @@ class IntegerLookup(IntegerLookupSettings, Layer):
         if self.idf_weights is not None and len(self.idf_weights) != len(self.vocabulary):
             text = f"needs {len(self.vocabulary)} idf_weights, one per entry, got {len(self.idf_weights)}"
             raise ShapeMismatch(text, argument="idf_weights")
-        return InvertedModule(self, entries) if self.invert else IntegerLookupModule(self, entries, size)
+        if self.invert:
+            return InvertedModule(self, entries)
+        width = self.max_tokens if self.pad_to_max_tokens and self.max_tokens else size
+        weights = list(self.idf_weights or ())
+        if weights and len(weights) != size:  # with their mean in front, for out-of-vocabulary integers
+            weights = [sum(weights) / len(weights)] * self.first() + weights
+        padded = [*weights, *[0.0] * (width - len(weights))] if weights else None
+        return nn.Sequential(IntegerIndex(self, entries, self.places()), Encoded(self.output_mode, width, None, padded))

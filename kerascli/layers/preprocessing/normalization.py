@@ -4,7 +4,7 @@ from torch import nn
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.preprocessing.normalization import NormalizationByNumbers, NormalizationSettings, deviation_of
+from kerascli.preprocessing.normalization import NormalizationModule, NormalizationSettings
 
 
 @layer(
@@ -28,4 +28,4 @@ class Normalization(NormalizationSettings, Layer):
             mean, variance = self.fixed(x.shape)
         except ValueError as error:
             raise ShapeMismatch(str(error)) from None
-        return NormalizationByNumbers(mean, deviation_of(variance), self.invert)
+        return NormalizationModule(mean, variance, invert=self.invert)
