@@ -1,7 +1,6 @@
 """Base classes and registries of data sources, transforms and features, and the facts about columns (`Field`)."""
 
 import os
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -185,11 +184,6 @@ def rebase(old: Path, new: Path) -> Callable[[str], str]:
     return rebased
 
 
-def file_name(path: str) -> str:
-    """Return the last part of a path of Linux or Windows, for files that go to other machines."""
-    return re.split(r"[/\\]", path)[-1]
-
-
 @dataclass(frozen=True, slots=True)
 class FittedState:
     """State learned by a transform from the training rows: JSON values (`vocabulary` ...) and arrays (`mean` ...),
@@ -200,7 +194,7 @@ class FittedState:
     warnings: tuple[str, ...] = ()
     """Warnings about the training rows for the user; not saved."""
     memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    """Cache, not saved, of values derived once from the learned state, since `apply` may run for every batch."""
+    """Cache, not saved, of values derived once from the learned state, since `codes` may run for every batch."""
 
 
 NO_STATE = FittedState({}, {})

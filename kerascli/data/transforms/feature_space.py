@@ -176,14 +176,18 @@ class FeatureSpace(Transform):
         return chains
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        chains = self.chains(field, state)
-        parts = [(self._feature_steps[name][1], self._width(name, links[-1].made)) for name, links in chains.items()]
-        names = list(chains)
+        parts = self.parts(field, state)
+        names = list(parts)
         crosses = [
             (tuple(map(names.index, cross.feature_names)), cross.crossing_dim or self.crossing_dim)
             for cross in sorted(self.crosses, key=lambda cross: cross.name)
         ]
-        return JoinedFeatures(parts, crosses)
+        return JoinedFeatures(list(parts.values()), crosses)
+
+    def parts(self, field: Field, state: FittedState) -> dict[str, tuple[str, int | None]]:
+        """Return each feature's encoding in the output vector and its number of elements there."""
+        chains = self.chains(field, state).items()
+        return {name: (self._feature_steps[name][1], self._width(name, links[-1].made)) for name, links in chains}
 
     def _width(self, name: str, field: Field) -> int | None:
         """Return the number of output elements that a feature takes; None if unknown. Raises ValueError."""

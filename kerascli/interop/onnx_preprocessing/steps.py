@@ -36,7 +36,7 @@ _REASONS: dict[type[Transform], str] = {
     HashedCrossing: "hash by FarmHash: a string_lookup of a column with both values keeps its table in the file",
 }
 """Mapping from transform to what ONNX has no operations to do, which it needs, and another way if there is one."""
-_HINT = "apply it before: export without --preprocessing, and --pipeline FILE describes every step"
+_HINT = "apply it before the model, and export without --preprocessing"
 
 
 def raw_inputs(
@@ -193,14 +193,14 @@ def feature_space(
     if step.crosses:
         raise ValueError("crosses are hashes, which ONNX has no operation for")
     parts: list[Value] = []
-    for part in step.fitted(field, learned):
-        value = columns[part.name]
-        for transform, before, state in zip(part.steps, part.fields, part.learned, strict=False):
-            value = convert(ops, value, transform, before, state)
+    widths = step.parts(field, learned)
+    for name, links in step.chains(field, learned).items():
+        value, (encoding, width) = columns[name], widths[name]
+        for link in links:
+            value = convert(ops, value, link.transform, link.field, link.state)
         value = ops.reshape(value, (-1,), (None,))
-        if part.encoding == "one_hot":
-            assert part.width is not None
-            value = ops.encoded(ops.cast(value, "int64"), "multi_hot", part.width)
+        if encoding == "one_hot":
+            value = ops.encoded(ops.cast(value, "int64"), "multi_hot", width or 0)
         parts.append(ops.cast(value, "float32"))
     name = ops.add("Concat", *(part.name for part in parts), axis=1)
     return Value(name, "float32", step.infer(field, learned, target=False).shape)

@@ -10,7 +10,7 @@ import torch
 from kerascli.data.base import NO_STATE, Field, States
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.learned_state import known_columns
-from kerascli.data.pipeline.pipeline import undone_steps
+from kerascli.data.pipeline.pipeline import FittedPipeline
 from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of, prepare_rows
 from kerascli.data.section import DataSpec
 from kerascli.data.storage.table import table_of
@@ -24,9 +24,9 @@ from kerascli.interop.onnx_preprocessing.ops import MODEL, OnnxOps, RawInput, Va
 from kerascli.interop.onnx_preprocessing.steps import raw_inputs, tensor_of
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.checks.label_range_checks import check_values
+from kerascli.training.classes import ClassReading, class_reading
 from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order
-from kerascli.workflow.interchange.pipelines import reading_of, target_pipeline
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import inverse_of
 
@@ -99,7 +99,7 @@ def _answers(run: LoadedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
             yield name, in_units(ops, output, facts.targets[pair.target], _undone(run, pair))
             continue
         yield name, output
-        reading = None if pair is None else reading_of(run, pair)
+        reading = None if pair is None else _reading_of(run, pair)
         if reading is not None:
             probabilities = probabilities_of(ops, output, reading)
             yield f"{name}_class", classes_of(ops, probabilities, reading)
@@ -107,12 +107,17 @@ def _answers(run: LoadedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
 
 
 def _undone(run: LoadedRun, pair: OutputTarget) -> Undone:
-    named, fields = target_pipeline(run, pair)
-    steps = [index for index, _ in undone_steps(named, fields, run.learned)]
-    return [
-        (named.pipeline.steps[index].transform, fields[index], run.learned.get(named.key(index), NO_STATE))
-        for index in steps
-    ]
+    assert run.data is not None
+    named = next(each for each in named_pipelines_of(run.data) if each.id == ("targets", pair.target))
+    fields = infer_all([named], known_columns(run.learned), run.learned)[named.id]
+    undone = FittedPipeline(named, fields, run.learned).undone()
+    return [(step.transform, step.field, step.state) for step, _ in undone]
+
+
+def _reading_of(run: LoadedRun, pair: OutputTarget) -> ClassReading | None:
+    """Return the ClassReading (class names ...) of an output of a run's model; None if the output predicts values."""
+    shape = [size or 1 for size in run.experiment.spec.built.specs[pair.output].shape]
+    return class_reading(torch.empty(1, *shape), run.stages.facts.targets.get(pair.target), pair.loss)
 
 
 def compared_outputs(run: LoadedRun, file: OnnxOfRows) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
