@@ -221,7 +221,7 @@ EARLIER = {
     "undoing": "inverse(field, state), which returns a torch module",
     "takes_apart": "splits_values",
     "learn": "fit(rows, field, *, target)",
-    "check": "refused(x, field, state, *, target)",
+    "check": "refusals(x, field, state, *, target)",
     "check_learned": "gone: leave it out",
     "needs_rows": "gone: a transform that defines 'fit' gets the training rows",
     "apply": "module(field, state, dtype, *, target), which returns a torch module",
@@ -281,7 +281,7 @@ class Transform(InFolder):
         """
         return NO_STATE
 
-    def refused(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         """Return the values that the transform refuses in rows `x` (N, *), which are what `module` gets."""
         return ()
 

@@ -165,7 +165,7 @@ class HashBins(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         settings, mask = self.settings, self.settings.mask_value
-        if mask is None:
+        if not isinstance(mask, int):
             return buckets_of(x, settings.num_bins, settings.salt)
         return torch.where(x == mask, 0, buckets_of(x, settings.num_bins - 1, settings.salt) + 1)
 

@@ -124,7 +124,8 @@ def _learn_step(fits: list[_FitProgress], table: Table) -> FittedState:
     step = first.named.pipeline.steps[first.position].transform
     shapes = [fit.field.shape for fit in fits]
     alike = len(set(shapes)) == 1
-    last = shapes[0][-1:] if len({shape[-1:] for shape in shapes}) == 1 and None not in shapes[0][-1:] else ()
+    alike_last = len({shape[-1:] for shape in shapes}) == 1
+    last = tuple(size for size in shapes[0][-1:] if size is not None) if alike_last else ()
     facts = first.field if alike else replace(first.field, shape=last)
 
     def make() -> Iterator[Any]:

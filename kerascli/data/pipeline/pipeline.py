@@ -64,14 +64,15 @@ def boundary(named: NamedPipeline, fields: list[Field]) -> int:
     count = len(steps)
     if named.section == "sample_weight":
         return count
-    while count and _runs_per_batch(steps[count - 1].transform, fields[count - 1], fields[count]):
+    while count and runs_per_batch(steps[count - 1].transform, fields[count - 1], fields[count]):
         count -= 1
-        if steps[count].transform.defines("fit") or steps[count].transform.defines("refused"):
+        if steps[count].transform.defines("fit") or steps[count].transform.defines("refusals"):
             break
     return count
 
 
-def _runs_per_batch(step: Transform, field: Field, made: Field) -> bool:
+def runs_per_batch(step: Transform, field: Field, made: Field) -> bool:
+    """Return True if a transform may run per batch, given the facts about its input and output."""
     if step.per_batch == "never" or field.is_text or field.is_ragged:
         return False
     return step.per_batch == "always" or (field.dtype in EXACT_IN_FLOAT32 and made.dtype == "float32")

@@ -104,7 +104,7 @@ class FittedStep:
             if isinstance(codes, Tokens):
                 return codes.take(values.codes.reshape(-1))
             self._refuse(codes, values)
-            return codes[torch.from_numpy(values.codes)]
+            return torch.from_numpy(codes.numpy()[values.codes])
         assert not isinstance(values, Records)
         x: Tensor | Tokens = values if isinstance(values, Tokens) else as_tensor(values)
         if step.defines("codes") and isinstance(x, Tensor):
@@ -115,7 +115,7 @@ class FittedStep:
     def _refuse(self, x: Tensor, values: Values) -> None:
         """Raise BadRow for the first of the rows `values` that is refused; `x` are its values or its distinct texts."""
         bad: list[tuple[int, tuple[int, int], BadRow]] = []
-        for refusal in self.transform.refused(x, self.field, self.state, target=self.target):
+        for refusal in self.transform.refusals(x, self.field, self.state, target=self.target):
             mask = refusal.mask.numpy()
             mask = mask[values.codes] if isinstance(values, Texts) and mask.any() else mask
             if not mask.any():

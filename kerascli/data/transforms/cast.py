@@ -39,7 +39,7 @@ class Cast(Transform):
     def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> Tensor:
         return values if isinstance(values, Tensor) else as_tensor(_parsed(values.to_pylist()))
 
-    def refused(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         return not_in(self.dtype, x)
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:

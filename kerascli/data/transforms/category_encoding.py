@@ -32,7 +32,7 @@ class CategoryEncoding(CategoryEncodingSettings, Transform):
         dtype = "uint8" if field.is_ragged and self.output_mode == "multi_hot" else "float32"
         return replace(field, shape=shape, dtype=dtype, num_classes=self.num_tokens)
 
-    def refused(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         limit = self.num_tokens
         yield Refusal((x < 0) | (x >= limit), lambda value: f"category {value} is outside 0..{limit - 1}")
 

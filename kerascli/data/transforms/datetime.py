@@ -65,7 +65,7 @@ class DateTime(Transform):
         """Return dates as seconds since 1970, `_NO_DATE` for a text that is none."""
         return torch.from_numpy(parsed_times(values.to_pylist(), self.format, "s").astype(np.int64))
 
-    def refused(self, x: Tensor, field: Column, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+    def refusals(self, x: Tensor, field: Column, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         form = self.format or "2026-11-27 or 2026-11-27T15:30"
         hint = None if self.format else 'for others set format: "%d.%m.%Y"'
 

@@ -37,7 +37,7 @@ class Discretization(DiscretizationSettings, Transform):
         bounds = quantile_boundaries(checked_finite(rows, self.component_name), self.num_bins, self.epsilon)
         return FittedState({}, {"bin_boundaries": bounds})
 
-    def refused(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         yield missing_numbers(x, self.component_name)
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:

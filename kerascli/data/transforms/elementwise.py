@@ -28,7 +28,7 @@ class Elementwise(Transform):
         need_numbers(field)
         return replace(field, dtype="float64", num_classes=None, classes=None)
 
-    def refused(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         yield Refusal(
             self.outside(x),
             lambda value: f"{self.component_name} of {value:g}: expected {self.expected}",

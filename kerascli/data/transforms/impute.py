@@ -61,7 +61,7 @@ class Impute(Transform):
             return _most_frequent_texts(rows)
         return _STATISTICS[self.strategy](Blocks(lambda: map(_columns, rows)))
 
-    def refused(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         return () if x.is_floating_point() else not_in(self.infer(field, state, target=target).dtype, x)
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:

@@ -142,7 +142,7 @@ class Lookup(LookupSettings, Transform):
             state.memo["table"] = {**table, "": MISSING} if is_missing else table
         return state.memo["table"]
 
-    def refused(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         if self.invert:
             return
         vocabulary = state.facts["vocabulary"]

@@ -37,7 +37,7 @@ class ToCategorical(Transform):
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         return FittedState({"num_classes": int(max(block.max() for block in rows)) + 1}, {})
 
-    def refused(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         count = self._count(field, state) or 0
         text = f"is outside 0..{count - 1} (num_classes {count})"
         yield Refusal((x < 0) | (x >= count), lambda value: f"class {value} {text}")
