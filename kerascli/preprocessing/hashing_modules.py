@@ -167,7 +167,7 @@ class HashBins(nn.Module):
         settings, mask = self.settings, self.settings.mask_value
         if not isinstance(mask, int):
             return buckets_of(x, settings.num_bins, settings.salt)
-        return torch.where(x == mask, 0, buckets_of(x, settings.num_bins - 1, settings.salt) + 1)
+        return torch.where(x.long() == mask, 0, buckets_of(x, settings.num_bins - 1, settings.salt) + 1)
 
 
 class HashedCrossingModule(nn.Module):

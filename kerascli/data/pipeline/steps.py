@@ -60,7 +60,7 @@ class FittedStep:
         """
         step = self.transform
         if isinstance(values, Records):
-            return self._module(*(self._part(name, values[name], counting) for name in self._chains)).numpy()
+            return self._run(*(self._part(name, values[name], counting) for name in self._chains))
         if self.made.is_text:
             return self._rewritten(values)
         x = self._encoded(values)
@@ -69,7 +69,14 @@ class FittedStep:
         if step.defines("sequences") and (isinstance(x, Tokens) or not step.defines("module")):
             x = step.sequences(x if isinstance(x, Tokens) else Tokens.of(x.numpy()), self.field, self.state)
             return x if isinstance(x, Tokens) else x.numpy()
-        return x if isinstance(x, Tokens) else self._module(x).numpy()
+        return x if isinstance(x, Tokens) else self._run(x)
+
+    def _run(self, *x: Tensor) -> np.ndarray:
+        made, rows = self._module(*x), len(x[0])
+        if not isinstance(made, Tensor) or made.shape[:1] != (rows,):
+            got = f"a tensor of shape {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
+            raise ValueError(f"'module' must return a tensor with the {rows:,} rows that it got, got {got}")
+        return made.numpy()
 
     def check(self, values: Values) -> None:
         """Raise BadRow for the first of the rows that the transform refuses."""

@@ -33,7 +33,7 @@ class CategoryEncoding(CategoryEncodingSettings, Transform):
         return replace(field, shape=shape, dtype=dtype, num_classes=self.num_tokens)
 
     def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
-        limit = self.num_tokens
+        x, limit = x.long(), self.num_tokens
         yield Refusal((x < 0) | (x >= limit), lambda value: f"category {value} is outside 0..{limit - 1}")
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:

@@ -30,7 +30,7 @@ class Elementwise(Transform):
 
     def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         yield Refusal(
-            self.outside(x),
+            self.outside(x.double()),
             lambda value: f"{self.component_name} of {value:g}: expected {self.expected}",
             lambda value: "log1p takes 0, too" if value == 0 else None,
         )

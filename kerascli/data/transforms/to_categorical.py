@@ -38,7 +38,7 @@ class ToCategorical(Transform):
         return FittedState({"num_classes": int(max(block.max() for block in rows)) + 1}, {})
 
     def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
-        count = self._count(field, state) or 0
+        x, count = x.long(), self._count(field, state) or 0
         text = f"is outside 0..{count - 1} (num_classes {count})"
         yield Refusal((x < 0) | (x >= count), lambda value: f"class {value} {text}")
 
