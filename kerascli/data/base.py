@@ -359,8 +359,10 @@ class Feature(Component):
 SOURCES: Registry[Source] = Registry(
     "source", Source, ("kerascli.data.sources", "kerascli.data.datasets"), ("dataset_",)
 )
-TRANSFORMS: Registry[Transform] = Registry("transform", Transform, ("kerascli.data.transforms",), ("layer_",))
-FEATURES: Registry[Feature] = Registry("feature", Feature, ("kerascli.data.features",), ("feature_",))
+TRANSFORMS: Registry[Transform] = Registry(
+    "transform", Transform, ("kerascli.data.transforms", "kerascli.features"), ("layer_",)
+)
+FEATURES: Registry[Feature] = Registry("feature", Feature, ("kerascli.features.feature_types",), ("feature_",))
 
 
 source = SOURCES.named

@@ -13,7 +13,7 @@ from kerascli.language.component import Invalid
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.preprocessing.hashing import buckets, crossed, decimals
-from kerascli.preprocessing.hashing_modules import buckets_of, crossed_of
+from kerascli.preprocessing.hashing_tensors import buckets_of, crossed_of
 from tests.parity import ledger
 from tests.support.models import parse_model
 from tests.support.transform_harness import fitted, transformed

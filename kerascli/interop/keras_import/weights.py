@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kerascli.features.normalization import NormalizationLayer
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.objects import short_number
@@ -18,7 +19,6 @@ from kerascli.interop.keras.places import keras_2_order, weights_by_path
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.reading import Owner, Reading
 from kerascli.layers.base import BaseLayer
-from kerascli.layers.preprocessing.normalization import Normalization
 from kerascli.model.runtime.weights import Weight, finite_as
 
 Pairs = list[tuple[Weight, str]]
@@ -161,7 +161,7 @@ def in_keras_2_order(weights: Sequence[Weight], paths: Sequence[str]) -> Pairs:
 
 def is_adapted(layer: BaseLayer) -> bool:
     """Return True if the layer's mean and variance are stored as weights in the Keras file, not in its config."""
-    return isinstance(layer, Normalization) and layer.mean is None
+    return isinstance(layer, NormalizationLayer) and layer.mean is None
 
 
 def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:

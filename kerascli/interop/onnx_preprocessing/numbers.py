@@ -10,15 +10,14 @@ import numpy as np
 
 from kerascli.data.base import Field, FittedState, Transform
 from kerascli.data.transforms.cast import Cast
-from kerascli.data.transforms.discretization import Discretization
 from kerascli.data.transforms.elementwise import Elementwise, Log, Log1p, Sqrt
 from kerascli.data.transforms.impute import Impute
-from kerascli.data.transforms.normalization import Normalization
-from kerascli.data.transforms.rescaling import Rescaling
 from kerascli.data.transforms.reshape import Reshape
+from kerascli.features.discretization import Discretization
+from kerascli.features.normalization import Normalization, deviation_of
+from kerascli.features.rescaling import Rescaling
 from kerascli.foundation.errors import ConfigError
 from kerascli.interop.onnx_preprocessing.ops import ML, OnnxOps, Value
-from kerascli.preprocessing.normalization import deviation_of
 from kerascli.training.classes import ClassReading
 
 

@@ -10,21 +10,21 @@ from kerascli.data.base import NO_STATE, Field, FittedState, States, Transform
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.pipeline.pipeline import NARROW, boundary
 from kerascli.data.transforms.cast import Cast
-from kerascli.data.transforms.category_encoding import CategoryEncoding
 from kerascli.data.transforms.datetime import DateTime
-from kerascli.data.transforms.discretization import Discretization
 from kerascli.data.transforms.elementwise import Log, Log1p, Sqrt
-from kerascli.data.transforms.feature_space import FeatureSpace
-from kerascli.data.transforms.hashing import HashedCrossing, Hashing
 from kerascli.data.transforms.impute import Impute
-from kerascli.data.transforms.integer_lookup import IntegerLookup
 from kerascli.data.transforms.lookup import Lookup
-from kerascli.data.transforms.normalization import Normalization
-from kerascli.data.transforms.rescaling import Rescaling
 from kerascli.data.transforms.reshape import Reshape
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.data.transforms.text_vectorization import TextVectorization
 from kerascli.data.transforms.to_categorical import ToCategorical
+from kerascli.features.category_encoding import CategoryEncoding
+from kerascli.features.discretization import Discretization
+from kerascli.features.feature_space import FeatureSpace
+from kerascli.features.hashing import HashedCrossing, Hashing
+from kerascli.features.integer_lookup import IntegerLookup
+from kerascli.features.normalization import Normalization
+from kerascli.features.rescaling import Rescaling
 from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.interop.onnx_preprocessing import numbers
 from kerascli.interop.onnx_preprocessing.ops import ML, OnnxOps, RawInput, Value

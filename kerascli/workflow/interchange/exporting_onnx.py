@@ -14,8 +14,8 @@ from kerascli.data.pipeline.pipeline import FittedPipeline
 from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of, prepare_rows
 from kerascli.data.section import DataSpec
 from kerascli.data.storage.table import table_of
-from kerascli.data.transforms.feature_space import FeatureSpace
 from kerascli.data.transforms.lookup import Lookup
+from kerascli.features.feature_space import FeatureSpace
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import open_size

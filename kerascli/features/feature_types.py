@@ -7,12 +7,12 @@ from pydantic import Field as Setting
 
 from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Transform
 from kerascli.data.transforms.cast import Cast
-from kerascli.data.transforms.discretization import Discretization
-from kerascli.data.transforms.hashing import Hashing
-from kerascli.data.transforms.integer_lookup import IntegerLookup
-from kerascli.data.transforms.normalization import Normalization
-from kerascli.data.transforms.rescaling import Rescaling
 from kerascli.data.transforms.string_lookup import StringLookup
+from kerascli.features.discretization import Discretization
+from kerascli.features.hashing import Hashing
+from kerascli.features.integer_lookup import IntegerLookup
+from kerascli.features.normalization import Normalization
+from kerascli.features.rescaling import Rescaling
 from kerascli.foundation.shapes import Floats, PositiveInt
 from kerascli.preprocessing.categories import ENCODED
 from kerascli.preprocessing.lookup import OovPlaces

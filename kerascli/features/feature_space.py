@@ -14,12 +14,12 @@ from kerascli.data.base import FEATURES, NO_STATE, TRANSFORMS, Feature, Field, F
 from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
-from kerascli.data.transforms.discretization import Discretization
+from kerascli.features.discretization import Discretization
 from kerascli.foundation.errors import Fault, suggestion
 from kerascli.foundation.shapes import PositiveInt, Words
 from kerascli.language.component import Component, Invalid
 from kerascli.preprocessing.categories import encode_tensor
-from kerascli.preprocessing.hashing_modules import crossed_of
+from kerascli.preprocessing.hashing_tensors import crossed_of
 
 
 def _column(value: Any) -> tuple[Component, ...]:

@@ -1,17 +1,23 @@
-"""Discretization: convert numbers to bin indices, with boundaries given or learned as quantiles, as Keras does."""
+"""Discretization: numbers to bins, with boundaries given or learned as quantiles, as a transform and as a layer."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, model_validator
+from pydantic import Field as Setting
 from torch import Tensor, nn
 
-from kerascli.foundation.shapes import Floats
+from kerascli.data.base import NO_STATE, Field, FittedState, Refusal, Transform, transform
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.transforms.input_checks import checked_finite, missing_numbers, need_numbers
+from kerascli.foundation.shapes import Floats, TensorSpec
 from kerascli.language.component import Component
-from kerascli.preprocessing.categories import Dense, OutputMode, encode_tensor
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.preprocessing.categories import Dense, OutputMode, encode_tensor, encoded_shape
 
 
 def _rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
@@ -26,9 +32,9 @@ class DiscretizationSettings(Component):
     bin_boundaries: Annotated[Floats, AfterValidator(_rising)] | None = None
     """Boundaries of the bins, ascending; the outer bins are open: [0, 1] makes 3 bins.
     A value equal to a boundary belongs to the bin above it."""
-    num_bins: Annotated[int, Field(ge=2, le=2**20)] | None = None
+    num_bins: Annotated[int, Setting(ge=2, le=2**20)] | None = None
     """Number of bins of about equal counts, whose boundaries are learned from the training rows."""
-    epsilon: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    epsilon: Annotated[float, Setting(gt=0, lt=1)] = 0.01
     """Error tolerance of the quantiles, as a fraction of the rows; smaller is more exact and slower."""
     output_mode: OutputMode = "int"
     sparse: Dense = False
@@ -93,3 +99,60 @@ def _compressed(summary: np.ndarray, epsilon: float) -> np.ndarray:
     values = np.interp(shares, counts / counts[-1], summary[0])
     reached = np.interp(shares, counts / counts[-1], counts)
     return np.stack([values, np.diff(reached, prepend=0)]).astype(np.float32)
+
+
+@transform()
+class Discretization(DiscretizationSettings, Transform):
+    """Buckets numbers into bins: each becomes the index of its bin, or a vector over the bins.
+
+    Boundaries are given, or learned as quantiles of the training rows. As keras.layers.Discretization.
+    """
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        need_numbers(field)
+        if self.bin_boundaries is None and self.num_bins is None:
+            raise ValueError("needs 'bin_boundaries' or 'num_bins'")
+        bounds = self._bounds(state)
+        bins = None if bounds is None else len(bounds) + 1
+        dtype = {"int": "int32", "count": "float32"}.get(self.output_mode, "uint8")
+        shape = encoded_shape(field.shape, self.output_mode, bins)
+        return replace(field, shape=shape, dtype=dtype, vocabulary_size=bins, num_classes=bins, classes=None)
+
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+        if self.num_bins is None:
+            return NO_STATE
+        bounds = quantile_boundaries(checked_finite(rows, self.component_name), self.num_bins, self.epsilon)
+        return FittedState({}, {"bin_boundaries": bounds})
+
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+        yield missing_numbers(x, self.component_name)
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        bounds = self._bounds(state)
+        assert bounds is not None
+        vectors = torch.float32 if self.output_mode == "count" else torch.uint8
+        return DiscretizationModule(bounds.tolist(), self.output_mode, torch.float32, vectors)  # float32 as in Keras
+
+    def _bounds(self, state: FittedState | None) -> np.ndarray | None:
+        if self.bin_boundaries is not None:
+            return np.array(self.bin_boundaries, np.float32)
+        return None if state is None else state.arrays["bin_boundaries"]
+
+
+@layer(
+    Example(input=(4,), output=(4,), config={"bin_boundaries": [-1.5, 0.0, 1.0]}),
+    Example(input=(4,), output=(4, 3), config={"bin_boundaries": [0.0, 1.0], "output_mode": "one_hot"}),
+    Example(input=(4,), output=(3,), config={"bin_boundaries": [0.0, 1.0], "output_mode": "count"}),
+    name="discretization",
+)
+class DiscretizationLayer(DiscretizationSettings, Layer):
+    """Replaces numbers by the index of the bin that they fall into, or by vectors over the bins.
+
+    Input: (N, *). Output: (N, *) of integers from 0, or vectors over the bins.
+    """
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        if self.bin_boundaries is None:
+            hint = "give bin_boundaries, or put discretization into the input's pipeline under data"
+            raise ShapeMismatch("a layer does not learn bins from the data", hint=hint, argument="num_bins")
+        return DiscretizationModule(self.bin_boundaries, self.output_mode)
