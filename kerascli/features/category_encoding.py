@@ -26,8 +26,8 @@ class CategoryEncodingSettings(Component):
     sparse: Dense = False
 
 
-@transform()
-class CategoryEncoding(CategoryEncodingSettings, Transform):
+@transform(name="category_encoding")
+class CategoryEncodingTransform(CategoryEncodingSettings, Transform):
     """Encodes integer categories as vectors: integers (*, S) in 0..num_tokens-1 to (*, num_tokens).
 
     In mode one_hot (*,) or (*, 1) becomes (*, num_tokens). As keras.layers.CategoryEncoding.
@@ -67,9 +67,8 @@ def _refuse_too_large(cells: int) -> None:
     Example(input=(3,), output=(10,), config={"num_tokens": 10}, dtype="int64"),
     Example(input=(3,), output=(3, 10), config={"num_tokens": 10, "output_mode": "one_hot"}, dtype="int64"),
     Example(input=(4, 3), output=(4, 10), config={"num_tokens": 10, "output_mode": "count"}, dtype="int64"),
-    name="category_encoding",
 )
-class CategoryEncodingLayer(CategoryEncodingSettings, Layer):
+class CategoryEncoding(CategoryEncodingSettings, Layer):
     """Encodes category ids as one-hot, multi-hot or count vectors; ids outside of 0 to num_tokens - 1 are dropped.
 
     Input: integers (N, *). Output: (N, *, num_tokens) for one_hot; for multi_hot and count the last axis holds the ids

@@ -47,7 +47,7 @@ class DiscretizationSettings(Component):
 
 
 class DiscretizationModule(nn.Module):
-    """Module of Discretization, for the layer and the transform; a value on a boundary belongs to the bin above.
+    """Module of discretization, for the layer and the transform; a value on a boundary belongs to the bin above.
 
     Values are compared in `dtype`, and vectors over the bins have the dtype `vectors`; None: the input's.
     """
@@ -101,8 +101,8 @@ def _compressed(summary: np.ndarray, epsilon: float) -> np.ndarray:
     return np.stack([values, np.diff(reached, prepend=0)]).astype(np.float32)
 
 
-@transform()
-class Discretization(DiscretizationSettings, Transform):
+@transform(name="discretization")
+class DiscretizationTransform(DiscretizationSettings, Transform):
     """Buckets numbers into bins: each becomes the index of its bin, or a vector over the bins.
 
     Boundaries are given, or learned as quantiles of the training rows. As keras.layers.Discretization.
@@ -143,9 +143,8 @@ class Discretization(DiscretizationSettings, Transform):
     Example(input=(4,), output=(4,), config={"bin_boundaries": [-1.5, 0.0, 1.0]}),
     Example(input=(4,), output=(4, 3), config={"bin_boundaries": [0.0, 1.0], "output_mode": "one_hot"}),
     Example(input=(4,), output=(3,), config={"bin_boundaries": [0.0, 1.0], "output_mode": "count"}),
-    name="discretization",
 )
-class DiscretizationLayer(DiscretizationSettings, Layer):
+class Discretization(DiscretizationSettings, Layer):
     """Replaces numbers by the index of the bin that they fall into, or by vectors over the bins.
 
     Input: (N, *). Output: (N, *) of integers from 0, or vectors over the bins.

@@ -14,7 +14,7 @@ from kerascli.data.base import FEATURES, NO_STATE, TRANSFORMS, Feature, Field, F
 from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
-from kerascli.features.discretization import Discretization
+from kerascli.features.discretization import DiscretizationTransform
 from kerascli.foundation.errors import Fault, suggestion
 from kerascli.foundation.shapes import PositiveInt, Words
 from kerascli.language.component import Component, Invalid
@@ -201,7 +201,7 @@ class FeatureSpace(Transform):
             raise ValueError(f"{name}: output_mode {encoding} needs integers, got {field.dtype}")
         if encoding == "int":
             return 0
-        bins = "num_bins" if isinstance(steps[-1], Discretization) else "num_tokens"
+        bins = "num_bins" if isinstance(steps[-1], DiscretizationTransform) else "num_tokens"
         return getattr(steps[-1], bins, None) or field.vocabulary_size  # as in Keras, the bins that are asked for
 
 

@@ -77,8 +77,8 @@ class HashedCrossingModule(nn.Module):
         return self.encoded(crossed_of(xs, self.bins))
 
 
-@transform()
-class Hashing(HashingSettings, Transform):
+@transform(name="hashing")
+class HashingTransform(HashingSettings, Transform):
     """Hashes strings or integers into `num_bins` bins, with the same bin index as keras.layers.Hashing.
 
     Different values may collide in one bin.
@@ -125,8 +125,8 @@ class Fingerprint(Transform):
         return nn.Flatten(0)
 
 
-@transform()
-class HashedCrossing(HashedCrossingSettings, Transform):
+@transform(name="hashed_crossing")
+class HashedCrossingTransform(HashedCrossingSettings, Transform):
     """Crosses columns of strings or integers: hashes the values of a row together into `num_bins` bins.
 
     The bin index is the same as that of keras.layers.HashedCrossing. Comes first, after a list of `columns`.
@@ -160,9 +160,8 @@ IN_DATA = "tensors hold numbers; strings are hashed by the transform of that nam
     Example(input=(3,), output=(3,), config={"num_bins": 10}, dtype="int64"),
     Example(input=(3,), output=(3, 10), config={"num_bins": 10, "output_mode": "one_hot", "salt": 3}, dtype="int64"),
     Example(input=(3,), output=(8,), config={"num_bins": 8, "output_mode": "count", "mask_value": 0}, dtype="int64"),
-    name="hashing",
 )
-class HashingLayer(HashingSettings, Layer):
+class Hashing(HashingSettings, Layer):
     """Hashes integers to bins, with the same result as Keras; different integers may share a bin.
 
     Input: integers (N, *). Output: (N, *), with values from 0 to num_bins - 1, or vectors over the bins.
@@ -181,9 +180,8 @@ class HashingLayer(HashingSettings, Layer):
 @layer(
     Example(input=[(1,), (1,)], output=(1,), config={"num_bins": 10}, dtype="int64"),
     Example(input=[(), (), ()], output=(6,), config={"num_bins": 6, "output_mode": "one_hot"}, dtype="int64"),
-    name="hashed_crossing",
 )
-class HashedCrossingLayer(HashedCrossingSettings, MergeLayer):
+class HashedCrossing(HashedCrossingSettings, MergeLayer):
     """Hashes the integers of several inputs together to one bin, with the same result as Keras.
 
     Inputs: integers (N,) or (N, 1). Output: the same shape, with values from 0 to num_bins - 1, or vectors (N,

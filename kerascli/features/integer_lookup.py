@@ -83,8 +83,8 @@ class InvertedModule(nn.Module):
         return torch.tensor(self.entries, device=x.device)[torch.where((x >= 0) & (x < last), x, last)]
 
 
-@transform()
-class IntegerLookup(IntegerLookupSettings, Lookup):
+@transform(name="integer_lookup")
+class IntegerLookupTransform(IntegerLookupSettings, Lookup):
     """Maps integer categories (years, postal codes) to vocabulary indices or vectors, as keras.layers.IntegerLookup.
 
     The vocabulary is given, or learned from the training rows in order of frequency. Out-of-vocabulary (OOV) values
@@ -121,9 +121,8 @@ _IN_DATA = "put integer_lookup into the input's pipeline under data"
     Example(input=(3,), output=(3,), config={"vocabulary": [10, 20, 30]}, dtype="int64"),
     Example(input=(3,), output=(4,), config={"vocabulary": [1, 5, 2], "output_mode": "multi_hot"}, dtype="int64"),
     Example(input=(3,), output=(3,), config={"vocabulary": [10, 20, 30], "invert": True}, dtype="int64"),
-    name="integer_lookup",
 )
-class IntegerLookupLayer(IntegerLookupSettings, Layer):
+class IntegerLookup(IntegerLookupSettings, Layer):
     """Maps integers to indices in a given vocabulary, or to vectors over it; `invert` maps indices to integers.
 
     Input: integers (N, *). Output: indices (N, *), or vectors over the vocabulary. Out-of-vocabulary integers get OOV

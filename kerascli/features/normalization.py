@@ -152,8 +152,8 @@ class NormalizationModule(nn.Module):
         return mean + x * deviation if self.invert else (x - mean) / deviation
 
 
-@transform()
-class Normalization(NormalizationSettings, Transform):
+@transform(name="normalization")
+class NormalizationTransform(NormalizationSettings, Transform):
     """Normalizes features to mean 0 and variance 1: `(x - mean) / sqrt(variance)`, as keras.layers.Normalization.
 
     Statistics are learned from the training rows, or given as `mean` and `variance` together. The shape is kept.
@@ -202,9 +202,8 @@ def _too_large(rows: Blocks) -> BadRow:
     Example(input=(3,), output=(3,), config={"mean": [1.0, 0.0, 2.0], "variance": [4.0, 1.0, 0.25]}),
     Example(input=(3,), output=(3,), config={"axis": None, "mean": 0.5, "variance": 2.0, "invert": True}),
     Example(input=(2, 3), output=(2, 3), config={"axis": 1, "mean": [1.0, 2.0], "variance": [1.0, 4.0]}),
-    name="normalization",
 )
-class NormalizationLayer(NormalizationSettings, Layer):
+class Normalization(NormalizationSettings, Layer):
     """Normalizes its input: (x - mean) / sqrt(variance), with a given mean and variance.
 
     Input and output: (N, *).

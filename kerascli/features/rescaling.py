@@ -57,8 +57,8 @@ def _as_factor(value: Factor, x: Tensor) -> Tensor | float:
     return torch.cat([x.new_full((1,), number) for number in value]) if isinstance(value, tuple) else value
 
 
-@transform()
-class Rescaling(RescalingSettings, Transform):
+@transform(name="rescaling")
+class RescalingTransform(RescalingSettings, Transform):
     """Rescales values: `x * scale + offset`, for example with `scale: $(1/255)` for images. The shape is kept."""
 
     per_batch = "exact"
@@ -80,9 +80,8 @@ class Rescaling(RescalingSettings, Transform):
 @layer(
     Example(input=(8, 6, 3), output=(8, 6, 3), config={"scale": 2.0, "offset": -1.0}),
     Example(input=(8, 6, 3), output=(8, 6, 3), config={"scale": [2.0, 0.5, 1.0], "offset": [-1.0, 0.0, 0.5]}),
-    name="rescaling",
 )
-class RescalingLayer(RescalingSettings, Layer):
+class Rescaling(RescalingSettings, Layer):
     """Computes x * scale + offset: `$(1/255)` scales images of 0 to 255 to 0 to 1.
 
     Input and output: (N, *).

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kerascli.features.normalization import NormalizationLayer
+from kerascli.features.normalization import Normalization
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.objects import short_number
@@ -161,7 +161,7 @@ def in_keras_2_order(weights: Sequence[Weight], paths: Sequence[str]) -> Pairs:
 
 def is_adapted(layer: BaseLayer) -> bool:
     """Return True if the layer's mean and variance are stored as weights in the Keras file, not in its config."""
-    return isinstance(layer, NormalizationLayer) and layer.mean is None
+    return isinstance(layer, Normalization) and layer.mean is None
 
 
 def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:
