@@ -21,6 +21,7 @@ FLOORS = [
     ["language"],
     ["parts", "preprocessing", "ops"],
     ["layers", "losses", "metrics", "schedules", "optimizers", "data", "runs"],
+    ["features"],
     ["model", "callbacks"],
     ["config"],
     ["compiler"],
@@ -43,9 +44,9 @@ INNER_FLOORS = {
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
     "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
-        ["storage", "download", "dates", "learned_checks"], ["base", "split", "text"],
+        ["storage", "download", "dates"], ["text"], ["base", "split"],
         ["batches", "datasets", "mixing", "where"], ["augmentations", "moved", "section"], ["digests"], ["pipeline"],
-        ["sources", "transforms"], ["features", "read", "text_codec"], ["command_input"],
+        ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
@@ -342,7 +343,6 @@ def test_random_numbers_come_from_draws_alone() -> None:
 PEERS = {
     "callbacks",
     "cli",
-    "data/transforms",
     "optimizers",
 }
 """Folders whose files are peers: one command, one source, one component each."""

@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli.data.base import NO_STATE, TRANSFORMS, Field
-from kerascli.data.storage.blocks import Blocks
+from kerascli.data.base import TRANSFORMS
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.preprocessing.hashing import buckets, crossed, decimals
-from kerascli.preprocessing.hashing_modules import buckets_of, crossed_of
+from kerascli.preprocessing.hashing_tensors import buckets_of, crossed_of
 from tests.parity import ledger
 from tests.support.models import parse_model
+from tests.support.transform_harness import fitted, transformed
 
 RANDOM = np.random.default_rng(4)
 NUMBERS = np.concatenate(
@@ -56,9 +56,7 @@ def by_layer(written: dict[str, Any], *values: np.ndarray) -> Tensor:
 
 def by_transform(written: dict[str, Any], values: np.ndarray) -> np.ndarray:
     step = TRANSFORMS.parse(written)
-    field = Field(values.shape[1:], "int64")
-    learned = step.learn(Blocks.of(values), field, target=False) if step.needs_rows else NO_STATE
-    return step.apply(values, field, learned, target=False)
+    return transformed(step, values, fitted(step, values))
 
 
 @pytest.mark.parametrize("mode", ["int", "one_hot", "multi_hot", "count"])

@@ -17,7 +17,7 @@ from kerascli.data.pipeline.columns import column_field, stray_value_error
 from kerascli.data.pipeline.display_columns import DisplayColumn, check_display_columns, display_columns
 from kerascli.data.pipeline.learned_state import known_columns, learn
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_source_memory
-from kerascli.data.pipeline.pipeline import Stage, finished, full_inverse, infer, inverse, suffix
+from kerascli.data.pipeline.pipeline import FittedPipeline, Stage, finished, infer
 from kerascli.data.pipeline.preparer import Fields, Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec
@@ -191,7 +191,7 @@ def target_inverse(spec: DataSpec, learned: States, target: str) -> Inverse:
     """
     (named,) = (each for each in named_pipelines_of(spec) if each.id == ("targets", target))
     fields = infer_all([named], known_columns(learned), learned)
-    return full_inverse(named, fields[named.id], learned)
+    return FittedPipeline(named, fields[named.id], learned).full_inverse()
 
 
 def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
@@ -305,10 +305,10 @@ def _stages(spec: DataSpec, named_pipelines: list[NamedPipeline], fields: Fields
     inverses: dict[str, Inverse] = {}
     for named in named_pipelines:
         last[named.id] = finished(fields[named.id])
-        module = suffix(named, fields[named.id], learned)
-        if module is not None:
+        pipeline = FittedPipeline(named, fields[named.id], learned)
+        if (module := pipeline.per_batch()) is not None:
             modules[named.section][named.name] = module
-        if named.section == "targets" and (undo := inverse(named, fields[named.id], learned)) is not None:
+        if named.section == "targets" and (undo := pipeline.inverse()) is not None:
             inverses[named.name] = undo
     inputs, targets = _section(last, "inputs"), _section(last, "targets")
     facts = DataFacts(mixed_inputs(spec.augment, inputs, targets), targets)

@@ -8,7 +8,7 @@ import numpy as np
 from kerascli.data.base import Field, States
 from kerascli.data.batches.rows import DiskSplit, MemorySplit, Origin, Reader, Split
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
-from kerascli.data.pipeline.pipeline import prepare
+from kerascli.data.pipeline.pipeline import FittedPipeline
 from kerascli.data.storage.convert import as_records
 from kerascli.data.storage.mapped import Mapped, spill
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
@@ -35,8 +35,7 @@ class Preparer:
         progress: Progress | None = None,
     ) -> None:
         self._named_pipelines = named_pipelines
-        self._fields = fields
-        self._learned = learned
+        self._fitted = {named.id: FittedPipeline(named, fields[named.id], learned) for named in named_pipelines}
         self._progress = progress
         self._spilled: dict[int, tuple[Table, Mapped, OovCounts]] = {}
 
@@ -68,7 +67,7 @@ class Preparer:
         """
         sections: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for named in named_pipelines:
-            sections[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned, oov)
+            sections[named.section][named.name] = self._fitted[named.id].prepare(table, oov)
         return MemorySplit(*sections.values(), rows=table.rows, origin=self._origin(table), oov=oov)
 
     def _origin(self, table: Table) -> Origin:

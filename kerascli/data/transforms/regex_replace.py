@@ -10,6 +10,7 @@ from pydantic import Field as Setting
 
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.text.patterns import MAX_CHARACTERS, RegexReplacer, check_pattern
+from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.input_checks import need_text
 
 
@@ -36,14 +37,15 @@ class RegexReplace(Transform):
             raise ValueError(str(error)) from None
         return rewrite
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         need_text(field)
         return Field(field.shape, field.dtype)
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        out = np.empty(values.size, object)
-        out[:] = self._replacer(values.reshape(-1).tolist())
-        return out.reshape(values.shape)
+    def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
+        import pyarrow as pa
+
+        assert isinstance(values, Texts)
+        return values.having(pa.array(self._replacer(values.word_list()), values.words.type))
 
     @cached_property
     def _replacer(self) -> RegexReplacer:

@@ -10,12 +10,12 @@ import torch
 from kerascli.data.base import NO_STATE, Field, States
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.learned_state import known_columns
-from kerascli.data.pipeline.pipeline import undone_steps
+from kerascli.data.pipeline.pipeline import FittedPipeline
 from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of, prepare_rows
 from kerascli.data.section import DataSpec
 from kerascli.data.storage.table import table_of
-from kerascli.data.transforms.feature_space import FeatureSpace
 from kerascli.data.transforms.lookup import Lookup
+from kerascli.features.feature_space import FeatureSpace
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import open_size
@@ -110,11 +110,8 @@ def _undone(run: LoadedRun, pair: OutputTarget) -> Undone:
     assert run.data is not None
     named = next(each for each in named_pipelines_of(run.data) if each.id == ("targets", pair.target))
     fields = infer_all([named], known_columns(run.learned), run.learned)[named.id]
-    steps = [index for index, _ in undone_steps(named, fields, run.learned)]
-    return [
-        (named.pipeline.steps[index].transform, fields[index], run.learned.get(named.key(index), NO_STATE))
-        for index in steps
-    ]
+    undone = FittedPipeline(named, fields, run.learned).undone()
+    return [(step.transform, step.field, step.state) for step, _ in undone]
 
 
 def _reading_of(run: LoadedRun, pair: OutputTarget) -> ClassReading | None:
