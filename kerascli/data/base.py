@@ -245,6 +245,9 @@ class Transform(InFolder):
     fills_missing: ClassVar[bool] = False
     """True if the transform, as a pipeline's first step, accepts missing values (nan) in integer columns."""
 
+    takes_text: ClassVar[bool] = False
+    """True if the transform accepts text alone."""
+
     takes_columns: ClassVar[bool] = False
     """True if the transform, as a pipeline's first step, accepts several columns of mixed dtypes: see `chains`."""
 
@@ -266,6 +269,10 @@ class Transform(InFolder):
     def own_columns(self) -> tuple[str, ...]:
         """Return the names of the columns that the transform itself reads as a pipeline's first step; empty if none."""
         return ()
+
+    def reads_text(self, column: str) -> bool:
+        """Return True if the transform accepts values of a column as text alone."""
+        return self.takes_text
 
     @abstractmethod
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:

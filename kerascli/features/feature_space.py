@@ -19,7 +19,7 @@ from kerascli.foundation.errors import Fault, suggestion
 from kerascli.foundation.shapes import PositiveInt, Words
 from kerascli.language.component import Component, Invalid
 from kerascli.preprocessing.categories import encode_tensor
-from kerascli.preprocessing.hashing_tensors import crossed_of
+from kerascli.preprocessing.hashing import crossed_of
 
 
 def _column(value: Any) -> tuple[Component, ...]:
@@ -133,6 +133,9 @@ class FeatureSpace(Transform):
 
     def own_columns(self) -> tuple[str, ...]:
         return tuple(self.features)
+
+    def reads_text(self, column: str) -> bool:
+        return column in self.features and any(step.takes_text for step in self._feature_steps[column][0])
 
     def with_paths(self, change: Callable[[str], str], fields: Sequence[str] | None = None) -> Self:
         features = {name: tuple(_changed(part, change) for part in parts) for name, parts in self.features.items()}

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import numpy as np
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
@@ -15,8 +14,7 @@ from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.language.component import Component
 from kerascli.layers.base import Example, Layer, MergeLayer, ShapeMismatch, layer
 from kerascli.preprocessing.categories import ENCODED, Dense, Encoded, OutputMode, encoded_shape, vector_dtype
-from kerascli.preprocessing.hashing import Salt, buckets, decimals, fingerprints
-from kerascli.preprocessing.hashing_tensors import buckets_of, crossed_of
+from kerascli.preprocessing.hashing import Salt, buckets, buckets_of, crossed_of, fingerprints
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,14 +95,11 @@ class HashingTransform(HashingSettings, Transform):
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, num_classes=None, classes=None)
 
     def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> Tensor:
-        if isinstance(values, Tensor) and values.dtype != torch.uint64:
+        if isinstance(values, Tensor):
             return HashBins(self)(values)
-        masks, distinct = int(self.mask_value is not None), np.asarray(values.tolist(), object)
-        texts = decimals(distinct) if isinstance(values, Tensor) else [word.encode() for word in distinct]
-        bins = buckets(texts, self.num_bins - masks, self.salt) + masks
-        if masks:
-            bins[distinct == self.mask_value] = 0
-        return torch.from_numpy(bins)
+        words, masks = values.to_pylist(), int(self.mask_value is not None)
+        bins = buckets([word.encode() for word in words], self.num_bins - masks, self.salt) + masks
+        return torch.where(torch.tensor([word == self.mask_value for word in words]), 0, bins) if masks else bins
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return Encoded(self.output_mode, self.num_bins, getattr(torch, vector_dtype(self.output_mode)))
@@ -119,7 +114,7 @@ class Fingerprint(Transform):
     def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> Tensor:
         if isinstance(values, Tensor):
             return values.long()
-        return torch.from_numpy(fingerprints([word.encode() for word in values.to_pylist()]).view(np.int64))
+        return fingerprints([word.encode() for word in values.to_pylist()])
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return nn.Flatten(0)

@@ -13,8 +13,7 @@ from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Ints, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.categories import Encoded
-from kerascli.preprocessing.hashing import Salt
-from kerascli.preprocessing.hashing_tensors import buckets_of
+from kerascli.preprocessing.hashing import Salt, buckets_of
 from kerascli.preprocessing.lookup import DROPPED, UNKNOWN, LookupSettings
 
 
@@ -49,11 +48,11 @@ class IntegerIndex(nn.Module):
         self.entries, self.indices = ([pair[i] for pair in ordered] for i in (0, 1))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        settings, x = self.settings, x.long()
+        settings, unknown, x = self.settings, self._unknown(x), x.long()
         entries = torch.tensor(self.entries, device=x.device)
         at = torch.bucketize(x, entries).clamp(max=len(self.entries) - 1)
         index = torch.tensor(self.indices, device=x.device)[at]
-        index = torch.where(entries[at] == x, index, self._unknown(x))
+        index = torch.where(entries[at] == x, index, unknown)
         if settings.mask_token is not None:
             index = torch.where(x == settings.mask_token, 0 if settings.masks() else DROPPED, index)
         return index
@@ -63,7 +62,9 @@ class IntegerIndex(nn.Module):
         if self.places == 0:
             return UNKNOWN
         is_hash = self.settings.oov_method == "farmhash" and self.places > 1
-        return self.settings.masks() + (buckets_of(x, self.places, self.settings.salt) if is_hash else x % self.places)
+        return self.settings.masks() + (
+            buckets_of(x, self.places, self.settings.salt) if is_hash else x.long() % self.places
+        )
 
 
 def _in_64_bits(entry: int) -> int:

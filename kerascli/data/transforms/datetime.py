@@ -40,6 +40,8 @@ class DateTime(Transform):
     from 0, which is Monday. Times with an offset (`15:30+02:00`) are converted to UTC.
     """
 
+    takes_text = True
+
     parts: Annotated[tuple[Part, ...], BeforeValidator(_listed), Field(min_length=1)] = ("year", "month", "weekday")
     """Parts to extract: year, month, day, day_of_year, weekday, hour, minute or second."""
     cyclic: bool = False

@@ -16,6 +16,8 @@ class Enclose(Transform):
     `kerascli generate` begins with `start` and stops at the first token of `end`.
     """
 
+    takes_text = True
+
     start: str = "<start> "
     """Text added before each text."""
     end: str = " <stop>"

@@ -21,6 +21,8 @@ class RegexReplace(Transform):
     A text that takes more than 2 s of CPU time is an error: patterns such as `(a+)+$` backtrack exponentially.
     """
 
+    takes_text = True
+
     pattern: Annotated[str, AfterValidator(check_pattern)]
     """Regular expression to search for anywhere in a text, for example `'[^a-z]+'`."""
     rewrite: Annotated[str, Setting(max_length=MAX_CHARACTERS)] = ""

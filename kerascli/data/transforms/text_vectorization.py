@@ -48,6 +48,7 @@ class TextVectorization(Transform):
     have the length of the longest training text, and longer texts are truncated.
     """
 
+    takes_text = True
     splits_values = True
     paths = ("vocabulary",)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.data.base import NO_STATE, Field, FittedState, States, Transform
+from kerascli.data.base import Field, FittedState, Transform
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
-from kerascli.data.pipeline.pipeline import NARROW, boundary
+from kerascli.data.pipeline.pipeline import NARROW, FittedPipeline
 from kerascli.data.transforms.cast import Cast
 from kerascli.data.transforms.datetime import DateTime
 from kerascli.data.transforms.elementwise import Log, Log1p, Sqrt
@@ -39,17 +39,15 @@ _REASONS: dict[type[Transform], str] = {
 _HINT = "apply it before the model, and export without --preprocessing"
 
 
-def raw_inputs(
-    pipelines: Mapping[str, tuple[NamedPipeline, list[Field]]], fields: Mapping[str, Field]
-) -> list[RawInput]:
+def raw_inputs(pipelines: Mapping[str, FittedPipeline], fields: Mapping[str, Field]) -> list[RawInput]:
     """Return the columns that `pipelines` need, in order, as inputs of an ONNX graph.
 
     Integers that `impute` fills are floats there, since integers cannot be missing. Raises ConfigError.
     """
     filled: dict[str, bool] = {}
-    for named, _ in pipelines.values():
-        steps = named.pipeline.steps
-        for column in named.pipeline.columns:
+    for each in pipelines.values():
+        steps = each.named.pipeline.steps
+        for column in each.columns:
             is_filled = bool(steps) and steps[0].transform.fills_missing
             filled[column] = filled.get(column, False) or is_filled
     inputs: list[RawInput] = []
@@ -64,23 +62,18 @@ def raw_inputs(
     return inputs
 
 
-def tensor_of(
-    ops: OnnxOps,
-    named: NamedPipeline,
-    fields: list[Field],
-    learned: States,
-    raw: Mapping[str, Value],
-) -> Value:
+def tensor_of(ops: OnnxOps, pipeline: FittedPipeline, raw: Mapping[str, Value]) -> Value:
     """Add ONNX operations for `predict`'s checks and a pipeline's steps that run once over all rows (not per batch);
     return their tensor.
 
     Raises ConfigError for a transform that ONNX has no operations for.
     """
+    named, fields = pipeline.named, pipeline.fields
     values = {column: raw[column] for column in named.pipeline.columns}
     value = None if named.pipeline.takes_columns else _read(ops, values, named, fields[0])
-    until = boundary(named, fields)
-    for index in range(until):
-        step, state = named.pipeline.steps[index].transform, learned.get(named.key(index), NO_STATE)
+    until = pipeline.until
+    for index, each in enumerate(pipeline.steps[:until]):
+        step, state = each.transform, each.state
         try:
             if value is None and isinstance(step, FeatureSpace):
                 value = feature_space(ops, values, step, fields[index], state, converted)
