@@ -69,7 +69,7 @@ def encode(texts: "pa.ChunkedArray[Any]") -> Coded:
     """Return the distinct texts of an Arrow array, and each row's index among them; null counts as ''."""
     encoded = texts.fill_null("").dictionary_encode().unify_dictionaries()
     codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
-    return encoded.chunk(0).dictionary, codes
+    return encoded.chunk(0).dictionary.cast(arrow().large_string()), codes
 
 
 def first_rows(coded: Coded) -> np.ndarray:
