@@ -118,8 +118,7 @@ def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | Non
 
 def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
     """Return (name, rows) of the split or files to evaluate; default: the first split of test, validation, train."""
-    from kerascli.workflow.rows.changed_data import load_again
-    from kerascli.workflow.rows.command_rows import rows_of
+    from kerascli.workflow.rows.command_rows import load_again, rows_of
 
     if what or run.data is None:
         names = what or ["test"]

@@ -9,8 +9,7 @@ from torch import Tensor
 from kerascli.callbacks.base import Callback, RestoreSlot
 from kerascli.foundation.errors import FileRefused
 from kerascli.runs.history import Prefix
-from kerascli.training.progress import Progress
-from kerascli.training.step import Trainer
+from kerascli.training.step import Progress, Trainer
 
 _COUNTERS = ("epoch", "batch", "step", "seconds", "stopped", "phase", "first")
 

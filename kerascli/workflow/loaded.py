@@ -30,8 +30,7 @@ from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint import checkpoint_facts, saved_weights
 from kerascli.training.checkpoint_files import training_tensors
 from kerascli.training.evaluate import EvaluatedBatches
-from kerascli.training.finite import nonfinite
-from kerascli.training.step import assign_weights
+from kerascli.training.step import assign_weights, nonfinite
 from kerascli.training.strategies.base import Single, Strategy
 from kerascli.training.strategies.checks import fsdp_faults
 from kerascli.training.strategies.fsdp import strategy_of

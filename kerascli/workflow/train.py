@@ -30,7 +30,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.checkpoint_files import part_file
-from kerascli.training.progress import Progress as Reached
+from kerascli.training.step import Progress as Reached
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
@@ -54,7 +54,7 @@ from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.fitting.saver import newest, restore
 from kerascli.workflow.interchange.init_from import absent_weights, init_weights
-from kerascli.workflow.rows.changed_data import moved_hint
+from kerascli.workflow.rows.command_rows import moved_hint
 
 _INSTEAD_OF_RESUMING = "start a new run; this one is still there for evaluate, predict, export and plot"
 

@@ -15,8 +15,7 @@ from kerascli.metrics.comparisons import MetricUse, OutputTarget
 from kerascli.metrics.distances import MeanAbsoluteError
 from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.training.classes import is_classification_loss
-from kerascli.training.evaluate import EvaluatedBatches, add_states
-from kerascli.training.layer_states import EvaluationStates
+from kerascli.training.evaluate import EvaluatedBatches, EvaluationStates, add_states
 from kerascli.training.objectives.objective import full_precision, measured
 from kerascli.workflow.loaded import LoadedRun
 

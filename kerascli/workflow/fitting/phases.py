@@ -26,18 +26,16 @@ from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.loop import Plan
 from kerascli.training.profiling.profiler import Profiler
-from kerascli.training.progress import Progress
-from kerascli.training.step import Trainer, assign_weights
+from kerascli.training.step import Progress, Trainer, assign_weights
 from kerascli.training.strategies.base import Single, Strategy
 from kerascli.training.strategies.checks import strategy_faults
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import own_device
-from kerascli.workflow.fitting.class_weights import with_class_weights
 from kerascli.workflow.fitting.make_trainer import trainer_and_profiler
 from kerascli.workflow.fitting.memory_estimate import estimated_bytes
 from kerascli.workflow.fitting.options import Options
-from kerascli.workflow.fitting.plan import make_plan
+from kerascli.workflow.fitting.plan import make_plan, with_class_weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,23 @@
 """Make the training plan (batches, steps, validations) from the `fit` section of a config and its data."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 
+import numpy as np
+import torch
+
+from kerascli.config.run import RunSpec
 from kerascli.config.sections.fit import FitSpec
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.errors import DataError
 from kerascli.training.build import Experiment
-from kerascli.training.checks.eval_batch_size import rows_at_once
+from kerascli.training.checks.row_independence import rows_at_once
 from kerascli.training.loop import Plan
+from kerascli.training.objectives.objective import class_numbers
 from kerascli.training.strategies.base import Single, Strategy
 
 
@@ -98,3 +105,22 @@ def _is_due(fit: FitSpec, epoch: int) -> bool:
     """Return True if `validation_freq` asks for a validation after epoch number `epoch` (from 1)."""
     frequency = fit.validation_freq
     return epoch in frequency if isinstance(frequency, tuple) else epoch % frequency == 0
+
+
+def with_class_weights(spec: RunSpec, prepared: PreparedData) -> RunSpec:
+    """Return the RunSpec with numbers for `class_weight: balanced`: rows / (classes * rows of the class).
+
+    The formula is scikit-learn's; a class without a training row has no weight.
+    """
+    if spec.fit.class_weight != "balanced" or spec.compile is None:
+        return spec
+    target = spec.compile.pairs[0].target
+    counts: Counter[int] = Counter()
+    for values in prepared.splits["train"].targets_in_blocks(target):
+        finished = prepared.target_stage({target: torch.from_numpy(values)})[target]
+        numbers, rows = np.unique(class_numbers(finished).numpy(), return_counts=True)
+        counts.update(dict(zip(numbers.tolist(), rows.tolist(), strict=True)))
+    found = {number: counts[number] for number in sorted(counts) if number >= 0}  # below 0: classes that are ignored
+    names = prepared.facts.targets[target].classes or tuple(map(str, range(max(found) + 1)))
+    weights = {names[number]: sum(found.values()) / (len(found) * rows) for number, rows in found.items()}
+    return replace(spec, fit=spec.fit.model_copy(update={"class_weight": weights}))

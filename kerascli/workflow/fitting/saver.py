@@ -27,10 +27,8 @@ from kerascli.training.checkpoint_files import (
     part_file,
     training_tensors,
 )
-from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
 from kerascli.training.loop import Plan
-from kerascli.training.progress import Progress
-from kerascli.training.step import Trainer
+from kerascli.training.step import Progress, Trainer
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.notices import CheckpointRequest
 from kerascli.training.tensor_file import tensor_pieces
@@ -94,8 +92,8 @@ class Saver:
         if not self._writes:
             return []
         progress = self.progress
-        refuse_bad_step(self.trainer, self.plan.steps, progress.epoch + 1)
-        refuse_bad_weights(self.trainer, progress)
+        self.trainer.refuse_bad_step(self.plan.steps, progress.epoch + 1)
+        self.trainer.refuse_bad_weights(progress)
         with span("checkpoints"):
             done = [] if self._parts is None else self._parts.finished(wait=True)
             tensors, facts = capture(self.trainer, progress, history())

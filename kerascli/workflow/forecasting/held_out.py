@@ -13,7 +13,7 @@ from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import DataError
 from kerascli.workflow.forecasting.series import date_columns
 from kerascli.workflow.forecasting.series_model import SeriesModel
-from kerascli.workflow.rows.changed_data import load_again
+from kerascli.workflow.rows.command_rows import load_again
 
 
 @dataclass(frozen=True, slots=True)
