@@ -67,23 +67,22 @@ def predict(
 
             reads = [*(Path(each) for each in what if each not in options.SPLITS), *([future] if future else [])]
             writable(output, output.suffix.lower(), run=record, reads=reads)
-        from kerascli.workflow.predict import Form, predict_beside, predict_run
+        from kerascli.workflow.predict import Form, predict_run
 
         form = Form(keras_names=keras_names, raw=raw, threshold=threshold)
         opened = options.opened_run(record, device, threads, checkpoint, data, members, whole=view is not None)
         if stream:
             opened = opened if view is None else opened.view(view)
             return _stream(opened, form, keep, classes=classes, as_json=as_json)
-        if not world_of().leads:
-            return predict_beside(opened, what, view, texts=text, keep=keep)
         if horizon is None:
             predictions = predict_run(opened, what, view, texts=text, keep=keep, form=form)
         else:
             from kerascli.workflow.forecasting.forecast import forecast_run
 
             predictions = forecast_run(opened, what[0], horizon, future, keep=keep, raw=raw)
-    options.warn(opened.warnings)
-    _show(predictions, output, keep, classes=classes, as_json=as_json)
+    if world_of().leads:
+        options.warn(opened.warnings)
+        _show(predictions, output, keep, classes=classes, as_json=as_json)
 
 
 def _show(predictions: "Predictions", output: Path | None, keep: list[str], *, classes: bool, as_json: bool) -> None:

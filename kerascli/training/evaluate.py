@@ -3,8 +3,9 @@
 States of stateful layers (RNNs) in evaluation are separate from those in training.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from kerascli.foundation.events import Tick
 from kerascli.model.runtime.weights import Weight
 from kerascli.training.objectives.objective import full_precision
 from kerascli.training.objectives.train_step import GraphStep, TrainStepModule
+
+T = TypeVar("T")
 
 
 def reset_states(states: Sequence[Weight]) -> None:
@@ -95,6 +98,27 @@ def evaluate(
     `step` keys the random numbers of models that sample in inference. With `only_defined`, metrics
     that are undefined for these rows are left out.
     """
+
+    def states_of(batch: Batch) -> tuple[list[Tensor], dict[str, Tensor]]:
+        outcome = module(batch)
+        return outcome.loss.states, outcome.updates
+
+    sums = yield from summed_states(module, batches, states_of, seed=seed, step=step)
+    return module.objective.logged_values(sums, only_defined=only_defined)
+
+
+def summed_states(
+    module: TrainStepModule,
+    batches: Iterable[Batch] | EvaluatedBatches,
+    states_of: Callable[[Batch], tuple[list[Tensor], dict[str, Tensor]]],
+    *,
+    seed: int,
+    step: int = 0,
+) -> Generator[Tick, None, list[Tensor]]:
+    """Yield a Tick event after each batch, and return the sums of metric states over all batches.
+
+    `states_of` runs the model on a batch, and returns its metric states, and the new values of weights by name.
+    """
     module.eval()
     batches = EvaluatedBatches.of(batches)
     sums: list[Tensor] | None = None
@@ -105,15 +129,23 @@ def evaluate(
             drawn = draws.Draws(seed, f"evaluate/{number}", step)
             # not around the yield: the receiver of the event would be in inference mode too
             with batches.inference(module), draws.using(drawn), own_states.for_batch():
-                outcome = module(batch)
-                own_states.keep(outcome.updates)
-            states = outcome.loss.states
+                states, updates = states_of(batch)
+                own_states.keep(updates)
         with torch.inference_mode():
             for each in batches.states(number, states):
                 sums = add_states(sums, each)
         yield Tick()
     assert sums is not None, "a split has rows"
-    return module.objective.logged_values(sums, only_defined=only_defined)
+    return sums
+
+
+def finished(work: Generator[object, None, T]) -> T:
+    """Run a generator to its end, without its events, and return its result."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
 
 
 def predict(module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, seed: int) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from kerascli.foundation.events import Evaluated
 from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading, is_classification_loss
-from kerascli.training.evaluate import evaluate, predict
+from kerascli.training.evaluate import evaluate, finished, predict
 from kerascli.training.objectives.objective import class_numbers
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
@@ -88,7 +88,7 @@ def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = F
     started = time.monotonic()
     source = rows_in_order(experiment, rows)
     work = evaluate(experiment.module, run.shared_batches(source), seed=spec.seed, only_defined=only_defined)
-    logs = _result_of(work)
+    logs = finished(work)
     return Evaluated(name, logs, rows.rows, time.monotonic() - started), source
 
 
@@ -169,15 +169,6 @@ def groups_of_values(values: np.ndarray, named: np.ndarray | None, column: str) 
     numbers = np.full(len(values), len(names), np.int64)
     numbers[~gaps] = found
     return [*map(str, names.tolist()), *([_MISSING] if gaps.any() else [])], numbers
-
-
-def _result_of(work: Iterator[object]) -> dict[str, float]:
-    """Run a generator of events to its end and return its return value: the loss and metrics by name."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 def _classify(run: LoadedRun, source: BatchSource) -> Iterator[ClassScores]:

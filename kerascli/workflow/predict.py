@@ -90,29 +90,19 @@ def predict_run(
 
 
 @memory_for_batches()
-def predict_beside(
-    run: LoadedRun, what: Sequence[str], view: str | None = None, *, texts: Sequence[str] = (), keep: Sequence[str] = ()
-) -> None:
-    """Compute this process's part of the predictions that `predict_run` returns on process 0."""
-    run = run if view is None else run.view(view)
-    _outputs(run, rows_of(run, *what, targets=False, texts=texts, keep=keep))
-
-
-def _outputs(run: LoadedRun, rows: Split) -> dict[str, torch.Tensor]:
-    """Return the outputs of a run's model for rows, by name; only the process that prints has all rows."""
-    experiment, spec = run.experiment, run.experiment.spec
-    check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
-    with run.sharing(rows):
-        source = rows_in_order(experiment, rows, metrics=False)
-        return predict(experiment.module, run.shared_batches(source), seed=spec.seed)
-
-
-@memory_for_batches()
 def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
-    """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError."""
+    """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError.
+
+    With several processes, only the one that prints has predictions.
+    """
     spec = run.experiment.spec
     kept = kept_columns(run.data and run.data.source, run.raw_fields, rows, keep)
-    outputs = _outputs(run, rows)
+    check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
+    with run.sharing(rows):
+        source = rows_in_order(run.experiment, rows, metrics=False)
+        outputs = predict(run.experiment.module, run.shared_batches(source), seed=spec.seed)
+    if not run.strategy.leads:
+        return Predictions({}, {}, {}, 0, 0)
     renamed = keras_output_names(run.record, spec.model.outputs) if form.keras_names else {}
     pairs = {pair.output: pair for pair in spec.pairs}
     columns: dict[str, np.ndarray] = {}

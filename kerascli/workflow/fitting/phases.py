@@ -1,8 +1,8 @@
 """Prepare the phases of a training run in turn, and pass weights and optimizer state from one phase to the next."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -36,6 +36,8 @@ from kerascli.workflow.fitting.make_trainer import trainer_and_profiler
 from kerascli.workflow.fitting.memory_estimate import estimated_bytes
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.plan import make_plan, with_class_weights
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +217,7 @@ def data_notes(phases: list[Phase]) -> Iterator[Event]:
 
 def data_digests(phases: list[Phase]) -> dict[str, str]:
     """Return a mapping from the name of each data file of all phases to its digest (SHA-256), for run.json."""
-    found: dict[str, str] = {}
-    for number, phase in enumerate(phases, start=1):
-        for name, digest in phase.prepared.digests.items():
-            found[name if found.get(name, digest) == digest else f"{name} of phase {number}"] = digest
-    return found
+    return _by_name(phase.prepared.digests for phase in phases)
 
 
 def skipped_images(phases: list[Phase]) -> dict[str, Any]:
@@ -227,12 +225,22 @@ def skipped_images(phases: list[Phase]) -> dict[str, Any]:
 
     If a phase uses other files of a folder, the folder has another entry, with the number of the phase.
     """
-    found: dict[str, Any] = {}
-    for number, phase in enumerate(phases, start=1):
-        for each in phase.prepared.skipped:
-            facts = {"skipped": each.count, "of": each.of, "first": list(each.first)}
-            found[each.name if found.get(each.name, facts) == facts else f"{each.name} of phase {number}"] = facts
-    return found
+    return _by_name(
+        {
+            each.name: {"skipped": each.count, "of": each.of, "first": list(each.first)}
+            for each in phase.prepared.skipped
+        }
+        for phase in phases
+    )
+
+
+def _by_name(facts_of_phases: Iterable[Mapping[str, T]]) -> dict[str, T]:
+    """Return the facts of all phases by name; a fact that differs from that of an earlier phase has its number."""
+    facts: dict[str, T] = {}
+    for number, each in enumerate(facts_of_phases, start=1):
+        for name, fact in each.items():
+            facts[name if facts.get(name, fact) == fact else f"{name} of phase {number}"] = fact
+    return facts
 
 
 def directions(phases: list[Phase]) -> dict[str, str]:
