@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import options
 from kerascli.cli.options import option
-from kerascli.cli.process_group import dealing, launch_if_asked
+from kerascli.cli.process_group import dealing, launch_processes
 from kerascli.foundation.errors import (
     ConfigError,
     DataError,
@@ -58,7 +58,7 @@ def evaluate(
     what = what or []
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
-        launch_if_asked(processes, alone={"- is standard input, which is read once": "-" in what})
+        launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
         record = _record(run, what, runs_dir, checkpoint)
         from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
 

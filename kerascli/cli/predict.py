@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from kerascli.cli import options
 from kerascli.cli.options import option
-from kerascli.cli.process_group import dealing, launch_if_asked
+from kerascli.cli.process_group import dealing, launch_processes
 from kerascli.foundation.errors import ConfigError, DataError, StorageError, one_of
 from kerascli.foundation.world import world_of
 
@@ -60,7 +60,7 @@ def predict(
         _check_horizon(what, horizon, future, other_options)
         _check_output(output, classes=classes, threshold=threshold, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
-        launch_if_asked(processes, alone=alone)
+        launch_processes(processes, alone=alone)
         record = options.trained_run(run, runs_dir, checkpoint)
         if output is not None:
             from kerascli.workflow.outputs import writable

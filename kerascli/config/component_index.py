@@ -95,7 +95,7 @@ def _settings(cls: type[Component]) -> Settings:
 
     decorators = cls.__pydantic_decorators__
     reads_all = any(each.info.mode != "after" for each in decorators.model_validators.values())
-    needs_others = any(
+    reads_siblings = any(
         "info" in inspect.signature(each.func).parameters for each in decorators.field_validators.values()
     )
     refused = {key: cls.reason_against(key) for base in cls.__mro__ for key in base.__dict__.get("refused", {})}
@@ -106,7 +106,7 @@ def _settings(cls: type[Component]) -> Settings:
         {key: reason for key, reason in refused.items() if reason},
         [*key_names(NodeKeys), *call_arguments(cls)] if issubclass(cls, BaseLayer) else [],
         [registry.kind for registry in first_registries(cls)],
-        not reads_all and not needs_others,
+        not reads_all and not reads_siblings,
     )
 
 

@@ -82,12 +82,12 @@ def reinstate(
 
     Raises FileRefused if the checkpoint does not match the model.
     """
-    known = checkpoint_facts(facts)
+    saved = checkpoint_facts(facts)
     trainer.restore(saved_weights(tensors))
     trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
-    progress = Progress(**{name: getattr(known, name) for name in _COUNTERS}, pending_messages=known.said)
-    progress.callbacks = [dict(state) for state in known.callbacks]
-    progress.row = dict(known.row)
+    progress = Progress(**{name: getattr(saved, name) for name in _COUNTERS}, pending_messages=saved.said)
+    progress.callbacks = [dict(state) for state in saved.callbacks]
+    progress.row = dict(saved.row)
     device = trainer.weights[0].tensor.device if trainer.weights else "cpu"
     states = _below(tensors, "states/")
     if states.keys() != {

@@ -92,8 +92,8 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool) -> 
     rates = rate_columns(trainer.optimizers.learning_rates)
     with span("callbacks"):
         facts = replace(_facts(trainer, plan, progress, logs, number), seconds=time.monotonic() - started)
-        asked = range(len(plan.callbacks))
-        carried = _run_callbacks(trainer, plan, progress, asked, lambda callback: callback.epoch_end, facts)
+        indices = range(len(plan.callbacks))
+        carried = _run_callbacks(trainer, plan, progress, indices, lambda callback: callback.epoch_end, facts)
     seconds = time.monotonic() - started
     phase = {} if plan.phase is None else {"phase": plan.phase}
     progress.row = {"epoch": number, **phase, **logs, **rates, "epoch_seconds": seconds}
@@ -179,14 +179,14 @@ def _run_callbacks(
     trainer: Trainer,
     plan: Plan,
     progress: Progress,
-    asked: Iterable[int],
+    indices: Iterable[int],
     question: Callable[[Callback], Callable[[EpochFacts, State], tuple[list[Decision], State]]],
     facts: EpochFacts,
 ) -> _CallbackResults:
     """Call the callbacks with the indices in `asked` in order, and apply their decisions (new learning rate ...)."""
     all_decisions: list[Decision] = []
     messages: list[str] = []
-    for index in asked:
+    for index in indices:
         facts = replace(facts, learning_rates=trainer.optimizers.learning_rates)
         decisions, state = question(plan.callbacks[index])(facts, progress.callbacks[index])
         progress.callbacks[index] = dict(state)

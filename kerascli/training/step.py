@@ -125,10 +125,10 @@ class Trainer:
 
     def ranges(self) -> dict[str, Range]:
         """Return a mapping from each tensor of the training state that FSDP divides to this process's range of it."""
-        found = {weight.name: part for weight in self.weights if (part := _range(weight)) is not None}
-        states = {key: found.get(name) for key, name in self.optimizers.weights_of_state().items()}
+        parts = {weight.name: part for weight in self.weights if (part := _range(weight)) is not None}
+        states = {key: parts.get(name) for key, name in self.optimizers.weights_of_state().items()}
         return {
-            **{f"weights/{name}": each for name, each in found.items()},
+            **{f"weights/{name}": each for name, each in parts.items()},
             **{f"optimizer/{key}": each for key, each in states.items() if each is not None},
         }
 
@@ -204,14 +204,14 @@ def refuse_other_weights(
 ) -> None:
     """Raise FileRefused if the mapping `values` from name to tensor has other names or shapes than the weights."""
     saved = {name: tuple(value.shape) for name, value in values.items()}
-    wanted = {weight.name: tuple(weight.spec.shape) for weight in weights}
+    shapes = {weight.name: tuple(weight.spec.shape) for weight in weights}
     parts = {weight.name: tuple(weight.keras().shape) for weight in weights if weight.part is not None}
     differing = sorted(
         name
-        for name in {*saved, *wanted}
-        if saved.get(name) not in (wanted.get(name), parts.get(name, wanted.get(name)))
+        for name in {*saved, *shapes}
+        if saved.get(name) not in (shapes.get(name), parts.get(name, shapes.get(name)))
     )
     if differing:
         name = differing[0]
-        text = f"the weights are of another model: '{name}' has shape {saved.get(name)} there, {wanted.get(name)} here"
+        text = f"the weights are of another model: '{name}' has shape {saved.get(name)} there, {shapes.get(name)} here"
         raise FileRefused(text, hint=hint)

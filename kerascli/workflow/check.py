@@ -26,7 +26,7 @@ from kerascli.training.strategies.checks import strategy_faults, strategy_lines
 from kerascli.workflow.advice.advise import advise
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.fitting.memory_estimate import memory_lines
-from kerascli.workflow.loaded import known_view
+from kerascli.workflow.loaded import view_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
 
 def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
     """Return the summary (layers, shapes, parameters) of the model of a config or run, or of a view of it."""
-    title, graph, beside = graphs_of(spec, view)
-    return summarize(graph, title, expand=expand, updates=beside)
+    title, graph, updates = graphs_of(spec, view)
+    return summarize(graph, title, expand=expand, updates=updates)
 
 
 def spec_of(
@@ -178,9 +178,9 @@ def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[
     Raises ConfigError if there is no such view.
     """
     if view is None:
-        own, *beside = map(Graph, spec.graphs)
-        return spec.name, own, beside
-    known_view(spec.model, view)
+        own, *updates = map(Graph, spec.graphs)
+        return spec.name, own, updates
+    view_of(spec.model, view)
     return f"{spec.name}: {view}", Graph(spec.built.views[view]), []
 
 

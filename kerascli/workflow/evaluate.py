@@ -100,16 +100,16 @@ def evaluate_groups(run: LoadedRun, rows: Split, columns: Sequence[str]) -> dict
     is available only on process 0, which prints. Raises KerasCliError.
     """
     grouped = {column: _groups(run, rows, column) for column in columns}
-    found: dict[str, list[Group]] = {}
+    groups: dict[str, list[Group]] = {}
     with run.sharing(rows):
         are_positive = dict(_positives(run, rows))
         for column, (names, numbers) in grouped.items():
-            found[column] = []
+            groups[column] = []
             for number, name in enumerate(names):
                 members = np.flatnonzero(numbers == number)
                 positives = {output: int(each[members].sum()) for output, each in are_positive.items()}
-                found[column].append(_group(run, rows.read(members), name, positives))
-    return found
+                groups[column].append(_group(run, rows.read(members), name, positives))
+    return groups
 
 
 def _group(run: LoadedRun, rows: Split, name: str, positives: dict[str, int]) -> Group:
@@ -165,9 +165,9 @@ def groups_of_values(values: np.ndarray, named: np.ndarray | None, column: str) 
             raise DataError(f"--by {safe_text(column)}: {text}")
         if np.abs(present).max(initial=0) < 2.0**63:
             present = present.astype(np.int64)
-    names, found = unique_inverse(present)
+    names, indices = unique_inverse(present)
     numbers = np.full(len(values), len(names), np.int64)
-    numbers[~gaps] = found
+    numbers[~gaps] = indices
     return [*map(str, names.tolist()), *([_MISSING] if gaps.any() else [])], numbers
 
 

@@ -31,7 +31,7 @@ def _on_off_auto(value: Any) -> Any:
     return value
 
 
-def _known_precision(value: Any) -> Any:
+def _checked_precision(value: Any) -> Any:
     if value not in get_args(Precision):
         raise ValueError(
             f"expected {one_of(get_args(Precision))}, got {show(value)}"
@@ -48,7 +48,7 @@ class ComputeSection(BaseSection):
 
     title: ClassVar[str] = "compile"
 
-    precision: Annotated[Precision, BeforeValidator(_known_precision)] = "float32"
+    precision: Annotated[Precision, BeforeValidator(_checked_precision)] = "float32"
     """Dtype policy of Keras; mixed policies compute in half precision (torch's autocast), with float32 variables."""
     jit_compile: Annotated[JitCompile, NotPerPhase("it applies to all phases")] = "auto"
     """Compile the training step with torch's compiler; auto: if the run saves more time than compiling takes."""

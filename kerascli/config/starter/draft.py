@@ -103,11 +103,11 @@ def column_step(column: str, name: str) -> list[Any]:
     return [] if column == name else [columns(column)]
 
 
-def free_name(column: str, taken: Iterable[str] = ()) -> str:
+def free_name(column: str, excluded: Iterable[str] = ()) -> str:
     """Return a name for a column's input or target: an identifier, not reserved, no layer's name and not in `taken`."""
     name = re.sub(r"[^A-Za-z0-9_]+", "_", column).strip("_") or "column"
     name = f"c_{name}" if name[0].isdigit() else name
-    while name in _RESERVED or _is_layer(name) or name in taken:
+    while name in _RESERVED or _is_layer(name) or name in excluded:
         name = f"{name}_column"
     return name
 

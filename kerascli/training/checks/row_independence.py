@@ -76,9 +76,9 @@ _ROUNDING = 1e-5
 
 def _formula(layer: ExpressionLayer, xs: Sequence[TensorSpec]) -> Formula:
     """Return the formula of an `expr` layer as a function of its input tensors; one of them must have a batch axis."""
-    found = expression(layer.value)
+    compiled = expression(layer.value)
     sized_by = next(index for index, spec in enumerate(xs) if spec.batched)
-    return lambda tensors: found(dict(zip(found.names, tensors, strict=False)), tensors[sized_by], training=False)
+    return lambda tensors: compiled(dict(zip(compiled.names, tensors, strict=False)), tensors[sized_by], training=False)
 
 
 def comparison_keeps_rows_apart(component: object, output: TensorSpec) -> bool:
@@ -100,8 +100,8 @@ def _rows_stay_apart(formula: Formula, xs: list[TensorSpec]) -> bool:
         before = _parts(formula, [_numbers(spec, None) for spec in xs])
         for changed in (0, _ROWS - 1):
             after = _parts(formula, [_numbers(spec, changed) for spec in xs])
-            others = [row for row in range(_ROWS) if row != changed]
-            if not all(torch.equal(one[others], other[others]) for one, other in zip(before, after, strict=True)):
+            rest = [row for row in range(_ROWS) if row != changed]
+            if not all(torch.equal(one[rest], other[rest]) for one, other in zip(before, after, strict=True)):
                 return False
     except (ExpressionError, RuntimeError, IndexError, ValueError, TypeError):
         return False

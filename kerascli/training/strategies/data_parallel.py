@@ -117,15 +117,15 @@ class DataParallel(Strategy):
     @contextmanager
     def trial(self, rows: Batch) -> Iterator[None]:
         """Context manager in which a forward pass is prepared (traced ...) for a shard, without sums over processes."""
-        from kerascli.training.strategies.process_sum import without_others
+        from kerascli.training.strategies.process_sum import one_process
 
-        with self.part(rows), without_others():
+        with self.part(rows), one_process():
             yield
 
     def examples(self, batches: Sequence[Batch]) -> list[Batch]:
         """Return this process's first shard with rows of each batch; none for a later batch that has no such shard."""
-        others = [rows for batch in batches[1:] for _, rows in islice(self.sharding.parts(batch), 1)]
-        return [self.example(batches[0]), *others]
+        further = [rows for batch in batches[1:] for _, rows in islice(self.sharding.parts(batch), 1)]
+        return [self.example(batches[0]), *further]
 
     def example(self, batch: Batch) -> Batch:
         """Return this process's first shard with rows of a batch. Raises DataError if there is no such shard."""

@@ -43,7 +43,7 @@ class FSDPRunner:
             [total] = output.loss.totals
             with span("backward"):
                 (total * (share * self._scale)).backward()
-        gradients = self._taken_gradients()
+        gradients = self._gradients()
         outcome = StepOutcome([_checked(total.detach(), gradients)], output.loss.states, [], output.updates)
         first = share > 0 and self._strategy.sharding.is_first(number, batch)
         result = self._exchange.flat(outcome, share, first=first)
@@ -56,7 +56,7 @@ class FSDPRunner:
             return number, rows, rows.rows / rows.whole
         return self._strategy.sharding.first, self._strategy.example(self._example), 0.0
 
-    def _taken_gradients(self) -> list[Tensor | None]:
+    def _gradients(self) -> list[Tensor | None]:
         """Return the parts of the gradients that this process holds, and remove them from the weights."""
         gradients: list[Tensor | None] = []
         for weight in self._weights:

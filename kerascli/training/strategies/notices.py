@@ -38,13 +38,13 @@ class Notices:
     """True if this process has written its part of the checkpoint that is being saved."""
     common_request: CheckpointRequest = CheckpointRequest.NONE
     all_have_written: bool = False
-    _known_signal: int | None = None
+    _common_signal: int | None = None
     _unread: deque[tuple[Tensor, torch.cuda.Event]] = field(default_factory=deque)
 
     @property
     def common_signal(self) -> int | None:
         """Number of a signal that all processes know of after the same training step or batch, or None."""
-        return self.signals.number if self.size == 1 else self._known_signal
+        return self.signals.number if self.size == 1 else self._common_signal
 
     @property
     def own(self) -> int:
@@ -74,10 +74,10 @@ class Notices:
         These are the signal of the first process that has one, the most urgent checkpoint request, and whether all
         processes have written their parts. All processes must pass the same integers, in the same order.
         """
-        told = [int(number) for number in numbers]
-        self._known_signal = next((number % _SIGNALS for number in told if number % _SIGNALS), None)
-        self.common_request = CheckpointRequest(max(number // _SIGNALS % _REQUESTS for number in told))
-        self.all_have_written = all(number // (_SIGNALS * _REQUESTS) for number in told)
+        values = [int(number) for number in numbers]
+        self._common_signal = next((number % _SIGNALS for number in values if number % _SIGNALS), None)
+        self.common_request = CheckpointRequest(max(number // _SIGNALS % _REQUESTS for number in values))
+        self.all_have_written = all(number // (_SIGNALS * _REQUESTS) for number in values)
 
     def forget_checkpoint(self) -> None:
         """Reset all notices about a checkpoint, when all processes have started or finished to save it."""

@@ -53,7 +53,7 @@ def process_sum(group: Group) -> Callable[[Tensor, float], Tensor]:
 
 
 @contextmanager
-def without_others() -> Iterator[None]:
+def one_process() -> Iterator[None]:
     """Context manager in which sums are over this process alone, so processes may run different numbers of sums."""
     _groups.append(Group())
     try:

@@ -92,18 +92,20 @@ def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | N
     `across` returns a tensor's sum over all processes, for norms of weights that FSDP divides among them; None if each
     process holds all weights.
     """
-    found: dict[str, FlatOptimizer] = {}
+    by_update: dict[str, FlatOptimizer] = {}
     repeats: dict[str, int] = {}
     for each in experiment.forward_passes:
         for update in each.updates:
-            trainable = _trainable(update)
-            if not trainable:
+            weights = _trainable(update)
+            if not weights:
                 raise ConfigError("the model has no trainable weights: there is nothing to fit")
             if experiment.spec.train_step is None:
                 _refuse_idle(experiment)
-            found[update.name] = FlatOptimizer(update.optimizer, trainable, next(iter(found.values()), None), across)
+            by_update[update.name] = FlatOptimizer(
+                update.optimizer, weights, next(iter(by_update.values()), None), across
+            )
             repeats[update.name] = each.repeat
-    return Optimizers(found, repeats)
+    return Optimizers(by_update, repeats)
 
 
 def _trainable(update: ParameterUpdate) -> list[NamedWeight]:

@@ -66,19 +66,19 @@ class PhaseState:
 
 
 def prepare_phases(
-    config: Config, learned: States | None = None, known: Sequence[RunSpec | None] | None = None
+    config: Config, learned: States | None = None, parsed: Sequence[RunSpec | None] | None = None
 ) -> list[Phase]:
     """Return the phases of a config, with their data loaded and the config checked against it.
 
     `learned` is the fitted state of the last phase's transforms, from an earlier process; `known` are the RunSpecs of
     the phases that were parsed before the data was read (None: not parsed). Raises KerasCliError.
     """
-    found: dict[str, PreparedData] = {}
+    prepared: dict[str, PreparedData] = {}
     for phase in reversed(config.phases):
-        if phase.data_key not in found:
-            found[phase.data_key] = load_config_data(phase, learned=None if found else learned)
-    given = zip(config.phases, known or [None] * len(config.phases), strict=True)
-    phases: list[Phase] = in_each(given, lambda each: make_phase(each[0], found[each[0].data_key], each[1]))
+        if phase.data_key not in prepared:
+            prepared[phase.data_key] = load_config_data(phase, learned=None if prepared else learned)
+    pairs = zip(config.phases, parsed or [None] * len(config.phases), strict=True)
+    phases: list[Phase] = in_each(pairs, lambda each: make_phase(each[0], prepared[each[0].data_key], each[1]))
     for number, phase in enumerate(phases[1:], start=2):
         if with_trainable(phase.spec.model, {"*": True}) != with_trainable(phases[0].spec.model, {"*": True}):
             text = f"the data of phase {number} would give another model than that of phase 1: all phases"
@@ -91,9 +91,10 @@ def prepare_phases(
     return phases
 
 
-def make_phase(config: Config, prepared: PreparedData, known: RunSpec | None = None) -> Phase:
+def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = None) -> Phase:
     """Return a phase of training from its config, which is checked against its data. Raises KerasCliError."""
-    spec = describe_config(config, prepared.facts, {name: split.rows for name, split in prepared.splits.items()}, known)
+    rows = {name: split.rows for name, split in prepared.splits.items()}
+    spec = describe_config(config, prepared.facts, rows, parsed)
     if spec.training is None:
         raise config.error(
             [Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")]
@@ -201,17 +202,17 @@ def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
 
 def data_notes(phases: list[Phase]) -> Iterator[Event]:
     """Yield, as events, the warnings about the data of each phase and the number of rows of its splits."""
-    said: list[PreparedData] = []
+    reported: list[PreparedData] = []
     for number, phase in enumerate(phases, start=1):
         prepared = phase.prepared
-        if any(prepared is each for each in said):
+        if any(prepared is each for each in reported):
             continue
-        said.append(prepared)
+        reported.append(prepared)
         for text in prepared.warnings:
             yield Note(text, "warning")
         rows = ", ".join(f"{name} {split.rows:,}" for name, split in prepared.splits.items())
         on_disk = any(isinstance(split, DiskSplit) for split in prepared.splits.values())
-        of = f" of phase {number}" if len(said) > 1 else ""
+        of = f" of phase {number}" if len(reported) > 1 else ""
         yield Note(f"data{of}: {rows} rows{', read from disk as they are used' if on_disk else ''}")
 
 

@@ -120,7 +120,7 @@ def with_class_weights(spec: RunSpec, prepared: PreparedData) -> RunSpec:
         finished = prepared.target_stage({target: torch.from_numpy(values)})[target]
         numbers, rows = np.unique(class_numbers(finished).numpy(), return_counts=True)
         counts.update(dict(zip(numbers.tolist(), rows.tolist(), strict=True)))
-    found = {number: counts[number] for number in sorted(counts) if number >= 0}  # below 0: classes that are ignored
-    names = prepared.facts.targets[target].classes or tuple(map(str, range(max(found) + 1)))
-    weights = {names[number]: sum(found.values()) / (len(found) * rows) for number, rows in found.items()}
+    rows_of = {number: counts[number] for number in sorted(counts) if number >= 0}  # below 0: classes that are ignored
+    names = prepared.facts.targets[target].classes or tuple(map(str, range(max(rows_of) + 1)))
+    weights = {names[number]: sum(rows_of.values()) / (len(rows_of) * rows) for number, rows in rows_of.items()}
     return replace(spec, fit=spec.fit.model_copy(update={"class_weight": weights}))

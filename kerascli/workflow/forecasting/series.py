@@ -53,7 +53,7 @@ def read_series(model: SeriesModel, what: str, future: Path | None, keep: frozen
 
 def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str] = frozenset()) -> Table | None:
     """Return the table of the rows after the series, read from a file; None if no file is given."""
-    return None if future is None else read_table(model, str(future), keep=keep | {*model.known})
+    return None if future is None else read_table(model, str(future), keep=keep | {*model.exogenous})
 
 
 def each_series(model: SeriesModel, history: Table, future: Table | None) -> list[Series]:
@@ -79,7 +79,7 @@ def series_of(
     """Return a Series made of tables, with its date columns. Raises DataError if the rows are not in order of time."""
     series = Series(history, future, date_columns(model, history), group)
     if future is not None:
-        missing = [column for column in model.known if column not in future and column not in series.dates]
+        missing = [column for column in model.exogenous if column not in future and column not in series.dates]
         if missing:
             names = ", ".join(f"'{safe_text(column, 40)}'" for column in missing)
             text = f"the model needs {names} of the future, and this file has no such column"
@@ -184,7 +184,7 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
     return np.array(dates.continued(rows), object)
 
 
-def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) -> dict[str, np.ndarray]:
+def future_columns(model: SeriesModel, series: Series, needed: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Return a mapping from each column that is not predicted to its future values.
 
     `needed` maps these columns to the numbers of rows to return. Raises DataError if values are missing.

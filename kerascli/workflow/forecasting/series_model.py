@@ -103,7 +103,7 @@ class SeriesModel:
         return list(dict.fromkeys([*self.past, *self.ahead]))
 
     @property
-    def known(self) -> list[str]:
+    def exogenous(self) -> list[str]:
         """Names of input columns that the model does not predict, so that their future values must be given."""
         return [column for column in self.used if column not in self.predicted]
 

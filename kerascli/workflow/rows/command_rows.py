@@ -64,12 +64,12 @@ def moved_hint() -> Iterator[None]:
         raise DataMissing(replace(fault, hint=_MOVED) for fault in error.faults) from None
 
 
-def _changes(found: Mapping[str, str], recorded: Mapping[str, str], phases: int) -> Iterator[Fault]:
+def _changes(digests: Mapping[str, str], recorded: Mapping[str, str], phases: int) -> Iterator[Fault]:
     """Yield a warning for each data file whose digest differs from those recorded when the run was trained.
 
     A run without any recorded digests (an imported one) is not compared.
     """
-    for name, digest in found.items() if recorded else ():
+    for name, digest in digests.items() if recorded else ():
         if digest in recorded.values():
             continue
         before = recorded.get(f"{name} of phase {phases}", recorded.get(name))
@@ -96,8 +96,8 @@ def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = ()
     if len(what) == 1 and what[0] in SPLITS and not texts:
         prepared = load_again(run, keep)
         if what[0] not in prepared.splits:
-            known = ", ".join(prepared.splits)
-            raise DataError(f"the run's data has no '{what[0]}' split", hint=f"it has {known}")
+            splits = ", ".join(prepared.splits)
+            raise DataError(f"the run's data has no '{what[0]}' split", hint=f"it has {splits}")
         return prepared.splits[what[0]]
     for each in what:
         if each in SPLITS:
