@@ -28,7 +28,7 @@ _MAX_BYTES = 2**24
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Argument names of a component (layer, loss ...), and the other keys that the component may have in a config."""
+    """Keys that a component (layer, loss ...) may have in a config: the names of its arguments, and other keys."""
 
     fields: list[str]
     positional: list[str]
@@ -69,7 +69,7 @@ def load() -> ComponentIndex | None:
 
 
 def save(index: ComponentIndex) -> None:
-    """Write the index to the cache file; write errors are ignored."""
+    """Write the index of components to the cache file; write errors are ignored."""
     body = json.dumps({
         "names": {kind: [each.prefixes, each.keys] for kind, each in index.names.items()},
         "settings": {

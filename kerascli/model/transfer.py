@@ -106,8 +106,11 @@ def take_mapped(
     *,
     seed: int,
 ) -> dict[str, Tensor]:
-    """Return new weights by name for the layers in `takes`, made from the layers of the source model that `takes`
-    names."""
+    """Return new values, by weight name, for the layers of a model that `takes` lists.
+
+    `takes` maps each of them to the layer of the source model that its values are made from; `source` has that model's
+    weights by name, and `seed` is that of the noise of net2wider and of random padding.
+    """
     mapped = _Mapped(weights, source, seed)
     layers = {name.replace(".", "/"): replace(take, layer=take.layer.replace(".", "/")) for name, take in takes.items()}
     for name, take in layers.items():

@@ -54,7 +54,7 @@ class Entry:
     meaning: str
     aliases: tuple[str, ...] = ()
     keys: tuple[Key, ...] = ()
-    node_keys: tuple[Key, ...] = ()
+    beside: tuple[Key, ...] = ()
     example: str = ""
     members: tuple["Member", ...] = ()
 
@@ -137,7 +137,7 @@ def _of_sections(word: str) -> Iterator[Entry]:
     if section is not None:
         node_keys = tuple(map(Key.of, _node_settings(BaseLayer))) if section.name == "model" else ()
         keys = tuple(map(Key.of, section.settings))
-        yield Entry("section", section.name, section.meaning, keys=keys, node_keys=node_keys)
+        yield Entry("section", section.name, section.meaning, keys=keys, beside=node_keys)
 
 
 def _of_kinds(word: str) -> Iterator[Entry]:
@@ -183,7 +183,7 @@ def _of_dotted(word: str) -> Iterator[Entry]:
     owner, dot, name = word.rpartition(".")
     if dot:
         for entry in (*_of_sections(owner), *_of_components(owner)):
-            for key in (*entry.keys, *entry.node_keys):
+            for key in (*entry.keys, *entry.beside):
                 if key.name == name:
                     yield Entry(f"key of {entry.name}", name, "", keys=(key,))
 
@@ -259,9 +259,9 @@ def _lines(entry: Entry, width: int) -> Iterator[str]:
         yield f"  also: {', '.join(entry.aliases)}"
     if entry.keys:
         yield from ("", *_key_lines(entry.keys))
-    if entry.node_keys:
+    if entry.beside:
         yield from ("", "keys of the node:" if entry.keys and entry.kind == "layer" else "keys of every node:")
-        yield from _key_lines(entry.node_keys)
+        yield from _key_lines(entry.beside)
     if entry.members:
         yield from ("", *member_lines(entry.members))
 

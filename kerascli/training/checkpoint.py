@@ -15,7 +15,7 @@ _COUNTERS = ("epoch", "batch", "step", "seconds", "stopped", "phase", "first")
 
 
 def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the state of a training run as tensors by name and a JSON-serializable dict.
+    """Return the state of a training run as (tensors by name, facts as a JSON-serializable dict), for a checkpoint.
 
     The tensors are not copied: the next training step changes them.
     """

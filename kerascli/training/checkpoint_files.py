@@ -35,7 +35,8 @@ class Range:
 
 
 def part_file(rank: int, size: int) -> str:
-    """Return the name of the file with the parts of weights that the process of rank `rank`, of `size`, holds."""
+    """Return the name of a checkpoint's file with the parts of the weights that one process holds; `rank` is that of
+    `size`."""
     return f"part-{rank:05d}-of-{size:05d}.safetensors"
 
 
@@ -105,7 +106,11 @@ def training_tensors(
 
 
 def needed_files(files: Iterable[str], part: str | None) -> list[str]:
-    """Return the names of a checkpoint's files to read: training state, and `part` or, without it, all parts."""
+    """Return the names of the files of a checkpoint that must be read: the training state, and parts of divided
+    weights.
+
+    These are the file `part` of this process, if the checkpoint has it, else the files of all processes.
+    """
     parts = sorted(filter(is_part, files))
     return [TRAINING, *([part] if part in parts else parts)]
 

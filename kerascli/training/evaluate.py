@@ -36,7 +36,8 @@ class EvaluationStates:
 
     @contextmanager
     def for_batch(self) -> Iterator[None]:
-        """Context manager that replaces the states of training by the states of the evaluation, and restores them."""
+        """Context manager in which stateful layers have their states of the evaluation; at its end, those of training
+        return."""
         before = {name: weight.tensor.clone() for name, weight in self._weights.items()}
         self._put(self._values)
         try:
@@ -77,11 +78,17 @@ class EvaluatedBatches:
         return torch.inference_mode()
 
     def states(self, number: int, states: Sequence[Tensor]) -> Iterable[Sequence[Tensor]]:
-        """Return the metric states of each batch in a round (one per process); `states` are those of batch `number`."""
+        """Return the metric states of all batches of a round, in which each process has one: here `states` alone.
+
+        `states` are those of this process's batch, which has the number `number`.
+        """
         return (states,)
 
     def rows(self, number: int, values: Tensor) -> list[Tensor]:
-        """Return values (rows, *) for each batch in a round (one per process); `values` are those of batch `number`."""
+        """Return the values (rows, *) of all batches of a round, in which each process has one: here `values` alone.
+
+        `values` are those of this process's batch, which has the number `number`.
+        """
         return [values]
 
 
@@ -115,9 +122,11 @@ def summed_states(
     seed: int,
     step: int = 0,
 ) -> Generator[Tick, None, list[Tensor]]:
-    """Yield a Tick event after each batch, and return the sums of metric states over all batches.
+    """Run a model on batches by `states_of`: yield a Tick event after each batch, return metric states summed over all
+    batches.
 
-    `states_of` runs the model on a batch, and returns its metric states, and the new values of weights by name.
+    `states_of` is a function from a batch to its metric states and the new values of weights by name. `seed` and `step`
+    key the random numbers of models that sample in inference.
     """
     module.eval()
     batches = EvaluatedBatches.of(batches)
@@ -140,7 +149,7 @@ def summed_states(
 
 
 def finished(work: Generator[object, None, T]) -> T:
-    """Run a generator to its end, without its events, and return its result."""
+    """Run a generator to its end, ignore what it yields, and return its return value."""
     while True:
         try:
             next(work)

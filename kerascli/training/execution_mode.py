@@ -64,7 +64,7 @@ class Request:
 def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, Choice]:
     """Return (fastest function that runs a forward pass, its execution mode with the reason for the choice).
 
-    The execution mode is compiled, traced or eager.
+    The execution mode is compiled, traced or eager; `recorded` is that of a run that is resumed (None: choose one).
     """
     module = Eager(request.forward_pass, request.live_scales)
     if recorded == "eager":

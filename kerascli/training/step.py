@@ -124,7 +124,8 @@ class Trainer:
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
     def ranges(self) -> dict[str, Range]:
-        """Return a mapping from each tensor of the training state that FSDP divides to this process's range of it."""
+        """Return a mapping from the name of each tensor of the training state that FSDP divides to this process's range
+        of it."""
         parts = {weight.name: part for weight in self.weights if (part := _range(weight)) is not None}
         states = {key: parts.get(name) for key, name in self.optimizers.weights_of_state().items()}
         return {
@@ -138,7 +139,10 @@ class Trainer:
 
     def refuse_bad_step(self, steps: int, epoch: int) -> None:
         """Raise TrainingStopped if the loss or a gradient of a training step is not finite; such a step changes no
-        weights. `steps` is the number of steps in an epoch, `epoch` the number (from 1) of the current one."""
+        weights.
+
+        `steps` is the number of steps in an epoch, `epoch` the number (from 1) of the current epoch.
+        """
         bad = self.optimizers.bad_step()
         if bad is not None:
             where = f"epoch {epoch}, step {(bad - 1) % steps + 1}"

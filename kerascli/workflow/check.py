@@ -154,7 +154,8 @@ def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) 
 def spec_of(
     source: Path | Document, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None
 ) -> RunSpec:
-    """Return the RunSpec (validated config) of a config, without its `compile` section; its data may be missing."""
+    """Return the RunSpec (validated config) of a config, read without its `compile` section; its data files may be
+    missing."""
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})
     config = replace(config, document=document)
@@ -173,9 +174,10 @@ def spec_of_run(record: RunRecord) -> RunSpec:
 
 
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
-    """Return (title, graph on the meta device) of a model or its view (submodel), and the graphs of `fit.train_step`.
+    """Return (title, graph of a model or of its view, list of the graphs of `fit.train_step`); they are on the meta
+    device.
 
-    Raises ConfigError if there is no such view.
+    A view is a submodel; its list is empty. Raises ConfigError if the model has no such view.
     """
     if view is None:
         own, *updates = map(Graph, spec.graphs)

@@ -50,7 +50,8 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Loss and metrics of the rows with one value of a column; metrics that are undefined for them are omitted."""
+    """Evaluation of the rows that have one value of a column: loss and metrics, without those that are undefined for
+    them."""
 
     name: str
     rows: int

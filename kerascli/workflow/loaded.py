@@ -77,7 +77,8 @@ class LoadedRun:
         return replace(run, takes_arrays=self.takes_arrays or view.own_inputs or run.has_own_inputs)
 
     def shared_batches(self, source: BatchSource) -> EvaluatedBatches:
-        """Return this process's batches of a source, in order; with several processes, each has some of the batches."""
+        """Return the batches of a source that this process evaluates or predicts, in order: all of them if it is the
+        only process."""
         return self.strategy.evaluated(source, ends_on_signal=True)
 
     @contextmanager
@@ -110,9 +111,9 @@ class LoadedRun:
 
 
 def view_of(model: Model, name: str) -> View:
-    """Return the view (submodel that shares the model's layers) of this name.
+    """Return a model's view (submodel that shares its layers) of the name `name`.
 
-    Raises ConfigError if there is no such view.
+    Raises ConfigError if the model has no such view.
     """
     if name not in model.views:
         hint = f"it has {', '.join(model.views)}" if model.views else "views are defined under model.views"

@@ -56,8 +56,8 @@ def metrics_in_units(
 ) -> dict[str, dict[str, float]]:
     """Return a mapping from target to a mapping from metric to value in units of the raw column.
 
-    It has the targets whose preprocessing can be inverted. With `only_defined`, metrics that are undefined for the rows
-    are left out.
+    Targets whose preprocessing cannot be inverted are left out and, with `only_defined`, metrics that are undefined for
+    the rows.
     """
     outputs = [_Measured(pair, undo) for pair in run.experiment.spec.pairs if (undo := inverse_of(run, pair))]
     if not outputs:

@@ -84,17 +84,20 @@ def scaled(optimizer: BaseOptimizer, precision: Precision) -> BaseOptimizer:
 
 
 class Logged(ABC):
-    """Base class of what is logged in an epoch: losses and metrics, and the columns of history.csv that they fill."""
+    """Base class of parsed sections that define what an epoch logs: losses and metrics, and their columns in
+    history.csv."""
 
     __slots__ = ()
 
     @abstractmethod
     def logged_losses(self) -> list[str]:
-        """Return the names of the losses in the history, without `val_`; they come before the metrics."""
+        """Return the names of the logged losses, as in history.csv but without `val_`; their states come before the
+        metrics'."""
 
     @abstractmethod
     def logged_metrics(self) -> Iterator[tuple[str, MetricUse | UpdateMetric]]:
-        """Yield each metric with the prefix of its columns in the history."""
+        """Yield (prefix, metric) for each logged metric; in history.csv, the names of its columns begin with the
+        prefix."""
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
         """Return a mapping from each name that training logs (as in Keras, without `val_`) to the direction of

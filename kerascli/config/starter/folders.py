@@ -105,7 +105,8 @@ class Folders:
         return parts
 
     def is_uneven(self) -> bool:
-        """Return True if the classes are imbalanced: the largest has so many of the files that the loss is weighted."""
+        """Return True if the classes are imbalanced: the largest has 85 % of the files or more, and the loss weights
+        classes."""
         return bool(self.counts) and max(self.counts.values()) >= UNEVEN * self.count
 
     def reasons(self, noun: str) -> Iterator[str]:

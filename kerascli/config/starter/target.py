@@ -91,7 +91,7 @@ def _by_name(names: Sequence[str]) -> str | None:
 
 
 def describe(table: SampledTable, column: str) -> Target:
-    """Return a `Target` with the facts of a column to predict, which says if it is a number or has classes.
+    """Return a `Target`: whether a column to predict is a number or has classes, and the settings that follow from it.
 
     Raises DataError if nothing can be learned from the column's values, such as a single value.
     """

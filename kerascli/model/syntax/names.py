@@ -65,8 +65,8 @@ class Names:
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
         """Context manager that opens a scope for the names of the layers in a block or repeat.
 
-        With `sees_outside` (a repeat), the layers may use the names outside, and layers outside may use theirs;
-        otherwise (a block), neither.
+        With `sees_outside` (a repeat), names are visible in both directions between the scope and the layers outside of
+        it; otherwise (a block), in neither.
         """
         outer, inner = self._body, _Body()
         if sees_outside:

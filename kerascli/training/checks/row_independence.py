@@ -141,10 +141,11 @@ def rows_at_once(
     validation_batch_size: int | None = None,
     validation_steps: int | None = None,
 ) -> int:
-    """Return the batch size for evaluation or prediction.
+    """Return the number of rows per batch for evaluation or prediction, which is larger than in training where it may
+    be.
 
     With `metrics`, it is for evaluation, whose loss and metrics must not depend on it. `pairs` are the outputs and
-    targets of losses and metrics; None if unknown.
+    targets of losses and metrics; None if unknown. The last three arguments are settings of `fit`.
     """
     if any(node.layer.keeps_states() for node in built.model.nodes):
         return batch_size

@@ -103,9 +103,11 @@ class DataParallel(Strategy):
         return None if self.in_order else process_sum(self.group)
 
     def part(self, rows: Batch, *, counts: bool = True, scaled: bool = False) -> AbstractContextManager[None]:
-        """Return a context manager for computing the loss of a shard; without `counts`, the shard adds 0 to all sums.
+        """Return a context manager for the forward pass of a shard, in which its means and sums are those of the whole
+        batch.
 
-        With `scaled`, the caller multiplies the loss by the shard's share of the rows before the backward pass.
+        Without `counts`, the shard adds 0 to all sums. With `scaled`, the caller multiplies the loss by the shard's
+        share of the rows before the backward pass.
         """
         add, share = self._process_sum, rows.rows / rows.whole
         if add is None:

@@ -134,7 +134,8 @@ class Failures:
 
 
 def kept_by_launcher() -> bool:
-    """Return True if the launcher hosts the store of torch.distributed, False if process 0 does."""
+    """Return True if the launcher hosts the key-value store of torch.distributed that connects the processes, False if
+    process 0 does."""
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 

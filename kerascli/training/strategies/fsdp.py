@@ -106,7 +106,7 @@ def checkpoint_activations(graph: Graph) -> None:
 
 
 def group_bytes(graph: Graph) -> list[int]:
-    """Return the bytes of each group of weights that are gathered together, then those of the ungrouped weights."""
+    """Return the bytes of each group of weights that FSDP gathers together, then the bytes of the ungrouped weights."""
     grouped = [list(group) for group in _groups(graph)]
     sizes = [sum(parameter.nbytes for module in group for parameter in module.parameters()) for group in grouped]
     whole = sum(parameter.nbytes for parameter in graph.parameters())

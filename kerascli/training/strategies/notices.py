@@ -26,7 +26,10 @@ class CheckpointRequest(IntEnum):
 
 @dataclass(slots=True)
 class Notices:
-    """Notices of this process for the others, and notices common to all processes after the same step or batch."""
+    """Signals and checkpoint requests (notices) of this process, and those that are common to all processes.
+
+    The common notices are the same on all processes after the same training step or batch.
+    """
 
     size: int = 1
     """Number of processes."""
@@ -43,16 +46,17 @@ class Notices:
 
     @property
     def common_signal(self) -> int | None:
-        """Number of a signal that all processes know of after the same training step or batch, or None."""
+        """Number of the signal that all processes know after the same training step or batch; None if there is none."""
         return self.signals.number if self.size == 1 else self._common_signal
 
     @property
     def own(self) -> int:
-        """Notices of this process, as one integer: its signal, its checkpoint request, and if its part is written."""
+        """Notices of this process, encoded as one integer: its signal, its checkpoint request, and if its part is
+        written."""
         return (self.signals.number or 0) + _SIGNALS * (self.request + _REQUESTS * self.has_written)
 
     def keep(self, numbers: Tensor) -> None:
-        """Store the notices (processes,) of all processes, received in an all-reduce of results: integers as in `own`.
+        """Store the notices of all processes: a tensor (processes,) of integers as in `own`, received in an all-reduce.
 
         On CUDA they are copied asynchronously and read some training steps later: reading them at once would
         synchronize with the device.

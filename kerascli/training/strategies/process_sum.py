@@ -54,7 +54,8 @@ def process_sum(group: Group) -> Callable[[Tensor, float], Tensor]:
 
 @contextmanager
 def one_process() -> Iterator[None]:
-    """Context manager in which sums are over this process alone, so processes may run different numbers of sums."""
+    """Context manager in which `process_sum` adds over this process alone, so that processes may run different numbers
+    of sums."""
     _groups.append(Group())
     try:
         yield

@@ -70,7 +70,7 @@ def prepare_phases(
 ) -> list[Phase]:
     """Return the phases of a config, with their data loaded and the config checked against it.
 
-    `learned` is the fitted state of the last phase's transforms, from an earlier process; `known` are the RunSpecs of
+    `learned` is the fitted state of the last phase's transforms, from an earlier process; `parsed` are the RunSpecs of
     the phases that were parsed before the data was read (None: not parsed). Raises KerasCliError.
     """
     prepared: dict[str, PreparedData] = {}
@@ -92,7 +92,10 @@ def prepare_phases(
 
 
 def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = None) -> Phase:
-    """Return a phase of training from its config, which is checked against its data. Raises KerasCliError."""
+    """Return a phase of training from its config, which is checked against its data. Raises KerasCliError.
+
+    `parsed` is the RunSpec (validated config) of the phase if it was parsed before the data was read.
+    """
     rows = {name: split.rows for name, split in prepared.splits.items()}
     spec = describe_config(config, prepared.facts, rows, parsed)
     if spec.training is None:
@@ -111,7 +114,11 @@ def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = 
 
 
 def build_phase(phase: Phase, device: Choice, strategy: Strategy | None = None) -> Experiment:
-    """Return the model of a phase, built in memory. It fills the modules of the RunSpec: call it only once."""
+    """Return the Experiment of a training phase: its model, built in memory on a device, with its losses and
+    optimizers.
+
+    It fills the modules of the phase's RunSpec: call it only once.
+    """
     spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)
     if spec.fit.deterministic:
@@ -146,7 +153,10 @@ class PhaseRunner:
         return self.reached.phase + 1 == len(self.phases)
 
     def begin(self, *, fresh: bool = True) -> Iterator[Event]:
-        """Yield a `PhaseBegin` event for the current phase, if the run has several phases."""
+        """Yield a `PhaseBegin` event for the current phase, if the run has several phases.
+
+        `fresh` is true if the phase begins with a new optimizer.
+        """
         if len(self.phases) > 1:
             weights = self.state.experiment.weights
             yield PhaseBegin(
@@ -265,7 +275,7 @@ def refuse_other_epochs(phases: list[Phase], sets: object) -> None:
 
 
 def refuse_undivided(phases: list[Phase], group: Group | None) -> None:
-    """Raise ConfigError if a phase cannot be trained with its `fit.shards`, or on the group's number of processes."""
+    """Raise ConfigError if a training phase cannot be divided among the group's processes, or into its `fit.shards`."""
     size = 1 if group is None else group.world.size
     for phase in phases:
         if faults := strategy_faults(phase.spec, size):

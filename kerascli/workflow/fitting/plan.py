@@ -22,7 +22,11 @@ from kerascli.training.strategies.base import Single, Strategy
 
 
 def rows_in_order(experiment: Experiment, rows: Split, *, metrics: bool = True) -> BatchSource:
-    """Return a source of batches of rows in order, to evaluate or (without `metrics`) to predict."""
+    """Return a source of the batches of a split in the order of its rows, to evaluate or (without `metrics`) to
+    predict.
+
+    It determines the batch size. Raises DataError if a stateful model would get a smaller last batch.
+    """
     spec, fit = experiment.spec, experiment.spec.fit
     size = rows_at_once(
         spec.built,
@@ -55,7 +59,12 @@ def make_plan(
     first: int = 0,
     strategy: Strategy | None = None,
 ) -> Plan:
-    """Return the training plan of a config's `fit` section; `first` epochs were trained before, in earlier phases."""
+    """Return the training plan of a config's `fit` section.
+
+    `limits` are upper limits of `epochs`, `steps_per_epoch` and `validation_steps`, for a smoke test. `phase` is the
+    number of the training phase (None: there is only one), before which `first` epochs were trained. With `strategy`,
+    batches are divided among processes.
+    """
     spec, fit = experiment.spec, experiment.spec.fit
     strategy = strategy or Single()
     source = BatchSource(
@@ -108,9 +117,10 @@ def _is_due(fit: FitSpec, epoch: int) -> bool:
 
 
 def with_class_weights(spec: RunSpec, prepared: PreparedData) -> RunSpec:
-    """Return the RunSpec with numbers for `class_weight: balanced`: rows / (classes * rows of the class).
+    """Return the RunSpec with the class weights of `class_weight: balanced`, computed from the training rows.
 
-    The formula is scikit-learn's; a class without a training row has no weight.
+    The weight of a class is rows / (classes * rows of the class), as in scikit-learn; a class without a training row
+    has none. A RunSpec with another `class_weight` is returned unchanged.
     """
     if spec.fit.class_weight != "balanced" or spec.compile is None:
         return spec

@@ -46,10 +46,10 @@ class NoRecord:
         self.finish_for_another = record.finish_for_another
 
     def note(self, **facts: object) -> None:
-        """Do nothing."""
+        """Ignore facts that `RunRecord.note` would write to run.json."""
 
     def finish(self, status: str, *, reason: str | None = None, results: object = None) -> None:
-        """Do nothing."""
+        """Ignore the end of the run, which `RunRecord.finish` would write to run.json."""
 
     def write_weights(self, contents: Pieces) -> None:
         """Compute the contents without writing them: gathering weights that FSDP divides needs every process."""

@@ -38,7 +38,8 @@ from kerascli.workflow.memory import STOPS, stopped_by
 
 
 def run(runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals) -> Iterator[Event]:
-    """Yield the events of a training run from the runner's progress to its end, and of the test evaluation.
+    """Train from the runner's progress to the end of the run, evaluate the model on the test split, and yield all
+    events.
 
     Every process calls it; one of them records the run. If that process is lost, another one records how the run ended.
     """

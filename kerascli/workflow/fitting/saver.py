@@ -178,10 +178,11 @@ class PartWriter:
         writer.shutdown(wait=False)  # the thread ends with its work
 
     def finished(self, *, wait: bool) -> list[Saved]:
-        """Complete the checkpoint if all processes have written their parts, or with `wait`; return its event, if any.
+        """Complete the checkpoint that was begun, once all processes have written their parts; return its event, else
+        no event.
 
-        All processes must call it after the same training step. Raises StorageError if this process could not write its
-        part.
+        With `wait`, wait for the parts. All processes must call it after the same training step. Raises StorageError if
+        this process could not write its part.
         """
         if self._begun is None or not (wait or self._group.notices.all_have_written):
             return []

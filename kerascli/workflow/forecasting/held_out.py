@@ -29,7 +29,8 @@ class OwnSeries:
     """Value of the column that identifies this series among several; None if it is the only one."""
 
     def first_held_out(self, split: str) -> int | None:
-        """Return the index of the first row of a split that was no target in training; None if there is none.
+        """Return the index of the first row that a split predicts and that was no target in training; None if there is
+        none.
 
         It is also None if the split's rows are not in sequence, or not after all training rows.
         """

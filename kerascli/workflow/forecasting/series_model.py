@@ -23,7 +23,8 @@ from kerascli.workflow.units import significant
 
 @dataclass(frozen=True, slots=True)
 class ForecastTarget:
-    """Model output that predicts the next values of columns of a time series."""
+    """Model output that predicts the next values of columns of a time series, with the conversion to the columns'
+    units."""
 
     output: str
     columns: tuple[str, ...]

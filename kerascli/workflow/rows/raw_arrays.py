@@ -29,7 +29,8 @@ def raw_rows(
 ) -> MemorySplit:
     """Return the rows in a file: the arrays of an npz file, the array of an npy file, or the columns of a csv file.
 
-    Arrays have kerascli's name of an input or a target, or Keras's. Raises DataError, FileRefused.
+    With `targets`, the arrays of targets are read, too. Arrays have kerascli's name of an input or a target, or
+    Keras's. Raises DataError, FileRefused.
     """
     model, compiled = experiment.spec.model, experiment.spec.compile
     inputs = {each.name: each.spec for each in model.inputs}
