@@ -55,15 +55,14 @@ INNER_FLOORS = {
         ["cross_checks"], ["describe"], ["load"],
     ],
     "training": [
-        ["checks", "classes", "generation", "layer_states", "objectives", "profiling", "progress", "recompute",
-         "tensor_file"],
+        ["checks", "classes", "generation", "objectives", "profiling", "tensor_file"],
         ["checkpoint_files", "evaluate", "forward_pass"], ["build", "execution_mode", "step"],
-        ["checkpoint", "finite", "strategies"], ["loop"],
+        ["checkpoint", "strategies"], ["loop"],
     ],
     "training/strategies": [
-        ["checks", "collectives", "failures", "notices", "sharding"], ["group"],
-        ["flat_step_result", "members", "process_sum", "shared_evaluation"], ["base", "sharded_runner"],
-        ["data_parallel", "fsdp_runner"], ["fsdp"],
+        ["checks", "collectives", "failures", "notices"], ["group"],
+        ["flat_step_result", "members", "process_sum", "shared_evaluation"], ["base"], ["data_parallel"],
+        ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
         ["advice", "generation", "loaded", "memory", "outputs"], ["fitting", "units"], ["check", "interchange"],
