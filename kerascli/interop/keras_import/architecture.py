@@ -91,16 +91,18 @@ class _Writer:
     ) -> tuple[list[str], list[Owner]]:
         """Write the layers of a Keras model, called on the tensors `given`; return (names of its outputs, owners of
         weights)."""
+        file = self.common.file
         reading = Reading(
-            model, path, place, self.common.refusals, preferred=preferred, keras_3=self.common.file.keras_3
-        )
+            model, path, place, self.common.refusals, preferred=preferred, keras_3=file.keras_3,
+            vocabularies=file.vocabularies,
+        )  # fmt: skip
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, tensors, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.needed:
                 results = self._call(reading, layer, number)
                 reading.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
         if not len(self.common.refusals):
-            refuse_other_layers(self.common.groups.get(place, set()), reading, self.common.file)
+            refuse_other_layers(self.common.groups.get(place, set()), reading, file)
         owners = [owner for name in model.layers for owner in reading.owners[name]]
         return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
 
