@@ -48,7 +48,7 @@ DIFFERENCES: Mapping[str, Difference] = {
     "discretization": Difference(replaced={"num_bins": "bin_boundaries"}),
     "embedding": Difference(idle={"input_length": ANY}),
     "integer_lookup": _LOOKUP,
-    "string_lookup": _LOOKUP,
+    "string_lookup": Difference(idle={"vocabulary_size": ANY, "oov_method": ANY}),
     "text_vectorization": _LOOKUP,
     "lstm": _RECURRENT,
     "gru": _RECURRENT,

@@ -12,7 +12,8 @@ from kerascli.interop.keras.objects import Refusals, component, full_name
 from kerascli.interop.keras.places import numbered_groups
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel
 from kerascli.interop.keras_import.hidden_masks import HiddenMasks, ImpliedMasks
-from kerascli.interop.keras_import.vocabularies import with_vocabulary
+from kerascli.interop.keras_import.text_inputs import ONLY_AT_INPUTS
+from kerascli.interop.keras_import.vocabularies import TEXT_LOOKUPS, with_vocabulary
 from kerascli.layers.base import LAYERS, BaseLayer
 
 
@@ -46,7 +47,7 @@ class Reading:
         self.model = model
         self.path = path
         self.tensors: dict[Ref, str] = {}
-        self.places = _places(model, place)
+        self.places = layer_places(model, place)
         self.owners: dict[str, list[Owner]] = {name: [] for name in model.layers}
         self.shared_names: dict[str, str] = {}
         """Mapping from Keras's name of a layer or model with several calls to its name in the config's `shared`."""
@@ -104,6 +105,10 @@ class Reading:
         the same object. Return None if it cannot be imported."""
         if layer.name not in self._settings:
             spec = with_vocabulary(layer, self.places[layer.name], self._vocabularies)
+            if layer.class_name in TEXT_LOOKUPS:
+                self.refusals.add(f"{layer.name} ({layer.class_name}) takes texts inside the model", ONLY_AT_INPUTS)
+                self._settings[layer.name] = None
+                return None
             if layer.class_name in IN_TRAINING:
                 spec = {"class_name": "Identity", "config": {}}
             made = component(LAYERS, spec, f"{layer.name} ({full_name(layer.spec)})", self.refusals)
@@ -111,7 +116,7 @@ class Reading:
         return self._settings[layer.name]
 
 
-def _places(model: KerasModel, above: str) -> dict[str, str]:
+def layer_places(model: KerasModel, above: str) -> dict[str, str]:
     """Return, by layer name, the HDF5 group of a layer's weights in Keras 3's layout."""
     layers = [layer for layer in model.layers.values() if not layer.is_operation]
     groups = numbered_groups(layer.class_name for layer in layers)
