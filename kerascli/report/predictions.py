@@ -97,13 +97,13 @@ def write_predictions(
         case ".npy":
             data = _npy(outputs)
         case ".npz":
-            data = _npz(_beside(outputs, kept or {}))
+            data = _npz(_named_arrays(outputs, kept or {}))
         case _:
             data = _parquet(columns)
     storage.write_bytes(storage.output_file(path), data)
 
 
-def _beside(outputs: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _named_arrays(outputs: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays of an .npz file: outputs (`predicted_NAME` if a raw column has the name), then raw columns as
     numbers or text.
 

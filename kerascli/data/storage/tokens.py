@@ -54,6 +54,9 @@ class Tokens:
         width = rows.size // max(1, len(rows))
         return cls(rows.reshape(-1), np.full(len(rows), width))
 
+    def __len__(self) -> int:
+        return len(self.lengths)
+
     def sequences(self) -> np.ndarray:
         """Return the tokens as a column of sequences, one for each row, which are views of the concatenated tokens."""
         out = np.empty(len(self.lengths), object)

@@ -300,9 +300,9 @@ def _depth(data: bytes) -> int:
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object of JSON as a dict, as `object_pairs_hook` of `json.loads`. Raises ValueError for a key twice."""
-    if len(found := dict(pairs)) < len(pairs):
+    if len(entries := dict(pairs)) < len(pairs):
         raise ValueError("a key appears twice")
-    return found
+    return entries
 
 
 def _no_constant(word: str) -> Any:
