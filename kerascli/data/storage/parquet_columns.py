@@ -172,9 +172,11 @@ def _dtype(kind: Any, *, missing: bool) -> np.dtype:
     types = pyarrow.types
     if types.is_dictionary(kind):
         kind = kind.value_type
-    if types.is_integer(kind) or types.is_boolean(kind):
-        return np.dtype(np.float64 if missing else kind.to_pandas_dtype())
-    return np.dtype(kind.to_pandas_dtype() if types.is_floating(kind) else object)
+    if not (types.is_integer(kind) or types.is_boolean(kind) or types.is_floating(kind)):
+        return np.dtype(object)
+    if missing and not types.is_floating(kind):
+        return np.dtype(np.float64)
+    return pyarrow.array([], kind).to_numpy(zero_copy_only=False).dtype
 
 
 def _array(column: Any, *, missing: bool) -> np.ndarray:
