@@ -13,7 +13,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Refusal, Table
 from kerascli.foundation.disk.files import impossible_path, in_home
 from kerascli.foundation.errors import Fault, show
 from kerascli.foundation.errors import Path as ConfigPath
@@ -204,17 +204,6 @@ States = Mapping[str, FittedState]
 
 Inverse = Callable[[np.ndarray], np.ndarray]
 """Function that undoes transforms: it maps output rows (N, *), in float64, to the rows before the transforms."""
-
-
-class Refusal(NamedTuple):
-    """Values that a transform refuses: a mask of them in the transform's input, and the message about one of them."""
-
-    mask: Tensor
-    """Boolean tensor (N, *), true where a value is refused."""
-    text: Callable[[Any], str]
-    """Function from a refused value to the error message, which does not name the row and column."""
-    hint: Callable[[Any], str | None] = lambda value: None
-    """Function from a refused value to a hint; None: there is none."""
 
 
 EARLIER = {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from kerascli.data.storage.tokens import as_objects
+from kerascli.data.storage.tokens import Tokens, as_objects
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,6 +61,11 @@ class Texts:
     def counts(self) -> np.ndarray:
         """Return the number of values that have each distinct text."""
         return np.bincount(self.codes.reshape(-1), minlength=len(self.words))
+
+    def tokens(self, distinct: Tokens) -> Tokens:
+        """Return the tokens of each row, given those of each distinct text."""
+        tokens = distinct.take(self.codes.reshape(-1))
+        return Tokens(tokens.values, tokens.lengths.reshape(len(self), -1).sum(1))
 
     def word_list(self) -> list[str]:
         """Return the distinct texts."""
