@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -312,9 +312,9 @@ class Transform(InFolder):
         """Return the result for rows of varying length. Raises BadRow, ValueError."""
         raise NotImplementedError
 
-    def chains(self, field: Field, state: FittedState | None) -> "Mapping[str, Sequence[Link]]":
-        """Return the transforms of each column, for a transform of several columns, whose `module` joins the
-        results."""
+    def chains(self, field: Field, state: FittedState | None) -> Mapping[str, Sequence[Any]]:
+        """Return each column's own transforms (`FittedStep`), for a transform of several columns, whose `module` joins
+        their results."""
         raise NotImplementedError
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> "LookedUp | None":
@@ -325,15 +325,6 @@ class Transform(InFolder):
     def defines(cls, method: str) -> bool:
         """Return True if the class defines an optional method of transforms, such as `fit`."""
         return getattr(cls, method) is not getattr(Transform, method)
-
-
-class Link(NamedTuple):
-    """Transform of one column in a transform of several columns, with the facts about its input and its state."""
-
-    transform: Transform
-    field: Field
-    made: Field
-    state: FittedState
 
 
 class Feature(Component):

@@ -49,8 +49,7 @@ class FittedStep:
 
     @cached_property
     def _chains(self) -> Mapping[str, "Sequence[FittedStep]"]:
-        chains = self.transform.chains(self.field, self.state)
-        return {name: [FittedStep(*link) for link in links] for name, links in chains.items()}
+        return self.transform.chains(self.field, self.state)
 
     def __call__(self, values: Values, counting: Counting | None = None) -> Values:
         """Return the rows transformed; values that are out of a vocabulary are counted.
@@ -85,8 +84,8 @@ class FittedStep:
         """Return a column's rows, transformed by its own transforms, as one of several inputs of the module."""
         part: Values = values
         try:
-            for link in self._chains[column]:
-                part = link(part, None if counting is None else counting._replace(columns=(column,)))
+            for step in self._chains[column]:
+                part = step(part, None if counting is None else counting._replace(columns=(column,)))
         except BadRow as bad:
             raise BadRow(bad.row, f"{column}: {bad.text}", hint=bad.hint) from None
         assert isinstance(part, np.ndarray)
