@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from kerascli.data.storage.column import arrow
 from kerascli.data.storage.tokens import Tokens, as_objects
 
 if TYPE_CHECKING:
@@ -25,16 +26,14 @@ class Texts:
     @classmethod
     def of(cls, values: np.ndarray) -> Self:
         """Return rows of text from an object array of `str` (rows, *)."""
-        import pyarrow as pa
-
+        pa = arrow()
         encoded = pa.array(values.reshape(-1), pa.large_string()).dictionary_encode()
         return cls(encoded.dictionary, encoded.indices.to_numpy().reshape(values.shape))
 
     @classmethod
     def of_distinct(cls, words: Sequence[str], codes: np.ndarray) -> Self:
         """Return rows of text from the distinct texts, and the index of each row's text among them."""
-        import pyarrow as pa
-
+        pa = arrow()
         return cls(pa.array(words, pa.large_string()), codes)
 
     def __len__(self) -> int:
