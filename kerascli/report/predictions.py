@@ -142,12 +142,9 @@ def _npy(outputs: Mapping[str, np.ndarray]) -> bytes:
 
 
 def _parquet(columns: Mapping[str, np.ndarray]) -> bytes:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ModuleNotFoundError:
-        hint = 'pip install "kerascli[parquet]"'
-        raise ConfigError("writing .parquet needs the package 'pyarrow', which is not installed", hint=hint) from None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), buffer)
     return buffer.getvalue().to_pybytes()
