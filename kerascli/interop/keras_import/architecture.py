@@ -50,6 +50,7 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     whole = read_model(file.model, _name(file.model))
     kept = used_inputs(whole)
     model, texts = with_text_inputs(with_inputs(whole, kept), layer_places(whole, ""), file.vocabularies, refusals)
+    refusals.check()
     common = _Common(refusals, file, Policies(refusals), layer_groups(file))
     writer = _Writer(common, model)
     results, owners = writer.write(model, list(writer.section.inputs), (), "", preferred=True)

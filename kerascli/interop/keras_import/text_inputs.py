@@ -1,4 +1,4 @@
-"""Text inputs of a Keras model: the lookup of each becomes a transform of the data, its output an input of the model."""
+"""Text inputs of a Keras model: the lookup of each becomes a transform of the data, and its output a model input."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -6,6 +6,8 @@ from typing import Any
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras_import.calls import KerasLayer
 
+_MAX_ENTRIES = 50_000
+"""Limit of the vocabulary of a layer, which a config lists."""
 TEXT_LOOKUPS = frozenset({"StringLookup", "TextVectorization"})
 
 
@@ -28,4 +30,7 @@ def with_vocabulary(layer: KerasLayer, place: str, vocabularies: Mapping[str, by
             entries = [int(entry) for entry in entries]
     except ValueError as error:
         raise FileRefused(f"the vocabulary of {where} is damaged: {safe_text(str(error), 120)}") from None
+    if layer.class_name == "IntegerLookup" and len(entries) > _MAX_ENTRIES:
+        text = f"the vocabulary of {where} has {len(entries):,} entries; the limit is {_MAX_ENTRIES:,}"
+        raise FileRefused(text, hint="hash the integers instead: Hashing")
     return {**layer.spec, "config": {**layer.config, "vocabulary": entries}}
