@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 import torch
 
-from kerascli.foundation.errors import FileRefused
+from kerascli.foundation.errors import ConfigError, FileRefused
+from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.interchange.loading import Loaded, load_model
 from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.train import Options, resume
-from tests.support.keras_lookups import CASES, PREDICTIONS, WHOLE, archive_of
+from tests.support.keras_lookups import CASES, PREDICTIONS, WHOLE, archive_of, contents
+from tests.support.runs_harness import train
 
 FILES: dict[str, dict[str, Any]] = {each["name"]: each for each in json.loads(PREDICTIONS.read_text(encoding="utf-8"))}
 OF_NUMBERS = [case.name for case in CASES if case.dtype != "string"]
@@ -195,3 +197,62 @@ def test_texts_that_cannot_be_read_are_refused_by_name(
     with pytest.raises(FileRefused, match=message) as caught:
         imported(changed(name, change), tmp_path)
     assert caught.value.faults[0].hint
+
+
+def exported(parts: dict[str, Any], folder: Path, suffix: str = "keras", *, preprocessing: bool = True) -> Path:
+    run = imported(parts, folder)
+    export_run(run.record, suffix, folder / f"e.{suffix}", preprocessing=preprocessing)
+    return folder / f"e.{suffix}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "combined",
+        "IntegerLookup (3,) adapted output_mode=tf_idf",
+        "TextVectorization string (1,) adapted output_mode=tf_idf",
+    ],
+)
+def test_exports_hold_vocabularies_where_keras_keeps_them(name: str, tmp_path: Path) -> None:
+    """Keras on TensorFlow reads the exports of all these models, and predicts the same: tried by hand."""
+    parts = FILES[name]
+    written = contents(exported(parts, tmp_path, preprocessing="Integer" not in name).read_bytes())
+    assert written["weights"].keys() == parts["weights"].keys()
+    if "tf_idf" in name:
+        weights = next(path for path in parts["weights"] if path.endswith("vars/idf_weights"))
+        np.testing.assert_allclose(written["weights"][weights][1], parts["weights"][weights][1], rtol=1e-6)
+    else:
+        kept = {path: text for path, text in written["assets"].items() if "text_vectorization_1" not in path}
+        assert kept == parts["assets"]  # the other one's is in the config of Keras's file
+        assert written["assets"]["assets/layers/text_vectorization_1/vocabulary.txt"] == "[UNK]\none\ntwo"
+    layers = {each["class_name"]: each["config"] for each in written["config"]["config"]["layers"]}
+    assert all(config["vocabulary"] is None for kind, config in layers.items() if kind == "StringLookup")
+
+
+def test_an_export_that_takes_texts_is_imported_as_the_same_model(tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    path = exported(FILES["in front of a model"], tmp_path / "first")
+    run = open_run(import_model(path, runs_dir=tmp_path / "runs").record, device="cpu")
+    kept = table_of(FILES["in front of a model"], tmp_path / "new.csv")
+    (output,) = predict_run(run, str(tmp_path / "new.csv")).outputs.values()
+    np.testing.assert_allclose(output, np.array(FILES["in front of a model"]["output"])[kept], rtol=1e-5)
+
+
+def test_a_vocabulary_is_in_the_config_of_an_h5_file(tmp_path: Path) -> None:
+    path = exported(FILES[ADAPTED], tmp_path, "h5", preprocessing=False)
+    run = open_run(import_model(path, runs_dir=tmp_path / "again").record, device="cpu")
+    np.savez(tmp_path / "x.npz", x=np.array(FILES[ADAPTED]["inputs"]["x"]))
+    (output,) = predict_run(run, str(tmp_path / "x.npz")).outputs.values()
+    np.testing.assert_array_equal(output, FILES[ADAPTED]["output"])
+
+
+def test_a_pipeline_that_keras_has_no_layers_for_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("text,y\n" + "a b,1\nb c,2\n" * 4)
+    (tmp_path / "c.yaml").write_text(
+        "data:\n  source: {csv: t.csv}\n"
+        "  inputs: {text: [{regex_replace: a}, {text_vectorization: {output_mode: count}}]}\n  targets: {y: []}\nmodel: {layers: [{dense: 1}]}\ncompile: {loss: mse}\nfit: {epochs: 1}\n"
+    )
+    record, _ = train(tmp_path / "c.yaml", tmp_path / "runs")
+    message = r"cannot hold the pipeline of the input 'text' \(regex_replace, text_vectorization\)"
+    with pytest.raises(ConfigError, match=message):
+        export_run(record, "keras", tmp_path / "e.keras", preprocessing=True)

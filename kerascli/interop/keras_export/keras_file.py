@@ -16,7 +16,7 @@ from kerascli.interop.keras.places import keras_2_order, numbered_groups, weight
 from kerascli.interop.keras_export.keras_graph import KerasGraph
 from kerascli.interop.keras_export.keras_nodes import KerasNode
 from kerascli.interop.keras_export.serialized import OF_NETWORKS
-from kerascli.interop.keras_export.vocabularies import vocabulary_files
+from kerascli.interop.keras_export.vocabularies import idf_weights, vocabulary_files
 from kerascli.interop.keras_import.calls import MODELS
 from kerascli.model.runtime.weights import Weight
 
@@ -100,6 +100,8 @@ def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: Optimize
             group = file.create_group(f"{path}/vars")
             for number, weight in enumerate(own):
                 group[str(number)] = array(weight)
+        for path, values in idf_weights(graph.layers):
+            file[path] = values
         for place, variables in ({} if state is None else state).items():
             group = file.create_group(f"{place}/vars")
             for number, values in enumerate(variables):

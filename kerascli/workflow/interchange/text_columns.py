@@ -1,4 +1,4 @@
-"""Models whose inputs are made of columns of texts: the `data` section of imported ones, the layers of exported ones."""
+"""Models whose inputs are made of columns of texts: the `data` section of imported ones, layers of exported ones."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -87,18 +87,14 @@ def text_layers(run: LoadedRun) -> dict[str, TextLayer]:
         transform, columns = steps[0].transform, named.pipeline.columns
         state = run.learned.get(named.key(0), NO_STATE)
         is_text = run.raw_fields[columns[0]].is_text
-        learns_weights = getattr(transform, "output_mode", "") == "tf_idf" and getattr(transform, "idf_weights") is None
-        if len(steps) > 1 or len(columns) > 1 or not is_text or learns_weights or not isinstance(transform, _LAYERS):
+        if len(steps) > 1 or len(columns) > 1 or not is_text or not isinstance(transform, _LAYERS):
             listed = ", ".join(step.transform.component_name for step in steps)
             text = f"--preprocessing: a .keras file cannot hold the pipeline of the input '{named.name}' ({listed})"
             hint = (
                 "it holds string_lookup, text_vectorization or hashing of one column of texts; --format onnx holds more"
             )
             raise ConfigError(text, hint=hint)
-        vocabulary = state.facts.get("vocabulary")
-        entries = None if vocabulary is None else tuple(vocabulary)
-        shape = (1,) if named.pipeline.stacked else ()
-        layers[named.name] = TextLayer(transform, shape, entries, state.facts.get("max_length"))
+        layers[named.name] = TextLayer(transform, state, (1,) if named.pipeline.stacked else ())
     return layers
 
 
