@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from kerascli.callbacks.base import CALLBACKS
 from kerascli.callbacks.heat_map import HeatMap
 from kerascli.cli.commands import app
-from kerascli.data.base import TRANSFORMS, Field, FittedState, Transform
+from kerascli.data.base import NO_STATE, TRANSFORMS, Transform
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.text_codec import TextCodec, teacher_forcing
 from kerascli.foundation.errors import KerasCliError
@@ -23,6 +23,7 @@ from kerascli.workflow.generation import decode
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.make_samples import context_of
 from tests.support.runs_harness import train, write
+from tests.support.transform_harness import transformed
 
 GREEDY = Sampling(0.0)
 VOCABULARY = ("go", "<stop>", "<start>", "a", "b", "c")
@@ -31,7 +32,7 @@ VOCABULARY = ("go", "<stop>", "<start>", "a", "b", "c")
 def codec(enclosed: bool = True) -> TextCodec:
     splits = parsed({"text_vectorization": {"standardize": None}})
     marks = (parsed("enclose"),) if enclosed else ()
-    return TextCodec(("", "[UNK]", *VOCABULARY), 2, " ", splits, FittedState({}, {}), marks)  # type: ignore[arg-type]
+    return TextCodec(("", "[UNK]", *VOCABULARY), 2, " ", splits, NO_STATE, marks)  # type: ignore[arg-type]
 
 
 def parsed(written: Any) -> Transform:
@@ -73,7 +74,7 @@ def test_without_a_last_word_padding_ends_a_text() -> None:
 
 
 def test_words_are_read_by_the_numbers_of_the_vocabulary_that_reads() -> None:
-    reads = TextCodec(("", "[UNK]", *reversed(VOCABULARY)), 2, " ", codec().vectorization, FittedState({}, {}))
+    reads = TextCodec(("", "[UNK]", *reversed(VOCABULARY)), 2, " ", codec().vectorization, NO_STATE)
     seen: list[list[int]] = []
 
     def predict(so_far: torch.Tensor) -> torch.Tensor:
@@ -127,7 +128,7 @@ def test_an_input_is_a_decoders_where_it_is_its_target_a_step_late(
     assert found is not None
     assert (found.input, found.target) == ("so_far", "t")
     before = [parsed(step) for step in so_far[: so_far.index("w")]]
-    reads = TextCodec(codec().words, 2, " ", codec().vectorization, FittedState({}, {}), tuple(before))
+    reads = TextCodec(codec().words, 2, " ", codec().vectorization, NO_STATE, tuple(before))
     assert found.begin(reads) == begin
 
 
@@ -349,9 +350,8 @@ fit: {epochs: 30, batch_size: 8}
 
 def test_texts_are_enclosed() -> None:
     texts = np.array(["Hi, you!", "", "no"], dtype=object)
-    field = Field((), "string")
     ends = parsed({"enclose": {"start": "\t", "end": "\n"}})
-    assert ends.apply(texts[:, None], field, FittedState({}, {}), target=False).tolist() == [
+    assert transformed(ends, texts[:, None], NO_STATE).tolist() == [
         ["\tHi, you!\n"],
         ["\t\n"],
         ["\tno\n"],

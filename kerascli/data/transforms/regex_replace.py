@@ -10,6 +10,7 @@ from pydantic import Field as Setting
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.text.patterns import MAX_CHARACTERS, Pattern
 from kerascli.data.text.replacements import Replacement
+from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.input_checks import need_text
 
 
@@ -26,6 +27,8 @@ class RegexReplace(Transform):
     above 1,000 and patterns that match the empty text as well as others (`x*`) are errors.
     """
 
+    takes_text = True
+
     pattern: Annotated[str, AfterValidator(_checked)]
     """Regular expression to search for anywhere in a text, for example `'[^a-z]+'`."""
     rewrite: Annotated[str, Setting(max_length=MAX_CHARACTERS)] = ""
@@ -39,16 +42,13 @@ class RegexReplace(Transform):
         Replacement(Pattern(info.data["pattern"]), rewrite)
         return rewrite
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         need_text(field)
         return Field(field.shape, field.dtype)
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        import pyarrow as pa
-
-        out = np.empty(values.size, object)
-        out[:] = self._replacement(pa.array(values.reshape(-1), pa.large_string())).to_pylist()
-        return out.reshape(values.shape)
+    def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
+        assert isinstance(values, Texts)
+        return values.having(self._replacement(values.words))
 
     @cached_property
     def _replacement(self) -> Replacement:

@@ -2,25 +2,24 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+import torch
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_validator
+from torch import Tensor, nn
 
-from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Field, FittedState, Transform, transform
+from kerascli.data.base import FEATURES, NO_STATE, TRANSFORMS, Feature, Field, FittedState, Link, Transform, transform
+from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
-from kerascli.data.text.oov import of_column
-from kerascli.data.transforms.discretization import Discretization
-from kerascli.data.transforms.hashing import to_cross
+from kerascli.features.discretization import DiscretizationTransform
 from kerascli.foundation.errors import Fault, suggestion
 from kerascli.foundation.shapes import PositiveInt, Words
 from kerascli.language.component import Component, Invalid
-from kerascli.preprocessing.categories import encode
-from kerascli.preprocessing.hashing import crossed
+from kerascli.preprocessing.categories import encode_tensor
+from kerascli.preprocessing.hashing import crossed_of
 
 
 def _column(value: Any) -> tuple[Component, ...]:
@@ -78,21 +77,6 @@ def _crosses(value: Any) -> Any:
     return tuple({"feature_names": one} if isinstance(one, list | tuple) else one for one in value)
 
 
-@dataclass(frozen=True, slots=True)
-class FittedFeature:
-    """Feature with the learned state of its transforms."""
-
-    name: str
-    steps: tuple[Transform, ...]
-    learned: list[FittedState]
-    fields: list[Field]
-    """Fields (shape, dtype ...) of the feature's column before each transform and after the last one."""
-    encoding: str
-    """Encoding in the output vector: float (unchanged), one_hot, or int (if only feature crosses use the feature)."""
-    width: int | None
-    """Number of elements that the feature takes in the output vector; None if unknown."""
-
-
 @transform()
 class FeatureSpace(Transform):
     """Preprocesses columns of mixed types and concatenates them to one vector (size,) float32.
@@ -100,7 +84,6 @@ class FeatureSpace(Transform):
     Parts are in order of the features' names, followed by the crosses. As keras.utils.FeatureSpace.
     """
 
-    needs_rows = True
     takes_columns = True
 
     features: dict[str, Column]
@@ -151,70 +134,63 @@ class FeatureSpace(Transform):
     def own_columns(self) -> tuple[str, ...]:
         return tuple(self.features)
 
+    def reads_text(self, column: str) -> bool:
+        return column in self.features and any(step.takes_text for step in self._feature_steps[column][0])
+
     def with_paths(self, change: Callable[[str], str], fields: Sequence[str] | None = None) -> Self:
         features = {name: tuple(_changed(part, change) for part in parts) for name, parts in self.features.items()}
         return type(self).model_validate(
             {**{f: getattr(self, f) for f in type(self).model_fields}, "features": features}
         )
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         if {name for name, _ in field.columns} != set(self.features):
             names = ", ".join(self.features)
             raise ValueError(f"must be first in a pipeline, over the columns of its features ({names})")
-        widths = [feature.width for feature in self.fitted(field, learned)]
+        widths = [self._width(name, links[-1].made) for name, links in self.chains(field, state).items()]
         widths += [cross.crossing_dim or self.crossing_dim for cross in self.crosses]
         sizes = [width for width in widths if width is not None]
         return Field((sum(sizes) if len(sizes) == len(widths) else None,), "float32")
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         facts: dict[str, list[Any]] = {}
         arrays: dict[str, np.ndarray] = {}
         columns = dict(field.columns)
         for number, (name, (steps, _)) in enumerate(self._feature_steps.items()):
-            states: list[FittedState] = []
+            links: list[Link] = []
+            facts[name] = []
             for index, step in enumerate(steps):
-                fields = _fields(name, steps, columns[name], states)
-                state = _learn_step(name, steps, step, rows, fields, states)
-                states.append(state)
+                column = links[-1].made if links else columns[name]
+                state = _fitted(name, step, rows, column, links)
+                links.append(_link(name, step, column, state))
+                facts[name].append(dict(state.facts))
                 arrays |= {f"{number}.{index}.{key}": array for key, array in state.arrays.items()}
-            facts[name] = [dict(state.facts) for state in states]
         return FittedState({"features": facts}, arrays)
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        parts: list[np.ndarray] = []
-        whole: dict[str, np.ndarray] = {}
-        for feature in self.fitted(field, learned):
-            name = feature.name
-            of_column(name)
-            try:
-                out = _run(feature.steps, values[name], feature.fields, feature.learned)
-            except BadRow as bad:
-                raise BadRow(bad.row, f"{name}: {bad.text}", hint=bad.hint) from None
-            if feature.encoding == "float":
-                parts.append(out.reshape(len(out), -1))
-                continue
-            whole[name] = out
-            if feature.encoding == "one_hot":
-                assert feature.width is not None
-                parts.append(encode(out.reshape(len(out), -1), "multi_hot", feature.width))
-        for cross in sorted(self.crosses, key=lambda cross: cross.name):
-            size = cross.crossing_dim or self.crossing_dim
-            mixed = crossed([to_cross(whole[name].reshape(len(values))) for name in cross.feature_names], size)
-            parts.append(encode(mixed, "one_hot", size))
-        return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
+    def chains(self, field: Field, state: FittedState | None) -> dict[str, list[Link]]:
+        """Return the transforms of each feature, in the order of the output vector's parts. Raises ValueError."""
+        columns, chains = dict(field.columns), {}
+        for number, (name, (steps, _)) in enumerate(self._feature_steps.items()):
+            links: list[Link] = []
+            for index, step in enumerate(steps):
+                own = None if state is None else _inner_state(state, name, number, index)
+                links.append(_link(name, step, links[-1].made if links else columns[name], own))
+            chains[name] = links
+        return chains
 
-    def fitted(self, field: Field, learned: FittedState | None) -> list[FittedFeature]:
-        """Return the features, in the order of the output vector's parts, with the states of their transforms.
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        parts = self.parts(field, state)
+        names = list(parts)
+        crosses = [
+            (tuple(map(names.index, cross.feature_names)), cross.crossing_dim or self.crossing_dim)
+            for cross in sorted(self.crosses, key=lambda cross: cross.name)
+        ]
+        return JoinedFeatures(list(parts.values()), crosses)
 
-        Without a learned state they have none. Raises ValueError.
-        """
-        columns, inner = dict(field.columns), {} if learned is None else self._inner(learned)
-        features: list[FittedFeature] = []
-        for name, (steps, encoding) in self._feature_steps.items():
-            fields = _fields(name, steps, columns[name], inner.get(name))
-            width = self._width(name, fields[-1])
-            features.append(FittedFeature(name, steps, inner.get(name, []), fields, encoding, width))
-        return features
+    def parts(self, field: Field, state: FittedState) -> dict[str, tuple[str, int | None]]:
+        """Return each feature's encoding in the output vector and its number of elements there."""
+        chains = self.chains(field, state).items()
+        return {name: (self._feature_steps[name][1], self._width(name, links[-1].made)) for name, links in chains}
 
     def _width(self, name: str, field: Field) -> int | None:
         """Return the number of output elements that a feature takes; None if unknown. Raises ValueError."""
@@ -228,35 +204,44 @@ class FeatureSpace(Transform):
             raise ValueError(f"{name}: output_mode {encoding} needs integers, got {field.dtype}")
         if encoding == "int":
             return 0
-        bins = "num_bins" if isinstance(steps[-1], Discretization) else "num_tokens"
+        bins = "num_bins" if isinstance(steps[-1], DiscretizationTransform) else "num_tokens"
         return getattr(steps[-1], bins, None) or field.vocabulary_size  # as in Keras, the bins that are asked for
 
-    def _inner(self, learned: FittedState) -> dict[str, list[FittedState]]:
-        """Return a mapping from feature name to the learned states of its transforms; it is cached in `memo`."""
-        if "inner" not in learned.memo:
-            states: dict[str, list[FittedState]] = {}
-            for number, name in enumerate(self._feature_steps):
-                states[name] = []
-                for index, facts in enumerate(learned.facts["features"][name]):
-                    prefix = f"{number}.{index}."
-                    arrays = {k.removeprefix(prefix): v for k, v in learned.arrays.items() if k.startswith(prefix)}
-                    states[name].append(FittedState(facts, arrays))
-            learned.memo["inner"] = states
-        return learned.memo["inner"]
+
+class JoinedFeatures(nn.Module):
+    """Module that encodes the features of a row and concatenates them and their crosses, float32."""
+
+    def __init__(self, parts: Sequence[tuple[str, int | None]], crosses: Sequence[tuple[tuple[int, ...], int]]) -> None:
+        """Initialize the module: `parts` are each feature's encoding and width, `crosses` the indices of the features
+        that are crossed, and the number of bins."""
+        super().__init__()
+        self.parts, self.crosses = parts, crosses
+
+    def forward(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, size)
+        joined: list[Tensor] = []
+        for x, (encoding, width) in zip(xs, self.parts, strict=True):
+            if encoding == "float":
+                joined.append(x.flatten(1).float() if x.ndim > 1 else x.unsqueeze(1).float())
+            elif encoding == "one_hot" and width is not None:
+                joined.append(encode_tensor(x.reshape(len(x), -1), "multi_hot", width, torch.float32))
+        for places, size in self.crosses:
+            bins = crossed_of([xs[place].reshape(-1) for place in places], size)
+            joined.append(encode_tensor(bins, "one_hot", size, torch.float32))
+        return torch.cat(joined, 1)
 
 
-def _fields(name: str, steps: Sequence[Transform], column: Field, states: Sequence[FittedState] | None) -> list[Field]:
-    """Return a column's fields (shape, dtype ...) before and after each step that has a state (None: all, unfitted).
+def _inner_state(state: FittedState, name: str, number: int, index: int) -> FittedState:
+    """Return the state of transform `index` of a feature, the `number`-th, from that of the feature space."""
+    prefix = f"{number}.{index}."
+    arrays = {key.removeprefix(prefix): array for key, array in state.arrays.items() if key.startswith(prefix)}
+    return FittedState(state.facts["features"][name][index], arrays)
 
-    Raises ValueError.
-    """
-    fields = [column]
-    for step, state in zip(steps, repeat(None) if states is None else states, strict=False):
-        try:
-            fields.append(step.infer(fields[-1], state, target=False))
-        except ValueError as error:
-            raise ValueError(f"{name} ({step.component_name}): {error}") from None
-    return fields
+
+def _link(name: str, step: Transform, column: Field, state: FittedState | None) -> Link:
+    try:
+        return Link(step, column, step.infer(column, state, target=False), state or NO_STATE)
+    except ValueError as error:
+        raise ValueError(f"{name} ({step.component_name}): {error}") from None
 
 
 def _changed(part: Component, change: Callable[[str], str]) -> Component:
@@ -266,30 +251,24 @@ def _changed(part: Component, change: Callable[[str], str]) -> Component:
     return part if inner is None else part.model_copy(update={"preprocessor": inner.with_paths(change)})
 
 
-def _learn_step(
-    name: str, steps: Sequence[Transform], step: Transform, rows: Blocks, fields: list[Field], states: list[FittedState]
-) -> FittedState:
+def _fitted(name: str, step: Transform, rows: Blocks, column: Field, before: Sequence[Link]) -> FittedState:
     """Fit one transform of a column on the output of the transforms before it.
 
-    Raises ValueError, and BadRow as `Transform.learn` does.
+    Raises ValueError, and BadRow as `Transform.fit` does.
     """
+    steps = [FittedStep(*link) for link in before]
 
-    def make() -> Iterator[np.ndarray]:
+    def make() -> Iterator[Any]:
         for block in rows:
-            yield _run(steps, block[name], fields, states)
+            values = block[name]
+            for each in steps:
+                values = each(values)
+            yield values
 
     blocks = Blocks(make)
     try:
-        return step.learn(blocks, fields[-1], target=False)
+        return step.fit(blocks, column, target=False)
     except BadRow as bad:
         raise BadRow(blocks.first + bad.row - rows.first, f"{name}: {bad.text}", hint=bad.hint) from None
     except ValueError as error:
         raise ValueError(f"{name} ({step.component_name}): {error}") from None
-
-
-def _run(steps: Sequence[Transform], values: np.ndarray, fields: list[Field], states: list[FittedState]) -> np.ndarray:
-    """Apply a column's transforms to its values after checking them. Raises BadRow, ValueError."""
-    for step, field, state in zip(steps, fields, states, strict=False):
-        step.check(values, field, state, target=False)
-        values = step.apply(values, field, state, target=False)
-    return values

@@ -1,12 +1,14 @@
-"""Image operations (kerascli/preprocessing/images) as transforms that run per batch, on the batch's device."""
+"""Image operations (kerascli/preprocessing/images) as transforms that run per batch, and as layers."""
 
 from dataclasses import replace
 
-import numpy as np
+import torch
 from torch import nn
 
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.transforms.input_checks import float_dtype, need_numbers
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageModule, ImageOperation
 
@@ -14,10 +16,9 @@ from kerascli.preprocessing.images.base import ImageModule, ImageOperation
 class ImageTransform(Transform):
     """Base class of image operations as transforms; random operations change training batches only."""
 
-    def in_batch(self, field: Field) -> bool:
-        return True
+    per_batch = "always"
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         assert isinstance(self, ImageOperation)
         need_numbers(field)
         if target and not self.always:
@@ -25,21 +26,32 @@ class ImageTransform(Transform):
         dtype = field.dtype if self.keeps_integers and field.is_integer else float_dtype(field)
         return replace(field, shape=self.shape(field.shape), dtype=dtype, num_classes=None, classes=None)
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         assert isinstance(self, ImageOperation)
-        if not self.always:
+        if dtype == torch.float64 and not self.always:
             raise ValueError("runs batch by batch: put it after the steps that run once, before training")
-        return super().apply(values, field, learned, target=target)
-
-    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
-        assert isinstance(self, ImageOperation)
         return ImageModule(self)
 
 
-def _as_transform(operation: type[ImageOperation]) -> None:
+class ImageLayer(Layer):
+    """Base class of layers that apply an image operation; random operations return their input at inference."""
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        assert isinstance(self, ImageOperation)
+        try:
+            self.shape(x.shape)
+        except ValueError as error:
+            raise ShapeMismatch(str(error)) from None
+        return ImageModule(self)
+
+
+def _register(operation: type[ImageOperation]) -> None:
+    """Register an image operation as a transform and as a layer."""
     settings = {"__doc__": operation.__doc__, "__module__": operation.__module__}
     transform()(type(operation.__name__, (operation, ImageTransform), settings))
+    made = type(operation.__name__, (operation, ImageLayer), {**settings, "takes_integers": operation.keeps_integers})
+    layer(*(Example(use.input, use.output, use.config, use.dtype) for use in operation.uses))(made)
 
 
 for _operation in operations():
-    _as_transform(_operation)
+    _register(_operation)
