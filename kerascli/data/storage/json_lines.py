@@ -46,7 +46,7 @@ def _column(cells: list[Any], key: str, name: str, lines: np.ndarray) -> Column:
         return Column.of(text_array(list(map(_text, cells))))
     except UnicodeEncodeError:
         row = next(row for row, cell in enumerate(cells) if not _is_encodable(cell))
-        raise DataError("half a character (a lone surrogate)", place=f"{name}:{lines[row]}:{key}") from None
+        raise DataError("not UTF-8 (half a character)", place=f"{name}:{lines[row]}:{key}") from None
 
 
 def _coded(values: list[Any] | np.ndarray, key: str, name: str) -> Coded:

@@ -287,9 +287,13 @@ def as_column(values: np.ndarray, column: str, name: str) -> np.ndarray:
         return values
     if values.dtype.kind in "US" or (values.dtype == object and all(isinstance(v, str) for v in values.flat)):
         try:
-            return as_text(values)
+            texts = as_text(values)
+            "".join(texts.flat).encode()
         except UnicodeDecodeError as error:
             raise DataError(f"'{column}' is not UTF-8 (byte {error.object[error.start]:#04x})", place=name) from None
+        except UnicodeEncodeError:
+            raise DataError(f"'{column}' is not UTF-8 (half a character)", place=name) from None
+        return texts
     if is_ragged(values) and all(map(_is_sequence, values)):
         return values
     what = "Python objects" if values.dtype == object else values.dtype.name
