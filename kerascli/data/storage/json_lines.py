@@ -41,7 +41,8 @@ def _column(cells: list[Any], key: str, name: str, lines: np.ndarray) -> Column:
     values = _values(cells, key, name, lines)
     if values is not None:
         alike = set(map(type, cells)) in ({int}, {float}, {list})
-        return Column(partial(_coded, values if alike else cells, key, name), values)  # an array takes less memory
+        kept = values if alike else cells  # an array takes less memory
+        return Column(partial(_coded, kept, key, name), lambda: values)
     try:
         return Column.of(text_array(list(map(_text, cells))))
     except UnicodeEncodeError:
