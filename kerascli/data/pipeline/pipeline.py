@@ -100,7 +100,7 @@ class FittedPipeline:
             FittedStep(step.transform, fields[i], fields[i + 1], learned.get(named.key(i), NO_STATE), named.target)
             for i, step in enumerate(named.pipeline.steps)
         ]
-        self._until = boundary(named, fields)
+        self.until = boundary(named, fields)
 
     def prepare(self, table: Table, oov: OovCounts) -> np.ndarray:
         """Return a table's rows, checked for missing values, as transformed by the steps that run in advance.
@@ -108,7 +108,7 @@ class FittedPipeline:
         The columns of `table` must be in memory. Numbers that are copied anyway are transformed in pieces that fit in
         the cache. Values that are out of a vocabulary are added to the counts `oov`. Raises DataError.
         """
-        until, fields = self._until, self.fields
+        until, fields = self.until, self.fields
         for index in range(until):
             check_step_memory(self.named, index, fields[index + 1], table.rows)
         made = fields[until].dtype
@@ -138,13 +138,13 @@ class FittedPipeline:
 
     def _prepared(self, table: Table, oov: OovCounts) -> np.ndarray:
         named, rows = self.named, read_columns(self.named, table, self.fields[0])
-        for index, step in enumerate(self.steps[: self._until]):
+        for index, step in enumerate(self.steps[: self.until]):
             counting = Counting(oov, named.pipeline.columns, step.transform.component_name)
             rows = run_step(named, index, step, rows, table, counting)
         values = checked(named, rows, table)
         narrow = "float32" if named.section == "sample_weight" else NARROW.get(values.dtype.name, values.dtype.name)
         try:
-            for step in self.steps[self._until : self._until + 1]:
+            for step in self.steps[self.until : self.until + 1]:
                 step.check(values)
             values = converted(values, np.dtype(narrow))
         except BadRow as bad:
@@ -155,7 +155,7 @@ class FittedPipeline:
         """Return the module of the last steps, which run per batch, in float32; None if all steps run in advance."""
         modules = [
             step.transform.module(step.field, step.state, torch.float32, target=step.target)
-            for step in self.steps[self._until :]
+            for step in self.steps[self.until :]
         ]
         return nn.Sequential(*modules) if modules else None
 

@@ -1,11 +1,13 @@
 """Transform `integer_lookup`: map integers to vocabulary indices or to vectors over the vocabulary, and back."""
 
+import torch
 from torch import Tensor
 
 from kerascli.data.base import Field, FittedState, transform
+from kerascli.data.text.onnx_texts import mapped
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.data.transforms.lookup import Lookup
-from kerascli.preprocessing.lookup import IntegerIndex, IntegerLookupSettings, InvertedModule
+from kerascli.preprocessing.lookup import UNKNOWN, IntegerIndex, IntegerLookupSettings, InvertedModule
 
 
 @transform()
@@ -37,3 +39,9 @@ class IntegerLookup(IntegerLookupSettings, Lookup):
         if self.invert:
             return InvertedModule(self, entries)(values)
         return IntegerIndex(self, entries, self.places(target=target))(values)
+
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        if self.invert or self.places() <= 1 or self.oov_method == "farmhash":
+            return super().onnx(x.long(), field, state)
+        indices = mapped(x.long(), self.table(state, target=False), UNKNOWN)
+        return torch.where(indices == UNKNOWN, self.masks() + x.long() % self.places(), indices)
