@@ -71,7 +71,9 @@ def columns_of(text: str, model: onnxruntime.InferenceSession) -> dict[str, np.n
     found: dict[str, np.ndarray] = {}
     for name in rows[0]:
         words = ["" if row[name] == "NA" else row[name] for row in rows]
-        if name in TEXT:
+        if types.get(name) == "tensor(int64)" and name == "day":
+            found[name] = np.array(words, "datetime64[s]").astype(np.int64)
+        elif name in TEXT:
             found[name] = np.array(words, object)
         elif name in types:
             dtype = np.int64 if types[name] == "tensor(int64)" else np.float64
@@ -83,7 +85,7 @@ UNSEEN = "3.5,23,NA,BR,99999,5.0,ok,BR,x,2026-01-01\n0.01,0,200,NA,-7,5.0,ok,NA,
 """Rows with out-of-vocabulary words and numbers, and with missing values."""
 
 
-@pytest.mark.parametrize("case", ["FRAUD", "PRICES", "TWO_OUTPUTS"])
+@pytest.mark.parametrize("case", ["FRAUD", "PRICES", "TWO_OUTPUTS", "DATES"])
 def test_onnx_runtime_gives_for_raw_rows_what_predict_gives(case: str, models: Models, tmp_path: Path) -> None:
     text = cases.rows(40, seed=9) + UNSEEN
     wanted = predict_run(open_run(models.run(case), device="cpu"), str(write(tmp_path, text, "new.csv")))
@@ -115,6 +117,7 @@ def test_pictures_go_in_as_bytes(models: Models) -> None:
 REFUSED = {
     "a missing number without impute": {"amount": np.nan},
     "an infinite number": {"amount": np.inf},
+    "a number that float32 cannot hold": {"amount": 1e300},
     "a number outside of log1p": {"amount": -2.0},
 }
 
@@ -171,6 +174,7 @@ def test_values_that_have_no_index_are_errors_of_both(tmp_path: Path) -> None:
 
 WAYS = {
     "text_vectorization": ("[{columns: text}, text_vectorization: {output_mode: multi_hot}]", "replace characters"),
+    "datetime": ("[{columns: day}, impute: most_frequent, datetime]", "no transform can be before it"),
     "hashing": ("[{columns: target}, hashing: {num_bins: 4, output_mode: one_hot}]", "hash by FarmHash or SipHash"),
     "hashed_crossing": (
         "[{columns: [target, label]}, hashed_crossing: {num_bins: 4, output_mode: one_hot}]", "hash by FarmHash",
@@ -200,8 +204,8 @@ SMALL = np.concatenate([10.0 ** np.arange(-18, 3), -(10.0 ** np.arange(-18, -0.5
 class OfSmallNumbers(nn.Module):
     """The transform log1p, and the module that undoes it."""
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        field = Field((), "float64")
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        (x,), field = inputs, Field((), "float64")
         ahead = Log1p().module(field, NO_STATE, torch.float64, target=False)
         return ahead(x), Log1p().inverse(field, NO_STATE)(x)
 
