@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Refusal, Table
 from kerascli.foundation.disk.files import impossible_path, in_home
 from kerascli.foundation.errors import Fault, show
 from kerascli.foundation.errors import Path as ConfigPath
@@ -206,17 +206,6 @@ Inverse = Callable[[np.ndarray], np.ndarray]
 """Function that undoes transforms: it maps output rows (N, *), in float64, to the rows before the transforms."""
 
 
-class Refusal(NamedTuple):
-    """Values that a transform refuses: a mask of them in the transform's input, and the message about one of them."""
-
-    mask: Tensor
-    """Boolean tensor (N, *), true where a value is refused."""
-    text: Callable[[Any], str]
-    """Function from a refused value to the error message, which does not name the row and column."""
-    hint: Callable[[Any], str | None] = lambda value: None
-    """Function from a refused value to a hint; None: there is none."""
-
-
 class NotExportable(ValueError):
     """Error: a transform cannot be part of an ONNX file; the message says why, and may name another way."""
 
@@ -249,6 +238,9 @@ class Transform(InFolder):
     fills_missing: ClassVar[bool] = False
     """True if the transform, as a pipeline's first step, accepts missing values (nan) in integer columns."""
 
+    takes_text: ClassVar[bool] = False
+    """True if the transform accepts text alone."""
+
     takes_columns: ClassVar[bool] = False
     """True if the transform, as a pipeline's first step, accepts several columns of mixed dtypes: see `chains`."""
 
@@ -273,6 +265,10 @@ class Transform(InFolder):
     def own_columns(self) -> tuple[str, ...]:
         """Return the names of the columns that the transform itself reads as a pipeline's first step; empty if none."""
         return ()
+
+    def reads_text(self, column: str) -> bool:
+        """Return True if the transform accepts values of a column as text alone."""
+        return self.takes_text
 
     @abstractmethod
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
@@ -338,9 +334,9 @@ class Transform(InFolder):
         """Return values of a column that the transform accepts, to make up rows for a check; empty: it accepts any."""
         return ()
 
-    def chains(self, field: Field, state: FittedState | None) -> "Mapping[str, Sequence[Link]]":
-        """Return the transforms of each column, for a transform of several columns, whose `module` joins the
-        results."""
+    def chains(self, field: Field, state: FittedState | None) -> Mapping[str, Sequence[Any]]:
+        """Return each column's own transforms (`FittedStep`), for a transform of several columns, whose `module` joins
+        their results."""
         raise NotImplementedError
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> "LookedUp | None":
@@ -351,15 +347,6 @@ class Transform(InFolder):
     def defines(cls, method: str) -> bool:
         """Return True if the class defines an optional method of transforms, such as `fit`."""
         return getattr(cls, method) is not getattr(Transform, method)
-
-
-class Link(NamedTuple):
-    """Transform of one column in a transform of several columns, with the facts about its input and its state."""
-
-    transform: Transform
-    field: Field
-    made: Field
-    state: FittedState
 
 
 class Feature(Component):
@@ -381,8 +368,10 @@ class Feature(Component):
 SOURCES: Registry[Source] = Registry(
     "source", Source, ("kerascli.data.sources", "kerascli.data.datasets"), ("dataset_",)
 )
-TRANSFORMS: Registry[Transform] = Registry("transform", Transform, ("kerascli.data.transforms",), ("layer_",))
-FEATURES: Registry[Feature] = Registry("feature", Feature, ("kerascli.data.features",), ("feature_",))
+TRANSFORMS: Registry[Transform] = Registry(
+    "transform", Transform, ("kerascli.data.transforms", "kerascli.features"), ("layer_",)
+)
+FEATURES: Registry[Feature] = Registry("feature", Feature, ("kerascli.features.feature_types",), ("feature_",))
 
 
 source = SOURCES.named

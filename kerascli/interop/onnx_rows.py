@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from kerascli.data.base import Field, NotExportable, Refusal
 from kerascli.data.pipeline.pipeline import NARROW, FittedPipeline
 from kerascli.data.pipeline.steps import FittedStep
+from kerascli.data.storage.convert import not_in
 from kerascli.data.text.onnx_texts import mapped
-from kerascli.data.transforms.input_checks import not_in
 from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.torch_files import Forward
@@ -28,7 +28,7 @@ def steps_of(pipeline: FittedPipeline, column: str) -> Sequence[FittedStep]:
     first = next(iter(pipeline.steps), None)
     if first is None or not first.transform.takes_columns:
         return pipeline.steps
-    return [FittedStep(*link) for link in first.transform.chains(first.field, first.state)[column]]
+    return first.transform.chains(first.field, first.state)[column]
 
 
 def raw_inputs(pipelines: Iterable[FittedPipeline], fields: Mapping[str, Field]) -> dict[str, TensorSpec]:
@@ -38,7 +38,7 @@ def raw_inputs(pipelines: Iterable[FittedPipeline], fields: Mapping[str, Field])
     """
     inputs: dict[str, TensorSpec] = {}
     for pipeline in pipelines:
-        for column in pipeline.named.pipeline.columns:
+        for column in pipeline.columns:
             field, steps = fields[column], steps_of(pipeline, column)
             if field.dtype in {"sequence", "unknown"}:
                 text = f"--preprocessing: the column '{column}' holds sequences of different lengths"
@@ -93,8 +93,8 @@ class JoinedColumns(nn.Module):
         chains = step.transform.chains(step.field, step.state)
         self.names = list(chains)
         self.chains = nn.ModuleList(
-            nn.ModuleList(Step(FittedStep(*link), is_first=not index) for index, link in enumerate(links))
-            for links in chains.values()
+            nn.ModuleList(Step(each, is_first=not index) for index, each in enumerate(chain))
+            for chain in chains.values()
         )
         self.made = _module(step)
 

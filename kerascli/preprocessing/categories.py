@@ -7,8 +7,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from kerascli.foundation.shapes import PositiveInt, Shape
-from kerascli.language.component import Component
+from kerascli.foundation.shapes import Shape
 
 ENCODED = Field(description="int: indices; one_hot, or multi_hot, count, tf_idf over all values of a sample: vectors.")
 """Description of the setting `output_mode`, the same for all components that have it, whichever modes they have."""
@@ -57,15 +56,6 @@ def encode_tensor(
         return out.scatter(-1, cells, 1.0)[..., :size]
     ones = torch.ones_like(indices, dtype=dtype) if weights is None else weights.to(dtype).reshape(indices.shape)
     return out.scatter_add(-1, cells, ones)[..., :size]
-
-
-class CategoryEncodingSettings(Component):
-    """Settings that the layer and the transform `category_encoding` share."""
-
-    num_tokens: PositiveInt
-    """Number of categories; ids are 0 to num_tokens - 1."""
-    output_mode: Annotated[Literal["one_hot", "multi_hot", "count"], ENCODED] = "multi_hot"
-    sparse: Dense = False
 
 
 class Encoded(nn.Module):

@@ -4,17 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-import torch
 from pydantic import Field as Setting
 from pydantic import model_validator
-from torch import Tensor, nn
 
 from kerascli.foundation.errors import safe_text
-from kerascli.foundation.shapes import Floats, Ints
+from kerascli.foundation.shapes import Floats
 from kerascli.language.component import Component
 from kerascli.preprocessing.categories import ENCODED, Dense
-from kerascli.preprocessing.hashing import Salt
-from kerascli.preprocessing.hashing_modules import buckets_of
 
 OovPlaces = Annotated[int, Setting(ge=0, le=2**20)]
 """Type of the number of out-of-vocabulary (OOV) indices; each counts as an entry of the vocabulary."""
@@ -89,26 +85,6 @@ class LookupSettings(Component):
         return [*mask, *[unknown] * self.places(), *entries, unknown]
 
 
-class IntegerLookupSettings(LookupSettings):
-    """Settings that the layer and the transform `integer_lookup` share."""
-
-    mask_token: int | None = None
-    oov_token: int | None = -1
-    vocabulary: str | Ints | None = None
-    vocabulary_dtype: Literal["int64"] = "int64"
-    """The dtype of the vocabulary; only int64 is possible, as in Keras."""
-    oov_method: Literal["floormod", "farmhash"] = "floormod"
-    """Rule that chooses among several OOV indices: floormod (remainder of a division) or farmhash (hash)."""
-    salt: Salt | None = None
-    """Key of SipHash, which replaces FarmHash for oov_method farmhash; null: FarmHash."""
-
-    @model_validator(mode="after")
-    def _salted(self) -> Self:
-        if self.salt is not None and self.oov_method != "farmhash":
-            raise ValueError("'salt' needs oov_method farmhash")
-        return self
-
-
 def check_vocabulary(entries: Sequence[Any], *special: Any) -> None:
     """Raise ValueError if a vocabulary is empty, has an entry twice, or contains one of the tokens in `special`."""
     if not entries:
@@ -123,48 +99,3 @@ def check_vocabulary(entries: Sequence[Any], *special: Any) -> None:
 
 UNKNOWN, DROPPED = -2, -1
 """Indices of an out-of-vocabulary integer where there is no OOV index, and of a mask token that has no index."""
-
-
-class IntegerIndex(nn.Module):
-    """Module that maps integers to indices of a vocabulary, whose first entry has the index `first`; the vocabulary is
-    a setting, not a weight, and becomes a tensor in forward."""
-
-    def __init__(self, settings: IntegerLookupSettings, entries: Sequence[int], places: int) -> None:
-        super().__init__()
-        self.settings, self.places = settings, places
-        ordered = sorted((_in_64_bits(entry), index) for index, entry in enumerate(entries, settings.masks() + places))
-        self.entries, self.indices = ([pair[i] for pair in ordered] for i in (0, 1))
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        settings, x = self.settings, x.long()
-        entries = torch.tensor(self.entries, device=x.device)
-        at = torch.bucketize(x, entries).clamp(max=len(self.entries) - 1)
-        index = torch.tensor(self.indices, device=x.device)[at]
-        index = torch.where(entries[at] == x, index, self._unknown(x))
-        if settings.mask_token is not None:
-            index = torch.where(x == settings.mask_token, 0 if settings.masks() else DROPPED, index)
-        return index
-
-    def _unknown(self, x: Tensor) -> Tensor | int:
-        """Return the indices of integers that are not in the vocabulary."""
-        if self.places == 0:
-            return UNKNOWN
-        is_hash = self.settings.oov_method == "farmhash" and self.places > 1
-        return self.settings.masks() + (buckets_of(x, self.places, self.settings.salt) if is_hash else x % self.places)
-
-
-def _in_64_bits(entry: int) -> int:
-    """Return an integer as int64 holds it, which wraps around from 2**63 on."""
-    return (entry + 2**63) % 2**64 - 2**63
-
-
-class InvertedModule(nn.Module):
-    """Module of `integer_lookup` with `invert`: maps indices back to the vocabulary's entries."""
-
-    def __init__(self, settings: IntegerLookupSettings, entries: Sequence[int]) -> None:
-        super().__init__()
-        self.entries = settings.inverted_entries(entries, -1)
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        last, x = len(self.entries) - 1, x.long()
-        return torch.tensor(self.entries, device=x.device)[torch.where((x >= 0) & (x < last), x, last)]

@@ -17,8 +17,8 @@ from kerascli.data.base import TRANSFORMS, Field, Transform
 from kerascli.data.pipeline.pipeline import runs_per_batch
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
+from kerascli.features import normalization
 from kerascli.language.component import Invalid
-from kerascli.preprocessing import normalization
 from kerascli.preprocessing.images.base import ImageOperation
 from tests.support.transform_harness import field_of, fitted, transformed
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from kerascli.data.base import NO_STATE, TRANSFORMS, Field
-from kerascli.preprocessing.discretization import quantile_boundaries
+from kerascli.features.discretization import quantile_boundaries
 from tests.parity.layers import assert_same
 from tests.support.transform_harness import fitted, transformed
 

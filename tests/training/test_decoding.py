@@ -17,7 +17,6 @@ from kerascli.data.base import NO_STATE, TRANSFORMS, Transform
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.text_codec import TextCodec, teacher_forcing
 from kerascli.foundation.errors import KerasCliError
-from kerascli.language.component import Invalid
 from kerascli.runs.record import RunRecord
 from kerascli.training.generation import Decoder, Sampling, decode_ids
 from kerascli.workflow.generation import decode
@@ -349,28 +348,11 @@ fit: {epochs: 30, batch_size: 8}
     assert generated(record, "--greedy") in {"one two three\n", "four five six\n"}
 
 
-def test_texts_are_changed_by_rule_and_enclosed() -> None:
+def test_texts_are_enclosed() -> None:
     texts = np.array(["Hi, you!", "", "no"], dtype=object)
-    apart = parsed({"regex_replace": {"pattern": r"([,!])", "rewrite": r" \1"}})
-    done = transformed(apart, texts, NO_STATE)
-    assert done.tolist() == ["Hi , you !", "", "no"]
     ends = parsed({"enclose": {"start": "\t", "end": "\n"}})
     assert transformed(ends, texts[:, None], NO_STATE).tolist() == [
         ["\tHi, you!\n"],
         ["\t\n"],
         ["\tno\n"],
     ]
-
-
-@pytest.mark.parametrize(
-    ("written", "said"),
-    [
-        ({"pattern": "(a", "rewrite": ""}, "invalid regular expression: missing )"),
-        ({"pattern": "(a)", "rewrite": r"\2"}, "invalid group reference 2"),
-        ({"pattern": "a", "rewrite": r"\g<b>"}, "unknown group name 'b'"),
-    ],
-)
-def test_a_rule_that_is_none_is_refused(written: dict[str, str], said: str) -> None:
-    with pytest.raises(Invalid) as caught:
-        parsed({"regex_replace": written})
-    assert said in caught.value.faults[0].text

@@ -18,7 +18,7 @@ from kerascli.data.base import (
     States,
     Transform,
 )
-from kerascli.data.pipeline.columns import checked, read_columns
+from kerascli.data.pipeline.columns import checked, column_field, read_columns
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
 from kerascli.data.pipeline.steps import FittedStep, Values
 from kerascli.data.storage.convert import converted
@@ -58,19 +58,6 @@ def infer_step(named: NamedPipeline, index: int, field: Field, learned: FittedSt
     return made if made.num_classes == field.num_classes else replace(made, first_class=None)
 
 
-def boundary(named: NamedPipeline, fields: list[Field]) -> int:
-    """Return the number of the pipeline's steps that run once over all rows, in advance; the others run per batch."""
-    steps = named.pipeline.steps
-    count = len(steps)
-    if named.section == "sample_weight":
-        return count
-    while count and runs_per_batch(steps[count - 1].transform, fields[count - 1], fields[count]):
-        count -= 1
-        if steps[count].transform.defines("fit") or steps[count].transform.defines("refusals"):
-            break
-    return count
-
-
 def runs_per_batch(step: Transform, field: Field, made: Field) -> bool:
     """Return True if a transform may run per batch, given the facts about its input and output."""
     if step.per_batch == "never" or field.is_text or field.is_ragged:
@@ -91,16 +78,38 @@ def run_step(
 
 
 class FittedPipeline:
-    """Pipeline whose transforms are fitted: the steps that run in advance over rows, and those that run per batch."""
+    """Pipeline with the fitted states of its transforms: steps that run in advance over rows, and others per batch."""
 
-    def __init__(self, named: NamedPipeline, fields: list[Field], learned: States) -> None:
+    def __init__(self, named: NamedPipeline, columns: Mapping[str, Field], states: States) -> None:
+        """Infer the fields (shape, dtype ...) of all steps from those of the `columns`. Raises DataError."""
         self.named = named
-        self.fields = fields
+        self.fields = infer(named, column_field(named, columns), states)
         self.steps = [
-            FittedStep(step.transform, fields[i], fields[i + 1], learned.get(named.key(i), NO_STATE), named.target)
+            FittedStep(
+                step.transform, self.fields[i], self.fields[i + 1], states.get(named.key(i), NO_STATE), named.target
+            )
             for i, step in enumerate(named.pipeline.steps)
         ]
-        self.until = boundary(named, fields)
+        self.until = len(self.steps) if named.section == "sample_weight" else self._boundary()
+        """Number of the steps that run once over all rows, in advance; the others run per batch."""
+
+    def _boundary(self) -> int:
+        count = len(self.steps)
+        while count and runs_per_batch(self.steps[count - 1].transform, *self.fields[count - 1 : count + 1]):
+            count -= 1
+            if self.steps[count].transform.defines("fit") or self.steps[count].transform.defines("refusals"):
+                break
+        return count
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return self.named.pipeline.columns
+
+    @property
+    def made(self) -> Field:
+        """Field (shape, dtype ...) of the output, whose dtype is one that torch supports."""
+        last = self.fields[-1]
+        return replace(last, dtype="float32" if last.dtype == "unknown" else NARROW.get(last.dtype, last.dtype))
 
     def prepare(self, table: Table, oov: OovCounts) -> np.ndarray:
         """Return a table's rows, checked for missing values, as transformed by the steps that run in advance.
@@ -220,14 +229,6 @@ def _weights(named: NamedPipeline, values: np.ndarray, table: Table) -> np.ndarr
         row = int((weights < 0).argmax())
         raise data_error_at(BadRow(row, f"a weight cannot be negative, got {weights[row]:g}"), named, table)
     return weights
-
-
-def finished(fields: list[Field]) -> Field:
-    """Return the last of a pipeline's fields (shape, dtype ...), with its dtype replaced by one that torch supports."""
-    last = fields[-1]
-    if last.dtype == "unknown":
-        return replace(last, dtype="float32")
-    return replace(last, dtype=NARROW.get(last.dtype, last.dtype))
 
 
 class Stage(nn.Module):

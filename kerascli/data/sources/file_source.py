@@ -60,7 +60,7 @@ class JsonLines(TextFileSource):
 
 @source()
 class Parquet(FileSource):
-    """Parquet files with columns of numbers, booleans, text, dates or timestamps; needs pyarrow.
+    """Parquet files with columns of numbers, booleans, text, dates or timestamps.
 
     Dates and timestamps are read as ISO 8601 texts, for `datetime`; those with a time zone are converted to UTC.
     """

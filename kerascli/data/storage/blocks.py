@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerascli.data.storage.on_disk import Values, blocks, recut
-from kerascli.data.storage.tokens import Coded
+from kerascli.data.storage.tokens import as_objects, numbered
 
 PART_VALUES = 2**20
 """Number of values in a piece of rows of which a statistic is computed at once."""
@@ -83,11 +83,11 @@ def inverse_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     if values.dtype != object:
         return np.unique(values, return_inverse=True)
-    coded = Coded.of(values.tolist())
-    order = np.argsort(coded.words)
+    words, codes = numbered(values.tolist())
+    order = np.argsort(as_objects(words))
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    return coded.words[order], place[coded.codes]
+    return as_objects(words)[order], place[codes]
 
 
 def distinct(values: Values, limit: int) -> set[Any] | None:

@@ -41,6 +41,7 @@ class DateTime(Transform):
     from 0, which is Monday. Times with an offset (`15:30+02:00`) are converted to UTC.
     """
 
+    takes_text = True
     coded_in_onnx = True
 
     parts: Annotated[tuple[Part, ...], BeforeValidator(_listed), Field(min_length=1)] = ("year", "month", "weekday")

@@ -16,6 +16,8 @@ class Enclose(Transform):
     `kerascli generate` begins with `start` and stops at the first token of `end`.
     """
 
+    takes_text = True
+
     start: str = "<start> "
     """Text added before each text."""
     end: str = " <stop>"
@@ -26,10 +28,8 @@ class Enclose(Transform):
         return Field(field.shape, field.dtype)
 
     def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
-        import pyarrow as pa
-
         assert isinstance(values, Texts)
-        return values.having(pa.array([self.start + word + self.end for word in values.word_list()], values.words.type))
+        return Texts.of_distinct([self.start + word + self.end for word in values.word_list()], values.codes)
 
     def opened(self) -> Self:
         """Return a copy of this transform that adds no `end` text, for texts that are to be continued."""

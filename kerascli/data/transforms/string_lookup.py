@@ -27,6 +27,7 @@ class StringLookup(Lookup):
     get index 0 by default; in targets they are an error, and the vocabulary is sorted.
     """
 
+    takes_text = True
     entry_noun = "string"
     entry_dtype = "string"
 
@@ -59,14 +60,12 @@ class StringLookup(Lookup):
         indices = np.fromiter(map(table.get, words, repeat(UNKNOWN)), np.int64, len(words))
         if places and (unknown := np.flatnonzero(indices == UNKNOWN)).size:
             texts = [words[index].encode() for index in unknown.tolist()] if places > 1 else ()
-            indices[unknown] = self.masks() + (buckets(texts, places, self.salt) if places > 1 else 0)
+            indices[unknown] = self.masks() + (buckets(texts, places, self.salt).numpy() if places > 1 else 0)
         return indices
 
     def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
         """Return the vocabulary's entries for rows of indices, with `invert`."""
-        import pyarrow as pa
-
         assert isinstance(values, np.ndarray)
         entries = self.inverted_entries(state.facts["vocabulary"], "")
         last = len(entries) - 1
-        return Texts(pa.array(entries, pa.large_string()), np.where((values >= 0) & (values < last), values, last))
+        return Texts.of_distinct(entries, np.where((values >= 0) & (values < last), values, last))

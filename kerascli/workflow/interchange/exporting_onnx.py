@@ -12,7 +12,7 @@ from kerascli.data.base import Field
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.pipeline import FittedPipeline, Undo
-from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of, prepare_rows
+from kerascli.data.pipeline.prepare import fitted_pipelines, prepare_rows
 from kerascli.data.storage.table import table_of
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.foundation.shapes import TensorSpec
@@ -52,9 +52,8 @@ def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
     torch_files.need_onnx()
     specs, own_outputs = torch_files.model_specs(run.experiment)
     columns = known_columns(run.learned)
-    needed = [each for each in named_pipelines_of(run.data) if each.section == "inputs" and each.name in specs]
-    fields = infer_all(needed, columns, run.learned)
-    pipelines = {named.name: FittedPipeline(named, fields[named.id], run.learned) for named in needed}
+    fitted = [each for each in fitted_pipelines(run.data, run.learned) if each.named.section == "inputs"]
+    pipelines = {each.named.name: each for each in fitted if each.named.name in specs}
     inputs = raw_inputs(pipelines.values(), columns)
     answers, outputs, names = [], {}, {}
     for name, spec in own_outputs.items():
@@ -112,7 +111,7 @@ def compared_outputs(run: LoadedRun, file: OnnxOfRows) -> tuple[list[np.ndarray]
     rows: dict[str, np.ndarray] = {}
     arrays: dict[str, np.ndarray] = {}
     for column, spec in file.inputs.items():
-        chains = [steps_of(each, column) for each in file.pipelines if column in each.named.pipeline.columns]
+        chains = [steps_of(each, column) for each in file.pipelines if column in each.columns]
         steps = [step for chain in chains for step in chain]
         values = next((list(made) for step in steps if (made := step.transform.examples(step.state))), [])
         rows[column] = arrays[column] = _values(fields[column], values, random)

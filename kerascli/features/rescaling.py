@@ -1,15 +1,19 @@
-"""Rescaling: settings and module that compute `x * scale + offset`."""
+"""Rescaling: `x * scale + offset`, as a transform and as a layer."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import Field as Setting
 from torch import Tensor, nn
 
-from kerascli.foundation.shapes import Shape
+from kerascli.data.base import Field, FittedState, Transform, transform
+from kerascli.data.transforms.input_checks import float_dtype, need_numbers
+from kerascli.foundation.shapes import Shape, TensorSpec
 from kerascli.language.component import Component
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 
-Factor = float | Annotated[tuple[float, ...], Field(min_length=1, strict=False)]
+Factor = float | Annotated[tuple[float, ...], Setting(min_length=1, strict=False)]
 """Type of the settings `scale` and `offset`: one number for all channels, or one for each (the last axis)."""
 
 
@@ -51,3 +55,41 @@ class RescalingModule(nn.Module):
 def _as_factor(value: Factor, x: Tensor) -> Tensor | float:
     """Return the setting `scale` or `offset` as a number or a tensor (channels,), without a copy from the host."""
     return torch.cat([x.new_full((1,), number) for number in value]) if isinstance(value, tuple) else value
+
+
+@transform(name="rescaling")
+class RescalingTransform(RescalingSettings, Transform):
+    """Rescales values: `x * scale + offset`, for example with `scale: $(1/255)` for images. The shape is kept."""
+
+    per_batch = "exact"
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        need_numbers(field)
+        if fault := self.fault(field.shape):
+            raise ValueError(fault[0])
+        return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return RescalingModule(self, dtype)
+
+    def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
+        scales = self.scale if isinstance(self.scale, tuple) else (self.scale,)
+        return RescalingModule(self, torch.float64, invert=True) if all(scales) else None
+
+
+@layer(
+    Example(input=(8, 6, 3), output=(8, 6, 3), config={"scale": 2.0, "offset": -1.0}),
+    Example(input=(8, 6, 3), output=(8, 6, 3), config={"scale": [2.0, 0.5, 1.0], "offset": [-1.0, 0.0, 0.5]}),
+)
+class Rescaling(RescalingSettings, Layer):
+    """Computes x * scale + offset: `$(1/255)` scales images of 0 to 255 to 0 to 1.
+
+    Input and output: (N, *).
+    """
+
+    mask = "pass"
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        if fault := self.fault(x.shape):
+            raise ShapeMismatch(fault[0], argument=fault[1])
+        return RescalingModule(self)

@@ -1,16 +1,23 @@
-"""Normalization: `(x - mean) / sqrt(variance)`, for each feature along one or more axes, and its inverse."""
+"""Normalization: `(x - mean) / sqrt(variance)` for each feature, as a transform that learns them and as a layer."""
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, model_validator
+from pydantic import Field as Setting
 from torch import Tensor, nn
 
-from kerascli.foundation.shapes import Ints, Shape
+from kerascli.data.base import Field, FittedState, Transform, transform
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.table import BadRow
+from kerascli.data.transforms.input_checks import checked_finite, float_dtype, need_numbers
+from kerascli.foundation.shapes import Ints, Shape, TensorSpec
 from kerascli.language.component import Component
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 
 EPSILON = 1e-7
 """Minimum of the standard deviations by which values are divided: Keras's `epsilon()`."""
@@ -20,7 +27,7 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
-_Row = Annotated[tuple[float, ...], Field(min_length=1)]
+_Row = Annotated[tuple[float, ...], Setting(min_length=1)]
 Numbers = Annotated[float | _Row | tuple[_Row, ...], BeforeValidator(_tuples)]
 """Type of the settings `mean` and `variance`: a number, a list of numbers, or rows of numbers."""
 
@@ -143,3 +150,73 @@ class NormalizationModule(nn.Module):
         x = x if self.dtype is None else x.to(self.dtype)
         mean, deviation = (torch.as_tensor(n, dtype=x.dtype, device=x.device) for n in (self.mean, self.deviation))
         return mean + x * deviation if self.invert else (x - mean) / deviation
+
+
+@transform(name="normalization")
+class NormalizationTransform(NormalizationSettings, Transform):
+    """Normalizes features to mean 0 and variance 1: `(x - mean) / sqrt(variance)`, as keras.layers.Normalization.
+
+    Statistics are learned from the training rows, or given as `mean` and `variance` together. The shape is kept.
+    """
+
+    per_batch = "exact"
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        need_numbers(field)
+        self.kept(field.shape)
+        if self.mean is not None:
+            self.fixed(field.shape)
+        return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
+
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+        if self.mean is not None:
+            mean, variance = self.fixed(field.shape)
+            return FittedState({}, {"mean": mean, "variance": variance})
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, variance = mean_and_variance(checked_finite(rows, self.component_name), kept=self.kept(field.shape))
+        if not np.isfinite(variance).all():
+            raise _too_large(rows)
+        return FittedState({}, {"mean": mean, "variance": variance})
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return NormalizationModule(state.arrays["mean"], state.arrays["variance"], dtype, invert=self.invert)
+
+    def inverse(self, field: Field, state: FittedState) -> nn.Module:
+        mean, variance = state.arrays["mean"], state.arrays["variance"]
+        return NormalizationModule(mean, variance, torch.float64, invert=not self.invert)
+
+
+def _too_large(rows: Blocks) -> BadRow:
+    """Return the BadRow error for the first row with a value whose square overflows float64.
+    If there is none, the error is about the sum of the squares."""
+    largest = np.sqrt(np.finfo(np.float64).max) / 2
+    for part in rows.parts():
+        flat = np.abs(part.reshape(len(part), -1))
+        if (flat > largest).any():
+            row = int((flat > largest).any(axis=1).argmax())
+            return BadRow(row, f"{flat[row].max():g} is too large to normalize: its square is beyond float64")
+    return BadRow(0, "the squares of these rows add up to more than float64 holds")
+
+
+@layer(
+    Example(input=(3,), output=(3,), config={"mean": [1.0, 0.0, 2.0], "variance": [4.0, 1.0, 0.25]}),
+    Example(input=(3,), output=(3,), config={"axis": None, "mean": 0.5, "variance": 2.0, "invert": True}),
+    Example(input=(2, 3), output=(2, 3), config={"axis": 1, "mean": [1.0, 2.0], "variance": [1.0, 4.0]}),
+)
+class Normalization(NormalizationSettings, Layer):
+    """Normalizes its input: (x - mean) / sqrt(variance), with a given mean and variance.
+
+    Input and output: (N, *).
+    """
+
+    mask = "pass"
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        if self.mean is None:
+            hint = "give mean and variance, or put normalization into the input's pipeline under data"
+            raise ShapeMismatch("a layer does not learn a mean from the data", hint=hint)
+        try:
+            mean, variance = self.fixed(x.shape)
+        except ValueError as error:
+            raise ShapeMismatch(str(error)) from None
+        return NormalizationModule(mean, variance, invert=self.invert)

@@ -1,4 +1,4 @@
-"""Image operations (kerascli/preprocessing/images) as transforms that run per batch, on the batch's device."""
+"""Image operations (kerascli/preprocessing/images) as transforms that run per batch, and as layers."""
 
 from dataclasses import replace
 
@@ -7,6 +7,8 @@ from torch import nn
 
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.transforms.input_checks import float_dtype, need_numbers
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageModule, ImageOperation
 
@@ -31,10 +33,25 @@ class ImageTransform(Transform):
         return ImageModule(self)
 
 
-def _as_transform(operation: type[ImageOperation]) -> None:
+class ImageLayer(Layer):
+    """Base class of layers that apply an image operation; random operations return their input at inference."""
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        assert isinstance(self, ImageOperation)
+        try:
+            self.shape(x.shape)
+        except ValueError as error:
+            raise ShapeMismatch(str(error)) from None
+        return ImageModule(self)
+
+
+def _register(operation: type[ImageOperation]) -> None:
+    """Register an image operation as a transform and as a layer."""
     settings = {"__doc__": operation.__doc__, "__module__": operation.__module__}
     transform()(type(operation.__name__, (operation, ImageTransform), settings))
+    made = type(operation.__name__, (operation, ImageLayer), {**settings, "takes_integers": operation.keeps_integers})
+    layer(*(Example(use.input, use.output, use.config, use.dtype) for use in operation.uses))(made)
 
 
 for _operation in operations():
-    _as_transform(_operation)
+    _register(_operation)

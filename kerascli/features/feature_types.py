@@ -7,12 +7,12 @@ from pydantic import Field as Setting
 
 from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Transform
 from kerascli.data.transforms.cast import Cast
-from kerascli.data.transforms.discretization import Discretization
-from kerascli.data.transforms.hashing import Hashing
-from kerascli.data.transforms.integer_lookup import IntegerLookup
-from kerascli.data.transforms.normalization import Normalization
-from kerascli.data.transforms.rescaling import Rescaling
 from kerascli.data.transforms.string_lookup import StringLookup
+from kerascli.features.discretization import DiscretizationTransform
+from kerascli.features.hashing import HashingTransform
+from kerascli.features.integer_lookup import IntegerLookupTransform
+from kerascli.features.normalization import NormalizationTransform
+from kerascli.features.rescaling import RescalingTransform
 from kerascli.foundation.shapes import Floats, PositiveInt
 from kerascli.preprocessing.categories import ENCODED
 from kerascli.preprocessing.lookup import OovPlaces
@@ -38,7 +38,7 @@ class FloatRescaled(Feature):
     """Offset added after scaling."""
 
     def transform(self, bins: int) -> Transform:
-        return Rescaling(scale=self.scale, offset=self.offset)
+        return RescalingTransform(scale=self.scale, offset=self.offset)
 
 
 @FEATURES.register
@@ -46,7 +46,7 @@ class FloatNormalized(Feature):
     """Numeric feature normalized to mean 0 and variance 1 on the training rows, as FeatureSpace.float_normalized."""
 
     def transform(self, bins: int) -> Transform:
-        return Normalization()
+        return NormalizationTransform()
 
 
 @FEATURES.register
@@ -61,8 +61,8 @@ class FloatDiscretized(Feature):
     """Encoding of the feature in the output vector: one_hot, or int if only feature crosses use it."""
 
     def transform(self, bins: int) -> Transform:
-        learned = self.bin_boundaries is None
-        return Discretization(num_bins=(self.num_bins or bins) if learned else None, bin_boundaries=self.bin_boundaries)
+        number = (self.num_bins or bins) if self.bin_boundaries is None else None
+        return DiscretizationTransform(num_bins=number, bin_boundaries=self.bin_boundaries)
 
 
 class Categorical(Feature):
@@ -81,7 +81,7 @@ class IntegerCategorical(Categorical):
     """Integer categories by their index in a learned vocabulary, as FeatureSpace.integer_categorical."""
 
     def transform(self, bins: int) -> Transform:
-        return IntegerLookup(max_tokens=self.max_tokens, num_oov_indices=self.num_oov_indices)
+        return IntegerLookupTransform(max_tokens=self.max_tokens, num_oov_indices=self.num_oov_indices)
 
 
 @FEATURES.register
@@ -103,7 +103,7 @@ class Hashed(Feature):
     """Encoding of the feature in the output vector: one_hot, or int if only feature crosses use it."""
 
     def transform(self, bins: int) -> Transform:
-        return Hashing(num_bins=self.num_bins or bins)
+        return HashingTransform(num_bins=self.num_bins or bins)
 
 
 @FEATURES.register

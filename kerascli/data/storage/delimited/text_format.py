@@ -1,4 +1,4 @@
-"""Format of delimited text, and its columns, which become numbers or booleans on access; others stay text.
+"""Settings of delimited text, and the types of its columns: numbers or booleans if all fields are such, else text.
 
 Only an empty field is a missing value, so that 'NA' (Namibia) and 'None' stay text.
 """
@@ -6,22 +6,24 @@ Only an empty field is a missing value, so that 'NA' (Namibia) and 'None' stay t
 import contextlib
 import csv
 import re
-from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerascli.data.storage.tokens import Coded
+from kerascli.data.storage.column import arrow, encode
 
 if TYPE_CHECKING:
     from _csv import Reader
 
+    import pyarrow as pa
+
 
 MAX_FIELD = 2**20
 """Maximum number of characters of a field of delimited text."""
+_SAMPLED_ROWS = 200
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,24 @@ class TextFormat:
 
     def plain_numbers(self, fields: Sequence[str]) -> Sequence[str] | None:
         """Return a column's fields in Python's notation of numbers; None if a field is no number in this format."""
-        if self.decimal == "." and not self.thousands:
+        if self.is_plain:
             return fields
-        if not all(self._number.fullmatch(each) for each in fields if each):
+        number = re.compile(self.number)
+        if not all(number.fullmatch(each) for each in fields if each):
             return None
         return [each.replace(self.thousands, "").replace(self.decimal, ".") for each in fields]
 
+    @property
+    def is_plain(self) -> bool:
+        """True if numbers are written in Python's notation."""
+        return self.decimal == "." and not self.thousands
+
     @cached_property
-    def _number(self) -> "re.Pattern[str]":
+    def number(self) -> str:
+        """Regular expression of a number in this format."""
         whole = rf"(?:\d{{1,3}}(?:{re.escape(self.thousands)}\d{{3}})+|\d+)" if self.thousands else r"\d+"
         point = re.escape(self.decimal)
-        return re.compile(rf"\s*[+-]?(?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?\s*")
+        return rf"\s*[+-]?(?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?\s*"
 
 
 DEFAULT = TextFormat()
@@ -79,92 +88,72 @@ TRUE, FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", 
 """Words for true and for false in a boolean column, as in pandas; `yes` and `no` are text, as in configs."""
 
 
-class TextColumns(Mapping[str, np.ndarray]):
-    """Columns of delimited text by name: numbers or booleans if every nonempty field of a column is one, else text."""
+def typed(fields: "pa.ChunkedArray[Any]", form: TextFormat, dtype: str | None = None) -> np.ndarray | None:
+    """Parse a column's fields, null where they are missing, to numbers or booleans; return None if they are text.
 
-    def __init__(self, fields: Mapping[str, Sequence[str]], form: TextFormat = DEFAULT) -> None:
-        self._names = dict.fromkeys(fields)
-        self._fields = fields
-        self._form = form
-        self._typed: dict[str, np.ndarray | None] = {}
-        """Mapping from each column converted so far to its values; None for a column of text."""
-        self._coded: dict[str, Coded] = {}
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        typed = self._typed_column(name)
-        return self.coded(name).rows() if typed is None else typed
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def text(self, name: str) -> np.ndarray:
-        """Return the fields of a column of delimited text verbatim, as text."""
-        return self.coded(name).rows()
-
-    def is_text(self, name: str) -> bool:
-        """Return True if a column is neither of numbers nor of booleans."""
-        return self._typed_column(name) is None
-
-    def coded(self, name: str) -> Coded:
-        """Return a column's fields verbatim, as the distinct texts and each row's index among them."""
-        if name not in self._coded:
-            self._coded[name] = self._verbatim(name)
-        return self._coded[name]
-
-    def _typed_column(self, name: str) -> np.ndarray | None:
-        if name not in self._typed:
-            self._typed[name] = None if self._form.dtypes.get(name) == "text" else self._converted(name)
-        return self._typed[name]
-
-    def _verbatim(self, name: str) -> Coded:
-        return Coded.of(self._fields[name])
-
-    def _converted(self, name: str) -> np.ndarray | None:
-        """Return a column as numbers or booleans; None if it is text."""
-        return typed(self._fields[name], self._form, only_numbers=self._only_numbers(name))
-
-    def _only_numbers(self, name: str) -> bool:
-        """Return True if the config declares a column as numbers, so that `true` and `false` in it are text."""
-        return self._form.dtypes.get(name) == "number"
+    `dtype` is the column's type by the config: `text`, or `number`, so that `true` and `false` in it are text. Arrow
+    parses what it reads as Python does; Python parses the distinct texts of other columns.
+    """
+    head = typed_texts(fields.slice(0, _SAMPLED_ROWS).fill_null("").to_pylist(), form, dtype)
+    if dtype == "text" or head is None:
+        return None
+    numbers = _numbers(fields, form, integers=head.dtype.kind in "iu")
+    if numbers is not None:
+        return numbers
+    words, codes = encode(fields)
+    values = typed_texts(words.to_pylist(), form, dtype)
+    return None if values is None else values[codes]
 
 
-class SampledColumns(TextColumns):
-    """Base class of columns of a large delimited text; its first rows show which columns can only be text."""
-
-    def __init__(self, are_text: Mapping[str, bool], form: TextFormat) -> None:
-        super().__init__(dict.fromkeys(are_text, ()), form)
-        self._are_text = are_text
-
-    def _converted(self, name: str) -> np.ndarray | None:
-        if self._are_text[name]:
-            return None
-        numbers = self._numbers(name)
-        if numbers is not None:
-            return numbers
-        coded = self.coded(name)
-        values = typed(coded.words.tolist(), self._form, only_numbers=self._only_numbers(name))
-        return None if values is None else values[coded.codes]
-
-    @abstractmethod
-    def _numbers(self, name: str) -> np.ndarray | None:
-        """Parse a column to numbers or booleans; return None if its distinct texts must be parsed instead."""
-
-    @abstractmethod
-    def _verbatim(self, name: str) -> Coded:
-        """Return a column's fields as distinct texts and each row's index among them; a missing value is ''."""
-
-
-def typed(fields: Sequence[str], form: TextFormat, *, only_numbers: bool = False) -> np.ndarray | None:
-    """Parse a column's fields to numbers or (unless `only_numbers`) booleans; return None if they are text."""
+def typed_texts(fields: Sequence[str], form: TextFormat, dtype: str | None = None) -> np.ndarray | None:
+    """Parse fields, '' where they are missing, as `typed` does."""
     plain = form.plain_numbers(fields)
     numbers = None if plain is None else numbers_of(plain)
-    return booleans_of(fields) if numbers is None and not only_numbers else numbers
+    return booleans_of(fields) if numbers is None and dtype != "number" else numbers
+
+
+def _numbers(fields: "pa.ChunkedArray[Any]", form: TextFormat, *, integers: bool) -> np.ndarray | None:
+    """Return a column as numbers; None if it is not one of numbers, or if Python may read one otherwise than Arrow.
+
+    `integers` is True if the first fields are integers.
+    """
+    pa = arrow()
+    plain = _plain(fields, form)
+    if plain is None:
+        return None
+    whole = integers and not plain.null_count
+    for kind in (pa.int64(), pa.uint64(), pa.float64()) if whole else (pa.float64(),):
+        with contextlib.suppress(pa.ArrowInvalid):
+            values = plain.cast(kind).to_numpy()
+            break
+    else:
+        return None
+    if values.dtype != np.float64:
+        return None if _match(plain, "[xX]") else values  # a hexadecimal number
+    if np.count_nonzero(np.isfinite(values)) != len(plain) - plain.null_count:
+        return None
+    large = np.flatnonzero(np.abs(values) >= 2**53)
+    if len(large) and first_inexact(plain.take(pa.array(large)).to_pylist(), values[large]) is not None:
+        return None
+    is_odd = whole and bool((values == np.trunc(values)).all()) and _match(plain, r"^(\+|-0+$)")
+    return None if is_odd else values  # Arrow reads no integer in '+5', and none beyond 2**63 beside '-0'
+
+
+def _plain(fields: "pa.ChunkedArray[Any]", form: TextFormat) -> "pa.ChunkedArray[Any] | None":
+    """Return a column's fields in Python's notation of numbers; None if one may be no number in this format."""
+    if form.is_plain:
+        return fields
+    pc = arrow().compute
+    if not pc.all(pc.match_substring_regex(fields, f"^(?:{form.number})$"), min_count=0).as_py():
+        return None
+    plain = pc.replace_substring(fields, form.thousands, "") if form.thousands else fields
+    return pc.replace_substring(plain, form.decimal, ".")
+
+
+def _match(fields: "pa.ChunkedArray[Any]", pattern: str) -> bool:
+    """Return True if a pattern is found in any field."""
+    pc = arrow().compute
+    return pc.any(pc.match_substring_regex(fields, pattern)).as_py()
 
 
 def numbers_of(fields: Sequence[str]) -> np.ndarray | None:
