@@ -104,7 +104,7 @@ data:
   source: {csv: {path: rows.csv, na_values: [NA]}}
   inputs:
     parts: [{columns: day}, datetime: {parts: [year, month, day, day_of_year, weekday, hour]}, normalization]
-    cyclic: [{columns: day}, datetime: {parts: [month, weekday], cyclic: true, format: "%Y-%m-%d"}]
+    cyclic: [{columns: day}, datetime: {parts: [month, weekday], cyclic: true}]
     x:
       - feature_space:
           features:
