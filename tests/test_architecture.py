@@ -70,7 +70,7 @@ INNER_FLOORS = {
     ],
     "interop": [
         ["keras", "example_inputs", "published", "torch_files", "torchvision_names"],
-        ["keras_import", "onnx_preprocessing"], ["keras_export"], ["weight_files"],
+        ["keras_import", "onnx_rows"], ["keras_export"], ["weight_files"],
     ],
 }  # fmt: skip
 
@@ -406,7 +406,6 @@ COMPLEX_FUNCTIONS = {
     "report/tables.py:_results",
     "training/profiling/operations.py:recorded_work",
     "workflow/forecasting/picture.py:_drawn",
-    "workflow/interchange/exporting_onnx.py:onnx_of_rows",
     "workflow/rows/raw_arrays.py:raw_rows",
 }
 """Functions with more branches; ruff's C901 counts no conditional expressions, boolean operators or comprehensions."""
