@@ -73,7 +73,7 @@ class Impute(Transform):
         words, codes = values.word_list(), values.codes
         missing = np.fromiter((word == "" for word in words), bool, len(words))[codes]
         fill = len(words) + np.arange(codes.shape[-1] if codes.ndim > 1 else 1)  # one for each feature
-        return Texts.of_distinct([*words, *state.facts["fill"]], np.where(missing, fill, codes))
+        return Texts.of([*words, *state.facts["fill"]], np.where(missing, fill, codes))
 
     def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
         """Return the module that undoes the transform in predictions: the identity, as they have no missing values.
