@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from kerascli.config.run import dump_model
+from kerascli.config.resolved import dump_model
 from kerascli.foundation.disk.storage import output_file, write_bytes
 from kerascli.foundation.errors import ConfigError, KerasCliError
 from kerascli.interop import torch_files

@@ -16,7 +16,8 @@ from kerascli.config.composition.references import escape_references
 from kerascli.config.data import config_facts, load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
-from kerascli.config.run import RunSpec, resolved, resolved_config
+from kerascli.config.resolved import resolved, resolved_config
+from kerascli.config.run import RunSpec
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.base import States
 from kerascli.data.pipeline.learned_state import save_learned
@@ -35,7 +36,8 @@ from kerascli.runs.record import RunRecord, check_name, ended
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint_files import TRAINING
 from kerascli.training.tensor_file import tensor_pieces
-from kerascli.workflow.fitting.phases import Phase, data_digests, directions, prepare_phases
+from kerascli.workflow.fitting.phase_facts import data_digests, directions
+from kerascli.workflow.fitting.phases import Phase, prepare_phases
 from kerascli.workflow.interchange.loading import Loaded, flat_optimizer, load_model
 from kerascli.workflow.interchange.text_columns import text_pipelines, with_data
 
