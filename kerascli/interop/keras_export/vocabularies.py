@@ -34,6 +34,7 @@ class TextLayer:
         lookup = self.transform.lookup if isinstance(self.transform, TextVectorization) else self.transform
         facts, arrays = self.state.facts, self.state.arrays
         if isinstance(lookup, LookupSettings):
+            config |= {"num_oov_indices": lookup.places()} if "num_oov_indices" in config else {}
             config["vocabulary"] = list(facts["vocabulary"])
             if "idf_weights" in arrays:
                 config["idf_weights"] = arrays["idf_weights"][lookup.first() :].tolist()
