@@ -43,7 +43,8 @@ class TextLayer:
         if "max_length" in facts:
             config["output_sequence_length"] = facts["max_length"]
         kept = {key: value for key, value in config.items() if key not in _NOT_OF_KERAS}
-        return KerasNode(name, serialized("keras.layers", type(self.transform).__name__, kept))
+        class_name = "".join(word.capitalize() for word in self.transform.component_name.split("_"))
+        return KerasNode(name, serialized("keras.layers", class_name, kept))
 
 
 def vocabulary_files(layers: Sequence[KerasNode]) -> Iterator[tuple[str, str]]:
