@@ -77,7 +77,7 @@ def import_model(
     if loaded.texts and data is None and compiled:
         loaded = load_model(path, name, compiled=False)
     with _new_run(runs_dir, name) as record:
-        _write_model(record, loaded, data, command)
+        loaded = _write_model(record, loaded, data, command)
     return _imported(record, loaded.experiment, loaded.notes)
 
 
@@ -153,14 +153,17 @@ def _imported(record: RunRecord, experiment: Experiment, notes: Sequence[str]) -
     return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), tuple(notes))
 
 
-def _write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: Sequence[str]) -> None:
-    """Write the run of a loaded model; the config of `data` is below the sections that are made of the file."""
+def _write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: Sequence[str]) -> Loaded:
+    """Write the run of a loaded model; return the model, with the data that its texts are columns of.
+
+    The config of `data` is below the sections that are made of the file.
+    """
     learned: States = {}
     if loaded.texts and data is None:
-        loaded, learned = with_data(loaded, record.name)
+        loaded, learned = with_data(loaded, record)
     spec, sections = loaded.experiment.spec, dict(loaded.sections)
     if loaded.texts and data is not None:
-        sections = {"data": {"inputs": text_pipelines(loaded)}, **sections}
+        sections = {"data": {"inputs": text_pipelines(loaded, record)}, **sections}
     above = {} if data is None else {"extends": os.path.relpath(data, record.path), "name": record.name}
     if data is not None and "fit" in sections:
         sections["fit"] = beside_data(sections["fit"], read_extended(data))
@@ -179,6 +182,7 @@ def _write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: 
         facts |= {"data": data_digests(phases), "directions": directions(phases)}
     _write(record, loaded.experiment, loaded.state, complete, learned)
     _begin(record, spec, command, facts)
+    return loaded
 
 
 def _write(
