@@ -407,7 +407,6 @@ COMPLEX_FUNCTIONS = {
     "report/tables.py:_results",
     "training/profiling/operations.py:recorded_work",
     "workflow/forecasting/picture.py:_drawn",
-    "workflow/interchange/exporting_onnx.py:onnx_of_rows",
     "workflow/rows/raw_arrays.py:raw_rows",
 }
 """Functions with more branches; ruff's C901 counts no conditional expressions, boolean operators or comprehensions."""
