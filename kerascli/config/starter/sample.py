@@ -15,7 +15,7 @@ from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.text_form import Fields, detect
 from kerascli.config.starter.text_sample import MAX_BYTES, TextSample, sample_text
 from kerascli.data.storage.compressed import uncompressed_suffix
-from kerascli.data.storage.delimited.csv_text import read_csv, text_columns
+from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
@@ -83,21 +83,17 @@ def sample_table(path: Path) -> SampledTable:
 def _delimited(name: str, sample: TextSample) -> SampledTable:
     fields = detect(sample.pieces, sample.encoding, name, whole=sample.whole)
     form = fields.form
-    if sample.whole:
-        read_csv(sample.pieces[0].encode(form.encoding), name, form)  # says what is wrong with which line
-    rows = len(next(iter(fields.columns.values())))
-    columns = text_columns(list(fields.columns), list(zip(*fields.columns.values(), strict=True)), form)
+    small = None if sample.whole else _delimited_file(fields)
+    table = read_csv(sample.pieces[0].encode(form.encoding) if small is None else small, name, form)
     settings, notes = _settings(form), _notes(form)
     source = "tsv" if settings.get("delimiter") == "\t" else "csv"
     if source == "tsv":
         del settings["delimiter"]
-    all_rows = sample.all_rows(rows)
-    small = None if sample.whole else _delimited_file(fields)
-    if not sample.whole:
-        notes.insert(0, f"looked at {rows:,} rows, from all parts of the file, of about {_round(all_rows):,}")
-    return SampledTable(
-        name, source, settings, {name: each.array() for name, each in columns.items()}, rows, all_rows, notes, small
-    )
+    all_rows = sample.all_rows(table.rows)
+    if small is not None:
+        notes.insert(0, f"looked at {table.rows:,} rows, from all parts of the file, of about {_round(all_rows):,}")
+    columns = {column: table.array(column) for column in table}
+    return SampledTable(name, source, settings, columns, table.rows, all_rows, notes, small)
 
 
 def _delimited_file(fields: Fields) -> bytes:

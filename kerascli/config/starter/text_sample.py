@@ -12,21 +12,11 @@ from kerascli.foundation.errors import DataError, Fault, Place
 
 MAX_BYTES = 4 * 2**20
 """Maximum number of bytes of a text file to examine; of a larger file, evenly spaced parts are read."""
-
-
 _PIECES = 16
-
-
 _CHECKED = 2**30
 """Maximum number of bytes to read in order to check that a text file is UTF-8 to its end."""
-
-
 _BLOCK = 2**22
-
-
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
 _BINARY = {
     b"PK\x03\x04": ("a spreadsheet or a zip archive", "save the sheet as CSV"),
     b"\x89HDF": ("HDF5", "write it as CSV or Parquet"), b"\x93NUMPY": ("a numpy array", "write it as CSV or Parquet"),
