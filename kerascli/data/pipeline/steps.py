@@ -66,13 +66,17 @@ class FittedStep:
             x = values.expanded(x)
         if counting is not None and (looked_up := step.looked_up(_flat(x), self.state, target=self.target)) is not None:
             counting.add(looked_up, values.times(x) if isinstance(values, Texts) and once else None)
-        if step.defines("sequences") and (isinstance(x, Tokens) or not step.defines("module")):
-            x = step.sequences(x if isinstance(x, Tokens) else Tokens.of(x.numpy()), self.field, self.state)
-        elif isinstance(x, Tensor):
-            x = self._run(x)
+        x = self._finished(x)
         if isinstance(values, Texts) and once:
             x = values.expanded(x)
         return x if isinstance(x, Tokens) else x.numpy()
+
+    def _finished(self, x: Tensor | Tokens) -> Tensor | Tokens:
+        """Return the result for the input of the module, or for rows of tokens."""
+        step = self.transform
+        if step.defines("sequences") and (isinstance(x, Tokens) or not step.defines("module")):
+            return step.sequences(x if isinstance(x, Tokens) else Tokens.of(x.numpy()), self.field, self.state)
+        return x if isinstance(x, Tokens) else self._run(x)
 
     def _run(self, *x: Tensor) -> Tensor:
         made, rows = self._module(*x), len(x[0])
