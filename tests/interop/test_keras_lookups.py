@@ -240,6 +240,13 @@ def test_an_export_that_takes_texts_is_imported_as_the_same_model(tmp_path: Path
     np.testing.assert_allclose(output, np.array(FILES["in front of a model"]["output"])[kept], rtol=1e-5)
 
 
+def test_a_hash_of_texts_is_exported_as_keras_s_layer(tmp_path: Path) -> None:
+    parts = FILES["Hashing string (1,) num_bins=3 mask_value="]
+    layers = contents(exported(parts, tmp_path).read_bytes())["config"]["config"]["layers"]
+    assert [each["class_name"] for each in layers][:2] == ["InputLayer", "Hashing"]
+    assert layers[1]["config"]["mask_value"] == ""
+
+
 def test_a_vocabulary_is_in_the_config_of_an_h5_file(tmp_path: Path) -> None:
     path = exported(FILES[ADAPTED], tmp_path, "h5", preprocessing=False)
     run = open_run(import_model(path, runs_dir=tmp_path / "again").record, device="cpu")
