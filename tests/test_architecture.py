@@ -44,7 +44,8 @@ INNER_FLOORS = {
     "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
         ["storage", "download", "dates", "learned_checks"], ["base", "split", "text"],
-        ["batches", "datasets", "mixing", "where"], ["augmentations", "moved", "section"], ["digests"], ["pipeline"],
+        ["batches", "datasets", "mixing", "readers", "where"], ["augmentations", "moved", "section"], ["digests"],
+        ["pipeline"],
         ["sources", "transforms"], ["features", "read", "text_codec"], ["command_input"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],

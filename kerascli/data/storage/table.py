@@ -10,7 +10,17 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 
 from kerascli.data.storage.mapped import keep_large_on_disk
-from kerascli.data.storage.on_disk import Direct, OnDisk, Rows, Values, compose_rows, count, pieces, rows_a_block
+from kerascli.data.storage.on_disk import (
+    Direct,
+    OnDisk,
+    Rows,
+    Values,
+    compose_rows,
+    count,
+    in_memory,
+    pieces,
+    rows_a_block,
+)
 from kerascli.data.storage.text_columns import TextColumns
 from kerascli.data.storage.tokens import Coded, is_ragged
 from kerascli.foundation.errors import DataError, Place, suggestion
@@ -50,10 +60,11 @@ class Skipped:
     count: int
     of: int
     first: tuple[str, ...]
+    noun: str = "images"
 
     def __str__(self) -> str:
         more = f" and {self.count - len(self.first)} more" if self.count > len(self.first) else ""
-        number = f"{self.count:,} of {self.of:,} images skipped (on_corrupt: skip)"
+        number = f"{self.count:,} of {self.of:,} {self.noun} skipped (on_corrupt: skip)"
         return f"{self.name}: {number}: {', '.join(self.first)}{more}"
 
 
@@ -81,16 +92,21 @@ class Table(Mapping[str, Values]):
         made_of: "MadeOf | None" = None,
         skipped: Skipped | None = None,
         selected: Rows | None = None,
+        files: Mapping[str, Values] | None = None,
+        selected_files: Rows | None = None,
     ) -> None:
         """Create a table; `name` is the name of its file or source in messages.
 
         `numbers` are the rows' lines (None: 1, 2, ...), or a function that finds them when they are asked for.
         `taken` is the table that the rows were selected from, with the selection; `made_of` returns the place of a
         value in the table that the rows were derived from. `skipped` are the files that a source left out. `selected`
-        are the table's rows among those of `columns` (None: all), which are gathered on access.
+        are the table's rows among those of `columns` (None: all), which are gathered on access. `files` are columns of
+        decoded files, in place of those of their names, `selected_files` the table's rows among theirs.
         """
         self.columns = columns
         self._selected = selected
+        self.files = files or {}
+        self._selected_files = selected_files
         self._coded: dict[str, Coded] = {}
         self.rows = rows
         self.name = name
@@ -100,6 +116,9 @@ class Table(Mapping[str, Values]):
         self.skipped = skipped
 
     def __getitem__(self, column: str) -> Values:
+        if column in self.files:
+            values, rows = self.files[column], self._selected_files
+            return values if rows is None else values.take(rows) if isinstance(values, OnDisk) else values[rows]
         if self._selected is None:
             return self.columns[column]
         if isinstance(self.columns, TextColumns) and self.columns.is_text(column):
@@ -141,9 +160,11 @@ class Table(Mapping[str, Values]):
         return values
 
     def text(self, name: str) -> np.ndarray:
-        """Return a column, which must be in memory, as text: verbatim from the file even if it consists of numbers."""
+        """Return a column as text, verbatim from the file even if it consists of numbers; of files, their names."""
+        if name in self.files and self._taken is not None:
+            return self._taken[0].text(name)[self._taken[1]]
         coded = self.coded(name)
-        return as_text(self.array(name)) if coded is None else coded.rows()
+        return as_text(in_memory(self.column(name))) if coded is None else coded.rows()
 
     def coded(self, name: str) -> Coded | None:
         """Return a column as distinct texts and each row's index among them; None if it is not from a text file.
@@ -162,6 +183,8 @@ class Table(Mapping[str, Values]):
     def like(self, name: str) -> Values:
         """Return values with the dtype and row shape of a column; which rows they are is not defined."""
         self._check(name)
+        if name in self.files:
+            return self.files[name]
         if isinstance(self.columns, TextColumns) and self.columns.is_text(name):
             return self.columns.coded(name).words
         return self.columns[name]
@@ -179,14 +202,23 @@ class Table(Mapping[str, Values]):
     def _stored(self, name: str) -> Values | None:
         """Return a column as it is stored; None if it is text of a file in memory, which is converted on access."""
         self._check(name)
+        if name in self.files:
+            return self.files[name]
         return None if isinstance(self.columns, TextColumns) else self.columns[name]
 
     def take(self, rows: Rows, skipped: Skipped | None = None) -> "Table":
         """Return a table of the selected rows, in the selection's order; columns on disk stay on disk."""
         rows = compose_rows(slice(0, self.rows), rows)
         selected = rows if self._selected is None else compose_rows(self._selected, rows)
-        taken = self, rows
-        return Table(self.columns, count(rows), name=self.name, taken=taken, skipped=skipped, selected=selected)
+        files = rows if self._selected_files is None else compose_rows(self._selected_files, rows)
+        return Table(self.columns, count(rows), name=self.name, taken=(self, rows), skipped=skipped,
+                     selected=selected, files=self.files, selected_files=files)  # fmt: skip
+
+    def with_files(self, files: Mapping[str, Values]) -> "Table":
+        """Return the table with columns of decoded files in place of the columns that name them."""
+        all_rows = slice(0, self.rows)
+        return Table(self.columns, self.rows, name=self.name, taken=(self, all_rows), skipped=self.skipped,
+                     selected=self._selected, files=files)  # fmt: skip
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
         """Return a table in memory of the selected rows, with those of the given columns that allow random access."""
