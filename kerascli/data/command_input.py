@@ -85,6 +85,8 @@ class CommandInput:
             listed = ", ".join(safe_text(name, 40) for name in list(table)[:20])
             hint = table.comment_hint() or f"it has {listed}"
             raise DataError(f"there are no columns {names}", place=table.name, hint=hint)
+        if table.name == FILES:
+            return table
         context = Context(self.folder, 0, columns=frozenset(self.used()))
         return self.spec.source.open_files(table, context, of_command=True, skip=skip)
 

@@ -10,8 +10,9 @@ from pydantic import model_validator
 from kerascli.data.base import InFolder
 from kerascli.data.storage.decoded_files import Decoder
 from kerascli.data.storage.image_files import Reading
+from kerascli.data.storage.sound_files import SoundReading
 from kerascli.foundation.errors import DataMissing, suggestion
-from kerascli.foundation.shapes import Color, Size2D
+from kerascli.foundation.shapes import Color, PositiveFloat, PositiveInt, Size2D
 from kerascli.language.component import Component, Registry
 
 OnCorrupt = Annotated[
@@ -92,3 +93,34 @@ class Image(ImageSettings, FileReader):
 
     def decoder(self) -> Decoder:
         return self.reading_at(self.size)
+
+
+Channels = Annotated[int, Setting(ge=1, le=64)]
+
+
+@READERS.register
+class Audio(FileReader):
+    """Sound files: PCM wave files, others by soundfile; (length,) or (length, channels) float32 in [-1, 1].
+
+    Shorter sounds are padded with zeros at the end, longer ones are truncated. Sounds of another rate are resampled by
+    windowed sinc interpolation, as torchaudio.functional.resample.
+    """
+
+    rate: PositiveInt = 16000
+    """Sampling rate, in samples per second."""
+    seconds: PositiveFloat | None = None
+    """Length of the sounds, in seconds."""
+    length: PositiveInt | None = None
+    """Length of the sounds, in samples, instead of `seconds`."""
+    channels: Channels | None = None
+    """Number of channels; null: the mean of all channels, without an axis of channels; 1: the same with that axis."""
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> Self:
+        if (self.seconds is None) == (self.length is None):
+            raise ValueError("expected 'seconds' or 'length', for sounds of one length")
+        return self
+
+    def decoder(self) -> Decoder:
+        length = self.length or max(1, round((self.seconds or 0) * self.rate))
+        return SoundReading(self.rate, length, self.channels)
