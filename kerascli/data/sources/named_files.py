@@ -47,6 +47,7 @@ class TableOfFiles(Source):
             folders = reader.folders(context.folder, table.name, of_command=of_command)
             files = NamedFiles(table, name, folders, reader.suffix, decoder)
             columns[name], faults = files.read_once() if context.decode else (files, files.find_all())
-            undamaged(table, faults, skip=skip and reader.on_corrupt == "skip", noun="file")
+            can_skip = skip and reader.on_corrupt == "skip"
+            undamaged(table, faults, skip=can_skip, noun="file", of_command=of_command)
             damaged |= faults
         return undamaged(table.with_files(columns), damaged, skip=True, noun="file") if columns else table

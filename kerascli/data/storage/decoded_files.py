@@ -182,16 +182,19 @@ class NamedFiles(DecodedFiles):
         return None
 
 
-def undamaged(table: Table, damaged: Mapping[int, Fault], *, skip: bool, noun: str = "image") -> Table:
+def undamaged(
+    table: Table, damaged: Mapping[int, Fault], *, skip: bool, noun: str = "image", of_command: bool = False
+) -> Table:
     """Return the rows of a table without those of damaged files. Raises DataError for damage unless `skip`.
 
-    The error lists damaged files, as does one about rows of which none is left.
+    The error lists damaged files, as does one about rows of which none is left. `noun` is that of the files in it;
+    the settings for files that are given to a command are a run's, and settled.
     """
     if not damaged:
         return table
     if not skip or len(damaged) == table.rows:
-        can_skip = not skip and table.name != FILES  # of files given to a command the source is a run's, and settled
-        hint = "mend or remove them" + (", or set 'on_corrupt: skip' of the source" if can_skip else "")
+        can_skip = not skip and not of_command and table.name != FILES
+        hint = "mend or remove them" + (", or set 'on_corrupt: skip'" if can_skip else "")
         raise DataError(_listed(damaged, table.rows, noun, hint))
     places = [str(fault.place) for _, fault in sorted(damaged.items())]
     rows = np.array([row for row in range(table.rows) if row not in damaged])
