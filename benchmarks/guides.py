@@ -256,7 +256,7 @@ def table_of_pictures(typed: Typed) -> Iterator[Row]:
     yield "Keras, the same model, seeds 1 to 5", " | ".join(keras_parts(train, test, millimetres))
 
     def flat(rows: Any) -> np.ndarray:
-        return np.hstack([rows.inputs["picture"].reshape(rows.rows, -1) / 255, rows.inputs["distance"]])
+        return np.hstack([rows.inputs["picture"].reshape(rows.rows, -1) / 255, rows.inputs["distance"].reshape(-1, 1)])
 
     x, kinds, widths = (
         np.concatenate([of(rows) for rows in (train, validation)])
@@ -277,7 +277,7 @@ def keras_parts(train: Any, test: Any, millimetres: Callable[[np.ndarray], np.nd
     from keras import layers
 
     found = []
-    x, x_test = ([rows.inputs["picture"] / 255, rows.inputs["distance"]] for rows in (train, test))
+    x, x_test = ([rows.inputs["picture"] / 255, rows.inputs["distance"].reshape(-1, 1)] for rows in (train, test))
     for seed in SEEDS:
         keras.utils.set_random_seed(seed)
         picture, distance = keras.Input((20, 20, 1)), keras.Input((1,))

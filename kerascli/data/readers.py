@@ -108,19 +108,10 @@ class Audio(FileReader):
 
     rate: PositiveInt = 16000
     """Sampling rate, in samples per second."""
-    seconds: PositiveFloat | None = None
+    seconds: PositiveFloat
     """Length of the sounds, in seconds."""
-    length: PositiveInt | None = None
-    """Length of the sounds, in samples, instead of `seconds`."""
     channels: Channels | None = None
     """Number of channels; null: the mean of all channels, without an axis of channels; 1: the same with that axis."""
 
-    @model_validator(mode="after")
-    def _has_one_length(self) -> Self:
-        if (self.seconds is None) == (self.length is None):
-            raise ValueError("expected 'seconds' or 'length', for sounds of one length")
-        return self
-
     def decoder(self) -> Decoder:
-        length = self.length or max(1, round((self.seconds or 0) * self.rate))
-        return SoundReading(self.rate, length, self.channels)
+        return SoundReading(self.rate, max(1, round(self.seconds * self.rate)), self.channels)

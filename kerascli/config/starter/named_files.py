@@ -13,7 +13,8 @@ from kerascli.config.starter.models import Layers, image_model
 from kerascli.config.starter.sample import SampledTable
 from kerascli.data.storage.image_files import SUFFIXES
 from kerascli.data.storage.sound_files import SoundReading
-from kerascli.foundation.errors import safe_text
+from kerascli.foundation.disk.files import open_regular
+from kerascli.foundation.errors import DataError, safe_text
 
 _EXAMINED, _TRIED = 200, 20
 _MOST_SECONDS = 10.0
@@ -94,10 +95,10 @@ def _column(column: str, folder: Path, reader: str, files: list[Path]) -> FileCo
     rates, seconds = [16000], [0.0]
     for file in files:
         try:
-            with wave.open(str(file)) as sound:
+            with open_regular(file) as opened, wave.Wave_read(opened) as sound:
                 rates.append(sound.getframerate())
                 seconds.append(sound.getnframes() / rates[-1])
-        except (OSError, EOFError, wave.Error, ZeroDivisionError):
+        except (DataError, OSError, EOFError, wave.Error, ZeroDivisionError):
             continue  # another format, or damaged, which training finds
     rate, length = rates[-1], round(min(_MOST_SECONDS, max(seconds) or 1.0), 3)
     reason = f"{shown} sounds; the first {length:g} seconds of each, {rate:,} samples a second"

@@ -26,7 +26,7 @@ class AudioFolder(FolderSource):
     refused: ClassVar = {"ragged": "sounds have one length here: output_sequence_length"}
 
     output_sequence_length: PositiveInt
-    """Length of the sounds, in samples; longer ones are truncated. (Keras's null pads each batch to its longest.)"""
+    """Length of the sounds, in samples; longer ones are truncated, shorter ones padded."""
     sampling_rate: PositiveInt | None = None
     """Sampling rate that sounds are resampled to, in samples per second; null: the samples of each file as they are."""
     channels: Channels = 1

@@ -77,7 +77,7 @@ class SoundReading(Decoder):
 
     def _wave(self, data: bytes, path: Path) -> tuple[np.ndarray, int]:
         """Return the samples (frames, channels) of a PCM wave file in [-1, 1], and its rate; raises wave.Error."""
-        with wave.open(io.BytesIO(data)) as file:
+        with wave.Wave_read(io.BytesIO(data)) as file:
             width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
             if width not in _FULL or rate < 1:
                 raise wave.Error
