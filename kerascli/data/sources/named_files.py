@@ -46,7 +46,7 @@ class TableOfFiles(Source):
             decoder.need()
             folders = reader.folders(context.folder, table.name, of_command=of_command)
             files = NamedFiles(table, name, folders, reader.suffix, decoder)
-            columns[name], faults = files.read_once() if context.decode else (files, files.find_all())
+            columns[name], faults = files.read_once() if context.decode else files.find_all()
             can_skip = skip and reader.on_corrupt == "skip"
             undamaged(table, faults, skip=can_skip, noun="file", of_command=of_command)
             damaged |= faults

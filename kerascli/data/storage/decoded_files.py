@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
+from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, count, is_large
 from kerascli.data.storage.table import FILES, Skipped, Table
 from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.errors import DataError, Fault, counted, safe_text
@@ -123,10 +123,10 @@ class NamedFiles(DecodedFiles):
         with self._placed(row):
             return self._decoder.decode(self._path(self._names[row]), reduced=reduced)
 
-    def find_all(self) -> dict[int, Fault]:
-        """Look for every file without opening it; return a mapping from row to the error of a missing file.
+    def find_all(self) -> tuple[Values, dict[int, Fault]]:
+        """Look for every file; return a column of zeros, and a mapping from row to the error of a missing file.
 
-        Raises DataError for a name that leads out of the folders.
+        No file is opened. Raises DataError for a name that leads out of the folders.
         """
         faults: dict[int, Fault] = {}
         for row, name in enumerate(self._names):
@@ -135,7 +135,7 @@ class NamedFiles(DecodedFiles):
                     self._path(name)
             except DamagedFile as error:
                 faults[row] = error.faults[0]
-        return faults
+        return _Zeros(len(self), self.row_shape, self.dtype, self.row_bytes), faults
 
     @contextmanager
     def _placed(self, row: int) -> Iterator[None]:
@@ -182,6 +182,13 @@ class NamedFiles(DecodedFiles):
         return None
 
 
+class _Zeros(Direct):
+    """Column of zeros in place of files that are not decoded."""
+
+    def __getitem__(self, rows: Rows) -> np.ndarray:
+        return np.zeros((count(compose_rows(self._rows, rows)), *self.row_shape), self.dtype)
+
+
 def undamaged(
     table: Table, damaged: Mapping[int, Fault], *, skip: bool, noun: str = "image", of_command: bool = False
 ) -> Table:
@@ -201,10 +208,10 @@ def undamaged(
     return table.take(rows, Skipped(table.name, len(damaged), table.rows, tuple(places[:_SHOWN]), f"{noun}s"))
 
 
-def _listed(damaged: Mapping[int, Fault], count: int, noun: str, hint: str) -> list[Fault]:
+def _listed(damaged: Mapping[int, Fault], rows: int, noun: str, hint: str) -> list[Fault]:
     """Return the errors of damaged files, at most `_SHOWN` of them, then an error with their total number."""
-    if count == 1:
+    if rows == 1:
         return list(damaged.values())
-    number = f"{len(damaged):,} of {counted(count, noun)} cannot be read"
+    number = f"{len(damaged):,} of {counted(rows, noun)} cannot be read"
     first, *others = (fault for _, fault in sorted(damaged.items())[:_SHOWN])
     return [first, *(replace(fault, hint=None) for fault in others), Fault(number, hint=hint)]
