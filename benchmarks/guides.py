@@ -127,7 +127,7 @@ def arrays(typed: Typed, run: str, split: str) -> Any:
     """Return the prepared rows of a split, with arrays by name in `inputs` and `targets`."""
     from kerascli.runs.index import find_run
     from kerascli.workflow.loaded import open_run
-    from kerascli.workflow.rows.changed_data import load_again
+    from kerascli.workflow.rows.command_rows import load_again
 
     os.chdir(typed.session.folder)
     return load_again(open_run(find_run(run, Path("runs")))).splits[split].read(slice(None))

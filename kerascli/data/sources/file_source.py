@@ -61,7 +61,7 @@ class JsonLines(TableOfFiles, TextFileSource):
 
 @source()
 class Parquet(TableOfFiles, FileSource):
-    """Parquet files with columns of numbers, booleans, text, dates or timestamps; needs pyarrow.
+    """Parquet files with columns of numbers, booleans, text, dates or timestamps.
 
     Dates and timestamps are read as ISO 8601 texts, for `datetime`; those with a time zone are converted to UTC.
     """

@@ -97,12 +97,9 @@ class ParquetColumns(Mapping[str, Values]):
     @contextmanager
     def _opened(self) -> Iterator[Any]:
         """Context manager that opens the Parquet file. Raises DataError (also if the file has changed), FileRefused."""
-        try:
-            import pyarrow
-            from pyarrow import parquet
-        except ImportError:
-            hint = 'pip install "kerascli[parquet]"'
-            raise DataError("parquet files need pyarrow", place=self._name, hint=hint) from None
+        import pyarrow
+        from pyarrow import parquet
+
         with open_regular(self._path, self._name) as file:
             status = os.fstat(file.fileno())
             state = (status.st_size, status.st_mtime_ns)
