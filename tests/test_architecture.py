@@ -38,7 +38,7 @@ MAY = {
 # The same within rooms, of their files and folders; a room that does not stand here has no floors.
 INNER_FLOORS = {
     "foundation": [
-        ["errors", "events", "interrupts", "spans", "light_torch", "cpus", "draws", "local_batch"],
+        ["profile"], ["errors", "events", "interrupts", "spans", "light_torch", "cpus", "draws", "local_batch"],
         ["disk", "shapes", "world", "device", "user_code"],
     ],
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
@@ -52,10 +52,10 @@ INNER_FLOORS = {
     "config": [
         ["yaml", "component_index", "top_level"], ["composition", "misspelt"],
         ["sections", "starter"], ["config", "schema"], ["data", "run"],
-        ["cross_checks"], ["describe"], ["load"],
+        ["cross_checks", "resolved"], ["describe"], ["load"],
     ],
     "training": [
-        ["checks", "classes", "generation", "objectives", "profiling", "tensor_file"],
+        ["classes", "generation", "profiling", "tensor_file"], ["checks", "objectives"],
         ["checkpoint_files", "evaluate", "forward_pass"], ["build", "execution_mode", "step"],
         ["checkpoint", "strategies"], ["loop"],
     ],
@@ -65,7 +65,7 @@ INNER_FLOORS = {
         ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
-        ["advice", "generation", "loaded", "memory", "outputs"], ["fitting", "units"], ["check", "interchange"],
+        ["advice", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"], ["check", "interchange"],
         ["rows"], ["evaluate", "make_samples", "predict", "train"], ["forecasting", "smoke", "stream"],
     ],
     "interop": [
@@ -140,7 +140,7 @@ KNOW_PROCESSES = {
     "cli/evaluate.py", "cli/options.py", "cli/predict.py", "cli/process_group.py", "cli/train.py", "cli/validate.py",
     "config/sections/fit.py", "foundation/device.py", "layers/normalization/batch_normalization.py",
     "workflow/check.py", "workflow/loaded.py", "workflow/train.py", "workflow/fitting/make_trainer.py",
-    "workflow/fitting/memory_estimate.py", "workflow/fitting/options.py", "workflow/fitting/phases.py",
+    "workflow/fitting/memory_estimate.py", "workflow/fitting/options.py", "workflow/fitting/part_writer.py", "workflow/fitting/phases.py",
     "workflow/fitting/plan.py", "workflow/fitting/saver.py",
 }  # fmt: skip
 """Files that know of several processes, beside those whose matter they are: options, what is divided, and a

@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.decoded_files import Decoder
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Refusal, Table
 from kerascli.foundation.disk.files import impossible_path, in_home
 from kerascli.foundation.errors import Fault, show
 from kerascli.foundation.errors import Path as ConfigPath
@@ -230,17 +230,6 @@ Inverse = Callable[[np.ndarray], np.ndarray]
 """Function that undoes transforms: it maps output rows (N, *), in float64, to the rows before the transforms."""
 
 
-class Refusal(NamedTuple):
-    """Values that a transform refuses: a mask of them in the transform's input, and the message about one of them."""
-
-    mask: Tensor
-    """Boolean tensor (N, *), true where a value is refused."""
-    text: Callable[[Any], str]
-    """Function from a refused value to the error message, which does not name the row and column."""
-    hint: Callable[[Any], str | None] = lambda value: None
-    """Function from a refused value to a hint; None: there is none."""
-
-
 EARLIER = {
     "undoing": "inverse(field, state), which returns a torch module",
     "takes_apart": "splits_values",
@@ -347,9 +336,9 @@ class Transform(InFolder):
         """Return the result for rows of varying length. Raises BadRow, ValueError."""
         raise NotImplementedError
 
-    def chains(self, field: Field, state: FittedState | None) -> "Mapping[str, Sequence[Link]]":
-        """Return the transforms of each column, for a transform of several columns, whose `module` joins the
-        results."""
+    def chains(self, field: Field, state: FittedState | None) -> Mapping[str, Sequence[Any]]:
+        """Return each column's own transforms (`FittedStep`), for a transform of several columns, whose `module` joins
+        their results."""
         raise NotImplementedError
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> "LookedUp | None":
@@ -360,15 +349,6 @@ class Transform(InFolder):
     def defines(cls, method: str) -> bool:
         """Return True if the class defines an optional method of transforms, such as `fit`."""
         return getattr(cls, method) is not getattr(Transform, method)
-
-
-class Link(NamedTuple):
-    """Transform of one column in a transform of several columns, with the facts about its input and its state."""
-
-    transform: Transform
-    field: Field
-    made: Field
-    state: FittedState
 
 
 class Feature(Component):

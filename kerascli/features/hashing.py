@@ -8,7 +8,8 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from kerascli.data.base import NO_STATE, Field, FittedState, Link, Transform, transform
+from kerascli.data.base import NO_STATE, Field, FittedState, Transform, transform
+from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.language.component import Component
@@ -140,9 +141,9 @@ class HashedCrossingTransform(HashedCrossingSettings, Transform):
         shape, dtype = encoded_shape((), self.output_mode, self.num_bins), vector_dtype(self.output_mode)
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, columns=())
 
-    def chains(self, field: Field, state: FittedState | None) -> Mapping[str, Sequence[Link]]:
+    def chains(self, field: Field, state: FittedState | None) -> Mapping[str, Sequence[FittedStep]]:
         hashed = Field((), "int64")
-        return {name: [Link(Fingerprint(), column, hashed, NO_STATE)] for name, column in field.columns}
+        return {name: [FittedStep(Fingerprint(), column, hashed, NO_STATE)] for name, column in field.columns}
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return HashedCrossingModule(self, torch.uint8)

@@ -62,10 +62,9 @@ def train(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool = Tru
     messages: list[str] = []
     for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
         messages += _apply_decisions(callback.train_end(state), trainer, progress)
-    if progress.stopped is not None:
-        yield Stopped("callback", progress.stopped, progress.epoch, tuple(messages))
-    else:
-        yield Stopped("completed", f"{progress.epoch} epochs done", progress.epoch, tuple(messages))
+    done = "completed", f"{progress.epoch} epochs done"
+    reason, text = done if progress.stopped is None else ("callback", progress.stopped)
+    yield Stopped(reason, text, progress.epoch, tuple(messages))
 
 
 def _epoch(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool) -> Iterator[Event]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from kerascli.config.composition.references import escape_references
-from kerascli.config.starter.columns import MAX_WORDS, Column, copies, missing, numbered, unseen_parts
+from kerascli.config.starter.columns import MAX_WORDS, Column, copies, missing, numbered
+from kerascli.config.starter.dates import unseen_parts
 from kerascli.config.starter.draft import Draft, column_step, columns, free_name, listed
 from kerascli.config.starter.models import Layers, head, table_model
 from kerascli.config.starter.named_files import FileColumn

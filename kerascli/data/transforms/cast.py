@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, Refusal, Transform, transform
 from kerascli.data.pipeline.columns import is_number
-from kerascli.data.pipeline.steps import as_tensor
+from kerascli.data.storage.convert import as_tensor, not_in
 from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact, numbers_of
 from kerascli.data.storage.table import BadRow
-from kerascli.data.transforms.input_checks import not_in
 from kerascli.foundation.errors import safe_text
 
 if TYPE_CHECKING:

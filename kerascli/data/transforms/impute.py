@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, Refusal, Transform, transform
 from kerascli.data.storage.blocks import Blocks, medians, unique_counts
+from kerascli.data.storage.convert import not_in
 from kerascli.data.text.texts import Texts
-from kerascli.data.transforms.input_checks import float_dtype, not_in
+from kerascli.data.transforms.input_checks import float_dtype
 
 
 @transform()

@@ -119,7 +119,7 @@ class TextVectorization(Transform):
             for texts in rows:
                 tokens = self.tokens(texts.word_list())
                 times = texts.counts() if texts.codes.ndim == 1 else None
-                tokens = tokens if times is not None else tokens.take(texts.codes)
+                tokens = tokens if times is not None else texts.tokens(tokens)
                 lengths.append(tokens.longest())
                 yield tokens, times
 

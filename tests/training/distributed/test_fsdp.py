@@ -22,7 +22,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.strategies import checks
 from kerascli.training.strategies.group import Group
 from kerascli.workflow.fitting import saver
-from kerascli.workflow.fitting.saver import Begun, PartWriter
+from kerascli.workflow.fitting.part_writer import Begun, PartWriter
 from tests.support.processes import Launched, run_on
 from tests.training.distributed.ended_runs import run_of, succeeded
 
