@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerascli.config.starter.draft import Draft
-from kerascli.config.starter.models import Layers, check_kind, encoder, head, hidden, text_layers
+from kerascli.config.starter.models import Layers, check_kind, encoder, head, hidden
 
 BAG_RATIO = 1500
 """Ratio of texts to mean words per text below which a bag of words does better (Google's text classification guide)."""
@@ -47,7 +47,7 @@ def complete(draft: Draft, texts: Texts, steps: list[Any], kind: str | None) -> 
         length = int(min(400, max(8, 2 * texts.words)))
         settings = {"max_tokens": 20_000, "output_sequence_length": length}
         draft.decide("data", f"token ids ({why}), {length} a text: shorter ones are padded, longer ones cut")
-        layers = [*text_layers(kind, texts.name, length), {"dropout": 0.3}, last]
+        layers = [*_text_layers(kind, texts.name, length), {"dropout": 0.3}, last]
         draft.decide("model", f"a vector is learned for each word, and {_SEQUENCES[kind]} reads them in order")
     draft.sections["data"]["inputs"] = {texts.name: [*steps, {"text_vectorization": settings}]}
     draft.sections["model"] = {"layers": layers}
