@@ -230,6 +230,10 @@ Inverse = Callable[[np.ndarray], np.ndarray]
 """Function that undoes transforms: it maps output rows (N, *), in float64, to the rows before the transforms."""
 
 
+class NotExportable(ValueError):
+    """Error: a transform cannot be part of an ONNX file; the message says why, and may name another way."""
+
+
 EARLIER = {
     "undoing": "inverse(field, state), which returns a torch module",
     "takes_apart": "splits_values",
@@ -272,6 +276,9 @@ class Transform(InFolder):
 
     takes_sequences: ClassVar[bool] = False
     """True if the transform accepts rows of varying length (dtype "sequence")."""
+
+    coded_in_onnx: ClassVar[bool] = False
+    """True if an ONNX file takes what `codes` returns, in place of text; no transform may then come before this one."""
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -335,6 +342,21 @@ class Transform(InFolder):
     def sequences(self, tokens: "Tokens", field: Field, state: FittedState) -> "Tensor | Tokens":
         """Return the result for rows of varying length. Raises BadRow, ValueError."""
         raise NotImplementedError
+
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        """Return what `module` gets for rows of a column, or rewritten text, while the graph of an ONNX file is traced.
+
+        A text is a placeholder there (`data.text.onnx_texts`). Raises NotExportable.
+        """
+        if field.is_text or (self.defines("sequences") and not self.defines("module")):
+            raise NotExportable(f"ONNX has no operations for {self.component_name}")
+        codes = self.codes(x, state, target=False) if self.defines("codes") else x
+        assert isinstance(codes, Tensor), "only texts have rows of tokens"
+        return codes
+
+    def examples(self, state: FittedState) -> Sequence[Any]:
+        """Return values of a column that the transform accepts, to make up rows for a check; empty: it accepts any."""
+        return ()
 
     def chains(self, field: Field, state: FittedState | None) -> Mapping[str, Sequence[Any]]:
         """Return each column's own transforms (`FittedStep`), for a transform of several columns, whose `module` joins

@@ -10,7 +10,17 @@ import torch
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_validator
 from torch import Tensor, nn
 
-from kerascli.data.base import FEATURES, NO_STATE, TRANSFORMS, Feature, Field, FittedState, Transform, transform
+from kerascli.data.base import (
+    FEATURES,
+    NO_STATE,
+    TRANSFORMS,
+    Feature,
+    Field,
+    FittedState,
+    NotExportable,
+    Transform,
+    transform,
+)
 from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
@@ -200,6 +210,11 @@ class FeatureSpace(Transform):
         ]
         return JoinedFeatures(list(parts.values()), crosses)
 
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        if self.crosses:
+            raise NotExportable("crosses are hashes, which ONNX has no operation for")
+        return x
+
     def parts(self, field: Field, state: FittedState) -> dict[str, tuple[str, int | None]]:
         """Return each feature's encoding in the output vector and its number of elements there."""
         chains = self.chains(field, state).items()
@@ -236,7 +251,7 @@ class JoinedFeatures(nn.Module):
             if encoding == "float":
                 joined.append(x.flatten(1).float() if x.ndim > 1 else x.unsqueeze(1).float())
             elif encoding == "one_hot" and width is not None:
-                joined.append(encode_tensor(x.reshape(len(x), -1), "multi_hot", width, torch.float32))
+                joined.append(encode_tensor(x.reshape(x.shape[0], -1), "multi_hot", width, torch.float32))
         for places, size in self.crosses:
             bins = crossed_of([xs[place].reshape(-1) for place in places], size)
             joined.append(encode_tensor(bins, "one_hot", size, torch.float32))

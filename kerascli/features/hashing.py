@@ -8,7 +8,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from kerascli.data.base import NO_STATE, Field, FittedState, Transform, transform
+from kerascli.data.base import NO_STATE, Field, FittedState, NotExportable, Transform, transform
 from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
@@ -105,6 +105,10 @@ class HashingTransform(HashingSettings, Transform):
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return Encoded(self.output_mode, self.num_bins, getattr(torch, vector_dtype(self.output_mode)))
 
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        way = "a string_lookup or integer_lookup keeps its table in the file"
+        raise NotExportable(f"ONNX has no operations to hash by FarmHash or SipHash: {way}")
+
 
 class Fingerprint(Transform):
     """Transform of a column to integers that are hashed together: strings to 64-bit hashes, integers unchanged."""
@@ -119,6 +123,10 @@ class Fingerprint(Transform):
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return nn.Flatten(0)
+
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        way = "a string_lookup of a column with both values keeps its table in the file"
+        raise NotExportable(f"ONNX has no operations to hash by FarmHash: {way}")
 
 
 @transform(name="hashed_crossing")

@@ -23,7 +23,7 @@ class ClassReading:
         """Return the probabilities of classes (rows, classes), computed from a model output (rows, units)."""
         if self.binary:
             second = torch.sigmoid(output) if self.from_logits else output
-            second = second.reshape(len(output), 1)
+            second = second.reshape(output.shape[0], 1)
             return torch.cat([1 - second, second], dim=1)
         return torch.softmax(output, dim=-1) if self.from_logits else output
 

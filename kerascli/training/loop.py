@@ -47,8 +47,7 @@ class Plan:
 def train(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool = True) -> Iterator[Event]:
     """Train from the state in `progress` and yield events. Raises TrainingStopped if a loss or weight is not finite.
 
-    With `looks`, losses and metrics are also computed and reported within an epoch, at time intervals; in a process
-    group, only one process does so.
+    With `looks`, losses and metrics are also reported within an epoch, at intervals; only one process of a group does.
 
     At every event but the last, `progress`, the weights and the optimizer are consistent and can be saved. Callbacks
     and moving averages change the weights at the end of training only after the last epoch's event, so that a run that

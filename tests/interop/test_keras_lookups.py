@@ -248,9 +248,10 @@ def test_a_vocabulary_is_in_the_config_of_an_h5_file(tmp_path: Path) -> None:
 
 def test_a_pipeline_that_keras_has_no_layers_for_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("text,y\n" + "a b,1\nb c,2\n" * 4)
+    steps = "[{regex_replace: a}, {text_vectorization: {output_mode: count}}]"
     (tmp_path / "c.yaml").write_text(
-        "data:\n  source: {csv: t.csv}\n"
-        "  inputs: {text: [{regex_replace: a}, {text_vectorization: {output_mode: count}}]}\n  targets: {y: []}\nmodel: {layers: [{dense: 1}]}\ncompile: {loss: mse}\nfit: {epochs: 1}\n"
+        f"data: {{source: {{csv: t.csv}}, inputs: {{text: {steps}}}, targets: {{y: []}}}}\n"
+        "model: {layers: [{dense: 1}]}\ncompile: {loss: mse}\nfit: {epochs: 1}\n"
     )
     record, _ = train(tmp_path / "c.yaml", tmp_path / "runs")
     message = r"cannot hold the pipeline of the input 'text' \(regex_replace, text_vectorization\)"

@@ -97,6 +97,10 @@ def _different_words(count: int) -> str:
     return f"{count:,} different words"
 
 
+Roles = Mapping[str, Column]
+"""Mapping from the name of each column of a table to the column, with its role."""
+
+
 def find_roles(table: SampledTable) -> dict[str, Column]:
     """Return a mapping from each column's name to its role in the generated config."""
     return {name: _role(name, table.columns[name], table.rows) for name in table.columns}

@@ -225,10 +225,11 @@ def _graph(experiment: Experiment, kind: str) -> _Made:
     example = list(sample_inputs(model, _ROWS_MADE, seed=1).values())
     inputs = sample_inputs(model, _ROWS_CHECKED)
     if kind == "onnx":
-        data = torch_files.onnx_bytes(experiment, example)
+        specs = torch_files.model_specs(experiment)
+        data = torch_files.onnx_bytes(torch_files.Forward(experiment), example, *specs)
         arrays = torch_files.run_onnx(data, {name: tensor.numpy() for name, tensor in inputs.items()})
         outputs = list(map(torch.from_numpy, arrays.values()))
-        notes = [f"warning: {text}" for text in torch_files.fixed_axes(data, experiment)]
+        notes = [f"warning: {text}" for text in torch_files.fixed_axes(data, specs[0])]
     else:
         data = torch_files.program_bytes(experiment, example)
         with torch.no_grad():

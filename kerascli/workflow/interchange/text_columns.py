@@ -12,9 +12,9 @@ from kerascli.data.pipeline.learned_state import learn
 from kerascli.data.pipeline.prepare import named_pipelines_of, stages
 from kerascli.data.section import parse_data
 from kerascli.data.storage.table import Table
-from kerascli.data.transforms.hashing import Hashing
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.data.transforms.text_vectorization import TextVectorization
+from kerascli.features.hashing import Hashing
 from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.shapes import Shape
 from kerascli.interop.keras.objects import written
