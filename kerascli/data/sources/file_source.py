@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.sources.named_files import TableOfFiles
 from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
@@ -32,7 +33,7 @@ class FileSource(Source):
         """Read a file as a table; `name` is its name in messages, `columns` are the names of the columns in use. Raises
         DataError."""
 
-    def files(self, context: Context) -> list[Path]:
+    def data_files(self, context: Context) -> list[Path]:
         return [context.folder / path for path in self._paths().values()]
 
     def _paths(self) -> dict[str, str]:
@@ -48,7 +49,7 @@ class TextFileSource(FileSource):
 
 
 @source()
-class JsonLines(TextFileSource):
+class JsonLines(TableOfFiles, TextFileSource):
     """JSON Lines files: columns of numbers, text or lists of numbers by key; null is a missing value."""
 
     any_column = Field((), "unknown")
@@ -59,7 +60,7 @@ class JsonLines(TextFileSource):
 
 
 @source()
-class Parquet(FileSource):
+class Parquet(TableOfFiles, FileSource):
     """Parquet files with columns of numbers, booleans, text, dates or timestamps.
 
     Dates and timestamps are read as ISO 8601 texts, for `datetime`; those with a time zone are converted to UTC.
