@@ -8,7 +8,6 @@ import numpy as np
 from kerascli.data.base import NO_STATE, Field, FittedState, States, Transform
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.section import DataSpec, Pipeline, Step
-from kerascli.data.storage.tokens import as_objects
 from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.enclose import Enclose
 from kerascli.data.transforms.pad_sequences import PadSequences
@@ -113,7 +112,7 @@ class TextCodec:
 
 def _through(steps: Iterable[Transform], text: str) -> Texts:
     """Apply text transforms to one text."""
-    texts, field = Texts.of_values(as_objects([text])), Field((), "string")
+    texts, field = Texts.of_values(np.array([text], object)), Field((), "string")
     for step in steps:
         texts = step.rewritten(texts, field, NO_STATE)
     return texts

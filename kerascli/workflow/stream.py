@@ -22,7 +22,6 @@ from kerascli.data.storage.delimited.csv_text import text_columns
 from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.json_lines import parse_line, read_json_lines
 from kerascli.data.storage.table import Table
-from kerascli.data.storage.tokens import as_objects
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import ConfigError, DataError, Place
 from kerascli.workflow.loaded import LoadedRun
@@ -84,7 +83,7 @@ def predict_stream(
         split = preparer.split(_checked(command_input, reader.table(rows)))
         predictions = predict_rows(run, split, form, keep)
         oov.add(split.oov)
-        return replace(predictions, kept={name: as_objects(reader.cells(rows, name)) for name in predictions.kept})
+        return replace(predictions, kept={name: np.array(reader.cells(rows, name), object) for name in predictions.kept})
 
     for rows in reader.batches():
         if isinstance(rows, DataError):

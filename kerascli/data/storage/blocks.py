@@ -1,14 +1,13 @@
 """Iterate over columns in blocks, and compute statistics without holding all rows in memory."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from kerascli.data.storage.on_disk import Values, blocks, recut
-from kerascli.data.storage.tokens import as_objects, numbered
+from kerascli.data.storage.column import arrow, encode
+from kerascli.data.storage.on_disk import Values, blocks, in_memory, recut
 
 PART_VALUES = 2**20
 """Number of values in a piece of rows of which a statistic is computed at once."""
@@ -53,67 +52,24 @@ class Blocks(Iterable[Any]):
 
 
 def unique_counts(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct values of all blocks of a column in ascending order with their counts, as `numpy.unique`."""
-    waiting = iter(blocks)
-    values, counts = _counts(next(waiting))
-    merged: Counter[Any] = Counter()
-    for block in waiting:
-        if not merged:
-            merged.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-        new, how_often = _counts(block)
-        merged.update(dict(zip(new.tolist(), how_often.tolist(), strict=True)))
-    if not merged:
-        return values, counts
-    keys = sorted(merged)
-    return _array(keys, values.dtype), np.array([merged[key] for key in keys], np.int64)
-
-
-def _counts(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if block.dtype != object:
-        return np.unique(block, return_counts=True)
-    values, inverse = inverse_of(block)
-    return values, np.bincount(inverse, minlength=len(values))
-
-
-def inverse_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return an array's distinct values in ascending order, and the index of each value (N,) among them; equal texts
-    are found by a hash table.
-
-    As `numpy.unique`, which compares each text with some twenty others.
-    """
-    if values.dtype != object:
-        return np.unique(values, return_inverse=True)
-    words, codes = numbered(values.tolist())
-    order = np.argsort(as_objects(words))
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    return as_objects(words)[order], place[codes]
-
-
-def distinct(values: Values, limit: int) -> set[Any] | None:
-    """Return the set of distinct values of a column, or None if there are more than `limit`."""
-    distinct_values: set[Any] = set()
-    for block in blocks(values):
-        distinct_values.update(block.ravel().tolist() if block.dtype == object else np.unique(block).tolist())
-        if len(distinct_values) > limit:
-            return None
-    return distinct_values
+    """Return the distinct numbers in all blocks of a column in ascending order with their counts, as `numpy.unique`."""
+    rest = iter(blocks)
+    values, counts = np.unique(next(rest), return_counts=True)
+    for block in rest:
+        new, how_often = np.unique(block, return_counts=True)
+        values, places = np.unique(np.concatenate([values, new]), return_inverse=True)
+        counts = np.bincount(places, np.concatenate([counts, how_often])).astype(np.int64)
+    return values, counts
 
 
 def unique_inverse(values: Values) -> tuple[np.ndarray, np.ndarray]:
     """Return a column's distinct values in ascending order, and the index of each row's value among them."""
-    if isinstance(values, np.ndarray):
-        return inverse_of(values)
-    codes: dict[Any, int] = {}
-    numbers = []
-    for block in blocks(values):
-        distinct_values, inverse = inverse_of(block)
-        here = [codes.setdefault(value, len(codes)) for value in distinct_values.tolist()]
-        numbers.append(np.array(here, np.int64)[inverse])
-    keys = sorted(codes)
-    place = np.empty(len(keys), np.int64)
-    place[[codes[key] for key in keys]] = np.arange(len(keys))
-    return _array(keys, values.dtype), place[np.concatenate(numbers)]
+    if values.dtype != object:
+        return np.unique(in_memory(values), return_inverse=True)
+    pa = arrow()
+    words, codes = encode(pa.chunked_array([pa.array(block, pa.string()) for block in blocks(values)]))
+    ordered, places = np.unique(words.to_numpy(zero_copy_only=False), return_inverse=True)
+    return ordered, places[codes]
 
 
 def rows_by_value(values: Values) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -126,12 +82,6 @@ def extremes(values: Values) -> tuple[int, int]:
     """Return minimum and maximum of a nonempty column of integers."""
     bounds = [(block.min(), block.max()) for block in blocks(values)]
     return int(min(low for low, _ in bounds)), int(max(high for _, high in bounds))
-
-
-def _array(keys: list[Any], dtype: np.dtype) -> np.ndarray:
-    out = np.empty(len(keys), dtype)
-    out[:] = keys
-    return out
 
 
 def label_range(values: Values) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Distinct values as numbers, sequences of varying length as flat arrays, and counts of tokens.
+"""Sequences of varying length as flat arrays, and counts of tokens.
 
 A column of sequences is an object array of integer arrays; its field's dtype is "sequence".
 """
@@ -11,20 +11,6 @@ from typing import Any, Self
 import numpy as np
 
 from kerascli.data.storage.on_disk import Values
-
-
-def numbered(values: Sequence[Any]) -> tuple[list[Any], np.ndarray]:
-    """Return the distinct values in order of their first appearance, and the index of each value among them."""
-    numbers: dict[Any, int] = {}
-    codes = np.fromiter((numbers.setdefault(value, len(numbers)) for value in values), np.int32, len(values))
-    return list(numbers), codes
-
-
-def as_objects(texts: Sequence[str]) -> np.ndarray:
-    """Return texts as a column: an object array of `str`."""
-    out = np.empty(len(texts), object)
-    out[:] = texts
-    return out
 
 
 def is_ragged(values: Values) -> bool:

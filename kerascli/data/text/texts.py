@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kerascli.data.storage.column import arrow
-from kerascli.data.storage.tokens import Tokens, as_objects
+from kerascli.data.storage.tokens import Tokens
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,4 +80,4 @@ class Texts:
 
     def rows(self) -> np.ndarray:
         """Return the text of each value, as an object array (rows, *)."""
-        return as_objects(self.word_list())[self.codes]
+        return np.array(self.word_list(), object)[self.codes]

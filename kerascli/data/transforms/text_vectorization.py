@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kerascli.data.base import Field, FittedState, NotExportable, Transform, transform
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.storage.tokens import Tokens, as_objects
+from kerascli.data.storage.tokens import Tokens
 from kerascli.data.text.oov import LookedUp
 from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.input_checks import need_text
@@ -154,7 +154,7 @@ class TextVectorization(Transform):
     def _coded(self, texts: Sequence[str]) -> tuple[list[str], Tokens]:
         """Return the distinct tokens of texts, and the indices of each text's tokens among them."""
         rows = self.tokens(texts)
-        tokens = Texts.of_values(as_objects(list(chain.from_iterable(rows))))
+        tokens = Texts.of_values(np.array(list(chain.from_iterable(rows)), object))
         return tokens.word_list(), Tokens(tokens.codes, np.fromiter(map(len, rows), np.int64, len(rows)))
 
     def tokens(self, texts: Iterable[str]) -> list[list[str]]:

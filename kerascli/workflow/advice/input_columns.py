@@ -6,7 +6,7 @@ import numpy as np
 
 from kerascli.data.dates import parsed_times, part_of
 from kerascli.data.section import Pipeline
-from kerascli.data.storage.blocks import inverse_of
+from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.transforms.datetime import DateTime
 from kerascli.data.transforms.impute import Impute
 from kerascli.foundation.errors import Fault, Path, counted, safe_text, show
@@ -133,7 +133,7 @@ def unseen_dates(case: Case) -> Iterator[Fault]:
 
 def _times(texts: np.ndarray, form: str | None) -> np.ndarray:
     """Return the times of all rows but those without one."""
-    words, numbers = inverse_of(texts)
+    words, numbers = unique_inverse(texts)
     times = parsed_times(words.tolist(), form, "s")[numbers]
     return times[~np.isnat(times)]
 

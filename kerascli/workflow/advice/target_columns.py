@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from kerascli.data.batches.rows import MemorySplit
-from kerascli.data.storage.blocks import distinct, inverse_of
+from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
@@ -67,7 +67,7 @@ def _difference_of_shares(train: np.ndarray, test: np.ndarray) -> str:
     """Return the shares of the class whose shares have the largest ratio, as text; '' if none differ much."""
     if train.dtype.kind == "f" and not (train == np.floor(train)).all():
         return ""
-    words, numbers = inverse_of(np.concatenate([train, test]))
+    words, numbers = unique_inverse(np.concatenate([train, test]))
     counts = [np.bincount(part, minlength=len(words)) for part in (numbers[: len(train)], numbers[len(train) :])]
     shares = np.stack([counts[0] / len(train), counts[1] / len(test)])
     pooled = sum(counts) / len(numbers)
@@ -109,8 +109,8 @@ def sorted_labels(case: Case) -> Iterator[Fault]:
 
 def _difference_of_classes(column: str, head: Table, tail: Table) -> str:
     most = min(max(20, head.rows // 10), _MOST_CLASSES)
-    classes, validated = distinct(head.column(column), most), distinct(tail.column(column), most)
-    if classes is None or validated is None or len(classes | validated) > most:
+    classes, validated = (set(unique_inverse(each.column(column))[0].tolist()) for each in (head, tail))
+    if len(classes | validated) > most:
         return ""
     new = sorted(validated - classes)
     if new:
