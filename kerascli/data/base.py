@@ -24,9 +24,9 @@ from kerascli.language.component import Component, Invalid, Registry
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from kerascli.data.storage.column import Texts
     from kerascli.data.storage.tokens import Tokens
     from kerascli.data.text.oov import LookedUp
-    from kerascli.data.text.texts import Texts
 
 SPLITS = ("train", "validation", "test")
 """Names of the splits that the rows of a data source can be divided into."""

@@ -8,7 +8,7 @@ import numpy as np
 from kerascli.data.base import NO_STATE, Field, FittedState, States, Transform
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.section import DataSpec, Pipeline, Step
-from kerascli.data.text.texts import Texts
+from kerascli.data.storage.column import Texts
 from kerascli.data.transforms.enclose import Enclose
 from kerascli.data.transforms.pad_sequences import PadSequences
 from kerascli.data.transforms.shift import Shift

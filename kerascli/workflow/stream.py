@@ -83,7 +83,9 @@ def predict_stream(
         split = preparer.split(_checked(command_input, reader.table(rows)))
         predictions = predict_rows(run, split, form, keep)
         oov.add(split.oov)
-        return replace(predictions, kept={name: np.array(reader.cells(rows, name), object) for name in predictions.kept})
+        return replace(
+            predictions, kept={name: np.array(reader.cells(rows, name), object) for name in predictions.kept}
+        )
 
     for rows in reader.batches():
         if isinstance(rows, DataError):

@@ -262,7 +262,7 @@ def test_a_selection_of_rows_is_coded_alike() -> None:
         part = found.take(np.array(rows) if isinstance(rows, list) else rows)
         coded = part.coded("a")
         assert coded is not None
-        words, codes = coded
+        words, codes = coded.words, coded.codes
         texts = part.array("a").tolist()
         assert words.take(codes).to_pylist() == texts
         assert words.to_pylist() == list(dict.fromkeys(texts))

@@ -5,8 +5,8 @@ import numpy as np
 from kerascli.data.base import Field, FittedState, Transform
 from kerascli.data.pipeline.steps import FittedStep, Records, Values
 from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.column import Texts
 from kerascli.data.storage.tokens import Tokens, is_ragged
-from kerascli.data.text.texts import Texts
 
 
 def field_of(values: np.ndarray) -> Field:

@@ -7,11 +7,11 @@ import numpy as np
 from kerascli.data.base import Field
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.pipeline.steps import Records, Values
+from kerascli.data.storage.column import Texts
 from kerascli.data.storage.convert import converted, first_rounded
 from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
-from kerascli.data.text.texts import Texts
 from kerascli.foundation.errors import DataError, in_yaml, safe_text
 from kerascli.foundation.shapes import is_compatible
 
@@ -87,7 +87,7 @@ def _alike(named: NamedPipeline, table: Table, columns: Sequence[str], field: Fi
 def _text(table: Table, columns: Sequence[str], stacked: bool) -> Texts:
     """Read columns as text, concatenated along the last axis if `stacked`. Raises DataError."""
     if not stacked and (coded := table.coded(columns[0])) is not None:
-        return Texts(*coded)
+        return coded
     parts = [table.text(name) for name in columns]
     for name, part in zip(columns, parts, strict=True):
         _refuse_sequences(table, name, part, "text")

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, Transform
+from kerascli.data.storage.column import Texts
 from kerascli.data.storage.convert import as_tensor, first_refused
 from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.text.oov import Counting
-from kerascli.data.text.texts import Texts
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.data.storage.column import arrow, encode
+from kerascli.data.storage.column import Texts, arrow
 from kerascli.data.storage.on_disk import Values, blocks, in_memory, recut
 
 PART_VALUES = 2**20
@@ -67,9 +67,9 @@ def unique_inverse(values: Values) -> tuple[np.ndarray, np.ndarray]:
     if values.dtype != object:
         return np.unique(in_memory(values), return_inverse=True)
     pa = arrow()
-    words, codes = encode(pa.chunked_array([pa.array(block, pa.string()) for block in blocks(values)]))
-    ordered, places = np.unique(words.to_numpy(zero_copy_only=False), return_inverse=True)
-    return ordered, places[codes]
+    texts = Texts.of_column(pa.chunked_array([pa.array(block, pa.string()) for block in blocks(values)]))
+    ordered, places = np.unique(texts.words.to_numpy(zero_copy_only=False), return_inverse=True)
+    return ordered, places[texts.codes]
 
 
 def rows_by_value(values: Values) -> tuple[np.ndarray, list[np.ndarray]]:

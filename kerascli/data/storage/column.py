@@ -1,20 +1,20 @@
-"""Columns of text in memory, as Arrow arrays: distinct texts, and codes, the index of each row's text among them."""
+"""Text in memory as Arrow arrays: distinct texts, and codes, the index of each value's text among them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from kerascli.data.storage.on_disk import ALL, Rows
+from kerascli.data.storage.on_disk import Rows
+from kerascli.data.storage.tokens import Tokens
 from kerascli.foundation.cpus import cpu_limit
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Coded = tuple["pa.Array[Any]", np.ndarray]
-"""Distinct texts of a column in order of their first appearance, and each row's index among them, (rows,)."""
+    from torch import Tensor
 
 
 @cache
@@ -27,62 +27,125 @@ def arrow() -> ModuleType:
     return pyarrow
 
 
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Rows of text: the distinct texts, and each value's index among them."""
+
+    words: "pa.Array"
+    """Distinct texts, a pyarrow array of strings in which '' is a missing value."""
+    codes: np.ndarray
+    """Index of each value among the texts, (rows, *)."""
+
+    @classmethod
+    def of(cls, texts: "Sequence[str] | np.ndarray | pa.Array", codes: np.ndarray) -> Self:
+        """Return rows of text from texts, of which some may be equal, and each value's index among them."""
+        pa = arrow()
+        array: Any = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
+        encoded = array.dictionary_encode()
+        return cls(encoded.dictionary, encoded.indices.to_numpy()[codes])
+
+    @classmethod
+    def of_values(cls, values: np.ndarray) -> Self:
+        """Return rows of text from an object array of `str` (rows, *)."""
+        return cls.of(values.reshape(-1), np.arange(values.size).reshape(values.shape))
+
+    @classmethod
+    def of_column(cls, texts: "pa.ChunkedArray[Any]") -> Self:
+        """Return rows of one text each, their distinct texts in order of first appearance; null counts as ''."""
+        encoded = texts.fill_null("").dictionary_encode().unify_dictionaries()
+        codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
+        return cls(encoded.chunk(0).dictionary.cast(arrow().large_string()), codes)
+
+    @property
+    def is_repetitive(self) -> bool:
+        """True if rows are one text each, and each text is that of two rows or more on average."""
+        return self.codes.ndim == 1 and 2 * len(self.words) <= len(self.codes)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def reshape(self, *shape: int) -> Self:
+        """Return the texts with rows of another shape."""
+        return replace(self, codes=self.codes.reshape(*shape))
+
+    def take(self, rows: Rows) -> Self:
+        """Return the selected rows of one text each, with only their own distinct texts, in order of appearance."""
+        used = arrow().array(self.codes[rows]).dictionary_encode()
+        return type(self)(self.words.take(used.dictionary), used.indices.to_numpy())
+
+    def text(self, row: int, index: int = 0) -> str:
+        """Return the text at an index in a row."""
+        return self.words[int(self.codes.reshape(len(self), -1)[row, index])].as_py()
+
+    def place(self, word: int) -> tuple[int, tuple[int, int]]:
+        """Return (row, position in the row) of the first value that has the distinct text of index `word`."""
+        rows = self.codes.reshape(len(self), -1)
+        row = int((rows == word).any(axis=1).argmax())
+        return row, (int((rows[row] == word).argmax()), rows.shape[1])
+
+    def counts(self) -> np.ndarray:
+        """Return the number of values that have each distinct text."""
+        return np.bincount(self.codes.reshape(-1), minlength=len(self.words))
+
+    def times(self, distinct: "Tensor | Tokens") -> np.ndarray:
+        """Return how often each value of the distinct texts, or each of their tokens, occurs."""
+        return np.repeat(self.counts(), distinct.lengths) if isinstance(distinct, Tokens) else self.counts()
+
+    def expanded(self, distinct: "Tensor | Tokens") -> "Tensor | Tokens":
+        """Return the values, or the tokens, of all rows, given those of the distinct texts."""
+        import torch
+
+        if not isinstance(distinct, Tokens):
+            return torch.from_numpy(distinct.numpy()[self.codes])
+        tokens = distinct.take(self.codes.reshape(-1))
+        return Tokens(tokens.values, tokens.lengths.reshape(len(self), -1).sum(1))
+
+    def word_list(self) -> list[str]:
+        """Return the distinct texts."""
+        return self.words.to_pylist()
+
+    def rows(self) -> np.ndarray:
+        """Return the text of each value, as an object array (rows, *); equal texts share one object."""
+        return self.words.to_numpy(zero_copy_only=False)[self.codes]
+
+
 class Column:
     """Column of text, or of numbers or booleans that were read from text; '' is a missing value."""
 
-    def __init__(self, coded: Callable[[], Coded], values: Callable[[], np.ndarray | None]) -> None:
+    def __init__(self, texts: Callable[[], Texts], values: Callable[[], np.ndarray | None]) -> None:
         """Create a column from functions, called on access: for its texts, as they are written in the file, and for the
         numbers or booleans that they denote (None: it is text)."""
-        self._coded = coded
+        self._texts = texts
         self._values = values
 
     @classmethod
     def of(cls, texts: "pa.ChunkedArray[Any]", values: np.ndarray | None = None) -> "Column":
         """Return a column of texts, or of the numbers or booleans (`values`) that they denote; null is missing."""
         if values is not None:
-            return cls(lambda: encode(texts), lambda: values)
-        coded = encode(texts)
+            return cls(lambda: Texts.of_column(texts), lambda: values)
+        coded = Texts.of_column(texts)
         return cls(lambda: coded, lambda: None)
 
     @cached_property
-    def coded(self) -> Coded:
-        """Distinct texts in order of their first appearance, and the index of each row's text among them."""
-        return self._coded()
+    def texts(self) -> Texts:
+        """Texts of the rows."""
+        return self._texts()
 
     @cached_property
     def values(self) -> np.ndarray | None:
         """Numbers or booleans that the texts denote; None if it is a column of text."""
         return self._values()
 
-    def array(self, rows: Rows = ALL) -> np.ndarray:
-        """Return the selected rows as numbers or booleans, or as an object array of `str`."""
-        return self.texts(rows) if self.values is None else self.values[rows]
+    def take(self, rows: Rows) -> "Column":
+        """Return the column of the selected rows, which are gathered on access."""
+        return Column(lambda: self.texts.take(rows), lambda: None if self.values is None else self.values[rows])
 
-    def texts(self, rows: Rows = ALL) -> np.ndarray:
-        """Return the texts of the selected rows as an object array; equal texts share one object."""
-        words, codes = self.coded
-        return words.to_numpy(zero_copy_only=False)[codes[rows]]
+    def array(self) -> np.ndarray:
+        """Return the rows as numbers or booleans, or as an object array of `str`."""
+        return self.texts.rows() if self.values is None else self.values
 
 
 def text_array(texts: Sequence[str | None]) -> "pa.ChunkedArray[Any]":
     """Return texts as an Arrow array, with null for each missing one ('')."""
     pa = arrow()
     return pa.chunked_array([pa.array([text or None for text in texts], pa.string())])
-
-
-def encode(texts: "pa.ChunkedArray[Any]") -> Coded:
-    """Return the distinct texts of an Arrow array, and each row's index among them; null counts as ''."""
-    encoded = texts.fill_null("").dictionary_encode().unify_dictionaries()
-    codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
-    return encoded.chunk(0).dictionary.cast(arrow().large_string()), codes
-
-
-def take(coded: Coded, rows: Rows) -> Coded:
-    """Return the codes of the selected rows, with only their own distinct texts, in order of first appearance."""
-    words, codes = coded[0], coded[1][rows]
-    first = np.full(len(words), len(codes))
-    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of equal indices the last assignment stays
-    order = np.argsort(first, kind="stable")[: int((first < len(codes)).sum())]
-    place = np.empty(len(words), np.int32)
-    place[order] = np.arange(len(order))
-    return words.take(arrow().array(order)), place[codes]

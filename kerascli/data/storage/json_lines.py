@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from kerascli.data.storage.column import Coded, Column, encode, text_array
+from kerascli.data.storage.column import Column, Texts, text_array
 from kerascli.data.storage.delimited.text_format import numbers_of
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk.files import JSON_MARKS, refuse_table, refuse_text, unique_keys
@@ -50,12 +50,12 @@ def _column(cells: list[Any], key: str, name: str, lines: np.ndarray) -> Column:
         raise DataError("not UTF-8 (half a character)", place=f"{name}:{lines[row]}:{key}") from None
 
 
-def _coded(values: list[Any] | np.ndarray, key: str, name: str) -> Coded:
+def _coded(values: list[Any] | np.ndarray, key: str, name: str) -> Texts:
     """Return values as text; the text of a value does not depend on others. Raises DataError for lists."""
     if isinstance(values, np.ndarray) and values.ndim > 1:
         raise DataError(f"'{safe_text(key, 40)}' holds lists of numbers, text is expected", place=name)
     texts = list(map(_text, values.tolist() if isinstance(values, np.ndarray) else values))
-    return encode(text_array(texts))
+    return Texts.of_column(text_array(texts))
 
 
 def parse_line(line: bytes, name: str, number: int) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from kerascli.data.storage.column import Coded, Column, take
+from kerascli.data.storage.column import Column, Texts
 from kerascli.data.storage.mapped import keep_large_on_disk
 from kerascli.data.storage.on_disk import (
-    ALL,
     Direct,
     OnDisk,
     Rows,
+    Stream,
     Values,
     compose_rows,
     count,
@@ -112,22 +112,19 @@ class Table(Mapping[str, Values]):
         made_of: "MadeOf | None" = None,
         skipped: Skipped | None = None,
         selected: Rows | None = None,
-        files: Mapping[str, Values] | None = None,
-        selected_files: Rows | None = None,
+        files: frozenset[str] = frozenset(),
     ) -> None:
         """Create a table; `name` is the name of its file or source in messages.
 
         `numbers` are the rows' lines (None: 1, 2, ...), or a function that finds them when they are asked for.
-        `taken` is the table that the rows were selected from, with the selection; `made_of` returns the place of a
-        value in the table that the rows were derived from. `skipped` are the files that a source left out. `selected`
-        are the table's rows among those of `columns` (None: all), which are gathered on access. `files` are columns of
-        decoded files, in place of those of their names, `selected_files` the table's rows among theirs.
+        `taken` is the table of the whole file, with the selection of its rows; `made_of` returns the place of a value
+        in the table that the rows were derived from. `skipped` are the files that a source left out. `selected` are the
+        table's rows among those of `columns` (None: all), which are gathered on access. `files` are the names of
+        columns of decoded files, in place of those of their names.
         """
         self.columns = columns
         self._selected = selected
-        self.files = files or {}
-        self._selected_files = selected_files
-        self._coded: dict[str, Coded] = {}
+        self.files = files
         self.rows = rows
         self.name = name
         self._numbers = numbers
@@ -136,15 +133,15 @@ class Table(Mapping[str, Values]):
         self.skipped = skipped
 
     def __getitem__(self, column: str) -> Values:
-        if column in self.files:
-            values, rows = self.files[column], self._selected_files
-            return values if rows is None else values.take(rows) if isinstance(values, OnDisk) else values[rows]
+        values = self._chosen(column)
+        return values.array() if isinstance(values, Column) else values
+
+    def _chosen(self, column: str) -> Values | Column:
+        """Return the table's rows of a column."""
         values = self.columns[column]
-        if isinstance(values, Column):
-            return values.array(ALL if self._selected is None else self._selected)
         if self._selected is None:
             return values
-        return values.take(self._selected) if isinstance(values, OnDisk) else values[self._selected]
+        return values[self._selected] if isinstance(values, np.ndarray) else values.take(self._selected)
 
     def __contains__(self, column: object) -> bool:
         return column in self.columns
@@ -182,67 +179,47 @@ class Table(Mapping[str, Values]):
         """Return a column as text, verbatim from the file even if it consists of numbers; of files, their names."""
         if name in self.files and self._taken is not None:
             return self._taken[0].text(name)[self._taken[1]]
-        self._check(name)
-        column = self.columns[name]
-        if not isinstance(column, Column):
-            return as_text(in_memory(self.column(name)))
-        return column.texts(ALL if self._selected is None else self._selected)
+        coded = self.coded(name)
+        return as_text(in_memory(self.column(name))) if coded is None else coded.rows()
 
-    def coded(self, name: str) -> Coded | None:
-        """Return a column's distinct texts, in order of their first appearance, and each row's index among them.
-
-        The texts are those of `text`. None if the column is not from a text file.
-        """
+    def coded(self, name: str) -> Texts | None:
+        """Return a column as `text` does, as distinct texts and codes; None if it is not from a text file."""
         self._check(name)
-        column = self.columns[name]
-        if not isinstance(column, Column):
-            return None
-        if self._selected is None:
-            return column.coded
-        if name not in self._coded:
-            self._coded[name] = take(column.coded, self._selected)
-        return self._coded[name]
+        column = self._chosen(name) if isinstance(self.columns[name], Column) else None
+        return column.texts if isinstance(column, Column) else None
 
     def like(self, name: str) -> Values:
         """Return values with the dtype and row shape of a column; which rows they are is not defined."""
         self._check(name)
-        values = self._stored(name)
-        return values.array(slice(0, 0)) if isinstance(values, Column) else values
+        values = self.columns[name]
+        return values.take(slice(0, 0)).array() if isinstance(values, Column) else values
 
     def on_disk(self, columns: Iterable[str]) -> bool:
         """Return True if any of the given columns is on disk."""
-        return any(isinstance(self._stored(name), OnDisk) for name in columns)
+        return any(isinstance(self.columns.get(name), OnDisk) for name in columns)
 
     def streams(self, columns: Iterable[str]) -> bool:
         """Return True if any of the given columns can only be read in order."""
-        return any(
-            isinstance(values := self._stored(name), OnDisk) and not isinstance(values, Direct) for name in columns
-        )
-
-    def _stored(self, name: str) -> Values | Column:
-        """Return a column of all rows that the table was taken from."""
-        self._check(name)
-        return self.files[name] if name in self.files else self.columns[name]
+        return any(isinstance(self.columns.get(name), Stream) for name in columns)
 
     def take(self, rows: Rows, skipped: Skipped | None = None) -> "Table":
         """Return a table of the selected rows, in the selection's order; columns on disk stay on disk."""
         rows = compose_rows(slice(0, self.rows), rows)
         selected = rows if self._selected is None else compose_rows(self._selected, rows)
-        files = rows if self._selected_files is None else compose_rows(self._selected_files, rows)
-        return Table(self.columns, count(rows), name=self.name, taken=(self, rows), skipped=skipped,
-                     selected=selected, files=self.files, selected_files=files)  # fmt: skip
+        return Table(self.columns, count(rows), name=self.name, taken=self._whole(rows), skipped=skipped,
+                     selected=selected, files=self.files)  # fmt: skip
 
     def with_files(self, files: Mapping[str, Values]) -> "Table":
         """Return the table with columns of decoded files in place of the columns that name them."""
-        all_rows = slice(0, self.rows)
-        return Table(self.columns, self.rows, name=self.name, taken=(self, all_rows), skipped=self.skipped,
-                     selected=self._selected, files=files)  # fmt: skip
+        columns = {name: files[name] if name in files else self._chosen(name) for name in self.columns}
+        return Table(columns, self.rows, name=self.name, taken=self.whole(), skipped=self.skipped,
+                     files=frozenset(files))  # fmt: skip
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
         """Return a table in memory of the selected rows, with those of the given columns that allow random access."""
         rows = compose_rows(slice(0, self.rows), rows)
         read = {name: values[rows] for name in columns if isinstance(values := self.column(name), np.ndarray | Direct)}
-        return Table(read, count(rows), name=self.name, taken=(self, rows))
+        return Table(read, count(rows), name=self.name, taken=self._whole(rows))
 
     def parts(self, columns: Iterable[str], rows: int | None = None) -> Iterator["Table"]:
         """Iterate over the table's rows as tables in memory: at most `rows` at a time, or all if already in memory."""
@@ -255,7 +232,9 @@ class Table(Mapping[str, Values]):
         first = 0
         for blocks in zip(*(pieces(self.column(name), rows) for name in columns), strict=True):
             part = slice(first, first + len(blocks[0]))
-            yield Table(dict(zip(columns, blocks, strict=True)), len(blocks[0]), name=self.name, taken=(self, part))
+            yield Table(
+                dict(zip(columns, blocks, strict=True)), len(blocks[0]), name=self.name, taken=self._whole(part)
+            )
             first = part.stop
 
     def slices(self, rows: int) -> Iterator["Table"]:
@@ -264,17 +243,17 @@ class Table(Mapping[str, Values]):
 
     def whole(self) -> tuple["Table", Rows]:
         """Return the table of the whole file, and the selection of its rows that this table holds."""
-        if self._taken is None:
-            return self, slice(0, self.rows)
-        table, rows = self._taken
-        whole, there = table.whole()
+        return (self, slice(0, self.rows)) if self._taken is None else self._taken
+
+    def _whole(self, rows: Rows) -> tuple["Table", Rows]:
+        """Return the table of the whole file, and the selection of its rows that are the selected rows of this one."""
+        whole, there = self.whole()
         return whole, compose_rows(there, rows)
 
     def numbers(self) -> np.ndarray:
         """Return each row's position in the file: the line of a text file, else the row's number, counted from 1."""
         if self._taken is not None:
-            whole, rows = self.whole()
-            return whole.numbers()[rows]
+            return self._taken[0].numbers()[self._taken[1]]
         if callable(self._numbers):
             self._numbers = self._numbers()
         return np.arange(1, self.rows + 1) if self._numbers is None else self._numbers

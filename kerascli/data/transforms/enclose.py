@@ -5,7 +5,7 @@ from typing import Self
 import numpy as np
 
 from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.text.texts import Texts
+from kerascli.data.storage.column import Texts
 from kerascli.data.transforms.input_checks import need_text
 
 

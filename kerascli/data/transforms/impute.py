@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, Refusal, Transform, transform
 from kerascli.data.storage.blocks import Blocks, medians, unique_counts
+from kerascli.data.storage.column import Texts
 from kerascli.data.storage.convert import not_in
 from kerascli.data.text.onnx_texts import filled
-from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.input_checks import float_dtype
 
 

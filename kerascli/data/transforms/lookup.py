@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, NotExportable, Refusal, Transform
 from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.column import Texts
 from kerascli.data.storage.tokens import TokenCounts, Tokens
 from kerascli.data.text.files import read_vocabulary
 from kerascli.data.text.onnx_texts import mapped
 from kerascli.data.text.oov import LookedUp
-from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.input_checks import need_integers, tally
 from kerascli.preprocessing.categories import Encoded, encoded_shape, vector_dtype
 from kerascli.preprocessing.lookup import DROPPED, UNKNOWN, LookupSettings, check_vocabulary

@@ -8,9 +8,9 @@ from pydantic import AfterValidator, ValidationInfo, field_validator
 from pydantic import Field as Setting
 
 from kerascli.data.base import Field, FittedState, Transform, transform
+from kerascli.data.storage.column import Texts
 from kerascli.data.text.patterns import MAX_CHARACTERS, Pattern
 from kerascli.data.text.replacements import Replacement
-from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.input_checks import need_text
 
 

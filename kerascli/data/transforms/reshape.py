@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.text.texts import Texts
+from kerascli.data.storage.column import Texts
 from kerascli.foundation.shapes import TargetShape, show_shape
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kerascli.data.base import Field, FittedState, transform
-from kerascli.data.text.texts import Texts
+from kerascli.data.storage.column import Texts
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Words
 from kerascli.preprocessing.hashing import Salt, buckets

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from kerascli.data.base import Field, FittedState, NotExportable, Transform, transform
 from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.column import Texts
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.text.oov import LookedUp
-from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.foundation.shapes import Floats, PositiveInt, Words, to_tuple

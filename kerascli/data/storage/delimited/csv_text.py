@@ -80,7 +80,7 @@ def _typed(fields: Fields, form: TextFormat) -> dict[str, Column]:
 def _on_access(read: Callable[[], Column]) -> Column:
     """Return a column that is read when its values or texts are accessed."""
     once = cache(read)
-    return Column(lambda: once().coded, lambda: once().values)
+    return Column(lambda: once().texts, lambda: once().values)
 
 
 def _refuse_too_large(text: bytes, form: TextFormat, packed: int, name: str) -> None:
