@@ -23,17 +23,13 @@ class Origin:
     table: Table
     columns: Mapping[tuple[str, str], Sequence[str]]
     """Mapping from (section, name) of an input, target or sample weight to the columns that it is computed from."""
-    taken: tuple[Rows, ...] = ()
-    """Selections of rows applied to the table so far, each relative to the result of the previous one."""
 
     def take(self, rows: Rows) -> "Origin":
-        return replace(self, taken=(*self.taken, rows))
+        return replace(self, table=self.table.take(rows))
 
     def place(self, section: str, name: str, row: int, index: int, width: int) -> Place:
         """Return the position in the data file (`train.csv:17:age`) of value number `index` in a row of `width`
         values."""
-        for rows in reversed(self.taken):
-            row = rows.start + row if isinstance(rows, slice) else int(rows[row])
         columns = self.columns.get((section, name), ())
         single = len(columns) in {1, width}
         column = columns[index if len(columns) > 1 else 0] if single else name

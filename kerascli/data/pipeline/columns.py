@@ -71,56 +71,43 @@ def read_columns(named: NamedPipeline, table: Table, field: Field) -> Values:
 
 def _alike(named: NamedPipeline, table: Table, columns: Sequence[str], field: Field) -> np.ndarray | Texts:
     """Read columns, concatenated if there are several, with the training rows' shape and dtype. Raises DataError."""
-    stacked = named.pipeline.stacked and not field.columns and not named.pipeline.takes_columns
-    if field.is_text:
-        values = _text(table, columns, stacked)
-    else:
-        parts = [_numbers(table, name) for name in columns]
-        values = _side_by_side(named, table, parts) if stacked else parts[0]
-    shape = values.codes.shape[1:] if isinstance(values, Texts) else values.shape[1:]
-    if not is_compatible(shape, field.shape):
+    stacked = named.pipeline.stacked and not named.pipeline.takes_columns
+    coded = table.coded(columns[0]) if field.is_text and not stacked else None
+    values = _read(table, columns, field, stacked=stacked) if coded is None else coded.codes
+    if not is_compatible(values.shape[1:], field.shape):
         of = f" of '{columns[0]}'" if named.pipeline.takes_columns else ""
-        raise named.fault(f"rows{of} have shape {shape}, the training rows have {field.shape}")
-    return values if isinstance(values, Texts) else _as_in_training(named, table, values, np.dtype(field.dtype))
+        raise named.fault(f"rows{of} have shape {values.shape[1:]}, the training rows have {field.shape}")
+    if field.is_text:
+        return Texts.of_values(values) if coded is None else coded
+    return _as_in_training(named, table, values, np.dtype(field.dtype))
 
 
-def _text(table: Table, columns: Sequence[str], stacked: bool) -> Texts:
-    """Read columns as text, concatenated along the last axis if `stacked`. Raises DataError."""
-    if not stacked and (coded := table.coded(columns[0])) is not None:
-        return coded
-    parts = [table.text(name) for name in columns]
-    for name, part in zip(columns, parts, strict=True):
-        _refuse_sequences(table, name, part, "text")
-    return Texts.of_values(_concatenated(parts) if stacked else parts[0])
-
-
-def _numbers(table: Table, name: str) -> np.ndarray:
-    values = table.array(name)
-    _refuse_sequences(table, name, values, "numbers")
-    if values.dtype == object:
-        raise not_numbers(table, name, values, f"the training rows hold numbers in '{safe_text(name, 40)}'")
-    return values
-
-
-def _refuse_sequences(table: Table, name: str, values: np.ndarray, expected: str) -> None:
-    if is_ragged(values):
-        text = f"column '{name}' holds sequences; the training rows hold {expected}"
-        raise DataError(text, place=table.name or "data")
-
-
-def _concatenated(parts: Sequence[np.ndarray]) -> np.ndarray:
+def _read(table: Table, columns: Sequence[str], field: Field, *, stacked: bool) -> np.ndarray:
+    """Read columns as text or as numbers, concatenated along the last axis if `stacked`. Raises DataError."""
+    parts: list[np.ndarray] = []
+    for name in columns:
+        values = table.text(name) if field.is_text else table.array(name)
+        if is_ragged(values):
+            expected = "text" if field.is_text else "numbers"
+            text = f"column '{name}' holds sequences; the training rows hold {expected}"
+            raise DataError(text, place=table.name or "data")
+        if not field.is_text and values.dtype == object:
+            raise not_numbers(table, name, values, f"the training rows hold numbers in '{safe_text(name, 40)}'")
+        parts.append(values)
+    if not stacked:
+        return parts[0]
+    _refuse_rounded(table, columns, parts)
     return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
 
 
-def _side_by_side(named: NamedPipeline, table: Table, parts: list[np.ndarray]) -> np.ndarray:
-    """Concatenate columns along the last axis in a common dtype. Raises DataError for integers it cannot represent."""
+def _refuse_rounded(table: Table, columns: Sequence[str], parts: list[np.ndarray]) -> None:
+    """Raise DataError for an integer that the common dtype of columns cannot represent."""
     dtype = np.result_type(*parts)
-    for name, part in zip(named.pipeline.columns, parts, strict=True):
+    for name, part in zip(columns, parts, strict=True):
         if dtype.kind == "f" and part.dtype.kind in "iu" and (rounded := first_rounded(part)) is not None:
             row, at, value = rounded
             text = f"{value} would be rounded next to columns of {dtype}: floats are exact for integers up to 2**53"
             raise DataError(text, place=table.place(row, name, at), hint="define an input for each column")
-    return _concatenated(parts)
 
 
 def _sequences(named: NamedPipeline, table: Table) -> Tokens:

@@ -76,14 +76,12 @@ def check_step_memory(named: NamedPipeline, index: int, made: Field, rows: int |
     values = math.prod(size or 1 for size in made.shape)
     step = named.pipeline.steps[index].transform
     if values > MAX_VALUES:
-        text = f"{largest_setting(step)}a row would have {values:,} numbers; the limit is {MAX_VALUES:,}"
+        text = f"{_largest_setting(step)}a row would have {values:,} numbers; the limit is {MAX_VALUES:,}"
         raise ConfigError(named.fault(text, index).faults)
     if rows is None or made.dtype in {"string", "sequence", "record", "unknown"}:
         return
-    size = rows * values * np.dtype(made.dtype).itemsize
-    if size > memory_limit():
-        text = f"{largest_setting(step)}{rows:,} rows of {values:,} numbers take {size_text(size)}"
-        raise ConfigError(named.fault(f"{text}; at most {size_text(memory_limit())} may be used", index).faults)
+    if text := _too_large(step, rows, values, np.dtype(made.dtype).itemsize):
+        raise ConfigError(named.fault(text, index).faults)
 
 
 def check_source_memory(source: Source, fields: Mapping[str, Field]) -> None:
@@ -92,14 +90,20 @@ def check_source_memory(source: Source, fields: Mapping[str, Field]) -> None:
     if not isinstance(rows, int):
         return
     values = sum(math.prod(size or 1 for size in field.shape) for field in fields.values())
-    size = rows * values * _GENERATED_BYTES
-    if size > memory_limit():
-        name = source.component_name
-        text = f"{largest_setting(source)}{rows:,} rows of {values:,} numbers take {size_text(size)}"
-        raise ConfigError(f"{name}: {text}; at most {size_text(memory_limit())} may be used", path=("data", "source"))
+    if text := _too_large(source, rows, values, _GENERATED_BYTES):
+        raise ConfigError(f"{source.component_name}: {text}", path=("data", "source"))
 
 
-def largest_setting(component: Component) -> str:
+def _too_large(component: Component, rows: int, values: int, value_bytes: int) -> str | None:
+    """Return the message that rows of so many values, which a component makes, exceed memory; None if they fit."""
+    size = rows * values * value_bytes
+    if size <= memory_limit():
+        return None
+    text = f"{_largest_setting(component)}{rows:,} rows of {values:,} numbers take {size_text(size)}"
+    return f"{text}; at most {size_text(memory_limit())} may be used"
+
+
+def _largest_setting(component: Component) -> str:
     """Return name and value of a component's largest integer setting as text (`maxlen 100,000,000,000: `), or ''."""
     numbers = [(value, name) for name in type(component).model_fields for value in _numbers(getattr(component, name))]
     return f"{max(numbers)[1]} {max(numbers)[0]:,}: " if numbers and max(numbers)[0] > 1 else ""

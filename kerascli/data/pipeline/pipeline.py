@@ -173,31 +173,26 @@ class FittedPipeline:
 
         It takes rows (N, *shape) of the last field. None if no number would change.
         """
-        undone = self.undone()
-        return Undo([module for _, module in undone]) if undone else None
-
-    def undone(self) -> list[tuple[FittedStep, nn.Module]]:
-        """Return the last invertible steps with the modules that undo them, last first. It is empty if these steps
-        change no number."""
-        invertible = self._invertible()
-        return invertible if any(not step.transform.keeps_numbers for step, _ in invertible) else []
+        modules = self._inverses()
+        undone = self.steps[len(self.steps) - len(modules) :]
+        return None if all(step.transform.keeps_numbers for step in undone) else Undo(modules)
 
     def full_inverse(self) -> Inverse:
         """Return the function that undoes all steps of a target pipeline. Raises DataError if one has no inverse."""
-        invertible = self._invertible()
-        if rest := len(self.steps) - len(invertible):
+        modules = self._inverses()
+        if rest := len(self.steps) - len(modules):
             text = "this step cannot be undone, so that predictions are no values of the column"
             raise self.named.fault(text, rest - 1)
-        return Undo([module for _, module in invertible])
+        return Undo(modules)
 
-    def _invertible(self) -> list[tuple[FittedStep, nn.Module]]:
-        invertible: list[tuple[FittedStep, nn.Module]] = []
+    def _inverses(self) -> list[nn.Module]:
+        """Return the modules that undo the last steps, as far as they are invertible, the last one's first."""
+        modules: list[nn.Module] = []
         for step in reversed(self.steps):
-            module = step.transform.inverse(step.field, step.state)
-            if module is None:
+            if (module := step.transform.inverse(step.field, step.state)) is None:
                 break
-            invertible.append((step, module))
-        return invertible
+            modules.append(module)
+        return modules
 
 
 @dataclass(frozen=True, slots=True)

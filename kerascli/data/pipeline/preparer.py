@@ -1,6 +1,6 @@
 """Apply fitted pipelines to the rows of a split: in memory, per batch, or in file order to a temporary file."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -53,10 +53,7 @@ class Preparer:
 
         Values that are out of a vocabulary are added to the counts `oov`.
         """
-        sections: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-        for each in pipelines:
-            sections[each.named.section][each.named.name] = each.prepare(table, oov)
-        return MemorySplit(*sections.values(), rows=table.rows, origin=self._origin(table), oov=oov)
+        return _split(_prepared(pipelines, table, oov), table.rows, self._origin(table), oov)
 
     def _origin(self, table: Table) -> Origin:
         return Origin(table, {each.named.id: each.columns for each in self._pipelines})
@@ -80,26 +77,32 @@ class Preparer:
     def _records(self, pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts) -> Iterator[np.ndarray]:
         """Yield prepared rows as records of all pipelines' outputs, so that each row is contiguous on disk."""
         columns = {column for each in pipelines for column in each.columns}
-        probe = _recorded(self.rows(pipelines, next(table.parts(columns, _PROBE_ROWS)), OovCounts()))
+        probe = as_records(_prepared(pipelines, next(table.parts(columns, _PROBE_ROWS)), OovCounts()))
         done = 0
         for part in table.parts(columns, max(1, BLOCK_BYTES // probe.dtype.itemsize)):
-            yield _recorded(self.rows(pipelines, part, oov))
+            yield as_records(_prepared(pipelines, part, oov))
             done += part.rows
             if self._progress is not None:
                 size = probe.dtype.itemsize
                 self._progress(f"preparing {safe_text(table.name)}", done * size, table.rows * size)
 
 
+def _prepared(pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts) -> dict[str, np.ndarray]:
+    """Return the prepared rows of a table, by section and name of the pipeline (`inputs/x`)."""
+    return {"/".join(each.named.id): each.prepare(table, oov) for each in pipelines}
+
+
 def _read_records(records: Mapped, rows: Rows) -> MemorySplit:
     """Return rows that were prepared before, from a memory-mapped array of records."""
     values = records[rows]
+    return _split({key: np.ascontiguousarray(values[key]) for key in values.dtype.names or ()}, len(values))
+
+
+def _split(
+    arrays: Mapping[str, np.ndarray], rows: int, origin: Origin | None = None, oov: OovCounts | None = None
+) -> MemorySplit:
     sections: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-    for key in values.dtype.names or ():
+    for key, values in arrays.items():
         section, _, name = key.partition("/")
-        sections[section][name] = np.ascontiguousarray(values[key])
-    return MemorySplit(*sections.values(), rows=len(values))
-
-
-def _recorded(split: MemorySplit) -> np.ndarray:
-    sections = zip(("inputs", "targets", "sample_weight"), split.sections(), strict=True)
-    return as_records({f"{section}/{name}": values for section, arrays in sections for name, values in arrays.items()})
+        sections[section][name] = values
+    return MemorySplit(*sections.values(), rows=rows, origin=origin, oov=oov or OovCounts())

@@ -28,12 +28,9 @@ def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
 
     Large uncompressed arrays of numbers are views of the memory-mapped file, read when used.
     """
-    if path.is_dir():
-        headers = array_headers(path, name)
-        large = _are_large(headers)
-        return {key: _read_npy(path / f"{key}.npy", f"{name}/{key}.npy", large=large) for key in headers}
-    if _is_npy(path, name):
-        return {path.stem: _read_npy(path, name, large=_are_large(array_headers(path, name)))}
+    if (files := _npy_files(path, name)) is not None:
+        large = _are_large(array_headers(path, name))
+        return {file.stem: _read_npy(file, shown, large=large) for file, shown in files.items()}
     with open_regular(path, name) as file:
         return _read_npz(file, name)
 
@@ -43,10 +40,8 @@ def array_headers(path: Path, name: str) -> dict[str, NpyHeader]:
 
     Raises DataError, FileRefused.
     """
-    if path.is_dir():
-        return {file.stem: _header(file, f"{name}/{file.name}") for file in array_paths(path)}
-    if _is_npy(path, name):
-        return {path.stem: _header(path, name)}
+    if (files := _npy_files(path, name)) is not None:
+        return {file.stem: _header(file, shown) for file, shown in files.items()}
     with open_regular(path, name) as file:
         return npz_headers(file, name)
 
@@ -56,9 +51,12 @@ def array_paths(path: Path) -> list[Path]:
     return sorted(path.glob("*.npy")) if path.is_dir() else [path]
 
 
-def _is_npy(path: Path, name: str) -> bool:
+def _npy_files(path: Path, name: str) -> dict[Path, str] | None:
+    """Return the npy files at `path`, a folder or a file, with their names in messages; None if it is an npz file."""
+    if path.is_dir():
+        return {file: f"{name}/{file.name}" for file in array_paths(path)}
     with open_regular(path, name) as file:
-        return file.read(len(_NPY)) == _NPY
+        return {path: name} if file.read(len(_NPY)) == _NPY else None
 
 
 def _header(path: Path, name: str) -> NpyHeader:

@@ -78,18 +78,13 @@ def rows_by_value(values: Values) -> tuple[np.ndarray, list[np.ndarray]]:
     return names, np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
 
 
-def extremes(values: Values) -> tuple[int, int]:
-    """Return minimum and maximum of a nonempty column of integers."""
-    bounds = [(block.min(), block.max()) for block in blocks(values)]
-    return int(min(low for low, _ in bounds)), int(max(high for _, high in bounds))
-
-
 def label_range(values: Values) -> tuple[int, int] | None:
     """Return (smallest label, number of classes) of a column of integer class labels, none negative; else None."""
     if values.dtype.kind not in "iu" or values.size != len(values) or not len(values):
         return None
-    least, greatest = extremes(values)
-    return (least, greatest + 1) if least >= 0 else None
+    bounds = [(int(block.min()), int(block.max())) for block in blocks(values)]
+    least = min(low for low, _ in bounds)
+    return (least, max(high for _, high in bounds) + 1) if least >= 0 else None
 
 
 _DIGIT = 11

@@ -30,11 +30,14 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Convert an array of numbers to `dtype`. Raises BadRow for the first value that it cannot represent."""
     if values.dtype == dtype:
         return values
-    x = as_tensor(values)
-    if bad := first_refused(not_in(dtype.name, x)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        made = values.astype(dtype)
+    if values.dtype.kind == made.dtype.kind == "f" and np.isfinite(made).all():  # as nearly always
+        return made
+    if bad := first_refused(not_in(dtype.name, as_tensor(values))):
         row, at, refusal = bad
         raise refusal.about(values.reshape(len(values), -1)[row, at[0]].item(), row, at)
-    return values.astype(dtype)
+    return made
 
 
 def first_refused(
@@ -108,8 +111,7 @@ def first_rounded(values: np.ndarray) -> tuple[int, tuple[int, int], int] | None
 
     The position is as `BadRow.at`.
     """
-    rounded = _is_rounded(as_tensor(values))
-    if not rounded.any():
-        return None
-    row, at = first_wrong(rounded.numpy())
-    return row, at, int(values.reshape(len(values), -1)[row, at[0]])
+    if bad := first_refused(not_in("float64", as_tensor(values))):
+        row, at, _ = bad
+        return row, at, int(values.reshape(len(values), -1)[row, at[0]])
+    return None
