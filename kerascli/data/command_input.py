@@ -55,7 +55,7 @@ class CommandInput:
             paths = list(group)
             tables += [self._rows([path for path in paths if path])] if are_rows else map(self._table, paths)
         if texts:
-            tables.append(table_of({self.text_column("--text"): np.array(texts, object)}, "--text"))
+            tables.append(table_of({self._text_column(): np.array(texts, object)}, "--text"))
         return joined([self.checked(table) for table in tables])
 
     def used(self) -> dict[str, None]:
@@ -64,10 +64,10 @@ class CommandInput:
         pipelines = [pipeline for section in sections for pipeline in section.values()]
         return dict.fromkeys(column for pipeline in pipelines for column in pipeline.columns)
 
-    def text_column(self, option: str) -> str:
+    def _text_column(self) -> str:
         """Return the name of the text column that all inputs are computed from. Raises ConfigError if there is none."""
         if (column := self._only_text()) is None:
-            text = f"{option}: the inputs are made of the columns {', '.join(map(safe_text, self._input_columns()))}"
+            text = f"--text: the inputs are made of the columns {', '.join(map(safe_text, self._input_columns()))}"
             raise ConfigError(text, hint="give a table with these columns: a .csv or .jsonl file")
         return column
 

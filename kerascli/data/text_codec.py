@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerascli.data.base import NO_STATE, Field, FittedState, States, Transform
-from kerascli.data.pipeline.named_pipeline import NamedPipeline
+from kerascli.data.pipeline.prepare import named_pipelines_of
 from kerascli.data.section import DataSpec, Pipeline, Step
 from kerascli.data.storage.column import Texts
 from kerascli.data.transforms.enclose import Enclose
@@ -125,19 +125,14 @@ def is_text(pipeline: Pipeline) -> bool:
 
 def text_codecs(spec: DataSpec, learned: States, section: str) -> dict[str, TextCodec]:
     """Return a mapping from name to codec for the pipelines in `section` that map texts to token ids."""
-    pipelines = spec.all_pipelines()
-    shared = {s.shared for (where, _), p in pipelines.items() if where == "inputs" for s in p.steps if s.shared}
-    splitting = [step.transform for p in pipelines.values() for step in p.steps]
+    splitting = [step.transform for pipeline in spec.all_pipelines().values() for step in pipeline.steps]
     by_character = any(isinstance(step, TextVectorization) and step.split == "character" for step in splitting)
     codecs = {}
-    for (where, name), pipeline in pipelines.items():
-        index = text_step(pipeline.steps)
-        if where != section or index is None:
-            continue
-        target = where == "targets" and not any(step.shared in shared for step in pipeline.steps)
-        key = NamedPipeline(where, name, pipeline, target=target).key(index)
-        if key in learned:
-            codecs[name] = _codec(pipeline.steps[: index + 1], learned[key], by_character, target=target)
+    for named in named_pipelines_of(spec):
+        steps = named.pipeline.steps
+        index = text_step(steps)
+        if named.section == section and index is not None and (key := named.key(index)) in learned:
+            codecs[named.name] = _codec(steps[: index + 1], learned[key], by_character, target=named.target)
     return codecs
 
 

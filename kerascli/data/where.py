@@ -65,8 +65,5 @@ def _has(table: Table, name: str, allowed: Values) -> np.ndarray:
         values = table.text(name)
     text = values.dtype == object and not is_ragged(values)
     _check(name, allowed, table, text, fits=values.ndim == 1 and (text or values.dtype.kind in "iub"))
-    masks = [
-        np.fromiter((value in allowed for value in block), bool, len(block)) if text else np.isin(block, allowed)
-        for block in blocks(values)
-    ]
+    masks = [np.isin(block, np.array(allowed, object) if text else allowed) for block in blocks(values)]
     return np.concatenate(masks) if masks else np.zeros(0, bool)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli.data.pipeline.prepare import prepare_rows
+from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.storage.table import table_of
 from kerascli.data.text_codec import TextCodec
 from kerascli.foundation.errors import ConfigError, nearest, safe_text
@@ -26,7 +26,7 @@ def prompt_inputs(context: ModelContext, view: str | None, prompt: str) -> dict[
     columns = {column: "" for pipeline in data.inputs.values() for column in pipeline.columns}
     columns[data.inputs[texts[0]].columns[0]] = prompt
     table = table_of({name: np.array([text], dtype=object) for name, text in columns.items()}, "--prompt")
-    prepared = prepare_rows(data, context.learned, table, targets=False).read(slice(0, 1)).inputs
+    prepared = fitted_preparer(data, context.learned, targets=False).split(table).read(slice(0, 1)).inputs
     return context.staged({name: torch.from_numpy(np.array(values)) for name, values in prepared.items()})
 
 

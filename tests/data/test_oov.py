@@ -10,7 +10,7 @@ import pytest
 
 from kerascli.data.base import Context
 from kerascli.data.batches.rows import DiskSplit
-from kerascli.data.pipeline.prepare import load_data, prepare_rows
+from kerascli.data.pipeline.prepare import fitted_preparer, load_data
 from kerascli.data.section import parse_data
 from kerascli.data.storage import on_disk
 from kerascli.data.storage.table import table_of
@@ -46,7 +46,7 @@ def warnings_of(folder: Path, steps: list[Any], new: dict[str, list[Any]]) -> li
     learned = load_data(spec, Context(folder, 1)).learned
     table = spec.source.read(rows_of(folder, new, "new.csv"), "new.csv")
     assert table is not None
-    return [str(fault.text) for fault in prepare_rows(spec, learned, table, targets=False).oov.warnings()]
+    return [str(fault.text) for fault in fitted_preparer(spec, learned, targets=False).split(table).oov.warnings()]
 
 
 def said(noun: str, column: str, oov: int, values: int, where: str) -> str:
@@ -108,7 +108,7 @@ def test_values_that_max_tokens_cuts_from_the_training_rows_count_only_beyond_th
 
     def warnings(colours: list[str]) -> list[str | None]:
         table = table_of({"colour": np.array(colours, object)}, "new")
-        return [fault.hint for fault in prepare_rows(spec, learned, table, targets=False).oov.warnings()]
+        return [fault.hint for fault in fitted_preparer(spec, learned, targets=False).split(table).oov.warnings()]
 
     assert warnings(TRAINING["colour"]) == []
     hint = None if lacking is None else (

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from kerascli.data.base import SOURCES, Context, Field
 from kerascli.data.pipeline.learned_state import load_learned, save_learned
-from kerascli.data.pipeline.prepare import PreparedData, data_facts, load_data, prepare_rows, stages
+from kerascli.data.pipeline.prepare import PreparedData, data_facts, fitted_preparer, load_data, stages
 from kerascli.data.read import read_raw
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.split import random_split, shuffled
@@ -198,7 +198,7 @@ def test_a_run_keeps_all_that_raw_rows_need() -> None:
     kept = stages(spec, learned)
     assert kept.facts == data.facts
     table = raw(spec, Path("data/penguins.csv"), context)
-    rows = whole(prepare_rows(spec, learned, table, targets=True))
+    rows = whole(fitted_preparer(spec, learned, targets=True).split(table))
     again = load_data(spec, context, learned=learned)
     for split in again.splits:
         np.testing.assert_array_equal(
@@ -214,15 +214,15 @@ def test_predict_needs_no_label_but_every_input(tmp_path: Path) -> None:
     learned = load_data(spec, context).learned
     header = ",".join(["island", *MEASURES])
     (tmp_path / "new.csv").write_text(f"{header}\nDream,40,18,\nMoon,41,17,3000\n")
-    rows = whole(prepare_rows(spec, learned, raw(spec, tmp_path / "new.csv", context), targets=False))
+    rows = whole(fitted_preparer(spec, learned, targets=False).split(raw(spec, tmp_path / "new.csv", context)))
     dream = 1 + learned["inputs.island.0"].facts["vocabulary"].index("Dream")
     assert rows.inputs["island"].tolist() == [[int(i == dream) for i in range(4)], [1, 0, 0, 0]]
     assert not rows.targets
     with pytest.raises(DataError, match="there is no column 'species'"):
-        prepare_rows(spec, learned, raw(spec, tmp_path / "new.csv", context), targets=True)
+        fitted_preparer(spec, learned, targets=True).split(raw(spec, tmp_path / "new.csv", context))
     (tmp_path / "new.csv").write_text(f"{header[0]}{header[2:]}\nDream,40,18,\n")
     with pytest.raises(DataError, match="there is no column 'island'; did you mean 'iland'"):
-        prepare_rows(spec, learned, raw(spec, tmp_path / "new.csv", context), targets=False)
+        fitted_preparer(spec, learned, targets=False).split(raw(spec, tmp_path / "new.csv", context))
 
 
 def test_words_that_look_like_numbers_stay_words_in_later_files(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_words_that_look_like_numbers_stay_words_in_later_files(tmp_path: Path) 
     spec = parse_data({"source": {"csv": "train.csv"}, "inputs": {"code": "string_lookup"}})
     context = Context(tmp_path, 1)
     learned = load_data(spec, context).learned
-    rows = whole(prepare_rows(spec, learned, raw(spec, Path("later.csv"), context), targets=False))
+    rows = whole(fitted_preparer(spec, learned, targets=False).split(raw(spec, Path("later.csv"), context)))
     assert rows.inputs["code"].tolist() == [1, 0]
 
 
@@ -250,7 +250,7 @@ def test_raw_files_are_read_by_what_they_are(suffix: str, tmp_path: Path) -> Non
         parquet.write_table(pyarrow.table({"x": x}), path)
     hidden = path.rename(tmp_path / "raw.data")  # the content tells
     np.testing.assert_array_equal(
-        whole(prepare_rows(spec, learned, raw(spec, hidden, context), targets=False)).inputs["x"], x
+        whole(fitted_preparer(spec, learned, targets=False).split(raw(spec, hidden, context))).inputs["x"], x
     )
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn import datasets
 
 from kerascli.data.base import SOURCES, Context
-from kerascli.data.pipeline.prepare import data_facts, load_data, prepare_rows
+from kerascli.data.pipeline.prepare import data_facts, fitted_preparer, load_data
 from kerascli.data.read import read_raw
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.sources.sequence_tasks import MOVES, PEOPLE, PLACES
@@ -269,7 +269,7 @@ def test_texts_and_dates_are_in_windows_and_a_fault_names_its_row(tmp_path: Path
     assert made["plan"].shape == (9, 3, 2)
     write(tmp_path, "day,plan\n" + "".join(f"{day},a\n" for day in [*days[:5], "never", *days[6:]]), "new.csv")
     with pytest.raises(DataError, match="'never' is no date") as error:
-        prepare_rows(spec, data.learned, raw(spec, Path("new.csv"), Context(tmp_path, 0)), targets=False)
+        fitted_preparer(spec, data.learned, targets=False).split(raw(spec, Path("new.csv"), Context(tmp_path, 0)))
     assert str(error.value.faults[0].place).endswith("new.csv:7:day")
 
 
@@ -335,7 +335,7 @@ def test_a_raw_file_is_read_in_the_source_s_own_way(tmp_path: Path) -> None:
     spec, context = windows(tmp_path), Context(tmp_path, 0)
     learned = load_data(spec, context).learned
     write(tmp_path, "a,b\n" + "1,1\n" * 9, "new.csv")
-    rows = prepare_rows(spec, learned, raw(spec, Path("new.csv"), context), targets=True)
+    rows = fitted_preparer(spec, learned, targets=True).split(raw(spec, Path("new.csv"), context))
     assert rows.rows == 5
     (tmp_path / "t.txt").write_text("one, two\nthree\n")
     spec = parse_data({"source": {"text_lines": "t.txt"}, "inputs": {"text": ["text_vectorization"]}})

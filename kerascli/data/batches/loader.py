@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -152,15 +152,16 @@ class BatchSource:
     def _pick(self, own: tuple[Part, int]) -> Batch:
         assert self._resident is not None
         rows, whole = own
-        inputs, targets, weights = (_picked(section, rows) for section in self._resident)
-        return Batch(inputs, targets, weights, rows.stop - rows.start if isinstance(rows, slice) else len(rows), whole)
+        if isinstance(rows, slice):
+            return Batch(*_each(self._resident, lambda values: values[rows]), rows.stop - rows.start, whole)
+        chosen = torch.as_tensor(rows)
+        return Batch(*_each(self._resident, lambda values: values.index_select(0, chosen)), len(rows), whole)
 
     def _read(self, own: tuple[Rows, int]) -> Batch:
         """Read the rows of a batch and start their transfer to the device, without waiting for its end."""
         rows, whole = own
         part = self._split.read(rows)
-        inputs, targets, weights = _sections(part, self._sent)
-        return Batch(inputs, targets, weights, part.rows, whole)
+        return Batch(*_each(part.sections(), self._sent), part.rows, whole)
 
     def _sent(self, values: np.ndarray) -> Tensor:
         tensor = _tensor(values)
@@ -182,30 +183,25 @@ def _fits(split: Split, device: torch.device) -> bool:
 def _load(split: Split, device: torch.device) -> Sections:
     """Load all rows of a data split to the device. Raises DataError."""
     if isinstance(split, MemorySplit):
-        return _sections(split, lambda values: _tensor(values).to(device))
-    resident = _sections(split.read(slice(0, 1)), lambda values: _room(values, split.rows, device))
+        return _each(split.sections(), lambda values: _tensor(values).to(device))
+    resident = _each(split.read(slice(0, 1)).sections(), lambda values: _room(values, split.rows, device))
     rows = max(1, BLOCK_BYTES * split.rows // split.nbytes)
     for first in range(0, split.rows, rows):
         part = split.read(slice(first, first + rows))
-        for section, there in zip(_sections(part, _tensor), resident, strict=True):
+        for section, there in zip(_each(part.sections(), _tensor), resident, strict=True):
             for name, values in section.items():
                 there[name][first : first + part.rows] = values
     return resident
 
 
-def _sections(split: MemorySplit, make: Callable[[np.ndarray], Tensor]) -> Sections:
-    inputs, targets, weights = ({name: make(values) for name, values in s.items()} for s in split.sections())
+def _each(sections: Iterable[Mapping[str, P]], make: Callable[[P], Tensor]) -> Sections:
+    """Return the inputs, targets and sample weights that `make` makes of those of a split or batch."""
+    inputs, targets, weights = ({name: make(values) for name, values in section.items()} for section in sections)
     return inputs, targets, weights
 
 
 def _room(values: np.ndarray, rows: int, device: torch.device) -> Tensor:
     return torch.empty((rows, *values.shape[1:]), dtype=torch.from_numpy(values).dtype, device=device)
-
-
-def _picked(section: dict[str, Tensor], rows: Part) -> dict[str, Tensor]:
-    if isinstance(rows, slice):
-        return {name: values[rows] for name, values in section.items()}
-    return {name: values.index_select(0, torch.as_tensor(rows)) for name, values in section.items()}
 
 
 def _tensor(values: np.ndarray) -> Tensor:

@@ -31,7 +31,7 @@ NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32
 """Mapping from dtypes that torch does not fully support, or that models do not compute in, to their replacements."""
 
 _NUMBERS = frozenset(np.dtype(kind).name for kind in "?bBhHiIlLefd")
-_PIECE_VALUES = 2**15
+_PIECE_VALUES = 2**15 - 1
 _RAGGED, _PAD = "the sequences are of different lengths", "add pad_sequences, which gives them one length"
 
 
@@ -121,10 +121,10 @@ class FittedPipeline:
         for index in range(until):
             check_step_memory(self.named, index, fields[index + 1], table.rows)
         made = fields[until].dtype
-        if self.named.pipeline.stacked or NARROW.get(made, made) != fields[0].dtype:
+        if until or self.named.pipeline.stacked or NARROW.get(made, made) != fields[0].dtype:
             rows = cut_at(fields[: until + 1], _PIECE_VALUES)
             with suppress(DataError):  # raised again for all rows, which it counts
-                prepared = self._in_pieces(table, rows, oov) if 0 < 2 * rows < table.rows else None
+                prepared = self._in_pieces(table, rows, oov) if 0 < rows < table.rows else None
                 if prepared is not None:
                     return prepared
         return self._prepared(table, oov)

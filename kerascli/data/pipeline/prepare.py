@@ -168,12 +168,6 @@ def no_stages() -> Stages:
     return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}), {})
 
 
-def prepare_rows(spec: DataSpec, learned: States, table: Table, *, targets: bool) -> Split:
-    """Return new rows as a split, preprocessed by a run's fitted pipelines; targets only if `targets`.
-    Raises DataError."""
-    return fitted_preparer(spec, learned, targets=targets).split(table)
-
-
 def fitted_preparer(spec: DataSpec, learned: States, *, targets: bool) -> Preparer:
     """Return an object that applies a run's fitted pipelines to new rows: all pipelines or, without `targets`, only
     those of the inputs."""

@@ -12,7 +12,7 @@ from kerascli.data.base import Field
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.pipeline import FittedPipeline, Undo
-from kerascli.data.pipeline.prepare import fitted_pipelines, prepare_rows
+from kerascli.data.pipeline.prepare import fitted_pipelines, fitted_preparer
 from kerascli.data.storage.table import table_of
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.foundation.shapes import TensorSpec
@@ -125,7 +125,7 @@ def compared_outputs(run: LoadedRun, file: OnnxOfRows) -> tuple[list[np.ndarray]
             assert isinstance(codes, torch.Tensor)
             arrays[column] = codes.numpy().reshape(rows[column].shape)
     try:
-        split = prepare_rows(run.data, run.learned, table_of(rows, "example rows"), targets=False)
+        split = fitted_preparer(run.data, run.learned, targets=False).split(table_of(rows, "example rows"))
         expected = _outputs(run, split)
     except DataError:
         return None

@@ -15,7 +15,7 @@ from kerascli.data.base import SPLITS, Field, Source
 from kerascli.data.batches.rows import Split
 from kerascli.data.command_input import STDIN, CommandInput
 from kerascli.data.pipeline.learned_state import known_columns
-from kerascli.data.pipeline.prepare import PreparedData, prepare_rows
+from kerascli.data.pipeline.prepare import PreparedData, fitted_preparer
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import FILE, FILES, Table
@@ -105,7 +105,7 @@ def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = ()
     table = command_input.read(what, texts)
     if table.skipped is not None:
         run.warnings.append(Fault(str(table.skipped), level="warning"))
-    return prepare_rows(run.data, run.learned, table, targets=targets)
+    return fitted_preparer(run.data, run.learned, targets=targets).split(table)
 
 
 def _arrays(run: LoadedRun, what: Sequence[str], texts: Sequence[str], keep: Sequence[str], *, targets: bool) -> Split:
