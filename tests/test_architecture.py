@@ -43,7 +43,7 @@ INNER_FLOORS = {
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
     "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
-        ["storage", "download", "dates", "learned_checks"], ["base", "split", "text"],
+        ["storage", "download", "dates", "learned_checks"], ["remote"], ["base", "split", "text"],
         ["batches", "datasets", "mixing", "where"], ["augmentations", "moved", "section"], ["digests"], ["pipeline"],
         ["sources", "transforms"], ["features", "read", "text_codec"], ["command_input"],
     ],

@@ -14,9 +14,10 @@ from pydantic import model_validator
 from torch import nn
 
 from kerascli.data.learned_checks import check_names
+from kerascli.data.remote.addresses import CREDENTIALS, address_fault, in_place, scheme_of
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import Table
-from kerascli.foundation.disk.files import impossible_path, in_home
+from kerascli.foundation.disk.files import file_digest, impossible_path, in_home
 from kerascli.foundation.errors import Fault, show
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.shapes import Shape
@@ -78,6 +79,10 @@ class Context:
     seed: int
     progress: Callable[[str, int, int], None] | None = None
     """Callback for long operations: called with (description, bytes done, total bytes or 0 if unknown)."""
+    recorded: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the data that the run recorded at its start, if a run is resumed or evaluated."""
+    frozen: dict[str, Any] = field(default_factory=dict, compare=False)
+    """Rows of queries that were frozen since the config was opened, by address and query."""
     columns: frozenset[str] | None = None
     """Names of the data source's columns that the config section `data` uses; None if they are unknown."""
     display_columns: Mapping[str, ConfigPath] = field(default_factory=dict)
@@ -89,12 +94,17 @@ class InFolder(Component):
 
     paths: ClassVar[tuple[str, ...]] = ()
     """Names of the fields that hold a path, possibly followed by a function's name (`file.py:function`)."""
+    schemes: ClassVar[tuple[str, ...]] = ()
+    """Schemes of the addresses (`s3`) that these fields may hold instead of a path."""
 
     @model_validator(mode="after")
     def _paths_are_possible(self) -> Self:
         for name in self.paths:
             value = getattr(self, name)
-            reason = impossible_path(value) if isinstance(value, str) else None
+            if isinstance(value, str) and (wrong := address_fault(value, self.schemes)) is not None:
+                hint = CREDENTIALS if scheme_of(value) in self.schemes else None
+                raise Invalid([Fault(f"{name}: {wrong}", (name,), hint=hint)])
+            reason = impossible_path(value) if isinstance(value, str) and not in_place(value) else None
             if reason is not None:
                 raise Invalid([Fault(f"{name}: no file can be called {show(value)}: {reason}", (name,))])
         begins_at_home = any(str(getattr(self, name)).startswith("~") for name in self.paths)
@@ -161,6 +171,18 @@ class Source(InFolder):
         """Return the files that the source reads, whose digests identify the data of a run."""
         return []
 
+    def digests(self, context: Context) -> dict[str, str]:
+        """Return the SHA-256 of each file that the source reads, by name; of very large ones that of a sample.
+
+        A run records the names only, with the folder's where two files have the same, and not the folder of the config.
+        """
+        paths = self.files(context)
+        names = [path.name for path in paths]
+        return {
+            path.name if names.count(path.name) == 1 else f"{path.parent.resolve().name}/{path.name}": file_digest(path)
+            for path in paths
+        }
+
     def folders(self, context: Context) -> list[Path]:
         """Return the folders in which the source searches for files."""
         return []
@@ -171,7 +193,7 @@ def rebase(old: Path, new: Path) -> Callable[[str], str]:
     folders are resolved."""
 
     def rebased(path: str) -> str:
-        if os.path.isabs(path):
+        if os.path.isabs(path) or in_place(path):
             return path
         folder, name = os.path.split(old / path)
         return os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(new))

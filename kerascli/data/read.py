@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.section import DataSpec, Pipeline
-from kerascli.data.sources.file_source import read_parquet
 from kerascli.data.sources.npz import read_npz
+from kerascli.data.sources.parquet import read_parquet
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.array_files import read_arrays
 from kerascli.data.storage.compressed import read_text_file, uncompressed_suffix
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.on_disk import in_memory
+from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.table import Skipped, Table, table_of
 from kerascli.data.storage.text_columns import TextFormat
 from kerascli.data.storage.tokens import is_ragged
@@ -84,7 +85,7 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
     if head.startswith(b"\x93NUMPY"):
         return _npy(spec, path, name)
     if head.startswith(b"PAR1"):
-        return read_parquet(path, name, columns)
+        return read_parquet([Part(path, name)], name, columns)
     suffix = uncompressed_suffix(path)
     if suffix in _JSON_LINES:
         data, packed = read_text_file(path, name)

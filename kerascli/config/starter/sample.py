@@ -18,6 +18,7 @@ from kerascli.data.storage.compressed import uncompressed_suffix, unpacked_start
 from kerascli.data.storage.delimited.csv_text import TextColumns, read_csv
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
+from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.text_columns import TextFormat
 from kerascli.foundation.disk.files import open_regular
 from kerascli.foundation.disk.storage import write_bytes
@@ -241,7 +242,7 @@ def _json_lines(name: str, sample: _TextSample) -> SampledTable:
 
 
 def _parquet(path: Path, name: str) -> SampledTable:
-    file = ParquetColumns(path, name, frozenset())
+    file = ParquetColumns([Part(path, name)], frozenset())
     if not file.rows:
         raise DataError(Fault("the table has no rows", place=Place(name)))
     whole = file.rows <= _PARQUET_ROWS and os.stat(path).st_size <= 8 * MAX_BYTES
@@ -252,8 +253,7 @@ def _parquet(path: Path, name: str) -> SampledTable:
             if whole:
                 columns[column] = np.asarray(file[column])
             else:
-                part = next(file.stream(column, _PARQUET_ROWS))
-                columns[column] = file.array(part, column, missing=part.null_count > 0)
+                columns[column] = file.first_rows(column, _PARQUET_ROWS)
         except DataError as error:
             reason = next((why for text, why in _UNFIT.items() if text in error.faults[0].text), None)
             if reason is None:

@@ -25,6 +25,9 @@ class WrappedSource(Source):
     def files(self, context: Context) -> list[Path]:
         return self.source.files(context)
 
+    def digests(self, context: Context) -> dict[str, str]:
+        return self.source.digests(context)
+
     def folders(self, context: Context) -> list[Path]:
         return self.source.folders(context)
 
