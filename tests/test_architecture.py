@@ -69,7 +69,7 @@ INNER_FLOORS = {
         ["rows"], ["evaluate", "make_samples", "predict", "train"], ["forecasting", "smoke", "stream"],
     ],
     "interop": [
-        ["keras", "example_inputs", "pipeline_files", "published", "torch_files", "torchvision_names"],
+        ["keras", "example_inputs", "published", "torch_files", "torchvision_names"],
         ["keras_import", "onnx_preprocessing"], ["keras_export"], ["weight_files"],
     ],
 }  # fmt: skip

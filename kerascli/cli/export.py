@@ -11,7 +11,6 @@ from kerascli.cli.options import option
 from kerascli.foundation.errors import ConfigError, one_of, safe_text
 
 _FORMATS = "keras, h5, safetensors, onnx, torch_export or state_dict; default: as FILE ends, else keras."
-_PIPELINE = "Also write the preprocessing and the class names, as JSON: for 'import --pipeline', or any program."
 _PREPROCESSING = "onnx: take raw columns and return classes and units, as predict does."
 
 
@@ -19,7 +18,6 @@ def export(
     run: options.Run,
     kind: Annotated[str | None, option("--format FORMAT", _FORMATS)] = None,
     output: Annotated[Path | None, option("--output -o FILE", "Output file; default: named after the run.")] = None,
-    pipeline: Annotated[Path | None, option("--pipeline FILE", _PIPELINE)] = None,
     preprocessing: Annotated[bool, option("--preprocessing", _PREPROCESSING)] = False,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
@@ -27,9 +25,9 @@ def export(
 ) -> None:
     """Export a run's model to a Keras, PyTorch or ONNX file."""
     record = options.trained_run(run, runs_dir, checkpoint)
-    from kerascli.foundation.disk.storage import output_file, size_text
+    from kerascli.foundation.disk.storage import size_text
     from kerascli.workflow.interchange.exporting import SUFFIXES, check_output, export_run
-    from kerascli.workflow.outputs import PIPELINE, writable
+    from kerascli.workflow.outputs import writable
 
     kind = _format(kind, output, SUFFIXES, preprocessing=preprocessing)
     if kind not in SUFFIXES:
@@ -37,18 +35,12 @@ def export(
     output = output or Path(f"{record.name}{f'-{view}' if view else ''}{SUFFIXES[kind]}")
     check_output(output, kind)
     writable(output, SUFFIXES[kind], run=record)
-    if pipeline is not None and writable(pipeline, PIPELINE, run=record) == output_file(output):
-        raise ConfigError(f"'{safe_text(str(output))}' cannot be the model and its pipeline", hint="name two files")
-    exported = export_run(
-        record, kind, output, view=view, checkpoint=checkpoint, pipeline=pipeline, preprocessing=preprocessing
-    )
+    exported = export_run(record, kind, output, view=view, checkpoint=checkpoint, preprocessing=preprocessing)
     for text in exported.notes:
         options.note(text)
     same = "not compared" if preprocessing else "every weight read back"
     same = same if exported.difference is None else f"largest difference {exported.difference:.2g}"
     typer.echo(f"file  {safe_text(str(output))}  ({size_text(exported.size_bytes)}, {same})")
-    if pipeline is not None:
-        typer.echo(f"file  {safe_text(str(pipeline))}  (its pipeline)")
 
 
 def _format(kind: str | None, output: Path | None, suffixes: Mapping[str, str], *, preprocessing: bool) -> str:
@@ -58,7 +50,6 @@ def _format(kind: str | None, output: Path | None, suffixes: Mapping[str, str], 
     by_suffix = {suffix: name for name, suffix in suffixes.items()} | {".hdf5": "h5"}
     kind_of_file = kind or by_suffix.get(ending) or ("onnx" if preprocessing else "keras")
     if preprocessing and kind_of_file != "onnx":
-        hint = "--pipeline FILE writes the preprocessing beside the model"
         got = f"--format {safe_text(kind_of_file)}" if kind else f"-o {safe_text(str(output))}"
-        raise ConfigError(f"--preprocessing: only onnx holds preprocessing, got {got}", hint=hint)
+        raise ConfigError(f"--preprocessing: only onnx holds preprocessing, got {got}")
     return kind_of_file

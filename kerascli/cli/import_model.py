@@ -12,7 +12,6 @@ from kerascli.foundation.errors import ConfigError, counted, safe_text
 
 _MODEL = "A .keras, .h5 or .safetensors file, or an architecture as .json."
 _DATA = "A config with data and fit for further training, or with views."
-_PIPELINE = "A pipeline file of export: the run then takes raw rows, and names classes."
 _CONFIG = "Load MODEL, a file of weights, into this config's model."
 
 
@@ -20,7 +19,6 @@ def import_command(
     model: Annotated[Path, argument("MODEL", _MODEL)],
     name: Annotated[str | None, option("--name NAME", "Name of the run; default: the file's name.")] = None,
     data: Annotated[Path | None, option("--data CONFIG", _DATA)] = None,
-    pipeline: Annotated[Path | None, option("--pipeline FILE", _PIPELINE)] = None,
     no_compile: Annotated[bool, option("--no-compile", "Do not import the loss, metrics and optimizer.")] = False,
     config: Annotated[Path | None, option("--config CONFIG", _CONFIG)] = None,
     by_name: Annotated[bool, option("--by-name", "With --config: load layers whose names match.")] = False,
@@ -30,7 +28,7 @@ def import_command(
 
     The run can predict, be evaluated and be trained further.
     """
-    _check_together(model, data, pipeline, config, no_compile=no_compile, by_name=by_name)
+    _check_together(model, data, config, no_compile=no_compile, by_name=by_name)
     from kerascli.workflow.interchange.importing import import_model, import_weights
 
     command = sys.argv[1:]
@@ -38,21 +36,16 @@ def import_command(
         imported = import_weights(model, config, runs_dir=runs_dir, name=name, by_name=by_name, command=command)
     else:
         imported = import_model(
-            model, runs_dir=runs_dir, name=name, data=data, pipeline=pipeline, compiled=not no_compile, command=command
+            model, runs_dir=runs_dir, name=name, data=data, compiled=not no_compile, command=command
         )
     for text in imported.notes:
         options.note(text)
     typer.echo(f"run   {safe_text(str(imported.record.path))}  ({counted(imported.parameters, 'parameter')})")
 
 
-def _check_together(
-    model: Path, data: Path | None, pipeline: Path | None, config: Path | None, *, no_compile: bool, by_name: bool
-) -> None:
+def _check_together(model: Path, data: Path | None, config: Path | None, *, no_compile: bool, by_name: bool) -> None:
     """Raise ConfigError if options cannot be combined, or do not go with the kind of the model's file."""
     other = "--data" if data is not None else "--no-compile" if no_compile else None
-    if pipeline is not None and (data is not None or config is not None):
-        option = "--data" if data is not None else "--config"
-        raise ConfigError(f"--pipeline and {option} cannot be given together: each says how rows become inputs")
     if by_name and config is None:
         raise ConfigError("--by-name needs --config: layers are matched by name only with the model of a config")
     if config is not None and other is not None:

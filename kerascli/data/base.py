@@ -1,7 +1,6 @@
 """Base classes and registries of data sources, transforms and features, and the facts about columns (`Field`)."""
 
 import os
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ import torch
 from pydantic import model_validator
 from torch import nn
 
-from kerascli.data.learned_checks import check_names
 from kerascli.data.remote.addresses import CREDENTIALS, address_fault, in_place, scheme_of
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import Table
@@ -201,11 +199,6 @@ def rebase(old: Path, new: Path) -> Callable[[str], str]:
     return rebased
 
 
-def file_name(path: str) -> str:
-    """Return the last part of a path of Linux or Windows, for files that go to other machines."""
-    return re.split(r"[/\\]", path)[-1]
-
-
 @dataclass(frozen=True, slots=True)
 class FittedState:
     """State learned by a transform from the training rows: JSON values (`vocabulary` ...) and arrays (`mean` ...),
@@ -281,10 +274,6 @@ class Transform(InFolder):
         Raises ValueError, and BadRow with a row index relative to the last block.
         """
         return NO_STATE
-
-    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
-        """Raise ValueError unless a learned state, read from an untrusted file, is one that `learn` could return."""
-        check_names(learned.facts, learned.arrays, (), ())
 
     def check(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> None:
         """Raise BadRow for a value that the transform refuses but `batch`, running on the device, cannot report."""

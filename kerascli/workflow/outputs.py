@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kerascli.foundation.disk.files import MAX_JSON_BYTES, file_digest, load_json, open_regular, read_bytes
+from kerascli.foundation.disk.files import file_digest, load_json, open_regular, read_bytes
 from kerascli.foundation.disk.storage import output_file
 from kerascli.foundation.errors import ConfigError, KerasCliError, StorageError, safe_text
 from kerascli.runs.record import RunRecord, run_around
@@ -21,7 +21,7 @@ _BEGINNINGS = {
     ".mmd": b"---\ntitle:", ".dot": b"digraph ", ".gv": b"digraph ",
 }  # fmt: skip
 """Mapping from suffix (`.png` ...) to the first bytes of such a file, to recognize what an existing file is."""
-CONFIG, SCHEMA, PIPELINE = "a config of kerascli", "a JSON Schema", "a pipeline file"
+CONFIG, SCHEMA = "a config of kerascli", "a JSON Schema"
 """Names for kinds of output files that may have any suffix."""
 
 
@@ -140,5 +140,4 @@ def _object(file: Path, limit: int) -> dict[str, Any]:
 _CHECKED: dict[str, Callable[[Path], bool]] = {
     CONFIG: _is_config,
     SCHEMA: lambda file: "$schema" in _object(file, _MAX_SCHEMA_BYTES),
-    PIPELINE: lambda file: _object(file, MAX_JSON_BYTES).get("format") == "kerascli-pipeline",
 }

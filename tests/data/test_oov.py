@@ -8,13 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kerascli.data.base import Context, Field, FittedState
+from kerascli.data.base import Context
 from kerascli.data.batches.rows import DiskSplit
 from kerascli.data.pipeline.prepare import load_data, prepare_rows
 from kerascli.data.section import parse_data
 from kerascli.data.storage import on_disk
 from kerascli.data.storage.table import table_of
-from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.foundation.errors import DataError
 
 TRAINING = {
@@ -116,15 +115,6 @@ def test_values_that_max_tokens_cuts_from_the_training_rows_count_only_beyond_th
         f"max_tokens has limited the vocabulary: it lacks {lacking} of those in the training rows"
     )  # fmt: skip
     assert warnings(["green", "green"]) == [hint]
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.5, True, "0.5", float("nan")])
-def test_a_learned_share_that_is_none_is_refused(share: Any) -> None:
-    transform = StringLookup(max_tokens=2)
-    with pytest.raises(ValueError, match="learned oov_share: expected a number from 0 to 1"):
-        transform.check_learned(
-            FittedState({"vocabulary": ["a"], "oov_share": share}, {}), Field((), "string"), target=False
-        )
 
 
 def test_rows_on_disk_are_counted_when_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

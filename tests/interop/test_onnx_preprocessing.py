@@ -187,9 +187,8 @@ def test_what_onnx_has_no_operations_for_is_refused_by_name_with_the_way_out(nam
         f"data:\n  source: {{csv: {{path: rows.csv, na_values: [NA]}}}}\n  inputs: {{x: {inputs}}}\n"
         "  targets: {y: [{columns: hour}]}\nmodel: {layers: [{dense: 1}]}\ncompile: {loss: mse}\nfit: {epochs: 1}\n"
     )
-    with pytest.raises(ConfigError, match=rf"inputs\.x \({name}\): .*{reason}") as error:
+    with pytest.raises(ConfigError, match=rf"inputs\.x \({name}\): .*{reason}"):
         export_run(trained(text, tmp_path), "onnx", tmp_path / "m.onnx", preprocessing=True)
-    assert "--pipeline FILE" in (error.value.faults[0].hint or "")
     assert not (tmp_path / "m.onnx").exists()
 
 

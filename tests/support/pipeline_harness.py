@@ -1,4 +1,4 @@
-"""Small runs over raw tables of several kinds, for tests of pipeline files and of ONNX files with preprocessing."""
+"""Small runs over raw tables of several kinds, for tests of ONNX files with preprocessing."""
 
 from pathlib import Path
 

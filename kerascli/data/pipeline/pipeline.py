@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from torch import Tensor, nn
 
-from kerascli.data.base import NO_STATE, Field, FittedState, Inverse, States, Transform
+from kerascli.data.base import NO_STATE, Field, FittedState, Inverse, States
 from kerascli.data.pipeline.columns import DistinctRows, check_finite
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
 from kerascli.data.storage.convert import converted
@@ -205,13 +205,6 @@ def inverse(named: NamedPipeline, fields: list[Field], learned: States) -> Inver
     """
     undone = undone_steps(named, fields, learned)
     return partial(_undone, [undo for _, undo in undone]) if undone else None
-
-
-def undone_transforms(named: NamedPipeline, fields: list[Field], learned: States) -> list[Transform]:
-    """Return the transforms of a target pipeline that `inverse` undoes in predictions, last first, without those that
-    change no numbers."""
-    transforms = (named.pipeline.steps[index].transform for index, _ in undone_steps(named, fields, learned))
-    return [transform for transform in transforms if not transform.keeps_numbers]
 
 
 def undone_steps(named: NamedPipeline, fields: list[Field], learned: States) -> list[tuple[int, Inverse]]:

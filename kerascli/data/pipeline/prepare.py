@@ -9,15 +9,15 @@ from typing import cast
 import numpy as np
 from torch import nn
 
-from kerascli.data.base import NO_STATE, Context, Field, FittedState, Inverse, States
+from kerascli.data.base import Context, Field, FittedState, Inverse, States
 from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.pipeline.columns import column_field, stray_value_error
 from kerascli.data.pipeline.display_columns import DisplayColumn, check_display_columns, display_columns
-from kerascli.data.pipeline.learned_state import COLUMNS, known_columns, learn
+from kerascli.data.pipeline.learned_state import known_columns, learn
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_source_memory
-from kerascli.data.pipeline.pipeline import Stage, finished, full_inverse, infer, infer_step, inverse, suffix
+from kerascli.data.pipeline.pipeline import Stage, finished, full_inverse, infer, inverse, suffix
 from kerascli.data.pipeline.preparer import Fields, Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec
@@ -26,7 +26,7 @@ from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Skipped, Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
-from kerascli.foundation.errors import DataError, in_yaml, safe_text
+from kerascli.foundation.errors import DataError, in_yaml
 from kerascli.language.foreign_words import ALL_COLUMNS
 
 _NOWHERE = ".kerascli/no-data"
@@ -203,31 +203,6 @@ def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
         mixed = any(step.shared in in_inputs for step in pipeline.steps)
         named_pipelines.append(NamedPipeline(section, name, pipeline, target=section == "targets" and not mixed))
     return named_pipelines
-
-
-def check_learned(spec: DataSpec, learned: States) -> None:
-    """Check that untrusted learned state has, for each transform, values and arrays that the transform could have
-    learned.
-
-    Raises DataError, FileRefused.
-    """
-    columns, expected = known_columns(learned), {COLUMNS}
-    for named in named_pipelines_of(spec):
-        for column in named.pipeline.columns:
-            if column not in columns:
-                raise named.fault(f"there are no facts about the column '{safe_text(column, 40)}'")
-        field = column_field(named, columns)
-        for index, step in enumerate(named.pipeline.steps):
-            key = named.key(index)
-            expected.add(key)
-            state = learned.get(key, NO_STATE)
-            try:
-                step.transform.check_learned(state, field, target=named.target)
-            except ValueError as error:
-                raise named.fault(str(error), index) from None
-            field = infer_step(named, index, field, state)
-    if strays := learned.keys() - expected:
-        raise DataError(f"the learned state '{safe_text(min(strays), 40)}' belongs to no transform")
 
 
 def infer_all(

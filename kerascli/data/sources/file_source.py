@@ -35,7 +35,8 @@ class FileSource(Source):
     test: str | None = None
     """File with the rows of the split 'test'."""
     sha256: Annotated[str, Setting(pattern=r"^[0-9A-Fa-f]{64}$")] | None = None
-    """SHA-256 of the file at an `https://` address; in `validation` and `test`, write it there: `ADDRESS#sha256=...`."""
+    """SHA-256 of the file at an `https://` address; of `validation` and `test` it is written there:
+    `ADDRESS#sha256=...`."""
 
     @model_validator(mode="after")
     def _https_has_a_digest(self) -> Self:

@@ -1,4 +1,4 @@
-"""Parts of a table: the Parquet files below a folder or an address, and the values that hive-style folders give them."""
+"""Parts of a table: the files of Parquet below a folder or an address, and the values that the folders give them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.learned_checks import check_array, check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.transforms.input_checks import checked_finite, need_numbers
 from kerascli.preprocessing.categories import encode, encoded_shape
@@ -36,13 +35,6 @@ class Discretization(DiscretizationSettings, Transform):
             return FittedState({}, {})
         bounds = quantile_boundaries(checked_finite(rows, self.component_name), self.num_bins, self.epsilon)
         return FittedState({}, {"bin_boundaries": bounds})
-
-    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
-        check_names(learned.facts, learned.arrays, (), () if self.num_bins is None else ("bin_boundaries",))
-        if self.num_bins is not None:
-            check_array(learned.arrays, "bin_boundaries", (None,))
-            if (np.diff(learned.arrays["bin_boundaries"]) < 0).any():
-                raise ValueError("learned bin_boundaries: expected ascending values")
 
     def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         bounds = self._bounds(learned)

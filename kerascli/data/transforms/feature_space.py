@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from typing import Annotated, Any, Literal, Self, TypeGuard
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_validator
 
 from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Field, FittedState, Transform, transform
-from kerascli.data.learned_checks import check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
 from kerascli.data.text.oov import of_column
@@ -181,21 +180,6 @@ class FeatureSpace(Transform):
             facts[name] = [dict(state.facts) for state in states]
         return FittedState({"features": facts}, arrays)
 
-    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
-        self.infer(field, None, target=target)
-        check_names(learned.facts, {}, ("features",), ())
-        features, columns, places = learned.facts["features"], dict(field.columns), set()
-        counts = {name: len(steps) for name, (steps, _) in self._feature_steps.items()}
-        if not _are_lists_of_facts(features) or {name: len(facts) for name, facts in features.items()} != counts:
-            raise ValueError("learned features: expected a list of facts for each feature, one per transform")
-        inner = self._inner(learned)
-        for number, (name, (steps, _)) in enumerate(self._feature_steps.items()):
-            for index, step in enumerate(steps):
-                before = _fields(name, steps, columns[name], inner[name][:index])[-1]
-                step.check_learned(inner[name][index], before, target=False)
-                places |= {f"{number}.{index}.{key}" for key in inner[name][index].arrays}
-        check_names({}, learned.arrays, (), places)
-
     def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         parts: list[np.ndarray] = []
         whole: dict[str, np.ndarray] = {}
@@ -273,11 +257,6 @@ def _fields(name: str, steps: Sequence[Transform], column: Field, states: Sequen
         except ValueError as error:
             raise ValueError(f"{name} ({step.component_name}): {error}") from None
     return fields
-
-
-def _are_lists_of_facts(value: Any) -> TypeGuard[dict[str, list[dict[str, Any]]]]:
-    lists = value.values() if isinstance(value, dict) else [None]
-    return all(isinstance(facts, list) and all(isinstance(each, dict) for each in facts) for facts in lists)
 
 
 def _changed(part: Component, change: Callable[[str], str]) -> Component:

@@ -7,7 +7,6 @@ import numpy as np
 from pydantic import model_validator
 
 from kerascli.data.base import Field, FittedState, Inverse, Transform, transform
-from kerascli.data.learned_checks import check_array, check_names, checked_list
 from kerascli.data.storage.blocks import Blocks, medians, unique_counts
 from kerascli.data.storage.convert import converted
 from kerascli.data.transforms.input_checks import float_dtype
@@ -52,14 +51,6 @@ class Impute(Transform):
         if field.is_text:
             return FittedState({"fill": fill}, {})
         return FittedState({}, {"fill": np.array(fill, np.float64)})
-
-    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
-        features = (field.shape[-1] or 0) if field.shape else 1
-        check_names(learned.facts, learned.arrays, *((("fill",), ()) if field.is_text else ((), ("fill",))))
-        if not field.is_text:
-            check_array(learned.arrays, "fill", (features,))
-        elif len(checked_list(learned.facts, "fill", str)) != features:
-            raise ValueError(f"learned fill: expected {features} values, one per feature")
 
     def _statistics(self, rows: Blocks) -> list[Any]:
         """Compute each feature's fill value from the training rows. Raises ValueError if a feature has no values."""

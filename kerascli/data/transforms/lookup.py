@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kerascli.data.base import Field, FittedState, Transform
-from kerascli.data.learned_checks import check_array, check_names, check_share, checked_list
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.data.storage.tokens import TokenCounts, Tokens
@@ -132,22 +131,6 @@ class Lookup(LookupSettings, Transform):
             return FittedState(facts, {})
         weights = np.array(self.idf_weights, np.float32)
         return FittedState(facts, {"idf_weights": weights if len(weights) == size else self._weights(weights, target)})
-
-    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
-        is_weighted = self.output_mode == "tf_idf"
-        rest = dict(learned.facts)
-        check_share(rest.pop("oov_share", 0.0), "oov_share")  # only of a vocabulary that max_tokens has limited
-        check_names(rest, learned.arrays, ("vocabulary",), ("idf_weights",) if is_weighted else ())
-        entries = checked_list(learned.facts, "vocabulary", int if self.entry_dtype == "int64" else str)
-        check_vocabulary(entries, self.mask_token, self.oov_token if self.invert else None)
-        if isinstance(self.vocabulary, tuple) and list(self.entries(self.vocabulary)) != entries:
-            raise ValueError("learned vocabulary: differs from the setting 'vocabulary'")
-        if self.positive is not None and (len(entries) != 2 or entries[-1] != self.positive):
-            raise ValueError("learned vocabulary: expected two classes, the positive one last")
-        if self.max_tokens is not None and len(entries) + self.first(target=target) > self.max_tokens:
-            raise ValueError(f"learned vocabulary: has more entries than max_tokens, {self.max_tokens}")
-        if is_weighted:
-            check_array(learned.arrays, "idf_weights", (len(entries) + self.first(target=target),))
 
     def _weights(self, weights: np.ndarray, target: bool) -> np.ndarray:
         """Return the IDF weights of all indices: for mask and OOV indices the mean weight, then the vocabulary's."""

@@ -8,7 +8,6 @@ import numpy as np
 from pydantic import Field as Setting
 
 from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.learned_checks import check_array, check_names, checked_integer
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.transforms.input_checks import need_sequences
@@ -46,20 +45,6 @@ class Ngrams(Transform):
             arrays[str(width)] = _merged(codes_of)
         size = words + sum(len(codes) for codes in arrays.values())
         return FittedState({"words": words, "vocabulary_size": size}, arrays)
-
-    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
-        widths = tuple(map(str, range(2, self.n + 1)))
-        check_names(learned.facts, learned.arrays, ("words", "vocabulary_size"), widths)
-        words = checked_integer(learned.facts, "words", 1)
-        if words**self.n > 2**62:
-            raise ValueError("learned words: too many for n-grams of this size")
-        for width in widths:
-            check_array(learned.arrays, width, (None,), "i")
-            if (np.diff(learned.arrays[width]) <= 0).any():
-                raise ValueError(f"learned {width}: expected ascending values")
-        size = words + sum(len(learned.arrays[width]) for width in widths)
-        if checked_integer(learned.facts, "vocabulary_size") != size:
-            raise ValueError(f"learned vocabulary_size: expected {size}")
 
     def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         tokens = Tokens.of(values)

@@ -7,7 +7,6 @@ import numpy as np
 from torch import nn
 
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, FittedState, Inverse, Transform, transform
-from kerascli.data.learned_checks import check_array, check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
 from kerascli.data.transforms.input_checks import checked_finite, float_dtype, need_numbers
@@ -48,17 +47,6 @@ class Normalization(NormalizationSettings, Transform):
         if not np.isfinite(variance).all():
             raise _too_large(rows)
         return FittedState({}, {"mean": mean, "variance": variance})
-
-    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
-        check_names(learned.facts, learned.arrays, (), ("mean", "variance"))
-        kept = self.kept(field.shape)
-        shape = tuple(size if axis in kept else 1 for axis, size in enumerate(field.shape, 1))
-        for name, array in learned.arrays.items():
-            check_array(learned.arrays, name, shape if self.mean is None else (None,) * array.ndim)
-            if self.mean is not None and not np.array_equal(array, self.fixed(field.shape)[name == "variance"]):
-                raise ValueError(f"learned {name}: differs from the setting '{name}'")
-        if (learned.arrays["variance"] < 0).any():
-            raise ValueError("learned variance: a value is below 0")
 
     def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         mean, deviation = learned.arrays["mean"], deviation_of(learned.arrays["variance"])

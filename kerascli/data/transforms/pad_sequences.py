@@ -7,7 +7,6 @@ import numpy as np
 from pydantic import model_validator
 
 from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.learned_checks import check_names, checked_integer
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow
@@ -51,10 +50,6 @@ class PadSequences(Transform):
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         return FittedState({"max_length": max(Tokens.of(block).longest() for block in rows)}, {})
-
-    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
-        check_names(learned.facts, learned.arrays, ("max_length",), ())
-        checked_integer(learned.facts, "max_length", 0)
 
     def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         width = self._length(learned)

@@ -13,7 +13,6 @@ from pydantic import BeforeValidator, model_validator
 from pydantic import Field as Setting
 
 from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.learned_checks import checked_integer
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.transforms.input_checks import need_text
@@ -119,12 +118,6 @@ class TextVectorization(Transform):
         if not longest:
             raise ValueError("no text has any tokens")
         return replace(learned, facts={**learned.facts, "max_length": longest})
-
-    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
-        rest = dict(learned.facts)
-        if self.output_mode == "int" and self.output_sequence_length is None and not self.ragged:
-            checked_integer({"max_length": rest.pop("max_length", None)}, "max_length", 1)
-        self.lookup.check_learned(replace(learned, facts=rest), Field((None,), "string"), target=False)
 
     def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         tokens = self.tokens(values)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.learned_checks import check_names, checked_integer
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.data.transforms.input_checks import need_integers
@@ -40,10 +39,6 @@ class ToCategorical(Transform):
 
     def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         return FittedState({"num_classes": int(max(block.max() for block in rows)) + 1}, {})
-
-    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
-        check_names(learned.facts, learned.arrays, ("num_classes",), ())
-        checked_integer(learned.facts, "num_classes", 1)
 
     def check(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> None:
         count = self._count(field, learned)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.learned_checks import check_array, check_names
 from kerascli.data.storage.blocks import Blocks
 from kerascli.foundation.disk.files import open_regular
 from kerascli.foundation.errors import DataError, Place
@@ -62,14 +61,6 @@ class WordVectors(Transform):
             else ()
         )
         return FittedState({}, {"vectors": vectors}, warnings)
-
-    def check_learned(self, learned: FittedState, field: Field, *, target: bool) -> None:
-        check_names(learned.facts, learned.arrays, (), ("vectors",))
-        if field.words is None:
-            raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
-        check_array(learned.arrays, "vectors", (len(field.words), None))
-        if learned.arrays["vectors"].dtype != np.float32:
-            raise ValueError(f"learned vectors: expected float32, got {learned.arrays['vectors'].dtype}")
 
     def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
         return learned.arrays["vectors"][values]

@@ -36,7 +36,7 @@ _REASONS: dict[type[Transform], str] = {
     HashedCrossing: "hash by FarmHash: a string_lookup of a column with both values keeps its table in the file",
 }
 """Mapping from transform to what ONNX has no operations to do, which it needs, and another way if there is one."""
-_HINT = "apply it before: export without --preprocessing, and --pipeline FILE describes every step"
+_HINT = "apply it before the model, and export without --preprocessing"
 
 
 def raw_inputs(

@@ -26,7 +26,6 @@ from kerascli.training.build import Experiment
 from kerascli.training.checkpoint_files import training_tensors
 from kerascli.workflow.interchange.exporting_onnx import compared_outputs, onnx_of_rows
 from kerascli.workflow.interchange.loading import load_model
-from kerascli.workflow.interchange.pipelines import pipelines_of
 from kerascli.workflow.loaded import LoadedRun, open_run
 
 SUFFIXES = {
@@ -45,7 +44,8 @@ class Exported:
     path: Path
     size_bytes: int
     difference: float | None
-    """Largest difference between the outputs of the exported file and of the model; None for files of weights only."""
+    """Largest difference between the outputs of the exported file and of the model, relative to the largest output where
+    that is above 1; None for files of weights only."""
     notes: tuple[str, ...]
 
 
@@ -62,13 +62,11 @@ def export_run(
     *,
     view: str | None = None,
     checkpoint: str | None = None,
-    pipeline: Path | None = None,
     preprocessing: bool = False,
 ) -> Exported:
     """Export a run's model, or a view (submodel) of it, to the file `path`; return facts about the file.
 
-    With `pipeline`, the preprocessing is exported to that file. With `preprocessing`, an ONNX file takes raw columns.
-    Raises KerasCliError.
+    With `preprocessing`, an ONNX file takes raw columns. Raises KerasCliError.
     """
     path = output_file(path)
     run = open_run(record, device="cpu", checkpoint=checkpoint)
@@ -80,20 +78,14 @@ def export_run(
             f"a stateful model cannot be exported as {kind}, which keeps no states between batches", hint=hint
         )
     notes = [f"warning: {fault.text}" for fault in run.warnings]
-    written = None if pipeline is None else pipelines_of(run)
-    if written is not None:
-        notes += written.notes
-    elif not preprocessing:
-        notes += _data_notes(run)
     if preprocessing:
         made = _onnx_of_rows(run)
     elif kind in {"keras", "h5"}:
         made = _keras(run, kind, checkpoint)
     else:
         made = _weights(run.experiment, kind) if kind in {"safetensors", "state_dict"} else _graph(run.experiment, kind)
+    notes += [] if preprocessing else _data_notes(run)
     write_bytes(path, made.data)
-    if pipeline is not None and written is not None:
-        write_bytes(output_file(pipeline), written.data)
     return Exported(path, len(made.data), made.difference, (*notes, *made.notes))
 
 
@@ -126,7 +118,7 @@ def _data_notes(run: LoadedRun) -> list[str]:
     if not names:
         return []
     text = f"the pipelines of the data section ({', '.join(names)}) are not part of the exported model"
-    return [f"{text}: apply them to its inputs, or write them to a file: --pipeline FILE"]
+    return [f"{text}: apply them to its inputs, or export with them: --format onnx --preprocessing"]
 
 
 def _keras(run: LoadedRun, kind: str, checkpoint: str | None) -> _Made:
@@ -246,8 +238,8 @@ def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:
 
 
 def _difference(expected: Sequence[Tensor], got: Sequence[Tensor], precision: str) -> float:
-    """Return the largest difference between outputs of the model and of a file. Raises CheckFailed if it is too
-    large."""
+    """Return the largest difference between outputs of the model and of a file; outputs above 1 are divided by the
+    largest of them. Raises CheckFailed if it is too large."""
     largest = 0.0
     for mine, other in zip(expected, got, strict=True):
         if mine.shape != other.shape:
@@ -257,7 +249,8 @@ def _difference(expected: Sequence[Tensor], got: Sequence[Tensor], precision: st
             raise CheckFailed("an output of the file is finite where the model's is not, or the other way round")
         a, b = mine.double()[finite], other.double()[finite]
         gap, scale = (float(values.abs().amax()) if len(values) else 0.0 for values in (a - b, a))
-        if gap > _TOLERANCE.get(precision, _HALF_TOLERANCE) * max(1.0, scale):
+        gap /= max(1.0, scale)
+        if gap > _TOLERANCE.get(precision, _HALF_TOLERANCE):
             raise CheckFailed(f"an output of the file differs from the model's by {gap:.2g}: nothing is written")
         largest = max(largest, gap)
     return largest

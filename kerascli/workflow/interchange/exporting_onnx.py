@@ -24,9 +24,9 @@ from kerascli.interop.onnx_preprocessing.ops import MODEL, OnnxOps, RawInput, Va
 from kerascli.interop.onnx_preprocessing.steps import raw_inputs, tensor_of
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.checks.label_range_checks import check_values
+from kerascli.training.classes import ClassReading, class_reading
 from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order
-from kerascli.workflow.interchange.pipelines import reading_of, target_pipeline
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import inverse_of
 
@@ -99,7 +99,7 @@ def _answers(run: LoadedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
             yield name, in_units(ops, output, facts.targets[pair.target], _undone(run, pair))
             continue
         yield name, output
-        reading = None if pair is None else reading_of(run, pair)
+        reading = None if pair is None else _reading_of(run, pair)
         if reading is not None:
             probabilities = probabilities_of(ops, output, reading)
             yield f"{name}_class", classes_of(ops, probabilities, reading)
@@ -107,12 +107,20 @@ def _answers(run: LoadedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
 
 
 def _undone(run: LoadedRun, pair: OutputTarget) -> Undone:
-    named, fields = target_pipeline(run, pair)
+    assert run.data is not None
+    named = next(each for each in named_pipelines_of(run.data) if each.id == ("targets", pair.target))
+    fields = infer_all([named], known_columns(run.learned), run.learned)[named.id]
     steps = [index for index, _ in undone_steps(named, fields, run.learned)]
     return [
         (named.pipeline.steps[index].transform, fields[index], run.learned.get(named.key(index), NO_STATE))
         for index in steps
     ]
+
+
+def _reading_of(run: LoadedRun, pair: OutputTarget) -> ClassReading | None:
+    """Return the ClassReading (class names ...) of an output of a run's model; None if the output predicts values."""
+    shape = [size or 1 for size in run.experiment.spec.built.specs[pair.output].shape]
+    return class_reading(torch.empty(1, *shape), run.stages.facts.targets.get(pair.target), pair.loss)
 
 
 def compared_outputs(run: LoadedRun, file: OnnxOfRows) -> tuple[list[np.ndarray], list[np.ndarray]] | None:

@@ -4,7 +4,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from kerascli.data.pipeline.prepare import no_stages
 from kerascli.foundation.errors import Fault
 from kerascli.interop.keras_import.training import beside_data
 from kerascli.interop.keras_import.weights import fill
-from kerascli.interop.pipeline_files.reading import Pipelines, read_pipelines
 from kerascli.interop.weight_files import match, open_weights, own_layers
 from kerascli.model.runtime.summary import summarize
 from kerascli.model.runtime.weights import lasting
@@ -37,9 +36,7 @@ from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint_files import TRAINING
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.phases import Phase, data_digests, directions, prepare_phases
-from kerascli.workflow.interchange.loading import NO_LOSS, Loaded, flat_optimizer, load_model
-from kerascli.workflow.interchange.pipelines import check_predictions, described_with, fitted_to_model, sections_with
-from kerascli.workflow.loaded import open_run
+from kerascli.workflow.interchange.loading import Loaded, flat_optimizer, load_model
 
 _PROGRESS: Mapping[str, Any] = {
     "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "row": {},
@@ -61,29 +58,21 @@ def import_model(
     runs_dir: Path,
     name: str | None = None,
     data: Path | None = None,
-    pipeline: Path | None = None,
     compiled: bool = True,
     command: Sequence[str] = (),
 ) -> Imported:
     """Create a run from a Keras file, or from a safetensors file that `export` wrote.
 
-    `data` is a config with sections `data` and `fit` for further training, or with views (submodels). `pipeline` is a
-    pipeline file, by which the run takes raw rows. Without `compiled` the file's loss, metrics and optimizer are not
-    imported. Raises KerasCliError.
+    `data` is a config with sections `data` and `fit` for further training, or with views (submodels).
+    Without `compiled` the file's loss, metrics and optimizer are not imported. Raises KerasCliError.
     """
     name = name or name_of_file(path)
     check_name(name)
     if data is not None:
         _check_data(data)
-    pipelines = None if pipeline is None else read_pipelines(pipeline)
     loaded = load_model(path, name, compiled=compiled)
-    if pipelines is not None:
-        pipelines = fitted_to_model(pipelines, loaded.experiment, loaded.names)
-        loaded = _with_pipelines(loaded, pipelines, name)
     with _new_run(runs_dir, name) as record:
-        _write_model(record, loaded, data, pipelines, command)
-        if pipelines is not None:
-            check_predictions(open_run(record, device="cpu"), pipelines)
+        _write_model(record, loaded, data, command)
     return _imported(record, loaded.experiment, loaded.notes)
 
 
@@ -143,15 +132,6 @@ def _check_data(path: Path) -> None:
         raise document.error([Fault("there is no 'data' section for further training", ())])
 
 
-def _with_pipelines(loaded: Loaded, pipelines: Pipelines, name: str) -> Loaded:
-    """Return a loaded model with the preprocessing of a pipeline file. Raises FileRefused if the two do not fit."""
-    sections, notes = sections_with(pipelines, loaded.sections)
-    experiment = replace(loaded.experiment, spec=described_with(pipelines, sections, name))
-    kept = [note for note in loaded.notes if not notes or note != NO_LOSS]
-    facts = {**loaded.facts, "pipeline": {"file": pipelines.name, "sha256": pipelines.digest}}
-    return replace(loaded, sections=sections, experiment=experiment, facts=facts, notes=(*kept, *notes))
-
-
 @contextmanager
 def _new_run(runs_dir: Path, name: str) -> Iterator[RunRecord]:
     """Context manager that creates and locks a run folder, and removes it if its block raises an exception."""
@@ -168,9 +148,7 @@ def _imported(record: RunRecord, experiment: Experiment, notes: Sequence[str]) -
     return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), tuple(notes))
 
 
-def _write_model(
-    record: RunRecord, loaded: Loaded, data: Path | None, pipelines: Pipelines | None, command: Sequence[str]
-) -> None:
+def _write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: Sequence[str]) -> None:
     """Write the run of a loaded model; the config of `data` is below the sections that are made of the file."""
     spec, sections = loaded.experiment.spec, dict(loaded.sections)
     above = {} if data is None else {"extends": os.path.relpath(data, record.path), "name": record.name}
@@ -179,8 +157,8 @@ def _write_model(
     record.write_config(dump_yaml(escape_references({**above, **sections})))
     phases: list[Phase] = []
     facts: dict[str, Any] = {"imported": loaded.facts}
-    complete = resolved(spec, None if pipelines is None else pipelines.spec.dump())
-    learned = {} if pipelines is None else pipelines.learned
+    complete = resolved(spec, None)
+    learned: States = {}
     if data is not None:
         config = open_config(record.path / "config.yaml")
         phases = prepare_phases(config) if config.data is not None else []

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kerascli.config.data import load_config_data
 from kerascli.data.pipeline.prepare import PreparedData
-from kerascli.foundation.errors import DataError, DataMissing, Fault
+from kerascli.foundation.errors import DataMissing, Fault
 from kerascli.workflow.loaded import LoadedRun
 
 _MOVED = (
@@ -23,14 +23,8 @@ def load_again(run: LoadedRun, keep: Collection[str] = ()) -> PreparedData:
     Warnings are added to `run.warnings`. Raw columns in `keep` are loaded in addition to those in use. Raises
     DataError, ConfigError, FileRefused.
     """
-    try:
-        with moved_hint():
-            prepared = load_config_data(run.config, learned=run.learned, keep=keep)
-    except DataMissing:
-        if "pipeline" not in (run.record.facts().get("imported") or {}):
-            raise
-        text = "the run was imported with a pipeline file, which has none of its rows"
-        raise DataError(text, hint="give files of rows instead of a split") from None
+    with moved_hint():
+        prepared = load_config_data(run.config, learned=run.learned, keep=keep)
     recorded: Mapping[str, str] = run.record.facts().get("data", {})
     phases = len(run.config.phases)
     warnings = [Fault(text, level="warning") for text in prepared.warnings]
