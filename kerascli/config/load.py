@@ -48,7 +48,9 @@ def open_recorded(record: RunRecord, *, sets: Sequence[str] = (), progress: Prog
     if path.is_symlink():  # nothing of another file must be shown
         raise FileRefused(f"'{safe_text(str(path))}' is a link; the files of a run are its own")
     document = extend(parse_document(text, str(path), folder=path.parent))
-    return _opened(path, override(document, sets), (), progress, plugins)
+    config = _opened(path, override(document, sets), (), progress, plugins)
+    digests: Mapping[str, str] = record.facts().get("data", {})
+    return replace(config, recorded=digests, before=tuple(replace(each, recorded=digests) for each in config.before))
 
 
 def _opened(

@@ -77,14 +77,14 @@ class Context:
     seed: int
     progress: Callable[[str, int, int], None] | None = None
     """Callback for long operations: called with (description, bytes done, total bytes or 0 if unknown)."""
-    recorded: Mapping[str, str] = field(default_factory=dict)
-    """Digests of the data that the run recorded at its start, if a run is resumed or evaluated."""
-    frozen: dict[str, Any] = field(default_factory=dict, compare=False)
-    """Rows of queries that were frozen since the config was opened, by address and query."""
     columns: frozenset[str] | None = None
     """Names of the data source's columns that the config section `data` uses; None if they are unknown."""
     display_columns: Mapping[str, ConfigPath] = field(default_factory=dict)
     """Mapping from each column displayed next to model outputs to the config path (keys, indices) that names it."""
+    recorded: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the data that the run recorded at its start, if a run is resumed or evaluated."""
+    frozen: dict[str, Any] = field(default_factory=dict, compare=False)
+    """Rows of queries that were frozen since the config was opened, by address and query."""
 
 
 class InFolder(Component):
