@@ -12,6 +12,7 @@ from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.remote.addresses import FILE_SCHEMES, hiding_environment, in_place, scheme_of
 from kerascli.data.remote.copies import last_name, parts_at
 from kerascli.data.storage.compressed import read_text_file
+from kerascli.data.storage.frozen_text import exceeds_memory, read_frozen
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.table import Table
@@ -116,5 +117,7 @@ class JsonLines(TextFileSource):
     any_column = Field((), "unknown")
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        if exceeds_memory(path):
+            return read_frozen(path, name, "", lambda block, _: read_json_lines(block, name), columns)
         data, packed = read_text_file(path, name)
         return read_json_lines(data, name, packed=packed)

@@ -68,19 +68,32 @@ def _kind(data: bytes) -> str | None:
 def _unpacked(data: bytes, kind: str, name: str) -> Iterator[bytes]:
     """Yield the decompressed bytes of a file in chunks. Raises DataError if it is damaged."""
     try:
-        with _reader(data, kind) as file:
+        with _reader(io.BytesIO(data), kind) as file:
             while chunk := file.read(_CHUNK):
                 yield chunk
     except (zlib.error, OSError, EOFError) as error:
         raise DataError(f"the {kind} file is damaged: {safe_text(str(error), 100)}", place=name) from None
 
 
-def _reader(data: bytes, kind: str) -> Any:
+def unpacked_blocks(path: Path, name: str, size: int) -> Iterator[bytes]:
+    """Yield the bytes of a text file, uncompressed, in blocks of `size` bytes. Raises DataError if it is damaged."""
+    with open_regular(path, name) as file:
+        kind = _kind(file.read(8))
+        file.seek(0)
+        try:
+            with file if kind is None else _reader(file, kind) as unpacked:
+                while block := unpacked.read(size):
+                    yield block
+        except (zlib.error, OSError, EOFError) as error:
+            raise DataError(f"the file is damaged: {safe_text(str(error), 100)}", place=name) from None
+
+
+def _reader(file: Any, kind: str) -> Any:
     """Return the contents of a compressed file, of one stream or several, as an open file."""
     if kind != "Zstandard":
-        return gzip.GzipFile(fileobj=io.BytesIO(data)) if kind == "gzip" else bz2.BZ2File(io.BytesIO(data))
+        return gzip.GzipFile(fileobj=file) if kind == "gzip" else bz2.BZ2File(file)
     try:
         import pyarrow as pa
     except ModuleNotFoundError:
         raise DataError("reading .zst needs the package 'pyarrow'", hint='pip install "kerascli[parquet]"') from None
-    return pa.CompressedInputStream(pa.BufferReader(data), "zstd")
+    return pa.CompressedInputStream(file, "zstd")

@@ -19,8 +19,12 @@ Blocks = Callable[[frozenset[str]], Iterator[Mapping[str, "pa.Array"]]]
 """Function that returns a table's rows in blocks, as arrays by column; the columns that are passed to it as text."""
 
 
-def freeze(folder: Path, blocks: Blocks) -> Path:
-    """Write a table to a file of Parquet in `folder`, which is called by the SHA-256 of its rows, and return its path.
+LINE = "\0line"
+"""Name of the column with the lines of a text file on which the rows begin; no text has it as a name."""
+
+
+def freeze(folder: Path, blocks: Blocks, name: str | None = None) -> Path:
+    """Write a table to the file of Parquet `name` (None: the SHA-256 of its rows) in `folder`, and return its path.
 
     A column of numbers stays one only if all blocks have numbers that one type holds exactly; else it is text. The
     blocks are iterated a second time if a later block widens the type of a column. Raises StorageError.
@@ -31,7 +35,7 @@ def freeze(folder: Path, blocks: Blocks) -> Path:
         digest = hashlib.sha256()
         try:
             with storage.staged(folder / "rows", Pieces(0, lambda: _written(blocks, kinds, digest))) as file:  # noqa: B023
-                path = folder / f"{digest.hexdigest()}.parquet"
+                path = folder / (name or f"{digest.hexdigest()}.parquet")
                 storage.place(file, path)
         except _Widened:
             continue
@@ -48,17 +52,20 @@ def _written(blocks: Blocks, kinds: dict[str, set[Any]], digest: Any) -> Iterato
     import pyarrow as pa
     from pyarrow import parquet
 
-    sink, writer, types = _Sink(), None, dict[str, Any]()
+    sink, writer, types, schema = _Sink(), None, dict[str, Any](), pa.schema([])
     for block in blocks(frozenset(name for name, each in kinds.items() if _type(each) == pa.string())):
-        for name, values in block.items():
-            kinds.setdefault(name, set()).update(_kinds(values))
+        for name in {**kinds, **block}:
+            kinds.setdefault(name, set()).update(_kinds(block[name]) if name in block else {"missing"})
         if writer is None:
             types = {name: _type(each) for name, each in kinds.items()}
             # not packed: the size of a packed file says little about the memory that its rows take
-            writer = parquet.ParquetWriter(sink, pa.schema(types.items()), compression="none", use_dictionary=False)
+            schema = pa.schema(types.items())
+            writer = parquet.ParquetWriter(sink, schema, compression="none", use_dictionary=False)
             digest.update(repr(types).encode())
         if types == {name: _type(each) for name, each in kinds.items()}:
-            rows = pa.record_batch([block[name].cast(types[name]) for name in types], names=list(types))
+            count = len(next(iter(block.values())))
+            arrays = (block[name] if name in block else pa.nulls(count) for name in types)
+            rows = pa.record_batch([array.cast(kind) for array, kind in zip(arrays, schema.types, strict=True)], schema)
             digest.update(rows.serialize())
             writer.write_batch(rows)
             yield sink.taken()

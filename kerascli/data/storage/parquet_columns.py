@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from kerascli.data.storage.frozen import LINE
 from kerascli.data.storage.on_disk import Stream, Values, is_large
 from kerascli.data.storage.parquet_file import ParquetFile
 from kerascli.data.storage.partitions import Part
@@ -58,10 +59,10 @@ class ParquetColumns(Mapping[str, Values]):
         return self._arrays[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*self._schema.names, *self._partitions))
+        return iter((*(name for name in self._schema.names if name != LINE), *self._partitions))
 
     def __len__(self) -> int:
-        return len(self._schema.names) + len(self._partitions)
+        return len(list(iter(self)))
 
     def place(self, row: int, column: str, at: tuple[int, int] = (0, 0)) -> Place:
         """Return the place of a value: its file, and the row's number there, counted from 1."""
