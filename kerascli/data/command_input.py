@@ -16,8 +16,8 @@ from kerascli.data.remote.addresses import CREDENTIALS, FILE_SCHEMES, address_fa
 from kerascli.data.remote.copies import parts_at
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.folders import FolderSource, file_names, files_below, labelled_files, unlabelled_files
-from kerascli.data.sources.parquet import read_parquet
 from kerascli.data.sources.image_sources import SUFFIXES, decoded_once, undamaged
+from kerascli.data.sources.parquet import read_parquet
 from kerascli.data.sources.text_sources import TextFolder, texts_of
 from kerascli.data.storage.image_files import Images, Reading, need_pillow
 from kerascli.data.storage.json_lines import read_json_lines

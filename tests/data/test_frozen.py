@@ -110,7 +110,7 @@ def test_a_frozen_table_is_that_in_memory(form: str, tmp_path: Path, to_disk: Ca
 
 def test_numbers_of_a_format_and_text_by_choice_stay_so(tmp_path: Path, to_disk: Callable[[], None]) -> None:
     columns = {"zip": ["01234"] * ROWS, "price": ["1.234,5"] * ROWS, "words": WORDS, "na": gaps(["7"] * ROWS)}
-    rows = (";".join("NA" if not each else each for each in row) for row in zip(*columns.values(), strict=True))
+    rows = (";".join(each or "NA" for each in row) for row in zip(*columns.values(), strict=True))
     (tmp_path / "t.csv").write_text("\n".join([";".join(columns), *rows]), encoding="latin-1")
     source = {"path": "t.csv", "delimiter": ";", "decimal": ",", "thousands": ".", "dtypes": {"zip": "text"},
               "na_values": ["NA"], "encoding": "latin-1"}  # fmt: skip

@@ -11,7 +11,7 @@ from kerascli.foundation.errors import CREDENTIAL, ConfigError, KerasCliError, P
 
 FILE_SCHEMES = ("s3", "gs", "https")
 """Schemes of the addresses of files and folders."""
-ENVIRONMENT = re.compile(r"\$env\.([A-Za-z_][A-Za-z0-9_]*)")
+ENVIRONMENT = re.compile(r"(?<!\$)\$env\.([A-Za-z_][A-Za-z0-9_]*)")
 """Pattern of the value of an environment variable in an address or a path."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _CREDENTIAL = re.compile(CREDENTIAL, re.IGNORECASE)

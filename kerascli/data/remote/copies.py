@@ -98,14 +98,14 @@ def _file_system(scheme: str, bucket: str) -> Any:
     """Return pyarrow's file system, with the credentials, endpoint and region that the environment has."""
     from pyarrow import fs
 
+    names = ("STORAGE_EMULATOR_HOST",) if scheme == "gs" else ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    endpoint = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    server = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
+    own: dict[str, Any] = {"endpoint_override": server.netloc, "scheme": server.scheme} if endpoint else {}
     if scheme == "gs":
-        return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=_REQUEST_SECONDS))
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        limit = timedelta(seconds=_REQUEST_SECONDS)
+        return fs.GcsFileSystem(anonymous=bool(endpoint), retry_time_limit=limit, **own)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    own: dict[str, Any] = {}
-    if endpoint:
-        server = urlsplit(endpoint)
-        own = {"endpoint_override": server.netloc, "scheme": server.scheme}
     return fs.S3FileSystem(
         region=region or (None if endpoint else fs.resolve_s3_region(bucket)), connect_timeout=_CONNECT_SECONDS,
         request_timeout=_REQUEST_SECONDS, retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS), **own,

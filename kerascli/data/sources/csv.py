@@ -75,7 +75,7 @@ class Csv(TextFileSource):
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         form = self.text_format()
-        if exceeds_memory(path) and "\n".encode(self.encoding) == b"\n":
+        if exceeds_memory(path) and "a\n".encode(self.encoding).endswith(b"a\n"):
 
             def parse(block: bytes, is_first: bool) -> Table:
                 return read_csv(block, name, form if is_first else replace(form, skip_rows=0))

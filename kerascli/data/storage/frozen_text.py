@@ -133,7 +133,7 @@ def _array(table: Table, name: str, text: frozenset[str]) -> "pa.Array":
     if name in text or values.dtype == object:
         texts = table.text(name)
         return pa.array(texts, pa.string(), mask=texts == "")
-    if values.dtype.kind == "f" and (present := np.flatnonzero(~np.isnan(values))).size:
-        if table.text(name)[present[0]].strip(" \t") in {*TRUE, *FALSE}:
-            return pa.array(values.astype(bool), mask=np.isnan(values))
-    return pa.array(values, from_pandas=True)
+    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+    if missing.any() and not missing.all() and table.text(name)[missing.argmin()].strip(" \t") in {*TRUE, *FALSE}:
+        return pa.array(values.astype(bool), mask=missing)
+    return pa.array(values, mask=missing)
