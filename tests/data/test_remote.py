@@ -27,7 +27,7 @@ from tests.support.needs import needs
 from tests.support.runs_harness import go_on, outcome, train, write
 from tests.support.server import Server
 
-needs_moto = needs(MOTO, "needs a server of S3: pip install 'moto[server]'")
+needs_moto = needs(MOTO, "needs a server of S3: pip install -e '.[test_servers]'")
 CSV = b"a,b\n" + b"".join(b"%d,%d\n" % (row, row % 3) for row in range(100))
 SHA256 = hashlib.sha256(CSV).hexdigest()
 CONFIG = """
