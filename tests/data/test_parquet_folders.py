@@ -90,7 +90,7 @@ def test_a_folder_is_one_table_with_the_values_of_its_partitions(
     form = dataset.partitioning(pa.schema(names.items()), flavor="hive")
     paths = sorted(p.relative_to(tmp_path / "sales").as_posix() for p in (tmp_path / "sales").rglob("*.parquet"))
     for name in ("x", "y", "id"):
-        parts = [parquet.read_table(tmp_path / "sales" / path, partitioning=None)[name].to_numpy() for path in paths]
+        parts = [parquet.ParquetFile(tmp_path / "sales" / path).read()[name].to_numpy() for path in paths]
         assert isinstance(table[name], OnDisk) == streamed
         np.testing.assert_array_equal(in_memory(table[name]), np.concatenate(parts))
     oracle = dataset.dataset(tmp_path / "sales", partitioning=form, format="parquet").to_table()
@@ -141,7 +141,7 @@ def test_a_file_that_changed_or_came_is_told_on_resume(tmp_path: Path) -> None:
     folder = write_parts(tmp_path / "sales")
     record, _ = train(write(tmp_path, CONFIG.replace("SOURCE", "sales")), tmp_path / "runs", ["fit.epochs=1"])
     moved = folder / "year=2023/region=00Z/part-0.parquet"
-    parquet.write_table(parquet.read_table(moved, partitioning=None).slice(1), moved)
+    parquet.write_table(parquet.ParquetFile(moved).read().slice(1), moved)
     with pytest.raises(DataError, match=r"changed since the run began: sales/year=2023/region=00Z/part-0\.parquet"):
         go_on(record, ["fit.epochs=2"])
 
@@ -172,7 +172,7 @@ def rename(folder: Path, old: str, new: str) -> None:
 
 def rewrite(folder: Path, **columns: Any) -> None:
     path = folder / "year=2024/region=00Z/part-0.parquet"
-    table = parquet.read_table(path, partitioning=None)
+    table = parquet.ParquetFile(path).read()
     for name, values in columns.items():
         table = table.drop_columns([name])
         table = table if values is None else table.append_column(name, pa.array(values))

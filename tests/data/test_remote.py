@@ -4,7 +4,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyarrow import fs, parquet
+from pyarrow import parquet
 
 from kerascli.data.base import SOURCES, Context
 from kerascli.data.remote.addresses import address_fault
@@ -22,7 +21,7 @@ from kerascli.foundation.errors import ConfigError, DataError, DataMissing, Faul
 from kerascli.language.component import Invalid
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
-from tests.support.buckets import KEYS, MOTO, GoogleServer, Proxy, bucket_of, s3_server
+from tests.support.buckets import KEYS, MOTO, GoogleServer, Proxy, empty_bucket, s3_server, upload
 from tests.support.needs import needs
 from tests.support.runs_harness import go_on, outcome, train, write
 from tests.support.server import Server
@@ -52,22 +51,12 @@ def s3() -> Iterator[str]:
 
 
 @pytest.fixture
-def bucket(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
-    """A new bucket called `bucket`, as pyarrow's file system; the environment says where it is."""
-    files = bucket_of(s3)
-    for info in files.get_file_info(fs.FileSelector("bucket", allow_not_found=True)):
-        files.delete_dir(info.path) if info.type == fs.FileType.Directory else files.delete_file(info.path)
-    files.create_dir("bucket")
+def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a server with the empty bucket `bucket`, which the environment names, too."""
+    empty_bucket(s3)
     for name, value in {**KEYS, "AWS_ENDPOINT_URL": s3}.items():
         monkeypatch.setenv(name, value)
-    return files
-
-
-def put(files: Any, key: str, data: bytes) -> None:
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        fs.copy_files(file.name, key, destination_filesystem=files)
+    return s3
 
 
 def write_parts(folder: Path, parts: int = 6) -> Path:
@@ -220,9 +209,9 @@ class TestHttps:
 
 @needs_moto
 class TestS3:
-    def test_a_prefix_is_the_same_table_as_a_folder(self, bucket: Any, tmp_path: Path) -> None:
+    def test_a_prefix_is_the_same_table_as_a_folder(self, bucket: str, tmp_path: Path) -> None:
         write_parts(tmp_path / "sales")
-        fs.copy_files(str(tmp_path / "sales"), "bucket/pre/sales", destination_filesystem=bucket)
+        upload(bucket, tmp_path / "sales", "pre/sales")
         here, there = read(tmp_path, {"parquet": "sales"}), read(tmp_path, {"parquet": "s3://bucket/pre/sales"})
         assert list(here) == list(there) == ["a", "b", "day"]
         for name in here:
@@ -234,8 +223,8 @@ class TestS3:
         ]
         assert digests[0] == digests[1]
 
-    def test_files_are_copied_once_and_again_if_they_change(self, bucket: Any, tmp_path: Path) -> None:
-        put(bucket, "bucket/t.csv", CSV)
+    def test_files_are_copied_once_and_again_if_they_change(self, bucket: str, tmp_path: Path) -> None:
+        upload(bucket, CSV, "t.csv")
         config = write(tmp_path, CONFIG.replace("SOURCE", '{csv: "s3://bucket/t.csv"}'))
         record, _ = train(config, tmp_path / "runs")
         before = copies(tmp_path)[0].stat()
@@ -243,14 +232,15 @@ class TestS3:
         [copy] = copies(tmp_path)
         assert copy.stat().st_ino == before.st_ino
         time.sleep(1.1)  # S3 keeps seconds
-        put(bucket, "bucket/t.csv", CSV.replace(b"99", b"98"))
+        empty_bucket(bucket)
+        upload(bucket, CSV.replace(b"99", b"98"), "t.csv")
         with pytest.raises(DataError, match=r"the data has changed since the run began: t\.csv"):
             go_on(record, ["fit.epochs=3"])
         assert [path.read_bytes() for path in copies(tmp_path)] == [CSV.replace(b"99", b"98")]
 
-    def test_what_is_not_there_or_not_allowed_is_told(self, bucket: Any, tmp_path: Path) -> None:
-        put(bucket, "bucket/folder/t.csv", CSV)
-        put(bucket, "bucket/damaged.parquet", b"PAR1" + bytes(100))
+    def test_what_is_not_there_or_not_allowed_is_told(self, bucket: str, tmp_path: Path) -> None:
+        upload(bucket, CSV, "folder/t.csv")
+        upload(bucket, b"PAR1" + bytes(100), "damaged.parquet")
         with pytest.raises(DataMissing, match="there is nothing at 's3://bucket/none'"):
             read(tmp_path, {"parquet": "s3://bucket/none"})
         with pytest.raises(DataMissing, match="there is nothing at 's3://no-bucket/none'"):
@@ -273,12 +263,12 @@ class TestS3:
         assert "in bucket '$env.BUCKET'" in caught.value.faults[0].text
 
     def test_a_copy_that_was_cut_goes_on_with_the_files_that_are_missing(
-        self, bucket: Any, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write_parts(tmp_path / "sales")
-        fs.copy_files(str(tmp_path / "sales"), "bucket/sales", destination_filesystem=bucket)
+        upload(bucket, tmp_path / "sales", "sales")
         size = (tmp_path / "sales/day=0/p.parquet").stat().st_size
-        proxy = Proxy(s3, 3 * size)
+        proxy = Proxy(bucket, 3 * size)
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         with pytest.raises(DataError, match=r"cannot read 's3://bucket/sales/day=\d/p.parquet'|ended after"):
             read(tmp_path, {"parquet": "s3://bucket/sales"})
@@ -292,9 +282,9 @@ class TestS3:
         assert {path: path.stat().st_ino for path in first} == times
         np.testing.assert_array_equal(there.array("a"), read(tmp_path, {"parquet": "sales"}).array("a"))
 
-    def test_a_training_from_a_bucket_is_that_from_a_folder(self, bucket: Any, tmp_path: Path) -> None:
+    def test_a_training_from_a_bucket_is_that_from_a_folder(self, bucket: str, tmp_path: Path) -> None:
         write_parts(tmp_path / "sales", 2)
-        fs.copy_files(str(tmp_path / "sales"), "bucket/sales", destination_filesystem=bucket)
+        upload(bucket, tmp_path / "sales", "sales")
         here, _ = train(write(tmp_path, CONFIG.replace("SOURCE", "{parquet: sales}")), tmp_path / "here")
         there, _ = train(
             write(tmp_path, CONFIG.replace("SOURCE", '{parquet: "s3://bucket/sales"}')), tmp_path / "there"

@@ -248,7 +248,8 @@ class TestPostgresql:
         query = (
             "select (i % 7)::int2 as small, i + 9007199254740993 as large, case when i > 1 then i end as gaps,"
             " 1.25::numeric as n, 1.5::float4 as f, i = 1 as truth, case when i > 1 then 'x' end as words,"
-            " date '2026-01-02' as day, timestamptz '2026-01-02 03:04:05.5+02' as moment from generate_series(1, 200000) i order by i"
+            " date '2026-01-02' as day,"
+            " timestamptz '2026-01-02 03:04:05.5+02' as moment from generate_series(1, 200000) i order by i"
         )
         for _ in range(200):  # until the server answers
             try:

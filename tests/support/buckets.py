@@ -13,8 +13,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 MOTO = shutil.which("moto_server", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
@@ -46,14 +45,26 @@ def s3_server() -> Iterator[str]:
         process.wait()
 
 
-def bucket_of(url: str) -> Any:
-    """Return pyarrow's file system of a server of S3, which may make buckets."""
-    from pyarrow.fs import S3FileSystem
+def empty_bucket(url: str) -> None:
+    """Make the empty bucket `bucket` the only one of a server of S3."""
+    _ask(f"{url}/moto-api/reset", "POST", b"")
+    _ask(f"{url}/bucket", "PUT", b"")
 
-    return S3FileSystem(
-        access_key=KEYS["AWS_ACCESS_KEY_ID"], secret_key=KEYS["AWS_SECRET_ACCESS_KEY"], scheme="http",
-        endpoint_override=urlsplit(url).netloc, region="us-east-1", allow_bucket_creation=True,
-    )  # fmt: skip
+
+def upload(url: str, source: Path | bytes, key: str) -> None:
+    """Put a file's bytes, or all files of a folder, into the bucket."""
+    if isinstance(source, bytes):
+        _ask(f"{url}/bucket/{quote(key)}", "PUT", source)
+        return
+    for path in source.rglob("*"):
+        if path.is_file():
+            upload(url, path.read_bytes(), f"{key}/{path.relative_to(source).as_posix()}")
+
+
+def _ask(url: str, method: str, data: bytes) -> None:
+    headers = {"Content-Type": "application/octet-stream"}
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=60):
+        pass
 
 
 class Proxy:

@@ -20,7 +20,7 @@ Progress = Callable[[str, int, int], None]
 """Type of the callback during a copy, which is called with (name, bytes done, total bytes)."""
 
 _BLOCK = 2**20
-_CONNECT_SECONDS, _REQUEST_SECONDS, _ATTEMPTS = 10, 30, 4
+_CONNECT_SECONDS, _REQUEST_SECONDS = 10, 30
 
 
 def parts_at(path: str, folder: Path, *, whole_folders: bool, progress: Progress | None = None) -> list[Part]:
@@ -108,7 +108,7 @@ def _file_system(scheme: str, bucket: str) -> Any:
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return fs.S3FileSystem(
         region=region or (None if endpoint else fs.resolve_s3_region(bucket)), connect_timeout=_CONNECT_SECONDS,
-        request_timeout=_REQUEST_SECONDS, retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS), **own,
+        request_timeout=_REQUEST_SECONDS, **own,
     )  # fmt: skip
 
 

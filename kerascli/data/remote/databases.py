@@ -68,20 +68,19 @@ def _array(values: tuple[Any, ...], place: str, first: int, *, as_text: bool) ->
     if bytes in kinds:
         row = next(row for row, value in enumerate(values, first) if isinstance(value, bytes))
         raise DataError("holds bytes (BLOB); expected numbers or text", place=place.format(row))
-    if kinds == {int, float}:
-        as_text = as_text or any(abs(value) > 2**53 for value in values if isinstance(value, int))
+    if kinds == {int, float} and any(abs(value) > 2**53 for value in values if isinstance(value, int)):
+        as_text = True
     if as_text or str in kinds:
-        return pa.array(
-            [value if value is None or isinstance(value, str) else repr(value) for value in values], pa.string()
-        )
-    if kinds == {int, float}:
-        return pa.array([value if value is None else float(value) for value in values], pa.float64())
-    return pa.array(values, pa.int64() if kinds == {int} else pa.float64())
+        texts = [value if value is None or isinstance(value, str) else repr(value) for value in values]
+        return pa.array(texts, pa.string())
+    if kinds == {int}:
+        return pa.array(values, pa.int64())
+    return pa.array([None if value is None else float(value) for value in values], pa.float64())
 
 
 def _postgresql(url: str, query: str, shown: str) -> Iterator[Block]:
     try:
-        import adbc_driver_postgresql.dbapi as driver
+        import adbc_driver_postgresql.dbapi as driver  # pyright: ignore[reportMissingImports]
     except ImportError:
         text, hint = "postgresql:// needs adbc-driver-postgresql", 'pip install "kerascli[sql]"'
         raise DataError(text, place=shown, hint=hint) from None

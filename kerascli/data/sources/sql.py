@@ -33,8 +33,7 @@ class Sql(Source):
     schemes = SQL_SCHEMES
 
     url: str
-    """Address of the database; the path of a file of SQLite is relative to the config. Its credentials come from the
-    environment (PGUSER, PGPASSWORD ...)."""
+    """Address of the database, without credentials; the path of a file of SQLite is relative to the config."""
     query: str
     """Query of the training rows, one `select`; `order by` makes their order certain."""
     validation: str | None = None

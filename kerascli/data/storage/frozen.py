@@ -89,7 +89,7 @@ def _kinds(values: "pa.Array") -> set[Any]:
         return kinds if values.null_count == len(values) else kinds | {"fractions"}
     if not pa.types.is_integer(values.type):
         return kinds | {values.type}
-    least, most = (each.as_py() for each in compute.min_max(values).values())
+    least, most = (each.as_py() for each in compute.call_function("min_max", [values]).values())
     kinds |= {"integers"} | ({"negative"} if least < 0 else set()) | ({"unsigned"} if most >= 2**63 else set())
     return kinds | ({"large"} if max(-least, most) > 2**53 else set())
 
