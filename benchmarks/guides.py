@@ -127,7 +127,7 @@ def images(typed: Typed, run: str, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the pictures of a split, 0 to 1, and their labels."""
     from kerascli.runs.index import find_run
     from kerascli.workflow.loaded import open_run
-    from kerascli.workflow.rows.changed_data import load_again
+    from kerascli.workflow.rows.command_rows import load_again
 
     os.chdir(typed.session.folder)
     rows = load_again(open_run(find_run(run, Path("runs")))).splits[split].read(slice(None))

@@ -21,6 +21,7 @@ FLOORS = [
     ["language"],
     ["parts", "preprocessing", "ops"],
     ["layers", "losses", "metrics", "schedules", "optimizers", "data", "runs"],
+    ["features"],
     ["model", "callbacks"],
     ["config"],
     ["compiler"],
@@ -43,9 +44,9 @@ INNER_FLOORS = {
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
     "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
-        ["storage", "download", "dates", "learned_checks"], ["remote"], ["base", "split", "text"],
+        ["storage", "download", "dates"], ["remote", "text"], ["base", "split"],
         ["batches", "datasets", "mixing", "where"], ["augmentations", "moved", "section"], ["digests"], ["pipeline"],
-        ["sources", "transforms"], ["features", "read", "text_codec"], ["command_input"],
+        ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
@@ -54,15 +55,14 @@ INNER_FLOORS = {
         ["cross_checks"], ["describe"], ["load"],
     ],
     "training": [
-        ["checks", "classes", "generation", "layer_states", "objectives", "profiling", "progress", "recompute",
-         "tensor_file"],
+        ["checks", "classes", "generation", "objectives", "profiling", "tensor_file"],
         ["checkpoint_files", "evaluate", "forward_pass"], ["build", "execution_mode", "step"],
-        ["checkpoint", "finite", "strategies"], ["loop"],
+        ["checkpoint", "strategies"], ["loop"],
     ],
     "training/strategies": [
-        ["checks", "collectives", "failures", "notices", "sharding"], ["group"],
-        ["flat_step_result", "members", "process_sum", "shared_evaluation"], ["base", "sharded_runner"],
-        ["data_parallel", "fsdp_runner"], ["fsdp"],
+        ["checks", "collectives", "failures", "notices"], ["group"],
+        ["flat_step_result", "members", "process_sum", "shared_evaluation"], ["base"], ["data_parallel"],
+        ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
         ["advice", "generation", "loaded", "memory", "outputs"], ["fitting", "units"], ["check", "interchange"],
@@ -342,7 +342,6 @@ def test_random_numbers_come_from_draws_alone() -> None:
 PEERS = {
     "callbacks",
     "cli",
-    "data/transforms",
     "optimizers",
 }
 """Folders whose files are peers: one command, one source, one component each."""
@@ -395,8 +394,6 @@ COMPLEX_FUNCTIONS = {
     "config/sections/read_compile.py:_per_output",
     "config/starter/series.py:_series",
     "config/starter/series.py:series_draft",
-    "data/storage/delimited/csv_scan.py:of",
-    "data/storage/delimited/large_text.py:read_large",
     "interop/keras/hdf5_child.py:_plain_dataset",
     "interop/keras/optimizer_variables.py:_of_rule",
     "interop/keras_import/hidden_masks.py:_hide",

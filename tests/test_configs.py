@@ -71,8 +71,8 @@ def test_a_config_goes_through_the_smoke_run(config: Path, shipped: Path, tmp_pa
         limits = {"epochs": 1, "steps_per_epoch": 2, "validation_steps": 2}
         train(shipped / config.with_name(f"{begins_with[1]}.yaml"), tmp_path, limits=limits)
     sets = [FEWER[config.stem]] if config.stem in FEWER else []
-    said = list(smoke(shipped / config, sets=sets, flags=SMALLER.get(config.stem, []), known_runs=tmp_path))
-    assert list(dict.fromkeys(line.partition(":")[0] for line in said if not line.startswith("test"))) == [
+    lines = list(smoke(shipped / config, sets=sets, flags=SMALLER.get(config.stem, []), source_runs=tmp_path))
+    assert list(dict.fromkeys(line.partition(":")[0] for line in lines if not line.startswith("test"))) == [
         "fit", "checkpoint", "resume", "evaluate", "predict", "plot",
     ]  # fmt: skip
 

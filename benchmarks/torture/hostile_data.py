@@ -242,9 +242,8 @@ def attacks() -> dict[str, Attack]:
         "vocabulary_endless": file(
             "d.csv", data(b"x,y\na,1\n"), CSV, steps="[{string_lookup: {vocabulary: /dev/zero}}]"
         ),
-        "regex_catastrophe": file(
-            "d.csv", data(b"x,y\n" + b"a" * 40 + b"!,1\n"), CSV,
-            steps="[{regex_replace: {pattern: '(a+)+$$', rewrite: b}}, text_vectorization]",
+        "regex_large": file(
+            "d.csv", data(ROWS), CSV, steps="[{regex_replace: {pattern: '" + r"\w{1000}\W{1000}" * 9 + "'}}]"
         ),
         "regex_explosion": file(
             "d.csv", made(lambda: b"x,y\n" + b"a" * 900_000 + b",1\n"), CSV,

@@ -55,7 +55,7 @@ class DecodeExamples(ShowsRows):
 class Example:
     """A data row as text, for display: its inputs, its target and the model's prediction."""
 
-    asked: dict[str, str]
+    inputs: dict[str, str]
     """Mapping from the name of each text input of the data row to its text."""
     truth: str
     predicted: str
@@ -65,9 +65,9 @@ class Example:
         return self.predicted == self.truth
 
     def lines(self) -> list[str]:
-        asked = [f"{name}: {_shown(text)}" for name, text in self.asked.items()]
+        inputs = [f"{name}: {_shown(text)}" for name, text in self.inputs.items()]
         wrong = "" if self.right else "   (wrong)"
-        return [*asked, f"  truth: {_shown(self.truth)}", f"  model: {_shown(self.predicted)}{wrong}"]
+        return [*inputs, f"  truth: {_shown(self.truth)}", f"  model: {_shown(self.predicted)}{wrong}"]
 
 
 def examples(context: SampleContext, view: str | None, rows: Rows, target: str, predicted: np.ndarray) -> list[Example]:
@@ -78,9 +78,9 @@ def examples(context: SampleContext, view: str | None, rows: Rows, target: str, 
     decoded = []
     for row in range(rows.rows):
         texts = {name: context.text(name, rows.inputs[name][row].cpu().numpy()) for name in names}
-        asked = {name: text for name, text in texts.items() if text is not None}
+        inputs = {name: text for name, text in texts.items() if text is not None}
         truth = context.text(target, rows.targets[target][row])
-        decoded.append(Example(asked, truth or "", context.text(target, predicted[row]) or ""))
+        decoded.append(Example(inputs, truth or "", context.text(target, predicted[row]) or ""))
     return decoded
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import options
 from kerascli.cli.options import option
-from kerascli.cli.process_group import dealing, launch_if_asked
+from kerascli.cli.process_group import dealing, launch_processes
 from kerascli.foundation.errors import (
     ConfigError,
     DataError,
@@ -58,7 +58,7 @@ def evaluate(
     what = what or []
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
-        launch_if_asked(processes, alone={"- is standard input, which is read once": "-" in what})
+        launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
         record = _record(run, what, runs_dir, checkpoint)
         from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
 
@@ -118,8 +118,7 @@ def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | Non
 
 def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
     """Return (name, rows) of the split or files to evaluate; default: the first split of test, validation, train."""
-    from kerascli.workflow.rows.changed_data import load_again
-    from kerascli.workflow.rows.command_rows import rows_of
+    from kerascli.workflow.rows.command_rows import load_again, rows_of
 
     if what or run.data is None:
         names = what or ["test"]

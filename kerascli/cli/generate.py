@@ -48,13 +48,13 @@ def generate(
         raise ConfigError(f"--temperature: expected a number above 0 and up to 1000, got {temperature:g}")
     record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.training.generation import Sampling
-    from kerascli.workflow.loaded import known_view
+    from kerascli.workflow.loaded import view_of
     from kerascli.workflow.make_samples import context_of
 
     sampling = Sampling(0.0 if greedy else temperature or 1.0, top_k, seed)
     opened = options.opened_run(record, device, threads, checkpoint)
     if view is not None:
-        known_view(opened.experiment.spec.model, view)
+        view_of(opened.experiment.spec.model, view)
     context = context_of(opened, data=prompt is None)
     options.warn(opened.warnings)
     texts = _continuation if context.facts(view).decodes is None else _answers
@@ -82,7 +82,7 @@ def _answers(context: "ModelContext", view: str | None, prompt: str | None, leng
         return lambda: {"prompt": prompt, "text": text}, [f"{text}"]
     rows = context.rows(_EXAMPLES, seed=sampling.seed)
     answers = examples(context, view, rows, decodes[1], decode(context, view, rows.inputs, length, sampling))
-    shown = [{**each.asked, "truth": each.truth, "text": each.predicted} for each in answers]
+    shown = [{**each.inputs, "truth": each.truth, "text": each.predicted} for each in answers]
     return lambda: {"rows": shown}, ["\n\n".join("\n".join(each.lines()) for each in answers)]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from kerascli.cli import options
 from kerascli.cli.options import option
-from kerascli.cli.process_group import dealing, launch_if_asked
+from kerascli.cli.process_group import dealing, launch_processes
 from kerascli.foundation.errors import ConfigError, DataError, StorageError, one_of
 from kerascli.foundation.world import world_of
 
@@ -60,30 +60,29 @@ def predict(
         _check_horizon(what, horizon, future, other_options)
         _check_output(output, classes=classes, threshold=threshold, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
-        launch_if_asked(processes, alone=alone)
+        launch_processes(processes, alone=alone)
         record = options.trained_run(run, runs_dir, checkpoint)
         if output is not None:
             from kerascli.workflow.outputs import writable
 
             reads = [*(Path(each) for each in what if each not in options.SPLITS), *([future] if future else [])]
             writable(output, output.suffix.lower(), run=record, reads=reads)
-        from kerascli.workflow.predict import Form, predict_beside, predict_run
+        from kerascli.workflow.predict import Form, predict_run
 
         form = Form(keras_names=keras_names, raw=raw, threshold=threshold)
         opened = options.opened_run(record, device, threads, checkpoint, data, members, whole=view is not None)
         if stream:
             opened = opened if view is None else opened.view(view)
             return _stream(opened, form, keep, classes=classes, as_json=as_json)
-        if not world_of().leads:
-            return predict_beside(opened, what, view, texts=text, keep=keep)
         if horizon is None:
             predictions = predict_run(opened, what, view, texts=text, keep=keep, form=form)
         else:
             from kerascli.workflow.forecasting.forecast import forecast_run
 
             predictions = forecast_run(opened, what[0], horizon, future, keep=keep, raw=raw)
-    options.warn(opened.warnings)
-    _show(predictions, output, keep, classes=classes, as_json=as_json)
+    if world_of().leads:
+        options.warn(opened.warnings)
+        _show(predictions, output, keep, classes=classes, as_json=as_json)
 
 
 def _show(predictions: "Predictions", output: Path | None, keep: list[str], *, classes: bool, as_json: bool) -> None:

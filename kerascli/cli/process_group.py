@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kerascli.training.strategies.group import Group
 
 
-def launch_if_asked(
+def launch_processes(
     processes: int | None, max_restarts: int | None = None, *, alone: Mapping[str, bool] = MappingProxyType({})
 ) -> None:
     """Start the command on several processes and exit, if an option asks for it and no launcher has done so.
@@ -38,8 +38,8 @@ def launch_if_asked(
         raise ConfigError(f"--processes {processes}: the launcher has started {started}", hint="leave it out")
     if max(started, processes or 1) == 1:
         return
-    for why, is_given in alone.items():
-        if is_given:
+    for why, is_set in alone.items():
+        if is_set:
             raise ConfigError(f"{why}, on one process only", hint=_ALONE)
     if processes is not None and started == 1:
         from kerascli.cli.launching import launch

@@ -11,7 +11,7 @@ import typer
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
-from kerascli.cli.process_group import interrupted_run, launch_if_asked, process_group, with_common_seed
+from kerascli.cli.process_group import interrupted_run, launch_processes, process_group, with_common_seed
 from kerascli.foundation.errors import safe_text
 from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
@@ -67,7 +67,7 @@ def train(
     if smoke:
         _smoke_test(options.config_or_only(config), chosen, sets, flags)
         return
-    launch_if_asked(processes, max_restarts)
+    launch_processes(processes, max_restarts)
     with process_group(chosen, timeout) as chosen:
         resume = resume or interrupted_run(chosen, config)
         if resume is not None:

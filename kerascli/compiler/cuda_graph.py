@@ -35,9 +35,9 @@ class Replayed:
         self._graph = cuda.CUDAGraph()
         # Threads that load batches, or wait for sums of other parts, may go on meanwhile.
         with cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._found = run(*arguments)
+            self._outputs = run(*arguments)
 
     def __call__(self, *flat: Tensor) -> Sequence[Tensor | None]:
         copy_all(self._copied, flat[self._fixed :])
         self._graph.replay()
-        return self._found
+        return self._outputs

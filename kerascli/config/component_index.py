@@ -28,7 +28,7 @@ _MAX_BYTES = 2**24
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Argument names of a component (layer, loss ...), and the other keys that the component may have in a config."""
+    """Keys that a component (layer, loss ...) may have in a config: the names of its arguments, and other keys."""
 
     fields: list[str]
     positional: list[str]
@@ -69,7 +69,7 @@ def load() -> ComponentIndex | None:
 
 
 def save(index: ComponentIndex) -> None:
-    """Write the index to the cache file; write errors are ignored."""
+    """Write the index of components to the cache file; write errors are ignored."""
     body = json.dumps({
         "names": {kind: [each.prefixes, each.keys] for kind, each in index.names.items()},
         "settings": {
@@ -95,7 +95,7 @@ def _settings(cls: type[Component]) -> Settings:
 
     decorators = cls.__pydantic_decorators__
     reads_all = any(each.info.mode != "after" for each in decorators.model_validators.values())
-    needs_others = any(
+    reads_siblings = any(
         "info" in inspect.signature(each.func).parameters for each in decorators.field_validators.values()
     )
     refused = {key: cls.reason_against(key) for base in cls.__mro__ for key in base.__dict__.get("refused", {})}
@@ -106,7 +106,7 @@ def _settings(cls: type[Component]) -> Settings:
         {key: reason for key, reason in refused.items() if reason},
         [*key_names(NodeKeys), *call_arguments(cls)] if issubclass(cls, BaseLayer) else [],
         [registry.kind for registry in first_registries(cls)],
-        not reads_all and not needs_others,
+        not reads_all and not reads_siblings,
     )
 
 

@@ -132,13 +132,13 @@ def _class_fault(spec: RunSpec, pair: OutputTarget) -> Fault | None:
 
 def _overwrite_faults(callbacks: Sequence[Callback]) -> Iterator[Fault]:
     """Yield a config error for each callback that would write the same checkpoint or file as an earlier one."""
-    taken: set[str] = set()
+    claimed: set[str] = set()
     for index, callback in enumerate(callbacks):
         for place in callback.claims():
-            if place in taken:
+            if place in claimed:
                 hint = "give one of them another 'file'" if isinstance(callback, Sampler) else None
                 yield Fault(f"two callbacks write {place}", ("fit", "callbacks", index), "key", hint=hint)
-            taken.add(place)
+            claimed.add(place)
 
 
 def _callback_faults(spec: RunSpec, callback: Callback, path: Path, arguments: Any, splits: Splits) -> Iterator[Fault]:

@@ -2,15 +2,15 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
 from pydantic import model_validator
-from torch import nn
+from torch import Tensor, nn
 
 from kerascli.data.remote.addresses import CREDENTIALS, address_fault, in_place, scheme_of
 from kerascli.data.storage.blocks import Blocks
@@ -20,6 +20,13 @@ from kerascli.foundation.errors import Fault, show
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.shapes import Shape
 from kerascli.language.component import Component, Invalid, Registry
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from kerascli.data.storage.tokens import Tokens
+    from kerascli.data.text.oov import LookedUp
+    from kerascli.data.text.texts import Texts
 
 SPLITS = ("train", "validation", "test")
 """Names of the splits that the rows of a data source can be divided into."""
@@ -209,7 +216,7 @@ class FittedState:
     warnings: tuple[str, ...] = ()
     """Warnings about the training rows for the user; not saved."""
     memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    """Cache, not saved, of values derived once from the learned state, since `apply` may run for every batch."""
+    """Cache, not saved, of values derived once from the learned state, since `codes` may run for every batch."""
 
 
 NO_STATE = FittedState({}, {})
@@ -218,83 +225,148 @@ States = Mapping[str, FittedState]
 """Fitted states of the transforms of a run, by key."""
 
 Inverse = Callable[[np.ndarray], np.ndarray]
-"""Function that undoes a transform: it maps output rows (N, *), in float64, to the rows before the transform."""
+"""Function that undoes transforms: it maps output rows (N, *), in float64, to the rows before the transforms."""
 
 
-_RENAMED = {"undoing": "inverse", "takes_apart": "splits_values"}
-"""Mapping from attributes of transforms in plugins of earlier versions to their names now."""
+class Refusal(NamedTuple):
+    """Values that a transform refuses: a mask of them in the transform's input, and the message about one of them."""
+
+    mask: Tensor
+    """Boolean tensor (N, *), true where a value is refused."""
+    text: Callable[[Any], str]
+    """Function from a refused value to the error message, which does not name the row and column."""
+    hint: Callable[[Any], str | None] = lambda value: None
+    """Function from a refused value to a hint; None: there is none."""
+
+
+EARLIER = {
+    "undoing": "inverse(field, state), which returns a torch module",
+    "takes_apart": "splits_values",
+    "learn": "fit(rows, field, *, target)",
+    "check": "refusals(x, field, state, *, target)",
+    "check_learned": "gone: leave it out",
+    "needs_rows": "gone: a transform that defines 'fit' gets the training rows",
+    "apply": "module(field, state, dtype, *, target), which returns a torch module",
+    "batch": "module(field, state, dtype, *, target)",
+    "in_batch": "per_batch: 'never', 'exact' or 'always'",
+}
+"""Mapping from methods and attributes of transforms in plugins of earlier versions to what replaces them."""
 
 
 class Transform(InFolder):
-    """Base class of transforms: steps of a preprocessing pipeline, each with one column as input and one as output."""
+    """Base class of transforms: steps of a preprocessing pipeline, each with one column as input and one as output.
 
-    needs_rows: ClassVar[bool] = False
-    """True if `learn` or `check` needs all rows of a split, as the previous steps of the pipeline return them."""
+    A transform of numbers defines `module`, one that maps text to numbers `codes`, and one that changes text
+    `rewritten`. A row's result depends on that row and the fitted state alone.
+    """
+
+    per_batch: ClassVar[Literal["never", "exact", "always"]] = "never"
+    """Condition to run as a pipeline's last step per batch, in float32 on the device, not once over all rows: `exact`
+    requires that float32 represents the input exactly."""
+
     fills_missing: ClassVar[bool] = False
     """True if the transform, as a pipeline's first step, accepts missing values (nan) in integer columns."""
 
+    takes_text: ClassVar[bool] = False
+    """True if the transform accepts text alone."""
+
     takes_columns: ClassVar[bool] = False
-    """True if the transform, as a pipeline's first step, accepts several columns of mixed dtypes, as a record array."""
+    """True if the transform, as a pipeline's first step, accepts several columns of mixed dtypes: see `chains`."""
 
     splits_values: ClassVar[bool] = False
     """True if the transform splits values (texts into tokens), so that its output holds no class labels."""
-    takes_apart: ClassVar[bool]
-    """Name of `splits_values` in earlier versions; a transform that sets it is refused."""
 
     keeps_numbers: ClassVar[bool] = False
-    """True if the function that `inverse` returns changes shape or dtype only, not the numbers."""
+    """True if the module that `inverse` returns changes shape or dtype only, not the numbers."""
 
     takes_sequences: ClassVar[bool] = False
     """True if the transform accepts rows of varying length (dtype "sequence")."""
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
-        for old, new in _RENAMED.items():
+        for old, new in EARLIER.items():
             if old in cls.__dict__:
-                raise TypeError(f"'{old}' of {cls.__name__} is now '{new}'")
+                raise TypeError(f"'{old}' of the transform {cls.__name__} is now {new}; docs/plugins.md has an example")
 
     def own_columns(self) -> tuple[str, ...]:
         """Return the names of the columns that the transform itself reads as a pipeline's first step; empty if none."""
         return ()
 
-    def in_batch(self, field: Field) -> bool:
-        """Return True if the transform is cheap and runs per batch on the device (`batch`), not in advance."""
-        return False
+    def reads_text(self, column: str) -> bool:
+        """Return True if the transform accepts values of a column as text alone."""
+        return self.takes_text
 
     @abstractmethod
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         """Return the output's field (shape, dtype ...). Raises ValueError if the transform does not accept the input.
 
-        `learned` is None before the data is loaded; facts that depend on it are then None in the result.
+        `state` is None before the data is loaded; facts that depend on it are then None in the result.
         """
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         """Return the state (vocabulary, mean ...) learned from the training rows, which may be iterated several times.
 
         Raises ValueError, and BadRow with a row index relative to the last block.
         """
         return NO_STATE
 
-    def check(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> None:
-        """Raise BadRow for a value that the transform refuses but `batch`, running on the device, cannot report."""
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+        """Return the values that the transform refuses in rows `x` (N, *), which are what `module` gets."""
+        return ()
 
-    @abstractmethod
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        """Return the transformed rows (N, *), computed for all rows at once; here by the module that `batch` returns.
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        """Return the torch module that transforms rows (N, *): numbers, or what `codes` returns.
 
-        Rows must be independent: these are all rows of a split, or those of a batch if the data is on disk. Raises
-        BadRow, ValueError.
+        It runs in `dtype` where it computes in floating point: float64 over a file, float32 per batch on the device.
         """
-        module = self.batch(field, learned, target=target).eval()
-        return module(torch.from_numpy(np.ascontiguousarray(values))).numpy()
+        return nn.Identity()
 
-    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
-        """Return the torch module that does the same as `apply`, per batch on the device; called only if `in_batch`."""
+    def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
+        """Return the module that undoes this transform of a target in predictions (float64); None: it has no
+        inverse."""
+        return None
+
+    def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> "Tensor | Tokens":
+        """Return numbers for distinct texts (a pyarrow array of strings, '' where missing), or rows of tokens.
+
+        Raises BadRow with the index of a text that is refused, ValueError. A transform that also computes on the host
+        for integers gets them as a tensor.
+        """
         raise NotImplementedError
 
-    def inverse(self, field: Field, learned: FittedState) -> Inverse | None:
-        """Return the function that undoes this transform of a target in predictions; None if it cannot be undone."""
+    def rewritten(self, values: "Texts | np.ndarray", field: Field, state: FittedState) -> "Texts":
+        """Return rows of text, for a transform whose output is text; it computes on the distinct texts.
+
+        Raises BadRow with the index of a distinct text.
+        """
+        raise NotImplementedError
+
+    def sequences(self, tokens: "Tokens", field: Field, state: FittedState) -> "Tensor | Tokens":
+        """Return the result for rows of varying length. Raises BadRow, ValueError."""
+        raise NotImplementedError
+
+    def chains(self, field: Field, state: FittedState | None) -> "Mapping[str, Sequence[Link]]":
+        """Return the transforms of each column, for a transform of several columns, whose `module` joins the
+        results."""
+        raise NotImplementedError
+
+    def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> "LookedUp | None":
+        """Return which of the codes of rows are masked, and which out of the vocabulary; None: nothing is looked up."""
         return None
+
+    @classmethod
+    def defines(cls, method: str) -> bool:
+        """Return True if the class defines an optional method of transforms, such as `fit`."""
+        return getattr(cls, method) is not getattr(Transform, method)
+
+
+class Link(NamedTuple):
+    """Transform of one column in a transform of several columns, with the facts about its input and its state."""
+
+    transform: Transform
+    field: Field
+    made: Field
+    state: FittedState
 
 
 class Feature(Component):
@@ -316,8 +388,10 @@ class Feature(Component):
 SOURCES: Registry[Source] = Registry(
     "source", Source, ("kerascli.data.sources", "kerascli.data.datasets"), ("dataset_",)
 )
-TRANSFORMS: Registry[Transform] = Registry("transform", Transform, ("kerascli.data.transforms",), ("layer_",))
-FEATURES: Registry[Feature] = Registry("feature", Feature, ("kerascli.data.features",), ("feature_",))
+TRANSFORMS: Registry[Transform] = Registry(
+    "transform", Transform, ("kerascli.data.transforms", "kerascli.features"), ("layer_",)
+)
+FEATURES: Registry[Feature] = Registry("feature", Feature, ("kerascli.features.feature_types",), ("feature_",))
 
 
 source = SOURCES.named

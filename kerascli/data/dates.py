@@ -4,10 +4,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import numpy as np
 
 from kerascli.foundation.errors import DataError, counted
+
+Numbers = TypeVar("Numbers", bound=Any)
+"""Integers as a numpy array or as a tensor."""
 
 OFFSET = re.compile(r"(?<=\d) ?([+-])([01]\d|2[0-3])(?::?([0-5]\d))?$", re.ASCII)
 """Offset from UTC at the end of an ISO 8601 time; of a text without a time it matches the day or month."""
@@ -38,21 +42,32 @@ def has_offset(text: str) -> bool:
 
 def part_of(times: np.ndarray, part: str) -> np.ndarray:
     """Return a part (such as the month) of each time, as integers."""
-    days = times.astype("datetime64[D]")
-    match part:
-        case "year":
-            return times.astype("datetime64[Y]").astype(np.int64) + 1970
-        case "month":
-            return times.astype("datetime64[M]").astype(np.int64) % 12 + 1
-        case "day":
-            return (days - times.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
-        case "day_of_year":
-            return (days - times.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64) + 1
-        case "weekday":
-            return (days.astype(np.int64) + 3) % 7  # 1970 began on a Thursday
-        case _:
-            seconds = (times - days).astype(np.int64)
-            return {"hour": seconds // 3600, "minute": seconds // 60 % 60, "second": seconds % 60}[part]
+    return date_parts(times.astype("datetime64[s]").astype(np.int64))[part]
+
+
+def date_parts(seconds: Numbers) -> dict[str, Numbers]:
+    """Return the parts of times, which are given as integer seconds since 1970, as integers.
+
+    Years of the computation begin on March 1, so that a leap day is the last of its year.
+    """
+    days, second = seconds // 86400, seconds % 86400
+    era, day_of_era = (days + 719468) // 146097, (days + 719468) % 146097  # 400 years, from March 1 of the year 0
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    month = (5 * day_of_year + 2) // 153
+    is_after = month >= 10  # January and February
+    year = era * 400 + year_of_era + is_after
+    is_leap = ((year % 4 == 0) & (year % 100 != 0)) | (year % 400 == 0)
+    return {
+        "year": year,
+        "month": month + 3 - 12 * is_after,
+        "day": day_of_year - (153 * month + 2) // 5 + 1,
+        "day_of_year": is_after * (day_of_year - 305) + ~is_after * (day_of_year + 60 + is_leap),
+        "weekday": (days + 3) % 7,  # 1970 began on a Thursday
+        "hour": second // 3600,
+        "minute": second // 60 % 60,
+        "second": second % 60,
+    }
 
 
 def _time(text: str, form: str | None) -> np.datetime64:

@@ -12,11 +12,11 @@ from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.array_files import read_arrays
 from kerascli.data.storage.compressed import read_text_file, uncompressed_suffix
 from kerascli.data.storage.delimited.csv_text import read_csv
+from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.table import Skipped, Table, table_of
-from kerascli.data.storage.text_columns import TextFormat
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.disk.files import open_regular
 from kerascli.foundation.errors import DataError, Place, safe_text

@@ -86,6 +86,10 @@ class Pipeline:
         """True if the pipeline reads its columns, of any dtypes, as a record array."""
         return bool(self.steps) and self.steps[0].transform.takes_columns
 
+    def reads_text(self, column: str) -> bool:
+        """Return True if a step accepts values of the column as text alone."""
+        return any(step.transform.reads_text(column) for step in self.steps)
+
     def dump(self) -> list[Any]:
         columns: Any = list(self.columns) if self.stacked else self.columns[0]
         return [{"columns": columns}, *(step.dump() for step in self.steps)]

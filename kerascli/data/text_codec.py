@@ -8,6 +8,8 @@ import numpy as np
 from kerascli.data.base import NO_STATE, Field, FittedState, States, Transform
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.section import DataSpec, Pipeline, Step
+from kerascli.data.storage.tokens import as_objects
+from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.enclose import Enclose
 from kerascli.data.transforms.pad_sequences import PadSequences
 from kerascli.data.transforms.shift import Shift
@@ -56,7 +58,7 @@ class TextCodec:
         """Return the tokens of a text after preprocessing; empty if the pipeline does not split texts."""
         if self.vectorization is None:
             return []
-        return self.vectorization.tokens(_through(self.before, text)).values.tolist()
+        return self.vectorization.tokens(_through(self.before, text).word_list()).values.tolist()
 
     def unknown(self, text: str) -> list[str]:
         """Return the tokens of a text that are not in the vocabulary."""
@@ -68,13 +70,10 @@ class TextCodec:
         if self.vectorization is None:
             return []
         opened = (step.opened() if isinstance(step, Enclose) else step for step in self.before)
-        (text,) = _through(opened, text)
+        (text,) = _through(opened, text).word_list()
         words = list(text) if not self.joint else text.split()
-        kept = np.array([self.joint.join(words[-longest:])], dtype=object)
-        free = self.vectorization.model_copy(update={"output_sequence_length": longest})
-        return [
-            number for number in free.apply(kept, Field((), "string"), self.learned, target=False)[0].tolist() if number
-        ]
+        tokens = self.vectorization.tokens([self.joint.join(words[-longest:])]).values.tolist()[:longest]
+        return [number for number in self.vectorization.lookup.indices(tokens, self.learned).tolist() if number]
 
     def text(self, values: np.ndarray) -> str:
         """Decode a row of token ids, or of scores over the vocabulary, to text; drop padding, start and end tokens."""
@@ -107,17 +106,17 @@ class TextCodec:
             return []
         enclose = self.before[place]
         assert isinstance(enclose, Enclose)
-        mark = self.vectorization.tokens(_through(self.before[place + 1 :], which(enclose))).values
+        mark = self.vectorization.tokens(_through(self.before[place + 1 :], which(enclose)).word_list()).values
         number_of = {word: number for number, word in enumerate(self.words)}
         return [number_of[word] for word in mark.tolist() if word in number_of]
 
 
-def _through(steps: Iterable[Transform], text: str) -> np.ndarray:
-    """Apply text transforms to one text; returns an array (1,)."""
-    values = np.array([text], dtype=object)
+def _through(steps: Iterable[Transform], text: str) -> Texts:
+    """Apply text transforms to one text."""
+    texts, field = Texts.of(as_objects([text])), Field((), "string")
     for step in steps:
-        values = step.apply(values, Field((), "string"), NO_STATE, target=False)
-    return values
+        texts = step.rewritten(texts, field, NO_STATE)
+    return texts
 
 
 def is_text(pipeline: Pipeline) -> bool:

@@ -55,7 +55,7 @@ class Signals:
         self._deferred = False
         self._answered = False
         self._closed = False
-        self._asked = 0
+        self._requests = 0
         self._raised = 0
         self._put_off = 0
 
@@ -79,8 +79,8 @@ class Signals:
         self.check()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._asked += _counts(number)
-        if self._asked > 1:
+        self._requests += _counts(number)
+        if self._requests > 1:
             end_at_once(number)
         if self.number is None:
             self.number = number
@@ -108,7 +108,7 @@ class Signals:
         A second SIGINT or SIGTERM ends the process. While the first signal is neither handled nor deferred, the main
         thread is asked again to raise.
         """
-        asked, came = 0, False
+        requests, came = 0, False
         while True:
             ready, _, _ = select.select([reader], [], [], INSIST_SECONDS if came else None)
             if not ready:
@@ -122,8 +122,8 @@ class Signals:
                 if number in SIGNALS and self._seen is None:
                     self._seen = number
                 came = came or number in SIGNALS
-                asked += _counts(number)
-                if asked > 1:
+                requests += _counts(number)
+                if requests > 1:
                     end_at_once(number)
 
 

@@ -93,7 +93,7 @@ def _equal(one: Any, other: Any) -> bool:
     return one == other
 
 
-_ASKED = (
+_QUERIES = (
     "expect_true", "guard_int", "guard_or_false", "guard_or_true", "guard_size_oblivious", "guarding_hint_or_throw",
     "statically_known_true",
 )  # fmt: skip
@@ -102,7 +102,7 @@ _STAND_INS: dict[str, dict[str, Any]] = {
     "torch._dynamo": {"disable": _disable},
     "sympy": {"Basic": _NoSymbol},
     _SHAPES: {
-        **{name: _of_numbers(name, _same) for name in _ASKED},
+        **{name: _of_numbers(name, _same) for name in _QUERIES},
         "_advise_is_size": _of_numbers("_advise_is_size", lambda size: None),  # asked by torch before 2.9
         "has_guarding_hint": _of_numbers("has_guarding_hint", lambda size: True),
         "is_nested_int": _of_numbers("is_nested_int", lambda size: False),

@@ -36,11 +36,11 @@ def world_of(environ: Mapping[str, str] = os.environ) -> World:
     if "WORLD_SIZE" not in environ and "RANK" not in environ:
         return World()
     size, rank = _number(environ, "WORLD_SIZE", 1), _number(environ, "RANK", 0)
-    found = World(rank, size, _number(environ, "LOCAL_RANK", 0), _number(environ, "LOCAL_WORLD_SIZE", size))
-    if not (0 <= found.rank < found.size and 0 <= found.local_rank < found.local_size <= found.size):
-        what = f"RANK={rank}, WORLD_SIZE={size}, LOCAL_RANK={found.local_rank}, LOCAL_WORLD_SIZE={found.local_size}"
+    world = World(rank, size, _number(environ, "LOCAL_RANK", 0), _number(environ, "LOCAL_WORLD_SIZE", size))
+    if not (0 <= world.rank < world.size and 0 <= world.local_rank < world.local_size <= world.size):
+        what = f"RANK={rank}, WORLD_SIZE={size}, LOCAL_RANK={world.local_rank}, LOCAL_WORLD_SIZE={world.local_size}"
         raise ConfigError(f"the launcher's environment variables contradict each other: {what}")
-    return found
+    return world
 
 
 def processes_here(processes: int, environ: Mapping[str, str] = os.environ) -> int:

@@ -161,9 +161,9 @@ class Registry(Generic[C]):
         """Register a class by name and aliases. Raises TypeError if one is taken, or the class lacks methods."""
         name = name or snake_case(cls.__name__)
         for spelling in (name, *aliases):
-            taken = self._classes.get(self._spelled.keys.setdefault(_key(spelling), name))
-            if taken is not None:
-                raise TypeError(f"two {self.kind}s called '{spelling}': {_full_name(taken)} and {_full_name(cls)}")
+            other = self._classes.get(self._spelled.keys.setdefault(_key(spelling), name))
+            if other is not None:
+                raise TypeError(f"two {self.kind}s called '{spelling}': {_full_name(other)} and {_full_name(cls)}")
         if missing := sorted(getattr(cls, "__abstractmethods__", ())):
             raise TypeError(f"the {self.kind} {cls.__name__} lacks {', '.join(f'{each}()' for each in missing)}")
         cls.component_name = name

@@ -300,7 +300,7 @@ class LayerRegistry(Registry[BaseLayer]):
         return super().get(name, path, arguments)
 
 
-LAYERS: Registry[BaseLayer] = LayerRegistry("layer", BaseLayer, ("kerascli.layers",), ("layer_",))
+LAYERS: Registry[BaseLayer] = LayerRegistry("layer", BaseLayer, ("kerascli.layers", "kerascli.features"), ("layer_",))
 
 L = TypeVar("L", bound=type[BaseLayer])
 

@@ -96,11 +96,11 @@ class _MultiClassIoU(_IoUMetric):
         for what, spec, sparse in (
             ("targets", target, self.true_are_numbers()), ("output", output, self.sparse_y_pred)
         ):  # fmt: skip
-            found = spec.shape if sparse else self._without_classes(spec.shape)
-            if found is None:
+            shape = spec.shape if sparse else self._without_classes(spec.shape)
+            if shape is None:
                 needed = f"one value for each of {self.num_classes} classes on axis {self.axis}"
                 return f"'{self.component_name}' needs {needed}, got {what} {spec}"
-            numbers.append(found)
+            numbers.append(shape)
         if same_shape(*numbers):
             return None
         return f"'{self.component_name}' needs targets and outputs of the same positions, got {target} and {output}"

@@ -57,7 +57,7 @@ def updated_faults(model: Model, patterns: Mapping[str, bool]) -> list[Fault]:
 
 
 def trained_layers(model: Model) -> dict[str, bool]:
-    """Return a mapping from the weight name prefix of each layer to True if it is trained, else False."""
+    """Return a mapping from each layer, by the prefix of its weights' names, to True if it is trained, else False."""
     return {node.weights_name: node.layer.trainable for node in _with_inner(model.nodes)}
 
 

@@ -106,8 +106,11 @@ def take_mapped(
     *,
     seed: int,
 ) -> dict[str, Tensor]:
-    """Return new weights by name for the layers in `takes`, made from the layers of the source model that `takes`
-    names."""
+    """Return new values, by weight name, for the layers of a model that `takes` lists.
+
+    `takes` maps each of them to the layer of the source model that its values are made from; `source` has that model's
+    weights by name, and `seed` is that of the noise of net2wider and of random padding.
+    """
     mapped = _Mapped(weights, source, seed)
     layers = {name.replace(".", "/"): replace(take, layer=take.layer.replace(".", "/")) for name, take in takes.items()}
     for name, take in layers.items():
@@ -137,16 +140,16 @@ def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all
 
     With `all_of_them`, raises ConfigError if a layer does not agree, or if `source` has weights that the model lacks.
     """
-    taken = TransferredWeights()
+    transferred = TransferredWeights()
     layers: dict[str, list[Weight]] = {}
     for weight in weights:
         layers.setdefault(weight.name.rpartition("/")[0], []).append(weight)
     for layer, own in layers.items():
         wrong = next((w for w in own if w.name not in source or source[w.name].shape != w.spec.shape), None)
         if wrong is None:
-            taken.values |= {weight.name: source[weight.name] for weight in own}
+            transferred.values |= {weight.name: source[weight.name] for weight in own}
         elif not all_of_them:
-            taken.skipped.append(layer)
+            transferred.skipped.append(layer)
         elif wrong.name in source:
             shapes = f"{tuple(source[wrong.name].shape)} in the source, {tuple(wrong.spec.shape)} here"
             raise _fault(f"'{wrong.name}' has shape {shapes}", _PATH, "by_name: true takes only weights that fit")
@@ -156,7 +159,7 @@ def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all
     if all_of_them and (more := sorted(set(source) - {weight.name for weight in weights})):
         hint = "by_name: true takes only weights that fit"
         raise _fault(f"the model has no weight '{more[0]}', but the source has", _PATH, hint)
-    return taken
+    return transferred
 
 
 def _path_of(layer: str) -> Path:

@@ -99,22 +99,22 @@ class Op:
         for name, parameter in self.parameters.items():
             if parameter.kind is parameter.VAR_POSITIONAL:
                 first = len(arguments) - len(bound[name])
-                ordered += [self._taken(parameter, item, device, n) for n, item in enumerate(bound[name], first)]
+                ordered += [self._fitted(parameter, item, device, n) for n, item in enumerate(bound[name], first)]
                 continue
             if parameter.kind is parameter.VAR_KEYWORD:
                 further = [key for key in bound if key not in self.parameters]
-                named |= {key: self._taken(parameter.replace(name=key), bound[key], device, key) for key in further}
+                named |= {key: self._fitted(parameter.replace(name=key), bound[key], device, key) for key in further}
                 continue
             value = bound.get(name, parameter.default)
             if value is not parameter.default:
-                value = self._taken(parameter, value, device, name if name in keywords else None)
+                value = self._fitted(parameter, value, device, name if name in keywords else None)
             if parameter.kind is parameter.KEYWORD_ONLY:
                 named[name] = value
             else:
                 ordered.append(value)
         return self.function(*ordered, **named)
 
-    def _taken(self, parameter: inspect.Parameter, value: Any, device: torch.device, written: int | str | None) -> Any:
+    def _fitted(self, parameter: inspect.Parameter, value: Any, device: torch.device, written: int | str | None) -> Any:
         """Return an argument of a call converted to the type of its parameter. Raises ArgumentError.
 
         `written` is its position or name in the call, which errors report; None: the parameter's position.

@@ -198,8 +198,8 @@ def _forwards(x: Tensor, part: slice, axis: int) -> tuple[Tensor, slice]:
     places = range(*part.indices(x.shape[axis]))
     if not places:
         return x.narrow(axis, 0, 0), slice(None)
-    taken = x[(*[slice(None)] * axis, slice(places[-1], places[0] + 1, -part.step))]
-    return taken.flip(axis), slice(None)
+    reversed_part = x[(*[slice(None)] * axis, slice(places[-1], places[0] + 1, -part.step))]
+    return reversed_part.flip(axis), slice(None)
 
 
 def _checked(item: Any) -> Any:

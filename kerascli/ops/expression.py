@@ -196,7 +196,7 @@ def _folded(tree: Node) -> Node:
 def _computed(tree: Node) -> Node:
     """Return a literal with a syntax node's value if its operands, already folded, are all constants; else the node."""
     if not isinstance(tree, Unary | Binary | Comparison | Conditional | Call) or not all(
-        map(_is_known, children(tree))
+        map(_is_constant, children(tree))
     ):
         return tree
     if isinstance(tree, Call) and (tree.function not in FUNCTIONS or tree.keywords):
@@ -207,7 +207,7 @@ def _computed(tree: Node) -> Node:
     return tree if isinstance(value, list) else Literal(tree.column, tree.length, value)
 
 
-def _is_known(part: Node) -> bool:
+def _is_constant(part: Node) -> bool:
     """Return True if a syntax node is a folded constant: a number, or a list of numbers."""
     match part:
         case Literal():
@@ -215,5 +215,5 @@ def _is_known(part: Node) -> bool:
         case Name():
             return part.name in CONSTANTS
         case Items():
-            return all(map(_is_known, part.items))
+            return all(map(_is_constant, part.items))
     return False

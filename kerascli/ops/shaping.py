@@ -270,7 +270,7 @@ def _pattern_sides(pattern: str) -> list[list[list[str]]]:
 
 def _groups(side: str) -> list[list[str]]:
     """Parse one side of a `rearrange` pattern to groups of axis names: 'b (h k)' gives [['b'], ['h', 'k']]."""
-    if not re.fullmatch(r"(\s*(\w+|\([\w\s]+\)))*\s*", side):
+    if not re.fullmatch(r"([\w\s]|\([\w\s]+\))*", side):
         raise ArgumentError(f"rearrange: pattern: expected names and brackets with names in them, got '{side.strip()}'")
     return [part.strip("()").split() for part in re.findall(r"\w+|\([\w\s]+\)", side)]
 

@@ -127,11 +127,11 @@ class FlatOptimizer:
                 weight.copy_(value)
             self._step()
 
-        gradients_taken = [gradient for group in self._groups for gradient in group.gradients]
+        gradients_of_groups = [gradient for group in self._groups for gradient in group.gradients]
         if self.loss_scale is None:
-            self._guard.run(step, loss, gradients_taken, live)
+            self._guard.run(step, loss, gradients_of_groups, live)
         else:
-            self._scaled(self.loss_scale, step, loss, gradients_taken, assigned)
+            self._scaled(self.loss_scale, step, loss, gradients_of_groups, assigned)
         for group in self._groups:
             group.gradients = []  # the next step's gradients take their memory
 
@@ -151,7 +151,7 @@ class FlatOptimizer:
             for weight, value in assigned:
                 weight.copy_(value)
             return
-        self._guard.run_known(step, good=sound and finite)
+        self._guard.run_checked(step, good=sound and finite)
         if self.bad_step() is None:
             scale.good()
 

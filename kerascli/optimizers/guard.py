@@ -26,7 +26,7 @@ class Guard:
     def run(self, step: Callable[[], None], loss: Tensor, gradients: Sequence[Tensor], live: Sequence[Tensor]) -> None:
         """Run the optimizer's `step`, which changes the tensors `live`, if loss and gradients are and were finite."""
         if self.waits:
-            self.run_known(step, good=are_finite((loss.detach(), *gradients)))
+            self.run_checked(step, good=are_finite((loss.detach(), *gradients)))
         else:
             self._ok &= torch.isfinite(_extremes((loss.detach(), *gradients))).all()
             before = [vector.clone() for vector in live]
@@ -35,7 +35,7 @@ class Guard:
                 torch.where(self._ok, vector, old, out=vector)
             self._good += self._ok
 
-    def run_known(self, step: Callable[[], None], *, good: bool) -> None:
+    def run_checked(self, step: Callable[[], None], *, good: bool) -> None:
         """Run the optimizer's `step` if `good` (its loss and gradients are finite) and all earlier steps were good."""
         if not good:
             self._ok.fill_(False)

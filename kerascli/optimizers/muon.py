@@ -100,4 +100,5 @@ class Muon(Optimizer):
     def _is_adam_s(self, name: str, shape: tuple[int, ...]) -> bool:
         if len(shape) != 2 or (self.exclude_embeddings and "embedding" in name.lower()):
             return True
+        # Names are short and the config's own, so `re`, as in Keras, serves: patterns of texts from outside run by RE2
         return any(re.search(pattern, name) for pattern in self.exclude_layers or ())

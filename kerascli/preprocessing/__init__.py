@@ -1,1 +1,1 @@
-"""Preprocessing operations that exist both as layers and as data transforms: shared settings, modules, computations."""
+"""Computations of preprocessing: image operations, hash functions, and the encoding of category ids as vectors."""

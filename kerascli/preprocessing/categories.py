@@ -1,14 +1,13 @@
 """Encode category ids as indices, one-hot, multi-hot or count vectors, for all layers and transforms that do so."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from kerascli.foundation.shapes import PositiveInt, Shape
-from kerascli.language.component import Component
+from kerascli.foundation.shapes import Shape
 
 ENCODED = Field(description="int: indices; one_hot, or multi_hot, count, tf_idf over all values of a sample: vectors.")
 """Description of the setting `output_mode`, the same for all components that have it, whichever modes they have."""
@@ -35,35 +34,14 @@ def encoded_shape(shape: Shape, mode: str, size: int | None) -> Shape:
     return (*leading, size)
 
 
-def encode(indices: np.ndarray, mode: str, size: int) -> np.ndarray:
-    """Encode category ids (N, *) as (N, *) or (N, *, size): vectors in uint8, counts in float32.
+def encode_tensor(
+    indices: Tensor, mode: str, size: int, dtype: torch.dtype, weights: Tensor | None = None
+) -> Tensor:  # (N, *) -> (N, *) or (N, *, size)
+    """Encode category ids as indices or, in `dtype`, as vectors; each id adds its weight (None: 1) to the counts.
 
     Ids outside of 0 to size - 1 are dropped. The last axis holds the ids of one sample; without one, a sample is one
     id.
     """
-    if mode == "int":
-        return indices
-    dtype = torch.float32 if mode == "count" else torch.uint8
-    encoded = encode_tensor(torch.from_numpy(np.ascontiguousarray(indices)), mode, size, dtype)
-    return encoded.contiguous().numpy()
-
-
-def tally(indices: np.ndarray, owners: np.ndarray, samples: int, mode: str, size: int) -> np.ndarray:
-    """Encode flat category ids (M,) as vectors (samples, size); `owners` (M,) is the index of each id's sample."""
-    there = (indices >= 0) & (indices < size)
-    cells = owners[there] * size + indices[there]
-    out = np.zeros(samples * size, np.uint8 if mode == "multi_hot" else np.float32)
-    if mode == "multi_hot":
-        out[cells] = 1
-    else:
-        np.add.at(out, cells, np.float32(1))
-    return out.reshape(samples, size)
-
-
-def encode_tensor(
-    indices: Tensor, mode: str, size: int, dtype: torch.dtype, weights: Tensor | None = None
-) -> Tensor:  # (N, *) -> (N, *) or (N, *, size)
-    """Encode a tensor of category ids as `encode` does, in `dtype`; each id adds its weight (None: 1) to the counts."""
     if mode == "int":
         return indices
     indices = indices.long()
@@ -80,21 +58,26 @@ def encode_tensor(
     return out.scatter_add(-1, cells, ones)[..., :size]
 
 
-class CategoryEncodingSettings(Component):
-    """Settings that the layer and the transform `category_encoding` share."""
+class Encoded(nn.Module):
+    """Module that encodes category ids in an output mode; its vectors have `dtype` (None: the model's).
 
-    num_tokens: PositiveInt
-    """Number of categories; ids are 0 to num_tokens - 1."""
-    output_mode: Annotated[Literal["one_hot", "multi_hot", "count"], ENCODED] = "multi_hot"
-    sparse: Dense = False
+    In mode tf_idf counts are multiplied by `weights`, one for each index.
+    """
 
-
-class CategoryEncodingModule(nn.Module):
-    """Module that encodes category ids, for the layer and the transform; its output has `dtype` (None: the model's)."""
-
-    def __init__(self, settings: CategoryEncodingSettings, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self, mode: str, size: int, dtype: torch.dtype | None = None, weights: Sequence[float] | None = None
+    ) -> None:
         super().__init__()
-        self.size, self.mode, self.dtype = settings.num_tokens, settings.output_mode, dtype
+        self.mode, self.size, self.dtype, self.weights = mode, size, dtype, weights
 
-    def forward(self, x: Tensor, count_weights: Tensor | None = None) -> Tensor:  # (N, *) -> (N, *, num_tokens)
-        return encode_tensor(x, self.mode, self.size, self.dtype or torch.get_default_dtype(), count_weights)
+    def forward(self, x: Tensor, count_weights: Tensor | None = None) -> Tensor:  # (N, *) -> (N, *) or (N, *, size)
+        dtype = self.dtype or torch.get_default_dtype()
+        if self.weights is None:
+            return encode_tensor(x, self.mode, self.size, dtype, count_weights)
+        counts = encode_tensor(x, "count", self.size, dtype)
+        return counts * torch.tensor(self.weights, dtype=dtype, device=x.device)
+
+
+def vector_dtype(mode: str) -> str:
+    """Return the dtype of category ids encoded by a transform: bytes for vectors of zeros and ones."""
+    return {"int": "int64", "one_hot": "uint8", "multi_hot": "uint8"}.get(mode, "float32")

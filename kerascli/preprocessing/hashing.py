@@ -1,20 +1,20 @@
-"""Hash functions of Keras's Hashing, HashedCrossing and out-of-vocabulary (OOV) indices, on arrays of byte strings.
+"""Hash functions of Keras's Hashing, HashedCrossing and out-of-vocabulary (OOV) indices, of strings and of integers.
 
 FarmHash's Fingerprint64 (https://github.com/google/farmhash, the variant "na"), SipHash-2-4
 (https://www.131002.net/siphash/siphash.pdf) and TensorFlow's combination of fingerprints for crosses. Strings of equal
-length take the same steps, so they are hashed together: arithmetic on uint64 wraps around.
+length take the same steps, so they are hashed together; integers, in decimal notation, take the steps of all lengths,
+so that nothing waits for the device. Words of 64 bits are held in int64, whose arithmetic wraps around.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+import torch
 from pydantic import BeforeValidator, Field
+from torch import Tensor
 
-K0, K1, K2 = 0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F
-CROSS = 0xC6A4A7935BD1E995
-CROSS_KEY = 0xDECAFCAFFE
-SIP_STARTS = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
 _ALL = 2**64 - 1
 
 Key = tuple[int, int]
@@ -31,164 +31,248 @@ Salt = Annotated[tuple[_Word, _Word], BeforeValidator(_pair)]
 """Type of the setting `salt`, the key of SipHash: two integers, or one for both."""
 
 
-def decimals(numbers: np.ndarray) -> list[bytes]:
-    """Return integers as decimal byte strings, the form in which they are hashed."""
-    return [b"%d" % number for number in numbers.tolist()]
+def _signed(word: int) -> int:
+    """Return an integer, modulo 2**64, as int64 holds it."""
+    return (word + 2**63) % 2**64 - 2**63
 
 
-def buckets(texts: Sequence[bytes], count: int, key: Key | None = None) -> np.ndarray:
+_K0, _K1, _K2 = map(_signed, (0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F))
+_CROSS, _CROSS_KEY = _signed(0xC6A4A7935BD1E995), 0xDECAFCAFFE
+_SIP_STARTS = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
+_DIGITS, _BYTES = 20, 24
+
+
+def buckets(texts: Sequence[bytes], count: int, key: Key | None = None) -> Tensor:
     """Hash each string to a bin from 0 to count - 1: by FarmHash, or if a key is given by SipHash."""
-    return (fingerprints(texts, key) % np.uint64(count)).astype(np.int64)
+    return _remainder(fingerprints(texts, key), count)
 
 
-def fingerprints(texts: Sequence[bytes], key: Key | None = None) -> np.ndarray:
-    """Hash each string to a uint64: by FarmHash, or if a key is given by SipHash."""
-    kernel: Callable[[np.ndarray], np.ndarray] = _farm if key is None else lambda rows: _sip(rows, key)
+def buckets_of(x: Tensor, count: int, key: Key | None = None) -> Tensor:  # (*) integers -> (*) int64
+    """Hash each integer of a tensor to a bin from 0 to count - 1: by FarmHash, or if a key is given by SipHash."""
+    number = _decimal(x)
+    if key is not None:
+        return _remainder(_sip(number, key), count)
+    from_8 = torch.where(number.length > 16, _farm_17_to_32(number), _farm_8_to_16(number))
+    to_7 = torch.where(number.length > 3, _farm_4_to_7(number), _farm_1_to_3(number))
+    return _remainder(torch.where(number.length > 7, from_8, to_7), count)
+
+
+def crossed_of(columns: Sequence[Tensor], count: int) -> Tensor:  # each (*) integers -> (*) int64
+    """Hash the elements at the same position of several tensors (integers, or fingerprints of strings) together to a
+    bin from 0 to count - 1."""
+    mixed = torch.full_like(columns[0].long(), _CROSS_KEY)
+    for column in columns:
+        mixed = (mixed ^ _CROSS) ^ (_shift_mix(column.long() * _CROSS) * _CROSS)
+        mixed = _shift_mix(_shift_mix(mixed * _CROSS) * _CROSS)
+    return _remainder(mixed, count)
+
+
+def fingerprints(texts: Sequence[bytes], key: Key | None = None) -> Tensor:
+    """Hash each string to 64 bits, in int64: by FarmHash, or if a key is given by SipHash."""
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     order = np.argsort(lengths, kind="stable")
-    hashes = np.empty(len(texts), np.uint64)
+    hashes = torch.empty(len(texts), dtype=torch.int64)
     for rows in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1) if len(texts) else ():
-        joined = b"".join([texts[row] for row in rows.tolist()])
-        hashes[rows] = kernel(np.frombuffer(joined, np.uint8).reshape(len(rows), -1))
+        joined = bytearray().join([texts[row] for row in rows.tolist()])
+        text = torch.frombuffer(joined, dtype=torch.uint8) if joined else torch.empty(0, dtype=torch.uint8)
+        s = _Strings(text.view(len(rows), int(lengths[rows[0]])))
+        hashes[torch.from_numpy(rows)] = _farm(s) if key is None else _sip(s, key)
     return hashes
 
 
-def crossed(columns: Sequence[np.ndarray], count: int) -> np.ndarray:
-    """Hash each row of several columns (integers, or fingerprints of strings) together to a bin from 0 to count - 1."""
-    mixed = np.full(len(columns[0]), CROSS_KEY, np.uint64)
-    for column in columns:
-        mixed = (mixed ^ CROSS) ^ (_shift_mix(column.astype(np.uint64) * CROSS) * CROSS)
-        mixed = _shift_mix(_shift_mix(mixed * CROSS) * CROSS)
-    return (mixed % np.uint64(count)).astype(np.int64)
+@dataclass(frozen=True, slots=True)
+class _Strings:
+    """Strings of equal length, (n, length) uint8."""
+
+    text: Tensor
+
+    @property
+    def length(self) -> int:
+        return self.text.shape[1]
+
+    def byte(self, at: Tensor | int) -> Tensor:
+        return self.text[:, int(at)].long()
+
+    def word(self, at: Tensor | int, size: int = 8) -> Tensor:
+        """Read `size` bytes, from offset `at` on, as a little-endian integer."""
+        part = self.text[:, int(at) : int(at) + size].flatten().clone()
+        return part.view(torch.int64) if size == 8 else part.view(torch.int32).long() & 0xFFFFFFFF
+
+    def words(self) -> tuple[list[Tensor], None]:
+        """Return the words of the strings padded with zeros, with the length in the last byte."""
+        padded = torch.nn.functional.pad(self.text, (0, 8 - self.length % 8))
+        padded[:, -1] = self.length & 0xFF
+        return list(padded.view(torch.int64).unbind(1)), None
 
 
-def _farm(s: np.ndarray) -> np.ndarray:  # (n, length) uint8 -> (n,) uint64
-    length = s.shape[1]
-    if length > 64:
-        return _farm_long(s)
-    if length > 32:
-        return _farm_33_to_64(s)
-    return _farm_17_to_32(s) if length > 16 else _farm_0_to_16(s)
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """Integers in decimal notation, as bytes (*, 24) padded with zeros, and the number of their bytes (*)."""
+
+    text: Tensor
+    length: Tensor
+
+    def byte(self, at: Tensor | int) -> Tensor:
+        return self.text.gather(-1, (torch.zeros_like(self.length) + at).unsqueeze(-1)).squeeze(-1)
+
+    def word(self, at: Tensor | int, size: int = 8) -> Tensor:
+        """Read `size` bytes, from offset `at` on, as a little-endian integer."""
+        number = torch.arange(size, device=self.text.device)
+        places = (torch.zeros_like(self.length) + at).unsqueeze(-1) + number
+        return (self.text.gather(-1, places.clamp(0, _BYTES - 1)) << (8 * number)).sum(-1)
+
+    def words(self) -> tuple[list[Tensor], Tensor]:
+        """Return the words of the text with the length in the last byte of the last word, and the number of words."""
+        count = (self.length >> 3) + 1
+        is_last = torch.arange(_BYTES, device=self.text.device) == (count * 8 - 1).unsqueeze(-1)
+        padded = _Numbers(torch.where(is_last, self.length.unsqueeze(-1), self.text), self.length)
+        return [padded.word(at) for at in range(0, _BYTES, 8)], count
 
 
-def _farm_0_to_16(s: np.ndarray) -> np.ndarray:
-    n, length = s.shape
-    if not length:
-        return np.full(n, K2, np.uint64)
-    multiplier = K2 + 2 * length & _ALL
-    if length >= 8:
-        a, b = _word(s, 0) + K2, _word(s, length - 8)
-        return _mix(_rotate(b, 37) * multiplier + a, (_rotate(a, 25) + b) * multiplier, multiplier)
-    if length >= 4:
-        return _mix((_word(s, 0, 4) << 3) + length, _word(s, length - 4, 4), multiplier)
-    first, middle, last = (s[:, i].astype(np.uint64) for i in (0, length >> 1, length - 1))
-    return _shift_mix((first + (middle << 8)) * K2 ^ ((last << 2) + length) * K0) * K2
+def _decimal(x: Tensor) -> _Numbers:
+    is_unsigned, x = x.dtype == torch.uint64, x.long()
+    digits, rest = [], x
+    for place in range(_DIGITS):
+        above = _shifted(rest, 1) // 5 if is_unsigned and not place else rest.div(10, rounding_mode="trunc")
+        digits.append((rest - above * 10).abs())
+        rest = above
+    places = torch.stack(digits, -1)  # the lowest first
+    number = torch.arange(1, _DIGITS + 1, device=x.device)
+    count = torch.where(places > 0, number, 1).amax(-1, keepdim=True)
+    negative = ((x < 0) & (not is_unsigned)).long().unsqueeze(-1)
+    length = count + negative
+    at = torch.arange(_BYTES, device=x.device)
+    place = length - 1 - at
+    text = places.gather(-1, place.clamp(0, _DIGITS - 1)) + ord("0")
+    text = torch.where((place >= 0) & (place < count), text, 0)
+    return _Numbers(torch.where((at == 0) & (negative == 1), ord("-"), text), length.squeeze(-1))
 
 
-def _farm_17_to_32(s: np.ndarray) -> np.ndarray:
-    length = s.shape[1]
-    multiplier = K2 + 2 * length & _ALL
-    a, b = _word(s, 0) * K1, _word(s, 8)
-    c, d = _word(s, length - 8) * multiplier, _word(s, length - 16) * K2
-    return _mix(_rotate(a + b, 43) + _rotate(c, 30) + d, a + _rotate(b + K2, 18) + c, multiplier)
+_Texts = _Strings | _Numbers
 
 
-def _farm_33_to_64(s: np.ndarray) -> np.ndarray:
-    length = s.shape[1]
-    multiplier = K2 + 2 * length & _ALL
-    a, b = _word(s, 0) * K2, _word(s, 8)
-    c, d = _word(s, length - 8) * multiplier, _word(s, length - 16) * K2
+def _farm(s: _Strings) -> Tensor:
+    if s.length > 32:
+        return _farm_long(s) if s.length > 64 else _farm_33_to_64(s)
+    if s.length > 7:
+        return _farm_17_to_32(s) if s.length > 16 else _farm_8_to_16(s)
+    if s.length > 3:
+        return _farm_4_to_7(s)
+    return _farm_1_to_3(s) if s.length else torch.full((len(s.text),), _K2)
+
+
+def _farm_1_to_3(s: _Texts) -> Tensor:
+    first, middle, last = s.byte(0), s.byte(s.length >> 1), s.byte(s.length - 1)
+    return _shift_mix((first + (middle << 8)) * _K2 ^ ((last << 2) + s.length) * _K0) * _K2
+
+
+def _farm_4_to_7(s: _Texts) -> Tensor:
+    return _mix((s.word(0, 4) << 3) + s.length, s.word(s.length - 4, 4), s.length * 2 + _K2)
+
+
+def _farm_8_to_16(s: _Texts) -> Tensor:
+    multiplier = s.length * 2 + _K2
+    a, b = s.word(0) + _K2, s.word(s.length - 8)
+    return _mix(_rotate(b, 37) * multiplier + a, (_rotate(a, 25) + b) * multiplier, multiplier)
+
+
+def _farm_17_to_32(s: _Texts) -> Tensor:
+    multiplier = s.length * 2 + _K2
+    a, b = s.word(0) * _K1, s.word(8)
+    c, d = s.word(s.length - 8) * multiplier, s.word(s.length - 16) * _K2
+    return _mix(_rotate(a + b, 43) + _rotate(c, 30) + d, a + _rotate(b + _K2, 18) + c, multiplier)
+
+
+def _farm_33_to_64(s: _Strings) -> Tensor:
+    length = s.length
+    multiplier = length * 2 + _K2
+    a, b = s.word(0) * _K2, s.word(8)
+    c, d = s.word(length - 8) * multiplier, s.word(length - 16) * _K2
     y = _rotate(a + b, 43) + _rotate(c, 30) + d
-    z = _mix(y, a + _rotate(b + K2, 18) + c, multiplier)
-    e, f = _word(s, 16) * multiplier, _word(s, 24)
-    g, h = (y + _word(s, length - 32)) * multiplier, (z + _word(s, length - 24)) * multiplier
+    z = _mix(y, a + _rotate(b + _K2, 18) + c, multiplier)
+    e, f = s.word(16) * multiplier, s.word(24)
+    g, h = (y + s.word(length - 32)) * multiplier, (z + s.word(length - 24)) * multiplier
     return _mix(_rotate(e + f, 43) + _rotate(g, 30) + h, e + _rotate(f + a, 18) + g, multiplier)
 
 
-def _farm_long(s: np.ndarray) -> np.ndarray:
+def _farm_long(s: _Strings) -> Tensor:
     """Compute FarmHash of strings of more than 64 bytes, in blocks of 64; the last one may overlap the previous."""
-    n, length = s.shape
-    zero = np.zeros(n, np.uint64)
-    start = 81 * K1 + 113 & _ALL
-    x, y = _word(s, 0) + (81 * K2 & _ALL), zero + start
-    z = _shift_mix(zero + (start * K2 + 113 & _ALL)) * K2
+    start = _signed(81 * _K1 + 113)
+    zero = torch.zeros(len(s.text), dtype=torch.int64)
+    x, y = s.word(0) + _signed(81 * _K2), zero + start
+    z = _shift_mix(zero + _signed(start * _K2 + 113)) * _K2
     v, w = (zero, zero), (zero, zero)
-    rest = length - 1 & 63
-    for at in range(0, length - 1 - rest, 64):
-        x = _rotate(x + y + v[0] + _word(s, at + 8), 37) * K1 ^ w[1]
-        y = _rotate(y + v[1] + _word(s, at + 48), 42) * K1 + v[0] + _word(s, at + 40)
-        z = _rotate(z + w[0], 33) * K1
-        v, w = _weak(s, at, v[1] * K1, x + w[0]), _weak(s, at + 32, z + w[1], y + _word(s, at + 16))
+    rest = s.length - 1 & 63
+    for at in range(0, s.length - 1 - rest, 64):
+        x = _rotate(x + y + v[0] + s.word(at + 8), 37) * _K1 ^ w[1]
+        y = _rotate(y + v[1] + s.word(at + 48), 42) * _K1 + v[0] + s.word(at + 40)
+        z = _rotate(z + w[0], 33) * _K1
+        v, w = _weak(s, at, v[1] * _K1, x + w[0]), _weak(s, at + 32, z + w[1], y + s.word(at + 16))
         z, x = x, z
-    at, multiplier = length - 64, ((z & 0xFF) << 1) + K1
+    at, multiplier = s.length - 64, ((z & 0xFF) << 1) + _K1
     w = (w[0] + rest, w[1])
     v = (v[0] + w[0], v[1])
     w = (w[0] + v[0], w[1])
-    x = _rotate(x + y + v[0] + _word(s, at + 8), 37) * multiplier ^ w[1] * 9
-    y = _rotate(y + v[1] + _word(s, at + 48), 42) * multiplier + v[0] * 9 + _word(s, at + 40)
+    x = _rotate(x + y + v[0] + s.word(at + 8), 37) * multiplier ^ w[1] * 9
+    y = _rotate(y + v[1] + s.word(at + 48), 42) * multiplier + v[0] * 9 + s.word(at + 40)
     z = _rotate(z + w[0], 33) * multiplier
-    v, w = _weak(s, at, v[1] * multiplier, x + w[0]), _weak(s, at + 32, z + w[1], y + _word(s, at + 16))
-    first = _mix(v[0], w[0], multiplier) + _shift_mix(y) * K0 + x
+    v, w = _weak(s, at, v[1] * multiplier, x + w[0]), _weak(s, at + 32, z + w[1], y + s.word(at + 16))
+    first = _mix(v[0], w[0], multiplier) + _shift_mix(y) * _K0 + x
     return _mix(first, _mix(v[1], w[1], multiplier) + z, multiplier)
 
 
-def _weak(s: np.ndarray, at: int, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _weak(s: _Strings, at: int, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Compute FarmHash's weak hash of 32 bytes of each string, from offset `at` on, with the seeds `a` and `b`."""
-    first, second, third, fourth = (_word(s, at + 8 * i) for i in range(4))
+    first, second, third, fourth = (s.word(at + 8 * i) for i in range(4))
     a = a + first
     b = _rotate(b + a + fourth, 21)
     through = a + second + third
     return through + fourth, b + _rotate(through, 44) + a
 
 
-def _mix(u: np.ndarray, v: np.ndarray, multiplier: int | np.ndarray) -> np.ndarray:
-    """Combine two uint64 words to one, as FarmHash's HashLen16."""
+def _mix(u: Tensor, v: Tensor, multiplier: int | Tensor) -> Tensor:
+    """Combine two words to one, as FarmHash's HashLen16."""
     a = _shift_mix((u ^ v) * multiplier)
     return _shift_mix((v ^ a) * multiplier) * multiplier
 
 
-def _sip(s: np.ndarray, key: Key) -> np.ndarray:  # (n, length) uint8 -> (n,) uint64
-    n, length = s.shape
-    padded = np.zeros((n, (length // 8 + 1) * 8), np.uint8)
-    padded[:, :length] = s
-    padded[:, -1] = length & 0xFF
-    state: list[np.ndarray] = [np.full(n, start ^ key[i % 2], np.uint64) for i, start in enumerate(SIP_STARTS)]
-    for at in range(0, padded.shape[1], 8):
-        word = _word(padded, at)
-        state[3] = state[3] ^ word
-        _sip_round(_sip_round(state))
-        state[0] = state[0] ^ word
-    state[2] = state[2] ^ 0xFF
-    for _ in range(4):
-        _sip_round(state)
+def _sip(texts: _Texts, key: Key) -> Tensor:
+    words, count = texts.words()
+    state = [torch.full_like(words[0], _signed(start ^ key[i % 2])) for i, start in enumerate(_SIP_STARTS)]
+    for number, word in enumerate(words):
+        after = _sip_rounds([*state[:3], state[3] ^ word], 2)
+        after[0] = after[0] ^ word
+        if count is not None:
+            after = [torch.where(number < count, new, old) for new, old in zip(after, state, strict=True)]
+        state = after
+    state = _sip_rounds([*state[:2], state[2] ^ 0xFF, state[3]], 4)
     return state[0] ^ state[1] ^ state[2] ^ state[3]
 
 
-def _sip_round(v: list[np.ndarray]) -> list[np.ndarray]:
-    v[0] = v[0] + v[1]
-    v[2] = v[2] + v[3]
-    v[1] = _left(v[1], 13) ^ v[0]
-    v[3] = _left(v[3], 16) ^ v[2]
-    v[0] = _left(v[0], 32) + v[3]
-    v[2] = v[2] + v[1]
-    v[1] = _left(v[1], 17) ^ v[2]
-    v[3] = _left(v[3], 21) ^ v[0]
-    v[2] = _left(v[2], 32)
-    return v
+def _sip_rounds(state: Sequence[Tensor], count: int) -> list[Tensor]:
+    a, b, c, d = state
+    for _ in range(count):
+        a, c = a + b, c + d
+        b, d = _rotate(b, 51) ^ a, _rotate(d, 48) ^ c
+        a, c = _rotate(a, 32) + d, c + b
+        b, d = _rotate(b, 47) ^ c, _rotate(d, 43) ^ a
+        c = _rotate(c, 32)
+    return [a, b, c, d]
 
 
-def _word(s: np.ndarray, at: int, size: int = 8) -> np.ndarray:
-    """Read `size` bytes of each string, from offset `at` on, as a little-endian integer."""
-    return np.ascontiguousarray(s[:, at : at + size]).view(f"<u{size}")[:, 0].astype(np.uint64)
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    """Shift words to the right, filling with zeros (a logical shift)."""
+    return (x >> bits) & ((1 << 64 - bits) - 1)
 
 
-def _rotate(x: np.ndarray, bits: int) -> np.ndarray:
-    return (x >> bits) | (x << 64 - bits)
+def _rotate(x: Tensor, bits: int) -> Tensor:
+    return _shifted(x, bits) | (x << 64 - bits)
 
 
-def _left(x: np.ndarray, bits: int) -> np.ndarray:
-    return _rotate(x, 64 - bits)
+def _shift_mix(x: Tensor) -> Tensor:
+    return x ^ _shifted(x, 47)
 
 
-def _shift_mix(x: np.ndarray) -> np.ndarray:
-    return x ^ (x >> 47)
+def _remainder(x: Tensor, count: int) -> Tensor:
+    """Return the remainder modulo `count` of unsigned words held in int64."""
+    return ((_shifted(x, 1) % count) * 2 + (x & 1)) % count

@@ -4,17 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-import torch
 from pydantic import Field as Setting
 from pydantic import model_validator
-from torch import Tensor, nn
 
 from kerascli.foundation.errors import safe_text
-from kerascli.foundation.shapes import Floats, Ints
+from kerascli.foundation.shapes import Floats
 from kerascli.language.component import Component
-from kerascli.preprocessing.categories import ENCODED, Dense, encode_tensor
-from kerascli.preprocessing.hashing import Salt
-from kerascli.preprocessing.hashing_modules import buckets_of
+from kerascli.preprocessing.categories import ENCODED, Dense
 
 OovPlaces = Annotated[int, Setting(ge=0, le=2**20)]
 """Type of the number of out-of-vocabulary (OOV) indices; each counts as an entry of the vocabulary."""
@@ -89,26 +85,6 @@ class LookupSettings(Component):
         return [*mask, *[unknown] * self.places(), *entries, unknown]
 
 
-class IntegerLookupSettings(LookupSettings):
-    """Settings that the layer and the transform `integer_lookup` share."""
-
-    mask_token: int | None = None
-    oov_token: int | None = -1
-    vocabulary: str | Ints | None = None
-    vocabulary_dtype: Literal["int64"] = "int64"
-    """The dtype of the vocabulary; only int64 is possible, as in Keras."""
-    oov_method: Literal["floormod", "farmhash"] = "floormod"
-    """Rule that chooses among several OOV indices: floormod (remainder of a division) or farmhash (hash)."""
-    salt: Salt | None = None
-    """Key of SipHash, which replaces FarmHash for oov_method farmhash; null: FarmHash."""
-
-    @model_validator(mode="after")
-    def _salted(self) -> Self:
-        if self.salt is not None and self.oov_method != "farmhash":
-            raise ValueError("'salt' needs oov_method farmhash")
-        return self
-
-
 def check_vocabulary(entries: Sequence[Any], *special: Any) -> None:
     """Raise ValueError if a vocabulary is empty, has an entry twice, or contains one of the tokens in `special`."""
     if not entries:
@@ -121,51 +97,5 @@ def check_vocabulary(entries: Sequence[Any], *special: Any) -> None:
             raise ValueError(f"vocabulary: the special token '{safe_text(str(token), 40)}' is among the entries")
 
 
-class IntegerLookupModule(nn.Module):
-    """Module of integer_lookup; the vocabulary is a setting, not a weight, and becomes a tensor in forward."""
-
-    def __init__(self, settings: IntegerLookupSettings, entries: tuple[int, ...], size: int) -> None:
-        super().__init__()
-        self.settings, first = settings, size - len(entries)
-        ordered = sorted(zip(entries, range(first, size), strict=True))
-        self.entries, self.numbers = ([pair[i] for pair in ordered] for i in (0, 1))
-        self.width = settings.max_tokens if settings.pad_to_max_tokens and settings.max_tokens else size
-        self.weights = list(settings.idf_weights or ())
-        if self.weights and len(self.weights) != size:  # with their mean in front, for out-of-vocabulary integers
-            self.weights = [sum(self.weights) / len(self.weights)] * first + self.weights
-        self.weights += [0.0] * (self.width - len(self.weights))
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *) or (N, *, width)
-        settings, dtype = self.settings, torch.get_default_dtype()
-        indices = self._indices(x.long())
-        if settings.output_mode != "tf_idf":
-            return encode_tensor(indices, settings.output_mode, self.width, dtype)
-        counts = encode_tensor(indices, "count", self.width, dtype)
-        return counts * torch.tensor(self.weights, dtype=dtype, device=x.device)
-
-    def _indices(self, x: Tensor) -> Tensor:
-        settings = self.settings
-        entries = torch.tensor(self.entries, device=x.device)
-        at = torch.searchsorted(entries, x).clamp(max=len(self.entries) - 1)
-        index = torch.tensor(self.numbers, device=x.device)[at]
-        places = settings.places()
-        if settings.oov_method == "farmhash" and places > 1:
-            unknown = buckets_of(x, places, settings.salt)
-        else:
-            unknown = x % places
-        index = torch.where(entries[at] == x, index, unknown + settings.masks())
-        if settings.mask_token is not None:
-            index = torch.where(x == settings.mask_token, 0 if settings.masks() else -1, index)
-        return index
-
-
-class InvertedModule(nn.Module):
-    """Module of `integer_lookup` with `invert`: maps indices back to the vocabulary's entries."""
-
-    def __init__(self, settings: IntegerLookupSettings, entries: tuple[int, ...]) -> None:
-        super().__init__()
-        self.entries = settings.inverted_entries(entries, -1)
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        last, x = len(self.entries) - 1, x.long()
-        return torch.tensor(self.entries, device=x.device)[torch.where((x >= 0) & (x < last), x, last)]
+UNKNOWN, DROPPED = -2, -1
+"""Indices of an out-of-vocabulary integer where there is no OOV index, and of a mask token that has no index."""

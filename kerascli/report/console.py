@@ -33,7 +33,7 @@ class TrainingView:
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._began = time.monotonic()
-        self._width, self._taken = 1, 0
+        self._width, self._used_width = 1, 0
         self._resumed = False
 
     def show(self, event: Event) -> None:
@@ -95,11 +95,11 @@ class TrainingView:
         progress.start()
         text = f"epoch {event.epoch:>{self._width}}/{event.epochs}"
         self._progress, self._task = progress, progress.add_task(text, total=event.steps, rate="", metrics="")
-        self._taken = len(text) + (bar.bar_width or 0) + 2 * len(str(event.steps)) + 1 + _TIME_WIDTH + len("     ")
+        self._used_width = len(text) + (bar.bar_width or 0) + 2 * len(str(event.steps)) + 1 + _TIME_WIDTH + len("     ")
 
     def _advance(self, event: events.BatchEnd, logs: Logs, progress: Progress) -> None:
         rate = f"{event.step / max(1e-9, time.monotonic() - self._began):,.0f} steps/s"
-        shown = first_that_fit(logs, self.console.width - self._taken - len(rate))
+        shown = first_that_fit(logs, self.console.width - self._used_width - len(rate))
         progress.update(self._task, completed=event.step, rate=rate, metrics=shown, refresh=True)
 
     def _epoch_end(self, event: events.EpochEnd) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError, one_of, safe_text, suggestion
-from kerascli.runs.history import Row, is_figure
+from kerascli.runs.history import Row, is_metric
 from kerascli.runs.reading import quoted
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def new_figure(size_inches: tuple[float, float]) -> "Figure":
 def panels(runs: Runs) -> list[str]:
     """Return the metrics that have a panel in the plot of runs: the loss first; no durations or learning rates."""
     names = dict.fromkeys(name.removeprefix("val_") for _, rows in runs for row in rows for name in row)
-    return sorted(filter(is_figure, names), key=lambda name: name != "loss")
+    return sorted(filter(is_metric, names), key=lambda name: name != "loss")
 
 
 @in_style()

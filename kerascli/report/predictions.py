@@ -97,13 +97,13 @@ def write_predictions(
         case ".npy":
             data = _npy(outputs)
         case ".npz":
-            data = _npz(_beside(outputs, kept or {}))
+            data = _npz(_named_arrays(outputs, kept or {}))
         case _:
             data = _parquet(columns)
     storage.write_bytes(storage.output_file(path), data)
 
 
-def _beside(outputs: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _named_arrays(outputs: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays of an .npz file: outputs (`predicted_NAME` if a raw column has the name), then raw columns as
     numbers or text.
 
@@ -142,12 +142,9 @@ def _npy(outputs: Mapping[str, np.ndarray]) -> bytes:
 
 
 def _parquet(columns: Mapping[str, np.ndarray]) -> bytes:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ModuleNotFoundError:
-        hint = 'pip install "kerascli[parquet]"'
-        raise ConfigError("writing .parquet needs the package 'pyarrow', which is not installed", hint=hint) from None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), buffer)
     return buffer.getvalue().to_pybytes()

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kerascli.foundation.errors import FileRefused, safe_text
-from kerascli.runs.history import is_figure
+from kerascli.runs.history import is_metric
 from kerascli.runs.record import RunRecord
 
 _PIPE_WIDTH = 1000  # in a pipe no line is folded
@@ -45,7 +45,7 @@ class RunLine:
 
     def metrics(self) -> dict[str, int | float]:
         """Return the validation metrics of the last epoch or, without validation, its training metrics."""
-        shown = {name: value for name, value in self.last.items() if is_figure(name)}
+        shown = {name: value for name, value in self.last.items() if is_metric(name)}
         return {name: value for name, value in shown.items() if name.startswith("val_")} or shown
 
 
@@ -186,7 +186,7 @@ def _results(run: RunRecord) -> dict[str, float]:
     facts, rows = run.facts(), run.history()
     directions = facts.get("directions", {})
     results: dict[str, float] = {"epochs": len(rows)}
-    for name in dict.fromkeys(name for row in rows for name in row if is_figure(name)):
+    for name in dict.fromkeys(name for row in rows for name in row if is_metric(name)):
         values = [row[name] for row in rows if name in row]
         results[f"last {name}"] = values[-1]
         default = "min" if name.endswith("loss") else None

@@ -46,7 +46,7 @@ def is_clock(name: str) -> bool:
     return name.endswith("seconds")
 
 
-def is_figure(name: str) -> bool:
+def is_metric(name: str) -> bool:
     """Return True if a column of history.csv holds a loss or a metric."""
     return name not in {"epoch", "phase"} and not name.endswith("learning_rate") and not is_clock(name)
 

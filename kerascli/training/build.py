@@ -49,9 +49,9 @@ class Experiment:
         spec = replace(self.spec, model=view.model, built=built, compile=None, train_step=None)
         graph = Graph(built)
         weights = graph.weights()
-        given = Stage({}) if view.own_inputs else self.module.input_stage
+        stage = Stage({}) if view.own_inputs else self.module.input_stage
         objective = Objective(["loss"], (), (), weights).to(self.device)
-        module = GraphStep(graph, objective, given, self.module.target_stage, self.module.precision)
+        module = GraphStep(graph, objective, stage, self.module.target_stage, self.module.precision)
         return Experiment(spec, graph, module, (), weights, self.device)
 
 
@@ -143,10 +143,10 @@ def _modules(stages: Stages, device: torch.device) -> tuple[nn.Module, nn.Module
 
 def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:
     """Return a tensor with the loss weight of each class label (1 if not listed); None without `fit.class_weight`."""
-    given = spec.fit.class_weight
-    if given is None or given == "balanced":  # that of a run has its numbers
+    weights = spec.fit.class_weight
+    if weights is None or weights == "balanced":  # that of a run has its numbers
         return None
     field = next(iter(targets.values()))
     names = {name: number for number, name in enumerate(field.classes or ())}
-    numbers = {names[key] if key in names else int(key): weight for key, weight in given.items()}
+    numbers = {names[key] if key in names else int(key): weight for key, weight in weights.items()}
     return torch.tensor([numbers.get(number, 1.0) for number in range(max(numbers) + 2)])

@@ -9,14 +9,13 @@ from torch import Tensor
 from kerascli.callbacks.base import Callback, RestoreSlot
 from kerascli.foundation.errors import FileRefused
 from kerascli.runs.history import Prefix
-from kerascli.training.progress import Progress
-from kerascli.training.step import Trainer
+from kerascli.training.step import Progress, Trainer
 
 _COUNTERS = ("epoch", "batch", "step", "seconds", "stopped", "phase", "first")
 
 
 def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the state of a training run as tensors by name and a JSON-serializable dict.
+    """Return the state of a training run as (tensors by name, facts as a JSON-serializable dict), for a checkpoint.
 
     The tensors are not copied: the next training step changes them.
     """
@@ -83,12 +82,12 @@ def reinstate(
 
     Raises FileRefused if the checkpoint does not match the model.
     """
-    known = checkpoint_facts(facts)
+    saved = checkpoint_facts(facts)
     trainer.restore(saved_weights(tensors))
     trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
-    progress = Progress(**{name: getattr(known, name) for name in _COUNTERS}, pending_messages=known.said)
-    progress.callbacks = [dict(state) for state in known.callbacks]
-    progress.row = dict(known.row)
+    progress = Progress(**{name: getattr(saved, name) for name in _COUNTERS}, pending_messages=saved.said)
+    progress.callbacks = [dict(state) for state in saved.callbacks]
+    progress.row = dict(saved.row)
     device = trainer.weights[0].tensor.device if trainer.weights else "cpu"
     states = _below(tensors, "states/")
     if states.keys() != {

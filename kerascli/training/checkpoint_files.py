@@ -35,7 +35,8 @@ class Range:
 
 
 def part_file(rank: int, size: int) -> str:
-    """Return the name of the file with the parts of weights that the process of rank `rank`, of `size`, holds."""
+    """Return the name of a checkpoint's file with the parts of the weights that one process holds; `rank` is that of
+    `size`."""
     return f"part-{rank:05d}-of-{size:05d}.safetensors"
 
 
@@ -53,12 +54,12 @@ def in_ranges(tensors: Mapping[str, Tensor], own: Mapping[str, Range]) -> tuple[
     common: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        found = range_of(name, own)
-        if found is None:
+        part = range_of(name, own)
+        if part is None:
             common[name] = tensor
         else:
-            assert tensor.shape[found.axis] == found.stop - found.start, f"'{name}' is gathered"
-            parts[f"{name}@{found.axis},{found.start},{found.stop},{found.size}"] = tensor
+            assert tensor.shape[part.axis] == part.stop - part.start, f"'{name}' is gathered"
+            parts[f"{name}@{part.axis},{part.start},{part.stop},{part.size}"] = tensor
     return common, parts
 
 
@@ -85,51 +86,55 @@ def training_tensors(
     itself, or if parts of a tensor are missing.
     """
     own = own or {}
-    found: dict[str, Tensor] = {}
+    values: dict[str, Tensor] = {}
     pieces: dict[str, list[tuple[Range, Tensor]]] = {}
     for file in needed_files(files, part):
         for name, tensor in read_tensors(files[file], file).items():
             match = _NAME.fullmatch(name)
             if match is None:
-                wanted = range_of(name, own)
-                fits = wanted is not None and tensor.shape[wanted.axis : wanted.axis + 1] == (wanted.size,)
-                found[name] = wanted.of(tensor) if wanted is not None and fits else tensor
+                target = range_of(name, own)
+                fits = target is not None and tensor.shape[target.axis : target.axis + 1] == (target.size,)
+                values[name] = target.of(tensor) if target is not None and fits else tensor
                 continue
             whole, piece = match[1], Range(*map(int, match.groups()[1:]))
             _refuse_contradiction(whole, tensor, piece)
-            wanted = range_of(whole, own) or Range(piece.axis, 0, piece.size, piece.size)
-            pieces.setdefault(whole, []).extend(_overlap(whole, tensor, piece, wanted))
+            target = range_of(whole, own) or Range(piece.axis, 0, piece.size, piece.size)
+            pieces.setdefault(whole, []).extend(_overlap(whole, tensor, piece, target))
     for name, each in pieces.items():
-        found[name] = _joined(name, each, range_of(name, own))
-    return found
+        values[name] = _joined(name, each, range_of(name, own))
+    return values
 
 
 def needed_files(files: Iterable[str], part: str | None) -> list[str]:
-    """Return the names of a checkpoint's files to read: training state, and `part` or, without it, all parts."""
+    """Return the names of the files of a checkpoint that must be read: the training state, and parts of divided
+    weights.
+
+    These are the file `part` of this process, if the checkpoint has it, else the files of all processes.
+    """
     parts = sorted(filter(is_part, files))
     return [TRAINING, *([part] if part in parts else parts)]
 
 
-def _overlap(name: str, tensor: Tensor, piece: Range, wanted: Range) -> Iterator[tuple[Range, Tensor]]:
+def _overlap(name: str, tensor: Tensor, piece: Range, target: Range) -> Iterator[tuple[Range, Tensor]]:
     """Yield (range, values) of the part `tensor` that a file contains, as far as it is inside the range `wanted`."""
-    if (piece.axis, piece.size) != (wanted.axis, wanted.size):
+    if (piece.axis, piece.size) != (target.axis, target.size):
         raise _misfit(name)
-    start, stop = max(piece.start, wanted.start), min(piece.stop, wanted.stop)
-    if wanted.start == wanted.stop:
-        yield wanted, tensor.narrow(piece.axis, 0, 0)
+    start, stop = max(piece.start, target.start), min(piece.stop, target.stop)
+    if target.start == target.stop:
+        yield target, tensor.narrow(piece.axis, 0, 0)
     elif start < stop:
         values = tensor.narrow(piece.axis, start - piece.start, stop - start).clone()
         yield Range(piece.axis, start, stop, piece.size), values
 
 
-def _joined(name: str, pieces: list[tuple[Range, Tensor]], wanted: Range | None) -> Tensor:
+def _joined(name: str, pieces: list[tuple[Range, Tensor]], target: Range | None) -> Tensor:
     """Return a tensor, or only its range `wanted`, made from its pieces. Raises FileRefused if a piece is missing."""
-    end = 0 if wanted is None else wanted.start
-    ends = {piece.size if wanted is None else wanted.stop for piece, _ in pieces}
+    end = 0 if target is None else target.start
+    ends = {piece.size if target is None else target.stop for piece, _ in pieces}
     kinds: set[object] = set()
     for piece, tensor in sorted(pieces, key=lambda each: each[0].start):
-        others = (*tensor.shape[: piece.axis], *tensor.shape[piece.axis + 1 :])
-        kinds.add((piece.axis, piece.size, others, tensor.dtype))
+        other_sizes = (*tensor.shape[: piece.axis], *tensor.shape[piece.axis + 1 :])
+        kinds.add((piece.axis, piece.size, other_sizes, tensor.dtype))
         if piece.start == end:
             end = piece.stop
         elif piece.start < piece.stop:

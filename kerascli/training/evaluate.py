@@ -1,7 +1,11 @@
-"""Evaluate a model on a split of the data, or predict; the states of metrics stay on the device until the end."""
+"""Evaluate a model on a split of the data, or predict; the states of metrics stay on the device until the end.
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+States of stateful layers (RNNs) in evaluation are separate from those in training.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +13,46 @@ from torch import Tensor, nn
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.events import Tick
-from kerascli.training.layer_states import EvaluationStates
+from kerascli.model.runtime.weights import Weight
 from kerascli.training.objectives.objective import full_precision
 from kerascli.training.objectives.train_step import GraphStep, TrainStepModule
+
+T = TypeVar("T")
+
+
+def reset_states(states: Sequence[Weight]) -> None:
+    """Set the states of stateful layers (such as `lstm` with `stateful: true`) to zeros, in place."""
+    with torch.no_grad():
+        for state in states:
+            state.tensor.zero_()
+
+
+class EvaluationStates:
+    """States of stateful layers in evaluation or prediction, separate from their states in training."""
+
+    def __init__(self, states: Sequence[Weight]) -> None:
+        self._weights = {state.name: state for state in states}
+        self._values = {name: torch.zeros_like(weight.tensor) for name, weight in self._weights.items()}
+
+    @contextmanager
+    def for_batch(self) -> Iterator[None]:
+        """Context manager in which stateful layers have their states of the evaluation; at its end, those of training
+        return."""
+        before = {name: weight.tensor.clone() for name, weight in self._weights.items()}
+        self._put(self._values)
+        try:
+            yield
+        finally:
+            self._put(before)
+
+    def keep(self, updates: Mapping[str, Tensor]) -> None:
+        """Store the new states of stateful layers after a batch; `updates` maps weight names to new values."""
+        self._values = {name: updates.get(name, value) for name, value in self._values.items()}
+
+    def _put(self, values: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, value in values.items():
+                self._weights[name].tensor.copy_(value)
 
 
 class EvaluatedBatches:
@@ -37,11 +78,17 @@ class EvaluatedBatches:
         return torch.inference_mode()
 
     def states(self, number: int, states: Sequence[Tensor]) -> Iterable[Sequence[Tensor]]:
-        """Return the metric states of each batch in a round (one per process); `states` are those of batch `number`."""
+        """Return the metric states of all batches of a round, in which each process has one: here `states` alone.
+
+        `states` are those of this process's batch, which has the number `number`.
+        """
         return (states,)
 
     def rows(self, number: int, values: Tensor) -> list[Tensor]:
-        """Return values (rows, *) for each batch in a round (one per process); `values` are those of batch `number`."""
+        """Return the values (rows, *) of all batches of a round, in which each process has one: here `values` alone.
+
+        `values` are those of this process's batch, which has the number `number`.
+        """
         return [values]
 
 
@@ -58,6 +105,29 @@ def evaluate(
     `step` keys the random numbers of models that sample in inference. With `only_defined`, metrics
     that are undefined for these rows are left out.
     """
+
+    def states_of(batch: Batch) -> tuple[list[Tensor], dict[str, Tensor]]:
+        outcome = module(batch)
+        return outcome.loss.states, outcome.updates
+
+    sums = yield from summed_states(module, batches, states_of, seed=seed, step=step)
+    return module.objective.logged_values(sums, only_defined=only_defined)
+
+
+def summed_states(
+    module: TrainStepModule,
+    batches: Iterable[Batch] | EvaluatedBatches,
+    states_of: Callable[[Batch], tuple[list[Tensor], dict[str, Tensor]]],
+    *,
+    seed: int,
+    step: int = 0,
+) -> Generator[Tick, None, list[Tensor]]:
+    """Run a model on batches by `states_of`: yield a Tick event after each batch, return metric states summed over all
+    batches.
+
+    `states_of` is a function from a batch to its metric states and the new values of weights by name. `seed` and `step`
+    key the random numbers of models that sample in inference.
+    """
     module.eval()
     batches = EvaluatedBatches.of(batches)
     sums: list[Tensor] | None = None
@@ -68,15 +138,23 @@ def evaluate(
             drawn = draws.Draws(seed, f"evaluate/{number}", step)
             # not around the yield: the receiver of the event would be in inference mode too
             with batches.inference(module), draws.using(drawn), own_states.for_batch():
-                outcome = module(batch)
-                own_states.keep(outcome.updates)
-            states = outcome.loss.states
+                states, updates = states_of(batch)
+                own_states.keep(updates)
         with torch.inference_mode():
             for each in batches.states(number, states):
                 sums = add_states(sums, each)
         yield Tick()
     assert sums is not None, "a split has rows"
-    return module.objective.logged_values(sums, only_defined=only_defined)
+    return sums
+
+
+def finished(work: Generator[object, None, T]) -> T:
+    """Run a generator to its end, ignore what it yields, and return its return value."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
 
 
 def predict(module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, seed: int) -> dict[str, Tensor]:

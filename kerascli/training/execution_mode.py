@@ -64,7 +64,7 @@ class Request:
 def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, Choice]:
     """Return (fastest function that runs a forward pass, its execution mode with the reason for the choice).
 
-    The execution mode is compiled, traced or eager.
+    The execution mode is compiled, traced or eager; `recorded` is that of a run that is resumed (None: choose one).
     """
     module = Eager(request.forward_pass, request.live_scales)
     if recorded == "eager":
@@ -122,9 +122,9 @@ def _traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
     layouts: list[Layout] = []
 
     def step(*leaves: Tensor) -> list[Tensor | None]:
-        found = module.run(_like(batch, leaves))
-        layouts.append(found.layout())
-        return found.flat()
+        outcome = module.run(_like(batch, leaves))
+        layouts.append(outcome.layout())
+        return outcome.flat()
 
     weights = [weight.tensor for weight in module.module.weights()]
     program = trace_program(step, _leaves(batch), reads=[*weights, *module.live_scales.values()], drawn=tape.draws)
@@ -134,13 +134,13 @@ def _traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
 def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
     if recorded is not None:
         return Choice(recorded, "as in the run")
-    wanted = request.jit_compile
-    if wanted is False:
+    jit_compile = request.jit_compile
+    if jit_compile is False:
         return Choice("traced", "jit_compile is false")
     missing = reason_not_to_compile(program.code, request.device)
     if missing:
-        return Choice("traced", f"jit_compile is {'true' if wanted is True else 'auto'}, but {missing}")
-    if wanted is True:
+        return Choice("traced", f"jit_compile is {'true' if jit_compile is True else 'auto'}, but {missing}")
+    if jit_compile is True:
         return Choice("compiled", "jit_compile is true")
     if request.device.type == "cpu" and has_convolutions(program.code.graph):
         return Choice("traced", "convolutions, and the operations between them, are slower when compiled")
@@ -173,8 +173,8 @@ def _verified(request: Request, runner: Runner, module: Runner) -> Runner:
     otherwise."""
     first = request.batches[0]
     batch = next(each for each in reversed(request.batches) if (each.rows, each.whole) == (first.rows, first.whole))
-    found, wanted = (each(batch, draws.Draws(0, "try", 0)) for each in (runner, module))
-    apart = largest_difference(found, wanted)
+    results, expected = (each(batch, draws.Draws(0, "try", 0)) for each in (runner, module))
+    apart = largest_difference(results, expected)
     if not apart <= _TOLERANCE:
         raise ValueError(f"its numbers differ by {apart:.0e} from those of the module")
     return runner
@@ -216,7 +216,7 @@ def _flat(value: object) -> Iterator[object]:
 _PIECE = 2**18
 
 
-def largest_difference(found: StepOutcome, wanted: StepOutcome) -> float:
+def largest_difference(results: StepOutcome, expected: StepOutcome) -> float:
     """Return the largest relative difference between two results (StepOutcome) of a forward and backward pass.
 
     Each loss, metric state and new value of a weight is compared relative to its largest magnitude. All gradients are
@@ -224,25 +224,25 @@ def largest_difference(found: StepOutcome, wanted: StepOutcome) -> float:
     before a batch normalization.
     """
     kinds: list[list[tuple[Tensor | None, Tensor | None]]] = [
-        *([pair] for pair in zip(found.totals, wanted.totals, strict=True)),
-        *([pair] for pair in zip(found.states, wanted.states, strict=True)),
-        list(zip(found.gradients, wanted.gradients, strict=True)),
-        *([(found.updates.get(name), value)] for name, value in wanted.updates.items()),
+        *([pair] for pair in zip(results.totals, expected.totals, strict=True)),
+        *([pair] for pair in zip(results.states, expected.states, strict=True)),
+        list(zip(results.gradients, expected.gradients, strict=True)),
+        *([(results.updates.get(name), value)] for name, value in expected.updates.items()),
     ]
     return max(map(_apart, kinds))
 
 
 def _apart(pairs: Sequence[tuple[Tensor | None, Tensor | None]]) -> float:
     apart = size = 0.0
-    for found, wanted in pairs:
-        if found is None or wanted is None:
-            if found is not wanted:
+    for result, expected in pairs:
+        if result is None or expected is None:
+            if result is not expected:
                 return math.inf
-        elif found.shape != wanted.shape or found.dtype != wanted.dtype:
+        elif result.shape != expected.shape or result.dtype != expected.dtype:
             return math.inf
-        elif wanted.numel():
+        elif expected.numel():
             # piece by piece: memory use peaks here
-            for ours, theirs in zip(found.flatten().split(_PIECE), wanted.flatten().split(_PIECE), strict=True):
+            for ours, theirs in zip(result.flatten().split(_PIECE), expected.flatten().split(_PIECE), strict=True):
                 size = max(size, theirs.abs().max().item())
                 apart = max(apart, (ours - theirs).abs_().nan_to_num_(math.inf).max().item())
     return apart / size if size else apart

@@ -19,11 +19,8 @@ from kerascli.callbacks.base import (
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopped, Tick
 from kerascli.foundation.spans import span
-from kerascli.training.evaluate import EvaluatedBatches, add_states, evaluate
-from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
-from kerascli.training.layer_states import reset_states
-from kerascli.training.progress import Progress
-from kerascli.training.step import Trainer
+from kerascli.training.evaluate import EvaluatedBatches, add_states, evaluate, reset_states
+from kerascli.training.step import Progress, Trainer
 
 _REDRAW_SECONDS = 0.1
 
@@ -86,8 +83,8 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool) -> 
     assert progress.states is not None
     with span("metrics"):
         logs = trainer.module.objective.logged_values(progress.states)
-        refuse_bad_step(trainer, plan.steps, number)
-        refuse_bad_weights(trainer, progress)
+        trainer.refuse_bad_step(plan.steps, number)
+        trainer.refuse_bad_weights(progress)
     if plan.validation is not None and plan.validates(number):
         with span("validation"):
             results = yield from _validate(trainer, plan, progress)
@@ -95,8 +92,8 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool) -> 
     rates = rate_columns(trainer.optimizers.learning_rates)
     with span("callbacks"):
         facts = replace(_facts(trainer, plan, progress, logs, number), seconds=time.monotonic() - started)
-        asked = range(len(plan.callbacks))
-        carried = _run_callbacks(trainer, plan, progress, asked, lambda callback: callback.epoch_end, facts)
+        indices = range(len(plan.callbacks))
+        carried = _run_callbacks(trainer, plan, progress, indices, lambda callback: callback.epoch_end, facts)
     seconds = time.monotonic() - started
     phase = {} if plan.phase is None else {"phase": plan.phase}
     progress.row = {"epoch": number, **phase, **logs, **rates, "epoch_seconds": seconds}
@@ -123,13 +120,13 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float, *
             drawn = now
             progress.seconds = now - started
             with span("metrics"):
-                refuse_bad_step(trainer, plan.steps, number)
+                trainer.refuse_bad_step(plan.steps, number)
                 logs = trainer.module.objective.logged_values(progress.states)
         carried = _CallbackResults()
         if due := [i for i, period in periods.items() if progress.step % period == 0]:
             progress.seconds = now - started
             with span("callbacks"):
-                refuse_bad_step(trainer, plan.steps, number)
+                trainer.refuse_bad_step(plan.steps, number)
                 so_far = trainer.module.objective.logged_values(progress.states)
                 facts = replace(_facts(trainer, plan, progress, so_far, number), seconds=progress.seconds)
                 carried = _run_callbacks(trainer, plan, progress, due, lambda callback: callback.batch_end, facts)
@@ -182,14 +179,14 @@ def _run_callbacks(
     trainer: Trainer,
     plan: Plan,
     progress: Progress,
-    asked: Iterable[int],
+    indices: Iterable[int],
     question: Callable[[Callback], Callable[[EpochFacts, State], tuple[list[Decision], State]]],
     facts: EpochFacts,
 ) -> _CallbackResults:
     """Call the callbacks with the indices in `asked` in order, and apply their decisions (new learning rate ...)."""
     all_decisions: list[Decision] = []
     messages: list[str] = []
-    for index in asked:
+    for index in indices:
         facts = replace(facts, learning_rates=trainer.optimizers.learning_rates)
         decisions, state = question(plan.callbacks[index])(facts, progress.callbacks[index])
         progress.callbacks[index] = dict(state)

@@ -1,6 +1,11 @@
-"""Training step: runs each forward pass, then its parameter updates, without synchronizing with the device."""
+"""Training step: runs each forward pass, then its parameter updates, without synchronizing with the device.
+
+With the progress of a training run, the weights and the optimizer's state, a run can be resumed exactly.
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,14 +13,47 @@ from torch import Tensor
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.disk.pieces import Pieces
-from kerascli.foundation.errors import FileRefused
+from kerascli.foundation.errors import Fault, FileRefused, TrainingStopped
 from kerascli.foundation.spans import span
 from kerascli.model.runtime.weights import Weight, held, lasting
+from kerascli.optimizers.guard import are_finite
 from kerascli.optimizers.several import Optimizers
 from kerascli.training.checkpoint_files import Range
 from kerascli.training.forward_pass import ForwardPass, Runner, StepOutcome
 from kerascli.training.objectives.train_step import TrainStepModule
 from kerascli.training.tensor_file import LateTensor, tensor_pieces
+
+_HINT = "lower the learning rate, set clipnorm on the optimizer, or look for extreme values in the data"
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counters and callback states of a training run, changed only by the training loop; consistent at every event."""
+
+    epoch: int = 0
+    """Number of finished epochs of the training run."""
+    batch: int = 0
+    """Number of finished batches of the current epoch."""
+    step: int = 0
+    """Number of finished training steps, over all epochs."""
+    states: list[Tensor] | None = None
+    """States (sums) of the metrics in the current epoch, over its batches so far."""
+    seconds: float = 0.0
+    """Duration of the current epoch so far, in seconds, for a run that is resumed within the epoch."""
+    callbacks: list[dict[str, Any]] = field(default_factory=list)
+    """States of the run's callbacks, in the order of the `callbacks` list."""
+    row: dict[str, float] = field(default_factory=dict)
+    """Row of history.csv for the last finished epoch, as a mapping from column to value."""
+    slots: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    """Copies of the model's weights that callbacks keep, by name (such as `best`); in Keras's layout, on the CPU."""
+    pending_messages: list[str] = field(default_factory=list)
+    """Messages from callbacks since the start of the current epoch, to print at its end."""
+    stopped: str | None = None
+    """Reason why a callback stopped training; None if none did."""
+    phase: int = 0
+    """Index (from 0) of the current training phase."""
+    first: int = 0
+    """Number of epochs that were finished when the current training phase began."""
 
 
 class Trainer:
@@ -86,17 +124,59 @@ class Trainer:
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
     def ranges(self) -> dict[str, Range]:
-        """Return a mapping from each tensor of the training state that FSDP divides to this process's range of it."""
-        found = {weight.name: part for weight in self.weights if (part := _range(weight)) is not None}
-        states = {key: found.get(name) for key, name in self.optimizers.weights_of_state().items()}
+        """Return a mapping from the name of each tensor of the training state that FSDP divides to this process's range
+        of it."""
+        parts = {weight.name: part for weight in self.weights if (part := _range(weight)) is not None}
+        states = {key: parts.get(name) for key, name in self.optimizers.weights_of_state().items()}
         return {
-            **{f"weights/{name}": each for name, each in found.items()},
+            **{f"weights/{name}": each for name, each in parts.items()},
             **{f"optimizer/{key}": each for key, each in states.items() if each is not None},
         }
 
     def restore(self, values: Mapping[str, Tensor]) -> None:
         """Set the model's weights to the values of a mapping that `snapshot` returned."""
         assign_weights(self.weights, values)
+
+    def refuse_bad_step(self, steps: int, epoch: int) -> None:
+        """Raise TrainingStopped if the loss or a gradient of a training step is not finite; such a step changes no
+        weights.
+
+        `steps` is the number of steps in an epoch, `epoch` the number (from 1) of the current epoch.
+        """
+        bad = self.optimizers.bad_step()
+        if bad is not None:
+            where = f"epoch {epoch}, step {(bad - 1) % steps + 1}"
+            raise TrainingStopped(Fault(f"the loss became nan or infinite at {where}", hint=_HINT))
+
+    def refuse_bad_weights(self, progress: Progress) -> None:
+        """Raise TrainingStopped if a weight or a value in the optimizer's state is NaN or infinite.
+
+        An update can overflow although the loss and the gradient that it is made from are finite.
+        """
+        state = {name: value for name, value in self.optimizers.state().items() if value.dim()}
+        name = nonfinite(self._held()) or nonfinite(state)
+        if name is not None:
+            where = (
+                f"epoch {progress.epoch + 1}, step {progress.batch}" if progress.batch else f"epoch {progress.epoch}"
+            )
+            raise TrainingStopped(
+                Fault(f"'{name}' became nan or infinite by {where}: an update overflowed", hint=_HINT)
+            )
+
+    def has_finite_weights(self) -> bool:
+        """Return True if no weight of the model is NaN or infinite; synchronizes with the device."""
+        return nonfinite(self._held()) is None
+
+    def _held(self) -> dict[str, Tensor]:
+        return {weight.name: held(weight.tensor) for weight in self.weights}
+
+
+def nonfinite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the first tensor with a NaN or infinite value, else None; synchronizes with the device."""
+    numbers = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.numel()}
+    if are_finite(list(numbers.values())):
+        return None
+    return next(name for name, tensor in numbers.items() if not are_finite([tensor]))
 
 
 def _range(weight: Weight) -> Range | None:
@@ -128,14 +208,14 @@ def refuse_other_weights(
 ) -> None:
     """Raise FileRefused if the mapping `values` from name to tensor has other names or shapes than the weights."""
     saved = {name: tuple(value.shape) for name, value in values.items()}
-    wanted = {weight.name: tuple(weight.spec.shape) for weight in weights}
+    shapes = {weight.name: tuple(weight.spec.shape) for weight in weights}
     parts = {weight.name: tuple(weight.keras().shape) for weight in weights if weight.part is not None}
     differing = sorted(
         name
-        for name in {*saved, *wanted}
-        if saved.get(name) not in (wanted.get(name), parts.get(name, wanted.get(name)))
+        for name in {*saved, *shapes}
+        if saved.get(name) not in (shapes.get(name), parts.get(name, shapes.get(name)))
     )
     if differing:
         name = differing[0]
-        text = f"the weights are of another model: '{name}' has shape {saved.get(name)} there, {wanted.get(name)} here"
+        text = f"the weights are of another model: '{name}' has shape {saved.get(name)} there, {shapes.get(name)} here"
         raise FileRefused(text, hint=hint)

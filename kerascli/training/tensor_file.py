@@ -96,9 +96,9 @@ def read_header(file: IO[bytes]) -> dict[str, Any]:
     if size > _MOST_HEADER_BYTES:
         raise SafetensorError(f"a header of {size:,} bytes; the limit is {_MOST_HEADER_BYTES:,}")
     try:
-        found = json.loads(file.read(size), object_pairs_hook=unique_keys)
+        header = json.loads(file.read(size), object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise SafetensorError(f"its header is not valid JSON: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(header, dict):
         raise SafetensorError("its header is not a JSON object")
-    return found
+    return header

@@ -26,7 +26,7 @@ from kerascli.training.strategies.checks import strategy_faults, strategy_lines
 from kerascli.workflow.advice.advise import advise
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.fitting.memory_estimate import memory_lines
-from kerascli.workflow.loaded import known_view
+from kerascli.workflow.loaded import view_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +147,15 @@ def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
 
 def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
     """Return the summary (layers, shapes, parameters) of the model of a config or run, or of a view of it."""
-    title, graph, beside = graphs_of(spec, view)
-    return summarize(graph, title, expand=expand, updates=beside)
+    title, graph, updates = graphs_of(spec, view)
+    return summarize(graph, title, expand=expand, updates=updates)
 
 
 def spec_of(
     source: Path | Document, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None
 ) -> RunSpec:
-    """Return the RunSpec (validated config) of a config, without its `compile` section; its data may be missing."""
+    """Return the RunSpec (validated config) of a config, read without its `compile` section; its data files may be
+    missing."""
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})
     config = replace(config, document=document)
@@ -173,14 +174,15 @@ def spec_of_run(record: RunRecord) -> RunSpec:
 
 
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
-    """Return (title, graph on the meta device) of a model or its view (submodel), and the graphs of `fit.train_step`.
+    """Return (title, graph of a model or of its view, list of the graphs of `fit.train_step`); they are on the meta
+    device.
 
-    Raises ConfigError if there is no such view.
+    A view is a submodel; its list is empty. Raises ConfigError if the model has no such view.
     """
     if view is None:
-        own, *beside = map(Graph, spec.graphs)
-        return spec.name, own, beside
-    known_view(spec.model, view)
+        own, *updates = map(Graph, spec.graphs)
+        return spec.name, own, updates
+    view_of(spec.model, view)
     return f"{spec.name}: {view}", Graph(spec.built.views[view]), []
 
 

@@ -15,7 +15,7 @@ from kerascli.foundation.events import Evaluated
 from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading, is_classification_loss
-from kerascli.training.evaluate import evaluate, predict
+from kerascli.training.evaluate import evaluate, finished, predict
 from kerascli.training.objectives.objective import class_numbers
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
@@ -50,7 +50,8 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Loss and metrics of the rows with one value of a column; metrics that are undefined for them are omitted."""
+    """Evaluation of the rows that have one value of a column: loss and metrics, without those that are undefined for
+    them."""
 
     name: str
     rows: int
@@ -88,7 +89,7 @@ def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = F
     started = time.monotonic()
     source = rows_in_order(experiment, rows)
     work = evaluate(experiment.module, run.shared_batches(source), seed=spec.seed, only_defined=only_defined)
-    logs = _result_of(work)
+    logs = finished(work)
     return Evaluated(name, logs, rows.rows, time.monotonic() - started), source
 
 
@@ -100,16 +101,16 @@ def evaluate_groups(run: LoadedRun, rows: Split, columns: Sequence[str]) -> dict
     is available only on process 0, which prints. Raises KerasCliError.
     """
     grouped = {column: _groups(run, rows, column) for column in columns}
-    found: dict[str, list[Group]] = {}
+    groups: dict[str, list[Group]] = {}
     with run.sharing(rows):
         are_positive = dict(_positives(run, rows))
         for column, (names, numbers) in grouped.items():
-            found[column] = []
+            groups[column] = []
             for number, name in enumerate(names):
                 members = np.flatnonzero(numbers == number)
                 positives = {output: int(each[members].sum()) for output, each in are_positive.items()}
-                found[column].append(_group(run, rows.read(members), name, positives))
-    return found
+                groups[column].append(_group(run, rows.read(members), name, positives))
+    return groups
 
 
 def _group(run: LoadedRun, rows: Split, name: str, positives: dict[str, int]) -> Group:
@@ -165,19 +166,10 @@ def groups_of_values(values: np.ndarray, named: np.ndarray | None, column: str) 
             raise DataError(f"--by {safe_text(column)}: {text}")
         if np.abs(present).max(initial=0) < 2.0**63:
             present = present.astype(np.int64)
-    names, found = unique_inverse(present)
+    names, indices = unique_inverse(present)
     numbers = np.full(len(values), len(names), np.int64)
-    numbers[~gaps] = found
+    numbers[~gaps] = indices
     return [*map(str, names.tolist()), *([_MISSING] if gaps.any() else [])], numbers
-
-
-def _result_of(work: Iterator[object]) -> dict[str, float]:
-    """Run a generator of events to its end and return its return value: the loss and metrics by name."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 def _classify(run: LoadedRun, source: BatchSource) -> Iterator[ClassScores]:

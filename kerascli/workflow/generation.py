@@ -90,7 +90,7 @@ class ModelContext:
         return Rows(name, self.staged(inputs), part.targets, columns, part.rows)
 
     def staged(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Apply the batch-wise preprocessing (rescaling ...) to model inputs; return a mapping from name to input."""
+        """Return model inputs, by name, after the batch-wise preprocessing (rescaling ...), on the model's device."""
         stage, device = self.experiment.module.input_stage, self.experiment.device
         with _inference(stage, draws.Draws(self.experiment.spec.seed, "samples/rows", 0)):
             return stage({name: x.to(device) for name, x in inputs.items()})
@@ -115,7 +115,10 @@ class ModelContext:
         return model.writes.joint.join([prompt, *words])
 
     def writing(self, view: str | None, prompt: str | None, seed: int) -> tuple[TextModel, list[int], str]:
-        """Return (language model, token ids of the prompt, prompt) to begin with; default: a text of the data."""
+        """Return what text generation begins with, as (language model, token ids of the prompt, prompt as text).
+
+        Without a `prompt`, it is a text of the run's data, which `seed` selects. Raises ConfigError.
+        """
         model = self._text_model(view)
         if prompt is None:
             prompt = self._any_text(view, seed)
@@ -175,7 +178,10 @@ def _inference(module: nn.Module, numbers: draws.Draws) -> Iterator[None]:
 def decode(
     context: ModelContext, view: str | None, inputs: Mapping[str, Tensor], length: int, sampling: Sampling
 ) -> np.ndarray:
-    """Return the token ids that a run's decoder generates for each row of `inputs`, which are preprocessed arrays."""
+    """Return the token ids that a run's decoder generates for each row of `inputs`, which are preprocessed arrays.
+
+    `length` is the maximum number of tokens, `sampling` how they are chosen.
+    """
     return decode_ids(_decoder(context, view, inputs), length, sampling)
 
 

@@ -30,8 +30,7 @@ from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint import checkpoint_facts, saved_weights
 from kerascli.training.checkpoint_files import training_tensors
 from kerascli.training.evaluate import EvaluatedBatches
-from kerascli.training.finite import nonfinite
-from kerascli.training.step import assign_weights
+from kerascli.training.step import assign_weights, nonfinite
 from kerascli.training.strategies.base import Single, Strategy
 from kerascli.training.strategies.checks import fsdp_faults
 from kerascli.training.strategies.fsdp import strategy_of
@@ -73,12 +72,13 @@ class LoadedRun:
 
         Raises ConfigError if the model has no such view.
         """
-        view = known_view(self.experiment.spec.model, name)
+        view = view_of(self.experiment.spec.model, name)
         run = replace(self, experiment=self.experiment.view(name))
         return replace(run, takes_arrays=self.takes_arrays or view.own_inputs or run.has_own_inputs)
 
     def shared_batches(self, source: BatchSource) -> EvaluatedBatches:
-        """Return this process's batches of a source, in order; with several processes, each has some of the batches."""
+        """Return the batches of a source that this process evaluates or predicts, in order: all of them if it is the
+        only process."""
         return self.strategy.evaluated(source, ends_on_signal=True)
 
     @contextmanager
@@ -110,10 +110,10 @@ class LoadedRun:
                 raise
 
 
-def known_view(model: Model, name: str) -> View:
-    """Return the view (submodel that shares the model's layers) of this name.
+def view_of(model: Model, name: str) -> View:
+    """Return a model's view (submodel that shares its layers) of the name `name`.
 
-    Raises ConfigError if there is no such view.
+    Raises ConfigError if the model has no such view.
     """
     if name not in model.views:
         hint = f"it has {', '.join(model.views)}" if model.views else "views are defined under model.views"
@@ -145,19 +145,19 @@ def open_run(
     use_threads(threads, share=group.world.local_size)
     config = open_recorded(record, progress=progress).with_data(data)
     learned = load_learned(record.preprocessing()) if config.data is not None else {}
-    found = stages(config.data, learned) if config.data is not None else no_stages()
+    prepared_stages = stages(config.data, learned) if config.data is not None else no_stages()
     chosen = torch.device(own_device(choose_device(device), group).value)
-    spec = describe_config(config, found.facts)
+    spec = describe_config(config, prepared_stages.facts)
     weights, warnings = _weights(record, checkpoint)  # before there are others, since the file's bytes are as large
     distribute = spec.fit.distribute
     if whole or spec.training is None or any(fsdp_faults(spec, group.world.size)):
         distribute = None  # a run whose settings FSDP refuses was trained on one process
     strategy = strategy_of(group, distribute)
-    experiment = build_experiment(spec, found, device=chosen, divide=strategy.divider(chosen))
+    experiment = build_experiment(spec, prepared_stages, device=chosen, divide=strategy.divider(chosen))
     states = {weight.name for weight in experiment.weights if weight.spec.is_state}
     values = {name: value for name, value in weights.items() if name not in states}
     assign_weights(lasting(experiment.weights), values)
-    run = LoadedRun(record, config, experiment, found, config.data, learned, config.data is None, strategy)
+    run = LoadedRun(record, config, experiment, prepared_stages, config.data, learned, config.data is None, strategy)
     if not strategy.is_alone:
         run.weights_digest = _digest(values)
     run.warnings += [Fault(text, level="warning") for text in warnings] + _nonfinite_weights(values)
@@ -194,20 +194,20 @@ def _weights(record: RunRecord, checkpoint: str | None) -> tuple[dict[str, Tenso
     warnings: list[str] = []
     try:
         if checkpoint is not None:
-            found = record.checkpoints.named(checkpoint)
+            source = record.checkpoints.named(checkpoint)
         elif record.was_cut_off:
-            found, status = record.checkpoints.newest(), record.status()
-            known = checkpoint_facts(found.facts)
-            within = f"step {known.batch} of epoch {known.epoch + 1}" if known.batch else f"epoch {known.epoch}"
+            source, status = record.checkpoints.newest(), record.status()
+            state = checkpoint_facts(source.facts)
+            within = f"step {state.batch} of epoch {state.epoch + 1}" if state.batch else f"epoch {state.epoch}"
             warnings = [
-                *found.warnings,
+                *source.warnings,
                 f"the training of '{safe_text(str(record.path))}' is not finished ({status}): these are the weights of "
                 f"its last checkpoint, after {within}",
             ]
         else:
             with record.weights_file() as file:
                 return mapped_tensors(file), warnings
-        tensors = training_tensors(found.blobs)
+        tensors = training_tensors(source.blobs)
     except SafetensorError as error:
         raise FileRefused(f"the weights of '{record.path}' are damaged: {error}") from None
     return saved_weights(tensors), warnings

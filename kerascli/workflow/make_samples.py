@@ -9,7 +9,7 @@ from kerascli.foundation.errors import ConfigError, safe_text, suggestion
 from kerascli.workflow.generation import ModelContext, sample_file
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.outputs import writable, writable_folder
-from kerascli.workflow.rows.changed_data import load_again
+from kerascli.workflow.rows.command_rows import load_again
 
 
 def context_of(run: LoadedRun, *, data: bool = True) -> ModelContext:

@@ -43,7 +43,10 @@ def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
 
 @contextmanager
 def memory_for_batches(hint: str = "a smaller fit.validation_batch_size needs less") -> Iterator[None]:
-    """Context manager that converts errors by `stopped_by`, such as out of memory, while a model runs on batches."""
+    """Context manager in which a model runs on batches: lack of memory and invalid values raise TrainingStopped.
+
+    `hint` is the hint of the error for a lack of memory; see `stopped_by`.
+    """
     try:
         yield
     except STOPS as error:

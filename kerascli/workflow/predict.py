@@ -8,7 +8,6 @@ import torch
 
 from kerascli.data.batches.rows import Split
 from kerascli.foundation.errors import ConfigError, safe_text
-from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading, class_reading
 from kerascli.training.evaluate import predict
@@ -82,70 +81,61 @@ def predict_run(
     `run.warnings` for each column with many out-of-vocabulary values. Raises KerasCliError.
     """
     run = run if view is None else run.view(view)
-    given = [what] if isinstance(what, str) else what
-    rows = rows_of(run, *given, targets=False, texts=texts, keep=keep)
-    found = predict_rows(run, rows, form, keep)
+    selected = [what] if isinstance(what, str) else what
+    rows = rows_of(run, *selected, targets=False, texts=texts, keep=keep)
+    predictions = predict_rows(run, rows, form, keep)
     run.warnings += rows.oov.warnings()
-    return found
-
-
-@memory_for_batches()
-def predict_beside(
-    run: LoadedRun, what: Sequence[str], view: str | None = None, *, texts: Sequence[str] = (), keep: Sequence[str] = ()
-) -> None:
-    """Compute this process's part of the predictions that `predict_run` returns on process 0."""
-    run = run if view is None else run.view(view)
-    _outputs(run, rows_of(run, *what, targets=False, texts=texts, keep=keep))
-
-
-def _outputs(run: LoadedRun, rows: Split) -> dict[str, torch.Tensor]:
-    """Return the outputs of a run's model for rows, by name; only the process that prints has all rows."""
-    experiment, spec = run.experiment, run.experiment.spec
-    check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
-    with run.sharing(rows):
-        source = rows_in_order(experiment, rows, metrics=False)
-        return predict(experiment.module, run.shared_batches(source), seed=spec.seed)
+    return predictions
 
 
 @memory_for_batches()
 def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
-    """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError."""
+    """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError.
+
+    Only the process that prints gets predictions; any other gets none.
+    """
     spec = run.experiment.spec
     kept = kept_columns(run.data and run.data.source, run.raw_fields, rows, keep)
-    outputs = _outputs(run, rows)
+    check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
+    with run.sharing(rows):
+        source = rows_in_order(run.experiment, rows, metrics=False)
+        outputs = predict(run.experiment.module, run.shared_batches(source), seed=spec.seed)
+    if not run.strategy.leads:
+        return Predictions({}, {}, {}, 0, 0)
+    columns, arrays = _columns(run, outputs, form)
+    return Predictions(kept, columns, arrays, rows.rows, _non_finite_rows(arrays))
+
+
+def _columns(
+    run: LoadedRun, outputs: Mapping[str, torch.Tensor], form: Form
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return (predictions as columns by name, values of the model's outputs by name). Raises ConfigError."""
+    spec = run.experiment.spec
     renamed = keras_output_names(run.record, spec.model.outputs) if form.keras_names else {}
     pairs = {pair.output: pair for pair in spec.pairs}
     columns: dict[str, np.ndarray] = {}
     arrays: dict[str, np.ndarray] = {}
-    readings: list[ClassReading] = []
-    several = len(outputs) > 1
+    several, is_binary = len(outputs) > 1, False
     has_names = several or bool(renamed)
     for name, output in outputs.items():
         called, pair = renamed.get(name, name), pairs.get(name)
         inverse = None if pair is None or form.raw else inverse_of(run, pair)
         values = arrays[called] = output.numpy() if inverse is None else inverse(output.numpy())
-        reading = _reading(run, pair, output)
+        reading = None if pair is None else class_reading(output, run.stages.facts.targets.get(pair.target), pair.loss)
         if reading is not None:
-            readings.append(reading)
+            is_binary |= reading.binary
             columns |= _class_columns(f"{called}." * several, reading, output, form.threshold)
         else:
             columns |= _plain_columns(called if pair is None or has_names else pair.target, values)
-    if form.threshold is not None and not any(reading.binary for reading in readings):
+    if form.threshold is not None and not is_binary:
         raise ConfigError("--threshold: this model does not predict one of two classes by one probability")
-    return Predictions(kept, columns, arrays, rows.rows, _non_finite_rows(arrays))
+    return columns, arrays
 
 
 def _non_finite_rows(arrays: Mapping[str, np.ndarray]) -> int:
     """Return the number of rows with a value that is nan or infinite."""
     finite = np.stack([np.isfinite(each).reshape(len(each), -1).all(1) for each in arrays.values()]).all(0)
     return int((~finite).sum())
-
-
-def _reading(run: LoadedRun, pair: OutputTarget | None, output: torch.Tensor) -> ClassReading | None:
-    """Return the ClassReading of an output, by the target that it is compared with; None if it predicts no classes."""
-    if pair is None:
-        return class_reading(output, None, None)
-    return class_reading(output, run.stages.facts.targets.get(pair.target), pair.loss)
 
 
 def _class_columns(

@@ -32,17 +32,17 @@ def smoke(
     device: str = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
-    known_runs: Path = Path("runs"),
+    source_runs: Path = Path("runs"),
 ) -> Iterator[str]:
     """Run the smoke test of a config; yield a text for each command that worked. Raises the first error.
 
-    `known_runs` is the folder with the runs that `model.init_from` may name.
+    `source_runs` is the folder with the runs that `model.init_from` may name.
     """
     with _temporary_runs() as folder:
         config = open_config(source, sets=sets, flags=flags, progress=progress)
         before = config.document.at(("fit", "initial_epoch"))
         limits = _limits(_STEPS, epochs=before + 1 if isinstance(before, int) else 1)
-        options = Options(folder, device, threads, limits=limits, known_runs=known_runs, downloads_weights=False)
+        options = Options(folder, device, threads, limits=limits, source_runs=source_runs, downloads_weights=False)
         yield from _fit(start(config, options))
         [record] = list_runs(options.runs_dir)
         yield f"checkpoint: step {record.checkpoints.newest().step}"

@@ -18,9 +18,10 @@ from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.sources.csv import Csv
 from kerascli.data.sources.wrapped import WrappedSource
+from kerascli.data.storage.delimited.csv_text import text_columns
+from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.json_lines import parse_line, read_json_lines
 from kerascli.data.storage.table import Table
-from kerascli.data.storage.text_columns import TextColumns, TextFormat
 from kerascli.data.storage.tokens import as_objects
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import ConfigError, DataError, Place
@@ -247,8 +248,7 @@ class _TextRows(_Rows):
         return record
 
     def table(self, rows: Sequence[Row]) -> Table:
-        fields = zip(self._names, zip(*(row for _, row in rows), strict=True), strict=True)
-        columns = TextColumns({name: self._form.present(each) for name, each in fields}, self._form)
+        columns = text_columns(self._names, [row for _, row in rows], self._form)
         return Table(columns, len(rows), name=STDIN_NAME, numbers=np.array([number for number, _ in rows]))
 
     def cells(self, rows: Sequence[Row], column: str) -> list[Any]:

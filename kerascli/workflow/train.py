@@ -30,7 +30,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.checkpoint_files import part_file
-from kerascli.training.progress import Progress as Reached
+from kerascli.training.step import Progress as Reached
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
@@ -54,7 +54,7 @@ from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.fitting.saver import newest, restore
 from kerascli.workflow.interchange.init_from import absent_weights, init_weights
-from kerascli.workflow.rows.changed_data import moved_hint
+from kerascli.workflow.rows.command_rows import moved_hint
 
 _INSTEAD_OF_RESUMING = "start a new run; this one is still there for evaluate, predict, export and plot"
 
@@ -68,7 +68,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     for phase in config.phases:
         if phase.data is not None:
             phase.data.source.begin()  # while torch loads what checks and traces models
-    phases = prepare_phases(config, known=in_each(config.phases, check_early))
+    phases = prepare_phases(config, parsed=in_each(config.phases, check_early))
     stages.end("data and checks")
     refuse_undivided(phases, options.group)
     warnings = _warnings(phases)
@@ -80,8 +80,8 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     stages.end("model and execution mode")
     absent = [] if options.downloads_weights else absent_weights(runner.state.experiment, phases[0].config)
     yield from absent
-    known_runs = options.known_runs or options.runs_dir
-    begun = None if absent else init_weights(runner.state.experiment, phases[0].config, known_runs)
+    source_runs = options.source_runs or options.runs_dir
+    begun = None if absent else init_weights(runner.state.experiment, phases[0].config, source_runs)
     runner.state.trainer.optimizers.weights_were_set()
     with deferred() as stop:
         runner.group.notices.signals = stop
@@ -127,17 +127,17 @@ def resume(
     _refuse_format_1(record)
     leads = options.group is None or options.group.world.leads
     with record.locked() if leads else nullcontext():
-        known = record.facts()
+        recorded = record.facts()
         config = open_recorded(record, sets=sets, progress=progress).with_data(data)
         if config.data is None:
             hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
             raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
         phases = _recorded_phases(record, config, options, sets)
-        device = choose_device(options.device, recorded=known.get("device"))
-        threads = use_threads(options.threads, recorded=known.get("threads"))
+        device = choose_device(options.device, recorded=recorded.get("device"))
+        threads = use_threads(options.threads, recorded=recorded.get("threads"))
         stages.end("data and checks")
         runner, notes, history = _restored(
-            record, phases, device, options, known.get("execution_mode", known.get("tier"))
+            record, phases, device, options, recorded.get("execution_mode", recorded.get("tier"))
         )
         stages.end("model, execution mode and checkpoint")
         with deferred() as stop:
@@ -149,7 +149,7 @@ def resume(
             record.open_history(history_columns(phases), history)
             yield from notes
             facts = {"device": device.value, "device_reason": device.reason, **_thread_facts(threads)}
-            record.begin({**facts, **_earlier_processes(known, runner.group.world.size), **members})
+            record.begin({**facts, **_earlier_processes(recorded, runner.group.world.size), **members})
             record.checkpoints.settle(runner.reached.step)
             record.history_writer.cut()  # to the length at the checkpoint: later epochs are trained again
             if sets or data is not None:
@@ -185,12 +185,12 @@ def _members(runner: PhaseRunner) -> dict[str, Any]:
     return {"processes": members, **launch}
 
 
-def _earlier_processes(known: Mapping[str, Any], size: int) -> dict[str, Any]:
+def _earlier_processes(recorded: Mapping[str, Any], size: int) -> dict[str, Any]:
     """Return an entry for run.json with the numbers of processes that trained a run so far; empty if always one.
 
     `size` is the number of processes that resume it.
     """
-    counts = [*known.get("earlier_process_counts", []), len(known.get("processes", [])) or 1]
+    counts = [*recorded.get("earlier_process_counts", []), len(recorded.get("processes", [])) or 1]
     return {"processes": [], "earlier_process_counts": counts} if max(*counts, size) > 1 else {}
 
 
@@ -207,10 +207,10 @@ def _share(config: Config, options: Options) -> int:
 def _warnings(phases: list[Phase]) -> list[Fault]:
     """Return the warnings of the advice checks about all training phases, and release the phases' raw rows from
     memory."""
-    found = advise(Case(phase.config, phase.spec, phase.prepared) for phase in phases)
+    warnings = advise(Case(phase.config, phase.spec, phase.prepared) for phase in phases)
     for phase in phases:
         phase.prepared.tables.clear()
-    return found
+    return warnings
 
 
 def _restored(
@@ -223,8 +223,8 @@ def _restored(
     checkpoint, notes = newest(record, group, part)
     reached, history = Reached(epoch=phases[0].spec.fit.initial_epoch), Prefix()
     if checkpoint is not None:
-        known = checkpoint_facts(checkpoint.facts)
-        reached.phase, reached.first, history = known.phase, known.first, known.history
+        facts = checkpoint_facts(checkpoint.facts)
+        reached.phase, reached.first, history = facts.phase, facts.first, facts.history
     if not 0 <= reached.phase < len(phases):
         raise FileRefused(
             f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
@@ -271,8 +271,8 @@ def _write_start(
     plugins = [record.write_plugin(code) for code in config.plugins]
     record.write_config(config.text)
     _write_resolved(record, phases)
-    beside = [each.module.graph for each in experiment.forward_passes] if spec.train_step is not None else []
-    record.write_summary(render(summarize(experiment.graph, spec.name, updates=beside)))
+    updates = [each.module.graph for each in experiment.forward_passes] if spec.train_step is not None else []
+    record.write_summary(render(summarize(experiment.graph, spec.name, updates=updates)))
     for name, data in save_learned(phases[-1].prepared.learned).items():
         record.write_preprocessing(name, data)
     record.begin({
@@ -303,9 +303,9 @@ def _start_notes(
     yield Note(f"device: {device.value} ({device.reason})")
     yield Note(f"threads: {threads.count} ({threads.reason})", "info" if threads.unexpected else "detail")
     training = experiment.spec.training
-    asked = training is not None and training.compute.jit_compile is True
+    is_required = training is not None and training.compute.jit_compile is True
     text = f"execution mode: {mode.value} ({mode.reason})"
-    yield Note(text, "info" if mode.value == "compiled" or asked else "detail")
+    yield Note(text, "info" if mode.value == "compiled" or is_required else "detail")
     yield from details(record.facts(), experiment, stages)
     yield from _process_notes(experiment, members.get("processes", []))
 
@@ -335,9 +335,9 @@ def _refuse_other_settings(sets: Sequence[str]) -> None:
         )
 
 
-def _refuse_other_data(known: Mapping[str, str], digests: Mapping[str, str]) -> None:
+def _refuse_other_data(recorded: Mapping[str, str], digests: Mapping[str, str]) -> None:
     """Raise DataError if the data of a run to resume differs from the data at its start, wherever the files are now."""
-    if list(known.values()) != list(digests.values()):
-        changed = [name for name, digest in digests.items() if digest not in known.values()]
+    if list(recorded.values()) != list(digests.values()):
+        changed = [name for name, digest in digests.items() if digest not in recorded.values()]
         what = f": {changed[0]}" if changed else ""
         raise DataError(f"the data has changed since the run began{what}", hint="start a new run")

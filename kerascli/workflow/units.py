@@ -10,13 +10,11 @@ from torch import Tensor
 
 from kerascli.data.base import Inverse
 from kerascli.data.batches.loader import Batch
-from kerascli.foundation import draws
 from kerascli.metrics.comparisons import MetricUse, OutputTarget
 from kerascli.metrics.distances import MeanAbsoluteError
 from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.training.classes import is_classification_loss
-from kerascli.training.evaluate import EvaluatedBatches, add_states
-from kerascli.training.layer_states import EvaluationStates
+from kerascli.training.evaluate import EvaluatedBatches, finished, summed_states
 from kerascli.training.objectives.objective import full_precision, measured
 from kerascli.workflow.loaded import LoadedRun
 
@@ -58,29 +56,20 @@ def metrics_in_units(
 ) -> dict[str, dict[str, float]]:
     """Return a mapping from target to a mapping from metric to value in units of the raw column.
 
-    It has the targets whose preprocessing can be inverted. With `only_defined`, metrics that are undefined for the rows
-    are left out.
+    Targets whose preprocessing cannot be inverted are left out and, with `only_defined`, metrics that are undefined for
+    the rows.
     """
     outputs = [_Measured(pair, undo) for pair in run.experiment.spec.pairs if (undo := inverse_of(run, pair))]
     if not outputs:
         return {}
-    module = run.experiment.module.eval()
-    own_states, sums = EvaluationStates(module.states()), None
-    states: list[Tensor] = []
-    batches = EvaluatedBatches.of(batches)
-    for number, batch in batches:
-        if batch is not None:
-            drawn = draws.Draws(run.experiment.spec.seed, f"evaluate/{number}", 0)
-            with torch.inference_mode(), draws.using(drawn), own_states.for_batch():
-                outcome = module.predict(batch.inputs)
-                own_states.keep(outcome.updates)
-                targets = module.target_stage(batch.targets)
-                states = [state for each in outputs for state in each.states(outcome, targets[each.pair.target], batch)]
-        with torch.inference_mode():
-            for each in batches.states(number, states):
-                sums = add_states(sums, each)
-    assert sums is not None, "a split has rows"
-    remaining = iter(sums)
+    module = run.experiment.module
+
+    def states_of(batch: Batch) -> tuple[list[Tensor], dict[str, Tensor]]:
+        outcome, targets = module.predict(batch.inputs), module.target_stage(batch.targets)
+        states = (state for each in outputs for state in each.states(outcome, targets[each.pair.target], batch))
+        return list(states), outcome.updates
+
+    remaining = iter(finished(summed_states(module, batches, states_of, seed=run.experiment.spec.seed)))
     return {each.pair.target: each.results(remaining, only_defined=only_defined) for each in outputs}
 
 

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 from benchmarks.torture.hostile import all_attacks
-from kerascli.data.storage.table import BadRow
-from kerascli.data.text.patterns import RegexReplacer, check_pattern
 from tests.support.processes import forked_kerascli
 
 ROOT = Path(__file__).parents[2]
@@ -59,19 +57,3 @@ def test_what_packs_too_well_can_be_stored_unpacked(kind: str, tmp_path: Path) -
     run = forked_kerascli("validate", "c.yaml", cwd=tmp_path)
     assert run.returncode == (4 if kind == "packed" else 0), run.stderr
     assert ("200 to 1" in run.stderr) == (kind == "packed")
-
-
-def test_a_pattern_that_backtracks_is_stopped_at_its_row() -> None:
-    replace = RegexReplacer("(a+)+$", "b")
-    assert replace(["caa", "x"]) == ["cb", "x"]
-    with pytest.raises(BadRow, match="takes more than 2 s") as bad:
-        replace(["aa"] * 1500 + ["a" * 40 + "!"])
-    assert bad.value.row == 1500
-    assert bad.value.setting == "pattern"
-    assert replace(["aa"]) == ["b"], "it goes on afterwards"
-
-
-@pytest.mark.parametrize("pattern", ["(" * 3000 + ")" * 3000, "a{99999999999999999999}", "(", "a" * 20_000])
-def test_a_pattern_that_cannot_be_compiled_is_no_setting(pattern: str) -> None:
-    with pytest.raises(ValueError, match="regular expression"):
-        check_pattern(pattern)

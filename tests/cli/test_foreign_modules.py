@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from kerascli.compiler import torch_private
-from kerascli.data.text.patterns import RegexReplacer
 from kerascli.interop.keras.hdf5 import Hdf5
 from tests.support.runs_harness import kerascli
 
@@ -58,7 +57,6 @@ def test_processes_that_read_for_others_import_no_file_of_the_current_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    assert RegexReplacer("a+", "b")(["caad"]) == ["cbd"]
     with h5py.File("a.h5", "w") as file:
         file["w"] = np.ones(3, np.float32)
     with open("a.h5", "rb") as file, Hdf5(file.fileno(), 0, os.path.getsize("a.h5"), "a.h5") as opened:

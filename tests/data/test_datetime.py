@@ -13,6 +13,7 @@ from kerascli.data.base import NO_STATE, SOURCES, TRANSFORMS, Context, Field
 from kerascli.data.dates import Dates, parsed_times
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.language.component import Invalid
+from tests.support.transform_harness import transformed
 
 TEXT = Field((), "string")
 TIMES = [datetime(1899, 12, 31, 23, 59, 59) + timedelta(days=37 * i, hours=5 * i, seconds=11 * i) for i in range(2000)]
@@ -26,7 +27,7 @@ PARTS = {
 def apply(written: object, texts: list[str]) -> np.ndarray:
     step = TRANSFORMS.parse({"datetime": written} if written is not None else "datetime")
     values = np.array(texts, object)
-    found = step.apply(values, TEXT, NO_STATE, target=False)
+    found = transformed(step, values, NO_STATE, TEXT)
     assert found.shape[1:] == step.infer(TEXT, None, target=False).shape
     assert found.dtype == np.float32
     return found

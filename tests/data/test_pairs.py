@@ -16,13 +16,13 @@ from PIL import Image
 from kerascli.data.base import SOURCES, TRANSFORMS, Context, Field
 from kerascli.data.pipeline.prepare import load_data
 from kerascli.data.section import parse_data
-from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
 from kerascli.foundation.errors import DataError
 from kerascli.language.component import Invalid
 from kerascli.workflow.rows.command_rows import kept_columns
 from tests.data.test_sources import load
 from tests.support.data_harness import whole
+from tests.support.transform_harness import fitted, transformed
 
 RANDOM = np.random.default_rng(2)
 
@@ -166,14 +166,14 @@ def test_runs_of_words_are_numbered_behind_the_words(n: int) -> None:
     new = [RANDOM.integers(0, 5, size).tolist() for size in (7, 2)]
     step = TRANSFORMS.parse({"ngrams": n})
     field = Field((None,), "sequence", vocabulary_size=5)
-    learned = step.learn(Blocks.of(rows_of(*train)), field, target=False)
+    learned = fitted(step, rows_of(*train), field)
     numbers: dict[tuple[int, ...], int] = {}
     for width in range(2, n + 1):
         known = sorted({tuple(row[i : i + width]) for row in train for i in range(len(row) - width + 1)})
         numbers |= {run: 5 + len(numbers) + place for place, run in enumerate(known)}
     assert step.infer(field, learned, target=False).vocabulary_size == 5 + len(numbers)
     for rows in (train, new):
-        found = step.apply(rows_of(*rows), field, learned, target=False)
+        found = transformed(step, rows_of(*rows), learned, field)
         for row, got in zip(rows, found, strict=True):
             runs = [tuple(row[i : i + width]) for width in range(2, n + 1) for i in range(len(row) - width + 1)]
             assert got.tolist() == row + [numbers[run] for run in runs if run in numbers]
@@ -182,7 +182,7 @@ def test_runs_of_words_are_numbered_behind_the_words(n: int) -> None:
 def test_runs_of_too_many_words_are_refused() -> None:
     step, field = TRANSFORMS.parse({"ngrams": 4}), Field((None,), "sequence", vocabulary_size=100_000)
     with pytest.raises(ValueError, match="a vocabulary of 100,000 is too large for n-grams of 4"):
-        step.learn(Blocks.of(rows_of([1, 2])), field, target=False)
+        fitted(step, rows_of([1, 2]), field)
 
 
 def test_ragged_rows_of_words_are_padded_as_each_input_says() -> None:
@@ -200,8 +200,7 @@ def test_ragged_rows_of_words_are_padded_as_each_input_says() -> None:
     assert data.facts.inputs["story"].vocabulary_size == data.facts.inputs["question"].vocabulary_size
     step = TRANSFORMS.parse(words)
     texts = np.array(["a b", "a"], object)
-    learned = step.learn(Blocks.of(texts), Field((), "string"), target=False)
-    assert step.apply(texts, Field((), "string"), learned, target=False)[1].tolist() == [2]
+    assert transformed(step, texts, fitted(step, texts))[1].tolist() == [2]
 
 
 @pytest.mark.parametrize("words", ["string_lookup", {"text_vectorization": {"split": "character"}}])

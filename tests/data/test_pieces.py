@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import Tensor, nn
 
 from kerascli.data.base import Context
 from kerascli.data.pipeline import learned_state, pipeline
@@ -111,13 +112,22 @@ def test_a_random_split_takes_the_rows_of_a_permutation_in_turn(tied: bool, monk
         }
 
 
+class _Changed(nn.Module):
+    def __init__(self, change: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.change = change
+
+    def forward(self, x: Tensor) -> object:
+        return self.change(x)
+
+
 @pytest.mark.parametrize(
-    ("result", "got"), [(lambda values: values[:3], r"an array of shape \(3, 3\)"), (lambda values: None, "NoneType")]
+    ("change", "got"), [(lambda x: x[:3], r"a tensor of shape \(3, 3\)"), (lambda x: None, "NoneType")]
 )
 def test_a_transform_that_loses_rows_is_named(
-    result: Callable[[np.ndarray], object], got: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: Callable[[Tensor], object], got: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table(tmp_path)
-    monkeypatch.setattr(Log1p, "apply", lambda self, values, *_, **__: result(values))
-    with pytest.raises(DataError, match=rf"'apply' must return an array with the \d+ rows that it got, got {got}"):
+    monkeypatch.setattr(Log1p, "module", lambda *_, **__: _Changed(change))
+    with pytest.raises(DataError, match=rf"'module' must return a tensor with the \d+ rows that it got, got {got}"):
         prepared(tmp_path, ["log1p"])

@@ -22,12 +22,12 @@ from kerascli.data.datasets.cifar import Cifar100
 from kerascli.data.datasets.object_pickle import parse_sequences
 from kerascli.data.pipeline.prepare import data_facts, load_data
 from kerascli.data.section import parse_data
-from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.tokens import Tokens
 from kerascli.foundation.errors import DataError
 from tests.data.test_transforms import run
 from tests.support.data_harness import whole
+from tests.support.transform_harness import fitted, transformed
 
 CONTEXT = Context(Path(), 0)
 RANDOM = np.random.default_rng(1)
@@ -192,8 +192,8 @@ def test_padding_is_that_of_keras(maxlen: int | None, padding: str, truncating: 
     ragged = Tokens(np.array([5, 6, 7, 8, 1, 2, 3], np.int32), lengths).sequences()
     step = TRANSFORMS.parse({"pad_sequences": settings})
     field = Field((None,), "sequence")
-    learned = step.learn(Blocks.of(ragged), field, target=False)
-    found = step.apply(ragged, field, learned, target=False)
+    learned = fitted(step, ragged, field)
+    found = transformed(step, ragged, learned, field)
     np.testing.assert_array_equal(found, expected)
     after = step.infer(field, learned, target=False)
     assert after == Field((found.shape[1],), "int32", max_length=found.shape[1])
@@ -266,8 +266,7 @@ def test_rows_of_different_lengths_become_bags_of_words(mode: str) -> None:
     ragged = Tokens(np.array([3, 1, 3, 0, 4], np.int32), np.array([3, 0, 2])).sequences()
     step = TRANSFORMS.parse({"category_encoding": {"num_tokens": 5, "output_mode": mode}})
     field = Field((None,), "sequence")
-    step.check(ragged, field, NO_STATE, target=False)
-    found = step.apply(ragged, field, NO_STATE, target=False)
+    found = transformed(step, ragged, NO_STATE, field)
     after = step.infer(field, None, target=False)
     assert (found.shape[1:], found.dtype.name) == (after.shape, after.dtype)
     layer = keras.layers.CategoryEncoding(5, output_mode=mode)
@@ -280,7 +279,7 @@ def test_a_bag_of_words_names_the_row_of_an_unknown_one() -> None:
     ragged = Tokens(np.array([3, 1, 9]), np.array([2, 1])).sequences()
     step = TRANSFORMS.parse({"category_encoding": 5})
     with pytest.raises(BadRow, match=r"category 9 is outside 0\.\.4") as caught:
-        step.check(ragged, Field((None,), "sequence"), NO_STATE, target=False)
+        transformed(step, ragged, NO_STATE, Field((None,), "sequence"))
     assert caught.value.row == 1
     one_hot = TRANSFORMS.parse({"category_encoding": {"num_tokens": 5, "output_mode": "one_hot"}})
     with pytest.raises(ValueError, match="different lengths"):

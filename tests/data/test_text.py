@@ -111,7 +111,8 @@ STRONG = [
 
 def test_siphash_gives_the_numbers_of_its_paper() -> None:
     key = tuple(int.from_bytes(bytes(range(start, start + 8)), "little") for start in (0, 8))
-    assert fingerprints([bytes(range(15))], (key[0], key[1])).tolist() == [0xA129CA6149BE45E5]
+    [found] = fingerprints([bytes(range(15))], (key[0], key[1])).tolist()
+    assert found % 2**64 == 0xA129CA6149BE45E5
 
 
 def test_hashes_of_all_lengths_are_those_of_tensorflow_2_21() -> None:

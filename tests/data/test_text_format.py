@@ -13,8 +13,8 @@ import pytest
 
 from kerascli.data.base import SOURCES, Context
 from kerascli.data.storage.delimited.csv_text import read_csv
+from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.table import Table
-from kerascli.data.storage.text_columns import TextFormat
 from kerascli.foundation.errors import DataError, FileRefused
 from kerascli.language.component import Invalid
 from tests.support.needs import library

@@ -1,19 +1,20 @@
-"""The readers of delimited text, by rows (csv) or by columns (pyarrow, numpy): equal tables, whatever the file."""
+"""Delimited text as pyarrow reads it: the rows of Python's csv module, and the numbers that Python reads."""
 
 import itertools
+import re
 from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 
-from kerascli.data.storage.delimited import csv_text, large_text
+from kerascli.data.storage.column import first_rows
+from kerascli.data.storage.delimited import csv_text, text_format
 from kerascli.data.storage.delimited.csv_text import read_csv
-from kerascli.data.storage.delimited.large_text import read_large
+from kerascli.data.storage.delimited.row_reader import as_utf8, read_rows
+from kerascli.data.storage.delimited.text_format import DEFAULT, MAX_FIELD, TextFormat, typed_texts
 from kerascli.data.storage.table import Table
-from kerascli.data.storage.text_columns import DEFAULT, MAX_FIELD, TextFormat
 from kerascli.foundation.errors import DataError
-from tests.support.needs import library
 
 ODD: dict[str, tuple[bytes, dict[str, Any]]] = {
     "plain": (b"a,b,c\n1,0.5,x\n2,1.5,y\n", {}),
@@ -102,26 +103,33 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any]]] = {
 }
 
 
-READERS = ("pyarrow", "numpy")
+def by_rows(data: bytes, form: TextFormat) -> tuple[dict[str, tuple[np.ndarray, list[str]]], list[int]]:
+    """Return the columns of a text, as arrays and as texts, and the lines of its rows, by Python alone."""
+    text = as_utf8(data, "t", form)
+    for _ in range(form.skip_rows):
+        text = text.partition(b"\n")[2]
+    names, rows, lines = read_rows(text, "t", form, len(data))
+    columns = {}
+    for name, each in zip(names, zip(*rows, strict=True), strict=True):
+        fields = list(form.present(each))
+        dtype = form.dtypes.get(name)
+        values = None if dtype == "text" else typed_texts(fields, form, dtype)
+        columns[name] = np.array(fields, object) if values is None else values, fields
+    return columns, lines.tolist()
 
 
-@pytest.fixture(params=READERS)
-def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Read large texts, which all are here, with pyarrow or with numpy alone."""
-    monkeypatch.setattr(csv_text, "LARGE_BYTES", 0)
-    if request.param == "numpy":
-        monkeypatch.setattr(large_text, "arrow", lambda: None)
-    else:
-        library("pyarrow")
-    return request.param
+def by_columns(data: bytes, form: TextFormat = DEFAULT, columns: frozenset[str] | None = None) -> Table:
+    return read_csv(data, "t", form, columns)
 
 
-def by_rows(data: bytes, form: TextFormat = DEFAULT) -> Table:
-    return csv_text._read(data, "t", form, len(data))
-
-
-def by_columns(data: bytes, form: TextFormat = DEFAULT, columns: frozenset[str] | None = None) -> Table | None:
-    return read_large(data, "t", form, columns, len(data))
+def check(data: bytes, form: TextFormat = DEFAULT) -> None:
+    expected, lines = by_rows(data, form)
+    found = by_columns(data, form)
+    assert list(found) == list(expected)
+    assert found.numbers().tolist() == lines, data
+    for column, (values, texts) in expected.items():
+        assert equal(found.array(column), values), (column, data)
+        assert found.text(column).tolist() == texts, (column, data)
 
 
 def equal(found: np.ndarray, expected: np.ndarray) -> bool:
@@ -132,44 +140,50 @@ def equal(found: np.ndarray, expected: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_readers_give_equal_columns(name: str, reader: str) -> None:
+def test_columns_are_those_of_python(name: str) -> None:
     data, settings = ODD[name]
-    form = TextFormat(**settings)
-    expected, found = by_rows(data, form), by_columns(data, form)
-    if found is None:  # it is left to the csv module
-        return
-    assert list(found) == list(expected)
-    assert found.numbers().tolist() == expected.numbers().tolist()
-    for column in expected:
-        assert equal(found.array(column), expected.array(column)), column
-        assert found.text(column).tolist() == expected.text(column).tolist(), column
+    check(data, TextFormat(**settings))
 
 
-def test_most_odd_files_are_read_by_columns(reader: str) -> None:
-    left = {name for name, (data, settings) in ODD.items() if by_columns(data, TextFormat(**settings)) is None}
-    of_both = {
-        "old macintosh", "a carriage return in a line", "quotes within fields", "a space before a quote",
+def test_only_odd_quotes_and_line_ends_are_read_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = {
+        "old macintosh", "a carriage return in a line", "two marks", "quotes within fields", "a space before a quote",
         "a delimiter beyond ASCII", "comments with quotes",
     }  # fmt: skip
-    left -= {"a mark behind the header"}  # pyarrow skips it
-    quoted_or_commented = {
-        "quotes", "quoted header", "quoted Windows line ends", "doubled quotes alone", "comments",
-        "comments of two characters",
-    }  # fmt: skip
-    assert left == (of_both if reader == "pyarrow" else of_both | quoted_or_commented)
+    seen: set[str] = set()
+    for name, (data, settings) in ODD.items():
+        monkeypatch.setattr(csv_text, "read_rows", lambda *a, name=name: seen.add(name) or read_rows(*a))
+        by_columns(data, TextFormat(**settings))
+    assert seen == odd
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_refusal_is_explained_with_the_same_words(name: str, reader: str) -> None:
+def test_a_refusal_is_explained(name: str) -> None:
     data, settings = REFUSED[name]
-    form = TextFormat(**settings)
-    with pytest.raises(DataError) as expected:
-        by_rows(data, form)
-    with pytest.raises(DataError) as found:
-        read_csv(data, "t", form)
-    assert str(found.value) == str(expected.value)
+    with pytest.raises(DataError) as error:
+        by_columns(data, TextFormat(**settings))
+    assert f"{error.value.faults[0].place}: {error.value}" == WORDS[name]
 
 
+WORDS = {
+    "ragged": "t:3: 1 field, the header has 2",
+    "a delimiter at the end": "t:2: 3 fields, the header has 2",
+    "duplicated headers": "t:1: column 'a' appears twice (columns 1 and 3)",
+    "a quote that is not closed": "t:3: a quote opened here is never closed",
+    "text after a quote": "t:3: text after a closing quote; a quote inside quotes is written twice",
+    "bytes that are no text": "t:3: not UTF-8 (byte 0xff in column 'a')",
+    "surrogates": "t:3: not UTF-8 (byte 0xed in column 'a')",
+    "a zero byte": "t:3: a zero byte in the text (in column 'b')",
+    "a field without end": "t:3: a field of more than 1,048,576 characters",
+    "a header alone": "t: a header but no rows",
+    "nothing": "t:1: the file is empty",
+    "all skipped": "t:1: the file is empty",
+    "another delimiter": "t:1: a single column 'a;b'",
+    "compressed": "t: this is gzip, not delimited text",
+    "no number": "t:2:b: 'x' is not a number, as dtypes says of this column",
+    "booleans are no numbers": "t:2:b: 'true' is not a number, as dtypes says of this column",
+    "no such column": "t:1: dtypes: there is no column 'z'",
+}
 FIELDS = [
     "",
     "1",
@@ -192,53 +206,53 @@ FIELDS = [
 
 
 @pytest.mark.parametrize("first", FIELDS)
-def test_any_pair_of_odd_fields(first: str, reader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_pair_of_odd_fields(first: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each field above each other, in a column with a gap and in one without; the first row alone is sampled."""
-    monkeypatch.setattr(large_text, "_SAMPLED_ROWS", 1)
+    monkeypatch.setattr(text_format, "_SAMPLED_ROWS", 1)
     for second, gap in itertools.product(FIELDS, ["5", ""]):
-        data = "\n".join(["a,b", *(f"{field},z" for field in (first, second, gap)), ""]).encode()
-        found, expected = by_columns(data), by_rows(data)
-        assert found is not None
-        assert equal(found.array("a"), expected.array("a")), data
-        assert found.text("a").tolist() == expected.text("a").tolist(), data
+        check("\n".join(["a,b", *(f"{field},z" for field in (first, second, gap)), ""]).encode())
 
 
-def test_columns_that_are_not_in_use_are_read_on_access(reader: str) -> None:
+def test_columns_that_are_not_in_use_are_read_on_access() -> None:
     found = by_columns(b"a,b,c\n1,x,0.5\n2,2024-01-01,1.5\n", columns=frozenset({"c", "none"}))
-    assert found is not None
     assert list(found) == ["a", "b", "c"]
     assert found.array("b").tolist() == ["x", "2024-01-01"]
     assert found.text("c").tolist() == ["0.5", "1.5"]
     assert found.array("a").dtype == np.int64
 
 
-def test_a_selection_of_rows_is_coded_alike(reader: str) -> None:
+def test_a_selection_of_rows_is_coded_alike() -> None:
     found = by_columns(b"a\nx\ny\nx\nz\n")
-    assert found is not None
     for rows in ([3, 2, 0], [1, 1], slice(1, 3)):
         part = found.take(np.array(rows) if isinstance(rows, list) else rows)
         coded = part.coded("a")
         assert coded is not None
-        assert coded.rows().tolist() == part.array("a").tolist()
-        assert coded.words.tolist() == list(dict.fromkeys(part.array("a").tolist()))
-        assert coded.words[coded.codes[coded.firsts()]].tolist() == coded.words.tolist()
-        assert coded.counts().sum() == part.rows
+        words, codes = coded
+        texts = part.array("a").tolist()
+        assert words.take(codes).to_pylist() == texts
+        assert words.to_pylist() == list(dict.fromkeys(texts))
+        assert codes[first_rows(coded)].tolist() == list(range(len(words)))
 
 
-def test_random_numbers_have_the_bits_that_python_reads(reader: str) -> None:
+def test_a_long_row_and_a_long_field_that_are_allowed() -> None:
+    long = b"x" * MAX_FIELD
+    table = by_columns(b"a,b,c,d,e,f,g,h,i,j\n" + b",".join([long] * 10) + b"\n1,2,3,4,5,6,7,8,9,0\n")
+    assert table.array("j").tolist() == [long.decode(), "0"]
+
+
+def test_random_numbers_have_the_bits_that_python_reads() -> None:
     random = np.random.default_rng(0)
     values = random.normal(size=2000) * 10.0 ** random.integers(-6, 9, 2000)
     forms = ["{:.4f}", "{:.9f}", "{:.0f}", "{:+.2f}", "{:.15g}", "{!r}", "{:e}"]
     lines = [",".join(form.format(value) for form in forms) for value in values.tolist()]
     found = by_columns("\n".join(["a,b,c,d,e,f,g", *lines, ""]).encode())
-    assert found is not None
     for number, column in enumerate(found):
         expected = np.array([float(line.split(",")[number]) for line in lines])
         expected += 0.0 if column == "c" else -0.0  # integers have no negative zero
         assert found.array(column).astype(np.float64).tobytes() == expected.tobytes()
 
 
-def test_random_tables(reader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each column has three odd fields; rows may end in several ways, and one in ten lacks a field or has one more."""
     random = Random(0)
     odd = [
@@ -257,7 +271,7 @@ def test_random_tables(reader: str, monkeypatch: pytest.MonkeyPatch) -> None:
         "_",
     ]
     for _ in range(300):
-        monkeypatch.setattr(large_text, "_SAMPLED_ROWS", random.choice([1, 200]))
+        monkeypatch.setattr(text_format, "_SAMPLED_ROWS", random.choice([1, 200]))
         form = TextFormat(na_values=frozenset(random.choice([[], ["NA", "x"]])), comment=random.choice(["", "", "#"]))
         columns = [random.sample(odd, 3) for _ in range(random.randint(1, 3))]
         rows = [",".join(map(random.choice, columns)) for _ in range(random.randint(1, 6))]
@@ -265,8 +279,10 @@ def test_random_tables(reader: str, monkeypatch: pytest.MonkeyPatch) -> None:
             rows[-1] = random.choice([rows[-1] + ",", rows[-1].partition(",")[2]])
         end = random.choice(["\n", "\r\n", "\n\n", "\n#,\n"])
         data = end.join([",".join("abc"[: len(columns)]), *rows, ""]).encode()
-        found = by_columns(data, form)
-        if found is not None:
-            expected = by_rows(data, form)
-            assert found.numbers().tolist() == expected.numbers().tolist(), data
-            assert all(equal(found.array(column), expected.array(column)) for column in "abc"[: len(columns)]), data
+        try:
+            by_rows(data, form)
+        except DataError as error:
+            with pytest.raises(DataError, match=re.escape(str(error))):
+                by_columns(data, form)
+        else:
+            check(data, form)

@@ -14,33 +14,30 @@ import torch
 from sklearn.impute import SimpleImputer
 
 from kerascli.data.base import TRANSFORMS, Field, Transform
+from kerascli.data.pipeline.pipeline import runs_per_batch
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
+from kerascli.features import normalization
 from kerascli.language.component import Invalid
-from kerascli.preprocessing import normalization
 from kerascli.preprocessing.images.base import ImageOperation
+from tests.support.transform_harness import field_of, fitted, transformed
 
 RANDOM = np.random.default_rng(3)
 
 
-def field_of(values: np.ndarray) -> Field:
-    return Field(values.shape[1:], "string" if values.dtype == object else values.dtype.name)
-
-
 def run(written: Any, values: np.ndarray, *, target: bool = False, train: np.ndarray | None = None) -> np.ndarray:
-    """Fit, check and apply a transform; its batch module, if any, must agree with `apply`."""
+    """Fit and apply a transform; its module per batch must agree with what runs ahead."""
     step = TRANSFORMS.parse(written)
     field = field_of(values)
-    learned = step.learn(Blocks.of(values if train is None else train), field, target=target)
-    step.check(values, field, learned, target=target)
-    result = step.apply(values, field, learned, target=target)
+    learned = fitted(step, values if train is None else train, field, target=target)
+    result = transformed(step, values, learned, field, target=target)
     after = step.infer(field, learned, target=target)
     assert result.shape[1:] == after.shape
     assert (result.dtype.name if result.dtype != object else "string") in {after.dtype, "float64"}
     before = step.infer(field, None, target=target)
     assert all(size in (None, known) for size, known in zip(before.shape, after.shape, strict=True))
-    if step.in_batch(field):
-        batch = step.batch(field, learned, target=target)(torch.from_numpy(values)).numpy()
+    if runs_per_batch(step, field, after):
+        batch = step.module(field, learned, torch.float32, target=target)(torch.from_numpy(values)).numpy()
         np.testing.assert_allclose(batch, result, rtol=1e-5, atol=1e-6)
         assert batch.dtype.name == after.dtype
     return result
@@ -147,11 +144,11 @@ def test_impute_equals_scikit_learn(strategy: str) -> None:
 def test_impute_keeps_whole_numbers_where_it_puts_in_one(strategy: str, dtype: str) -> None:
     x = np.array([1, 2, 2])
     step = TRANSFORMS.parse({"impute": {"strategy": strategy, "fill_value": 2.0 if strategy == "constant" else None}})
-    learned = step.learn(Blocks.of(x), field_of(x), target=False)
+    learned = fitted(step, x)
     assert step.infer(field_of(x), learned, target=False).dtype == dtype
     assert step.infer(field_of(x), None, target=False).dtype == dtype
     for values in (x, np.array([1.0, np.nan, 2.0])):
-        assert step.apply(values, field_of(x), learned, target=False).dtype.name == dtype
+        assert transformed(step, values, learned, field_of(x)).dtype.name == dtype
 
 
 def test_impute_fills_words() -> None:
@@ -210,12 +207,12 @@ def test_integer_lookup_spreads_unknown_numbers_over_the_places_as_keras_does() 
 def test_in_targets_classes_are_sorted_and_have_no_place_for_unknown_ones() -> None:
     y = words("owl", "cat", "owl", "dog")
     step = TRANSFORMS.parse("string_lookup")
-    learned = step.learn(Blocks.of(y), field_of(y), target=True)
-    assert step.apply(y, field_of(y), learned, target=True).tolist() == [2, 0, 2, 1]
+    learned = fitted(step, y, target=True)
+    assert transformed(step, y, learned, target=True).tolist() == [2, 0, 2, 1]
     field = step.infer(field_of(y), learned, target=True)
     assert (field.num_classes, field.classes) == (3, ("cat", "dog", "owl"))
     with pytest.raises(BadRow, match="class 'eel' is not among the 3 classes of the training data") as caught:
-        step.apply(words("cat", "eel"), field_of(y), learned, target=True)
+        transformed(step, words("cat", "eel"), learned, target=True)
     assert caught.value.row == 1
 
 
@@ -310,10 +307,15 @@ def test_every_transform_reads_back_what_it_writes(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "value", "new"), [("undoing", lambda *_: np.sinh, "inverse"), ("takes_apart", True, "splits_values")]
+    ("old", "value", "new"),
+    [
+        ("undoing", lambda *_: np.sinh, r"inverse\("),
+        ("takes_apart", True, "splits_values"),
+        ("apply", len, r"module\("),
+    ],
 )
 def test_a_transform_with_an_attribute_of_an_earlier_version_is_refused_with_its_new_name(
     old: str, value: Any, new: str
 ) -> None:
-    with pytest.raises(TypeError, match=f"'{old}' of Old is now '{new}'"):
+    with pytest.raises(TypeError, match=f"'{old}' of the transform Old is now {new}"):
         type("Old", (Transform,), {"__module__": __name__, old: value})

@@ -164,7 +164,7 @@ def test_an_expression_names_several_results() -> None:
     assert built(text).specs["places"].dtype == "int32"
 
 
-def test_unknown_sizes_stay_unknown_and_known_ones_follow() -> None:
+def test_unsizes_along_stay_unknown_and_known_ones_follow() -> None:
     text = 'inputs: {x: [null, 6]}\nlayers: [{expr: "concatenate([x, x[:, :1]], axis=1)[..., ::2]"}]'
     assert built(text).specs["expr"].shape == (None, 3)
 

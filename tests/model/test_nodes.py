@@ -319,7 +319,7 @@ def test_a_weight_that_is_not_trained_has_no_gradient_and_is_counted_as_such() -
     assert "fixed (weight)" in render(summary)
 
 
-def test_a_sum_over_the_batch_has_no_batch_axis_and_may_have_unknown_sizes() -> None:
+def test_a_sum_over_the_batch_has_no_batch_axis_and_may_have_unsizes_along() -> None:
     text = 'inputs: {x: [null, 3]}\nlayers: [{expr: {value: "mean(x, axis=0)", name: m}}, {expr: "x - m"}]'
     graph = graph_of(text)
     assert graph.specs["m"] == TensorSpec((None, 3), batched=False)

@@ -20,7 +20,7 @@ from kerascli.foundation.events import EpochEnd
 from kerascli.runs.index import find_run
 from kerascli.training.evaluate import evaluate, predict
 from kerascli.training.loop import train as train_steps
-from kerascli.training.progress import Progress
+from kerascli.training.step import Progress
 from kerascli.workflow.fitting.make_trainer import make_trainer
 from kerascli.workflow.fitting.plan import make_plan, rows_in_order
 from kerascli.workflow.interchange.exporting import export_run

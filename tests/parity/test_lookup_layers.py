@@ -1,5 +1,6 @@
 """Integer lookup layers equal the transforms of the same names, which are compared with Keras's."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -7,16 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli.data.base import NO_STATE, TRANSFORMS, Field
-from kerascli.data.storage.blocks import Blocks
+from kerascli.data.base import TRANSFORMS
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
-from kerascli.preprocessing.hashing import buckets, crossed, decimals
-from kerascli.preprocessing.hashing_modules import buckets_of, crossed_of
+from kerascli.preprocessing.hashing import buckets, buckets_of
 from tests.parity import ledger
 from tests.support.models import parse_model
+from tests.support.transform_harness import fitted, transformed
 
 RANDOM = np.random.default_rng(4)
 NUMBERS = np.concatenate(
@@ -26,6 +26,7 @@ NUMBERS = np.concatenate(
         [2**63 - 1, -(2**63), 10**18],
     ]
 )
+UNSIGNED = np.array([2**64 - 1, 2**63, 10**19, 7], np.uint64)
 
 
 @pytest.mark.parametrize("key", [None, (3, 4), (2**64 - 1, 0)])
@@ -33,14 +34,9 @@ NUMBERS = np.concatenate(
 def test_hashes_on_the_device_are_those_of_whole_numbers_of_every_length(
     key: tuple[int, int] | None, count: int
 ) -> None:
-    found = buckets_of(torch.from_numpy(NUMBERS), count, key).numpy()
-    np.testing.assert_array_equal(found, buckets(decimals(NUMBERS), count, key))
-
-
-def test_crosses_on_the_device_are_those_of_columns() -> None:
-    columns = [NUMBERS, RANDOM.permutation(NUMBERS), RANDOM.permutation(NUMBERS)]
-    found = crossed_of([torch.from_numpy(column) for column in columns], 13).numpy()
-    np.testing.assert_array_equal(found, crossed(columns, 13))
+    for numbers in (NUMBERS, UNSIGNED):
+        found = buckets_of(torch.from_numpy(numbers), count, key)
+        assert torch.equal(found, buckets([b"%d" % number for number in numbers.tolist()], count, key))
 
 
 def by_layer(written: dict[str, Any], *values: np.ndarray) -> Tensor:
@@ -56,9 +52,7 @@ def by_layer(written: dict[str, Any], *values: np.ndarray) -> Tensor:
 
 def by_transform(written: dict[str, Any], values: np.ndarray) -> np.ndarray:
     step = TRANSFORMS.parse(written)
-    field = Field(values.shape[1:], "int64")
-    learned = step.learn(Blocks.of(values), field, target=False) if step.needs_rows else NO_STATE
-    return step.apply(values, field, learned, target=False)
+    return transformed(step, values, fitted(step, values))
 
 
 @pytest.mark.parametrize("mode", ["int", "one_hot", "multi_hot", "count"])
@@ -71,12 +65,26 @@ def test_hashing(shape: tuple[int, ...], settings: dict[str, Any], mode: str) ->
     ledger.note("layer", "hashing", ledger.describe(written["hashing"]), config=written["hashing"])
 
 
+def crossed(numbers: Iterable[int], count: int) -> int:
+    """TensorFlow's combination of fingerprints, in Python's integers."""
+    word, key = 2**64, 0xC6A4A7935BD1E995
+    mixed = 0xDECAFCAFFE
+    for number in numbers:
+        mixed = (mixed ^ key) ^ shift_mix(number * key % word) * key % word
+        mixed = shift_mix(shift_mix(mixed * key % word) * key % word)
+    return mixed % count
+
+
+def shift_mix(word: int) -> int:
+    return word ^ word >> 47
+
+
 @pytest.mark.parametrize("mode", ["int", "one_hot"])
 @pytest.mark.parametrize("shape", [(40,), (40, 1)])
 def test_hashed_crossing(shape: tuple[int, ...], mode: str) -> None:
     values = [RANDOM.integers(-50, 50, shape) for _ in range(3)]
     found = by_layer({"hashed_crossing": {"num_bins": 13, "output_mode": mode}}, *values).numpy()
-    bins = crossed([value.reshape(40) for value in values], 13)
+    bins = np.array([crossed(row, 13) for row in zip(*(value.reshape(40).tolist() for value in values), strict=True)])
     wanted = bins.reshape(shape) if mode == "int" else bins[:, None] == np.arange(13)
     np.testing.assert_array_equal(found, wanted)
     ledger.note("layer", "hashed_crossing", mode, config={"num_bins": 13, "output_mode": mode})

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from kerascli.data.base import NO_STATE, TRANSFORMS, Field
-from kerascli.data.storage.blocks import Blocks
-from kerascli.preprocessing.discretization import quantile_boundaries
+from kerascli.features.discretization import quantile_boundaries
 from tests.parity.layers import assert_same
+from tests.support.transform_harness import fitted, transformed
 
 RANDOM = np.random.default_rng(5)
 
@@ -136,10 +136,7 @@ def made(written: Any, values: np.ndarray, train: np.ndarray | None = None) -> n
     """Return a transform's output for values, after fitting it to `train` or else to them."""
     step = TRANSFORMS.parse(written)
     train = values if train is None else train
-    field = Field(values.shape[1:], "string" if values.dtype == object else values.dtype.name)
-    wanted = Field(train.shape[1:], "string" if train.dtype == object else train.dtype.name)
-    learned = step.learn(Blocks.of(train), wanted, target=False) if step.needs_rows else NO_STATE
-    return step.apply(values, field, learned, target=False)
+    return transformed(step, values, fitted(step, train))
 
 
 needs_tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow")
@@ -179,7 +176,7 @@ class TestBesideKerasOnTensorFlow:
         records["a"], records["b"] = words, numbers
         step = TRANSFORMS.parse({"hashed_crossing": {"num_bins": 13, "output_mode": mode}})
         field = Field((), "record", columns=(("a", Field((), "string")), ("b", Field((), "int64"))))
-        np.testing.assert_array_equal(step.apply(records, field, NO_STATE, target=False), np.asarray(theirs))
+        np.testing.assert_array_equal(transformed(step, records, NO_STATE, field), np.asarray(theirs))
 
     @pytest.mark.parametrize(
         "config",
@@ -253,6 +250,6 @@ class TestBesideKerasOnTensorFlow:
             records[name] = column
         fields = tuple((k, Field((), "string" if v.dtype.kind == "U" else v.dtype.name)) for k, v in data.items())
         step = TRANSFORMS.parse({"feature_space": {"features": kinds, **settings}})
-        learned = step.learn(Blocks.of(records), Field((), "record", columns=fields), target=False)
-        ours = step.apply(records, Field((), "record", columns=fields), learned, target=False)
+        field = Field((), "record", columns=fields)
+        ours = transformed(step, records, fitted(step, records, field), field)
         np.testing.assert_allclose(ours, np.asarray(theirs(data)), rtol=1e-4, atol=1e-5)

@@ -13,6 +13,7 @@ from kerascli.language.component import Invalid
 from kerascli.layers.base import LAYERS
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageModule
+from tests.support.transform_harness import transformed
 
 NAMES = sorted(operation.__name__ for operation in operations())
 IMAGES = torch.tensor(np.random.default_rng(0).integers(0, 256, (4, 8, 6, 3)).astype(np.uint8))
@@ -29,7 +30,7 @@ def test_a_transform_is_the_layer_of_the_same_name(name):
     step, layer = TRANSFORMS.parse(written), LAYERS.parse(written)
     assert step.component_name == layer.component_name
     assert set(type(layer).model_fields) - set(type(step).model_fields) == {"trainable"}
-    module = step.batch(FIELD, NO_STATE, target=False)
+    module = step.module(FIELD, NO_STATE, torch.float32, target=False)
     assert isinstance(module, ImageModule)
     after = step.infer(FIELD, None, target=False)
     for training in (True, False):
@@ -40,8 +41,8 @@ def test_a_transform_is_the_layer_of_the_same_name(name):
 
 
 def stage(step: int, names: tuple[str, ...] = ("x", "y"), training: bool = True) -> dict[str, torch.Tensor]:
-    made = Stage({name: TRANSFORMS.parse({"random_crop": {"height": 4, "width": 4}}).batch(
-        FIELD, NO_STATE, target=False) for name in names}).train(training)  # fmt: skip
+    made = Stage({name: TRANSFORMS.parse({"random_crop": {"height": 4, "width": 4}}).module(
+        FIELD, NO_STATE, torch.float32, target=False) for name in names}).train(training)  # fmt: skip
     with draws.using(draws.Draws(0, "train", step)):
         return made(dict.fromkeys(names, IMAGES))
 
@@ -63,9 +64,9 @@ def test_a_target_is_not_changed_at_random(name):
 
 def test_what_follows_must_be_done_in_the_batch():
     with pytest.raises(ValueError, match="batch by batch"):
-        TRANSFORMS.parse("random_flip").apply(IMAGES.numpy(), FIELD, NO_STATE, target=False)
-    resized = TRANSFORMS.parse({"resizing": {"height": 4, "width": 5}}).apply(
-        IMAGES.numpy(), FIELD, NO_STATE, target=True
+        transformed(TRANSFORMS.parse("random_flip"), IMAGES.numpy(), NO_STATE, FIELD)
+    resized = transformed(
+        TRANSFORMS.parse({"resizing": {"height": 4, "width": 5}}), IMAGES.numpy(), NO_STATE, FIELD, target=True
     )
     assert resized.shape == (4, 4, 5, 3)
     assert resized.dtype == np.uint8

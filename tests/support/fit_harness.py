@@ -20,7 +20,7 @@ from kerascli.foundation.events import EpochEnd
 from kerascli.training.build import Experiment
 from kerascli.training.evaluate import evaluate, predict
 from kerascli.training.loop import train
-from kerascli.training.progress import Progress
+from kerascli.training.step import Progress
 from kerascli.workflow.fitting.make_trainer import make_trainer
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan, rows_in_order

@@ -13,17 +13,17 @@ from typer.testing import CliRunner
 from kerascli.callbacks.base import CALLBACKS
 from kerascli.callbacks.heat_map import HeatMap
 from kerascli.cli.commands import app
-from kerascli.data.base import TRANSFORMS, Field, FittedState, Transform
+from kerascli.data.base import NO_STATE, TRANSFORMS, Transform
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.text_codec import TextCodec, teacher_forcing
 from kerascli.foundation.errors import KerasCliError
-from kerascli.language.component import Invalid
 from kerascli.runs.record import RunRecord
 from kerascli.training.generation import Decoder, Sampling, decode_ids
 from kerascli.workflow.generation import decode
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.make_samples import context_of
 from tests.support.runs_harness import train, write
+from tests.support.transform_harness import transformed
 
 GREEDY = Sampling(0.0)
 VOCABULARY = ("go", "<stop>", "<start>", "a", "b", "c")
@@ -32,7 +32,7 @@ VOCABULARY = ("go", "<stop>", "<start>", "a", "b", "c")
 def codec(enclosed: bool = True) -> TextCodec:
     splits = parsed({"text_vectorization": {"standardize": None}})
     marks = (parsed("enclose"),) if enclosed else ()
-    return TextCodec(("", "[UNK]", *VOCABULARY), 2, " ", splits, FittedState({}, {}), marks)  # type: ignore[arg-type]
+    return TextCodec(("", "[UNK]", *VOCABULARY), 2, " ", splits, NO_STATE, marks)  # type: ignore[arg-type]
 
 
 def parsed(written: Any) -> Transform:
@@ -74,7 +74,7 @@ def test_without_a_last_word_padding_ends_a_text() -> None:
 
 
 def test_words_are_read_by_the_numbers_of_the_vocabulary_that_reads() -> None:
-    reads = TextCodec(("", "[UNK]", *reversed(VOCABULARY)), 2, " ", codec().vectorization, FittedState({}, {}))
+    reads = TextCodec(("", "[UNK]", *reversed(VOCABULARY)), 2, " ", codec().vectorization, NO_STATE)
     seen: list[list[int]] = []
 
     def predict(so_far: torch.Tensor) -> torch.Tensor:
@@ -128,7 +128,7 @@ def test_an_input_is_a_decoders_where_it_is_its_target_a_step_late(
     assert found is not None
     assert (found.input, found.target) == ("so_far", "t")
     before = [parsed(step) for step in so_far[: so_far.index("w")]]
-    reads = TextCodec(codec().words, 2, " ", codec().vectorization, FittedState({}, {}), tuple(before))
+    reads = TextCodec(codec().words, 2, " ", codec().vectorization, NO_STATE, tuple(before))
     assert found.begin(reads) == begin
 
 
@@ -348,29 +348,11 @@ fit: {epochs: 30, batch_size: 8}
     assert generated(record, "--greedy") in {"one two three\n", "four five six\n"}
 
 
-def test_texts_are_changed_by_rule_and_enclosed() -> None:
+def test_texts_are_enclosed() -> None:
     texts = np.array(["Hi, you!", "", "no"], dtype=object)
-    field = Field((), "string")
-    apart = parsed({"regex_replace": {"pattern": r"([,!])", "rewrite": r" \1"}})
-    done = apart.apply(texts, field, FittedState({}, {}), target=False)
-    assert done.tolist() == ["Hi , you !", "", "no"]
     ends = parsed({"enclose": {"start": "\t", "end": "\n"}})
-    assert ends.apply(texts[:, None], field, FittedState({}, {}), target=False).tolist() == [
+    assert transformed(ends, texts[:, None], NO_STATE).tolist() == [
         ["\tHi, you!\n"],
         ["\t\n"],
         ["\tno\n"],
     ]
-
-
-@pytest.mark.parametrize(
-    ("written", "said"),
-    [
-        ({"pattern": "(a", "rewrite": ""}, "invalid regular expression: missing )"),
-        ({"pattern": "(a)", "rewrite": r"\2"}, "invalid group reference 2"),
-        ({"pattern": "a", "rewrite": r"\g<b>"}, "unknown group name 'b'"),
-    ],
-)
-def test_a_rule_that_is_none_is_refused(written: dict[str, str], said: str) -> None:
-    with pytest.raises(Invalid) as caught:
-        parsed({"regex_replace": written})
-    assert said in caught.value.faults[0].text

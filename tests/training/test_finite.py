@@ -14,7 +14,7 @@ from kerascli.foundation.errors import TrainingStopped
 from kerascli.optimizers.guard import Guard, are_finite
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from kerascli.training.finite import nonfinite
+from kerascli.training.step import nonfinite
 from kerascli.workflow.fitting import saver
 from tests.support.runs_harness import train, write
 

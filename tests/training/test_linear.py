@@ -22,8 +22,7 @@ from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, 
 from kerascli.training.loop import Plan, train
 from kerascli.training.objectives.objective import BaseObjective, LossOutput, logged_state
 from kerascli.training.objectives.train_step import TrainStepModule, TrainStepOutput
-from kerascli.training.progress import Progress
-from kerascli.training.step import Trainer
+from kerascli.training.step import Progress, Trainer
 from tests.support.runs_harness import outcome_of
 
 RATE, EPOCHS = 0.1, 3

@@ -34,8 +34,7 @@ from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate
 from kerascli.training.loop import Plan, train
 from kerascli.training.objectives.objective import BaseObjective, LossOutput
 from kerascli.training.objectives.train_step import TrainStepModule, TrainStepOutput
-from kerascli.training.progress import Progress
-from kerascli.training.step import Trainer
+from kerascli.training.step import Progress, Trainer
 
 RATE = 0.1
 ROWS = [(1.0, 3.0), (2.0, 1.0), (-1.0, 0.5)]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.foundation import draws
-from kerascli.training.recompute import recompute_in_backward
+from kerascli.training.strategies.fsdp import recompute_in_backward
 
 
 class Noisy(nn.Module):

@@ -162,7 +162,7 @@ def test_validate_prints_the_memory_of_a_process(tmp_path: Path, monkeypatch: py
     assert "need" not in checked(tmp_path, text, 2)[1]
 
 
-def test_a_model_of_unknown_sizes_is_not_estimated(tmp_path: Path) -> None:
+def test_a_model_of_unsizes_along_is_not_estimated(tmp_path: Path) -> None:
     spec = dense(tmp_path)
     unknown = replace(spec, targets={"y": Field((None,), "float32")})
     with pytest.raises(NotEstimated, match="the shape of 'y' is not known"):

@@ -147,7 +147,8 @@ def _sections_of(registry: Registry[Any], classes: Sequence[type[Component]]) ->
         return
 
     def family(cls: type[Component]) -> str:
-        return cls.__module__.split(".")[2]
+        room, name = cls.__module__.split(".")[1:3]
+        return "preprocessing" if room == "features" else name
 
     for name, found in groupby(sorted(classes, key=family), family):
         yield f"## {name.capitalize()}"

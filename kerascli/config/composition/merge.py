@@ -51,7 +51,7 @@ class Merger:
     upper value."""
 
     def __init__(self) -> None:
-        self.taken: set[Path] = set()
+        self.overridden: set[Path] = set()
         """Config paths whose values, with everything below them, are from the upper value (the one merged over the
         base)."""
 
@@ -67,7 +67,7 @@ class Merger:
             text = f"'{path[-1]}' has {show(base)} in the base and {show(over)} here"
             hint = "arguments merge by name: write the one without a name as name: value"
             raise Invalid([Fault(text, path, hint=hint)])
-        self.taken.add(path)
+        self.overridden.add(path)
         return over
 
     def _mapping(self, base: dict[str | int, Any], over: dict[str | int, Any], path: Path) -> dict[str | int, Any]:
@@ -75,7 +75,7 @@ class Merger:
         for key, value in over.items():
             if key not in base:
                 merged[key] = value
-                self.taken.add((*path, key))
+                self.overridden.add((*path, key))
             elif value is None:
                 del merged[key]
             else:
@@ -84,12 +84,12 @@ class Merger:
 
     def _component(self, base: Any, over: Any, path: Path, base_name: str, over_name: str) -> Any:
         if not same_name(base_name, over_name):
-            self.taken.add(path)
+            self.overridden.add(path)
             return over
         if isinstance(over, str):  # the same name without arguments changes nothing
             return base
         if isinstance(base, str):
-            self.taken.add(path)
+            self.overridden.add(path)
             return over
         return {base_name: self.merge(base[base_name], over[over_name], (*path, base_name))}
 
@@ -99,10 +99,10 @@ class Merger:
         marks: dict[Path, Mark] = {}
         pending: list[tuple[Path, Any, bool]] = [((), data, False)]
         while pending:
-            here, value, taken = pending.pop()
-            taken = taken or here in self.taken
-            marks[here] = over(here) if taken or here not in base else base[here]
-            pending += [((*here, key), item, taken) for key, item in entries(value)]
+            here, value, is_upper = pending.pop()
+            is_upper = is_upper or here in self.overridden
+            marks[here] = over(here) if is_upper or here not in base else base[here]
+            pending += [((*here, key), item, is_upper) for key, item in entries(value)]
         return marks
 
 

@@ -102,7 +102,7 @@ class _Setter(Merger):
         if not parts:
             if not _is_another(base, value, path):
                 return self.merge(base, value, path)
-            self.taken.add(path)
+            self.overridden.add(path)
             return value
         if isinstance(base, list):
             return self._in_list(base, parts, value, path)
@@ -140,7 +140,7 @@ class _Setter(Merger):
             hint = f"the argument is written without its name: --set {where}=... sets it" if unnamed else None
             raise Invalid([Fault(f"'{where}' is {show(base)}: there is no '{part}' in it", hint=hint)])
         key = base if is_same else part
-        self.taken.add(path)
+        self.overridden.add(path)
         return {key: _new(rest, value, (*path, key))}
 
     def _with_new(self, base: dict[str | int, Any], key: str | int, rest: _Parts, value: Any, path: Path) -> Any:
@@ -152,12 +152,12 @@ class _Setter(Merger):
                 return {name: self.set(base[name], rest, value, (*path, name))}
             if _is_listed(path):
                 raise Invalid([Fault(f"'{_dotted(path)}' is '{name}', not '{key}'")])
-            self.taken.add(path)
+            self.overridden.add(path)
             return {key: _new(rest, value, (*path, key))}
         if value is None and not rest:
             close = suggestion(str(key), [str(each) for each in base])
             raise Invalid([Fault(f"there is no '{_dotted((*path, key))}' to delete{close}")])
-        self.taken.add((*path, key))
+        self.overridden.add((*path, key))
         return {**base, key: _new(rest, value, (*path, key))}
 
 

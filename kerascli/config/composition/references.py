@@ -113,7 +113,7 @@ class References:
     def __call__(
         self, value: Any, path: Path, names: Mapping[str, Value], skip: Callable[[Path], bool]
     ) -> tuple[Any, list[Fault]]:
-        """Return (value, config errors): the config value at `path` with its references replaced.
+        """Return (config value with its references replaced, config errors) for a value at the config path `path`.
 
         `names` maps parameters and loop variables to their values. At paths for which `skip` returns True, nothing is
         replaced.

@@ -31,7 +31,7 @@ def _on_off_auto(value: Any) -> Any:
     return value
 
 
-def _known_precision(value: Any) -> Any:
+def _checked_precision(value: Any) -> Any:
     if value not in get_args(Precision):
         raise ValueError(
             f"expected {one_of(get_args(Precision))}, got {show(value)}"
@@ -48,7 +48,7 @@ class ComputeSection(BaseSection):
 
     title: ClassVar[str] = "compile"
 
-    precision: Annotated[Precision, BeforeValidator(_known_precision)] = "float32"
+    precision: Annotated[Precision, BeforeValidator(_checked_precision)] = "float32"
     """Dtype policy of Keras; mixed policies compute in half precision (torch's autocast), with float32 variables."""
     jit_compile: Annotated[JitCompile, NotPerPhase("it applies to all phases")] = "auto"
     """Compile the training step with torch's compiler; auto: if the run saves more time than compiling takes."""
@@ -84,17 +84,20 @@ def scaled(optimizer: BaseOptimizer, precision: Precision) -> BaseOptimizer:
 
 
 class Logged(ABC):
-    """Base class of what is logged in an epoch: losses and metrics, and the columns of history.csv that they fill."""
+    """Base class of parsed sections that define what an epoch logs: losses and metrics, and their columns in
+    history.csv."""
 
     __slots__ = ()
 
     @abstractmethod
     def logged_losses(self) -> list[str]:
-        """Return the names of the losses in the history, without `val_`; they come before the metrics."""
+        """Return the names of the logged losses, as in history.csv but without `val_`; their states come before the
+        metrics'."""
 
     @abstractmethod
     def logged_metrics(self) -> Iterator[tuple[str, MetricUse | UpdateMetric]]:
-        """Yield each metric with the prefix of its columns in the history."""
+        """Yield (prefix, metric) for each logged metric; in history.csv, the names of its columns begin with the
+        prefix."""
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
         """Return a mapping from each name that training logs (as in Keras, without `val_`) to the direction of

@@ -34,7 +34,10 @@ class NotPerPhase:
 
 
 class FitSpec(BaseSection):
-    """Arguments of Keras's `fit`, with the default of ten epochs of R's keras, and keys that Keras does not have."""
+    """Parsed `fit` section of a config: arguments of Keras's `fit`, and keys that Keras does not have.
+
+    The default of ten epochs is that of R's keras.
+    """
 
     title: ClassVar[str] = "fit"
 

@@ -27,7 +27,7 @@ _Model = Annotated[str, AfterValidator(published_model), WithJsonSchema({"type":
 
 
 class TakeSpec(BaseSection):
-    """Source of one layer's weights, and how they are adapted."""
+    """Layer of another model from which a layer's weights are taken, and how they are adapted."""
 
     from_: str | None = Field(default=None, alias="from")
     """Name of the layer to take the weights from, in the source; default: the name of the layer to fill."""

@@ -53,7 +53,7 @@ class _InPhase(Related):
 def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
     """Return the complete config of each phase in `fit.phases`, and the config errors of the phases.
 
-    Faulty settings are left out. Without phases the only config is the given document.
+    Faulty settings are left out. Without phases, the only config is `document` itself.
     """
     fit = document.data.get("fit")
     if not isinstance(fit, dict) or "phases" not in fit:

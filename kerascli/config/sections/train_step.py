@@ -154,6 +154,7 @@ class TrainStepSpec:
 
 
 def formulas(each: ForwardPassSpec) -> dict[str, Node]:
-    """Return a mapping from name to node for the graph nodes that compute losses written as formulas (`expr`)."""
+    """Return a mapping from name to node for the nodes of a forward pass that compute losses written as formulas
+    (`expr`)."""
     names = {term.node for update in each.updates for term in update.terms if term.loss is None}
     return {node.name: node for node in each.built.model.nodes if node.name in names}

@@ -229,8 +229,7 @@ def _are_dates(texts: Sequence[str], form: str) -> bool:
 
 
 def varying_parts(times: np.ndarray) -> tuple[str, ...]:
-    """Return those of the date parts month, weekday, hour and minute that vary, as the transform `datetime` names
-    them."""
+    """Return the parts (of month, weekday, hour, minute) in which times differ, by their names in `datetime`."""
     first = times.astype("datetime64[M]").astype("datetime64[D]")
     is_first = len(np.unique(times.astype("datetime64[D]") - first)) == 1
     parts = ("month", *(() if is_first else ("weekday",)), "hour", "minute")  # each day the first: no weekday meant

@@ -58,7 +58,10 @@ class Draft:
         return "\n".join(lines) + "\n"
 
     def compile(self, classes: Sequence[str], *, balanced: bool, learning_rate: float = 1e-3) -> None:
-        """Add the section `compile`: loss and metrics for classification, or for regression if `classes` is empty."""
+        """Add the section `compile`: loss and metrics for classification, or for regression if `classes` is empty.
+
+        `balanced` is true if the config weights the classes in the loss; the metrics are then others than accuracy.
+        """
         if not classes:
             loss, metrics = "mse", ["mae", "r2_score"]
             reason = "a number: mean squared error; r2_score is 1 at best, and 0 for predicting the mean"
@@ -75,7 +78,11 @@ class Draft:
     def fit(
         self, rows: int, *, balanced: bool = False, images: bool = False, validation: str | float = "validation"
     ) -> None:
-        """Add the section `fit`: batch size by the number of rows, and early stopping by validation loss."""
+        """Add the section `fit`: batch size by the number of rows, and early stopping by validation loss.
+
+        With `balanced`, the loss weights the classes; with `images`, there are fewer epochs. `validation` is the split
+        to validate on, or the fraction of the training rows.
+        """
         batch = next((size for most, size in ((5_000, 32), (20_000, 64), (100_000, 256)) if rows < most), 1024)
         sizes = ((5_000, (60, 10)),) if images else ((5_000, (200, 20)), (100_000, (100, 10)))
         epochs, patience = next((each for most, each in sizes if rows < most), (30, 5) if images else (40, 5))
@@ -98,16 +105,19 @@ def columns(names: str | list[str]) -> dict[str, Any]:
 
 
 def column_step(column: str, name: str) -> list[Any]:
-    """Return a list of the pipeline step that selects a column for the input or target `name`; [] if `column` equals
-    `name`."""
+    """Return a list with the pipeline step that selects a table's column for an input or target, which has the name
+    `name`.
+
+    The list is empty if the names are equal: the column is then the default.
+    """
     return [] if column == name else [columns(column)]
 
 
-def free_name(column: str, taken: Iterable[str] = ()) -> str:
-    """Return a name for a column's input or target: an identifier, not reserved, no layer's name and not in `taken`."""
+def free_name(column: str, excluded: Iterable[str] = ()) -> str:
+    """Return a name for a column's input or target: an identifier, not reserved, no layer's name, not in `excluded`."""
     name = re.sub(r"[^A-Za-z0-9_]+", "_", column).strip("_") or "column"
     name = f"c_{name}" if name[0].isdigit() else name
-    while name in _RESERVED or _is_layer(name) or name in taken:
+    while name in _RESERVED or _is_layer(name) or name in excluded:
         name = f"{name}_column"
     return name
 

@@ -105,7 +105,8 @@ class Folders:
         return parts
 
     def is_uneven(self) -> bool:
-        """Return True if the classes are imbalanced: the largest has so many of the files that the loss is weighted."""
+        """Return True if the classes are imbalanced: the largest has 85 % of the files or more, and the loss weights
+        classes."""
         return bool(self.counts) and max(self.counts.values()) >= UNEVEN * self.count
 
     def reasons(self, noun: str) -> Iterator[str]:
@@ -128,13 +129,13 @@ class Folders:
 def suffixes_of(folder: Path) -> tuple[str, ...]:
     """Return the file suffixes of images, or of texts, whichever a folder has more of.
     Raises ConfigError, DataError."""
-    images = texts = others = 0
+    images = texts = rest = 0
     for _, _, names in os.walk(folder):
         for name in names:
             lower = name.lower()
             images += lower.endswith(IMAGES)
             texts += lower.endswith(TEXTS)
-            others += not name.startswith(".")
+            rest += not name.startswith(".")
         if images + texts > 20_000:
             break
     if not images and not texts:
@@ -142,7 +143,7 @@ def suffixes_of(folder: Path) -> tuple[str, ...]:
         shown = safe_text(str(folder))
         if tables:
             raise ConfigError(f"'{shown}' is a folder of tables", hint=f"--from {shown}/{safe_text(tables[0])}")
-        text = f"no images (png, jpeg, gif, bmp) and no texts (txt) among {others} files" if others else "no files"
+        text = f"no images (png, jpeg, gif, bmp) and no texts (txt) among {rest} files" if rest else "no files"
         raise DataError(Fault(text, place=Place(str(folder))))
     return IMAGES if images >= texts else TEXTS
 

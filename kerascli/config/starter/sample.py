@@ -15,11 +15,11 @@ from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.text_form import Fields, detect
 from kerascli.data.storage.compressed import uncompressed_suffix, unpacked_start
-from kerascli.data.storage.delimited.csv_text import TextColumns, read_csv
+from kerascli.data.storage.delimited.csv_text import read_csv, text_columns
+from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
-from kerascli.data.storage.text_columns import TextFormat
 from kerascli.foundation.disk.files import open_regular
 from kerascli.foundation.disk.storage import write_bytes
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text
@@ -174,8 +174,8 @@ def _delimited(name: str, sample: _TextSample) -> SampledTable:
     form = fields.form
     if sample.whole:
         read_csv(sample.pieces[0].encode(form.encoding), name, form)  # says what is wrong with which line
-    columns = {column: form.present(texts) for column, texts in fields.columns.items()}
-    rows = len(next(iter(columns.values())))
+    rows = len(next(iter(fields.columns.values())))
+    columns = text_columns(list(fields.columns), list(zip(*fields.columns.values(), strict=True)), form)
     settings, notes = _settings(form), _notes(form)
     source = "tsv" if settings.get("delimiter") == "\t" else "csv"
     if source == "tsv":
@@ -184,7 +184,9 @@ def _delimited(name: str, sample: _TextSample) -> SampledTable:
     small = None if sample.whole else _delimited_file(fields)
     if not sample.whole:
         notes.insert(0, f"looked at {rows:,} rows, from all parts of the file, of about {_round(all_rows):,}")
-    return SampledTable(name, source, settings, TextColumns(columns, form), rows, all_rows, notes, small)
+    return SampledTable(
+        name, source, settings, {name: each.array() for name, each in columns.items()}, rows, all_rows, notes, small
+    )
 
 
 def _delimited_file(fields: Fields) -> bytes:

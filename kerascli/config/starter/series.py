@@ -15,7 +15,7 @@ from kerascli.config.starter.columns import NEARLY_ONE, Column, missing, numbere
 from kerascli.config.starter.draft import Draft, column_step, columns, free_name, listed
 from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
-from kerascli.config.starter.target import AS_GIVEN, OTHERWISE
+from kerascli.config.starter.target import BY_OPTION, OTHERWISE
 from kerascli.data.dates import parsed_times
 from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
@@ -184,7 +184,7 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
     _check(table, name)
     draft, source = table.draft(f"Forecasts the next value of '{shown}'.", path)
     parts = [table.columns[name].astype(np.float64)[rows] for rows in series.rows]
-    length = _length(draft, series, f"{shown} ({AS_GIVEN if option is not None else OTHERWISE})", parts)
+    length = _length(draft, series, f"{shown} ({BY_OPTION if option is not None else OTHERWISE})", parts)
     scale = _scaling(draft, shown, parts)
     windows: dict[str, Any] = {"source": source, "sequence_length": length}
     if series.group is not None:

@@ -15,8 +15,10 @@ from kerascli.foundation.errors import ConfigError, safe_text
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Data that `kerascli init` has examined: the draft of a config for it, and a small part of it to try the config
-    on."""
+    """Data that `kerascli init` has examined: a function that drafts a config for it, and one that writes a part of it.
+
+    The config is tried on that small part before it is written.
+    """
 
     draft: Callable[[str], Draft]
     """Function that returns the draft of a config which refers to the data by the given path. Raises ConfigError,

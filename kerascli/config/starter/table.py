@@ -56,7 +56,7 @@ def table_draft(table: SampledTable, roles: Roles, option: str | None, kind: str
         texts = Texts(free_name(column.name, [key]), key, column.mean_words, table.all_rows, target.classes,
                       target.balanced)  # fmt: skip
         return complete(draft, texts, column_step(column.name, texts.name), kind)
-    data["inputs"] = _inputs(draft, used, timed="order" in split, taken=key)
+    data["inputs"] = _inputs(draft, used, timed="order" in split, excluded=key)
     last = head(target.classes, key)
     draft.sections["model"], reason = table_model(kind, list(data["inputs"]), table.all_rows, last)
     draft.decide("model", reason)
@@ -186,17 +186,17 @@ def _divides(table: SampledTable, group: str, split: Mapping[str, Any]) -> bool:
     return all(map(len, (rows for seed in range(10) for rows in grouped_split(groups, classes, _PARTS, seed).values())))
 
 
-def _inputs(draft: Draft, used: Roles, *, timed: bool, taken: str) -> dict[str, list[Any]]:
+def _inputs(draft: Draft, used: Roles, *, timed: bool, excluded: str) -> dict[str, list[Any]]:
     """Return a mapping from input name to pipeline: one for numbers, one for skewed numbers (log), one for each other
     column."""
     inputs = _numbers(draft, list(used.values()))
     for column in used.values():
         if column.role in ("words", "date", "prose") and (steps := _transforms(draft, column, timed=timed)):
-            name = free_name(column.name, [*inputs, taken])
+            name = free_name(column.name, [*inputs, excluded])
             inputs[name] = [*column_step(column.name, name), *steps]
     for column in used.values():
         if column.is_number and _WEIGHT.search(column.name):
-            instead = in_yaml({"sample_weight": {taken: {"columns": column.name}}})[1:-1]
+            instead = in_yaml({"sample_weight": {excluded: {"columns": column.name}}})[1:-1]
             draft.decide("data", f"'{safe_text(column.name)}' is an input; to weigh the rows by it instead: {instead}")
     draft.decide("data", *_word_reasons([column for column in used.values() if column.role == "words"]))
     left_out = (column for column in used.values() if column.role in ("left out", "group"))

@@ -20,7 +20,7 @@ _FEWEST = 10
 """Minimum number of rows of each class for a split that is stratified by class."""
 
 ARE_UNEVEN = "classes are very uneven: the loss weighs them alike (class_weight)"
-AS_GIVEN, OTHERWISE = "as --target says", "--target chooses another"
+BY_OPTION, OTHERWISE = "as --target says", "--target chooses another"
 """Texts about the choice of the target: by the option, or without it."""
 _STRONG = ("target", "label", "labels", "class", "classes", "y", "outcome", "response", "output")
 _USUAL = re.compile(
@@ -68,7 +68,7 @@ def choose(columns: Mapping[str, Column], option: str | None) -> tuple[str, str]
         if option not in columns:
             hint = f"the columns are: {', '.join(map(safe_text, list(columns)[:20]))}"
             raise ConfigError(f"--target: there is no column '{option}'{suggestion(option, columns)}", hint=hint)
-        return option, AS_GIVEN
+        return option, BY_OPTION
     fitting = [name for name, each in columns.items() if each.may_be_target]
     if (by_name := _by_name(fitting)) is not None:
         return by_name, "by its name"
@@ -91,7 +91,7 @@ def _by_name(names: Sequence[str]) -> str | None:
 
 
 def describe(table: SampledTable, column: str) -> Target:
-    """Return a `Target` with the facts of a column to predict, which says if it is a number or has classes.
+    """Return a `Target`: whether a column to predict is a number or has classes, and the settings that follow from it.
 
     Raises DataError if nothing can be learned from the column's values, such as a single value.
     """

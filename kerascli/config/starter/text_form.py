@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from kerascli.data.storage.delimited.csv_text import numbers_of
-from kerascli.data.storage.text_columns import TextFormat
+from kerascli.data.storage.delimited.text_format import TextFormat, numbers_of
 from kerascli.foundation.errors import DataError, Fault, Place
 
 _DELIMITERS = ",;\t|"

@@ -10,10 +10,9 @@ from yaml.parser import Parser
 from yaml.reader import Reader
 from yaml.scanner import Scanner
 
-from kerascli.config.yaml.repairs import ASSIGNMENT
 from kerascli.config.yaml.scalars import Scalar, ScalarError, read_scalar
 from kerascli.config.yaml.source import Brackets, Source
-from kerascli.config.yaml.syntax import syntax_fault
+from kerascli.config.yaml.syntax import ASSIGNMENT, syntax_fault
 from kerascli.foundation.errors import Fault, Place
 
 MAX_DEPTH = 32

@@ -77,9 +77,10 @@ class Brackets:
                 self.end()
 
     def end(self) -> None:
-        """End the current unquoted expression, if there is one, and record its place for `faults`.
+        """End the current unquoted expression, if there is one, whose brackets a YAML scalar opened and did not close.
 
-        An expression ends where all its brackets are closed, or where the surrounding [] or {} ends.
+        An expression ends where all its brackets are closed, or where the surrounding [] or {} ends; `faults` reports
+        it.
         """
         if self._start is not None and self._end is not None:
             self._spans.append((*self._start, self._end, self._pending == 0))

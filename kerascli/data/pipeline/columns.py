@@ -1,17 +1,17 @@
 """Read the columns of a pipeline as one array with the dtype and shape of the training rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 
 from kerascli.data.base import Field
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
-from kerascli.data.storage.convert import as_records, converted, first_rounded
+from kerascli.data.pipeline.steps import Records, Values
+from kerascli.data.storage.convert import converted, first_rounded
+from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact
 from kerascli.data.storage.table import BadRow, Table
-from kerascli.data.storage.text_columns import INEXACT, first_inexact
-from kerascli.data.storage.tokens import Coded, Tokens, column_dtype, is_ragged
+from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
+from kerascli.data.text.texts import Texts
 from kerascli.foundation.errors import DataError, in_yaml, safe_text
 from kerascli.foundation.shapes import is_compatible
 
@@ -57,20 +57,59 @@ def _common_dtype(dtypes: set[str]) -> str:
     return "unknown" if "unknown" in dtypes else np.result_type(*dtypes).name
 
 
-def read_columns(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
+def read_columns(named: NamedPipeline, table: Table, field: Field) -> Values:
     """Read a pipeline's columns, which are in memory, as one array with the training rows' shape and dtype (`field`).
 
     Raises DataError.
     """
     if field.columns:
-        return _records(named, table, field)
+        return Records({name: _alike(named, table, (name,), column) for name, column in field.columns})
     if field.is_ragged:
         return _sequences(named, table)
-    parts = [_column(table, name, field) for name in named.pipeline.columns]
-    values = _side_by_side(named, table, parts) if named.pipeline.stacked else parts[0]
-    if not is_compatible(values.shape[1:], field.shape):
-        raise named.fault(f"rows have shape {values.shape[1:]}, the training rows have {field.shape}")
-    return values if field.is_text else _as_in_training(named, table, values, np.dtype(field.dtype))
+    return _alike(named, table, named.pipeline.columns, field)
+
+
+def _alike(named: NamedPipeline, table: Table, columns: Sequence[str], field: Field) -> np.ndarray | Texts:
+    """Read columns, concatenated if there are several, with the training rows' shape and dtype. Raises DataError."""
+    stacked = named.pipeline.stacked and not field.columns and not named.pipeline.takes_columns
+    if field.is_text:
+        values = _text(table, columns, stacked)
+    else:
+        parts = [_numbers(table, name) for name in columns]
+        values = _side_by_side(named, table, parts) if stacked else parts[0]
+    shape = values.codes.shape[1:] if isinstance(values, Texts) else values.shape[1:]
+    if not is_compatible(shape, field.shape):
+        of = f" of '{columns[0]}'" if named.pipeline.takes_columns else ""
+        raise named.fault(f"rows{of} have shape {shape}, the training rows have {field.shape}")
+    return values if isinstance(values, Texts) else _as_in_training(named, table, values, np.dtype(field.dtype))
+
+
+def _text(table: Table, columns: Sequence[str], stacked: bool) -> Texts:
+    """Read columns as text, concatenated along the last axis if `stacked`. Raises DataError."""
+    if not stacked and (coded := table.coded(columns[0])) is not None:
+        return Texts(*coded)
+    parts = [table.text(name) for name in columns]
+    for name, part in zip(columns, parts, strict=True):
+        _refuse_sequences(table, name, part, "text")
+    return Texts.of(_concatenated(parts) if stacked else parts[0])
+
+
+def _numbers(table: Table, name: str) -> np.ndarray:
+    values = table.array(name)
+    _refuse_sequences(table, name, values, "numbers")
+    if values.dtype == object:
+        raise not_numbers(table, name, values, f"the training rows hold numbers in '{safe_text(name, 40)}'")
+    return values
+
+
+def _refuse_sequences(table: Table, name: str, values: np.ndarray, expected: str) -> None:
+    if is_ragged(values):
+        text = f"column '{name}' holds sequences; the training rows hold {expected}"
+        raise DataError(text, place=table.name or "data")
+
+
+def _concatenated(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
 
 
 def _side_by_side(named: NamedPipeline, table: Table, parts: list[np.ndarray]) -> np.ndarray:
@@ -81,28 +120,15 @@ def _side_by_side(named: NamedPipeline, table: Table, parts: list[np.ndarray]) -
             row, at, value = rounded
             text = f"{value} would be rounded next to columns of {dtype}: floats are exact for integers up to 2**53"
             raise DataError(text, place=table.place(row, name, at), hint="define an input for each column")
-    return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
+    return _concatenated(parts)
 
 
-def _sequences(named: NamedPipeline, table: Table) -> np.ndarray:
+def _sequences(named: NamedPipeline, table: Table) -> Tokens:
     """Read a pipeline's column of sequences; each row of an integer matrix counts as a sequence. Raises DataError."""
     values = table.array(named.pipeline.columns[0])
-    if is_ragged(values):
-        return values
-    if values.ndim != 2 or values.dtype.kind not in "iu":
+    if not is_ragged(values) and (values.ndim != 2 or values.dtype.kind not in "iu"):
         raise named.fault(f"expected sequences of integers, got {values.dtype} of shape {values.shape[1:]}")
-    return Tokens.of(values).sequences()
-
-
-def _records(named: NamedPipeline, table: Table, field: Field) -> np.ndarray:
-    """Read columns as a record array: one field per column, with the column's dtype in training. Raises DataError."""
-    arrays: dict[str, np.ndarray] = {}
-    for name, column in field.columns:
-        values = _column(table, name, column)
-        if not is_compatible(values.shape[1:], column.shape):
-            raise named.fault(f"rows of '{name}' have shape {values.shape[1:]}, the training rows have {column.shape}")
-        arrays[name] = values if column.is_text else _as_in_training(named, table, values, np.dtype(column.dtype))
-    return as_records(arrays)
+    return Tokens.of(values)
 
 
 def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -122,16 +148,6 @@ def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtyp
         text = f"{bad.text}; the training rows hold {dtype}"
         raise data_error_at(BadRow(bad.row, text, at=bad.at), named, table) from None
     return values if missing.any() else alike
-
-
-def _column(table: Table, name: str, field: Field) -> np.ndarray:
-    values = table.text(name) if field.is_text else table.array(name)
-    if is_ragged(values):
-        text = f"column '{name}' holds sequences; the training rows hold {'text' if field.is_text else 'numbers'}"
-        raise DataError(text, place=table.name or "data")
-    if values.dtype == object and not field.is_text:
-        raise not_numbers(table, name, values, f"the training rows hold numbers in '{safe_text(name, 40)}'")
-    return values
 
 
 def not_numbers(table: Table, name: str, values: np.ndarray, why: str | None = None) -> DataError:
@@ -193,13 +209,20 @@ def is_number(text: str) -> bool:
         return False
 
 
-def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None:
-    """Raise DataError, naming the first row, if the result of a pipeline has missing or infinite values or is text."""
-    if values.dtype == object:
+def checked(named: NamedPipeline, values: Values, table: Table) -> np.ndarray:
+    """Return the result of a pipeline. Raises DataError for text, and for missing or infinite values."""
+    if isinstance(values, Texts):
         if stray := stray_value_error(named, table):
             raise stray
-        text = f"the output is text ('{safe_text(str(values.flat[0]), 40)}'); a model needs numbers"
+        text = f"the output is text ('{safe_text(values.text(0), 40)}'); a model needs numbers"
         raise named.fault(text, hint="add string_lookup (for strings) or cast (for numbers in text)")
+    assert isinstance(values, np.ndarray)
+    check_finite(named, values, table)
+    return values
+
+
+def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None:
+    """Raise DataError, naming the first row, if numbers have missing or infinite values."""
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return
     bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
@@ -211,40 +234,3 @@ def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None
     hint = f"add impute to the pipeline: {IMPUTE}" if missing and named.section != "targets" else None
     bad_row = BadRow(row, f"{what} ({count})", at=(int(wrong.argmax()), len(wrong)), hint=hint)
     raise data_error_at(bad_row, named, table)
-
-
-@dataclass(frozen=True, slots=True)
-class DistinctRows:
-    """Rows of a pipeline's columns, before or after some steps; of a text column, each distinct text only once."""
-
-    values: np.ndarray
-    whole: Table
-    coded: Coded | None = None
-    """Distinct texts of the column, and each table row's index among them; None if `values` has all rows."""
-
-    @property
-    def table(self) -> Table:
-        """Table with a row for each row of a pipeline's input (for a distinct text, its first row), to name lines in
-        error messages."""
-        return self.whole if self.coded is None else self.whole.take(self.coded.firsts())
-
-    @classmethod
-    def read(cls, named: NamedPipeline, table: Table, field: Field) -> Self:
-        """Read a pipeline's columns, which are in memory, with the shape and dtype of `field`. Raises DataError."""
-        if field.is_text and not field.shape and not field.columns and not named.pipeline.stacked:
-            coded = table.coded(named.pipeline.columns[0])
-            if coded is not None and 2 * len(coded.words) <= len(coded.codes):
-                return cls(coded.words, table, coded)
-        return cls(read_columns(named, table, field), table)
-
-    def having(self, values: np.ndarray) -> "DistinctRows":
-        """Return a copy of the rows with other `values`: the output of a pipeline step for the same rows."""
-        return replace(self, values=values)
-
-    def all(self) -> np.ndarray:
-        """Return the values of all rows of the original table: a distinct text is repeated for each row that has it."""
-        return self.values if self.coded is None else self.values[self.coded.codes]
-
-    def counts(self) -> np.ndarray | None:
-        """Return how many rows of the original table each row of `values` stands for; None if each stands for one."""
-        return None if self.coded is None else self.coded.counts()

@@ -4,16 +4,19 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from kerascli.data.base import Field, FittedState, States
-from kerascli.data.pipeline.columns import DistinctRows, column_field, read_columns
+from kerascli.data.pipeline.columns import column_field, read_columns
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
 from kerascli.data.pipeline.pipeline import cut_at, infer_step, run_step
+from kerascli.data.pipeline.steps import FittedStep, Records, Values
 from kerascli.data.storage.blocks import PART_VALUES, Blocks
 from kerascli.data.storage.table import BadRow, Table
+from kerascli.data.storage.tokens import Tokens
 from kerascli.foundation.disk.files import load_json
 from kerascli.foundation.disk.npz import load_npz
 from kerascli.foundation.errors import FileRefused
@@ -30,14 +33,20 @@ class _FitProgress:
     """Progress of fitting one pipeline's transforms, up to its last step that needs the training rows."""
 
     named: NamedPipeline
-    fields: list[Field]
-    """Facts (shape, dtype ...) about the input of each pipeline step, up to the step at `position`."""
-    position: int
+    read: Field
+    """Facts (shape, dtype ...) about the pipeline's columns."""
     end: int
-    rows: DistinctRows | None
-    """Training rows as input of the step at `position`; None if they are on disk, or read by pieces (`cut`)."""
+    """Index of the last step that needs the training rows."""
+    rows: Values | None
+    """Training rows as input of the next step; None if they are on disk, or read by pieces (`cut`)."""
     cut: int = 0
     """Number of rows to read at once; 0 if the rows are on disk, or all read."""
+    done: list[FittedStep] = field(default_factory=list)
+    """Steps that are fitted."""
+
+    @property
+    def position(self) -> int:
+        return len(self.done)
 
     @property
     def key(self) -> str:
@@ -45,19 +54,20 @@ class _FitProgress:
 
     @property
     def field(self) -> Field:
-        return self.fields[self.position]
+        """Facts about the input of the next step."""
+        return self.done[-1].made if self.done else self.read
 
-    def blocks(self, table: Table, learned: States) -> Iterator[np.ndarray]:
-        """Yield blocks of training rows, transformed by the steps before `position`; rows that are not held are
-        read again."""
+    def blocks(self, table: Table) -> Iterator[Values]:
+        """Yield blocks of training rows, transformed by the steps that are done; rows that are not held are read
+        again."""
         if self.rows is not None:
-            yield self.rows.all()
+            yield self.rows
             return
         for part in table.slices(self.cut) if self.cut else table.parts(self.named.pipeline.columns):
-            rows = DistinctRows(read_columns(self.named, part, self.fields[0]), part)
-            for index in range(self.position):
-                rows = run_step(self.named, index, rows, self.fields[index], learned[self.named.key(index)])
-            yield rows.values
+            rows = read_columns(self.named, part, self.read)
+            for index, step in enumerate(self.done):
+                rows = run_step(self.named, index, step, rows, part)
+            yield rows
 
 
 def learn(
@@ -73,7 +83,7 @@ def learn(
         ready = _next_step(fits)
         users = [fit for fit in fits if fit.key == ready]
         if ready not in learned:
-            learned[ready] = _learn_step(users, table, learned)
+            learned[ready] = _learn_step(users, table)
         for fit in users:
             _advance(fit, table, learned[ready])
         fits = [fit for fit in fits if fit.position <= fit.end]
@@ -89,23 +99,23 @@ def _next_step(fits: Sequence[_FitProgress]) -> str:
 
 
 def _start(named: NamedPipeline, table: Table, columns: Mapping[str, Field]) -> _FitProgress | None:
-    fitted_steps = [i for i, step in enumerate(named.pipeline.steps) if step.transform.needs_rows]
+    fitted_steps = [i for i, step in enumerate(named.pipeline.steps) if step.transform.defines("fit")]
     if not fitted_steps:
         return None
-    field = column_field(named, columns)
+    read = column_field(named, columns)
     if table.on_disk(named.pipeline.columns):
-        return _FitProgress(named, [field], 0, fitted_steps[-1], None)
+        return _FitProgress(named, read, fitted_steps[-1], None)
     once = named.pipeline.stacked and fitted_steps == [0] and not named.pipeline.steps[0].transform.fills_missing
-    if once and (cut := cut_at([field], PART_VALUES)):
-        return _FitProgress(named, [field], 0, 0, None, cut)
-    return _FitProgress(named, [field], 0, fitted_steps[-1], DistinctRows.read(named, table, field))
+    if once and (cut := cut_at([read], PART_VALUES)):
+        return _FitProgress(named, read, 0, None, cut)
+    return _FitProgress(named, read, fitted_steps[-1], read_columns(named, table, read))
 
 
 def _still_uses(fit: _FitProgress, key: str) -> bool:
     return any(fit.named.key(index) == key for index in range(fit.position, fit.end + 1))
 
 
-def _learn_step(fits: list[_FitProgress], table: Table, learned: States) -> FittedState:
+def _learn_step(fits: list[_FitProgress], table: Table) -> FittedState:
     """Fit one transform on the training rows of all pipelines that share it; return its learned state.
 
     Rows of different shapes are split into values, or into vectors if their last axes agree.
@@ -114,24 +124,18 @@ def _learn_step(fits: list[_FitProgress], table: Table, learned: States) -> Fitt
     step = first.named.pipeline.steps[first.position].transform
     shapes = [fit.field.shape for fit in fits]
     alike = len(set(shapes)) == 1
-    last = shapes[0][-1:] if len({shape[-1:] for shape in shapes}) == 1 and None not in shapes[0][-1:] else ()
-    field = first.field if alike else replace(first.field, shape=last)
+    alike_last = len({shape[-1:] for shape in shapes}) == 1
+    last = tuple(size for size in shapes[0][-1:] if size is not None) if alike_last else ()
+    facts = first.field if alike else replace(first.field, shape=last)
 
-    def make() -> Iterator[np.ndarray]:
+    def make() -> Iterator[Any]:
         for fit in fits:
-            for block in fit.blocks(table, learned):
-                yield block if alike else block.reshape(-1, *last)
+            for block in fit.blocks(table):
+                yield block if alike or isinstance(block, Tokens | Records) else block.reshape(-1, *last)
 
-    def counted() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        for fit in fits:
-            if alike and fit.rows is not None:
-                yield fit.rows.values, fit.rows.counts()
-            else:
-                yield from ((block if alike else block.reshape(-1), None) for block in fit.blocks(table, learned))
-
-    rows = Blocks(make, counted)
+    rows = Blocks(make)
     try:
-        state = step.learn(rows, field, target=first.named.target)
+        state = step.fit(rows, facts, target=first.named.target)
     except BadRow as bad:
         index, row = _origin(rows.first + bad.row, table.rows, [1 if alike else _count(s, last) for s in shapes])
         raise data_error_at(BadRow(row, bad.text, at=bad.at, hint=bad.hint), fits[index].named, table) from None
@@ -158,14 +162,15 @@ def _origin(number: int, rows: int, counts: Sequence[int]) -> tuple[int, int]:
     return 0, 0
 
 
-def _advance(fit: _FitProgress, table: Table, learned: FittedState) -> None:
-    if fit.position < fit.end:
-        made = infer_step(fit.named, fit.position, fit.field, learned)
-        if fit.rows is not None:
-            check_step_memory(fit.named, fit.position, made, table.rows)
-            fit.rows = run_step(fit.named, fit.position, fit.rows, fit.field, learned)
-        fit.fields.append(made)
-    fit.position += 1
+def _advance(fit: _FitProgress, table: Table, state: FittedState) -> None:
+    index = fit.position
+    transform = fit.named.pipeline.steps[index].transform
+    made = infer_step(fit.named, index, fit.field, state) if index < fit.end else fit.field
+    step = FittedStep(transform, fit.field, made, state, fit.named.target)
+    if fit.rows is not None and index < fit.end:
+        check_step_memory(fit.named, index, made, table.rows)
+        fit.rows = run_step(fit.named, index, step, fit.rows, table)
+    fit.done.append(step)
 
 
 def known_columns(learned: States) -> dict[str, Field]:

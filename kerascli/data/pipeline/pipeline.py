@@ -3,18 +3,27 @@
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from kerascli.data.base import NO_STATE, Field, FittedState, Inverse, States
-from kerascli.data.pipeline.columns import DistinctRows, check_finite
+from kerascli.data.base import (
+    EXACT_IN_FLOAT32,
+    NO_STATE,
+    Field,
+    FittedState,
+    Inverse,
+    States,
+    Transform,
+)
+from kerascli.data.pipeline.columns import checked, column_field, read_columns
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
+from kerascli.data.pipeline.steps import FittedStep, Values
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
-from kerascli.data.text.oov import OovCounts, Step, counting
+from kerascli.data.text.oov import Counting, OovCounts
 from kerascli.foundation import draws
 from kerascli.foundation.errors import DataError
 
@@ -49,54 +58,159 @@ def infer_step(named: NamedPipeline, index: int, field: Field, learned: FittedSt
     return made if made.num_classes == field.num_classes else replace(made, first_class=None)
 
 
-def boundary(named: NamedPipeline, fields: list[Field]) -> int:
-    """Return the number of the pipeline's steps that run once over all rows, in advance; the others run per batch."""
-    steps = named.pipeline.steps
-    count = len(steps)
-    if named.section == "sample_weight":
-        return count
-    while count and steps[count - 1].transform.in_batch(fields[count - 1]):
-        count -= 1
-        if steps[count].transform.needs_rows:
-            break
-    return count
+def runs_per_batch(step: Transform, field: Field, made: Field) -> bool:
+    """Return True if a transform may run per batch, given the facts about its input and output."""
+    if step.per_batch == "never" or field.is_text or field.is_ragged:
+        return False
+    return step.per_batch == "always" or (field.dtype in EXACT_IN_FLOAT32 and made.dtype == "float32")
 
 
-def run_step(named: NamedPipeline, index: int, rows: DistinctRows, field: Field, learned: FittedState) -> DistinctRows:
-    """Check `rows` and return them transformed by one step of the pipeline. Raises DataError that names the row."""
-    step = named.pipeline.steps[index].transform
+def run_step(
+    named: NamedPipeline, index: int, step: FittedStep, rows: Values, table: Table, counting: Counting | None = None
+) -> Values:
+    """Return rows of a table, transformed by one step of the pipeline. Raises DataError that names the row."""
     try:
-        step.check(rows.values, field, learned, target=named.target)
-        made = step.apply(rows.values, field, learned, target=named.target)
+        return step(rows, counting)
     except BadRow as bad:
-        raise data_error_at(bad, named, rows.table, index) from None
+        raise data_error_at(bad, named, table, index) from None
     except ValueError as error:
         raise named.fault(str(error), index) from None
-    if not isinstance(made, np.ndarray) or len(made) != len(rows.values):
-        got = f"an array of shape {made.shape}" if isinstance(made, np.ndarray) else type(made).__name__
-        raise named.fault(
-            f"'apply' must return an array with the {len(rows.values):,} rows that it got, got {got}", index
-        )
-    return rows.having(made)
 
 
-def prepare(named: NamedPipeline, table: Table, fields: list[Field], learned: States, oov: OovCounts) -> np.ndarray:
-    """Return a table's rows, checked for missing values, as transformed by the pipeline's steps that run in advance.
+class FittedPipeline:
+    """Pipeline with the fitted states of its transforms: steps that run in advance over rows, and others per batch."""
 
-    The columns of `table` must be in memory. Numbers that are copied anyway are transformed in pieces that fit in the
-    cache. Values that are out of a vocabulary are added to the counts `oov`. Raises DataError.
-    """
-    until = boundary(named, fields)
-    for index in range(until):
-        check_step_memory(named, index, fields[index + 1], table.rows)
-    made = fields[until].dtype
-    if named.pipeline.stacked or NARROW.get(made, made) != fields[0].dtype:
-        rows = cut_at(fields[: until + 1], _PIECE_VALUES)
-        with suppress(DataError):  # raised again for all rows, which it counts
-            prepared = _in_pieces(named, table, fields, learned, rows, oov) if 0 < 2 * rows < table.rows else None
-            if prepared is not None:
-                return prepared
-    return _prepared(named, table, fields, learned, oov)
+    def __init__(self, named: NamedPipeline, columns: Mapping[str, Field], states: States) -> None:
+        """Infer the fields (shape, dtype ...) of all steps from those of the `columns`. Raises DataError."""
+        self.named = named
+        self.fields = infer(named, column_field(named, columns), states)
+        self.steps = [
+            FittedStep(
+                step.transform, self.fields[i], self.fields[i + 1], states.get(named.key(i), NO_STATE), named.target
+            )
+            for i, step in enumerate(named.pipeline.steps)
+        ]
+        self.until = len(self.steps) if named.section == "sample_weight" else self._boundary()
+        """Number of the steps that run once over all rows, in advance; the others run per batch."""
+
+    def _boundary(self) -> int:
+        count = len(self.steps)
+        while count and runs_per_batch(self.steps[count - 1].transform, *self.fields[count - 1 : count + 1]):
+            count -= 1
+            if self.steps[count].transform.defines("fit") or self.steps[count].transform.defines("refusals"):
+                break
+        return count
+
+    @property
+    def columns(self) -> Sequence[str]:
+        return self.named.pipeline.columns
+
+    @property
+    def made(self) -> Field:
+        """Field (shape, dtype ...) of the output, whose dtype is one that torch supports."""
+        last = self.fields[-1]
+        return replace(last, dtype="float32" if last.dtype == "unknown" else NARROW.get(last.dtype, last.dtype))
+
+    def prepare(self, table: Table, oov: OovCounts) -> np.ndarray:
+        """Return a table's rows, checked for missing values, as transformed by the steps that run in advance.
+
+        The columns of `table` must be in memory. Numbers that are copied anyway are transformed in pieces that fit in
+        the cache. Values that are out of a vocabulary are added to the counts `oov`. Raises DataError.
+        """
+        until, fields = self.until, self.fields
+        for index in range(until):
+            check_step_memory(self.named, index, fields[index + 1], table.rows)
+        made = fields[until].dtype
+        if self.named.pipeline.stacked or NARROW.get(made, made) != fields[0].dtype:
+            rows = cut_at(fields[: until + 1], _PIECE_VALUES)
+            with suppress(DataError):  # raised again for all rows, which it counts
+                prepared = self._in_pieces(table, rows, oov) if 0 < 2 * rows < table.rows else None
+                if prepared is not None:
+                    return prepared
+        return self._prepared(table, oov)
+
+    def _in_pieces(self, table: Table, rows: int, oov: OovCounts) -> np.ndarray | None:
+        """Return a table's prepared rows, `rows` at a time; None if those of two pieces differ in dtype or shape.
+
+        Raises DataError.
+        """
+        out: np.ndarray | None = None
+        done = 0
+        for part in table.slices(rows):
+            prepared = self._prepared(part, oov)
+            out = np.empty((table.rows, *prepared.shape[1:]), prepared.dtype) if out is None else out
+            if prepared.dtype != out.dtype or prepared.shape[1:] != out.shape[1:]:
+                return None
+            out[done : done + len(prepared)] = prepared
+            done += len(prepared)
+        return out
+
+    def _prepared(self, table: Table, oov: OovCounts) -> np.ndarray:
+        named, rows = self.named, read_columns(self.named, table, self.fields[0])
+        for index, step in enumerate(self.steps[: self.until]):
+            counting = Counting(oov, named.pipeline.columns, step.transform.component_name)
+            rows = run_step(named, index, step, rows, table, counting)
+        values = checked(named, rows, table)
+        narrow = "float32" if named.section == "sample_weight" else NARROW.get(values.dtype.name, values.dtype.name)
+        try:
+            for step in self.steps[self.until : self.until + 1]:
+                step.check(values)
+            values = converted(values, np.dtype(narrow))
+        except BadRow as bad:
+            raise data_error_at(bad, named, table) from None
+        return _weights(named, values, table) if named.section == "sample_weight" else values
+
+    def per_batch(self) -> nn.Module | None:
+        """Return the module of the last steps, which run per batch, in float32; None if all steps run in advance."""
+        modules = [
+            step.transform.module(step.field, step.state, torch.float32, target=step.target)
+            for step in self.steps[self.until :]
+        ]
+        return nn.Sequential(*modules) if modules else None
+
+    def inverse(self) -> Inverse | None:
+        """Return the function that undoes a target pipeline's last steps in predictions, as far as they are invertible.
+
+        It takes rows (N, *shape) of the last field. None if no number would change.
+        """
+        undone = self.undone()
+        return Undo([module for _, module in undone]) if undone else None
+
+    def undone(self) -> list[tuple[FittedStep, nn.Module]]:
+        """Return the last invertible steps with the modules that undo them, last first. It is empty if these steps
+        change no number."""
+        invertible = self._invertible()
+        return invertible if any(not step.transform.keeps_numbers for step, _ in invertible) else []
+
+    def full_inverse(self) -> Inverse:
+        """Return the function that undoes all steps of a target pipeline. Raises DataError if one has no inverse."""
+        invertible = self._invertible()
+        if rest := len(self.steps) - len(invertible):
+            text = "this step cannot be undone, so that predictions are no values of the column"
+            raise self.named.fault(text, rest - 1)
+        return Undo([module for _, module in invertible])
+
+    def _invertible(self) -> list[tuple[FittedStep, nn.Module]]:
+        invertible: list[tuple[FittedStep, nn.Module]] = []
+        for step in reversed(self.steps):
+            module = step.transform.inverse(step.field, step.state)
+            if module is None:
+                break
+            invertible.append((step, module))
+        return invertible
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Function that undoes transforms of rows (N, *) by modules, in float64."""
+
+    modules: Sequence[nn.Module]
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(values.astype(np.float64))
+        for module in self.modules:
+            x = module(x)
+        return x.numpy()
 
 
 def cut_at(fields: Sequence[Field], values: int) -> int:
@@ -104,50 +218,6 @@ def cut_at(fields: Sequence[Field], values: int) -> int:
     if not all(field.dtype in _NUMBERS for field in fields):
         return 0
     return max(1, values // max(math.prod(size or 1 for size in field.shape) for field in fields))
-
-
-def _in_pieces(
-    named: NamedPipeline,
-    table: Table,
-    fields: list[Field],
-    learned: States,
-    rows: int,
-    oov: OovCounts,
-) -> np.ndarray | None:
-    """Return a table's prepared rows, `rows` at a time; None if those of two pieces differ in dtype or shape.
-
-    Raises DataError.
-    """
-    out: np.ndarray | None = None
-    done = 0
-    for part in table.slices(rows):
-        prepared = _prepared(named, part, fields, learned, oov)
-        out = np.empty((table.rows, *prepared.shape[1:]), prepared.dtype) if out is None else out
-        if prepared.dtype != out.dtype or prepared.shape[1:] != out.shape[1:]:
-            return None
-        out[done : done + len(prepared)] = prepared
-        done += len(prepared)
-    return out
-
-
-def _prepared(named: NamedPipeline, table: Table, fields: list[Field], learned: States, oov: OovCounts) -> np.ndarray:
-    rows = DistinctRows.read(named, table, fields[0])
-    steps = named.pipeline.steps
-    until = boundary(named, fields)
-    for index in range(until):
-        state = learned.get(named.key(index), NO_STATE)
-        with counting(Step(oov, named.pipeline.columns, steps[index].transform.component_name, rows.counts())):
-            rows = run_step(named, index, rows, fields[index], state)
-    values = rows.all()
-    check_finite(named, values, table)
-    narrow = "float32" if named.section == "sample_weight" else NARROW.get(values.dtype.name, values.dtype.name)
-    try:
-        if until < len(steps) and (step := steps[until].transform).needs_rows:
-            step.check(values, fields[until], learned.get(named.key(until), NO_STATE), target=named.target)
-        values = converted(values, np.dtype(narrow))
-    except BadRow as bad:
-        raise data_error_at(bad, named, table) from None
-    return _weights(named, values, table) if named.section == "sample_weight" else values
 
 
 def _weights(named: NamedPipeline, values: np.ndarray, table: Table) -> np.ndarray:
@@ -159,14 +229,6 @@ def _weights(named: NamedPipeline, values: np.ndarray, table: Table) -> np.ndarr
         row = int((weights < 0).argmax())
         raise data_error_at(BadRow(row, f"a weight cannot be negative, got {weights[row]:g}"), named, table)
     return weights
-
-
-def finished(fields: list[Field]) -> Field:
-    """Return the last of a pipeline's fields (shape, dtype ...), with its dtype replaced by one that torch supports."""
-    last = fields[-1]
-    if last.dtype == "unknown":
-        return replace(last, dtype="float32")
-    return replace(last, dtype=NARROW.get(last.dtype, last.dtype))
 
 
 class Stage(nn.Module):
@@ -186,55 +248,3 @@ class Stage(nn.Module):
                 out[name] = suffix(out[name])
                 nodes.pop()
         return out
-
-
-def suffix(named: NamedPipeline, fields: list[Field], learned: States) -> nn.Module | None:
-    """Return the module of a pipeline's last steps, which run per batch; None if all steps run in advance."""
-    steps = named.pipeline.steps
-    modules = [
-        steps[i].transform.batch(fields[i], learned.get(named.key(i), NO_STATE), target=named.target)
-        for i in range(boundary(named, fields), len(steps))
-    ]
-    return nn.Sequential(*modules) if modules else None
-
-
-def inverse(named: NamedPipeline, fields: list[Field], learned: States) -> Inverse | None:
-    """Return the function that undoes a target pipeline's last steps in predictions, as far as they are invertible.
-
-    It takes rows (N, *shape) of the last field. None if no number would change.
-    """
-    undone = undone_steps(named, fields, learned)
-    return partial(_undone, [undo for _, undo in undone]) if undone else None
-
-
-def undone_steps(named: NamedPipeline, fields: list[Field], learned: States) -> list[tuple[int, Inverse]]:
-    """Return a list of (index, inverse function) of the last invertible steps of a pipeline, last first. It is empty if
-    these steps change no number."""
-    steps = named.pipeline.steps
-    invertible = _invertible_steps(named, fields, learned)
-    return invertible if any(not steps[index].transform.keeps_numbers for index, _ in invertible) else []
-
-
-def _invertible_steps(named: NamedPipeline, fields: list[Field], learned: States) -> list[tuple[int, Inverse]]:
-    invertible: list[tuple[int, Inverse]] = []
-    for index, step in reversed(list(enumerate(named.pipeline.steps))):
-        undo = step.transform.inverse(fields[index], learned.get(named.key(index), NO_STATE))
-        if undo is None:
-            break
-        invertible.append((index, undo))
-    return invertible
-
-
-def full_inverse(named: NamedPipeline, fields: list[Field], learned: States) -> Inverse:
-    """Return the function that undoes all steps of a target pipeline. Raises DataError if one has no inverse."""
-    invertible = _invertible_steps(named, fields, learned)
-    if rest := len(named.pipeline.steps) - len(invertible):
-        raise named.fault("this step cannot be undone, so that predictions are no values of the column", rest - 1)
-    return partial(_undone, [undo for _, undo in invertible])
-
-
-def _undone(steps: Sequence[Inverse], values: np.ndarray) -> np.ndarray:
-    values = values.astype(np.float64)
-    for undo in steps:
-        values = undo(values)
-    return values

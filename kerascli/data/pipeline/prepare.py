@@ -2,7 +2,7 @@
 targets."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -13,12 +13,12 @@ from kerascli.data.base import Context, Field, FittedState, Inverse, States
 from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
-from kerascli.data.pipeline.columns import column_field, stray_value_error
+from kerascli.data.pipeline.columns import stray_value_error
 from kerascli.data.pipeline.display_columns import DisplayColumn, check_display_columns, display_columns
 from kerascli.data.pipeline.learned_state import known_columns, learn
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_source_memory
-from kerascli.data.pipeline.pipeline import Stage, finished, full_inverse, infer, inverse, suffix
-from kerascli.data.pipeline.preparer import Fields, Preparer
+from kerascli.data.pipeline.pipeline import FittedPipeline, Stage
+from kerascli.data.pipeline.preparer import Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec
 from kerascli.data.storage.blocks import label_range
@@ -111,8 +111,7 @@ def _fields_before_data(spec: DataSpec, facts: Mapping[str, Field] | None) -> It
             _check_columns(named, facts)
         columns = {name: (facts or {}).get(name) or spec.source.any_column for name in named.pipeline.columns}
         if None not in columns.values():
-            steps = infer(named, column_field(named, cast(Mapping[str, Field], columns)), {})
-            yield named.id, finished(steps)
+            yield named.id, FittedPipeline(named, cast(Mapping[str, Field], columns), {}).made
 
 
 def load_data(
@@ -140,12 +139,12 @@ def load_data(
     train = tables["train"]
     if learned is None:
         columns = _column_fields(spec, named_pipelines, train, context)
-        infer_all(named_pipelines, columns, {}, train)
+        _fitted(named_pipelines, columns, {}, train)
         learned = learn(named_pipelines, train, columns)
-    fields = infer_all(named_pipelines, known_columns(learned), learned, train)
-    preparer = Preparer(named_pipelines, fields, learned, context.progress)
+    pipelines = _fitted(named_pipelines, known_columns(learned), learned, train)
+    preparer = Preparer(pipelines, context.progress)
     splits = {name: preparer.split(table) for name, table in tables.items()}
-    found = _stages(spec, named_pipelines, fields, learned)
+    found = _stages(spec, pipelines)
     skipped = tuple(table.skipped for table in loaded.values() if table.skipped is not None)
     warnings = [*map(str, skipped), *(text for found in learned.values() for text in found.warnings)]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
@@ -159,10 +158,7 @@ def load_data(
 def stages(spec: DataSpec, learned: States) -> Stages:
     """Return the `Stages` of a run from its learned state alone: fields of inputs and targets, modules of per-batch
     steps, functions that undo the targets' preprocessing."""
-    columns = known_columns(learned)
-    named_pipelines = named_pipelines_of(spec)
-    fields = infer_all(named_pipelines, columns, learned)
-    return _stages(spec, named_pipelines, fields, learned)
+    return _stages(spec, fitted_pipelines(spec, learned))
 
 
 def no_stages() -> Stages:
@@ -179,9 +175,7 @@ def prepare_rows(spec: DataSpec, learned: States, table: Table, *, targets: bool
 def fitted_preparer(spec: DataSpec, learned: States, *, targets: bool) -> Preparer:
     """Return an object that applies a run's fitted pipelines to new rows: all pipelines or, without `targets`, only
     those of the inputs."""
-    named_pipelines = [named for named in named_pipelines_of(spec) if targets or named.section == "inputs"]
-    fields = infer_all(named_pipelines, known_columns(learned), learned)
-    return Preparer(named_pipelines, fields, learned)
+    return Preparer([each for each in fitted_pipelines(spec, learned) if targets or each.named.section == "inputs"])
 
 
 def target_inverse(spec: DataSpec, learned: States, target: str) -> Inverse:
@@ -189,9 +183,8 @@ def target_inverse(spec: DataSpec, learned: States, target: str) -> Inverse:
 
     Raises DataError if a transform cannot be undone.
     """
-    (named,) = (each for each in named_pipelines_of(spec) if each.id == ("targets", target))
-    fields = infer_all([named], known_columns(learned), learned)
-    return full_inverse(named, fields[named.id], learned)
+    (pipeline,) = (each for each in fitted_pipelines(spec, learned) if each.named.id == ("targets", target))
+    return pipeline.full_inverse()
 
 
 def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
@@ -205,26 +198,28 @@ def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
     return named_pipelines
 
 
-def infer_all(
-    named_pipelines: list[NamedPipeline],
-    columns: Mapping[str, Field],
-    learned: States,
-    table: Table | None = None,
-) -> Fields:
-    """Return a mapping from pipeline to its fields (shape, dtype ...) before and after each step. Raises DataError.
+def fitted_pipelines(spec: DataSpec, learned: States) -> list[FittedPipeline]:
+    """Return all pipelines of a data section with a run's learned states."""
+    return _fitted(named_pipelines_of(spec), known_columns(learned), learned)
+
+
+def _fitted(
+    named_pipelines: Sequence[NamedPipeline], columns: Mapping[str, Field], learned: States, table: Table | None = None
+) -> list[FittedPipeline]:
+    """Return pipelines with their learned states. Raises DataError.
 
     With `table`, the error for a column of numbers that a stray value has made text names that value.
     """
-    fields: dict[tuple[str, str], list[Field]] = {}
+    pipelines: list[FittedPipeline] = []
     for named in named_pipelines:
         try:
-            fields[named.id] = infer(named, column_field(named, columns), learned)
+            pipelines.append(FittedPipeline(named, columns, learned))
         except DataError:
             stray = stray_value_error(named, table) if table is not None else None
             if stray is None:
                 raise
             raise stray from None
-    return fields
+    return pipelines
 
 
 def _check_columns(named: NamedPipeline, facts: Mapping[str, Field]) -> None:
@@ -247,6 +242,8 @@ def _column_fields(
         for column in named.pipeline.columns:
             values = _needed_column(named, table, column, spec.columns())
             dtype = column_dtype(values)
+            if dtype == "bool" and named.pipeline.reads_text(column) and table.coded(column) is not None:
+                dtype = "string"  # of a text file, which has the words
             shape = (None,) if is_ragged(values) else values.shape[1:]
             field = fields.get(column) or source_facts.get(column) or Field(shape, dtype)
             if named.section == "targets" and field.num_classes is None:
@@ -255,27 +252,7 @@ def _column_fields(
             if column in source_facts and None in source_facts[column].shape:
                 shape = source_facts[column].shape
             fields[column] = replace(field, shape=shape, dtype=dtype)
-    for named in named_pipelines:
-        fields |= _words_of_truth(named, fields, table)
     return fields
-
-
-def _words_of_truth(named: NamedPipeline, fields: Mapping[str, Field], table: Table) -> dict[str, Field]:
-    """Return fields of dtype string for a pipeline's boolean columns of a text file, if it accepts only text."""
-    columns = {
-        name: replace(fields[name], dtype="string")
-        for name in named.pipeline.columns
-        if fields[name].dtype == "bool" and table.coded(name) is not None
-    }
-    return columns if columns and not _fits(named, fields) and _fits(named, {**fields, **columns}) else {}
-
-
-def _fits(named: NamedPipeline, fields: Mapping[str, Field]) -> bool:
-    try:
-        infer(named, column_field(named, fields), {})
-    except DataError:
-        return False
-    return True
 
 
 def _needed_column(named: NamedPipeline, table: Table, column: str, used: Collection[str]) -> Values:
@@ -299,17 +276,14 @@ def _needed_column(named: NamedPipeline, table: Table, column: str, used: Collec
         raise DataError(replace(fault, path=named.column_path(column), place=None, hint=hint)) from None
 
 
-def _stages(spec: DataSpec, named_pipelines: list[NamedPipeline], fields: Fields, learned: States) -> Stages:
-    last: dict[tuple[str, str], Field] = {}
+def _stages(spec: DataSpec, pipelines: Sequence[FittedPipeline]) -> Stages:
+    last = {each.named.id: each.made for each in pipelines}
     modules: dict[str, dict[str, nn.Module]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-    inverses: dict[str, Inverse] = {}
-    for named in named_pipelines:
-        last[named.id] = finished(fields[named.id])
-        module = suffix(named, fields[named.id], learned)
-        if module is not None:
-            modules[named.section][named.name] = module
-        if named.section == "targets" and (undo := inverse(named, fields[named.id], learned)) is not None:
-            inverses[named.name] = undo
+    for each in pipelines:
+        if (module := each.per_batch()) is not None:
+            modules[each.named.section][each.named.name] = module
+    of_targets = ((each.named.name, each.inverse()) for each in pipelines if each.named.section == "targets")
+    inverses = {name: undo for name, undo in of_targets if undo is not None}
     inputs, targets = _section(last, "inputs"), _section(last, "targets")
     facts = DataFacts(mixed_inputs(spec.augment, inputs, targets), targets)
     return Stages(facts, Stage(modules["inputs"]), Stage(modules["targets"]), inverses)

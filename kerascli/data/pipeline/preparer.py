@@ -1,23 +1,18 @@
 """Apply fitted pipelines to the rows of a split: in memory, per batch, or in file order to a temporary file."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
 
-from kerascli.data.base import Field, States
 from kerascli.data.batches.rows import DiskSplit, MemorySplit, Origin, Reader, Split
-from kerascli.data.pipeline.named_pipeline import NamedPipeline
-from kerascli.data.pipeline.pipeline import prepare
+from kerascli.data.pipeline.pipeline import FittedPipeline
 from kerascli.data.storage.convert import as_records
 from kerascli.data.storage.mapped import Mapped, spill
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import DataError, safe_text
-
-Fields = Mapping[tuple[str, str], list[Field]]
-"""Mapping from a pipeline's (section, name) to its fields (shape, dtype ...) before each step and after the last."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -27,16 +22,8 @@ _PROBE_ROWS = 64
 class Preparer:
     """Object that applies fitted pipelines to tables; each table becomes a split of preprocessed rows."""
 
-    def __init__(
-        self,
-        named_pipelines: Sequence[NamedPipeline],
-        fields: Fields,
-        learned: States,
-        progress: Progress | None = None,
-    ) -> None:
-        self._named_pipelines = named_pipelines
-        self._fields = fields
-        self._learned = learned
+    def __init__(self, pipelines: Sequence[FittedPipeline], progress: Progress | None = None) -> None:
+        self._pipelines = pipelines
         self._progress = progress
         self._spilled: dict[int, tuple[Table, Mapped, OovCounts]] = {}
 
@@ -48,57 +35,55 @@ class Preparer:
         """
         if table.rows == 0:
             raise DataError("there are no rows", place=table.name or "data")
-        on_disk = [named for named in self._named_pipelines if table.on_disk(named.pipeline.columns)]
-        streams = [named for named in on_disk if table.streams(named.pipeline.columns)]
+        on_disk = [each for each in self._pipelines if table.on_disk(each.columns)]
+        streams = [each for each in on_disk if table.streams(each.columns)]
         oov = OovCounts()
-        ready = self.rows([named for named in self._named_pipelines if named not in on_disk], table, oov)
+        ready = self.rows([each for each in self._pipelines if each not in on_disk], table, oov)
         if not on_disk:
             return ready
         readers: list[Reader] = []
         if streams:
             readers.append(self._in_order(streams, table, oov))
-        if direct := [named for named in on_disk if named not in streams]:
+        if direct := [each for each in on_disk if each not in streams]:
             readers.append(partial(self._when_read, direct, table, oov))
         return DiskSplit(ready, readers, self._origin(table))
 
-    def rows(self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts) -> MemorySplit:
-        """Return the rows of a table in memory, preprocessed by `named_pipelines`, as a split. Raises DataError.
+    def rows(self, pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts) -> MemorySplit:
+        """Return the rows of a table in memory, preprocessed by the pipelines, as a split. Raises DataError.
 
         Values that are out of a vocabulary are added to the counts `oov`.
         """
         sections: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-        for named in named_pipelines:
-            sections[named.section][named.name] = prepare(named, table, self._fields[named.id], self._learned, oov)
+        for each in pipelines:
+            sections[each.named.section][each.named.name] = each.prepare(table, oov)
         return MemorySplit(*sections.values(), rows=table.rows, origin=self._origin(table), oov=oov)
 
     def _origin(self, table: Table) -> Origin:
-        return Origin(table, {named.id: named.pipeline.columns for named in self._named_pipelines})
+        return Origin(table, {each.named.id: each.columns for each in self._pipelines})
 
-    def _when_read(
-        self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts, rows: Rows
-    ) -> MemorySplit:
+    def _when_read(self, pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts, rows: Rows) -> MemorySplit:
         """Prepare rows of a table of memory-mapped arrays when they are read."""
-        columns = {column for named in named_pipelines for column in named.pipeline.columns}
-        return self.rows(named_pipelines, table.load(rows, columns), oov)
+        columns = {column for each in pipelines for column in each.columns}
+        return self.rows(pipelines, table.load(rows, columns), oov)
 
-    def _in_order(self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts) -> Reader:
+    def _in_order(self, pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts) -> Reader:
         """Return a reader of a table's rows; add the counts of OOV values of the whole file to `oov`."""
         whole, rows = table.whole()
         if id(whole) not in self._spilled:
             counts = OovCounts()
-            records = Mapped(spill(self._records(named_pipelines, whole, counts), whole.rows), "the temporary file")
+            records = Mapped(spill(self._records(pipelines, whole, counts), whole.rows), "the temporary file")
             self._spilled[id(whole)] = whole, records, counts
         _, records, counts = self._spilled[id(whole)]
         oov.add(counts)
         return partial(_read_records, records.take(rows))
 
-    def _records(self, named_pipelines: Sequence[NamedPipeline], table: Table, oov: OovCounts) -> Iterator[np.ndarray]:
+    def _records(self, pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts) -> Iterator[np.ndarray]:
         """Yield prepared rows as records of all pipelines' outputs, so that each row is contiguous on disk."""
-        columns = {column for named in named_pipelines for column in named.pipeline.columns}
-        probe = _recorded(self.rows(named_pipelines, next(table.parts(columns, _PROBE_ROWS)), OovCounts()))
+        columns = {column for each in pipelines for column in each.columns}
+        probe = _recorded(self.rows(pipelines, next(table.parts(columns, _PROBE_ROWS)), OovCounts()))
         done = 0
         for part in table.parts(columns, max(1, BLOCK_BYTES // probe.dtype.itemsize)):
-            yield _recorded(self.rows(named_pipelines, part, oov))
+            yield _recorded(self.rows(pipelines, part, oov))
             done += part.rows
             if self._progress is not None:
                 size = probe.dtype.itemsize

@@ -15,7 +15,7 @@ from kerascli.data.storage.table import Table
 
 @source()
 class Parquet(FileSource):
-    """Parquet files, or folders of them, with columns of numbers, booleans, text, dates or timestamps; needs pyarrow.
+    """Parquet files, or folders of them, with columns of numbers, booleans, text, dates or timestamps.
 
     A folder, or all that an address begins with, is one table: its files in the order of their paths, with a column
     for each folder called `column=value`. Dates and timestamps are read as ISO 8601 texts, for `datetime`; those with

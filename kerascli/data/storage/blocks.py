@@ -8,33 +8,28 @@ from typing import Any
 import numpy as np
 
 from kerascli.data.storage.on_disk import Values, blocks, recut
-from kerascli.data.storage.tokens import Coded
+from kerascli.data.storage.tokens import as_objects, numbered
 
 PART_VALUES = 2**20
 """Number of values in a piece of rows of which a statistic is computed at once."""
 
 
-class Blocks(Iterable[np.ndarray]):
-    """Rows of a column as a sequence of blocks, arrays (rows, *) in order, that can be iterated repeatedly."""
+class Blocks(Iterable[Any]):
+    """Rows of a column as a sequence of blocks in order, arrays (rows, *) or rows of text, that can be iterated
+    repeatedly."""
 
-    def __init__(
-        self,
-        make: Callable[[], Iterator[np.ndarray]],
-        counted: Callable[[], Iterator[tuple[np.ndarray, np.ndarray | None]]] | None = None,
-    ) -> None:
-        """Create a sequence of the blocks that `make()` yields; `counted()` yields them as pairs (block, number of
-        times that each row occurs)."""
+    def __init__(self, make: Callable[[], Iterator[Any]]) -> None:
+        """Create a sequence of the blocks that `make()` yields."""
         self._make = make
-        self._counted = counted
         self.first = 0
         """Index, in the column, of the first row of the block that was yielded last."""
 
     @classmethod
-    def of(cls, *arrays: np.ndarray) -> "Blocks":
+    def of(cls, *arrays: Any) -> "Blocks":
         """Return the given arrays as a sequence of blocks of rows."""
         return cls(lambda: iter(arrays))
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[Any]:
         self.first = 0
         for block in self._make():
             yield block
@@ -50,11 +45,6 @@ class Blocks(Iterable[np.ndarray]):
         for part in recut(self._make(), max(1, values // max(1, row.size))):
             yield part
             self.first += len(part)
-
-    def counted(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Yield (block, counts): equal rows may be once in a block, with how often they occur in `counts` (None: each
-        row occurs once)."""
-        return ((block, None) for block in self) if self._counted is None else self._counted()
 
     def alone(self) -> np.ndarray | None:
         """Return all rows of the column, if they are a single block in memory; None if there are several blocks."""
@@ -93,11 +83,11 @@ def inverse_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     if values.dtype != object:
         return np.unique(values, return_inverse=True)
-    coded = Coded.of(values.tolist())
-    order = np.argsort(coded.words)
+    words, codes = numbered(values.tolist())
+    order = np.argsort(as_objects(words))
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    return coded.words[order], place[coded.codes]
+    return as_objects(words)[order], place[codes]
 
 
 def distinct(values: Values, limit: int) -> set[Any] | None:

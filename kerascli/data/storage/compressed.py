@@ -1,18 +1,16 @@
 """Compressed text files: gzip, bzip2 and Zstandard, detected by their first bytes and read under a limit."""
 
-import bz2
-import gzip
 import io
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from kerascli.data.storage.column import arrow
 from kerascli.foundation.disk.files import memory_limit, open_regular, read_bytes, refuse_bomb
 from kerascli.foundation.errors import DataError, FileRefused, safe_text
 
 SUFFIXES = (".gz", ".bz2", ".zst")
 _CHUNK = 2**20
+_CODECS = {"gzip": "gzip", "bzip2": "bz2", "Zstandard": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "Zstandard"}
 
 
@@ -66,34 +64,25 @@ def _kind(data: bytes) -> str | None:
 
 
 def _unpacked(data: bytes, kind: str, name: str) -> Iterator[bytes]:
-    """Yield the decompressed bytes of a file in chunks. Raises DataError if it is damaged."""
+    """Yield the decompressed bytes of a file, of one or several streams, in chunks. Raises DataError if damaged."""
+    pa = arrow()
     try:
-        with _reader(io.BytesIO(data), kind) as file:
+        with pa.CompressedInputStream(pa.BufferReader(data), _CODECS[kind]) as file:
             while chunk := file.read(_CHUNK):
                 yield chunk
-    except (zlib.error, OSError, EOFError) as error:
+    except (OSError, pa.ArrowException) as error:
         raise DataError(f"the {kind} file is damaged: {safe_text(str(error), 100)}", place=name) from None
 
 
 def unpacked_blocks(path: Path, name: str, size: int) -> Iterator[bytes]:
     """Yield the bytes of a text file, uncompressed, in blocks of `size` bytes. Raises DataError if it is damaged."""
+    pa = arrow()
     with open_regular(path, name) as file:
         kind = _kind(file.read(8))
         file.seek(0)
         try:
-            with file if kind is None else _reader(file, kind) as unpacked:
+            with file if kind is None else pa.CompressedInputStream(file, _CODECS[kind]) as unpacked:
                 while block := unpacked.read(size):
                     yield block
-        except (zlib.error, OSError, EOFError) as error:
+        except (OSError, pa.ArrowException) as error:
             raise DataError(f"the file is damaged: {safe_text(str(error), 100)}", place=name) from None
-
-
-def _reader(file: Any, kind: str) -> Any:
-    """Return the contents of a compressed file, of one stream or several, as an open file."""
-    if kind != "Zstandard":
-        return gzip.GzipFile(fileobj=file) if kind == "gzip" else bz2.BZ2File(file)
-    try:
-        import pyarrow as pa
-    except ModuleNotFoundError:
-        raise DataError("reading .zst needs the package 'pyarrow'", hint='pip install "kerascli[parquet]"') from None
-    return pa.CompressedInputStream(file, "zstd")

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kerascli.data.storage.compressed import unpacked_blocks
+from kerascli.data.storage.delimited.text_format import FALSE, TRUE, TextFormat
 from kerascli.data.storage.frozen import LINE, freeze
 from kerascli.data.storage.on_disk import is_large
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.table import Table
-from kerascli.data.storage.text_columns import FALSE, TRUE, TextFormat
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import DataError, KerasCliError, Place, safe_text
 

@@ -1,14 +1,14 @@
 """Parse JSON Lines to typed columns: each line is an object, whose keys are the columns."""
 
 import json
-from collections.abc import Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 
+from kerascli.data.storage.column import Coded, Column, encode, text_array
+from kerascli.data.storage.delimited.text_format import numbers_of
 from kerascli.data.storage.table import Table
-from kerascli.data.storage.text_columns import TextColumns, numbers_of
-from kerascli.data.storage.tokens import Coded
 from kerascli.foundation.disk.files import JSON_MARKS, refuse_table, refuse_text, unique_keys
 from kerascli.foundation.errors import DataError, Place, safe_text
 
@@ -32,27 +32,29 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | Non
         raise DataError("there are no columns", place=Place(name, lines[0]))
     refuse_table(8 * len(keys) * len(rows), packed, name)
     numbers = np.array(lines)
-    columns = _JsonColumns({key: [row.get(key) for row in rows] for key in keys}, name, numbers)
+    columns = {key: _column([row.get(key) for row in rows], key, name, numbers) for key in keys}
     return Table(columns, len(rows), name=name, numbers=numbers)
 
 
-class _JsonColumns(TextColumns):
-    """Columns of values of JSON: numbers or lists of them, else text; as text, a value does not depend on others."""
+def _column(cells: list[Any], key: str, name: str, lines: np.ndarray) -> Column:
+    """Return the values of a key as a column: numbers or lists of them, else text. Raises DataError."""
+    values = _values(cells, key, name, lines)
+    if values is not None:
+        alike = set(map(type, cells)) in ({int}, {float}, {list})
+        return Column(partial(_coded, values if alike else cells, key, name), values)  # an array takes less memory
+    try:
+        return Column.of(text_array(list(map(_text, cells))))
+    except UnicodeEncodeError:
+        row = next(row for row, cell in enumerate(cells) if not _is_encodable(cell))
+        raise DataError("half a character (a lone surrogate)", place=f"{name}:{lines[row]}:{key}") from None
 
-    def __init__(self, values: Mapping[str, list[Any]], name: str, lines: np.ndarray) -> None:
-        super().__init__(dict.fromkeys(values, ()))
-        self._name = name
-        self._values: dict[str, list[Any] | np.ndarray] = {}
-        for key, cells in values.items():
-            column = self._typed[key] = _column(cells, key, name, lines)
-            alike = column is not None and set(map(type, cells)) in ({int}, {float}, {list})
-            self._values[key] = column if alike and column is not None else cells  # an array takes less memory
 
-    def _verbatim(self, name: str) -> Coded:
-        values = self._values[name]
-        if isinstance(values, np.ndarray) and values.ndim > 1:
-            raise DataError(f"'{safe_text(name, 40)}' holds lists of numbers, text is expected", place=self._name)
-        return Coded.of(list(map(_text, values.tolist() if isinstance(values, np.ndarray) else values)))
+def _coded(values: list[Any] | np.ndarray, key: str, name: str) -> Coded:
+    """Return values as text; the text of a value does not depend on others. Raises DataError for lists."""
+    if isinstance(values, np.ndarray) and values.ndim > 1:
+        raise DataError(f"'{safe_text(key, 40)}' holds lists of numbers, text is expected", place=name)
+    texts = list(map(_text, values.tolist() if isinstance(values, np.ndarray) else values))
+    return encode(text_array(texts))
 
 
 def parse_line(line: bytes, name: str, number: int) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number of JSON; null is a missing value")
 
 
-def _column(values: list[Any], key: str, name: str, lines: np.ndarray) -> np.ndarray | None:
+def _values(values: list[Any], key: str, name: str, lines: np.ndarray) -> np.ndarray | None:
     """Return the values of a key as numbers, or arrays of them; None if they are text. Raises DataError."""
     for row, value in enumerate(values):
         if isinstance(value, dict) or (isinstance(value, list) and not _is_numbers(value)):
@@ -94,6 +96,10 @@ def _text(value: str | float | bool | None) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return str(int(value)) if isinstance(value, bool) else repr(value)
+
+
+def _is_encodable(value: Any) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in _text(value))
 
 
 def _arrays(values: list[Any], key: str, name: str, lines: np.ndarray) -> np.ndarray:

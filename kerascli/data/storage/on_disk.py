@@ -12,6 +12,7 @@ from kerascli.foundation.disk.files import available_memory
 
 Rows = slice | np.ndarray
 """Selection of rows: a slice without a step, or row indices."""
+ALL = slice(None)
 
 MEMORY_BYTES = 2**30
 """Maximum size in bytes of a file's columns that are read into memory; batches are then taken without threads."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kerascli.data.storage.column import arrow
 from kerascli.foundation.disk.files import open_regular
 from kerascli.foundation.errors import DataError, FileRefused, first_line, safe_text
 
@@ -44,13 +45,11 @@ class ParquetFile:
 
     def stream(self, column: str, rows: int) -> Iterator[Any]:
         """Iterate over a column as pyarrow arrays of at most `rows` rows, row group by row group."""
-        import pyarrow
-
-        done = 0
+        pa, done = arrow(), 0
         with self.opened() as file:
             for batch in file.iter_batches(batch_size=rows, columns=[column]):
                 done += len(batch)
-                yield pyarrow.chunked_array([batch[column]])
+                yield pa.chunked_array([batch[column]])
         self._refuse_other_count(done)
 
     def unpacked_bytes(self, column: str) -> int:
@@ -67,12 +66,8 @@ class ParquetFile:
     @contextmanager
     def opened(self) -> Iterator[Any]:
         """Context manager that opens the Parquet file. Raises DataError (also if the file has changed), FileRefused."""
-        try:
-            import pyarrow
-            from pyarrow import parquet
-        except ImportError:
-            hint = 'pip install "kerascli[parquet]"'
-            raise DataError("parquet files need pyarrow", place=self.name, hint=hint) from None
+        from pyarrow import parquet
+
         with open_regular(self._path, self.name) as file:
             status = os.fstat(file.fileno())
             state = (status.st_size, status.st_mtime_ns)
@@ -82,7 +77,7 @@ class ParquetFile:
             self.size = status.st_size
             try:
                 yield parquet.ParquetFile(file, page_checksum_verification=True, buffer_size=_BUFFER_BYTES)
-            except (pyarrow.ArrowException, OSError) as error:
+            except (arrow().ArrowException, OSError) as error:
                 raise FileRefused(f"'{self.name}' is damaged: {safe_text(first_line(error), 120)}") from None
 
     def _chunks(self, column: str) -> Iterator[Any]:

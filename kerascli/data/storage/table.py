@@ -9,10 +9,10 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
+from kerascli.data.storage.column import Coded, Column, take
 from kerascli.data.storage.mapped import keep_large_on_disk
-from kerascli.data.storage.on_disk import Direct, OnDisk, Rows, Values, compose_rows, count, pieces, rows_a_block
-from kerascli.data.storage.text_columns import TextColumns
-from kerascli.data.storage.tokens import Coded, is_ragged
+from kerascli.data.storage.on_disk import ALL, Direct, OnDisk, Rows, Values, compose_rows, count, pieces, rows_a_block
+from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import DataError, Place, suggestion
 
 FILE, FILES = "file", "the files"
@@ -72,7 +72,7 @@ class Table(Mapping[str, Values]):
 
     def __init__(
         self,
-        columns: Mapping[str, Values],
+        columns: Mapping[str, Values | Column],
         rows: int,
         *,
         name: str = "",
@@ -100,12 +100,11 @@ class Table(Mapping[str, Values]):
         self.skipped = skipped
 
     def __getitem__(self, column: str) -> Values:
-        if self._selected is None:
-            return self.columns[column]
-        if isinstance(self.columns, TextColumns) and self.columns.is_text(column):
-            coded = self.columns.coded(column)
-            return coded.words[coded.codes[self._selected]]
         values = self.columns[column]
+        if isinstance(values, Column):
+            return values.array(ALL if self._selected is None else self._selected)
+        if self._selected is None:
+            return values
         return values.take(self._selected) if isinstance(values, OnDisk) else values[self._selected]
 
     def __contains__(self, column: object) -> bool:
@@ -130,8 +129,8 @@ class Table(Mapping[str, Values]):
 
     def comment_hint(self) -> str | None:
         """Return a hint at the setting `comment` if the header of a text file begins with #, else None."""
-        is_text = isinstance(self.columns, TextColumns)
-        return COMMENT if is_text and next(iter(self.columns), "").startswith("#") else None
+        first = next(iter(self.columns), "")
+        return COMMENT if first.startswith("#") and isinstance(self.columns[first], Column) else None
 
     def array(self, name: str) -> np.ndarray:
         """Return a column by name as an array; it must be in memory. Raises DataError if the table has no such
@@ -142,29 +141,32 @@ class Table(Mapping[str, Values]):
 
     def text(self, name: str) -> np.ndarray:
         """Return a column, which must be in memory, as text: verbatim from the file even if it consists of numbers."""
-        coded = self.coded(name)
-        return as_text(self.array(name)) if coded is None else coded.rows()
+        self._check(name)
+        column = self.columns[name]
+        if not isinstance(column, Column):
+            return as_text(self.array(name))
+        return column.texts(ALL if self._selected is None else self._selected)
 
     def coded(self, name: str) -> Coded | None:
-        """Return a column as distinct texts and each row's index among them; None if it is not from a text file.
+        """Return a column's distinct texts, in order of their first appearance, and each row's index among them.
 
-        The texts are those of `text`.
+        The texts are those of `text`. None if the column is not from a text file.
         """
-        if not isinstance(self.columns, TextColumns):
-            return None
         self._check(name)
+        column = self.columns[name]
+        if not isinstance(column, Column):
+            return None
         if self._selected is None:
-            return self.columns.coded(name)
+            return column.coded
         if name not in self._coded:
-            self._coded[name] = self.columns.coded(name).take(self._selected)
+            self._coded[name] = take(column.coded, self._selected)
         return self._coded[name]
 
     def like(self, name: str) -> Values:
         """Return values with the dtype and row shape of a column; which rows they are is not defined."""
         self._check(name)
-        if isinstance(self.columns, TextColumns) and self.columns.is_text(name):
-            return self.columns.coded(name).words
-        return self.columns[name]
+        values = self.columns[name]
+        return values.array(slice(0, 0)) if isinstance(values, Column) else values
 
     def on_disk(self, columns: Iterable[str]) -> bool:
         """Return True if any of the given columns is on disk."""
@@ -176,10 +178,10 @@ class Table(Mapping[str, Values]):
             isinstance(values := self._stored(name), OnDisk) and not isinstance(values, Direct) for name in columns
         )
 
-    def _stored(self, name: str) -> Values | None:
-        """Return a column as it is stored; None if it is text of a file in memory, which is converted on access."""
+    def _stored(self, name: str) -> Values | Column:
+        """Return a column of all rows that the table was taken from."""
         self._check(name)
-        return None if isinstance(self.columns, TextColumns) else self.columns[name]
+        return self.columns[name]
 
     def take(self, rows: Rows, skipped: Skipped | None = None) -> "Table":
         """Return a table of the selected rows, in the selection's order; columns on disk stay on disk."""

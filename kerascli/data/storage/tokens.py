@@ -1,4 +1,4 @@
-"""Texts as codes (distinct texts and indices), sequences of varying length as flat arrays, and counts of tokens.
+"""Distinct values as numbers, sequences of varying length as flat arrays, and counts of tokens.
 
 A column of sequences is an object array of integer arrays; its field's dtype is "sequence".
 """
@@ -13,46 +13,11 @@ import numpy as np
 from kerascli.data.storage.on_disk import Values
 
 
-@dataclass(frozen=True, slots=True)
-class Coded:
-    """Distinct texts of a column in order of their first appearance, and the index of each row's text among them."""
-
-    words: np.ndarray
-    """Distinct texts of the column, an object array of `str`."""
-    codes: np.ndarray
-    """Index of each row's text among the distinct ones (`words`), (rows,)."""
-
-    @classmethod
-    def of(cls, fields: Sequence[str]) -> Self:
-        """Return a column's texts as codes: the distinct texts, and the index of each row's text among them."""
-        numbers: dict[str, int] = {}
-        codes = np.fromiter((numbers.setdefault(field, len(numbers)) for field in fields), np.int32, len(fields))
-        return cls(as_objects(list(numbers)), codes)
-
-    def rows(self) -> np.ndarray:
-        """Return the text of each row, as an object array; rows of equal text share one object."""
-        return self.words[self.codes]
-
-    def firsts(self) -> np.ndarray:
-        """Return, for each distinct text, the index of the first row that has it."""
-        first = np.empty(len(self.words), np.int64)
-        first[self.codes[::-1]] = np.arange(len(self.codes))[::-1]  # of equal indices the last assignment stays
-        return first
-
-    def counts(self) -> np.ndarray:
-        """Return the number of rows of each distinct text."""
-        return np.bincount(self.codes, minlength=len(self.words))
-
-    def take(self, rows: slice | np.ndarray) -> "Coded":
-        """Return the codes of the selected rows, with only their own distinct texts, in order of first appearance."""
-        codes = self.codes[rows]
-        first = np.full(len(self.words), len(codes), np.int64)
-        first[codes[::-1]] = np.arange(len(codes))[::-1]
-        order = np.argsort(first, kind="stable")
-        order = order[: int((first < len(codes)).sum())]
-        place = np.empty(len(self.words), np.int32)
-        place[order] = np.arange(len(order))
-        return Coded(self.words[order], place[codes])
+def numbered(values: Sequence[Any]) -> tuple[list[Any], np.ndarray]:
+    """Return the distinct values in order of their first appearance, and the index of each value among them."""
+    numbers: dict[Any, int] = {}
+    codes = np.fromiter((numbers.setdefault(value, len(numbers)) for value in values), np.int32, len(values))
+    return list(numbers), codes
 
 
 def as_objects(texts: Sequence[str]) -> np.ndarray:
@@ -88,6 +53,9 @@ class Tokens:
             return cls(np.concatenate(list(rows)), np.fromiter(map(len, rows), np.int64, len(rows)))
         width = rows.size // max(1, len(rows))
         return cls(rows.reshape(-1), np.full(len(rows), width))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
 
     def sequences(self) -> np.ndarray:
         """Return the tokens as a column of sequences, one for each row, which are views of the concatenated tokens."""
@@ -174,8 +142,7 @@ def _numbered(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
     if values.dtype != object:
         distinct, codes = np.unique(values, return_inverse=True)
         return distinct.tolist(), codes
-    coded = Coded.of(values.tolist())
-    return coded.words.tolist(), coded.codes
+    return numbered(values.tolist())
 
 
 def _count(counter: Counter[Any], found: list[Any], codes: np.ndarray, times: np.ndarray | None) -> None:

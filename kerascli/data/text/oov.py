@@ -1,12 +1,10 @@
 """Counts of the values that lookups do not find in their vocabularies (out-of-vocabulary, OOV), for warnings."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from threading import Lock
 from typing import NamedTuple
 
-import numpy as np
+from torch import Tensor
 
 from kerascli.foundation.errors import Fault, safe_text
 
@@ -58,52 +56,32 @@ class OovCounts:
         return faults
 
 
-class Step(NamedTuple):
-    """Step of a pipeline that is applied to rows made from `columns`, whose lookups are counted."""
+class LookedUp(NamedTuple):
+    """Values of rows (N, *) that a transform looks up in a vocabulary: masks of the masked and of the OOV ones."""
+
+    masked: Tensor
+    oov: Tensor
+    noun: str
+    """Plural noun for the values: `words`, `values`."""
+    entries: int
+    """Number of entries of the vocabulary."""
+    in_training: float
+    """Share of OOV values in the training rows, from a vocabulary that `max_tokens` has limited."""
+
+
+class Counting(NamedTuple):
+    """Step of a pipeline whose lookups are counted: the counts, and the columns that its rows are made from."""
 
     counts: OovCounts
     columns: Sequence[str]
     transform: str
-    times: np.ndarray | None
-    """Number of table rows that each row of the step stands for; None: one."""
 
-
-_STEP: ContextVar[Step | None] = ContextVar("step", default=None)
-
-
-@contextmanager
-def counting(step: Step) -> Iterator[None]:
-    """Context manager in which the lookups of a pipeline step are added to its counts."""
-    token = _STEP.set(step)
-    try:
-        yield
-    finally:
-        _STEP.reset(token)
-
-
-def of_column(name: str) -> None:
-    """State the column of the following lookups, for a transform of several columns that looks up each by itself."""
-    if (step := _STEP.get()) is not None:
-        _STEP.set(step._replace(columns=(name,)))
-
-
-def count_lookups(
-    masked: np.ndarray, oov: np.ndarray, lengths: np.ndarray | None, *, entries: int, in_training: float
-) -> None:
-    """Count the values of rows (N, *) that were looked up, given which are masked and which OOV (boolean arrays).
-
-    With `lengths` they are the concatenated tokens of texts, of so many tokens each.
-    """
-    step = _STEP.get()
-    if step is None or not masked.size:
-        return
-    times, noun, rows = step.times, "values", (len(masked), -1)
-    if lengths is not None:
-        noun, rows = "words", (masked.size, 1)
-        times = None if times is None else np.repeat(times, lengths)
-    numbers = [flags.reshape(rows).sum(0) if times is None else times @ flags.reshape(rows) for flags in (~masked, oov)]
-    columns = step.columns
-    if len(columns) != len(numbers[0]):
-        columns, numbers = (", ".join(step.columns),), [each.sum(keepdims=True) for each in numbers]
-    for column, values, unknown in zip(columns, *(each.tolist() for each in numbers), strict=True):
-        step.counts.count(Vocabulary(column, step.transform, noun, entries, in_training), values, unknown)
+    def add(self, values: LookedUp) -> None:
+        """Add the values of rows that were looked up to the counts, for each column by itself where there are so many
+        values in a row."""
+        width = values.oov.shape[-1] if values.oov.ndim > 1 else 1
+        by_column = width == len(self.columns)
+        columns = self.columns if by_column else (", ".join(self.columns),)
+        present, oov = (flags.reshape(-1, len(columns)).sum(0).tolist() for flags in (~values.masked, values.oov))
+        for column, *numbers in zip(columns, present, oov, strict=True):
+            self.counts.count(Vocabulary(column, self.transform, *values[2:]), *numbers)

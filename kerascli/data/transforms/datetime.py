@@ -1,23 +1,30 @@
 """Transform `datetime`: parts of dates and times (month, weekday, hour ...) as numeric features."""
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+import torch
 from pydantic import BeforeValidator, Field, field_validator
+from torch import Tensor, nn
 
 from kerascli.data.base import Field as Column
-from kerascli.data.base import FittedState, Transform, transform
-from kerascli.data.dates import parsed_times, part_of
-from kerascli.data.storage.table import BadRow
+from kerascli.data.base import FittedState, Refusal, Transform, transform
+from kerascli.data.dates import date_parts, parsed_times
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.foundation.errors import safe_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Part = Literal["year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"]
 _PERIODS: dict[str, float] = {
     "month": 12, "day": 31, "day_of_year": 365.25, "weekday": 7, "hour": 24, "minute": 60, "second": 60,
 }  # fmt: skip
 _FIRST = {"month": 1, "day": 1, "day_of_year": 1}
+_NO_DATE = -(2**63)
 
 
 def _listed(value: object) -> object:
@@ -33,6 +40,8 @@ class DateTime(Transform):
     from 0, which is Monday. Times with an offset (`15:30+02:00`) are converted to UTC.
     """
 
+    takes_text = True
+
     parts: Annotated[tuple[Part, ...], BeforeValidator(_listed), Field(min_length=1)] = ("year", "month", "weekday")
     """Parts to extract: year, month, day, day_of_year, weekday, hour, minute or second."""
     cyclic: bool = False
@@ -47,39 +56,44 @@ class DateTime(Transform):
             raise ValueError("expected different parts")
         return parts
 
-    def infer(self, field: Column, learned: FittedState | None, *, target: bool) -> Column:
+    def infer(self, field: Column, state: FittedState | None, *, target: bool) -> Column:
         need_text(field)
         if field.shape[-1:] not in [(), (1,)]:
             raise ValueError(f"needs one date per row or step, got rows of shape {field.shape}")
         width = sum(2 if self.cyclic and part in _PERIODS else 1 for part in self.parts)
         return replace(field, shape=(*field.shape[:-1], width), dtype="float32", num_classes=None, classes=None)
 
-    def apply(self, values: np.ndarray, field: Column, learned: FittedState, *, target: bool) -> np.ndarray:
-        times = self._parsed(values)
-        columns: list[np.ndarray] = []
-        for part in self.parts:
-            number = part_of(times, part)
-            if self.cyclic and part in _PERIODS:
-                angle = 2 * np.pi * (number - _FIRST.get(part, 0)) / _PERIODS[part]
-                columns += [np.sin(angle), np.cos(angle)]
-            else:
-                columns.append(number)
-        return np.stack(columns, axis=1).astype(np.float32).reshape(*(values.shape[:-1] or values.shape), -1)
+    def codes(self, values: "pa.Array", state: FittedState, *, target: bool) -> Tensor:
+        """Return dates as seconds since 1970, `_NO_DATE` for a text that is none."""
+        return torch.from_numpy(parsed_times(values.to_pylist(), self.format, "s").astype(np.int64))
 
-    def _parsed(self, values: np.ndarray) -> np.ndarray:
-        """Parse texts to times, a flat datetime64[s] array. Raises BadRow for a text that is no date."""
-        texts = values.reshape(-1).tolist()
-        times = parsed_times(texts, self.format, "s")
-        wrong = np.isnat(times)
-        if wrong.any():
-            index = int(wrong.argmax())
-            width = len(texts) // len(values)
-            row, step = divmod(index, width)
-            raise self._no_date(texts[index], row, (step, width))
-        return times
-
-    def _no_date(self, text: str, row: int, at: tuple[int, int]) -> BadRow:
+    def refusals(self, x: Tensor, field: Column, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         form = self.format or "2026-11-27 or 2026-11-27T15:30"
         hint = None if self.format else 'for others set format: "%d.%m.%Y"'
-        text_of = f"'{safe_text(text, 40)}' is no date: expected {form}" if text.strip() else "missing value"
-        return BadRow(row, text_of, at=at, hint=hint)
+
+        def text(value: str) -> str:
+            return f"'{safe_text(value, 40)}' is no date: expected {form}" if value.strip() else "missing value"
+
+        yield Refusal(x == _NO_DATE, text, lambda _: hint)
+
+    def module(self, field: Column, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return DateParts(self.parts, self.cyclic)
+
+
+class DateParts(nn.Module):
+    """Module that computes parts of dates, by the proleptic Gregorian calendar, from seconds since 1970, float32."""
+
+    def __init__(self, parts: Sequence[str], cyclic: bool) -> None:
+        super().__init__()
+        self.parts, self.cyclic = parts, cyclic
+
+    def forward(self, x: Tensor) -> Tensor:  # (N,), (N, 1) or (N, T, 1) -> (N, parts) or (N, T, parts)
+        x = x.squeeze(-1) if x.ndim > 1 else x
+        values, columns = date_parts(x), []
+        for part in self.parts:
+            if self.cyclic and part in _PERIODS:
+                angle = 2 * math.pi * (values[part] - _FIRST.get(part, 0)).double() / _PERIODS[part]
+                columns += [angle.sin(), angle.cos()]
+            else:
+                columns.append(values[part])
+        return torch.stack([column.float() for column in columns], -1)

@@ -1,48 +1,56 @@
 """Transforms `log`, `log1p` and `sqrt`: compress large values; for targets, `predict` undoes them."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import ClassVar
 
-import numpy as np
+import torch
+from torch import Tensor, nn
 
-from kerascli.data.base import Field, FittedState, Inverse, Transform, transform
-from kerascli.data.storage.table import BadRow, first_wrong
+from kerascli.data.base import Field, FittedState, Refusal, Transform, transform
 from kerascli.data.transforms.input_checks import need_numbers
 
 
 class Elementwise(Transform):
     """Base class of transforms that apply an invertible function to each value, in float64."""
 
-    needs_rows = True
-
     expected: ClassVar[str]
     """Description, for messages, of the values that the function is defined for ("numbers above 0")."""
-    function: ClassVar[Callable[[np.ndarray], np.ndarray]]
-    undone: ClassVar[Callable[[np.ndarray], np.ndarray]]
+    function: ClassVar[Callable[[Tensor], Tensor]]
+    undone: ClassVar[Callable[[Tensor], Tensor]]
 
     @abstractmethod
-    def outside(self, values: np.ndarray) -> np.ndarray:
+    def outside(self, values: Tensor) -> Tensor:
         """Return a mask of the values for which the function is not defined, other than missing values (nan)."""
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         need_numbers(field)
         return replace(field, dtype="float64", num_classes=None, classes=None)
 
-    def check(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> None:
-        wrong = self.outside(values)
-        if wrong.any():
-            row, at = first_wrong(wrong)
-            value = values.reshape(len(values), -1)[row, at[0]]
-            hint = "log1p takes 0, too" if value == 0 else None
-            raise BadRow(row, f"{self.component_name} of {value:g}: expected {self.expected}", at=at, hint=hint)
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+        yield Refusal(
+            self.outside(x.double()),
+            lambda value: f"{self.component_name} of {value:g}: expected {self.expected}",
+            lambda value: "log1p takes 0, too" if value == 0 else None,
+        )
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        return type(self).function(values.astype(np.float64))
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return Function(type(self).function)
 
-    def inverse(self, field: Field, learned: FittedState) -> Inverse:
-        return type(self).undone
+    def inverse(self, field: Field, state: FittedState) -> nn.Module:
+        return Function(type(self).undone)
+
+
+class Function(nn.Module):
+    """Module that applies a function to each value, in float64."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        return self.function(x.double())
 
 
 @transform()
@@ -54,10 +62,10 @@ class Log(Elementwise):
     """
 
     expected = "numbers above 0"
-    function = np.log
-    undone = np.exp
+    function = torch.log
+    undone = torch.exp
 
-    def outside(self, values: np.ndarray) -> np.ndarray:
+    def outside(self, values: Tensor) -> Tensor:
         return values <= 0
 
 
@@ -66,10 +74,10 @@ class Log1p(Elementwise):
     """Natural logarithm of 1 + each value, which is defined for 0, too (`numpy.log1p`)."""
 
     expected = "numbers above -1"
-    function = np.log1p
-    undone = np.expm1
+    function = torch.log1p
+    undone = torch.expm1
 
-    def outside(self, values: np.ndarray) -> np.ndarray:
+    def outside(self, values: Tensor) -> Tensor:
         return values <= -1
 
 
@@ -78,8 +86,8 @@ class Sqrt(Elementwise):
     """Square root of each value, for example of counts or areas."""
 
     expected = "numbers from 0 on"
-    function = np.sqrt
-    undone = np.square
+    function = torch.sqrt
+    undone = torch.square
 
-    def outside(self, values: np.ndarray) -> np.ndarray:
+    def outside(self, values: Tensor) -> Tensor:
         return values < 0

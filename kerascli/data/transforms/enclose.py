@@ -5,6 +5,7 @@ from typing import Self
 import numpy as np
 
 from kerascli.data.base import Field, FittedState, Transform, transform
+from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.input_checks import need_text
 
 
@@ -15,17 +16,22 @@ class Enclose(Transform):
     `kerascli generate` begins with `start` and stops at the first token of `end`.
     """
 
+    takes_text = True
+
     start: str = "<start> "
     """Text added before each text."""
     end: str = " <stop>"
     """Text added after each text."""
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         need_text(field)
         return Field(field.shape, field.dtype)
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        return self.start + values.astype(object) + self.end
+    def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
+        import pyarrow as pa
+
+        assert isinstance(values, Texts)
+        return values.having(pa.array([self.start + word + self.end for word in values.word_list()], values.words.type))
 
     def opened(self) -> Self:
         """Return a copy of this transform that adds no `end` text, for texts that are to be continued."""

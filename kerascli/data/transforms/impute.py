@@ -1,15 +1,19 @@
 """Transform `impute`: replace missing values with a statistic of the training rows or a constant."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from pydantic import model_validator
+from torch import Tensor, nn
 
-from kerascli.data.base import Field, FittedState, Inverse, Transform, transform
+from kerascli.data.base import Field, FittedState, Refusal, Transform, transform
 from kerascli.data.storage.blocks import Blocks, medians, unique_counts
-from kerascli.data.storage.convert import converted
-from kerascli.data.transforms.input_checks import float_dtype
+from kerascli.data.text.texts import Texts
+from kerascli.data.transforms.input_checks import float_dtype, not_in
 
 
 @transform()
@@ -19,7 +23,6 @@ class Impute(Transform):
     The shape is kept; mean and median need numbers.
     """
 
-    needs_rows = True
     fills_missing = True
     keeps_numbers = True
 
@@ -34,7 +37,7 @@ class Impute(Transform):
             raise ValueError("'fill_value' is required with strategy 'constant', and allowed only with it")
         return self
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         if field.is_text and self.strategy in {"mean", "median"}:
             raise ValueError(f"text has no {self.strategy}; use most_frequent, or constant with fill_value")
         if (
@@ -45,32 +48,36 @@ class Impute(Transform):
             raise ValueError(f"fill_value {self.fill_value!r} does not match dtype {field.dtype}")
         return field if field.is_text or self._fills_alike() else replace(field, dtype=float_dtype(field))
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         features = (field.shape[-1] or 0) if field.shape else 1
-        fill = [self.fill_value] * features if self.fill_value is not None else self._statistics(rows)
-        if field.is_text:
-            return FittedState({"fill": fill}, {})
-        return FittedState({}, {"fill": np.array(fill, np.float64)})
-
-    def _statistics(self, rows: Blocks) -> list[Any]:
-        """Compute each feature's fill value from the training rows. Raises ValueError if a feature has no values."""
-        columns = Blocks(lambda: map(_columns, rows))
-        fill = _STATISTICS[self.strategy](columns)
+        fill = [self.fill_value] * features if self.fill_value is not None else self._statistics(rows, field)
         if None in fill:
             raise ValueError("a column has only missing values; there is nothing to learn from")
-        return fill
+        return FittedState({"fill": fill}, {}) if field.is_text else FittedState({}, {"fill": np.array(fill, float)})
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        missing = _missing(values)
-        fill = np.array(learned.facts["fill"], object) if field.is_text else learned.arrays["fill"]
-        filled = np.where(missing, fill if values.ndim > 1 else fill[0], values) if missing.any() else values
-        dtype = self.infer(field, learned, target=target).dtype
-        return filled if field.is_text else converted(filled, np.dtype(dtype))
+    def _statistics(self, rows: Blocks, field: Field) -> list[Any]:
+        """Compute each feature's fill value from the training rows; None for a feature without values."""
+        if field.is_text:
+            return _most_frequent_texts(rows)
+        return _STATISTICS[self.strategy](Blocks(lambda: map(_columns, rows)))
 
-    def inverse(self, field: Field, learned: FittedState) -> Inverse | None:
-        """Return the function that undoes the transform in predictions: the identity, as they have no missing values.
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+        return () if x.is_floating_point() else not_in(self.infer(field, state, target=target).dtype, x)
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return FillMissing(state.arrays["fill"], getattr(torch, self.infer(field, state, target=target).dtype))
+
+    def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
+        assert isinstance(values, Texts)
+        words, codes = values.word_list(), values.codes
+        missing = np.fromiter((word == "" for word in words), bool, len(words))[codes]
+        fill = len(words) + np.arange(codes.shape[-1] if codes.ndim > 1 else 1)  # one for each feature
+        return Texts.of_distinct([*words, *state.facts["fill"]], np.where(missing, fill, codes))
+
+    def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
+        """Return the module that undoes the transform in predictions: the identity, as they have no missing values.
         None for a target of text."""
-        return None if field.is_text else np.asarray
+        return None if field.is_text else nn.Identity()
 
     def _fills_alike(self) -> bool:
         """Return True if integer columns keep their dtype, as the fill value is an integer or an existing value."""
@@ -79,19 +86,27 @@ class Impute(Transform):
         return self.strategy == "most_frequent"
 
 
+class FillMissing(nn.Module):
+    """Module that replaces nan by a value for each feature of the last axis, and converts its input to a dtype."""
+
+    def __init__(self, fill: np.ndarray, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.fill, self.dtype = fill.tolist(), dtype
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        if x.is_floating_point():
+            fill = torch.tensor(self.fill if x.ndim > 1 else self.fill[0], dtype=torch.float64, device=x.device)
+            x = torch.where(x.isnan(), fill, x.double())
+        return x.to(self.dtype)
+
+
 def _columns(values: np.ndarray) -> np.ndarray:
     """Reshape (N, *, F) to (M, F) and (N,) to (N, 1): one column for each feature."""
     return values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
 
 
-def _missing(values: np.ndarray) -> np.ndarray:
-    if values.dtype == object:
-        return np.asarray(values == "", bool)
-    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
-
-
 def _present(column: np.ndarray) -> np.ndarray:
-    return column[~_missing(column)]
+    return column[~np.isnan(column)] if column.dtype.kind == "f" else column
 
 
 def _means(columns: Blocks) -> list[Any]:
@@ -116,6 +131,18 @@ def _most_frequent(columns: Blocks) -> list[Any]:
         distinct, counts = unique_counts(_present(block[:, number]) for block in columns)
         fill += distinct[counts.argmax() :][:1].tolist() if len(distinct) else [None]
     return fill
+
+
+def _most_frequent_texts(rows: Blocks) -> list[Any]:
+    """Return each feature's most frequent text, the first in order of code points if several tie."""
+    counts: list[Counter[str]] = []
+    for texts in rows:
+        codes = texts.codes.reshape(-1, texts.codes.shape[-1] if texts.codes.ndim > 1 else 1)
+        counts = counts or [Counter() for _ in codes.T]
+        for counter, column in zip(counts, codes.T, strict=True):
+            times = np.bincount(column, minlength=len(texts.words)).tolist()
+            counter.update({word: n for word, n in zip(texts.word_list(), times, strict=True) if word and n})
+    return [min(counter, key=lambda word, of=counter: (-of[word], word), default=None) for counter in counts]
 
 
 _STATISTICS = {"mean": _means, "median": _medians, "most_frequent": _most_frequent}

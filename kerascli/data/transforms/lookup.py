@@ -1,25 +1,27 @@
 """Base class of the lookups: map values to indices of a vocabulary, as Keras's IndexLookup."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import repeat
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-from kerascli.data.base import Field, FittedState, Transform
+from kerascli.data.base import Field, FittedState, Refusal, Transform
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.storage.table import BadRow, first_wrong
-from kerascli.data.storage.tokens import TokenCounts, Tokens
+from kerascli.data.storage.tokens import TokenCounts, Tokens, as_objects
 from kerascli.data.text.files import read_vocabulary
-from kerascli.data.text.oov import count_lookups
-from kerascli.data.transforms.input_checks import need_integers
-from kerascli.preprocessing.categories import encode, encoded_shape, tally
-from kerascli.preprocessing.lookup import LookupSettings, check_vocabulary
+from kerascli.data.text.oov import LookedUp
+from kerascli.data.text.texts import Texts
+from kerascli.data.transforms.input_checks import need_integers, tally
+from kerascli.preprocessing.categories import Encoded, encoded_shape, vector_dtype
+from kerascli.preprocessing.lookup import DROPPED, UNKNOWN, LookupSettings, check_vocabulary
 
-_DROPPED, _UNKNOWN = -1, -2
+MISSING = -3
+"""Code of a missing text that is no mask token, which is refused."""
 
 
 class Lookup(LookupSettings, Transform):
@@ -30,14 +32,11 @@ class Lookup(LookupSettings, Transform):
     sorted, there are no OOV indices by default, and an OOV value is an error that names its row.
     """
 
-    needs_rows = True
     paths = ("vocabulary",)
     entry_noun: ClassVar[str]
     """Noun for a vocabulary entry in error messages (`string`, `integer`)."""
     entry_dtype: ClassVar[str]
     """The dtype of vocabulary entries ("string", "int64"), which is also the output's dtype with `invert`."""
-    oov_output: ClassVar[Any]
-    """Output of an inverted lookup for OOV indices if `oov_token` is None."""
 
     @abstractmethod
     def check_field(self, field: Field) -> None:
@@ -47,13 +46,9 @@ class Lookup(LookupSettings, Transform):
     def parse_entry(self, line: str) -> Any:
         """Parse one line of a vocabulary file to an entry. Raises ValueError."""
 
-    @abstractmethod
-    def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
-        """Return, for each out-of-vocabulary value, which of the `places` OOV indices it gets, counted from 0."""
-
     positive: Any = None
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         if self.positive is not None and not target:
             raise ValueError("positive: goes with the lookup of a target")
         if self.invert:
@@ -62,19 +57,19 @@ class Lookup(LookupSettings, Transform):
         self.check_field(field)
         if self.output_mode == "tf_idf" and len(field.shape) > 1:
             raise ValueError(f"tf_idf needs rows with one axis, got shape {field.shape}")
-        vocabulary = self._vocabulary(learned)
+        vocabulary = self._vocabulary(state)
         size = None if vocabulary is None else len(vocabulary) + self.first(target=target)
         classes = tuple(map(str, vocabulary)) if target and vocabulary is not None else None
         words = None if vocabulary is None else ("",) * self.first(target=target) + tuple(map(str, vocabulary))
         known = replace(field, vocabulary_size=size, classes=classes, num_classes=size if target else None, words=words)
-        dtype = {"int": "int64", "one_hot": "uint8", "multi_hot": "uint8"}.get(self.output_mode, "float32")
         width = self.max_tokens if self.pad_to_max_tokens else size
-        return replace(known, shape=encoded_shape(field.shape, self.output_mode, width), dtype=dtype)
+        shape = encoded_shape(field.shape, self.output_mode, width)
+        return replace(known, shape=shape, dtype=vector_dtype(self.output_mode))
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
-        return self.learn_tokens(((Tokens.of(block), times) for block, times in rows.counted()), target=target)
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+        return self.fit_tokens(map(_counted, rows), target=target)
 
-    def learn_tokens(self, parts: Iterable[tuple[Tokens, np.ndarray | None]], *, target: bool) -> FittedState:
+    def fit_tokens(self, parts: Iterable[tuple[Tokens, np.ndarray | None]], *, target: bool) -> FittedState:
         """Learn the vocabulary from `parts` of a column: pairs of rows' tokens and each row's frequency (None: 1).
 
         Raises ValueError, DataError.
@@ -136,97 +131,67 @@ class Lookup(LookupSettings, Transform):
         """Return the IDF weights of all indices: for mask and OOV indices the mean weight, then the vocabulary's."""
         return np.pad(weights, (self.first(target=target), 0), constant_values=weights.mean())
 
-    def check(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> None:
-        if values.dtype == object and self.mask_token != "" and (missing := np.asarray(values == "", bool)).any():
-            hint = None if target else "add {impute: most_frequent} before it, or mask_token: '' gives it an index"
-            row, at = first_wrong(missing)
-            raise BadRow(row, "missing label" if target else "missing value", at=at, hint=hint)
+    def table(self, state: FittedState, *, target: bool) -> Mapping[Any, int]:
+        """Return a mapping from each vocabulary entry, and the mask token, to its index; a missing text that is no mask
+        token is `MISSING`."""
+        if "table" not in state.memo:
+            table = {value: index for index, value in enumerate(state.facts["vocabulary"], self.first(target=target))}
+            if self.mask_token is not None:
+                table[self.mask_token] = 0 if self.masks() else DROPPED
+            is_missing = self.entry_dtype == "string" and self.mask_token != ""
+            state.memo["table"] = {**table, "": MISSING} if is_missing else table
+        return state.memo["table"]
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         if self.invert:
-            dtype = np.int64 if self.entry_dtype == "int64" else object
-            table = np.array(self.inverted_entries(learned.facts["vocabulary"], self.oov_output), dtype)
-            return table[np.where((values >= 0) & (values < len(table) - 1), values, -1)]
-        indices = self.numbers(values, learned, target=target)
-        if self.output_mode == "tf_idf":
-            return self.vectors(Tokens.of(indices), learned, target=target)
-        return encode(indices, self.output_mode, self.width(learned, target=target))
+            return
+        vocabulary = state.facts["vocabulary"]
+        names = ", ".join(map(str, vocabulary[:10])) + (", ..." if len(vocabulary) > 10 else "")
+        size, noun = len(vocabulary), "class" if target else self.entry_noun
+        where = f"among the {size} classes of the training data" if target else f"in the vocabulary of {size}"
+        yield Refusal(x == UNKNOWN, lambda value: f"{noun} '{value}' is not {where} ({names})")
+        hint = None if target else "add {impute: most_frequent} before it, or mask_token: '' gives it an index"
+        yield Refusal(x == MISSING, lambda _: "missing label" if target else "missing value", lambda _: hint)
 
-    def numbers(
-        self, values: np.ndarray, learned: FittedState, *, target: bool, lengths: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Return each value's vocabulary index; masked values are -1 unless output_mode is int. Raises BadRow.
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        mode, width = self.output_mode, self.width(state, target=target)
+        weights = state.arrays["idf_weights"].tolist() if mode == "tf_idf" else None
+        vectors = torch.uint8 if vector_dtype(mode) == "uint8" else torch.float32
+        return Encoded(mode, width, vectors, weights and weights + [0.0] * (width - len(weights)))
 
-        With `lengths`, the values are the concatenated tokens of texts, of so many tokens each.
-        """
-        vocabulary = learned.facts["vocabulary"]
-        if "table" not in learned.memo:
-            learned.memo["table"] = _IndexTable(self._table(vocabulary, target))
-        flat = values.reshape(-1)
-        indices = learned.memo["table"].indices(flat)
-        unknown = indices == _UNKNOWN
-        masked = (indices == _DROPPED) | ((indices == 0) & bool(self.masks()))
-        shape, entries, in_training = values.shape, len(vocabulary), learned.facts.get("oov_share", 0.0)
-        count_lookups(masked.reshape(shape), unknown.reshape(shape), lengths, entries=entries, in_training=in_training)
-        if unknown.any():
-            places = self.places(target=target)
-            if not places:
-                self._refuse(values, unknown.reshape(values.shape), vocabulary, target)
-            offsets = self.oov_offsets(flat[unknown], places) if places > 1 else 0
-            indices[unknown] = self.masks() + offsets
-        return indices.reshape(values.shape)
-
-    def vectors(self, tokens: Tokens, learned: FittedState, *, target: bool) -> np.ndarray:
+    def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor:
         """Encode rows of vocabulary indices as one vector each; mode tf_idf multiplies counts by the IDF weights."""
-        width = self.width(learned, target=target)
-        counts = tally(tokens.values, tokens.owners(), len(tokens.lengths), self.output_mode, width)
+        counts = tally(tokens, self.output_mode, self.width(state))
         if self.output_mode != "tf_idf":
             return counts
-        weights = learned.arrays["idf_weights"]
-        return counts * np.pad(weights, (0, width - len(weights)))
+        weights = torch.from_numpy(state.arrays["idf_weights"])
+        return counts * nn.functional.pad(weights, (0, counts.shape[1] - len(weights)))
 
-    def width(self, learned: FittedState, *, target: bool) -> int:
+    def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> LookedUp | None:
+        if self.invert:
+            return None
+        first, masks = self.first(target=target), self.masks()
+        masked = (codes == DROPPED) | ((codes == 0) & bool(masks))
+        share = state.facts.get("oov_share", 0.0)
+        return LookedUp(masked, (codes >= masks) & (codes < first), "values", len(state.facts["vocabulary"]), share)
+
+    def width(self, state: FittedState, *, target: bool = False) -> int:
         """Return the length of the vectors that encode rows."""
         if self.pad_to_max_tokens and self.max_tokens is not None:
             return self.max_tokens
-        return len(learned.facts["vocabulary"]) + self.first(target=target)
+        return len(state.facts["vocabulary"]) + self.first(target=target)
 
-    def _table(self, vocabulary: Sequence[Any], target: bool) -> dict[Any, int]:
-        table = {value: index for index, value in enumerate(vocabulary, self.first(target=target))}
-        if self.mask_token is not None:
-            table[self.mask_token] = 0 if self.masks() else _DROPPED
-        return table
-
-    def _refuse(self, values: np.ndarray, unknown: np.ndarray, vocabulary: Sequence[Any], target: bool) -> None:
-        row, at = first_wrong(unknown)
-        value = values[unknown][0]
-        names = ", ".join(map(str, vocabulary[:10])) + (", ..." if len(vocabulary) > 10 else "")
-        size = len(vocabulary)
-        where = f"among the {size} classes of the training data" if target else f"in the vocabulary of {size}"
-        raise BadRow(row, f"{'class' if target else self.entry_noun} '{value}' is not {where} ({names})", at=at)
-
-    def _vocabulary(self, learned: FittedState | None) -> Sequence[Any] | None:
+    def _vocabulary(self, state: FittedState | None) -> Sequence[Any] | None:
         if isinstance(self.vocabulary, tuple):
             return self.entries(self.vocabulary)
-        return None if learned is None else learned.facts["vocabulary"]
+        return None if state is None else state.facts["vocabulary"]
 
 
-class _IndexTable:
-    """Table from vocabulary entry to index, for arrays of values; a value that is no entry has the index `_UNKNOWN`."""
-
-    def __init__(self, table: dict[Any, int]) -> None:
-        self._table = table
-        self._entries: np.ndarray | None = None
-        """Vocabulary entries in ascending order, if they are 64-bit integers (with their indices in `_indices`); else
-        None."""
-        if table and all(isinstance(entry, int) and abs(entry) < 2**63 for entry in table):
-            entries = np.array(list(table), np.int64)
-            order = np.argsort(entries)
-            self._entries, self._indices = entries[order], np.array(list(table.values()), np.int64)[order]
-
-    def indices(self, values: np.ndarray) -> np.ndarray:
-        """Return the vocabulary index of each value (N,), or `_UNKNOWN` for a value that is not in the vocabulary."""
-        if self._entries is None or not np.can_cast(values.dtype, np.int64):
-            return np.fromiter(map(self._table.get, values.tolist(), repeat(_UNKNOWN)), np.int64, len(values))
-        places = np.minimum(np.searchsorted(self._entries, values), len(self._entries) - 1)
-        return np.where(self._entries[places] == values, self._indices[places], _UNKNOWN)
+def _counted(block: np.ndarray | Texts) -> tuple[Tokens, np.ndarray | None]:
+    """Return rows as tokens, and how often each row occurs (None: once): each of one text is there once."""
+    if not isinstance(block, Texts):
+        return Tokens.of(block), None
+    if block.codes.ndim > 1:
+        return Tokens.of(block.rows()), None
+    words = block.word_list()
+    return Tokens(as_objects(words), np.ones(len(words), np.int64)), block.counts()

@@ -10,7 +10,7 @@ from pydantic import Field as Setting
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens
-from kerascli.data.transforms.input_checks import need_sequences
+from kerascli.data.transforms.input_checks import need_sequences, tokens_of
 
 
 @transform()
@@ -21,37 +21,35 @@ class Ngrams(Transform):
     nothing.
     """
 
-    needs_rows = True
     splits_values = True
     takes_sequences = True
 
     n: Annotated[int, Setting(ge=1, le=4)] = 2
     """Maximum n-gram length, in tokens."""
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         need_sequences(field)
-        size = None if learned is None else int(learned.facts["vocabulary_size"])
+        size = None if state is None else int(state.facts["vocabulary_size"])
         return replace(field, shape=(None,), dtype="sequence", vocabulary_size=size, words=None, max_length=None)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
-        words = field.vocabulary_size or 1 + max(int(Tokens.of(block).values.max(initial=0)) for block in rows)
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+        words = field.vocabulary_size or 1 + max(int(tokens_of(block).values.max(initial=0)) for block in rows)
         if words**self.n > 2**62:
             raise ValueError(
                 f"a vocabulary of {words:,} is too large for n-grams of {self.n}; expected a smaller vocabulary or n"
             )
         arrays: dict[str, np.ndarray] = {}
         for width in range(2, self.n + 1):
-            codes_of = (np.unique(_codes(Tokens.of(block), width, words)[0]) for block in rows)
+            codes_of = (np.unique(_codes(tokens_of(block), width, words)[0]) for block in rows)
             arrays[str(width)] = _merged(codes_of)
         size = words + sum(len(codes) for codes in arrays.values())
         return FittedState({"words": words, "vocabulary_size": size}, arrays)
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        tokens = Tokens.of(values)
+    def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tokens:
         parts, owners = [tokens.values.astype(np.int64)], [tokens.owners()]
-        first = words = int(learned.facts["words"])
+        first = words = int(state.facts["words"])
         for width in range(2, self.n + 1):
-            codes_known = learned.arrays[str(width)]
+            codes_known = state.arrays[str(width)]
             codes, rows = _codes(tokens, width, words)
             places = np.minimum(np.searchsorted(codes_known, codes), max(0, len(codes_known) - 1))
             there = codes_known[places] == codes if len(codes_known) else np.zeros(len(codes), bool)
@@ -60,8 +58,8 @@ class Ngrams(Transform):
             first += len(codes_known)
         rows = np.concatenate(owners)
         order = np.argsort(rows, kind="stable")
-        lengths = np.bincount(rows, minlength=len(values))
-        return Tokens(np.concatenate(parts)[order], lengths).sequences()
+        lengths = np.bincount(rows, minlength=len(tokens))
+        return Tokens(np.concatenate(parts)[order], lengths)
 
 
 def _codes(tokens: Tokens, width: int, words: int) -> tuple[np.ndarray, np.ndarray]:

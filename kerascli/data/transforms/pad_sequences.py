@@ -4,14 +4,16 @@ from dataclasses import replace
 from typing import Literal, Self
 
 import numpy as np
+import torch
 from pydantic import model_validator
+from torch import Tensor
 
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.tokens import Tokens
-from kerascli.data.transforms.input_checks import need_sequences
+from kerascli.data.transforms.input_checks import need_sequences, tokens_of
 from kerascli.foundation.shapes import PositiveInt
 
 End = Literal["pre", "post"]
@@ -21,7 +23,6 @@ End = Literal["pre", "post"]
 class PadSequences(Transform):
     """Pads and truncates sequences of integers to (maxlen,), as keras.utils.pad_sequences."""
 
-    needs_rows = True
     takes_sequences = True
 
     maxlen: PositiveInt | None = None
@@ -43,18 +44,17 @@ class PadSequences(Transform):
             raise ValueError(f"value: {bad.text}") from None
         return self
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         need_sequences(field)
-        length = self._length(learned)
+        length = self._length(state)
         return replace(field, shape=(length,), dtype=self.dtype, max_length=length)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
-        return FittedState({"max_length": max(Tokens.of(block).longest() for block in rows)}, {})
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+        return FittedState({"max_length": max(tokens_of(block).longest() for block in rows)}, {})
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        width = self._length(learned)
+    def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor:
+        width = self._length(state)
         assert width is not None
-        tokens = Tokens.of(values)
         owners = tokens.owners()
         places = np.arange(len(tokens.values)) - np.repeat(np.cumsum(tokens.lengths) - tokens.lengths, tokens.lengths)
         over = np.maximum(tokens.lengths - width, 0)[owners]
@@ -62,12 +62,12 @@ class PadSequences(Transform):
         inside = (places >= 0) & (places < width)
         if self.padding == "pre":
             places = places + np.maximum(width - tokens.lengths, 0)[owners]
-        out = np.full((len(values), width), self.value, self.dtype)
+        out = np.full((len(tokens), width), self.value, self.dtype)
         try:
             out[owners[inside], places[inside]] = converted(tokens.values[inside], out.dtype)
         except BadRow as bad:
             raise BadRow(int(owners[inside][bad.row]), bad.text) from None
-        return out
+        return torch.from_numpy(out)
 
-    def _length(self, learned: FittedState | None) -> int | None:
-        return self.maxlen or (None if learned is None else learned.facts["max_length"])
+    def _length(self, state: FittedState | None) -> int | None:
+        return self.maxlen or (None if state is None else state.facts["max_length"])

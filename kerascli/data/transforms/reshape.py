@@ -1,12 +1,15 @@
 """Transform `reshape`: change the shape of each row."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from kerascli.data.base import Field, FittedState, Inverse, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
+from kerascli.data.text.texts import Texts
 from kerascli.foundation.shapes import TargetShape, show_shape
 
 
@@ -14,15 +17,13 @@ from kerascli.foundation.shapes import TargetShape, show_shape
 class Reshape(Transform):
     """Reshapes each row to `target_shape`; its number of values must stay the same."""
 
+    per_batch = "always"
     keeps_numbers = True
 
     target_shape: TargetShape
     """Target shape without the batch axis; one size may be -1, inferred from the remaining values."""
 
-    def in_batch(self, field: Field) -> bool:
-        return not field.is_text
-
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         sizes = self.target_shape
         if None in field.shape:
             return replace(field, shape=tuple(None if size == -1 else size for size in sizes))
@@ -32,19 +33,22 @@ class Reshape(Transform):
             raise ValueError(f"cannot reshape {show_shape(field.shape)} ({count} values a row) to {show_shape(sizes)}")
         return replace(field, shape=tuple(count // fixed if size == -1 else size for size in sizes))
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return ReshapeModule(self.target_shape)
+
+    def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
+        assert isinstance(values, Texts)
         return values.reshape(len(values), *self.target_shape)
 
-    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
-        return _Reshape(self.target_shape)
-
-    def inverse(self, field: Field, learned: FittedState) -> Inverse | None:
+    def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
         shape = [size for size in field.shape if size is not None]
-        return (lambda values: values.reshape(len(values), *shape)) if len(shape) == len(field.shape) else None
+        return ReshapeModule(shape) if len(shape) == len(field.shape) else None
 
 
-class _Reshape(nn.Module):
-    def __init__(self, target_shape: tuple[int, ...]) -> None:
+class ReshapeModule(nn.Module):
+    """Module that reshapes each row of its input."""
+
+    def __init__(self, target_shape: Sequence[int]) -> None:
         super().__init__()
         self.target_shape = target_shape
 

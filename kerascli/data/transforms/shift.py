@@ -3,10 +3,13 @@
 from typing import Annotated
 
 import numpy as np
+import torch
 from pydantic import AfterValidator
+from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.convert import converted
+from kerascli.data.storage.table import BadRow
 from kerascli.data.transforms.input_checks import need_numbers
 
 
@@ -28,7 +31,7 @@ class Shift(Transform):
     value: float = 0.0
     """Value that fills the vacated time steps."""
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         need_numbers(field)
         if not field.shape:
             raise ValueError("needs sequences, got one number per row")
@@ -37,11 +40,21 @@ class Shift(Transform):
             raise ValueError(f"shifts sequences of {length} steps by {abs(self.steps)}, so that none are left")
         return field
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        filling = converted(np.array([self.value]), values.dtype)
-        out = np.full(values.shape, filling)
-        if self.steps > 0:
-            out[:, : -self.steps] = values[:, self.steps :]
-        else:
-            out[:, -self.steps :] = values[:, : self.steps]
-        return out
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        try:
+            converted(np.array([self.value]), np.dtype(field.dtype))
+        except BadRow as bad:
+            raise ValueError(f"value: {bad.text}") from None
+        return ShiftModule(self.steps, self.value)
+
+
+class ShiftModule(nn.Module):
+    """Module that shifts the first axis of each row, and fills it with a value."""
+
+    def __init__(self, steps: int, value: float) -> None:
+        super().__init__()
+        self.steps, self.value = steps, value
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, T, *) -> (N, T, *)
+        filling = torch.full_like(x[:, : abs(self.steps)], self.value)
+        return torch.cat([x[:, self.steps :], filling] if self.steps > 0 else [filling, x[:, : self.steps]], 1)

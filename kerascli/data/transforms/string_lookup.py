@@ -1,13 +1,22 @@
 """Transform `string_lookup`: map strings to vocabulary indices or to vectors over the vocabulary, and back."""
 
-from typing import Literal
+from collections.abc import Sequence
+from itertools import repeat
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from kerascli.data.base import Field, transform
+from kerascli.data.base import Field, FittedState, transform
+from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Words
 from kerascli.preprocessing.hashing import Salt, buckets
+from kerascli.preprocessing.lookup import UNKNOWN
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @transform()
@@ -18,9 +27,9 @@ class StringLookup(Lookup):
     get index 0 by default; in targets they are an error, and the vocabulary is sorted.
     """
 
+    takes_text = True
     entry_noun = "string"
     entry_dtype = "string"
-    oov_output = ""
 
     mask_token: str | None = None
     oov_token: str | None = "[UNK]"
@@ -42,5 +51,23 @@ class StringLookup(Lookup):
     def parse_entry(self, line: str) -> str:
         return line
 
-    def oov_offsets(self, unknown: np.ndarray, places: int) -> np.ndarray:
-        return buckets([word.encode() for word in unknown.tolist()], places, self.salt)
+    def codes(self, values: "pa.Array", state: FittedState, *, target: bool) -> Tensor:
+        return torch.from_numpy(self.indices(values.to_pylist(), state, target=target))
+
+    def indices(self, words: Sequence[str], state: FittedState, *, target: bool = False) -> np.ndarray:
+        """Return the vocabulary index of each string."""
+        table, places = self.table(state, target=target), self.places(target=target)
+        indices = np.fromiter(map(table.get, words, repeat(UNKNOWN)), np.int64, len(words))
+        if places and (unknown := np.flatnonzero(indices == UNKNOWN)).size:
+            texts = [words[index].encode() for index in unknown.tolist()] if places > 1 else ()
+            indices[unknown] = self.masks() + (buckets(texts, places, self.salt).numpy() if places > 1 else 0)
+        return indices
+
+    def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
+        """Return the vocabulary's entries for rows of indices, with `invert`."""
+        import pyarrow as pa
+
+        assert isinstance(values, np.ndarray)
+        entries = self.inverted_entries(state.facts["vocabulary"], "")
+        last = len(entries) - 1
+        return Texts(pa.array(entries, pa.large_string()), np.where((values >= 0) & (values < last), values, last))

@@ -6,19 +6,25 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
+import torch
 from pydantic import BeforeValidator, model_validator
 from pydantic import Field as Setting
+from torch import Tensor
 
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.storage.tokens import Tokens
+from kerascli.data.storage.tokens import Tokens, as_objects
+from kerascli.data.text.oov import LookedUp
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.foundation.shapes import Floats, PositiveInt, Words, to_tuple
 from kerascli.preprocessing.categories import ENCODED, Dense
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _LOWER = {ord(capital): small for capital, small in zip(string.ascii_uppercase, string.ascii_lowercase, strict=True)}
 _STRIP: dict[int, Any] = dict.fromkeys(map(ord, string.punctuation))
@@ -26,7 +32,8 @@ _STANDARDS: dict[str | None, dict[int, Any]] = {
     None: {}, "lower": _LOWER, "strip_punctuation": _STRIP, "lower_and_strip_punctuation": _LOWER | _STRIP,
 }  # fmt: skip
 
-_SPLITS: dict[str, Callable[[str], list[str]]] = {
+_SPLITS: dict[str | None, Callable[[str], list[str]]] = {
+    None: lambda text: [text],
     "whitespace": re.compile(r"\S+", re.ASCII).findall,
     "character": list,
 }
@@ -41,7 +48,7 @@ class TextVectorization(Transform):
     have the length of the longest training text, and longer texts are truncated.
     """
 
-    needs_rows = True
+    takes_text = True
     splits_values = True
     paths = ("vocabulary",)
 
@@ -87,65 +94,67 @@ class TextVectorization(Transform):
             idf_weights=self.idf_weights, output_mode=self.output_mode, pad_to_max_tokens=self.pad_to_max_tokens,
         )  # fmt: skip
 
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         need_text(field)
-        if self.split is not None and field.shape not in ((), (1,)):
+        single = field.shape in ((), (1,))
+        if self.split is not None and not single:
             raise ValueError(
                 f"splits one text per row, got shape {field.shape}; for text that is already split, set split: null"
             )
-        words = self.lookup.infer(Field((None,), "string"), learned, target=False)
+        if self.ngrams is not None and not single:
+            raise ValueError(f"joins the tokens of one text to ngrams, got rows of shape {field.shape}")
+        words = self.lookup.infer(Field((None,), "string"), state, target=False)
         known = replace(words, num_classes=words.vocabulary_size if target else None)
         if self.output_mode != "int":
             return known
         if self.ragged:
             return replace(known, shape=(None,), dtype="sequence")
-        longest = self.output_sequence_length or (None if learned is None else learned.facts["max_length"])
+        longest = self.output_sequence_length or (None if state is None else state.facts["max_length"])
         return replace(known, shape=(longest,), max_length=longest)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         lengths: list[int] = []
 
         def parts() -> Iterator[tuple[Tokens, np.ndarray | None]]:
-            for texts, times in rows.counted():
-                tokens = self.tokens(texts)
+            for texts in rows:
+                tokens = self.tokens(texts.word_list())
+                times = texts.counts() if texts.codes.ndim == 1 else None
+                tokens = tokens if times is not None else tokens.take(texts.codes)
                 lengths.append(tokens.longest())
                 yield tokens, times
 
-        learned = self.lookup.learn_tokens(parts(), target=False)
+        state = self.lookup.fit_tokens(parts(), target=False)
         if self.output_mode != "int" or self.output_sequence_length is not None or self.ragged:
-            return learned
+            return state
         longest = max(lengths or (part.longest() for part, _ in parts()))
         if not longest:
             raise ValueError("no text has any tokens")
-        return replace(learned, facts={**learned.facts, "max_length": longest})
+        return replace(state, facts={**state.facts, "max_length": longest})
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        tokens = self.tokens(values)
-        numbers = self.lookup.numbers(tokens.values, learned, target=False, lengths=tokens.lengths)
-        ids = Tokens(numbers, tokens.lengths)
+    def codes(self, values: "pa.Array", state: FittedState, *, target: bool) -> Tokens:
+        tokens = self.tokens(values.to_pylist())
+        return Tokens(self.lookup.indices(tokens.values.tolist(), state), tokens.lengths)
+
+    def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> LookedUp | None:
+        counted = self.lookup.looked_up(codes, state, target=False)
+        return counted and counted._replace(noun="words")
+
+    def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor | Tokens:
         if self.output_mode != "int":
-            return self.lookup.vectors(ids, learned, target=False)
+            return self.lookup.sequences(tokens, field, state)
         if self.ragged:
-            return ids.sequences()
-        return ids.padded(self.output_sequence_length or learned.facts["max_length"])
+            return tokens
+        return torch.from_numpy(tokens.padded(self.output_sequence_length or state.facts["max_length"]))
 
-    def tokens(self, values: np.ndarray) -> Tokens:
-        """Standardize and split the texts; return the tokens of each row."""
+    def tokens(self, texts: Iterable[str]) -> Tokens:
+        """Standardize and split texts; return the tokens of each."""
         table = _STANDARDS[self.standardize]
-        texts: Iterable[str] = values.reshape(-1).tolist()
-        texts = [text.translate(table) for text in texts] if table else texts
-        if self.split is None:
-            width = values.size // max(1, len(values))
-            rows = [list(row) for row in zip(*[iter(texts)] * width, strict=True)]
-        else:
-            rows = list(map(_SPLITS[self.split], texts))
+        rows = list(map(_SPLITS[self.split], [text.translate(table) for text in texts] if table else texts))
         if self.ngrams is not None:
             widths = range(1, self.ngrams + 1) if isinstance(self.ngrams, int) else self.ngrams
             rows = [_runs(row, widths) for row in rows]
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        words = np.empty(int(lengths.sum()), object)
-        words[:] = list(chain.from_iterable(rows))
-        return Tokens(words, lengths)
+        return Tokens(as_objects(list(chain.from_iterable(rows))), lengths)
 
 
 def _runs(words: list[str], widths: Iterable[int]) -> list[str]:

@@ -25,26 +25,23 @@ class WordVectors(Transform):
     and words that the file lacks become zeros.
     """
 
-    needs_rows = True
+    per_batch = "always"
     paths = ("path",)
 
     path: str
     """Path of the text file with the vectors, for example glove.6B.100d.txt."""
 
-    def in_batch(self, field: Field) -> bool:
-        return True
-
-    def infer(self, field: Field, learned: FittedState | None, *, target: bool) -> Field:
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         if not field.is_integer or field.is_ragged:
             raise ValueError(
                 f"needs token ids, got {'sequences of different lengths' if field.is_ragged else field.dtype}"
             )
-        if learned is not None and field.words is None:
+        if state is not None and field.words is None:
             raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
-        width = None if learned is None else learned.arrays["vectors"].shape[1]
+        width = None if state is None else state.arrays["vectors"].shape[1]
         return replace(field, shape=(*field.shape, width), dtype="float32", vocabulary_size=None, words=None)
 
-    def learn(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         if field.words is None:
             raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
         places = {word.encode(): place for place, word in enumerate(field.words) if word}
@@ -62,11 +59,8 @@ class WordVectors(Transform):
         )
         return FittedState({}, {"vectors": vectors}, warnings)
 
-    def apply(self, values: np.ndarray, field: Field, learned: FittedState, *, target: bool) -> np.ndarray:
-        return learned.arrays["vectors"][values]
-
-    def batch(self, field: Field, learned: FittedState, *, target: bool) -> nn.Module:
-        return _Vectors(learned.arrays["vectors"])
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return _Vectors(state.arrays["vectors"])
 
 
 class _Vectors(nn.Module):

@@ -162,11 +162,11 @@ def refuse_text(text: bytes | str, marks: Mapping[str, int], packed: int, name: 
     the text's file.
     """
     if len(text) * max(marks.values()) > min(memory_limit(), max(UNPACKED_FREELY, MAX_RATIO * packed)):
-        counts = {mark: text.count(mark) if isinstance(text, str) else _count(text, ord(mark)) for mark in marks}
+        counts = {mark: text.count(mark) if isinstance(text, str) else count_byte(text, ord(mark)) for mark in marks}
         refuse_table(sys.getsizeof(text) + sum(marks[mark] * counts[mark] for mark in marks), packed, name)
 
 
-def _count(data: bytes, byte: int) -> int:
+def count_byte(data: bytes | memoryview, byte: int) -> int:
     """Return how often a byte occurs, several times as fast as `bytes.count`."""
     import numpy as np
 
@@ -300,9 +300,9 @@ def _depth(data: bytes) -> int:
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object of JSON as a dict, as `object_pairs_hook` of `json.loads`. Raises ValueError for a key twice."""
-    if len(found := dict(pairs)) < len(pairs):
+    if len(entries := dict(pairs)) < len(pairs):
         raise ValueError("a key appears twice")
-    return found
+    return entries
 
 
 def _no_constant(word: str) -> Any:

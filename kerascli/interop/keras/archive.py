@@ -1,9 +1,11 @@
-"""Read `.keras` files: zip archives of two JSON texts and an HDF5 file, which are never extracted to named files."""
+"""Read `.keras` files: zip archives of two JSON texts, an HDF5 file and the vocabularies of layers, which are never
+extracted to named files."""
 
 import os
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BufferedReader
@@ -17,9 +19,13 @@ from kerascli.interop.keras.hdf5 import Hdf5
 MAGIC = b"PK\x03\x04"
 MAX_CONFIG_BYTES = 8 * 2**20
 MAX_VALUES = 1_000_000
+MAX_ASSET_BYTES = 32 * 2**20
+"""Limit of the size of all vocabularies in a `.keras` file together."""
+_MAX_MEMBERS = 1_000
 _MAX_RATIO = 100
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _MEMBERS = (_METADATA, _CONFIG, _WEIGHTS)
+_ASSETS, _VOCABULARY = "assets/", "/vocabulary.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +39,13 @@ class ByteRange:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Contents of a `.keras` file: model config, Keras's version, and the byte range of the weights in the file."""
+    """Contents of a `.keras` file: model config, Keras's version, vocabularies, and the byte range of the weights."""
 
     config: Any
     version: str
     weights: ByteRange
+    vocabularies: Mapping[str, bytes]
+    """Mapping from the place of a layer (`layers/integer_lookup`) to its file vocabulary.txt."""
 
 
 def open_arrays(file: BufferedReader, name: str, stack: ExitStack) -> tuple[Archive | None, Hdf5 | None]:
@@ -65,10 +73,11 @@ def _read_archive(file: BufferedReader, name: str) -> Archive:
             config = load_config(_read(archive, members[_CONFIG], name), f"{_CONFIG} in '{name}'")
             metadata = load_config(_read(archive, members[_METADATA], name), f"{_METADATA} in '{name}'")
             weights = _weights_range(archive, members[_WEIGHTS], file, name)
+            vocabularies = _vocabularies(archive, members, name)
     except DAMAGED as error:
         raise FileRefused(f"'{name}' is a damaged .keras file: {safe_text(str(error), 120)}") from None
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
-    return Archive(config, version if isinstance(version, str) else "", weights)
+    return Archive(config, version if isinstance(version, str) else "", weights, vocabularies)
 
 
 def load_config(data: bytes, what: str) -> Any:
@@ -82,8 +91,8 @@ def load_config(data: bytes, what: str) -> Any:
 
 def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
     infos = archive.infolist()
-    if len(infos) > 100:
-        raise FileRefused(f"'{name}' has {len(infos):,} members; a .keras file has three")
+    if len(infos) > _MAX_MEMBERS:
+        raise FileRefused(f"'{name}' has {len(infos):,} members; the limit is {_MAX_MEMBERS:,}")
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         if info.filename in members:
@@ -100,9 +109,10 @@ def _refuse_member(info: zipfile.ZipInfo, name: str) -> None:
     member, shown = info.filename, safe_text(info.filename, 60)
     if member.startswith("/") or "\\" in member or ".." in member.split("/"):
         raise FileRefused(f"'{name}' has a member '{shown}', whose path leads outside the archive")
-    if member.startswith("assets/") and not info.is_dir():
-        raise FileRefused(f"'{name}' has a member '{shown}': assets are not supported")
-    if member not in _MEMBERS and not info.is_dir():
+    is_asset = member.startswith(_ASSETS)
+    if is_asset and not member.endswith(_VOCABULARY) and not info.is_dir():
+        raise FileRefused(f"'{name}' has a member '{shown}': no assets but vocabularies are supported")
+    if member not in _MEMBERS and not is_asset and not info.is_dir():
         raise FileRefused(f"'{name}' has a member '{shown}', which does not belong in a .keras file")
     if info.flag_bits & 1:
         raise FileRefused(f"'{name}': '{shown}' is encrypted")
@@ -118,6 +128,21 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
     if len(data) > MAX_CONFIG_BYTES:
         raise FileRefused(f"'{name}': {info.filename} decompresses to more than {MAX_CONFIG_BYTES:,} bytes")
     return data
+
+
+def _vocabularies(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], name: str) -> dict[str, bytes]:
+    """Return the bytes of each vocabulary.txt, by the place of its layer, with a limit during decompression."""
+    vocabularies: dict[str, bytes] = {}
+    left = MAX_ASSET_BYTES
+    for member, info in members.items():
+        if member.startswith(_ASSETS) and not info.is_dir():
+            with archive.open(info) as file:
+                data = file.read(left + 1)
+            left -= len(data)
+            if left < 0:
+                raise FileRefused(f"'{name}' has vocabularies of more than {MAX_ASSET_BYTES:,} bytes")
+            vocabularies[member.removeprefix(_ASSETS).removesuffix(_VOCABULARY)] = data
+    return vocabularies
 
 
 def _weights_range(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BufferedReader, name: str) -> ByteRange:

@@ -33,16 +33,23 @@ class Difference:
     """Names of arguments whose value x in a config is the list [-x, x] in Keras's files."""
     single: frozenset[str] = frozenset()
     """Names of arguments whose value x in a config is the list [x] in Keras 2's files."""
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    """Mapping from an argument to the argument that has taken its place in Keras's files if that is not null."""
 
 
 _RECURRENT = Difference(idle={"implementation": ANY, "time_major": False})
+_LOOKUP = Difference(idle={"vocabulary_size": ANY})
 
 DIFFERENCES: Mapping[str, Difference] = {
     "batch_normalization": Difference(
         idle={"renorm_momentum": ANY, "renorm": False, "renorm_clipping": None, "fused": ANY},
         single=frozenset({"axis"}),
     ),
+    "discretization": Difference(replaced={"num_bins": "bin_boundaries"}),
     "embedding": Difference(idle={"input_length": ANY}),
+    "integer_lookup": _LOOKUP,
+    "string_lookup": Difference(idle={"vocabulary_size": ANY, "oov_method": ANY}),
+    "text_vectorization": _LOOKUP,
     "lstm": _RECURRENT,
     "gru": _RECURRENT,
     "simple_rnn": _RECURRENT,
@@ -71,6 +78,8 @@ NULLS: Mapping[str, Mapping[str, Any]] = {"integer_lookup": {"num_oov_indices": 
 null."""
 GIVE_WHOLE_NUMBERS = frozenset({"hashing", "hashed_crossing"})
 """Names of layers that need an integer dtype in Keras files if their argument `output_mode` is `int`."""
+IN_TRAINING = frozenset({"MixUp", "CutMix"})
+"""Names of Keras's layers that mix the samples of a training batch, and return their input at inference."""
 
 EXPORTED: Mapping[str, str] = {"GroupQueryAttention": "GroupedQueryAttention"}
 """Mapping from a layer's class name to the name under which Keras exports the class, and which its files use."""

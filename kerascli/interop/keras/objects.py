@@ -134,7 +134,8 @@ def _settings(
     for key, value in config.items():
         ours = difference.renamed.get(key, key)
         field = cls.model_fields.get(ours)
-        if key == "name" and value == cls.component_name:
+        is_replaced = config.get(difference.replaced.get(key, "")) is not None
+        if is_replaced or (key == "name" and value == cls.component_name):
             continue
         if field is None:
             if not _has_no_effect(key, value, difference):

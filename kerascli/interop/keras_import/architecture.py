@@ -23,7 +23,8 @@ from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.model_section import ModelSection, written_input
 from kerascli.interop.keras_import.operations import NoOperation, expression, refuse
 from kerascli.interop.keras_import.policies import Policies
-from kerascli.interop.keras_import.reading import Owner, Reading
+from kerascli.interop.keras_import.reading import Owner, Reading, layer_places
+from kerascli.interop.keras_import.text_inputs import TextInput, with_text_inputs
 from kerascli.interop.keras_import.weights import is_adapted, layer_groups, refuse_other_layers, with_statistics
 from kerascli.language.expressions.parser import MAX_LENGTH
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
@@ -39,6 +40,8 @@ class Architecture:
     owners: list[Owner]
     """Layers in the file that may have weights, in the order of Keras."""
     precision: str
+    texts: Mapping[str, TextInput]
+    """Mapping from each input that is made of a column of texts to the column and its transform."""
     notes: tuple[str, ...] = ()
 
 
@@ -46,7 +49,7 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     """Convert the model of a Keras file; adds what cannot be imported to `refusals`. Raises FileRefused."""
     whole = read_model(file.model, _name(file.model))
     kept = used_inputs(whole)
-    model = with_inputs(whole, kept)
+    model, texts = with_text_inputs(with_inputs(whole, kept), layer_places(whole, ""), file.vocabularies, refusals)
     common = _Common(refusals, file, Policies(refusals), layer_groups(file))
     writer = _Writer(common, model)
     results, owners = writer.write(model, list(writer.section.inputs), (), "", preferred=True)
@@ -56,7 +59,8 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     precision, notes = common.policies.end()
     left = [key or ref.layer for index, (key, ref) in enumerate(whole.inputs) if index not in kept]
     notes += tuple(f"input '{name}' is not imported: no output depends on it" for name in left)
-    return Architecture(section, KerasNames(writer.book.changed, *tensor_names), owners, precision, notes)
+    of_texts = {name: text for name, text in zip(writer.section.inputs, texts, strict=True) if text is not None}
+    return Architecture(section, KerasNames(writer.book.changed, *tensor_names), owners, precision, of_texts, notes)
 
 
 def _name(spec: Mapping[str, Any]) -> str:
@@ -91,16 +95,18 @@ class _Writer:
     ) -> tuple[list[str], list[Owner]]:
         """Write the layers of a Keras model, called on the tensors `given`; return (names of its outputs, owners of
         weights)."""
+        file = self.common.file
         reading = Reading(
-            model, path, place, self.common.refusals, preferred=preferred, keras_3=self.common.file.keras_3
-        )
+            model, path, place, self.common.refusals, preferred=preferred, keras_3=file.keras_3,
+            vocabularies=file.vocabularies,
+        )  # fmt: skip
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, tensors, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.needed:
                 results = self._call(reading, layer, number)
                 reading.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
         if not len(self.common.refusals):
-            refuse_other_layers(self.common.groups.get(place, set()), reading, self.common.file)
+            refuse_other_layers(self.common.groups.get(place, set()), reading, file)
         owners = [owner for name in model.layers for owner in reading.owners[name]]
         return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
 

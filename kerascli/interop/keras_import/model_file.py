@@ -27,6 +27,8 @@ class ModelFile:
     arrays: Hdf5 | None
     legacy: str | None
     """Path of the HDF5 group with the weights if the file has Keras 2's layout; None for Keras 3's layout."""
+    vocabularies: Mapping[str, bytes]
+    """Mapping from the place of a layer (`layers/string_lookup`) to its vocabulary, a text with an entry a line."""
 
     @property
     def keras_3(self) -> bool:
@@ -56,7 +58,8 @@ def open_model(path: Path) -> Iterator[ModelFile]:
             version = version if isinstance(version, str) else "3" if "module" in model else "2"
             compiled = model.get("compile_config")
         compiled = compiled if isinstance(compiled, dict) and compiled else None
-        yield ModelFile(name, file_digest(path), version or "", model, compiled, arrays, legacy)
+        vocabularies = {} if opened is None else opened.vocabularies
+        yield ModelFile(name, file_digest(path), version or "", model, compiled, arrays, legacy, vocabularies)
 
 
 def _config(arrays: Hdf5, name: str) -> Any:

@@ -3,33 +3,41 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kerascli.interop.keras.differences import GIVE_WHOLE_NUMBERS, IN_TRAINING
 from kerascli.interop.keras.objects import Refusals, walk
 from kerascli.interop.keras_import.calls import KerasLayer
+from kerascli.language.wording import snake_case
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 """Floating-point dtypes of Keras, all of which import replaces by float32."""
+_INTEGERS = ("int32", "int64")
 _MIXED = ("mixed_bfloat16", "mixed_float16")
 _LORA = ("lora_rank", "lora_alpha")
 
 
 class Policies:
-    """Collector of the dtype policies of the layers in a Keras file, and of the names of layers with LoRA."""
+    """Collector of the dtype policies of the layers in a Keras file, and of the layers that notes name."""
 
     def __init__(self, refusals: Refusals) -> None:
         self._refusals = refusals
         self._names: set[str] = set()
         self._with_lora: dict[str, None] = {}
+        self._in_training: dict[str, None] = {}
 
     def note(self, layer: KerasLayer) -> None:
         """Record a layer's dtype policy; a quantized layer, or an unknown policy, is recorded as not importable."""
         if any(layer.config.get(key) for key in _LORA):
             self._with_lora[layer.name] = None
+        if layer.class_name in IN_TRAINING:
+            self._in_training[layer.name] = None
         if (mode := _quantization(layer.config)) is not None:
             hint = "save the model as it was before quantize()"
             text = f"{layer.name} ({layer.class_name}) is quantized ({mode}), which is not supported"
             self._refusals.add(text, hint=hint)
             return
         name = _policy(layer.config.get("dtype"))
+        if name in _INTEGERS and snake_case(layer.class_name) in GIVE_WHOLE_NUMBERS:
+            return
         if name not in (*FLOATS, *_MIXED):
             self._refusals.add(f"{layer.name} ({layer.class_name}) computes in {name}, which is not supported")
         self._names.add(name)
@@ -47,6 +55,7 @@ class Policies:
             count = len(self._with_lora)
             layers = f"{count} layers" if count > 1 else f"'{next(iter(self._with_lora))}'"
             notes.append(f"LoRA of {layers} is merged into the kernels; further training updates the whole kernels")
+        notes += [f"'{name}' acts in training only: mix the samples by data.augment" for name in self._in_training]
         return precision, tuple(notes)
 
 

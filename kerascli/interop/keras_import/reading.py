@@ -2,15 +2,18 @@
 weights."""
 
 from collections import defaultdict
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
+from kerascli.interop.keras.differences import IN_TRAINING
 from kerascli.interop.keras.graph import Call, Ref, refs
 from kerascli.interop.keras.objects import Refusals, component, full_name
 from kerascli.interop.keras.places import numbered_groups
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel
 from kerascli.interop.keras_import.hidden_masks import HiddenMasks, ImpliedMasks
+from kerascli.interop.keras_import.text_inputs import ONLY_AT_INPUTS
+from kerascli.interop.keras_import.vocabularies import TEXT_LOOKUPS, with_vocabulary
 from kerascli.layers.base import LAYERS, BaseLayer
 
 
@@ -39,17 +42,19 @@ class Reading:
         *,
         preferred: bool,
         keras_3: bool,
+        vocabularies: Mapping[str, bytes],
     ) -> None:
         self.model = model
         self.path = path
         self.tensors: dict[Ref, str] = {}
-        self.places = _places(model, place)
+        self.places = layer_places(model, place)
         self.owners: dict[str, list[Owner]] = {name: [] for name in model.layers}
         self.shared_names: dict[str, str] = {}
         """Mapping from Keras's name of a layer or model with several calls to its name in the config's `shared`."""
         self.counts: dict[str, int] = {}
         self.preferred = {ref: key for key, ref in model.outputs if key is not None} if preferred else {}
         self.refusals = refusals
+        self._vocabularies = vocabularies
         self._settings: dict[str, BaseLayer | None] = {}
         self.masks = HiddenMasks(model, self.settings, masked=bool(path), keras_3=keras_3)
         self.keras_3 = keras_3
@@ -99,12 +104,19 @@ class Reading:
         """Convert a Keras layer to a layer of kerascli (an object with its arguments), only once: later calls return
         the same object. Return None if it cannot be imported."""
         if layer.name not in self._settings:
-            made = component(LAYERS, layer.spec, f"{layer.name} ({full_name(layer.spec)})", self.refusals)
+            spec = with_vocabulary(layer, self.places[layer.name], self._vocabularies)
+            if layer.class_name in TEXT_LOOKUPS:
+                self.refusals.add(f"{layer.name} ({layer.class_name}) takes texts inside the model", ONLY_AT_INPUTS)
+                self._settings[layer.name] = None
+                return None
+            if layer.class_name in IN_TRAINING:
+                spec = {"class_name": "Identity", "config": {}}
+            made = component(LAYERS, spec, f"{layer.name} ({full_name(layer.spec)})", self.refusals)
             self._settings[layer.name] = made if isinstance(made, BaseLayer) else None
         return self._settings[layer.name]
 
 
-def _places(model: KerasModel, above: str) -> dict[str, str]:
+def layer_places(model: KerasModel, above: str) -> dict[str, str]:
     """Return, by layer name, the HDF5 group of a layer's weights in Keras 3's layout."""
     layers = [layer for layer in model.layers.values() if not layer.is_operation]
     groups = numbered_groups(layer.class_name for layer in layers)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kerascli.features.normalization import Normalization
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.objects import short_number
@@ -18,7 +19,6 @@ from kerascli.interop.keras.places import keras_2_order, weights_by_path
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.reading import Owner, Reading
 from kerascli.layers.base import BaseLayer
-from kerascli.layers.preprocessing.normalization import Normalization
 from kerascli.model.runtime.weights import Weight, finite_as
 
 Pairs = list[tuple[Weight, str]]

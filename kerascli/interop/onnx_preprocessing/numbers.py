@@ -10,15 +10,14 @@ import numpy as np
 
 from kerascli.data.base import Field, FittedState, Transform
 from kerascli.data.transforms.cast import Cast
-from kerascli.data.transforms.discretization import Discretization
 from kerascli.data.transforms.elementwise import Elementwise, Log, Log1p, Sqrt
 from kerascli.data.transforms.impute import Impute
-from kerascli.data.transforms.normalization import Normalization
-from kerascli.data.transforms.rescaling import Rescaling
 from kerascli.data.transforms.reshape import Reshape
+from kerascli.features.discretization import DiscretizationTransform
+from kerascli.features.normalization import NormalizationTransform, deviation_of
+from kerascli.features.rescaling import RescalingTransform
 from kerascli.foundation.errors import ConfigError
 from kerascli.interop.onnx_preprocessing.ops import ML, OnnxOps, Value
-from kerascli.preprocessing.normalization import deviation_of
 from kerascli.training.classes import ClassReading
 
 
@@ -39,7 +38,9 @@ def _row(fill: np.ndarray, value: Value) -> np.ndarray:
     return fill if value.shape else fill[:1]
 
 
-def normalization(ops: OnnxOps, value: Value, step: Normalization, field: Field, learned: FittedState) -> Value:
+def normalization(
+    ops: OnnxOps, value: Value, step: NormalizationTransform, field: Field, learned: FittedState
+) -> Value:
     return normalized(ops, value, learned, invert=step.invert)
 
 
@@ -53,12 +54,14 @@ def normalized(ops: OnnxOps, value: Value, learned: FittedState, *, invert: bool
     return ops.binary("Div", ops.binary("Sub", value, mean), deviation)
 
 
-def rescaling(ops: OnnxOps, value: Value, step: Rescaling, field: Field, learned: FittedState) -> Value:
+def rescaling(ops: OnnxOps, value: Value, step: RescalingTransform, field: Field, learned: FittedState) -> Value:
     scaled = ops.binary("Mul", ops.cast(value, "float64"), np.asarray(step.scale, "float64"))
     return ops.binary("Add", scaled, np.asarray(step.offset, "float64"))
 
 
-def discretization(ops: OnnxOps, value: Value, step: Discretization, field: Field, learned: FittedState) -> Value:
+def discretization(
+    ops: OnnxOps, value: Value, step: DiscretizationTransform, field: Field, learned: FittedState
+) -> Value:
     boundaries = learned.arrays["bin_boundaries"] if step.bin_boundaries is None else step.bin_boundaries
     bounds = np.asarray(boundaries, np.float32)
     numbers = ops.cast(ops.finite(value), "float32")
@@ -167,9 +170,9 @@ def _sizes(field: Field | Value) -> tuple[int, ...]:
 
 def _undo(ops: OnnxOps, value: Value, transform: Transform, before: Field, learned: FittedState) -> Value:
     match transform:
-        case Normalization():
+        case NormalizationTransform():
             return normalized(ops, value, learned, invert=not transform.invert)
-        case Rescaling():
+        case RescalingTransform():
             shifted = ops.binary("Sub", value, np.asarray(transform.offset, "float64"))
             return ops.binary("Div", shifted, np.asarray(transform.scale, "float64"))
         case Log():

@@ -6,25 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.data.base import NO_STATE, Field, FittedState, States, Transform
+from kerascli.data.base import Field, FittedState, Transform
 from kerascli.data.pipeline.named_pipeline import NamedPipeline
-from kerascli.data.pipeline.pipeline import NARROW, boundary
+from kerascli.data.pipeline.pipeline import NARROW, FittedPipeline
 from kerascli.data.transforms.cast import Cast
-from kerascli.data.transforms.category_encoding import CategoryEncoding
 from kerascli.data.transforms.datetime import DateTime
-from kerascli.data.transforms.discretization import Discretization
 from kerascli.data.transforms.elementwise import Log, Log1p, Sqrt
-from kerascli.data.transforms.feature_space import FeatureSpace
-from kerascli.data.transforms.hashing import HashedCrossing, Hashing
 from kerascli.data.transforms.impute import Impute
-from kerascli.data.transforms.integer_lookup import IntegerLookup
 from kerascli.data.transforms.lookup import Lookup
-from kerascli.data.transforms.normalization import Normalization
-from kerascli.data.transforms.rescaling import Rescaling
 from kerascli.data.transforms.reshape import Reshape
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.data.transforms.text_vectorization import TextVectorization
 from kerascli.data.transforms.to_categorical import ToCategorical
+from kerascli.features.category_encoding import CategoryEncodingTransform
+from kerascli.features.discretization import DiscretizationTransform
+from kerascli.features.feature_space import FeatureSpace
+from kerascli.features.hashing import HashedCrossingTransform, HashingTransform
+from kerascli.features.integer_lookup import IntegerLookupTransform
+from kerascli.features.normalization import NormalizationTransform
+from kerascli.features.rescaling import RescalingTransform
 from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.interop.onnx_preprocessing import numbers
 from kerascli.interop.onnx_preprocessing.ops import ML, OnnxOps, RawInput, Value
@@ -32,24 +32,22 @@ from kerascli.interop.onnx_preprocessing.ops import ML, OnnxOps, RawInput, Value
 _REASONS: dict[type[Transform], str] = {
     TextVectorization: "replace characters: StringNormalizer's lower case is not ASCII's, and it keeps punctuation",
     DateTime: "read dates in texts: give their parts as columns of numbers, and leave datetime out",
-    Hashing: "hash by FarmHash or SipHash: a string_lookup or integer_lookup keeps its table in the file",
-    HashedCrossing: "hash by FarmHash: a string_lookup of a column with both values keeps its table in the file",
+    HashingTransform: "hash by FarmHash or SipHash: a string_lookup or integer_lookup keeps its table in the file",
+    HashedCrossingTransform: "hash by FarmHash: a string_lookup of a column with both values keeps a table in it",
 }
 """Mapping from transform to what ONNX has no operations to do, which it needs, and another way if there is one."""
 _HINT = "apply it before the model, and export without --preprocessing"
 
 
-def raw_inputs(
-    pipelines: Mapping[str, tuple[NamedPipeline, list[Field]]], fields: Mapping[str, Field]
-) -> list[RawInput]:
+def raw_inputs(pipelines: Mapping[str, FittedPipeline], fields: Mapping[str, Field]) -> list[RawInput]:
     """Return the columns that `pipelines` need, in order, as inputs of an ONNX graph.
 
     Integers that `impute` fills are floats there, since integers cannot be missing. Raises ConfigError.
     """
     filled: dict[str, bool] = {}
-    for named, _ in pipelines.values():
-        steps = named.pipeline.steps
-        for column in named.pipeline.columns:
+    for each in pipelines.values():
+        steps = each.named.pipeline.steps
+        for column in each.columns:
             is_filled = bool(steps) and steps[0].transform.fills_missing
             filled[column] = filled.get(column, False) or is_filled
     inputs: list[RawInput] = []
@@ -64,23 +62,18 @@ def raw_inputs(
     return inputs
 
 
-def tensor_of(
-    ops: OnnxOps,
-    named: NamedPipeline,
-    fields: list[Field],
-    learned: States,
-    raw: Mapping[str, Value],
-) -> Value:
+def tensor_of(ops: OnnxOps, pipeline: FittedPipeline, raw: Mapping[str, Value]) -> Value:
     """Add ONNX operations for `predict`'s checks and a pipeline's steps that run once over all rows (not per batch);
     return their tensor.
 
     Raises ConfigError for a transform that ONNX has no operations for.
     """
+    named, fields = pipeline.named, pipeline.fields
     values = {column: raw[column] for column in named.pipeline.columns}
     value = None if named.pipeline.takes_columns else _read(ops, values, named, fields[0])
-    until = boundary(named, fields)
-    for index in range(until):
-        step, state = named.pipeline.steps[index].transform, learned.get(named.key(index), NO_STATE)
+    until = pipeline.until
+    for index, each in enumerate(pipeline.steps[:until]):
+        step, state = each.transform, each.state
         try:
             if value is None and isinstance(step, FeatureSpace):
                 value = feature_space(ops, values, step, fields[index], state, converted)
@@ -125,7 +118,7 @@ def _read(ops: OnnxOps, values: Mapping[str, Value], named: NamedPipeline, field
 
 def _in_range(ops: OnnxOps, value: Value, step: Transform, field: Field) -> Value:
     """Return category ids unchanged, but let the ONNX run fail for ids that `step` (run per batch) cannot encode."""
-    if isinstance(step, CategoryEncoding):
+    if isinstance(step, CategoryEncodingTransform):
         count = step.num_tokens
     elif isinstance(step, ToCategorical):
         count = step.num_classes or field.num_classes or field.vocabulary_size
@@ -147,7 +140,7 @@ def lookup(ops: OnnxOps, value: Value, step: Lookup, field: Field, learned: Fitt
     if step.invert:
         raise ValueError("indices are mapped back to a vocabulary")
     places = step.places()
-    is_remainder = isinstance(step, IntegerLookup) and step.oov_method == "floormod"
+    is_remainder = isinstance(step, IntegerLookupTransform) and step.oov_method == "floormod"
     if places > 1 and not is_remainder:
         raise ValueError("several OOV indices are chosen by a hash: use num_oov_indices: 1")
     indices = _looked_up(ops, value, _table(step, learned, value.dtype == "string"), value.dtype == "string")
@@ -193,24 +186,24 @@ def feature_space(
     if step.crosses:
         raise ValueError("crosses are hashes, which ONNX has no operation for")
     parts: list[Value] = []
-    for part in step.fitted(field, learned):
-        value = columns[part.name]
-        for transform, before, state in zip(part.steps, part.fields, part.learned, strict=False):
-            value = convert(ops, value, transform, before, state)
+    widths = step.parts(field, learned)
+    for name, links in step.chains(field, learned).items():
+        value, (encoding, width) = columns[name], widths[name]
+        for link in links:
+            value = convert(ops, value, link.transform, link.field, link.state)
         value = ops.reshape(value, (-1,), (None,))
-        if part.encoding == "one_hot":
-            assert part.width is not None
-            value = ops.encoded(ops.cast(value, "int64"), "multi_hot", part.width)
+        if encoding == "one_hot":
+            value = ops.encoded(ops.cast(value, "int64"), "multi_hot", width or 0)
         parts.append(ops.cast(value, "float32"))
     name = ops.add("Concat", *(part.name for part in parts), axis=1)
     return Value(name, "float32", step.infer(field, learned, target=False).shape)
 
 
 CONVERTERS: dict[type[Transform], Callable[[OnnxOps, Value, Any, Field, FittedState], Value]] = {
-    Impute: numbers.impute, Normalization: numbers.normalization, Rescaling: numbers.rescaling,
-    Discretization: numbers.discretization, Log: numbers.elementwise, Log1p: numbers.elementwise,
+    Impute: numbers.impute, NormalizationTransform: numbers.normalization, RescalingTransform: numbers.rescaling,
+    DiscretizationTransform: numbers.discretization, Log: numbers.elementwise, Log1p: numbers.elementwise,
     Sqrt: numbers.elementwise, Cast: numbers.cast, Reshape: numbers.reshape,
-    StringLookup: lookup, IntegerLookup: lookup,
+    StringLookup: lookup, IntegerLookupTransform: lookup,
 }  # fmt: skip
 """Mapping from each transform that runs once over all rows (not per batch), except FeatureSpace, to the function that
 adds its ONNX operations."""

@@ -143,7 +143,7 @@ class MultiHeadModule(nn.Module):
         gate = None if self.gate is None else torch.sigmoid(self.gate(query))
         projected = [q, k, v] if gate is None else [q, k, v, gate]
         q, k, v = (self._along_steps(x) for x in (q, k, v))
-        visible = combined_mask([*steps, self._given(_as_mask(attention_mask), query, value)])
+        visible = combined_mask([*steps, self._attention_mask(_as_mask(attention_mask), query, value)])
         y, weights = self._attend(q, k, v, visible, use_causal_mask, return_attention_scores)
         y = self._along_axes(y, query)
         y = self.attention_output(y if gate is None else y * gate)
@@ -207,7 +207,7 @@ class MultiHeadModule(nn.Module):
         whole = broadcast_mask(mask, x).expand(*x.shape[:-1], 1).unsqueeze(-2)
         return self._along_steps(whole).squeeze(-1).unsqueeze(new)
 
-    def _given(self, mask: Tensor | None, query: Tensor, value: Tensor) -> Tensor | None:
+    def _attention_mask(self, mask: Tensor | None, query: Tensor, value: Tensor) -> Tensor | None:
         """Return the call argument `attention_mask` reshaped so that it broadcasts to the attention scores.
 
         It is (N, *T, *S), with or without axes before T. Raises ShapeMismatch.

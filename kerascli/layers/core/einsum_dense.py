@@ -93,7 +93,7 @@ class EinsumDense(KernelAndBias, EinsumArguments):
         equation = read_equation(self.equation)
         shape = self.output_shape
         sizes = _sizes(equation, (shape,) if isinstance(shape, int) else shape, x)
-        kernel = tuple(_known(letter, sizes, x) for letter in equation.kernel)
+        kernel = tuple(_size_of(letter, sizes, x) for letter in equation.kernel)
         return EinsumDenseModule(self, kernel, self._bias_shape(equation, sizes, x))
 
     def _bias_shape(self, equation: Equation, sizes: dict[str, int | None], x: TensorSpec) -> tuple[int, ...] | None:
@@ -105,7 +105,7 @@ class EinsumDense(KernelAndBias, EinsumArguments):
                 text = f"has no axis '{letter}' in the output '{equation.y}' of its equation"
                 raise ShapeMismatch(text, argument="bias_axes")
         after = equation.y[min(map(equation.y.index, self.bias_axes)) :]
-        shape = tuple(_known(letter, sizes, x) if letter in self.bias_axes else 1 for letter in after)
+        shape = tuple(_size_of(letter, sizes, x) if letter in self.bias_axes else 1 for letter in after)
         return shape + (1,) * (x.rank + 1 - len(equation.x)) if equation.ellipsis == "last" else shape
 
 
@@ -133,7 +133,7 @@ def _sizes(equation: Equation, output_shape: Shape, x: TensorSpec) -> dict[str, 
     return sizes
 
 
-def _known(letter: str, sizes: dict[str, int | None], x: TensorSpec) -> int:
+def _size_of(letter: str, sizes: dict[str, int | None], x: TensorSpec) -> int:
     size = sizes.get(letter)
     if size is None:
         raise ShapeMismatch(f"needs a known size of axis '{letter}' for its weights, got {x}")

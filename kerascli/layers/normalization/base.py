@@ -45,7 +45,7 @@ class PenaltyArguments(Layer):
     """Constraint applied to gamma after each update."""
 
 
-def known_sizes(axes: tuple[int, ...], x: TensorSpec) -> tuple[int, ...]:
+def sizes_along(axes: tuple[int, ...], x: TensorSpec) -> tuple[int, ...]:
     """Return the sizes of the input `x` along axes counted from 1; raises ShapeMismatch if one is unknown."""
     sizes = tuple(size for axis in axes if (size := x.shape[axis - 1]) is not None)
     if len(sizes) != len(axes):

@@ -12,7 +12,7 @@ from kerascli.foundation import local_batch
 from kerascli.foundation.shapes import Axis, Fraction, NonNegativeFloat, TensorSpec
 from kerascli.layers.base import Example, Layer, Outcome, layer
 from kerascli.layers.geometry import broadcast_mask, positive_axes
-from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, known_sizes
+from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, sizes_along
 from kerascli.parts.base import Initializer
 from kerascli.parts.fields import InitializerField
 from kerascli.parts.initializers import Ones, Zeros
@@ -79,7 +79,7 @@ class BatchNormalization(PenaltyArguments, MovingAverageArguments, ScaleArgument
 
     def build(self, x: TensorSpec) -> nn.Module:
         (axis,) = positive_axes(self.axis, x)
-        (channels,) = known_sizes((axis,), x)
+        (channels,) = sizes_along((axis,), x)
         return BatchNormalizationModule(self, axis, channels)
 
 

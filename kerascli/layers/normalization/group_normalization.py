@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from kerascli.foundation.shapes import Axis, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
-from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, known_sizes
+from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, sizes_along
 
 
 def _check_groups(groups: int) -> int:
@@ -42,7 +42,7 @@ class GroupNormalization(PenaltyArguments, ScaleArguments, FirstArguments):
 
     def build(self, x: TensorSpec) -> nn.Module:
         axes = positive_axes(self.axis, x)
-        (channels,) = known_sizes(axes, x)
+        (channels,) = sizes_along(axes, x)
         groups = channels if self.groups == -1 else self.groups
         if channels % groups:
             text = f"has {groups} groups, which do not divide the {channels} channels of {x}"

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from kerascli.foundation.shapes import Axes, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import positive_axes
-from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, known_sizes
+from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, sizes_along
 
 
 class FirstArguments(Layer):
@@ -36,7 +36,7 @@ class LayerNormalization(PenaltyArguments, ScaleArguments, FirstArguments):
 
     def build(self, x: TensorSpec) -> nn.Module:
         axes = positive_axes(self.axis, x)
-        return LayerNormalizationModule(self, axes, known_sizes(axes, x))
+        return LayerNormalizationModule(self, axes, sizes_along(axes, x))
 
 
 class LayerNormalizationModule(ScaledModule):

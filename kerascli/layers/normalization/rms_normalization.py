@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from kerascli.foundation.shapes import Axes, TensorSpec
 from kerascli.layers.base import Example, Layer, WeightedModule, layer
 from kerascli.layers.geometry import positive_axes
-from kerascli.layers.normalization.base import Epsilon, known_sizes
+from kerascli.layers.normalization.base import Epsilon, sizes_along
 from kerascli.parts.initializers import Ones
 
 
@@ -26,7 +26,7 @@ class RMSNormalization(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         axes = positive_axes(self.axis, x)
-        return RMSNormalizationModule(axes, known_sizes(axes, x), self.epsilon)
+        return RMSNormalizationModule(axes, sizes_along(axes, x), self.epsilon)
 
 
 class RMSNormalizationModule(WeightedModule):

@@ -97,7 +97,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         self.add_weight_of(settings, "kernel", (*window.size, channels, columns), axes=axes)
         self.add_weight_of(settings, "recurrent_kernel", (*window.size, settings.filters, columns), axes=axes)
         fill = settings.bias_initializer
-        start = ForgetBias(others=fill) if settings.unit_forget_bias else fill
+        start = ForgetBias(other_gates=fill) if settings.unit_forget_bias else fill
         self.add_weight_of(settings, "bias", (columns,) if settings.use_bias else None, initializer=start)
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -104,7 +104,7 @@ class LSTMRecurrence(WeightedRecurrence):
 
     def bias_start(self) -> Initializer:
         fill = self.settings.bias_initializer
-        return ForgetBias(others=fill) if self.settings.unit_forget_bias else fill
+        return ForgetBias(other_gates=fill) if self.settings.unit_forget_bias else fill
 
     def step(self, x: Tensor, state: State, products: Products) -> State:
         activate, gate = self.settings.activation or Linear(), self.settings.recurrent_activation or Linear()
@@ -130,13 +130,13 @@ class LSTMModule(SequenceModule, LSTMRecurrence):
 
 
 class ForgetBias(Initializer):
-    """Initializer of an LSTM's bias: ones for the forget gate (Jozefowicz et al., 2015), the initializer `others` for
-    the other gates."""
+    """Initializer of an LSTM's bias: ones for the forget gate (Jozefowicz et al., 2015), and the values of another
+    initializer for the other gates."""
 
-    others: fields.InitializerField
+    other_gates: fields.InitializerField
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
         units = shape[0] // 4
-        before = self.others((units,), dtype=dtype, generator=generator)
-        after = self.others((2 * units,), dtype=dtype, generator=generator)
+        before = self.other_gates((units,), dtype=dtype, generator=generator)
+        after = self.other_gates((2 * units,), dtype=dtype, generator=generator)
         return torch.cat([before, torch.ones(units, dtype=dtype), after])

@@ -99,11 +99,11 @@ def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
 def declared_outputs(
     stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]
 ) -> tuple[TensorSpec, ...]:
-    """Return the specs (shape, dtype) of a node's outputs, given those for inputs with a batch axis that its layer
-    states (`stated`).
+    """Return the specs (shape, dtype) of a node's outputs, from those that its layer states for inputs with a batch
+    axis.
 
-    If the node's input has no batch axis, the input's first axis is added to each shape, and the spec is marked as one
-    without a batch axis.
+    These are `stated`. If the node's input has no batch axis, the input's first axis is added to each shape, and the
+    spec is marked as one without a batch axis.
     """
     of = specs[node.inputs[0]] if node.inputs else None
     if of is None or of.batched:

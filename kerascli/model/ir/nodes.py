@@ -19,7 +19,7 @@ RESERVED = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input tensor of a model."""
+    """Input tensor of a model: its name, and its spec (shape and dtype)."""
 
     name: str
     spec: TensorSpec
@@ -55,12 +55,12 @@ class Node:
 
     @property
     def call_flags(self) -> dict[str, bool]:
-        """Call arguments that are true or false."""
+        """Call arguments of the node that are booleans (such as `training`), by name."""
         return {key: value for key, value in self.call.items() if isinstance(value, bool)}
 
     @property
     def call_tensors(self) -> dict[str, str | tuple[str, ...]]:
-        """Call arguments that are the name of a tensor, or several names."""
+        """Call arguments of the node that are tensors, by name: the name of a tensor, or the names of several."""
         return {key: value for key, value in self.call.items() if not isinstance(value, bool)}
 
     def used_names(self) -> list[str]:

@@ -23,7 +23,8 @@ class Submodule:
     trainable: bool
 
     def names(self) -> Iterator[tuple[str, str]]:
-        """Yield (path below the node's module, name in the model) for each weight of the submodule."""
+        """Yield (path, name) for each weight of the submodule: its path within the node's module, and its name in the
+        model."""
         own = weights_of(self.module, self.path, trainable=True)
         for mine, weight in zip(own, self.weights(), strict=True):
             yield mine.name, weight.name
@@ -64,7 +65,8 @@ class CompositeModule(nn.Module):
 
 
 def submodules_of(node: Node, module: nn.Module) -> list[Submodule]:
-    """Return the submodules of a node's module whose weights have names of their own, or else the module itself."""
+    """Return the submodules of a node's module whose weights have name prefixes of their own; without any, the module
+    itself."""
     parts = [
         replace(
             part,
@@ -79,7 +81,10 @@ def submodules_of(node: Node, module: nn.Module) -> list[Submodule]:
 
 
 def submodules_below(path: str, nodes: Sequence[Node], modules: Iterable[nn.Module]) -> Iterator[Submodule]:
-    """Yield the submodules of several nodes, whose modules are in a list at `path`, the beginning of each path."""
+    """Yield the submodules of the modules of several nodes, with paths that begin with `path`.
+
+    `path` is that of the list that holds the nodes' modules.
+    """
     for index, (node, module) in enumerate(zip(nodes, modules, strict=True)):
         for part in submodules_of(node, module):
             yield replace(part, path=below(f"{path}/{index}", part.path))

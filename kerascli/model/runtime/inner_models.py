@@ -213,7 +213,7 @@ def _where(seen: Tensor, new: Sequence[Tensor], old: Sequence[Tensor]) -> list[T
 
 
 class SharedLayerModule(CompositeModule):
-    """Module of a shared layer inside a wrapper."""
+    """Module that runs a shared layer as the layer of a wrapper, such as `time_distributed`."""
 
     def __init__(self, weights: str, module: nn.Module, *, trainable: bool) -> None:
         super().__init__()

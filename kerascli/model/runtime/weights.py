@@ -24,7 +24,7 @@ class WeightPart:
     size: int
 
     def of(self, whole: Tensor) -> Tensor:
-        """Return the part of a whole weight, in torch's layout, as a view."""
+        """Return this range of the rows of a whole weight, in torch's layout, as a view."""
         return whole[self.start : self.stop]
 
 
@@ -94,8 +94,10 @@ class Weight:
         return values if part is None or values.shape == held(self.tensor).shape else part.of(values)
 
     def take(self, values: Tensor) -> None:
-        """Set the weight's values, in Keras's layout, read from a file. Raises FileRefused if one is not finite in the
-        weight's dtype."""
+        """Set the weight to values in Keras's layout that were read from a file.
+
+        Raises FileRefused if one is not finite in the weight's dtype.
+        """
         self.assign(finite_as(values, self.tensor.dtype, f"weight '{safe_text(self.name)}'"))
 
     @property
@@ -116,7 +118,10 @@ def finite_as(values: Tensor, dtype: torch.dtype, what: str) -> Tensor:
 
 
 def weights_of(module: nn.Module, prefix: str, *, trainable: bool) -> Iterator[Weight]:
-    """Yield the weights declared in a node's module, in order of declaration."""
+    """Yield the weights declared in a node's module, in order of declaration; their names begin with `prefix`.
+
+    Without `trainable`, the node's layer is frozen, and none of its weights is trained.
+    """
     for path, inner in module.named_modules():
         if not isinstance(inner, WeightedModule):
             continue

@@ -124,11 +124,11 @@ def read_use(reading: Reading, written: str, arguments: Any, entry: Path) -> Non
         return
     values = _values(reading, written, block, arguments, path)
     inputs = reading.model_inputs(what, block.inputs, keys, path, below, use=what)
-    is_wanted = reading.is_wanted(keys, path)
+    is_present = reading.is_present(keys, path)
     if faults.count > before:
         reading.mark_broken(name or "?", keys)
         return
-    if not is_wanted:
+    if not is_present:
         names.previous = inputs[0]
         if keys.has("name"):
             reading.pass_on(name, inputs[0], reading.place(path))

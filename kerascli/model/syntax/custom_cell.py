@@ -117,7 +117,7 @@ def _cell(reading: Reading, prefix: str, written: dict[Any, Any], constants: tup
     faults, before = reading.faults, reading.faults.count
     keys = faults.read(CellSection, written, path)
     names = Names(outside=reading.names)
-    names.inputs_known = faults.count == before and "?" not in constants
+    names.has_inputs = faults.count == before and "?" not in constants
     inner = reading.inner(prefix=prefix, names=names)
     inputs = _inputs(inner, keys.inputs, (*path, "inputs"))
     states = _states(inner, keys.states, path)
@@ -134,7 +134,7 @@ def _cell(reading: Reading, prefix: str, written: dict[Any, Any], constants: tup
         outputs = inner.read_body(keys, path)
     else:
         faults.add("a cell needs 'layers', the nodes computed at each time step", path, at="key")
-        names.previous, names.inputs_known = "?", False
+        names.previous, names.has_inputs = "?", False
     following = _next(inner, states, keys.next, path)
     cell = Cell(inputs, states, constants, tuple(inner.entries), following, outputs, inner.place(path))
     if faults.count == before and "?" not in constants:
@@ -161,7 +161,7 @@ def _states(inner: Reading, written: Any, path: Path) -> tuple[CellState, ...]:
         inner.faults.add(
             f"a cell needs 'states', a mapping of names to sizes{got}", where, at=at, hint="states: {h: 128}"
         )
-        inner.names.inputs_known = False
+        inner.names.has_inputs = False
         return ()
     states = []
     for name, value in written.items():

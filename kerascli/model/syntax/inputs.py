@@ -29,7 +29,7 @@ def read_inputs(
     data is read.
     """
     declared, (first, first_path) = section.inputs, _first_shape(section.layers)
-    names.inputs_known = data_inputs is not None or declared is not None
+    names.has_inputs = data_inputs is not None or declared is not None
     if declared is not None:
         if first is not None:
             hint = "remove it, or remove model.inputs"
@@ -103,7 +103,7 @@ def read_declared(
         faults.add(text, (*base, "inputs"), hint=hint)
         names.mark_broken([*map(str, declared), "?"] if isinstance(declared, list) else ["?"])
         names.previous = "?"
-        names.inputs_known = isinstance(declared, list)
+        names.has_inputs = isinstance(declared, list)
         return {}
     inputs: dict[str, Input] = {}
     for name, value in declared.items():

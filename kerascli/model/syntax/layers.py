@@ -111,13 +111,13 @@ def add_node(
     as broken instead.
     """
     faults, names = reading.faults, reading.names
-    is_wanted = reading.is_wanted(node.keys, node.path)
+    is_present = reading.is_present(node.keys, node.path)
     place, unique = reading.place(node.path), names.unique(name)
     if layer is None or faults.count > before:
         reading.mark_broken(name, node.keys)
         return
     has_outputs = layer.result_count() != 0
-    if has_outputs and not is_wanted:
+    if has_outputs and not is_present:
         if inputs:
             reading.pass_on(name, inputs[0], place)
         return
@@ -128,7 +128,7 @@ def add_node(
     reading.give_results(written, outputs, place)
     if layer.call_form == "none" or not has_outputs:
         names.previous = previous
-    if is_wanted:
+    if is_present:
         weights = f"{reading.prefix}{unique}"
         reading.entries.append(Node(unique, layer, inputs, outputs, call, weights, place, faults.uses))
     if faults.count > before:  # names of outputs that are not allowed

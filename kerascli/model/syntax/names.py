@@ -54,7 +54,7 @@ class Names:
         """Name of the tensor that `prev` refers to, the output of the node above; None if there is not exactly one."""
         self._targets: Sequence[str] | None = ()
         """Names of the data's targets; None if they are unknown, so that any name may be a target."""
-        self.inputs_known = True
+        self.has_inputs = True
         """If False, the model's inputs could not be read, so that any name may be the name of an input."""
 
     def fork(self) -> "Names":
@@ -65,8 +65,8 @@ class Names:
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
         """Context manager that opens a scope for the names of the layers in a block or repeat.
 
-        With `sees_outside` (a repeat), the layers may use the names outside, and layers outside may use theirs;
-        otherwise (a block), neither.
+        With `sees_outside` (a repeat), names are visible in both directions between the scope and the layers outside of
+        it; otherwise (a block), in neither.
         """
         outer, inner = self._body, _Body()
         if sees_outside:
@@ -85,7 +85,7 @@ class Names:
         if self._body.places is self._places or name not in self._places:
             return name
         number = 1
-        while self._is_taken(f"{name}_{number}"):
+        while self._is_defined(f"{name}_{number}"):
             number += 1
         return f"{name}_{number}"
 
@@ -169,7 +169,7 @@ class Names:
             number = self._counts.get(base, 0)
             self._counts[base] = number + 1
             name = f"{base}_{number}" if number else base
-            if not self._is_taken(name):
+            if not self._is_defined(name):
                 break
         if self._body.places is not self._places:
             here = self._body.counts.get(base, 0)
@@ -196,7 +196,7 @@ class Names:
         raise Invalid([self._unknown(name)])
 
     def _may_be_input(self, name: str) -> bool:
-        return not self.inputs_known and name not in self._without_result and name not in self._body.later
+        return not self.has_inputs and name not in self._without_result and name not in self._body.later
 
     def _unknown(self, name: str) -> Fault:
         """Return the config error for a name that a node uses, but that no node or input above it defines."""
@@ -244,5 +244,5 @@ class Names:
             return Fault(f"'{call}' is not a call of a shared model, so it has no inner tensors")
         return Fault(f"there is no call '{call}'{suggestion(call, calls)}")
 
-    def _is_taken(self, name: str) -> bool:
+    def _is_defined(self, name: str) -> bool:
         return any(name in names for names in (self._places, self._broken, self._announced))

@@ -176,7 +176,7 @@ class Reading:
         finally:
             self.variables = before
 
-    def is_wanted(self, keys: NodeKeys, path: Path) -> bool:
+    def is_present(self, keys: NodeKeys, path: Path) -> bool:
         return not self.faults.is_flag(keys.when, (*path, "when")) or keys.when
 
     def name(self, keys: NodeKeys, path: Path, kind: str) -> str:

@@ -90,7 +90,7 @@ def _declared_inputs(inner: Reading, name: str, declared: Any, path: Path) -> di
     if not isinstance(declared, (dict, list)) or not declared:
         text = f"the inputs of '{name}': expected names, or a mapping of names to shapes, got {show(declared)}"
         inner.faults.add(text, path, hint="inputs: [a, b], or inputs: {a: [28, 28, 1], b: [10]}")
-        inner.names.inputs_known = False
+        inner.names.has_inputs = False
         inner.names.previous = "?"
         return {"input": None}
     inputs: dict[str, TensorSpec | None] = {}
@@ -124,14 +124,14 @@ def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> No
     name = reading.name(keys, path, written)
     inputs = _inputs(reading, shared, keys, path, below)
     call = reading.call(allowed, arguments, path)
-    is_wanted = reading.is_wanted(keys, path)
+    is_present = reading.is_present(keys, path)
     count = len(shared.outputs) if layer is None else layer.results_of(call)
-    outputs = reading.results(name, count, keys, path) if is_wanted else ()
+    outputs = reading.results(name, count, keys, path) if is_present else ()
     if faults.count > before:
         reading.mark_broken(name, keys)
         return
     place, unique = reading.place(path), names.unique(name)
-    if not is_wanted:
+    if not is_present:
         reading.pass_on(name, inputs[0], place)
         return
     names.take(name, place, node=unique)

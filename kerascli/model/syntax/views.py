@@ -192,7 +192,7 @@ class Forward:
             with suppress(TooManyNodes):
                 self.reading.read_entries(layers, path)
         else:
-            self.reading.names.inputs_known = False  # any unknown name may be that of a layer that could not be read
+            self.reading.names.has_inputs = False  # any unknown name may be that of a layer that could not be read
         return tuple(self.reading.entries)
 
     def formula(self, cls: type[BaseLayer], text: Any, path: Path, settings: Mapping[str, Any]) -> Node | None:

@@ -21,6 +21,8 @@ def family_of(layer: BaseLayer) -> str:
     """Return the family of a layer, the folder of its source file (`pooling`, `recurrent` ...); `own` for a plugin's
     layer."""
     parts = type(layer).__module__.split(".")
+    if parts[:2] in (["kerascli", "features"], ["kerascli", "preprocessing"]):
+        return "preprocessing"
     return parts[2] if parts[:2] == ["kerascli", "layers"] and len(parts) > 2 else "own"
 
 

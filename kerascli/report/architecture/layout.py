@@ -18,7 +18,7 @@ _PADDING = 12.0
 _LINE = 17.0
 _GAP, _HEAD, _STUB = 34.0, 26.0, 15.0
 """Distances in pixels: between rows of boxes, below a frame's title, and below edge labels where edges bend."""
-_BESIDE = 18.0
+_FRAME_MARGIN = 18.0
 """Distance in pixels between the left and right border of a diagram's frame and the boxes in it."""
 
 
@@ -111,7 +111,7 @@ class _Level:
         words = box.description
         if (inside := self.inner.get(box.key)) is not None:
             needed = title + self.measure(f"   {words}", DETAIL, False)
-            return max(inside.width, needed) + 2 * _BESIDE, inside.height
+            return max(inside.width, needed) + 2 * _FRAME_MARGIN, inside.height
         width = max(title, self.measure(words, DETAIL, False)) + 2 * _PADDING
         return max(width, 64.0), 2 * 5.0 + _LINE * (2 if words else 1)
 

@@ -1,5 +1,9 @@
-"""Test whether formulas keep the rows of a batch independent, by evaluation: `x - mean(x, axis=0)` does not."""
+"""Test whether formulas keep the rows of a batch independent, by evaluation: `x - mean(x, axis=0)` does not.
 
+If they do, evaluation and prediction may use larger batches than training, with equal results.
+"""
+
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,9 +15,11 @@ from kerascli.foundation.shapes import Shape, TensorSpec
 from kerascli.language.expressions import ExpressionError
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.expr import Expr as LossExpr
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.metrics.expr import Expr as MetricExpr
-from kerascli.model.ir.nodes import Node
+from kerascli.model.ir.nodes import Node, flat
 from kerascli.model.runtime.built import Built, InnerNode, inner_nodes
+from kerascli.model.syntax.views import leading_to
 from kerascli.ops.expression import expression, value_of_pair
 
 _ROWS = 4
@@ -70,9 +76,9 @@ _ROUNDING = 1e-5
 
 def _formula(layer: ExpressionLayer, xs: Sequence[TensorSpec]) -> Formula:
     """Return the formula of an `expr` layer as a function of its input tensors; one of them must have a batch axis."""
-    found = expression(layer.value)
+    compiled = expression(layer.value)
     sized_by = next(index for index, spec in enumerate(xs) if spec.batched)
-    return lambda tensors: found(dict(zip(found.names, tensors, strict=False)), tensors[sized_by], training=False)
+    return lambda tensors: compiled(dict(zip(compiled.names, tensors, strict=False)), tensors[sized_by], training=False)
 
 
 def comparison_keeps_rows_apart(component: object, output: TensorSpec) -> bool:
@@ -94,8 +100,8 @@ def _rows_stay_apart(formula: Formula, xs: list[TensorSpec]) -> bool:
         before = _parts(formula, [_numbers(spec, None) for spec in xs])
         for changed in (0, _ROWS - 1):
             after = _parts(formula, [_numbers(spec, changed) for spec in xs])
-            others = [row for row in range(_ROWS) if row != changed]
-            if not all(torch.equal(one[others], other[others]) for one, other in zip(before, after, strict=True)):
+            rest = [row for row in range(_ROWS) if row != changed]
+            if not all(torch.equal(one[rest], other[rest]) for one, other in zip(before, after, strict=True)):
                 return False
     except (ExpressionError, RuntimeError, IndexError, ValueError, TypeError):
         return False
@@ -119,3 +125,70 @@ def _numbers(spec: TensorSpec, changed: int | None) -> Tensor:
     if changed is not None and spec.batched:
         values[changed] = 0.5 + 0.4 * torch.cos(2.3 * count[changed])
     return (values > 0.5).to(torch.int64) if spec.is_integer else values
+
+
+_CACHED_BYTES = 2**21
+"""Number of bytes of a node's inputs and outputs (for a batch) that fit a CPU core's cache; larger batches are no
+faster."""
+
+
+def rows_at_once(
+    built: Built,
+    pairs: Sequence[OutputTarget] | None,
+    *,
+    metrics: bool,
+    batch_size: int,
+    validation_batch_size: int | None = None,
+    validation_steps: int | None = None,
+) -> int:
+    """Return the number of rows per batch for evaluation or prediction, which is larger than in training where it may
+    be.
+
+    With `metrics`, it is for evaluation, whose loss and metrics must not depend on it. `pairs` are the outputs and
+    targets of losses and metrics; None if unknown. The last three arguments are settings of `fit`.
+    """
+    if any(node.layer.keeps_states() for node in built.model.nodes):
+        return batch_size
+    if validation_batch_size is not None:
+        return validation_batch_size
+    if metrics and (validation_steps is not None or pairs is None or not _adds_up(built, pairs)):
+        return batch_size
+    rows = _CACHED_BYTES // max(1, _widest(built))
+    return rows if rows > batch_size and _keeps_rows_apart(built, pairs or (), metrics=metrics) else batch_size
+
+
+def _keeps_rows_apart(built: Built, pairs: Sequence[OutputTarget], *, metrics: bool) -> bool:
+    """Return False if a formula of the model (or of its losses and metrics) combines different rows of a batch."""
+    specs, model = built.specs, built.model
+    nodes = model.nodes if metrics else flat(leading_to(model.entries, model.outputs))
+    pairs = pairs if metrics else ()
+    compared = [(each, pair.output) for pair in pairs for each in (pair.loss, *(use.metric for use in pair.metrics))]
+    return all(comparison_keeps_rows_apart(each, specs[output]) for each, output in compared) and all(
+        node_keeps_rows_apart(each.node, each.specs)
+        for each in with_inner_nodes(built, nodes)
+        if all(name in each.specs for name in each.node.inputs)
+    )
+
+
+def _adds_up(built: Built, pairs: Sequence[OutputTarget]) -> bool:
+    """Return True if loss and metrics of all rows equal the mean of their values for batches, weighted by rows.
+
+    They do not if a batch determines its own denominator, as with masks.
+    """
+    if any(node.layer.makes_mask() or "mask" in node.call for node in built.model.nodes):
+        return False
+    if any(reduces_a_batch(node, built.specs) for node in built.model.nodes):
+        return False
+    losses = all(pair.loss.adds_up() for pair in pairs if pair.loss is not None)
+    return losses and all(use.metric.adds_up() for pair in pairs for use in pair.metrics)
+
+
+def _widest(built: Built) -> int:
+    """Return the number of bytes per row of the inputs and outputs of the model's largest node; unknown sizes count as
+    1."""
+    specs = built.specs
+
+    def size(name: str) -> int:
+        return 4 * math.prod(n or 1 for n in specs[name].shape) if name in specs and specs[name].batched else 0
+
+    return max(sum(map(size, {*node.inputs, *node.outputs})) for node in built.model.nodes)

@@ -168,7 +168,10 @@ class JoinedObjective(BaseObjective):
 
 
 class PassObjective(JoinedObjective):
-    """Objective of a forward pass that parameter updates share; losses added by layers count only for the first."""
+    """Objective of a forward pass that several parameter updates share, with a total loss for each update.
+
+    Losses that layers add count for the first update only.
+    """
 
     def __init__(self, updates: Sequence[Objective]) -> None:
         super().__init__(updates)
@@ -208,9 +211,9 @@ def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | No
 
 
 def logged_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean") -> Tensor:
-    """Return the metric state, to be summed over batches, of a value that is logged for a batch.
+    """Return the state (2,) of a value that is logged for a batch, to be summed over batches: (value * rows, rows).
 
-    A mean is weighted by the number of rows in the batch, as in Keras.
+    The quotient of its sums is the mean over all rows, as in Keras. With the reduction "sum" it is (value, 1).
     """
     value = value.detach()
     rows = 1 if reduction == "sum" else rows

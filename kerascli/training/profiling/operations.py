@@ -29,7 +29,7 @@ class Times:
 
     @property
     def median(self) -> float:
-        """Time of a training step in milliseconds: the median over the recorded steps."""
+        """Self time of the group's operations in a training step in milliseconds: the median over recorded steps."""
         return median(self.milliseconds) if self.milliseconds else 0.0
 
 

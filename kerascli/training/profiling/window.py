@@ -48,11 +48,13 @@ class Window:
         self._hooks: list[RemovableHandle] = []
 
     def plan(self, steps: int) -> None:
-        """Choose the training steps to record: 20 after the first 10, each number limited to a third of `steps`."""
+        """Choose the training steps to record, of `steps` in all: 20 after the first 10, each number at most a third of
+        `steps`."""
         self._warm_up, self._size = min(_WARM_UP_STEPS, steps // LEAST_STEPS), min(_STEPS, steps // LEAST_STEPS)
 
     def is_due(self, steps_done: int, left: int, steps: int, *, last_epoch: bool) -> bool:
-        """Return True if recording should start now: `steps_done` steps of the epoch are done, `left` are left."""
+        """Return True if recording should start now: `steps_done` steps were trained, `left` of the epoch's `steps` are
+        left."""
         if self._first or steps_done < self._warm_up or not self._warm_up:
             return False
         return left >= min(self._size, steps) or (last_epoch and left > 0)

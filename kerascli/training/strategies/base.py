@@ -68,7 +68,10 @@ class Strategy(ABC):
     def evaluated(
         self, source: BatchSource, limit: int | None = None, *, ends_on_signal: bool = False
     ) -> EvaluatedBatches:
-        """Return the first `limit` batches of a split (None: all) to evaluate, divided among the processes."""
+        """Return the first `limit` batches of a split (None: all) to evaluate, divided among the processes.
+
+        With `ends_on_signal`, a signal ends the evaluation after a round of one batch per process.
+        """
         if self.is_alone:
             return EvaluatedBatches(islice(source.epoch(0), limit))
         return SharedBatches(

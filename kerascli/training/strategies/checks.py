@@ -134,10 +134,8 @@ def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
     if processes == 1 or not isinstance(spec.fit.distribute, FSDP):
         return
     path = ("fit", "distribute")
-    if (found := torch_version()) < FIRST_TORCH:
-        text = (
-            f"distribute: fsdp needs torch {'.'.join(map(str, FIRST_TORCH))} or newer, not {'.'.join(map(str, found))}"
-        )
+    if (own := torch_version()) < FIRST_TORCH:
+        text = f"distribute: fsdp needs torch {'.'.join(map(str, FIRST_TORCH))} or newer, not {'.'.join(map(str, own))}"
         yield Fault(text, path, hint="pip install --upgrade torch, or use distribute: ddp")
     if spec.fit.shards is not None:
         text = "shards: with fsdp, gradients are added in no fixed order: the bits depend on the number of processes"
@@ -158,11 +156,11 @@ def refused_by_fsdp(spec: RunSpec) -> list[str]:
 
     The run may have any `fit.distribute`.
     """
-    found = [f"torch {'.'.join(map(str, torch_version()))}"] if torch_version() < FIRST_TORCH else []
-    found += ["fit.shards"] * (spec.fit.shards is not None) + ["fit.train_step"] * (spec.train_step is not None)
+    settings = [f"torch {'.'.join(map(str, torch_version()))}"] if torch_version() < FIRST_TORCH else []
+    settings += ["fit.shards"] * (spec.fit.shards is not None) + ["fit.train_step"] * (spec.train_step is not None)
     weights = [weight for _, weight in _trainable(spec)]
-    found += [f"{kind}s" for kind in _OF_WHOLE_WEIGHTS if any(getattr(each, kind) is not None for each in weights)]
-    return found + [what for _, what in _whole_model_callbacks(spec)]
+    settings += [f"{kind}s" for kind in _OF_WHOLE_WEIGHTS if any(getattr(each, kind) is not None for each in weights)]
+    return settings + [what for _, what in _whole_model_callbacks(spec)]
 
 
 def torch_version() -> tuple[int, ...]:

@@ -31,9 +31,9 @@ def sum_in_order(vector: Tensor, rank: int, size: int) -> None:
         while len(sums) > (number + 1).bit_count():  # terms so far, as a binary number: its ones are complete subtrees
             right = sums.pop()
             sums[-1].add_(right)
-    others = [(rank + distance) % size for distance in range(1, size)]  # in different orders: none has to serve all
-    received = [dist.P2POp(dist.irecv, as_bytes(parts[other]), other) for other in others]
-    _run([*received, *(dist.P2POp(dist.isend, as_bytes(parts[rank]), other) for other in others)])
+    peers = [(rank + distance) % size for distance in range(1, size)]  # in different orders: none has to serve all
+    received = [dist.P2POp(dist.irecv, as_bytes(parts[other]), other) for other in peers]
+    _run([*received, *(dist.P2POp(dist.isend, as_bytes(parts[rank]), other) for other in peers)])
 
 
 def _run(operations: Sequence[dist.P2POp]) -> None:

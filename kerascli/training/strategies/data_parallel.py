@@ -1,50 +1,146 @@
-"""Data parallel training: each process has the whole model, and computes its shards of each batch."""
+"""Data parallel training: each process has the whole model, and computes its shards of each batch.
 
-from dataclasses import replace
+The outcomes of all shards are added, weighted by rows.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from kerascli.data.batches.loader import Portion
+from torch import Tensor
+
+from kerascli.data.batches.loader import Batch, Portion
+from kerascli.foundation import draws, local_batch
 from kerascli.foundation.device import Choice
-from kerascli.training.forward_pass import Eager, Runner
+from kerascli.foundation.errors import DataError, counted
+from kerascli.foundation.local_batch import LocalBatch
+from kerascli.training.forward_pass import Eager, Runner, StepOutcome
 from kerascli.training.strategies.base import Strategy
+from kerascli.training.strategies.flat_step_result import FlatStepResult, StepExchange, sum_of_shards
 from kerascli.training.strategies.group import Group
-from kerascli.training.strategies.sharding import Sharding
 
 if TYPE_CHECKING:
     from kerascli.training.execution_mode import Request
-    from kerascli.training.strategies.sharded_runner import Division
+
+
+@dataclass(frozen=True, slots=True)
+class Sharding:
+    """Division of each batch into `shards` parts of consecutive rows, which are assigned to `size` processes.
+
+    All processes have equally many shards. Without the config's `fit.shards` there is one shard for each process.
+    """
+
+    shards: int
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> int:
+        """Index of the first shard of this process."""
+        return self.rank * self.shards // self.size
+
+    @property
+    def stop(self) -> int:
+        """Index of the shard after this process's last one (exclusive end of its range of shards)."""
+        return (self.rank + 1) * self.shards // self.size
+
+    @property
+    def portion(self) -> Portion:
+        """Portion of each batch that this process reads."""
+        return Portion(self.first, self.stop, self.shards)
+
+    def is_first(self, number: int, batch: Batch) -> bool:
+        """Return True if the shard with index `number` is the first shard with rows of a batch."""
+        return number == -(-self.shards // batch.whole) - 1
+
+    def parts(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
+        """Yield (index, rows) of each shard of this process, from the portion of a batch that it has read.
+
+        Shards without rows, in a batch with fewer rows than shards, are not yielded.
+        """
+        start = self.first * batch.whole // self.shards
+        for number in range(self.first, self.stop):
+            first, stop = (each * batch.whole // self.shards - start for each in (number, number + 1))
+            if stop > first:
+                yield number, _rows(batch, first, stop)
+
+
+def _rows(batch: Batch, first: int, stop: int) -> Batch:
+    if stop - first == batch.rows:
+        return batch
+
+    def cut(section: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: values[first:stop] for name, values in section.items()}
+
+    return Batch(cut(batch.inputs), cut(batch.targets), cut(batch.sample_weight), stop - first, batch.whole)
 
 
 class DataParallel(Strategy):
     """Strategy in which each process has the whole model; gradients, losses and metric states of all shards are added.
 
-    With `shards`, results have the same bits on every number of processes that divides `shards`, also on one.
+    With `shards`, each shard is computed independently, and sums have a fixed order: results have the same bits on
+    every number of processes that divides `shards`, also on one. Without it, processes add the denominators of their
+    losses and the statistics of synchronized layers, so that results equal those of one process up to rounding.
     """
 
     def __init__(self, group: Group, shards: int | None = None) -> None:
         super().__init__(group)
         self.sharding = Sharding(shards or group.world.size, group.world.rank, group.world.size)
-        self._in_order = shards is not None
+        self.in_order = shards is not None
+        """True if sums have a fixed order."""
 
     @property
     def portion(self) -> Portion:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.sharding.portion
 
     @cached_property
-    def division(self) -> "Division":
-        from kerascli.training.strategies.sharded_runner import Division
+    def _process_sum(self) -> Callable[[Tensor, float], Tensor] | None:
+        from kerascli.training.strategies.process_sum import process_sum  # makes a torch operator
 
-        return Division(self.sharding, self.group, in_order=self._in_order)
+        return None if self.in_order else process_sum(self.group)
+
+    def part(self, rows: Batch, *, counts: bool = True, scaled: bool = False) -> AbstractContextManager[None]:
+        """Return a context manager for the forward pass of a shard, in which its means and sums are those of the whole
+        batch.
+
+        Without `counts`, the shard adds 0 to all sums. With `scaled`, the caller multiplies the loss by the shard's
+        share of the rows before the backward pass.
+        """
+        add, share = self._process_sum, rows.rows / rows.whole
+        if add is None:
+            return local_batch.using(LocalBatch(share))
+        if not counts:
+            return local_batch.using(LocalBatch(1.0, lambda total: add(total, 0.0)))
+        return local_batch.using(LocalBatch(share, lambda total: add(total, 1.0 if scaled else share)))
+
+    @contextmanager
+    def trial(self, rows: Batch) -> Iterator[None]:
+        """Context manager in which a forward pass is prepared (traced ...) for a shard, without sums over processes."""
+        from kerascli.training.strategies.process_sum import one_process
+
+        with self.part(rows), one_process():
+            yield
+
+    def examples(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Return this process's first shard with rows of each batch; none for a later batch that has no such shard."""
+        further = [rows for batch in batches[1:] for _, rows in islice(self.sharding.parts(batch), 1)]
+        return [self.example(batches[0]), *further]
+
+    def example(self, batch: Batch) -> Batch:
+        """Return this process's first shard with rows of a batch. Raises DataError if there is no such shard."""
+        for _, rows in self.sharding.parts(batch):
+            return rows
+        text = f"the first batch has {counted(batch.whole, 'row')}: too few for {self.sharding.size} processes"
+        raise DataError(text, hint="train on fewer processes")
 
     def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
-        from kerascli.training.strategies.sharded_runner import ShardedRunner
-
-        whole, examples = request.batches[0], self.division.examples(request.batches)
-        with self.division.trial(examples[0]):
+        whole, examples = request.batches[0], self.examples(request.batches)
+        with self.trial(examples[0]):
             run, mode = self._agreed(replace(request, batches=examples), recorded)
-        module = Eager(request.forward_pass, request.live_scales)
-        return ShardedRunner(run, module, self.division, whole), mode
+        return ShardedRunner(run, Eager(request.forward_pass, request.live_scales), self, whole), mode
 
     def _agreed(self, request: "Request", recorded: str | None) -> tuple[Runner, Choice]:
         """Return (function that runs a forward pass, its mode): the slowest mode that a process has chosen."""
@@ -57,3 +153,45 @@ class DataParallel(Strategy):
             return run, mode
         run, mode = make_runner(request, slowest)
         return run, replace(mode, reason=f"as in process {modes.index(slowest)}")
+
+
+class ShardedRunner:
+    """Callable that runs each shard of a batch by another runner, and returns the outcome of the whole batch.
+
+    Losses, gradients and new values of weights are means of the shards' values, weighted by rows; metric states are
+    sums. Shards are added as a balanced binary tree, with its lower levels within a process and its upper levels among
+    processes, so that the sum does not depend on the number of processes.
+    """
+
+    def __init__(self, run: Runner, module: Runner, strategy: "DataParallel", example: Batch) -> None:
+        """Initialize; `run` computes a shard, `example` is a batch in which each process has a shard with rows.
+
+        `module` runs the forward pass as PyTorch modules, for shards that are left out of the sums.
+        """
+        self._run = run
+        self._module = module
+        self._strategy = strategy
+        self._example = example
+        self._exchange = StepExchange(strategy.group, in_order=strategy.in_order)
+
+    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
+        """Run this process's shards of a batch; return the outcome of the whole batch, summed over all processes."""
+        sharding = self._strategy.sharding
+        there = dict(sharding.parts(batch))
+
+        def of_shard(number: int) -> FlatStepResult:
+            rows = there.get(number)
+            if rows is None:
+                return self._nothing()
+            with self._strategy.part(rows):
+                outcome = self._run(rows, numbers.of_shard(number))
+            return self._exchange.flat(outcome, rows.rows / rows.whole, first=sharding.is_first(number, batch))
+
+        return self._exchange.summed(sum_of_shards(of_shard, sharding.first, sharding.stop))
+
+    def _nothing(self) -> FlatStepResult:
+        """Return zeros for a shard without rows; example rows are run, since other processes may wait for sums."""
+        rows = self._strategy.example(self._example)
+        with self._strategy.part(rows, counts=False):
+            outcome = self._module(rows, draws.Draws(0, "example", 0))
+        return self._exchange.flat(outcome, 0.0, first=False).zeros()

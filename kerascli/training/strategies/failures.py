@@ -56,8 +56,8 @@ class Failures:
         """
         if isinstance(error, TrainingStopped) and not isinstance(error, ProcessLost) and not self._world.leads:
             self._wait_for_reason(_SECONDS_TO_SAVE)  # all stop, and process 0 says so after it has saved the weights
-        is_told = isinstance(error, ProcessLost)
-        reason = json.dumps([self._world.rank, str(error) if text is None else text, is_told, code])
+        is_reported = isinstance(error, ProcessLost)
+        reason = json.dumps([self._world.rank, str(error) if text is None else text, is_reported, code])
         try:
             is_first = self._ask(lambda: self._store.compare_set(_FIRST, "", reason)) == reason.encode()
             self._ask(lambda: self._store.set(self._ends[self._world.rank], ""))
@@ -80,7 +80,7 @@ class Failures:
             return _lost("a process")
         return _lost(f"process{'es' * (len(gone) > 1)} {', '.join(map(str, gone))} of {self._world.size}")
 
-    def wait_for_others(self) -> None:
+    def wait_for_readers(self) -> None:
         """Wait until the other processes have read the reason, if this process hosts the store, up to a time limit."""
         if not self._world.leads or kept_by_launcher():
             return
@@ -109,8 +109,8 @@ class Failures:
             time.sleep(_SECONDS_TO_LOOK)
 
     def _first(self) -> ProcessLost:
-        rank, text, is_told, code = json.loads(self._ask(lambda: self._store.get(_FIRST)))
-        reason = Fault(text, hint=_HINT) if is_told else f"process {rank} of {self._world.size} failed: {text}"
+        rank, text, is_reported, code = json.loads(self._ask(lambda: self._store.get(_FIRST)))
+        reason = Fault(text, hint=_HINT) if is_reported else f"process {rank} of {self._world.size} failed: {text}"
         return ProcessLost(reason, exit_code=code)
 
     def _gone(self) -> list[int]:
@@ -134,7 +134,8 @@ class Failures:
 
 
 def kept_by_launcher() -> bool:
-    """Return True if the launcher hosts the store of torch.distributed, False if process 0 does."""
+    """Return True if the launcher hosts the key-value store of torch.distributed that connects the processes, False if
+    process 0 does."""
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 

@@ -3,12 +3,15 @@
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache, partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
+from kerascli.foundation import draws
 from kerascli.foundation.device import LARGE_BYTES, Choice, return_memory
 from kerascli.layers.base import Outcome
 from kerascli.model.runtime.graph import Graph, GraphOutcome
@@ -16,7 +19,6 @@ from kerascli.parts.distributions import FSDP
 from kerascli.training.forward_pass import Runner
 from kerascli.training.objectives.objective import LossOutput
 from kerascli.training.objectives.train_step import GraphStep, TrainStepOutput
-from kerascli.training.recompute import recompute_in_backward
 from kerascli.training.strategies.base import Single, Strategy
 from kerascli.training.strategies.collectives import ReduceScatter
 from kerascli.training.strategies.data_parallel import DataParallel
@@ -24,6 +26,7 @@ from kerascli.training.strategies.group import Group
 
 if TYPE_CHECKING:
     from kerascli.training.execution_mode import Request
+
 
 _GROUP_ELEMENTS = 2**20
 """Number of weight elements from which layers are gathered together; smaller messages waste time on the network."""
@@ -49,7 +52,7 @@ class FullySharded(DataParallel):
     def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
         from kerascli.training.strategies.fsdp_runner import FSDPRunner
 
-        run = FSDPRunner(request.forward_pass, self.division, request.batches[0])
+        run = FSDPRunner(request.forward_pass, self, request.batches[0])
         return run, Choice("eager", "FSDP gathers weights as modules run")
 
 
@@ -103,7 +106,7 @@ def checkpoint_activations(graph: Graph) -> None:
 
 
 def group_bytes(graph: Graph) -> list[int]:
-    """Return the bytes of each group of weights that are gathered together, then those of the ungrouped weights."""
+    """Return the bytes of each group of weights that FSDP gathers together, then the bytes of the ungrouped weights."""
     grouped = [list(group) for group in _groups(graph)]
     sizes = [sum(parameter.nbytes for module in group for parameter in module.parameters()) for group in grouped]
     whole = sum(parameter.nbytes for parameter in graph.parameters())
@@ -155,3 +158,22 @@ def _let_hooks_see_results() -> None:
 
     for cls in (Outcome, GraphOutcome, LossOutput, TrainStepOutput):
         register_dataclass(cls)
+
+
+def recompute_in_backward(module: nn.Module) -> None:
+    """Make a module keep only its inputs in the forward pass, and run again in the backward pass.
+
+    The second run draws the same random numbers (of dropout ...) as the first.
+    """
+    forward: Callable[..., Any] = module.forward
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), draws.repeated()
+
+    @wraps(forward)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return checkpoint(
+            forward, *args, use_reentrant=False, preserve_rng_state=False, context_fn=contexts, **kwargs
+        )  # fmt: skip
+
+    module.forward = run

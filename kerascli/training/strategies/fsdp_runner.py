@@ -10,8 +10,8 @@ from kerascli.foundation import draws
 from kerascli.foundation.spans import span
 from kerascli.model.runtime.weights import held
 from kerascli.training.forward_pass import ForwardPass, StepOutcome
+from kerascli.training.strategies.data_parallel import DataParallel
 from kerascli.training.strategies.flat_step_result import StepExchange
-from kerascli.training.strategies.sharded_runner import Division
 
 
 class FSDPRunner:
@@ -21,15 +21,15 @@ class FSDPRunner:
     gradients that belongs to its weights. Losses, metric states and new values of weights are added as without FSDP.
     """
 
-    def __init__(self, forward_pass: ForwardPass, division: Division, example: Batch) -> None:
+    def __init__(self, forward_pass: ForwardPass, strategy: DataParallel, example: Batch) -> None:
         """Initialize; `example` is a batch with rows for this process, run in place of an empty part of a batch."""
         [update] = forward_pass.updates
         self._module = forward_pass.module
         self._weights = update.weights
         self._scale = update.optimizer.rule.loss_scale_factor or 1.0
-        self._division = division
+        self._strategy = strategy
         self._example = example
-        self._exchange = StepExchange(division.group, in_order=False)
+        self._exchange = StepExchange(strategy.group, in_order=False)
 
     def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
         """Run this process's part of a batch; return the StepOutcome, after the sums over all processes.
@@ -37,26 +37,26 @@ class FSDPRunner:
         The losses, metric states and new weights are those of the whole batch; the gradients are this process's part.
         """
         number, rows, share = self._part(batch)
-        with self._division.part(rows, counts=share > 0, scaled=True), draws.using(numbers.of_shard(number)):
+        with self._strategy.part(rows, counts=share > 0, scaled=True), draws.using(numbers.of_shard(number)):
             with span("forward"):
                 output = self._module(rows)
             [total] = output.loss.totals
             with span("backward"):
                 (total * (share * self._scale)).backward()
-        gradients = self._taken_gradients()
+        gradients = self._gradients()
         outcome = StepOutcome([_checked(total.detach(), gradients)], output.loss.states, [], output.updates)
-        first = share > 0 and self._division.sharding.is_first(number, batch)
+        first = share > 0 and self._strategy.sharding.is_first(number, batch)
         result = self._exchange.flat(outcome, share, first=first)
         summed = self._exchange.summed(result if share else result.without_states())
         return StepOutcome(summed.totals, summed.states, gradients, summed.updates)
 
     def _part(self, batch: Batch) -> tuple[int, Batch, float]:
         """Return (shard number, rows, share) of this process's part of a batch; if it is empty, example rows and 0."""
-        for number, rows in self._division.sharding.parts(batch):
+        for number, rows in self._strategy.sharding.parts(batch):
             return number, rows, rows.rows / rows.whole
-        return self._division.sharding.first, self._division.example(self._example), 0.0
+        return self._strategy.sharding.first, self._strategy.example(self._example), 0.0
 
-    def _taken_gradients(self) -> list[Tensor | None]:
+    def _gradients(self) -> list[Tensor | None]:
         """Return the parts of the gradients that this process holds, and remove them from the weights."""
         gradients: list[Tensor | None] = []
         for weight in self._weights:

@@ -75,7 +75,7 @@ class Group:
                 in_thread(_abort, _SECONDS_TO_ABORT)
         elif dist.is_initialized():
             dist.destroy_process_group()  # the others get an error at once, where they wait for this one
-        self._failures.wait_for_others()
+        self._failures.wait_for_readers()
         return is_first
 
     def add(self, tensors: Sequence[Tensor], *, in_order: bool = False) -> None:

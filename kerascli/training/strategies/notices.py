@@ -26,7 +26,10 @@ class CheckpointRequest(IntEnum):
 
 @dataclass(slots=True)
 class Notices:
-    """Notices of this process for the others, and notices common to all processes after the same step or batch."""
+    """Signals and checkpoint requests (notices) of this process, and those that are common to all processes.
+
+    The common notices are the same on all processes after the same training step or batch.
+    """
 
     size: int = 1
     """Number of processes."""
@@ -38,21 +41,22 @@ class Notices:
     """True if this process has written its part of the checkpoint that is being saved."""
     common_request: CheckpointRequest = CheckpointRequest.NONE
     all_have_written: bool = False
-    _known_signal: int | None = None
+    _common_signal: int | None = None
     _unread: deque[tuple[Tensor, torch.cuda.Event]] = field(default_factory=deque)
 
     @property
     def common_signal(self) -> int | None:
-        """Number of a signal that all processes know of after the same training step or batch, or None."""
-        return self.signals.number if self.size == 1 else self._known_signal
+        """Number of the signal that all processes know after the same training step or batch; None if there is none."""
+        return self.signals.number if self.size == 1 else self._common_signal
 
     @property
     def own(self) -> int:
-        """Notices of this process, as one integer: its signal, its checkpoint request, and if its part is written."""
+        """Notices of this process, encoded as one integer: its signal, its checkpoint request, and if its part is
+        written."""
         return (self.signals.number or 0) + _SIGNALS * (self.request + _REQUESTS * self.has_written)
 
     def keep(self, numbers: Tensor) -> None:
-        """Store the notices (processes,) of all processes, received in an all-reduce of results: integers as in `own`.
+        """Store the notices of all processes: a tensor (processes,) of integers as in `own`, received in an all-reduce.
 
         On CUDA they are copied asynchronously and read some training steps later: reading them at once would
         synchronize with the device.
@@ -74,10 +78,10 @@ class Notices:
         These are the signal of the first process that has one, the most urgent checkpoint request, and whether all
         processes have written their parts. All processes must pass the same integers, in the same order.
         """
-        told = [int(number) for number in numbers]
-        self._known_signal = next((number % _SIGNALS for number in told if number % _SIGNALS), None)
-        self.common_request = CheckpointRequest(max(number // _SIGNALS % _REQUESTS for number in told))
-        self.all_have_written = all(number // (_SIGNALS * _REQUESTS) for number in told)
+        values = [int(number) for number in numbers]
+        self._common_signal = next((number % _SIGNALS for number in values if number % _SIGNALS), None)
+        self.common_request = CheckpointRequest(max(number // _SIGNALS % _REQUESTS for number in values))
+        self.all_have_written = all(number // (_SIGNALS * _REQUESTS) for number in values)
 
     def forget_checkpoint(self) -> None:
         """Reset all notices about a checkpoint, when all processes have started or finished to save it."""

@@ -53,8 +53,9 @@ def process_sum(group: Group) -> Callable[[Tensor, float], Tensor]:
 
 
 @contextmanager
-def without_others() -> Iterator[None]:
-    """Context manager in which sums are over this process alone, so processes may run different numbers of sums."""
+def one_process() -> Iterator[None]:
+    """Context manager in which `process_sum` adds over this process alone, so that processes may run different numbers
+    of sums."""
     _groups.append(Group())
     try:
         yield

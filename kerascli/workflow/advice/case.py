@@ -55,7 +55,8 @@ class Raw:
         return self.whole[self.rows]
 
     def feature(self, index: int) -> np.ndarray:
-        """Return the values (rows,) at one position of the rows; `index` is the position in the flattened row."""
+        """Return the values (selected rows,) of one feature of a column of arrays; `index` is its position in a
+        flattened row."""
         return self.whole.reshape(len(self.whole), -1)[:, index][self.rows]
 
 
@@ -77,12 +78,14 @@ class Case:
         return {} if self.prepared is None else self.prepared.tables
 
     def raw(self, column: str, split: str = "train") -> Raw | None:
-        """Return a raw column of a split; None if the data was not read, has no such split, or stays on disk."""
+        """Return a column of a split before preprocessing; None if the split was not read, lacks it, or leaves it on
+        disk."""
         table = self.tables.get(split)
         return None if table is None else Raw.of(table, column)
 
     def train_and_test(self, column: str) -> tuple[Raw, Raw] | None:
-        """Return a raw column of (train, test); None unless both splits have it in memory, with one value a row."""
+        """Return a raw column of the splits `train` and `test`, as a pair; None unless both have it in memory, with one
+        value per row."""
         train, test = (self.raw(column, split) for split in ("train", "test"))
         return (train, test) if train and test and train.ndim == test.ndim == 1 else None
 
@@ -98,7 +101,8 @@ class Case:
 
 
 def warning(text: str, path: Path, hint: str, *, key: bool = True) -> Fault:
-    """Return a warning about the key (or value) at a config path, with a hint that says what to do."""
+    """Return a warning located at the key of a config path, or at its value if `key` is False, with a hint that says
+    what to do."""
     return Fault(text, path, "key" if key else "value", hint=hint, level="warning")
 
 

@@ -58,7 +58,8 @@ class _Use:
 
 
 def logits(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each loss that gets another kind of predictions than it takes."""
+    """Yield a warning for each loss that gets another kind of predictions than it takes, such as probabilities for
+    logits."""
     built = case.spec.built
     yield from _unsuited(_uses_of_compile(case), Tracer(built.model.nodes), built)
     yield from _unsuited(_formulas(built.model.nodes), Tracer(built.model.nodes), built)

@@ -47,7 +47,8 @@ def constant_targets(case: Case) -> Iterator[Fault]:
 
 
 def class_shares(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each target whose classes have different shares of the training and of the test rows.
+    """Yield a warning for each target whose classes are distributed differently over the training rows and the test
+    rows.
 
     The warning has both shares of the class for which they differ most.
     """

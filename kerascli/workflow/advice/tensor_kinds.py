@@ -69,14 +69,14 @@ class Tracer:
         self._made: Mapping[str, tuple[Node, int]] = {
             name: (node, index) for node in nodes for index, name in enumerate(node.outputs) if name != "_"
         }
-        self._known: dict[str, TensorKind | None] = {}
+        self._kinds: dict[str, TensorKind | None] = {}
 
     def of(self, tensor: str) -> TensorKind | None:
         """Return the kind of a tensor's values (probabilities or other numbers); None if unknown, as for an input."""
-        if tensor not in self._known:
+        if tensor not in self._kinds:
             made = self._made.get(tensor)
-            self._known[tensor] = None if made is None else self._result(*made)
-        return self._known[tensor]
+            self._kinds[tensor] = None if made is None else self._result(*made)
+        return self._kinds[tensor]
 
     def _result(self, node: Node, index: int) -> TensorKind | None:
         if isinstance(node.layer, CustomCellRNN):
@@ -105,9 +105,9 @@ class Tracer:
 
     def _inputs(self, node: Node) -> TensorKind | None:
         """Return the kind of values (probabilities or others) that all inputs of a node have; None if they differ."""
-        found = [self.of(name) for name in node.inputs]
-        first = found[0] if found else None
-        same = first is not None and all(each is not None and each.kind == first.kind for each in found)
+        kinds = [self.of(name) for name in node.inputs]
+        first = kinds[0] if kinds else None
+        same = first is not None and all(each is not None and each.kind == first.kind for each in kinds)
         return first if same else None
 
 

@@ -33,9 +33,9 @@ def details(facts: Mapping[str, Any], experiment: Experiment, stages: Stages) ->
     """Yield events with the details of a run's start, for `train --verbose`; `facts` are entries of its run.json."""
     spec = experiment.spec
     versions, digests = facts.get("versions", {}), facts.get("data", {})
-    known = ", ".join(f"{name} {versions[name]}" for name in ("kerascli", "python", "torch") if name in versions)
+    packages = ", ".join(f"{name} {versions[name]}" for name in ("kerascli", "python", "torch") if name in versions)
     lines = [
-        f"versions: {known}",
+        f"versions: {packages}",
         f"seed: {spec.seed}",
     ]
     if spec.training is not None:

@@ -37,7 +37,11 @@ def trainer_and_profiler(
     recorded_mode: str | None = None,
     strategy: Strategy | None = None,
 ) -> tuple[Trainer, Choice, Profiler | None]:
-    """Call `make_trainer`, under a profiler if `profile` is true; return the trainer, execution mode and profiler."""
+    """Return the trainer of a model, its execution mode, and a profiler of the training run (None unless `profile` is
+    true).
+
+    The other arguments are those of `make_trainer`, whose work the profiler measures, too.
+    """
     if not profile:
         return (*make_trainer(experiment, plan, recorded_mode, strategy), None)
     profiler = Profiler(experiment.device)
@@ -51,7 +55,11 @@ def trainer_and_profiler(
 def make_trainer(
     experiment: Experiment, plan: Plan, recorded_mode: str | None = None, strategy: Strategy | None = None
 ) -> tuple[Trainer, Choice]:
-    """Return the trainer of a model, and its execution mode (eager, traced, compiled) with the reason for it."""
+    """Return the trainer of a model, and its execution mode (eager, traced, compiled) with the reason for it.
+
+    `recorded_mode` is the execution mode of a run that is resumed (None: choose one), `strategy` that by which
+    processes share the work (None: there is one process). Raises ConfigError if the model has nothing to train.
+    """
     assert experiment.spec.training is not None
     jit_compile = experiment.spec.training.compute.jit_compile
     strategy = strategy or Single()
@@ -92,18 +100,20 @@ def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | N
     `across` returns a tensor's sum over all processes, for norms of weights that FSDP divides among them; None if each
     process holds all weights.
     """
-    found: dict[str, FlatOptimizer] = {}
+    by_update: dict[str, FlatOptimizer] = {}
     repeats: dict[str, int] = {}
     for each in experiment.forward_passes:
         for update in each.updates:
-            trainable = _trainable(update)
-            if not trainable:
+            weights = _trainable(update)
+            if not weights:
                 raise ConfigError("the model has no trainable weights: there is nothing to fit")
             if experiment.spec.train_step is None:
                 _refuse_idle(experiment)
-            found[update.name] = FlatOptimizer(update.optimizer, trainable, next(iter(found.values()), None), across)
+            by_update[update.name] = FlatOptimizer(
+                update.optimizer, weights, next(iter(by_update.values()), None), across
+            )
             repeats[update.name] = each.repeat
-    return Optimizers(found, repeats)
+    return Optimizers(by_update, repeats)
 
 
 def _trainable(update: ParameterUpdate) -> list[NamedWeight]:

@@ -105,8 +105,8 @@ def _saved_bytes(module: TrainStepModule, batch: Batch, weights: Sequence[Weight
     module.train()
     with draws.using(draws.Tape()), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         module(batch)
-    known = {id(weight.tensor.untyped_storage()) for weight in weights}
-    return sum(storage.nbytes() for key, storage in saved.items() if key not in known)
+    own_storages = {id(weight.tensor.untyped_storage()) for weight in weights}
+    return sum(storage.nbytes() for key, storage in saved.items() if key not in own_storages)
 
 
 def estimated_bytes(spec: RunSpec, prepared: PreparedData, processes: int, device: torch.device) -> int | None:
@@ -116,10 +116,10 @@ def estimated_bytes(spec: RunSpec, prepared: PreparedData, processes: int, devic
     """
     on_cpu = device.type == "cpu"
     try:
-        found = memory_estimate(spec, prepared if on_cpu else None, processes)
+        estimate = memory_estimate(spec, prepared if on_cpu else None, processes)
     except (KerasCliError, NotEstimated):  # what is wrong with a config is found when the model is built
         return None
-    return found.total + PROCESS_BYTES * on_cpu
+    return estimate.total + PROCESS_BYTES * on_cpu
 
 
 def peak_bytes(device: torch.device) -> int | None:
@@ -140,24 +140,24 @@ def memory_lines(spec: RunSpec, prepared: PreparedData | None, processes: int) -
         return [], []
     on_cpu = choose_device().value == "cpu"
     try:
-        found = memory_estimate(spec, prepared if on_cpu else None, processes)
+        estimate = memory_estimate(spec, prepared if on_cpu else None, processes)
     except NotEstimated as error:
         return [f"  memory: not estimated ({error})"], []
-    shown = ", ".join(f"{name} {size_text(size)}" for name, size in asdict(found).items() if size)
-    beside = f"beside {size_text(PROCESS_BYTES)} for Python and torch" if on_cpu else "on its GPU"
+    shown = ", ".join(f"{name} {size_text(size)}" for name, size in asdict(estimate).items() if size)
+    extra = f"beside {size_text(PROCESS_BYTES)} for Python and torch" if on_cpu else "on its GPU"
     unread = "" if prepared is not None else "; the data was not read and is not counted"
-    line = f"  memory: about {size_text(found.total)} per process {beside} ({shown}){unread}"
-    return [line], _shortage(found, processes)
+    line = f"  memory: about {size_text(estimate.total)} per process {extra} ({shown}){unread}"
+    return [line], _shortage(estimate, processes)
 
 
-def _shortage(found: MemoryEstimate, processes: int) -> list[Fault]:
+def _shortage(estimate: MemoryEstimate, processes: int) -> list[Fault]:
     """Return a warning if the processes of this machine need more memory than it, its container or its GPUs have."""
     here, hint = processes_here(processes), "a smaller fit.batch_size, a smaller model, or more machines"
     if choose_device().value.startswith("cuda"):
-        needed, there = found.total, torch.cuda.get_device_properties(0).total_memory
+        needed, there = estimate.total, torch.cuda.get_device_properties(0).total_memory
         has = f"a GPU of this machine has {size_text(there)}"
     else:
-        needed, there = found.total + PROCESS_BYTES, 2 * memory_limit() // here
+        needed, there = estimate.total + PROCESS_BYTES, 2 * memory_limit() // here
         has = f"this machine has {size_text(there)}{f' for each of {here}' if here > 1 else ''}"
         if here == processes > 1:
             hint += f"; if not all {processes} run on one, set LOCAL_WORLD_SIZE to the number that do"
@@ -184,7 +184,7 @@ def example_batch(spec: RunSpec, rows: int, device: torch.device) -> Batch:
             raise NotEstimated(f"the shape of '{name}' is not known")
         return torch.empty((rows, *(size or 0 for size in shape)), dtype=getattr(torch, dtype), device=device)
 
-    given = {each.name: each.spec for built in spec.graphs for each in built.model.inputs}
-    inputs = {name: made(name, each.shape, each.dtype) for name, each in given.items()}
+    specs = {each.name: each.spec for built in spec.graphs for each in built.model.inputs}
+    inputs = {name: made(name, each.shape, each.dtype) for name, each in specs.items()}
     fields = spec.targets or {}
     return Batch(inputs, {name: made(name, field.shape, field.dtype) for name, field in fields.items()}, {}, rows)

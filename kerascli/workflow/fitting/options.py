@@ -24,7 +24,7 @@ class Options:
     profile: bool = False
     group: "Group | None" = None
     """Group of the processes that train together; None: this process alone."""
-    known_runs: Path | None = None
+    source_runs: Path | None = None
     """Folder of runs in which `model.init_from` looks up a run; None: `runs_dir`."""
     downloads_weights: bool = True
     """True if missing weights that `model.init_from` names are downloaded; False: random weights, for a smoke test."""

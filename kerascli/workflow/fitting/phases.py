@@ -1,8 +1,8 @@
 """Prepare the phases of a training run in turn, and pass weights and optimizer state from one phase to the next."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,18 +26,18 @@ from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.loop import Plan
 from kerascli.training.profiling.profiler import Profiler
-from kerascli.training.progress import Progress
-from kerascli.training.step import Trainer, assign_weights
+from kerascli.training.step import Progress, Trainer, assign_weights
 from kerascli.training.strategies.base import Single, Strategy
 from kerascli.training.strategies.checks import strategy_faults
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import own_device
-from kerascli.workflow.fitting.class_weights import with_class_weights
 from kerascli.workflow.fitting.make_trainer import trainer_and_profiler
 from kerascli.workflow.fitting.memory_estimate import estimated_bytes
 from kerascli.workflow.fitting.options import Options
-from kerascli.workflow.fitting.plan import make_plan
+from kerascli.workflow.fitting.plan import make_plan, with_class_weights
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +66,19 @@ class PhaseState:
 
 
 def prepare_phases(
-    config: Config, learned: States | None = None, known: Sequence[RunSpec | None] | None = None
+    config: Config, learned: States | None = None, parsed: Sequence[RunSpec | None] | None = None
 ) -> list[Phase]:
     """Return the phases of a config, with their data loaded and the config checked against it.
 
-    `learned` is the fitted state of the last phase's transforms, from an earlier process; `known` are the RunSpecs of
+    `learned` is the fitted state of the last phase's transforms, from an earlier process; `parsed` are the RunSpecs of
     the phases that were parsed before the data was read (None: not parsed). Raises KerasCliError.
     """
-    found: dict[str, PreparedData] = {}
+    prepared: dict[str, PreparedData] = {}
     for phase in reversed(config.phases):
-        if phase.data_key not in found:
-            found[phase.data_key] = load_config_data(phase, learned=None if found else learned)
-    given = zip(config.phases, known or [None] * len(config.phases), strict=True)
-    phases: list[Phase] = in_each(given, lambda each: make_phase(each[0], found[each[0].data_key], each[1]))
+        if phase.data_key not in prepared:
+            prepared[phase.data_key] = load_config_data(phase, learned=None if prepared else learned)
+    pairs = zip(config.phases, parsed or [None] * len(config.phases), strict=True)
+    phases: list[Phase] = in_each(pairs, lambda each: make_phase(each[0], prepared[each[0].data_key], each[1]))
     for number, phase in enumerate(phases[1:], start=2):
         if with_trainable(phase.spec.model, {"*": True}) != with_trainable(phases[0].spec.model, {"*": True}):
             text = f"the data of phase {number} would give another model than that of phase 1: all phases"
@@ -91,9 +91,13 @@ def prepare_phases(
     return phases
 
 
-def make_phase(config: Config, prepared: PreparedData, known: RunSpec | None = None) -> Phase:
-    """Return a phase of training from its config, which is checked against its data. Raises KerasCliError."""
-    spec = describe_config(config, prepared.facts, {name: split.rows for name, split in prepared.splits.items()}, known)
+def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = None) -> Phase:
+    """Return a phase of training from its config, which is checked against its data. Raises KerasCliError.
+
+    `parsed` is the RunSpec (validated config) of the phase if it was parsed before the data was read.
+    """
+    rows = {name: split.rows for name, split in prepared.splits.items()}
+    spec = describe_config(config, prepared.facts, rows, parsed)
     if spec.training is None:
         raise config.error(
             [Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")]
@@ -110,7 +114,11 @@ def make_phase(config: Config, prepared: PreparedData, known: RunSpec | None = N
 
 
 def build_phase(phase: Phase, device: Choice, strategy: Strategy | None = None) -> Experiment:
-    """Return the model of a phase, built in memory. It fills the modules of the RunSpec: call it only once."""
+    """Return the Experiment of a training phase: its model, built in memory on a device, with its losses and
+    optimizers.
+
+    It fills the modules of the phase's RunSpec: call it only once.
+    """
     spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)
     if spec.fit.deterministic:
@@ -145,7 +153,10 @@ class PhaseRunner:
         return self.reached.phase + 1 == len(self.phases)
 
     def begin(self, *, fresh: bool = True) -> Iterator[Event]:
-        """Yield a `PhaseBegin` event for the current phase, if the run has several phases."""
+        """Yield a `PhaseBegin` event for the current phase, if the run has several phases.
+
+        `fresh` is true if the phase begins with a new optimizer.
+        """
         if len(self.phases) > 1:
             weights = self.state.experiment.weights
             yield PhaseBegin(
@@ -201,27 +212,23 @@ def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
 
 def data_notes(phases: list[Phase]) -> Iterator[Event]:
     """Yield, as events, the warnings about the data of each phase and the number of rows of its splits."""
-    said: list[PreparedData] = []
+    reported: list[PreparedData] = []
     for number, phase in enumerate(phases, start=1):
         prepared = phase.prepared
-        if any(prepared is each for each in said):
+        if any(prepared is each for each in reported):
             continue
-        said.append(prepared)
+        reported.append(prepared)
         for text in prepared.warnings:
             yield Note(text, "warning")
         rows = ", ".join(f"{name} {split.rows:,}" for name, split in prepared.splits.items())
         on_disk = any(isinstance(split, DiskSplit) for split in prepared.splits.values())
-        of = f" of phase {number}" if len(said) > 1 else ""
+        of = f" of phase {number}" if len(reported) > 1 else ""
         yield Note(f"data{of}: {rows} rows{', read from disk as they are used' if on_disk else ''}")
 
 
 def data_digests(phases: list[Phase]) -> dict[str, str]:
     """Return a mapping from the name of each data file of all phases to its digest (SHA-256), for run.json."""
-    found: dict[str, str] = {}
-    for number, phase in enumerate(phases, start=1):
-        for name, digest in phase.prepared.digests.items():
-            found[name if found.get(name, digest) == digest else f"{name} of phase {number}"] = digest
-    return found
+    return _by_name(phase.prepared.digests for phase in phases)
 
 
 def skipped_images(phases: list[Phase]) -> dict[str, Any]:
@@ -229,12 +236,22 @@ def skipped_images(phases: list[Phase]) -> dict[str, Any]:
 
     If a phase uses other files of a folder, the folder has another entry, with the number of the phase.
     """
-    found: dict[str, Any] = {}
-    for number, phase in enumerate(phases, start=1):
-        for each in phase.prepared.skipped:
-            facts = {"skipped": each.count, "of": each.of, "first": list(each.first)}
-            found[each.name if found.get(each.name, facts) == facts else f"{each.name} of phase {number}"] = facts
-    return found
+    return _by_name(
+        {
+            each.name: {"skipped": each.count, "of": each.of, "first": list(each.first)}
+            for each in phase.prepared.skipped
+        }
+        for phase in phases
+    )
+
+
+def _by_name(facts_of_phases: Iterable[Mapping[str, T]]) -> dict[str, T]:
+    """Return the facts of all phases by name; a fact that differs from that of an earlier phase has its number."""
+    facts: dict[str, T] = {}
+    for number, each in enumerate(facts_of_phases, start=1):
+        for name, fact in each.items():
+            facts[name if facts.get(name, fact) == fact else f"{name} of phase {number}"] = fact
+    return facts
 
 
 def directions(phases: list[Phase]) -> dict[str, str]:
@@ -258,7 +275,7 @@ def refuse_other_epochs(phases: list[Phase], sets: object) -> None:
 
 
 def refuse_undivided(phases: list[Phase], group: Group | None) -> None:
-    """Raise ConfigError if a phase cannot be trained with its `fit.shards`, or on the group's number of processes."""
+    """Raise ConfigError if a training phase cannot be divided among the group's processes, or into its `fit.shards`."""
     size = 1 if group is None else group.world.size
     for phase in phases:
         if faults := strategy_faults(phase.spec, size):

@@ -1,21 +1,32 @@
 """Make the training plan (batches, steps, validations) from the `fit` section of a config and its data."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 
+import numpy as np
+import torch
+
+from kerascli.config.run import RunSpec
 from kerascli.config.sections.fit import FitSpec
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.errors import DataError
 from kerascli.training.build import Experiment
-from kerascli.training.checks.eval_batch_size import rows_at_once
+from kerascli.training.checks.row_independence import rows_at_once
 from kerascli.training.loop import Plan
+from kerascli.training.objectives.objective import class_numbers
 from kerascli.training.strategies.base import Single, Strategy
 
 
 def rows_in_order(experiment: Experiment, rows: Split, *, metrics: bool = True) -> BatchSource:
-    """Return a source of batches of rows in order, to evaluate or (without `metrics`) to predict."""
+    """Return a source of the batches of a split in the order of its rows, to evaluate or (without `metrics`) to
+    predict.
+
+    It determines the batch size. Raises DataError if a stateful model would get a smaller last batch.
+    """
     spec, fit = experiment.spec, experiment.spec.fit
     size = rows_at_once(
         spec.built,
@@ -48,7 +59,12 @@ def make_plan(
     first: int = 0,
     strategy: Strategy | None = None,
 ) -> Plan:
-    """Return the training plan of a config's `fit` section; `first` epochs were trained before, in earlier phases."""
+    """Return the training plan of a config's `fit` section.
+
+    `limits` are upper limits of `epochs`, `steps_per_epoch` and `validation_steps`, for a smoke test. `phase` is the
+    number of the training phase (None: there is only one), before which `first` epochs were trained. With `strategy`,
+    batches are divided among processes.
+    """
     spec, fit = experiment.spec, experiment.spec.fit
     strategy = strategy or Single()
     source = BatchSource(
@@ -98,3 +114,23 @@ def _is_due(fit: FitSpec, epoch: int) -> bool:
     """Return True if `validation_freq` asks for a validation after epoch number `epoch` (from 1)."""
     frequency = fit.validation_freq
     return epoch in frequency if isinstance(frequency, tuple) else epoch % frequency == 0
+
+
+def with_class_weights(spec: RunSpec, prepared: PreparedData) -> RunSpec:
+    """Return the RunSpec with the class weights of `class_weight: balanced`, computed from the training rows.
+
+    The weight of a class is rows / (classes * rows of the class), as in scikit-learn; a class without a training row
+    has none. A RunSpec with another `class_weight` is returned unchanged.
+    """
+    if spec.fit.class_weight != "balanced" or spec.compile is None:
+        return spec
+    target = spec.compile.pairs[0].target
+    counts: Counter[int] = Counter()
+    for values in prepared.splits["train"].targets_in_blocks(target):
+        finished = prepared.target_stage({target: torch.from_numpy(values)})[target]
+        numbers, rows = np.unique(class_numbers(finished).numpy(), return_counts=True)
+        counts.update(dict(zip(numbers.tolist(), rows.tolist(), strict=True)))
+    rows_of = {number: counts[number] for number in sorted(counts) if number >= 0}  # below 0: classes that are ignored
+    names = prepared.facts.targets[target].classes or tuple(map(str, range(max(rows_of) + 1)))
+    weights = {names[number]: sum(rows_of.values()) / (len(rows_of) * rows) for number, rows in rows_of.items()}
+    return replace(spec, fit=spec.fit.model_copy(update={"class_weight": weights}))

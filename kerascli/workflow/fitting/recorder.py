@@ -46,10 +46,10 @@ class NoRecord:
         self.finish_for_another = record.finish_for_another
 
     def note(self, **facts: object) -> None:
-        """Do nothing."""
+        """Ignore facts that `RunRecord.note` would write to run.json."""
 
     def finish(self, status: str, *, reason: str | None = None, results: object = None) -> None:
-        """Do nothing."""
+        """Ignore the end of the run, which `RunRecord.finish` would write to run.json."""
 
     def write_weights(self, contents: Pieces) -> None:
         """Compute the contents without writing them: gathering weights that FSDP divides needs every process."""
@@ -145,9 +145,9 @@ class Recorder(Follower):
         """Rewrite a CSV file in the run's logs/ with a new row, without rows of epochs that are trained again."""
         text = self.record.log(file) or ""
         whole = text[: text.rfind("\n") + 1]  # a kill can leave an incomplete line
-        known = csv.DictReader(io.StringIO(whole), delimiter=separator, strict=True)
+        reader = csv.DictReader(io.StringIO(whole), delimiter=separator, strict=True)
         try:
-            kept = [old for old in known if int(old["epoch"]) < row["epoch"]]
+            kept = [old for old in reader if int(old["epoch"]) < row["epoch"]]
         except (csv.Error, KeyError, TypeError, ValueError):
             what = f"the run's log '{file}' is damaged: expected the number of an 'epoch' in every row"
             raise FileRefused(what, hint="the run can be resumed without it") from None

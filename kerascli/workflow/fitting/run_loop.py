@@ -24,7 +24,6 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import saved_weights
 from kerascli.training.checkpoint_files import training_tensors
 from kerascli.training.evaluate import evaluate
-from kerascli.training.finite import has_finite_weights, refuse_bad_weights
 from kerascli.training.loop import train
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
@@ -39,14 +38,15 @@ from kerascli.workflow.memory import STOPS, stopped_by
 
 
 def run(runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals) -> Iterator[Event]:
-    """Yield the events of a training run from the runner's progress to its end, and of the test evaluation.
+    """Train from the runner's progress to the end of the run, evaluate the model on the test split, and yield all
+    events.
 
     Every process calls it; one of them records the run. If that process is lost, another one records how the run ended.
     """
     try:
         with runner.group.guarded(), exits_as_errors():
             yield from _phases(runner, record)
-            refuse_bad_weights(runner.state.trainer, runner.reached)
+            runner.state.trainer.refuse_bad_weights(runner.reached)
             record.write_weights(runner.state.trainer.weights_file())
             results = yield from _evaluate_test(runner, record.path)
         stopped = runner.reached.stopped
@@ -159,7 +159,7 @@ def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
     If an update overflowed, the weights in memory are not finite: then those of the last checkpoint are saved.
     """
     is_divided = any(weight.part is not None for weight in trainer.weights)  # others do not write their parts now
-    if not is_divided and has_finite_weights(trainer):
+    if not is_divided and trainer.has_finite_weights():
         record.write_weights(trainer.weights_file())
         return f"the last finite weights are saved in {record.path}"
     try:

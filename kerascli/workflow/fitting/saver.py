@@ -27,10 +27,8 @@ from kerascli.training.checkpoint_files import (
     part_file,
     training_tensors,
 )
-from kerascli.training.finite import refuse_bad_step, refuse_bad_weights
 from kerascli.training.loop import Plan
-from kerascli.training.progress import Progress
-from kerascli.training.step import Trainer
+from kerascli.training.step import Progress, Trainer
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.notices import CheckpointRequest
 from kerascli.training.tensor_file import tensor_pieces
@@ -94,8 +92,8 @@ class Saver:
         if not self._writes:
             return []
         progress = self.progress
-        refuse_bad_step(self.trainer, self.plan.steps, progress.epoch + 1)
-        refuse_bad_weights(self.trainer, progress)
+        self.trainer.refuse_bad_step(self.plan.steps, progress.epoch + 1)
+        self.trainer.refuse_bad_weights(progress)
         with span("checkpoints"):
             done = [] if self._parts is None else self._parts.finished(wait=True)
             tensors, facts = capture(self.trainer, progress, history())
@@ -180,10 +178,11 @@ class PartWriter:
         writer.shutdown(wait=False)  # the thread ends with its work
 
     def finished(self, *, wait: bool) -> list[Saved]:
-        """Complete the checkpoint if all processes have written their parts, or with `wait`; return its event, if any.
+        """Complete the checkpoint that was begun, once all processes have written their parts; return its event, else
+        no event.
 
-        All processes must call it after the same training step. Raises StorageError if this process could not write its
-        part.
+        With `wait`, wait for the parts. All processes must call it after the same training step. Raises StorageError if
+        this process could not write its part.
         """
         if self._begun is None or not (wait or self._group.notices.all_have_written):
             return []

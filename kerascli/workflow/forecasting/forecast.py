@@ -19,8 +19,8 @@ from kerascli.workflow.forecasting.held_out import histories_of
 from kerascli.workflow.forecasting.series import (
     Series,
     each_series,
+    future_columns,
     future_values,
-    known_future,
     main_dates,
     read_future,
     read_series,
@@ -97,10 +97,10 @@ def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarra
     """Return a mapping from column to future values, to show beside a forecast; default: the dates, if known."""
     if not keep:
         main = main_dates(series)
-        is_known = main is not None and (
+        has_dates = main is not None and (
             series.dates[main].step() is not None or (series.future is not None and main in series.future)
         )
-        keep = [main] if main is not None and is_known else []
+        keep = [main] if main is not None and has_dates else []
     group = series.group_column(rows)
     kept = {**group, **{name: future_values(series, name, rows) for name in keep if name not in group}}
     for name, values in kept.items():
@@ -162,9 +162,9 @@ class _Forecast:
         """Return the table of windows of the series (model inputs) from which a batch of future rows is predicted."""
         source, ahead = self.model.source, bool(self.model.ahead)
         first = batch[0] - source.first_ahead()
-        taken = slice(first, batch[-1] - source.first_ahead() + source.span(ahead=ahead) + 1)
+        chosen = slice(first, batch[-1] - source.first_ahead() + source.span(ahead=ahead) + 1)
         table = Table(
-            {name: values[taken] for name, values in self.columns.items()}, taken.stop - first,
+            {name: values[chosen] for name, values in self.columns.items()}, chosen.stop - first,
             name=self.series.name, made_of=lambda row, column, at: self._place(first + row, column),
         )  # fmt: skip
         group = source.group if source.group in self.columns else None
@@ -206,8 +206,8 @@ def _input_columns(model: SeriesModel, series: Series, end: int) -> dict[str, np
     most = max(later.values())
     group = series.group_column(series.history.rows + most)
     columns = {name: values for name, values in group.items() if name in model.used}
-    needed = {name: later[name] for name in model.known if later[name] and name not in columns}
-    future = known_future(model, series, needed)
+    needed = {name: later[name] for name in model.exogenous if later[name] and name not in columns}
+    future = future_columns(model, series, needed)
     rest = [name for name in model.used if name not in columns]
     return columns | {name: whole_column(model, series, name, future.get(name), most) for name in rest}
 

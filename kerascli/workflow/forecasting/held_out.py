@@ -13,7 +13,7 @@ from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import DataError
 from kerascli.workflow.forecasting.series import date_columns
 from kerascli.workflow.forecasting.series_model import SeriesModel
-from kerascli.workflow.rows.changed_data import load_again
+from kerascli.workflow.rows.command_rows import load_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class OwnSeries:
     """Value of the column that identifies this series among several; None if it is the only one."""
 
     def first_held_out(self, split: str) -> int | None:
-        """Return the index of the first row of a split that was no target in training; None if there is none.
+        """Return the index of the first row that a split predicts and that was no target in training; None if there is
+        none.
 
         It is also None if the split's rows are not in sequence, or not after all training rows.
         """

@@ -53,7 +53,7 @@ def read_series(model: SeriesModel, what: str, future: Path | None, keep: frozen
 
 def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str] = frozenset()) -> Table | None:
     """Return the table of the rows after the series, read from a file; None if no file is given."""
-    return None if future is None else read_table(model, str(future), keep=keep | {*model.known})
+    return None if future is None else read_table(model, str(future), keep=keep | {*model.exogenous})
 
 
 def each_series(model: SeriesModel, history: Table, future: Table | None) -> list[Series]:
@@ -76,10 +76,14 @@ def each_series(model: SeriesModel, history: Table, future: Table | None) -> lis
 def series_of(
     model: SeriesModel, history: Table, future: Table | None, group: tuple[str, str | int] | None = None
 ) -> Series:
-    """Return a Series made of tables, with its date columns. Raises DataError if the rows are not in order of time."""
+    """Return a Series made of the table `history` and, if it is given, the table `future` of the rows after it.
+
+    `group` has the name and value of the column that identifies it among several series. Raises DataError if the rows
+    are not in order of time, or if `future` lacks a column that the model needs.
+    """
     series = Series(history, future, date_columns(model, history), group)
     if future is not None:
-        missing = [column for column in model.known if column not in future and column not in series.dates]
+        missing = [column for column in model.exogenous if column not in future and column not in series.dates]
         if missing:
             names = ", ".join(f"'{safe_text(column, 40)}'" for column in missing)
             text = f"the model needs {names} of the future, and this file has no such column"
@@ -117,9 +121,10 @@ def _text_values(table: Table, name: str) -> np.ndarray | None:
 
 
 def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: frozenset[str] = frozenset()) -> Table:
-    """Return the raw rows of a series from a file or standard input.
+    """Return the raw rows of a time series as a table, read from a file or, for `-`, from standard input.
 
-    They are read with the settings of the run's data source.
+    They are read with the settings of the run's data source. `needed` and `keep` are names of columns that it must
+    have.
     """
     needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
     pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in needed}
@@ -184,7 +189,7 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
     return np.array(dates.continued(rows), object)
 
 
-def known_future(model: SeriesModel, series: Series, needed: Mapping[str, int]) -> dict[str, np.ndarray]:
+def future_columns(model: SeriesModel, series: Series, needed: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Return a mapping from each column that is not predicted to its future values.
 
     `needed` maps these columns to the numbers of rows to return. Raises DataError if values are missing.

@@ -23,7 +23,8 @@ from kerascli.workflow.units import significant
 
 @dataclass(frozen=True, slots=True)
 class ForecastTarget:
-    """Model output that predicts the next values of columns of a time series."""
+    """Model output that predicts the next values of columns of a time series, with the conversion to the columns'
+    units."""
 
     output: str
     columns: tuple[str, ...]
@@ -103,7 +104,7 @@ class SeriesModel:
         return list(dict.fromkeys([*self.past, *self.ahead]))
 
     @property
-    def known(self) -> list[str]:
+    def exogenous(self) -> list[str]:
         """Names of input columns that the model does not predict, so that their future values must be given."""
         return [column for column in self.used if column not in self.predicted]
 

@@ -44,7 +44,7 @@ class Exported:
     path: Path
     size_bytes: int
     difference: float | None
-    """Largest difference between the outputs of the exported file and of the model, relative to the largest output where
+    """Largest difference between the outputs of the exported file and of the model, relative to the largest output if
     that is above 1; None for files of weights only."""
     notes: tuple[str, ...]
 

@@ -10,12 +10,11 @@ import torch
 from kerascli.data.base import NO_STATE, Field, States
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.learned_state import known_columns
-from kerascli.data.pipeline.pipeline import undone_steps
-from kerascli.data.pipeline.prepare import infer_all, named_pipelines_of, prepare_rows
+from kerascli.data.pipeline.prepare import fitted_pipelines, named_pipelines_of, prepare_rows
 from kerascli.data.section import DataSpec
 from kerascli.data.storage.table import table_of
-from kerascli.data.transforms.feature_space import FeatureSpace
 from kerascli.data.transforms.lookup import Lookup
+from kerascli.features.feature_space import FeatureSpace
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import open_size
@@ -55,16 +54,14 @@ def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
     experiment, model = run.experiment, run.experiment.spec.model
     torch_files.need_onnx()
     needed = {each.name for each in model.inputs}
-    named_pipelines = [
-        named for named in named_pipelines_of(run.data) if named.section == "inputs" and named.name in needed
-    ]
-    columns = known_columns(run.learned)
-    fields = infer_all(named_pipelines, columns, run.learned)
-    pipelines = {named.name: (named, fields[named.id]) for named in named_pipelines}
-    raw = raw_inputs(pipelines, columns)
+    fitted = fitted_pipelines(run.data, run.learned)
+    pipelines = {
+        each.named.name: each for each in fitted if each.named.section == "inputs" and each.named.name in needed
+    }
+    raw = raw_inputs(pipelines, known_columns(run.learned))
     before, after = OnnxOps("preprocessing/"), OnnxOps("answers/")
     raw_values = {each.column: Value(each.column, each.dtype, each.shape) for each in raw}
-    tensors = {each.name: tensor_of(before, *pipelines[each.name], run.learned, raw_values) for each in model.inputs}
+    tensors = {each.name: tensor_of(before, pipelines[each.name], raw_values) for each in model.inputs}
     example = [_example(tensor, open_size(model)) for tensor in tensors.values()]
     data = torch_files.onnx_bytes(experiment, example, [tensor.shape for tensor in tensors.values()])
     outputs: dict[str, Value] = {}
@@ -108,13 +105,9 @@ def _answers(run: LoadedRun, ops: OnnxOps) -> Iterator[tuple[str, Value]]:
 
 def _undone(run: LoadedRun, pair: OutputTarget) -> Undone:
     assert run.data is not None
-    named = next(each for each in named_pipelines_of(run.data) if each.id == ("targets", pair.target))
-    fields = infer_all([named], known_columns(run.learned), run.learned)[named.id]
-    steps = [index for index, _ in undone_steps(named, fields, run.learned)]
-    return [
-        (named.pipeline.steps[index].transform, fields[index], run.learned.get(named.key(index), NO_STATE))
-        for index in steps
-    ]
+    fitted = fitted_pipelines(run.data, run.learned)
+    undone = next(each for each in fitted if each.named.id == ("targets", pair.target)).undone()
+    return [(step.transform, step.field, step.state) for step, _ in undone]
 
 
 def _reading_of(run: LoadedRun, pair: OutputTarget) -> ClassReading | None:

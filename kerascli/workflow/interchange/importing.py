@@ -37,6 +37,7 @@ from kerascli.training.checkpoint_files import TRAINING
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.phases import Phase, data_digests, directions, prepare_phases
 from kerascli.workflow.interchange.loading import Loaded, flat_optimizer, load_model
+from kerascli.workflow.interchange.text_columns import text_pipelines, with_data
 
 _PROGRESS: Mapping[str, Any] = {
     "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "row": {},
@@ -71,6 +72,8 @@ def import_model(
     if data is not None:
         _check_data(data)
     loaded = load_model(path, name, compiled=compiled)
+    if loaded.texts and data is None and compiled:
+        loaded = load_model(path, name, compiled=False)
     with _new_run(runs_dir, name) as record:
         _write_model(record, loaded, data, command)
     return _imported(record, loaded.experiment, loaded.notes)
@@ -150,15 +153,19 @@ def _imported(record: RunRecord, experiment: Experiment, notes: Sequence[str]) -
 
 def _write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: Sequence[str]) -> None:
     """Write the run of a loaded model; the config of `data` is below the sections that are made of the file."""
+    learned: States = {}
+    if loaded.texts and data is None:
+        loaded, learned = with_data(loaded, record.name)
     spec, sections = loaded.experiment.spec, dict(loaded.sections)
+    if loaded.texts and data is not None:
+        sections = {"data": {"inputs": text_pipelines(loaded)}, **sections}
     above = {} if data is None else {"extends": os.path.relpath(data, record.path), "name": record.name}
     if data is not None and "fit" in sections:
         sections["fit"] = beside_data(sections["fit"], read_extended(data))
     record.write_config(dump_yaml(escape_references({**above, **sections})))
     phases: list[Phase] = []
     facts: dict[str, Any] = {"imported": loaded.facts}
-    complete = resolved(spec, None)
-    learned: States = {}
+    complete = resolved(spec, None if spec.data is None else spec.data.dump())
     if data is not None:
         config = open_config(record.path / "config.yaml")
         phases = prepare_phases(config) if config.data is not None else []

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from kerascli.interop.keras.objects import Refusals
 from kerascli.interop.keras.optimizer_variables import notes_on_names
 from kerascli.interop.keras_import.architecture import Architecture, read_architecture
 from kerascli.interop.keras_import.model_file import ModelFile, open_model
+from kerascli.interop.keras_import.text_inputs import TextInput
 from kerascli.interop.keras_import.training import fit_of_stateful, optimizer_state, read_compile
 from kerascli.interop.keras_import.weights import Pairs, check_shapes, fill, read_weights
 from kerascli.interop.torch_files import model_of_safetensors
@@ -49,6 +50,8 @@ class Loaded:
     notes: tuple[str, ...]
     state: dict[str, Tensor] | None = None
     """Mapping from name to tensor of the optimizer's state (moments ...); None if the file has none."""
+    texts: Mapping[str, TextInput] = field(default_factory=dict)
+    """Mapping from each input of the model that is made of a column of texts to the column and its transform."""
 
 
 def load_model(path: Path, name: str, *, compiled: bool) -> Loaded:
@@ -100,7 +103,7 @@ def load_keras(file: ModelFile, name: str, *, compiled: bool) -> Loaded:
     names = architecture.names
     facts = {"file": file.name, "sha256": file.digest, "keras_version": file.version}
     facts |= {"names": dict(names.nodes), "inputs": dict(names.inputs), "outputs": dict(names.outputs)}
-    return Loaded(sections, experiment, architecture.names, facts, tuple(notes), state)
+    return Loaded(sections, experiment, architecture.names, facts, tuple(notes), state, architecture.texts)
 
 
 def _build(sections: Mapping[str, Any], name: str, file: str, check: Callable[[Sequence[Weight]], None]) -> Experiment:

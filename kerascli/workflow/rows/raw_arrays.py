@@ -29,7 +29,8 @@ def raw_rows(
 ) -> MemorySplit:
     """Return the rows in a file: the arrays of an npz file, the array of an npy file, or the columns of a csv file.
 
-    Arrays have kerascli's name of an input or a target, or Keras's. Raises DataError, FileRefused.
+    With `targets`, the arrays of targets are read, too. Arrays have kerascli's name of an input or a target, or
+    Keras's. Raises DataError, FileRefused.
     """
     model, compiled = experiment.spec.model, experiment.spec.compile
     inputs = {each.name: each.spec for each in model.inputs}
@@ -46,8 +47,8 @@ def raw_rows(
     rows = _row_count(values, names, table)
     for pair in experiment.spec.pairs if targets else ():
         _check_target(pair, values[pair.target], experiment.graph.specs[pair.output], names[pair.target], table)
-    taken = {key: _as_input(values[key], spec, names[key], table) for key, spec in inputs.items()}
-    return MemorySplit(taken, {target: values[target] for target in output_of}, {}, rows, Origin(table, {}))
+    converted_inputs = {key: _as_input(values[key], spec, names[key], table) for key, spec in inputs.items()}
+    return MemorySplit(converted_inputs, {target: values[target] for target in output_of}, {}, rows, Origin(table, {}))
 
 
 def _read(path: Path, inputs: Mapping[str, TensorSpec]) -> tuple[Table, dict[str, np.ndarray]]:
@@ -155,8 +156,8 @@ def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> n
     shape = values.shape[1:]
     fits = len(shape) == spec.rank and all(n in (None, size) for n, size in zip(spec.shape, shape, strict=True))
     if not fits:
-        found = f"{values.dtype} of shape {values.shape}"
-        raise DataError(f"'{safe_text(key)}': expected numbers of shape {spec}, got {found}", place=table.name)
+        shown = f"{values.dtype} of shape {values.shape}"
+        raise DataError(f"'{safe_text(key)}': expected numbers of shape {spec}, got {shown}", place=table.name)
     if spec.is_integer and values.dtype.kind == "f" and (wrong := values != np.floor(values)).any():
         row, (index, _) = first_wrong(wrong)
         text = f"'{safe_text(key)}': expected integers, got {values[row].flat[index]:g}"

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+from kerascli.data.learned_checks import check_array, check_names
 from kerascli.shapes import OpenFraction
 
 from kerascli.data.base import Field, Inverse, Learned, Transform, transform
-from kerascli.data.learned_checks import check_array, check_names
 from kerascli.data.storage.blocks import Blocks
 
 

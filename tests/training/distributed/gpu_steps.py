@@ -40,10 +40,9 @@ from kerascli.training.execution_mode import Request, make_runner
 from kerascli.training.forward_pass import Eager
 from kerascli.training.step import Trainer
 from kerascli.training.strategies import fsdp, notices
+from kerascli.training.strategies.data_parallel import DataParallel, ShardedRunner
 from kerascli.training.strategies.fsdp_runner import FSDPRunner
 from kerascli.training.strategies.group import Group
-from kerascli.training.strategies.sharded_runner import Division, ShardedRunner
-from kerascli.training.strategies.sharding import Sharding
 from kerascli.training.strategies.shared_evaluation import SharedBatches
 from kerascli.workflow.fitting.make_trainer import optimizers_of
 from kerascli.workflow.fitting.memory_estimate import example_batch
@@ -154,19 +153,19 @@ def noted(function: Callable[..., Any], found: list[str]) -> Callable[..., Any]:
 
 def steps(experiment: Experiment, batch: Batch, group: Group, mode: str, *, in_order: bool) -> list[str]:
     """Run training steps, one with a signal; return the moves of tensors, but for those of the first step."""
-    division = Division(Sharding(2 * SIZE if in_order else SIZE, RANK, SIZE), group, in_order=in_order)
+    strategy = DataParallel(group, 2 * SIZE if in_order else None)
     optimizers = optimizers_of(experiment, group.added if experiment.is_divided else None)
     experiment.module.train()
     passes = []
     for each in experiment.forward_passes:
         run: Any = Eager(each)
         if mode == "traced":
-            example = division.example(batch)
-            with division.trial(example):
+            example = strategy.example(batch)
+            with strategy.trial(example):
                 run, made = make_runner(Request(each, [example], 1, jit_compile=False))
             assert made.value == mode, made
-        of_all: Any = ShardedRunner(run, Eager(each), division, batch)
-        passes.append((each, FSDPRunner(each, division, batch) if experiment.is_divided else of_all))
+        of_all: Any = ShardedRunner(run, Eager(each), strategy, batch)
+        passes.append((each, FSDPRunner(each, strategy, batch) if experiment.is_divided else of_all))
     trainer = Trainer(experiment.module, optimizers, experiment.weights, passes, seed=1)
     trainer.step(batch, 0)
     waits.clear()

@@ -12,7 +12,7 @@ from kerascli.compiler.program import Program, trace_program
 from kerascli.compiler.tracing import trace
 from kerascli.foundation import draws
 from kerascli.training.strategies.group import Group
-from kerascli.training.strategies.process_sum import process_sum, without_others
+from kerascli.training.strategies.process_sum import one_process, process_sum
 
 
 class Partner(Group):
@@ -56,7 +56,7 @@ def test_a_graph_keeps_all_sums_in_their_order() -> None:
             return list(torch.autograd.grad(first.square().sum(), [x]))
 
     x = torch.tensor([1.0, 2.0])
-    with without_others():
+    with one_process():
         code = trace(step, [x])
     simplify(code, on_cpu=True)
     sums = [node for node in code.graph.nodes if "process_sum" in str(node.target)]
@@ -82,7 +82,7 @@ def test_a_program_with_sums_is_no_cuda_graph(monkeypatch: pytest.MonkeyPatch, m
     monkeypatch.setattr(Program, "device", torch.device("cuda:1"))
     partner = Partner(10.0)
     add, x = process_sum(partner), torch.ones(2)
-    with without_others():
+    with one_process():
         sums, plain = (trace_program(each, [x]) for each in (lambda y: [add(y, 1.0) * 2], lambda y: [y * 2]))
         run = getattr(sums, mode)([x])
     assert not captured
@@ -106,7 +106,7 @@ def test_a_sum_is_of_a_tensor_whose_elements_follow_each_other() -> None:
 
 
 def test_the_operation_is_what_torch_expects_of_one() -> None:
-    with without_others():
+    with one_process():
         x = torch.ones(3, requires_grad=True)
         tests = ("test_schema", "test_autograd_registration", "test_faketensor")
         torch.library.opcheck(torch.ops.kerascli.process_sum.default, (x, 0.5), test_utils=tests)

@@ -12,9 +12,9 @@ from kerascli.config.load import open_config
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import MemorySplit
 from kerascli.foundation.errors import DataError
+from kerascli.foundation.world import World
+from kerascli.training.strategies.data_parallel import DataParallel, Sharding
 from kerascli.training.strategies.group import Group
-from kerascli.training.strategies.sharded_runner import Division
-from kerascli.training.strategies.sharding import Sharding
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import start
 
@@ -67,7 +67,7 @@ def test_a_first_batch_with_fewer_rows_than_processes_is_refused() -> None:
     sharding = Sharding(4, 0, 4)
     source = BatchSource(MemorySplit({"x": np.zeros(3)}, {}, {}, 3), 8, torch.device("cpu"), portion=sharding.portion)
     with pytest.raises(DataError, match="the first batch has 3 rows: too few for 4 processes"):
-        Division(sharding, Group(), in_order=True).example(next(source.epoch(0)))
+        DataParallel(Group(World(0, 4)), 4).example(next(source.epoch(0)))
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
@@ -86,8 +86,8 @@ def batch_of(rows: int, whole: int) -> Batch:
 
 def test_a_second_batch_without_rows_for_a_process_is_no_example() -> None:
     """33 rows in batches of 32, on two processes: process 0 has no row of the second batch."""
-    division = Division(Sharding(2, rank=0, size=2), Group(), in_order=True)
-    [example] = division.examples([batch_of(16, 32), batch_of(0, 1)])
+    strategy = DataParallel(Group(World(0, 2)), 2)
+    [example] = strategy.examples([batch_of(16, 32), batch_of(0, 1)])
     assert example.rows == 16
 
 

@@ -33,7 +33,7 @@ from kerascli.training.evaluate import evaluate
 from kerascli.training.execution_mode import Request, largest_difference, make_runner
 from kerascli.training.forward_pass import Eager
 from kerascli.training.loop import train as train_loop
-from kerascli.training.progress import Progress
+from kerascli.training.step import Progress
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.make_trainer import make_trainer
 from kerascli.workflow.fitting.phases import build_phase, make_phase

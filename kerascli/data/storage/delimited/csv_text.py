@@ -1,26 +1,39 @@
-"""Parse delimited text to typed columns, with errors that name the line.
+"""Read delimited text: pyarrow parses it as text, by columns, and each column's type follows from its fields.
 
-Large files are parsed by columns; what is refused there is parsed here again by rows, which finds the error.
+What is not plainly well-formed is read again by rows, which finds the error.
 """
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from kerascli.data.storage.delimited.large_text import read_large
-from kerascli.data.storage.table import COMMENT, Table
-from kerascli.data.storage.text_columns import DEFAULT, MAX_FIELD, TextColumns, TextFormat, numbers_of
-from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_text
+from kerascli.data.storage.column import Column, arrow, text_array
+from kerascli.data.storage.delimited.layout import Layout
+from kerascli.data.storage.delimited.row_reader import MARKS, as_utf8, read_rows
+from kerascli.data.storage.delimited.text_format import DEFAULT, MAX_FIELD, TextFormat, typed, typed_texts
+from kerascli.data.storage.table import Table
+from kerascli.foundation.cpus import cpu_limit
+from kerascli.foundation.disk.files import refuse_text
 from kerascli.foundation.errors import DataError, Place, safe_text, suggestion
 
-LARGE_BYTES = 2**20
-"""Size in bytes from which a file is parsed by columns: importing pyarrow takes longer than parsing a smaller one."""
-_FIELD_BYTES = OBJECT_BYTES + 16
-"""Memory in bytes of a field, as a string that rows and columns refer to."""
-_MARKS = {"\n": 96 + _FIELD_BYTES, "\r": 96 + _FIELD_BYTES}
-"""Memory in bytes of a row, as a list, by the character that ends it; with that of its last field."""
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LINE_BYTES = 72
+"""Memory of a row's offsets and line number while they are computed, and of its last field, in bytes."""
+_FIELD_BYTES = 16
+"""Memory of a field as text and as a number, without its characters, in bytes."""
+_COLUMN_BYTES = 2048
+"""Memory of a column beside its fields, in bytes; pyarrow takes 512 of them for each 4 MiB of text."""
+
+Fields = Mapping[str, "pa.ChunkedArray[Any]"]
+"""Mapping from column to its fields, null where they are missing."""
+Read = Callable[[Sequence[str]], Fields]
+"""Function that reads columns of a file by their names."""
 
 
 def read_csv(
@@ -36,165 +49,120 @@ def read_csv(
     is compressed.
     """
     packed = len(data) if packed is None else packed
-    table = read_large(data, name, form, columns, packed) if len(data) >= LARGE_BYTES else None
-    if table is None:
-        return _read(data, name, form, packed)
-    assert isinstance(table.columns, TextColumns)
-    _check_dtypes(table.columns, form, table)
-    return table
-
-
-def _read(data: bytes, name: str, form: TextFormat, packed: int) -> Table:
-    text = _decode(data, name, form.encoding, form.delimiter)
-    refuse_text(text, {**_MARKS, form.delimiter: _FIELD_BYTES}, packed, name)
+    text, start = as_utf8(data, name, form), 0
     for _ in range(form.skip_rows):
-        text = text.partition("\n")[2]
-    rows, lines = _rows(text, name, form)
-    if not rows:
-        raise DataError("the file is empty", place=Place(name, 1))
-    names = form.names or tuple(rows[0])
-    _check_names(names, name, form.delimiter, int(lines[0]))
-    if not form.names:
-        lines, rows = lines[1:], rows[1:]
-    if not rows:
-        raise DataError("a header but no rows", place=name)
-    _check_widths(rows, lines, names, name)
-    columns = {column: form.present(fields) for column, fields in zip(names, zip(*rows, strict=True), strict=True)}
-    found = TextColumns(columns, form)
-    table = Table(found, len(rows), name=name, numbers=lines)
-    _check_dtypes(found, form, table)
+        start = text.find(b"\n", start) + 1 or len(text)
+    text = text[start:]
+    table = _read(text, name, form, columns, packed)
+    if table is None:
+        names, rows, lines = read_rows(text, name, form, packed)
+        table = Table(text_columns(names, rows, form), len(rows), name=name, numbers=lines)
+    _check_dtypes(form, table)
     return table
 
 
-def _check_dtypes(columns: TextColumns, form: TextFormat, table: Table) -> None:
-    """Raise DataError for text in a column with dtype `number`, and for `dtypes` of a column that does not exist."""
-    for column, dtype in form.dtypes.items():
-        if column not in columns:
-            text = f"dtypes: there is no column '{safe_text(column, 40)}'{suggestion(column, columns)}"
-            raise DataError(text, place=Place(table.name, int(table.numbers()[0]) - 1))
-        if dtype == "number" and columns.is_text(column):
-            fields = columns.text(column).tolist()
-            row = next((row for row, each in enumerate(fields) if not _is_number(each, form)), 0)
-            text = f"'{safe_text(fields[row], 40)}' is not a number, as dtypes says of this column"
-            raise DataError(text, place=table.place(row, column))
+def text_columns(names: Sequence[str], rows: Sequence[Sequence[str]], form: TextFormat) -> dict[str, Column]:
+    """Return columns of delimited text from the fields of its rows."""
+    fields = zip(names, zip(*rows, strict=True), strict=True)
+    return _typed({name: text_array(form.present(each)) for name, each in fields}, form)
 
 
-def _is_number(text: str, form: TextFormat) -> bool:
-    plain = form.plain_numbers([text])
-    return plain is not None and numbers_of(plain) is not None
+def _typed(fields: Fields, form: TextFormat) -> dict[str, Column]:
+    """Return columns of delimited text, by name, with the numbers or booleans that their fields denote."""
+
+    def column(name: str) -> Column:
+        return Column.of(fields[name], typed(fields[name], form, form.dtypes.get(name)))
+
+    with ThreadPoolExecutor(cpu_limit().count) as pool:
+        return dict(zip(fields, pool.map(column, fields), strict=True))
 
 
-_MAGIC = {b"PK\x03\x04": "a zip archive (npz, xlsx)", b"\x1f\x8b": "gzip", b"PAR1": "parquet", b"\x93NUMPY": "npy",
-          b"\x89HDF": "HDF5", b"\x80": "a pickle"}  # fmt: skip
+class _Columns(Mapping[str, Column]):
+    """Columns of delimited text by name; those that are not in use are read on access."""
 
+    def __init__(self, names: Sequence[str], read: Read, form: TextFormat, used: Mapping[str, Column]) -> None:
+        self._columns: dict[str, Column | None] = {**dict.fromkeys(names), **used}
+        self._read = read if len(used) < len(names) else None  # it holds the text of the file
+        self._form = form
 
-def _decode(data: bytes, name: str, encoding: str, delimiter: str) -> str:
-    for magic, kind in _MAGIC.items():
-        if data.startswith(magic):
-            raise DataError(f"this is {kind}, not delimited text", place=name)
-    if encoding.lower().replace("_", "-") in {"utf-8", "utf8"}:
-        encoding = "utf-8-sig"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        start = data.rfind(b"\n", 0, error.start) + 1
-        before = data[start : error.start].decode("latin-1")
-        column = _column_at(data.split(b"\n", 1)[0].decode(encoding, errors="replace"), before, delimiter)
-        message = f"byte {data[error.start]:#04x}{f' in {column}' if column else ''}"
-        text = f"not {encoding.removesuffix('-sig').upper()} ({message})"
-        place = Place(name, data.count(b"\n", 0, error.start) + 1)
-        raise DataError(text, place=place, hint="set 'encoding' of the source, for example latin-1") from None
-    if "\0" in text:
-        at = text.index("\0")
-        column = _column_at(text.split("\n", 1)[0], text[text.rfind("\n", 0, at) + 1 : at], delimiter)
-        message = f"a zero byte in the text{f' (in {column})' if column else ''}"
-        raise DataError(message, place=Place(name, text.count("\n", 0, at) + 1))
-    return text
+    def __getitem__(self, name: str) -> Column:
+        column = self._columns[name]
+        if column is None:
+            assert self._read is not None
+            column = self._columns[name] = _typed(self._read([name]), self._form)[name]
+        return column
 
-
-def _column_at(header: str, before: str, delimiter: str) -> str:
-    """Return the text `column 'age'` for the field that follows `before` (the beginning of a line); '' if the header
-    has no name for it."""
-    names = header.rstrip("\r").split(delimiter)
-    position = len(before.split(delimiter)) - 1
-    return f"column '{safe_text(names[position], 40)}'" if position < len(names) else ""
-
-
-def _rows(text: str, name: str, form: TextFormat) -> tuple[list[list[str]], np.ndarray]:
-    """Return the rows of delimited text, without blank lines and comments, and the line numbers at which they begin."""
-    csv.field_size_limit(MAX_FIELD)
-    source = _Lines(text, form.comment)
-    lines: list[int] = []
-    rows: list[list[str]] = []
-    try:
-        for row in form.reader(source):
-            if row:
-                lines.append(source.first)
-                rows.append(row)
-            source.begins = True
-    except csv.Error as error:
-        raise _fault(str(error), name, source.first + form.skip_rows) from None
-    return rows, np.array(lines, np.int64) + form.skip_rows
-
-
-def _fault(reason: str, name: str, line: int) -> DataError:
-    """Return the error for a row that Python's csv module cannot read, which begins on a line."""
-    text, hint = reason, None
-    if "unexpected end of data" in reason:
-        text, hint = "a quote opened here is never closed", _NO_QUOTES
-    elif "field larger" in reason:
-        text = f"a field of more than {MAX_FIELD:,} characters"
-    elif "expected after" in reason:
-        text, hint = "text after a closing quote; a quote inside quotes is written twice", _NO_QUOTES
-    return DataError(text, place=Place(name, line), hint=hint)
-
-
-_NO_QUOTES = "if quotes in this file are characters like any other, set 'quotes: false' of the source"
-
-
-class _Lines:
-    """Iterator over a text's lines that skips comments, but only where a row may begin: not within quotes."""
-
-    def __init__(self, text: str, comment: str) -> None:
-        self._lines = enumerate(io.StringIO(text, newline=""), 1)
-        self._comment = comment
-        self.begins = True
-        self.first = 1
-        """Number of the line on which the most recently read row began."""
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
 
     def __iter__(self) -> Iterator[str]:
-        return self
+        return iter(self._columns)
 
-    def __next__(self) -> str:
-        for number, line in self._lines:
-            if self.begins and self._comment and line.startswith(self._comment):
-                continue
-            if self.begins:
-                self.begins, self.first = False, number
-            return line
-        raise StopIteration
+    def __len__(self) -> int:
+        return len(self._columns)
 
 
-def _check_names(names: tuple[str, ...], name: str, delimiter: str, line: int) -> None:
-    other = next((mark for mark in ";\t|," if mark in names[0]), None)
-    if len(names) == 1 and other and other != delimiter:
-        text = f"a single column '{safe_text(names[0], 40)}'"
-        hint = COMMENT if names[0].startswith("#") else f"set 'delimiter' of the source to '{safe_text(other)}'"
-        raise DataError(text, place=Place(name, line), hint=hint)
-    seen: dict[str, int] = {}
-    for position, column in enumerate(names, 1):
-        if column in seen:
-            text = f"column '{safe_text(column, 40)}' appears twice (columns {seen[column]} and {position})"
-            raise DataError(text, place=Place(name, line))
-        seen[column] = position
+def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | None, packed: int) -> Table | None:
+    """Parse delimited text with pyarrow; return None if Python's csv module has to read it, or to find its error."""
+    header = text.find(b"\n") + 1
+    field_bytes = _FIELD_BYTES + header // 2**13 + _COLUMN_BYTES * header // max(1, len(text))
+    refuse_text(text, {"\n": _LINE_BYTES, form.delimiter: field_bytes}, packed, name)
+    layout = Layout.of(text, form)
+    if layout is None or not _are_names(names := form.names or _first_row(layout, form)):
+        return None
+    used = [each for each in names if columns is None or each in columns] or names[:1]
+    read = partial(_parsed, layout, names, form)
+    try:
+        fields = read(used)
+    except arrow().ArrowInvalid:
+        return None
+    rows, header = len(fields[used[0]]), 0 if form.names else 1
+    lines = layout.numbers(rows + header)[header:] + form.skip_rows
+    if not 0 < rows == len(lines):
+        return None
+    return Table(_Columns(names, read, form, _typed(fields, form)), rows, name=name, numbers=lines)
 
 
-def _check_widths(rows: list[list[str]], lines: np.ndarray, names: Sequence[str], name: str) -> None:
-    widths = np.fromiter(map(len, rows), np.int64, len(rows))
-    wrong = np.flatnonzero(widths != len(names))
-    if len(wrong):
-        row = int(wrong[0])
-        count = int(widths[row])
-        fields = "1 field" if count == 1 else f"{count} fields"
-        hint = next((COMMENT for line in (names, rows[row]) if line and line[0].startswith("#")), None)
-        raise DataError(f"{fields}, the header has {len(names)}", place=Place(name, int(lines[row])), hint=hint)
+def _parsed(layout: Layout, names: Sequence[str], form: TextFormat, chosen: Sequence[str]) -> Fields:
+    """Parse columns of delimited text, of which all names are `names`, as text."""
+    from pyarrow import csv as arrow_csv
+
+    string = arrow().string()
+    read = arrow_csv.ReadOptions(column_names=list(names), block_size=4 * MAX_FIELD)
+    parse = arrow_csv.ParseOptions(
+        delimiter=form.delimiter, quote_char='"' if form.quotes else False, newlines_in_values=layout.has_quoted_ends
+    )
+    convert = arrow_csv.ConvertOptions(
+        check_utf8=False, include_columns=chosen, column_types=dict.fromkeys(chosen, string),
+        null_values=["", *form.na_values], strings_can_be_null=True,
+    )  # fmt: skip
+    table = arrow_csv.read_csv(arrow().py_buffer(layout.text), read, parse, convert)
+    table = table if form.names else table.slice(1)
+    return {name: table[name] for name in chosen}
+
+
+def _are_names(names: Sequence[str]) -> bool:
+    """Return True for column names that are plainly fit: all different, not in one column by mistake."""
+    return 0 < len(names) == len(set(names)) and not (len(names) == 1 and set(MARKS) & set(names[0]))
+
+
+def _first_row(layout: Layout, form: TextFormat) -> tuple[str, ...]:
+    """Return the fields of the first row, as Python's csv module reads them; none if it refuses them."""
+    start = bytes(layout.text[: 2 * MAX_FIELD]).decode(errors="ignore")
+    csv.field_size_limit(MAX_FIELD)
+    with suppress(csv.Error):
+        return next((tuple(row) for row in form.reader(io.StringIO(start, newline="")) if row), ())
+    return ()
+
+
+def _check_dtypes(form: TextFormat, table: Table) -> None:
+    """Raise DataError for text in a column with dtype `number`, and for `dtypes` of a column that does not exist."""
+    for column, dtype in form.dtypes.items():
+        if column not in table:
+            text = f"dtypes: there is no column '{safe_text(column, 40)}'{suggestion(column, table)}"
+            raise DataError(text, place=Place(table.name, int(table.numbers()[0]) - 1))
+        if dtype == "number" and table.like(column).dtype == object:
+            fields = table.text(column).tolist()
+            row = next((row for row, each in enumerate(fields) if typed_texts([each], form, "number") is None), 0)
+            text = f"'{safe_text(fields[row], 40)}' is not a number, as dtypes says of this column"
+            raise DataError(text, place=table.place(row, column))

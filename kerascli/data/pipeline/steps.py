@@ -1,0 +1,163 @@
+"""Fitted transforms, which run ahead over rows: modules in float64, and encoders of text over the distinct texts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kerascli.data.base import Field, FittedState, Transform
+from kerascli.data.storage.table import BadRow, first_wrong
+from kerascli.data.storage.tokens import Tokens
+from kerascli.data.text.oov import Counting
+from kerascli.data.text.texts import Texts
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Rows of several columns, of numbers or text."""
+
+    columns: Mapping[str, np.ndarray | Texts]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, column: str) -> np.ndarray | Texts:
+        return self.columns[column]
+
+
+Values = np.ndarray | Texts | Tokens | Records
+"""Rows in a pipeline: numbers, text, sequences of varying length, or several columns by name."""
+
+_WIDER = {"uint16": "int32", "uint32": "int64"}
+
+
+@dataclass(frozen=True)
+class FittedStep:
+    """Transform of a pipeline with its state and the facts (shape, dtype ...) about its input and output."""
+
+    transform: Transform
+    field: Field
+    made: Field
+    state: FittedState
+    target: bool = False
+
+    @cached_property
+    def _module(self) -> nn.Module:
+        return self.transform.module(self.field, self.state, torch.float64, target=self.target).eval()
+
+    @cached_property
+    def _chains(self) -> Mapping[str, "Sequence[FittedStep]"]:
+        chains = self.transform.chains(self.field, self.state)
+        return {name: [FittedStep(*link) for link in links] for name, links in chains.items()}
+
+    def __call__(self, values: Values, counting: Counting | None = None) -> Values:
+        """Return the rows transformed; values that are out of a vocabulary are counted.
+
+        Raises BadRow for a value that is refused, ValueError.
+        """
+        step = self.transform
+        if isinstance(values, Records):
+            return self._run(*(self._part(name, values[name], counting) for name in self._chains))
+        if self.made.is_text:
+            return self._rewritten(values)
+        x = self._encoded(values)
+        if counting is not None and (looked_up := step.looked_up(_flat(x), self.state, target=self.target)) is not None:
+            counting.add(looked_up)
+        if step.defines("sequences") and (isinstance(x, Tokens) or not step.defines("module")):
+            x = step.sequences(x if isinstance(x, Tokens) else Tokens.of(x.numpy()), self.field, self.state)
+            return x if isinstance(x, Tokens) else x.numpy()
+        return x if isinstance(x, Tokens) else self._run(x)
+
+    def _run(self, *x: Tensor) -> np.ndarray:
+        made, rows = self._module(*x), len(x[0])
+        if not isinstance(made, Tensor) or made.shape[:1] != (rows,):
+            got = f"a tensor of shape {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
+            raise ValueError(f"'module' must return a tensor with the {rows:,} rows that it got, got {got}")
+        return made.numpy()
+
+    def check(self, values: Values) -> None:
+        """Raise BadRow for the first of the rows that the transform refuses."""
+        self._encoded(values)
+
+    def _part(self, column: str, values: np.ndarray | Texts, counting: Counting | None) -> Tensor:
+        """Return a column's rows, transformed by its own transforms, as one of several inputs of the module."""
+        part: Values = values
+        try:
+            for link in self._chains[column]:
+                part = link(part, None if counting is None else counting._replace(columns=(column,)))
+        except BadRow as bad:
+            raise BadRow(bad.row, f"{column}: {bad.text}", hint=bad.hint) from None
+        assert isinstance(part, np.ndarray)
+        return as_tensor(part)
+
+    def _rewritten(self, values: Values) -> Texts:
+        assert isinstance(values, Texts | np.ndarray)
+        try:
+            return self.transform.rewritten(values, self.field, self.state)
+        except BadRow as bad:
+            raise bad if isinstance(values, np.ndarray) else _in_rows(bad, values) from None
+
+    def _encoded(self, values: Values) -> Tensor | Tokens:
+        """Return the rows as the transform's module takes them. Raises BadRow for a value that is refused."""
+        step = self.transform
+        if isinstance(values, Texts):
+            try:
+                codes = step.codes(values.words, self.state, target=self.target)
+            except BadRow as bad:
+                raise _in_rows(bad, values) from None
+            if isinstance(codes, Tokens):
+                return codes.take(values.codes.reshape(-1))
+            self._refuse(codes, values)
+            return torch.from_numpy(codes.numpy()[values.codes])
+        assert not isinstance(values, Records)
+        x: Tensor | Tokens = values if isinstance(values, Tokens) else as_tensor(values)
+        if step.defines("codes") and isinstance(x, Tensor):
+            x = step.codes(x, self.state, target=self.target)  # type: ignore[assignment]
+        self._refuse(_flat(x), values)
+        return x
+
+    def _refuse(self, x: Tensor, values: Values) -> None:
+        """Raise BadRow for the first of the rows `values` that is refused; `x` are its values or its distinct texts."""
+        bad: list[tuple[int, tuple[int, int], BadRow]] = []
+        for refusal in self.transform.refusals(x, self.field, self.state, target=self.target):
+            mask = refusal.mask.numpy()
+            mask = mask[values.codes] if isinstance(values, Texts) and mask.any() else mask
+            if not mask.any():
+                continue
+            row, at = first_wrong(mask)
+            value = _value(values, row, at[0])
+            row = int(values.owners()[row]) if isinstance(values, Tokens) else row
+            bad.append((row, at, BadRow(row, refusal.text(value), at=at, hint=refusal.hint(value))))
+        if bad:
+            raise min(bad, key=lambda each: each[:2])[2]
+
+
+def as_tensor(values: np.ndarray) -> Tensor:
+    """Return numbers as a tensor, unsigned integers in a signed dtype that holds them."""
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    if values.dtype == np.uint64 and int(values.max(initial=0)) < 2**63:
+        values = values.view(np.int64)
+    values = values.astype(_WIDER.get(values.dtype.name, values.dtype), copy=False)
+    return torch.from_numpy(values if values.flags.writeable else values.copy())
+
+
+def _flat(x: Tensor | Tokens) -> Tensor:
+    return as_tensor(x.values) if isinstance(x, Tokens) else x
+
+
+def _value(values: Values, row: int, index: int) -> object:
+    if isinstance(values, Texts):
+        return values.text(row, index)
+    rows = values.values if isinstance(values, Tokens) else values
+    assert isinstance(rows, np.ndarray)
+    return rows.reshape(len(rows), -1)[row, index].item()
+
+
+def _in_rows(bad: BadRow, texts: Texts) -> BadRow:
+    """Return an error about a distinct text as one about the first row that has it."""
+    row, at = texts.place(bad.row)
+    return BadRow(row, bad.text, at=at, hint=bad.hint, setting=bad.setting)

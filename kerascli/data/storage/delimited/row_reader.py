@@ -1,0 +1,156 @@
+"""Read delimited text by rows with Python's csv module, to find the line of what pyarrow refuses.
+
+Text that the csv module accepts, although its quotes or line ends are odd, is returned.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from kerascli.data.storage.delimited.layout import BYTE_ORDER_MARK
+from kerascli.data.storage.delimited.text_format import MAX_FIELD, TextFormat
+from kerascli.data.storage.table import COMMENT
+from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_text
+from kerascli.foundation.errors import DataError, Place, safe_text
+
+MARKS = ";\t|,"
+"""Usual delimiters: a header of one column that contains one is a mistake."""
+_FIELD_BYTES = OBJECT_BYTES + 16
+"""Memory in bytes of a field, as a string that rows and columns refer to."""
+_MARKS = {"\n": 96 + _FIELD_BYTES, "\r": 96 + _FIELD_BYTES}
+"""Memory in bytes of a row, as a list, by the character that ends it; with that of its last field."""
+_MAGIC = {b"PK\x03\x04": "a zip archive (npz, xlsx)", b"\x1f\x8b": "gzip", b"PAR1": "parquet", b"\x93NUMPY": "npy",
+          b"\x89HDF": "HDF5", b"\x80": "a pickle"}  # fmt: skip
+_NO_QUOTES = "if quotes in this file are characters like any other, set 'quotes: false' of the source"
+
+
+def as_utf8(data: bytes, name: str, form: TextFormat) -> bytes:
+    """Return the text of a file in UTF-8, without byte order mark. Raises DataError."""
+    for magic, kind in _MAGIC.items():
+        if data.startswith(magic):
+            raise DataError(f"this is {kind}, not delimited text", place=name)
+    is_utf8 = form.encoding.lower().replace("_", "-") in {"utf-8", "utf8", "utf-8-sig"}
+    encoding = "UTF-8" if is_utf8 else form.encoding.upper()
+    try:
+        text = data.removeprefix(BYTE_ORDER_MARK) if is_utf8 else data.decode(form.encoding).encode()
+        if is_utf8 and not data.isascii():
+            data.decode()
+    except UnicodeDecodeError as error:
+        message = f"not {encoding} (byte {data[error.start]:#04x}{_in_column(data, error.start, form)})"
+        hint = "set 'encoding' of the source, for example latin-1"
+        raise DataError(message, place=_line_at(data, error.start, name), hint=hint) from None
+    except UnicodeEncodeError:
+        raise DataError(f"not {encoding}: it has half a character", place=name) from None
+    if b"\0" in text:
+        at = text.index(b"\0")
+        where = _in_column(text, at, replace(form, encoding="utf-8")).strip()
+        message = f"a zero byte in the text{f' ({where})' if where else ''}"
+        raise DataError(message, place=_line_at(text, at, name))
+    return text
+
+
+def _in_column(data: bytes, at: int, form: TextFormat) -> str:
+    """Return the text ` in column 'age'` for the field at an offset; '' if the header has no name for it."""
+    header = data.removeprefix(BYTE_ORDER_MARK).split(b"\n", 1)[0].decode(form.encoding, errors="replace")
+    names = header.rstrip("\r").split(form.delimiter)
+    position = data[data.rfind(b"\n", 0, at) + 1 : at].decode("latin-1").count(form.delimiter)
+    return f" in column '{safe_text(names[position], 40)}'" if position < len(names) else ""
+
+
+def _line_at(data: bytes, at: int, name: str) -> Place:
+    return Place(name, data.count(b"\n", 0, at) + 1)
+
+
+def read_rows(
+    text: bytes, name: str, form: TextFormat, packed: int
+) -> tuple[tuple[str, ...], list[list[str]], np.ndarray]:
+    """Return the column names of delimited text in UTF-8, its rows, and the lines on which they begin.
+
+    Blank lines and comments are no rows. Raises DataError with the line of the first error, FileRefused.
+    """
+    refuse_text(text, {**_MARKS, form.delimiter: _FIELD_BYTES}, packed, name)
+    csv.field_size_limit(MAX_FIELD)
+    source = _Lines(text.decode(), form)
+    lines: list[int] = []
+    rows: list[list[str]] = []
+    try:
+        for row in form.reader(source):
+            if row:
+                lines.append(source.first)
+                rows.append(row)
+            source.begins = True
+    except csv.Error as error:
+        raise _fault(str(error), name, source.first) from None
+    if not rows:
+        raise DataError("the file is empty", place=Place(name, 1))
+    names = form.names or tuple(rows[0])
+    _check_names(names, name, form.delimiter, lines[0])
+    if not form.names:
+        lines, rows = lines[1:], rows[1:]
+    if not rows:
+        raise DataError("a header but no rows", place=name)
+    _check_widths(rows, lines, names, name)
+    return names, rows, np.array(lines)
+
+
+def _fault(reason: str, name: str, line: int) -> DataError:
+    """Return the error for a row that Python's csv module cannot read, which begins on a line."""
+    text, hint = reason, None
+    if "unexpected end of data" in reason:
+        text, hint = "a quote opened here is never closed", _NO_QUOTES
+    elif "field larger" in reason:
+        text = f"a field of more than {MAX_FIELD:,} characters"
+    elif "expected after" in reason:
+        text, hint = "text after a closing quote; a quote inside quotes is written twice", _NO_QUOTES
+    return DataError(text, place=Place(name, line), hint=hint)
+
+
+class _Lines:
+    """Iterator over a text's lines that skips comments, but only where a row may begin: not within quotes."""
+
+    def __init__(self, text: str, form: TextFormat) -> None:
+        self._lines = enumerate(io.StringIO(text, newline=""), 1 + form.skip_rows)
+        self._comment = form.comment
+        self.begins = True
+        self.first = 1 + form.skip_rows
+        """Number of the line on which the most recently read row began."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        for number, line in self._lines:
+            if self.begins and self._comment and line.startswith(self._comment):
+                continue
+            if self.begins:
+                self.begins, self.first = False, number
+            return line
+        raise StopIteration
+
+
+def _check_names(names: tuple[str, ...], name: str, delimiter: str, line: int) -> None:
+    other = next((mark for mark in MARKS if mark in names[0]), None)
+    if len(names) == 1 and other and other != delimiter:
+        text = f"a single column '{safe_text(names[0], 40)}'"
+        hint = COMMENT if names[0].startswith("#") else f"set 'delimiter' of the source to '{safe_text(other)}'"
+        raise DataError(text, place=Place(name, line), hint=hint)
+    seen: dict[str, int] = {}
+    for position, column in enumerate(names, 1):
+        if column in seen:
+            text = f"column '{safe_text(column, 40)}' appears twice (columns {seen[column]} and {position})"
+            raise DataError(text, place=Place(name, line))
+        seen[column] = position
+
+
+def _check_widths(rows: list[list[str]], lines: list[int], names: Sequence[str], name: str) -> None:
+    widths = np.fromiter(map(len, rows), np.int64, len(rows))
+    wrong = np.flatnonzero(widths != len(names))
+    if len(wrong):
+        row = int(wrong[0])
+        count = int(widths[row])
+        fields = "1 field" if count == 1 else f"{count} fields"
+        hint = next((COMMENT for line in (names, rows[row]) if line and line[0].startswith("#")), None)
+        raise DataError(f"{fields}, the header has {len(names)}", place=Place(name, lines[row]), hint=hint)

@@ -1,0 +1,274 @@
+"""Transform `feature_space`: preprocess columns of mixed types and concatenate them, with crosses, to one vector."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_validator
+from torch import Tensor, nn
+
+from kerascli.data.base import FEATURES, NO_STATE, TRANSFORMS, Feature, Field, FittedState, Link, Transform, transform
+from kerascli.data.pipeline.steps import FittedStep
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.table import BadRow
+from kerascli.features.discretization import DiscretizationTransform
+from kerascli.foundation.errors import Fault, suggestion
+from kerascli.foundation.shapes import PositiveInt, Words
+from kerascli.language.component import Component, Invalid
+from kerascli.preprocessing.categories import encode_tensor
+from kerascli.preprocessing.hashing import crossed_of
+
+
+def _column(value: Any) -> tuple[Component, ...]:
+    """Parse an entry of `features`: a feature type, or a list of transforms that ends in a feature type.
+
+    Raises Invalid, ValueError.
+    """
+    if not isinstance(value, list | tuple):
+        return (FEATURES.parse(value),)
+    if not value:
+        raise ValueError("expected a feature")
+    steps: list[Component] = []
+    faults: list[Fault] = []
+    for index, entry in enumerate(value):
+        registry: Any = FEATURES if index == len(value) - 1 else TRANSFORMS
+        try:
+            steps.append(registry.parse(entry))
+        except Invalid as invalid:
+            faults += invalid.below((index,)).faults
+    if faults:
+        raise Invalid(faults)
+    return tuple(steps)
+
+
+_STEP = {"anyOf": [{"x-component": "transform"}, {"x-component": "feature"}]}
+_SCHEMA = {"anyOf": [{"x-component": "feature"}, {"type": "array", "items": _STEP}]}
+Column = Annotated[tuple[Component, ...], PlainValidator(_column), WithJsonSchema(_SCHEMA)]
+
+
+class Cross(Component):
+    """Feature cross: the values of several features are hashed together, then one-hot encoded."""
+
+    feature_names: Words
+    """Names of the features to cross, at least two."""
+    crossing_dim: PositiveInt | None = None
+    """Number of hash bins; null: the setting `crossing_dim` of the feature space."""
+    output_mode: Literal["one_hot"] = "one_hot"
+    """Encoding of the cross in the output vector; only one_hot is possible."""
+
+    @property
+    def name(self) -> str:
+        return "_X_".join(self.feature_names)
+
+    def dump(self) -> dict[str, Any]:
+        return {"feature_names": list(self.feature_names), "crossing_dim": self.crossing_dim, "output_mode": "one_hot"}
+
+
+_NAMES = {"type": "array", "items": {"type": "string"}}
+_CROSS = {"type": "object", "properties": {"feature_names": _NAMES, "crossing_dim": {"type": "integer", "minimum": 1}}}
+
+
+def _crosses(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        return value
+    return tuple({"feature_names": one} if isinstance(one, list | tuple) else one for one in value)
+
+
+@transform()
+class FeatureSpace(Transform):
+    """Preprocesses columns of mixed types and concatenates them to one vector (size,) float32.
+
+    Parts are in order of the features' names, followed by the crosses. As keras.utils.FeatureSpace.
+    """
+
+    takes_columns = True
+
+    features: dict[str, Column]
+    """Mapping from column to its feature type, or to a list of transforms that ends in a feature type."""
+    output_mode: Literal["concat"] = "concat"
+    """Form of the output; only concat (one vector) is possible. For separate features, define an input for each."""
+    crosses: Annotated[
+        tuple[Cross, ...],
+        BeforeValidator(_crosses),
+        WithJsonSchema({"type": "array", "items": {"anyOf": [_NAMES, _CROSS]}}),
+    ] = ()
+    """Features to cross: lists of feature names, or mappings with `feature_names` and `crossing_dim`."""
+    crossing_dim: PositiveInt = 32
+    """Default number of hash bins (vector size) of a cross."""
+    hashing_dim: PositiveInt = 32
+    """Default number of hash bins (vector size) of integer_hashed and string_hashed features."""
+    num_discretization_bins: PositiveInt = 32
+    """Default number of bins of float_discretized features."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if not self.features:
+            raise ValueError("features: expected at least one")
+        for cross in self.crosses:
+            if len(set(cross.feature_names)) < 2:
+                raise ValueError(f"crosses: expected at least two features, got {list(cross.feature_names)}")
+            for name in cross.feature_names:
+                if name not in self.features:
+                    raise ValueError(f"crosses: there is no feature '{name}'{suggestion(name, self.features)}")
+                if self._feature_steps[name][1] == "float":
+                    raise ValueError(f"crosses: '{name}' is not encoded as integers, which crosses need")
+        crossing = {name for cross in self.crosses for name in cross.feature_names}
+        for name, (_, encoding) in self._feature_steps.items():
+            if encoding == "int" and name not in crossing:
+                raise ValueError(f"features: '{name}' has output_mode int and is in no cross, so it has no effect")
+        return self
+
+    @cached_property
+    def _feature_steps(self) -> dict[str, tuple[tuple[Transform, ...], str]]:
+        """Mapping from column to its transforms and its encoding, in the order of their parts in the output vector."""
+        steps: dict[str, tuple[tuple[Transform, ...], str]] = {}
+        for name, (*before, feature) in sorted(self.features.items()):
+            assert isinstance(feature, Feature)
+            last = feature.transform(getattr(self, feature.default_bins))
+            steps[name] = (*(step for step in before if isinstance(step, Transform)), last), feature.encoding()
+        return steps
+
+    def own_columns(self) -> tuple[str, ...]:
+        return tuple(self.features)
+
+    def reads_text(self, column: str) -> bool:
+        return column in self.features and any(step.takes_text for step in self._feature_steps[column][0])
+
+    def with_paths(self, change: Callable[[str], str], fields: Sequence[str] | None = None) -> Self:
+        features = {name: tuple(_changed(part, change) for part in parts) for name, parts in self.features.items()}
+        return type(self).model_validate(
+            {**{f: getattr(self, f) for f in type(self).model_fields}, "features": features}
+        )
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        if {name for name, _ in field.columns} != set(self.features):
+            names = ", ".join(self.features)
+            raise ValueError(f"must be first in a pipeline, over the columns of its features ({names})")
+        widths = [self._width(name, links[-1].made) for name, links in self.chains(field, state).items()]
+        widths += [cross.crossing_dim or self.crossing_dim for cross in self.crosses]
+        sizes = [width for width in widths if width is not None]
+        return Field((sum(sizes) if len(sizes) == len(widths) else None,), "float32")
+
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+        facts: dict[str, list[Any]] = {}
+        arrays: dict[str, np.ndarray] = {}
+        columns = dict(field.columns)
+        for number, (name, (steps, _)) in enumerate(self._feature_steps.items()):
+            links: list[Link] = []
+            facts[name] = []
+            for index, step in enumerate(steps):
+                column = links[-1].made if links else columns[name]
+                state = _fitted(name, step, rows, column, links)
+                links.append(_link(name, step, column, state))
+                facts[name].append(dict(state.facts))
+                arrays |= {f"{number}.{index}.{key}": array for key, array in state.arrays.items()}
+        return FittedState({"features": facts}, arrays)
+
+    def chains(self, field: Field, state: FittedState | None) -> dict[str, list[Link]]:
+        """Return the transforms of each feature, in the order of the output vector's parts. Raises ValueError."""
+        columns, chains = dict(field.columns), {}
+        for number, (name, (steps, _)) in enumerate(self._feature_steps.items()):
+            links: list[Link] = []
+            for index, step in enumerate(steps):
+                own = None if state is None else _inner_state(state, name, number, index)
+                links.append(_link(name, step, links[-1].made if links else columns[name], own))
+            chains[name] = links
+        return chains
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        parts = self.parts(field, state)
+        names = list(parts)
+        crosses = [
+            (tuple(map(names.index, cross.feature_names)), cross.crossing_dim or self.crossing_dim)
+            for cross in sorted(self.crosses, key=lambda cross: cross.name)
+        ]
+        return JoinedFeatures(list(parts.values()), crosses)
+
+    def parts(self, field: Field, state: FittedState) -> dict[str, tuple[str, int | None]]:
+        """Return each feature's encoding in the output vector and its number of elements there."""
+        chains = self.chains(field, state).items()
+        return {name: (self._feature_steps[name][1], self._width(name, links[-1].made)) for name, links in chains}
+
+    def _width(self, name: str, field: Field) -> int | None:
+        """Return the number of output elements that a feature takes; None if unknown. Raises ValueError."""
+        steps, encoding = self._feature_steps[name]
+        if encoding == "float":
+            if field.is_text:
+                raise ValueError(f"{name}: the output is text; a vector needs numbers")
+            sizes = [size for size in field.shape if size is not None]
+            return math.prod(sizes) if len(sizes) == len(field.shape) else None
+        if not field.is_integer:
+            raise ValueError(f"{name}: output_mode {encoding} needs integers, got {field.dtype}")
+        if encoding == "int":
+            return 0
+        bins = "num_bins" if isinstance(steps[-1], DiscretizationTransform) else "num_tokens"
+        return getattr(steps[-1], bins, None) or field.vocabulary_size  # as in Keras, the bins that are asked for
+
+
+class JoinedFeatures(nn.Module):
+    """Module that encodes the features of a row and concatenates them and their crosses, float32."""
+
+    def __init__(self, parts: Sequence[tuple[str, int | None]], crosses: Sequence[tuple[tuple[int, ...], int]]) -> None:
+        """Initialize the module: `parts` are each feature's encoding and width, `crosses` the indices of the features
+        that are crossed, and the number of bins."""
+        super().__init__()
+        self.parts, self.crosses = parts, crosses
+
+    def forward(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, size)
+        joined: list[Tensor] = []
+        for x, (encoding, width) in zip(xs, self.parts, strict=True):
+            if encoding == "float":
+                joined.append(x.flatten(1).float() if x.ndim > 1 else x.unsqueeze(1).float())
+            elif encoding == "one_hot" and width is not None:
+                joined.append(encode_tensor(x.reshape(len(x), -1), "multi_hot", width, torch.float32))
+        for places, size in self.crosses:
+            bins = crossed_of([xs[place].reshape(-1) for place in places], size)
+            joined.append(encode_tensor(bins, "one_hot", size, torch.float32))
+        return torch.cat(joined, 1)
+
+
+def _inner_state(state: FittedState, name: str, number: int, index: int) -> FittedState:
+    """Return the state of transform `index` of a feature, the `number`-th, from that of the feature space."""
+    prefix = f"{number}.{index}."
+    arrays = {key.removeprefix(prefix): array for key, array in state.arrays.items() if key.startswith(prefix)}
+    return FittedState(state.facts["features"][name][index], arrays)
+
+
+def _link(name: str, step: Transform, column: Field, state: FittedState | None) -> Link:
+    try:
+        return Link(step, column, step.infer(column, state, target=False), state or NO_STATE)
+    except ValueError as error:
+        raise ValueError(f"{name} ({step.component_name}): {error}") from None
+
+
+def _changed(part: Component, change: Callable[[str], str]) -> Component:
+    if isinstance(part, Transform):
+        return part.with_paths(change)
+    inner = getattr(part, "preprocessor", None)
+    return part if inner is None else part.model_copy(update={"preprocessor": inner.with_paths(change)})
+
+
+def _fitted(name: str, step: Transform, rows: Blocks, column: Field, before: Sequence[Link]) -> FittedState:
+    """Fit one transform of a column on the output of the transforms before it.
+
+    Raises ValueError, and BadRow as `Transform.fit` does.
+    """
+    steps = [FittedStep(*link) for link in before]
+
+    def make() -> Iterator[Any]:
+        for block in rows:
+            values = block[name]
+            for each in steps:
+                values = each(values)
+            yield values
+
+    blocks = Blocks(make)
+    try:
+        return step.fit(blocks, column, target=False)
+    except BadRow as bad:
+        raise BadRow(blocks.first + bad.row - rows.first, f"{name}: {bad.text}", hint=bad.hint) from None
+    except ValueError as error:
+        raise ValueError(f"{name} ({step.component_name}): {error}") from None

@@ -1,0 +1,193 @@
+"""Hashing and hashed crossing: strings or integers to bins without a vocabulary, as transforms and as layers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from kerascli.data.base import NO_STATE, Field, FittedState, Link, Transform, transform
+from kerascli.data.transforms.input_checks import need_integers
+from kerascli.foundation.shapes import PositiveInt, TensorSpec
+from kerascli.language.component import Component
+from kerascli.layers.base import Example, Layer, MergeLayer, ShapeMismatch, layer
+from kerascli.preprocessing.categories import ENCODED, Dense, Encoded, OutputMode, encoded_shape, vector_dtype
+from kerascli.preprocessing.hashing import Salt, buckets, buckets_of, crossed_of, fingerprints
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class HashingSettings(Component):
+    """Settings that the layer and the transform `hashing` share; both hash one column or tensor."""
+
+    num_bins: PositiveInt
+    """Number of bins, including the bin 0 of `mask_value`, if given."""
+    mask_value: int | str | None = None
+    """Value whose bin index is 0; all other values then get 1 or more. null: no such value."""
+    salt: Salt | None = None
+    """Key of SipHash, two integers or one for both; null: FarmHash."""
+    output_mode: OutputMode = "int"
+    sparse: Dense = False
+
+    @model_validator(mode="after")
+    def _room(self) -> Self:
+        if self.mask_value is not None and self.num_bins < 2:
+            raise ValueError("num_bins: must be at least 2 with a mask_value")
+        return self
+
+
+class HashedCrossingSettings(Component):
+    """Settings that the layer and the transform `hashed_crossing` share; they hash several columns together."""
+
+    num_bins: PositiveInt
+    """Number of hash bins."""
+    output_mode: Annotated[Literal["int", "one_hot"], ENCODED] = "int"
+    sparse: Dense = False
+
+
+class HashBins(nn.Module):
+    """Module that hashes integers to bins, in the bin 0 `mask_value` alone."""
+
+    def __init__(self, settings: HashingSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        settings, mask = self.settings, self.settings.mask_value
+        if not isinstance(mask, int):
+            return buckets_of(x, settings.num_bins, settings.salt)
+        return torch.where(x.long() == mask, 0, buckets_of(x, settings.num_bins - 1, settings.salt) + 1)
+
+
+class HashedCrossingModule(nn.Module):
+    """Module that hashes the integers of several tensors together, and encodes the bins in `dtype` (None: the
+    model's)."""
+
+    def __init__(self, settings: HashedCrossingSettings, dtype: torch.dtype | None = None) -> None:
+        super().__init__()
+        self.bins = settings.num_bins
+        self.encoded = Encoded(settings.output_mode, settings.num_bins, dtype)
+
+    def forward(self, *xs: Tensor) -> Tensor:  # each (N,) or (N, 1) -> the same, or (N, num_bins)
+        return self.encoded(crossed_of(xs, self.bins))
+
+
+@transform(name="hashing")
+class HashingTransform(HashingSettings, Transform):
+    """Hashes strings or integers into `num_bins` bins, with the same bin index as keras.layers.Hashing.
+
+    Different values may collide in one bin.
+    """
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        if not field.is_text:
+            need_integers(field)
+        if (
+            self.mask_value is not None
+            and field.dtype != "unknown"
+            and isinstance(self.mask_value, str) != field.is_text
+        ):
+            raise ValueError(f"mask_value {self.mask_value!r} does not match dtype {field.dtype}")
+        shape, dtype = encoded_shape(field.shape, self.output_mode, self.num_bins), vector_dtype(self.output_mode)
+        return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, num_classes=None, classes=None)
+
+    def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> Tensor:
+        if isinstance(values, Tensor):
+            return HashBins(self)(values)
+        words, masks = values.to_pylist(), int(self.mask_value is not None)
+        bins = buckets([word.encode() for word in words], self.num_bins - masks, self.salt) + masks
+        return torch.where(torch.tensor([word == self.mask_value for word in words]), 0, bins) if masks else bins
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return Encoded(self.output_mode, self.num_bins, getattr(torch, vector_dtype(self.output_mode)))
+
+
+class Fingerprint(Transform):
+    """Transform of a column to integers that are hashed together: strings to 64-bit hashes, integers unchanged."""
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        return Field((), "int64")
+
+    def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> Tensor:
+        if isinstance(values, Tensor):
+            return values.long()
+        return fingerprints([word.encode() for word in values.to_pylist()])
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return nn.Flatten(0)
+
+
+@transform(name="hashed_crossing")
+class HashedCrossingTransform(HashedCrossingSettings, Transform):
+    """Crosses columns of strings or integers: hashes the values of a row together into `num_bins` bins.
+
+    The bin index is the same as that of keras.layers.HashedCrossing. Comes first, after a list of `columns`.
+    """
+
+    takes_columns = True
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        if len(field.columns) < 2:
+            raise ValueError("needs at least two columns, and must be first: [{columns: [a, b]}, hashed_crossing]")
+        for name, column in field.columns:
+            if not column.is_text and not column.is_integer:
+                raise ValueError(f"needs strings or integers; column '{name}' holds {column.dtype}")
+            if column.shape not in ((), (1,)):
+                raise ValueError(f"needs one value per row; column '{name}' has shape {column.shape}")
+        shape, dtype = encoded_shape((), self.output_mode, self.num_bins), vector_dtype(self.output_mode)
+        return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, columns=())
+
+    def chains(self, field: Field, state: FittedState | None) -> Mapping[str, Sequence[Link]]:
+        hashed = Field((), "int64")
+        return {name: [Link(Fingerprint(), column, hashed, NO_STATE)] for name, column in field.columns}
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return HashedCrossingModule(self, torch.uint8)
+
+
+IN_DATA = "tensors hold numbers; strings are hashed by the transform of that name, in the input's pipeline under data"
+
+
+@layer(
+    Example(input=(3,), output=(3,), config={"num_bins": 10}, dtype="int64"),
+    Example(input=(3,), output=(3, 10), config={"num_bins": 10, "output_mode": "one_hot", "salt": 3}, dtype="int64"),
+    Example(input=(3,), output=(8,), config={"num_bins": 8, "output_mode": "count", "mask_value": 0}, dtype="int64"),
+)
+class Hashing(HashingSettings, Layer):
+    """Hashes integers to bins, with the same result as Keras; different integers may share a bin.
+
+    Input: integers (N, *). Output: (N, *), with values from 0 to num_bins - 1, or vectors over the bins.
+    """
+
+    takes_integers = True
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        if isinstance(self.mask_value, str):
+            raise ShapeMismatch(f"has a string as mask_value: '{self.mask_value}'", hint=IN_DATA, argument="mask_value")
+        if not x.is_integer:
+            raise ShapeMismatch(f"needs integers, got {x.dtype}", hint="discretization makes bins of numbers")
+        return nn.Sequential(HashBins(self), Encoded(self.output_mode, self.num_bins))
+
+
+@layer(
+    Example(input=[(1,), (1,)], output=(1,), config={"num_bins": 10}, dtype="int64"),
+    Example(input=[(), (), ()], output=(6,), config={"num_bins": 6, "output_mode": "one_hot"}, dtype="int64"),
+)
+class HashedCrossing(HashedCrossingSettings, MergeLayer):
+    """Hashes the integers of several inputs together to one bin, with the same result as Keras.
+
+    Inputs: integers (N,) or (N, 1). Output: the same shape, with values from 0 to num_bins - 1, or vectors (N,
+    num_bins).
+    """
+
+    takes_integers = True
+
+    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
+        if any(not x.is_integer for x in xs):
+            raise ShapeMismatch(f"needs integers, got {' and '.join(x.dtype for x in xs)}", hint=IN_DATA)
+        if len({x.shape for x in xs}) > 1 or xs[0].shape not in ((), (1,)):
+            raise ShapeMismatch(f"needs inputs of one number each, got {' and '.join(map(str, xs))}")
+        return HashedCrossingModule(self)

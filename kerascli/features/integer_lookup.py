@@ -1,0 +1,165 @@
+"""Integer lookup: integers to vocabulary indices or vectors, and back, as a transform and as a layer."""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from kerascli.data.base import Field, FittedState, transform
+from kerascli.data.transforms.input_checks import need_integers
+from kerascli.data.transforms.lookup import Lookup
+from kerascli.foundation.shapes import Ints, TensorSpec
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.preprocessing.categories import Encoded
+from kerascli.preprocessing.hashing import Salt, buckets_of
+from kerascli.preprocessing.lookup import DROPPED, UNKNOWN, LookupSettings
+
+
+class IntegerLookupSettings(LookupSettings):
+    """Settings that the layer and the transform `integer_lookup` share."""
+
+    mask_token: int | None = None
+    oov_token: int | None = -1
+    vocabulary: str | Ints | None = None
+    vocabulary_dtype: Literal["int64"] = "int64"
+    """The dtype of the vocabulary; only int64 is possible, as in Keras."""
+    oov_method: Literal["floormod", "farmhash"] = "floormod"
+    """Rule that chooses among several OOV indices: floormod (remainder of a division) or farmhash (hash)."""
+    salt: Salt | None = None
+    """Key of SipHash, which replaces FarmHash for oov_method farmhash; null: FarmHash."""
+
+    @model_validator(mode="after")
+    def _salted(self) -> Self:
+        if self.salt is not None and self.oov_method != "farmhash":
+            raise ValueError("'salt' needs oov_method farmhash")
+        return self
+
+
+class IntegerIndex(nn.Module):
+    """Module that maps integers to indices of a vocabulary, whose first entry has the index `first`; the vocabulary is
+    a setting, not a weight, and becomes a tensor in forward."""
+
+    def __init__(self, settings: IntegerLookupSettings, entries: Sequence[int], places: int) -> None:
+        super().__init__()
+        self.settings, self.places = settings, places
+        ordered = sorted((_in_64_bits(entry), index) for index, entry in enumerate(entries, settings.masks() + places))
+        self.entries, self.indices = ([pair[i] for pair in ordered] for i in (0, 1))
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        settings, unknown, x = self.settings, self._unknown(x), x.long()
+        entries = torch.tensor(self.entries, device=x.device)
+        at = torch.bucketize(x, entries).clamp(max=len(self.entries) - 1)
+        index = torch.tensor(self.indices, device=x.device)[at]
+        index = torch.where(entries[at] == x, index, unknown)
+        if settings.mask_token is not None:
+            index = torch.where(x == settings.mask_token, 0 if settings.masks() else DROPPED, index)
+        return index
+
+    def _unknown(self, x: Tensor) -> Tensor | int:
+        """Return the indices of integers that are not in the vocabulary."""
+        if self.places == 0:
+            return UNKNOWN
+        is_hash = self.settings.oov_method == "farmhash" and self.places > 1
+        return self.settings.masks() + (
+            buckets_of(x, self.places, self.settings.salt) if is_hash else x.long() % self.places
+        )
+
+
+def _in_64_bits(entry: int) -> int:
+    """Return an integer as int64 holds it, which wraps around from 2**63 on."""
+    return (entry + 2**63) % 2**64 - 2**63
+
+
+class InvertedModule(nn.Module):
+    """Module of `integer_lookup` with `invert`: maps indices back to the vocabulary's entries."""
+
+    def __init__(self, settings: IntegerLookupSettings, entries: Sequence[int]) -> None:
+        super().__init__()
+        self.entries = settings.inverted_entries(entries, -1)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        last, x = len(self.entries) - 1, x.long()
+        return torch.tensor(self.entries, device=x.device)[torch.where((x >= 0) & (x < last), x, last)]
+
+
+@transform(name="integer_lookup")
+class IntegerLookupTransform(IntegerLookupSettings, Lookup):
+    """Maps integer categories (years, postal codes) to vocabulary indices or vectors, as keras.layers.IntegerLookup.
+
+    The vocabulary is given, or learned from the training rows in order of frequency. Out-of-vocabulary (OOV) values
+    get index 0 by default; in targets they are an error, and the vocabulary is sorted.
+    """
+
+    entry_noun = "integer"
+    entry_dtype = "int64"
+
+    positive: int | None = None
+    """Class of a binary target that counts as positive: a single output unit predicts its probability.
+    null: the last class in sorted order."""
+
+    def check_field(self, field: Field) -> None:
+        need_integers(field)
+
+    def parse_entry(self, line: str) -> int:
+        try:
+            return int(line)
+        except ValueError:
+            raise ValueError("expected an integer") from None
+
+    def codes(self, values: Tensor, state: FittedState, *, target: bool) -> Tensor:
+        entries = state.facts["vocabulary"]
+        if self.invert:
+            return InvertedModule(self, entries)(values)
+        return IntegerIndex(self, entries, self.places(target=target))(values)
+
+
+_IN_DATA = "put integer_lookup into the input's pipeline under data"
+
+
+@layer(
+    Example(input=(3,), output=(3,), config={"vocabulary": [10, 20, 30]}, dtype="int64"),
+    Example(input=(3,), output=(4,), config={"vocabulary": [1, 5, 2], "output_mode": "multi_hot"}, dtype="int64"),
+    Example(input=(3,), output=(3,), config={"vocabulary": [10, 20, 30], "invert": True}, dtype="int64"),
+)
+class IntegerLookup(IntegerLookupSettings, Layer):
+    """Maps integers to indices in a given vocabulary, or to vectors over it; `invert` maps indices to integers.
+
+    Input: integers (N, *). Output: indices (N, *), or vectors over the vocabulary. Out-of-vocabulary integers get OOV
+    indices, which come before the vocabulary's.
+    """
+
+    takes_integers = True
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        if not isinstance(self.vocabulary, tuple):
+            what = "does not learn a vocabulary" if self.vocabulary is None else "does not read a vocabulary file"
+            hint = f"vocabulary: [10, 20], or {_IN_DATA}"
+            raise ShapeMismatch(f"needs its vocabulary in the config: a layer {what}", hint=hint, argument="vocabulary")
+        if self.num_oov_indices == 0 and not self.invert:
+            text = "needs an out-of-vocabulary index: a layer cannot reject a row of a batch"
+            raise ShapeMismatch(text, hint=f"num_oov_indices: 1, or {_IN_DATA}", argument="num_oov_indices")
+        if not x.is_integer:
+            raise ShapeMismatch(f"needs integers, got {x.dtype}", hint="discretization makes bins of numbers")
+        entries = tuple(self.entries(self.vocabulary))
+        size = self.first() + len(entries)
+        if self.max_tokens is not None and size > self.max_tokens:
+            text = f"has {size} entries, out-of-vocabulary indices included; max_tokens is {self.max_tokens}"
+            raise ShapeMismatch(text, argument="max_tokens")
+        if self.idf_weights is not None and len(self.idf_weights) != len(self.vocabulary):
+            text = f"needs {len(self.vocabulary)} idf_weights, one per entry, got {len(self.idf_weights)}"
+            raise ShapeMismatch(text, argument="idf_weights")
+        if self.invert:
+            return InvertedModule(self, entries)
+        width = self.max_tokens if self.pad_to_max_tokens and self.max_tokens else size
+        encoded = Encoded(self.output_mode, width, None, _padded(self.idf_weights, size, width))
+        return nn.Sequential(IntegerIndex(self, entries, self.places()), encoded)
+
+
+def _padded(weights: Sequence[float] | None, size: int, width: int) -> list[float] | None:
+    """Return a weight for each of `width` indices, with the mean weight in front for out-of-vocabulary integers."""
+    if weights is None:
+        return None
+    before = [sum(weights) / len(weights)] * (size - len(weights))
+    return [*before, *weights, *[0.0] * (width - size)]

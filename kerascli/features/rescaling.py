@@ -1,0 +1,95 @@
+"""Rescaling: `x * scale + offset`, as a transform and as a layer."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import torch
+from pydantic import Field as Setting
+from torch import Tensor, nn
+
+from kerascli.data.base import Field, FittedState, Transform, transform
+from kerascli.data.transforms.input_checks import float_dtype, need_numbers
+from kerascli.foundation.shapes import Shape, TensorSpec
+from kerascli.language.component import Component
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+
+Factor = float | Annotated[tuple[float, ...], Setting(min_length=1, strict=False)]
+"""Type of the settings `scale` and `offset`: one number for all channels, or one for each (the last axis)."""
+
+
+class RescalingSettings(Component):
+    """Settings that the layer and the transform `rescaling` share."""
+
+    scale: Factor
+    """Factor by which values are multiplied: a number, or one for each channel (last axis)."""
+    offset: Factor = 0.0
+    """Offset added after the multiplication: a number, or one for each channel (last axis)."""
+
+    def fault(self, shape: Shape) -> tuple[str, str] | None:
+        """Return (message, name of the setting) if `scale` or `offset` does not fit the channels, else None."""
+        for name, value in (("scale", self.scale), ("offset", self.offset)):
+            if isinstance(value, tuple) and (not shape or shape[-1] not in (None, len(value))):
+                channels = shape[-1] if shape else "no"
+                return f"has {len(value)} numbers, one for each channel, for {channels} channels", name
+        return None
+
+
+class RescalingModule(nn.Module):
+    """Module of the layer and the transform `rescaling`, and of the transform's inverse.
+
+    It computes in `dtype`; None: in that of its input, float32 for integers.
+    """
+
+    def __init__(self, settings: RescalingSettings, dtype: torch.dtype | None = None, *, invert: bool = False) -> None:
+        super().__init__()
+        self.scale, self.offset, self.dtype, self.invert = settings.scale, settings.offset, dtype, invert
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        x = x.to(self.dtype or (x.dtype if x.is_floating_point() else torch.float32))
+        scale, offset = _as_factor(self.scale, x), _as_factor(self.offset, x)
+        if self.invert:
+            return (x - offset) / scale
+        return x * scale + offset if self.offset else x * scale
+
+
+def _as_factor(value: Factor, x: Tensor) -> Tensor | float:
+    """Return the setting `scale` or `offset` as a number or a tensor (channels,), without a copy from the host."""
+    return torch.cat([x.new_full((1,), number) for number in value]) if isinstance(value, tuple) else value
+
+
+@transform(name="rescaling")
+class RescalingTransform(RescalingSettings, Transform):
+    """Rescales values: `x * scale + offset`, for example with `scale: $(1/255)` for images. The shape is kept."""
+
+    per_batch = "exact"
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        need_numbers(field)
+        if fault := self.fault(field.shape):
+            raise ValueError(fault[0])
+        return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return RescalingModule(self, dtype)
+
+    def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
+        scales = self.scale if isinstance(self.scale, tuple) else (self.scale,)
+        return RescalingModule(self, torch.float64, invert=True) if all(scales) else None
+
+
+@layer(
+    Example(input=(8, 6, 3), output=(8, 6, 3), config={"scale": 2.0, "offset": -1.0}),
+    Example(input=(8, 6, 3), output=(8, 6, 3), config={"scale": [2.0, 0.5, 1.0], "offset": [-1.0, 0.0, 0.5]}),
+)
+class Rescaling(RescalingSettings, Layer):
+    """Computes x * scale + offset: `$(1/255)` scales images of 0 to 255 to 0 to 1.
+
+    Input and output: (N, *).
+    """
+
+    mask = "pass"
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        if fault := self.fault(x.shape):
+            raise ShapeMismatch(fault[0], argument=fault[1])
+        return RescalingModule(self)
