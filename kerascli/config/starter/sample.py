@@ -14,6 +14,7 @@ import numpy as np
 from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.text_form import Fields, detect
+from kerascli.data.storage.column import Column
 from kerascli.data.storage.compressed import uncompressed_suffix, unpacked_start
 from kerascli.data.storage.delimited.csv_text import read_csv, text_columns
 from kerascli.data.storage.delimited.text_format import TextFormat
@@ -252,10 +253,8 @@ def _parquet(path: Path, name: str) -> SampledTable:
     notes: list[str] = []
     for column in file:
         try:
-            if whole:
-                columns[column] = np.asarray(file[column])
-            else:
-                columns[column] = file.first_rows(column, _PARQUET_ROWS)
+            values = file[column] if whole else file.first_rows(column, _PARQUET_ROWS)
+            columns[column] = values.array() if isinstance(values, Column) else np.asarray(values)
         except DataError as error:
             reason = next((why for text, why in _UNFIT.items() if text in error.faults[0].text), None)
             if reason is None:

@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
+from kerascli.data.storage.column import Column, arrow
 from kerascli.data.storage.delimited.text_format import DEFAULT, typed_texts
 from kerascli.data.storage.frozen import LINE
 from kerascli.data.storage.on_disk import Stream, Values, is_large
 from kerascli.data.storage.parquet_file import ParquetFile
 from kerascli.data.storage.partitions import Part
-from kerascli.data.storage.table import as_column
 from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_bomb
 from kerascli.foundation.errors import DataError, Place, safe_text, suggestion
 
 
-class ParquetColumns(Mapping[str, Values]):
+class ParquetColumns(Mapping[str, Values | Column]):
     """Columns of files of Parquet by name, followed by their partition columns; rows are in the order of the files.
 
     Columns are read on access; unused ones may have unsupported types, or other types in another file.
@@ -34,7 +34,7 @@ class ParquetColumns(Mapping[str, Values]):
         self._schema = self._files[0].schema
         self._check_same(columns)
         self._partitions = _partitions(parts, self._schema.names, dtypes or {})
-        self._arrays: dict[str, np.ndarray] = {}
+        self._columns: dict[str, np.ndarray | Column] = {}
         self._with_missing: dict[str, bool] = {}
         used = [column for column in self if columns is None or column in columns]
         row_bytes = sum(map(self._row_bytes, used))
@@ -47,16 +47,16 @@ class ParquetColumns(Mapping[str, Values]):
     def rows(self) -> int:
         return sum(self._counts)
 
-    def __getitem__(self, name: str) -> Values:
+    def __getitem__(self, name: str) -> Values | Column:
         if name not in self._partitions and name not in self._schema.names:
             raise KeyError(name)
         if self._streamed:
             is_partition = name in self._partitions
             dtype = self._partitions[name].dtype if is_partition else _dtype(self._type(name), self._missing(name))
             return _Streamed(self, name, dtype, self._row_bytes(name))
-        if name not in self._arrays:
-            self._arrays[name] = self._read(name)
-        return self._arrays[name]
+        if name not in self._columns:
+            self._columns[name] = self._read(name)
+        return self._columns[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter((*(name for name in self._schema.names if name != LINE), *self._partitions))
@@ -88,18 +88,20 @@ class ParquetColumns(Mapping[str, Values]):
 
     def first(self, rows: int) -> bytes:
         """Return a Parquet file with at most the first `rows` rows."""
-        import pyarrow
         from pyarrow import parquet
 
-        sink = pyarrow.BufferOutputStream()
+        sink = arrow().BufferOutputStream()
         with self._files[0].opened() as file:
-            parquet.write_table(pyarrow.Table.from_batches([next(file.iter_batches(batch_size=rows))]), sink)
+            parquet.write_table(arrow().Table.from_batches([next(file.iter_batches(batch_size=rows))]), sink)
         return sink.getvalue().to_pybytes()
 
-    def _read(self, name: str) -> np.ndarray:
+    def _read(self, name: str) -> np.ndarray | Column:
         if name in self._partitions:
             return np.repeat(self._partitions[name], self._counts)
         columns = [file.read(name) for file in self._files]
+        if _is_text(_plain(self._type(name))) and self.rows:
+            texts = (column.cast(arrow().large_string()) for column in columns)
+            return Column.of(arrow().chunked_array([chunk for column in texts for chunk in column.chunks]))
         missing = any(column.null_count for column in columns)
         pairs = zip(self._files, columns, strict=True)
         arrays = [self._array(file, column, name, missing=missing) for file, column in pairs]
@@ -111,7 +113,7 @@ class ParquetColumns(Mapping[str, Values]):
         Raises DataError.
         """
         try:
-            return as_column(_array(column, missing=missing), name, file.name)
+            return _array(column, missing=missing)
         except OverflowError:
             text = f"'{name}' has missing values and numbers beyond 2**53, which floats cannot hold"
         except TypeError as error:
@@ -183,21 +185,22 @@ def _partitions(parts: Sequence[Part], names: Sequence[str], dtypes: Mapping[str
 
 def _type_text(file: ParquetFile, column: str) -> str:
     """Return the type of a column for messages; text is the same type whether or not it is dictionary-encoded."""
-    import pyarrow
+    return str(_plain(file.schema.field(column).type)) if column in file.schema.names else "missing"
 
-    if column not in file.schema.names:
-        return "missing"
-    kind = file.schema.field(column).type
-    return str(kind.value_type if pyarrow.types.is_dictionary(kind) else kind)
+
+def _plain(kind: Any) -> Any:
+    """Return the type of a column's values, also of a dictionary-encoded column."""
+    return kind.value_type if arrow().types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: Any) -> bool:
+    types = arrow().types
+    return types.is_string(kind) or types.is_large_string(kind)
 
 
 def _dtype(kind: Any, missing: bool) -> np.dtype:
     """Return the numpy dtype to which a column of the given pyarrow type is converted."""
-    import pyarrow
-
-    types = pyarrow.types
-    if types.is_dictionary(kind):
-        kind = kind.value_type
+    types, kind = arrow().types, _plain(kind)
     if types.is_integer(kind) or types.is_boolean(kind):
         return np.dtype(np.float64 if missing else kind.to_pandas_dtype())
     return np.dtype(kind.to_pandas_dtype() if types.is_floating(kind) else object)
@@ -208,32 +211,27 @@ def _array(column: Any, *, missing: bool) -> np.ndarray:
 
     Raises OverflowError if float64 cannot represent the integers, TypeError for columns of other types.
     """
-    import pyarrow
-
-    kind = column.type
-    if pyarrow.types.is_dictionary(kind):
-        column, kind = column.cast(kind.value_type), kind.value_type
-    if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):
+    pa, kind = arrow(), _plain(column.type)
+    types, column = pa.types, column.cast(kind)
+    if _is_text(kind):
         return column.fill_null("").to_numpy()
-    if pyarrow.types.is_date(kind) or pyarrow.types.is_timestamp(kind):
+    if types.is_date(kind) or types.is_timestamp(kind):
         return _time_texts(column)
-    if not (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_boolean(kind)):
+    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
         raise TypeError(str(kind))
-    if missing and not pyarrow.types.is_floating(kind):
-        whole = column.cast(pyarrow.uint8()) if pyarrow.types.is_boolean(kind) else column
+    if missing and not types.is_floating(kind):
+        whole = column.cast(pa.uint8()) if types.is_boolean(kind) else column
         try:
-            column = whole.cast(pyarrow.float64())
-        except pyarrow.ArrowInvalid:
+            column = whole.cast(pa.float64())
+        except pa.ArrowInvalid:
             raise OverflowError from None
     return column.to_numpy()
 
 
 def _time_texts(column: Any) -> np.ndarray:
     """Return dates and timestamps as ISO 8601 texts, as a text file would have them; with a time zone in UTC (`Z`)."""
-    import pyarrow
-
     times = column.to_numpy()
-    if pyarrow.types.is_date(column.type):
+    if arrow().types.is_date(column.type):
         texts = times.astype("datetime64[D]").astype(str).astype(object)
     else:
         seconds = times.astype("datetime64[s]")
