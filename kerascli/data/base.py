@@ -177,16 +177,11 @@ class Source(InFolder):
         return []
 
     def digests(self, context: Context) -> dict[str, str]:
-        """Return the SHA-256 of each file that the source reads, by name; of very large ones that of a sample.
-
-        A run records the names only, with the folder's where two files have the same, and not the folder of the config.
-        """
+        """Return the SHA-256 of each file that the source reads by its name, with its folder's where two are equal."""
         paths = self.files(context)
         names = [path.name for path in paths]
-        return {
-            path.name if names.count(path.name) == 1 else f"{path.parent.resolve().name}/{path.name}": file_digest(path)
-            for path in paths
-        }
+        folders = ["" if names.count(path.name) == 1 else f"{path.parent.resolve().name}/" for path in paths]
+        return {folder + path.name: file_digest(path) for folder, path in zip(folders, paths, strict=True)}
 
     def folders(self, context: Context) -> list[Path]:
         """Return the folders in which the source searches for files."""

@@ -27,7 +27,7 @@ Block = Mapping[str, "pa.Array"]
 
 
 def query_blocks(url: str, folder: Path, query: str, shown: str, text: frozenset[str]) -> Iterator[Block]:
-    """Yield the rows of a query in blocks of `FROZEN_ROWS` rows; numbers of the columns `text` as text.
+    """Yield the rows of a query in blocks; those of SQLite have numbers of the columns `text` as text.
 
     A path in `url` is relative to `folder`; `shown` names the database in messages. Raises DataError.
     """
@@ -68,14 +68,10 @@ def _array(values: tuple[Any, ...], place: str, first: int, *, as_text: bool) ->
     if bytes in kinds:
         row = next(row for row, value in enumerate(values, first) if isinstance(value, bytes))
         raise DataError("holds bytes (BLOB); expected numbers or text", place=place.format(row))
-    if kinds == {int, float} and any(abs(value) > 2**53 for value in values if isinstance(value, int)):
-        as_text = True
-    if as_text or str in kinds:
-        texts = [value if value is None or isinstance(value, str) else repr(value) for value in values]
-        return pa.array(texts, pa.string())
-    if kinds == {int}:
-        return pa.array(values, pa.int64())
-    return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    is_inexact = kinds == {int, float} and any(abs(value) > 2**53 for value in values if isinstance(value, int))
+    if as_text or is_inexact or str in kinds:
+        return pa.array([value if isinstance(value, str | None) else repr(value) for value in values], pa.string())
+    return pa.array(values, pa.int64() if kinds == {int} else pa.float64())
 
 
 def _postgresql(url: str, query: str, shown: str) -> Iterator[Block]:
@@ -91,40 +87,27 @@ def _postgresql(url: str, query: str, shown: str) -> Iterator[Block]:
         cursor.execute(query)
         reader = cursor.fetch_record_batch()
         _check_names(reader.schema.names, shown)
-        for table in _of_equal_length(reader):
-            columns = zip(table.column_names, table.columns, strict=True)
-            yield {name: _supported(column.combine_chunks(), name, shown) for name, column in columns}
-
-
-def _of_equal_length(reader: Any) -> Iterator[Any]:
-    """Yield the rows of a reader as tables of `FROZEN_ROWS` rows, whatever the sizes of its batches are."""
-    import pyarrow as pa
-
-    waiting, rows = [], 0
-    for batch in reader:
-        waiting.append(batch)
-        rows += batch.num_rows
-        if rows >= FROZEN_ROWS:
-            table = pa.Table.from_batches(waiting)
-            whole = rows - rows % FROZEN_ROWS
-            yield from (table.slice(start, FROZEN_ROWS) for start in range(0, whole, FROZEN_ROWS))
-            waiting, rows = table.slice(whole).to_batches(), rows - whole
-    if rows:
-        yield pa.Table.from_batches(waiting)
+        for batch in reader:
+            columns = zip(reader.schema.names, batch.columns, strict=True)
+            yield {name: _supported(column, name, shown) for name, column in columns}
 
 
 def _supported(values: "pa.Array", name: str, shown: str) -> "pa.Array":
-    """Return an array of integers and floats of 64 bits, booleans, texts or times. Raises DataError for others."""
+    """Return an array of numbers, booleans, texts or times. Raises DataError for others."""
     import pyarrow as pa
 
     types, kind = pa.types, values.type
     if isinstance(values, pa.ExtensionArray) and getattr(kind, "type_name", "") == "numeric":
         return values.storage.cast(pa.float64())
-    if types.is_floating(kind):
-        return values.cast(pa.float64())
-    if types.is_integer(kind):
-        return values.cast(pa.int64())
-    if types.is_string(kind) or types.is_boolean(kind) or types.is_date(kind) or types.is_timestamp(kind):
+    fitting = (
+        types.is_integer,
+        types.is_floating,
+        types.is_boolean,
+        types.is_string,
+        types.is_date,
+        types.is_timestamp,
+    )
+    if any(fits(kind) for fits in fitting):
         return values
     text = f"column '{safe_text(name, 40)}' holds {kind}; expected numbers, text or times"
     raise DataError(text, place=shown, hint=f"cast it in the query: cast({safe_text(name, 40)} as text)")

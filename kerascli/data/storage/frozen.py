@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FROZEN_ROWS = 2**17
-"""Number of rows of each block of a frozen table but the last; the digest of a table depends on it."""
+"""Number of rows of a block of a frozen table; its digest depends on where blocks end."""
 
 Blocks = Callable[[frozenset[str]], Iterator[Mapping[str, "pa.Array"]]]
 """Function that returns a table's rows in blocks, as arrays by column; the columns that are passed to it as text."""
@@ -77,10 +77,7 @@ def _written(blocks: Blocks, kinds: dict[str, set[Any]], digest: Any) -> Iterato
 
 
 def _kinds(values: "pa.Array") -> set[Any]:
-    """Return what an array holds, as far as the type of the whole column depends on it: words for numbers, or its type.
-
-    All integers and floats are of 64 bits.
-    """
+    """Return what an array holds, as far as the type of the column depends on it: words for numbers, or its type."""
     import pyarrow as pa
     from pyarrow import compute
 
