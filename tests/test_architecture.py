@@ -38,7 +38,7 @@ MAY = {
 # The same within rooms, of their files and folders; a room that does not stand here has no floors.
 INNER_FLOORS = {
     "foundation": [
-        ["errors", "events", "interrupts", "spans", "light_torch", "cpus", "draws", "local_batch"],
+        ["profile"], ["errors", "events", "interrupts", "spans", "light_torch", "cpus", "draws", "local_batch"],
         ["disk", "shapes", "world", "device", "user_code"],
     ],
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
@@ -52,10 +52,10 @@ INNER_FLOORS = {
     "config": [
         ["yaml", "component_index", "top_level"], ["composition", "misspelt"],
         ["sections", "starter"], ["config", "schema"], ["data", "run"],
-        ["cross_checks"], ["describe"], ["load"],
+        ["cross_checks", "resolved"], ["describe"], ["load"],
     ],
     "training": [
-        ["checks", "classes", "generation", "objectives", "profiling", "tensor_file"],
+        ["classes", "generation", "profiling", "tensor_file"], ["checks", "objectives"],
         ["checkpoint_files", "evaluate", "forward_pass"], ["build", "execution_mode", "step"],
         ["checkpoint", "strategies"], ["loop"],
     ],
@@ -65,12 +65,13 @@ INNER_FLOORS = {
         ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
-        ["advice", "generation", "loaded", "memory", "outputs"], ["fitting", "units"], ["check", "interchange"],
-        ["rows"], ["evaluate", "make_samples", "predict", "train"], ["forecasting", "smoke", "stream"],
+        ["advice", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
+        ["check", "interchange"], ["rows"], ["evaluate", "make_samples", "predict", "train"],
+        ["forecasting", "smoke", "stream"],
     ],
     "interop": [
         ["keras", "example_inputs", "published", "torch_files", "torchvision_names"],
-        ["keras_import", "onnx_preprocessing"], ["keras_export"], ["weight_files"],
+        ["keras_import", "onnx_rows"], ["keras_export"], ["weight_files"],
     ],
 }  # fmt: skip
 
@@ -140,8 +141,8 @@ KNOW_PROCESSES = {
     "cli/evaluate.py", "cli/options.py", "cli/predict.py", "cli/process_group.py", "cli/train.py", "cli/validate.py",
     "config/sections/fit.py", "foundation/device.py", "layers/normalization/batch_normalization.py",
     "workflow/check.py", "workflow/loaded.py", "workflow/train.py", "workflow/fitting/make_trainer.py",
-    "workflow/fitting/memory_estimate.py", "workflow/fitting/options.py", "workflow/fitting/phases.py",
-    "workflow/fitting/plan.py", "workflow/fitting/saver.py",
+    "workflow/fitting/memory_estimate.py", "workflow/fitting/options.py", "workflow/fitting/part_writer.py",
+    "workflow/fitting/phases.py", "workflow/fitting/plan.py", "workflow/fitting/saver.py",
 }  # fmt: skip
 """Files that know of several processes, beside those whose matter they are: options, what is divided, and a
 strategy that is passed on."""
@@ -193,7 +194,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
         "from kerascli.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'matplotlib', 'numpy', 'pandas', 'keras', 'asyncio'} & set(sys.modules)\n"
+        "heavy = {'torch', 'matplotlib', 'numpy', 'pandas', 'pyarrow', 'keras', 'asyncio'} & set(sys.modules)\n"
         "print('heavy:', sorted(heavy))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -376,7 +377,7 @@ def test_files_and_functions_stay_small() -> None:
     assert not long_functions, long_functions
 
 
-MEDIAN_LINES, SHORT_FILES, MOST_SHORT_FILES, NINETIETH_PERCENTILE = (80, 130), 30, 25, 250
+MEDIAN_LINES, SHORT_FILES, MOST_SHORT_FILES, NINETIETH_PERCENTILE = (80, 130), 30, 20, 230
 
 
 def test_lengths_of_files_are_in_bands() -> None:
@@ -406,7 +407,6 @@ COMPLEX_FUNCTIONS = {
     "report/tables.py:_results",
     "training/profiling/operations.py:recorded_work",
     "workflow/forecasting/picture.py:_drawn",
-    "workflow/interchange/exporting_onnx.py:onnx_of_rows",
     "workflow/rows/raw_arrays.py:raw_rows",
 }
 """Functions with more branches; ruff's C901 counts no conditional expressions, boolean operators or comprehensions."""

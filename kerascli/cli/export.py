@@ -11,7 +11,7 @@ from kerascli.cli.options import option
 from kerascli.foundation.errors import ConfigError, one_of, safe_text
 
 _FORMATS = "keras, h5, safetensors, onnx, torch_export or state_dict; default: as FILE ends, else keras."
-_PREPROCESSING = "onnx: take raw columns and return classes and units, as predict does."
+_PREPROCESSING = "onnx: take raw columns and return classes and units, as predict does; keras: take texts."
 
 
 def export(
@@ -38,7 +38,7 @@ def export(
     exported = export_run(record, kind, output, view=view, checkpoint=checkpoint, preprocessing=preprocessing)
     for text in exported.notes:
         options.note(text)
-    same = "not compared" if preprocessing else "every weight read back"
+    same = "not compared" if kind == "onnx" else "every weight read back"
     same = same if exported.difference is None else f"largest difference {exported.difference:.2g}"
     typer.echo(f"file  {safe_text(str(output))}  ({size_text(exported.size_bytes)}, {same})")
 
@@ -49,7 +49,7 @@ def _format(kind: str | None, output: Path | None, suffixes: Mapping[str, str], 
     ending = "" if output is None else output.suffix.lower()
     by_suffix = {suffix: name for name, suffix in suffixes.items()} | {".hdf5": "h5"}
     kind_of_file = kind or by_suffix.get(ending) or ("onnx" if preprocessing else "keras")
-    if preprocessing and kind_of_file != "onnx":
+    if preprocessing and kind_of_file not in {"onnx", "keras"}:
         got = f"--format {safe_text(kind_of_file)}" if kind else f"-o {safe_text(str(output))}"
-        raise ConfigError(f"--preprocessing: only onnx holds preprocessing, got {got}")
+        raise ConfigError(f"--preprocessing: only onnx and keras hold preprocessing, got {got}")
     return kind_of_file

@@ -72,7 +72,8 @@ def generate(
 def _answers(context: "ModelContext", view: str | None, prompt: str | None, length: int, sampling: "Sampling") -> Texts:
     """Generate texts with a decoder model: for the prompt or, without one, for some rows of the data."""
     from kerascli.callbacks.decode_examples import examples
-    from kerascli.workflow.generation import decode, prompt_inputs
+    from kerascli.workflow.generation import decode
+    from kerascli.workflow.prompts import prompt_inputs
 
     decodes = context.facts(view).decodes
     assert decodes is not None

@@ -17,7 +17,8 @@ from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
 
 if TYPE_CHECKING:
-    from kerascli.foundation.events import Event, Profiled
+    from kerascli.foundation.events import Event
+    from kerascli.foundation.profile import Profiled
 
 
 def train(
@@ -157,7 +158,8 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
 def _record(event: "Event", facts: dict[str, Any]) -> None:
     """Add what an event of a training run tells to the run's results: run folder, metrics by split, warnings, the
     profile."""
-    from kerascli.foundation.events import Began, Evaluated, Note, Profiled
+    from kerascli.foundation.events import Began, Evaluated, Note
+    from kerascli.foundation.profile import Profiled
 
     match event:
         case Began():

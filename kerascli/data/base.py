@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kerascli.data.remote.addresses import CREDENTIALS, address_fault, in_place, scheme_of
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Refusal, Table
 from kerascli.foundation.disk.files import file_digest, impossible_path, in_home
 from kerascli.foundation.errors import Fault, show
 from kerascli.foundation.errors import Path as ConfigPath
@@ -223,15 +223,8 @@ Inverse = Callable[[np.ndarray], np.ndarray]
 """Function that undoes transforms: it maps output rows (N, *), in float64, to the rows before the transforms."""
 
 
-class Refusal(NamedTuple):
-    """Values that a transform refuses: a mask of them in the transform's input, and the message about one of them."""
-
-    mask: Tensor
-    """Boolean tensor (N, *), true where a value is refused."""
-    text: Callable[[Any], str]
-    """Function from a refused value to the error message, which does not name the row and column."""
-    hint: Callable[[Any], str | None] = lambda value: None
-    """Function from a refused value to a hint; None: there is none."""
+class NotExportable(ValueError):
+    """Error: a transform cannot be part of an ONNX file; the message says why, and may name another way."""
 
 
 EARLIER = {
@@ -276,6 +269,9 @@ class Transform(InFolder):
 
     takes_sequences: ClassVar[bool] = False
     """True if the transform accepts rows of varying length (dtype "sequence")."""
+
+    coded_in_onnx: ClassVar[bool] = False
+    """True if an ONNX file takes what `codes` returns, in place of text; no transform may then come before this one."""
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -340,9 +336,24 @@ class Transform(InFolder):
         """Return the result for rows of varying length. Raises BadRow, ValueError."""
         raise NotImplementedError
 
-    def chains(self, field: Field, state: FittedState | None) -> "Mapping[str, Sequence[Link]]":
-        """Return the transforms of each column, for a transform of several columns, whose `module` joins the
-        results."""
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        """Return what `module` gets for rows of a column, or rewritten text, while the graph of an ONNX file is traced.
+
+        A text is a placeholder there (`data.text.onnx_texts`). Raises NotExportable.
+        """
+        if field.is_text or (self.defines("sequences") and not self.defines("module")):
+            raise NotExportable(f"ONNX has no operations for {self.component_name}")
+        codes = self.codes(x, state, target=False) if self.defines("codes") else x
+        assert isinstance(codes, Tensor), "only texts have rows of tokens"
+        return codes
+
+    def examples(self, state: FittedState) -> Sequence[Any]:
+        """Return values of a column that the transform accepts, to make up rows for a check; empty: it accepts any."""
+        return ()
+
+    def chains(self, field: Field, state: FittedState | None) -> Mapping[str, Sequence[Any]]:
+        """Return each column's own transforms (`FittedStep`), for a transform of several columns, whose `module` joins
+        their results."""
         raise NotImplementedError
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> "LookedUp | None":
@@ -353,15 +364,6 @@ class Transform(InFolder):
     def defines(cls, method: str) -> bool:
         """Return True if the class defines an optional method of transforms, such as `fit`."""
         return getattr(cls, method) is not getattr(Transform, method)
-
-
-class Link(NamedTuple):
-    """Transform of one column in a transform of several columns, with the facts about its input and its state."""
-
-    transform: Transform
-    field: Field
-    made: Field
-    state: FittedState
 
 
 class Feature(Component):

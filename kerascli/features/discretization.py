@@ -125,7 +125,7 @@ class DiscretizationTransform(DiscretizationSettings, Transform):
         return FittedState({}, {"bin_boundaries": bounds})
 
     def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
-        yield missing_numbers(x, self.component_name)
+        return [missing_numbers(x, self.component_name)] if x.is_floating_point() else []
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         bounds = self._bounds(state)

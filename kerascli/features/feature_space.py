@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -10,7 +10,17 @@ import torch
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_validator
 from torch import Tensor, nn
 
-from kerascli.data.base import FEATURES, NO_STATE, TRANSFORMS, Feature, Field, FittedState, Link, Transform, transform
+from kerascli.data.base import (
+    FEATURES,
+    NO_STATE,
+    TRANSFORMS,
+    Feature,
+    Field,
+    FittedState,
+    NotExportable,
+    Transform,
+    transform,
+)
 from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
@@ -66,6 +76,9 @@ class Cross(Component):
     def dump(self) -> dict[str, Any]:
         return {"feature_names": list(self.feature_names), "crossing_dim": self.crossing_dim, "output_mode": "one_hot"}
 
+
+StateOf = Callable[[Sequence[FittedStep], Transform, Field], FittedState | None]
+"""Type of the function from the transforms of a feature so far, the next one and its input to the next one's state."""
 
 _NAMES = {"type": "array", "items": {"type": "string"}}
 _CROSS = {"type": "object", "properties": {"feature_names": _NAMES, "crossing_dim": {"type": "integer", "minimum": 1}}}
@@ -147,7 +160,7 @@ class FeatureSpace(Transform):
         if {name for name, _ in field.columns} != set(self.features):
             names = ", ".join(self.features)
             raise ValueError(f"must be first in a pipeline, over the columns of its features ({names})")
-        widths = [self._width(name, links[-1].made) for name, links in self.chains(field, state).items()]
+        widths = [self._width(name, steps[-1].made) for name, steps in self.chains(field, state).items()]
         widths += [cross.crossing_dim or self.crossing_dim for cross in self.crosses]
         sizes = [width for width in widths if width is not None]
         return Field((sum(sizes) if len(sizes) == len(widths) else None,), "float32")
@@ -155,28 +168,38 @@ class FeatureSpace(Transform):
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         facts: dict[str, list[Any]] = {}
         arrays: dict[str, np.ndarray] = {}
-        columns = dict(field.columns)
-        for number, (name, (steps, _)) in enumerate(self._feature_steps.items()):
-            links: list[Link] = []
-            facts[name] = []
+        for number, (name, column) in enumerate(self._columns(field)):
+            steps = self._chain(name, column, partial(_fitted, name, rows))
+            facts[name] = [dict(step.state.facts) for step in steps]
             for index, step in enumerate(steps):
-                column = links[-1].made if links else columns[name]
-                state = _fitted(name, step, rows, column, links)
-                links.append(_link(name, step, column, state))
-                facts[name].append(dict(state.facts))
-                arrays |= {f"{number}.{index}.{key}": array for key, array in state.arrays.items()}
+                arrays |= {f"{number}.{index}.{key}": array for key, array in step.state.arrays.items()}
         return FittedState({"features": facts}, arrays)
 
-    def chains(self, field: Field, state: FittedState | None) -> dict[str, list[Link]]:
+    def chains(self, field: Field, state: FittedState | None) -> dict[str, list[FittedStep]]:
         """Return the transforms of each feature, in the order of the output vector's parts. Raises ValueError."""
-        columns, chains = dict(field.columns), {}
-        for number, (name, (steps, _)) in enumerate(self._feature_steps.items()):
-            links: list[Link] = []
-            for index, step in enumerate(steps):
-                own = None if state is None else _inner_state(state, name, number, index)
-                links.append(_link(name, step, links[-1].made if links else columns[name], own))
-            chains[name] = links
-        return chains
+        return {
+            name: self._chain(
+                name, column, lambda before, *_, name=name, number=number: _inner(state, name, number, before)
+            )
+            for number, (name, column) in enumerate(self._columns(field))
+        }
+
+    def _columns(self, field: Field) -> list[tuple[str, Field]]:
+        columns = dict(field.columns)
+        return [(name, columns[name]) for name in self._feature_steps]
+
+    def _chain(self, name: str, column: Field, state_of: StateOf) -> list[FittedStep]:
+        """Return the transforms of a feature with their states. Raises ValueError."""
+        steps: list[FittedStep] = []
+        for step in self._feature_steps[name][0]:
+            try:
+                state = state_of(steps, step, column)
+                made = step.infer(column, state, target=False)
+            except ValueError as error:
+                raise ValueError(f"{name} ({step.component_name}): {error}") from None
+            steps.append(FittedStep(step, column, made, state or NO_STATE))
+            column = made
+        return steps
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         parts = self.parts(field, state)
@@ -187,10 +210,15 @@ class FeatureSpace(Transform):
         ]
         return JoinedFeatures(list(parts.values()), crosses)
 
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        if self.crosses:
+            raise NotExportable("crosses are hashes, which ONNX has no operation for")
+        return x
+
     def parts(self, field: Field, state: FittedState) -> dict[str, tuple[str, int | None]]:
         """Return each feature's encoding in the output vector and its number of elements there."""
         chains = self.chains(field, state).items()
-        return {name: (self._feature_steps[name][1], self._width(name, links[-1].made)) for name, links in chains}
+        return {name: (self._feature_steps[name][1], self._width(name, steps[-1].made)) for name, steps in chains}
 
     def _width(self, name: str, field: Field) -> int | None:
         """Return the number of output elements that a feature takes; None if unknown. Raises ValueError."""
@@ -223,25 +251,22 @@ class JoinedFeatures(nn.Module):
             if encoding == "float":
                 joined.append(x.flatten(1).float() if x.ndim > 1 else x.unsqueeze(1).float())
             elif encoding == "one_hot" and width is not None:
-                joined.append(encode_tensor(x.reshape(len(x), -1), "multi_hot", width, torch.float32))
+                joined.append(encode_tensor(x.reshape(x.shape[0], -1), "multi_hot", width, torch.float32))
         for places, size in self.crosses:
             bins = crossed_of([xs[place].reshape(-1) for place in places], size)
             joined.append(encode_tensor(bins, "one_hot", size, torch.float32))
         return torch.cat(joined, 1)
 
 
-def _inner_state(state: FittedState, name: str, number: int, index: int) -> FittedState:
-    """Return the state of transform `index` of a feature, the `number`-th, from that of the feature space."""
-    prefix = f"{number}.{index}."
+def _inner(
+    state: FittedState | None, name: str, number: int, before: Sequence[FittedStep], *_: object
+) -> FittedState | None:
+    """Return the state of the next transform of a feature, the `number`-th, from that of the feature space."""
+    if state is None:
+        return None
+    prefix = f"{number}.{len(before)}."
     arrays = {key.removeprefix(prefix): array for key, array in state.arrays.items() if key.startswith(prefix)}
-    return FittedState(state.facts["features"][name][index], arrays)
-
-
-def _link(name: str, step: Transform, column: Field, state: FittedState | None) -> Link:
-    try:
-        return Link(step, column, step.infer(column, state, target=False), state or NO_STATE)
-    except ValueError as error:
-        raise ValueError(f"{name} ({step.component_name}): {error}") from None
+    return FittedState(state.facts["features"][name][len(before)], arrays)
 
 
 def _changed(part: Component, change: Callable[[str], str]) -> Component:
@@ -251,17 +276,16 @@ def _changed(part: Component, change: Callable[[str], str]) -> Component:
     return part if inner is None else part.model_copy(update={"preprocessor": inner.with_paths(change)})
 
 
-def _fitted(name: str, step: Transform, rows: Blocks, column: Field, before: Sequence[Link]) -> FittedState:
+def _fitted(name: str, rows: Blocks, before: Sequence[FittedStep], step: Transform, column: Field) -> FittedState:
     """Fit one transform of a column on the output of the transforms before it.
 
     Raises ValueError, and BadRow as `Transform.fit` does.
     """
-    steps = [FittedStep(*link) for link in before]
 
     def make() -> Iterator[Any]:
         for block in rows:
             values = block[name]
-            for each in steps:
+            for each in before:
                 values = each(values)
             yield values
 
@@ -270,5 +294,3 @@ def _fitted(name: str, step: Transform, rows: Blocks, column: Field, before: Seq
         return step.fit(blocks, column, target=False)
     except BadRow as bad:
         raise BadRow(blocks.first + bad.row - rows.first, f"{name}: {bad.text}", hint=bad.hint) from None
-    except ValueError as error:
-        raise ValueError(f"{name} ({step.component_name}): {error}") from None

@@ -8,7 +8,8 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from kerascli.data.base import NO_STATE, Field, FittedState, Link, Transform, transform
+from kerascli.data.base import NO_STATE, Field, FittedState, NotExportable, Transform, transform
+from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.language.component import Component
@@ -104,6 +105,10 @@ class HashingTransform(HashingSettings, Transform):
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return Encoded(self.output_mode, self.num_bins, getattr(torch, vector_dtype(self.output_mode)))
 
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        way = "a string_lookup or integer_lookup keeps its table in the file"
+        raise NotExportable(f"ONNX has no operations to hash by FarmHash or SipHash: {way}")
+
 
 class Fingerprint(Transform):
     """Transform of a column to integers that are hashed together: strings to 64-bit hashes, integers unchanged."""
@@ -118,6 +123,10 @@ class Fingerprint(Transform):
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return nn.Flatten(0)
+
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        way = "a string_lookup of a column with both values keeps its table in the file"
+        raise NotExportable(f"ONNX has no operations to hash by FarmHash: {way}")
 
 
 @transform(name="hashed_crossing")
@@ -140,9 +149,9 @@ class HashedCrossingTransform(HashedCrossingSettings, Transform):
         shape, dtype = encoded_shape((), self.output_mode, self.num_bins), vector_dtype(self.output_mode)
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, columns=())
 
-    def chains(self, field: Field, state: FittedState | None) -> Mapping[str, Sequence[Link]]:
+    def chains(self, field: Field, state: FittedState | None) -> Mapping[str, Sequence[FittedStep]]:
         hashed = Field((), "int64")
-        return {name: [Link(Fingerprint(), column, hashed, NO_STATE)] for name, column in field.columns}
+        return {name: [FittedStep(Fingerprint(), column, hashed, NO_STATE)] for name, column in field.columns}
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return HashedCrossingModule(self, torch.uint8)

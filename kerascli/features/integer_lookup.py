@@ -8,6 +8,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, transform
+from kerascli.data.text.onnx_texts import mapped
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Ints, TensorSpec
@@ -113,6 +114,14 @@ class IntegerLookupTransform(IntegerLookupSettings, Lookup):
         if self.invert:
             return InvertedModule(self, entries)(values)
         return IntegerIndex(self, entries, self.places(target=target))(values)
+
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        places, x = self.places(), x.long()
+        if self.invert or (places > 1 and self.oov_method == "farmhash"):
+            return super().onnx(x, field, state)
+        table = {_in_64_bits(entry): index for entry, index in self.table(state, target=False).items()}
+        indices = mapped(x, table, UNKNOWN)
+        return torch.where(indices == UNKNOWN, self.masks() + x % places, indices) if places else indices
 
 
 _IN_DATA = "put integer_lookup into the input's pipeline under data"

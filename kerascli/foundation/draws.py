@@ -33,8 +33,7 @@ class Draw:
 
 
 class Drawer(Protocol):
-    """Protocol of a source of random numbers; `nodes` is the stack of names of the running graph nodes, outermost
-    first."""
+    """Protocol of a source of random numbers; `nodes` are the names of the running graph nodes, outermost first."""
 
     nodes: list[str]
 
@@ -42,8 +41,7 @@ class Drawer(Protocol):
 
 
 class Draws:
-    """Source of the random numbers of one step of a named random stream (`train`, `evaluate` ...); each step makes a
-    new one."""
+    """Source of the random numbers of one step of a random stream (`train`, `evaluate` ...); each step has its own."""
 
     def __init__(self, seed: int, stream: str, step: int, shard: int = 0) -> None:
         self._key = (seed, stream, step)
@@ -74,19 +72,16 @@ class Draws:
         return at_position()
 
     def of_shard(self, number: int) -> "Draws":
-        """Return the source of random numbers for one shard (part) of the step's batch; shard 0 uses the same keys as
-        an undivided batch."""
+        """Return the source of random numbers for one shard of the step's batch; shard 0 has those of a whole batch."""
         return Draws(*self._key, number)
 
     def make_at(self, place: str, draw: Draw) -> Tensor:
-        """Return the random tensor with the key `place`: a graph node's name and the number of its draw, such as
-        `dropout_1/0`."""
+        """Return the random tensor with the key `place`: a node's name and the number of its draw (`dropout_1/0`)."""
         return _FILL[draw.kind](draw, f"{self._prefix}/{place}")
 
 
 class Tape(Draws):
-    """Recorder of the random draws of a graph, each with node name and number; in place of random tensors it returns
-    zeros."""
+    """Recorder of the random draws of a graph, each with node name and number; the tensors that it returns are 0."""
 
     def __init__(self) -> None:
         super().__init__(0, "tape", 0)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.compiler.cache import existing_cache
+from kerascli.data.text.onnx_texts import with_texts
 from kerascli.foundation.disk.files import unique_keys
 from kerascli.foundation.errors import ConfigError, first_line, safe_text
 from kerascli.foundation.shapes import Shape, TensorSpec
@@ -83,7 +84,8 @@ def model_of_safetensors(data: bytes) -> Any:
 def program_bytes(experiment: Experiment, inputs: Sequence[Tensor]) -> bytes:
     """Return a torch.export file of the model's forward pass, which accepts batches of any size."""
     out = io.BytesIO()
-    torch.export.save(_program(experiment, inputs), out)
+    shapes = [each.spec.shape for each in experiment.spec.model.inputs]
+    torch.export.save(_program(Forward(experiment), inputs, shapes), out)
     return out.getvalue()
 
 
@@ -92,12 +94,12 @@ def run_program(data: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
     return list(torch.export.load(io.BytesIO(data)).module()(*inputs))
 
 
-def _program(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequence[Shape] | None = None) -> Any:
-    shapes = [each.spec.shape for each in experiment.spec.model.inputs] if staged is None else staged
-    forward = Forward(experiment, staged=staged is not None).eval()
+def _program(module: nn.Module, inputs: Sequence[Tensor], shapes: Sequence[Shape]) -> Any:
     try:
         with torch.no_grad(), existing_cache(), warnings.catch_warnings(action="ignore"):  # of torch about its code
-            return torch.export.export(forward, tuple(inputs), dynamic_shapes=(_dynamic(shapes),))
+            return torch.export.export(module.eval(), tuple(inputs), dynamic_shapes=(_dynamic(shapes),))
+    except ConfigError:
+        raise
     except Exception as error:  # torch.export raises errors of many classes
         raise ConfigError(f"torch.export cannot export this model: {first_line(error)}") from error
 
@@ -111,52 +113,61 @@ def _dynamic(shapes: Sequence[Shape]) -> tuple[dict[int, Any], ...]:
     )
 
 
-def onnx_bytes(experiment: Experiment, inputs: Sequence[Tensor], staged: Sequence[Shape] | None = None) -> bytes:
-    """Return an ONNX file of the forward pass; its inputs and outputs have the model's names. Raises ConfigError.
-
-    With `staged`, the shapes of the inputs before them, the steps of the pipelines that run per batch come first.
-    """
-    need_onnx()
-    model = experiment.spec.model
+def model_specs(experiment: Experiment) -> tuple[dict[str, TensorSpec], dict[str, TensorSpec]]:
+    """Return shapes and dtypes of the inputs and of the outputs of a model, by name. Raises ConfigError if an output is
+    an input."""
+    model, specs = experiment.spec.model, experiment.spec.built.specs
     if passed := next((each.name for each in model.inputs if each.name in model.outputs), None):
         text = f"the output '{safe_text(passed)}' is an input as it is, for which an ONNX file has no second name"
         raise ConfigError(text, hint="leave it out of the outputs, or put an activation: linear between")
-    program = _program(experiment, inputs, staged)
+    return {each.name: each.spec for each in model.inputs}, {name: specs[name] for name in model.outputs}
+
+
+def onnx_bytes(
+    module: nn.Module, example: Sequence[Tensor], inputs: Mapping[str, TensorSpec], outputs: Mapping[str, TensorSpec]
+) -> bytes:
+    """Return an ONNX file of a module, with the names, shapes and dtypes of its inputs and outputs, of which some may
+    be text. Raises ConfigError."""
+    need_onnx()
+    size = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+    if size > MAX_ONNX_BYTES:
+        raise ConfigError(f"an ONNX file holds at most 2 GB, but the weights have {size:,} bytes")
+    program = _program(module, example, [each.shape for each in inputs.values()])
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that are not needed here
     try:
         with warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
             made = torch.onnx.export(
                 program, dynamo=True, verbose=False, external_data=False, opset_version=_OPSET,
-                input_names=[each.name for each in model.inputs], output_names=list(model.outputs),
+                input_names=list(inputs), output_names=list(outputs),
             )  # fmt: skip
     except Exception as error:  # errors of torch.onnx, onnxscript and torch
         text = f"torch.onnx cannot export this model: {safe_text(first_line(_origin(error)))}"
         raise ConfigError(text, hint="try --format torch_export or keras") from error
     assert made is not None
-    proto = made.model_proto
-    _name_batch_axis(proto.graph)
-    _state_shapes(proto.graph, experiment.spec.built.specs)
-    size = sum(weight.tensor.nbytes for weight in experiment.weights)
-    if size > MAX_ONNX_BYTES:
-        raise ConfigError(f"an ONNX file holds at most 2 GB, but the weights have {size:,} bytes")
+    specs = {**inputs, **outputs}
+    proto = with_texts(made.model_proto, {name for name, spec in specs.items() if spec.dtype == "string"})
+    for node in proto.graph.node:
+        del node.metadata_props[:]  # where torch traced it, with paths of this machine
+    _name_axes(proto.graph)
+    _state_shapes(proto.graph, outputs)
     return proto.SerializeToString()
 
 
-def _name_batch_axis(graph: Any) -> None:
-    """Rename the batch axis in an ONNX graph, also in sizes computed from it, from torch's symbol to BATCH."""
-    infos = [*graph.input, *graph.output, *graph.value_info]
-    symbols = {
-        each.type.tensor_type.shape.dim[0].dim_param
-        for each in graph.input
-        if len(each.type.tensor_type.shape.dim)
-    } - {""}  # fmt: skip
-    if not symbols:
+def _name_axes(graph: Any) -> None:
+    """Rename the axes of any size in an ONNX graph, also in sizes computed from them, from torch's symbols to BATCH and
+    `INPUT_1` ..., after the input that has the axis."""
+    names: dict[str, str] = {}
+    for info in graph.input:
+        for axis, dim in enumerate(info.type.tensor_type.shape.dim):
+            if dim.dim_param.isidentifier():
+                names.setdefault(dim.dim_param, f"{info.name}_{axis}" if axis else BATCH)
+    if not names:
         return
-    pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(symbols)))})\b")
-    for info in infos:
+    pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(names)))})\b")
+    for info in (*graph.input, *graph.output, *graph.value_info):
         for dim in info.type.tensor_type.shape.dim:
             if dim.dim_param:
-                dim.dim_param = pattern.sub(BATCH, dim.dim_param)
+                dim.dim_param = pattern.sub(lambda match: names[match[0]], dim.dim_param)
 
 
 def _state_shapes(graph: Any, specs: Mapping[str, TensorSpec]) -> None:
@@ -173,15 +184,14 @@ def _state_shapes(graph: Any, specs: Mapping[str, TensorSpec]) -> None:
                 dim.dim_value = size
 
 
-def fixed_axes(data: bytes, experiment: Experiment) -> list[str]:
-    """Return a text for each axis that has any size in the model, but only one in its ONNX file."""
+def fixed_axes(data: bytes, inputs: Mapping[str, TensorSpec]) -> list[str]:
+    """Return a text for each axis of an ONNX file's inputs that has any size in `inputs`, but only one in the file."""
     import onnx  # pyright: ignore[reportMissingImports]
 
-    shapes = {each.name: each.spec.shape for each in experiment.spec.model.inputs}
     texts: list[str] = []
     for each in onnx.load_model_from_string(data).graph.input:
         dims = each.type.tensor_type.shape.dim
-        for axis, (dim, size) in enumerate(zip(dims[1:], shapes.get(each.name, ()), strict=False), 1):
+        for axis, (dim, size) in enumerate(zip(dims[1:], inputs[each.name].shape, strict=False), 1):
             is_fixed = dim.dim_value or dim.dim_param.isdigit()  # torch names an axis by the size that it must have
             if size is None and is_fixed:
                 there = f"is fixed at {dim.dim_value or dim.dim_param} in the file: torch cannot export it for any size"

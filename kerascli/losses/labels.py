@@ -1,6 +1,9 @@
 """Ranges of the integer class labels that losses and metrics accept as targets."""
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from kerascli.foundation.shapes import TensorSpec
 
@@ -33,3 +36,27 @@ def class_labels(output: TensorSpec, axis: int = -1, besides: int | None = None)
 
 YES_OR_NO = Labels(0, 1, whole=False, words="binary targets are 0 or 1")
 """Range of binary targets, 0 to 1; fractions between them (soft labels) are allowed."""
+
+
+def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool] | None:
+    """Return (row, index in the row, value, True if an integer) for the first label that is not allowed, or None."""
+    if not values.size:
+        return None
+    fractions = labels.whole and values.dtype.kind == "f"
+    low = -math.inf if labels.low is None else labels.low
+    high = math.inf if labels.high is None else labels.high
+    within = low <= values.min() and values.max() <= high
+    if within and not (fractions and (values != np.trunc(values)).any()):
+        return None
+    flat = values.reshape(len(values), -1)
+    wrong = (flat < low) | (flat > high)
+    if labels.besides is not None:
+        wrong &= flat != labels.besides
+    if fractions:
+        wrong |= flat != np.trunc(flat)
+    if not wrong.any():
+        return None
+    row = int(wrong.any(axis=1).argmax())
+    index = int(wrong[row].argmax())
+    value = flat[row][index].item()
+    return row, index, round(value, 7) if isinstance(value, float) else value, value == value // 1

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 
 from kerascli.foundation.errors import safe_text
-from kerascli.foundation.events import Profiled
+from kerascli.foundation.profile import Profiled
 from kerascli.report.text_tables import text_table
 
 _WIDTH = 100

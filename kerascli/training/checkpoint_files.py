@@ -109,7 +109,7 @@ def needed_files(files: Iterable[str], part: str | None) -> list[str]:
     """Return the names of the files of a checkpoint that must be read: the training state, and parts of divided
     weights.
 
-    These are the file `part` of this process, if the checkpoint has it, else the files of all processes.
+    These are the file `part` of this process, if the checkpoint has it, else the files of every process.
     """
     parts = sorted(filter(is_part, files))
     return [TRAINING, *([part] if part in parts else parts)]

@@ -23,7 +23,7 @@ class ClassReading:
         """Return the probabilities of classes (rows, classes), computed from a model output (rows, units)."""
         if self.binary:
             second = torch.sigmoid(output) if self.from_logits else output
-            second = second.reshape(len(output), 1)
+            second = second.reshape(output.shape[0], 1)
             return torch.cat([1 - second, second], dim=1)
         return torch.softmax(output, dim=-1) if self.from_logits else output
 
@@ -58,3 +58,10 @@ def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> Cla
     if names is None or len(names) != count:
         names = tuple(map(str, range(count)))
     return ClassReading(names, bool(getattr(loss, "from_logits", False)), units == 1)
+
+
+def class_numbers(y_true: Tensor) -> Tensor:
+    """Return class labels (rows,) as integers, for targets that are integer labels or one-hot vectors."""
+    if y_true.dim() > 1:
+        y_true = y_true.argmax(-1) if y_true.shape[-1] != 1 else y_true.squeeze(-1)
+    return y_true.round().long() if y_true.is_floating_point() else y_true.long()

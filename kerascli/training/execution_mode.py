@@ -5,7 +5,6 @@ otherwise two runs with the same seed could differ. All modes draw the same rand
 runs as the module.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from kerascli.foundation.spans import span
 from kerascli.language.component import Component
 from kerascli.layers.base import BaseLayer
 from kerascli.optimizers.rule import Written
-from kerascli.training.forward_pass import Eager, ForwardPass, Layout, Runner, StepOutcome
+from kerascli.training.forward_pass import Eager, ForwardPass, Layout, Runner, StepOutcome, largest_difference
 
 _TOLERANCE = 1e-2
 """Maximum difference between the results of a graph and of the module, relative to the largest value of a tensor.
@@ -211,41 +210,6 @@ def _flat(value: object) -> Iterator[object]:
         yield from _flat(list(value.values()))
     else:
         yield value
-
-
-_PIECE = 2**18
-
-
-def largest_difference(results: StepOutcome, expected: StepOutcome) -> float:
-    """Return the largest relative difference between two results (StepOutcome) of a forward and backward pass.
-
-    Each loss, metric state and new value of a weight is compared relative to its largest magnitude. All gradients are
-    compared relative to the largest of them, since a gradient may be zero but for rounding, such as that of a bias
-    before a batch normalization.
-    """
-    kinds: list[list[tuple[Tensor | None, Tensor | None]]] = [
-        *([pair] for pair in zip(results.totals, expected.totals, strict=True)),
-        *([pair] for pair in zip(results.states, expected.states, strict=True)),
-        list(zip(results.gradients, expected.gradients, strict=True)),
-        *([(results.updates.get(name), value)] for name, value in expected.updates.items()),
-    ]
-    return max(map(_apart, kinds))
-
-
-def _apart(pairs: Sequence[tuple[Tensor | None, Tensor | None]]) -> float:
-    apart = size = 0.0
-    for result, expected in pairs:
-        if result is None or expected is None:
-            if result is not expected:
-                return math.inf
-        elif result.shape != expected.shape or result.dtype != expected.dtype:
-            return math.inf
-        elif expected.numel():
-            # piece by piece: memory use peaks here
-            for ours, theirs in zip(result.flatten().split(_PIECE), expected.flatten().split(_PIECE), strict=True):
-                size = max(size, theirs.abs().max().item())
-                apart = max(apart, (ours - theirs).abs_().nan_to_num_(math.inf).max().item())
-    return apart / size if size else apart
 
 
 def _leaves(batch: Batch) -> list[Tensor]:

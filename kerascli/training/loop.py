@@ -47,8 +47,7 @@ class Plan:
 def train(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool = True) -> Iterator[Event]:
     """Train from the state in `progress` and yield events. Raises TrainingStopped if a loss or weight is not finite.
 
-    With `looks`, losses and metrics are also computed and reported within an epoch, at time intervals; in a process
-    group, only one process does so.
+    With `looks`, losses and metrics are also reported within an epoch, at intervals; only one process of a group does.
 
     At every event but the last, `progress`, the weights and the optimizer are consistent and can be saved. Callbacks
     and moving averages change the weights at the end of training only after the last epoch's event, so that a run that
@@ -62,10 +61,9 @@ def train(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool = Tru
     messages: list[str] = []
     for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
         messages += _apply_decisions(callback.train_end(state), trainer, progress)
-    if progress.stopped is not None:
-        yield Stopped("callback", progress.stopped, progress.epoch, tuple(messages))
-    else:
-        yield Stopped("completed", f"{progress.epoch} epochs done", progress.epoch, tuple(messages))
+    done = "completed", f"{progress.epoch} epochs done"
+    reason, text = done if progress.stopped is None else ("callback", progress.stopped)
+    yield Stopped(reason, text, progress.epoch, tuple(messages))
 
 
 def _epoch(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool) -> Iterator[Event]:

@@ -17,7 +17,6 @@ from kerascli.config.yaml.document import Document
 from kerascli.data.pipeline.learned_state import load_learned
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, stages
 from kerascli.foundation.errors import ConfigError, Fault, counted, safe_text
-from kerascli.model.ir.nodes import Call
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
@@ -93,7 +92,7 @@ def _checked(config: Config, spec: RunSpec, prepared: PreparedData | None, *, is
     """Yield lines on what was checked; with `is_sized`, the model has no placeholders for sizes of the data."""
     parameters = f", {summary_of(spec).total:,} parameters" if is_sized else ""
     yield f"{safe_text(str(config.path))}: ok"
-    yield f"  model: {counted(_layers(spec), 'layer')}{parameters}"
+    yield f"  model: {counted(spec.layer_count(), 'layer')}{parameters}"
     if prepared is not None:
         rows = ", ".join(f"{name} {count:,}" for name, count in _rows(prepared).items())
         yield f"  data: {rows} rows"
@@ -196,14 +195,6 @@ def _with_unchecked(unchecked: Sequence[str]) -> Iterator[None]:
             raise
         missing = [Fault(f"not checked: {text}", level="warning") for text in unchecked]
         raise ConfigError([*error.faults, *missing]) from None
-
-
-def _layers(spec: RunSpec) -> int:
-    """Return the number of layers of a config's model, including those that only `fit.train_step` calls."""
-    passes = spec.train_step.passes if spec.train_step is not None else ()
-    calls = [entry for each in passes for entry in each.built.model.entries if isinstance(entry, Call)]
-    more = {node.weights_name for call in calls for node in call.nodes}
-    return len(spec.model.nodes) + len(more - {node.weights_name for node in spec.model.nodes})
 
 
 def _best_facts(config: Config) -> _FactsOfData:

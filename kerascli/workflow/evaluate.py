@@ -14,9 +14,8 @@ from kerascli.foundation.errors import ConfigError, DataError, safe_text
 from kerascli.foundation.events import Evaluated
 from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
 from kerascli.training.checks.label_range_checks import check_values
-from kerascli.training.classes import class_reading, is_classification_loss
+from kerascli.training.classes import class_numbers, class_reading, is_classification_loss
 from kerascli.training.evaluate import evaluate, finished, predict
-from kerascli.training.objectives.objective import class_numbers
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches

@@ -13,13 +13,10 @@ from kerascli.config.cross_checks import models_of
 from kerascli.data.base import Field, States
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.display_columns import DisplayColumn
-from kerascli.data.pipeline.prepare import PreparedData, prepare_rows
-from kerascli.data.storage.table import table_of
 from kerascli.data.text_codec import TextCodec, teacher_forcing, text_codecs
 from kerascli.foundation import draws
-from kerascli.foundation.errors import ConfigError, counted, nearest, safe_text
+from kerascli.foundation.errors import ConfigError, counted
 from kerascli.report.pictures import picture
-from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.generation import Decoder, Sampling, TextModel, decode_ids, generate_words
 
@@ -185,43 +182,6 @@ def decode(
     return decode_ids(_decoder(context, view, inputs), length, sampling)
 
 
-def prompt_inputs(context: ModelContext, view: str | None, prompt: str) -> dict[str, Tensor]:
-    """Return the preprocessed inputs of a decoder for a text prompt, as a mapping by name. Raises ConfigError."""
-    facts, data = context.facts(view), context.experiment.spec.data
-    assert data is not None
-    assert facts.decodes is not None
-    forced, _ = facts.decodes
-    texts = [name for name in facts.inputs if name in context.inputs and name != forced]
-    if len(texts) != 1 or len(facts.inputs) != 2 or context.inputs[texts[0]].vectorization is None:
-        names = ", ".join(name for name in facts.inputs if name != forced)
-        text = f"--prompt: the model's input is {names}, not a text alone"
-        raise ConfigError(text, hint="without --prompt rows of the run's data are used")
-    _check_prompt(prompt, texts[0], context.inputs[texts[0]], facts.inputs[texts[0]].shape[0])
-    columns = {column: "" for pipeline in data.inputs.values() for column in pipeline.columns}
-    columns[data.inputs[texts[0]].columns[0]] = prompt
-    table = table_of({name: np.array([text], dtype=object) for name, text in columns.items()}, "--prompt")
-    prepared = prepare_rows(data, context.learned, table, targets=False).read(slice(0, 1)).inputs
-    return context.staged({name: torch.from_numpy(np.array(values)) for name, values in prepared.items()})
-
-
-def _check_prompt(prompt: str, name: str, codec: TextCodec, longest: int | None) -> None:
-    """Raise ConfigError if a prompt has no tokens, unknown tokens, or more tokens than the model takes."""
-    words, unknown = codec.words_of(prompt), codec.unknown(prompt)
-    if len(words) <= len(codec.words_of("")):
-        raise ConfigError("the prompt has no words", hint="give a text to answer")
-    if unknown and codec.is_whole:
-        near = nearest(unknown[0], codec.words)
-        raise ConfigError(
-            f"--prompt: '{safe_text(unknown[0])}' is not in the vocabulary of '{name}'",
-            hint=f"did you mean '{safe_text(near)}'?" if near else "the model has not seen it in training",
-        )
-    if longest is not None and len(words) > longest:
-        marks = ", with its start and end tokens," if codec.stop is not None else ""
-        what = "characters" if not codec.joint else "words"
-        text = f"--prompt: it has {len(words)} {what}{marks} and '{name}' takes at most {longest}"
-        raise ConfigError(text, hint="give a shorter text")
-
-
 def _decoder(context: ModelContext, view: str | None, inputs: Mapping[str, Tensor]) -> Decoder:
     facts, data = context.facts(view), context.experiment.spec.data
     forcing = teacher_forcing(data) if data is not None else None
@@ -253,19 +213,3 @@ def sample_file(sampler: Sampler, context: SampleContext) -> tuple[bytes, str]:
     if isinstance(sample, Text):
         return sample.text.encode(), ".txt"
     return picture(sample), ".png"
-
-
-class SampleWriter:
-    """Writer of the samples (images, plots, texts) that callbacks generate during training, into the run's samples/."""
-
-    def __init__(self, record: RunRecord, experiment: Experiment, prepared: PreparedData) -> None:
-        self._record = record
-        callbacks = experiment.spec.fit.callbacks
-        self._samplers = {each.sample_name: each for each in callbacks if isinstance(each, Sampler)}
-        self._context = ModelContext(
-            experiment, prepared.splits, prepared.learned, prepared.facts.targets, prepared.display_columns
-        )
-
-    def write(self, name: str, epoch: int) -> None:
-        data, suffix = sample_file(self._samplers[name], self._context)
-        self._record.write_sample(f"{epoch:04d}-{name}{suffix}", data)

@@ -258,11 +258,11 @@ class _TextRows(_Rows):
 
     def _value(self, field: str) -> str | float | None:
         """Return a field as a number if it is written as in JSON, as None if it is empty, else unchanged."""
-        plain = self._form.plain_numbers([field])
-        if plain is None or not _NUMBER.fullmatch(plain[0]):
+        plain = self._form.plain(field)
+        if plain is None or not _NUMBER.fullmatch(plain):
             return field or None
         try:
-            value = json.loads(plain[0])
+            value = json.loads(plain)
         except ValueError:  # thousands of digits
             return field
         return value if math.isfinite(value) else field

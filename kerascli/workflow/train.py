@@ -11,7 +11,7 @@ from kerascli.config.composition.references import escape_references
 from kerascli.config.config import Config, Progress
 from kerascli.config.describe import check_early
 from kerascli.config.load import open_recorded
-from kerascli.config.run import resolved_config
+from kerascli.config.resolved import resolved_config
 from kerascli.config.sections.phases import in_each
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learned_state import load_learned, save_learned
@@ -38,18 +38,8 @@ from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.options import Options
-from kerascli.workflow.fitting.phases import (
-    Phase,
-    PhaseRunner,
-    data_digests,
-    data_notes,
-    directions,
-    history_columns,
-    prepare_phases,
-    refuse_other_epochs,
-    refuse_undivided,
-    skipped_images,
-)
+from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, directions, history_columns, skipped_images
+from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_other_epochs, refuse_undivided
 from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.fitting.saver import newest, restore

@@ -15,7 +15,7 @@ from kerascli.config.data import load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
 from kerascli.config.run import RunSpec
-from kerascli.config.starter import sample
+from kerascli.config.starter import text_sample
 from kerascli.config.starter.models import KINDS
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import ConfigError, DataError, StorageError
@@ -319,7 +319,7 @@ def test_the_first_step_is_of_a_small_part_of_large_data(monkeypatch: pytest.Mon
         return [f"rows: {sum(split.rows for split in splits.values())}"]
 
     monkeypatch.setattr("kerascli.workflow.smoke.first_step", trained)
-    monkeypatch.setattr(sample, "MAX_BYTES", 4096)
+    monkeypatch.setattr(text_sample, "MAX_BYTES", 4096)
     table(columns(a=A * 50, y=YES * 50))
     (rows,) = re.findall(r"rows: (\d+)", init("new.yaml", "--from", "data.csv"))
     assert int(rows) < 500

@@ -7,7 +7,7 @@ import pytest
 from kerascli.config.data import load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
-from kerascli.config.run import resolved_config
+from kerascli.config.resolved import resolved_config
 from kerascli.foundation.disk.files import in_home, with_tilde
 from kerascli.foundation.errors import ConfigError
 from kerascli.workflow.check import check

@@ -11,7 +11,7 @@ import pytest
 
 from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
-from kerascli.config.starter import sample
+from kerascli.config.starter import text_sample
 from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.start import start_from
 from kerascli.data.base import Context
@@ -126,7 +126,7 @@ def test_large_integers_beside_missing_values_are_left_out_of_parquet() -> None:
 
 
 def test_a_sample_of_a_large_file_comes_from_all_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample, "MAX_BYTES", 4096)
+    monkeypatch.setattr(text_sample, "MAX_BYTES", 4096)
     found = draft(rows(lambda n: f"{n % 7},{n % 5},{'pqr'[n // 2000]}", "a,b,y", count=6000))
     assert found.decisions["data"][0].startswith("looked at ")
     assert any("'y' has 3 classes" in text for text in found.reasons())
@@ -394,12 +394,12 @@ def test_lines_in_quotes_and_decimal_commas_leave_the_header_a_header() -> None:
     assert source(commas) == {"decimal": ",", "delimiter": ";"}
     packed = gzip.compress(rows(lambda n: f'{n % 7},"two\nlines of {n % 5}",{"pq"[n % 2]}', "a,b,y", 9000).encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sample, "MAX_BYTES", 4095)
+        patch.setattr(text_sample, "MAX_BYTES", 4095)
         assert source(draft(packed, "a.csv.gz")) == {}
 
 
 def test_a_small_part_of_a_large_table_has_its_format(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sample, "MAX_BYTES", 4096)
+    monkeypatch.setattr(text_sample, "MAX_BYTES", 4096)
     text = "made by hand\n" + rows(lambda n: f'{n % 7},5;"{n % 5};\n";{"äö"[n % 2]}', "a;b;y", 6000)
     found = start_from(written(text.encode("cp1252")))
     small = found.put_small(tmp_path)

@@ -18,8 +18,8 @@ from kerascli.foundation import draws
 from kerascli.foundation.errors import DataError
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from kerascli.training.execution_mode import largest_difference, make_runner
-from kerascli.training.forward_pass import Eager
+from kerascli.training.execution_mode import make_runner
+from kerascli.training.forward_pass import Eager, largest_difference
 from tests.support.runs_harness import go_on, outcome, train, write
 from tests.training.test_execution_mode import request_of
 from tests.workflow.test_resume import leave

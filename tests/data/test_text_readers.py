@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -12,7 +13,7 @@ from kerascli.data.storage.column import first_rows
 from kerascli.data.storage.delimited import csv_text, text_format
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.delimited.row_reader import as_utf8, read_rows
-from kerascli.data.storage.delimited.text_format import DEFAULT, MAX_FIELD, TextFormat, typed_texts
+from kerascli.data.storage.delimited.text_format import DEFAULT, MAX_FIELD, TextFormat
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import DataError
 
@@ -44,7 +45,7 @@ ODD: dict[str, tuple[bytes, dict[str, Any]]] = {
     "too long": (b"a,b\n%d,1\n5,2.5\n" % 2**64, {}),
     "too long beside fractions": (b"a,b\n%d,%d\n0.5,0.5\n" % (2**53 + 1, 2**54), {}),
     "too long beside gaps": (b"a,b\n%d,%d\n,\n" % (2**53 + 1, 2**53), {}),
-    "exponents": (b"a,b,c\n1e3,1e+5,1e-400\n-2.5E-4,1e5,4.9e-324\n.5,7.,1e300\n", {}),
+    "exponents": (b"a,b,c\n1e3,1e+5,1e-400\n-2.5E-4,1e5,2.3e-308\n.5,7.,1e300\n", {}),
     "not finite": (b"a,b,c,d\n1,nan,1e400,1\n2.5,1,2,-inf\n", {}),
     "nan as a word": (b"a,b\nNaN,Infinity\n1,2\n", {}),
     "spaces": (b"a,b,c\n 1, x, 0.5\n2 ,y ,1.5\t\n", {}),
@@ -103,6 +104,41 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any]]] = {
 }
 
 
+def typed(fields: list[str], form: TextFormat, dtype: str | None) -> np.ndarray | None:
+    """Return fields as numbers as Python reads them, or as booleans; None if they are text."""
+    present = [field for field in fields if field]
+    plain = [form.plain(field) if form.decimal + form.thousands != "." else field for field in present]
+    if all(each is not None and each.isascii() and "_" not in each for each in map(str.strip, filter(None, plain))):
+        with suppress(ValueError, TypeError):
+            numbers = [float(each) for each in plain if each is not None]
+            whole = [int(each) if _is_integer(each) else None for each in plain if each is not None]
+            if None in plain or not np.isfinite(numbers).all():
+                raise ValueError
+            if len(present) == len(fields) and None not in whole:
+                for dtype_ in (np.int64, np.uint64):
+                    with suppress(OverflowError):
+                        return np.array(whole, dtype_)
+            if any(exact is not None and exact != number for exact, number in zip(whole, numbers, strict=True)):
+                return None
+            values = iter(numbers)
+            return np.array([next(values) if field else np.nan for field in fields])
+    words = [{"true": 1.0, "false": 0.0}.get(field.strip(" \t").lower(), 2.0) for field in present]
+    known = {"true", "True", "TRUE", "false", "False", "FALSE"}
+    if dtype == "number" or not present or not {field.strip(" \t") for field in present} <= known:
+        return None
+    values = iter(words)
+    array = np.array([next(values) if field else np.nan for field in fields])
+    return array.astype(bool) if len(present) == len(fields) else array
+
+
+def _is_integer(text: str) -> bool:
+    try:
+        int(text)
+    except ValueError:
+        return False
+    return True
+
+
 def by_rows(data: bytes, form: TextFormat) -> tuple[dict[str, tuple[np.ndarray, list[str]]], list[int]]:
     """Return the columns of a text, as arrays and as texts, and the lines of its rows, by Python alone."""
     text = as_utf8(data, "t", form)
@@ -113,7 +149,7 @@ def by_rows(data: bytes, form: TextFormat) -> tuple[dict[str, tuple[np.ndarray, 
     for name, each in zip(names, zip(*rows, strict=True), strict=True):
         fields = list(form.present(each))
         dtype = form.dtypes.get(name)
-        values = None if dtype == "text" else typed_texts(fields, form, dtype)
+        values = None if dtype == "text" else typed(fields, form, dtype)
         columns[name] = np.array(fields, object) if values is None else values, fields
     return columns, lines.tolist()
 

@@ -8,7 +8,7 @@ import pytest
 from kerascli.config.data import config_facts, load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
-from kerascli.config.run import resolved_config
+from kerascli.config.resolved import resolved_config
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.foundation.errors import DataError
 from tests.support.runs_harness import write

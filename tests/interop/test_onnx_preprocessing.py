@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
+import torch
+from torch import nn
 
+from kerascli.data.base import NO_STATE, Field
+from kerascli.data.transforms.elementwise import Log1p
 from kerascli.foundation.errors import ConfigError, DataError
-from kerascli.interop.onnx_preprocessing import numbers
-from kerascli.interop.onnx_preprocessing.ops import OnnxOps, Value
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.interop.torch_files import onnx_bytes, run_onnx
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.loaded import open_run
@@ -68,7 +71,9 @@ def columns_of(text: str, model: onnxruntime.InferenceSession) -> dict[str, np.n
     found: dict[str, np.ndarray] = {}
     for name in rows[0]:
         words = ["" if row[name] == "NA" else row[name] for row in rows]
-        if name in TEXT:
+        if types.get(name) == "tensor(int64)" and name == "day":
+            found[name] = np.array(words, "datetime64[s]").astype(np.int64)
+        elif name in TEXT:
             found[name] = np.array(words, object)
         elif name in types:
             dtype = np.int64 if types[name] == "tensor(int64)" else np.float64
@@ -80,7 +85,7 @@ UNSEEN = "3.5,23,NA,BR,99999,5.0,ok,BR,x,2026-01-01\n0.01,0,200,NA,-7,5.0,ok,NA,
 """Rows with out-of-vocabulary words and numbers, and with missing values."""
 
 
-@pytest.mark.parametrize("case", ["FRAUD", "PRICES", "TWO_OUTPUTS"])
+@pytest.mark.parametrize("case", ["FRAUD", "PRICES", "TWO_OUTPUTS", "DATES"])
 def test_onnx_runtime_gives_for_raw_rows_what_predict_gives(case: str, models: Models, tmp_path: Path) -> None:
     text = cases.rows(40, seed=9) + UNSEEN
     wanted = predict_run(open_run(models.run(case), device="cpu"), str(write(tmp_path, text, "new.csv")))
@@ -112,6 +117,7 @@ def test_pictures_go_in_as_bytes(models: Models) -> None:
 REFUSED = {
     "a missing number without impute": {"amount": np.nan},
     "an infinite number": {"amount": np.inf},
+    "a number that float32 cannot hold": {"amount": 1e300},
     "a number outside of log1p": {"amount": -2.0},
 }
 
@@ -168,7 +174,7 @@ def test_values_that_have_no_index_are_errors_of_both(tmp_path: Path) -> None:
 
 WAYS = {
     "text_vectorization": ("[{columns: text}, text_vectorization: {output_mode: multi_hot}]", "replace characters"),
-    "datetime": ("[{columns: day}, datetime]", "read dates in texts"),
+    "datetime": ("[{columns: day}, impute: most_frequent, datetime]", "no transform can be before it"),
     "hashing": ("[{columns: target}, hashing: {num_bins: 4, output_mode: one_hot}]", "hash by FarmHash or SipHash"),
     "hashed_crossing": (
         "[{columns: [target, label]}, hashed_crossing: {num_bins: 4, output_mode: one_hot}]", "hash by FarmHash",
@@ -193,19 +199,24 @@ def test_what_onnx_has_no_operations_for_is_refused_by_name_with_the_way_out(nam
 
 
 SMALL = np.concatenate([10.0 ** np.arange(-18, 3), -(10.0 ** np.arange(-18, -0.5, 0.5)), [0.0]])
-FUNCTIONS = {"log1p": (numbers.log1p, np.log1p), "expm1": (numbers.expm1, np.expm1)}
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_small_numbers_keep_their_digits(name: str) -> None:
-    convert, wanted = FUNCTIONS[name]
-    ops = OnnxOps("")
-    made = convert(ops, Value("x", "float64", ()))
-    ends = [onnx.helper.make_tensor_value_info(each, onnx.TensorProto.DOUBLE, ["batch"]) for each in ("x", made.name)]
-    graph = onnx.helper.make_graph(ops.nodes, "g", ends[:1], ends[1:], ops.constants)
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
-    (found,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": SMALL})
-    np.testing.assert_allclose(np.asarray(found), wanted(SMALL), rtol=1e-14)
+class OfSmallNumbers(nn.Module):
+    """The transform log1p, and the module that undoes it."""
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        (x,), field = inputs, Field((), "float64")
+        ahead = Log1p().module(field, NO_STATE, torch.float64, target=False)
+        return ahead(x), Log1p().inverse(field, NO_STATE)(x)
+
+
+def test_small_numbers_keep_their_digits() -> None:
+    """ONNX computes log(1 + x) and exp(x) - 1 as they are written there, in which small numbers vanish."""
+    x, example = TensorSpec((), "float64"), torch.ones(3, dtype=torch.float64)
+    data = onnx_bytes(OfSmallNumbers(), [example], {"x": x}, {"log1p": x, "expm1": x})
+    found = run_onnx(data, {"x": SMALL})
+    np.testing.assert_allclose(found["log1p"], np.log1p(SMALL), rtol=1e-14)
+    np.testing.assert_allclose(found["expm1"], np.expm1(SMALL), rtol=1e-14)
 
 
 def test_raw_columns_have_the_batch_axis_too(models: Models) -> None:

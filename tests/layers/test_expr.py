@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli.config.run import dump_model
+from kerascli.config.resolved import dump_model
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import TensorSpec

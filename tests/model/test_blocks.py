@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kerascli.config.composition.references import References
-from kerascli.config.run import dump_model
+from kerascli.config.resolved import dump_model
 from kerascli.config.yaml.text import parse_document
 from kerascli.language.component import Invalid
 from kerascli.model.ir.nodes import Model

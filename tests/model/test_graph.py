@@ -17,7 +17,7 @@ import torch
 from keras.src.backend.common import dtypes
 from torch import Tensor, nn
 
-from kerascli.config.run import dump_model
+from kerascli.config.resolved import dump_model
 from kerascli.config.yaml.text import dump_yaml, parse_document
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import TensorSpec

@@ -12,7 +12,7 @@ from keras.src.backend.common import dtypes
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.config.run import dump_model
+from kerascli.config.resolved import dump_model
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation import draws
 from kerascli.foundation.errors import KerasCliError

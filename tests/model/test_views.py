@@ -10,7 +10,7 @@ from kerascli.cli.summary import summary
 from kerascli.config.data import config_facts, load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
-from kerascli.config.run import dump_model
+from kerascli.config.resolved import dump_model
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.errors import ConfigError, KerasCliError

@@ -14,7 +14,7 @@ from keras.src.backend.common import dtypes
 from torch import Tensor
 
 from kerascli.config.composition.references import References
-from kerascli.config.run import dump_model
+from kerascli.config.resolved import dump_model
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation import draws
 from kerascli.model.inference.build import build

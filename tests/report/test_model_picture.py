@@ -23,7 +23,8 @@ from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
 from kerascli.report.architecture.drawing import draw, encoded_model
 from kerascli.report.architecture.from_graph import diagram_of
 from kerascli.report.architecture.layered import Ranks, arrange
-from kerascli.report.architecture.layout import Picture, Placed, picture_of
+from kerascli.report.architecture.layout import picture_of
+from kerascli.report.architecture.picture import Picture, Placed
 from tests.support.models import parse_model
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -98,6 +98,27 @@ compile: {loss: categorical_crossentropy}
 fit: {epochs: 1}
 """
 
+DATES = """
+seed: 7
+data:
+  source: {csv: {path: rows.csv, na_values: [NA]}}
+  inputs:
+    parts: [{columns: day}, datetime: {parts: [year, month, day, day_of_year, weekday, hour]}, normalization]
+    cyclic: [{columns: day}, datetime: {parts: [month, weekday], cyclic: true}]
+    x:
+      - feature_space:
+          features:
+            day: {feature: {preprocessor: {datetime: {parts: month}}}}
+            country: [{impute: most_frequent}, {string_categorical: {max_tokens: 3}}]
+            hour: [{impute: {strategy: constant, fill_value: 3}}, {float_discretized: {bin_boundaries: [6, 12]}}]
+    pair: [{columns: [country, target]}, impute: most_frequent, string_lookup: {output_mode: count}]
+    hours: [{columns: [hour, zip]}, impute: most_frequent, integer_lookup: {output_mode: tf_idf}]
+  targets: {price: [{columns: price}, log1p]}
+model: {layers: [{concatenate: [parts, cyclic, x, pair, hours]}, {dense: {units: 1, name: price}}]}
+compile: {loss: mse}
+fit: {epochs: 1}
+"""
+
 PICTURES = """
 seed: 5
 data:

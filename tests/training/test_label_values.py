@@ -13,8 +13,7 @@ from kerascli.data.storage import on_disk
 from kerascli.data.storage.convert import first_rounded
 from kerascli.foundation.errors import DataError, KerasCliError
 from kerascli.foundation.events import Note
-from kerascli.losses.labels import Labels
-from kerascli.training.checks.label_range_checks import first_invalid
+from kerascli.losses.labels import Labels, first_invalid
 from kerascli.workflow.check import check
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.loaded import open_run

@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 from kerascli.config.data import config_facts, load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
-from kerascli.config.run import resolved_config
+from kerascli.config.resolved import resolved_config
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import ConfigError, DataError, FileRefused, KerasCliError

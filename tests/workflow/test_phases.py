@@ -21,7 +21,7 @@ from kerascli.config.config import Config
 from kerascli.config.data import config_facts
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
-from kerascli.config.run import resolved_config
+from kerascli.config.resolved import resolved_config
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.events import BatchEnd, EpochEnd, Event, PhaseBegin, Stopped

@@ -2,14 +2,15 @@
 values."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from kerascli.config.starter.dates import date_format, varying_parts
 from kerascli.config.starter.sample import SampledTable
-from kerascli.data.dates import parsed_times, part_of
+from kerascli.data.dates import parsed_times
 
 MAX_WORDS = 50
 """Maximum size of the one-hot vocabulary of a categorical column (role `words`); the rarer values share one entry."""
@@ -49,11 +50,6 @@ _GROUP = re.compile(
 )
 _CAMEL = re.compile(r"[a-z](Id|ID)$")
 _BIRTH = re.compile(r"birth|dob|born", re.IGNORECASE)
-
-_ISO = re.compile(r"\s*\d{4}-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z| ?[+-]\d\d(:?\d\d)?)?)?)?\s*")
-_DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d %Y", "%b %d, %Y",
-         "%d %B %Y", "%B %d, %Y", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%Y%m%d", "%Y.%m.%d")  # fmt: skip
-_TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +95,10 @@ class Column:
 
 def _different_words(count: int) -> str:
     return f"{count:,} different words"
+
+
+Roles = Mapping[str, Column]
+"""Mapping from the name of each column of a table to the column, with its role."""
 
 
 def find_roles(table: SampledTable) -> dict[str, Column]:
@@ -212,33 +212,3 @@ def _identifies(name: str, values: np.ndarray, different: np.ndarray) -> str:
 
 def _are_integers(values: np.ndarray) -> bool:
     return values.dtype.kind in "iuf" and np.array_equal(values, np.floor(values))
-
-
-def date_format(texts: Sequence[str]) -> str | None:
-    """Return the date format of all texts: '' for ISO 8601, else a `strptime` format; None if one is no date."""
-    if not texts or not any(mark.isdigit() for mark in texts[0]) or len(texts[0]) > 40:
-        return None
-    if all(map(_ISO.fullmatch, texts)) and _are_dates(texts, ""):
-        return ""
-    forms = (day + time for time in _TIMES for day in _DAYS)
-    return next((form for form in forms if _are_dates(texts[:1], form) and _are_dates(texts, form)), None)
-
-
-def _are_dates(texts: Sequence[str], form: str) -> bool:
-    return not np.isnat(parsed_times(texts, form or None, "s")).any()
-
-
-def varying_parts(times: np.ndarray) -> tuple[str, ...]:
-    """Return the parts (of month, weekday, hour, minute) in which times differ, by their names in `datetime`."""
-    first = times.astype("datetime64[M]").astype("datetime64[D]")
-    is_first = len(np.unique(times.astype("datetime64[D]") - first)) == 1
-    parts = ("month", *(() if is_first else ("weekday",)), "hour", "minute")  # each day the first: no weekday meant
-    return tuple(part for part in parts if len(np.unique(part_of(times, part))) > 1)
-
-
-def unseen_parts(times: np.ndarray, is_train: np.ndarray, parts: Sequence[str]) -> list[str]:
-    """Return the date parts (of `parts`) to leave out: the training rows have one value of the part, or lack a value
-    that other rows have."""
-    values = {part: part_of(times, part) for part in parts}
-    seen = {part: np.unique(each[is_train]) for part, each in values.items()}
-    return [part for part in parts if len(seen[part]) < 2 or not np.isin(values[part], seen[part]).all()]

@@ -177,25 +177,7 @@ def autoencoder(height: int, width: int, channels: int, code: int) -> dict[str, 
     }
 
 
-def text_layers(kind: str, name: str, length: int) -> Layers:
-    """Return the layers of a `cnn`, `lstm` or `transformer` that map token ids (length,) to one vector per text."""
-    embedding = {"input_dim": f"$inputs.{name}.vocabulary_size", "output_dim": 64}
-    if kind == "cnn":
-        conv = {"filters": 128, "kernel_size": min(5, length), "padding": "same", "activation": "relu"}
-        return [{"embedding": embedding}, {"dropout": 0.3}, {"conv_1d": conv}, "global_max_pooling_1d"]
-    if kind == "lstm":
-        return [{"embedding": {**embedding, "mask_zero": True}}, {"dropout": 0.3}, {"bidirectional": {"lstm": 64}}]
-    return [
-        {"embedding": {**embedding, "inputs": name, "name": "token_embedding"}},
-        {"expr": {"value": f"zeros_like({name}) + arange(shape({name})[1])", "name": "position_ids"}},
-        {"embedding": {"input_dim": length, "output_dim": 64, "inputs": "position_ids", "name": "position_embedding"}},
-        {"add": {"inputs": ["token_embedding", "position_embedding"], "name": "words"}},
-        *_encoder("words", 64),
-        "global_average_pooling_1d",
-    ]
-
-
-def _encoder(before: str, width: int) -> Layers:
+def encoder(before: str, width: int) -> Layers:
     """Return the layers of a transformer's encoder block (Vaswani et al., 2017) on the output of node `before`."""
     return [
         {"multi_head_attention": {"num_heads": 4, "key_dim": width // 4, "inputs": [before, before]}},
@@ -240,6 +222,6 @@ def _deep(kind: str, window: str, length: int) -> Layers:
         {"dense": {"units": 32, "inputs": window, "name": "projected"}},
         {"weight": {"shape": [length, 32], "initializer": {"random_normal": {"stddev": 0.02}}, "name": "positions"}},
         {"expr": {"value": "projected + positions", "name": "placed"}},
-        *_encoder("placed", 32),
+        *encoder("placed", 32),
         "global_average_pooling_1d",
     ]

@@ -1,10 +1,9 @@
 """Read a sample of a table's rows for `kerascli init`, and find the settings of the data source for the table."""
 
-import codecs
 import csv
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,30 +13,17 @@ import numpy as np
 from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.text_form import Fields, detect
+from kerascli.config.starter.text_sample import MAX_BYTES, TextSample, sample_text
 from kerascli.data.storage.column import Column
-from kerascli.data.storage.compressed import uncompressed_suffix, unpacked_start
-from kerascli.data.storage.delimited.csv_text import read_csv, text_columns
+from kerascli.data.storage.compressed import uncompressed_suffix
+from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
-from kerascli.foundation.disk.files import open_regular
 from kerascli.foundation.disk.storage import write_bytes
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text
 
-MAX_BYTES = 4 * 2**20
-"""Maximum number of bytes of a text file to examine; of a larger file, evenly spaced parts are read."""
-_PIECES = 16
-_CHECKED = 2**30
-"""Maximum number of bytes to read in order to check that a text file is UTF-8 to its end."""
-_BLOCK = 2**22
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_BINARY = {
-    b"PK\x03\x04": ("a spreadsheet or a zip archive", "save the sheet as CSV"),
-    b"\x89HDF": ("HDF5", "write it as CSV or Parquet"), b"\x93NUMPY": ("a numpy array", "write it as CSV or Parquet"),
-    b"\xd0\xcf\x11\xe0": ("an old Excel file", "save the sheet as CSV"),
-    b"SQLite": ("a database", "export the table as CSV"), b"%PDF": ("a PDF", None),
-}  # fmt: skip
 _OTHER_FILES = (".json", ".xlsx", ".xls", ".npz", ".npy", ".pkl", ".feather", ".h5", ".yaml", ".yml")
 _PARQUET_ROWS = 50_000
 _UNFIT = {
@@ -93,101 +79,23 @@ def sample_table(path: Path) -> SampledTable:
     if suffix in _OTHER_FILES:
         text = f"'{safe_text(name)}': init reads CSV, TSV, JSON Lines and Parquet, folders of images and of texts"
         raise ConfigError(text, hint=f"write the table as {safe_text(path.stem)}.csv, or as .jsonl or .parquet")
-    return (_json_lines if suffix in (".jsonl", ".ndjson") else _delimited)(name, _sample_text(path, name))
+    return (_json_lines if suffix in (".jsonl", ".ndjson") else _delimited)(name, sample_text(path, name))
 
 
-@dataclass(frozen=True, slots=True)
-class _TextSample:
-    """Sample of the lines of a text file, and the file's encoding; `whole` is True if these are all lines."""
-
-    pieces: list[str]
-    encoding: str
-    whole: bool
-    share: float
-    """Approximate fraction of the file's bytes that is in the sample: 1 if all of them are, 0 if unknown."""
-
-    def all_rows(self, rows: int) -> int:
-        """Return the (estimated) number of rows of the file, of which the sample has `rows`."""
-        return rows if self.whole else int(rows / (self.share or 0.5))
-
-
-def _sample_text(path: Path, name: str) -> _TextSample:
-    """Return a sample of the lines of a text file, which may be compressed. Raises DataError."""
-    start, whole, packed = unpacked_start(path, name, MAX_BYTES)
-    _refuse_binary(start, name)
-    if start.startswith(_UTF16):
-        text = start[: len(start) // 2 * 2].decode("utf-16", errors="ignore")
-        return _TextSample([text if whole else text.rpartition("\n")[0]], "utf-16", whole, 1 if whole else 0)
-    size = os.stat(path).st_size
-    pieces = [start] if whole else [_lines(start)] if packed else list(_pieces(path, name, size))
-    encoding = next((each for each in ("utf-8-sig", "cp1252") if _decodes([*pieces, b"\n"], each)), "latin-1")
-    if encoding == "utf-8-sig" and not (whole or packed or _decodes(_blocks(path, name), "utf-8")):
-        encoding = "latin-1"  # as cp1252 but for a few marks, and no byte fails in it
-    share = 1.0 if whole else min(1.0, MAX_BYTES / (size * (4 if packed else 1)))
-    return _TextSample([piece.decode(encoding) for piece in pieces], encoding.removesuffix("-sig"), whole, share)
-
-
-def _refuse_binary(start: bytes, name: str) -> None:
-    """Raise DataError if a file, whose first bytes are `start`, is not text, or empty."""
-    for magic, (kind, hint) in _BINARY.items():
-        if start.startswith(magic):
-            raise DataError(Fault(f"this is {kind}, not text", place=Place(name), hint=hint))
-    if not start.strip():
-        raise DataError(Fault("the file is empty", place=Place(name)))
-    if b"\0" in start and not start.startswith(_UTF16):
-        raise DataError(Fault("this is no text: it has zero bytes", place=Place(name)))
-
-
-def _pieces(path: Path, name: str, size: int) -> Iterator[bytes]:
-    """Yield pieces of a text file, from its start and from evenly spaced offsets, each cut to whole lines."""
-    each = MAX_BYTES // _PIECES
-    with open_regular(path, name) as file:
-        for number in range(_PIECES):
-            file.seek(number * (size - each) // (_PIECES - 1))
-            piece = file.read(each)
-            yield _lines(piece if number == 0 else piece.partition(b"\n")[2])
-
-
-def _lines(piece: bytes) -> bytes:
-    """Return the bytes `piece` of a file without the last line, which may be incomplete."""
-    return piece[: piece.rfind(b"\n") + 1] or piece
-
-
-def _blocks(path: Path, name: str) -> Iterator[bytes]:
-    """Yield the bytes of a large file in blocks: even if the pieces of its sample are UTF-8, other parts may not be."""
-    with open_regular(path, name) as file:
-        for _ in range(_CHECKED // _BLOCK):
-            yield file.read(_BLOCK)
-
-
-def _decodes(pieces: Iterable[bytes], encoding: str) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    try:
-        for piece in pieces:
-            decoder.decode(piece)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _delimited(name: str, sample: _TextSample) -> SampledTable:
+def _delimited(name: str, sample: TextSample) -> SampledTable:
     fields = detect(sample.pieces, sample.encoding, name, whole=sample.whole)
     form = fields.form
-    if sample.whole:
-        read_csv(sample.pieces[0].encode(form.encoding), name, form)  # says what is wrong with which line
-    rows = len(next(iter(fields.columns.values())))
-    columns = text_columns(list(fields.columns), list(zip(*fields.columns.values(), strict=True)), form)
+    small = None if sample.whole else _delimited_file(fields)
+    table = read_csv(sample.pieces[0].encode(form.encoding) if small is None else small, name, form)
     settings, notes = _settings(form), _notes(form)
     source = "tsv" if settings.get("delimiter") == "\t" else "csv"
     if source == "tsv":
         del settings["delimiter"]
-    all_rows = sample.all_rows(rows)
-    small = None if sample.whole else _delimited_file(fields)
-    if not sample.whole:
-        notes.insert(0, f"looked at {rows:,} rows, from all parts of the file, of about {_round(all_rows):,}")
-    return SampledTable(
-        name, source, settings, {name: each.array() for name, each in columns.items()}, rows, all_rows, notes, small
-    )
+    all_rows = sample.all_rows(table.rows)
+    if small is not None:
+        notes.insert(0, f"looked at {table.rows:,} rows, from all parts of the file, of about {_round(all_rows):,}")
+    columns = {column: table.array(column) for column in table}
+    return SampledTable(name, source, settings, columns, table.rows, all_rows, notes, small)
 
 
 def _delimited_file(fields: Fields) -> bytes:
@@ -231,7 +139,7 @@ def _notes(form: TextFormat) -> list[str]:
     return [note for is_so, note in notes if is_so]
 
 
-def _json_lines(name: str, sample: _TextSample) -> SampledTable:
+def _json_lines(name: str, sample: TextSample) -> SampledTable:
     text = "".join(sample.pieces)
     table = read_json_lines(text.encode(), name)
     columns = {column: table.array(column) for column in table}

@@ -1,30 +1,24 @@
 """Draft a config for a table: inputs by the roles of its columns, target, split, and a model by the number of rows."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from kerascli.config.composition.references import escape_references
-from kerascli.config.starter.columns import MAX_WORDS, Column, copies, missing, numbered, unseen_parts
+from kerascli.config.starter.columns import MAX_WORDS, Column, Roles, copies
 from kerascli.config.starter.draft import Draft, column_step, columns, free_name, listed
 from kerascli.config.starter.models import head, table_model
 from kerascli.config.starter.sample import SampledTable
+from kerascli.config.starter.split import meets_all, order_of, seen_in_training, split_rows
 from kerascli.config.starter.target import OTHERWISE, Target, choose, describe
 from kerascli.config.starter.texts import Texts, complete
-from kerascli.data.dates import parsed_times
-from kerascli.data.split import grouped_split, ordered_split
 from kerascli.foundation.errors import DataError, Fault, Place, in_yaml, safe_text
 
 _LEAST_ROWS = 10
-_PARTS = {"validation": 0.15, "test": 0.15}
 _WEIGHT = re.compile(r"(^|[_ .-])(weights?|wgt|wt)$", re.IGNORECASE)
 """Pattern of the names of columns that may hold sample weights."""
 _MISSING_WORD = {"impute": {"strategy": "constant", "fill_value": "missing"}}
-
-Roles = Mapping[str, Column]
 
 
 def table_draft(table: SampledTable, roles: Roles, option: str | None, kind: str | None, path: str) -> Draft:
@@ -42,8 +36,8 @@ def table_draft(table: SampledTable, roles: Roles, option: str | None, kind: str
     reason = why if option is not None else f"{why}; {OTHERWISE}"
     draft.decide("data", f"target: {shown} ({reason})", *target.decisions)
     where = {"where": {name: escape_references(target.where)}} if target.where else {}
-    split = _split(draft, table, used, target)
-    if target.classes and not _meets_all(table, target, split):
+    split = split_rows(draft, table, used, target)
+    if target.classes and not meets_all(table, target, split):
         target = target.with_vocabulary()
         draft.decide("data", "the classes are written out: the rows to train on may not have all of them")
     key = free_name(name)
@@ -68,9 +62,9 @@ def table_draft(table: SampledTable, roles: Roles, option: str | None, kind: str
 def _used(table: SampledTable, roles: Roles, target: str) -> Roles:
     """Return the roles of the columns other than the target. Raises DataError if no column is an input."""
     used = {name: column for name, column in roles.items() if name != target}
-    order = _order_of(used)
+    order = order_of(used)
     if order is not None:
-        used = _seen_in_training(table, used, order)
+        used = seen_in_training(table, used, order)
     if _inputs_but_prose(used) or any(column.role == "prose" for column in used.values()):
         return used
     # what seems to be an identifier may be the only input
@@ -82,14 +76,9 @@ def _used(table: SampledTable, roles: Roles, target: str) -> Roles:
     return used | numbers
 
 
-def _order_of(used: Roles) -> str | None:
-    """Return the name of the column of dates that the rows can be split by; None if there is none."""
-    return next((column.name for column in used.values() if column.orders), None)
-
-
 def _inputs_but_prose(used: Roles) -> bool:
     """Return True if there is an input column other than free text: numeric, categorical, or with dates of use."""
-    timed = _order_of(used) is not None
+    timed = order_of(used) is not None
     return any(
         column.is_number or column.role == "words" or (column.role == "date" and bool(column.parts or not timed))
         for column in used.values()
@@ -107,83 +96,6 @@ def _without_copies(table: SampledTable, roles: Roles, target: Target) -> Roles:
     }
     reason = f"each value goes with one of '{safe_text(target.column)}'"
     return {**roles, **{name: roles[name].left_out(reason) for name in copies(candidates, target.column)}}
-
-
-def _meets_all(table: SampledTable, target: Target, split: Mapping[str, Any]) -> bool:
-    """Return True if the training split will have rows of all classes, judging by the examined rows."""
-    labels = table.columns[target.column]
-    present = ~missing(labels)
-    labels = labels[present]
-    if "order" in split:
-        times = table.columns[split["order"]][present].astype(str)
-        labels = labels[np.argsort(times, kind="stable")[: int(0.7 * len(labels))]]
-        return len(np.unique(labels)) == len(target.classes) and table.rows == table.all_rows
-    if "group" in split:
-        pairs = np.unique(np.stack([labels.astype(str), table.columns[split["group"]][present].astype(str)]), axis=1)
-        return _fewest(pairs[0]) >= 5
-    return target.stratify or _fewest(labels) >= 20
-
-
-def _fewest(values: np.ndarray) -> int:
-    return int(np.unique(values, return_counts=True)[1].min())
-
-
-def _seen_in_training(table: SampledTable, used: Roles, order: str) -> dict[str, Column]:
-    """Return the roles of columns for a split by the dates of the column `order`: without those that have one value in
-    the training rows, and without parts of dates of which the later rows have other values."""
-    is_train = np.zeros(table.rows, bool)
-    is_train[ordered_split(parsed_times(table.columns[order].tolist(), None, "s"), _PARTS)["train"]] = True
-    seen: dict[str, Column] = {}
-    for name, column in used.items():
-        values, present = table.columns[name], ~missing(table.columns[name])
-        in_training = values[is_train & present]
-        if column.role == "date":
-            times = parsed_times(values[present].tolist(), column.date_format or None, "s")
-            unseen = unseen_parts(times, is_train[present], column.parts)
-            parts = tuple(part for part in column.parts if part not in unseen)
-            column = replace(column, parts=parts, reason=", ".join(unseen))
-        elif column.role not in ("group", "left out") and len(np.unique(in_training)) < 2:
-            column = column.left_out("one value in the rows to train on")
-        seen[name] = column
-    return seen
-
-
-def _split(draft: Draft, table: SampledTable, used: Roles, target: Target) -> dict[str, Any]:
-    """Return the `data.split` section: by time if there are dates, else grouped by identifier, stratified by class."""
-    split: dict[str, Any] = dict(_PARTS)
-    order = _order_of(used)
-    group = next((column.name for column in used.values() if column.role == "group"), None)
-    if order is not None:
-        name = safe_text(order)
-        draft.decide(
-            "data", f"split by time: the rows with the latest {name} are for the test, those before to validate"
-        )
-        if group is not None:
-            draft.decide("data", f"'{safe_text(group)}' repeats: split by it instead if new ones are predicted")
-        return {**split, "order": order}
-    reason = "70 % of the rows are trained on, 15 % validate, 15 % are for 'kerascli evaluate'"
-    dates = [column.name for column in used.values() if column.date_format and not column.has_gaps]
-    if dates and group is None:
-        reason += f"; drawn at random: to split by {safe_text(dates[0])} (order), write it as 2026-11-27"
-    if target.stratify:
-        split["stratify"] = target.column
-        reason += ", each with the same shares of the classes"
-    if group is not None:
-        if _divides(table, group, split):
-            split["group"] = group
-            reason += f"; all rows of one '{safe_text(group)}' are in one part"
-        else:
-            reason += f"; '{safe_text(group)}' repeats, but has too few values to split by"
-    draft.decide("data", reason)
-    return split
-
-
-def _divides(table: SampledTable, group: str, split: Mapping[str, Any]) -> bool:
-    """Return True if each part of a split by the column `group` has rows, by some seeds."""
-    groups = numbered(table.columns[group].astype(str))
-    stratify = split.get("stratify")
-    classes = np.zeros_like(groups) if stratify is None else numbered(table.columns[stratify].astype(str))
-    return all(map(len, (rows for seed in range(10) for rows in grouped_split(groups, classes, _PARTS, seed).values())))
 
 
 def _inputs(draft: Draft, used: Roles, *, timed: bool, excluded: str) -> dict[str, list[Any]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from kerascli.data.storage.delimited.text_format import TextFormat, numbers_of
+from kerascli.data.storage.delimited.text_format import DEFAULT, TextFormat
 from kerascli.foundation.errors import DataError, Fault, Place
 
 _DELIMITERS = ",;\t|"
@@ -138,18 +138,14 @@ def _names(rows: list[list[str]]) -> tuple[str, ...]:
     """Return the column names: the first row, or `column_1` ... if it holds numbers where all rows below do."""
     first, body = rows[0], rows[1:1000]
     over = [field for field, below in zip(first, zip(*body, strict=True), strict=True) if _all_numbers(below)]
-    if body and over and all(map(_is_number, over)) and not all(1800 < float(field) < 2200 for field in over):
+    if body and over and all(map(DEFAULT.plain, over)) and not all(1800 < float(field) < 2200 for field in over):
         return tuple(f"column_{number}" for number in range(1, len(first) + 1))
     return tuple(first)
 
 
-def _is_number(field: str) -> bool:
-    return bool(field.strip()) and numbers_of([field]) is not None
-
-
 def _all_numbers(fields: Sequence[str]) -> bool:
     present = [field for field in fields if field and field not in _NA_WORDS]
-    return bool(present) and numbers_of(present) is not None
+    return bool(present) and all(map(DEFAULT.plain, present))
 
 
 def _numbers_and_gaps(columns: dict[str, Sequence[str]], form: TextFormat) -> TextFormat:
@@ -181,20 +177,15 @@ def _sure_gaps(words: set[str]) -> set[str]:
 
 def _gaps(words: set[str], fields: Sequence[str], form: TextFormat) -> set[str] | None:
     """Return the words that stand for missing values in a column of numbers; None if the column is text."""
-    if _are_numbers(list(words), form):
-        return set()
-    if sum(not _are_numbers([word], form) for word in list(words)[:100]) > 5:
+    if sum(form.plain(word) is None for word in list(words)[:100]) > 5:
         return None
-    unread = {word for word in words if not _are_numbers([word], form)}
+    unread = {word for word in words if form.plain(word) is None}
+    if not unread:
+        return set()
     if len(unread) == len(words) or len(unread) > 5:
         return None
     rare = sum(field in unread for field in fields) <= 0.1 * len(fields)
     return unread if unread <= _NA_WORDS or (rare and len(unread) <= 2 and len(words) > 20) else None
-
-
-def _are_numbers(words: list[str], form: TextFormat) -> bool:
-    plain = form.plain_numbers(words)
-    return plain is not None and numbers_of(plain) is not None
 
 
 def _is_padded(words: set[str]) -> bool:

@@ -3,8 +3,9 @@
 from typing import Any
 
 from kerascli.config.yaml.document import Document, Mark
-from kerascli.config.yaml.nodes import MAX_DEPTH, MAX_NODES, AliasNode, ListNode, MapNode, Node, NodeReader, ScalarNode
+from kerascli.config.yaml.nodes import MAX_DEPTH, MAX_NODES, NodeReader
 from kerascli.config.yaml.source import Source
+from kerascli.config.yaml.tree import AliasNode, ListNode, MapNode, Node, ScalarNode
 from kerascli.foundation.errors import Fault, Path, Place
 
 _Entries = list[tuple[ScalarNode, Node]]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from yaml import events
 from yaml.error import MarkedYAMLError
@@ -13,42 +13,11 @@ from yaml.scanner import Scanner
 from kerascli.config.yaml.scalars import Scalar, ScalarError, read_scalar
 from kerascli.config.yaml.source import Brackets, Source
 from kerascli.config.yaml.syntax import ASSIGNMENT, syntax_fault
+from kerascli.config.yaml.tree import AliasNode, ListNode, MapNode, Node, ScalarNode
 from kerascli.foundation.errors import Fault, Place
 
 MAX_DEPTH = 32
 MAX_NODES = 60_000
-
-
-@dataclass(slots=True)
-class ScalarNode:
-    place: Place
-    value: Scalar
-    quoted: bool
-    is_absent: bool = False
-    """True for the empty value of a key without a value, such as `units:`."""
-
-
-@dataclass(slots=True)
-class ListNode:
-    place: Place
-    items: list["Node"] = field(default_factory=list)
-    flow: bool = False
-
-
-@dataclass(slots=True)
-class MapNode:
-    place: Place
-    entries: list[tuple[ScalarNode, "Node"]] = field(default_factory=list)
-    flow: bool = False
-
-
-@dataclass(slots=True)
-class AliasNode:
-    place: Place
-    target: "Node"
-
-
-Node = ScalarNode | ListNode | MapNode | AliasNode
 
 
 class Fatal(Exception):

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, Transform
-from kerascli.data.storage.table import BadRow, first_wrong
+from kerascli.data.storage.convert import as_tensor, first_refused
+from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.text.oov import Counting
 from kerascli.data.text.texts import Texts
@@ -31,8 +32,6 @@ class Records:
 Values = np.ndarray | Texts | Tokens | Records
 """Rows in a pipeline: numbers, text, sequences of varying length, or several columns by name."""
 
-_WIDER = {"uint16": "int32", "uint32": "int64"}
-
 
 @dataclass(frozen=True)
 class FittedStep:
@@ -50,8 +49,7 @@ class FittedStep:
 
     @cached_property
     def _chains(self) -> Mapping[str, "Sequence[FittedStep]"]:
-        chains = self.transform.chains(self.field, self.state)
-        return {name: [FittedStep(*link) for link in links] for name, links in chains.items()}
+        return self.transform.chains(self.field, self.state)
 
     def __call__(self, values: Values, counting: Counting | None = None) -> Values:
         """Return the rows transformed; values that are out of a vocabulary are counted.
@@ -86,8 +84,8 @@ class FittedStep:
         """Return a column's rows, transformed by its own transforms, as one of several inputs of the module."""
         part: Values = values
         try:
-            for link in self._chains[column]:
-                part = link(part, None if counting is None else counting._replace(columns=(column,)))
+            for step in self._chains[column]:
+                part = step(part, None if counting is None else counting._replace(columns=(column,)))
         except BadRow as bad:
             raise BadRow(bad.row, f"{column}: {bad.text}", hint=bad.hint) from None
         assert isinstance(part, np.ndarray)
@@ -109,7 +107,7 @@ class FittedStep:
             except BadRow as bad:
                 raise _in_rows(bad, values) from None
             if isinstance(codes, Tokens):
-                return codes.take(values.codes.reshape(-1))
+                return values.tokens(codes)
             self._refuse(codes, values)
             return torch.from_numpy(codes.numpy()[values.codes])
         assert not isinstance(values, Records)
@@ -121,28 +119,11 @@ class FittedStep:
 
     def _refuse(self, x: Tensor, values: Values) -> None:
         """Raise BadRow for the first of the rows `values` that is refused; `x` are its values or its distinct texts."""
-        bad: list[tuple[int, tuple[int, int], BadRow]] = []
-        for refusal in self.transform.refusals(x, self.field, self.state, target=self.target):
-            mask = refusal.mask.numpy()
-            mask = mask[values.codes] if isinstance(values, Texts) and mask.any() else mask
-            if not mask.any():
-                continue
-            row, at = first_wrong(mask)
+        refusals = self.transform.refusals(x, self.field, self.state, target=self.target)
+        if bad := first_refused(refusals, values.codes if isinstance(values, Texts) else None):
+            row, at, refusal = bad
             value = _value(values, row, at[0])
-            row = int(values.owners()[row]) if isinstance(values, Tokens) else row
-            bad.append((row, at, BadRow(row, refusal.text(value), at=at, hint=refusal.hint(value))))
-        if bad:
-            raise min(bad, key=lambda each: each[:2])[2]
-
-
-def as_tensor(values: np.ndarray) -> Tensor:
-    """Return numbers as a tensor, unsigned integers in a signed dtype that holds them."""
-    if not values.dtype.isnative:
-        values = values.astype(values.dtype.newbyteorder("="))
-    if values.dtype == np.uint64 and int(values.max(initial=0)) < 2**63:
-        values = values.view(np.int64)
-    values = values.astype(_WIDER.get(values.dtype.name, values.dtype), copy=False)
-    return torch.from_numpy(values if values.flags.writeable else values.copy())
+            raise refusal.about(value, int(values.owners()[row]) if isinstance(values, Tokens) else row, at)
 
 
 def _flat(x: Tensor | Tokens) -> Tensor:

@@ -1,41 +1,97 @@
 """Convert numbers to another dtype, refusing values that it cannot represent."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from kerascli.data.storage.table import BadRow, first_wrong
+from kerascli.data.storage.table import Refusal, first_wrong
+from kerascli.foundation.errors import safe_text
 
 BEYOND_FLOATS = 2**53
 """Largest integer up to which float64 represents all integers exactly."""
 IDS = "for ids use integer_lookup, hashing or an embedding; for times, rescaling or normalization to small numbers"
 
+_WIDER = {"uint16": "int32", "uint32": "int64"}
+
+
+def as_tensor(values: np.ndarray) -> Tensor:
+    """Return numbers as a tensor, unsigned integers in a signed dtype that holds them."""
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
+    if values.dtype == np.uint64 and int(values.max(initial=0)) < 2**63:
+        values = values.view(np.int64)
+    values = values.astype(_WIDER.get(values.dtype.name, values.dtype), copy=False)
+    return torch.from_numpy(values if values.flags.writeable else values.copy())
+
 
 def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Convert an array of numbers to `dtype`. Raises BadRow for the first value that it cannot represent.
+    """Convert an array of numbers to `dtype`. Raises BadRow for the first value that it cannot represent."""
+    if values.dtype == dtype:
+        return values
+    x = as_tensor(values)
+    if bad := first_refused(not_in(dtype.name, x)):
+        row, at, refusal = bad
+        raise refusal.about(values.reshape(len(values), -1)[row, at[0]].item(), row, at)
+    return values.astype(dtype)
+
+
+def first_refused(
+    refusals: Iterable[Refusal], codes: np.ndarray | None = None
+) -> tuple[int, tuple[int, int], Refusal] | None:
+    """Return (row, position in the row, refusal) of the first value that is refused; None if there is none.
+
+    With `codes`, the refusals are about distinct values, and the rows (N, *) hold their indices.
+    """
+    bad: list[tuple[int, tuple[int, int], Refusal]] = []
+    for refusal in refusals:
+        mask = refusal.mask.numpy()
+        mask = mask[codes] if codes is not None and mask.any() else mask
+        if mask.any():
+            bad.append((*first_wrong(mask), refusal))
+    return min(bad, key=lambda each: each[:2], default=None)
+
+
+def not_in(dtype: str, x: Tensor) -> Iterator[Refusal]:
+    """Yield the numbers that a dtype cannot represent.
 
     Floats accept all integers up to 2**53 (float32 rounds them, as any number), larger ones only if float64 represents
     them exactly: such integers are ids, not quantities.
     """
-    if values.dtype == dtype:
-        return values
-    if dtype.kind == "b":
-        _refuse(values, (values != 0) & (values != 1), "is neither 0 nor 1")
-    if dtype.kind in "iu" and values.dtype.kind != "b":
-        if values.dtype.kind == "f":
-            _refuse(values, ~np.isfinite(values) | (values != np.trunc(values)), "is not an integer")
-        limits = np.iinfo(dtype)
-        with np.errstate(over="ignore"):  # these limits overflow float16
-            outside = (values < limits.min) | (values >= limits.max + 1)  # int64's maximum becomes 2**63 as a float
-        _refuse(values, outside, f"is outside {limits.min}..{limits.max} ({dtype})")
-    if dtype.kind == "f" and values.dtype.kind in "iu" and (rounded := first_rounded(values)) is not None:
-        row, at, value = rounded
-        raise BadRow(row, f"{value} would be rounded: floats are exact for integers up to 2**53", at=at, hint=IDS)
-    with np.errstate(over="ignore"):
-        out = values.astype(dtype)
-    if dtype.kind == "f" and values.dtype.kind == "f" and dtype.itemsize < values.dtype.itemsize:
-        _refuse(values, np.isinf(out) & np.isfinite(values), f"is too large for {dtype}")
-    return out
+    made: torch.dtype = getattr(torch, dtype)
+    is_integer = not x.is_floating_point() and x.dtype != torch.bool
+    if x.dtype == made:
+        return
+    if made == torch.bool:
+        yield Refusal((x != 0) & (x != 1), lambda value: f"{_shown(value)} is neither 0 nor 1")
+    elif made.is_floating_point and is_integer:
+        text = "would be rounded: floats are exact for integers up to 2**53"
+        yield Refusal(_is_rounded(x), lambda value: f"{value} {text}", lambda _: IDS)
+    elif made.is_floating_point and x.is_floating_point():
+        large = x.to(made).isinf() & x.isfinite()
+        yield Refusal(large, lambda value: f"{_shown(value)} is too large for {dtype}")
+    elif not made.is_floating_point and x.dtype != torch.bool:
+        if x.is_floating_point():
+            yield Refusal(~(x == x.trunc()) | x.isinf(), lambda value: f"{_shown(value)} is not an integer")
+        if not is_integer or made != torch.int64 or x.dtype == torch.uint64:
+            low, high = torch.iinfo(made).min, torch.iinfo(made).max
+            outside = (x.double() < low) | (x.double() >= float(high + 1))
+            yield Refusal(outside, lambda value: f"{_shown(value)} is outside {low}..{high} ({dtype})")
+
+
+def _shown(value: float | str) -> str:
+    if isinstance(value, str):
+        return safe_text(value, 40) if value else "a missing value"
+    return "a missing value" if value != value else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _is_rounded(x: Tensor) -> Tensor:
+    """Return a mask of the integers that float64 cannot represent: more than 53 bits from the highest to the lowest."""
+    if x.dtype == torch.uint64:
+        return torch.tensor([int(float(number)) != number for number in x.flatten().tolist()]).view(x.shape)
+    x = x.long()
+    return x.abs() // (x & -x).abs().clamp(min=1) > BEYOND_FLOATS
 
 
 def as_records(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -52,24 +108,8 @@ def first_rounded(values: np.ndarray) -> tuple[int, tuple[int, int], int] | None
 
     The position is as `BadRow.at`.
     """
-    if values.dtype.itemsize < 8 or not values.size:
-        return None
-    if int(values.max()) <= BEYOND_FLOATS and int(values.min()) >= -BEYOND_FLOATS:
-        return None
-    flat = values.reshape(len(values), -1)
-    bits = (flat if values.dtype.kind == "u" else np.abs(flat)).astype(np.uint64)
-    lowest = np.where(bits == 0, np.uint64(1), bits & (~bits + np.uint64(1)))
-    rounded = bits // lowest > BEYOND_FLOATS  # more than 53 bits between the highest and the lowest set bit
+    rounded = _is_rounded(as_tensor(values))
     if not rounded.any():
         return None
-    row, at = first_wrong(rounded)
-    return row, at, int(flat[row][at[0]])
-
-
-def _refuse(values: np.ndarray, bad: np.ndarray, what: str) -> None:
-    if not bad.any():
-        return
-    row, at = first_wrong(bad)
-    value = values.reshape(len(values), -1)[row][at[0]]
-    shown = "a missing value" if value != value else f"{value:g}" if values.dtype.kind == "f" else str(value)
-    raise BadRow(row, f"{shown} {what}", at=at)
+    row, at = first_wrong(rounded.numpy())
+    return row, at, int(values.reshape(len(values), -1)[row, at[0]])

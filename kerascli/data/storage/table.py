@@ -6,6 +6,7 @@ so one long review would cost gigabytes. Object arrays come from our own readers
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from kerascli.data.storage.mapped import keep_large_on_disk
 from kerascli.data.storage.on_disk import ALL, Direct, OnDisk, Rows, Values, compose_rows, count, pieces, rows_a_block
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import DataError, Place, suggestion
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FILE, FILES = "file", "the files"
 """Names of the column of file names and of the table itself (in messages), for a table in which each row is a file."""
@@ -39,6 +43,21 @@ class BadRow(Exception):
 
     def __str__(self) -> str:
         return self.text
+
+
+class Refusal(NamedTuple):
+    """Values of rows that are refused: a mask of them, and the message about one of them."""
+
+    mask: "Tensor"
+    """Boolean tensor (N, *), true where a value is refused."""
+    text: Callable[[Any], str]
+    """Function from a refused value to the error message, which does not name the row and column."""
+    hint: Callable[[Any], str | None] = lambda value: None
+    """Function from a refused value to a hint; None: there is none."""
+
+    def about(self, value: Any, row: int, at: tuple[int, int]) -> BadRow:
+        """Return the error about a refused value at a position in a row."""
+        return BadRow(row, self.text(value), at=at, hint=self.hint(value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from kerascli.data.storage.tokens import as_objects
+from kerascli.data.storage.column import arrow
+from kerascli.data.storage.tokens import Tokens, as_objects
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,16 +26,14 @@ class Texts:
     @classmethod
     def of(cls, values: np.ndarray) -> Self:
         """Return rows of text from an object array of `str` (rows, *)."""
-        import pyarrow as pa
-
+        pa = arrow()
         encoded = pa.array(values.reshape(-1), pa.large_string()).dictionary_encode()
         return cls(encoded.dictionary, encoded.indices.to_numpy().reshape(values.shape))
 
     @classmethod
     def of_distinct(cls, words: Sequence[str], codes: np.ndarray) -> Self:
         """Return rows of text from the distinct texts, and the index of each row's text among them."""
-        import pyarrow as pa
-
+        pa = arrow()
         return cls(pa.array(words, pa.large_string()), codes)
 
     def __len__(self) -> int:
@@ -61,6 +60,11 @@ class Texts:
     def counts(self) -> np.ndarray:
         """Return the number of values that have each distinct text."""
         return np.bincount(self.codes.reshape(-1), minlength=len(self.words))
+
+    def tokens(self, distinct: Tokens) -> Tokens:
+        """Return the tokens of each row, given those of each distinct text."""
+        tokens = distinct.take(self.codes.reshape(-1))
+        return Tokens(tokens.values, tokens.lengths.reshape(len(self), -1).sum(1))
 
     def word_list(self) -> list[str]:
         """Return the distinct texts."""

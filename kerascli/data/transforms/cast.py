@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kerascli.data.base import Field, FittedState, Refusal, Transform, transform
+from kerascli.data.base import Field, FittedState, NotExportable, Refusal, Transform, transform
 from kerascli.data.pipeline.columns import is_number
-from kerascli.data.pipeline.steps import as_tensor
+from kerascli.data.storage.convert import as_tensor, not_in
 from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact, numbers_of
 from kerascli.data.storage.table import BadRow
-from kerascli.data.transforms.input_checks import not_in
 from kerascli.foundation.errors import safe_text
 
 if TYPE_CHECKING:
@@ -38,6 +37,11 @@ class Cast(Transform):
 
     def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> Tensor:
         return values if isinstance(values, Tensor) else as_tensor(_parsed(values.to_pylist()))
+
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        if field.is_text:
+            raise NotExportable("numbers in text are read before the export: let the source read the column as numbers")
+        return x
 
     def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         return not_in(self.dtype, x)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -41,6 +42,7 @@ class DateTime(Transform):
     """
 
     takes_text = True
+    coded_in_onnx = True
 
     parts: Annotated[tuple[Part, ...], BeforeValidator(_listed), Field(min_length=1)] = ("year", "month", "weekday")
     """Parts to extract: year, month, day, day_of_year, weekday, hour, minute or second."""
@@ -66,6 +68,13 @@ class DateTime(Transform):
     def codes(self, values: "pa.Array", state: FittedState, *, target: bool) -> Tensor:
         """Return dates as seconds since 1970, `_NO_DATE` for a text that is none."""
         return torch.from_numpy(parsed_times(values.to_pylist(), self.format, "s").astype(np.int64))
+
+    def onnx(self, x: Tensor, field: Column, state: FittedState) -> Tensor:
+        return x
+
+    def examples(self, state: FittedState) -> Sequence[str]:
+        times = [datetime(1970 + 9 * n, 1 + n, 1 + 2 * n, 3 * n, 5 * n, 7 * n) for n in range(8)]
+        return [time.isoformat() if self.format is None else time.strftime(self.format) for time in times]
 
     def refusals(self, x: Tensor, field: Column, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         form = self.format or "2026-11-27 or 2026-11-27T15:30"

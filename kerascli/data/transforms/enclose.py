@@ -28,10 +28,8 @@ class Enclose(Transform):
         return Field(field.shape, field.dtype)
 
     def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
-        import pyarrow as pa
-
         assert isinstance(values, Texts)
-        return values.having(pa.array([self.start + word + self.end for word in values.word_list()], values.words.type))
+        return Texts.of_distinct([self.start + word + self.end for word in values.word_list()], values.codes)
 
     def opened(self) -> Self:
         """Return a copy of this transform that adds no `end` text, for texts that are to be continued."""

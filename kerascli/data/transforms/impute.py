@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, Refusal, Transform, transform
 from kerascli.data.storage.blocks import Blocks, medians, unique_counts
+from kerascli.data.storage.convert import not_in
+from kerascli.data.text.onnx_texts import filled
 from kerascli.data.text.texts import Texts
-from kerascli.data.transforms.input_checks import float_dtype, not_in
+from kerascli.data.transforms.input_checks import float_dtype
 
 
 @transform()
@@ -73,6 +75,9 @@ class Impute(Transform):
         missing = np.fromiter((word == "" for word in words), bool, len(words))[codes]
         fill = len(words) + np.arange(codes.shape[-1] if codes.ndim > 1 else 1)  # one for each feature
         return Texts.of_distinct([*words, *state.facts["fill"]], np.where(missing, fill, codes))
+
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        return filled(x, state.facts["fill"] if field.shape else state.facts["fill"][:1]) if field.is_text else x
 
     def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
         """Return the module that undoes the transform in predictions: the identity, as they have no missing values.

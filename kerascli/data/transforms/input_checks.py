@@ -9,10 +9,8 @@ from torch import Tensor
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Refusal
 from kerascli.data.pipeline.columns import IMPUTE
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.storage.convert import BEYOND_FLOATS, IDS
 from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.data.storage.tokens import Tokens
-from kerascli.foundation.errors import safe_text
 
 
 def need_numbers(field: Field) -> None:
@@ -56,43 +54,6 @@ def checked_finite(rows: Blocks, step: str) -> Iterator[np.ndarray]:
 def missing_numbers(x: Tensor, step: str) -> Refusal:
     """Return missing (nan) and infinite values as those that the transform `step` refuses."""
     return Refusal(~x.isfinite(), lambda _: "missing value", lambda _: f"add impute before {step}: {IMPUTE}")
-
-
-def not_in(dtype: str, x: Tensor) -> Iterator[Refusal]:
-    """Yield the numbers that a dtype cannot represent, as `storage.convert.converted` refuses them."""
-    made: torch.dtype = getattr(torch, dtype)
-    is_integer = not x.is_floating_point() and x.dtype != torch.bool
-    if x.dtype == made:
-        return
-    if made == torch.bool:
-        yield Refusal((x != 0) & (x != 1), lambda value: f"{_shown(value)} is neither 0 nor 1")
-    elif made.is_floating_point and is_integer:
-        text = "would be rounded: floats are exact for integers up to 2**53"
-        yield Refusal(_is_rounded(x), lambda value: f"{value} {text}", lambda _: IDS)
-    elif made.is_floating_point and x.is_floating_point():
-        large = x.to(made).isinf() & x.isfinite()
-        yield Refusal(large, lambda value: f"{_shown(value)} is too large for {dtype}")
-    elif not made.is_floating_point and x.dtype != torch.bool:
-        if x.is_floating_point():
-            yield Refusal(~(x == x.trunc()) | x.isinf(), lambda value: f"{_shown(value)} is not an integer")
-        if not is_integer or made != torch.int64 or x.dtype == torch.uint64:
-            low, high = torch.iinfo(made).min, torch.iinfo(made).max
-            outside = (x.double() < low) | (x.double() >= float(high + 1))
-            yield Refusal(outside, lambda value: f"{_shown(value)} is outside {low}..{high} ({dtype})")
-
-
-def _shown(value: float | str) -> str:
-    if isinstance(value, str):
-        return safe_text(value, 40) if value else "a missing value"
-    return "a missing value" if value != value else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _is_rounded(x: Tensor) -> Tensor:
-    """Return a mask of the integers that float64 cannot represent: more than 53 bits from the highest to the lowest."""
-    if x.dtype == torch.uint64:
-        return torch.tensor([int(float(number)) != number for number in x.flatten().tolist()]).view(x.shape)
-    x = x.long()
-    return x.abs() // (x & -x).abs().clamp(min=1) > BEYOND_FLOATS
 
 
 def need_sequences(field: Field) -> None:

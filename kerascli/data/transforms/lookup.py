@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kerascli.data.base import Field, FittedState, Refusal, Transform
+from kerascli.data.base import Field, FittedState, NotExportable, Refusal, Transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import TokenCounts, Tokens, as_objects
 from kerascli.data.text.files import read_vocabulary
+from kerascli.data.text.onnx_texts import mapped
 from kerascli.data.text.oov import LookedUp
 from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.input_checks import need_integers, tally
@@ -158,6 +159,16 @@ class Lookup(LookupSettings, Transform):
         weights = state.arrays["idf_weights"].tolist() if mode == "tf_idf" else None
         vectors = torch.uint8 if vector_dtype(mode) == "uint8" else torch.float32
         return Encoded(mode, width, vectors, weights and weights + [0.0] * (width - len(weights)))
+
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        if self.invert:
+            raise NotExportable("indices are mapped back to a vocabulary")
+        if self.places() > 1:
+            raise NotExportable("several OOV indices are chosen by a hash: use num_oov_indices: 1")
+        return mapped(x, self.table(state, target=False), self.masks() if self.places() else UNKNOWN)
+
+    def examples(self, state: FittedState) -> Sequence[Any]:
+        return () if self.invert else state.facts["vocabulary"]
 
     def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor:
         """Encode rows of vocabulary indices as one vector each; mode tf_idf multiplies counts by the IDF weights."""

@@ -40,6 +40,9 @@ class Reshape(Transform):
         assert isinstance(values, Texts)
         return values.reshape(len(values), *self.target_shape)
 
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        return ReshapeModule(self.target_shape)(x) if field.is_text else x
+
     def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
         shape = [size for size in field.shape if size is not None]
         return ReshapeModule(shape) if len(shape) == len(field.shape) else None

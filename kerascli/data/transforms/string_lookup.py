@@ -65,9 +65,7 @@ class StringLookup(Lookup):
 
     def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
         """Return the vocabulary's entries for rows of indices, with `invert`."""
-        import pyarrow as pa
-
         assert isinstance(values, np.ndarray)
         entries = self.inverted_entries(state.facts["vocabulary"], "")
         last = len(entries) - 1
-        return Texts(pa.array(entries, pa.large_string()), np.where((values >= 0) & (values < last), values, last))
+        return Texts.of_distinct(entries, np.where((values >= 0) & (values < last), values, last))

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, model_validator
 from pydantic import Field as Setting
 from torch import Tensor
 
-from kerascli.data.base import Field, FittedState, Transform, transform
+from kerascli.data.base import Field, FittedState, NotExportable, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens, as_objects
 from kerascli.data.text.oov import LookedUp
@@ -119,7 +119,7 @@ class TextVectorization(Transform):
             for texts in rows:
                 tokens = self.tokens(texts.word_list())
                 times = texts.counts() if texts.codes.ndim == 1 else None
-                tokens = tokens if times is not None else tokens.take(texts.codes)
+                tokens = tokens if times is not None else texts.tokens(tokens)
                 lengths.append(tokens.longest())
                 yield tokens, times
 
@@ -134,6 +134,10 @@ class TextVectorization(Transform):
     def codes(self, values: "pa.Array", state: FittedState, *, target: bool) -> Tokens:
         tokens = self.tokens(values.to_pylist())
         return Tokens(self.lookup.indices(tokens.values.tolist(), state), tokens.lengths)
+
+    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
+        reason = "StringNormalizer's lower case is not ASCII's, and it keeps punctuation"
+        raise NotExportable(f"ONNX has no operations to replace characters: {reason}")
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> LookedUp | None:
         counted = self.lookup.looked_up(codes, state, target=False)

@@ -16,6 +16,7 @@ from kerascli.interop.keras.places import keras_2_order, numbered_groups, weight
 from kerascli.interop.keras_export.keras_graph import KerasGraph
 from kerascli.interop.keras_export.keras_nodes import KerasNode
 from kerascli.interop.keras_export.serialized import OF_NETWORKS
+from kerascli.interop.keras_export.vocabularies import idf_weights, vocabulary_files
 from kerascli.interop.keras_import.calls import MODELS
 from kerascli.model.runtime.weights import Weight
 
@@ -36,10 +37,12 @@ def archive_bytes(
     metadata = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
+        vocabularies = dict(vocabulary_files(graph.layers))
         for name, content in {
             "metadata.json": json.dumps(metadata).encode(),
             "config.json": json.dumps(description).encode(),
             "model.weights.h5": _weights_bytes(graph, weights, state),
+            **{name: text.encode() for name, text in vocabularies.items()},
         }.items():
             archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), content)
     return out.getvalue()
@@ -97,6 +100,8 @@ def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: Optimize
             group = file.create_group(f"{path}/vars")
             for number, weight in enumerate(own):
                 group[str(number)] = array(weight)
+        for path, values in idf_weights(graph.layers):
+            file[path] = values
         for place, variables in ({} if state is None else state).items():
             group = file.create_group(f"{place}/vars")
             for number, values in enumerate(variables):

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from kerascli.foundation.errors import ConfigError, Fault
@@ -15,6 +16,7 @@ from kerascli.interop.keras.operation_nodes import Inexpressible, Operations
 from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, reached, sequential
 from kerascli.interop.keras_export.keras_scopes import Scope, meanings, shared_scope
 from kerascli.interop.keras_export.serialized import dtype_policy, layer_object, serialized
+from kerascli.interop.keras_export.vocabularies import TextLayer
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
 from kerascli.model.ir.inner_models import CustomCellRNN, wrapped
@@ -42,14 +44,16 @@ def keras_graph(
     names: Mapping[str, str],
     precision: str,
     batch_size: int | None = None,
+    texts: Mapping[str, TextLayer] = MappingProxyType({}),
 ) -> KerasGraph:
     """Convert a model to Keras's serialized form. Raises ConfigError that lists all that Keras cannot express.
 
-    `names` maps names to Keras's where they differ; `batch_size` is set for a model with stateful layers.
+    `names` maps names to Keras's where they differ; `batch_size` is set for a model with stateful layers; `texts` are
+    the layers that make inputs of texts, by input.
     """
     common = _Common(precision, batch_size)
     scope = Scope({each.name: each.spec for each in model.inputs}, model.entries, model.outputs, specs)
-    writer = _Writer(scope, names, common)
+    writer = _Writer(scope, names, common, texts)
     writer.write()
     if common.problems:
         raise ConfigError(common.problems[:20])
@@ -70,11 +74,12 @@ class _Common:
 class _Writer:
     """Converter of one model to Keras's serialized form; a shared model in it has a converter of its own."""
 
-    def __init__(self, scope: Scope, names: Mapping[str, str], common: _Common) -> None:
+    def __init__(self, scope: Scope, names: Mapping[str, str], common: _Common, texts: Mapping[str, TextLayer]) -> None:
         self.problems = common.problems
         self._scope = scope
         self._common = common
         self._names = names
+        self._texts = texts
         own = [*scope.inputs, *(entry.name for entry in scope.entries if isinstance(entry, Node))]
         self._taken = {names.get(name, name) for name in own}
         self._nodes: dict[str, KerasNode] = {}
@@ -87,10 +92,17 @@ class _Writer:
         """Convert all inputs, nodes and calls of shared models in the model to Keras nodes."""
         for tensor, spec in self._scope.inputs.items():
             name = self._names.get(tensor, tensor)
-            shape = [self._common.batch_size, *spec.shape]
-            config = {"batch_shape": shape, "dtype": spec.dtype, "sparse": False, "name": name}
+            text = self._texts.get(tensor)
+            given = spec if text is None else TensorSpec(text.shape, "string")
+            shape = [self._common.batch_size, *given.shape]
+            config = {"batch_shape": shape, "dtype": given.dtype, "sparse": False, "name": name}
             self._nodes[name] = KerasNode(name, serialized("keras.layers", "InputLayer", config), [graph.Call()])
             self._tensors[tensor] = Ref(name)
+            if text is not None:
+                lookup = text.node(self._unique(text.transform.component_name), self.problems)
+                lookup.calls.append(graph.Call([Ref(name)]))
+                self._nodes[lookup.name] = lookup
+                self._tensors[tensor] = Ref(lookup.name)
         for entry in self._scope.entries:
             if isinstance(entry, Call):
                 self._call(entry)
@@ -145,7 +157,7 @@ class _Writer:
         name = self._shared_name(call.of)
         scope = shared_scope(self._scope, call.of)
         if name not in self._nodes:
-            inner = _Writer(scope, {}, self._common)
+            inner = _Writer(scope, {}, self._common, {})
             inner.write()
             description, layers, _ = ({}, (), {}) if self.problems else inner.described(name)
             self._nodes[name] = KerasNode(name, description, [], None, call.of.weights, layers)

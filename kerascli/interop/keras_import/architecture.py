@@ -49,7 +49,8 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     """Convert the model of a Keras file; adds what cannot be imported to `refusals`. Raises FileRefused."""
     whole = read_model(file.model, _name(file.model))
     kept = used_inputs(whole)
-    model, texts = with_text_inputs(with_inputs(whole, kept), layer_places(whole, ""), file.vocabularies, refusals)
+    model, texts = with_text_inputs(with_inputs(whole, kept), layer_places(whole, ""), file, refusals)
+    refusals.check()
     common = _Common(refusals, file, Policies(refusals), layer_groups(file))
     writer = _Writer(common, model)
     results, owners = writer.write(model, list(writer.section.inputs), (), "", preferred=True)
@@ -96,10 +97,7 @@ class _Writer:
         """Write the layers of a Keras model, called on the tensors `given`; return (names of its outputs, owners of
         weights)."""
         file = self.common.file
-        reading = Reading(
-            model, path, place, self.common.refusals, preferred=preferred, keras_3=file.keras_3,
-            vocabularies=file.vocabularies,
-        )  # fmt: skip
+        reading = Reading(model, path, place, self.common.refusals, preferred=preferred, file=file)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, tensors, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.needed:

@@ -2,7 +2,7 @@
 weights."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from kerascli.interop.keras.objects import Refusals, component, full_name
 from kerascli.interop.keras.places import numbered_groups
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel
 from kerascli.interop.keras_import.hidden_masks import HiddenMasks, ImpliedMasks
+from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.text_inputs import ONLY_AT_INPUTS
 from kerascli.interop.keras_import.vocabularies import TEXT_LOOKUPS, with_vocabulary
 from kerascli.layers.base import LAYERS, BaseLayer
@@ -41,8 +42,7 @@ class Reading:
         refusals: Refusals,
         *,
         preferred: bool,
-        keras_3: bool,
-        vocabularies: Mapping[str, bytes],
+        file: ModelFile,
     ) -> None:
         self.model = model
         self.path = path
@@ -54,10 +54,10 @@ class Reading:
         self.counts: dict[str, int] = {}
         self.preferred = {ref: key for key, ref in model.outputs if key is not None} if preferred else {}
         self.refusals = refusals
-        self._vocabularies = vocabularies
+        self._file = file
         self._settings: dict[str, BaseLayer | None] = {}
-        self.masks = HiddenMasks(model, self.settings, masked=bool(path), keras_3=keras_3)
-        self.keras_3 = keras_3
+        self.masks = HiddenMasks(model, self.settings, masked=bool(path), keras_3=file.keras_3)
+        self.keras_3 = file.keras_3
         self._implied = ImpliedMasks(model, self.masks.has_masked_input)
         self.needed: Set[tuple[str, int]] = self._implied.needed()
         calls = [self.call(model.layers[name], number) for name, number in self.needed]
@@ -104,7 +104,7 @@ class Reading:
         """Convert a Keras layer to a layer of kerascli (an object with its arguments), only once: later calls return
         the same object. Return None if it cannot be imported."""
         if layer.name not in self._settings:
-            spec = with_vocabulary(layer, self.places[layer.name], self._vocabularies)
+            spec = with_vocabulary(layer, self.places[layer.name], self._file)
             if layer.class_name in TEXT_LOOKUPS:
                 self.refusals.add(f"{layer.name} ({layer.class_name}) takes texts inside the model", ONLY_AT_INPUTS)
                 self._settings[layer.name] = None

@@ -1,4 +1,4 @@
-"""Text inputs of a Keras model: the lookup of each becomes a transform of the data, its output an input of the model."""
+"""Text inputs of a Keras model: the lookup of each becomes a transform of the data, and its output a model input."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from kerascli.foundation.shapes import Shape
 from kerascli.interop.keras.graph import Call, Ref, refs, with_refs
 from kerascli.interop.keras.objects import Refusals, component
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel
+from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.vocabularies import TEXT_LOOKUPS, with_vocabulary
 
 _TRANSFORMS = frozenset({*TEXT_LOOKUPS, "Hashing"})
@@ -31,7 +32,7 @@ class TextInput:
 
 
 def with_text_inputs(
-    model: KerasModel, places: Mapping[str, str], vocabularies: Mapping[str, bytes], refusals: Refusals
+    model: KerasModel, places: Mapping[str, str], file: ModelFile, refusals: Refusals
 ) -> tuple[KerasModel, list[TextInput | None]]:
     """Return a model that takes the outputs of the layers that look up its texts, and the text input of each of its
     inputs, None for an input of numbers.
@@ -54,7 +55,7 @@ def with_text_inputs(
             if ref in refs(call)
         ]
         for layer, number, call in uses:
-            text = _text_input(layers[ref.layer], key or ref.layer, layer, call, places, vocabularies, refusals)
+            text = _text_input(layers[ref.layer], key or ref.layer, layer, call, places, file, refusals)
             if text is None:
                 continue
             name = text.column if len(uses) == 1 else f"{text.column}_{layer.name}"
@@ -80,7 +81,7 @@ def _text_input(
     layer: KerasLayer,
     call: Call,
     places: Mapping[str, str],
-    vocabularies: Mapping[str, bytes],
+    file: ModelFile,
     refusals: Refusals,
 ) -> TextInput | None:
     """Return the text input that a call of a layer on an input layer makes; None if it cannot be imported."""
@@ -94,7 +95,7 @@ def _text_input(
         hint = "set output_sequence_length, and save the model again"
         refusals.add(f"{where} makes sequences as long as the longest text of each batch", hint)
         return None
-    transform = component(TRANSFORMS, with_vocabulary(layer, places[layer.name], vocabularies), where, refusals)
+    transform = component(TRANSFORMS, with_vocabulary(layer, places[layer.name], file), where, refusals)
     if not isinstance(transform, Transform):
         return None
     try:

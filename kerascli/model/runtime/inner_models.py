@@ -1,8 +1,7 @@
-"""Modules of models inside layers: the loop of a custom cell, and shared layers and models in wrappers."""
+"""Modules of the `rnn` with a custom cell: its initial states, and the loop over time steps."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,6 @@ from kerascli.layers.recurrent.steps import mask_of_steps
 from kerascli.model.ir.inner_models import CellState, CustomCellRNN
 from kerascli.model.runtime.built import Built, CompositeModule, InnerNode, Submodule, inner_nodes, submodules_below
 from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, run_nodes
-from kerascli.model.runtime.graph import Graph
 from kerascli.parts.initializers import Zeros
 
 
@@ -210,40 +208,3 @@ def _split_by_dependency(
 
 def _where(seen: Tensor, new: Sequence[Tensor], old: Sequence[Tensor]) -> list[Tensor]:
     return [torch.where(broadcast_mask(seen, a), a, b) for a, b in zip(new, old, strict=True)]
-
-
-class SharedLayerModule(CompositeModule):
-    """Module that runs a shared layer as the layer of a wrapper, such as `time_distributed`."""
-
-    def __init__(self, weights: str, module: nn.Module, *, trainable: bool) -> None:
-        super().__init__()
-        self.weights, self.trainable = weights, trainable
-        self.inner = module
-
-    def forward(self, x: Tensor, **call: Any) -> Any:  # (N, *) -> (N, *)
-        return self.inner(x, **call)
-
-    def parts(self) -> Iterator[Submodule]:
-        yield Submodule("inner", self.weights, self.inner, self.trainable)
-
-
-class SharedModelModule(CompositeModule):
-    """Module that runs a shared model with one input as the layer of a wrapper, such as `time_distributed`."""
-
-    def __init__(self, built: Built) -> None:
-        super().__init__()
-        self.graph = Graph(built)
-        self._places = self.places()
-
-    def forward(self, x: Tensor) -> Outcome:  # (N, *) -> (N, *)
-        outcome = self.graph({self.graph.model.inputs[0].name: x})
-        first, *rest = outcome.outputs.values()
-        updates = {self._places[name]: value for name, value in outcome.updates.items()}
-        return Outcome((first, *rest) if rest else first, losses=outcome.losses, updates=updates)
-
-    def parts(self) -> Iterator[Submodule]:
-        yield from submodules_below("graph/nodes", self.graph.model.nodes, self.graph.nodes)
-
-    def inner_nodes(self) -> Iterator[InnerNode]:
-        yield from (InnerNode(node, self.graph.specs) for node in self.graph.model.nodes)
-        yield from inner_nodes(self.graph.nodes)

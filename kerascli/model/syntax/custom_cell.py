@@ -1,109 +1,21 @@
-"""Read an `rnn` item of `layers` with a custom cell: the item's node, and the cell as a small model of one time
-step."""
+"""Read the custom cell of an `rnn`: a small model of one time step."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from kerascli.foundation.errors import Fault, Path, counted, nearest, show, suggestion
-from kerascli.language.section import key_names, keys_of, unknown_keys
-from kerascli.layers.base import ANY_CALL, LAYERS, CallArgument
+from kerascli.foundation.errors import Fault, Path, nearest, show, suggestion
 from kerascli.layers.expressions.update import Update
 from kerascli.model.ir.analysis import dead_node_faults
-from kerascli.model.ir.inner_models import Cell, CellState, CustomCellRNN
+from kerascli.model.ir.inner_models import Cell, CellState
 from kerascli.model.ir.nodes import names_used_by
-from kerascli.model.syntax.layers import SplitEntry, add_node
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.reader import Reading, as_list
-from kerascli.model.syntax.schema import CellSection, NodeKeys, RNNKeys, StateSection
+from kerascli.model.syntax.schema import CellSection, StateSection
 from kerascli.model.syntax.shared import read_shared
 from kerascli.parts.base import INITIALIZERS
 from kerascli.parts.initializers import Zeros
 
-_CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors", "", or_false=True)}
 
-
-def has_custom_cell(arguments: Any) -> bool:
-    """Return True if the arguments of `rnn` hold a cell defined in YAML, or constants, which need such a cell."""
-    return isinstance(arguments, dict) and ("constants" in arguments or _is_custom_cell(arguments.get("cell")))
-
-
-def _is_custom_cell(cell: Any) -> bool:
-    return isinstance(cell, dict) and any(key in cell for key in key_names(CellSection))
-
-
-def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: Path) -> None:
-    """Add the node of an `rnn` with a custom cell to the model."""
-    faults, path, keys = reading.faults, (*entry, written), keys_of(RNNKeys, arguments)
-    before = faults.count
-    if not _is_custom_cell(arguments.get("cell")):
-        hint = "cell: {states: {h: 8}, layers: [...], next: {h: ...}}"
-        faults.add("'constants' needs a cell that is defined in the config", (*path, "constants"), at="key", hint=hint)
-        reading.mark_broken(reading.name(keys, path, "rnn"), keys)
-        return
-    allowed = dict.fromkeys((*key_names(NodeKeys), *_CALL, *key_names(RNNKeys), *CustomCellRNN.settings(), "cell"))
-    faults.take(unknown_keys(arguments, tuple(allowed), "rnn", reading.place(path), listed="it has"))
-    name = reading.name(keys, path, "rnn")
-    constants = _constants(reading, keys.constants, (*path, "constants"))
-    prefix = f"{reading.prefix}{reading.names.unique(name)}/"
-    cell = _cell(reading, prefix, arguments["cell"], tuple(constants), (*path, "cell"))
-    sequences = _sequences(reading, keys, cell, path)
-    states = _initial_states(reading, cell, keys.initial_state, (*path, "initial_state"))
-    call = reading.call(_CALL, arguments, path)
-    layer = None
-    if faults.count == before:
-        settings = {key: arguments[key] for key in CustomCellRNN.settings() if key in arguments}
-        layers = tuple(node.layer for node in cell.nodes)
-        settings |= {"cell": cell, "layers": layers, "initial_states": tuple(states)}
-        with faults.absorbing(entry):
-            layer = LAYERS.construct(CustomCellRNN, written, settings)
-    node = SplitEntry(CustomCellRNN, written, {}, keys, {}, entry, (*path, "inputs"))
-    add_node(reading, node, name, layer, (*sequences, *constants.values(), *states.values()), call, before)
-
-
-def _sequences(reading: Reading, keys: RNNKeys, cell: Cell, path: Path) -> tuple[str, ...]:
-    if not keys.has("inputs"):
-        if len(cell.inputs) < 2:
-            return reading.previous(path)
-        text = f"rnn needs 'inputs': a sequence for each of {', '.join(cell.inputs)}"
-        reading.faults.add(text, path, at="key")
-        return ()
-    count, below = len(as_list(keys.inputs)), (*path, "inputs")
-    if count != len(cell.inputs):
-        words = f"{len(cell.inputs)} ({', '.join(cell.inputs)})"
-        reading.faults.add(f"rnn has {counted(count, 'input')}, but its cell takes {words}", below)
-    return reading.tensors(keys.inputs, below) if count else ()
-
-
-def _constants(reading: Reading, written: Any, path: Path) -> dict[str, str]:
-    """Return the tensors that a custom cell gets as constants, by their names within the cell."""
-    if written is None:
-        return {}
-    if not isinstance(written, dict):
-        text = f"constants: expected a mapping of names within the cell to nodes, got {show(written)}"
-        reading.faults.add(text, path, hint="constants: {memory: NODE}")
-        return {"?": "?"}
-    return {str(name): reading.tensor(node, (*path, name)) or "?" for name, node in written.items()}
-
-
-def _initial_states(reading: Reading, cell: Cell, written: Any, path: Path) -> dict[str, str]:
-    """Return the tensors of `initial_state` by state name; a list of them must have one for each state of the cell."""
-    states = [state.name for state in cell.states]
-    if written is None or not states:
-        return {}
-    if isinstance(written, dict):
-        named = _by_state(reading, written, states, path)
-    else:
-        nodes = as_list(written)
-        if len(nodes) != len(states):
-            words = f"{counted(len(states), 'state')} ({', '.join(states)})"
-            text = f"the cell has {words}, but 'initial_state' names {len(nodes)}"
-            reading.faults.add(text, path, hint="initial_state: {STATE: NODE} sets some of them")
-        places = [(*path, i) if isinstance(written, list) else path for i in range(len(nodes))]
-        named = dict(zip(states, zip(nodes, places, strict=True), strict=False))
-    return {name: reading.tensor(node, where) or "?" for name, (node, where) in named.items()}
-
-
-def _by_state(reading: Reading, written: dict[Any, Any], states: list[str], path: Path) -> dict[str, tuple[Any, Path]]:
+def by_state(reading: Reading, written: dict[Any, Any], states: list[str], path: Path) -> dict[str, tuple[Any, Path]]:
     """Return the entries of a mapping by state of the cell, each as (value, config path), in the order of the states;
     report a config error for each other key."""
     for name in written:
@@ -113,7 +25,7 @@ def _by_state(reading: Reading, written: dict[Any, Any], states: list[str], path
     return {name: (written[name], (*path, name)) for name in states if name in written}
 
 
-def _cell(reading: Reading, prefix: str, written: dict[Any, Any], constants: tuple[str, ...], path: Path) -> Cell:
+def read_cell(reading: Reading, prefix: str, written: dict[Any, Any], constants: tuple[str, ...], path: Path) -> Cell:
     faults, before = reading.faults, reading.faults.count
     keys = faults.read(CellSection, written, path)
     names = Names(outside=reading.names)
@@ -206,7 +118,7 @@ def _next(inner: Reading, states: tuple[CellState, ...], written: Any, path: Pat
         else:
             add(f"{text}, got {show(written)}", below, hint=hint)
         return ()
-    named = _by_state(inner, written, names, below)
+    named = by_state(inner, written, names, below)
     misspelt = {nearest(str(name), names) for name in written if name not in names}
     for name in names:
         if name not in written and name not in misspelt:

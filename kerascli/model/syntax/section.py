@@ -13,11 +13,11 @@ from kerascli.layers.base import LAYERS
 from kerascli.model.ir.analysis import dead_node_faults, target_faults, targets_of, uncalled_faults, update_faults
 from kerascli.model.ir.nodes import Input, Model, flat
 from kerascli.model.syntax.blocks import read_blocks, read_repeat, read_use
-from kerascli.model.syntax.custom_cell import has_custom_cell, read_rnn
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.inputs import from_data, read_inputs
 from kerascli.model.syntax.layers import read_layer, split_entry
 from kerascli.model.syntax.reader import Reading, References, TooManyNodes, as_list, is_list
+from kerascli.model.syntax.rnn import has_custom_cell, read_rnn
 from kerascli.model.syntax.schema import ModelSection, NodeKeys
 from kerascli.model.syntax.shared import read_call, read_shared
 from kerascli.model.syntax.views import Scope, read_views

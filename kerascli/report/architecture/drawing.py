@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.report import plots
 from kerascli.report.architecture.diagram import DARK, Diagram
-from kerascli.report.architecture.layout import DETAIL, LABEL, TITLE, Line, Picture, Placed, picture_of
+from kerascli.report.architecture.layout import DETAIL, LABEL, TITLE, picture_of
+from kerascli.report.architecture.picture import Line, Picture, Placed
 from kerascli.report.architecture.texts import dot, mermaid
 
 if TYPE_CHECKING:

@@ -1,16 +1,15 @@
 """Compute the positions of a diagram's boxes, edges and labels, in pixels from its upper left corner."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 
 from kerascli.report.architecture import columns
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, Role
 from kerascli.report.architecture.layered import Key, arrange
+from kerascli.report.architecture.picture import Label, Line, Picture, Placed, Point
 
 Measure = Callable[[str, float, bool], float]
 """Function (text, font size in pixels, True if bold) -> width of the text in pixels."""
-Point = tuple[float, float]
 
 TITLE, DETAIL, LABEL = 12.5, 10.5, 10.0
 """Font sizes of titles, details and edge labels of a diagram, in pixels."""
@@ -20,57 +19,6 @@ _GAP, _HEAD, _STUB = 34.0, 26.0, 15.0
 """Distances in pixels: between rows of boxes, below a frame's title, and below edge labels where edges bend."""
 _FRAME_MARGIN = 18.0
 """Distance in pixels between the left and right border of a diagram's frame and the boxes in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    box: Box
-    x: float
-    y: float
-    width: float
-    height: float
-
-    @property
-    def middle(self) -> float:
-        return self.x + self.width / 2
-
-    @property
-    def corners(self) -> tuple[Point, Point]:
-        return (self.x, self.y), (self.x + self.width, self.y + self.height)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Line of a diagram: an edge, or its part outside a frame. It is a curve, or straight if it leads to a new
-    column."""
-
-    points: tuple[Point, ...]
-    arrow: bool = True
-    leads_on: bool = False
-    """True if the line leads from the last box of one column to the first box of the next column."""
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    x: float
-    y: float
-    text: str
-
-
-@dataclass(slots=True)
-class Picture:
-    width: float = 0.0
-    height: float = 0.0
-    boxes: list[Placed] = field(default_factory=list)
-    """Boxes of the diagram with positions and sizes; a frame comes before the boxes inside it."""
-    lines: list[Line] = field(default_factory=list)
-    labels: list[Label] = field(default_factory=list)
-
-    def add(self, other: "Picture", dx: float, dy: float) -> None:
-        """Add the boxes, lines and labels of another picture to this one, shifted by (dx, dy) pixels."""
-        self.boxes += [replace(each, x=each.x + dx, y=each.y + dy) for each in other.boxes]
-        self.lines += [replace(each, points=tuple((x + dx, y + dy) for x, y in each.points)) for each in other.lines]
-        self.labels += [replace(each, x=each.x + dx, y=each.y + dy) for each in other.labels]
 
 
 def picture_of(diagram: Diagram, measure: Measure) -> Picture:

@@ -3,7 +3,6 @@
 They run before training; for rows on disk, when these are read.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +19,7 @@ from kerascli.data.storage.table import first_wrong
 from kerascli.foundation.errors import DataError, Fault
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.losses.base import Loss
-from kerascli.losses.labels import Labels
+from kerascli.losses.labels import Labels, first_invalid
 from kerascli.metrics.base import Metric
 from kerascli.model.runtime.built import Built
 
@@ -182,30 +181,6 @@ def _check_target(requirements: _Requirements, name: str, values: np.ndarray) ->
             hint = "discretization turns numbers into classes; a loss such as mse takes numbers"
             raise _BadValue(row, index, text, hint)
     return _largest(name, values) if numbers and not seen else 0
-
-
-def first_invalid(values: np.ndarray, labels: Labels) -> tuple[int, int, object, bool] | None:
-    """Return (row, index in the row, value, True if an integer) for the first label that is not allowed, or None."""
-    if not values.size:
-        return None
-    fractions = labels.whole and values.dtype.kind == "f"
-    low = -math.inf if labels.low is None else labels.low
-    high = math.inf if labels.high is None else labels.high
-    within = low <= values.min() and values.max() <= high
-    if within and not (fractions and (values != np.trunc(values)).any()):
-        return None
-    flat = values.reshape(len(values), -1)
-    wrong = (flat < low) | (flat > high)
-    if labels.besides is not None:
-        wrong &= flat != labels.besides
-    if fractions:
-        wrong |= flat != np.trunc(flat)
-    if not wrong.any():
-        return None
-    row = int(wrong.any(axis=1).argmax())
-    index = int(wrong[row].argmax())
-    value = flat[row][index].item()
-    return row, index, round(value, 7) if isinstance(value, float) else value, value == value // 1
 
 
 def _largest(name: str, values: np.ndarray) -> int:

@@ -14,6 +14,7 @@ from kerascli.metrics.base import Metric
 from kerascli.metrics.comparisons import Comparison, LossTerm, UpdateMetric
 from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.model.runtime.weights import Weight
+from kerascli.training.classes import class_numbers
 
 
 @dataclass(slots=True)
@@ -33,8 +34,7 @@ class BaseObjective(nn.Module):
     """Base class of modules that compute losses and metrics in float32 from outputs, targets and sample weights."""
 
     def __init__(self, names: Iterable[str], metrics: Sequence[Metric | Reduction], losses: Iterable[Loss]) -> None:
-        """Initialize with the `names` of the logged values, and for each of their states a metric or a reduction over
-        batches."""
+        """Initialize with the `names` of the logged values, and a metric or a reduction over batches for each state."""
         super().__init__()
         self.names = tuple(names)
         self.metrics = tuple(metrics)
@@ -228,10 +228,3 @@ def _penalty(weight: Weight) -> Tensor:
     regularizer = weight.spec.regularizer
     assert regularizer is not None
     return regularizer(weight.spec.to_keras(weight.tensor))
-
-
-def class_numbers(y_true: Tensor) -> Tensor:
-    """Return class labels (rows,) as integers, for targets that are integer labels or one-hot vectors."""
-    if y_true.dim() > 1:
-        y_true = y_true.argmax(-1) if y_true.shape[-1] != 1 else y_true.squeeze(-1)
-    return y_true.round().long() if y_true.is_floating_point() else y_true.long()

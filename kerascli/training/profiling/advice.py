@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kerascli.foundation.events import Profiled
+from kerascli.foundation.profile import Profiled
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from kerascli.foundation.events import LayerTime, Operation
+from kerascli.foundation.profile import LayerTime, Operation
 
 LAYER = "layer: "
 """Prefix of the names of torch profiler ranges (record_function) around layers."""

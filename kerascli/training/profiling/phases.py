@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from time import perf_counter
 
-from kerascli.foundation.events import Phase
+from kerascli.foundation.profile import Phase
 
 REST = "everything else"
 

@@ -7,7 +7,8 @@ from statistics import median
 import torch
 from torch import nn
 
-from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Profiled
+from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event
+from kerascli.foundation.profile import Profiled
 from kerascli.training.profiling.advice import advice
 from kerascli.training.profiling.operations import RecordedWork
 from kerascli.training.profiling.phases import Clock, LapSums, phases

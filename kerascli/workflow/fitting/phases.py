@@ -1,13 +1,11 @@
 """Prepare the phases of a training run in turn, and pass weights and optimizer state from one phase to the next."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from kerascli.callbacks.base import rate_columns
 from kerascli.config.config import Config
 from kerascli.config.cross_checks import idle_fit_faults
 from kerascli.config.data import load_config_data
@@ -15,13 +13,11 @@ from kerascli.config.describe import describe_config
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.phases import in_each
 from kerascli.data.base import States
-from kerascli.data.batches.rows import DiskSplit
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.device import Choice, make_deterministic
 from kerascli.foundation.errors import ConfigError, Fault
-from kerascli.foundation.events import Event, Note, PhaseBegin
+from kerascli.foundation.events import Event, PhaseBegin
 from kerascli.model.freezing import trained_layers, with_trainable
-from kerascli.runs.history import ordered
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.loop import Plan
@@ -36,8 +32,6 @@ from kerascli.workflow.fitting.make_trainer import trainer_and_profiler
 from kerascli.workflow.fitting.memory_estimate import estimated_bytes
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.plan import make_plan, with_class_weights
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,64 +202,6 @@ class PhaseRunner:
 def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
     """Return True if two phases differ in compile settings or trainable layers, so that Keras would recompile."""
     return before.training != after.training or trained_layers(before.model) != trained_layers(after.model)
-
-
-def data_notes(phases: list[Phase]) -> Iterator[Event]:
-    """Yield, as events, the warnings about the data of each phase and the number of rows of its splits."""
-    reported: list[PreparedData] = []
-    for number, phase in enumerate(phases, start=1):
-        prepared = phase.prepared
-        if any(prepared is each for each in reported):
-            continue
-        reported.append(prepared)
-        for text in prepared.warnings:
-            yield Note(text, "warning")
-        rows = ", ".join(f"{name} {split.rows:,}" for name, split in prepared.splits.items())
-        on_disk = any(isinstance(split, DiskSplit) for split in prepared.splits.values())
-        of = f" of phase {number}" if len(reported) > 1 else ""
-        yield Note(f"data{of}: {rows} rows{', read from disk as they are used' if on_disk else ''}")
-
-
-def data_digests(phases: list[Phase]) -> dict[str, str]:
-    """Return a mapping from the name of each data file of all phases to its digest (SHA-256), for run.json."""
-    return _by_name(phase.prepared.digests for phase in phases)
-
-
-def skipped_images(phases: list[Phase]) -> dict[str, Any]:
-    """Return a mapping from each folder with damaged images to their number and the first files, for run.json.
-
-    If a phase uses other files of a folder, the folder has another entry, with the number of the phase.
-    """
-    return _by_name(
-        {
-            each.name: {"skipped": each.count, "of": each.of, "first": list(each.first)}
-            for each in phase.prepared.skipped
-        }
-        for phase in phases
-    )
-
-
-def _by_name(facts_of_phases: Iterable[Mapping[str, T]]) -> dict[str, T]:
-    """Return the facts of all phases by name; a fact that differs from that of an earlier phase has its number."""
-    facts: dict[str, T] = {}
-    for number, each in enumerate(facts_of_phases, start=1):
-        for name, fact in each.items():
-            facts[name if facts.get(name, fact) == fact else f"{name} of phase {number}"] = fact
-    return facts
-
-
-def directions(phases: list[Phase]) -> dict[str, str]:
-    """Return a mapping from each logged metric of all phases to its better direction (`min` or `max`)."""
-    return {name: way for phase in phases for name, way in phase.spec.log_names().items()}
-
-
-def history_columns(phases: list[Phase]) -> list[str]:
-    """Return the column names of history.csv for all phases, as its header is written before the first epoch."""
-    rates = {
-        name: 0.0 for phase in phases for name in (phase.spec.train_step.optimizers if phase.spec.train_step else ("",))
-    }
-    numbers = ["epoch", *(["phase"] if len(phases) > 1 else []), "epoch_seconds"]
-    return ordered([*numbers, *directions(phases), *rate_columns(rates)])
 
 
 def refuse_other_epochs(phases: list[Phase], sets: object) -> None:

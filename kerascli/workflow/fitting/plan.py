@@ -16,8 +16,8 @@ from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.errors import DataError
 from kerascli.training.build import Experiment
 from kerascli.training.checks.row_independence import rows_at_once
+from kerascli.training.classes import class_numbers
 from kerascli.training.loop import Plan
-from kerascli.training.objectives.objective import class_numbers
 from kerascli.training.strategies.base import Single, Strategy
 
 

@@ -31,9 +31,8 @@ from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import rows_in_order
-from kerascli.workflow.fitting.recorder import Follower, NoRecord, Recorder
+from kerascli.workflow.fitting.recorder import Follower, NoRecord, Recorder, SampleWriter
 from kerascli.workflow.fitting.saver import Saver
-from kerascli.workflow.generation import SampleWriter
 from kerascli.workflow.memory import STOPS, stopped_by
 
 

@@ -1,30 +1,20 @@
 """Save the training state to checkpoints, and restore it; determines when to save, and what each process writes."""
 
-import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent import futures
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
-
-from torch import Tensor
 
 from kerascli.callbacks.base import Callback
-from kerascli.foundation.errors import FileRefused, StorageError
+from kerascli.foundation.errors import FileRefused
 from kerascli.foundation.events import BatchEnd, EpochEnd, Event, Note, Saved
 from kerascli.foundation.spans import span
-from kerascli.runs.checkpoint_manifest import BlobFile, blob_file
 from kerascli.runs.checkpoints import Checkpoint, Checkpoints
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import capture, reinstate
 from kerascli.training.checkpoint_files import (
     TRAINING,
-    Range,
-    in_ranges,
     needed_files,
-    part_file,
     training_tensors,
 )
 from kerascli.training.loop import Plan
@@ -32,6 +22,7 @@ from kerascli.training.step import Progress, Trainer
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.notices import CheckpointRequest
 from kerascli.training.tensor_file import tensor_pieces
+from kerascli.workflow.fitting.part_writer import Begun, PartWriter
 
 FIRST_SECONDS = 1.0
 """Minimum seconds since the start of training for the first checkpoint at the end of an epoch."""
@@ -39,10 +30,6 @@ EPOCH_SECONDS = 10.0
 """Minimum seconds since the last checkpoint for a new one at the end of an epoch."""
 BATCH_SECONDS = 300.0
 """Minimum seconds since the last checkpoint for a new one within an epoch."""
-_SECONDS_TO_ANSWER = 0.5
-"""Interval in seconds at which a process that still writes answers the others; the shortest --timeout is longer."""
-_SECONDS_TO_SEE = 10.0
-"""Seconds until a file of another machine must be visible; network file systems cache the contents of folders."""
 
 
 class Saver:
@@ -131,99 +118,6 @@ class Saver:
             return CheckpointRequest.NOW
         wait = EPOCH_SECONDS if self._has_saved else min(FIRST_SECONDS, EPOCH_SECONDS)
         return CheckpointRequest.AT_EPOCH_END if waited > wait else CheckpointRequest.NONE
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """Checkpoint to write: the event that reports it, its tensors and facts, and the names under which it is kept."""
-
-    saved: Saved
-    tensors: Mapping[str, Tensor]
-    facts: Mapping[str, Any]
-    slots: tuple[str, ...]
-
-
-class PartWriter:
-    """Writer of this process's part of a checkpoint, in a thread; process 0 completes it when all parts are written.
-
-    The processes are notified by the all-reduce of a training step that all parts are written. A checkpoint exists once
-    its manifest does: an interrupted checkpoint does not damage earlier ones.
-    """
-
-    def __init__(self, checkpoints: Checkpoints, ranges: Mapping[str, Range], group: Group) -> None:
-        """Initialize; `ranges` maps the name of each tensor that FSDP divides to the range that this process holds."""
-        self._checkpoints = checkpoints
-        self._ranges = ranges
-        self._group = group
-        self._begun: Begun | None = None
-        self._written: futures.Future[BlobFile] | None = None
-
-    def begin(self, checkpoint: Begun) -> None:
-        """Start to write this process's part of a checkpoint, from a copy of the state, which may change meanwhile."""
-        assert self._begun is None, "one checkpoint is written at a time"
-        common, parts = in_ranges(checkpoint.tensors, self._ranges)
-        common = _copied(common) if self._group.world.leads else {}
-        self._begun = Begun(checkpoint.saved, common, copy.deepcopy(dict(checkpoint.facts)), checkpoint.slots)
-        world, step = self._group.world, int(checkpoint.facts["step"])
-        name, contents = part_file(world.rank, world.size), tensor_pieces(_copied(parts))
-        notices = self._group.notices
-        notices.forget_checkpoint()
-        writer = futures.ThreadPoolExecutor(1, "checkpoint")
-        self._written = writer.submit(self._checkpoints.write_file, step, name, contents)
-
-        def tell(_: object) -> None:
-            notices.has_written = True
-
-        self._written.add_done_callback(tell)
-        writer.shutdown(wait=False)  # the thread ends with its work
-
-    def finished(self, *, wait: bool) -> list[Saved]:
-        """Complete the checkpoint that was begun, once all processes have written their parts; return its event, else
-        no event.
-
-        With `wait`, wait for the parts. All processes must call it after the same training step. Raises StorageError if
-        this process could not write its part.
-        """
-        if self._begun is None or not (wait or self._group.notices.all_have_written):
-            return []
-        world, step = self._group.world, int(self._begun.facts["step"])
-        written = {part_file(rank, world.size): file for rank, file in enumerate(self._files_of_all())}
-        if world.leads:
-            self._refuse_unseen(step, written)
-            blobs = {TRAINING: tensor_pieces(self._begun.tensors)}
-            self._checkpoints.save(step, blobs, self._begun.facts, slots=self._begun.slots, written=written)
-        self._group.agree(None)  # process 0 removes files that no manifest names: none is written before that
-        self._group.notices.forget_checkpoint()
-        saved, self._begun, self._written = self._begun.saved, None, None
-        return [saved]
-
-    def _files_of_all(self) -> list[BlobFile]:
-        """Wait until all processes have written their parts; return the size and SHA-256 of each.
-
-        A process that is still writing reports at intervals that it is alive, so that it does not count as lost.
-        """
-        assert self._written is not None
-        while True:
-            futures.wait([self._written], _SECONDS_TO_ANSWER)
-            own = self._written.result() if self._written.done() else None
-            files = self._group.agree(None if own is None else [own.bytes, own.sha256])
-            if None not in files:
-                return [BlobFile(bytes=size, sha256=digest) for size, digest in files]
-
-    def _refuse_unseen(self, step: int, files: Mapping[str, BlobFile]) -> None:
-        """Raise StorageError if files that other processes have written are not visible to this process."""
-        paths = [self._checkpoints.folder / blob_file(step, name, file.sha256) for name, file in files.items()]
-        until = time.monotonic() + _SECONDS_TO_SEE
-        while not all(path.is_file() for path in paths):
-            if time.monotonic() > until:
-                unseen = next(path for path in paths if not path.is_file())
-                hint = "each process writes a part: put the run on a file system that all machines share"
-                raise StorageError(f"process 0 does not see '{unseen}', which another process has written", hint=hint)
-            time.sleep(0.1)
-
-
-def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
 
 
 def newest(record: RunRecord, group: Group, part: str | None = None) -> tuple[Checkpoint | None, list[Note]]:

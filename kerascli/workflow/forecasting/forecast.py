@@ -1,13 +1,11 @@
 """Forecast a time series: predict the rows after its last row; predictions become inputs of later predictions."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.base import SPLITS, FittedState, States
-from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
+from kerascli.data.base import SPLITS
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.sources.timeseries import NEXT
 from kerascli.data.storage.table import Table
@@ -26,13 +24,10 @@ from kerascli.workflow.forecasting.series import (
     read_series,
     whole_column,
 )
-from kerascli.workflow.forecasting.series_model import SeriesModel
+from kerascli.workflow.forecasting.series_model import SeriesModel, with_floats
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.predict import Predictions
-
-_FLOATS = {"uint8": "float32", "int8": "float32", "uint16": "float32", "int16": "float32", "bool": "float32"}
-"""Mapping from integer dtype to the float dtype of input columns that predictions are written into."""
 
 
 def forecast_run(
@@ -128,7 +123,7 @@ class _Forecast:
         for name in fed:
             if self.columns[name].dtype != object:
                 self.columns[name] = self.columns[name].astype(np.float64)
-        self.preparer = fitted_preparer(model.data, _with_floats(model.run.learned, fed), targets=False)
+        self.preparer = fitted_preparer(model.data, with_floats(model.run.learned, fed), targets=False)
         texts = {name: target.is_text for name, target in model.predicted.items()}
         self.values = {
             name: np.full(horizon, "" if text else np.nan, object if text else float) for name, text in texts.items()
@@ -225,13 +220,3 @@ def _batches(model: SeriesModel, rows: int, horizon: int) -> Iterator[list[int]]
         batch.append(row)
         done.update(row + step * source.sampling_rate for step in range(source.horizon))
     yield batch
-
-
-def _with_floats(learned: States, columns: Sequence[str]) -> dict[str, FittedState]:
-    """Return a run's fitted preprocessing with a float dtype for the integer columns in `columns`, to hold
-    predictions."""
-    fields = known_columns(learned)
-    for name in columns:
-        if name in fields and fields[name].is_integer:
-            fields[name] = replace(fields[name], dtype=_FLOATS.get(fields[name].dtype, "float64"), num_classes=None)
-    return {**learned, COLUMNS: FittedState({name: asdict(field) for name, field in fields.items()}, {})}

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli.data.base import Inverse
-from kerascli.data.pipeline.learned_state import known_columns
+from kerascli.data.base import FittedState, Inverse, States
+from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
 from kerascli.data.pipeline.prepare import target_inverse
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.timeseries import NEXT, Timeseries
@@ -175,3 +175,17 @@ def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarg
     return ForecastTarget(
         pair.output, columns, source.horizon, shape, undo, has_units=has_units, reading=None, is_text=False
     )
+
+
+_FLOATS = {"uint8": "float32", "int8": "float32", "uint16": "float32", "int16": "float32", "bool": "float32"}
+"""Mapping from integer dtype to the float dtype of input columns that predictions are written into."""
+
+
+def with_floats(learned: States, columns: Sequence[str]) -> dict[str, FittedState]:
+    """Return a run's fitted preprocessing with a float dtype for the integer columns in `columns`, to hold
+    predictions."""
+    fields = known_columns(learned)
+    for name in columns:
+        if name in fields and fields[name].is_integer:
+            fields[name] = replace(fields[name], dtype=_FLOATS.get(fields[name].dtype, "float64"), num_classes=None)
+    return {**learned, COLUMNS: FittedState({name: asdict(field) for name, field in fields.items()}, {})}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from kerascli.config.run import dump_model
+from kerascli.config.resolved import dump_model
 from kerascli.foundation.disk.storage import output_file, write_bytes
 from kerascli.foundation.errors import ConfigError, KerasCliError
 from kerascli.interop import torch_files
@@ -20,12 +20,14 @@ from kerascli.interop.keras_export import keras_file
 from kerascli.interop.keras_export.keras_graph import KerasGraph, keras_graph
 from kerascli.interop.keras_export.keras_nodes import KerasNode
 from kerascli.interop.keras_export.serialized import compile_config
+from kerascli.interop.keras_export.vocabularies import TextLayer
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint_files import training_tensors
 from kerascli.workflow.interchange.exporting_onnx import compared_outputs, onnx_of_rows
 from kerascli.workflow.interchange.loading import load_model
+from kerascli.workflow.interchange.text_columns import text_layers
 from kerascli.workflow.loaded import LoadedRun, open_run
 
 SUFFIXES = {
@@ -66,7 +68,7 @@ def export_run(
 ) -> Exported:
     """Export a run's model, or a view (submodel) of it, to the file `path`; return facts about the file.
 
-    With `preprocessing`, an ONNX file takes raw columns. Raises KerasCliError.
+    With `preprocessing`, an ONNX file takes raw columns, and a `.keras` file texts. Raises KerasCliError.
     """
     path = output_file(path)
     run = open_run(record, device="cpu", checkpoint=checkpoint)
@@ -78,10 +80,10 @@ def export_run(
             f"a stateful model cannot be exported as {kind}, which keeps no states between batches", hint=hint
         )
     notes = [f"warning: {fault.text}" for fault in run.warnings]
-    if preprocessing:
+    if preprocessing and kind == "onnx":
         made = _onnx_of_rows(run)
     elif kind in {"keras", "h5"}:
-        made = _keras(run, kind, checkpoint)
+        made = _keras(run, kind, checkpoint, text_layers(run) if preprocessing else {})
     else:
         made = _weights(run.experiment, kind) if kind in {"safetensors", "state_dict"} else _graph(run.experiment, kind)
     notes += [] if preprocessing else _data_notes(run)
@@ -118,15 +120,17 @@ def _data_notes(run: LoadedRun) -> list[str]:
     if not names:
         return []
     text = f"the pipelines of the data section ({', '.join(names)}) are not part of the exported model"
-    return [f"{text}: apply them to its inputs, or export with them: --format onnx --preprocessing"]
+    return [f"{text}: apply them to its inputs, or export with them: --preprocessing"]
 
 
-def _keras(run: LoadedRun, kind: str, checkpoint: str | None) -> _Made:
+def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str, TextLayer]) -> _Made:
     experiment, spec = run.experiment, run.experiment.spec
     names = run.record.facts().get("imported", {}).get("names", {})
     size, precision = spec.fit.batch_size if _is_stateful(experiment) else None, experiment.module.precision
     specs = experiment.graph.specs
-    graph = keras_graph(spec.model, specs, name=spec.name, names=names, precision=precision, batch_size=size)
+    graph = keras_graph(
+        spec.model, specs, name=spec.name, names=names, precision=precision, batch_size=size, texts=texts
+    )
     notes, weights = list(graph.notes), lasting(experiment.weights)
     if size is not None:
         notes.append(f"the states of stateful layers are not in the file; its model takes batches of {size} only")
@@ -221,10 +225,11 @@ def _graph(experiment: Experiment, kind: str) -> _Made:
     example = list(sample_inputs(model, _ROWS_MADE, seed=1).values())
     inputs = sample_inputs(model, _ROWS_CHECKED)
     if kind == "onnx":
-        data = torch_files.onnx_bytes(experiment, example)
+        specs = torch_files.model_specs(experiment)
+        data = torch_files.onnx_bytes(torch_files.Forward(experiment), example, *specs)
         arrays = torch_files.run_onnx(data, {name: tensor.numpy() for name, tensor in inputs.items()})
         outputs = list(map(torch.from_numpy, arrays.values()))
-        notes = [f"warning: {text}" for text in torch_files.fixed_axes(data, experiment)]
+        notes = [f"warning: {text}" for text in torch_files.fixed_axes(data, specs[0])]
     else:
         data = torch_files.program_bytes(experiment, example)
         with torch.no_grad():

@@ -16,7 +16,8 @@ from kerascli.config.composition.references import escape_references
 from kerascli.config.data import config_facts, load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
-from kerascli.config.run import RunSpec, resolved, resolved_config
+from kerascli.config.resolved import resolved, resolved_config
+from kerascli.config.run import RunSpec
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.base import States
 from kerascli.data.pipeline.learned_state import save_learned
@@ -35,7 +36,8 @@ from kerascli.runs.record import RunRecord, check_name, ended
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint_files import TRAINING
 from kerascli.training.tensor_file import tensor_pieces
-from kerascli.workflow.fitting.phases import Phase, data_digests, directions, prepare_phases
+from kerascli.workflow.fitting.phase_facts import data_digests, directions
+from kerascli.workflow.fitting.phases import Phase, prepare_phases
 from kerascli.workflow.interchange.loading import Loaded, flat_optimizer, load_model
 from kerascli.workflow.interchange.text_columns import text_pipelines, with_data
 
@@ -75,7 +77,7 @@ def import_model(
     if loaded.texts and data is None and compiled:
         loaded = load_model(path, name, compiled=False)
     with _new_run(runs_dir, name) as record:
-        _write_model(record, loaded, data, command)
+        loaded = _write_model(record, loaded, data, command)
     return _imported(record, loaded.experiment, loaded.notes)
 
 
@@ -151,14 +153,17 @@ def _imported(record: RunRecord, experiment: Experiment, notes: Sequence[str]) -
     return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), tuple(notes))
 
 
-def _write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: Sequence[str]) -> None:
-    """Write the run of a loaded model; the config of `data` is below the sections that are made of the file."""
+def _write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: Sequence[str]) -> Loaded:
+    """Write the run of a loaded model; return the model, with the data that its texts are columns of.
+
+    The config of `data` is below the sections that are made of the file.
+    """
     learned: States = {}
     if loaded.texts and data is None:
-        loaded, learned = with_data(loaded, record.name)
+        loaded, learned = with_data(loaded, record)
     spec, sections = loaded.experiment.spec, dict(loaded.sections)
     if loaded.texts and data is not None:
-        sections = {"data": {"inputs": text_pipelines(loaded)}, **sections}
+        sections = {"data": {"inputs": text_pipelines(loaded, record)}, **sections}
     above = {} if data is None else {"extends": os.path.relpath(data, record.path), "name": record.name}
     if data is not None and "fit" in sections:
         sections["fit"] = beside_data(sections["fit"], read_extended(data))
@@ -177,6 +182,7 @@ def _write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: 
         facts |= {"data": data_digests(phases), "directions": directions(phases)}
     _write(record, loaded.experiment, loaded.state, complete, learned)
     _begin(record, spec, command, facts)
+    return loaded
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""Imported models whose inputs are made of columns of texts: their `data` section, with the transforms of the file."""
+"""Models whose inputs are made of columns of texts: the `data` section of imported ones, layers of exported ones."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,29 +7,50 @@ from typing import Any
 import numpy as np
 
 from kerascli.config.describe import describe
-from kerascli.data.base import Field, States
+from kerascli.data.base import NO_STATE, Field, States
 from kerascli.data.pipeline.learned_state import learn
 from kerascli.data.pipeline.prepare import named_pipelines_of, stages
 from kerascli.data.section import parse_data
 from kerascli.data.storage.table import Table
+from kerascli.data.transforms.string_lookup import StringLookup
+from kerascli.data.transforms.text_vectorization import TextVectorization
+from kerascli.features.hashing import Hashing
+from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.shapes import Shape
 from kerascli.interop.keras.objects import written
-from kerascli.workflow.interchange.loading import Loaded
+from kerascli.interop.keras_export.vocabularies import TextLayer
+from kerascli.runs.record import RunRecord
+from kerascli.workflow.interchange.loading import NO_LOSS, Loaded
+from kerascli.workflow.loaded import LoadedRun
 
+_LAYERS = (StringLookup, TextVectorization, Hashing)
+_MAX_LISTED = 1_000
+"""Number of entries above which a vocabulary is a file, not a list in the config."""
 _SOURCE = {"csv": "rows.csv"}
 """Source of the data that an imported run states; predictions read any file of rows, and this file need not exist."""
 
-
-def text_pipelines(loaded: Loaded) -> dict[str, list[Any]]:
-    """Return a mapping from each text input of an imported model to its pipeline, as configs write it."""
-    return {
-        name: [*_columns(name, text.column, text.shape), written(text.transform)] for name, text in loaded.texts.items()
-    }
+_NO_TARGETS = "with texts no loss is imported: the run can predict; --data CONFIG trains it on columns and targets"
 
 
-def with_data(loaded: Loaded, name: str) -> tuple[Loaded, States]:
+def text_pipelines(loaded: Loaded, record: RunRecord) -> dict[str, list[Any]]:
+    """Return a mapping from each text input of an imported model to its pipeline, as configs write it.
+
+    Long vocabularies are written to files in the run's preprocessing/.
+    """
+    pipelines: dict[str, list[Any]] = {}
+    for name, text in loaded.texts.items():
+        transform, vocabulary = text.transform, getattr(text.transform, "vocabulary", None) or ()
+        if len(vocabulary) > _MAX_LISTED and not any("\n" in entry or entry.endswith("\r") for entry in vocabulary):
+            file = f"{name}.vocabulary.txt"
+            record.write_preprocessing(file, "".join(f"{entry}\n" for entry in vocabulary).encode())
+            transform = transform.model_copy(update={"vocabulary": f"preprocessing/{file}"})
+        pipelines[name] = [*_columns(name, text.column, text.shape), written(transform)]
+    return pipelines
+
+
+def with_data(loaded: Loaded, record: RunRecord) -> tuple[Loaded, States]:
     """Return an imported model with a `data` section that makes its text inputs, and the state of its transforms."""
-    pipelines, columns = text_pipelines(loaded), dict[str, Field]()
+    pipelines, columns = text_pipelines(loaded, record), dict[str, Field]()
     for each in loaded.experiment.spec.model.inputs:
         text = loaded.texts.get(each.name)
         column = loaded.names.inputs.get(each.name, each.name) if text is None else text.column
@@ -40,12 +61,41 @@ def with_data(loaded: Loaded, name: str) -> tuple[Loaded, States]:
     inputs = {each.name: pipelines[each.name] for each in loaded.experiment.spec.model.inputs}
     spec = parse_data({"source": _SOURCE, "inputs": inputs})
     row = {column: _row(field) for column, field in columns.items()}
-    learned = learn(named_pipelines_of(spec), Table(row, 1), columns)
+    fitted = spec.with_transforms(lambda _, transform: transform.with_paths(lambda path: str(record.path / path)))
+    learned = learn(named_pipelines_of(fitted), Table(row, 1), columns)
     facts = stages(spec, learned).facts
     sections: Mapping[str, Any] = {"data": {"source": _SOURCE, "inputs": inputs}, **loaded.sections}
-    described = describe(sections, name=name, seed=0, data=spec, inputs=facts.inputs, targets=facts.targets)
+    described = describe(sections, name=record.name, seed=0, data=spec, inputs=facts.inputs, targets=facts.targets)
     experiment = replace(loaded.experiment, spec=described)
-    return replace(loaded, sections=dict(sections), experiment=experiment), learned
+    notes = [note for note in loaded.notes if note != NO_LOSS]
+    return replace(loaded, sections=dict(sections), experiment=experiment, notes=(*notes, _NO_TARGETS)), learned
+
+
+def text_layers(run: LoadedRun) -> dict[str, TextLayer]:
+    """Return a mapping from each input of a run's model that is made of texts to the layer that makes it in Keras.
+
+    Raises ConfigError for an input that other transforms make.
+    """
+    if run.data is None or run.takes_arrays or run.has_own_inputs:
+        raise ConfigError("--preprocessing: the model takes arrays of its own, not rows: there is nothing to include")
+    layers: dict[str, TextLayer] = {}
+    inputs = {each.name for each in run.experiment.spec.model.inputs}
+    for named in named_pipelines_of(run.data):
+        steps = named.pipeline.steps
+        if named.section != "inputs" or named.name not in inputs or not steps:
+            continue
+        transform, columns = steps[0].transform, named.pipeline.columns
+        state = run.learned.get(named.key(0), NO_STATE)
+        is_text = run.raw_fields[columns[0]].is_text
+        if len(steps) > 1 or len(columns) > 1 or not is_text or not isinstance(transform, _LAYERS):
+            listed = ", ".join(step.transform.component_name for step in steps)
+            text = f"--preprocessing: a .keras file cannot hold the pipeline of the input '{named.name}' ({listed})"
+            hint = (
+                "it holds string_lookup, text_vectorization or hashing of one column of texts; --format onnx holds more"
+            )
+            raise ConfigError(text, hint=hint)
+        layers[named.name] = TextLayer(transform, state, (1,) if named.pipeline.stacked else ())
+    return layers
 
 
 def _columns(name: str, column: str, shape: Shape) -> list[Any]:

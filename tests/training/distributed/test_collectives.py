@@ -41,7 +41,7 @@ fsdp._GROUP_ELEMENTS = 100
 
 
 def record() -> None:
-    """Let torch's collectives, and FSDP's reduce-scatter, append their name, shapes and dtypes to a file of the process."""
+    """Let torch's collectives, and FSDP's reduce-scatter, append name, shapes and dtypes to a file of the process."""
     import torch.distributed as dist
     from torch import Tensor
     from torch.distributed import distributed_c10d

@@ -21,8 +21,8 @@ from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.record import RunRecord
 from kerascli.training.strategies import checks
 from kerascli.training.strategies.group import Group
-from kerascli.workflow.fitting import saver
-from kerascli.workflow.fitting.saver import Begun, PartWriter
+from kerascli.workflow.fitting import part_writer
+from kerascli.workflow.fitting.part_writer import Begun, PartWriter
 from tests.support.processes import Launched, run_on
 from tests.training.distributed.ended_runs import run_of, succeeded
 
@@ -238,14 +238,14 @@ class Asked(Group):
 
 def test_a_process_that_writes_slowly_does_not_count_as_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It answers until it has written: the others wait for that longer than --timeout."""
-    monkeypatch.setattr(saver, "_SECONDS_TO_ANSWER", 0.01)
+    monkeypatch.setattr(part_writer, "_SECONDS_TO_ANSWER", 0.01)
     asked = Asked()
 
     def contents() -> Iterator[bytes]:
         assert asked.may_write.wait(30)
         yield b"slow"
 
-    monkeypatch.setattr(saver, "tensor_pieces", lambda tensors: Pieces(4, contents))
+    monkeypatch.setattr(part_writer, "tensor_pieces", lambda tensors: Pieces(4, contents))
     writer = PartWriter(Checkpoints(tmp_path), {}, asked)
     writer.begin(Begun(Saved("step 8", 0, 8, "a test"), {}, {"step": 8}, ()))
     assert not writer.finished(wait=False)

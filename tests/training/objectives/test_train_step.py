@@ -19,7 +19,7 @@ from kerascli.compiler import program as programs
 from kerascli.config.data import load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
-from kerascli.config.run import resolved_config
+from kerascli.config.resolved import resolved_config
 from kerascli.foundation import draws
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import FileRefused, TrainingStopped
@@ -30,8 +30,8 @@ from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.evaluate import evaluate
-from kerascli.training.execution_mode import Request, largest_difference, make_runner
-from kerascli.training.forward_pass import Eager
+from kerascli.training.execution_mode import Request, make_runner
+from kerascli.training.forward_pass import Eager, largest_difference
 from kerascli.training.loop import train as train_loop
 from kerascli.training.step import Progress
 from kerascli.workflow.evaluate import evaluate_rows

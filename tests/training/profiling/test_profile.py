@@ -18,17 +18,8 @@ from torch.profiler import profile
 from kerascli.config.load import open_config
 from kerascli.foundation import spans
 from kerascli.foundation.errors import Interrupted, StorageError, TrainingStopped
-from kerascli.foundation.events import (
-    BatchEnd,
-    EpochBegin,
-    EpochEnd,
-    Event,
-    LayerTime,
-    Note,
-    Operation,
-    Phase,
-    Profiled,
-)
+from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Note
+from kerascli.foundation.profile import LayerTime, Operation, Phase, Profiled
 from kerascli.report.profile import milliseconds, profile_text
 from kerascli.runs.record import RunRecord
 from kerascli.training import execution_mode

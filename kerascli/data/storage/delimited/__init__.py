@@ -1,1 +1,1 @@
-"""Delimited text (CSV, TSV): parsed to typed columns by pyarrow, numpy or the csv module."""
+"""Delimited text (CSV, TSV): parsed to typed columns by pyarrow, and by the csv module where it is odd."""

@@ -5,6 +5,7 @@ What is not plainly well-formed is read again by rows, which finds the error.
 
 import csv
 import io
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kerascli.data.storage.column import Column, arrow, text_array
 from kerascli.data.storage.delimited.layout import Layout
 from kerascli.data.storage.delimited.row_reader import MARKS, as_utf8, read_rows
-from kerascli.data.storage.delimited.text_format import DEFAULT, MAX_FIELD, TextFormat, typed, typed_texts
+from kerascli.data.storage.delimited.text_format import DEFAULT, MAX_FIELD, TextFormat, typed
 from kerascli.data.storage.table import Table
 from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.disk.files import refuse_text
@@ -23,8 +24,8 @@ from kerascli.foundation.errors import DataError, Place, safe_text, suggestion
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_LINE_BYTES = 72
-"""Memory of a row's offsets and line number while they are computed, and of its last field, in bytes."""
+_LINE_BYTES = 40
+"""Memory of the number of a row's line, while it is computed, and of its last field, in bytes."""
 _FIELD_BYTES = 16
 """Memory of a field as text and as a number, without its characters, in bytes."""
 _COLUMN_BYTES = 2048
@@ -162,7 +163,8 @@ def _check_dtypes(form: TextFormat, table: Table) -> None:
             text = f"dtypes: there is no column '{safe_text(column, 40)}'{suggestion(column, table)}"
             raise DataError(text, place=Place(table.name, int(table.numbers()[0]) - 1))
         if dtype == "number" and table.like(column).dtype == object:
-            fields = table.text(column).tolist()
-            row = next((row for row, each in enumerate(fields) if typed_texts([each], form, "number") is None), 0)
-            text = f"'{safe_text(fields[row], 40)}' is not a number, as dtypes says of this column"
+            fields = text_array(table.text(column).tolist())
+            ends = range(1, len(fields) + 1)
+            row = bisect_left(ends, True, key=lambda end: typed(fields.slice(0, end), form, dtype) is None)
+            text = f"'{safe_text(fields[row].as_py(), 40)}' is not a number, as dtypes says of this column"
             raise DataError(text, place=table.place(row, column))

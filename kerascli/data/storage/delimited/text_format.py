@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerascli.data.storage.column import arrow, encode
+from kerascli.data.storage.column import arrow, text_array
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -57,19 +57,11 @@ class TextFormat:
             return fields
         return ["" if each in self.na_values else each for each in fields]
 
-    def plain_numbers(self, fields: Sequence[str]) -> Sequence[str] | None:
-        """Return a column's fields in Python's notation of numbers; None if a field is no number in this format."""
-        if self.is_plain:
-            return fields
-        number = re.compile(self.number)
-        if not all(number.fullmatch(each) for each in fields if each):
+    def plain(self, text: str) -> str | None:
+        """Return a number in Python's notation; None if the text is no number in this format."""
+        if not re.fullmatch(self.number, text, re.ASCII):
             return None
-        return [each.replace(self.thousands, "").replace(self.decimal, ".") for each in fields]
-
-    @property
-    def is_plain(self) -> bool:
-        """True if numbers are written in Python's notation."""
-        return self.decimal == "." and not self.thousands
+        return text.replace(self.thousands, "").replace(self.decimal, ".")
 
     @cached_property
     def number(self) -> str:
@@ -88,116 +80,79 @@ TRUE, FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", 
 """Words for true and for false in a boolean column, as in pandas; `yes` and `no` are text, as in configs."""
 
 
-def typed(fields: "pa.ChunkedArray[Any]", form: TextFormat, dtype: str | None = None) -> np.ndarray | None:
+def typed(fields: "pa.ChunkedArray[Any]", form: TextFormat = DEFAULT, dtype: str | None = None) -> np.ndarray | None:
     """Parse a column's fields, null where they are missing, to numbers or booleans; return None if they are text.
 
-    `dtype` is the column's type by the config: `text`, or `number`, so that `true` and `false` in it are text. Arrow
-    parses what it reads as Python does; Python parses the distinct texts of other columns.
+    Integers become int64 or uint64; other numbers, and integers with gaps, float64 with nan; booleans with gaps 0.0,
+    1.0 and nan. Integers that these dtypes do not represent exactly are text, so that ids are kept. `dtype` is the
+    column's type by the config: `text`, or `number`, so that `true` and `false` in it are text.
     """
-    head = typed_texts(fields.slice(0, _SAMPLED_ROWS).fill_null("").to_pylist(), form, dtype)
-    if dtype == "text" or head is None:
+    head = None if dtype == "text" else _typed(fields.slice(0, _SAMPLED_ROWS), form, dtype, integers=True)
+    if head is None or len(fields) <= _SAMPLED_ROWS:
+        return head
+    return _typed(fields, form, dtype, integers=head.dtype.kind in "iu")
+
+
+def numbers_of(texts: Sequence[str]) -> np.ndarray | None:
+    """Parse texts, '' where they are missing, to numbers as `typed` does; return None if one is no number."""
+    with contextlib.suppress(UnicodeEncodeError):  # half a character
+        return typed(text_array(texts), dtype="number")
+    return None
+
+
+def _typed(fields: "pa.ChunkedArray[Any]", form: TextFormat, dtype: str | None, *, integers: bool) -> np.ndarray | None:
+    """Parse fields as `typed`; `integers` is True if they may all be integers."""
+    numbers = _numbers(fields, integers=integers) if form.decimal == "." and not form.thousands else None
+    if numbers is None and (plain := _plain(fields, form)) is not None:
+        numbers = _numbers(plain, integers=integers)
+    return _booleans(fields) if numbers is None and dtype != "number" else numbers
+
+
+def _plain(fields: "pa.ChunkedArray[Any]", form: TextFormat) -> "pa.ChunkedArray[Any] | None":
+    """Return numbers without spaces and plus signs, in Python's notation; None if a field is no number."""
+    pc = arrow().compute
+    fields = pc.utf8_trim_whitespace(fields)
+    if not pc.all(pc.match_substring_regex(fields, f"^(?:{form.number})$"), min_count=0).as_py():
         return None
-    numbers = _numbers(fields, form, integers=head.dtype.kind in "iu")
-    if numbers is not None:
-        return numbers
-    words, codes = encode(fields)
-    values = typed_texts(words.to_pylist(), form, dtype)
-    return None if values is None else values[codes]
+    plain = pc.replace_substring(fields, form.thousands, "") if form.thousands else fields
+    return pc.replace_substring_regex(pc.replace_substring(plain, form.decimal, "."), r"^\+", "")
 
 
-def typed_texts(fields: Sequence[str], form: TextFormat, dtype: str | None = None) -> np.ndarray | None:
-    """Parse fields, '' where they are missing, as `typed` does."""
-    plain = form.plain_numbers(fields)
-    numbers = None if plain is None else numbers_of(plain)
-    return booleans_of(fields) if numbers is None and dtype != "number" else numbers
-
-
-def _numbers(fields: "pa.ChunkedArray[Any]", form: TextFormat, *, integers: bool) -> np.ndarray | None:
-    """Return a column as numbers; None if it is not one of numbers, or if Python may read one otherwise than Arrow.
-
-    `integers` is True if the first fields are integers.
-    """
+def _numbers(fields: "pa.ChunkedArray[Any]", *, integers: bool) -> np.ndarray | None:
+    """Return fields as numbers, as Arrow reads them; None if one is no number, or an integer with a plus sign."""
     pa = arrow()
-    plain = _plain(fields, form)
-    if plain is None:
-        return None
-    whole = integers and not plain.null_count
+    whole = integers and not fields.null_count
     for kind in (pa.int64(), pa.uint64(), pa.float64()) if whole else (pa.float64(),):
         with contextlib.suppress(pa.ArrowInvalid):
-            values = plain.cast(kind).to_numpy()
+            values = fields.cast(kind).to_numpy()
             break
     else:
         return None
     if values.dtype != np.float64:
-        return None if _match(plain, "[xX]") else values  # a hexadecimal number
-    if np.count_nonzero(np.isfinite(values)) != len(plain) - plain.null_count:
+        return None if _match(fields, "[xX]") else values  # a hexadecimal number
+    if np.count_nonzero(np.isfinite(values)) != len(fields) - fields.null_count:
         return None
     large = np.flatnonzero(np.abs(values) >= 2**53)
-    if len(large) and first_inexact(plain.take(pa.array(large)).to_pylist(), values[large]) is not None:
+    if len(large) and first_inexact(fields.take(pa.array(large)).to_pylist(), values[large]) is not None:
         return None
-    is_odd = whole and bool((values == np.trunc(values)).all()) and _match(plain, r"^(\+|-0+$)")
-    return None if is_odd else values  # Arrow reads no integer in '+5', and none beyond 2**63 beside '-0'
+    has_plus = whole and bool((values == np.trunc(values)).all()) and _match(fields, r"^\+")
+    return None if has_plus else values
 
 
-def _plain(fields: "pa.ChunkedArray[Any]", form: TextFormat) -> "pa.ChunkedArray[Any] | None":
-    """Return a column's fields in Python's notation of numbers; None if one may be no number in this format."""
-    if form.is_plain:
-        return fields
-    pc = arrow().compute
-    if not pc.all(pc.match_substring_regex(fields, f"^(?:{form.number})$"), min_count=0).as_py():
+def _booleans(fields: "pa.ChunkedArray[Any]") -> np.ndarray | None:
+    """Return fields as booleans, or as 0.0 and 1.0 with nan for missing ones; None for any other word."""
+    pa = arrow()
+    words = pa.compute.utf8_trim(fields, " \t")
+    true, false = (pa.compute.is_in(words, pa.array(sorted(each))).to_numpy() for each in (TRUE, FALSE))
+    if not 0 < true.sum() + false.sum() == len(fields) - fields.null_count:
         return None
-    plain = pc.replace_substring(fields, form.thousands, "") if form.thousands else fields
-    return pc.replace_substring(plain, form.decimal, ".")
+    return np.where(true | false, true, np.nan) if fields.null_count else true
 
 
 def _match(fields: "pa.ChunkedArray[Any]", pattern: str) -> bool:
     """Return True if a pattern is found in any field."""
     pc = arrow().compute
-    return pc.any(pc.match_substring_regex(fields, pattern)).as_py()
-
-
-def numbers_of(fields: Sequence[str]) -> np.ndarray | None:
-    """Parse a column's fields to int64 or uint64 if all are integers, else to float64 with nan for empty fields.
-
-    Returns None if some fields are text. Integers that these dtypes do not represent exactly count as text, so that
-    ids are kept.
-    """
-    whole = _whole(fields)
-    if whole is not None:
-        return None if "_" in "".join(fields) else whole
-    try:
-        values = np.array([float(field) if field else np.nan for field in fields])
-    except ValueError:
-        return None
-    empty = sum(not field for field in fields)
-    finite = int(np.isfinite(values).sum()) == len(fields) - empty  # false for fields such as 'nan' or 'inf'
-    return values if finite and "_" not in "".join(fields) and first_inexact(fields, values) is None else None
-
-
-def booleans_of(fields: Sequence[str]) -> np.ndarray | None:
-    """Parse a column's fields to booleans, or to 0.0 and 1.0 with nan for empty fields; None for any other word."""
-    if not fields or fields[0].strip(" \t") not in {*TRUE, *FALSE, ""}:
-        return None
-    number_of: dict[str, float] = {"": np.nan} | dict.fromkeys(TRUE, 1.0) | dict.fromkeys(FALSE, 0.0)
-    numbers = [number_of.get(field.strip(" \t") if field.strip(" \t") else field) for field in fields]  # ' ' is no gap
-    if None in numbers:
-        return None
-    values = np.array(numbers, np.float64)
-    missing = np.isnan(values)
-    if missing.all():
-        return None
-    return values if missing.any() else values.astype(bool)
-
-
-def _whole(fields: Sequence[str]) -> np.ndarray | None:
-    try:
-        numbers = list(map(int, fields))
-    except ValueError:
-        return None
-    for dtype in (np.int64, np.uint64):
-        with contextlib.suppress(OverflowError):
-            return np.array(numbers, dtype)
-    return None
+    return bool(pc.any(pc.match_substring_regex(fields, pattern)).as_py())
 
 
 def first_inexact(fields: Sequence[str], values: np.ndarray) -> int | None:

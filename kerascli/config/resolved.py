@@ -1,0 +1,167 @@
+"""Dump of RunSpecs as a complete config, with every default."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kerascli.config.config import Config
+from kerascli.config.run import RunSpec
+from kerascli.config.sections.phases import folded
+from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, UpdateSpec, formulas
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import plain
+from kerascli.layers.expressions.base import ExpressionLayer
+from kerascli.metrics.comparisons import Comparison, LossTerm
+from kerascli.model.ir.inner_models import CustomCellRNN
+from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, View
+
+
+def resolved_config(config: Config, specs: Sequence[RunSpec], folder: Path) -> dict[str, Any]:
+    """Return the complete config to save in a run's `folder`: every default is included, paths are relative to it.
+
+    `specs` are the RunSpecs (parsed configs) of the phases.
+    """
+    plugins = {"plugins": [f"plugins/{code.path.name}" for code in config.plugins]} if config.plugins else {}
+    phases: list[dict[str, Any]] = []
+    for phase, spec in zip(config.phases, specs, strict=True):
+        begin = spec.init_from and spec.init_from.rebased(phase.init_folder, folder)
+        data = phase.data and phase.data.rebased(phase.data_folder, folder).dump()
+        phases.append(resolved(replace(spec, init_from=begin), data))
+    return {**plugins, **folded(phases)}
+
+
+def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
+    """Return a RunSpec (parsed config) as a complete config, with every default; `data` is its data section, with paths
+    relative to the new config."""
+    out: dict[str, Any] = {"name": spec.name, "seed": spec.seed}
+    if data is not None:
+        out["data"] = data
+    begin = {} if spec.init_from is None else {"init_from": spec.init_from.dump()}
+    out["model"] = {**begin, **dump_model(spec.model)}
+    if spec.compile is not None:
+        out["compile"] = spec.compile.dump()
+    out["fit"] = spec.fit.dump()
+    if spec.train_step is not None:
+        out["compile"] = spec.train_step.dump_compile()
+        out["fit"]["train_step"] = dump_train_step(spec.train_step)
+    return out
+
+
+def dump_train_step(train_step: TrainStepSpec) -> list[dict[str, Any]]:
+    """Return `fit.train_step` as data to write as YAML, with every default; parsing this data gives equal updates."""
+    return [_dump_update(update, each) for each in train_step.passes for update in each.updates]
+
+
+def _dump_update(update: UpdateSpec, each: ForwardPassSpec) -> dict[str, Any]:
+    out: dict[str, Any] = {"name": update.name, "train": list(update.train), "optimizer": update.optimizer.dump()}
+    if update.layers is not None:
+        out["layers"] = _dump_entries(update.layers)
+    if update.terms:
+        out["loss"] = {term.name: _dump_term(term, each) for term in update.terms}
+    if update.metrics:
+        out["metrics"] = {j.name: {"metric": j.metric.dump(), **_dump_compared(j.of)} for j in update.metrics}
+    return {**out, "repeat": each.repeat}
+
+
+def _dump_term(term: LossTerm, each: ForwardPassSpec) -> dict[str, Any]:
+    if term.loss is not None and term.of is not None:
+        return {"loss": term.loss.dump(), **_dump_compared(term.of), "weight": term.weight}
+    node = formulas(each)[term.node]
+    return {"expr": _dump_node(node)[node.layer.component_name]["value"], "weight": term.weight}
+
+
+def _dump_compared(of: Comparison) -> dict[str, Any]:
+    y_true = f"targets.{of.y_true}" if of.is_target else of.y_true
+    return {"y_true": y_true, "y_pred": of.y_pred}
+
+
+def dump_model(model: Model) -> dict[str, Any]:
+    """Return a model as a `model` section, as data to write as YAML; parsing it gives an equal model.
+
+    Every node has its name and inputs; blocks and repeats are expanded.
+    """
+    views = {"views": {name: _dump_view(view) for name, view in model.views.items()}} if model.views else {}
+    if model.alone:
+        shared = {each.name: _dump_shared(each) for each in model.shared}
+        return {"shared": shared, "outputs": model.entries[0].name, **views}
+    return {**_dump_inputs(model), **_dump_layers(model.entries, model.outputs, model.shared), **views}
+
+
+def _dump_inputs(model: Model) -> dict[str, Any]:
+    return {"inputs": {each.name: _dump_input(each.spec) for each in model.inputs}}
+
+
+def _dump_view(view: View) -> dict[str, Any]:
+    out = _dump_layers(view.entries, view.model.outputs, ())
+    if not out["layers"]:
+        del out["layers"]
+    return {**(_dump_inputs(view.model) if view.own_inputs else {}), **out}
+
+
+def _dump_layers(entries: Sequence[Entry], outputs: Sequence[str], shared: Sequence[Shared]) -> dict[str, Any]:
+    own = {"shared": {each.name: _dump_shared(each) for each in shared}} if shared else {}
+    return {**own, "layers": _dump_entries(entries), "outputs": list(outputs)}
+
+
+def _dump_entries(entries: Sequence[Entry]) -> list[Any]:
+    return [_dump_call(entry) if isinstance(entry, Call) else _dump_node(entry) for entry in entries]
+
+
+def _dump_shared(shared: Shared) -> Any:
+    if shared.layer is not None:
+        return shared.layer.dump()
+    named = {} if list(shared.inputs) == ["input"] else {
+        "inputs": {name: spec and _dump_input(spec) for name, spec in shared.inputs.items()}
+    }  # fmt: skip
+    frozen = {} if shared.trainable else {"trainable": False}
+    return {**named, **_dump_layers(shared.entries, shared.outputs, shared.shared), **frozen}
+
+
+def _dump_input(spec: TensorSpec) -> dict[str, Any]:
+    return {"shape": list(spec.shape), "dtype": spec.dtype}
+
+
+def _dump_node(node: Node) -> dict[str, Any]:
+    layer = node.layer
+    entry: dict[str, Any] = {"name": node.name}
+    if isinstance(layer, ExpressionLayer):
+        layer = layer.renamed(dict(zip(layer.names(), node.inputs, strict=False)))
+    elif node.inputs:
+        entry["inputs"] = list(node.inputs)
+    if isinstance(layer, CustomCellRNN):
+        return {"rnn": {**_dump_custom_cell(layer, node), "name": node.name, **_dump_results(node)}}
+    settings = {name: plain(getattr(layer, name)) for name in type(layer).model_fields}
+    return {layer.component_name: {**settings, **entry, **_dump_results(node)}}
+
+
+def _dump_custom_cell(layer: CustomCellRNN, node: Node) -> dict[str, Any]:
+    cell = layer.cell
+    sequences, constants, states_in = layer.split_inputs(node.inputs)
+    states = {
+        state.name: {
+            "shape": list(state.shape), "initializer": plain(state.initializer), "trainable": state.trainable,
+        } for state in cell.states
+    }  # fmt: skip
+    own = {} if cell.inputs == ("input",) else {"inputs": list(cell.inputs)}
+    following = dict(zip(states, cell.next, strict=True))
+    tensors = {
+        "initial_state": dict(zip(layer.initial_states, states_in, strict=True)),
+        "constants": dict(zip(cell.constants, constants, strict=True)),
+    }
+    settings = {name: getattr(layer, name) for name in layer.settings()}
+    described = {**own, "states": states, **_dump_layers(cell.entries, cell.outputs, ()), "next": following}
+    return {**settings, "inputs": list(sequences), **{k: v for k, v in tensors.items() if v}, "cell": described}
+
+
+def _dump_call(call: Call) -> dict[str, Any]:
+    return {call.of.name: {"name": call.name, "inputs": list(call.inputs), **_dump_results(call)}}
+
+
+def _dump_results(entry: Entry) -> dict[str, Any]:
+    """Return the keys of a node in a config other than its layer's arguments: names of outputs (unless default), call
+    arguments."""
+    plain_names = (entry.name, *("_" for _ in entry.outputs[1:]))
+    named = {"outputs": list(entry.outputs)} if entry.outputs and entry.outputs != plain_names else {}
+    call = {key: list(value) if isinstance(value, tuple) else value for key, value in entry.call.items()}
+    return {**named, **call}

@@ -1,0 +1,100 @@
+"""How the rows of a table are divided into parts to train, validate and test."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from kerascli.config.starter.columns import Column, Roles, missing, numbered
+from kerascli.config.starter.dates import unseen_parts
+from kerascli.config.starter.draft import Draft
+from kerascli.config.starter.sample import SampledTable
+from kerascli.config.starter.target import Target
+from kerascli.data.dates import parsed_times
+from kerascli.data.split import grouped_split, ordered_split
+from kerascli.foundation.errors import safe_text
+
+_PARTS = {"validation": 0.15, "test": 0.15}
+
+
+def order_of(used: Roles) -> str | None:
+    """Return the name of the column of dates that the rows can be split by; None if there is none."""
+    return next((column.name for column in used.values() if column.orders), None)
+
+
+def meets_all(table: SampledTable, target: Target, split: Mapping[str, Any]) -> bool:
+    """Return True if the training split will have rows of all classes, judging by the examined rows."""
+    labels = table.columns[target.column]
+    present = ~missing(labels)
+    labels = labels[present]
+    if "order" in split:
+        times = table.columns[split["order"]][present].astype(str)
+        labels = labels[np.argsort(times, kind="stable")[: int(0.7 * len(labels))]]
+        return len(np.unique(labels)) == len(target.classes) and table.rows == table.all_rows
+    if "group" in split:
+        pairs = np.unique(np.stack([labels.astype(str), table.columns[split["group"]][present].astype(str)]), axis=1)
+        return _fewest(pairs[0]) >= 5
+    return target.stratify or _fewest(labels) >= 20
+
+
+def _fewest(values: np.ndarray) -> int:
+    return int(np.unique(values, return_counts=True)[1].min())
+
+
+def seen_in_training(table: SampledTable, used: Roles, order: str) -> dict[str, Column]:
+    """Return the roles of columns for a split by the dates of the column `order`: without those that have one value in
+    the training rows, and without parts of dates of which the later rows have other values."""
+    is_train = np.zeros(table.rows, bool)
+    is_train[ordered_split(parsed_times(table.columns[order].tolist(), None, "s"), _PARTS)["train"]] = True
+    seen: dict[str, Column] = {}
+    for name, column in used.items():
+        values, present = table.columns[name], ~missing(table.columns[name])
+        in_training = values[is_train & present]
+        if column.role == "date":
+            times = parsed_times(values[present].tolist(), column.date_format or None, "s")
+            unseen = unseen_parts(times, is_train[present], column.parts)
+            parts = tuple(part for part in column.parts if part not in unseen)
+            column = replace(column, parts=parts, reason=", ".join(unseen))
+        elif column.role not in ("group", "left out") and len(np.unique(in_training)) < 2:
+            column = column.left_out("one value in the rows to train on")
+        seen[name] = column
+    return seen
+
+
+def split_rows(draft: Draft, table: SampledTable, used: Roles, target: Target) -> dict[str, Any]:
+    """Return the `data.split` section: by time if there are dates, else grouped by identifier, stratified by class."""
+    split: dict[str, Any] = dict(_PARTS)
+    order = order_of(used)
+    group = next((column.name for column in used.values() if column.role == "group"), None)
+    if order is not None:
+        name = safe_text(order)
+        draft.decide(
+            "data", f"split by time: the rows with the latest {name} are for the test, those before to validate"
+        )
+        if group is not None:
+            draft.decide("data", f"'{safe_text(group)}' repeats: split by it instead if new ones are predicted")
+        return {**split, "order": order}
+    reason = "70 % of the rows are trained on, 15 % validate, 15 % are for 'kerascli evaluate'"
+    dates = [column.name for column in used.values() if column.date_format and not column.has_gaps]
+    if dates and group is None:
+        reason += f"; drawn at random: to split by {safe_text(dates[0])} (order), write it as 2026-11-27"
+    if target.stratify:
+        split["stratify"] = target.column
+        reason += ", each with the same shares of the classes"
+    if group is not None:
+        if _divides(table, group, split):
+            split["group"] = group
+            reason += f"; all rows of one '{safe_text(group)}' are in one part"
+        else:
+            reason += f"; '{safe_text(group)}' repeats, but has too few values to split by"
+    draft.decide("data", reason)
+    return split
+
+
+def _divides(table: SampledTable, group: str, split: Mapping[str, Any]) -> bool:
+    """Return True if each part of a split by the column `group` has rows, by some seeds."""
+    groups = numbered(table.columns[group].astype(str))
+    stratify = split.get("stratify")
+    classes = np.zeros_like(groups) if stratify is None else numbered(table.columns[stratify].astype(str))
+    return all(map(len, (rows for seed in range(10) for rows in grouped_split(groups, classes, _PARTS, seed).values())))

@@ -1,0 +1,99 @@
+"""Read a sample of the lines of a text file, and find its encoding."""
+
+import codecs
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerascli.data.storage.compressed import unpacked_start
+from kerascli.foundation.disk.files import open_regular
+from kerascli.foundation.errors import DataError, Fault, Place
+
+MAX_BYTES = 4 * 2**20
+"""Maximum number of bytes of a text file to examine; of a larger file, evenly spaced parts are read."""
+_PIECES = 16
+_CHECKED = 2**30
+"""Maximum number of bytes to read in order to check that a text file is UTF-8 to its end."""
+_BLOCK = 2**22
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_BINARY = {
+    b"PK\x03\x04": ("a spreadsheet or a zip archive", "save the sheet as CSV"),
+    b"\x89HDF": ("HDF5", "write it as CSV or Parquet"), b"\x93NUMPY": ("a numpy array", "write it as CSV or Parquet"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel file", "save the sheet as CSV"),
+    b"SQLite": ("a database", "export the table as CSV"), b"%PDF": ("a PDF", None),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TextSample:
+    """Sample of the lines of a text file, and the file's encoding; `whole` is True if these are all lines."""
+
+    pieces: list[str]
+    encoding: str
+    whole: bool
+    share: float
+    """Approximate fraction of the file's bytes that is in the sample: 1 if all of them are, 0 if unknown."""
+
+    def all_rows(self, rows: int) -> int:
+        """Return the (estimated) number of rows of the file, of which the sample has `rows`."""
+        return rows if self.whole else int(rows / (self.share or 0.5))
+
+
+def sample_text(path: Path, name: str) -> TextSample:
+    """Return a sample of the lines of a text file, which may be compressed. Raises DataError."""
+    start, whole, packed = unpacked_start(path, name, MAX_BYTES)
+    _refuse_binary(start, name)
+    if start.startswith(_UTF16):
+        text = start[: len(start) // 2 * 2].decode("utf-16", errors="ignore")
+        return TextSample([text if whole else text.rpartition("\n")[0]], "utf-16", whole, 1 if whole else 0)
+    size = os.stat(path).st_size
+    pieces = [start] if whole else [_lines(start)] if packed else list(_pieces(path, name, size))
+    encoding = next((each for each in ("utf-8-sig", "cp1252") if _decodes([*pieces, b"\n"], each)), "latin-1")
+    if encoding == "utf-8-sig" and not (whole or packed or _decodes(_blocks(path, name), "utf-8")):
+        encoding = "latin-1"  # as cp1252 but for a few marks, and no byte fails in it
+    share = 1.0 if whole else min(1.0, MAX_BYTES / (size * (4 if packed else 1)))
+    return TextSample([piece.decode(encoding) for piece in pieces], encoding.removesuffix("-sig"), whole, share)
+
+
+def _refuse_binary(start: bytes, name: str) -> None:
+    """Raise DataError if a file, whose first bytes are `start`, is not text, or empty."""
+    for magic, (kind, hint) in _BINARY.items():
+        if start.startswith(magic):
+            raise DataError(Fault(f"this is {kind}, not text", place=Place(name), hint=hint))
+    if not start.strip():
+        raise DataError(Fault("the file is empty", place=Place(name)))
+    if b"\0" in start and not start.startswith(_UTF16):
+        raise DataError(Fault("this is no text: it has zero bytes", place=Place(name)))
+
+
+def _pieces(path: Path, name: str, size: int) -> Iterator[bytes]:
+    """Yield pieces of a text file, from its start and from evenly spaced offsets, each cut to whole lines."""
+    each = MAX_BYTES // _PIECES
+    with open_regular(path, name) as file:
+        for number in range(_PIECES):
+            file.seek(number * (size - each) // (_PIECES - 1))
+            piece = file.read(each)
+            yield _lines(piece if number == 0 else piece.partition(b"\n")[2])
+
+
+def _lines(piece: bytes) -> bytes:
+    """Return the bytes `piece` of a file without the last line, which may be incomplete."""
+    return piece[: piece.rfind(b"\n") + 1] or piece
+
+
+def _blocks(path: Path, name: str) -> Iterator[bytes]:
+    """Yield the bytes of a large file in blocks: even if the pieces of its sample are UTF-8, other parts may not be."""
+    with open_regular(path, name) as file:
+        for _ in range(_CHECKED // _BLOCK):
+            yield file.read(_BLOCK)
+
+
+def _decodes(pieces: Iterable[bytes], encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        for piece in pieces:
+            decoder.decode(piece)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,71 @@
+"""Facts about all phases of a training run, to print and to record: data, directions of metrics, columns of history."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from kerascli.callbacks.base import rate_columns
+from kerascli.data.batches.rows import DiskSplit
+from kerascli.data.pipeline.prepare import PreparedData
+from kerascli.foundation.events import Event, Note
+from kerascli.runs.history import ordered
+from kerascli.workflow.fitting.phases import Phase
+
+T = TypeVar("T")
+
+
+def data_notes(phases: list[Phase]) -> Iterator[Event]:
+    """Yield, as events, the warnings about the data of each phase and the number of rows of its splits."""
+    reported: list[PreparedData] = []
+    for number, phase in enumerate(phases, start=1):
+        prepared = phase.prepared
+        if any(prepared is each for each in reported):
+            continue
+        reported.append(prepared)
+        for text in prepared.warnings:
+            yield Note(text, "warning")
+        rows = ", ".join(f"{name} {split.rows:,}" for name, split in prepared.splits.items())
+        on_disk = any(isinstance(split, DiskSplit) for split in prepared.splits.values())
+        of = f" of phase {number}" if len(reported) > 1 else ""
+        yield Note(f"data{of}: {rows} rows{', read from disk as they are used' if on_disk else ''}")
+
+
+def data_digests(phases: list[Phase]) -> dict[str, str]:
+    """Return a mapping from the name of each data file of all phases to its digest (SHA-256), for run.json."""
+    return _by_name(phase.prepared.digests for phase in phases)
+
+
+def skipped_images(phases: list[Phase]) -> dict[str, Any]:
+    """Return a mapping from each folder with damaged images to their number and the first files, for run.json.
+
+    If a phase uses other files of a folder, the folder has another entry, with the number of the phase.
+    """
+    return _by_name(
+        {
+            each.name: {"skipped": each.count, "of": each.of, "first": list(each.first)}
+            for each in phase.prepared.skipped
+        }
+        for phase in phases
+    )
+
+
+def _by_name(facts_of_phases: Iterable[Mapping[str, T]]) -> dict[str, T]:
+    """Return the facts of all phases by name; a fact that differs from that of an earlier phase has its number."""
+    facts: dict[str, T] = {}
+    for number, each in enumerate(facts_of_phases, start=1):
+        for name, fact in each.items():
+            facts[name if facts.get(name, fact) == fact else f"{name} of phase {number}"] = fact
+    return facts
+
+
+def directions(phases: list[Phase]) -> dict[str, str]:
+    """Return a mapping from each logged metric of all phases to its better direction (`min` or `max`)."""
+    return {name: way for phase in phases for name, way in phase.spec.log_names().items()}
+
+
+def history_columns(phases: list[Phase]) -> list[str]:
+    """Return the column names of history.csv for all phases, as its header is written before the first epoch."""
+    rates = {
+        name: 0.0 for phase in phases for name in (phase.spec.train_step.optimizers if phase.spec.train_step else ("",))
+    }
+    numbers = ["epoch", *(["phase"] if len(phases) > 1 else []), "epoch_seconds"]
+    return ordered([*numbers, *directions(phases), *rate_columns(rates)])
