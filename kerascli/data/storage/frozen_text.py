@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kerascli.data.storage.column import text_array
 from kerascli.data.storage.compressed import unpacked_blocks
-from kerascli.data.storage.delimited.text_format import FALSE, TRUE, TextFormat
+from kerascli.data.storage.delimited.text_format import TextFormat, typed
 from kerascli.data.storage.frozen import LINE, freeze
 from kerascli.data.storage.on_disk import is_large
 from kerascli.data.storage.parquet_columns import ParquetColumns
@@ -134,6 +135,8 @@ def _array(table: Table, name: str, text: frozenset[str]) -> "pa.Array":
         texts = table.text(name)
         return pa.array(texts, pa.string(), mask=texts == "")
     missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
-    if missing.any() and not missing.all() and table.text(name)[missing.argmin()].strip(" \t") in {*TRUE, *FALSE}:
-        return pa.array(values.astype(bool), mask=missing)
+    if missing.any() and not missing.all():
+        first = typed(text_array([table.text(name)[missing.argmin()]]))
+        if first is not None and first.dtype == bool:
+            return pa.array(values.astype(bool), mask=missing)
     return pa.array(values, mask=missing)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.data.storage.column import Column, arrow
-from kerascli.data.storage.delimited.text_format import DEFAULT, typed_texts
+from kerascli.data.storage.column import Column, arrow, text_array
+from kerascli.data.storage.delimited.text_format import typed
 from kerascli.data.storage.frozen import LINE
 from kerascli.data.storage.on_disk import Stream, Values, is_large
 from kerascli.data.storage.parquet_file import ParquetFile
@@ -170,9 +170,9 @@ def _partitions(parts: Sequence[Part], names: Sequence[str], dtypes: Mapping[str
             raise DataError(text, place=parts[0].name)
         texts = [part.values[column] for part in parts]
         dtype = dtypes.get(column)
-        numbers = None if dtype == "text" else typed_texts(texts, DEFAULT, dtype)
+        numbers = None if dtype == "text" else typed(text_array(texts), dtype=dtype)
         if dtype == "number" and numbers is None:
-            wrong = next((i for i, text in enumerate(texts) if typed_texts([text], DEFAULT, dtype) is None), 0)
+            wrong = next((i for i, text in enumerate(texts) if typed(text_array([text]), dtype=dtype) is None), 0)
             text = f"'{safe_text(texts[wrong], 40)}' is not a number, as dtypes says of '{safe_text(column, 40)}'"
             raise DataError(text, place=parts[wrong].name)
         columns[column] = np.array(texts, object) if numbers is None else numbers
