@@ -71,10 +71,8 @@ class Sql(Source):
             place = os.path.realpath(self.files(context)[0]) if self.files(context) else self.url
             key = hashlib.sha256(f"{place}\0{query}".encode()).hexdigest()[:32]
             folder = storage.cache_folder() / "frozen" / key
-            recorded = (folder / f"{digest}.parquet" for digest in context.recorded.values())
-            context.frozen[query] = next((path for path in recorded if path.exists()), None) or self._ask(
-                context, query, folder
-            )
+            recorded = (path for path in folder.glob("*.parquet") if path.stem in context.recorded.values())
+            context.frozen[query] = next(recorded, None) or self._ask(context, query, folder)
         return context.frozen[query]
 
     def _ask(self, context: Context, query: str, folder: Path) -> Path:

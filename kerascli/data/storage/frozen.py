@@ -60,7 +60,9 @@ def _written(blocks: Blocks, kinds: dict[str, set[Any]], digest: Any) -> Iterato
             types = {name: _type(each) for name, each in kinds.items()}
             # not packed: the size of a packed file says little about the memory that its rows take
             schema = pa.schema(types.items())
-            writer = parquet.ParquetWriter(sink, schema, compression="none", use_dictionary=False)
+            writer = parquet.ParquetWriter(
+                sink, schema, compression="none", use_dictionary=False, write_page_checksum=True
+            )
             digest.update(repr(types).encode())
         if types == {name: _type(each) for name, each in kinds.items()}:
             count = len(next(iter(block.values())))
