@@ -123,14 +123,19 @@ def penguins(typed: Typed) -> Iterator[Row]:
     yield from accuracies(typed, "penguins", inputs, "species")
 
 
-def images(typed: Typed, run: str, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pictures of a split, 0 to 1, and their labels."""
+def arrays(typed: Typed, run: str, split: str) -> Any:
+    """Return the prepared rows of a split, with arrays by name in `inputs` and `targets`."""
     from kerascli.runs.index import find_run
     from kerascli.workflow.loaded import open_run
     from kerascli.workflow.rows.command_rows import load_again
 
     os.chdir(typed.session.folder)
-    rows = load_again(open_run(find_run(run, Path("runs")))).splits[split].read(slice(None))
+    return load_again(open_run(find_run(run, Path("runs")))).splits[split].read(slice(None))
+
+
+def images(typed: Typed, run: str, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pictures of a split, 0 to 1, and their labels."""
+    rows = arrays(typed, run, split)
     return np.asarray(rows.inputs["image"], "float32") / 255, np.asarray(rows.targets["label"])
 
 
@@ -235,6 +240,61 @@ def keras_outputs(typed: Typed, inputs: str) -> tuple[str, str]:
     return spread(accuracies), spread(errors)
 
 
+def table_of_pictures(typed: Typed) -> Iterator[Row]:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+
+    both = [[*ours(typed, "parts", "parts.yaml", metric)] for metric in ("kind_accuracy", "units:mae")]
+    for (name, first), (_, second) in zip(*both, strict=True):
+        yield name, f"{first} | {second}"
+    train, validation, test = (arrays(typed, "parts", split) for split in ("train", "validation", "test"))
+    logs = np.log(typed.rows("parts", "train", "width")["width"])
+
+    def millimetres(scaled: np.ndarray) -> np.ndarray:
+        return np.exp(scaled.reshape(-1) * logs.std() + logs.mean())
+
+    yield "Keras, the same model, seeds 1 to 5", " | ".join(keras_parts(train, test, millimetres))
+
+    def flat(rows: Any) -> np.ndarray:
+        return np.hstack([rows.inputs["picture"].reshape(rows.rows, -1) / 255, rows.inputs["distance"].reshape(-1, 1)])
+
+    x, kinds, widths = (
+        np.concatenate([of(rows) for rows in (train, validation)])
+        for of in (flat, lambda rows: rows.targets["kind"], lambda rows: rows.targets["width"])
+    )
+    for classifier, regressor in (
+        (LogisticRegression(max_iter=2000), LinearRegression()),
+        (HistGradientBoostingClassifier(random_state=0), HistGradientBoostingRegressor(random_state=0)),
+    ):
+        accuracy = classifier.fit(x, kinds).score(flat(test), test.targets["kind"])
+        found = millimetres(regressor.fit(x, widths.reshape(-1)).predict(flat(test)))
+        error = abs(found - millimetres(test.targets["width"])).mean()
+        yield f"`{type(classifier).__name__}` and `{type(regressor).__name__}`", f"{shown(accuracy)} | {shown(error)}"
+
+
+def keras_parts(train: Any, test: Any, millimetres: Callable[[np.ndarray], np.ndarray]) -> tuple[str, str]:
+    import keras
+    from keras import layers
+
+    found = []
+    x, x_test = ([rows.inputs["picture"] / 255, rows.inputs["distance"].reshape(-1, 1)] for rows in (train, test))
+    for seed in SEEDS:
+        keras.utils.set_random_seed(seed)
+        picture, distance = keras.Input((20, 20, 1)), keras.Input((1,))
+        shape = layers.MaxPooling2D()(layers.Conv2D(16, 3, activation="relu")(picture))
+        shape = layers.GlobalMaxPooling2D()(layers.Conv2D(32, 3, activation="relu")(shape))
+        shared = layers.Dense(32, activation="relu")(layers.Concatenate()([shape, distance]))
+        ends = {"kind": layers.Dense(3, activation="softmax")(shared), "width": layers.Dense(1)(shared)}
+        model = keras.Model([picture, distance], ends)
+        model.compile(keras.optimizers.Adam(0.005), {"kind": "sparse_categorical_crossentropy", "width": "mse"})
+        model.fit(x, {**train.targets}, batch_size=16, epochs=40, verbose=0)
+        predicted = model.predict(x_test, verbose=0)
+        right = (predicted["kind"].argmax(1) == test.targets["kind"]).mean()
+        found.append((right, abs(millimetres(predicted["width"]) - millimetres(test.targets["width"])).mean()))
+    accuracies, errors = zip(*found, strict=True)
+    return spread(accuracies), spread(errors)
+
+
 def splits(typed: Typed) -> Iterator[Row]:
     first = "pulse pressure temperature haemoglobin"
     cells: dict[str, list[str]] = {}
@@ -309,6 +369,7 @@ PEERS: dict[str, Callable[[Typed], Iterator[Row]]] = {
         transfer,
         sentences,
         outputs,
+        table_of_pictures,
         splits,
         threshold,
         forecast,

@@ -65,3 +65,9 @@ def test_a_registry_that_nothing_would_find_is_refused() -> None:
 
     with pytest.raises(TypeError, match=r"test_registries is missing from KINDS"):
         Registry("thing", Thing, ())
+
+
+def test_layers_are_found_without_what_reads_tables() -> None:
+    code = "import sys; from kerascli.layers.base import LAYERS; assert LAYERS.names(); print('pyarrow' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"

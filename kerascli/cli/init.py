@@ -93,7 +93,7 @@ def try_template(text: str, config: Path) -> None:
     from kerascli.config.yaml.text import parse_document
 
     opened = open_config(parse_document(text, str(config)))
-    if opened.data is not None and all(file.exists() for file in opened.data.source.files(opened.context)):
+    if opened.data is not None and all(file.exists() for file in opened.data.source.data_files(opened.context)):
         _try(text, config)
 
 

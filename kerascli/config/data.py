@@ -24,18 +24,22 @@ def config_facts(config: Config, *, look: bool = True) -> DataFacts:
         return data_facts(config.data, config.context, look=look)
 
 
-def load_config_data(config: Config, *, learned: States | None = None, keep: Collection[str] = ()) -> PreparedData:
+def load_config_data(
+    config: Config, *, learned: States | None = None, keep: Collection[str] = (), decode: bool = True
+) -> PreparedData:
     """Return the config's data, loaded and preprocessed.
 
     `learned` is the state that the transforms of an earlier run have learned (vocabularies ...); None: it is learned
-    from this data. The raw columns `keep` are loaded in addition to the columns that the config uses.
+    from this data. The raw columns `keep` are loaded in addition to the columns that the config uses. Without `decode`,
+    files that a table names are decoded when they are read only.
     """
     if config.data is None:
         hint = "add data: {source: ..., inputs: ..., targets: ...}"
         raise config.error([Fault("the config has no 'data' section", (), hint=hint)])
     with config.faults(), _with_source_hint(config.text):
         split = config.validation_split
-        return load_data(config.data, config.context, validation_split=split, learned=learned, keep=keep)
+        context = replace(config.context, decode=decode)
+        return load_data(config.data, context, validation_split=split, learned=learned, keep=keep)
 
 
 class _OpenFacts(dict[str, Value | Unknown]):

@@ -17,7 +17,8 @@ from kerascli.config.sections.phases import in_each, unfold
 from kerascli.config.top_level import ConfigSection, run_name
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import parse_document
-from kerascli.data.base import Transform, rebase
+from kerascli.data.base import Transform
+from kerascli.data.remote.addresses import rebase
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.foundation.user_code import UserCode

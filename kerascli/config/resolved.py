@@ -8,7 +8,7 @@ from typing import Any
 from kerascli.config.config import Config
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.phases import folded
-from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, UpdateSpec, formulas
+from kerascli.config.sections.train_step import ForwardPassSpec, UpdateSpec, formulas
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import plain
 from kerascli.layers.expressions.base import ExpressionLayer
@@ -44,13 +44,9 @@ def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
     out["fit"] = spec.fit.dump()
     if spec.train_step is not None:
         out["compile"] = spec.train_step.dump_compile()
-        out["fit"]["train_step"] = dump_train_step(spec.train_step)
+        passes = spec.train_step.passes
+        out["fit"]["train_step"] = [_dump_update(update, each) for each in passes for update in each.updates]
     return out
-
-
-def dump_train_step(train_step: TrainStepSpec) -> list[dict[str, Any]]:
-    """Return `fit.train_step` as data to write as YAML, with every default; parsing this data gives equal updates."""
-    return [_dump_update(update, each) for each in train_step.passes for update in each.updates]
 
 
 def _dump_update(update: UpdateSpec, each: ForwardPassSpec) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Base classes and registries of data sources, transforms and features, and the facts about columns (`Field`)."""
 
-import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from kerascli.data.remote.addresses import CREDENTIALS, address_fault, in_place, scheme_of
 from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.decoded_files import Decoder
 from kerascli.data.storage.table import Refusal, Table
 from kerascli.foundation.disk.files import file_digest, impossible_path, in_home
 from kerascli.foundation.errors import Fault, show
@@ -86,6 +86,8 @@ class Context:
     """Callback for long operations: called with (description, bytes done, total bytes or 0 if unknown)."""
     columns: frozenset[str] | None = None
     """Names of the data source's columns that the config section `data` uses; None if they are unknown."""
+    decode: bool = True
+    """False to look for files that a table names without decoding them."""
     display_columns: Mapping[str, ConfigPath] = field(default_factory=dict)
     """Mapping from each column displayed next to model outputs to the config path (keys, indices) that names it."""
     recorded: Mapping[str, str] = field(default_factory=dict)
@@ -136,7 +138,12 @@ class Source(InFolder):
     names_files: ClassVar[bool] = False
     """True if each row is a file, named by the column `file`, which predictions show."""
     in_files: ClassVar[bool] = True
-    """True if the rows depend on nothing but the contents of the files that `files` returns."""
+    """True if the rows depend on nothing but the contents of the files that `data_files` returns."""
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if callable(cls.__dict__.get("files")):
+            raise TypeError(f"'files' of {cls.__name__} is now 'data_files'")
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
         """Return the fields (shape, dtype ...) of the source's columns if known without loading, else None.
@@ -156,6 +163,22 @@ class Source(InFolder):
     def load(self, context: Context) -> Mapping[str, Table]:
         """Load the rows of the data source; return a mapping from split name to table. Raises DataError."""
 
+    def decoders(self) -> Mapping[str, Decoder]:
+        """Return a mapping from each column of the source's tables that names files to the files' decoder."""
+        return {}
+
+    def file_fields(self) -> Mapping[str, Field]:
+        """Return the fields (shape, dtype ...) of the columns of files that the source's tables name."""
+        return {name: Field(each.shape, each.dtype.name) for name, each in self.decoders().items()}
+
+    def open_files(self, table: Table, context: Context, *, of_command: bool = False, skip: bool = True) -> Table:
+        """Return a table of the source with the files that its columns name (`decoders`) in place of the names.
+
+        If the table is given to a command (`of_command`), files may be beside it, too; unless `skip`, a damaged file
+        is an error even where the source skips its row. Raises DataError.
+        """
+        return table
+
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table | None:
         """Read a file as a table with the source's text settings (delimiter, encoding); return None if it has none.
 
@@ -172,13 +195,13 @@ class Source(InFolder):
         """Read files that hold one row each (see `reads_alone`) as a table; its column `file` holds their names."""
         raise NotImplementedError
 
-    def files(self, context: Context) -> list[Path]:
+    def data_files(self, context: Context) -> list[Path]:
         """Return the files that the source reads, whose digests identify the data of a run."""
         return []
 
     def digests(self, context: Context) -> dict[str, str]:
         """Return the SHA-256 of each file that the source reads by its name, with its folder's where two are equal."""
-        paths = self.files(context)
+        paths = self.data_files(context)
         names = [path.name for path in paths]
         folders = ["" if names.count(path.name) == 1 else f"{path.parent.resolve().name}/" for path in paths]
         return {folder + path.name: file_digest(path) for folder, path in zip(folders, paths, strict=True)}
@@ -186,19 +209,6 @@ class Source(InFolder):
     def folders(self, context: Context) -> list[Path]:
         """Return the folders in which the source searches for files."""
         return []
-
-
-def rebase(old: Path, new: Path) -> Callable[[str], str]:
-    """Return a function that converts paths relative to the folder `old` to paths relative to `new`; symbolic links to
-    folders are resolved."""
-
-    def rebased(path: str) -> str:
-        if os.path.isabs(path) or in_place(path):
-            return path
-        folder, name = os.path.split(old / path)
-        return os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(new))
-
-    return rebased
 
 
 @dataclass(frozen=True, slots=True)

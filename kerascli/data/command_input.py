@@ -10,17 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.base import Field
+from kerascli.data.base import Context, Field
 from kerascli.data.read import joined, read_raw
 from kerascli.data.remote.addresses import CREDENTIALS, FILE_SCHEMES, address_fault, scheme_of
 from kerascli.data.remote.copies import parts_at
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.folders import FolderSource, file_names, files_below, labelled_files, unlabelled_files
-from kerascli.data.sources.image_sources import SUFFIXES, decoded_once, undamaged
 from kerascli.data.sources.parquet import read_parquet
 from kerascli.data.sources.text_sources import TextFolder, texts_of
-from kerascli.data.storage.image_files import Images, Reading, need_pillow
+from kerascli.data.storage.decoded_files import DecodedFiles, Decoder, undamaged
+from kerascli.data.storage.image_files import SUFFIXES, Reading
 from kerascli.data.storage.json_lines import read_json_lines
+from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import FILE, FILES, Table, table_of
 from kerascli.foundation.disk.files import LINE_BYTES, memory_limit, missing_file, open_regular, refuse_text
 from kerascli.foundation.errors import ConfigError, DataError, safe_text
@@ -40,6 +41,8 @@ class CommandInput:
     spec: DataSpec
     columns: Mapping[str, Field]
     """Mapping from each column of the training rows to its field (shape, dtype ...)."""
+    folder: Path
+    """Folder that the paths of the data settings are relative to."""
     targets: bool
     """True if targets are read, too: a folder of files then has a subfolder for each class."""
     keep: frozenset[str] = frozenset()
@@ -60,7 +63,7 @@ class CommandInput:
             )
         if texts:
             tables.append(table_of({self.text_column("--text"): np.array(texts, object)}, "--text"))
-        return joined(list(map(self.checked, tables)))
+        return joined([self.checked(table) for table in tables])
 
     def used(self) -> dict[str, None]:
         """Return a dict whose keys are the columns that the inputs (and targets, if read) are computed from."""
@@ -75,9 +78,12 @@ class CommandInput:
             raise ConfigError(text, hint="give a table with these columns: a .csv or .jsonl file")
         return column
 
-    def checked(self, table: Table) -> Table:
-        """Return `table` if it has all columns that the pipelines read. Raises DataError, naming all missing
-        columns."""
+    def checked(self, table: Table, *, skip: bool = True) -> Table:
+        """Return `table`, with the files that it names, if it has all columns that the pipelines read.
+
+        Unless `skip`, a damaged file is an error even if the source skips its row. Raises DataError, naming all missing
+        columns.
+        """
         missing = [column for column in self.used() if column not in table]
         if len(missing) == 1:
             table.column(missing[0])
@@ -86,7 +92,10 @@ class CommandInput:
             listed = ", ".join(safe_text(name, 40) for name in list(table)[:20])
             hint = table.comment_hint() or f"it has {listed}"
             raise DataError(f"there are no columns {names}", place=table.name, hint=hint)
-        return table
+        if table.name == FILES:
+            return table
+        context = Context(self.folder, 0, columns=frozenset(self.used()))
+        return self.spec.source.open_files(table, context, of_command=True, skip=skip)
 
     def _input_columns(self) -> list[str]:
         return list(dict.fromkeys(column for pipeline in self.spec.inputs.values() for column in pipeline.columns))
@@ -100,7 +109,8 @@ class CommandInput:
         """Return True for a file of one row, such as an image or a text; None is standard input, a text an address."""
         if path is None or isinstance(path, str) or path.is_dir():
             return False
-        if self.spec.source.reads_alone(path) or (path.name.lower().endswith(SUFFIXES) and bool(self._images())):
+        decoded = self._decoded()
+        if self.spec.source.reads_alone(path) or (decoded and path.name.lower().endswith(decoded[1].suffixes)):
             return True
         return path.name.lower().endswith(TextFolder.suffixes) and self._takes_texts() and not self._is_table(path)
 
@@ -119,8 +129,8 @@ class CommandInput:
         return any(column in [field.strip(' "') for field in line.split(mark)] for line in lines)
 
     def _rows(self, files: list[Path]) -> Table:
-        """Read image or text files as a table with one row for each file."""
-        source = self.spec.source
+        """Read image, sound or text files as a table with one row for each file."""
+        source, decoded = self.spec.source, self._decoded()
         if self.targets and isinstance(source, FolderSource) and source.labels is not None and "label" in self.used():
             text, hint = "a file alone says no class", "give the folder that has a folder for each class"
             raise DataError(text, place=str(files[0]), hint=hint)
@@ -129,20 +139,27 @@ class CommandInput:
         if self._takes_texts():
             columns = {FILE: file_names(files), self._input_columns()[0]: texts_of(files, FILES)}
             return Table(columns, len(files), name=FILES)
-        (name, field), *_ = self._images().items()
-        need_pillow()
-        height, width, *channels = (size or 1 for size in field.shape)
-        images = Images(files, Reading((height, width), _MODES[channels[0] if channels else 1], "bilinear", crop=False))
-        values, damaged = decoded_once(images) if channels else (images[slice(None)][..., 0], {})
+        assert decoded is not None
+        name, decoder = decoded
+        decoder.need()
+        values, damaged = DecodedFiles(files, decoder).read_once()
+        if len(self.columns[name].shape) < len(decoder.shape):
+            values = in_memory(values)[..., 0]
         return undamaged(Table({FILE: file_names(files), name: values}, len(files), name=FILES), damaged, skip=False)
 
-    def _images(self) -> dict[str, Field]:
-        """Return {name: field} of the only column that the inputs use, if it holds uint8 images, else {}."""
+    def _decoded(self) -> tuple[str, Decoder] | None:
+        """Return the only column that the inputs use, with a decoder for it, if it holds files or uint8 images."""
         used = self._input_columns()
-        field = self.columns.get(used[0]) if len(used) == 1 and not self.targets else None
+        if len(used) != 1 or self.targets:
+            return None
+        if (decoder := self.spec.source.decoders().get(used[0])) is not None:
+            return used[0], decoder
+        field = self.columns.get(used[0])
         if field is None or field.dtype != "uint8" or None in field.shape or len(field.shape) not in (2, 3):
-            return {}
-        return {used[0]: field} if field.shape[2:] in [(), *((count,) for count in _MODES)] else {}
+            return None
+        height, width, channels = (size or 1 for size in (*field.shape, 1)[:3])
+        mode = _MODES.get(channels)
+        return None if mode is None else (used[0], Reading((height, width), mode, "bilinear", crop=False))
 
     def _table(self, path: Path | str | None) -> Table:
         """Read a file or a folder, one at an address (a text), or standard input (None), as a table."""
@@ -159,14 +176,14 @@ class CommandInput:
 
     def _folder(self, folder: Path) -> Table:
         """Read a folder of image or text files as a table; if targets are read, its subfolders are the classes."""
-        source, shown = self.spec.source, str(folder)
+        source, decoded, shown = self.spec.source, self._decoded(), str(folder)
         if isinstance(source, FolderSource):
             if self.targets and source.labels is not None:
                 filed = labelled_files(folder, shown, self.columns["label"].classes or (), source.suffixes)
                 return source.read_rows(filed.paths, filed.labels)
             return source.read_rows(unlabelled_files(folder, shown, source.suffixes))
-        if source.reads_alone(Path("image.png")) or self._images():
-            return self._rows(unlabelled_files(folder, shown, SUFFIXES))
+        if source.reads_alone(Path("image.png")) or decoded:
+            return self._rows(unlabelled_files(folder, shown, decoded[1].suffixes if decoded else SUFFIXES))
         if self._takes_texts() and (files := files_below(folder, TextFolder.suffixes)):
             return self._rows(files)
         if source.component_name in _TABLES and any(folder.rglob("*.parquet")):

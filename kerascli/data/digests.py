@@ -1,7 +1,7 @@
 """SHA-256 digests that identify the data of a run: of the files that its source reads, or of the columns it uses."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -17,15 +17,23 @@ _SAMPLE_BYTES = 2**16
 
 def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> dict[str, str]:
     """Return a mapping from the name of each file that the data source reads to its SHA-256.
-    If the rows depend on more than files, it also maps the source's name to a digest of the columns.
+    If the rows depend on more than files, it also maps the source's name to a digest of the columns, and the name of
+    columns of files that a table names to a digest of what they were decoded to.
 
     Very large files and columns are sampled; their digests begin with `sampled:`.
     """
     by_file = spec.source.digests(context)
-    if by_file and spec.source.in_files:
-        return by_file
-    digest = hashlib.sha256()
     used = sorted({column for pipeline in spec.all_pipelines().values() for column in pipeline.columns})
+    name = spec.source.component_name
+    if by_file and spec.source.in_files:
+        used = [column for column in used if column in spec.source.file_fields() and context.decode]
+        name = ", ".join(used)
+    return {**by_file, name: _digest_of_columns(used, tables)} if used else by_file
+
+
+def _digest_of_columns(used: Sequence[str], tables: Mapping[str, Table]) -> str:
+    """Return the SHA-256 of columns of all splits, which begins with `sampled:` if one of them is very large."""
+    digest = hashlib.sha256()
     columns = [(split, column, table.column(column)) for split, table in sorted(tables.items()) for column in used]
     for split, column, values in columns:
         digest.update(f"{split}/{column}/{values.dtype}/{values.shape}".encode())
@@ -37,8 +45,7 @@ def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> di
                 digest.update("\0".join(block.flat).encode(errors="surrogatepass"))
             else:
                 digest.update(np.ascontiguousarray(block).data)
-    sampled = "sampled:" if any(_is_sampled(values) for _, _, values in columns) else ""
-    return {**by_file, spec.source.component_name: sampled + digest.hexdigest()}
+    return ("sampled:" if any(_is_sampled(values) for _, _, values in columns) else "") + digest.hexdigest()
 
 
 def _looked_at(values: Values) -> Iterator[np.ndarray]:

@@ -14,7 +14,8 @@ def moved(source: Source, place: Path, folder: Path) -> Source:
     Raises ConfigError if one is not there.
     """
     inner = getattr(source, "source", source)
-    paths = [value for name in inner.paths if isinstance(value := getattr(inner, name), str)]
+    paths: list[str] = []
+    inner.with_paths(lambda path: (paths.append(path), path)[1])
     shown = safe_text(str(place))
     if not paths or inner.component_name in ("python", "sql"):
         raise ConfigError(f"--data {shown}: the source '{inner.component_name}' has no files that can be elsewhere")

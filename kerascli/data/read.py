@@ -28,7 +28,9 @@ def joined(tables: Sequence[Table]) -> Table:
     if not rest:
         return first
     names = [name for name in first if all(name in other for other in rest)]
-    columns = {name: _column(name, tables) for name in names}
+    files = {name: _column(name, tables) for name in names if all(name in table.files for table in tables)}
+    texts = {name: np.concatenate([table.text(name) for table in tables]) for name in files}
+    columns = texts | {name: _column(name, tables) for name in names if name not in files}
     ends = np.cumsum([table.rows for table in tables])
 
     def place(row: int, column: str, at: tuple[int, int]) -> Place:
@@ -36,7 +38,7 @@ def joined(tables: Sequence[Table]) -> Table:
         return tables[index].place(row - int(ends[index]) + tables[index].rows, column, at)
 
     name = ", ".join(dict.fromkeys(table.name for table in tables))
-    return Table(columns, int(ends[-1]), name=name, made_of=place, skipped=_skipped(tables))
+    return Table(columns, int(ends[-1]), name=name, made_of=place, skipped=_skipped(tables)).with_files(files)
 
 
 def _skipped(tables: Sequence[Table]) -> Skipped | None:

@@ -58,7 +58,7 @@ class TextCodec:
         """Return the tokens of a text after preprocessing; empty if the pipeline does not split texts."""
         if self.vectorization is None:
             return []
-        return self.vectorization.tokens(_through(self.before, text).word_list()).values.tolist()
+        return self.vectorization.tokens(_through(self.before, text).word_list())[0]
 
     def unknown(self, text: str) -> list[str]:
         """Return the tokens of a text that are not in the vocabulary."""
@@ -72,7 +72,7 @@ class TextCodec:
         opened = (step.opened() if isinstance(step, Enclose) else step for step in self.before)
         (text,) = _through(opened, text).word_list()
         words = list(text) if not self.joint else text.split()
-        tokens = self.vectorization.tokens([self.joint.join(words[-longest:])]).values.tolist()[:longest]
+        tokens = self.vectorization.tokens([self.joint.join(words[-longest:])])[0][:longest]
         return [number for number in self.vectorization.lookup.indices(tokens, self.learned).tolist() if number]
 
     def text(self, values: np.ndarray) -> str:
@@ -106,14 +106,14 @@ class TextCodec:
             return []
         enclose = self.before[place]
         assert isinstance(enclose, Enclose)
-        mark = self.vectorization.tokens(_through(self.before[place + 1 :], which(enclose)).word_list()).values
+        mark = self.vectorization.tokens(_through(self.before[place + 1 :], which(enclose)).word_list())[0]
         number_of = {word: number for number, word in enumerate(self.words)}
-        return [number_of[word] for word in mark.tolist() if word in number_of]
+        return [number_of[word] for word in mark if word in number_of]
 
 
 def _through(steps: Iterable[Transform], text: str) -> Texts:
     """Apply text transforms to one text."""
-    texts, field = Texts.of(as_objects([text])), Field((), "string")
+    texts, field = Texts.of_values(as_objects([text])), Field((), "string")
     for step in steps:
         texts = step.rewritten(texts, field, NO_STATE)
     return texts

@@ -46,7 +46,7 @@ def raw_inputs(pipelines: Iterable[FittedPipeline], fields: Mapping[str, Field])
             dtype = field.dtype
             if field.is_text and steps and steps[0].transform.coded_in_onnx:
                 dtype = "int64"
-            elif dtype.startswith(("int", "uint")) and _fills(pipeline):
+            elif dtype.startswith(("int", "uint")) and fills_missing(pipeline):
                 dtype = "float64"
             before = inputs.setdefault(column, TensorSpec(field.shape, dtype))
             if before.dtype != dtype and field.is_text:
@@ -57,7 +57,8 @@ def raw_inputs(pipelines: Iterable[FittedPipeline], fields: Mapping[str, Field])
     return inputs
 
 
-def _fills(pipeline: FittedPipeline) -> bool:
+def fills_missing(pipeline: FittedPipeline) -> bool:
+    """Return True if a pipeline accepts missing values in its columns, which its first transform fills."""
     return bool(pipeline.steps) and pipeline.steps[0].transform.fills_missing
 
 
@@ -139,11 +140,11 @@ class Prepared(nn.Module):
         x = x.to(getattr(torch, NARROW.get(name, name)))
         if x.is_floating_point():
             refused.append((x - x).isnan().sum())  # nan for nan and infinity
-        return _failing(x, sum(refused[1:], refused[0])) if refused else x
+        return failing(x, sum(refused[1:], refused[0])) if refused else x
 
     def _read(self, columns: Mapping[str, Tensor], refused: list[Tensor]) -> Tensor | dict[str, Tensor]:
         """Return the raw columns as one tensor (stacked if several), in the dtype that they have in training."""
-        pipeline, field, fills = self.pipeline.named.pipeline, self.pipeline.fields[0], _fills(self.pipeline)
+        pipeline, field, fills = self.pipeline.named.pipeline, self.pipeline.fields[0], fills_missing(self.pipeline)
         if field.columns:
             return {name: _as_in_training(columns[name], column, refused) for name, column in field.columns}
         parts = [_as_in_training(columns[name], field, refused, fills=fills) for name in pipeline.columns]
@@ -171,7 +172,7 @@ def _counts(refusals: Iterable[Refusal]) -> list[Tensor]:
     return [reduce(torch.logical_or, masks).sum()] if masks else []
 
 
-def _failing(x: Tensor, count: Tensor) -> Tensor:
+def failing(x: Tensor, count: Tensor) -> Tensor:
     """Return a tensor unchanged, but let the ONNX run fail if a count is above 0.
 
     An index in a list of one zero is then out of bounds, which is an error of every runtime.
@@ -198,7 +199,8 @@ class Answer(nn.Module):
         if self.reading is None:
             return (x,)
         probabilities = self.reading.probabilities(x.float())
-        return x, mapped(probabilities.argmax(-1), dict(enumerate(self.reading.names)), ""), probabilities
+        names = mapped(probabilities.argmax(-1), dict(enumerate(self.reading.names)), "")
+        return x, names, probabilities.clone() if probabilities is x else probabilities  # an output has one name
 
 
 class Rows(nn.Module):

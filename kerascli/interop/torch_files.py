@@ -211,7 +211,11 @@ def run_onnx(data: bytes, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndar
     """Run an ONNX file (as bytes) in ONNX Runtime on the tensors `inputs`, and return its outputs by name."""
     import onnxruntime  # pyright: ignore[reportMissingImports]
 
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of classes that are private there
+        text = f"ONNX Runtime cannot run this model on the CPU: {safe_text(first_line(error))}"
+        raise ConfigError(text, hint="try --format torch_export or keras") from error
     names = [each.name for each in session.get_outputs()]
     return dict(zip(names, map(np.asarray, session.run(names, dict(inputs))), strict=True))
 

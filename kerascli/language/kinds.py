@@ -35,6 +35,7 @@ KINDS: Mapping[str, Kind] = {
     "distribution": Kind("kerascli.parts.distributions", "distribute: {}", ("fit", "distribute")),
     "source": Kind("kerascli.data.base", "source: {}", ("data", "source")),
     "transform": Kind("kerascli.data.base", "x: [{}]", ("data", "inputs"), "pipelines", "inputs: {{x: [{}]}}"),
+    "reader": Kind("kerascli.data.readers"),
     "feature": Kind("kerascli.data.base"),
     "augmentation": Kind("kerascli.data.mixing", "augment: [{}]"),
 }

@@ -205,7 +205,7 @@ def _best_facts(config: Config) -> _FactsOfData:
     facts = config_facts(config)
     if config.data is None:
         return facts, None, []
-    files = [("file", path) for path in config.data.source.files(config.context)]
+    files = [("file", path) for path in config.data.source.data_files(config.context)]
     places = [*files, *(("folder", path) for path in config.data.source.folders(config.context))]
     absent = [f"there is no {kind} '{safe_text(str(path))}'" for kind, path in places if not path.exists()]
     if facts.known and not files and not absent:
@@ -214,7 +214,7 @@ def _best_facts(config: Config) -> _FactsOfData:
         text = f"the data, and what depends on it: {absent[0]}"
         source = where_from(config.text)
         return facts, None, [text if source is None else f"{text}; the config says: {source}"]
-    prepared = load_config_data(config)
+    prepared = load_config_data(config, decode=False)
     return prepared.facts, prepared, []
 
 

@@ -71,7 +71,9 @@ def predict_stream(
         raise ConfigError("--stream: the model takes arrays of its own, not rows")
     if isinstance(run.data.source, WrappedSource):
         raise ConfigError(f"--stream: a row of {run.data.source.component_name} is made of several lines")
-    command_input = CommandInput(run.data, known_columns(run.learned), targets=False, keep=frozenset(keep))
+    command_input = CommandInput(
+        run.data, known_columns(run.learned), run.config.context.folder, targets=False, keep=frozenset(keep)
+    )
     preparer = fitted_preparer(run.data, run.learned, targets=False)
 
     lines, oov = _Arrivals(arrivals), OovCounts()
@@ -105,10 +107,11 @@ def predict_stream(
 def _checked(command_input: CommandInput, table: Table) -> Table:
     """Return `table` if it has all columns that the pipelines read. Raises DataError with the line of its first row."""
     try:
-        return command_input.checked(table)
+        return command_input.checked(table, skip=False)
     except DataError as error:
         place = Place(STDIN_NAME, int(table.numbers()[0]))
-        raise DataError([replace(fault, place=place) for fault in error.faults]) from None
+        faults = (fault if str(fault.place) != STDIN_NAME else replace(fault, place=place) for fault in error.faults)
+        raise DataError(list(faults)) from None
 
 
 class _Arrivals:

@@ -81,7 +81,7 @@ def test_a_flag_with_a_path_in_the_home_folder_and_one_called_home() -> None:
     Path("config.yaml").write_text(flags + CONFIG.replace("t.csv", "$folder/t.csv").replace("words", "$HOME/words"))
     config = open_config(Path("config.yaml"))
     assert config.data is not None
-    assert config.data.source.files(config.context) == [Path("~/t.csv").expanduser()]
+    assert config.data.source.data_files(config.context) == [Path("~/t.csv").expanduser()]
     assert config.data.targets["y"].dump()[1]["string_lookup"]["vocabulary"] == "elsewhere/words.txt"
 
 
@@ -105,4 +105,4 @@ def test_a_doubled_dollar_is_a_folder_of_that_name() -> None:
     Path("config.yaml").write_text(CONFIG.replace("t.csv", "$$HOME/t.csv"))
     config = open_config(Path("config.yaml"))
     assert config.data is not None
-    assert config.data.source.files(config.context) == [Path("$HOME/t.csv")]
+    assert config.data.source.data_files(config.context) == [Path("$HOME/t.csv")]

@@ -1,6 +1,7 @@
 """Folders, texts and series of `init --from`: what is decided, configs that are valid and train, and refusals."""
 
 import datetime
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -228,3 +229,35 @@ def test_a_series_with_gaps_is_refused() -> None:
     text = Path("a.csv").read_text(encoding="utf-8")
     Path("a.csv").write_text(text.replace("2024-01-05,9.", "2024-01-05,").replace("2024-01-06,9.025", "2024-01-06,"))
     assert refused("a.csv")[0].startswith("the series 'value' misses")
+
+
+def test_columns_that_name_pictures_become_inputs_of_pictures() -> None:
+    images({"photos/all": 30}, (16, 20, 3))
+    Path("photos/all/3.png").write_bytes(b"junk")
+    rows = "".join(f"all/{row}.png,{row * 7 % 13},{'ab'[row % 2]}\n" for row in range(30)) + ",3,a\n"
+    Path("t.csv").write_text("photo,number,kind\n" + rows)
+    found = draft("t.csv", "kind")
+    settings = {"directory": "photos", "color_mode": "rgb", "size": [16, 20], "on_corrupt": "skip"}
+    assert source(found) == {"path": "t.csv", "files": {"photo": {"image": settings}}}
+    assert found.sections["data"]["inputs"]["photo"] == [{"rescaling": "$(1/255)"}]
+    assert "'photo' names pictures; images are 16x20 pixels" in found.reasons()
+    for line in smoke(Path("config.yaml"), sets=[], flags=[]):
+        assert line
+
+
+def test_names_without_files_stay_words() -> None:
+    rows = "".join(f"{row}.png,{row * 7 % 13},{'ab'[row % 2]}\n" for row in range(30))
+    Path("t.csv").write_text("photo,number,kind\n" + rows)
+    assert source(draft("t.csv", "kind")) == {"path": "t.csv"}
+
+
+def test_columns_that_name_sounds_become_inputs_of_sounds() -> None:
+    for row in range(30):
+        with wave.open(f"{row}.wav", "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(np.random.default_rng(row).integers(-999, 999, 2000 + row).astype("<i2").tobytes())
+    Path("t.csv").write_text("clip,kind\n" + "".join(f"{row}.wav,{'ab'[row % 2]}\n" for row in range(30)))
+    found = draft("t.csv")
+    assert source(found)["files"] == {"clip": {"audio": {"directory": ".", "rate": 8000, "seconds": 0.254}}}
+    for line in smoke(Path("config.yaml"), sets=[], flags=[]):
+        assert line

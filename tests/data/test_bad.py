@@ -198,6 +198,7 @@ NPZ = {
     "infinite": (npz(x=np.array([[1.0], [np.inf]])), X, "t.npz:2:x: error: infinite value (1 row)"),
     "empty rows": (npz(x=np.zeros((5, 0))), X, "error: inputs.x: the rows are empty (shape (0,))"),
     "bytes that are no text": (npz(x=np.array([b"a", b"\xe9"])), X, "t.npz: error: 'x' is not UTF-8 (byte 0xe9)"),
+    "half a character": (npz(x=np.array(["a", "\ud83d"])), X, "t.npz: error: 'x' is not UTF-8 (half a character)"),
     "numbers as text": (npz(x=np.array(["1", "2"])), X, "error: inputs.x: the output is text ('1'); a model needs numbers"),
     "too large for a float": (npz(x=np.array([1.0, 1e300])), X, "t.npz:2:x: error: 1e+300 is too large for float32"),
     "too large for an integer": (npz(x=np.array([1, 2**64 - 1], np.uint64)), X, f"t.npz:2:x: error: {2**64 - 1} is outside -{2**63}..{2**63 - 1} (int64)"),

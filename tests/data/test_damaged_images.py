@@ -52,7 +52,7 @@ def test_every_damaged_image_is_listed(memory: int, tmp_path: Path, monkeypatch:
     assert damaged[0].text == "the file is empty"
     assert damaged[1].text.startswith("damaged image: ")
     assert damaged[2].text.startswith("not an image of a supported format")
-    assert number.text == "3 of 8 images cannot be decoded"
+    assert number.text == "3 of 8 images cannot be read"
     assert "on_corrupt: skip" in str(number.hint)
 
 
@@ -131,7 +131,7 @@ def test_a_folder_of_nothing_but_damage_is_an_error_also_with_skip(tmp_path: Pat
         path.write_bytes(b"")
     with pytest.raises(DataError) as caught:
         load(tmp_path, on_corrupt="skip")
-    assert caught.value.faults[-1].text == "8 of 8 images cannot be decoded"
+    assert caught.value.faults[-1].text == "8 of 8 images cannot be read"
 
 
 def test_twenty_damaged_images_are_named_and_all_are_counted(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_twenty_damaged_images_are_named_and_all_are_counted(tmp_path: Path) -> 
     with pytest.raises(DataError) as caught:
         load(tmp_path)
     assert len(caught.value.faults) == 21
-    assert caught.value.faults[-1].text == "25 of 25 images cannot be decoded"
+    assert caught.value.faults[-1].text == "25 of 25 images cannot be read"
 
 
 def test_a_pair_goes_with_its_image_or_its_mask(tmp_path: Path) -> None:

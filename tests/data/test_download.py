@@ -145,7 +145,7 @@ def test_fashion_mnist_is_read_from_the_files_of_keras_or_a_package(
     found = SOURCES.parse("fashion_mnist")
     tables = found.load(CONTEXT)
     assert not server.asked
-    assert {path.parent for path in found.files(CONTEXT)} == {folder}
+    assert {path.parent for path in found.data_files(CONTEXT)} == {folder}
     for split, rows in (("train", 60_000), ("test", 10_000)):
         assert tables[split].array("x")[:, 3, 4].tolist() == (np.arange(rows) % 251).tolist()
         assert tables[split].array("y").tolist() == (np.arange(rows) % 10).tolist()
@@ -262,6 +262,6 @@ def test_keras_finds_what_we_keep() -> None:
     assert Cifar10.remote().url in text
     assert f'dirname = "{Cifar10.remote().path.removesuffix("_archive")}"' in text
     text = (keras_datasets / "fashion_mnist.py").read_text()
-    for path in SOURCES.parse("fashion_mnist").files(CONTEXT):
+    for path in SOURCES.parse("fashion_mnist").data_files(CONTEXT):
         assert f'"datasets", "{path.parent.name}"' in text
         assert f'"{path.name}"' in text

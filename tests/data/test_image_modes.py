@@ -19,7 +19,8 @@ from kerascli.data.base import SOURCES, Context
 from kerascli.data.pipeline.prepare import load_data
 from kerascli.data.section import parse_data
 from kerascli.data.storage import on_disk
-from kerascli.data.storage.image_files import Images, Reading, decoded
+from kerascli.data.storage.decoded_files import DecodedFiles
+from kerascli.data.storage.image_files import Reading, decoded
 from kerascli.foundation.errors import DataError
 from kerascli.language.component import Invalid
 from kerascli.workflow.loaded import open_run
@@ -171,7 +172,7 @@ def test_an_image_that_would_take_too_much_memory_is_refused_by_its_header(
     with pytest.raises(
         DataError, match=f"^{size[0]:,} x {size[1]:,} pixels; the limit here is 67,108,864, and 65,535 a"
     ):
-        Images([path], reading("rgb")).read_all(in_memory=True)
+        DecodedFiles([path], reading("rgb")).read_once()
 
 
 def test_a_background_that_cannot_be_is_refused() -> None:

@@ -60,6 +60,7 @@ def test_lists_are_no_text() -> None:
         ('{"a": [1, "x"]}', "f:1:a", "got a list"),
         ('{"a": [1, 2]}\n{"a": [1]}', "f:2:a", r"of shape \(2,\), as in the first line, got a list of shape \(1,\)"),
         ('{"a": [1, 2]}\n{"a": null}', "f:2:a", "got null"),
+        ('{"a": "x"}\n{"a": "\\ud83d"}', "f:2:a", "half a character"),
         ("\n\n", "f:1", "the file is empty"),
         ("{}", "f:1", "there are no columns"),
         ('{"a": ' + "[" * 100_000, "f:1", "not valid JSON: maximum recursion depth"),

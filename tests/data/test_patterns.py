@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from kerascli.data.base import NO_STATE, TRANSFORMS, Field
+from kerascli.data.base import NO_STATE, TRANSFORMS
 from kerascli.data.storage.table import BadRow
 from kerascli.data.text.patterns import Pattern
 from kerascli.data.text.replacements import Replacement
 from kerascli.language.component import Invalid
+from tests.support.transform_harness import transformed
 
 TEXTS = (
     "", "a", "Hi, you!", "été où l'île", "naïve café 東京 2024年", "Zoë Z Zürich ZZ", "a\n", "x\ny\n", "\n", "αβγ Σσς",
@@ -159,8 +160,7 @@ def test_a_text_with_a_character_that_stands_for_others_names_its_row() -> None:
 def test_texts_of_several_columns_keep_their_shape() -> None:
     texts = np.array([["Hi, you!", ""], ["no", "a!"]], dtype=object)
     apart = TRANSFORMS.parse({"regex_replace": {"pattern": r"([,!])", "rewrite": r" \1"}})
-    rows = apart.apply(texts, Field((2,), "string"), NO_STATE, target=False)
-    assert rows.tolist() == [["Hi , you !", ""], ["no", "a !"]]
+    assert transformed(apart, texts, NO_STATE).tolist() == [["Hi , you !", ""], ["no", "a !"]]
 
 
 def test_a_pattern_is_checked_without_arrow() -> None:

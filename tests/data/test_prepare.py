@@ -362,8 +362,8 @@ def test_csv_types_and_the_byte_order_mark(tmp_path: Path) -> None:
 def test_paths_are_rebased(source: Any) -> None:
     spec = parse_data({"source": source, "inputs": {"x": []}})
     moved = spec.rebased(Path("/a/configs"), Path("/a/runs/one"))
-    old = [path.resolve() for path in spec.source.files(Context(Path("/a/configs"), 1))]
-    new = [path.resolve() for path in moved.source.files(Context(Path("/a/runs/one"), 1))]
+    old = [path.resolve() for path in spec.source.data_files(Context(Path("/a/configs"), 1))]
+    new = [path.resolve() for path in moved.source.data_files(Context(Path("/a/runs/one"), 1))]
     assert old == new
     assert parse_data(moved.dump()) == moved
 

@@ -130,7 +130,7 @@ def test_keras_finds_these_files_too() -> None:
     for name in ("imdb", "reuters", "boston_housing", "california_housing"):
         text = (folder / f"{name}.py").read_text()
         assert download.SHA256[f"{name}.npz"] in text
-        (path,) = SOURCES.parse(name).files(CONTEXT)
+        (path,) = SOURCES.parse(name).data_files(CONTEXT)
         assert f'path="{path.name}"' in text
         assert path.parent.name == "datasets"
     text = (folder / "cifar100.py").read_text()

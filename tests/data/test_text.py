@@ -324,3 +324,28 @@ def test_a_bad_file_of_words_is_refused(tmp_path: Path, content: bytes, text: st
     with pytest.raises(DataError) as caught:
         load_data(spec, context)
     assert text in caught.value.faults[0].text
+
+
+def test_texts_that_become_equal_count_together() -> None:
+    x = words("a1", "a2", "b", "b", "a3", "")
+    rewritten = run({"regex_replace": {"pattern": r"\d", "rewrite": ""}}, x)
+    assert run("string_lookup", words(*rewritten[:-1])).tolist() == [1, 1, 2, 2, 1]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_vocabulary_is_learned_from_texts_as_earlier_steps_leave_them(times: int, tmp_path: Path) -> None:
+    write(tmp_path, "a,b\n" + "x1,1\nx2,1\ny,1\n,1\n" * times, "t.csv")
+    steps = [{"columns": "a"}, {"impute": "most_frequent"}, {"regex_replace": {"pattern": r"\d"}}, "string_lookup"]
+    spec = parse_data({"source": {"csv": {"path": "t.csv"}}, "inputs": {"x": steps}})
+    data = load_data(spec, Context(tmp_path, 1))
+    assert data.learned["inputs.x.2"].facts == {"vocabulary": ["x", "y"]}
+    assert whole(data.splits["train"]).inputs["x"].tolist() == [1, 1, 2, 1] * times
+
+
+def test_each_element_of_a_row_is_a_token_where_nothing_splits() -> None:
+    x = texts(["a", "b"], ["b", "c"], ["a", "b"])
+    assert run({"text_vectorization": {"split": None}}, x).tolist() == [[3, 2], [2, 4], [3, 2]]
+    counts = run({"text_vectorization": {"split": None, "output_mode": "count"}}, x)
+    assert counts.tolist() == [[0, 1, 1, 0], [0, 1, 0, 1], [0, 1, 1, 0]]
+    with pytest.raises(ValueError, match="joins the tokens of one text to ngrams"):
+        run({"text_vectorization": {"split": None, "ngrams": 2}}, x)

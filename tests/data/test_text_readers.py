@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kerascli.data.storage.column import first_rows
 from kerascli.data.storage.delimited import csv_text, text_format
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.delimited.row_reader import as_utf8, read_rows
@@ -267,7 +266,6 @@ def test_a_selection_of_rows_is_coded_alike() -> None:
         texts = part.array("a").tolist()
         assert words.take(codes).to_pylist() == texts
         assert words.to_pylist() == list(dict.fromkeys(texts))
-        assert codes[first_rows(coded)].tolist() == list(range(len(words)))
 
 
 def test_a_long_row_and_a_long_field_that_are_allowed() -> None:

@@ -403,7 +403,7 @@ def test_the_command_says_what_it_wrote_and_what_is_not_in_it(
         opens(name)
     capsys.readouterr()
     assert command("export", "latest", "-o", "m.safetensors", "--preprocessing") == 2
-    assert "only onnx holds preprocessing, got -o m.safetensors" in capsys.readouterr().err
+    assert "only onnx and keras hold preprocessing, got -o m.safetensors" in capsys.readouterr().err
     assert command("export", "latest", "-o", "m.bin") == 2
     assert "hint: a suffix says the format: .h5, .keras, .onnx, .pt, .pt2, .safetensors\n" in capsys.readouterr().err
     assert command("export", "latest", "--format", "pickle") == 2

@@ -7,6 +7,9 @@ TensorFlow 2.21.
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,7 +217,6 @@ def exported(parts: dict[str, Any], folder: Path, suffix: str = "keras", *, prep
     ],
 )
 def test_exports_hold_vocabularies_where_keras_keeps_them(name: str, tmp_path: Path) -> None:
-    """Keras on TensorFlow reads the exports of all these models, and predicts the same: tried by hand."""
     parts = FILES[name]
     written = contents(exported(parts, tmp_path, preprocessing="Integer" not in name).read_bytes())
     assert written["weights"].keys() == parts["weights"].keys()
@@ -238,6 +240,13 @@ def test_an_export_that_takes_texts_is_imported_as_the_same_model(tmp_path: Path
     np.testing.assert_allclose(output, np.array(FILES["in front of a model"]["output"])[kept], rtol=1e-5)
 
 
+def test_a_hash_of_texts_is_exported_as_keras_s_layer(tmp_path: Path) -> None:
+    parts = FILES["Hashing string (1,) num_bins=3 mask_value="]
+    layers = contents(exported(parts, tmp_path).read_bytes())["config"]["config"]["layers"]
+    assert [each["class_name"] for each in layers][:2] == ["InputLayer", "Hashing"]
+    assert layers[1]["config"]["mask_value"] == ""
+
+
 def test_a_vocabulary_is_in_the_config_of_an_h5_file(tmp_path: Path) -> None:
     path = exported(FILES[ADAPTED], tmp_path, "h5", preprocessing=False)
     run = open_run(import_model(path, runs_dir=tmp_path / "again").record, device="cpu")
@@ -257,3 +266,35 @@ def test_a_pipeline_that_keras_has_no_layers_for_is_refused_by_name(tmp_path: Pa
     message = r"cannot hold the pipeline of the input 'text' \(regex_replace, text_vectorization\)"
     with pytest.raises(ConfigError, match=message):
         export_run(record, "keras", tmp_path / "e.keras", preprocessing=True)
+
+
+ON_TENSORFLOW = """
+import json, sys
+import keras, numpy as np, tensorflow as tf
+for entry in json.load(open(sys.argv[1], encoding="utf-8")):
+    model = keras.models.load_model(entry["file"])
+    given = [tf.constant(rows, dtype=each.dtype) for each, rows in zip(model.inputs, entry["inputs"], strict=True)]
+    found = np.asarray(model(given if len(given) > 1 else given[0], training=False))
+    np.testing.assert_allclose(found, np.reshape(entry["output"], found.shape), rtol=1e-5, err_msg=entry["file"])
+"""
+
+
+@pytest.mark.keras_tf
+def test_keras_on_tensorflow_reads_the_exports_and_predicts_the_same(tmp_path: Path) -> None:
+    entries = []
+    for number, (name, parts) in enumerate(FILES.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        path = exported(parts, folder, preprocessing=name in OF_TEXTS)
+        inputs = [parts["inputs"][key.partition("_text_vectorization")[0]] for key in input_names(path)]
+        entries.append({"file": str(path), "inputs": inputs, "output": parts["output"]})
+    (tmp_path / "all.json").write_text(json.dumps(entries), encoding="utf-8")
+    settings = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    command = [sys.executable, "-c", ON_TENSORFLOW, str(tmp_path / "all.json")]
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def input_names(path: Path) -> list[str]:
+    layers = contents(path.read_bytes())["config"]["config"]["layers"]
+    return [each["config"]["name"] for each in layers if each["class_name"] == "InputLayer"]

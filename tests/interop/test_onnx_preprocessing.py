@@ -1,20 +1,25 @@
 """ONNX files with preprocessing: ONNX Runtime gives for raw rows what `predict` gives, and refuses what it refuses."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
+import pyarrow as pa
 import pytest
 import torch
 from torch import nn
 
-from kerascli.data.base import NO_STATE, Field
+from kerascli.data.base import NO_STATE, Field, FittedState, NotExportable, Refusal, Transform
+from kerascli.data.pipeline.steps import FittedStep
+from kerascli.data.transforms.datetime import DateTime
 from kerascli.data.transforms.elementwise import Log1p
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.foundation.shapes import TensorSpec
+from kerascli.interop.onnx_rows import Step, failing
 from kerascli.interop.torch_files import onnx_bytes, run_onnx
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.interchange.exporting import export_run
@@ -53,7 +58,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 
 
 def session(run: RunRecord, folder: Path) -> onnxruntime.InferenceSession:
-    export_run(run, "onnx", folder / "model.onnx", preprocessing=True)
+    made = export_run(run, "onnx", folder / "model.onnx", preprocessing=True)
+    assert made.difference is not None  # from predict, on rows that were made up
+    file = onnx.load(folder / "model.onnx")
+    onnx.checker.check_model(file, full_check=True)
+    assert not any(node.metadata_props for node in file.graph.node)  # torch notes the paths of its code there
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # the errors that are wanted here
     return onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
@@ -112,6 +121,72 @@ def test_pictures_go_in_as_bytes(models: Models) -> None:
     found = answers(model, {"image": pictures})
     np.testing.assert_allclose(found["dense"], wanted.outputs["dense"], atol=1e-6)
     assert found["dense_class"].tolist() == wanted.columns["class"].tolist()
+
+
+def test_columns_of_all_dtypes_are_prepared_and_refused_as_in_predict(models: Models, tmp_path: Path) -> None:
+    run, model, columns = models.run("KINDS"), models.session("KINDS"), cases.kinds(9, seed=1)
+    columns["id"][0], columns["half"][0] = 2**40, 0.5
+    np.savez(tmp_path / "new.npz", **columns)  # type: ignore[arg-type]
+    wanted = predict_run(open_run(run, device="cpu"), str(tmp_path / "new.npz"))
+    found = answers(model, columns)
+    np.testing.assert_allclose(found["y"], wanted.outputs["y"], rtol=1e-5)
+    for name, value in {"small": -1, "short": 7, "half": np.nan, "real": -1.0}.items():
+        bad = {**columns, name: columns[name].copy()}
+        bad[name][3] = value
+        with pytest.raises(Exception, match="out of data bounds"):
+            answers(model, bad)
+
+
+def test_a_view_takes_raw_columns_too(models: Models, tmp_path: Path) -> None:
+    made = export_run(models.run("KINDS"), "onnx", tmp_path / "view.onnx", preprocessing=True, view="inside")
+    assert made.difference is not None
+    found = run_onnx((tmp_path / "view.onnx").read_bytes(), cases.kinds(9, seed=1))
+    assert found["body"].shape == (9, 4)
+
+
+class Doubled(Transform):
+    """Transform as a plugin may have it: operations of torch alone, and values that it refuses."""
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        return field
+
+    def refusals(self, x: torch.Tensor, field: Field, state: FittedState, *, target: bool) -> Iterator[Refusal]:
+        yield Refusal(x > 100, lambda value: f"{value} is too large")
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return nn.Linear(1, 1).requires_grad_(False).to(dtype)
+
+
+class OfOneColumn(nn.Module):
+    def __init__(self, transform: Transform, field: Field) -> None:
+        super().__init__()
+        self.step = Step(FittedStep(transform, field, field, NO_STATE), is_first=True)
+
+    def forward(self, *columns: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        refused: list[torch.Tensor] = []
+        return (failing(self.step(columns[0], refused), refused[0]),)
+
+
+def test_a_transform_of_a_plugin_becomes_the_operations_of_its_module() -> None:
+    spec = TensorSpec((1,), "float64")
+    module = OfOneColumn(Doubled(), Field((1,), "float64"))
+    data = onnx_bytes(module, [torch.ones(3, 1, dtype=torch.float64)], {"x": spec}, {"y": spec})
+    x = np.array([[1.0], [-2.0]])
+    np.testing.assert_allclose(run_onnx(data, {"x": x})["y"], module(torch.tensor(x))[0].numpy(), rtol=1e-12)
+    with pytest.raises(Exception, match="out of data bounds"):
+        run_onnx(data, {"x": x + 100})
+    text = Step(FittedStep(Doubled(), Field((), "string"), Field((), "float64"), NO_STATE), is_first=True)
+    with pytest.raises(NotExportable, match="ONNX has no operations for"):
+        text(torch.zeros(3, dtype=torch.int64), [])
+
+
+@pytest.mark.parametrize("form", [None, "%d.%m.%Y %H:%M"])
+def test_dates_that_are_made_up_for_the_check_are_dates(form: str | None) -> None:
+    step = DateTime(format=form)
+    codes = step.codes(pa.array(step.examples(NO_STATE)), NO_STATE, target=False)
+    assert isinstance(codes, torch.Tensor)
+    assert (codes >= 0).all()
+    assert len(codes.unique()) == len(codes)
 
 
 REFUSED = {

@@ -131,6 +131,26 @@ compile: {loss: sparse_categorical_crossentropy}
 fit: {epochs: 1}
 """
 
+KINDS = """
+seed: 8
+data:
+  source: {npz: {path: kinds.npz}}
+  inputs:
+    hot: [{columns: small}, category_encoding: {num_tokens: 6, output_mode: count}]
+    label: [{columns: short}, to_categorical: {num_classes: 7}]
+    scaled: [{columns: [half, flag, real]}, rescaling: 2]
+    id: [{columns: id}, integer_lookup: {output_mode: one_hot, num_oov_indices: 3}]
+    seen: [{columns: steps}, shift: 2, integer_lookup: {output_mode: tf_idf}]
+    bins: [{columns: half}, discretization: {bin_boundaries: [0, 0.5], output_mode: multi_hot}]
+    root: [{columns: real}, sqrt, reshape: [1]]
+  targets: {y: [{columns: real}, log]}
+model:
+  layers: [{concatenate: [hot, label, scaled, id, seen, bins, root]}, {dense: {units: 4, name: body}}, {dense: {units: 1, name: y}}]
+  views: {inside: {outputs: body}}
+compile: {loss: mse}
+fit: {epochs: 1}
+"""
+
 SERIES = """
 seed: 6
 data:
@@ -161,11 +181,26 @@ def rows(count: int = 60, seed: int = 0) -> str:
     return "\n".join(lines) + "\n"
 
 
+def kinds(count: int = 24, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return columns of many dtypes, in which each number is one that KINDS accepts."""
+    random = np.random.default_rng(seed)
+    return {
+        "small": random.integers(0, 2, (count, 3)).astype(np.int8),
+        "short": random.integers(0, 2, count).astype(np.uint16),
+        "half": random.lognormal(size=count).astype(np.float16),
+        "flag": random.integers(0, 2, count).astype(bool),
+        "id": random.choice([5, 7, 9], count).astype(np.uint64),
+        "steps": random.integers(0, 9, (count, 5)),
+        "real": random.lognormal(size=count),
+    }
+
+
 def trained(text: str, folder: Path) -> RunRecord:
     """Train a run of a config in a folder with the data that the configs above name."""
     write(folder, rows(), "rows.csv")
     (folder / "deep").mkdir(exist_ok=True)
     write(folder / "deep", "good 1 0\nbad -1 0.5\nfilm 0.25 0\n", "vectors.txt")
+    np.savez(folder / "kinds.npz", **kinds())  # type: ignore[arg-type]
     random = np.random.default_rng(0)
     pictures = random.integers(0, 256, (24, 8, 8, 1), np.uint8)
     np.savez(folder / "pictures.npz", image=pictures, label=random.integers(0, 3, 24))

@@ -20,7 +20,7 @@ def rows_of(values: np.ndarray) -> Values:
         return Records({name: rows for name, rows in columns.items() if isinstance(rows, np.ndarray | Texts)})
     if values.dtype != object:
         return values
-    return Tokens.of(values) if is_ragged(values) else Texts.of(values)
+    return Tokens.of(values) if is_ragged(values) else Texts.of_values(values)
 
 
 def fitted(step: Transform, values: np.ndarray, field: Field | None = None, *, target: bool = False) -> FittedState:

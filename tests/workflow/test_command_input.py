@@ -391,8 +391,9 @@ def test_windows_are_predicted_from_the_file_that_they_were_trained_on(tmp_path:
 def test_the_columns_of_the_inputs_are_those_that_are_read(table: RunRecord) -> None:
     run = open_run(table)
     assert run.data is not None
-    assert list(CommandInput(run.data, known_columns(run.learned), targets=False).used()) == ["a", "b", "kind"]
-    assert list(CommandInput(run.data, known_columns(run.learned), targets=True).used()) == ["a", "b", "kind", "y"]
+    columns = known_columns(run.learned)
+    assert list(CommandInput(run.data, columns, Path(), targets=False).used()) == ["a", "b", "kind"]
+    assert list(CommandInput(run.data, columns, Path(), targets=True).used()) == ["a", "b", "kind", "y"]
 
 
 def test_standard_input_and_a_line_of_a_stream_are_limited(texts: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:

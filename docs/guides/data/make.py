@@ -136,7 +136,7 @@ def export() -> bytes:
     """A table as an office writes it: Latin-1, ";", 1.234,5, NA, a remark on top, a field too many in a row."""
     random = np.random.default_rng(6)
     rows: list[tuple[object, ...]] = []
-    for number in range(300):
+    for number in range(280):
         region = str(random.choice(["Köln", "München", "Kiel"], p=[0.4, 0.35, 0.25]))
         visits = int(random.lognormal(6, 0.7))
         rebate = random.random() < 0.4
@@ -194,7 +194,7 @@ def digits() -> bytes:
 
 
 def rides() -> bytes:
-    """Rides of rented bicycles in three cities, an hour of a day a row: files of Parquet by city and month, in a tar."""
+    """Rides of rented bicycles in three cities, an hour of a day a row: files of Parquet in a tar."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -225,6 +225,35 @@ def rides() -> bytes:
     return gzip.compress(raw.getvalue(), 9, mtime=0)
 
 
+def parts() -> dict[str, bytes]:
+    """280 parts on a belt: a small picture of each, the distance of the camera, the kind, and the width in mm."""
+    from PIL import Image
+
+    random = np.random.default_rng(3)
+    across, down = np.meshgrid(np.arange(20), np.arange(20))
+    rows, raw = [], io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for number in range(280):
+            kind = str(random.choice(["disc", "ring", "square"]))
+            distance, pixels = random.uniform(100, 300), random.uniform(5, 15)
+            x, y = random.uniform(pixels / 2, 19 - pixels / 2, 2)
+            away = abs(across - x), abs(down - y)
+            radius = np.maximum(*away) if kind == "square" else np.hypot(*away)
+            covered = np.clip(pixels / 2 - radius + 0.5, 0, 1)
+            if kind == "ring":
+                covered -= np.clip(pixels / 4 - radius + 0.5, 0, 1)
+            grey = 40 + 160 * covered + random.normal(0, 7, covered.shape)
+            picture = io.BytesIO()
+            Image.fromarray((grey / 32).round().astype(np.uint8) * 32).save(picture, "png", optimize=True)
+            entry = tarfile.TarInfo(f"parts/{number:03d}.png")
+            entry.size = picture.tell()
+            picture.seek(0)
+            archive.addfile(entry, picture)
+            rows.append((f"{number:03d}.png", f"{distance:.0f}", kind, f"{pixels * distance / 100:.1f}"))
+    csv_file = table("picture distance kind width", rows).encode()
+    return {"parts.csv": csv_file, "parts.tar.gz": gzip.compress(raw.getvalue(), 9, mtime=0)}
+
+
 def files() -> Mapping[str, bytes]:
     """Return all files by their names."""
     texts = {"houses.csv": houses(), "messages.csv": sentences(), "sales.csv": sales(), "patients.csv": patients()}
@@ -234,6 +263,7 @@ def files() -> Mapping[str, bytes]:
         "export.csv": export(),
         "digits.tar.gz": digits(),
         "rides.tar.gz": rides(),
+        **parts(),
     }
 
 

@@ -22,7 +22,7 @@ MOST = 1e150
 SKEWED = 3.0
 """Skewness of a numeric column of nonnegative values above which the model gets the column's logarithm."""
 
-Role = Literal["numbers", "skewed", "words", "prose", "date", "group", "left out"]
+Role = Literal["numbers", "skewed", "words", "prose", "date", "group", "files", "left out"]
 
 _FEWEST = 10
 """Minimum number of values of an input column that has missing values; with fewer, training rows may have none."""

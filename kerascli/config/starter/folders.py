@@ -4,7 +4,7 @@ Images without classes become an autoencoder.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -224,7 +224,7 @@ def _words_of(path: Path) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Images:
+class ImageFacts:
     """Sizes and colors of the examined images of a folder, and paths of those that cannot be read."""
 
     heights: list[int]
@@ -258,7 +258,7 @@ def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
     """Return the draft of a config for a folder of images; `kind` is the value of `--model`. Raises ConfigError,
     DataError."""
     need_pillow()
-    images = _examine_images(folders)
+    images = examine_images(folders.some(_EXAMINED_IMAGES), str(folders.folder))
     classes, (height, width) = folders.classes, images.size
     summary = "Compresses images to a small code and restores them (an autoencoder)."
     draft = Draft(f"Classifies images into {len(classes)} classes." if classes else summary)
@@ -290,12 +290,14 @@ def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
     return draft
 
 
-def _examine_images(folders: Folders) -> _Images:
-    """Return the sizes and colors of some images of each class, from their headers.
-    Raises DataError if none can be read."""
-    images = _Images([], [], True, [])
+def examine_images(files: Iterable[Path], shown: str) -> ImageFacts:
+    """Return the sizes and colors of images, from their headers; `shown` is their folder in messages.
+
+    Raises DataError if none can be read.
+    """
+    images = ImageFacts([], [], True, [])
     grey: list[bool] = []
-    for file in folders.some(_EXAMINED_IMAGES):
+    for file in files:
         try:
             with open_regular(file) as opened:
                 image = open_image(opened, file)
@@ -307,7 +309,7 @@ def _examine_images(folders: Folders) -> _Images:
         except (DataError, OSError, SyntaxError, ValueError):
             images.damaged.append(str(file))
     if not images.heights:
-        place = Place(images.damaged[0] if images.damaged else str(folders.folder))
+        place = Place(images.damaged[0] if images.damaged else shown)
         raise DataError(Fault("no image can be read", place=place))
     return replace(images, are_grey=all(grey))
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerascli.config.starter.columns import find_roles
+from kerascli.config.starter.columns import Column, find_roles
 from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.folders import IMAGES, examine_folder, image_draft, suffixes_of, text_draft
+from kerascli.config.starter.named_files import find_files
 from kerascli.config.starter.sample import sample_table
 from kerascli.config.starter.series import find_series, series_draft
 from kerascli.config.starter.table import table_draft
@@ -44,8 +45,9 @@ def start_from(data: Path, target: str | None = None, kind: str | None = None) -
         text = f"'{safe_text(str(data))}' is one image: init looks at a folder of them"
         raise ConfigError(text, hint=f"--from {safe_text(str(data.parent))}")
     table = sample_table(data)
-    roles = find_roles(table)
-    series = find_series(table, roles) if kind not in ("wide_and_deep", "resnet") else None
+    files = find_files(table, data)
+    roles = find_roles(table) | {each.column: Column(each.column, "files") for each in files}
+    series = find_series(table, roles) if kind not in ("wide_and_deep", "resnet") and not files else None
     if series is not None and (target is None or target in series.values):
         return Start(lambda path: series_draft(table, series, target, kind, path), table.put_small)
-    return Start(lambda path: table_draft(table, roles, target, kind, path), table.put_small)
+    return Start(lambda path: table_draft(table, roles, target, kind, path, files), table.put_small)

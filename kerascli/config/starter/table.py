@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.columns import MAX_WORDS, Column, Roles, copies
 from kerascli.config.starter.draft import Draft, column_step, columns, free_name, listed
-from kerascli.config.starter.models import head, table_model
+from kerascli.config.starter.models import Layers, head, table_model
+from kerascli.config.starter.named_files import FileColumn
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.split import meets_all, order_of, seen_in_training, split_rows
 from kerascli.config.starter.target import OTHERWISE, Target, choose, describe
@@ -21,9 +23,18 @@ _WEIGHT = re.compile(r"(^|[_ .-])(weights?|wgt|wt)$", re.IGNORECASE)
 _MISSING_WORD = {"impute": {"strategy": "constant", "fill_value": "missing"}}
 
 
-def table_draft(table: SampledTable, roles: Roles, option: str | None, kind: str | None, path: str) -> Draft:
-    """Return the draft of a config for a table; `option` is the value of `--target`, `kind` that of `--model`. Raises
-    ConfigError, DataError."""
+def table_draft(
+    table: SampledTable,
+    roles: Roles,
+    option: str | None,
+    kind: str | None,
+    path: str,
+    files: Sequence[FileColumn] = (),
+) -> Draft:
+    """Return the draft of a config for a table; `option` is the value of `--target`, `kind` that of `--model`.
+
+    `files` are its columns that name pictures or sounds. Raises ConfigError, DataError.
+    """
     if table.all_rows < _LEAST_ROWS:
         text = f"{table.rows} rows: at least {_LEAST_ROWS} are needed to train, validate and test"
         raise DataError(Fault(text, place=Place(table.name)))
@@ -51,12 +62,30 @@ def table_draft(table: SampledTable, roles: Roles, option: str | None, kind: str
                       target.balanced)  # fmt: skip
         return complete(draft, texts, column_step(column.name, texts.name), kind)
     data["inputs"] = _inputs(draft, used, timed="order" in split, excluded=key)
+    front = _add_files(draft, data, files, Path(table.name), path)
     last = head(target.classes, key)
-    draft.sections["model"], reason = table_model(kind, list(data["inputs"]), table.all_rows, last)
+    names = [f"{name}_features" if name in front else name for name in data["inputs"]]
+    draft.sections["model"], reason = table_model(kind, names, table.all_rows, last)
+    draft.sections["model"]["layers"][:0] = [layer for layers in front.values() for layer in layers]
     draft.decide("model", reason)
     draft.compile(target.classes, balanced=target.balanced)
-    draft.fit(table.all_rows, balanced=target.balanced)
+    draft.fit(table.all_rows, balanced=target.balanced, images=bool(files))
     return draft
+
+
+def _add_files(
+    draft: Draft, data: dict[str, Any], files: Sequence[FileColumn], table: Path, path: str
+) -> dict[str, Layers]:
+    """Add the columns that name files to the source and the inputs; return the layers on each such input by name."""
+    front: dict[str, Layers] = {}
+    (settings,) = data["source"].values()
+    for each in files:
+        name = free_name(each.column, [*data["inputs"], *data["targets"]])
+        settings.setdefault("files", {}).update(each.source(table, path))
+        data["inputs"][name] = [*column_step(each.column, name), *each.steps()]
+        front[name] = each.layers(name)
+        draft.decide("data", each.reason)
+    return front
 
 
 def _used(table: SampledTable, roles: Roles, target: str) -> Roles:
@@ -80,7 +109,9 @@ def _inputs_but_prose(used: Roles) -> bool:
     """Return True if there is an input column other than free text: numeric, categorical, or with dates of use."""
     timed = order_of(used) is not None
     return any(
-        column.is_number or column.role == "words" or (column.role == "date" and bool(column.parts or not timed))
+        column.is_number
+        or column.role in ("words", "files")
+        or (column.role == "date" and bool(column.parts or not timed))
         for column in used.values()
     )
 

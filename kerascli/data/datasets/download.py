@@ -65,7 +65,7 @@ class Downloaded(Source):
         name = cls.url.rpartition("/")[2]
         return Remote(cls.url, cls.cached_as or name, _LIMIT, partial(_damage, name))
 
-    def files(self, context: Context) -> list[Path]:
+    def data_files(self, context: Context) -> list[Path]:
         return [self.remote().local]
 
 

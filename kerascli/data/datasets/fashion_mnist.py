@@ -51,7 +51,7 @@ class FashionMnist(Source):
             tables[split] = table_of({"x": x, "y": y}, f"fashion_mnist {split}")
         return tables
 
-    def files(self, context: Context) -> list[Path]:
+    def data_files(self, context: Context) -> list[Path]:
         return [_remote(name, shape).place for files in _FILES.values() for name, shape in files]
 
 

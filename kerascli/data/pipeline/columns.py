@@ -91,7 +91,7 @@ def _text(table: Table, columns: Sequence[str], stacked: bool) -> Texts:
     parts = [table.text(name) for name in columns]
     for name, part in zip(columns, parts, strict=True):
         _refuse_sequences(table, name, part, "text")
-    return Texts.of(_concatenated(parts) if stacked else parts[0])
+    return Texts.of_values(_concatenated(parts) if stacked else parts[0])
 
 
 def _numbers(table: Table, name: str) -> np.ndarray:

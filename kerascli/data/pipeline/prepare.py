@@ -109,7 +109,8 @@ def _fields_before_data(spec: DataSpec, facts: Mapping[str, Field] | None) -> It
     for named in named_pipelines_of(spec):
         if facts is not None:
             _check_columns(named, facts)
-        columns = {name: (facts or {}).get(name) or spec.source.any_column for name in named.pipeline.columns}
+        known = spec.source.file_fields() if facts is None else facts
+        columns = {name: known.get(name) or spec.source.any_column for name in named.pipeline.columns}
         if None not in columns.values():
             yield named.id, FittedPipeline(named, cast(Mapping[str, Field], columns), {}).made
 
@@ -129,7 +130,8 @@ def load_data(
     spec = spec.with_transforms(lambda _, transform: transform.with_paths(lambda path: str(context.folder / path)))
     context = replace(context, columns=spec.columns() | context.display_columns.keys() | {*keep})
     loaded = spec.source.load(context)
-    tables = split_tables(spec, rows_where(loaded, spec.where), context)
+    opened = {name: spec.source.open_files(t, context) for name, t in rows_where(loaded, spec.where).items()}
+    tables = split_tables(spec, opened, context)
     named_pipelines = named_pipelines_of(spec)
     if "train" not in tables:
         text = f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}"
@@ -145,7 +147,7 @@ def load_data(
     preparer = Preparer(pipelines, context.progress)
     splits = {name: preparer.split(table) for name, table in tables.items()}
     found = _stages(spec, pipelines)
-    skipped = tuple(table.skipped for table in loaded.values() if table.skipped is not None)
+    skipped = tuple(table.skipped for table in opened.values() if table.skipped is not None)
     warnings = [*map(str, skipped), *(text for found in learned.values() for text in found.warnings)]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(

@@ -57,7 +57,7 @@ def _chosen(split: SplitSpec, train: Table, seed: int, series: str | None) -> Ma
 
 def _classes(train: Table, key: str, column: str) -> Values:
     """Return a column of strings or integers to split by (classes or groups). Raises DataError."""
-    values = train.column(column)
+    values = train.text(column) if column in train.files else train.column(column)
     if len(values.shape) != 1 or values.dtype.kind == "f" or is_ragged(values):
         text = f"split.{key}: column '{column}' does not hold {'class labels' if key == 'stratify' else 'groups'}"
         raise DataError(text, path=("data", "split", key), hint="expected one string or integer per row, none missing")

@@ -58,23 +58,32 @@ class FittedStep:
         """
         step = self.transform
         if isinstance(values, Records):
-            return self._run(*(self._part(name, values[name], counting) for name in self._chains))
+            return self._run(*(self._part(name, values[name], counting) for name in self._chains)).numpy()
         if self.made.is_text:
             return self._rewritten(values)
-        x = self._encoded(values)
+        x, once = self._encoded(values), isinstance(values, Texts) and values.is_repetitive
+        if isinstance(values, Texts) and not once:
+            x = values.expanded(x)
         if counting is not None and (looked_up := step.looked_up(_flat(x), self.state, target=self.target)) is not None:
-            counting.add(looked_up)
+            counting.add(looked_up, values.times(x) if isinstance(values, Texts) and once else None)
+        x = self._finished(x)
+        if isinstance(values, Texts) and once:
+            x = values.expanded(x)
+        return x if isinstance(x, Tokens) else x.numpy()
+
+    def _finished(self, x: Tensor | Tokens) -> Tensor | Tokens:
+        """Return the result for the input of the module, or for rows of tokens."""
+        step = self.transform
         if step.defines("sequences") and (isinstance(x, Tokens) or not step.defines("module")):
-            x = step.sequences(x if isinstance(x, Tokens) else Tokens.of(x.numpy()), self.field, self.state)
-            return x if isinstance(x, Tokens) else x.numpy()
+            return step.sequences(x if isinstance(x, Tokens) else Tokens.of(x.numpy()), self.field, self.state)
         return x if isinstance(x, Tokens) else self._run(x)
 
-    def _run(self, *x: Tensor) -> np.ndarray:
+    def _run(self, *x: Tensor) -> Tensor:
         made, rows = self._module(*x), len(x[0])
         if not isinstance(made, Tensor) or made.shape[:1] != (rows,):
             got = f"a tensor of shape {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
             raise ValueError(f"'module' must return a tensor with the {rows:,} rows that it got, got {got}")
-        return made.numpy()
+        return made
 
     def check(self, values: Values) -> None:
         """Raise BadRow for the first of the rows that the transform refuses."""
@@ -99,17 +108,19 @@ class FittedStep:
             raise bad if isinstance(values, np.ndarray) else _in_rows(bad, values) from None
 
     def _encoded(self, values: Values) -> Tensor | Tokens:
-        """Return the rows as the transform's module takes them. Raises BadRow for a value that is refused."""
+        """Return the rows, or the distinct texts, as the transform's module takes them.
+
+        Raises BadRow for a value that is refused.
+        """
         step = self.transform
         if isinstance(values, Texts):
             try:
                 codes = step.codes(values.words, self.state, target=self.target)
             except BadRow as bad:
                 raise _in_rows(bad, values) from None
-            if isinstance(codes, Tokens):
-                return values.tokens(codes)
-            self._refuse(codes, values)
-            return torch.from_numpy(codes.numpy()[values.codes])
+            if not isinstance(codes, Tokens):
+                self._refuse(codes, values)
+            return codes
         assert not isinstance(values, Records)
         x: Tensor | Tokens = values if isinstance(values, Tokens) else as_tensor(values)
         if step.defines("codes") and isinstance(x, Tensor):

@@ -2,9 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from kerascli.foundation.errors import CREDENTIAL, ConfigError, KerasCliError, Place, one_of, safe_text
@@ -88,3 +89,16 @@ def hiding_environment(*paths: str) -> Iterator[None]:
             for fault in error.faults
         )  # fmt: skip
         raise
+
+
+def rebase(old: Path, new: Path) -> Callable[[str], str]:
+    """Return a function that converts paths relative to the folder `old` to paths relative to `new`; symbolic links to
+    folders are resolved."""
+
+    def rebased(path: str) -> str:
+        if os.path.isabs(path) or in_place(path):
+            return path
+        folder, name = os.path.split(old / path)
+        return os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(new))
+
+    return rebased

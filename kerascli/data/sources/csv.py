@@ -9,6 +9,7 @@ from pydantic import Field as Setting
 
 from kerascli.data.base import Field, source
 from kerascli.data.sources.file_source import TextFileSource
+from kerascli.data.sources.named_files import TableOfFiles
 from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.delimited.text_format import TextFormat
@@ -26,7 +27,7 @@ def _known_encoding(encoding: str) -> str:
 
 
 @source()
-class Csv(TextFileSource):
+class Csv(TableOfFiles, TextFileSource):
     """Delimited text files with a header line; columns of numbers, booleans (`true`, `false`) or text.
 
     An empty field is a missing value; others are those in `na_values`. Files may be compressed: gzip, bzip2, Zstandard.

@@ -11,6 +11,7 @@ from pydantic import model_validator
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.remote.addresses import FILE_SCHEMES, hiding_environment, in_place, scheme_of
 from kerascli.data.remote.copies import last_name, parts_at
+from kerascli.data.sources.named_files import TableOfFiles
 from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.frozen_text import exceeds_memory, read_frozen
 from kerascli.data.storage.json_lines import read_json_lines
@@ -80,12 +81,12 @@ class FileSource(Source):
         (part,) = self.parts(context, path)
         return part.path
 
-    def files(self, context: Context) -> list[Path]:
+    def data_files(self, context: Context) -> list[Path]:
         paths = self._paths().values()
         return [context.folder / path for path in paths if scheme_of(path) is None and "$env." not in path]
 
     def digests(self, context: Context) -> dict[str, str]:
-        plain = FileSource.files(self, context)
+        plain = FileSource.data_files(self, context)
         if len(plain) == len(self._paths()) and not (self.whole_folders and any(path.is_dir() for path in plain)):
             return super().digests(context)
         digests: dict[str, str] = {}
@@ -111,7 +112,7 @@ class TextFileSource(FileSource):
 
 
 @source()
-class JsonLines(TextFileSource):
+class JsonLines(TableOfFiles, TextFileSource):
     """JSON Lines files: columns of numbers, text or lists of numbers by key; null is a missing value."""
 
     any_column = Field((), "unknown")

@@ -3,92 +3,37 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Self
 
 import numpy as np
-from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.readers import ImageSettings, OnCorrupt
 from kerascli.data.sources.folders import FolderSource, file_names, files_below, plain_path
-from kerascli.data.storage.image_files import Images, Reading, dtype_of_labels, need_pillow
-from kerascli.data.storage.on_disk import Values, is_large
-from kerascli.data.storage.table import FILE, FILES, Skipped, Table
+from kerascli.data.storage.decoded_files import DecodedFiles, undamaged
+from kerascli.data.storage.image_files import SUFFIXES, Reading, dtype_of_labels, need_pillow
+from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.foundation.errors import DataError, DataMissing, Fault, counted, safe_text
-from kerascli.foundation.shapes import Color, Size2D
-
-_SHOWN = 20
-"""Maximum number of damaged image files that an error message names."""
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
-
-_NAMED = {"black": (0, 0, 0), "white": (255, 255, 255)}
+from kerascli.foundation.shapes import Size2D
 
 
-class ImageSettings(Source):
-    """Base class of sources with the image settings of keras.utils.image_dataset_from_directory.
+class ImageSource(ImageSettings, Source):
+    """Base class of sources of images of one size."""
 
-    They follow the source's own settings in order.
-    """
-
-    color_mode: Literal["grayscale", "rgb", "rgba"] = "rgb"
-    """Channels of the images: grayscale (1 channel), rgb (3) or rgba (4)."""
     image_size: Size2D = (256, 256)
     """Height and width that images are resized to."""
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"] = "bilinear"
-    """Interpolation method for resizing (Pillow's)."""
-    crop_to_aspect_ratio: bool = False
-    """Center-crop images to the target aspect ratio before resizing; false: resizing may distort them."""
-
-    background: Literal["black", "white"] | Color | None = None
-    """Color behind transparent pixels, by name, as a grey or as [red, green, blue] in 0..255.
-    null: transparency is ignored, as in Keras; such pixels show the colors that the file has for them."""
-
-    on_corrupt: Literal["error", "skip"] = "error"
-    """Treatment of damaged images: error (lists all before training) or skip (omits their rows, with a warning)."""
-
-    @model_validator(mode="after")
-    def _has_a_use_for_its_background(self) -> Self:
-        if self.background is not None and self.color_mode == "rgba":
-            raise ValueError("background: color_mode rgba keeps transparency; expected rgb or grayscale beside it")
-        return self
+    on_corrupt: OnCorrupt = "error"
 
     def reading(self) -> Reading:
-        background = _NAMED[self.background] if isinstance(self.background, str) else self.background
-        return Reading(self.image_size, self.color_mode, self.interpolation, self.crop_to_aspect_ratio, background)
+        return self.reading_at(self.image_size)
 
-
-def decoded_once(images: Images) -> tuple[Values, dict[int, Fault]]:
-    """Decode every image once; return the column, and a mapping from row to the error of a damaged file.
-
-    The column is in memory, unless it is too large for that.
-    """
-    return images.read_all(in_memory=not is_large(images.size))
-
-
-def undamaged(table: Table, damaged: Mapping[int, Fault], *, skip: bool) -> Table:
-    """Return the rows of a table without those of damaged images. Raises DataError for damage unless `skip`.
-
-    The error lists damaged files, as does one about rows of which none is left.
-    """
-    if not damaged:
-        return table
-    if not skip or len(damaged) == table.rows:
-        can_skip = not skip and table.name != FILES  # of files given to a command the source is a run's, and settled
-        hint = "mend or remove them" + (", or set 'on_corrupt: skip' of the source" if can_skip else "")
-        raise DataError(_listed(damaged, table.rows, hint))
-    places = [str(fault.place) for _, fault in sorted(damaged.items())]
-    rows = np.array([row for row in range(table.rows) if row not in damaged])
-    return table.take(rows, Skipped(table.name, len(damaged), table.rows, tuple(places[:_SHOWN])))
-
-
-def _listed(damaged: Mapping[int, Fault], count: int, hint: str) -> list[Fault]:
-    """Return the errors of damaged files, at most `_SHOWN` of them, then an error with their total number."""
-    number = f"{len(damaged):,} of {counted(count, 'image')} cannot be decoded"
-    last = Fault(number, hint=hint)
-    return [*[fault for _, fault in sorted(damaged.items())][:_SHOWN], last]
+    def read_images(self, files: list[Path]) -> tuple[Values, dict[int, Fault]]:
+        """Decode image files once; return the column, and a mapping from row to the error of a damaged file."""
+        return DecodedFiles(files, self.reading()).read_once()
 
 
 @source()
-class ImageFolder(ImageSettings, FolderSource):
+class ImageFolder(ImageSource, FolderSource):
     """Image files (png, jpeg, gif, bmp) with one subfolder for each class, as Keras's image_dataset_from_directory.
 
     Columns: `image` (height, width, channels) uint8 and `label`, an integer. Pillow resizes, as in
@@ -102,7 +47,7 @@ class ImageFolder(ImageSettings, FolderSource):
 
     def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
         need_pillow()
-        images, damaged = decoded_once(Images(files, self.reading()))
+        images, damaged = self.read_images(files)
         rows = Table({FILE: file_names(files), **columns, "image": images}, len(files), name=name)
         return undamaged(rows, damaged, skip=self.on_corrupt == "skip")
 
@@ -122,7 +67,7 @@ class TwoFolders(Source):
 
 
 @source()
-class ImagePairs(ImageSettings, TwoFolders):
+class ImagePairs(ImageSource, TwoFolders):
     """Images with segmentation masks: `image` (height, width, channels) and `mask` (height, width, 1), uint8.
 
     Masks are read as grayscale, those of a palette with colors as its indices (Pascal VOC), and resized with
@@ -140,7 +85,7 @@ class ImagePairs(ImageSettings, TwoFolders):
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
         need_pillow()
-        images, damaged = decoded_once(Images(list(files), self.reading()))
+        images, damaged = self.read_images(list(files))
         return undamaged(Table({FILE: file_names(files), "image": images}, len(files), name=FILES), damaged, skip=False)
 
     def folders(self, context: Context) -> list[Path]:
@@ -156,8 +101,8 @@ class ImagePairs(ImageSettings, TwoFolders):
             raise DataError(text, place=self.images, hint=hint)
         labels = replace(self.reading(), color_mode="labels", interpolation="nearest")
         files = [images[name] for name in names]
-        image, damaged = decoded_once(Images(files, self.reading()))
-        mask, more = decoded_once(Images([masks[name + self.mask_suffix] for name in names], labels))
+        image, damaged = self.read_images(files)
+        mask, more = DecodedFiles([masks[name + self.mask_suffix] for name in names], labels).read_once()
         table = Table({FILE: file_names(files), "image": image, "mask": mask}, len(names), name=self.images)
         return {"train": undamaged(table, {**more, **damaged}, skip=self.on_corrupt == "skip")}
 

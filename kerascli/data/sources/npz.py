@@ -46,8 +46,8 @@ class Npz(FileSource):
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         return read_npz(path, name)
 
-    def files(self, context: Context) -> list[Path]:
-        return [file for path in super().files(context) for file in array_paths(path)]
+    def data_files(self, context: Context) -> list[Path]:
+        return [file for path in super().data_files(context) for file in array_paths(path)]
 
 
 def read_npz(path: Path, name: str) -> Table:

@@ -36,7 +36,7 @@ class Pairs(WrappedSource):
         return {**facts, **others, "same": Field((), "uint8", num_classes=2)}
 
     def load(self, context: Context) -> Mapping[str, Table]:
-        tables = self.source.load(self._inner(context))
+        tables = self.inner_tables(self._inner(context))
         return {split: self._paired(table, split, context.columns) for split, table in tables.items()}
 
     def _inner(self, context: Context) -> Context:

@@ -8,13 +8,14 @@ from pydantic import Field as Setting
 
 from kerascli.data.base import Field, source
 from kerascli.data.sources.file_source import FileSource
+from kerascli.data.sources.named_files import TableOfFiles
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.table import Table
 
 
 @source()
-class Parquet(FileSource):
+class Parquet(TableOfFiles, FileSource):
     """Parquet files, or folders of them, with columns of numbers, booleans, text, dates or timestamps.
 
     A folder, or all that an address begins with, is one table: its files in the order of their paths, with a column

@@ -55,7 +55,7 @@ class Python(Source):
             raise DataError(text, place=place) from error
         return _tables(result, self.function)
 
-    def files(self, context: Context) -> list[Path]:
+    def data_files(self, context: Context) -> list[Path]:
         return [context.folder / self.function.rpartition(":")[0]]
 
 

@@ -52,7 +52,7 @@ class Sql(Source):
             paths = {split: self._frozen(context, query) for split, query in self._queries().items()}
         return {split: read_parquet([Part(path, self.url)], self.url, context.columns) for split, path in paths.items()}
 
-    def files(self, context: Context) -> list[Path]:
+    def data_files(self, context: Context) -> list[Path]:
         is_file = self.url.startswith(SQLITE) and "$env." not in self.url
         return [context.folder / self.url.removeprefix(SQLITE)] if is_file else []
 
@@ -68,7 +68,7 @@ class Sql(Source):
     def _frozen(self, context: Context, query: str) -> Path:
         """Return the file with the rows of a query: as the run recorded them, else as the database has them now."""
         if query not in context.frozen:
-            place = os.path.realpath(self.files(context)[0]) if self.files(context) else self.url
+            place = os.path.realpath(self.data_files(context)[0]) if self.data_files(context) else self.url
             key = hashlib.sha256(f"{place}\0{query}".encode()).hexdigest()[:32]
             folder = storage.cache_folder() / "frozen" / key
             recorded = (path for path in folder.glob("*.parquet") if path.stem in context.recorded.values())

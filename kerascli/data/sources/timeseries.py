@@ -66,8 +66,7 @@ class Timeseries(WrappedSource):
         return {**windows, **group, **{name + NEXT: field for name, field in ahead.items()}}
 
     def load(self, context: Context) -> Mapping[str, Table]:
-        inner = self._inner(context)
-        tables = self.source.load(inner)
+        tables = self.inner_tables(self._inner(context))
         return {split: self.windows(table, split, context.columns) for split, table in tables.items()}
 
     def first_ahead(self) -> int:

@@ -1,6 +1,6 @@
 """Base class of data sources that derive their rows from another data source."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -22,8 +22,12 @@ class WrappedSource(Source):
     source: Annotated[Source, SOURCES.field()]
     """Data source whose rows are used; each of its splits is transformed on its own."""
 
-    def files(self, context: Context) -> list[Path]:
-        return self.source.files(context)
+    def inner_tables(self, context: Context) -> Mapping[str, Table]:
+        """Load the rows of the wrapped source, with the files that they name; `context` is that of its columns."""
+        return {name: self.source.open_files(table, context) for name, table in self.source.load(context).items()}
+
+    def data_files(self, context: Context) -> list[Path]:
+        return self.source.data_files(context)
 
     def digests(self, context: Context) -> dict[str, str]:
         return self.source.digests(context)

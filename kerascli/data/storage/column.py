@@ -1,7 +1,7 @@
 """Columns of text in memory, as Arrow arrays: distinct texts, and codes, the index of each row's text among them."""
 
 from collections.abc import Callable, Sequence
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -30,24 +30,29 @@ def arrow() -> ModuleType:
 class Column:
     """Column of text, or of numbers or booleans that were read from text; '' is a missing value."""
 
-    def __init__(self, make: Callable[[], Coded], values: np.ndarray | None = None) -> None:
-        """Create a column from its numbers or booleans (`values`; None: it is text), and a function that returns its
-        texts, as they are written in the file."""
-        self.values = values
-        self._make = make
+    def __init__(self, coded: Callable[[], Coded], values: Callable[[], np.ndarray | None]) -> None:
+        """Create a column from functions, called on access: for its texts, as they are written in the file, and for the
+        numbers or booleans that they denote (None: it is text)."""
+        self._coded = coded
+        self._values = values
 
     @classmethod
     def of(cls, texts: "pa.ChunkedArray[Any]", values: np.ndarray | None = None) -> "Column":
         """Return a column of texts, or of the numbers or booleans (`values`) that they denote; null is missing."""
         if values is not None:
-            return cls(partial(encode, texts), values)
+            return cls(lambda: encode(texts), lambda: values)
         coded = encode(texts)
-        return cls(lambda: coded)
+        return cls(lambda: coded, lambda: None)
 
     @cached_property
     def coded(self) -> Coded:
         """Distinct texts in order of their first appearance, and the index of each row's text among them."""
-        return self._make()
+        return self._coded()
+
+    @cached_property
+    def values(self) -> np.ndarray | None:
+        """Numbers or booleans that the texts denote; None if it is a column of text."""
+        return self._values()
 
     def array(self, rows: Rows = ALL) -> np.ndarray:
         """Return the selected rows as numbers or booleans, or as an object array of `str`."""
@@ -72,18 +77,11 @@ def encode(texts: "pa.ChunkedArray[Any]") -> Coded:
     return encoded.chunk(0).dictionary.cast(arrow().large_string()), codes
 
 
-def first_rows(coded: Coded) -> np.ndarray:
-    """Return, for each distinct text, the index of the first row that has it."""
-    words, codes = coded
-    first = np.full(len(words), len(codes))
-    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of equal indices the last assignment stays
-    return first
-
-
 def take(coded: Coded, rows: Rows) -> Coded:
     """Return the codes of the selected rows, with only their own distinct texts, in order of first appearance."""
     words, codes = coded[0], coded[1][rows]
-    first = first_rows((words, codes))
+    first = np.full(len(words), len(codes))
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of equal indices the last assignment stays
     order = np.argsort(first, kind="stable")[: int((first < len(codes)).sum())]
     place = np.empty(len(words), np.int32)
     place[order] = np.arange(len(order))

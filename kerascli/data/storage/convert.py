@@ -69,7 +69,7 @@ def not_in(dtype: str, x: Tensor) -> Iterator[Refusal]:
         text = "would be rounded: floats are exact for integers up to 2**53"
         yield Refusal(_is_rounded(x), lambda value: f"{value} {text}", lambda _: IDS)
     elif made.is_floating_point and x.is_floating_point():
-        large = x.to(made).isinf() & x.isfinite()
+        large = x.to(made).isinf() & ~x.isinf()
         yield Refusal(large, lambda value: f"{_shown(value)} is too large for {dtype}")
     elif not made.is_floating_point and x.dtype != torch.bool:
         if x.is_floating_point():

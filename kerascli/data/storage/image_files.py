@@ -1,7 +1,4 @@
-"""Column of image files as arrays of one size, decoded on access. Needs Pillow.
-
-All images are decoded once before training, so that every damaged one is known before the first step.
-"""
+"""Decode image files to arrays of one size. Needs Pillow."""
 
 import contextlib
 import io
@@ -9,28 +6,25 @@ import struct
 import threading
 import warnings
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows
-from kerascli.foundation.cpus import cpu_limit
+from kerascli.data.storage.decoded_files import MAX_BYTES, DamagedFile, Decoder
 from kerascli.foundation.disk.files import open_regular, read_bytes
-from kerascli.foundation.errors import DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import DataError, Place, safe_text
 
-MAX_BYTES = 256 * 2**20
 MAX_PIXELS = 2**26
 """Maximum number of pixels of an image, checked in the file's header before decoding."""
 MAX_SIDE = 2**16 - 1
 """Maximum width and height of an image, in pixels (those of a JPEG): Pillow needs memory for every row, too."""
 
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+"""Ends of the names of image files, in lower case."""
 _MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA", "labels": "L"}
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG")
-_THREADS = min(8, cpu_limit().count)
 _LARGE_PIXELS = 2**23
 _one_large = threading.Lock()
 """Lock for decoding images with more than _LARGE_PIXELS one at a time, to limit memory."""
@@ -39,17 +33,15 @@ _DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, E
 """Exceptions that Pillow raises for damaged files."""
 
 
-class DamagedImage(DataError):
-    """Error about a file that is no image, or that is incomplete."""
-
-
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Decoder):
     """Settings for decoding image files: size (height, width), color mode, interpolation, cropping, and background.
 
     The color mode `labels` is that of masks: their integers, of 16 bits, too. `background` is the color (red, green,
     blue) behind transparent pixels; None: transparency is ignored.
     """
+
+    suffixes: ClassVar = SUFFIXES
 
     size: tuple[int, int]
     color_mode: str
@@ -58,58 +50,14 @@ class Reading:
     background: tuple[int, int, int] | None = None
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         return (*self.size, len(_MODES[self.color_mode]))
 
+    def need(self) -> None:
+        need_pillow()
 
-class Images(Direct):
-    """Column of images (rows, height, width, channels), decoded on access: uint8, but uint16 for labels of 16 bits."""
-
-    def __init__(self, files: list[Path], reading: Reading) -> None:
-        height, width, channels = reading.shape
-        super().__init__(len(files), reading.shape, np.dtype(np.uint8), height * width * channels)
-        self._files = files
-        self._reading = reading
-
-    def __getitem__(self, rows: Rows) -> np.ndarray:
-        rows = compose_rows(self._rows, rows)
-        files = self._files[rows] if isinstance(rows, slice) else [self._files[row] for row in rows]
-        out = np.empty((len(files), *self.row_shape), self.dtype)
-        with ThreadPoolExecutor(_THREADS) as threads:  # Pillow releases the interpreter lock while it decodes
-            for row, image in enumerate(threads.map(self._decoded, files)):
-                out[row] = image
-        return out
-
-    def read_all(self, *, in_memory: bool) -> tuple[Values, dict[int, Fault]]:
-        """Decode every image once; return the column, and a mapping from row to the error of a damaged file.
-
-        The column is in memory if asked for, where the rows of damaged files are zero; otherwise it is this one.
-        Raises DataError for a file that cannot be read at all.
-        """
-        faults: dict[int, Fault] = {}
-        out = np.zeros((len(self), *self.row_shape), self.dtype) if in_memory else None
-        reading = self._reading if in_memory else replace(self._reading, size=(8, 8), interpolation="nearest")
-        decode = partial(_decoded_or_fault, reading=reading, reduced=not in_memory)
-        with ThreadPoolExecutor(_THREADS) as threads:
-            for row, image in enumerate(threads.map(decode, self._files)):
-                if isinstance(image, Fault):
-                    faults[row] = image
-                    continue
-                self.dtype = np.result_type(self.dtype, image)
-                if out is not None:
-                    out = out.astype(self.dtype, copy=False)
-                    out[row] = image
-        return self if out is None else out, faults
-
-    def _decoded(self, path: Path) -> np.ndarray:
-        return decoded(path, self._reading)
-
-
-def _decoded_or_fault(path: Path, *, reading: Reading, reduced: bool) -> np.ndarray | Fault:
-    try:
-        return decoded(path, reading, reduced=reduced)
-    except DamagedImage as error:
-        return error.faults[0]
+    def decode(self, path: Path, *, reduced: bool = False) -> np.ndarray:
+        return decoded(path, replace(self, size=(8, 8), interpolation="nearest") if reduced else self, reduced=reduced)
 
 
 def need_pillow() -> None:
@@ -125,7 +73,7 @@ def need_pillow() -> None:
 def decoded(path: Path, reading: Reading, *, reduced: bool = False) -> np.ndarray:
     """Decode an image file to an array (height, width, channels), uint8 (labels of 16 bits: uint16).
 
-    `reduced` decodes a JPEG at an eighth of its size, which is faster and finds the same damage. Raises DamagedImage
+    `reduced` decodes a JPEG at an eighth of its size, which is faster and finds the same damage. Raises DamagedFile
     and DataError.
     """
     image = open_image(io.BytesIO(read_bytes(path, MAX_BYTES)), path)
@@ -144,18 +92,18 @@ def decoded(path: Path, reading: Reading, *, reduced: bool = False) -> np.ndarra
 def open_image(file: IO[bytes], path: Path) -> Any:
     """Return the Pillow image in the open file `path`, of which only the header is read.
 
-    Raises DamagedImage, and DataError for an image with too many pixels.
+    Raises DamagedFile, and DataError for an image with too many pixels.
     """
     from PIL import Image, UnidentifiedImageError
 
     place = Place(str(path))
     if not file.read(1):
-        raise DamagedImage("the file is empty", place=place)
+        raise DamagedFile("the file is empty", place=place)
     file.seek(0)
     try:
         image = Image.open(file, formats=_FORMATS)
     except UnidentifiedImageError:
-        raise DamagedImage(f"not an image of a supported format ({', '.join(_FORMATS).lower()})", place=place) from None
+        raise DamagedFile(f"not an image of a supported format ({', '.join(_FORMATS).lower()})", place=place) from None
     except _DAMAGED as error:
         raise _damaged(error, path) from None
     if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
@@ -174,8 +122,8 @@ def dtype_of_labels(path: Path) -> str:
         return "uint8"
 
 
-def _damaged(error: BaseException, path: Path) -> DamagedImage:
-    return DamagedImage(f"damaged image: {safe_text(str(error), 120)}", place=str(path))
+def _damaged(error: BaseException, path: Path) -> DamagedFile:
+    return DamagedFile(f"damaged image: {safe_text(str(error), 120)}", place=str(path))
 
 
 def _converted(image: Any, reading: Reading) -> Any:

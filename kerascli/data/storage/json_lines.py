@@ -41,12 +41,13 @@ def _column(cells: list[Any], key: str, name: str, lines: np.ndarray) -> Column:
     values = _values(cells, key, name, lines)
     if values is not None:
         alike = set(map(type, cells)) in ({int}, {float}, {list})
-        return Column(partial(_coded, values if alike else cells, key, name), values)  # an array takes less memory
+        kept = values if alike else cells  # an array takes less memory
+        return Column(partial(_coded, kept, key, name), lambda: values)
     try:
         return Column.of(text_array(list(map(_text, cells))))
     except UnicodeEncodeError:
         row = next(row for row, cell in enumerate(cells) if not _is_encodable(cell))
-        raise DataError("half a character (a lone surrogate)", place=f"{name}:{lines[row]}:{key}") from None
+        raise DataError("not UTF-8 (half a character)", place=f"{name}:{lines[row]}:{key}") from None
 
 
 def _coded(values: list[Any] | np.ndarray, key: str, name: str) -> Coded:

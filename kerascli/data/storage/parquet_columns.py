@@ -201,9 +201,11 @@ def _is_text(kind: Any) -> bool:
 def _dtype(kind: Any, missing: bool) -> np.dtype:
     """Return the numpy dtype to which a column of the given pyarrow type is converted."""
     types, kind = arrow().types, _plain(kind)
-    if types.is_integer(kind) or types.is_boolean(kind):
-        return np.dtype(np.float64 if missing else kind.to_pandas_dtype())
-    return np.dtype(kind.to_pandas_dtype() if types.is_floating(kind) else object)
+    if not (types.is_integer(kind) or types.is_boolean(kind) or types.is_floating(kind)):
+        return np.dtype(object)
+    if missing and not types.is_floating(kind):
+        return np.dtype(np.float64)
+    return arrow().array([], kind).to_numpy(zero_copy_only=False).dtype
 
 
 def _array(column: Any, *, missing: bool) -> np.ndarray:

@@ -12,7 +12,18 @@ import numpy as np
 
 from kerascli.data.storage.column import Coded, Column, take
 from kerascli.data.storage.mapped import keep_large_on_disk
-from kerascli.data.storage.on_disk import ALL, Direct, OnDisk, Rows, Values, compose_rows, count, pieces, rows_a_block
+from kerascli.data.storage.on_disk import (
+    ALL,
+    Direct,
+    OnDisk,
+    Rows,
+    Values,
+    compose_rows,
+    count,
+    in_memory,
+    pieces,
+    rows_a_block,
+)
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import DataError, Place, suggestion
 
@@ -69,10 +80,11 @@ class Skipped:
     count: int
     of: int
     first: tuple[str, ...]
+    noun: str = "images"
 
     def __str__(self) -> str:
         more = f" and {self.count - len(self.first)} more" if self.count > len(self.first) else ""
-        number = f"{self.count:,} of {self.of:,} images skipped (on_corrupt: skip)"
+        number = f"{self.count:,} of {self.of:,} {self.noun} skipped (on_corrupt: skip)"
         return f"{self.name}: {number}: {', '.join(self.first)}{more}"
 
 
@@ -100,16 +112,21 @@ class Table(Mapping[str, Values]):
         made_of: "MadeOf | None" = None,
         skipped: Skipped | None = None,
         selected: Rows | None = None,
+        files: Mapping[str, Values] | None = None,
+        selected_files: Rows | None = None,
     ) -> None:
         """Create a table; `name` is the name of its file or source in messages.
 
         `numbers` are the rows' lines (None: 1, 2, ...), or a function that finds them when they are asked for.
         `taken` is the table that the rows were selected from, with the selection; `made_of` returns the place of a
         value in the table that the rows were derived from. `skipped` are the files that a source left out. `selected`
-        are the table's rows among those of `columns` (None: all), which are gathered on access.
+        are the table's rows among those of `columns` (None: all), which are gathered on access. `files` are columns of
+        decoded files, in place of those of their names, `selected_files` the table's rows among theirs.
         """
         self.columns = columns
         self._selected = selected
+        self.files = files or {}
+        self._selected_files = selected_files
         self._coded: dict[str, Coded] = {}
         self.rows = rows
         self.name = name
@@ -119,6 +136,9 @@ class Table(Mapping[str, Values]):
         self.skipped = skipped
 
     def __getitem__(self, column: str) -> Values:
+        if column in self.files:
+            values, rows = self.files[column], self._selected_files
+            return values if rows is None else values.take(rows) if isinstance(values, OnDisk) else values[rows]
         values = self.columns[column]
         if isinstance(values, Column):
             return values.array(ALL if self._selected is None else self._selected)
@@ -159,11 +179,13 @@ class Table(Mapping[str, Values]):
         return values
 
     def text(self, name: str) -> np.ndarray:
-        """Return a column, which must be in memory, as text: verbatim from the file even if it consists of numbers."""
+        """Return a column as text, verbatim from the file even if it consists of numbers; of files, their names."""
+        if name in self.files and self._taken is not None:
+            return self._taken[0].text(name)[self._taken[1]]
         self._check(name)
         column = self.columns[name]
         if not isinstance(column, Column):
-            return as_text(self.array(name))
+            return as_text(in_memory(self.column(name)))
         return column.texts(ALL if self._selected is None else self._selected)
 
     def coded(self, name: str) -> Coded | None:
@@ -184,7 +206,7 @@ class Table(Mapping[str, Values]):
     def like(self, name: str) -> Values:
         """Return values with the dtype and row shape of a column; which rows they are is not defined."""
         self._check(name)
-        values = self.columns[name]
+        values = self._stored(name)
         return values.array(slice(0, 0)) if isinstance(values, Column) else values
 
     def on_disk(self, columns: Iterable[str]) -> bool:
@@ -200,14 +222,21 @@ class Table(Mapping[str, Values]):
     def _stored(self, name: str) -> Values | Column:
         """Return a column of all rows that the table was taken from."""
         self._check(name)
-        return self.columns[name]
+        return self.files[name] if name in self.files else self.columns[name]
 
     def take(self, rows: Rows, skipped: Skipped | None = None) -> "Table":
         """Return a table of the selected rows, in the selection's order; columns on disk stay on disk."""
         rows = compose_rows(slice(0, self.rows), rows)
         selected = rows if self._selected is None else compose_rows(self._selected, rows)
-        taken = self, rows
-        return Table(self.columns, count(rows), name=self.name, taken=taken, skipped=skipped, selected=selected)
+        files = rows if self._selected_files is None else compose_rows(self._selected_files, rows)
+        return Table(self.columns, count(rows), name=self.name, taken=(self, rows), skipped=skipped,
+                     selected=selected, files=self.files, selected_files=files)  # fmt: skip
+
+    def with_files(self, files: Mapping[str, Values]) -> "Table":
+        """Return the table with columns of decoded files in place of the columns that name them."""
+        all_rows = slice(0, self.rows)
+        return Table(self.columns, self.rows, name=self.name, taken=(self, all_rows), skipped=self.skipped,
+                     selected=self._selected, files=files)  # fmt: skip
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
         """Return a table in memory of the selected rows, with those of the given columns that allow random access."""
@@ -287,9 +316,13 @@ def as_column(values: np.ndarray, column: str, name: str) -> np.ndarray:
         return values
     if values.dtype.kind in "US" or (values.dtype == object and all(isinstance(v, str) for v in values.flat)):
         try:
-            return as_text(values)
+            texts = as_text(values)
+            "".join(texts.flat).encode()
         except UnicodeDecodeError as error:
             raise DataError(f"'{column}' is not UTF-8 (byte {error.object[error.start]:#04x})", place=name) from None
+        except UnicodeEncodeError:
+            raise DataError(f"'{column}' is not UTF-8 (half a character)", place=name) from None
+        return texts
     if is_ragged(values) and all(map(_is_sequence, values)):
         return values
     what = "Python objects" if values.dtype == object else values.dtype.name

@@ -105,31 +105,28 @@ class TokenCounts:
     rows: int = 0
 
     @classmethod
-    def of(cls, parts: Iterable[tuple[Tokens, np.ndarray | None]], *, documents: bool) -> Self:
-        """Count the tokens in `parts` of a column: pairs of rows' tokens and how often each row occurs (None: once).
+    def of(cls, parts: Iterable[tuple[Sequence[Any], Tokens, np.ndarray | None]], *, documents: bool) -> Self:
+        """Count the tokens in `parts` of a column: (distinct tokens, rows of indices among them, how often each row
+        occurs; None: once).
 
         Document frequencies only if `documents`.
         """
         counts = cls()
-        for part, times in parts:
-            counts._add(part, times, documents)
+        for part in parts:
+            counts._add(*part, documents=documents)
         return counts
 
-    def _add(self, part: Tokens, times: np.ndarray | None, documents: bool) -> None:
-        self.rows += len(part.lengths) if times is None else int(times.sum())
-        if part.values.dtype == object and times is None and not documents:
-            self.occurrences.update(part.values.tolist())
-            return
-        distinct, codes = _numbered(part.values)
-        _count(self.occurrences, distinct, codes, None if times is None else np.repeat(times, part.lengths))
+    def _add(self, distinct: Sequence[Any], codes: Tokens, times: np.ndarray | None, *, documents: bool) -> None:
+        self.rows += len(codes) if times is None else int(times.sum())
+        _count(self.occurrences, distinct, codes.values, None if times is None else np.repeat(times, codes.lengths))
         if documents:
             size = max(1, len(distinct))
-            owners, once = np.divmod(np.unique(part.owners() * size + codes), size)
+            owners, once = np.divmod(np.unique(codes.owners() * size + codes.values), size)
             _count(self.documents, distinct, once, None if times is None else times[owners])
 
     def by_frequency(self) -> list[Any]:
         """Return the tokens by descending frequency, ties in descending order of the tokens, as in Keras."""
-        return sorted(self.occurrences, key=lambda value: (self.occurrences[value], value), reverse=True)
+        return sorted(sorted(self.occurrences, reverse=True), key=self.occurrences.__getitem__, reverse=True)
 
     def idf(self, vocabulary: Iterable[Any]) -> np.ndarray:
         """Return the tokens' inverse document frequencies, `log(1 + rows / (1 + document frequency))`, float32."""
@@ -137,14 +134,6 @@ class TokenCounts:
         return np.log(1 + self.rows / (1 + documents)).astype(np.float32)
 
 
-def _numbered(values: np.ndarray) -> tuple[list[Any], np.ndarray]:
-    """Return an array's distinct values, and the index of each of its values among them."""
-    if values.dtype != object:
-        distinct, codes = np.unique(values, return_inverse=True)
-        return distinct.tolist(), codes
-    return numbered(values.tolist())
-
-
-def _count(counter: Counter[Any], found: list[Any], codes: np.ndarray, times: np.ndarray | None) -> None:
-    counts = np.bincount(codes, times, minlength=len(found)).astype(np.int64)
-    counter.update(dict(zip(found, counts.tolist(), strict=True)))
+def _count(counter: Counter[Any], values: Sequence[Any], codes: np.ndarray, times: np.ndarray | None) -> None:
+    counts = np.bincount(codes, times, minlength=len(values)).astype(np.int64).tolist()
+    counter.update({value: count for value, count in zip(values, counts, strict=True) if count})

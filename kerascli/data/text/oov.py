@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from kerascli.foundation.errors import Fault, safe_text
@@ -76,12 +78,17 @@ class Counting(NamedTuple):
     columns: Sequence[str]
     transform: str
 
-    def add(self, values: LookedUp) -> None:
+    def add(self, values: LookedUp, times: np.ndarray | None) -> None:
         """Add the values of rows that were looked up to the counts, for each column by itself where there are so many
-        values in a row."""
+        values in a row.
+
+        `times` is how often each value occurs (None: once).
+        """
         width = values.oov.shape[-1] if values.oov.ndim > 1 else 1
         by_column = width == len(self.columns)
         columns = self.columns if by_column else (", ".join(self.columns),)
-        present, oov = (flags.reshape(-1, len(columns)).sum(0).tolist() for flags in (~values.masked, values.oov))
+        weights = 1 if times is None else torch.from_numpy(times).unsqueeze(1)
+        flags = ((~values.masked).reshape(-1, len(columns)), values.oov.reshape(-1, len(columns)))
+        present, oov = ((each * weights).sum(0).tolist() for each in flags)
         for column, *numbers in zip(columns, present, oov, strict=True):
             self.counts.count(Vocabulary(column, self.transform, *values[2:]), *numbers)

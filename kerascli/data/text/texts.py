@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from kerascli.data.storage.column import arrow
 from kerascli.data.storage.tokens import Tokens, as_objects
@@ -15,33 +17,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Rows of text: texts in the order of their first appearance, each once, and each row's indices among them."""
+    """Rows of text: the distinct texts, and each value's index among them."""
 
     words: "pa.Array"
-    """Distinct texts as read, a pyarrow array of strings in which '' is a missing value; once rewritten, some may be
-    equal."""
+    """Distinct texts, a pyarrow array of strings in which '' is a missing value."""
     codes: np.ndarray
     """Index of each value among the texts, (rows, *)."""
 
     @classmethod
-    def of(cls, values: np.ndarray) -> Self:
-        """Return rows of text from an object array of `str` (rows, *)."""
+    def of(cls, texts: "Sequence[str] | np.ndarray | pa.Array", codes: np.ndarray) -> Self:
+        """Return rows of text from texts, of which some may be equal, and each value's index among them."""
         pa = arrow()
-        encoded = pa.array(values.reshape(-1), pa.large_string()).dictionary_encode()
-        return cls(encoded.dictionary, encoded.indices.to_numpy().reshape(values.shape))
+        array: Any = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
+        encoded = array.dictionary_encode()
+        return cls(encoded.dictionary, encoded.indices.to_numpy()[codes])
 
     @classmethod
-    def of_distinct(cls, words: Sequence[str], codes: np.ndarray) -> Self:
-        """Return rows of text from the distinct texts, and the index of each row's text among them."""
-        pa = arrow()
-        return cls(pa.array(words, pa.large_string()), codes)
+    def of_values(cls, values: np.ndarray) -> Self:
+        """Return rows of text from an object array of `str` (rows, *)."""
+        return cls.of(values.reshape(-1), np.arange(values.size).reshape(values.shape))
+
+    @property
+    def is_repetitive(self) -> bool:
+        """True if rows are one text each, and each text is that of two rows or more on average."""
+        return self.codes.ndim == 1 and 2 * len(self.words) <= len(self.codes)
 
     def __len__(self) -> int:
         return len(self.codes)
-
-    def having(self, words: "pa.Array") -> Self:
-        """Return the rows with other texts in place of the distinct ones."""
-        return replace(self, words=words)
 
     def reshape(self, *shape: int) -> Self:
         """Return the texts with rows of another shape."""
@@ -61,8 +63,14 @@ class Texts:
         """Return the number of values that have each distinct text."""
         return np.bincount(self.codes.reshape(-1), minlength=len(self.words))
 
-    def tokens(self, distinct: Tokens) -> Tokens:
-        """Return the tokens of each row, given those of each distinct text."""
+    def times(self, distinct: Tensor | Tokens) -> np.ndarray:
+        """Return how often each value of the distinct texts, or each of their tokens, occurs."""
+        return np.repeat(self.counts(), distinct.lengths) if isinstance(distinct, Tokens) else self.counts()
+
+    def expanded(self, distinct: Tensor | Tokens) -> Tensor | Tokens:
+        """Return the values, or the tokens, of all rows, given those of the distinct texts."""
+        if not isinstance(distinct, Tokens):
+            return torch.from_numpy(distinct.numpy()[self.codes])
         tokens = distinct.take(self.codes.reshape(-1))
         return Tokens(tokens.values, tokens.lengths.reshape(len(self), -1).sum(1))
 

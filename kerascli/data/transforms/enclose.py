@@ -29,7 +29,7 @@ class Enclose(Transform):
 
     def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
         assert isinstance(values, Texts)
-        return Texts.of_distinct([self.start + word + self.end for word in values.word_list()], values.codes)
+        return Texts.of([self.start + word + self.end for word in values.word_list()], values.codes)
 
     def opened(self) -> Self:
         """Return a copy of this transform that adds no `end` text, for texts that are to be continued."""

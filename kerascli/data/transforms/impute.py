@@ -74,7 +74,7 @@ class Impute(Transform):
         words, codes = values.word_list(), values.codes
         missing = np.fromiter((word == "" for word in words), bool, len(words))[codes]
         fill = len(words) + np.arange(codes.shape[-1] if codes.ndim > 1 else 1)  # one for each feature
-        return Texts.of_distinct([*words, *state.facts["fill"]], np.where(missing, fill, codes))
+        return Texts.of([*words, *state.facts["fill"]], np.where(missing, fill, codes))
 
     def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
         return filled(x, state.facts["fill"] if field.shape else state.facts["fill"][:1]) if field.is_text else x

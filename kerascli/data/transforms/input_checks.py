@@ -53,7 +53,7 @@ def checked_finite(rows: Blocks, step: str) -> Iterator[np.ndarray]:
 
 def missing_numbers(x: Tensor, step: str) -> Refusal:
     """Return missing (nan) and infinite values as those that the transform `step` refuses."""
-    return Refusal(~x.isfinite(), lambda _: "missing value", lambda _: f"add impute before {step}: {IMPUTE}")
+    return Refusal(x.isnan() | x.isinf(), lambda _: "missing value", lambda _: f"add impute before {step}: {IMPUTE}")
 
 
 def need_sequences(field: Field) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, NotExportable, Refusal, Transform
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.storage.tokens import TokenCounts, Tokens, as_objects
+from kerascli.data.storage.tokens import TokenCounts, Tokens
 from kerascli.data.text.files import read_vocabulary
 from kerascli.data.text.onnx_texts import mapped
 from kerascli.data.text.oov import LookedUp
@@ -70,11 +70,11 @@ class Lookup(LookupSettings, Transform):
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         return self.fit_tokens(map(_counted, rows), target=target)
 
-    def fit_tokens(self, parts: Iterable[tuple[Tokens, np.ndarray | None]], *, target: bool) -> FittedState:
-        """Learn the vocabulary from `parts` of a column: pairs of rows' tokens and each row's frequency (None: 1).
-
-        Raises ValueError, DataError.
-        """
+    def fit_tokens(
+        self, parts: Iterable[tuple[Sequence[Any], Tokens, np.ndarray | None]], *, target: bool
+    ) -> FittedState:
+        """Learn the vocabulary from `parts` of a column, as `TokenCounts.of` counts them. Raises ValueError,
+        DataError."""
         if self.vocabulary is not None:
             return self._given(target)
         counts = TokenCounts.of(parts, documents=self.output_mode == "tf_idf")
@@ -198,11 +198,13 @@ class Lookup(LookupSettings, Transform):
         return None if state is None else state.facts["vocabulary"]
 
 
-def _counted(block: np.ndarray | Texts) -> tuple[Tokens, np.ndarray | None]:
-    """Return rows as tokens, and how often each row occurs (None: once): each of one text is there once."""
+def _counted(block: np.ndarray | Texts) -> tuple[Sequence[Any], Tokens, np.ndarray | None]:
+    """Return the distinct values of rows, the rows as indices among them, and how often each row occurs (None: once);
+    equal rows of one text are there once."""
     if not isinstance(block, Texts):
-        return Tokens.of(block), None
-    if block.codes.ndim > 1:
-        return Tokens.of(block.rows()), None
+        distinct, codes = np.unique(block, return_inverse=True)
+        return distinct.tolist(), Tokens.of(codes.reshape(block.shape)), None
     words = block.word_list()
-    return Tokens(as_objects(words), np.ones(len(words), np.int64)), block.counts()
+    if block.codes.ndim > 1:
+        return words, Tokens.of(block.codes), None
+    return words, Tokens(np.arange(len(words)), np.ones(len(words), np.int64)), block.counts()

@@ -48,7 +48,7 @@ class RegexReplace(Transform):
 
     def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
         assert isinstance(values, Texts)
-        return values.having(self._replacement(values.words))
+        return Texts.of(self._replacement(values.words), values.codes)
 
     @cached_property
     def _replacement(self) -> Replacement:

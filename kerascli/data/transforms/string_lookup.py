@@ -68,4 +68,4 @@ class StringLookup(Lookup):
         assert isinstance(values, np.ndarray)
         entries = self.inverted_entries(state.facts["vocabulary"], "")
         last = len(entries) - 1
-        return Texts.of_distinct(entries, np.where((values >= 0) & (values < last), values, last))
+        return Texts.of(entries, np.where((values >= 0) & (values < last), values, last))

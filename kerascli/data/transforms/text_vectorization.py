@@ -2,7 +2,7 @@
 
 import re
 import string
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
@@ -18,6 +18,7 @@ from kerascli.data.base import Field, FittedState, NotExportable, Transform, tra
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens, as_objects
 from kerascli.data.text.oov import LookedUp
+from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.foundation.shapes import Floats, PositiveInt, Words, to_tuple
@@ -115,25 +116,25 @@ class TextVectorization(Transform):
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         lengths: list[int] = []
 
-        def parts() -> Iterator[tuple[Tokens, np.ndarray | None]]:
+        def parts() -> Iterator[tuple[Sequence[str], Tokens, np.ndarray | None]]:
             for texts in rows:
-                tokens = self.tokens(texts.word_list())
+                words, tokens = self._coded(texts.word_list())
                 times = texts.counts() if texts.codes.ndim == 1 else None
-                tokens = tokens if times is not None else texts.tokens(tokens)
+                tokens = tokens if times is not None else texts.expanded(tokens)
                 lengths.append(tokens.longest())
-                yield tokens, times
+                yield words, tokens, times
 
         state = self.lookup.fit_tokens(parts(), target=False)
         if self.output_mode != "int" or self.output_sequence_length is not None or self.ragged:
             return state
-        longest = max(lengths or (part.longest() for part, _ in parts()))
+        longest = max(lengths or (tokens.longest() for _, tokens, _ in parts()))
         if not longest:
             raise ValueError("no text has any tokens")
         return replace(state, facts={**state.facts, "max_length": longest})
 
     def codes(self, values: "pa.Array", state: FittedState, *, target: bool) -> Tokens:
-        tokens = self.tokens(values.to_pylist())
-        return Tokens(self.lookup.indices(tokens.values.tolist(), state), tokens.lengths)
+        words, tokens = self._coded(values.to_pylist())
+        return Tokens(self.lookup.indices(words, state)[tokens.values], tokens.lengths)
 
     def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
         reason = "StringNormalizer's lower case is not ASCII's, and it keeps punctuation"
@@ -150,15 +151,20 @@ class TextVectorization(Transform):
             return tokens
         return torch.from_numpy(tokens.padded(self.output_sequence_length or state.facts["max_length"]))
 
-    def tokens(self, texts: Iterable[str]) -> Tokens:
+    def _coded(self, texts: Sequence[str]) -> tuple[list[str], Tokens]:
+        """Return the distinct tokens of texts, and the indices of each text's tokens among them."""
+        rows = self.tokens(texts)
+        tokens = Texts.of_values(as_objects(list(chain.from_iterable(rows))))
+        return tokens.word_list(), Tokens(tokens.codes, np.fromiter(map(len, rows), np.int64, len(rows)))
+
+    def tokens(self, texts: Iterable[str]) -> list[list[str]]:
         """Standardize and split texts; return the tokens of each."""
         table = _STANDARDS[self.standardize]
         rows = list(map(_SPLITS[self.split], [text.translate(table) for text in texts] if table else texts))
         if self.ngrams is not None:
             widths = range(1, self.ngrams + 1) if isinstance(self.ngrams, int) else self.ngrams
             rows = [_runs(row, widths) for row in rows]
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        return Tokens(as_objects(list(chain.from_iterable(rows))), lengths)
+        return rows
 
 
 def _runs(words: list[str], widths: Iterable[int]) -> list[str]:

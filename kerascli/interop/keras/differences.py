@@ -73,11 +73,9 @@ OPERATIONS: Mapping[str, str] = {
 """Mapping from a class of keras.ops to its function, for classes whose name is not the function's name in camel
 case."""
 
-NULLS: Mapping[str, Mapping[str, Any]] = {
-    "integer_lookup": {"num_oov_indices": 1}, "string_lookup": {"num_oov_indices": 1},
-}  # fmt: skip
-"""Mapping from a layer or transform to its arguments that can be null in a config but not in Keras, each with the value
-for null."""
+NULLS: Mapping[str, Mapping[str, Any]] = {"integer_lookup": {"num_oov_indices": 1}}
+"""Mapping from a layer to its arguments that can be null in a config but not in Keras, each with Keras's value for
+null."""
 GIVE_WHOLE_NUMBERS = frozenset({"hashing", "hashed_crossing"})
 """Names of layers that need an integer dtype in Keras files if their argument `output_mode` is `int`."""
 IN_TRAINING = frozenset({"MixUp", "CutMix"})

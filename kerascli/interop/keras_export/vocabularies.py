@@ -34,6 +34,7 @@ class TextLayer:
         lookup = self.transform.lookup if isinstance(self.transform, TextVectorization) else self.transform
         facts, arrays = self.state.facts, self.state.arrays
         if isinstance(lookup, LookupSettings):
+            config |= {"num_oov_indices": lookup.places()} if "num_oov_indices" in config else {}
             config["vocabulary"] = list(facts["vocabulary"])
             if "idf_weights" in arrays:
                 config["idf_weights"] = arrays["idf_weights"][lookup.first() :].tolist()
@@ -42,7 +43,8 @@ class TextLayer:
         if "max_length" in facts:
             config["output_sequence_length"] = facts["max_length"]
         kept = {key: value for key, value in config.items() if key not in _NOT_OF_KERAS}
-        return KerasNode(name, serialized("keras.layers", type(self.transform).__name__, kept))
+        class_name = "".join(word.capitalize() for word in self.transform.component_name.split("_"))
+        return KerasNode(name, serialized("keras.layers", class_name, kept))
 
 
 def vocabulary_files(layers: Sequence[KerasNode]) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from kerascli.foundation.errors import safe_text
 from kerascli.foundation.shapes import Shape
 from kerascli.interop.keras.graph import Call, Ref, refs, with_refs
 from kerascli.interop.keras.objects import Refusals, component
-from kerascli.interop.keras_import.calls import KerasLayer, KerasModel
+from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, used_inputs, with_inputs
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.vocabularies import TEXT_LOOKUPS, with_vocabulary
 
@@ -58,10 +58,10 @@ def with_text_inputs(
             text = _text_input(layers[ref.layer], key or ref.layer, layer, call, places, file, refusals)
             if text is None:
                 continue
-            name = text.column if len(uses) == 1 else f"{text.column}_{layer.name}"
-            layers[name] = _input_of(name, text)
-            moved[Ref(layer.name, number)] = Ref(name)
-            inputs.append((name, Ref(name)))
+            source = f"{ref.layer}\n{layer.name}\n{number}"  # no layer of a file has such a name
+            layers[source] = _input_of(source, text)
+            moved[Ref(layer.name, number)] = Ref(source)
+            inputs.append((text.column if len(uses) == 1 else f"{text.column}_{layer.name}", Ref(source)))
             texts.append(text)
     if not moved:
         return model, texts
@@ -72,7 +72,9 @@ def with_text_inputs(
     changed = {
         name: replace(layer, calls=[with_refs(call, change) for call in layer.calls]) for name, layer in layers.items()
     }
-    return replace(model, layers=changed, inputs=inputs, outputs=with_refs(model.outputs, change)), texts
+    made = replace(model, layers=changed, inputs=inputs, outputs=with_refs(model.outputs, change))
+    kept = used_inputs(made)
+    return with_inputs(made, kept), [texts[index] for index in kept]
 
 
 def _text_input(

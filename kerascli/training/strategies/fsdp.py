@@ -73,7 +73,7 @@ def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
-    if largest_group_bytes(module.graph) >= LARGE_BYTES:
+    if max(group_bytes(module.graph)) >= LARGE_BYTES:  # else most of the memory of a step is that of activations
         return_memory()
     _let_hooks_see_results()
     # No layer changes its input in place: other nodes may use the tensor.
@@ -111,14 +111,6 @@ def group_bytes(graph: Graph) -> list[int]:
     sizes = [sum(parameter.nbytes for module in group for parameter in module.parameters()) for group in grouped]
     whole = sum(parameter.nbytes for parameter in graph.parameters())
     return [*sizes, whole - sum(sizes)]
-
-
-def largest_group_bytes(graph: Graph) -> int:
-    """Return the bytes of the largest group of weights that are gathered together.
-
-    If the group is small, most of the memory that a training step allocates and frees is that of activations.
-    """
-    return max(group_bytes(graph))
 
 
 def _groups(graph: Graph) -> Iterator[list[nn.Module]]:

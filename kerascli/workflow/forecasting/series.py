@@ -129,7 +129,9 @@ def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: 
     needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
     pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in needed}
     raw = model.data.model_copy(update={"source": model.source.source, "inputs": pipelines, "targets": {}})
-    command_input = CommandInput(raw, known_columns(model.run.learned), targets=False, keep=keep | {*needed})
+    command_input = CommandInput(
+        raw, known_columns(model.run.learned), model.run.config.context.folder, targets=False, keep=keep | {*needed}
+    )
     return command_input.read([what])
 
 

@@ -18,7 +18,7 @@ from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import open_size
-from kerascli.interop.onnx_rows import Answer, Rows, raw_inputs, steps_of
+from kerascli.interop.onnx_rows import Answer, Rows, fills_missing, raw_inputs, steps_of
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading
 from kerascli.training.evaluate import predict
@@ -111,17 +111,19 @@ def compared_outputs(run: LoadedRun, file: OnnxOfRows) -> tuple[list[np.ndarray]
     rows: dict[str, np.ndarray] = {}
     arrays: dict[str, np.ndarray] = {}
     for column, spec in file.inputs.items():
-        chains = [steps_of(each, column) for each in file.pipelines if column in each.columns]
-        steps = [step for chain in chains for step in chain]
+        pipelines = [each for each in file.pipelines if column in each.columns]
+        steps = [step for each in pipelines for step in steps_of(each, column)]
         values = next((list(made) for step in steps if (made := step.transform.examples(step.state))), [])
-        rows[column] = arrays[column] = _values(fields[column], values, random)
+        rows[column] = arrays[column] = _values(fields[column], values, random).astype(
+            object if fields[column].is_text else spec.dtype
+        )
+        if all(map(fills_missing, pipelines)):
+            rows[column][0] = "" if fields[column].is_text else np.nan
         if spec.dtype != "string" and fields[column].is_text:
             texts = pa.array(rows[column].ravel(), pa.large_string())
             codes = steps[0].transform.codes(texts, steps[0].state, target=False)
             assert isinstance(codes, torch.Tensor)
             arrays[column] = codes.numpy().reshape(rows[column].shape)
-        elif spec.dtype != "string":
-            arrays[column] = rows[column].astype(spec.dtype)
     try:
         split = prepare_rows(run.data, run.learned, table_of(rows, "example rows"), targets=False)
         expected = _outputs(run, split)

@@ -12,9 +12,6 @@ from kerascli.data.pipeline.learned_state import learn
 from kerascli.data.pipeline.prepare import named_pipelines_of, stages
 from kerascli.data.section import parse_data
 from kerascli.data.storage.table import Table
-from kerascli.data.transforms.string_lookup import StringLookup
-from kerascli.data.transforms.text_vectorization import TextVectorization
-from kerascli.features.hashing import Hashing
 from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.shapes import Shape
 from kerascli.interop.keras.objects import written
@@ -23,7 +20,8 @@ from kerascli.runs.record import RunRecord
 from kerascli.workflow.interchange.loading import NO_LOSS, Loaded
 from kerascli.workflow.loaded import LoadedRun
 
-_LAYERS = (StringLookup, TextVectorization, Hashing)
+_LAYERS = frozenset({"string_lookup", "text_vectorization", "hashing"})
+"""Transforms of texts that Keras has layers for."""
 _MAX_LISTED = 1_000
 """Number of entries above which a vocabulary is a file, not a list in the config."""
 _SOURCE = {"csv": "rows.csv"}
@@ -87,7 +85,7 @@ def text_layers(run: LoadedRun) -> dict[str, TextLayer]:
         transform, columns = steps[0].transform, named.pipeline.columns
         state = run.learned.get(named.key(0), NO_STATE)
         is_text = run.raw_fields[columns[0]].is_text
-        if len(steps) > 1 or len(columns) > 1 or not is_text or not isinstance(transform, _LAYERS):
+        if len(steps) > 1 or len(columns) > 1 or not is_text or transform.component_name not in _LAYERS:
             listed = ", ".join(step.transform.component_name for step in steps)
             text = f"--preprocessing: a .keras file cannot hold the pipeline of the input '{named.name}' ({listed})"
             hint = (

@@ -99,7 +99,9 @@ def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = ()
         if not Path(each).exists() and each != STDIN and not set("*?[/.") & set(each):
             text = f"there is no file and no split '{safe_text(each)}'{suggestion(each, SPLITS)}"
             raise ConfigError(text, hint=f"splits: {', '.join(SPLITS)}")
-    command_input = CommandInput(run.data, known_columns(run.learned), targets, frozenset(keep))
+    command_input = CommandInput(
+        run.data, known_columns(run.learned), run.config.context.folder, targets, frozenset(keep)
+    )
     table = command_input.read(what, texts)
     if table.skipped is not None:
         run.warnings.append(Fault(str(table.skipped), level="warning"))
@@ -147,6 +149,8 @@ def _shown(
     table: Table, name: str, field: Field | None, last: Callable[[Values], np.ndarray | None] | None
 ) -> np.ndarray:
     """Return a raw column as it is shown; `last` returns the last value of each window. Raises DataError."""
+    if name in table.files:
+        return table.text(name)
     values = table.column(name)
     if last is not None and (ends := last(values)) is not None:
         return ends if ends.dtype.kind in "biuf" else ends.astype(str).astype(object)

@@ -58,7 +58,7 @@ class Mnist(Source):
             for split, prefix in _PREFIXES.items()
         }
 
-    def files(self, context: Context) -> list[Path]:
+    def data_files(self, context: Context) -> list[Path]:
         return sorted(_FOLDER.glob("*.xz"))
 
 

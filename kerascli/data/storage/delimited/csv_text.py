@@ -6,10 +6,10 @@ What is not plainly well-formed is read again by rows, which finds the error.
 import csv
 import io
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from kerascli.data.storage.column import Column, arrow, text_array
@@ -33,8 +33,6 @@ _COLUMN_BYTES = 2048
 
 Fields = Mapping[str, "pa.ChunkedArray[Any]"]
 """Mapping from column to its fields, null where they are missing."""
-Read = Callable[[Sequence[str]], Fields]
-"""Function that reads columns of a file by their names."""
 
 
 def read_csv(
@@ -54,7 +52,8 @@ def read_csv(
     for _ in range(form.skip_rows):
         start = text.find(b"\n", start) + 1 or len(text)
     text = text[start:]
-    table = _read(text, name, form, columns, packed)
+    _refuse_too_large(text, form, packed, name)
+    table = _read(text, name, form, columns)
     if table is None:
         names, rows, lines = read_rows(text, name, form, packed)
         table = Table(text_columns(names, rows, form), len(rows), name=name, numbers=lines)
@@ -78,40 +77,25 @@ def _typed(fields: Fields, form: TextFormat) -> dict[str, Column]:
         return dict(zip(fields, pool.map(column, fields), strict=True))
 
 
-class _Columns(Mapping[str, Column]):
-    """Columns of delimited text by name; those that are not in use are read on access."""
-
-    def __init__(self, names: Sequence[str], read: Read, form: TextFormat, used: Mapping[str, Column]) -> None:
-        self._columns: dict[str, Column | None] = {**dict.fromkeys(names), **used}
-        self._read = read if len(used) < len(names) else None  # it holds the text of the file
-        self._form = form
-
-    def __getitem__(self, name: str) -> Column:
-        column = self._columns[name]
-        if column is None:
-            assert self._read is not None
-            column = self._columns[name] = _typed(self._read([name]), self._form)[name]
-        return column
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._columns
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
+def _on_access(read: Callable[[], Column]) -> Column:
+    """Return a column that is read when its values or texts are accessed."""
+    once = cache(read)
+    return Column(lambda: once().coded, lambda: once().values)
 
 
-def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | None, packed: int) -> Table | None:
-    """Parse delimited text with pyarrow; return None if Python's csv module has to read it, or to find its error."""
+def _refuse_too_large(text: bytes, form: TextFormat, packed: int, name: str) -> None:
+    """Raise FileRefused if a table is estimated to take too much memory."""
     header = text.find(b"\n") + 1
     field_bytes = _FIELD_BYTES + header // 2**13 + _COLUMN_BYTES * header // max(1, len(text))
     refuse_text(text, {"\n": _LINE_BYTES, form.delimiter: field_bytes}, packed, name)
+
+
+def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | None) -> Table | None:
+    """Parse delimited text with pyarrow; return None if Python's csv module has to read it, or to find its error."""
     layout = Layout.of(text, form)
     if layout is None or not _are_names(names := form.names or _first_row(layout, form)):
         return None
-    used = [each for each in names if columns is None or each in columns] or names[:1]
+    used = names if columns is None else [each for each in names if each in columns] or names[:1]
     read = partial(_parsed, layout, names, form)
     try:
         fields = read(used)
@@ -121,7 +105,11 @@ def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | No
     lines = layout.numbers(rows + header)[header:] + form.skip_rows
     if not 0 < rows == len(lines):
         return None
-    return Table(_Columns(names, read, form, _typed(fields, form)), rows, name=name, numbers=lines)
+    found = {
+        each: _on_access(lambda each=each: _typed(read([each]), form)[each]) for each in names if each not in fields
+    }
+    found |= _typed(fields, form)
+    return Table({each: found[each] for each in names}, rows, name=name, numbers=lines)
 
 
 def _parsed(layout: Layout, names: Sequence[str], form: TextFormat, chosen: Sequence[str]) -> Fields:

@@ -1,0 +1,105 @@
+"""Find the columns of a table that name pictures or sounds; draft their readers, and layers for a model of them."""
+
+import os
+import wave
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kerascli.config.composition.references import escape_references
+from kerascli.config.starter.folders import examine_images
+from kerascli.config.starter.models import Layers, image_model
+from kerascli.config.starter.sample import SampledTable
+from kerascli.data.storage.image_files import SUFFIXES
+from kerascli.data.storage.sound_files import SoundReading
+from kerascli.foundation.disk.files import open_regular
+from kerascli.foundation.errors import DataError, safe_text
+
+_EXAMINED, _TRIED = 200, 20
+_MOST_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class FileColumn:
+    """Column of a table that names files: the reader of these, and their folder beside the table."""
+
+    column: str
+    folder: Path
+    reader: str
+    settings: dict[str, Any]
+    reason: str
+
+    def source(self, table: Path, path: str) -> dict[str, Any]:
+        """Return the entry of the source's `files` for a config that refers to the table by `path`.
+
+        Of a small copy of the table, elsewhere, the files stay where they are.
+        """
+        there = Path(path).parent if Path(path).name == table.name else table.parent.resolve()
+        directory = (there / os.path.relpath(self.folder, table.parent)).as_posix()
+        return {self.column: {self.reader: {"directory": escape_references(directory), **self.settings}}}
+
+    def steps(self) -> list[Any]:
+        return [{"rescaling": "$(1/255)"}] if self.reader == "image" else []
+
+    def layers(self, name: str) -> Layers:
+        """Return layers from the input `name` to a vector, `name_features`."""
+        end = f"{name}_features"
+        if self.reader == "image":
+            height, width = self.settings["size"]
+            *layers, pool, _, _ = image_model("cnn", height, width, {})[0]["layers"]
+            (first, arguments), *_ = layers[0].items()
+            return [{first: {**arguments, "inputs": name}}, *layers[1:], {pool: {"name": end}}]
+        rate = self.settings["rate"]
+        mel = {"fft_length": 512, "sequence_stride": 256, "num_mel_bins": 64, "sampling_rate": rate, "inputs": name}
+        conv = {"filters": 64, "kernel_size": 3, "padding": "same", "activation": "relu"}
+        pool = {"global_average_pooling_1d": {"name": end}}
+        return [{"mel_spectrogram": mel}, {"permute": [2, 1]}, "layer_normalization", {"conv_1d": conv}, pool]
+
+
+def find_files(table: SampledTable, path: Path) -> list[FileColumn]:
+    """Return the columns of texts of the table at `path` that name existing pictures or sounds.
+
+    The files are in the table's folder or in a folder beside it.
+    """
+    found = []
+    for column, values in table.columns.items():
+        texts = [text for text in values.tolist() if text] if values.dtype == object else []
+        for reader, suffixes in (("image", SUFFIXES), ("audio", SoundReading.suffixes)):
+            if texts and all(text.lower().endswith(suffixes) for text in texts):
+                folder = next((each for each in _folders(path.parent) if _has(each, texts[:_TRIED])), None)
+                if folder is not None:
+                    step = max(1, len(texts) // _EXAMINED)
+                    made = _column(column, folder, reader, [folder / text for text in texts[::step]])
+                    gaps = {"on_corrupt": "skip"} if len(texts) < len(values) else {}
+                    found.append(replace(made, settings=made.settings | gaps))
+    return found
+
+
+def _folders(beside: Path) -> Iterator[Path]:
+    yield beside
+    yield from sorted(each for each in beside.iterdir() if each.is_dir() and not each.name.startswith("."))
+
+
+def _has(folder: Path, names: list[str]) -> bool:
+    return all(not name.startswith("/") and ".." not in name and (folder / name).is_file() for name in names)
+
+
+def _column(column: str, folder: Path, reader: str, files: list[Path]) -> FileColumn:
+    shown = f"'{safe_text(column)}' names"
+    if reader == "image":
+        images = examine_images(files, str(folder))
+        settings = {"color_mode": "grayscale" if images.are_grey else "rgb", "size": list(images.size)}
+        settings |= {"on_corrupt": "skip"} if images.damaged else {}
+        return FileColumn(column, folder, reader, settings, f"{shown} pictures; {images.reason()}")
+    rates, seconds = [16000], [0.0]
+    for file in files:
+        try:
+            with open_regular(file) as opened, wave.Wave_read(opened) as sound:
+                rates.append(sound.getframerate())
+                seconds.append(sound.getnframes() / rates[-1])
+        except (DataError, OSError, EOFError, wave.Error, ZeroDivisionError):
+            continue  # another format, or damaged, which training finds
+    rate, length = rates[-1], round(min(_MOST_SECONDS, max(seconds) or 1.0), 3)
+    reason = f"{shown} sounds; the first {length:g} seconds of each, {rate:,} samples a second"
+    return FileColumn(column, folder, reader, {"rate": rate, "seconds": float(length)}, reason)
