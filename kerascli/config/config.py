@@ -59,7 +59,10 @@ class Config:
 
     @property
     def context(self) -> Context:
-        return Context(self.data_folder, self.seed, self.progress, None, self._display_columns(), self.recorded)
+        columns = self._display_columns()
+        return Context(
+            self.data_folder, self.seed, self.progress, display_columns=columns, recorded=self.recorded
+        )  # fmt: skip
 
     @property
     def data_folder(self) -> Path:

@@ -11,12 +11,11 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from kerascli.data.remote.addresses import CREDENTIALS, address_fault, in_place, scheme_of
+from kerascli.data.remote.addresses import path_fault
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.decoded_files import Decoder
 from kerascli.data.storage.table import Refusal, Table
-from kerascli.foundation.disk.files import file_digest, impossible_path, in_home
-from kerascli.foundation.errors import Fault, show
+from kerascli.foundation.disk.files import digests_by_name, in_home
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.shapes import Shape
 from kerascli.language.component import Component, Invalid, Registry
@@ -108,12 +107,8 @@ class InFolder(Component):
     def _paths_are_possible(self) -> Self:
         for name in self.paths:
             value = getattr(self, name)
-            if isinstance(value, str) and (wrong := address_fault(value, self.schemes)) is not None:
-                hint = CREDENTIALS if scheme_of(value) in self.schemes else None
-                raise Invalid([Fault(f"{name}: {wrong}", (name,), hint=hint)])
-            reason = impossible_path(value) if isinstance(value, str) and not in_place(value) else None
-            if reason is not None:
-                raise Invalid([Fault(f"{name}: no file can be called {show(value)}: {reason}", (name,))])
+            if isinstance(value, str) and (fault := path_fault(name, value, self.schemes)) is not None:
+                raise Invalid([fault])
         begins_at_home = any(str(getattr(self, name)).startswith("~") for name in self.paths)
         return self.with_paths(in_home) if begins_at_home else self
 
@@ -201,10 +196,7 @@ class Source(InFolder):
 
     def digests(self, context: Context) -> dict[str, str]:
         """Return the SHA-256 of each file that the source reads by its name, with its folder's where two are equal."""
-        paths = self.data_files(context)
-        names = [path.name for path in paths]
-        folders = ["" if names.count(path.name) == 1 else f"{path.parent.resolve().name}/" for path in paths]
-        return {folder + path.name: file_digest(path) for folder, path in zip(folders, paths, strict=True)}
+        return digests_by_name(self.data_files(context))
 
     def folders(self, context: Context) -> list[Path]:
         """Return the folders in which the source searches for files."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from kerascli.foundation.errors import CREDENTIAL, ConfigError, KerasCliError, Place, one_of, safe_text
+from kerascli.foundation.disk.files import impossible_path
+from kerascli.foundation.errors import CREDENTIAL, ConfigError, Fault, KerasCliError, Place, one_of, safe_text, show
 
 FILE_SCHEMES = ("s3", "gs", "https")
 """Schemes of the addresses of files and folders."""
@@ -45,6 +46,14 @@ def address_fault(address: str, schemes: tuple[str, ...]) -> str | None:
         return f"the address holds a user{' and a password' if ':' in user else ''}"
     secret = next((name for name, value in parse_qsl(parts.query) if value and _CREDENTIAL.fullmatch(name)), None)
     return None if secret is None else f"the address holds credentials ({safe_text(secret, 40)}=...)"
+
+
+def path_fault(name: str, path: str, schemes: tuple[str, ...]) -> Fault | None:
+    """Return the error about a path or an address in the field `name` of a config, if no file can have it."""
+    if (wrong := address_fault(path, schemes)) is not None:
+        return Fault(f"{name}: {wrong}", (name,), hint=CREDENTIALS if scheme_of(path) in schemes else None)
+    reason = None if in_place(path) else impossible_path(path)
+    return reason and Fault(f"{name}: no file can be called {show(path)}: {reason}", (name,))
 
 
 CREDENTIALS = (
