@@ -241,7 +241,7 @@ def keras_outputs(typed: Typed, inputs: str) -> tuple[str, str]:
 
 
 def table_of_pictures(typed: Typed) -> Iterator[Row]:
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
     from sklearn.linear_model import LinearRegression, LogisticRegression
 
     both = [[*ours(typed, "parts", "parts.yaml", metric)] for metric in ("kind_accuracy", "units:mae")]
@@ -264,7 +264,7 @@ def table_of_pictures(typed: Typed) -> Iterator[Row]:
     )
     for classifier, regressor in (
         (LogisticRegression(max_iter=2000), LinearRegression()),
-        (HistGradientBoostingClassifier(random_state=0), HistGradientBoostingRegressor(random_state=0)),
+        (RandomForestClassifier(random_state=0), RandomForestRegressor(random_state=0)),
     ):
         accuracy = classifier.fit(x, kinds).score(flat(test), test.targets["kind"])
         found = millimetres(regressor.fit(x, widths.reshape(-1)).predict(flat(test)))

@@ -162,16 +162,8 @@ class Source(InFolder):
         """Return a mapping from each column of the source's tables that names files to the files' decoder."""
         return {}
 
-    def file_fields(self) -> Mapping[str, Field]:
-        """Return the fields (shape, dtype ...) of the columns of files that the source's tables name."""
-        return {name: Field(each.shape, each.dtype.name) for name, each in self.decoders().items()}
-
     def open_files(self, table: Table, context: Context, *, of_command: bool = False, skip: bool = True) -> Table:
-        """Return a table of the source with the files that its columns name (`decoders`) in place of the names.
-
-        If the table is given to a command (`of_command`), files may be beside it, too; unless `skip`, a damaged file
-        is an error even where the source skips its row. Raises DataError.
-        """
+        """Return a table with the files that its columns name (`decoders`) in place of the names. Raises DataError."""
         return table
 
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table | None:

@@ -26,7 +26,7 @@ def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> di
     used = sorted({column for pipeline in spec.all_pipelines().values() for column in pipeline.columns})
     name = spec.source.component_name
     if by_file and spec.source.in_files:
-        used = [column for column in used if column in spec.source.file_fields() and context.decode]
+        used = [column for column in used if column in spec.source.decoders() and context.decode]
         name = ", ".join(used)
     return {**by_file, name: _digest_of_columns(used, tables)} if used else by_file
 

@@ -145,7 +145,10 @@ data:
     root: [{columns: real}, sqrt, reshape: [1]]
   targets: {y: [{columns: real}, log]}
 model:
-  layers: [{concatenate: [hot, label, scaled, id, seen, bins, root]}, {dense: {units: 4, name: body}}, {dense: {units: 1, name: y}}]
+  layers:
+    - concatenate: [hot, label, scaled, id, seen, bins, root]
+    - dense: {units: 4, name: body}
+    - dense: {units: 1, name: y}
   views: {inside: {outputs: body}}
 compile: {loss: mse}
 fit: {epochs: 1}

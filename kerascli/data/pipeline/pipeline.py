@@ -31,7 +31,7 @@ NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32
 """Mapping from dtypes that torch does not fully support, or that models do not compute in, to their replacements."""
 
 _NUMBERS = frozenset(np.dtype(kind).name for kind in "?bBhHiIlLefd")
-_PIECE_VALUES = 2**16
+_PIECE_VALUES = 2**15
 _RAGGED, _PAD = "the sequences are of different lengths", "add pad_sequences, which gives them one length"
 
 

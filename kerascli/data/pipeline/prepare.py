@@ -109,8 +109,8 @@ def _fields_before_data(spec: DataSpec, facts: Mapping[str, Field] | None) -> It
     for named in named_pipelines_of(spec):
         if facts is not None:
             _check_columns(named, facts)
-        known = spec.source.file_fields() if facts is None else facts
-        columns = {name: known.get(name) or spec.source.any_column for name in named.pipeline.columns}
+        known = {name: Field(each.shape, each.dtype.name) for name, each in spec.source.decoders().items()}
+        columns = {name: (facts or known).get(name) or spec.source.any_column for name in named.pipeline.columns}
         if None not in columns.values():
             yield named.id, FittedPipeline(named, cast(Mapping[str, Field], columns), {}).made
 

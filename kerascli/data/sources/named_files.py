@@ -35,6 +35,11 @@ class TableOfFiles(Source):
         return [context.folder / each.directory for each in self.files.values() if each.directory is not None]
 
     def open_files(self, table: Table, context: Context, *, of_command: bool = False, skip: bool = True) -> Table:
+        """Return a table with the files that its columns name in place of the names. Raises DataError.
+
+        If the table is given to a command (`of_command`), files may be beside it, too; unless `skip`, a damaged file
+        is an error even where the reader skips its row.
+        """
         columns: dict[str, Values] = {}
         damaged: dict[int, Fault] = {}
         for name, reader in self.files.items():
