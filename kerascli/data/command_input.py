@@ -15,8 +15,8 @@ from kerascli.data.read import joined, read_raw
 from kerascli.data.remote.addresses import CREDENTIALS, FILE_SCHEMES, address_fault, scheme_of
 from kerascli.data.remote.copies import parts_at
 from kerascli.data.section import DataSpec
+from kerascli.data.sources.file_source import read_parquet
 from kerascli.data.sources.folders import FolderSource, file_names, files_below, labelled_files, unlabelled_files
-from kerascli.data.sources.parquet import read_parquet
 from kerascli.data.sources.text_sources import TextFolder, texts_of
 from kerascli.data.storage.decoded_files import DecodedFiles, Decoder, undamaged
 from kerascli.data.storage.image_files import SUFFIXES, Reading

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.section import DataSpec, Pipeline
+from kerascli.data.sources.file_source import read_parquet
 from kerascli.data.sources.npz import read_npz
-from kerascli.data.sources.parquet import read_parquet
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.array_files import read_arrays
 from kerascli.data.storage.compressed import read_text_file, uncompressed_suffix

@@ -13,8 +13,9 @@ import pyarrow
 import pytest
 
 from kerascli.data.base import SOURCES, Context
-from kerascli.data.storage import frozen_text, on_disk
-from kerascli.data.storage.frozen import freeze
+from kerascli.data.remote import frozen_text
+from kerascli.data.remote.frozen import freeze
+from kerascli.data.storage import on_disk
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part

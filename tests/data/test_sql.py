@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from kerascli.data.base import SOURCES, Context
-from kerascli.data.remote import databases
-from kerascli.data.storage import frozen
+from kerascli.data.remote import databases, frozen
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import ConfigError, DataError, DataMissing
 from kerascli.language.component import Invalid

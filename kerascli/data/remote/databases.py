@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from kerascli.data.remote.addresses import scheme_of
-from kerascli.data.storage.frozen import FROZEN_ROWS
+from kerascli.data.remote.frozen import FROZEN_ROWS
 from kerascli.foundation.disk.files import in_home, open_regular
 from kerascli.foundation.errors import DataError, safe_text
 

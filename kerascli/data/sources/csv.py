@@ -8,12 +8,12 @@ from pydantic import AfterValidator, model_validator
 from pydantic import Field as Setting
 
 from kerascli.data.base import Field, source
+from kerascli.data.remote.frozen_text import exceeds_memory, read_frozen
 from kerascli.data.sources.file_source import TextFileSource
 from kerascli.data.sources.named_files import TableOfFiles
 from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.delimited.text_format import TextFormat
-from kerascli.data.storage.frozen_text import exceeds_memory, read_frozen
 from kerascli.data.storage.table import Table
 from kerascli.foundation.shapes import NonNegativeInt, Words
 

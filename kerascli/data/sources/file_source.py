@@ -1,9 +1,9 @@
-"""Base classes of data sources that read one file for each split, at a path or an address; and `json_lines`."""
+"""Base classes of data sources that read one file for each split, at a path or an address; `json_lines` and `parquet`."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field as Setting
 from pydantic import model_validator
@@ -11,10 +11,11 @@ from pydantic import model_validator
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.remote.addresses import FILE_SCHEMES, hiding_environment, in_place, scheme_of
 from kerascli.data.remote.copies import last_name, parts_at
+from kerascli.data.remote.frozen_text import exceeds_memory, read_frozen
 from kerascli.data.sources.named_files import TableOfFiles
 from kerascli.data.storage.compressed import read_text_file
-from kerascli.data.storage.frozen_text import exceeds_memory, read_frozen
 from kerascli.data.storage.json_lines import read_json_lines
+from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk.files import file_digest
@@ -122,3 +123,35 @@ class JsonLines(TableOfFiles, TextFileSource):
             return read_frozen(path, name, "", lambda block, _: read_json_lines(block, name), columns)
         data, packed = read_text_file(path, name)
         return read_json_lines(data, name, packed=packed)
+
+
+@source()
+class Parquet(TableOfFiles, FileSource):
+    """Parquet files, or folders of them, with columns of numbers, booleans, text, dates or timestamps.
+
+    A folder, or all that an address begins with, is one table: its files in the order of their paths, with a column
+    for each folder called `column=value`. Dates and timestamps are read as ISO 8601 texts, for `datetime`; those with
+    a time zone are converted to UTC.
+    """
+
+    any_column = Field((), "unknown")
+    whole_folders = True
+
+    dtypes: dict[str, Literal["text", "number"]] = Setting(default={})
+    """Mapping from partition column to its type: text (keeps `month=01` as it is) or number.
+    Others are numbers (or booleans) if every value is one, else text."""
+
+    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        return read_parquet([Part(path, name)], name, columns)
+
+    def read_parts(self, parts: list[Part], name: str, columns: frozenset[str] | None) -> Table:
+        return read_parquet(parts, name, columns, self.dtypes)
+
+
+def read_parquet(
+    parts: Sequence[Part], name: str, columns: frozenset[str] | None = None, dtypes: Mapping[str, str] | None = None
+) -> Table:
+    """Read files of Parquet as one table; `columns` are the names of the columns in use, `dtypes` types of partition
+    columns. Raises DataError, FileRefused."""
+    parquet = ParquetColumns(parts, columns, dtypes)
+    return Table(parquet, parquet.rows, name=name, made_of=parquet.place)

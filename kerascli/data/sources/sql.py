@@ -11,8 +11,8 @@ from pydantic import model_validator
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.remote.addresses import hiding_environment, with_environment
 from kerascli.data.remote.databases import SQL_SCHEMES, SQLITE, query_blocks
-from kerascli.data.sources.parquet import read_parquet
-from kerascli.data.storage.frozen import freeze
+from kerascli.data.remote.frozen import freeze
+from kerascli.data.sources.file_source import read_parquet
 from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk import storage

@@ -7,10 +7,9 @@ import numpy as np
 
 from kerascli.data.storage.column import Column, arrow, text_array
 from kerascli.data.storage.delimited.text_format import typed
-from kerascli.data.storage.frozen import LINE
 from kerascli.data.storage.on_disk import Stream, Values, is_large
 from kerascli.data.storage.parquet_file import ParquetFile
-from kerascli.data.storage.partitions import Part
+from kerascli.data.storage.partitions import LINE, Part
 from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_bomb
 from kerascli.foundation.errors import DataError, Place, safe_text, suggestion
 

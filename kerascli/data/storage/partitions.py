@@ -11,6 +11,9 @@ PARQUET = (".parquet", ".pq")
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
 """Value with which Hive, Spark and pyarrow mark a missing value in the name of a folder."""
 
+LINE = "\0line"
+"""Name of the column with the lines of a text file on which the rows begin; no text has it as a name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

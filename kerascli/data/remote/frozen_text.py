@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kerascli.data.remote.frozen import freeze
 from kerascli.data.storage.column import text_array
 from kerascli.data.storage.compressed import unpacked_blocks
 from kerascli.data.storage.delimited.text_format import TextFormat, typed
-from kerascli.data.storage.frozen import LINE, freeze
 from kerascli.data.storage.on_disk import is_large
 from kerascli.data.storage.parquet_columns import ParquetColumns
-from kerascli.data.storage.partitions import Part
+from kerascli.data.storage.partitions import LINE, Part
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import DataError, KerasCliError, Place, safe_text

@@ -19,10 +19,6 @@ Blocks = Callable[[frozenset[str]], Iterator[Mapping[str, "pa.Array"]]]
 """Function that returns a table's rows in blocks, as arrays by column; the columns that are passed to it as text."""
 
 
-LINE = "\0line"
-"""Name of the column with the lines of a text file on which the rows begin; no text has it as a name."""
-
-
 def freeze(folder: Path, blocks: Blocks, name: str | None = None) -> Path:
     """Write a table to the file of Parquet `name` (None: the SHA-256 of its rows) in `folder`, and return its path.
 
