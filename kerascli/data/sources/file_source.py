@@ -1,4 +1,4 @@
-"""Base classes of data sources that read one file for each split, at a path or an address; `json_lines` and `parquet`."""
+"""Base classes of data sources that read one file for each split; the sources `json_lines` and `parquet`."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
