@@ -1,1 +1,1 @@
-"""Data at addresses (`s3://`, `gs://`, `https://`): checked for credentials, and copied once to the cache folder."""
+"""Data that is copied or frozen once in the cache folder: of addresses, databases, and texts larger than memory."""

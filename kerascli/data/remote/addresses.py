@@ -53,7 +53,7 @@ def path_fault(name: str, path: str, schemes: tuple[str, ...]) -> Fault | None:
     if (wrong := address_fault(path, schemes)) is not None:
         return Fault(f"{name}: {wrong}", (name,), hint=CREDENTIALS if scheme_of(path) in schemes else None)
     reason = None if in_place(path) else impossible_path(path)
-    return reason and Fault(f"{name}: no file can be called {show(path)}: {reason}", (name,))
+    return None if reason is None else Fault(f"{name}: no file can be called {show(path)}: {reason}", (name,))
 
 
 CREDENTIALS = (
