@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.data.storage.column import Column, arrow, text_array
-from kerascli.data.storage.delimited.text_format import typed
+from kerascli.data.storage.column import Column, arrow
 from kerascli.data.storage.on_disk import Stream, Values, is_large
 from kerascli.data.storage.parquet_file import ParquetFile
-from kerascli.data.storage.partitions import LINE, Part
+from kerascli.data.storage.partitions import LINE, Part, partition_columns
 from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_bomb
-from kerascli.foundation.errors import DataError, Place, safe_text, suggestion
+from kerascli.foundation.errors import DataError, Place, safe_text
 
 
 class ParquetColumns(Mapping[str, Values | Column]):
@@ -32,7 +31,7 @@ class ParquetColumns(Mapping[str, Values | Column]):
         self._ends = np.cumsum(self._counts)
         self._schema = self._files[0].schema
         self._check_same(columns)
-        self._partitions = _partitions(parts, self._schema.names, dtypes or {})
+        self._partitions = partition_columns(parts, self._schema.names, dtypes or {})
         self._columns: dict[str, np.ndarray | Column] = {}
         self._with_missing: dict[str, bool] = {}
         used = [column for column in self if columns is None or column in columns]
@@ -158,28 +157,6 @@ class _Streamed(Stream):
 
     def stream(self, rows: int) -> Iterator[np.ndarray]:
         return self._columns.stream(self._name, rows)
-
-
-def _partitions(parts: Sequence[Part], names: Sequence[str], dtypes: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Return the value of each partition column in each file: numbers if all are, else text. Raises DataError."""
-    columns: dict[str, np.ndarray] = {}
-    for column in parts[0].values:
-        if column in names:
-            text = f"column '{safe_text(column, 40)}' is in the file, and in the name of its folder"
-            raise DataError(text, place=parts[0].name)
-        texts = [part.values[column] for part in parts]
-        dtype = dtypes.get(column)
-        numbers = None if dtype == "text" else typed(text_array(texts), dtype=dtype)
-        if dtype == "number" and numbers is None:
-            wrong = next((i for i, text in enumerate(texts) if typed(text_array([text]), dtype=dtype) is None), 0)
-            text = f"'{safe_text(texts[wrong], 40)}' is not a number, as dtypes says of '{safe_text(column, 40)}'"
-            raise DataError(text, place=parts[wrong].name)
-        columns[column] = np.array(texts, object) if numbers is None else numbers
-    for column in dtypes:
-        if column not in columns:
-            text = f"dtypes: there is no partition column '{safe_text(column, 40)}'{suggestion(column, columns)}"
-            raise DataError(text, place=parts[0].name, hint="the files themselves say the types of their columns")
-    return columns
 
 
 def _type_text(file: ParquetFile, column: str) -> str:

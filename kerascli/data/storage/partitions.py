@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
-from kerascli.foundation.errors import DataError, DataMissing, safe_text
+import numpy as np
+
+from kerascli.data.storage.column import text_array
+from kerascli.data.storage.delimited.text_format import typed
+from kerascli.foundation.errors import DataError, DataMissing, safe_text, suggestion
 
 PARQUET = (".parquet", ".pq")
 _MISSING = "__HIVE_DEFAULT_PARTITION__"
@@ -77,3 +81,25 @@ def _values(key: str, place: str) -> dict[str, str]:
 
 def _columns(values: Mapping[str, str]) -> str:
     return f"the partition columns {', '.join(map(safe_text, values))}" if values else "no partition columns"
+
+
+def partition_columns(parts: Sequence[Part], names: Sequence[str], dtypes: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Return the value of each partition column in each file: numbers if all are, else text. Raises DataError."""
+    columns: dict[str, np.ndarray] = {}
+    for column in parts[0].values:
+        if column in names:
+            text = f"column '{safe_text(column, 40)}' is in the file, and in the name of its folder"
+            raise DataError(text, place=parts[0].name)
+        texts = [part.values[column] for part in parts]
+        dtype = dtypes.get(column)
+        numbers = None if dtype == "text" else typed(text_array(texts), dtype=dtype)
+        if dtype == "number" and numbers is None:
+            wrong = next((i for i, text in enumerate(texts) if typed(text_array([text]), dtype=dtype) is None), 0)
+            text = f"'{safe_text(texts[wrong], 40)}' is not a number, as dtypes says of '{safe_text(column, 40)}'"
+            raise DataError(text, place=parts[wrong].name)
+        columns[column] = np.array(texts, object) if numbers is None else numbers
+    for column in dtypes:
+        if column not in columns:
+            text = f"dtypes: there is no partition column '{safe_text(column, 40)}'{suggestion(column, columns)}"
+            raise DataError(text, place=parts[0].name, hint="the files themselves say the types of their columns")
+    return columns
