@@ -1,4 +1,4 @@
-"""Writes penguins.csv and penguins.db: 400 made-up penguins of three species, with gaps, to show a table of mixed columns.
+"""Writes penguins.csv and penguins.db: 400 made-up penguins of three species, with gaps: a table of mixed columns.
 
     python configs/data/make_penguins.py
 
@@ -31,7 +31,8 @@ def write_database(path: Path, rows: list[list[str]]) -> None:
         database.execute("create table birds (id integer primary key, species text, island text, sex text)")
         database.execute(f"create table measures (bird integer references birds, {names})")
         fields = [[field or None for field in row] for row in rows]
-        database.executemany("insert into birds values (?, ?, ?, ?)", [(i, *row[:3]) for i, row in enumerate(fields, 1)])
+        birds = [(i, *row[:3]) for i, row in enumerate(fields, 1)]
+        database.executemany("insert into birds values (?, ?, ?, ?)", birds)
         database.executemany(
             "insert into measures values (?, ?, ?, ?, ?, ?)", [(i, *row[3:]) for i, row in enumerate(fields, 1)]
         )
