@@ -35,7 +35,11 @@ _UNFIT = {
 
 @dataclass(frozen=True, slots=True)
 class SampledTable:
-    """Sample of a table: its columns as arrays, and the config's data source, which reads the whole table."""
+    """Sample of the rows of a table's file, as arrays (rows,) by column name, from which a config is drafted.
+
+    It also has the name (`source`) and arguments (`settings`) of the data source that reads the whole table in the
+    config.
+    """
 
     name: str
     source: str
