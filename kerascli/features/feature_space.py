@@ -29,6 +29,7 @@ from kerascli.foundation.errors import Fault, suggestion
 from kerascli.foundation.shapes import PositiveInt, Words
 from kerascli.language.component import Component, Invalid
 from kerascli.preprocessing.categories import encode_tensor
+from kerascli.preprocessing.function import Function
 from kerascli.preprocessing.hashing import crossed_of
 
 
@@ -208,7 +209,7 @@ class FeatureSpace(Transform):
             (tuple(map(names.index, cross.feature_names)), cross.crossing_dim or self.crossing_dim)
             for cross in sorted(self.crosses, key=lambda cross: cross.name)
         ]
-        return JoinedFeatures(list(parts.values()), crosses)
+        return Function(lambda *xs: _joined(xs, list(parts.values()), crosses))
 
     def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
         if self.crosses:
@@ -236,26 +237,24 @@ class FeatureSpace(Transform):
         return getattr(steps[-1], bins, None) or field.vocabulary_size  # as in Keras, the bins that are asked for
 
 
-class JoinedFeatures(nn.Module):
-    """Module that encodes the features of a row and concatenates them and their crosses, float32."""
+def _joined(
+    xs: Sequence[Tensor], parts: Sequence[tuple[str, int | None]], crosses: Sequence[tuple[tuple[int, ...], int]]
+) -> Tensor:  # each (N, *) -> (N, size)
+    """Encode the features of a row and concatenate them and their crosses, float32.
 
-    def __init__(self, parts: Sequence[tuple[str, int | None]], crosses: Sequence[tuple[tuple[int, ...], int]]) -> None:
-        """Initialize the module: `parts` are each feature's encoding and width, `crosses` the indices of the features
-        that are crossed, and the number of bins."""
-        super().__init__()
-        self.parts, self.crosses = parts, crosses
-
-    def forward(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, size)
-        joined: list[Tensor] = []
-        for x, (encoding, width) in zip(xs, self.parts, strict=True):
-            if encoding == "float":
-                joined.append(x.flatten(1).float() if x.ndim > 1 else x.unsqueeze(1).float())
-            elif encoding == "one_hot" and width is not None:
-                joined.append(encode_tensor(x.reshape(x.shape[0], -1), "multi_hot", width, torch.float32))
-        for places, size in self.crosses:
-            bins = crossed_of([xs[place].reshape(-1) for place in places], size)
-            joined.append(encode_tensor(bins, "one_hot", size, torch.float32))
-        return torch.cat(joined, 1)
+    `parts` are each feature's encoding and width, `crosses` the indices of the features that are crossed, and the
+    number of bins.
+    """
+    joined: list[Tensor] = []
+    for x, (encoding, width) in zip(xs, parts, strict=True):
+        if encoding == "float":
+            joined.append(x.flatten(1).float() if x.ndim > 1 else x.unsqueeze(1).float())
+        elif encoding == "one_hot" and width is not None:
+            joined.append(encode_tensor(x.reshape(x.shape[0], -1), "multi_hot", width, torch.float32))
+    for places, size in crosses:
+        bins = crossed_of([xs[place].reshape(-1) for place in places], size)
+        joined.append(encode_tensor(bins, "one_hot", size, torch.float32))
+    return torch.cat(joined, 1)
 
 
 def _inner(

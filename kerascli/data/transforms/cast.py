@@ -14,6 +14,7 @@ from kerascli.data.storage.convert import as_tensor, not_in
 from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact, numbers_of
 from kerascli.data.storage.table import BadRow
 from kerascli.foundation.errors import safe_text
+from kerascli.preprocessing.function import Function
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,23 +48,12 @@ class Cast(Transform):
         return not_in(self.dtype, x)
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        return CastModule(getattr(torch, self.dtype))
+        return Function(Tensor.to, getattr(torch, self.dtype))
 
     def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
         """Return the module that undoes the cast in predictions: the identity, as they have no dtype to be cast back
         to. None for text and casts to bool."""
         return None if self.dtype == "bool" or field.is_text else nn.Identity()
-
-
-class CastModule(nn.Module):
-    """Module that converts its input to a dtype."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.dtype = dtype
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        return x.to(self.dtype)
 
 
 def _parsed(words: Sequence[str]) -> np.ndarray:
