@@ -10,12 +10,12 @@ from kerascli.data.pipeline.named_pipeline import NamedPipeline
 from kerascli.data.section import DataSpec, Pipeline, Step
 from kerascli.data.storage.tokens import as_objects
 from kerascli.data.text.texts import Texts
+from kerascli.data.transforms.conversions import ToCategorical
 from kerascli.data.transforms.reshape import Shift
 from kerascli.data.transforms.sequences import PadSequences
 from kerascli.data.transforms.string_lookup import StringLookup
 from kerascli.data.transforms.text_rewriting import Enclose
 from kerascli.data.transforms.text_vectorization import TextVectorization
-from kerascli.data.transforms.to_categorical import ToCategorical
 
 
 @dataclass(frozen=True, slots=True)

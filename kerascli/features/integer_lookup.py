@@ -9,14 +9,12 @@ from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, transform
 from kerascli.data.text.onnx_texts import mapped
-from kerascli.data.transforms.input_checks import need_integers
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Ints, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.preprocessing.categories import Encoded
+from kerascli.preprocessing.categories import DROPPED, UNKNOWN, Encoded, LookupSettings
 from kerascli.preprocessing.function import Function
 from kerascli.preprocessing.hashing import Salt, buckets_of
-from kerascli.preprocessing.lookup import DROPPED, UNKNOWN, LookupSettings
 
 
 class IntegerLookupSettings(LookupSettings):
@@ -89,15 +87,6 @@ class IntegerLookupTransform(IntegerLookupSettings, Lookup):
     positive: int | None = None
     """Class of a binary target that counts as positive: a single output unit predicts its probability.
     null: the last class in sorted order."""
-
-    def check_field(self, field: Field) -> None:
-        need_integers(field)
-
-    def parse_entry(self, line: str) -> int:
-        try:
-            return int(line)
-        except ValueError:
-            raise ValueError("expected an integer") from None
 
     def codes(self, values: Tensor, state: FittedState, *, target: bool) -> Tensor:
         return self.looking_up(state.facts["vocabulary"], self.places(target=target))(values)

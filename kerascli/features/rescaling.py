@@ -26,13 +26,13 @@ class RescalingSettings(Component):
     offset: Factor = 0.0
     """Offset added after the multiplication: a number, or one for each channel (last axis)."""
 
-    def fault(self, shape: Shape) -> tuple[str, str] | None:
-        """Return (message, name of the setting) if `scale` or `offset` does not fit the channels, else None."""
+    def check(self, shape: Shape) -> None:
+        """Raise ShapeMismatch if `scale` or `offset` does not fit the channels."""
         for name, value in (("scale", self.scale), ("offset", self.offset)):
             if isinstance(value, tuple) and (not shape or shape[-1] not in (None, len(value))):
                 channels = shape[-1] if shape else "no"
-                return f"has {len(value)} numbers, one for each channel, for {channels} channels", name
-        return None
+                text = f"has {len(value)} numbers, one for each channel, for {channels} channels"
+                raise ShapeMismatch(text, argument=name)
 
     def rescaled(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         """Rescale values, integers in float32."""
@@ -58,8 +58,7 @@ class RescalingTransform(RescalingSettings, Transform):
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         need_numbers(field)
-        if fault := self.fault(field.shape):
-            raise ValueError(fault[0])
+        self.check(field.shape)
         return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
@@ -83,6 +82,5 @@ class Rescaling(RescalingSettings, Layer):
     mask = "pass"
 
     def build(self, x: TensorSpec) -> nn.Module:
-        if fault := self.fault(x.shape):
-            raise ShapeMismatch(fault[0], argument=fault[1])
+        self.check(x.shape)
         return Function(self.rescaled)

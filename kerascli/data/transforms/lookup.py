@@ -1,6 +1,5 @@
 """Base class of the lookups: map values to indices of a vocabulary, as Keras's IndexLookup."""
 
-from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +17,15 @@ from kerascli.data.text.onnx_texts import mapped
 from kerascli.data.text.oov import LookedUp
 from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.input_checks import need_integers, tally
-from kerascli.preprocessing.categories import Encoded, encoded_shape, vector_dtype
-from kerascli.preprocessing.lookup import DROPPED, UNKNOWN, LookupSettings, check_vocabulary
+from kerascli.preprocessing.categories import (
+    DROPPED,
+    UNKNOWN,
+    Encoded,
+    LookupSettings,
+    check_vocabulary,
+    encoded_shape,
+    vector_dtype,
+)
 
 MISSING = -3
 """Code of a missing text that is no mask token, which is refused."""
@@ -39,14 +45,6 @@ class Lookup(LookupSettings, Transform):
     entry_dtype: ClassVar[str]
     """The dtype of vocabulary entries ("string", "int64"), which is also the output's dtype with `invert`."""
 
-    @abstractmethod
-    def check_field(self, field: Field) -> None:
-        """Raise ValueError if the lookup does not accept the dtype of its input."""
-
-    @abstractmethod
-    def parse_entry(self, line: str) -> Any:
-        """Parse one line of a vocabulary file to an entry. Raises ValueError."""
-
     positive: Any = None
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
@@ -55,7 +53,11 @@ class Lookup(LookupSettings, Transform):
         if self.invert:
             need_integers(field)
             return replace(field, dtype=self.entry_dtype, num_classes=None, classes=None)
-        self.check_field(field)
+        if not self.takes_text:
+            need_integers(field)
+        elif not field.is_text and field.dtype != "unknown":
+            remedy = "integer_lookup" if field.is_integer else "a numeric transform"
+            raise ValueError(f"needs text, got numbers ({field.dtype}); use {remedy}")
         if self.output_mode == "tf_idf" and len(field.shape) > 1:
             raise ValueError(f"tf_idf needs rows with one axis, got shape {field.shape}")
         vocabulary = self._vocabulary(state)
@@ -113,7 +115,7 @@ class Lookup(LookupSettings, Transform):
             raise ValueError("positive: the order of the vocabulary says which class is the positive one, the last")
         written = self.vocabulary
         if isinstance(written, str):
-            written = read_vocabulary(Path(written), self.parse_entry)
+            written = read_vocabulary(Path(written), str if self.takes_text else _integer)
         entries = self.entries(written)
         check_vocabulary(entries, self.mask_token, self.oov_token if self.invert else None)
         size = len(entries) + self.first(target=target)
@@ -139,7 +141,7 @@ class Lookup(LookupSettings, Transform):
             table = {value: index for index, value in enumerate(state.facts["vocabulary"], self.first(target=target))}
             if self.mask_token is not None:
                 table[self.mask_token] = 0 if self.masks() else DROPPED
-            is_missing = self.entry_dtype == "string" and self.mask_token != ""
+            is_missing = self.takes_text and self.mask_token != ""
             state.memo["table"] = {**table, "": MISSING} if is_missing else table
         return state.memo["table"]
 
@@ -196,6 +198,13 @@ class Lookup(LookupSettings, Transform):
         if isinstance(self.vocabulary, tuple):
             return self.entries(self.vocabulary)
         return None if state is None else state.facts["vocabulary"]
+
+
+def _integer(line: str) -> int:
+    try:
+        return int(line)
+    except ValueError:
+        raise ValueError("expected an integer") from None
 
 
 def _counted(block: np.ndarray | Texts) -> tuple[Sequence[Any], Tokens, np.ndarray | None]:

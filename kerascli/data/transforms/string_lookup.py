@@ -12,8 +12,8 @@ from kerascli.data.base import Field, FittedState, transform
 from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Words
+from kerascli.preprocessing.categories import UNKNOWN
 from kerascli.preprocessing.hashing import Salt, buckets
-from kerascli.preprocessing.lookup import UNKNOWN
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,14 +42,6 @@ class StringLookup(Lookup):
     positive: str | None = None
     """Class of a binary target that counts as positive: a single output unit predicts its probability.
     null: the last class in sorted order."""
-
-    def check_field(self, field: Field) -> None:
-        if not field.is_text and field.dtype != "unknown":
-            remedy = "integer_lookup" if field.is_integer else "a numeric transform"
-            raise ValueError(f"needs text, got numbers ({field.dtype}); use {remedy}")
-
-    def parse_entry(self, line: str) -> str:
-        return line
 
     def codes(self, values: "pa.Array", state: FittedState, *, target: bool) -> Tensor:
         return torch.from_numpy(self.indices(values.to_pylist(), state, target=target))

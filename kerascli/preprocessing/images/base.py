@@ -151,16 +151,19 @@ def _full_precision(x: Tensor) -> AbstractContextManager[Any]:
     return torch.autocast(kind, enabled=False) if available and torch.is_autocast_enabled(kind) else nullcontext()
 
 
-def uniform(x: Tensor, between: Span, *shape: int) -> Tensor:
-    """Draw uniform random numbers of `shape` for each image of the batch x; by default one number, (N, 1, 1, 1)."""
+def uniform(x: Tensor, between: float | Span, *shape: int) -> Tensor:
+    """Draw uniform random numbers of `shape` for each image of the batch x; by default one number, (N, 1, 1, 1).
+
+    They are from 0 to the number `between`, or between its two numbers.
+    """
     like = x.new_empty((x.shape[0], *(shape or (1, 1, 1))))
-    low, high = between
+    low, high = span(between)
     return draws.uniform(like, low, high) if low < high else like.fill_(low)
 
 
 def draw_selected(x: Tensor, factor: float | Span) -> Tensor:
     """Draw a mask of the images to change (N, 1, 1, 1); as in Keras the probability itself is drawn from `factor`."""
-    return uniform(x, (0, 1)) < uniform(x, span(factor))
+    return uniform(x, (0, 1)) < uniform(x, factor)
 
 
 REGISTERED: list[type[ImageOperation]] = []

@@ -16,7 +16,6 @@ from kerascli.preprocessing.images.base import (
     ValueRange,
     operation,
     signed_span,
-    span,
     uniform,
 )
 
@@ -113,7 +112,7 @@ class RandomSaturation(FactorOperation):
 
     def draw(self, x: Tensor) -> Tensor:
         """Draw the multiplier of the saturation (N, 1, 1)."""
-        factor = uniform(x, span(self.factor), 1, 1)
+        factor = uniform(x, self.factor, 1, 1)
         return factor / (1 - factor + _EPSILON)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
@@ -136,7 +135,7 @@ class RandomHue(FactorOperation):
     def draw(self, x: Tensor) -> Tensor:
         """Draw the shift of each image's hue, as a fraction of the colour wheel (N, 1, 1)."""
         sign = torch.where(uniform(x, (0, 1), 1, 1) > 0.5, -0.5, 0.5)
-        return sign * uniform(x, span(self.factor), 1, 1)
+        return sign * uniform(x, self.factor, 1, 1)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         hue, saturation, value = to_hsv(rescaled(x, self.value_range, (0, 1)))
@@ -199,7 +198,7 @@ class RandomColorDegeneration(FactorOperation):
     """Weight of the grayscale version, drawn from 0 to this value, or from [lowest, highest]."""
 
     def draw(self, x: Tensor) -> Tensor:
-        return uniform(x, span(self.factor))
+        return uniform(x, self.factor)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         return (x + drawn * (grayscale(x) - x)).clamp(*self.value_range)

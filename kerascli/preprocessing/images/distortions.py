@@ -19,7 +19,7 @@ from kerascli.preprocessing.images.base import (
     uniform,
 )
 from kerascli.preprocessing.images.filters import blur, gaussian_taps
-from kerascli.preprocessing.images.warp import FillMode, Interpolation, pixels, warp
+from kerascli.preprocessing.resampling import FillMode, Interpolation, pixels, warp
 
 
 @operation(Use(), Use({"factor": [0.5, 1.0], "scale": 0.5, "interpolation": "nearest", "fill_mode": "mirror"}))
@@ -47,7 +47,7 @@ class RandomElasticTransform(ImageOperation):
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Draw which images to change (N, 1, 1, 1), the strength (N, 1), and noise across and down (N, 2, H, W)."""
         noise = x.new_empty((x.shape[0], 2, *x.shape[-2:]))
-        return draw_selected(x, self.factor), uniform(x, span(self.scale), 1), draws.normal(noise)
+        return draw_selected(x, self.factor), uniform(x, self.scale, 1), draws.normal(noise)
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         selected, strength, noise = drawn
@@ -158,7 +158,7 @@ class RandomErasing(ImageOperation):
 
         A rectangle is its fractions of height and width, and its start as a fraction of the possible ones, (N, 2) each.
         """
-        parts = uniform(x, span(self.scale), 2).sqrt()
+        parts = uniform(x, self.scale, 2).sqrt()
         noise = draws.normal(x) if self.fill_value is None else None
         return draw_selected(x, self.factor), parts, uniform(x, (0, 1), 2), noise
 

@@ -14,7 +14,6 @@ from kerascli.preprocessing.images.base import (
     ValueRange,
     draw_selected,
     operation,
-    span,
     uniform,
 )
 
@@ -69,7 +68,7 @@ class RandomGaussianBlur(ImageOperation):
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw which images to blur (N, 1, 1, 1), and the standard deviations across and down (N, 2)."""
-        return draw_selected(x, self.factor), uniform(x, span(self.sigma), 2) + 1e-6
+        return draw_selected(x, self.factor), uniform(x, self.sigma, 2) + 1e-6
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
         selected, sigma = drawn
@@ -89,7 +88,7 @@ class RandomSharpness(FactorOperation):
     """Factor drawn from 0 to this value, or from [lowest, highest]: 0 blurs, 0.5 changes nothing, 1 sharpens most."""
 
     def draw(self, x: Tensor) -> Tensor:
-        return 2 * uniform(x, span(self.factor))
+        return 2 * uniform(x, self.factor)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         # 3 x 3 window of weights 1/13, with 5/13 in the centre; zeros around the image

@@ -11,7 +11,8 @@ from kerascli.preprocessing.images.base import Factor, ImageOperation, Span, Use
 from kerascli.preprocessing.images.colors import RandomBrightness, RandomColorDegeneration, RandomContrast
 from kerascli.preprocessing.images.filters import RandomSharpness
 from kerascli.preprocessing.images.tones import AutoContrast, Equalization, RandomPosterization, Solarization
-from kerascli.preprocessing.images.warp import Interpolation, RandomRotation, RandomShear, RandomTranslation
+from kerascli.preprocessing.images.warp import RandomRotation, RandomShear, RandomTranslation
+from kerascli.preprocessing.resampling import Interpolation
 
 _TRIALS = 16
 """Number of candidates drawn in parallel; each is rejected with a probability below 0.05, so one is all but certain."""

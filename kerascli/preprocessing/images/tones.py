@@ -15,7 +15,6 @@ from kerascli.preprocessing.images.base import (
     ValueRange,
     draw_selected,
     operation,
-    span,
     uniform,
 )
 from kerascli.preprocessing.images.colors import rescaled
@@ -82,7 +81,7 @@ class Solarization(ImageOperation):
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the number to add to an image's values, and the threshold of inversion."""
-        return 255 * uniform(x, span(self.addition_factor)), 255 * uniform(x, span(self.threshold_factor))
+        return 255 * uniform(x, self.addition_factor), 255 * uniform(x, self.threshold_factor)
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
         addition, threshold = drawn
