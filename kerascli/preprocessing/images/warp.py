@@ -9,15 +9,7 @@ from torch import Tensor
 
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import DataFormat, Seed
-from kerascli.preprocessing.images.base import (
-    Factor,
-    ImageOperation,
-    SignedFactor,
-    Use,
-    operation,
-    signed_span,
-    uniform,
-)
+from kerascli.preprocessing.images.base import Factor, ImageOperation, SignedFactor, operation, signed_span, uniform
 from kerascli.preprocessing.resampling import FillMode, Interpolation, pixels, warp
 
 Row = tuple[Tensor | float, Tensor | float, Tensor | float]
@@ -26,7 +18,7 @@ Row = tuple[Tensor | float, Tensor | float, Tensor | float]
 _AXES = {"horizontal": (-1,), "vertical": (-2,), "horizontal_and_vertical": (-1, -2)}
 
 
-@operation(Use(), Use({"mode": "vertical", "data_format": "channels_first"}, (3, 8, 6), (3, 8, 6)))
+@operation({}, {"mode": "vertical", "data_format": "channels_first"})
 class RandomFlip(ImageOperation):
     """Flips each image with probability 1/2 in training.
 
@@ -66,7 +58,7 @@ class AffineOperation(ImageOperation):
         return warp(x, *places, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)
 
 
-@operation(Use({"factor": 0.1}), Use({"factor": [0.0, 0.25], "fill_mode": "wrap", "interpolation": "nearest"}))
+@operation({"factor": 0.1}, {"factor": [0.0, 0.25], "fill_mode": "wrap", "interpolation": "nearest"})
 class RandomRotation(AffineOperation):
     """Rotates images about their centre by a random angle in training; positive angles are counter-clockwise.
 
@@ -97,8 +89,8 @@ class RandomRotation(AffineOperation):
 
 
 @operation(
-    Use({"x_factor": 0.2, "y_factor": 0.1}),
-    Use({"x_factor": [0.1, 0.3], "interpolation": "nearest", "fill_mode": "constant", "fill_value": 1.0}),
+    {"x_factor": 0.2, "y_factor": 0.1},
+    {"x_factor": [0.1, 0.3], "interpolation": "nearest", "fill_mode": "constant", "fill_value": 1.0},
 )
 class RandomShear(AffineOperation):
     """Shears images in training: rows shift sideways and columns vertically, in proportion to their index.
@@ -131,8 +123,8 @@ class RandomShear(AffineOperation):
 
 
 @operation(
-    Use({"height_factor": 0.2, "width_factor": 0.1}),
-    Use({"height_factor": 0.2, "width_factor": [-0.3, 0.1], "fill_mode": "constant", "interpolation": "nearest"}),
+    {"height_factor": 0.2, "width_factor": 0.1},
+    {"height_factor": 0.2, "width_factor": [-0.3, 0.1], "fill_mode": "constant", "interpolation": "nearest"},
 )
 class RandomTranslation(AffineOperation):
     """Shifts images in training, by random fractions of their height and width; positive is down and right.
@@ -174,8 +166,8 @@ ZoomFactor = Annotated[SignedFactor, AfterValidator(_not_endless)]
 
 
 @operation(
-    Use({"height_factor": 0.2}),
-    Use({"height_factor": [-0.2, 0.3], "width_factor": 0.1, "fill_mode": "nearest", "interpolation": "nearest"}),
+    {"height_factor": 0.2},
+    {"height_factor": [-0.2, 0.3], "width_factor": 0.1, "fill_mode": "nearest", "interpolation": "nearest"},
 )
 class RandomZoom(AffineOperation):
     """Zooms images in training, out for positive factors and in for negative ones; their size stays.
