@@ -10,17 +10,7 @@ import torch
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_validator
 from torch import Tensor, nn
 
-from kerascli.data.base import (
-    FEATURES,
-    NO_STATE,
-    TRANSFORMS,
-    Feature,
-    Field,
-    FittedState,
-    NotExportable,
-    Transform,
-    transform,
-)
+from kerascli.data.base import FEATURES, NO_STATE, TRANSFORMS, Feature, Field, FittedState, NotExportable, Transform
 from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
@@ -92,7 +82,7 @@ def _crosses(value: Any) -> Any:
     return tuple({"feature_names": one} if isinstance(one, list | tuple) else one for one in value)
 
 
-@transform()
+@TRANSFORMS.named()
 class FeatureSpace(Transform):
     """Preprocesses columns of mixed types and concatenates them to one vector (size,) float32.
 

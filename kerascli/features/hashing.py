@@ -8,7 +8,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from kerascli.data.base import NO_STATE, Field, FittedState, NotExportable, Transform, transform
+from kerascli.data.base import NO_STATE, Field, FittedState, Transform, transform
 from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
@@ -68,6 +68,8 @@ class HashingTransform(HashingSettings, Transform):
     Different values may collide in one bin.
     """
 
+    not_in_onnx = "to hash by FarmHash or SipHash: a string_lookup or integer_lookup keeps its table in the file"
+
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         if not field.is_text:
             need_integers(field)
@@ -90,13 +92,11 @@ class HashingTransform(HashingSettings, Transform):
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return Encoded(self.output_mode, self.num_bins, getattr(torch, vector_dtype(self.output_mode)))
 
-    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
-        way = "a string_lookup or integer_lookup keeps its table in the file"
-        raise NotExportable(f"ONNX has no operations to hash by FarmHash or SipHash: {way}")
-
 
 class Fingerprint(Transform):
     """Transform of a column to integers that are hashed together: strings to 64-bit hashes, integers unchanged."""
+
+    not_in_onnx = "to hash by FarmHash: a string_lookup of a column with both values keeps its table in the file"
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         return Field((), "int64")
@@ -108,10 +108,6 @@ class Fingerprint(Transform):
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return nn.Flatten(0)
-
-    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
-        way = "a string_lookup of a column with both values keeps its table in the file"
-        raise NotExportable(f"ONNX has no operations to hash by FarmHash: {way}")
 
 
 @transform(name="hashed_crossing")

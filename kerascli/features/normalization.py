@@ -72,10 +72,7 @@ class NormalizationSettings(Component):
     def fixed(self, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
         """Return the config's mean and variance, reshaped to broadcast over rows of `shape`. Raises ShapeMismatch."""
         kept = self.kept(shape)
-        return tuple(  # pyright: ignore[reportReturnType]
-            _spread(name, np.array(value, np.float64), kept, shape)
-            for name, value in (("mean", self.mean), ("variance", self.variance))
-        )
+        return _spread("mean", self.mean, kept, shape), _spread("variance", self.variance, kept, shape)
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -85,8 +82,9 @@ def _shape(value: Any) -> tuple[int, ...]:
         raise ValueError("expected rows of equal length") from None
 
 
-def _spread(name: str, value: np.ndarray, kept: tuple[int, ...], shape: Shape) -> np.ndarray:
+def _spread(name: str, numbers: Any, kept: tuple[int, ...], shape: Shape) -> np.ndarray:
     """Reshape the config's mean or variance to broadcast over rows; an axis whose indices share a value gets size 1."""
+    value = np.array(numbers, np.float64)
     value = value[0] if value.shape == (1,) else value
     if value.ndim > len(kept):
         raise ShapeMismatch(f"{name}: expected numbers along {len(kept)} axes, got {value.ndim}")

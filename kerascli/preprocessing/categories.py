@@ -125,8 +125,19 @@ class LookupSettings(Component):
         if self.output_mode == "tf_idf" and (self.idf_weights is None) != (self.vocabulary is None):
             raise ValueError("in output_mode tf_idf give 'vocabulary' and 'idf_weights' both, or neither")
         if isinstance(self.vocabulary, tuple):
-            check_vocabulary(self.entries(self.vocabulary), self.mask_token, self.oov_token if self.invert else None)
+            self.check_entries(self.entries(self.vocabulary))
         return self
+
+    def check_entries(self, entries: Sequence[Any]) -> None:
+        """Raise ValueError if a vocabulary is empty, has an entry twice, or contains one of the special tokens."""
+        if not entries:
+            raise ValueError("vocabulary: expected at least one entry")
+        twice, times = Counter(entries).most_common(1)[0]
+        if times > 1:
+            raise ValueError(f"vocabulary: '{safe_text(str(twice), 40)}' occurs more than once")
+        for token in (self.mask_token, self.oov_token if self.invert else None):
+            if token is not None and token in entries:
+                raise ValueError(f"vocabulary: the special token '{safe_text(str(token), 40)}' is among the entries")
 
     def entries(self, written: Sequence[Any]) -> Sequence[Any]:
         """Return the config's vocabulary `written` without the mask and OOV tokens that it may begin with."""
@@ -157,18 +168,6 @@ class LookupSettings(Component):
         unknown = nothing if self.oov_token is None else self.oov_token
         mask = [] if self.mask_token is None else [self.mask_token]
         return [*mask, *[unknown] * self.places(), *entries, unknown]
-
-
-def check_vocabulary(entries: Sequence[Any], *special: Any) -> None:
-    """Raise ValueError if a vocabulary is empty, has an entry twice, or contains one of the tokens in `special`."""
-    if not entries:
-        raise ValueError("vocabulary: expected at least one entry")
-    twice, times = Counter(entries).most_common(1)[0]
-    if times > 1:
-        raise ValueError(f"vocabulary: '{safe_text(str(twice), 40)}' occurs more than once")
-    for token in special:
-        if token is not None and token in entries:
-            raise ValueError(f"vocabulary: the special token '{safe_text(str(token), 40)}' is among the entries")
 
 
 UNKNOWN, DROPPED = -2, -1

@@ -17,15 +17,7 @@ from kerascli.data.text.onnx_texts import mapped
 from kerascli.data.text.oov import LookedUp
 from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.input_checks import need_integers, tally
-from kerascli.preprocessing.categories import (
-    DROPPED,
-    UNKNOWN,
-    Encoded,
-    LookupSettings,
-    check_vocabulary,
-    encoded_shape,
-    vector_dtype,
-)
+from kerascli.preprocessing.categories import DROPPED, UNKNOWN, Encoded, LookupSettings, encoded_shape, vector_dtype
 
 MISSING = -3
 """Code of a missing text that is no mask token, which is refused."""
@@ -120,7 +112,7 @@ class Lookup(LookupSettings, Transform):
         if isinstance(written, str):
             written = read_vocabulary(Path(written), str if self.takes_text else _integer)
         entries = self.entries(written)
-        check_vocabulary(entries, self.mask_token, self.oov_token if self.invert else None)
+        self.check_entries(entries)
         size = len(entries) + self.first(target=target)
         if self.max_tokens is not None and size > self.max_tokens:
             raise ValueError(f"vocabulary: with {size - len(entries)} special tokens it has {size} entries, "

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, model_validator
 from pydantic import Field as Setting
 from torch import Tensor
 
-from kerascli.data.base import Field, FittedState, NotExportable, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.tokens import Tokens, as_objects
 from kerascli.data.text.oov import LookedUp
@@ -52,6 +52,7 @@ class TextVectorization(Transform):
     takes_text = True
     splits_values = True
     paths = ("vocabulary",)
+    not_in_onnx = "to replace characters: StringNormalizer's lower case is not ASCII's, and it keeps punctuation"
 
     max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
     """Maximum size of the vocabulary, including the ids of padding and out-of-vocabulary tokens; null: no limit."""
@@ -135,10 +136,6 @@ class TextVectorization(Transform):
     def codes(self, values: "pa.Array", state: FittedState, *, target: bool) -> Tokens:
         words, tokens = self._coded(values.to_pylist())
         return Tokens(self.lookup.indices(words, state)[tokens.values], tokens.lengths)
-
-    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
-        reason = "StringNormalizer's lower case is not ASCII's, and it keeps punctuation"
-        raise NotExportable(f"ONNX has no operations to replace characters: {reason}")
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> LookedUp | None:
         counted = self.lookup.looked_up(codes, state, target=False)

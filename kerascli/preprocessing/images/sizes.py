@@ -144,10 +144,8 @@ class RandomCrop(SizedOperation):
         rows, columns = x.shape[-2:]
         if rows <= self.height or columns <= self.width:
             return self.at_inference(x)
-        down, across = (
-            drawn[0] + torch.arange(self.height, device=x.device),
-            drawn[1] + torch.arange(self.width, device=x.device),
-        )
+        down = drawn[0] + torch.arange(self.height, device=x.device)
+        across = drawn[1] + torch.arange(self.width, device=x.device)
         x = x.gather(2, down[:, None, :, None].expand(-1, x.shape[1], -1, columns))
         return x.gather(3, across[:, None, None, :].expand(-1, x.shape[1], self.height, -1))
 
