@@ -13,9 +13,8 @@ from kerascli.data.text.texts import Texts
 from kerascli.data.transforms.conversions import ToCategorical
 from kerascli.data.transforms.reshape import Shift
 from kerascli.data.transforms.sequences import PadSequences
-from kerascli.data.transforms.string_lookup import StringLookup
+from kerascli.data.transforms.text_lookups import StringLookup, TextVectorization
 from kerascli.data.transforms.text_rewriting import Enclose
-from kerascli.data.transforms.text_vectorization import TextVectorization
 
 
 @dataclass(frozen=True, slots=True)

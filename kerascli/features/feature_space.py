@@ -1,7 +1,7 @@
 """Transform `feature_space`: preprocess columns of mixed types and concatenate them, with crosses, to one vector."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, Literal, Self
 
@@ -187,16 +187,25 @@ class FeatureSpace(Transform):
         return chains
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        parts = {
-            name: (self._feature_steps[name][1], self._width(name, steps[-1].made))
-            for name, steps in self.chains(field, state).items()
-        }
-        names = list(parts)
-        crosses = [
-            (tuple(map(names.index, cross.feature_names)), cross.crossing_dim or self.crossing_dim)
-            for cross in sorted(self.crosses, key=lambda cross: cross.name)
-        ]
-        return Function(lambda *xs: _joined(xs, list(parts.values()), crosses))
+        widths = {name: self._width(name, steps[-1].made) for name, steps in self.chains(field, state).items()}
+        return Function(lambda *xs: self._joined(dict(zip(widths, xs, strict=True)), widths))
+
+    def _joined(
+        self, columns: Mapping[str, Tensor], widths: Mapping[str, int | None]
+    ) -> Tensor:  # each (N, *) -> (N, size)
+        """Encode the features of a row and concatenate them and their crosses, float32."""
+        joined: list[Tensor] = []
+        for name, x in columns.items():
+            encoding, width = self._feature_steps[name][1], widths[name]
+            if encoding == "float":
+                joined.append(x.flatten(1).float() if x.ndim > 1 else x.unsqueeze(1).float())
+            elif encoding == "one_hot" and width is not None:
+                joined.append(encode_tensor(x.reshape(x.shape[0], -1), "multi_hot", width, torch.float32))
+        for cross in sorted(self.crosses, key=lambda cross: cross.name):
+            size = cross.crossing_dim or self.crossing_dim
+            bins = crossed_of([columns[name].reshape(-1) for name in cross.feature_names], size)
+            joined.append(encode_tensor(bins, "one_hot", size, torch.float32))
+        return torch.cat(joined, 1)
 
     def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
         if self.crosses:
@@ -217,26 +226,6 @@ class FeatureSpace(Transform):
             return 0
         bins = "num_bins" if isinstance(steps[-1], DiscretizationTransform) else "num_tokens"
         return getattr(steps[-1], bins, None) or field.vocabulary_size  # as in Keras, the bins that are asked for
-
-
-def _joined(
-    xs: Sequence[Tensor], parts: Sequence[tuple[str, int | None]], crosses: Sequence[tuple[tuple[int, ...], int]]
-) -> Tensor:  # each (N, *) -> (N, size)
-    """Encode the features of a row and concatenate them and their crosses, float32.
-
-    `parts` are each feature's encoding and width, `crosses` the indices of the features that are crossed, and the
-    number of bins.
-    """
-    joined: list[Tensor] = []
-    for x, (encoding, width) in zip(xs, parts, strict=True):
-        if encoding == "float":
-            joined.append(x.flatten(1).float() if x.ndim > 1 else x.unsqueeze(1).float())
-        elif encoding == "one_hot" and width is not None:
-            joined.append(encode_tensor(x.reshape(x.shape[0], -1), "multi_hot", width, torch.float32))
-    for places, size in crosses:
-        bins = crossed_of([xs[place].reshape(-1) for place in places], size)
-        joined.append(encode_tensor(bins, "one_hot", size, torch.float32))
-    return torch.cat(joined, 1)
 
 
 def _inner(

@@ -7,7 +7,7 @@ from pydantic import Field as Setting
 
 from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Transform
 from kerascli.data.transforms.conversions import Cast
-from kerascli.data.transforms.string_lookup import StringLookup
+from kerascli.data.transforms.text_lookups import StringLookup
 from kerascli.features.discretization import DiscretizationTransform
 from kerascli.features.hashing import HashingTransform
 from kerascli.features.integer_lookup import IntegerLookupTransform

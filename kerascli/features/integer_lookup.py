@@ -82,7 +82,6 @@ class IntegerLookupTransform(IntegerLookupSettings, Lookup):
     """
 
     entry_noun = "integer"
-    entry_dtype = "int64"
 
     positive: int | None = None
     """Class of a binary target that counts as positive: a single output unit predicts its probability.

@@ -34,8 +34,6 @@ class Lookup(LookupSettings, Transform):
     paths = ("vocabulary",)
     entry_noun: ClassVar[str]
     """Noun for a vocabulary entry in error messages (`string`, `integer`)."""
-    entry_dtype: ClassVar[str]
-    """The dtype of vocabulary entries ("string", "int64"), which is also the output's dtype with `invert`."""
 
     positive: Any = None
 
@@ -44,7 +42,7 @@ class Lookup(LookupSettings, Transform):
             raise ValueError("positive: goes with the lookup of a target")
         if self.invert:
             need_integers(field)
-            return replace(field, dtype=self.entry_dtype, num_classes=None, classes=None)
+            return replace(field, dtype="string" if self.takes_text else "int64", num_classes=None, classes=None)
         self._check(field)
         if self.output_mode == "tf_idf" and len(field.shape) > 1:
             raise ValueError(f"tf_idf needs rows with one axis, got shape {field.shape}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kerascli.data.base import FittedState, Transform
-from kerascli.data.transforms.text_vectorization import TextVectorization
+from kerascli.data.transforms.text_lookups import TextVectorization
 from kerascli.foundation.errors import Fault
 from kerascli.foundation.shapes import Shape
 from kerascli.interop.keras.places import numbered_groups
