@@ -46,10 +46,8 @@ class DiscretizationSettings(Component):
             raise ValueError("give 'bin_boundaries' or 'num_bins', not both")
         return self
 
-    def binned(
-        self, x: Tensor, boundaries: Sequence[float], dtype: torch.dtype | None = None
-    ) -> Tensor:  # (N, *) -> (N, *) or (N, *, bins)
-        """Return the bins of values, as vectors of a dtype (None: the input's) in other modes than int."""
+    def binned(self, x: Tensor, boundaries: Sequence[float], dtype: torch.dtype | None = None) -> Tensor:
+        """Return the bins (N, *) of values, or in other modes than int vectors (N, *, bins) of a dtype (None: x's)."""
         bounds = torch.tensor(boundaries, dtype=x.dtype, device=x.device)
         bins = torch.bucketize(x, bounds, out_int32=True, right=True)
         return encode_tensor(bins, self.output_mode, len(boundaries) + 1, dtype or x.dtype)

@@ -190,10 +190,8 @@ class FeatureSpace(Transform):
         widths = {name: self._width(name, steps[-1].made) for name, steps in self.chains(field, state).items()}
         return Function(lambda *xs: self._joined(dict(zip(widths, xs, strict=True)), widths))
 
-    def _joined(
-        self, columns: Mapping[str, Tensor], widths: Mapping[str, int | None]
-    ) -> Tensor:  # each (N, *) -> (N, size)
-        """Encode the features of a row and concatenate them and their crosses, float32."""
+    def _joined(self, columns: Mapping[str, Tensor], widths: Mapping[str, int | None]) -> Tensor:
+        """Encode the features of rows, (N, *) each, and concatenate them and their crosses to (N, size), float32."""
         joined: list[Tensor] = []
         for name, x in columns.items():
             encoding, width = self._feature_steps[name][1], widths[name]
