@@ -267,6 +267,9 @@ class Transform(InFolder):
     coded_in_onnx: ClassVar[bool] = False
     """True if an ONNX file takes what `codes` returns, in place of text; no transform may then come before this one."""
 
+    not_in_onnx: ClassVar[str] = ""
+    """What ONNX has no operations for, in an infinitive, if the transform cannot be part of an ONNX file."""
+
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
         for old, new in EARLIER.items():
@@ -335,8 +338,8 @@ class Transform(InFolder):
 
         A text is a placeholder there (`data.text.onnx_texts`). Raises NotExportable.
         """
-        if field.is_text or (self.defines("sequences") and not self.defines("module")):
-            raise NotExportable(f"ONNX has no operations for {self.component_name}")
+        if self.not_in_onnx or field.is_text or (self.defines("sequences") and not self.defines("module")):
+            raise NotExportable(f"ONNX has no operations {self.not_in_onnx or f'for {self.component_name}'}")
         codes = self.codes(x, state, target=False) if self.defines("codes") else x
         assert isinstance(codes, Tensor), "only texts have rows of tokens"
         return codes

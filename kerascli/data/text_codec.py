@@ -9,12 +9,11 @@ from kerascli.data.base import NO_STATE, Field, FittedState, States, Transform
 from kerascli.data.pipeline.prepare import named_pipelines_of
 from kerascli.data.section import DataSpec, Pipeline, Step
 from kerascli.data.storage.column import Texts
-from kerascli.data.transforms.enclose import Enclose
-from kerascli.data.transforms.pad_sequences import PadSequences
-from kerascli.data.transforms.shift import Shift
-from kerascli.data.transforms.string_lookup import StringLookup
-from kerascli.data.transforms.text_vectorization import TextVectorization
-from kerascli.data.transforms.to_categorical import ToCategorical
+from kerascli.data.transforms.conversions import ToCategorical
+from kerascli.data.transforms.reshape import Shift
+from kerascli.data.transforms.sequences import PadSequences
+from kerascli.data.transforms.text_lookups import StringLookup, TextVectorization
+from kerascli.data.transforms.text_rewriting import Enclose
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,14 +53,10 @@ class CategoryEncodingTransform(CategoryEncodingSettings, Transform):
         return Encoded(self.output_mode, self.num_tokens, torch.float32)
 
     def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor:
-        _refuse_too_large(len(tokens) * self.num_tokens)
+        if (cells := len(tokens) * self.num_tokens) > memory_limit() // 4:
+            hint = "use fewer tokens (num_words), or add pad_sequences before this"
+            raise ValueError(f"vectors of {cells:,} numbers in all do not fit in memory; {hint}")
         return tally(tokens, self.output_mode, self.num_tokens)
-
-
-def _refuse_too_large(cells: int) -> None:
-    if cells > memory_limit() // 4:
-        hint = "use fewer tokens (num_words), or add pad_sequences before this"
-        raise ValueError(f"vectors of {cells:,} numbers in all do not fit in memory; {hint}")
 
 
 @layer(

@@ -18,6 +18,7 @@ from kerascli.foundation.shapes import Floats, TensorSpec
 from kerascli.language.component import Component
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.categories import Dense, OutputMode, encode_tensor, encoded_shape
+from kerascli.preprocessing.function import Function
 
 
 def _rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
@@ -45,28 +46,11 @@ class DiscretizationSettings(Component):
             raise ValueError("give 'bin_boundaries' or 'num_bins', not both")
         return self
 
-
-class DiscretizationModule(nn.Module):
-    """Module of discretization, for the layer and the transform; a value on a boundary belongs to the bin above.
-
-    Values are compared in `dtype`, and vectors over the bins have the dtype `vectors`; None: the input's.
-    """
-
-    def __init__(
-        self,
-        boundaries: Sequence[float],
-        mode: str,
-        dtype: torch.dtype | None = None,
-        vectors: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        self.boundaries, self.mode, self.dtype, self.vectors = boundaries, mode, dtype, vectors
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *) or (N, *, bins)
-        x = x if self.dtype is None else x.to(self.dtype)
-        bounds = torch.tensor(self.boundaries, dtype=x.dtype, device=x.device)
+    def binned(self, x: Tensor, boundaries: Sequence[float], dtype: torch.dtype | None = None) -> Tensor:
+        """Return the bins (N, *) of values, or in other modes than int vectors (N, *, bins) of a dtype (None: x's)."""
+        bounds = torch.tensor(boundaries, dtype=x.dtype, device=x.device)
         bins = torch.bucketize(x, bounds, out_int32=True, right=True)
-        return encode_tensor(bins, self.mode, len(self.boundaries) + 1, self.vectors or x.dtype)
+        return encode_tensor(bins, self.output_mode, len(boundaries) + 1, dtype or x.dtype)
 
 
 def quantile_boundaries(parts: Iterable[np.ndarray], num_bins: int, epsilon: float) -> np.ndarray:
@@ -131,7 +115,7 @@ class DiscretizationTransform(DiscretizationSettings, Transform):
         bounds = self._bounds(state)
         assert bounds is not None
         vectors = torch.float32 if self.output_mode == "count" else torch.uint8
-        return DiscretizationModule(bounds.tolist(), self.output_mode, torch.float32, vectors)  # float32 as in Keras
+        return Function(self.binned, bounds.tolist(), vectors, dtype=torch.float32)  # float32 as in Keras
 
     def _bounds(self, state: FittedState | None) -> np.ndarray | None:
         if self.bin_boundaries is not None:
@@ -154,4 +138,4 @@ class Discretization(DiscretizationSettings, Layer):
         if self.bin_boundaries is None:
             hint = "give bin_boundaries, or put discretization into the input's pipeline under data"
             raise ShapeMismatch("a layer does not learn bins from the data", hint=hint, argument="num_bins")
-        return DiscretizationModule(self.bin_boundaries, self.output_mode)
+        return Function(self.binned, self.bin_boundaries)

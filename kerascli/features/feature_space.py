@@ -1,7 +1,7 @@
 """Transform `feature_space`: preprocess columns of mixed types and concatenate them, with crosses, to one vector."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, Literal, Self
 
@@ -10,17 +10,7 @@ import torch
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema, model_validator
 from torch import Tensor, nn
 
-from kerascli.data.base import (
-    FEATURES,
-    NO_STATE,
-    TRANSFORMS,
-    Feature,
-    Field,
-    FittedState,
-    NotExportable,
-    Transform,
-    transform,
-)
+from kerascli.data.base import FEATURES, NO_STATE, TRANSFORMS, Feature, Field, FittedState, NotExportable, Transform
 from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
@@ -29,6 +19,7 @@ from kerascli.foundation.errors import Fault, suggestion
 from kerascli.foundation.shapes import PositiveInt, Words
 from kerascli.language.component import Component, Invalid
 from kerascli.preprocessing.categories import encode_tensor
+from kerascli.preprocessing.function import Function
 from kerascli.preprocessing.hashing import crossed_of
 
 
@@ -77,8 +68,9 @@ class Cross(Component):
         return {"feature_names": list(self.feature_names), "crossing_dim": self.crossing_dim, "output_mode": "one_hot"}
 
 
-StateOf = Callable[[Sequence[FittedStep], Transform, Field], FittedState | None]
-"""Type of the function from the transforms of a feature so far, the next one and its input to the next one's state."""
+StateOf = Callable[[tuple[int, str], Sequence[FittedStep], Transform, Field], FittedState | None]
+"""Type of the function from a feature's number and name, its transforms so far, the next one and its input to the next
+one's state."""
 
 _NAMES = {"type": "array", "items": {"type": "string"}}
 _CROSS = {"type": "object", "properties": {"feature_names": _NAMES, "crossing_dim": {"type": "integer", "minimum": 1}}}
@@ -90,7 +82,7 @@ def _crosses(value: Any) -> Any:
     return tuple({"feature_names": one} if isinstance(one, list | tuple) else one for one in value)
 
 
-@transform()
+@TRANSFORMS.named()
 class FeatureSpace(Transform):
     """Preprocesses columns of mixed types and concatenates them to one vector (size,) float32.
 
@@ -168,8 +160,7 @@ class FeatureSpace(Transform):
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         facts: dict[str, list[Any]] = {}
         arrays: dict[str, np.ndarray] = {}
-        for number, (name, column) in enumerate(self._columns(field)):
-            steps = self._chain(name, column, partial(_fitted, name, rows))
+        for number, (name, steps) in enumerate(self._chains(field, partial(_fitted, rows)).items()):
             facts[name] = [dict(step.state.facts) for step in steps]
             for index, step in enumerate(steps):
                 arrays |= {f"{number}.{index}.{key}": array for key, array in step.state.arrays.items()}
@@ -177,48 +168,47 @@ class FeatureSpace(Transform):
 
     def chains(self, field: Field, state: FittedState | None) -> dict[str, list[FittedStep]]:
         """Return the transforms of each feature, in the order of the output vector's parts. Raises ValueError."""
-        return {
-            name: self._chain(
-                name, column, lambda before, *_, name=name, number=number: _inner(state, name, number, before)
-            )
-            for number, (name, column) in enumerate(self._columns(field))
-        }
+        return self._chains(field, partial(_inner, state))
 
-    def _columns(self, field: Field) -> list[tuple[str, Field]]:
+    def _chains(self, field: Field, state_of: StateOf) -> dict[str, list[FittedStep]]:
+        """Return the transforms of each feature with their states. Raises ValueError."""
+        chains: dict[str, list[FittedStep]] = {}
         columns = dict(field.columns)
-        return [(name, columns[name]) for name in self._feature_steps]
-
-    def _chain(self, name: str, column: Field, state_of: StateOf) -> list[FittedStep]:
-        """Return the transforms of a feature with their states. Raises ValueError."""
-        steps: list[FittedStep] = []
-        for step in self._feature_steps[name][0]:
-            try:
-                state = state_of(steps, step, column)
-                made = step.infer(column, state, target=False)
-            except ValueError as error:
-                raise ValueError(f"{name} ({step.component_name}): {error}") from None
-            steps.append(FittedStep(step, column, made, state or NO_STATE))
-            column = made
-        return steps
+        for number, (name, (steps, _)) in enumerate(self._feature_steps.items()):
+            column, chain = columns[name], chains.setdefault(name, [])
+            for step in steps:
+                try:
+                    state = state_of((number, name), chain, step, column)
+                    made = step.infer(column, state, target=False)
+                except ValueError as error:
+                    raise ValueError(f"{name} ({step.component_name}): {error}") from None
+                chain.append(FittedStep(step, column, made, state or NO_STATE))
+                column = made
+        return chains
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        parts = self.parts(field, state)
-        names = list(parts)
-        crosses = [
-            (tuple(map(names.index, cross.feature_names)), cross.crossing_dim or self.crossing_dim)
-            for cross in sorted(self.crosses, key=lambda cross: cross.name)
-        ]
-        return JoinedFeatures(list(parts.values()), crosses)
+        widths = {name: self._width(name, steps[-1].made) for name, steps in self.chains(field, state).items()}
+        return Function(lambda *xs: self._joined(dict(zip(widths, xs, strict=True)), widths))
+
+    def _joined(self, columns: Mapping[str, Tensor], widths: Mapping[str, int | None]) -> Tensor:
+        """Encode the features of rows, (N, *) each, and concatenate them and their crosses to (N, size), float32."""
+        joined: list[Tensor] = []
+        for name, x in columns.items():
+            encoding, width = self._feature_steps[name][1], widths[name]
+            if encoding == "float":
+                joined.append(x.flatten(1).float() if x.ndim > 1 else x.unsqueeze(1).float())
+            elif encoding == "one_hot" and width is not None:
+                joined.append(encode_tensor(x.reshape(x.shape[0], -1), "multi_hot", width, torch.float32))
+        for cross in sorted(self.crosses, key=lambda cross: cross.name):
+            size = cross.crossing_dim or self.crossing_dim
+            bins = crossed_of([columns[name].reshape(-1) for name in cross.feature_names], size)
+            joined.append(encode_tensor(bins, "one_hot", size, torch.float32))
+        return torch.cat(joined, 1)
 
     def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
         if self.crosses:
             raise NotExportable("crosses are hashes, which ONNX has no operation for")
         return x
-
-    def parts(self, field: Field, state: FittedState) -> dict[str, tuple[str, int | None]]:
-        """Return each feature's encoding in the output vector and its number of elements there."""
-        chains = self.chains(field, state).items()
-        return {name: (self._feature_steps[name][1], self._width(name, steps[-1].made)) for name, steps in chains}
 
     def _width(self, name: str, field: Field) -> int | None:
         """Return the number of output elements that a feature takes; None if unknown. Raises ValueError."""
@@ -236,34 +226,13 @@ class FeatureSpace(Transform):
         return getattr(steps[-1], bins, None) or field.vocabulary_size  # as in Keras, the bins that are asked for
 
 
-class JoinedFeatures(nn.Module):
-    """Module that encodes the features of a row and concatenates them and their crosses, float32."""
-
-    def __init__(self, parts: Sequence[tuple[str, int | None]], crosses: Sequence[tuple[tuple[int, ...], int]]) -> None:
-        """Initialize the module: `parts` are each feature's encoding and width, `crosses` the indices of the features
-        that are crossed, and the number of bins."""
-        super().__init__()
-        self.parts, self.crosses = parts, crosses
-
-    def forward(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, size)
-        joined: list[Tensor] = []
-        for x, (encoding, width) in zip(xs, self.parts, strict=True):
-            if encoding == "float":
-                joined.append(x.flatten(1).float() if x.ndim > 1 else x.unsqueeze(1).float())
-            elif encoding == "one_hot" and width is not None:
-                joined.append(encode_tensor(x.reshape(x.shape[0], -1), "multi_hot", width, torch.float32))
-        for places, size in self.crosses:
-            bins = crossed_of([xs[place].reshape(-1) for place in places], size)
-            joined.append(encode_tensor(bins, "one_hot", size, torch.float32))
-        return torch.cat(joined, 1)
-
-
 def _inner(
-    state: FittedState | None, name: str, number: int, before: Sequence[FittedStep], *_: object
+    state: FittedState | None, feature: tuple[int, str], before: Sequence[FittedStep], *_: object
 ) -> FittedState | None:
-    """Return the state of the next transform of a feature, the `number`-th, from that of the feature space."""
+    """Return the state of the next transform of a feature from that of the feature space."""
     if state is None:
         return None
+    number, name = feature
     prefix = f"{number}.{len(before)}."
     arrays = {key.removeprefix(prefix): array for key, array in state.arrays.items() if key.startswith(prefix)}
     return FittedState(state.facts["features"][name][len(before)], arrays)
@@ -276,11 +245,15 @@ def _changed(part: Component, change: Callable[[str], str]) -> Component:
     return part if inner is None else part.model_copy(update={"preprocessor": inner.with_paths(change)})
 
 
-def _fitted(name: str, rows: Blocks, before: Sequence[FittedStep], step: Transform, column: Field) -> FittedState:
+def _fitted(
+    rows: Blocks, feature: tuple[int, str], before: Sequence[FittedStep], step: Transform, column: Field
+) -> FittedState:
     """Fit one transform of a column on the output of the transforms before it.
 
     Raises ValueError, and BadRow as `Transform.fit` does.
     """
+
+    name = feature[1]
 
     def make() -> Iterator[Any]:
         for block in rows:

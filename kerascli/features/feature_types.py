@@ -6,16 +6,15 @@ from typing import Annotated, Literal
 from pydantic import Field as Setting
 
 from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Transform
-from kerascli.data.transforms.cast import Cast
-from kerascli.data.transforms.string_lookup import StringLookup
+from kerascli.data.transforms.conversions import Cast
+from kerascli.data.transforms.text_lookups import StringLookup
 from kerascli.features.discretization import DiscretizationTransform
 from kerascli.features.hashing import HashingTransform
 from kerascli.features.integer_lookup import IntegerLookupTransform
 from kerascli.features.normalization import NormalizationTransform
 from kerascli.features.rescaling import RescalingTransform
 from kerascli.foundation.shapes import Floats, PositiveInt
-from kerascli.preprocessing.categories import ENCODED
-from kerascli.preprocessing.lookup import OovPlaces
+from kerascli.preprocessing.categories import ENCODED, OovPlaces
 
 Encoding = Annotated[Literal["int", "one_hot"], ENCODED]
 

@@ -8,13 +8,14 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from kerascli.data.base import NO_STATE, Field, FittedState, NotExportable, Transform, transform
+from kerascli.data.base import NO_STATE, Field, FittedState, Transform, transform
 from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.language.component import Component
 from kerascli.layers.base import Example, Layer, MergeLayer, ShapeMismatch, layer
 from kerascli.preprocessing.categories import ENCODED, Dense, Encoded, OutputMode, encoded_shape, vector_dtype
+from kerascli.preprocessing.function import Function
 from kerascli.preprocessing.hashing import Salt, buckets, buckets_of, crossed_of, fingerprints
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ class HashingSettings(Component):
             raise ValueError("num_bins: must be at least 2 with a mask_value")
         return self
 
+    def bins_of(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        """Hash integers to bins, with `mask_value` alone in bin 0."""
+        if not isinstance(self.mask_value, int):
+            return buckets_of(x, self.num_bins, self.salt)
+        return torch.where(x.long() == self.mask_value, 0, buckets_of(x, self.num_bins - 1, self.salt) + 1)
+
 
 class HashedCrossingSettings(Component):
     """Settings that the layer and the transform `hashed_crossing` share; they hash several columns together."""
@@ -48,32 +55,10 @@ class HashedCrossingSettings(Component):
     output_mode: Annotated[Literal["int", "one_hot"], ENCODED] = "int"
     sparse: Dense = False
 
-
-class HashBins(nn.Module):
-    """Module that hashes integers to bins, in the bin 0 `mask_value` alone."""
-
-    def __init__(self, settings: HashingSettings) -> None:
-        super().__init__()
-        self.settings = settings
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        settings, mask = self.settings, self.settings.mask_value
-        if not isinstance(mask, int):
-            return buckets_of(x, settings.num_bins, settings.salt)
-        return torch.where(x.long() == mask, 0, buckets_of(x, settings.num_bins - 1, settings.salt) + 1)
-
-
-class HashedCrossingModule(nn.Module):
-    """Module that hashes the integers of several tensors together, and encodes the bins in `dtype` (None: the
-    model's)."""
-
-    def __init__(self, settings: HashedCrossingSettings, dtype: torch.dtype | None = None) -> None:
-        super().__init__()
-        self.bins = settings.num_bins
-        self.encoded = Encoded(settings.output_mode, settings.num_bins, dtype)
-
-    def forward(self, *xs: Tensor) -> Tensor:  # each (N,) or (N, 1) -> the same, or (N, num_bins)
-        return self.encoded(crossed_of(xs, self.bins))
+    def crossing(self, dtype: torch.dtype | None = None) -> nn.Module:
+        """Return the module that hashes integers together, and encodes the bins in a dtype (None: the model's)."""
+        encoded = Encoded(self.output_mode, self.num_bins, dtype)
+        return Function(lambda *xs: encoded(crossed_of(xs, self.num_bins)))
 
 
 @transform(name="hashing")
@@ -82,6 +67,8 @@ class HashingTransform(HashingSettings, Transform):
 
     Different values may collide in one bin.
     """
+
+    not_in_onnx = "to hash by FarmHash or SipHash: a string_lookup or integer_lookup keeps its table in the file"
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         if not field.is_text:
@@ -97,7 +84,7 @@ class HashingTransform(HashingSettings, Transform):
 
     def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> Tensor:
         if isinstance(values, Tensor):
-            return HashBins(self)(values)
+            return self.bins_of(values)
         words, masks = values.to_pylist(), int(self.mask_value is not None)
         bins = buckets([word.encode() for word in words], self.num_bins - masks, self.salt) + masks
         return torch.where(torch.tensor([word == self.mask_value for word in words]), 0, bins) if masks else bins
@@ -105,13 +92,11 @@ class HashingTransform(HashingSettings, Transform):
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return Encoded(self.output_mode, self.num_bins, getattr(torch, vector_dtype(self.output_mode)))
 
-    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
-        way = "a string_lookup or integer_lookup keeps its table in the file"
-        raise NotExportable(f"ONNX has no operations to hash by FarmHash or SipHash: {way}")
-
 
 class Fingerprint(Transform):
     """Transform of a column to integers that are hashed together: strings to 64-bit hashes, integers unchanged."""
+
+    not_in_onnx = "to hash by FarmHash: a string_lookup of a column with both values keeps its table in the file"
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         return Field((), "int64")
@@ -123,10 +108,6 @@ class Fingerprint(Transform):
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return nn.Flatten(0)
-
-    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
-        way = "a string_lookup of a column with both values keeps its table in the file"
-        raise NotExportable(f"ONNX has no operations to hash by FarmHash: {way}")
 
 
 @transform(name="hashed_crossing")
@@ -154,7 +135,7 @@ class HashedCrossingTransform(HashedCrossingSettings, Transform):
         return {name: [FittedStep(Fingerprint(), column, hashed, NO_STATE)] for name, column in field.columns}
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        return HashedCrossingModule(self, torch.uint8)
+        return self.crossing(torch.uint8)
 
 
 IN_DATA = "tensors hold numbers; strings are hashed by the transform of that name, in the input's pipeline under data"
@@ -178,7 +159,7 @@ class Hashing(HashingSettings, Layer):
             raise ShapeMismatch(f"has a string as mask_value: '{self.mask_value}'", hint=IN_DATA, argument="mask_value")
         if not x.is_integer:
             raise ShapeMismatch(f"needs integers, got {x.dtype}", hint="discretization makes bins of numbers")
-        return nn.Sequential(HashBins(self), Encoded(self.output_mode, self.num_bins))
+        return nn.Sequential(Function(self.bins_of), Encoded(self.output_mode, self.num_bins))
 
 
 @layer(
@@ -199,4 +180,4 @@ class HashedCrossing(HashedCrossingSettings, MergeLayer):
             raise ShapeMismatch(f"needs integers, got {' and '.join(x.dtype for x in xs)}", hint=IN_DATA)
         if len({x.shape for x in xs}) > 1 or xs[0].shape not in ((), (1,)):
             raise ShapeMismatch(f"needs inputs of one number each, got {' and '.join(map(str, xs))}")
-        return HashedCrossingModule(self)
+        return self.crossing()

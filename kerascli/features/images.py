@@ -50,7 +50,14 @@ def _register(operation: type[ImageOperation]) -> None:
     settings = {"__doc__": operation.__doc__, "__module__": operation.__module__}
     transform()(type(operation.__name__, (operation, ImageTransform), settings))
     made = type(operation.__name__, (operation, ImageLayer), {**settings, "takes_integers": operation.keeps_integers})
-    layer(*(Example(use.input, use.output, use.config, use.dtype) for use in operation.uses))(made)
+    layer(*(_example(operation, number) for number in range(len(operation.uses))))(made)
+
+
+def _example(operation: type[ImageOperation], number: int) -> Example:
+    config = operation.uses[number]
+    first = config.get("data_format") == "channels_first"
+    shape, dtype = (3, 8, 6) if first else (8, 6, 3), "int64" if number in operation.integers else "float32"
+    return Example(shape, operation.model_validate(config).shape(shape), config, dtype)
 
 
 for _operation in operations():

@@ -9,13 +9,12 @@ from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, transform
 from kerascli.data.text.onnx_texts import mapped
-from kerascli.data.transforms.input_checks import need_integers
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Ints, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.preprocessing.categories import Encoded
+from kerascli.preprocessing.categories import DROPPED, UNKNOWN, Encoded, LookupSettings
+from kerascli.preprocessing.function import Function
 from kerascli.preprocessing.hashing import Salt, buckets_of
-from kerascli.preprocessing.lookup import DROPPED, UNKNOWN, LookupSettings
 
 
 class IntegerLookupSettings(LookupSettings):
@@ -37,52 +36,41 @@ class IntegerLookupSettings(LookupSettings):
             raise ValueError("'salt' needs oov_method farmhash")
         return self
 
+    def looking_up(self, entries: Sequence[int], places: int) -> Function:
+        """Return the module that maps integers to indices of a vocabulary, or indices to its entries with `invert`.
 
-class IntegerIndex(nn.Module):
-    """Module that maps integers to indices of a vocabulary, whose first entry has the index `first`; the vocabulary is
-    a setting, not a weight, and becomes a tensor in forward."""
+        The vocabulary is a setting, not a weight, and becomes a tensor in the module's forward.
+        """
+        if self.invert:
+            return Function(_entries_of, self.inverted_entries(entries, -1))
+        ordered = sorted((_in_64_bits(entry), index) for index, entry in enumerate(entries, self.masks() + places))
+        return Function(self._indices_of, *([pair[i] for pair in ordered] for i in (0, 1)), places)
 
-    def __init__(self, settings: IntegerLookupSettings, entries: Sequence[int], places: int) -> None:
-        super().__init__()
-        self.settings, self.places = settings, places
-        ordered = sorted((_in_64_bits(entry), index) for index, entry in enumerate(entries, settings.masks() + places))
-        self.entries, self.indices = ([pair[i] for pair in ordered] for i in (0, 1))
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        settings, unknown, x = self.settings, self._unknown(x), x.long()
-        entries = torch.tensor(self.entries, device=x.device)
-        at = torch.bucketize(x, entries).clamp(max=len(self.entries) - 1)
-        index = torch.tensor(self.indices, device=x.device)[at]
-        index = torch.where(entries[at] == x, index, unknown)
-        if settings.mask_token is not None:
-            index = torch.where(x == settings.mask_token, 0 if settings.masks() else DROPPED, index)
+    def _indices_of(self, x: Tensor, entries: list[int], indices: list[int], places: int) -> Tensor:  # (N, *) -> (N, *)
+        unknown, x = self._unknown(x, places), x.long()
+        ordered = torch.tensor(entries, device=x.device)
+        at = torch.bucketize(x, ordered).clamp(max=len(entries) - 1)
+        index = torch.where(ordered[at] == x, torch.tensor(indices, device=x.device)[at], unknown)
+        if self.mask_token is not None:
+            index = torch.where(x == self.mask_token, 0 if self.masks() else DROPPED, index)
         return index
 
-    def _unknown(self, x: Tensor) -> Tensor | int:
+    def _unknown(self, x: Tensor, places: int) -> Tensor | int:
         """Return the indices of integers that are not in the vocabulary."""
-        if self.places == 0:
+        if places == 0:
             return UNKNOWN
-        is_hash = self.settings.oov_method == "farmhash" and self.places > 1
-        return self.settings.masks() + (
-            buckets_of(x, self.places, self.settings.salt) if is_hash else x.long() % self.places
-        )
+        is_hash = self.oov_method == "farmhash" and places > 1
+        return self.masks() + (buckets_of(x, places, self.salt) if is_hash else x.long() % places)
+
+
+def _entries_of(x: Tensor, entries: list[int]) -> Tensor:  # (N, *) -> (N, *)
+    last, x = len(entries) - 1, x.long()
+    return torch.tensor(entries, device=x.device)[torch.where((x >= 0) & (x < last), x, last)]
 
 
 def _in_64_bits(entry: int) -> int:
     """Return an integer as int64 holds it, which wraps around from 2**63 on."""
     return (entry + 2**63) % 2**64 - 2**63
-
-
-class InvertedModule(nn.Module):
-    """Module of `integer_lookup` with `invert`: maps indices back to the vocabulary's entries."""
-
-    def __init__(self, settings: IntegerLookupSettings, entries: Sequence[int]) -> None:
-        super().__init__()
-        self.entries = settings.inverted_entries(entries, -1)
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        last, x = len(self.entries) - 1, x.long()
-        return torch.tensor(self.entries, device=x.device)[torch.where((x >= 0) & (x < last), x, last)]
 
 
 @transform(name="integer_lookup")
@@ -94,26 +82,15 @@ class IntegerLookupTransform(IntegerLookupSettings, Lookup):
     """
 
     entry_noun = "integer"
-    entry_dtype = "int64"
 
     positive: int | None = None
     """Class of a binary target that counts as positive: a single output unit predicts its probability.
     null: the last class in sorted order."""
 
-    def check_field(self, field: Field) -> None:
-        need_integers(field)
-
-    def parse_entry(self, line: str) -> int:
-        try:
-            return int(line)
-        except ValueError:
-            raise ValueError("expected an integer") from None
-
     def codes(self, values: Tensor, state: FittedState, *, target: bool) -> Tensor:
-        entries = state.facts["vocabulary"]
-        if self.invert:
-            return InvertedModule(self, entries)(values)
-        return IntegerIndex(self, entries, self.places(target=target))(values)
+        if target not in state.memo:
+            state.memo[target] = self.looking_up(state.facts["vocabulary"], self.places(target=target))
+        return state.memo[target](values)
 
     def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
         places, x = self.places(), x.long()
@@ -159,11 +136,9 @@ class IntegerLookup(IntegerLookupSettings, Layer):
         if self.idf_weights is not None and len(self.idf_weights) != len(self.vocabulary):
             text = f"needs {len(self.vocabulary)} idf_weights, one per entry, got {len(self.idf_weights)}"
             raise ShapeMismatch(text, argument="idf_weights")
-        if self.invert:
-            return InvertedModule(self, entries)
         width = self.max_tokens if self.pad_to_max_tokens and self.max_tokens else size
         encoded = Encoded(self.output_mode, width, None, _padded(self.idf_weights, size, width))
-        return nn.Sequential(IntegerIndex(self, entries, self.places()), encoded)
+        return nn.Sequential(self.looking_up(entries, self.places()), encoded)
 
 
 def _padded(weights: Sequence[float] | None, size: int, width: int) -> list[float] | None:

@@ -57,25 +57,22 @@ class NormalizationSettings(Component):
         return self
 
     def kept(self, shape: Shape) -> tuple[int, ...]:
-        """Return the axes along which means are separate, ascending; axis 0 is the batch. Raises ValueError."""
+        """Return the axes along which means are separate, ascending; axis 0 is the batch. Raises ShapeMismatch."""
         rank = len(shape) + 1
         axes = (self.axis,) if isinstance(self.axis, int) else self.axis or ()
         kept = sorted({axis % rank for axis in axes if -rank <= axis < rank})
         if len(kept) < len(axes):
-            raise ValueError(f"axis: expected different axes of {rank} (the batch is 0), got {list(axes)}")
+            raise ShapeMismatch(f"axis: expected different axes of {rank} (the batch is 0), got {list(axes)}")
         if rank == 1:  # a row is one number: all rows share a mean
             return ()
         if 0 in kept:
-            raise ValueError("axis: must not be 0, the batch: every row would have its own mean")
+            raise ShapeMismatch("axis: must not be 0, the batch: every row would have its own mean")
         return tuple(kept)
 
     def fixed(self, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-        """Return the config's mean and variance, reshaped to broadcast over rows of `shape`. Raises ValueError."""
+        """Return the config's mean and variance, reshaped to broadcast over rows of `shape`. Raises ShapeMismatch."""
         kept = self.kept(shape)
-        return tuple(  # pyright: ignore[reportReturnType]
-            _spread(name, np.array(value, np.float64), kept, shape)
-            for name, value in (("mean", self.mean), ("variance", self.variance))
-        )
+        return _spread("mean", self.mean, kept, shape), _spread("variance", self.variance, kept, shape)
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -85,17 +82,18 @@ def _shape(value: Any) -> tuple[int, ...]:
         raise ValueError("expected rows of equal length") from None
 
 
-def _spread(name: str, value: np.ndarray, kept: tuple[int, ...], shape: Shape) -> np.ndarray:
+def _spread(name: str, numbers: Any, kept: tuple[int, ...], shape: Shape) -> np.ndarray:
     """Reshape the config's mean or variance to broadcast over rows; an axis whose indices share a value gets size 1."""
+    value = np.array(numbers, np.float64)
     value = value[0] if value.shape == (1,) else value
     if value.ndim > len(kept):
-        raise ValueError(f"{name}: expected numbers along {len(kept)} axes, got {value.ndim}")
+        raise ShapeMismatch(f"{name}: expected numbers along {len(kept)} axes, got {value.ndim}")
     sizes = [1] * len(shape)
     for axis, size in zip(reversed(kept), reversed(value.shape), strict=False):
         sizes[axis - 1] = size
         expected = shape[axis - 1]
         if expected is not None and size not in (1, expected):
-            raise ValueError(f"{name}: expected {expected} values, one per feature, got {size}")
+            raise ShapeMismatch(f"{name}: expected {expected} values, one per feature, got {size}")
     return value.reshape(sizes) if value.ndim else value
 
 
@@ -215,8 +213,4 @@ class Normalization(NormalizationSettings, Layer):
         if self.mean is None:
             hint = "give mean and variance, or put normalization into the input's pipeline under data"
             raise ShapeMismatch("a layer does not learn a mean from the data", hint=hint)
-        try:
-            mean, variance = self.fixed(x.shape)
-        except ValueError as error:
-            raise ShapeMismatch(str(error)) from None
-        return NormalizationModule(mean, variance, invert=self.invert)
+        return NormalizationModule(*self.fixed(x.shape), invert=self.invert)

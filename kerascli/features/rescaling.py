@@ -12,6 +12,7 @@ from kerascli.data.transforms.input_checks import float_dtype, need_numbers
 from kerascli.foundation.shapes import Shape, TensorSpec
 from kerascli.language.component import Component
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.preprocessing.function import Function
 
 Factor = float | Annotated[tuple[float, ...], Setting(min_length=1, strict=False)]
 """Type of the settings `scale` and `offset`: one number for all channels, or one for each (the last axis)."""
@@ -25,31 +26,23 @@ class RescalingSettings(Component):
     offset: Factor = 0.0
     """Offset added after the multiplication: a number, or one for each channel (last axis)."""
 
-    def fault(self, shape: Shape) -> tuple[str, str] | None:
-        """Return (message, name of the setting) if `scale` or `offset` does not fit the channels, else None."""
+    def check(self, shape: Shape) -> None:
+        """Raise ShapeMismatch if `scale` or `offset` does not fit the channels."""
         for name, value in (("scale", self.scale), ("offset", self.offset)):
             if isinstance(value, tuple) and (not shape or shape[-1] not in (None, len(value))):
                 channels = shape[-1] if shape else "no"
-                return f"has {len(value)} numbers, one for each channel, for {channels} channels", name
-        return None
+                text = f"has {len(value)} numbers, one for each channel, for {channels} channels"
+                raise ShapeMismatch(text, argument=name)
 
-
-class RescalingModule(nn.Module):
-    """Module of the layer and the transform `rescaling`, and of the transform's inverse.
-
-    It computes in `dtype`; None: in that of its input, float32 for integers.
-    """
-
-    def __init__(self, settings: RescalingSettings, dtype: torch.dtype | None = None, *, invert: bool = False) -> None:
-        super().__init__()
-        self.scale, self.offset, self.dtype, self.invert = settings.scale, settings.offset, dtype, invert
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        x = x.to(self.dtype or (x.dtype if x.is_floating_point() else torch.float32))
+    def rescaled(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        """Rescale values, integers in float32."""
+        x = x if x.is_floating_point() else x.float()
         scale, offset = _as_factor(self.scale, x), _as_factor(self.offset, x)
-        if self.invert:
-            return (x - offset) / scale
         return x * scale + offset if self.offset else x * scale
+
+    def undone(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        """Return the values before rescaling."""
+        return (x - _as_factor(self.offset, x)) / _as_factor(self.scale, x)
 
 
 def _as_factor(value: Factor, x: Tensor) -> Tensor | float:
@@ -65,16 +58,15 @@ class RescalingTransform(RescalingSettings, Transform):
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         need_numbers(field)
-        if fault := self.fault(field.shape):
-            raise ValueError(fault[0])
+        self.check(field.shape)
         return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        return RescalingModule(self, dtype)
+        return Function(self.rescaled, dtype=dtype)
 
     def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
         scales = self.scale if isinstance(self.scale, tuple) else (self.scale,)
-        return RescalingModule(self, torch.float64, invert=True) if all(scales) else None
+        return Function(self.undone, dtype=torch.float64) if all(scales) else None
 
 
 @layer(
@@ -90,6 +82,5 @@ class Rescaling(RescalingSettings, Layer):
     mask = "pass"
 
     def build(self, x: TensorSpec) -> nn.Module:
-        if fault := self.fault(x.shape):
-            raise ShapeMismatch(fault[0], argument=fault[1])
-        return RescalingModule(self)
+        self.check(x.shape)
+        return Function(self.rescaled)

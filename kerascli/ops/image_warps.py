@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kerascli.ops.base import ArgumentError, as_float, op
 from kerascli.ops.images import of_images, one_of
-from kerascli.preprocessing.images.warp import pixels, warp
+from kerascli.preprocessing.resampling import pixels, warp
 
 _INTERPOLATIONS = ("nearest", "bilinear")
 _FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")

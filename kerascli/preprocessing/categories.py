@@ -1,13 +1,16 @@
-"""Encode category ids as indices, one-hot, multi-hot or count vectors, for all layers and transforms that do so."""
+"""Categories: their ids as indices, one-hot, multi-hot or count vectors, and the settings that all lookups share."""
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 
-from kerascli.foundation.shapes import Shape
+from kerascli.foundation.errors import safe_text
+from kerascli.foundation.shapes import Floats, Shape
+from kerascli.language.component import Component
 
 ENCODED = Field(description="int: indices; one_hot, or multi_hot, count, tf_idf over all values of a sample: vectors.")
 """Description of the setting `output_mode`, the same for all components that have it, whichever modes they have."""
@@ -81,3 +84,91 @@ class Encoded(nn.Module):
 def vector_dtype(mode: str) -> str:
     """Return the dtype of category ids encoded by a transform: bytes for vectors of zeros and ones."""
     return {"int": "int64", "one_hot": "uint8", "multi_hot": "uint8"}.get(mode, "float32")
+
+
+OovPlaces = Annotated[int, Field(ge=0, le=2**20)]
+"""Type of the number of out-of-vocabulary (OOV) indices; each counts as an entry of the vocabulary."""
+
+
+class LookupSettings(Component):
+    """Settings that the lookups `integer_lookup` and `string_lookup` share."""
+
+    max_tokens: Annotated[int, Field(ge=2, le=2**53)] | None = None
+    """Maximum size of the vocabulary, out-of-vocabulary (OOV) indices included; null: no limit."""
+    num_oov_indices: OovPlaces | None = None
+    """Number of out-of-vocabulary (OOV) indices; null: 1 in inputs, 0 in targets."""
+    mask_token: Any = None
+    """Value that counts as missing: it gets index 0 with output_mode int, else it is dropped. null: no such value."""
+    oov_token: Any = None
+    """Value that `invert` returns for out-of-vocabulary (OOV) indices; it is never learned as an entry."""
+    vocabulary: Any = None
+    """Vocabulary entries, or a text file with one per line; null: learned. Leading mask and OOV tokens are removed."""
+    idf_weights: Floats | None = None
+    """Weights of the given vocabulary's entries, by which counts are multiplied in output_mode tf_idf."""
+    invert: bool = False
+    """Map indices back to the vocabulary's entries."""
+    output_mode: Annotated[Literal["int", "one_hot", "multi_hot", "count", "tf_idf"], ENCODED] = "int"
+    pad_to_max_tokens: bool = False
+    """Make vectors `max_tokens` long even if the vocabulary is smaller."""
+    sparse: Dense = False
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.pad_to_max_tokens and self.max_tokens is None:
+            raise ValueError("pad_to_max_tokens needs 'max_tokens'")
+        if self.invert and self.output_mode != "int":
+            raise ValueError(f"'invert' needs output_mode int, got {self.output_mode}")
+        if self.invert and self.vocabulary is None:
+            raise ValueError("'invert' needs a 'vocabulary'")
+        if self.idf_weights is not None and self.output_mode != "tf_idf":
+            raise ValueError(f"'idf_weights' needs output_mode tf_idf, got {self.output_mode}")
+        if self.output_mode == "tf_idf" and (self.idf_weights is None) != (self.vocabulary is None):
+            raise ValueError("in output_mode tf_idf give 'vocabulary' and 'idf_weights' both, or neither")
+        if isinstance(self.vocabulary, tuple):
+            self.check_entries(self.entries(self.vocabulary))
+        return self
+
+    def check_entries(self, entries: Sequence[Any]) -> None:
+        """Raise ValueError if a vocabulary is empty, has an entry twice, or contains one of the special tokens."""
+        if not entries:
+            raise ValueError("vocabulary: expected at least one entry")
+        twice, times = Counter(entries).most_common(1)[0]
+        if times > 1:
+            raise ValueError(f"vocabulary: '{safe_text(str(twice), 40)}' occurs more than once")
+        for token in (self.mask_token, self.oov_token if self.invert else None):
+            if token is not None and token in entries:
+                raise ValueError(f"vocabulary: the special token '{safe_text(str(token), 40)}' is among the entries")
+
+    def entries(self, written: Sequence[Any]) -> Sequence[Any]:
+        """Return the config's vocabulary `written` without the mask and OOV tokens that it may begin with."""
+        special = [*[self.mask_token] * self.masks(), *[self.oov_token] * self.places()]
+        return written[len(special) :] if list(written[: len(special)]) == special else written
+
+    def places(self, *, target: bool = False) -> int:
+        """Return the number of OOV indices: if not set, 1 for inputs and 0 for targets."""
+        if self.num_oov_indices is None:
+            return 0 if target else 1
+        return self.num_oov_indices
+
+    def masks(self) -> int:
+        """Return 1 if the mask token has its own index, else 0: in modes other than int, masked values are dropped."""
+        return int(self.mask_token is not None and self.output_mode == "int")
+
+    def first(self, *, target: bool = False) -> int:
+        """Return the index of the first vocabulary entry, which follows the indices of the mask token and of OOV
+        values."""
+        return self.masks() + self.places(target=target)
+
+    def inverted_entries(self, entries: Sequence[Any], nothing: Any) -> list[Any]:
+        """Return the values that an inverted lookup maps indices to, in order of index; the last value is for invalid
+        indices.
+
+        `nothing` replaces a missing OOV token.
+        """
+        unknown = nothing if self.oov_token is None else self.oov_token
+        mask = [] if self.mask_token is None else [self.mask_token]
+        return [*mask, *[unknown] * self.places(), *entries, unknown]
+
+
+UNKNOWN, DROPPED = -2, -1
+"""Indices of an out-of-vocabulary integer where there is no OOV index, and of a mask token that has no index."""

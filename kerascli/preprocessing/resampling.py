@@ -1,4 +1,4 @@
-"""Resample images by weighted means of neighbouring pixels, one axis after the other.
+"""Resample images: by weighted means of neighbouring pixels, one axis after the other, or at any positions.
 
 As in TensorFlow and JAX, the weights of pixels outside of the image go to those inside. torch's bicubic has another
 curve and repeats the border; torch has no Lanczos.
@@ -6,9 +6,18 @@ curve and repeats the border; torch has no Lanczos.
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+Interpolation = Literal["nearest", "bilinear"]
+FillMode = Literal["reflect", "wrap", "constant", "nearest"]
+
+_OUTSIDE = {
+    "constant": "zeros", "nearest": "border", "wrap": "border", "reflect": "reflection", "mirror": "reflection",
+}  # fmt: skip
 
 
 def resampling_weights(x: Tensor, size: int, new: int, curve: str, *, antialias: bool = False) -> Tensor:
@@ -45,3 +54,47 @@ CURVES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "bilinear": lambda x: (1 - x).clamp(min=0),
     "bicubic": _keys_cubic, "lanczos3": _lanczos(3), "lanczos5": _lanczos(5),
 }  # fmt: skip
+
+
+def pixels(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the pixel positions of images: horizontal (1, 1, W) and vertical (1, H, 1)."""
+    height, width = x.shape[-2:]
+    across, down = (torch.arange(size, dtype=x.dtype, device=x.device) for size in (width, height))
+    return across.view(1, 1, -1), down.view(1, -1, 1)
+
+
+def warp(
+    x: Tensor,
+    across: Tensor,
+    down: Tensor,
+    *,
+    interpolation: Interpolation,
+    fill_mode: FillMode | Literal["mirror"],
+    fill_value: float,
+) -> Tensor:
+    """Sample images at the positions `across` and `down` (N, H, W) with torch's sampler and Keras's fill modes."""
+    if interpolation == "nearest":
+        across, down = across.round(), down.round()
+    height, width = x.shape[-2:]
+    if fill_mode == "wrap":  # one pixel is added, for positions between the last pixel and the first of the next copy
+        across, down = across.remainder(width), down.remainder(height)
+        x = F.pad(x, (0, 1, 0, 1), mode="circular")
+        height, width = height + 1, width + 1
+    corners = fill_mode == "mirror"  # reflected about the border pixels' centres, not their outer edges
+    grid = torch.stack(
+        torch.broadcast_tensors(_normalized(across, width, corners), _normalized(down, height, corners)), -1
+    )
+    shift = fill_value if fill_mode == "constant" else 0.0
+    moved = F.grid_sample(
+        x - shift if shift else x,
+        grid.expand(x.shape[0], -1, -1, -1),
+        mode=interpolation,
+        padding_mode=_OUTSIDE[fill_mode],
+        align_corners=corners,
+    )
+    return moved + shift if shift else moved
+
+
+def _normalized(places: Tensor, size: int, corners: bool) -> Tensor:
+    """Convert pixel positions to the coordinates of torch's grid_sample, from -1 to 1."""
+    return places * (2 / max(size - 1, 1)) - 1 if corners else (places * 2 + 1) / size - 1

@@ -299,8 +299,8 @@ def test_every_transform_reads_back_what_it_writes(name: str) -> None:
         "feature_space": {"features": {"a": "float", "b": ["impute", "string_hashed"]}},
     }  # fmt: skip
     cls = TRANSFORMS.get(name)
-    if issubclass(cls, ImageOperation) and cls.uses[0].config:
-        required[name] = dict(cls.uses[0].config)
+    if issubclass(cls, ImageOperation) and cls.uses[0]:
+        required[name] = dict(cls.uses[0])
     written = {name: required[name]} if name in required else name
     step = TRANSFORMS.parse(written)
     assert TRANSFORMS.parse(step.dump()) == step

@@ -36,7 +36,7 @@ def their_chain(theirs: Any, parts: list[ImageOperation], image: Tensor, x: Tens
     return image
 
 
-SNAKE = {operation.__name__: harness.parse(operation.__name__, dict(operation.uses[0].config)).component_name
+SNAKE = {operation.__name__: harness.parse(operation.__name__, dict(operation.uses[0])).component_name
          for operation in operations()}  # fmt: skip
 
 

@@ -188,7 +188,7 @@ def test_colour_jitter_is_one_operation_after_the_other(config):
 @pytest.mark.parametrize("name", [operation.__name__ for operation in operations()])
 def test_channels_first_is_channels_last_moved(name):
     """Keras's auto contrast, for example, uses the wrong axes with channels first."""
-    config = next(dict(operation.uses[0].config) for operation in operations() if operation.__name__ == name)
+    config = next(dict(operation.uses[0]) for operation in operations() if operation.__name__ == name)
     images = images_for({})
     got = ours(name, {**config, **FIRST}, images.movedim(-1, 1))
     torch.testing.assert_close(got.movedim(1, -1), ours(name, config, images), atol=1e-9, rtol=1e-9)

@@ -22,7 +22,7 @@ COUNT = 20_000
 
 
 def operation_of(name: str, config: dict[str, Any] | None = None) -> ImageOperation:
-    operation = harness.parse(name, dict(OPERATIONS[name].uses[0].config) if config is None else config)
+    operation = harness.parse(name, dict(OPERATIONS[name].uses[0]) if config is None else config)
     assert isinstance(operation, ImageOperation)
     return operation
 
@@ -161,7 +161,7 @@ def test_every_image_and_every_step_has_its_own_numbers(name):
 
 @pytest.mark.parametrize("name", RANDOM)
 def test_a_seed_gives_other_numbers(name):
-    config = dict(OPERATIONS[name].uses[0].config)
+    config = dict(OPERATIONS[name].uses[0])
     with draws.using(draws.Draws(0, "test", 0)):
         seeded, other = (
             ImageModule(operation_of(name, config | seed)).train()(images(12)) for seed in ({}, {"seed": 7})

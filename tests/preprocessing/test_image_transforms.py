@@ -21,7 +21,7 @@ FIELD = Field((8, 6, 3), "uint8")
 
 
 def config_of(name: str) -> dict[str, object]:
-    return next(dict(operation.uses[0].config) for operation in operations() if operation.__name__ == name)
+    return next(dict(operation.uses[0]) for operation in operations() if operation.__name__ == name)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,6 +16,7 @@ from kerascli.data.base import FittedState, Refusal, Transform, transform
 from kerascli.data.dates import date_parts, parsed_times
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.foundation.errors import safe_text
+from kerascli.preprocessing.function import Function
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,17 +87,10 @@ class DateTime(Transform):
         yield Refusal(x == _NO_DATE, text, lambda _: hint)
 
     def module(self, field: Column, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        return DateParts(self.parts, self.cyclic)
+        return Function(self._parts_of)
 
-
-class DateParts(nn.Module):
-    """Module that computes parts of dates, by the proleptic Gregorian calendar, from seconds since 1970, float32."""
-
-    def __init__(self, parts: Sequence[str], cyclic: bool) -> None:
-        super().__init__()
-        self.parts, self.cyclic = parts, cyclic
-
-    def forward(self, x: Tensor) -> Tensor:  # (N,), (N, 1) or (N, T, 1) -> (N, parts) or (N, T, parts)
+    def _parts_of(self, x: Tensor) -> Tensor:  # (N,), (N, 1) or (N, T, 1) -> (N, parts) or (N, T, parts)
+        """Compute parts of dates, by the proleptic Gregorian calendar, from seconds since 1970, float32."""
         x = x.squeeze(-1) if x.ndim > 1 else x
         values, columns = date_parts(x), []
         for part in self.parts:

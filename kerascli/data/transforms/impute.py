@@ -1,7 +1,7 @@
 """Transform `impute`: replace missing values with a statistic of the training rows or a constant."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from kerascli.data.storage.column import Texts
 from kerascli.data.storage.convert import not_in
 from kerascli.data.text.onnx_texts import filled
 from kerascli.data.transforms.input_checks import float_dtype
+from kerascli.preprocessing.function import Function
 
 
 @transform()
@@ -67,7 +68,8 @@ class Impute(Transform):
         return () if x.is_floating_point() else not_in(self.infer(field, state, target=target).dtype, x)
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        return FillMissing(state.arrays["fill"], getattr(torch, self.infer(field, state, target=target).dtype))
+        dtype = getattr(torch, self.infer(field, state, target=target).dtype)
+        return Function(_without_gaps, state.arrays["fill"].tolist(), dtype)
 
     def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
         assert isinstance(values, Texts)
@@ -91,18 +93,12 @@ class Impute(Transform):
         return self.strategy == "most_frequent"
 
 
-class FillMissing(nn.Module):
-    """Module that replaces nan by a value for each feature of the last axis, and converts its input to a dtype."""
-
-    def __init__(self, fill: np.ndarray, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.fill, self.dtype = fill.tolist(), dtype
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        if x.is_floating_point():
-            fill = torch.tensor(self.fill if x.ndim > 1 else self.fill[0], dtype=torch.float64, device=x.device)
-            x = torch.where(x.isnan(), fill, x.double())
-        return x.to(self.dtype)
+def _without_gaps(x: Tensor, fill: Sequence[float], dtype: torch.dtype) -> Tensor:  # (N, *) -> (N, *)
+    """Replace nan by a value for each feature of the last axis, and convert to a dtype."""
+    if x.is_floating_point():
+        values = torch.tensor(fill if x.ndim > 1 else fill[0], dtype=torch.float64, device=x.device)
+        x = torch.where(x.isnan(), values, x.double())
+    return x.to(dtype)
 
 
 def _columns(values: np.ndarray) -> np.ndarray:

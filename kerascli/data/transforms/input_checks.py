@@ -56,14 +56,6 @@ def missing_numbers(x: Tensor, step: str) -> Refusal:
     return Refusal(x.isnan() | x.isinf(), lambda _: "missing value", lambda _: f"add impute before {step}: {IMPUTE}")
 
 
-def need_sequences(field: Field) -> None:
-    """Raise ValueError unless a transform's input is sequences of integers, whose lengths may differ."""
-    if not field.is_ragged:
-        need_integers(field)
-        if len(field.shape) != 1:
-            raise ValueError(f"needs sequences (rows with one axis), got {len(field.shape)} axes")
-
-
 def tally(tokens: Tokens, mode: str, size: int) -> Tensor:
     """Encode rows of category ids as vectors (rows, size), of bytes in mode multi_hot, else of counts; ids out of
     range are dropped."""
@@ -73,8 +65,3 @@ def tally(tokens: Tokens, mode: str, size: int) -> Tensor:
     out = torch.zeros(len(tokens.lengths) * size, dtype=torch.uint8 if mode == "multi_hot" else torch.float32)
     ones = out.new_ones(len(cells))
     return (out.scatter_(0, cells, ones) if mode == "multi_hot" else out.scatter_add_(0, cells, ones)).view(-1, size)
-
-
-def tokens_of(rows: np.ndarray | Tokens) -> Tokens:
-    """Return rows of integers, of one length or of several, as sequences."""
-    return rows if isinstance(rows, Tokens) else Tokens.of(rows)

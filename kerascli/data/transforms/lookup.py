@@ -1,6 +1,5 @@
 """Base class of the lookups: map values to indices of a vocabulary, as Keras's IndexLookup."""
 
-from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +17,7 @@ from kerascli.data.text.files import read_vocabulary
 from kerascli.data.text.onnx_texts import mapped
 from kerascli.data.text.oov import LookedUp
 from kerascli.data.transforms.input_checks import need_integers, tally
-from kerascli.preprocessing.categories import Encoded, encoded_shape, vector_dtype
-from kerascli.preprocessing.lookup import DROPPED, UNKNOWN, LookupSettings, check_vocabulary
+from kerascli.preprocessing.categories import DROPPED, UNKNOWN, Encoded, LookupSettings, encoded_shape, vector_dtype
 
 MISSING = -3
 """Code of a missing text that is no mask token, which is refused."""
@@ -36,16 +34,6 @@ class Lookup(LookupSettings, Transform):
     paths = ("vocabulary",)
     entry_noun: ClassVar[str]
     """Noun for a vocabulary entry in error messages (`string`, `integer`)."""
-    entry_dtype: ClassVar[str]
-    """The dtype of vocabulary entries ("string", "int64"), which is also the output's dtype with `invert`."""
-
-    @abstractmethod
-    def check_field(self, field: Field) -> None:
-        """Raise ValueError if the lookup does not accept the dtype of its input."""
-
-    @abstractmethod
-    def parse_entry(self, line: str) -> Any:
-        """Parse one line of a vocabulary file to an entry. Raises ValueError."""
 
     positive: Any = None
 
@@ -54,8 +42,8 @@ class Lookup(LookupSettings, Transform):
             raise ValueError("positive: goes with the lookup of a target")
         if self.invert:
             need_integers(field)
-            return replace(field, dtype=self.entry_dtype, num_classes=None, classes=None)
-        self.check_field(field)
+            return replace(field, dtype="string" if self.takes_text else "int64", num_classes=None, classes=None)
+        self._check(field)
         if self.output_mode == "tf_idf" and len(field.shape) > 1:
             raise ValueError(f"tf_idf needs rows with one axis, got shape {field.shape}")
         vocabulary = self._vocabulary(state)
@@ -66,6 +54,13 @@ class Lookup(LookupSettings, Transform):
         width = self.max_tokens if self.pad_to_max_tokens else size
         shape = encoded_shape(field.shape, self.output_mode, width)
         return replace(known, shape=shape, dtype=vector_dtype(self.output_mode))
+
+    def _check(self, field: Field) -> None:
+        if not self.takes_text:
+            need_integers(field)
+        elif not field.is_text and field.dtype != "unknown":
+            remedy = "integer_lookup" if field.is_integer else "a numeric transform"
+            raise ValueError(f"needs text, got numbers ({field.dtype}); use {remedy}")
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         return self.fit_tokens(map(_counted, rows), target=target)
@@ -113,9 +108,9 @@ class Lookup(LookupSettings, Transform):
             raise ValueError("positive: the order of the vocabulary says which class is the positive one, the last")
         written = self.vocabulary
         if isinstance(written, str):
-            written = read_vocabulary(Path(written), self.parse_entry)
+            written = read_vocabulary(Path(written), str if self.takes_text else _integer)
         entries = self.entries(written)
-        check_vocabulary(entries, self.mask_token, self.oov_token if self.invert else None)
+        self.check_entries(entries)
         size = len(entries) + self.first(target=target)
         if self.max_tokens is not None and size > self.max_tokens:
             raise ValueError(f"vocabulary: with {size - len(entries)} special tokens it has {size} entries, "
@@ -139,7 +134,7 @@ class Lookup(LookupSettings, Transform):
             table = {value: index for index, value in enumerate(state.facts["vocabulary"], self.first(target=target))}
             if self.mask_token is not None:
                 table[self.mask_token] = 0 if self.masks() else DROPPED
-            is_missing = self.entry_dtype == "string" and self.mask_token != ""
+            is_missing = self.takes_text and self.mask_token != ""
             state.memo["table"] = {**table, "": MISSING} if is_missing else table
         return state.memo["table"]
 
@@ -196,6 +191,13 @@ class Lookup(LookupSettings, Transform):
         if isinstance(self.vocabulary, tuple):
             return self.entries(self.vocabulary)
         return None if state is None else state.facts["vocabulary"]
+
+
+def _integer(line: str) -> int:
+    try:
+        return int(line)
+    except ValueError:
+        raise ValueError("expected an integer") from None
 
 
 def _counted(block: np.ndarray | Texts) -> tuple[Sequence[Any], Tokens, np.ndarray | None]:

@@ -52,12 +52,8 @@ class WordVectors(Transform):
         for place, vector in vector_of.items():
             vectors[place] = vector
         share = len(vector_of) / len(places)
-        warnings = (
-            (f"the file has {share:.0%} of the words of the vocabulary; the vectors of the others are zeros",)
-            if share < 0.5
-            else ()
-        )
-        return FittedState({}, {"vectors": vectors}, warnings)
+        warning = f"the file has {share:.0%} of the words of the vocabulary; the vectors of the others are zeros"
+        return FittedState({}, {"vectors": vectors}, (warning,) if share < 0.5 else ())
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return _Vectors(state.arrays["vectors"])

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from kerascli.data.base import FittedState, Transform
-from kerascli.data.transforms.text_vectorization import TextVectorization
+from kerascli.data.transforms.text_lookups import TextVectorization
 from kerascli.foundation.errors import Fault
 from kerascli.foundation.shapes import Shape
 from kerascli.interop.keras.places import numbered_groups
 from kerascli.interop.keras_export.keras_nodes import KerasNode
 from kerascli.interop.keras_export.serialized import serialized, settings_of
-from kerascli.preprocessing.lookup import LookupSettings
+from kerascli.preprocessing.categories import LookupSettings
 
 _NOT_OF_KERAS = frozenset({"positive"})
 """Settings of transforms that Keras's layers do not have."""

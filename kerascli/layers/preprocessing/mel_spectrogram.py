@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kerascli.foundation.shapes import NonNegativeFloat, PositiveFloat, PositiveInt, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.preprocessing.function import Function
 
 
 @layer(
@@ -76,49 +77,42 @@ class MelSpectrogram(Layer):
             raise ShapeMismatch(
                 f"needs signals of more than {border} samples (half of fft_length), got {steps}", argument="fft_length"
             )
-        return MelSpectrogramModule(self)
+        return Function(self._spectrogram)
 
-
-class MelSpectrogramModule(nn.Module):
-    """Module of the mel spectrogram; computes in float32 or float64, since half precision lacks the range."""
-
-    def __init__(self, settings: MelSpectrogram) -> None:
-        super().__init__()
-        self.settings = settings
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *, T) -> (N, *, bins, T')
+    def _spectrogram(self, x: Tensor) -> Tensor:  # (N, *, T) -> (N, *, bins, T')
+        """Return mel spectrograms, computed in float32 or float64, since half precision lacks the range."""
         waves = x if x.dtype == torch.float64 else x.float()
-        power = self._magnitudes(waves).pow(self.settings.mag_exp)
+        power = self._magnitudes(waves).pow(self.mag_exp)
         bands = torch.einsum("...ft,fb->...bt", power, self._bands(power))
-        spectrogram = self._decibels(bands) if self.settings.power_to_db else bands
+        spectrogram = self._decibels(bands) if self.power_to_db else bands
         return spectrogram.to(x.dtype) if x.is_floating_point() else spectrogram
 
     def _magnitudes(self, waves: Tensor) -> Tensor:
         """Return the short-time Fourier magnitudes (N, *, frequencies, frames) of audio signals (N, *, T)."""
-        length = self.settings.sequence_length or self.settings.fft_length
-        make = {"hann": torch.hann_window, "hamming": torch.hamming_window, None: torch.ones}[self.settings.window]
+        length = self.sequence_length or self.fft_length
+        make = {"hann": torch.hann_window, "hamming": torch.hamming_window, None: torch.ones}[self.window]
         window = make(length, dtype=waves.dtype, device=waves.device)
         spectrum = torch.stft(
-            waves.flatten(0, -2), self.settings.fft_length, self.settings.sequence_stride, length, window,
+            waves.flatten(0, -2), self.fft_length, self.sequence_stride, length, window,
             return_complex=True,
         )  # fmt: skip
         return spectrum.abs().unflatten(0, waves.shape[:-1])
 
     def _bands(self, like: Tensor) -> Tensor:
         """Return the weights (frequencies, mel bins) of the triangular mel filters; frequency 0 has weight 0."""
-        count = self.settings.fft_length // 2 + 1
+        count = self.fft_length // 2 + 1
         kind = {"dtype": like.dtype, "device": like.device}
-        frequencies = torch.linspace(0, self.settings.sampling_rate / 2, count, **kind)[1:]
-        ends = _mel(self.settings.min_freq), _mel(self.settings.highest())
-        low, middle, high = torch.linspace(*ends, self.settings.num_mel_bins + 2, **kind).unfold(0, 3, 1).unbind(1)
+        frequencies = torch.linspace(0, self.sampling_rate / 2, count, **kind)[1:]
+        ends = _mel(self.min_freq), _mel(self.highest())
+        low, middle, high = torch.linspace(*ends, self.num_mel_bins + 2, **kind).unfold(0, 3, 1).unbind(1)
         place = 1127 * torch.log1p(frequencies / 700).unsqueeze(1)
         triangles = torch.minimum((place - low) / (middle - low), (high - place) / (high - middle)).clamp(min=0)
         return nn.functional.pad(triangles, (0, 0, 1, 0))
 
     def _decibels(self, power: Tensor) -> Tensor:
-        spectrogram = 10 * power.clamp(min=self.settings.min_power).log10()
-        spectrogram = spectrogram - 10 * math.log10(max(abs(self.settings.ref_power), self.settings.min_power))
-        return torch.maximum(spectrogram, spectrogram.max() - self.settings.top_db)
+        spectrogram = 10 * power.clamp(min=self.min_power).log10()
+        spectrogram = spectrogram - 10 * math.log10(max(abs(self.ref_power), self.min_power))
+        return torch.maximum(spectrogram, spectrogram.max() - self.top_db)
 
 
 def _mel(hertz: float) -> float:

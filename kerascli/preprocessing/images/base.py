@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import torch
@@ -43,20 +42,13 @@ def signed_span(factor: float | Span) -> Span:
     return (min(factor), max(factor)) if isinstance(factor, tuple) else (-abs(factor), abs(factor))
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
-    """Example of an image operation, for docs and tests: its arguments, and the shapes of its input and output."""
-
-    config: Mapping[str, Any] = field(default_factory=dict)
-    input: Shape = (8, 6, 3)
-    output: Shape = (8, 6, 3)
-    dtype: str = "float32"
-
-
 class ImageOperation(Component):
     """Base class of image operations; their methods get float images (N, C, H, W), whatever `data_format` says."""
 
-    uses: ClassVar[tuple[Use, ...]] = ()
+    uses: ClassVar[tuple[Mapping[str, Any], ...]] = ()
+    """Arguments of the operation's examples, for docs and tests."""
+    integers: ClassVar[tuple[int, ...]] = ()
+    """Numbers of the examples whose images are integers."""
     always: ClassVar[bool] = False
     """True if the operation also runs at inference, false if in training only."""
     keeps_integers: ClassVar[bool] = False
@@ -75,6 +67,12 @@ class ImageOperation(Component):
     def draw(self, x: Tensor) -> Any:
         """Draw the random parameters of the image operation, separately for each image of a batch."""
         return None
+
+    @staticmethod
+    def selected(x: Tensor, factor: float | Span) -> Tensor:
+        """Draw a mask of the images to change (N, 1, 1, 1); as in Keras the probability itself is drawn from a
+        factor."""
+        return uniform(x, (0, 1)) < uniform(x, factor)
 
     def change(self, x: Tensor, drawn: Any) -> Tensor:
         """Return the images changed by the operation, with the random parameters that `draw` returned."""
@@ -151,16 +149,14 @@ def _full_precision(x: Tensor) -> AbstractContextManager[Any]:
     return torch.autocast(kind, enabled=False) if available and torch.is_autocast_enabled(kind) else nullcontext()
 
 
-def uniform(x: Tensor, between: Span, *shape: int) -> Tensor:
-    """Draw uniform random numbers of `shape` for each image of the batch x; by default one number, (N, 1, 1, 1)."""
+def uniform(x: Tensor, between: float | Span, *shape: int) -> Tensor:
+    """Draw uniform random numbers of `shape` for each image of the batch x; by default one number, (N, 1, 1, 1).
+
+    They are from 0 to the number `between`, or between its two numbers.
+    """
     like = x.new_empty((x.shape[0], *(shape or (1, 1, 1))))
-    low, high = between
+    low, high = span(between)
     return draws.uniform(like, low, high) if low < high else like.fill_(low)
-
-
-def draw_selected(x: Tensor, factor: float | Span) -> Tensor:
-    """Draw a mask of the images to change (N, 1, 1, 1); as in Keras the probability itself is drawn from `factor`."""
-    return uniform(x, (0, 1)) < uniform(x, span(factor))
 
 
 REGISTERED: list[type[ImageOperation]] = []
@@ -168,12 +164,12 @@ REGISTERED: list[type[ImageOperation]] = []
 O = TypeVar("O", bound=type[ImageOperation])
 
 
-def operation(*uses: Use) -> Callable[[O], O]:
+def operation(*uses: Mapping[str, Any], integers: tuple[int, ...] = ()) -> Callable[[O], O]:
     """Return a class decorator that registers an image operation as a layer and as a transform; `uses` are examples."""
     assert uses, "an operation has an example"
 
     def register(cls: O) -> O:
-        cls.uses = uses
+        cls.uses, cls.integers = uses, integers
         REGISTERED.append(cls)
         return cls
 

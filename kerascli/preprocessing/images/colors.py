@@ -12,11 +12,9 @@ from kerascli.preprocessing.images.base import (
     ImageOperation,
     SignedFactor,
     Span,
-    Use,
     ValueRange,
     operation,
     signed_span,
-    span,
     uniform,
 )
 
@@ -57,7 +55,7 @@ def from_hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     return torch.stack([value * (1 - saturation + saturation * part) for part in (red, green, blue)], 1)
 
 
-@operation(Use({"factor": 0.2}), Use({"factor": [-0.1, 0.3], "value_range": [0.0, 1.0]}))
+@operation({"factor": 0.2}, {"factor": [-0.1, 0.3], "value_range": [0.0, 1.0]})
 class RandomBrightness(FactorOperation):
     """Adds a random number to all values of an image in training, and clips to the range of values.
 
@@ -75,7 +73,7 @@ class RandomBrightness(FactorOperation):
         return (x + drawn).clamp(*self.value_range)
 
 
-@operation(Use({"factor": 0.2}), Use({"factor": [0.1, 0.3], "value_range": [0.0, 1.0]}))
+@operation({"factor": 0.2}, {"factor": [0.1, 0.3], "value_range": [0.0, 1.0]})
 class RandomContrast(FactorOperation):
     """Multiplies the differences from each channel's mean by a random number in training, and clips to the range.
 
@@ -97,7 +95,7 @@ class RandomContrast(FactorOperation):
 _EPSILON = 1e-7
 
 
-@operation(Use({"factor": 0.6}), Use({"factor": [0.4, 0.5], "value_range": [0.0, 1.0]}))
+@operation({"factor": 0.6}, {"factor": [0.4, 0.5], "value_range": [0.0, 1.0]})
 class RandomSaturation(FactorOperation):
     """Multiplies the saturation by factor / (1 - factor) in training: 0 gives grayscale, 0.5 no change.
 
@@ -113,7 +111,7 @@ class RandomSaturation(FactorOperation):
 
     def draw(self, x: Tensor) -> Tensor:
         """Draw the multiplier of the saturation (N, 1, 1)."""
-        factor = uniform(x, span(self.factor), 1, 1)
+        factor = uniform(x, self.factor, 1, 1)
         return factor / (1 - factor + _EPSILON)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
@@ -121,7 +119,7 @@ class RandomSaturation(FactorOperation):
         return from_hsv(hue, (saturation * drawn).clamp(*self.value_range), value)
 
 
-@operation(Use({"factor": 0.2}), Use({"factor": [0.2, 0.5], "value_range": [0.0, 1.0]}))
+@operation({"factor": 0.2}, {"factor": [0.2, 0.5], "value_range": [0.0, 1.0]})
 class RandomHue(FactorOperation):
     """Shifts the hue of each image by a random angle in training.
 
@@ -136,7 +134,7 @@ class RandomHue(FactorOperation):
     def draw(self, x: Tensor) -> Tensor:
         """Draw the shift of each image's hue, as a fraction of the colour wheel (N, 1, 1)."""
         sign = torch.where(uniform(x, (0, 1), 1, 1) > 0.5, -0.5, 0.5)
-        return sign * uniform(x, span(self.factor), 1, 1)
+        return sign * uniform(x, self.factor, 1, 1)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         hue, saturation, value = to_hsv(rescaled(x, self.value_range, (0, 1)))
@@ -145,8 +143,8 @@ class RandomHue(FactorOperation):
 
 
 @operation(
-    Use({"brightness_factor": 0.2, "contrast_factor": 0.2, "saturation_factor": [0.4, 0.6], "hue_factor": 0.1}),
-    Use({"value_range": [0.0, 1.0], "contrast_factor": [0.1, 0.2]}),
+    {"brightness_factor": 0.2, "contrast_factor": 0.2, "saturation_factor": [0.4, 0.6], "hue_factor": 0.1},
+    {"value_range": [0.0, 1.0], "contrast_factor": [0.1, 0.2]},
 )
 class RandomColorJitter(ImageOperation):
     """Changes brightness, contrast, saturation and hue of images at random in training, in this order.
@@ -186,7 +184,7 @@ class RandomColorJitter(ImageOperation):
         return x
 
 
-@operation(Use({"factor": 0.5}), Use({"factor": [0.2, 0.8], "value_range": [0.0, 1.0]}))
+@operation({"factor": 0.5}, {"factor": [0.2, 0.8], "value_range": [0.0, 1.0]})
 class RandomColorDegeneration(FactorOperation):
     """Blends each image with its grayscale version in training: factor 0 leaves it as it is, 1 replaces it.
 
@@ -199,13 +197,13 @@ class RandomColorDegeneration(FactorOperation):
     """Weight of the grayscale version, drawn from 0 to this value, or from [lowest, highest]."""
 
     def draw(self, x: Tensor) -> Tensor:
-        return uniform(x, span(self.factor))
+        return uniform(x, self.factor)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         return (x + drawn * (grayscale(x) - x)).clamp(*self.value_range)
 
 
-@operation(Use(), Use({"factor": 0.9, "data_format": "channels_first"}, (3, 8, 6), (3, 8, 6)))
+@operation({}, {"factor": 0.9, "data_format": "channels_first"})
 class RandomGrayscale(ImageOperation):
     """Converts some images to grayscale in training; they keep their channels, with equal values.
 

@@ -8,21 +8,12 @@ from torch import Tensor
 
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import DataFormat, Fraction, Seed, to_tuple
-from kerascli.preprocessing.images.base import (
-    Factor,
-    ImageOperation,
-    Use,
-    ValueRange,
-    draw_selected,
-    operation,
-    span,
-    uniform,
-)
+from kerascli.preprocessing.images.base import Factor, ImageOperation, ValueRange, operation, span, uniform
 from kerascli.preprocessing.images.filters import blur, gaussian_taps
-from kerascli.preprocessing.images.warp import FillMode, Interpolation, pixels, warp
+from kerascli.preprocessing.resampling import FillMode, Interpolation, pixels, warp
 
 
-@operation(Use(), Use({"factor": [0.5, 1.0], "scale": 0.5, "interpolation": "nearest", "fill_mode": "mirror"}))
+@operation({}, {"factor": [0.5, 1.0], "scale": 0.5, "interpolation": "nearest", "fill_mode": "mirror"})
 class RandomElasticTransform(ImageOperation):
     """Distorts some images elastically in training: pixels are displaced by smoothed random noise.
 
@@ -47,7 +38,7 @@ class RandomElasticTransform(ImageOperation):
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Draw which images to change (N, 1, 1, 1), the strength (N, 1), and noise across and down (N, 2, H, W)."""
         noise = x.new_empty((x.shape[0], 2, *x.shape[-2:]))
-        return draw_selected(x, self.factor), uniform(x, span(self.scale), 1), draws.normal(noise)
+        return self.selected(x, self.factor), uniform(x, self.scale, 1), draws.normal(noise)
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         selected, strength, noise = drawn
@@ -68,7 +59,7 @@ class RandomElasticTransform(ImageOperation):
         return torch.where(selected, bent, x).clamp(*self.value_range)
 
 
-@operation(Use(), Use({"factor": [0.5, 1.0], "scale": 0.4, "interpolation": "nearest", "fill_value": 2.0}))
+@operation({}, {"factor": [0.5, 1.0], "scale": 0.4, "interpolation": "nearest", "fill_value": 2.0})
 class RandomPerspective(ImageOperation):
     """Transforms the perspective of some images in training, by moving their corners; the upper left one stays.
 
@@ -93,7 +84,7 @@ class RandomPerspective(ImageOperation):
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw which images to change (N, 1, 1, 1), and the relative change of their four corners' (x, y) (N, 4, 2)."""
-        return draw_selected(x, self.factor), uniform(x, (-self.scale / 2, self.scale / 2), 4, 2)
+        return self.selected(x, self.factor), uniform(x, (-self.scale / 2, self.scale / 2), 4, 2)
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
         selected, growth = drawn
@@ -128,7 +119,7 @@ def _sources(x: Tensor, growth: Tensor, right: int, bottom: int) -> tuple[Tensor
 Drawn = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
-@operation(Use(), Use({"factor": [0.5, 1.0], "scale": [0.1, 0.5], "fill_value": [1.0, 2.0, 3.0]}))
+@operation({}, {"factor": [0.5, 1.0], "scale": [0.1, 0.5], "fill_value": [1.0, 2.0, 3.0]})
 class RandomErasing(ImageOperation):
     """Fills a random rectangle of some images with noise or a colour in training.
 
@@ -158,9 +149,9 @@ class RandomErasing(ImageOperation):
 
         A rectangle is its fractions of height and width, and its start as a fraction of the possible ones, (N, 2) each.
         """
-        parts = uniform(x, span(self.scale), 2).sqrt()
+        parts = uniform(x, self.scale, 2).sqrt()
         noise = draws.normal(x) if self.fill_value is None else None
-        return draw_selected(x, self.factor), parts, uniform(x, (0, 1), 2), noise
+        return self.selected(x, self.factor), parts, uniform(x, (0, 1), 2), noise
 
     def change(self, x: Tensor, drawn: Drawn) -> Tensor:
         selected, parts, starts, noise = drawn

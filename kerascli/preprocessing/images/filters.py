@@ -6,17 +6,7 @@ from pydantic import field_validator
 from torch import Tensor
 
 from kerascli.foundation.shapes import DataFormat, Seed, Size2D
-from kerascli.preprocessing.images.base import (
-    Factor,
-    FactorOperation,
-    ImageOperation,
-    Use,
-    ValueRange,
-    draw_selected,
-    operation,
-    span,
-    uniform,
-)
+from kerascli.preprocessing.images.base import Factor, FactorOperation, ImageOperation, ValueRange, operation, uniform
 
 
 def gaussian_taps(sigma: Tensor, radius: int, reach: Tensor | None = None) -> Tensor:
@@ -42,7 +32,7 @@ def _band(taps: Tensor, size: int) -> Tensor:
     return taps[:, (offset + radius).clamp(0, 2 * radius)] * (offset.abs() <= radius)
 
 
-@operation(Use(), Use({"factor": [0.5, 1.0], "kernel_size": [3, 5], "sigma": [0.5, 0.9], "value_range": [0.0, 1.0]}))
+@operation({}, {"factor": [0.5, 1.0], "kernel_size": [3, 5], "sigma": [0.5, 0.9], "value_range": [0.0, 1.0]})
 class RandomGaussianBlur(ImageOperation):
     """Blurs some images by a Gaussian in training, with random widths along each axis.
 
@@ -69,7 +59,7 @@ class RandomGaussianBlur(ImageOperation):
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw which images to blur (N, 1, 1, 1), and the standard deviations across and down (N, 2)."""
-        return draw_selected(x, self.factor), uniform(x, span(self.sigma), 2) + 1e-6
+        return self.selected(x, self.factor), uniform(x, self.sigma, 2) + 1e-6
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
         selected, sigma = drawn
@@ -78,7 +68,7 @@ class RandomGaussianBlur(ImageOperation):
         return torch.where(selected, blurred, x).clamp(*self.value_range)
 
 
-@operation(Use({"factor": 0.5}), Use({"factor": [0.2, 0.9], "value_range": [0.0, 1.0]}))
+@operation({"factor": 0.5}, {"factor": [0.2, 0.9], "value_range": [0.0, 1.0]})
 class RandomSharpness(FactorOperation):
     """Sharpens or blurs images in training: factor 0 blurs, 0.5 leaves them as they are, 1 sharpens most.
 
@@ -89,7 +79,7 @@ class RandomSharpness(FactorOperation):
     """Factor drawn from 0 to this value, or from [lowest, highest]: 0 blurs, 0.5 changes nothing, 1 sharpens most."""
 
     def draw(self, x: Tensor) -> Tensor:
-        return 2 * uniform(x, span(self.factor))
+        return 2 * uniform(x, self.factor)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         # 3 x 3 window of weights 1/13, with 5/13 in the centre; zeros around the image

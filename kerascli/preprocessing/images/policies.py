@@ -7,11 +7,12 @@ from torch import Tensor
 
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import DataFormat, PositiveFloat, PositiveInt, Seed
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Span, Use, ValueRange, operation, span, uniform
+from kerascli.preprocessing.images.base import Factor, ImageOperation, Span, ValueRange, operation, span, uniform
 from kerascli.preprocessing.images.colors import RandomBrightness, RandomColorDegeneration, RandomContrast
 from kerascli.preprocessing.images.filters import RandomSharpness
 from kerascli.preprocessing.images.tones import AutoContrast, Equalization, RandomPosterization, Solarization
-from kerascli.preprocessing.images.warp import Interpolation, RandomRotation, RandomShear, RandomTranslation
+from kerascli.preprocessing.images.warp import RandomRotation, RandomShear, RandomTranslation
+from kerascli.preprocessing.resampling import Interpolation
 
 _TRIALS = 16
 """Number of candidates drawn in parallel; each is rejected with a probability below 0.05, so one is all but certain."""
@@ -39,7 +40,7 @@ def _log(uniform: Tensor) -> Tensor:
     return uniform.clamp(min=torch.finfo(uniform.dtype).tiny).log()
 
 
-@operation(Use(), Use({"num_ops": 1, "factor": [0.2, 0.4], "value_range": [0.0, 1.0], "interpolation": "nearest"}))
+@operation({}, {"num_ops": 1, "factor": [0.2, 0.4], "value_range": [0.0, 1.0], "interpolation": "nearest"})
 class RandAugment(ImageOperation):
     """RandAugment: in training applies to each image `num_ops` operations, drawn at random from eleven.
 
@@ -108,8 +109,8 @@ Chain = list[tuple[Tensor, list[Any]]]
 
 
 @operation(
-    Use({"num_chains": 2, "chain_depth": 1}),
-    Use({"num_chains": 1, "all_ops": False, "factor": [0.1, 0.3], "value_range": [0.0, 1.0]}),
+    {"num_chains": 2, "chain_depth": 1},
+    {"num_chains": 1, "all_ops": False, "factor": [0.1, 0.3], "value_range": [0.0, 1.0]},
 )
 class AugMix(ImageOperation):
     """AugMix: in training mixes each image with several versions of itself, each changed by a chain of operations.

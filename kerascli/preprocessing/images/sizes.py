@@ -8,7 +8,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from kerascli.foundation.shapes import DataFormat, PositiveInt, Seed
-from kerascli.preprocessing.images.base import ImageOperation, Use, operation, uniform
+from kerascli.preprocessing.images.base import ImageOperation, operation, uniform
 from kerascli.preprocessing.resampling import resampling_weights
 
 _TORCH_MODES = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic"}
@@ -28,10 +28,11 @@ class SizedOperation(ImageOperation):
 
 
 @operation(
-    Use({"height": 4, "width": 5}, output=(4, 5, 3)),
-    Use({"height": 12, "width": 9, "interpolation": "bicubic"}, output=(12, 9, 3), dtype="int64"),
-    Use({"height": 4, "width": 6, "pad_to_aspect_ratio": True, "antialias": True}, output=(4, 6, 3)),
-    Use({"height": 5, "width": 4, "interpolation": "lanczos3", "data_format": "channels_first"}, (3, 8, 6), (3, 5, 4)),
+    {"height": 4, "width": 5},
+    {"height": 12, "width": 9, "interpolation": "bicubic"},
+    {"height": 4, "width": 6, "pad_to_aspect_ratio": True, "antialias": True},
+    {"height": 5, "width": 4, "interpolation": "lanczos3", "data_format": "channels_first"},
+    integers=(1,),
 )
 class Resizing(SizedOperation):
     """Resizes images to `height` x `width`, in training and at inference; integers stay integers.
@@ -105,10 +106,7 @@ def pad_to_aspect_ratio(x: Tensor, height: int, width: int, value: float) -> Ten
     return F.pad(x, (left, left, top, top), value=value)
 
 
-@operation(
-    Use({"height": 4, "width": 5}, output=(4, 5, 3)),
-    Use({"height": 9, "width": 5, "data_format": "channels_first"}, (3, 8, 6), (3, 9, 5)),
-)
+@operation({"height": 4, "width": 5}, {"height": 9, "width": 5, "data_format": "channels_first"})
 class CenterCrop(SizedOperation):
     """Crops images to their central `height` x `width` pixels, in training and at inference.
 
@@ -127,10 +125,7 @@ class CenterCrop(SizedOperation):
         return x[..., top : top + self.height, left : left + self.width]
 
 
-@operation(
-    Use({"height": 4, "width": 5}, output=(4, 5, 3)),
-    Use({"height": 9, "width": 5, "data_format": "channels_first"}, (3, 8, 6), (3, 9, 5)),
-)
+@operation({"height": 4, "width": 5}, {"height": 9, "width": 5, "data_format": "channels_first"})
 class RandomCrop(SizedOperation):
     """Crops images to `height` x `width` in training, each at its own random position.
 
@@ -149,10 +144,8 @@ class RandomCrop(SizedOperation):
         rows, columns = x.shape[-2:]
         if rows <= self.height or columns <= self.width:
             return self.at_inference(x)
-        down, across = (
-            drawn[0] + torch.arange(self.height, device=x.device),
-            drawn[1] + torch.arange(self.width, device=x.device),
-        )
+        down = drawn[0] + torch.arange(self.height, device=x.device)
+        across = drawn[1] + torch.arange(self.width, device=x.device)
         x = x.gather(2, down[:, None, :, None].expand(-1, x.shape[1], -1, columns))
         return x.gather(3, across[:, None, None, :].expand(-1, x.shape[1], self.height, -1))
 

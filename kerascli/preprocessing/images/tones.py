@@ -7,21 +7,11 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import DataFormat, NonNegativeFloat, Seed, Size2D, to_tuple
-from kerascli.preprocessing.images.base import (
-    Factor,
-    FactorOperation,
-    ImageOperation,
-    Use,
-    ValueRange,
-    draw_selected,
-    operation,
-    span,
-    uniform,
-)
+from kerascli.preprocessing.images.base import Factor, FactorOperation, ImageOperation, ValueRange, operation, uniform
 from kerascli.preprocessing.images.colors import rescaled
 
 
-@operation(Use(), Use({"factor": [0.2, 0.6], "value_range": [0.0, 1.0]}))
+@operation({}, {"factor": [0.2, 0.6], "value_range": [0.0, 1.0]})
 class RandomInvert(FactorOperation):
     """Inverts some images in training: values become the maximum of the range minus the value.
 
@@ -32,7 +22,7 @@ class RandomInvert(FactorOperation):
     """Probability to invert an image, drawn from 0 to this value, or from [lowest, highest]."""
 
     def draw(self, x: Tensor) -> Tensor:
-        return draw_selected(x, self.factor)
+        return self.selected(x, self.factor)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         return torch.where(drawn, self.value_range[1] - x, x)
@@ -42,7 +32,7 @@ _Bits = Annotated[int, Field(ge=1, le=8)]
 Bits = _Bits | Annotated[tuple[_Bits, _Bits], BeforeValidator(to_tuple)]
 
 
-@operation(Use({"factor": 5}), Use({"factor": [2, 5], "value_range": [0.0, 1.0]}))
+@operation({"factor": 5}, {"factor": [2, 5], "value_range": [0.0, 1.0]})
 class RandomPosterization(FactorOperation):
     """Posterizes images in training: keeps the highest bits of values from 0 to 255 and clears the others.
 
@@ -64,7 +54,7 @@ class RandomPosterization(FactorOperation):
         return rescaled((shades / drawn).floor() * drawn, (0, 255), self.value_range)
 
 
-@operation(Use({"threshold_factor": 0.8}), Use({"addition_factor": [0.1, 0.3], "value_range": [0.0, 1.0]}))
+@operation({"threshold_factor": 0.8}, {"addition_factor": [0.1, 0.3], "value_range": [0.0, 1.0]})
 class Solarization(ImageOperation):
     """Solarizes images in training: adds a random number, then inverts the values from a threshold on.
 
@@ -82,7 +72,7 @@ class Solarization(ImageOperation):
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the number to add to an image's values, and the threshold of inversion."""
-        return 255 * uniform(x, span(self.addition_factor)), 255 * uniform(x, span(self.threshold_factor))
+        return 255 * uniform(x, self.addition_factor), 255 * uniform(x, self.threshold_factor)
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
         addition, threshold = drawn
@@ -90,7 +80,7 @@ class Solarization(ImageOperation):
         return rescaled(torch.where(x < threshold, x, 255 - x), (0, 255), self.value_range)
 
 
-@operation(Use({"value_range": [0.0, 1.0]}), Use(dtype="int64"))
+@operation({"value_range": [0.0, 1.0]}, {}, integers=(1,))
 class AutoContrast(ImageOperation):
     """Stretches each channel of each image linearly to the whole range of values, in training and at inference.
 
@@ -111,7 +101,7 @@ class AutoContrast(ImageOperation):
         return torch.where(high > low, rescaled(stretched, (0, 255), self.value_range), x)
 
 
-@operation(Use(dtype="int64"), Use({"value_range": [0.0, 1.0], "bins": 16}, dtype="int64"))
+@operation({}, {"value_range": [0.0, 1.0], "bins": 16}, integers=(0, 1))
 class Equalization(ImageOperation):
     """Histogram equalization: in training spreads each channel's values so that they are about equally frequent.
 
@@ -142,8 +132,7 @@ _SHADES = 256
 
 
 @operation(
-    Use({"tile_grid_size": [2, 3]}, dtype="int64"),
-    Use({"value_range": [0.0, 1.0], "clip_limit": 2.0, "tile_grid_size": 3}, dtype="int64"),
+    {"tile_grid_size": [2, 3]}, {"value_range": [0.0, 1.0], "clip_limit": 2.0, "tile_grid_size": 3}, integers=(0, 1)
 )
 class ContrastLimitedAdaptiveHistogramEqualization(ImageOperation):
     """CLAHE: equalizes the histogram of each tile with limited contrast, in training and at inference.

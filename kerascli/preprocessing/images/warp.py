@@ -4,80 +4,21 @@ import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import AfterValidator
 from torch import Tensor
 
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import DataFormat, Seed
-from kerascli.preprocessing.images.base import (
-    Factor,
-    ImageOperation,
-    SignedFactor,
-    Use,
-    operation,
-    signed_span,
-    uniform,
-)
-
-Interpolation = Literal["nearest", "bilinear"]
-FillMode = Literal["reflect", "wrap", "constant", "nearest"]
-
-_OUTSIDE = {
-    "constant": "zeros", "nearest": "border", "wrap": "border", "reflect": "reflection", "mirror": "reflection",
-}  # fmt: skip
+from kerascli.preprocessing.images.base import Factor, ImageOperation, SignedFactor, operation, signed_span, uniform
+from kerascli.preprocessing.resampling import FillMode, Interpolation, pixels, warp
 
 Row = tuple[Tensor | float, Tensor | float, Tensor | float]
-
-
-def pixels(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the pixel positions of images: horizontal (1, 1, W) and vertical (1, H, 1)."""
-    height, width = x.shape[-2:]
-    across, down = (torch.arange(size, dtype=x.dtype, device=x.device) for size in (width, height))
-    return across.view(1, 1, -1), down.view(1, -1, 1)
-
-
-def warp(
-    x: Tensor,
-    across: Tensor,
-    down: Tensor,
-    *,
-    interpolation: Interpolation,
-    fill_mode: FillMode | Literal["mirror"],
-    fill_value: float,
-) -> Tensor:
-    """Sample images at the positions `across` and `down` (N, H, W) with torch's sampler and Keras's fill modes."""
-    if interpolation == "nearest":
-        across, down = across.round(), down.round()
-    height, width = x.shape[-2:]
-    if fill_mode == "wrap":  # one pixel is added, for positions between the last pixel and the first of the next copy
-        across, down = across.remainder(width), down.remainder(height)
-        x = F.pad(x, (0, 1, 0, 1), mode="circular")
-        height, width = height + 1, width + 1
-    corners = fill_mode == "mirror"  # reflected about the border pixels' centres, not their outer edges
-    grid = torch.stack(
-        torch.broadcast_tensors(_normalized(across, width, corners), _normalized(down, height, corners)), -1
-    )
-    shift = fill_value if fill_mode == "constant" else 0.0
-    moved = F.grid_sample(
-        x - shift if shift else x,
-        grid.expand(x.shape[0], -1, -1, -1),
-        mode=interpolation,
-        padding_mode=_OUTSIDE[fill_mode],
-        align_corners=corners,
-    )
-    return moved + shift if shift else moved
-
-
-def _normalized(places: Tensor, size: int, corners: bool) -> Tensor:
-    """Convert pixel positions to the coordinates of torch's grid_sample, from -1 to 1."""
-    return places * (2 / max(size - 1, 1)) - 1 if corners else (places * 2 + 1) / size - 1
 
 
 _AXES = {"horizontal": (-1,), "vertical": (-2,), "horizontal_and_vertical": (-1, -2)}
 
 
-@operation(Use(), Use({"mode": "vertical", "data_format": "channels_first"}, (3, 8, 6), (3, 8, 6)))
+@operation({}, {"mode": "vertical", "data_format": "channels_first"})
 class RandomFlip(ImageOperation):
     """Flips each image with probability 1/2 in training.
 
@@ -117,7 +58,7 @@ class AffineOperation(ImageOperation):
         return warp(x, *places, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)
 
 
-@operation(Use({"factor": 0.1}), Use({"factor": [0.0, 0.25], "fill_mode": "wrap", "interpolation": "nearest"}))
+@operation({"factor": 0.1}, {"factor": [0.0, 0.25], "fill_mode": "wrap", "interpolation": "nearest"})
 class RandomRotation(AffineOperation):
     """Rotates images about their centre by a random angle in training; positive angles are counter-clockwise.
 
@@ -148,8 +89,8 @@ class RandomRotation(AffineOperation):
 
 
 @operation(
-    Use({"x_factor": 0.2, "y_factor": 0.1}),
-    Use({"x_factor": [0.1, 0.3], "interpolation": "nearest", "fill_mode": "constant", "fill_value": 1.0}),
+    {"x_factor": 0.2, "y_factor": 0.1},
+    {"x_factor": [0.1, 0.3], "interpolation": "nearest", "fill_mode": "constant", "fill_value": 1.0},
 )
 class RandomShear(AffineOperation):
     """Shears images in training: rows shift sideways and columns vertically, in proportion to their index.
@@ -182,8 +123,8 @@ class RandomShear(AffineOperation):
 
 
 @operation(
-    Use({"height_factor": 0.2, "width_factor": 0.1}),
-    Use({"height_factor": 0.2, "width_factor": [-0.3, 0.1], "fill_mode": "constant", "interpolation": "nearest"}),
+    {"height_factor": 0.2, "width_factor": 0.1},
+    {"height_factor": 0.2, "width_factor": [-0.3, 0.1], "fill_mode": "constant", "interpolation": "nearest"},
 )
 class RandomTranslation(AffineOperation):
     """Shifts images in training, by random fractions of their height and width; positive is down and right.
@@ -225,8 +166,8 @@ ZoomFactor = Annotated[SignedFactor, AfterValidator(_not_endless)]
 
 
 @operation(
-    Use({"height_factor": 0.2}),
-    Use({"height_factor": [-0.2, 0.3], "width_factor": 0.1, "fill_mode": "nearest", "interpolation": "nearest"}),
+    {"height_factor": 0.2},
+    {"height_factor": [-0.2, 0.3], "width_factor": 0.1, "fill_mode": "nearest", "interpolation": "nearest"},
 )
 class RandomZoom(AffineOperation):
     """Zooms images in training, out for positive factors and in for negative ones; their size stays.

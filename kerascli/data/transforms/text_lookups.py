@@ -1,11 +1,11 @@
-"""Transform `text_vectorization`: map texts to sequences of token ids or to vectors over the vocabulary."""
+"""Transforms `string_lookup` and `text_vectorization`: texts, or their tokens, as indices of a vocabulary."""
 
 import re
 import string
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
@@ -14,15 +14,16 @@ from pydantic import BeforeValidator, model_validator
 from pydantic import Field as Setting
 from torch import Tensor
 
-from kerascli.data.base import Field, FittedState, NotExportable, Transform, transform
+from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.column import Texts
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.text.oov import LookedUp
 from kerascli.data.transforms.input_checks import need_text
-from kerascli.data.transforms.string_lookup import StringLookup
+from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Floats, PositiveInt, Words, to_tuple
-from kerascli.preprocessing.categories import ENCODED, Dense
+from kerascli.preprocessing.categories import ENCODED, UNKNOWN, Dense
+from kerascli.preprocessing.hashing import Salt, buckets
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,6 +42,49 @@ _SPLITS: dict[str | None, Callable[[str], list[str]]] = {
 
 
 @transform()
+class StringLookup(Lookup):
+    """Maps strings to vocabulary indices or vectors, or back with `invert`, as keras.layers.StringLookup.
+
+    The vocabulary is given, or learned from the training rows in order of frequency. Out-of-vocabulary (OOV) strings
+    get index 0 by default; in targets they are an error, and the vocabulary is sorted.
+    """
+
+    takes_text = True
+    entry_noun = "string"
+
+    mask_token: str | None = None
+    oov_token: str | None = "[UNK]"
+    vocabulary: str | Words | None = None
+    encoding: Literal["utf-8"] = "utf-8"
+    """Text encoding, as in Keras's signature; only utf-8 is possible, since the data source decodes the text."""
+    salt: Salt | None = None
+    """Key of SipHash, which picks one of several OOV indices for a string; null: FarmHash picks it."""
+
+    positive: str | None = None
+    """Class of a binary target that counts as positive: a single output unit predicts its probability.
+    null: the last class in sorted order."""
+
+    def codes(self, values: "pa.Array", state: FittedState, *, target: bool) -> Tensor:
+        return torch.from_numpy(self.indices(values.to_pylist(), state, target=target))
+
+    def indices(self, words: Sequence[str], state: FittedState, *, target: bool = False) -> np.ndarray:
+        """Return the vocabulary index of each string."""
+        table, places = self.table(state, target=target), self.places(target=target)
+        indices = np.fromiter(map(table.get, words, repeat(UNKNOWN)), np.int64, len(words))
+        if places and (unknown := np.flatnonzero(indices == UNKNOWN)).size:
+            texts = [words[index].encode() for index in unknown.tolist()] if places > 1 else ()
+            indices[unknown] = self.masks() + (buckets(texts, places, self.salt).numpy() if places > 1 else 0)
+        return indices
+
+    def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
+        """Return the vocabulary's entries for rows of indices, with `invert`."""
+        assert isinstance(values, np.ndarray)
+        entries = self.inverted_entries(state.facts["vocabulary"], "")
+        last = len(entries) - 1
+        return Texts.of(entries, np.where((values >= 0) & (values < last), values, last))
+
+
+@transform()
 class TextVectorization(Transform):
     """Splits texts into tokens and maps them to token ids (length,), or each text to a vector (vocabulary size,).
 
@@ -52,6 +96,7 @@ class TextVectorization(Transform):
     takes_text = True
     splits_values = True
     paths = ("vocabulary",)
+    not_in_onnx = "to replace characters: StringNormalizer's lower case is not ASCII's, and it keeps punctuation"
 
     max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
     """Maximum size of the vocabulary, including the ids of padding and out-of-vocabulary tokens; null: no limit."""
@@ -135,10 +180,6 @@ class TextVectorization(Transform):
     def codes(self, values: "pa.Array", state: FittedState, *, target: bool) -> Tokens:
         words, tokens = self._coded(values.to_pylist())
         return Tokens(self.lookup.indices(words, state)[tokens.values], tokens.lengths)
-
-    def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
-        reason = "StringNormalizer's lower case is not ASCII's, and it keeps punctuation"
-        raise NotExportable(f"ONNX has no operations to replace characters: {reason}")
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> LookedUp | None:
         counted = self.lookup.looked_up(codes, state, target=False)

@@ -1,4 +1,7 @@
-"""Transform `cast`: conversion to another dtype, refusing values that it cannot hold."""
+"""Transforms `cast` and `to_categorical`: numbers of another dtype, and class labels as one-hot vectors.
+
+Both refuse values that the result cannot hold.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -10,10 +13,15 @@ from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, NotExportable, Refusal, Transform, transform
 from kerascli.data.pipeline.columns import is_number
+from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import as_tensor, not_in
 from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact, numbers_of
 from kerascli.data.storage.table import BadRow
+from kerascli.data.transforms.input_checks import need_integers
 from kerascli.foundation.errors import safe_text
+from kerascli.foundation.shapes import PositiveInt
+from kerascli.preprocessing.categories import Encoded
+from kerascli.preprocessing.function import Function
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,23 +55,12 @@ class Cast(Transform):
         return not_in(self.dtype, x)
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        return CastModule(getattr(torch, self.dtype))
+        return Function(Tensor.to, getattr(torch, self.dtype))
 
     def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
         """Return the module that undoes the cast in predictions: the identity, as they have no dtype to be cast back
         to. None for text and casts to bool."""
         return None if self.dtype == "bool" or field.is_text else nn.Identity()
-
-
-class CastModule(nn.Module):
-    """Module that converts its input to a dtype."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.dtype = dtype
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        return x.to(self.dtype)
 
 
 def _parsed(words: Sequence[str]) -> np.ndarray:
@@ -78,3 +75,40 @@ def _parsed(words: Sequence[str]) -> np.ndarray:
     assert index is not None
     text = f"{safe_text(words[index], 40)} {INEXACT}"
     raise BadRow(index, text, hint="string_lookup accepts it as a string")
+
+
+@transform()
+class ToCategorical(Transform):
+    """Converts integer class labels (N,) or (N, 1) to one-hot vectors (N, num_classes), float32.
+
+    As keras.utils.to_categorical.
+    """
+
+    per_batch = "always"
+
+    num_classes: PositiveInt | None = None
+    """Number of classes; null: from previous steps or the data source, else from the largest training label."""
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        if field.is_text:
+            line = "string_lookup: {num_oov_indices: 0, output_mode: one_hot}"
+            raise ValueError(f"needs integers, got text; write {line} in its place")
+        need_integers(field)
+        count = self._count(field, state)
+        leading = field.shape[:-1] if len(field.shape) > 0 and field.shape[-1] == 1 else field.shape
+        return replace(field, shape=(*leading, count), dtype="float32", num_classes=count)
+
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+        return FittedState({"num_classes": int(max(block.max() for block in rows)) + 1}, {})
+
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+        x, count = x.long(), self._count(field, state) or 0
+        text = f"is outside 0..{count - 1} (num_classes {count})"
+        yield Refusal((x < 0) | (x >= count), lambda value: f"class {value} {text}")
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return Encoded("one_hot", self._count(field, state) or 0, torch.float32)
+
+    def _count(self, field: Field, state: FittedState | None) -> int | None:
+        learned_count = None if state is None else state.facts.get("num_classes")
+        return self.num_classes or field.num_classes or field.vocabulary_size or learned_count

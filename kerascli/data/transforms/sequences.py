@@ -1,0 +1,160 @@
+"""Transforms of sequences of integers whose lengths may differ: `pad_sequences`, and `ngrams` of token ids."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field as Setting
+from pydantic import model_validator
+from torch import Tensor
+
+from kerascli.data.base import Field, FittedState, Transform, transform
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.convert import converted
+from kerascli.data.storage.table import BadRow
+from kerascli.data.storage.tokens import Tokens
+from kerascli.data.transforms.input_checks import need_integers
+from kerascli.foundation.shapes import PositiveInt
+
+End = Literal["pre", "post"]
+
+
+def _need_sequences(field: Field) -> None:
+    """Raise ValueError unless a transform's input is sequences of integers, whose lengths may differ."""
+    if not field.is_ragged:
+        need_integers(field)
+        if len(field.shape) != 1:
+            raise ValueError(f"needs sequences (rows with one axis), got {len(field.shape)} axes")
+
+
+def _tokens_of(rows: np.ndarray | Tokens) -> Tokens:
+    """Return rows of integers, of one length or of several, as sequences."""
+    return rows if isinstance(rows, Tokens) else Tokens.of(rows)
+
+
+@transform()
+class PadSequences(Transform):
+    """Pads and truncates sequences of integers to (maxlen,), as keras.utils.pad_sequences."""
+
+    takes_sequences = True
+
+    maxlen: PositiveInt | None = None
+    """Length of all output sequences; null: the length of the longest training row."""
+    dtype: Literal["int32", "int64", "float32"] = "int32"
+    """The dtype of the output."""
+    padding: End = "pre"
+    """Side on which short sequences are padded: pre (before) or post (after)."""
+    truncating: End = "pre"
+    """Side on which long sequences lose values: pre (the beginning) or post (the end)."""
+    value: float = 0.0
+    """Value that fills the padding, one that `dtype` represents."""
+
+    @model_validator(mode="after")
+    def _value_fits(self) -> Self:
+        try:
+            converted(np.array([self.value]), np.dtype(self.dtype))
+        except BadRow as bad:
+            raise ValueError(f"value: {bad.text}") from None
+        return self
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        _need_sequences(field)
+        length = self._length(state)
+        return replace(field, shape=(length,), dtype=self.dtype, max_length=length)
+
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+        return FittedState({"max_length": max(_tokens_of(block).longest() for block in rows)}, {})
+
+    def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor:
+        width = self._length(state)
+        assert width is not None
+        owners = tokens.owners()
+        places = np.arange(len(tokens.values)) - np.repeat(np.cumsum(tokens.lengths) - tokens.lengths, tokens.lengths)
+        over = np.maximum(tokens.lengths - width, 0)[owners]
+        places = places - over if self.truncating == "pre" else places
+        inside = (places >= 0) & (places < width)
+        if self.padding == "pre":
+            places = places + np.maximum(width - tokens.lengths, 0)[owners]
+        out = np.full((len(tokens), width), self.value, self.dtype)
+        try:
+            out[owners[inside], places[inside]] = converted(tokens.values[inside], out.dtype)
+        except BadRow as bad:
+            raise BadRow(int(owners[inside][bad.row]), bad.text) from None
+        return torch.from_numpy(out)
+
+    def _length(self, state: FittedState | None) -> int | None:
+        return self.maxlen or (None if state is None else state.facts["max_length"])
+
+
+@transform()
+class Ngrams(Transform):
+    """Appends to each sequence of token ids the ids of its n-grams of 2 to `n` tokens (Joulin et al., 2016).
+
+    N-grams that do not occur in the training rows are dropped. The vocabulary grows by those that do. `n: 1` changes
+    nothing.
+    """
+
+    splits_values = True
+    takes_sequences = True
+
+    n: Annotated[int, Setting(ge=1, le=4)] = 2
+    """Maximum n-gram length, in tokens."""
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        _need_sequences(field)
+        size = None if state is None else int(state.facts["vocabulary_size"])
+        return replace(field, shape=(None,), dtype="sequence", vocabulary_size=size, words=None, max_length=None)
+
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+        words = field.vocabulary_size or 1 + max(int(_tokens_of(block).values.max(initial=0)) for block in rows)
+        if words**self.n > 2**62:
+            raise ValueError(
+                f"a vocabulary of {words:,} is too large for n-grams of {self.n}; expected a smaller vocabulary or n"
+            )
+        arrays: dict[str, np.ndarray] = {}
+        for width in range(2, self.n + 1):
+            codes_of = (np.unique(_codes(_tokens_of(block), width, words)[0]) for block in rows)
+            arrays[str(width)] = _merged(codes_of)
+        size = words + sum(len(codes) for codes in arrays.values())
+        return FittedState({"words": words, "vocabulary_size": size}, arrays)
+
+    def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tokens:
+        parts, owners = [tokens.values.astype(np.int64)], [tokens.owners()]
+        first = words = int(state.facts["words"])
+        for width in range(2, self.n + 1):
+            codes_known = state.arrays[str(width)]
+            codes, rows = _codes(tokens, width, words)
+            places = np.minimum(np.searchsorted(codes_known, codes), max(0, len(codes_known) - 1))
+            there = codes_known[places] == codes if len(codes_known) else np.zeros(len(codes), bool)
+            parts.append(first + places[there])
+            owners.append(rows[there])
+            first += len(codes_known)
+        rows = np.concatenate(owners)
+        order = np.argsort(rows, kind="stable")
+        lengths = np.bincount(rows, minlength=len(tokens))
+        return Tokens(np.concatenate(parts)[order], lengths)
+
+
+def _codes(tokens: Tokens, width: int, words: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return an integer code for each n-gram of `width` tokens, and the index of its row.
+
+    N-grams with ids outside the vocabulary are skipped.
+    """
+    values, owners = tokens.values.astype(np.int64), tokens.owners()
+    count = max(0, len(values) - width + 1)
+    codes = np.zeros(count, np.int64)
+    whole = owners[:count] == owners[len(values) - count :]
+    for step in range(width):
+        part = values[step : step + count]
+        codes = codes * words + part
+        whole &= (part >= 0) & (part < words)
+    return codes[whole], owners[:count][whole]
+
+
+def _merged(parts: Iterator[np.ndarray]) -> np.ndarray:
+    out = np.empty(0, np.int64)
+    for part in parts:
+        out = np.union1d(out, part)
+    return out

@@ -1,0 +1,18 @@
+"""Module of a function, for transforms and layers that have no weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Function(nn.Module):
+    """Module that applies a function to its inputs, the first in `dtype` (None: as it is), and to further arguments."""
+
+    def __init__(self, function: Callable[..., Tensor], *arguments: Any, dtype: torch.dtype | None = None) -> None:
+        super().__init__()
+        self.function, self.arguments, self.dtype = function, arguments, dtype
+
+    def forward(self, x: Tensor, *xs: Tensor) -> Tensor:  # (N, *), ... -> (N, *)
+        return self.function(x if self.dtype is None else x.to(self.dtype), *xs, *self.arguments)
