@@ -1,13 +1,13 @@
 """Read weights files of Keras 3, Keras 2 and Keras for R; from a file of a whole model, only its weights are read."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from kerascli.foundation.disk.files import file_digest, open_regular
+from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import ConfigError, FileRefused, counted, nearest, safe_text
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.archive import open_arrays
@@ -71,9 +71,7 @@ class WeightsFile:
 def open_weights(path: Path) -> Iterator[WeightsFile]:
     """Context manager that opens a Keras weights file of any format. Raises DataError, FileRefused, ConfigError."""
     name = safe_text(str(path))
-    with ExitStack() as stack:
-        file = stack.enter_context(open_regular(path))
-        _, arrays = open_arrays(file, name, stack)
+    with open_arrays(path, name) as (_, _, arrays):
         if arrays is None:
             raise FileRefused(f"'{name}' is not a weights file of Keras: expected .weights.h5, .h5 or .keras")
         group = _MODEL if any(path.startswith(f"{_MODEL}/") for path in arrays.datasets()) else ""
