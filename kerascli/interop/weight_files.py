@@ -15,6 +15,7 @@ from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.places import numbered_groups, weights_by_path
 from kerascli.interop.keras_export.keras_file import ordered
 from kerascli.interop.keras_export.keras_graph import keras_graph
+from kerascli.interop.keras_export.keras_nodes import walk
 from kerascli.interop.keras_import.weights import Pairs, in_keras_2_order, listed, variables
 from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.nodes import Call, Model
@@ -94,11 +95,11 @@ def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[
     except ConfigError:
         return _as_written(model, weights)
     layers: dict[str, dict[str, list[Weight]]] = {}
-    names = {node.ours: node.name for node in graph.layers}
+    names = {place: node.name for place, _, node in walk(graph.layers)}
     for path, group in ordered(graph.layers, weights):
         top, place = _top_and_place(path)
         layers.setdefault(top, {})[place] = group
-    return [LayerWeights(_owner(groups, names), top, groups) for top, groups in layers.items()]
+    return [LayerWeights(names[top], top, groups) for top, groups in layers.items()]
 
 
 def match(file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bool) -> tuple[Pairs, list[str]]:
@@ -162,11 +163,6 @@ def _natural_key(place: str) -> tuple[str, int]:
     """Return a key that sorts numbered layer names naturally: dense, dense_1, dense_2, dense_10."""
     base, _, number = place.rpartition("_")
     return (base, int(number)) if number.isdecimal() else (place, 0)
-
-
-def _owner(groups: Mapping[str, Sequence[Weight]], names: Mapping[str, str]) -> str:
-    weight = next(iter(groups.values()))[0].name
-    return next(name for ours, name in names.items() if weight.startswith(f"{ours}/"))
 
 
 def _as_written(model: Model, weights: Sequence[Weight]) -> list[LayerWeights[Weight]]:

@@ -73,7 +73,8 @@ def _read_archive(file: BufferedReader, name: str) -> Archive:
         with zipfile.ZipFile(file) as archive:
             members = _members(archive, name)
             config, metadata = (
-                load_config(_read(archive, members[each], name), f"{each} in '{name}'") for each in (_CONFIG, _METADATA)
+                load_config(_read(archive, members[each], MAX_CONFIG_BYTES, name), f"{each} in '{name}'")
+                for each in (_CONFIG, _METADATA)
             )
             weights = _weights_range(archive, members[_WEIGHTS], file, name)
             vocabularies = _vocabularies(archive, members, name)
@@ -123,13 +124,15 @@ def _refuse_member(info: zipfile.ZipInfo, name: str) -> None:
         raise FileRefused(f"'{name}': '{shown}' is compressed in a way that Keras does not use")
 
 
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
-    """Read a JSON member of a `.keras` file, with a size limit during decompression, since the size in the header is
-    not trusted."""
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, name: str) -> bytes:
+    """Read a member of a `.keras` file, with a size limit during decompression, since the size in the header is not
+    trusted."""
     with archive.open(info) as member:
-        data = member.read(MAX_CONFIG_BYTES + 1)
-    if len(data) > MAX_CONFIG_BYTES:
-        raise FileRefused(f"'{name}': {info.filename} decompresses to more than {MAX_CONFIG_BYTES:,} bytes")
+        data = member.read(limit + 1)
+    if len(data) > limit and info.filename.startswith(_ASSETS):
+        raise FileRefused(f"'{name}' has vocabularies of more than {MAX_ASSET_BYTES:,} bytes")
+    if len(data) > limit:
+        raise FileRefused(f"'{name}': {info.filename} decompresses to more than {limit:,} bytes")
     return data
 
 
@@ -139,11 +142,8 @@ def _vocabularies(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInf
     left = MAX_ASSET_BYTES
     for member, info in members.items():
         if member.startswith(_ASSETS) and not info.is_dir():
-            with archive.open(info) as file:
-                data = file.read(left + 1)
+            data = _read(archive, info, left, name)
             left -= len(data)
-            if left < 0:
-                raise FileRefused(f"'{name}' has vocabularies of more than {MAX_ASSET_BYTES:,} bytes")
             vocabularies[member.removeprefix(_ASSETS).removesuffix(_VOCABULARY)] = data
     return vocabularies
 

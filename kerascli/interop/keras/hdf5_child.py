@@ -162,7 +162,7 @@ def _kind(number: int) -> str:
 
 def attribute(file: h5py.File, path: str, name: str) -> Any:
     """Return the attribute `name` of the object at `path`, a text or a list of texts; None if it is missing."""
-    item = file.get(path or "/")
+    item: Any = file.get(path or "/")
     if item is None or name not in item.attrs:
         return None
     read = h5.h5a.open(item.id, name.encode())
@@ -172,7 +172,7 @@ def attribute(file: h5py.File, path: str, name: str) -> Any:
     if kind != h5.h5t.STRING or len(read.shape) > 1 or count > MAX_TEXTS:
         raise Refused(f"the attribute '{name}' is not a text")
     value = item.attrs[name]
-    return [_text(item) for item in value] if isinstance(value, np.ndarray) else _text(value)
+    return [_text(each) for each in value] if isinstance(value, np.ndarray) else _text(value)
 
 
 def _text(value: Any) -> str:
@@ -184,7 +184,7 @@ def arrays(file: h5py.File, paths: list[str]) -> bytes:
     datasets = [h5.h5d.open(file.id, _raw(path)) for path in paths]
     size = sum(math.prod(dataset.shape) * dataset.dtype.itemsize for dataset in datasets)
     _limit(3 * size, size)
-    values = [np.empty(dataset.shape, dataset.dtype.newbyteorder("<")) for dataset in datasets]
+    values: Any = [np.empty(dataset.shape, dataset.dtype.newbyteorder("<")) for dataset in datasets]
     for dataset, own in zip(datasets, values, strict=True):
         if own.size:
             dataset.read(h5.h5s.ALL, h5.h5s.ALL, own)
