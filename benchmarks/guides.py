@@ -321,6 +321,11 @@ def pipe(typed: Typed) -> Iterator[Row]:
     yield from accuracies(typed, "iris", "sepal_length sepal_width petal_length petal_width", "species")
 
 
+def partitions(typed: Typed) -> Iterator[Row]:
+    yield from ours(typed, "year", "rides.yaml", "units:mae")
+    yield from errors(typed, "year", "city hour temperature rain", "rides", log=True)
+
+
 def messy(typed: Typed) -> Iterator[Row]:
     yield from ours(typed, "readable", "readable.yaml", "units:mae")
     yield from errors(typed, "readable", "besucher region rabatt", "umsatz", log=True)
@@ -369,6 +374,7 @@ PEERS: dict[str, Callable[[Typed], Iterator[Row]]] = {
         threshold,
         forecast,
         pipe,
+        partitions,
         messy,
     )
 }

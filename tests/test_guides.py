@@ -12,6 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from tests.support.guides import Command, File, Session, difference, like, steps
 
@@ -52,9 +53,9 @@ def test_a_guide_needs_no_python(page: Path) -> None:
     assert "| model |" in page.read_text(encoding="utf-8"), "no results of other models on the same rows"
 
 
-def test_there_are_thirteen_guides_and_the_index_names_each() -> None:
+def test_there_are_fourteen_guides_and_the_index_names_each() -> None:
     index = (GUIDES / "index.md").read_text(encoding="utf-8")
-    assert len(PAGES) == 13
+    assert len(PAGES) == 14
     assert re.findall(r"^\| \[.+?\]\((\w+)\.md\)", index, re.M) == re.findall(r"^(\w+)$", index.split(":::")[1], re.M)
     assert {page.stem for page in PAGES} == set(re.findall(r"^\| \[.+?\]\((\w+)\.md\)", index, re.M))
 
@@ -133,13 +134,20 @@ def made() -> ModuleType:
 
 
 def plain(name: str, contents: bytes) -> bytes:
-    """Return what a file holds: releases of zlib compress in different ways."""
+    """Return what a file holds: releases of zlib compress in different ways, and those of pyarrow sign their files."""
     contents = gzip.decompress(contents) if Path(name).suffix in BINARY else contents
     if ".tar" not in name:
         return contents
     with tarfile.open(fileobj=io.BytesIO(contents)) as archive:
         files = {entry.name: archive.extractfile(entry) for entry in archive.getmembers()}
-    return b"".join(name.encode() + np.asarray(Image.open(file)).tobytes() for name, file in files.items() if file)
+    return b"".join(name.encode() + _values(name, file.read()) for name, file in files.items() if file)
+
+
+def _values(name: str, contents: bytes) -> bytes:
+    """Return the values in a picture or a file of Parquet."""
+    if name.endswith(".parquet"):
+        return repr(parquet.read_table(io.BytesIO(contents)).to_pydict()).encode()
+    return np.asarray(Image.open(io.BytesIO(contents))).tobytes()
 
 
 def test_the_data_is_what_its_script_makes(made: ModuleType) -> None:

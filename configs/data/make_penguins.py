@@ -1,4 +1,4 @@
-"""Writes penguins.csv: 400 made-up penguins of three species, with gaps, to show a table of mixed columns.
+"""Writes penguins.csv and penguins.db: 400 made-up penguins of three species, with gaps: a table of mixed columns.
 
     python configs/data/make_penguins.py
 
@@ -6,6 +6,8 @@ The numbers are drawn around round figures for each species; no real bird was me
 """
 
 import csv
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,22 @@ SPECIES = {  # share, islands, then mean and standard deviation of the measures
 HEADER = (
     "species", "island", "sex", "bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g", "weight",
 )  # fmt: skip
+
+
+def write_database(path: Path, rows: list[list[str]]) -> None:
+    """Write the same rows as two tables of a file of SQLite: birds, and their measures."""
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as database:
+        names = ", ".join(f"{name} real" for name in HEADER[3:])
+        database.execute("create table birds (id integer primary key, species text, island text, sex text)")
+        database.execute(f"create table measures (bird integer references birds, {names})")
+        fields = [[field or None for field in row] for row in rows]
+        birds = [(i, *row[:3]) for i, row in enumerate(fields, 1)]
+        database.executemany("insert into birds values (?, ?, ?, ?)", birds)
+        database.executemany(
+            "insert into measures values (?, ?, ?, ?, ?, ?)", [(i, *row[3:]) for i, row in enumerate(fields, 1)]
+        )
+        database.commit()
 
 
 def main() -> None:
@@ -36,6 +54,7 @@ def main() -> None:
         fields = ["" if gap else field for field, gap in zip(fields, gaps[:4], strict=True)]
         weight = "0.5" if random.random() < 0.1 else "1"  # a doubtful record counts half
         rows.append([str(species), str(random.choice(islands)), "" if gaps[4] else sex, *fields, weight])
+    write_database(Path(__file__).parent / "penguins.db", rows)
     with (Path(__file__).parent / "penguins.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEADER)

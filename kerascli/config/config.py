@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kerascli.callbacks.base import CALLBACKS
@@ -49,6 +49,9 @@ class Config:
     """Configs of the earlier phases of `fit.phases`; this config is that of the last phase, whose model, data and loss
     the run ends with."""
 
+    recorded: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the data that the run recorded at its start, if this is the config saved in a run."""
+
     @property
     def phases(self) -> "tuple[Config, ...]":
         """Configs of all phases in `fit.phases`, in order; only this config if there are no phases."""
@@ -56,7 +59,10 @@ class Config:
 
     @property
     def context(self) -> Context:
-        return Context(self.data_folder, self.seed, self.progress, display_columns=self._display_columns())
+        columns = self._display_columns()
+        return Context(
+            self.data_folder, self.seed, self.progress, display_columns=columns, recorded=self.recorded
+        )  # fmt: skip
 
     @property
     def data_folder(self) -> Path:

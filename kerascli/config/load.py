@@ -17,7 +17,8 @@ from kerascli.config.sections.phases import in_each, unfold
 from kerascli.config.top_level import ConfigSection, run_name
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import parse_document
-from kerascli.data.base import Transform, rebase
+from kerascli.data.base import Transform
+from kerascli.data.remote.addresses import rebase
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.foundation.user_code import UserCode
@@ -48,7 +49,9 @@ def open_recorded(record: RunRecord, *, sets: Sequence[str] = (), progress: Prog
     if path.is_symlink():  # nothing of another file must be shown
         raise FileRefused(f"'{safe_text(str(path))}' is a link; the files of a run are its own")
     document = extend(parse_document(text, str(path), folder=path.parent))
-    return _opened(path, override(document, sets), (), progress, plugins)
+    config = _opened(path, override(document, sets), (), progress, plugins)
+    digests: Mapping[str, str] = record.facts().get("data", {})
+    return replace(config, recorded=digests, before=tuple(replace(each, recorded=digests) for each in config.before))
 
 
 def _opened(

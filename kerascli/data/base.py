@@ -1,6 +1,5 @@
 """Base classes and registries of data sources, transforms and features, and the facts about columns (`Field`)."""
 
-import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +11,11 @@ import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from kerascli.data.remote.addresses import path_fault
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.decoded_files import Decoder
 from kerascli.data.storage.table import Refusal, Table
-from kerascli.foundation.disk.files import impossible_path, in_home
-from kerascli.foundation.errors import Fault, show
+from kerascli.foundation.disk.files import digests_by_name, in_home
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.shapes import Shape
 from kerascli.language.component import Component, Invalid, Registry
@@ -90,6 +89,10 @@ class Context:
     """False to look for files that a table names without decoding them."""
     display_columns: Mapping[str, ConfigPath] = field(default_factory=dict)
     """Mapping from each column displayed next to model outputs to the config path (keys, indices) that names it."""
+    recorded: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the data that the run recorded at its start, if a run is resumed or evaluated."""
+    frozen: dict[str, Any] = field(default_factory=dict, compare=False)
+    """Rows of queries that were frozen since the config was opened, by address and query."""
 
 
 class InFolder(Component):
@@ -97,14 +100,15 @@ class InFolder(Component):
 
     paths: ClassVar[tuple[str, ...]] = ()
     """Names of the fields that hold a path, possibly followed by a function's name (`file.py:function`)."""
+    schemes: ClassVar[tuple[str, ...]] = ()
+    """Schemes of the addresses (`s3`) that these fields may hold instead of a path."""
 
     @model_validator(mode="after")
     def _paths_are_possible(self) -> Self:
         for name in self.paths:
             value = getattr(self, name)
-            reason = impossible_path(value) if isinstance(value, str) else None
-            if reason is not None:
-                raise Invalid([Fault(f"{name}: no file can be called {show(value)}: {reason}", (name,))])
+            if isinstance(value, str) and (fault := path_fault(name, value, self.schemes)) is not None:
+                raise Invalid([fault])
         begins_at_home = any(str(getattr(self, name)).startswith("~") for name in self.paths)
         return self.with_paths(in_home) if begins_at_home else self
 
@@ -182,22 +186,13 @@ class Source(InFolder):
         """Return the files that the source reads, whose digests identify the data of a run."""
         return []
 
+    def digests(self, context: Context) -> dict[str, str]:
+        """Return the SHA-256 of each file that the source reads by its name, with its folder's where two are equal."""
+        return digests_by_name(self.data_files(context))
+
     def folders(self, context: Context) -> list[Path]:
         """Return the folders in which the source searches for files."""
         return []
-
-
-def rebase(old: Path, new: Path) -> Callable[[str], str]:
-    """Return a function that converts paths relative to the folder `old` to paths relative to `new`; symbolic links to
-    folders are resolved."""
-
-    def rebased(path: str) -> str:
-        if os.path.isabs(path):
-            return path
-        folder, name = os.path.split(old / path)
-        return os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(new))
-
-    return rebased
 
 
 @dataclass(frozen=True, slots=True)

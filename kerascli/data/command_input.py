@@ -12,7 +12,10 @@ import numpy as np
 
 from kerascli.data.base import Context, Field
 from kerascli.data.read import joined, read_raw
+from kerascli.data.remote.addresses import CREDENTIALS, FILE_SCHEMES, address_fault, scheme_of
+from kerascli.data.remote.copies import parts_at
 from kerascli.data.section import DataSpec
+from kerascli.data.sources.file_source import read_parquet
 from kerascli.data.sources.folders import FolderSource, file_names, files_below, labelled_files, unlabelled_files
 from kerascli.data.sources.text_sources import TextFolder, texts_of
 from kerascli.data.storage.decoded_files import DecodedFiles, Decoder, undamaged
@@ -53,7 +56,11 @@ class CommandInput:
         tables: list[Table] = []
         for are_rows, group in groupby(_paths(what), self._is_row):  # files of one row each are read together
             paths = list(group)
-            tables += [self._rows([path for path in paths if path])] if are_rows else map(self._table, paths)
+            tables += (
+                [self._rows([path for path in paths if isinstance(path, Path)])]
+                if are_rows
+                else map(self._table, paths)
+            )
         if texts:
             tables.append(table_of({self.text_column("--text"): np.array(texts, object)}, "--text"))
         return joined([self.checked(table) for table in tables])
@@ -98,9 +105,9 @@ class CommandInput:
         used = self._input_columns()
         return used[0] if len(used) == 1 and self.columns[used[0]].is_text else None
 
-    def _is_row(self, path: Path | None) -> bool:
-        """Return True for a file of one row, such as an image or a text; None is standard input."""
-        if path is None or path.is_dir():
+    def _is_row(self, path: Path | str | None) -> bool:
+        """Return True for a file of one row, such as an image or a text; None is standard input, a text an address."""
+        if path is None or isinstance(path, str) or path.is_dir():
             return False
         decoded = self._decoded()
         if self.spec.source.reads_alone(path) or (decoded and path.name.lower().endswith(decoded[1].suffixes)):
@@ -154,10 +161,12 @@ class CommandInput:
         mode = _MODES.get(channels)
         return None if mode is None else (used[0], Reading((height, width), mode, "bilinear", crop=False))
 
-    def _table(self, path: Path | None) -> Table:
-        """Read a file or a folder, or standard input (None), as a table."""
+    def _table(self, path: Path | str | None) -> Table:
+        """Read a file or a folder, one at an address (a text), or standard input (None), as a table."""
         if path is None:
             return self._standard_input()
+        if isinstance(path, str):
+            return self._of_parts(path)
         if path.is_dir():
             return self._folder(path)
         if path.name.lower().endswith(SUFFIXES):
@@ -177,9 +186,19 @@ class CommandInput:
             return self._rows(unlabelled_files(folder, shown, decoded[1].suffixes if decoded else SUFFIXES))
         if self._takes_texts() and (files := files_below(folder, TextFolder.suffixes)):
             return self._rows(files)
+        if source.component_name in _TABLES and any(folder.rglob("*.parquet")):
+            return self._of_parts(shown)
         hint = f"give files, or a pattern: '{safe_text(shown)}/*.csv'"
         text = f"'{safe_text(shown)}' is a folder; the run's source ({source.component_name}) reads files"
         raise DataError(text, hint=hint)
+
+    def _of_parts(self, shown: str) -> Table:
+        """Read a file at an address, or the files of Parquet in a folder or at an address, as a table."""
+        parts, columns = parts_at(shown, Path(), whole_folders=True), self.keep | self.used().keys()
+        if len(parts) == 1 and not parts[0].values:
+            return read_raw(self.spec, parts[0].path, columns=columns, name=parts[0].name)
+        is_text = {name: name in self.columns and self.columns[name].is_text for name in parts[0].values}
+        return read_parquet(parts, shown, columns, {name: "text" for name, text in is_text.items() if text})
 
     def _standard_input(self) -> Table:
         """Read standard input as a table: JSON Lines, lines of text, or the file format of the run's source."""
@@ -226,10 +245,12 @@ class CommandInput:
         return None if self.targets or column is None or column.encode() in first else column
 
 
-def _paths(what: Sequence[str]) -> Iterator[Path | None]:
-    """Yield the paths that a command's arguments name; None for standard input."""
+def _paths(what: Sequence[str]) -> Iterator[Path | str | None]:
+    """Yield the paths and addresses that a command's arguments name; None for standard input. Raises ConfigError."""
     for item in what:
-        yield from [None] if item == STDIN else matching(item)
+        if (wrong := address_fault(item, FILE_SCHEMES)) is not None:
+            raise ConfigError(wrong, hint=CREDENTIALS)
+        yield from [None] if item == STDIN else [item] if scheme_of(item) else matching(item)
 
 
 def matching(item: str) -> list[Path]:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from kerascli.data.section import DataSpec
 from kerascli.data.storage.on_disk import Direct, Values, blocks
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.foundation.disk.files import SAMPLED_BYTES, file_digest, sample_starts
+from kerascli.foundation.disk.files import SAMPLED_BYTES, sample_starts
 
 _SAMPLE_BYTES = 2**16
 
@@ -23,7 +22,7 @@ def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> di
 
     Very large files and columns are sampled; their digests begin with `sampled:`.
     """
-    by_file = {name: file_digest(path) for name, path in _recorded(spec.source.data_files(context)).items()}
+    by_file = spec.source.digests(context)
     used = sorted({column for pipeline in spec.all_pipelines().values() for column in pipeline.columns})
     name = spec.source.component_name
     if by_file and spec.source.in_files:
@@ -59,15 +58,3 @@ def _looked_at(values: Values) -> Iterator[np.ndarray]:
 
 def _is_sampled(values: Values) -> bool:
     return isinstance(values, Direct) and len(values) * values.row_bytes > SAMPLED_BYTES
-
-
-def _recorded(paths: list[Path]) -> dict[str, Path]:
-    """Return a mapping from file name (with its folder's name if not unique) to path; a run records only the names.
-
-    So the records do not depend on the config's folder.
-    """
-    names = [path.name for path in paths]
-    return {
-        path.name if names.count(path.name) == 1 else f"{path.parent.resolve().name}/{path.name}": path
-        for path in paths
-    }

@@ -2,15 +2,17 @@
 
 import hashlib
 import os
+import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from http.client import HTTPException
 from pathlib import Path
 
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.disk.files import read_bytes
+from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.errors import DataError, safe_text
 from kerascli.foundation.errors import Path as FaultPath
 
@@ -40,15 +42,15 @@ def download(
     If several need the file, one downloads it, and the others wait. `problem` returns the problem with
     the contents as text, or None; `asked` is the path in the config that needs the file.
     """
-    with _only_one(local):
+    with only_one(local):
         data = _downloaded_meanwhile(local, limit, problem)
         if data is None:
             url = _mirrored(url)
             try:
-                data = _read(url, local.name, limit, progress)
+                data = b"".join(_blocks(url, local.name, limit, progress))
                 if wrong := problem(data):
-                    raise _Failed(wrong)
-            except _Failed as failed:
+                    raise DownloadFailed(wrong)
+            except DownloadFailed as failed:
                 text = f"cannot download {url}: {safe_text(str(failed), 200)}"
                 raise DataError(text, path=asked, hint=f"or place the file at '{local}' by hand") from None
             storage.make_folder(local.parent)
@@ -56,7 +58,27 @@ def download(
     return data
 
 
-def _only_one(local: Path) -> AbstractContextManager[None]:
+def download_file(url: str, local: Path, *, sha256: str, shown: str, progress: Progress | None = None) -> None:
+    """Download a file of any size that has the given SHA-256 to `local`, unless it exists. Raises DataError.
+
+    `shown` is its address in messages.
+    """
+    with only_one(local):
+        if local.exists():
+            return
+        limit = shutil.disk_usage(local.parent).free
+        try:
+            blocks = _blocks(_mirrored(url), shown, limit, progress)
+            with storage.staged(local, Pieces(0, lambda: blocks)) as file:
+                if file.sha256 != sha256:
+                    raise DownloadFailed(f"its SHA-256 is {file.sha256}, expected {sha256}")
+                storage.place(file, local)
+        except DownloadFailed as failed:
+            raise DataError(f"cannot download {safe_text(shown)}: {safe_text(str(failed), 300)}") from None
+        storage.sync_folder(local.parent)
+
+
+def only_one(local: Path) -> AbstractContextManager[None]:
     """Return a context that one process of this machine at a time is in, of those that download the same file."""
     name = hashlib.sha256(os.path.realpath(local).encode(errors="surrogateescape")).hexdigest()[:16]
     folder = storage.cache_folder() / "downloads" / name
@@ -72,7 +94,7 @@ def _downloaded_meanwhile(local: Path, limit: int, problem: Callable[[bytes], st
     return data if problem(data) is None else None
 
 
-class _Failed(Exception):
+class DownloadFailed(Exception):
     """Error of a download; its text is the reason."""
 
 
@@ -81,30 +103,29 @@ def _mirrored(url: str) -> str:
     return f"{base.rstrip('/')}/{url.rpartition('/')[2]}" if base else url
 
 
-def _read(url: str, name: str, limit: int, progress: Progress | None) -> bytes:
+def _blocks(url: str, name: str, limit: int, progress: Progress | None) -> Iterator[bytes]:
+    """Yield the contents of a remote file of at most `limit` bytes. Raises DownloadFailed."""
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
             size = int(answer.headers.get("Content-Length") or 0)
             if size > limit:
-                raise _Failed(f"the server announces {size:,} bytes; the limit is {limit:,}")
-            blocks: list[bytes] = []
+                raise DownloadFailed(f"the server announces {size:,} bytes; the limit is {limit:,}")
             done = 0
             while block := answer.read(_BLOCK):
-                blocks.append(block)
+                yield block
                 done += len(block)
                 if done > limit:
-                    raise _Failed(f"more than {limit:,} bytes")
+                    raise DownloadFailed(f"more than {limit:,} bytes")
                 if progress and done != size:
                     progress(name, done, size)
     except urllib.error.HTTPError as error:
         error.close()
-        raise _Failed(f"the server says {error.code} {error.reason}") from None
+        raise DownloadFailed(f"the server says {error.code} {error.reason}") from None
     except urllib.error.URLError as error:
-        raise _Failed(str(error.reason)) from None
+        raise DownloadFailed(str(error.reason)) from None
     except (OSError, HTTPException) as error:
-        raise _Failed(str(error) or type(error).__name__) from None
+        raise DownloadFailed(str(error) or type(error).__name__) from None
     if done < size:
-        raise _Failed(f"the connection ended after {done:,} of {size:,} bytes")
+        raise DownloadFailed(f"the connection ended after {done:,} of {size:,} bytes")
     if progress:
         progress(name, done, done)
-    return b"".join(blocks)

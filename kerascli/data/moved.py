@@ -17,13 +17,14 @@ def moved(source: Source, place: Path, folder: Path) -> Source:
     paths: list[str] = []
     inner.with_paths(lambda path: (paths.append(path), path)[1])
     shown = safe_text(str(place))
-    if not paths or inner.component_name == "python":
+    if not paths or inner.component_name in ("python", "sql"):
         raise ConfigError(f"--data {shown}: the source '{inner.component_name}' has no files that can be elsewhere")
     if not place.exists():
         raise ConfigError(f"--data {shown}: there is no such file or folder")
     places = {path: place / name for path, name in _names(paths).items()}
     if not all(each.exists() for each in places.values()):
-        if len(paths) != 1 or place.is_dir() != ("directory" in inner.paths):
+        is_folder = "directory" in inner.paths or (place.is_dir() and getattr(inner, "whole_folders", False))
+        if len(paths) != 1 or place.is_dir() != is_folder:
             raise _missing(shown, place, list(places.values()))
         places = {paths[0]: place}
     base = os.path.realpath(folder)

@@ -15,6 +15,7 @@ from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.on_disk import in_memory
+from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.table import Skipped, Table, table_of
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.disk.files import open_regular
@@ -86,7 +87,7 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
     if head.startswith(b"\x93NUMPY"):
         return _npy(spec, path, name)
     if head.startswith(b"PAR1"):
-        return read_parquet(path, name, columns)
+        return read_parquet([Part(path, name)], name, columns)
     suffix = uncompressed_suffix(path)
     if suffix in _JSON_LINES:
         data, packed = read_text_file(path, name)

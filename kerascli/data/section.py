@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, InstanceOf, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
-from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform, rebase
+from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform
 from kerascli.data.mixing import AugmentField, name_faults
+from kerascli.data.remote.addresses import rebase
 from kerascli.data.where import Where
 from kerascli.foundation.errors import Fault, in_yaml, plain_name, show, suggestion
 from kerascli.foundation.shapes import NonNegativeInt

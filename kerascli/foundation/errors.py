@@ -17,6 +17,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+CREDENTIAL = (
+    r"(?:[\w-]*[-_])?(?:signature|sig|credential|(?:security|access|auth)?[-_]?token|password|passwd|pwd|user(?:name)?"
+    r"|secret|(?:api|access|secret)[-_]?key(?:[-_]?id)?|awsaccesskeyid)"
+)
+"""Pattern of the names of parameters of an address that hold credentials, also of addresses signed in advance."""
+_CREDENTIALS = re.compile(rf"(?i)(?<=://)[^/@\s'\"]+(?=@)|(?P<name>[?&]{CREDENTIAL}=)(?P<value>[^&\s'\"}}]+)")
+
 Path = tuple[str | int, ...]
 """Path of keys and indices to a value in a config: ("model", "layers", 0, "dense", "units")."""
 
@@ -81,7 +88,7 @@ class Fault:
         out += [f"  note: {safe_text(other.text, 2000)} ({other.place})" for other in self.related if other.place]
         if self.hint:
             out.append(f"  hint: {safe_text(self.hint, 2000)}")
-        return out
+        return list(map(_without_credentials, out))
 
 
 class KerasCliError(Exception):
@@ -269,6 +276,11 @@ def safe_text(text: str, limit: int = 500) -> str:
 def safe_lines(text: str) -> str:
     """Return untrusted text of any length, made safe for a terminal by `safe_text`, with its line breaks."""
     return "\n".join(safe_text(line, len(line)) for line in text.split("\n"))
+
+
+def _without_credentials(line: str) -> str:
+    """Return a line of a message with asterisks for each character of credentials in addresses."""
+    return _CREDENTIALS.sub(lambda found: (found["name"] or "") + "*" * len(found["value"] or found[0]), line)
 
 
 def _printable(character: str) -> bool:

@@ -89,9 +89,11 @@ Runner = Callable[[Batch, draws.Draws], StepOutcome]
 
 
 class Eager:
-    """Callable that runs a forward and a backward pass eagerly, and returns losses and gradients (StepOutcome).
+    """Callable that runs a forward and a backward pass uncompiled: (batch, random numbers) -> StepOutcome.
 
-    `live_scales` are loss scales that change in training, by the name of their update.
+    `live_scales` maps the names of parameter updates (`ParameterUpdate.name`) to loss scales of mixed precision that
+    change in training, as scalar tensors (None: none change). The other updates use the fixed scale of their optimizer,
+    if it has one. Gradients are those of the scaled losses; the losses in the StepOutcome are not scaled.
     """
 
     def __init__(self, forward_pass: ForwardPass, live_scales: Mapping[str, Tensor] | None = None) -> None:

@@ -55,8 +55,9 @@ def check(
 ) -> CheckResult:
     """Check a config as far as possible before training, and return the result; with `no_data` no data is read.
 
-    With `processes`, check also that training is possible on this number of processes, and estimate the memory of each.
-    Raises KerasCliError.
+    `sets` and `flags` are the arguments of the options `--set path=value` and `--flag name=value`; `progress` is called
+    during downloads with (name, bytes so far, total bytes). With `processes`, check also that training is possible on
+    this number of processes, and estimate the memory of each. Raises KerasCliError.
     """
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     facts_by_key: dict[str, _FactsOfData] = {}

@@ -79,7 +79,7 @@ def _read_by(run: RunRecord) -> Iterator[Path]:
     begun = model.get("init_from") if isinstance(model, dict) else None
     for text in _texts([resolved.get("data"), begun]):
         path = run.path / text
-        if text.strip("./") and len(text) < 4096 and "\0" not in text and path.exists():
+        if text.strip("./") and len(text) < 4096 and "\0" not in text and os.path.exists(path):
             yield path
 
 

@@ -56,7 +56,11 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Options of `predict` for the conversion of model outputs to predictions (names, units, threshold)."""
+    """Options by which `predict` turns model outputs into predictions.
+
+    They choose the names of the outputs (kerascli's or Keras's), whether numbers are converted back to the units of the
+    data, and the threshold between two classes.
+    """
 
     keras_names: bool = False
     """True if predictions have the output names of the Keras file that the run was imported from."""

@@ -1,4 +1,4 @@
-"""Inputs of a decoder for a text prompt."""
+"""Preprocess a text prompt (option `--prompt`) into the input tensors of a model that generates an answer to it."""
 
 import numpy as np
 import torch

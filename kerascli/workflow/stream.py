@@ -63,9 +63,11 @@ def predict_stream(
 ) -> Iterator[Predictions | DataError]:
     """Yield the predictions of a stream's rows as soon as their lines have arrived; for a faulty row, its DataError.
 
-    The stream has a format that `predict` reads from standard input. Rows whose lines arrived together are predicted as
-    one batch, unless one of them has an error. At the end a warning is added to `run.warnings` for each column with
-    many out-of-vocabulary values. Raises DataError if no more rows can be read, and ConfigError.
+    `arrivals` are lists of lines that arrived together, in a format that `predict` reads from standard input; their
+    rows are predicted as one batch, unless one of them has an error. `keep` names the raw columns to copy into the
+    predictions. At the end a warning is added to `run.warnings` for each column with many out-of-vocabulary values.
+    Raises DataError if no more rows can be read, and ConfigError if the model takes no rows from a stream or an option
+    does not fit it.
     """
     if run.data is None or run.takes_arrays or run.has_own_inputs:
         raise ConfigError("--stream: the model takes arrays of its own, not rows")

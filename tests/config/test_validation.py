@@ -1,6 +1,7 @@
 """Two ways to validate exclude each other, but runs of earlier releases that had both can be opened."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,9 @@ class Recorded:
 
     def resolved(self) -> str:
         return BOTH
+
+    def facts(self) -> dict[str, Any]:
+        return {}
 
     def plugins(self) -> tuple[()]:
         return ()

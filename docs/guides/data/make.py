@@ -193,6 +193,38 @@ def digits() -> bytes:
     return gzip.compress(raw.getvalue(), 9, mtime=0)
 
 
+def rides() -> bytes:
+    """Rides of rented bicycles in three cities, an hour of a day a row: files of Parquet in a tar."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    random = np.random.default_rng(6)
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for city, size in (("Altdorf", 60), ("Burgau", 25), ("Celle", 110)):
+            for month in range(1, 13):
+                rows = 70
+                hour, day = random.integers(6, 22, rows), np.sort(random.integers(1, 29, rows))
+                warmth = 10 - 11 * np.cos(2 * np.pi * month / 12) + 3 * np.cos(2 * np.pi * (hour - 15) / 24)
+                temperature = np.round(warmth + random.normal(0, 4, rows), 1)
+                rain = random.random(rows) < 0.25
+                busy = 1 + 1.2 * np.exp(-((hour - 8) ** 2) / 3) + 1.6 * np.exp(-((hour - 17) ** 2) / 5)
+                mean = size * busy * np.exp(0.04 * (temperature - 10) - 0.9 * rain)
+                columns = {
+                    "day": pa.array([date(2025, month, int(each)) for each in day]), "hour": hour,
+                    "temperature": pa.array(temperature, mask=random.random(rows) < 0.03), "rain": rain,
+                    "rides": random.poisson(mean),
+                }  # fmt: skip
+                file = io.BytesIO()
+                parquet.write_table(pa.table(columns), file)
+                folder = "december" if month == 12 else "rides"
+                entry = tarfile.TarInfo(f"{folder}/city={city}/month={month:02d}/part-0.parquet")
+                entry.size = file.tell()
+                file.seek(0)
+                archive.addfile(entry, file)
+    return gzip.compress(raw.getvalue(), 9, mtime=0)
+
+
 def parts() -> dict[str, bytes]:
     """280 parts on a belt: a small picture of each, the distance of the camera, the kind, and the width in mm."""
     from PIL import Image
@@ -230,6 +262,7 @@ def files() -> Mapping[str, bytes]:
         **{name: text.encode() for name, text in {**texts, **bundled()}.items()},
         "export.csv": export(),
         "digits.tar.gz": digits(),
+        "rides.tar.gz": rides(),
         **parts(),
     }
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.scalars import ScalarError, read_scalar
+from kerascli.data.remote.addresses import ENVIRONMENT
 from kerascli.foundation.disk.files import with_tilde
 from kerascli.foundation.errors import Fault, Path, Place, plain_name, show, suggestion
 from kerascli.language.component import Invalid, registries
@@ -177,6 +178,8 @@ class _Resolver:
         if isinstance(value, str) and has_reference(value):
             if "HOME" not in self._names and with_tilde(value) != value and _is_path(path):
                 value = with_tilde(value)
+            if "env" not in self._names and _takes_address(path):
+                value = ENVIRONMENT.sub(r"$\g<0>", value)  # kept as text: sources read it when they connect
             return self._text(value, path) if has_reference(value) else value
         return value
 
@@ -203,6 +206,8 @@ class _Resolver:
     def _hint(self, error: ExpressionError) -> str | None:
         if not isinstance(error, UnknownName):
             return None
+        if error.name == "env":
+            return "$env.NAME stands for an environment variable in 'path' and 'url' of a data source alone"
         if error.name.startswith(("inputs.", "targets.")):
             facts = self._references.facts
             if facts is NO_FACTS:
@@ -225,6 +230,16 @@ def _is_path(path: Path) -> bool:
         if any(key in cls.paths for cls in registry) or (alone and alone.first_argument() in alone.paths):
             return True
     return False
+
+
+def _takes_address(path: Path) -> bool:
+    """Return True if a config path leads to a field of a data source that holds a path or an address."""
+    if path[:2] != ("data", "source"):
+        return False
+    key, registry = str(path[-1]), registries()["source"]
+    alone = registry.find(key)
+    is_address = any(key in cls.paths and cls.schemes for cls in registry)
+    return is_address or (alone is not None and bool(alone.schemes) and alone.first_argument() in alone.paths)
 
 
 def _default(document: Document, name: str, written: Any, earlier: Mapping[str, Flag]) -> Flag:

@@ -64,7 +64,10 @@ def _count(value: Any) -> Any:
 
 
 class UpdateSection(BaseSection):
-    """Update of a training step: the weights to train, their optimizer, a forward pass and its losses."""
+    """Config section of an update of a training step: an optimizer, the weights that it trains, and losses to minimize.
+
+    The update may have a forward pass of its own (`layers`).
+    """
 
     title: ClassVar[str] = "an update"
 

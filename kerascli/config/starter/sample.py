@@ -14,11 +14,13 @@ from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.text_form import Fields, detect
 from kerascli.config.starter.text_sample import MAX_BYTES, TextSample, sample_text
+from kerascli.data.storage.column import Column
 from kerascli.data.storage.compressed import uncompressed_suffix
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
+from kerascli.data.storage.partitions import Part
 from kerascli.foundation.disk.storage import write_bytes
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text
 
@@ -33,7 +35,11 @@ _UNFIT = {
 
 @dataclass(frozen=True, slots=True)
 class SampledTable:
-    """Sample of a table: its columns as arrays, and the config's data source, which reads the whole table."""
+    """Sample of the rows of a table's file, as arrays (rows,) by column name, from which a config is drafted.
+
+    It also has the name (`source`) and arguments (`settings`) of the data source that reads the whole table in the
+    config.
+    """
 
     name: str
     source: str
@@ -151,7 +157,7 @@ def _json_lines(name: str, sample: TextSample) -> SampledTable:
 
 
 def _parquet(path: Path, name: str) -> SampledTable:
-    file = ParquetColumns(path, name, frozenset())
+    file = ParquetColumns([Part(path, name)], frozenset())
     if not file.rows:
         raise DataError(Fault("the table has no rows", place=Place(name)))
     whole = file.rows <= _PARQUET_ROWS and os.stat(path).st_size <= 8 * MAX_BYTES
@@ -159,11 +165,8 @@ def _parquet(path: Path, name: str) -> SampledTable:
     notes: list[str] = []
     for column in file:
         try:
-            if whole:
-                columns[column] = np.asarray(file[column])
-            else:
-                part = next(file.stream(column, _PARQUET_ROWS))
-                columns[column] = file.array(part, column, missing=part.null_count > 0)
+            values = file[column] if whole else file.first_rows(column, _PARQUET_ROWS)
+            columns[column] = values.array() if isinstance(values, Column) else np.asarray(values)
         except DataError as error:
             reason = next((why for text, why in _UNFIT.items() if text in error.faults[0].text), None)
             if reason is None:

@@ -39,7 +39,7 @@ _NEGATIVE = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Target column of a table, and the settings of the config that follow from its values."""
+    """Target column of a table, and the settings of a drafted config that follow from the column's values."""
 
     column: str
     classes: tuple[str, ...] = ()
@@ -49,8 +49,11 @@ class Target:
     where: list[str] = field(default_factory=list)
     """Classes for the row filter `data.where`, which removes rows without a label; empty if all rows have a label."""
     stratify: bool = False
+    """True if each class has enough rows to stratify the split by class."""
     balanced: bool = False
+    """True if the loss weights classes, since they are very uneven."""
     decisions: list[str] = field(default_factory=list)
+    """Reasons for these settings, as texts for comments in the config."""
 
     def with_vocabulary(self) -> "Target":
         """Return a copy of the target with its classes as the vocabulary of its lookup, since the training rows may

@@ -42,7 +42,10 @@ class Document:
     """Text of the config file itself, without the configs that it extends."""
 
     def folder_of(self, path: Path) -> FilePath:
-        """Return the folder that a file path in the config at `path` is relative to."""
+        """Return the folder that relative file names are based on, for the config's value at `path` (keys and indices).
+
+        This is the folder of the file, or the folder for the command line option, that set the value.
+        """
         return self.folders.get(self.mark(path).value.file, FilePath())
 
     def locate(self, fault: Fault) -> Fault:

@@ -1,5 +1,6 @@
 """Source `csv`: files of delimited text."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -7,6 +8,7 @@ from pydantic import AfterValidator, model_validator
 from pydantic import Field as Setting
 
 from kerascli.data.base import Field, source
+from kerascli.data.remote.frozen_text import exceeds_memory, read_frozen
 from kerascli.data.sources.file_source import TextFileSource
 from kerascli.data.sources.named_files import TableOfFiles
 from kerascli.data.storage.compressed import read_text_file
@@ -73,8 +75,15 @@ class Csv(TableOfFiles, TextFileSource):
         )  # fmt: skip
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        form = self.text_format()
+        if exceeds_memory(path) and "a\n".encode(self.encoding).endswith(b"a\n"):
+
+            def parse(block: bytes, is_first: bool) -> Table:
+                return read_csv(block, name, form if is_first else replace(form, skip_rows=0))
+
+            return read_frozen(path, name, repr(form), parse, columns, form)
         data, packed = read_text_file(path, name)
-        return read_csv(data, name, self.text_format(), columns, packed)
+        return read_csv(data, name, form, columns, packed)
 
 
 @source()

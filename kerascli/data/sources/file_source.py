@@ -1,43 +1,107 @@
-"""Data sources that read one file for each split: their base class, and `json_lines` and `parquet`."""
+"""Base classes of data sources that read one file for each split; the sources `json_lines` and `parquet`."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field as Setting
+from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.remote.addresses import FILE_SCHEMES, hiding_environment, in_place, scheme_of
+from kerascli.data.remote.copies import last_name, parts_at
+from kerascli.data.remote.frozen_text import exceeds_memory, read_frozen
 from kerascli.data.sources.named_files import TableOfFiles
 from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
+from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.table import Table
+from kerascli.foundation.disk.files import file_digest
+from kerascli.foundation.errors import Fault
+from kerascli.language.component import Invalid
 
 
 class FileSource(Source):
     """Base class of data sources with a file for the training rows and optional files for the other splits."""
 
     paths = ("path", "validation", "test")
+    schemes = FILE_SCHEMES
+    whole_folders: ClassVar[bool] = False
+    """True if the source also reads a folder of files as one table."""
 
     path: str
-    """File with the training rows; the path is relative to the config."""
+    """File with the training rows; the path is relative to the config, or an address: `s3://`, `gs://`, `https://`."""
     validation: str | None = None
     """File with the rows of the split 'validation'."""
     test: str | None = None
     """File with the rows of the split 'test'."""
+    sha256: Annotated[str, Setting(pattern=r"^[0-9A-Fa-f]{64}$")] | None = None
+    """SHA-256 of the file at an `https://` address; of `validation` and `test` it is written there:
+    `ADDRESS#sha256=...`."""
+
+    @model_validator(mode="after")
+    def _https_has_a_digest(self) -> Self:
+        for split, path in self._paths().items():
+            name = "path" if split == "train" else split
+            if scheme_of(path) == "https" and "#sha256=" not in path:
+                text = f"{name}: a file at https:// needs its SHA-256"
+                hint = "add sha256: ..." if name == "path" else f"write {name}: ADDRESS#sha256=..."
+                raise Invalid([Fault(text, (name,), hint=hint)])
+        if self.sha256 is not None and not in_place(self.path):
+            raise Invalid([Fault("sha256: only of a file at https://", ("sha256",), "key")])
+        return self
 
     def load(self, context: Context) -> Mapping[str, Table]:
-        paths = self._paths()
-        return {split: self.read_file(context.folder / path, path, context.columns) for split, path in paths.items()}
+        tables = {}
+        for split, path in self._paths().items():
+            with hiding_environment(path):
+                tables[split] = self.read_parts(self.parts(context, path), path, context.columns)
+        return tables
 
     @abstractmethod
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         """Read a file as a table; `name` is its name in messages, `columns` are the names of the columns in use. Raises
         DataError."""
 
+    def read_parts(self, parts: list[Part], name: str, columns: frozenset[str] | None) -> Table:
+        """Read the files at the path `name` as one table."""
+        (part,) = parts
+        return self.read_file(part.path, part.name, columns)
+
+    def parts(self, context: Context, path: str) -> list[Part]:
+        """Return the files at a path or an address; remote ones are copied to the cache folder, unless they are there.
+
+        Raises DataError, ConfigError, StorageError.
+        """
+        return parts_at(path, context.folder, whole_folders=self.whole_folders, progress=context.progress)
+
+    def local(self, context: Context, path: str) -> Path:
+        """Return the only file at a path or an address, as `parts`."""
+        (part,) = self.parts(context, path)
+        return part.path
+
     def data_files(self, context: Context) -> list[Path]:
-        return [context.folder / path for path in self._paths().values()]
+        paths = self._paths().values()
+        return [context.folder / path for path in paths if scheme_of(path) is None and "$env." not in path]
+
+    def digests(self, context: Context) -> dict[str, str]:
+        plain = FileSource.data_files(self, context)
+        if len(plain) == len(self._paths()) and not (self.whole_folders and any(path.is_dir() for path in plain)):
+            return super().digests(context)
+        digests: dict[str, str] = {}
+        for split, path in self._paths().items():
+            with hiding_environment(path):
+                for part in self.parts(context, path):
+                    name = last_name(path) + part.name.removeprefix(path.partition("#")[0].rstrip("/"))
+                    digests[f"{split}: {name}" if name in digests else name] = file_digest(part.path)
+        return digests
 
     def _paths(self) -> dict[str, str]:
-        paths = {"train": self.path, "validation": self.validation, "test": self.test}
+        """Return the path or address of each split; an https address with its SHA-256."""
+        digest = f"#sha256={self.sha256}" if self.sha256 else ""
+        paths = {"train": self.path + digest, "validation": self.validation, "test": self.test}
         return {split: path for split, path in paths.items() if path is not None}
 
 
@@ -55,24 +119,39 @@ class JsonLines(TableOfFiles, TextFileSource):
     any_column = Field((), "unknown")
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        if exceeds_memory(path):
+            return read_frozen(path, name, "", lambda block, _: read_json_lines(block, name), columns)
         data, packed = read_text_file(path, name)
         return read_json_lines(data, name, packed=packed)
 
 
 @source()
 class Parquet(TableOfFiles, FileSource):
-    """Parquet files with columns of numbers, booleans, text, dates or timestamps.
+    """Parquet files, or folders of them, with columns of numbers, booleans, text, dates or timestamps.
 
-    Dates and timestamps are read as ISO 8601 texts, for `datetime`; those with a time zone are converted to UTC.
+    A folder, or all that an address begins with, is one table: its files in the order of their paths, with a column
+    for each folder called `column=value`. Dates and timestamps are read as ISO 8601 texts, for `datetime`; those with
+    a time zone are converted to UTC.
     """
 
     any_column = Field((), "unknown")
+    whole_folders = True
+
+    dtypes: dict[str, Literal["text", "number"]] = Setting(default={})
+    """Mapping from partition column to its type: text (keeps `month=01` as it is) or number.
+    Others are numbers (or booleans) if every value is one, else text."""
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        return read_parquet(path, name, columns)
+        return read_parquet([Part(path, name)], name, columns)
+
+    def read_parts(self, parts: list[Part], name: str, columns: frozenset[str] | None) -> Table:
+        return read_parquet(parts, name, columns, self.dtypes)
 
 
-def read_parquet(path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-    """Read a Parquet file as a table; `columns` are the names of the columns in use. Raises DataError, FileRefused."""
-    parquet = ParquetColumns(path, name, columns)
-    return Table(parquet, parquet.rows, name=name)
+def read_parquet(
+    parts: Sequence[Part], name: str, columns: frozenset[str] | None = None, dtypes: Mapping[str, str] | None = None
+) -> Table:
+    """Read files of Parquet as one table; `columns` are the names of the columns in use, `dtypes` types of partition
+    columns. Raises DataError, FileRefused."""
+    parquet = ParquetColumns(parts, columns, dtypes)
+    return Table(parquet, parquet.rows, name=name, made_of=parquet.place)

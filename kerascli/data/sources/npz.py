@@ -24,7 +24,7 @@ class Npz(FileSource):
     """
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        headers = array_headers(context.folder / self.path, self.path)
+        headers = array_headers(self.local(context, self.path), self.path)
         columns = _by_split(headers, self.path).get("train", {})
         return {
             column: Field(header.shape[1:], "string" if header.dtype.kind in "US" else header.dtype.name)
@@ -32,7 +32,7 @@ class Npz(FileSource):
         }
 
     def load(self, context: Context) -> Mapping[str, Table]:
-        arrays = _by_split(read_arrays(context.folder / self.path, self.path), self.path)
+        arrays = _by_split(read_arrays(self.local(context, self.path), self.path), self.path)
         tables = {split: table_of(columns, self.path) for split, columns in arrays.items()}
         for split, path in self._paths().items():
             if split == "train":
@@ -40,7 +40,7 @@ class Npz(FileSource):
             if split in tables:
                 text = f"'{self.path}' has arrays of the '{split}' split, and '{split}' names a file"
                 raise DataError(text, path=("data", "source"))
-            tables[split] = self.read_file(context.folder / path, path)
+            tables[split] = self.read_file(self.local(context, path), path)
         return tables
 
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:

@@ -29,6 +29,9 @@ class WrappedSource(Source):
     def data_files(self, context: Context) -> list[Path]:
         return self.source.data_files(context)
 
+    def digests(self, context: Context) -> dict[str, str]:
+        return self.source.digests(context)
+
     def folders(self, context: Context) -> list[Path]:
         return self.source.folders(context)
 

@@ -72,3 +72,17 @@ def _unpacked(data: bytes, kind: str, name: str) -> Iterator[bytes]:
                 yield chunk
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"the {kind} file is damaged: {safe_text(str(error), 100)}", place=name) from None
+
+
+def unpacked_blocks(path: Path, name: str, size: int) -> Iterator[bytes]:
+    """Yield the bytes of a text file, uncompressed, in blocks of `size` bytes. Raises DataError if it is damaged."""
+    pa = arrow()
+    with open_regular(path, name) as file:
+        kind = _kind(file.read(8))
+        file.seek(0)
+        try:
+            with file if kind is None else pa.CompressedInputStream(file, _CODECS[kind]) as unpacked:
+                while block := unpacked.read(size):
+                    yield block
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"the file is damaged: {safe_text(str(error), 100)}", place=name) from None

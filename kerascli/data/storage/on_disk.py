@@ -108,7 +108,9 @@ def compose_rows(rows: Rows, part: Rows) -> Rows:
         start, stop, _ = part.indices(count(rows))
         part = slice(start, max(start, stop))
         return rows[part] if isinstance(rows, np.ndarray) else slice(rows.start + part.start, rows.start + part.stop)
-    return rows[part] if isinstance(rows, np.ndarray) else part + rows.start
+    if isinstance(rows, np.ndarray):
+        return rows[part]
+    return part + rows.start if rows.start else part  # the columns of a table then share one array of rows
 
 
 def pieces(values: Values, rows: int) -> Iterator[np.ndarray]:

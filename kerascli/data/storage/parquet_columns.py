@@ -1,157 +1,154 @@
-"""Columns of a Parquet file, read on access, or streamed if they exceed memory."""
+"""Columns of one or several files of Parquet, read on access, or streamed if they exceed memory."""
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from kerascli.data.storage.column import Column, arrow
 from kerascli.data.storage.on_disk import Stream, Values, is_large
-from kerascli.data.storage.table import as_column
-from kerascli.foundation.disk.files import OBJECT_BYTES, open_regular, refuse_bomb
-from kerascli.foundation.errors import DataError, FileRefused, first_line, safe_text
+from kerascli.data.storage.parquet_file import ParquetFile
+from kerascli.data.storage.partitions import LINE, Part, partition_columns
+from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_bomb
+from kerascli.foundation.errors import DataError, Place, safe_text
 
-_BUFFER_BYTES = 2**20
 
+class ParquetColumns(Mapping[str, Values | Column]):
+    """Columns of files of Parquet by name, followed by their partition columns; rows are in the order of the files.
 
-class ParquetColumns(Mapping[str, Values]):
-    """Columns of a Parquet file by name, read on access; unused columns may have unsupported types."""
+    Columns are read on access; unused ones may have unsupported types, or other types in another file.
+    """
 
-    def __init__(self, path: Path, name: str, columns: frozenset[str] | None) -> None:
-        """Open a Parquet file; the size of the columns in use (None: all) decides if columns are streamed.
+    def __init__(
+        self, parts: Sequence[Part], columns: frozenset[str] | None, dtypes: Mapping[str, str] | None = None
+    ) -> None:
+        """Open the files; the size of the columns in use (None: all) decides if columns are streamed.
 
-        Raises DataError, FileRefused.
+        `dtypes` are types (`text`, `number`) of partition columns. Raises DataError, FileRefused.
         """
-        self._path = path
-        self._name = name
-        self._state: tuple[int, int] | None = None
-        self._size = 0
-        with self._opened() as file:
-            self._metadata = file.metadata
-            self._schema = file.schema_arrow
-        self._check_names()
-        self._arrays: dict[str, np.ndarray] = {}
+        self._files = [ParquetFile(part.path, part.name) for part in parts]
+        self._counts = [file.rows for file in self._files]
+        self._ends = np.cumsum(self._counts)
+        self._schema = self._files[0].schema
+        self._check_same(columns)
+        self._partitions = partition_columns(parts, self._schema.names, dtypes or {})
+        self._columns: dict[str, np.ndarray | Column] = {}
+        self._with_missing: dict[str, bool] = {}
         used = [column for column in self if columns is None or column in columns]
-        nbytes = sum(map(self._row_bytes, used)) * self.rows
-        refuse_bomb(nbytes, self._size, name, "write it without packing: compression='none', use_dictionary=False")
-        self._streamed = is_large(nbytes)
+        row_bytes = sum(map(self._row_bytes, used))
+        for file in self._files:
+            hint = "write it without packing: compression='none', use_dictionary=False"
+            refuse_bomb(row_bytes * file.rows, file.size, file.name, hint)
+        self._streamed = is_large(row_bytes * self.rows)
 
     @property
     def rows(self) -> int:
-        return self._metadata.num_rows
+        return sum(self._counts)
 
-    def __getitem__(self, name: str) -> Values:
-        if name not in self._schema.names:
+    def __getitem__(self, name: str) -> Values | Column:
+        if name not in self._partitions and name not in self._schema.names:
             raise KeyError(name)
         if self._streamed:
-            return _Streamed(self, name, _dtype(self._type(name), missing=self._missing(name)), self._row_bytes(name))
-        if name not in self._arrays:
-            with self._opened() as file:
-                column = file.read(columns=[name])[name]
-            self._refuse_other_count(len(column))
-            self._arrays[name] = self.array(column, name, missing=column.null_count > 0)
-        return self._arrays[name]
+            is_partition = name in self._partitions
+            dtype = self._partitions[name].dtype if is_partition else _dtype(self._type(name), self._missing(name))
+            return _Streamed(self, name, dtype, self._row_bytes(name))
+        if name not in self._columns:
+            self._columns[name] = self._read(name)
+        return self._columns[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._schema.names)
+        return iter((*(name for name in self._schema.names if name != LINE), *self._partitions))
 
     def __len__(self) -> int:
-        return len(self._schema.names)
+        return len(list(iter(self)))
 
-    def stream(self, name: str, rows: int) -> Iterator[Any]:
-        """Iterate over a column as pyarrow arrays of at most `rows` rows, row group by row group."""
-        import pyarrow
+    def place(self, row: int, column: str, at: tuple[int, int] = (0, 0)) -> Place:
+        """Return the place of a value: its file, and the row's number there, counted from 1."""
+        index = int(np.searchsorted(self._ends, row, side="right"))
+        first = int(self._ends[index]) - self._counts[index]
+        return Place(f"{self._files[index].name}:{row - first + 1}:{column}")
 
-        done = 0
-        with self._opened() as file:
-            for batch in file.iter_batches(batch_size=rows, columns=[name]):
-                done += len(batch)
-                yield pyarrow.chunked_array([batch[name]])
-        self._refuse_other_count(done)
+    def stream(self, name: str, rows: int) -> Iterator[np.ndarray]:
+        """Iterate over a column in arrays of at most `rows` rows, row group by row group."""
+        if name in self._partitions:
+            for value, count in zip(self._partitions[name], self._counts, strict=True):
+                whole = np.full(min(rows, count), value, self._partitions[name].dtype)
+                yield from (whole[: count - first] for first in range(0, count, rows))
+            return
+        missing = self._missing(name)
+        for file in self._files:
+            yield from (self._array(file, part, name, missing=missing) for part in file.stream(name, rows))
+
+    def first_rows(self, name: str, rows: int) -> np.ndarray:
+        """Return a column of the first rows alone, at most `rows`; missing values are those in these rows."""
+        part = next(self._files[0].stream(name, rows))
+        return self._array(self._files[0], part, name, missing=part.null_count > 0)
 
     def first(self, rows: int) -> bytes:
         """Return a Parquet file with at most the first `rows` rows."""
-        import pyarrow
         from pyarrow import parquet
 
-        sink = pyarrow.BufferOutputStream()
-        with self._opened() as file:
-            parquet.write_table(pyarrow.Table.from_batches([next(file.iter_batches(batch_size=rows))]), sink)
+        sink = arrow().BufferOutputStream()
+        with self._files[0].opened() as file:
+            parquet.write_table(arrow().Table.from_batches([next(file.iter_batches(batch_size=rows))]), sink)
         return sink.getvalue().to_pybytes()
 
-    def array(self, column: Any, name: str, *, missing: bool) -> np.ndarray:
-        """Convert a pyarrow column to a numpy column; `missing` says if the Parquet column has missing values anywhere.
+    def _read(self, name: str) -> np.ndarray | Column:
+        if name in self._partitions:
+            return np.repeat(self._partitions[name], self._counts)
+        columns = [file.read(name) for file in self._files]
+        if _is_text(_plain(self._type(name))) and self.rows:
+            texts = (column.cast(arrow().large_string()) for column in columns)
+            return Column.of(arrow().chunked_array([chunk for column in texts for chunk in column.chunks]))
+        missing = any(column.null_count for column in columns)
+        pairs = zip(self._files, columns, strict=True)
+        arrays = [self._array(file, column, name, missing=missing) for file, column in pairs]
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+    def _array(self, file: ParquetFile, column: Any, name: str, *, missing: bool) -> np.ndarray:
+        """Convert a pyarrow column to a numpy column; `missing` says if it has missing values in any of the files.
 
         Raises DataError.
         """
         try:
-            return as_column(_array(column, missing=missing), name, self._name)
+            return _array(column, missing=missing)
         except OverflowError:
             text = f"'{name}' has missing values and numbers beyond 2**53, which floats cannot hold"
         except TypeError as error:
             text = f"'{name}' holds {error}; expected numbers or text"
-        raise DataError(text, place=self._name)
+        raise DataError(text, place=file.name)
 
-    @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        """Context manager that opens the Parquet file. Raises DataError (also if the file has changed), FileRefused."""
-        import pyarrow
-        from pyarrow import parquet
-
-        with open_regular(self._path, self._name) as file:
-            status = os.fstat(file.fileno())
-            state = (status.st_size, status.st_mtime_ns)
-            if state != (self._state or state):
-                raise DataError("the file was changed while it was in use", place=self._name)
-            self._state = state
-            self._size = status.st_size
-            try:
-                yield parquet.ParquetFile(file, page_checksum_verification=True, buffer_size=_BUFFER_BYTES)
-            except (pyarrow.ArrowException, OSError) as error:
-                raise FileRefused(f"'{self._name}' is damaged: {safe_text(first_line(error), 120)}") from None
-
-    def _check_names(self) -> None:
-        names = self._schema.names
-        twice = next((column for column in names if names.count(column) > 1), None)
-        if twice is not None:
-            raise DataError(f"column '{safe_text(twice, 40)}' appears twice", place=self._name)
-        if not names:
-            raise DataError("there are no columns", place=self._name)
-
-    def _refuse_other_count(self, rows: int) -> None:
-        if rows != self.rows:
-            raise FileRefused(f"'{self._name}' is damaged: it says {self.rows:,} rows and has {rows:,}")
+    def _check_same(self, columns: frozenset[str] | None) -> None:
+        """Raise DataError if a file lacks a column in use, or has it with another type than the first file."""
+        first, *others = self._files
+        names = dict.fromkeys(name for file in self._files for name in file.schema.names)
+        for file in others:
+            for name in names if columns is None else [name for name in names if name in columns]:
+                here, there = _type_text(file, name), _type_text(first, name)
+                if here != there:
+                    text = f"column '{safe_text(name, 40)}' is {here}, and in '{safe_text(first.name)}' {there}"
+                    hint = "write all files of a table with the same schema"
+                    raise DataError(text, place=file.name, hint=hint)
 
     def _type(self, name: str) -> Any:
         return self._schema.field(name).type
 
-    def _chunks(self, name: str) -> Iterator[Any]:
-        """Iterate over the Parquet metadata of a column's chunks, one for each row group."""
-        for number in range(self._metadata.num_row_groups):
-            group = self._metadata.row_group(number)
-            found = (group.column(index) for index in range(group.num_columns))
-            yield from (chunk for chunk in found if chunk.path_in_schema == name)
-
     def _row_bytes(self, name: str) -> int:
         """Estimate the bytes of one row of a column in memory."""
-        kind = self._type(name)
-        if _dtype(kind, missing=False).kind != "O":
-            return 8  # float64 if any value is missing
-        written = sum(chunk.total_uncompressed_size for chunk in self._chunks(name))
+        if name in self._partitions or _dtype(self._type(name), False).kind != "O":
+            return 8  # float64 if any value is missing; a partition's text is stored once
+        written = sum(file.unpacked_bytes(name) for file in self._files)
         return OBJECT_BYTES + 8 + written // max(1, self.rows)
 
     def _missing(self, name: str) -> bool:
-        """Return True if a column has missing values, from the file's statistics or else by reading the column."""
-        all_statistics = [chunk.statistics for chunk in self._chunks(name)]
-        if all(statistics is not None and statistics.has_null_count for statistics in all_statistics):
-            return any(statistics.null_count for statistics in all_statistics)
-        return any(part.null_count for part in self.stream(name, 2**16))
+        """Return True if a column has missing values in any of the files."""
+        if name not in self._with_missing:
+            self._with_missing[name] = any(file.has_missing(name) for file in self._files)
+        return self._with_missing[name]
 
 
 class _Streamed(Stream):
-    """Column of a Parquet file that is read sequentially, since it exceeds memory."""
+    """Column of files of Parquet that is read sequentially, since it exceeds memory."""
 
     def __init__(self, columns: ParquetColumns, name: str, dtype: np.dtype, row_bytes: int) -> None:
         super().__init__(columns.rows, (), dtype, row_bytes)
@@ -159,24 +156,32 @@ class _Streamed(Stream):
         self._name = name
 
     def stream(self, rows: int) -> Iterator[np.ndarray]:
-        missing = self.dtype == np.float64  # matters for integers only: floats keep their nan
-        return (
-            self._columns.array(part, self._name, missing=missing) for part in self._columns.stream(self._name, rows)
-        )
+        return self._columns.stream(self._name, rows)
 
 
-def _dtype(kind: Any, *, missing: bool) -> np.dtype:
+def _type_text(file: ParquetFile, column: str) -> str:
+    """Return the type of a column for messages; text is the same type whether or not it is dictionary-encoded."""
+    return str(_plain(file.schema.field(column).type)) if column in file.schema.names else "missing"
+
+
+def _plain(kind: Any) -> Any:
+    """Return the type of a column's values, also of a dictionary-encoded column."""
+    return kind.value_type if arrow().types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: Any) -> bool:
+    types = arrow().types
+    return types.is_string(kind) or types.is_large_string(kind)
+
+
+def _dtype(kind: Any, missing: bool) -> np.dtype:
     """Return the numpy dtype to which a column of the given pyarrow type is converted."""
-    import pyarrow
-
-    types = pyarrow.types
-    if types.is_dictionary(kind):
-        kind = kind.value_type
+    types, kind = arrow().types, _plain(kind)
     if not (types.is_integer(kind) or types.is_boolean(kind) or types.is_floating(kind)):
         return np.dtype(object)
     if missing and not types.is_floating(kind):
         return np.dtype(np.float64)
-    return pyarrow.array([], kind).to_numpy(zero_copy_only=False).dtype
+    return arrow().array([], kind).to_numpy(zero_copy_only=False).dtype
 
 
 def _array(column: Any, *, missing: bool) -> np.ndarray:
@@ -184,32 +189,27 @@ def _array(column: Any, *, missing: bool) -> np.ndarray:
 
     Raises OverflowError if float64 cannot represent the integers, TypeError for columns of other types.
     """
-    import pyarrow
-
-    kind = column.type
-    if pyarrow.types.is_dictionary(kind):
-        column, kind = column.cast(kind.value_type), kind.value_type
-    if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):
+    pa, kind = arrow(), _plain(column.type)
+    types, column = pa.types, column.cast(kind)
+    if _is_text(kind):
         return column.fill_null("").to_numpy()
-    if pyarrow.types.is_date(kind) or pyarrow.types.is_timestamp(kind):
+    if types.is_date(kind) or types.is_timestamp(kind):
         return _time_texts(column)
-    if not (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_boolean(kind)):
+    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
         raise TypeError(str(kind))
-    if missing and not pyarrow.types.is_floating(kind):
-        whole = column.cast(pyarrow.uint8()) if pyarrow.types.is_boolean(kind) else column
+    if missing and not types.is_floating(kind):
+        whole = column.cast(pa.uint8()) if types.is_boolean(kind) else column
         try:
-            column = whole.cast(pyarrow.float64())
-        except pyarrow.ArrowInvalid:
+            column = whole.cast(pa.float64())
+        except pa.ArrowInvalid:
             raise OverflowError from None
     return column.to_numpy()
 
 
 def _time_texts(column: Any) -> np.ndarray:
     """Return dates and timestamps as ISO 8601 texts, as a text file would have them; with a time zone in UTC (`Z`)."""
-    import pyarrow
-
     times = column.to_numpy()
-    if pyarrow.types.is_date(column.type):
+    if arrow().types.is_date(column.type):
         texts = times.astype("datetime64[D]").astype(str).astype(object)
     else:
         seconds = times.astype("datetime64[s]")

@@ -14,7 +14,7 @@ import struct
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -202,6 +202,13 @@ def file_digest(path: Path) -> str:
                 _sample(file, size) if size > SAMPLED_BYTES else hashlib.file_digest(file, "sha256").hexdigest()
             )
     return _digests[key]
+
+
+def digests_by_name(paths: Sequence[Path]) -> dict[str, str]:
+    """Return the digest of each file by its name, with the name of its folder where two files have the same."""
+    names = [path.name for path in paths]
+    folders = ["" if names.count(path.name) == 1 else f"{path.parent.resolve().name}/" for path in paths]
+    return {folder + path.name: file_digest(path) for folder, path in zip(folders, paths, strict=True)}
 
 
 def read_digested(path: Path, shown: str) -> bytes:

@@ -17,9 +17,10 @@ from kerascli.model.ir.nodes import Model, Node
 def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
     """Return the specs (shape without the batch axis, dtype) of a node's inputs.
 
-    If no input has a batch axis, the first axis of each is treated as the batch axis, which lets an encoder be called
-    on a weight of pseudo-inputs. Inputs of formulas, and those that the layer accepts without a batch axis, keep their
-    specs. Raises ShapeMismatch if a layer takes tensors both with and without a batch axis, or a scalar without one.
+    `specs` maps names of tensors to their specs. If no input has a batch axis, the first axis of each is treated as the
+    batch axis, which lets an encoder be called on a weight of pseudo-inputs. Inputs of formulas, and those that the
+    layer accepts without a batch axis, keep their specs. Raises ShapeMismatch if a layer takes tensors both with and
+    without a batch axis, or a scalar without one.
     """
     inputs = tuple(specs[name] for name in node.inputs)
     if node.layer.call_form == "names":
@@ -193,7 +194,10 @@ def _run_on_meta(
 
 
 def show_inputs(node: Node, specs: Mapping[str, TensorSpec]) -> str:
-    """Return the shapes of a node's inputs and call arguments as text: `(None, 5, 3) with initial_state (None, 4)`."""
+    """Return the shapes of a node's inputs and call arguments as text: `(None, 5, 3) with initial_state (None, 4)`.
+
+    `specs` maps the name of each tensor of the graph to its spec (shape, dtype).
+    """
     words = " and ".join(str(specs[name]) for name in node.inputs)
     for key, names in node.call_tensors.items():
         if names:

@@ -44,8 +44,10 @@ class InnerNode:
 
 
 class CompositeModule(nn.Module):
-    """Base class of modules that run nodes inside another node (as `rnn` runs its cell's); each inner node's weights
-    are named after it."""
+    """Base class of modules that run nodes inside another node, as the module of an `rnn` runs its cell's nodes.
+
+    The names of an inner node's weights begin with the name of the inner node, not with that of the outer node.
+    """
 
     results: tuple[TensorSpec, ...] | None = None
     """Specs (shape, dtype) of the module's outputs, if known without running it."""

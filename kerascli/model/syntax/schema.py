@@ -42,7 +42,7 @@ InputShape = Annotated[Any, Takes(_Shape)]
 
 
 class InputSection(BaseSection):
-    """An input of a model, declared with its shape and dtype."""
+    """Config section that declares an input of a model: its shape without the batch axis, and its dtype."""
 
     shape: InputShape
     """Shape without the batch axis; null for an axis of any size."""

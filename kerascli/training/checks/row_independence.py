@@ -35,7 +35,11 @@ def with_inner_nodes(built: Built, nodes: Iterable[Node] | None = None) -> list[
 
 
 def reduces_a_batch(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
-    """Return True if a model's node reduces a whole batch to one result (a tensor without a batch axis)."""
+    """Return True if a model's node reduces a whole batch to one result (a tensor without a batch axis).
+
+    `specs` maps names of tensors to their specs (shape, dtype); an input of the node that it lacks may have a batch
+    axis, an output that it lacks counts as one with a batch axis.
+    """
     sees = any(name not in specs or specs[name].batched for name in node.inputs)
     return sees and any(name in specs and not specs[name].batched for name in node.outputs)
 

@@ -109,9 +109,11 @@ class Objective(BaseObjective):
         rows: int,
         added: Sequence[Tensor] | None = None,
     ) -> LossOutput:
-        """Return a batch's total loss and metric states; targets and sample weights are mappings by target name.
+        """Return a batch's total loss and the states of its logged values, from the outcome of a forward pass.
 
-        The total includes `added`, losses added by layers; None: all losses that layers added in the forward pass.
+        `targets` and `sample_weight` are mappings by target name (targets without sample weights are left out of the
+        latter), `rows` is the batch's number of rows, which weights its losses in the means of an epoch. The total
+        includes `added`, losses added by layers; None: all losses that layers added in the forward pass.
         """
         operands: dict[Comparison, _Operands] = {}
         values: list[Tensor] = []
@@ -181,10 +183,7 @@ class PassObjective(JoinedObjective):
     def forward(
         self, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor], rows: int
     ) -> LossOutput:
-        """Return the total loss of each parameter update and all metric states.
-
-        `targets` and `sample_weight` are mappings by target name.
-        """
+        """Return the total loss of each parameter update and all metric states; arguments are as in `Objective`."""
         loss = LossOutput([], [])
         added = [value for name, value in outcome.losses.items() if name not in self._formulas]
         for update in self.updates:

@@ -50,7 +50,11 @@ class RecordedWork:
     """Mean number of operations in a training step that Python or autograd starts, rather than another operation."""
 
     def most_expensive(self, count: int = 10) -> tuple[Operation, ...]:
-        """Return the `count` most expensive operations of a training step, grouped by name and layer."""
+        """Return the `count` operations with the longest times in a training step, longest first.
+
+        Calls of one operation in one layer (or in its backward pass) count as one operation. Its time is the median
+        over the recorded steps, without that of operations nested in it.
+        """
         times = {key: group.median for key, group in self.by_operation.items()}
         total = sum(times.values()) or 1.0
         first = sorted((key for key in times if times[key] > 0), key=lambda key: -times[key])[:count]

@@ -60,9 +60,11 @@ class Strategy(ABC):
 
     @abstractmethod
     def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
-        """Return (function that runs a forward pass on whole batches with the other processes, its execution mode).
+        """Return (function that runs a forward and a backward pass with the other processes, its execution mode).
 
-        `request` has whole batches; `recorded` is the execution mode that the resumed run recorded, None for a new run.
+        The function takes (batch, random numbers) and returns the StepOutcome (losses, gradients ...) of the whole
+        batch. `request` has the forward pass, and example batches that are not yet divided among the processes;
+        `recorded` is the execution mode (eager, traced, compiled) that the resumed run recorded, None for a new run.
         """
 
     def evaluated(

@@ -125,7 +125,11 @@ class DataParallel(Strategy):
             yield
 
     def examples(self, batches: Sequence[Batch]) -> list[Batch]:
-        """Return this process's first shard with rows of each batch; none for a later batch that has no such shard."""
+        """Return, for each batch, the first of this process's shards that has rows, to prepare the forward pass with.
+
+        A batch after the first one is left out if this process has no such shard. Raises DataError if it has none in
+        the first batch.
+        """
         further = [rows for batch in batches[1:] for _, rows in islice(self.sharding.parts(batch), 1)]
         return [self.example(batches[0]), *further]
 

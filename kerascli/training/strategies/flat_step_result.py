@@ -133,7 +133,11 @@ class Slot:
 
 
 class StepExchange:
-    """Exchange of the results of forward and backward passes, which are summed over the shards of all processes."""
+    """Exchange of the results of forward and backward passes, which are summed over the shards of all processes.
+
+    With `in_order`, the terms are added in a fixed order, so that the sum does not depend on the number of processes,
+    which must be a power of two.
+    """
 
     def __init__(self, group: Group, *, in_order: bool) -> None:
         self._group = group

@@ -46,13 +46,19 @@ class Notices:
 
     @property
     def common_signal(self) -> int | None:
-        """Number of the signal that all processes know after the same training step or batch; None if there is none."""
+        """Number of the operating system's signal (such as SIGTERM) that a process received and all processes know of.
+
+        It is the same on all processes after the same training step or batch; None if no process received one before.
+        """
         return self.signals.number if self.size == 1 else self._common_signal
 
     @property
     def own(self) -> int:
-        """Notices of this process, encoded as one integer: its signal, its checkpoint request, and if its part is
-        written."""
+        """Notices of this process, encoded as one integer.
+
+        They are the number of the signal it received (0: none), its request to save a checkpoint, and whether it has
+        written its part of the checkpoint that is being saved.
+        """
         return (self.signals.number or 0) + _SIGNALS * (self.request + _REQUESTS * self.has_written)
 
     def keep(self, numbers: Tensor) -> None:

@@ -71,10 +71,13 @@ class Saver:
     def save(
         self, reason: str, slots: tuple[str, ...] = (), *, history: Callable[[], Prefix], wait: bool
     ) -> list[Saved]:
-        """Save the current state, also under the names `slots`; return the events of checkpoints that are now complete.
+        """Save the training state as a checkpoint, and return an event for each checkpoint that is now complete.
 
-        Parts of divided weights are written while training continues, unless `wait` is true. Raises TrainingStopped if
-        a value is NaN or infinite.
+        The checkpoint is also kept under each name in `slots` (such as `best`). `reason` is the text in the event that
+        says why it was saved, and `history` returns the length and checksum of the part of history.csv that belongs to
+        the state. If FSDP divides the weights, each process writes its part while training continues, and a later call
+        returns the event, unless `wait` is true. A process that writes nothing returns []. Raises TrainingStopped if a
+        value is NaN or infinite.
         """
         if not self._writes:
             return []

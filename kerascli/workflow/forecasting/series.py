@@ -21,7 +21,7 @@ _FUTURE = "--future FILE"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Time series: the table of its rows so far, and the table of later rows, if a file with known columns is given."""
+    """Time series: the table of its rows so far, and that of later rows, with columns known in advance (or None)."""
 
     history: Table
     future: Table | None

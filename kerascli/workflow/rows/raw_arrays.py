@@ -29,8 +29,9 @@ def raw_rows(
 ) -> MemorySplit:
     """Return the rows in a file: the arrays of an npz file, the array of an npy file, or the columns of a csv file.
 
-    With `targets`, the arrays of targets are read, too. Arrays have kerascli's name of an input or a target, or
-    Keras's. Raises DataError, FileRefused.
+    With `targets`, the targets are read, too. Each array or column has the name of an input or a target of the model.
+    If the model was imported from a Keras file, the names that Keras gives them are accepted, too: `keras_names` has
+    them, and is None for any other model. Raises DataError, FileRefused.
     """
     model, compiled = experiment.spec.model, experiment.spec.compile
     inputs = {each.name: each.spec for each in model.inputs}

@@ -1,0 +1,113 @@
+"""Addresses of data: their schemes, credentials that must not be in them, and environment variables (`$env.NAME`)."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from kerascli.foundation.disk.files import impossible_path
+from kerascli.foundation.errors import CREDENTIAL, ConfigError, Fault, KerasCliError, Place, one_of, safe_text, show
+
+FILE_SCHEMES = ("s3", "gs", "https")
+"""Schemes of the addresses of files and folders."""
+ENVIRONMENT = re.compile(r"(?<!\$)\$env\.([A-Za-z_][A-Za-z0-9_]*)")
+"""Pattern of the value of an environment variable in an address or a path."""
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_CREDENTIAL = re.compile(CREDENTIAL, re.IGNORECASE)
+
+
+def scheme_of(path: str) -> str | None:
+    """Return the scheme of an address (`s3`) in lower case; None for a path of a file."""
+    match = _SCHEME.match(path)
+    return match[1].lower() if match else None
+
+
+def in_place(path: str) -> bool:
+    """Return True for a text that no folder can be put in front of: an address, or one that begins with `$env.`."""
+    return scheme_of(path) is not None or path.startswith("$env.")
+
+
+def address_fault(address: str, schemes: tuple[str, ...]) -> str | None:
+    """Return what is wrong with an address as it is written in a config or a command; None if nothing is.
+
+    The text does not repeat credentials. Those that `$env.NAME` stands for are not in the address.
+    """
+    if (scheme := scheme_of(address)) is None:
+        return None
+    if scheme not in schemes:
+        expected = one_of([f"{each}://" for each in schemes]) if schemes else "no address"
+        return f"expected {'a path or ' if schemes else ''}{expected}, got {scheme}://..."
+    parts = urlsplit(ENVIRONMENT.sub("", address))
+    user, at, _ = parts.netloc.rpartition("@")
+    if at and user.strip(":"):
+        return f"the address holds a user{' and a password' if ':' in user else ''}"
+    secret = next((name for name, value in parse_qsl(parts.query) if value and _CREDENTIAL.fullmatch(name)), None)
+    return None if secret is None else f"the address holds credentials ({safe_text(secret, 40)}=...)"
+
+
+def path_fault(name: str, path: str, schemes: tuple[str, ...]) -> Fault | None:
+    """Return the error about a path or an address in the field `name` of a config, if no file can have it."""
+    if (wrong := address_fault(path, schemes)) is not None:
+        return Fault(f"{name}: {wrong}", (name,), hint=CREDENTIALS if scheme_of(path) in schemes else None)
+    reason = None if in_place(path) else impossible_path(path)
+    return None if reason is None else Fault(f"{name}: no file can be called {show(path)}: {reason}", (name,))
+
+
+CREDENTIALS = (
+    "credentials come from the environment: AWS_* or ~/.aws, GOOGLE_APPLICATION_CREDENTIALS, PG* or ~/.pgpass; "
+    "or write $env.NAME"
+)
+"""Hint of the error about an address with credentials."""
+
+
+def with_environment(path: str) -> str:
+    """Return a path or an address with the values of environment variables in place of `$env.NAME`.
+
+    Raises ConfigError if one is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if not os.environ.get(match[1]):
+            raise ConfigError(f"the environment variable {match[1]} is not set; '{safe_text(path)}' needs it")
+        return os.environ[match[1]]
+
+    return ENVIRONMENT.sub(value, path)
+
+
+@contextmanager
+def hiding_environment(*paths: str) -> Iterator[None]:
+    """Context manager that writes `$env.NAME` for the values of environment variables in errors about `paths`."""
+    try:
+        yield
+    except KerasCliError as error:
+        names = {name for path in paths for name in ENVIRONMENT.findall(path) if os.environ.get(name)}
+
+        def hidden(text: str) -> str:
+            for name in sorted(names, key=lambda name: -len(os.environ[name])):
+                text = text.replace(os.environ[name], f"$env.{name}")
+            return text
+
+        error.faults = tuple(
+            replace(
+                fault, text=hidden(fault.text), hint=fault.hint and hidden(fault.hint),
+                place=fault.place and Place(hidden(fault.place.file), fault.place.line, fault.place.column),
+            )
+            for fault in error.faults
+        )  # fmt: skip
+        raise
+
+
+def rebase(old: Path, new: Path) -> Callable[[str], str]:
+    """Return a function that converts paths relative to the folder `old` to paths relative to `new`; symbolic links to
+    folders are resolved."""
+
+    def rebased(path: str) -> str:
+        if os.path.isabs(path) or in_place(path):
+            return path
+        folder, name = os.path.split(old / path)
+        return os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(new))
+
+    return rebased

@@ -1,0 +1,128 @@
+"""Frozen tables: rows that come as a stream, of a query or a large text, written once as a file of Parquet."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerascli.foundation.disk import storage
+from kerascli.foundation.disk.pieces import Pieces
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FROZEN_ROWS = 2**17
+"""Number of rows of a block of a frozen table; its digest depends on where blocks end."""
+
+Blocks = Callable[[frozenset[str]], Iterator[Mapping[str, "pa.Array"]]]
+"""Function that returns a table's rows in blocks, as arrays by column; the columns that are passed to it as text."""
+
+
+def freeze(folder: Path, blocks: Blocks, name: str | None = None) -> Path:
+    """Write a table to the file of Parquet `name` (None: the SHA-256 of its rows) in `folder`, and return its path.
+
+    A column of numbers stays one only if all blocks have numbers that one type holds exactly; else it is text. The
+    blocks are iterated a second time if a later block widens the type of a column. Raises StorageError.
+    """
+    kinds: dict[str, set[Any]] = {}
+    storage.make_folder(folder)
+    while True:
+        digest = hashlib.sha256()
+        try:
+            with storage.staged(folder / "rows", Pieces(0, lambda: _written(blocks, kinds, digest))) as file:  # noqa: B023
+                path = folder / (name or f"{digest.hexdigest()}.parquet")
+                storage.place(file, path)
+        except _Widened:
+            continue
+        storage.sync_folder(folder)
+        return path
+
+
+class _Widened(Exception):
+    """Error about a block whose values do not fit the types of the blocks before."""
+
+
+def _written(blocks: Blocks, kinds: dict[str, set[Any]], digest: Any) -> Iterator[bytes]:
+    """Yield the bytes of the file of Parquet, and add the rows to the digest; add what columns hold to `kinds`."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    sink, writer, types, schema = _Sink(), None, dict[str, Any](), pa.schema([])
+    for block in blocks(frozenset(name for name, each in kinds.items() if _type(each) == pa.string())):
+        for name in {**kinds, **block}:
+            kinds.setdefault(name, set()).update(_kinds(block[name]) if name in block else {"missing"})
+        if writer is None:
+            types = {name: _type(each) for name, each in kinds.items()}
+            # not packed: the size of a packed file says little about the memory that its rows take
+            schema = pa.schema(types.items())
+            writer = parquet.ParquetWriter(
+                sink, schema, compression="none", use_dictionary=False, write_page_checksum=True
+            )
+            digest.update(repr(types).encode())
+        if types == {name: _type(each) for name, each in kinds.items()}:
+            count = len(next(iter(block.values())))
+            arrays = (block[name] if name in block else pa.nulls(count) for name in types)
+            rows = pa.record_batch([array.cast(kind) for array, kind in zip(arrays, schema.types, strict=True)], schema)
+            digest.update(rows.serialize())
+            writer.write_batch(rows)
+            yield sink.taken()
+    if types != {name: _type(each) for name, each in kinds.items()}:
+        raise _Widened
+    assert writer is not None, "the caller refuses tables without rows"
+    writer.close()
+    yield sink.taken()
+
+
+def _kinds(values: "pa.Array") -> set[Any]:
+    """Return what an array holds, as far as the type of the column depends on it: words for numbers, or its type."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    kinds = {"missing"} if values.null_count else set[Any]()
+    if values.null_count == len(values) or pa.types.is_floating(values.type):
+        return kinds if values.null_count == len(values) else kinds | {"fractions"}
+    if not pa.types.is_integer(values.type):
+        return kinds | {values.type}
+    least, most = (each.as_py() for each in compute.call_function("min_max", [values]).values())
+    kinds |= {"integers"} | ({"negative"} if least < 0 else set()) | ({"unsigned"} if most >= 2**63 else set())
+    return kinds | ({"large"} if max(-least, most) > 2**53 else set())
+
+
+def _type(kinds: set[Any]) -> Any:
+    """Return the type of a column of Parquet that holds all values exactly."""
+    import pyarrow as pa
+
+    others = [kind for kind in kinds if not isinstance(kind, str)]
+    has_numbers = bool(kinds & {"integers", "fractions"})
+    is_inexact = ("large" in kinds and kinds & {"missing", "fractions"}) or {"negative", "unsigned"} <= kinds
+    if len(others) > 1 or (others and has_numbers) or is_inexact:
+        return pa.string()
+    if others:
+        return others[0]
+    if "fractions" in kinds or not has_numbers:
+        return pa.float64()
+    return pa.uint64() if "unsigned" in kinds else pa.int64()
+
+
+class _Sink(io.RawIOBase):
+    """File that keeps what is written to it until it is taken."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._size
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(bytes(data))
+        self._size += len(self._pieces[-1])
+        return len(self._pieces[-1])
+
+    def taken(self) -> bytes:
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)

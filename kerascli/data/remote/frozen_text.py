@@ -1,0 +1,142 @@
+"""Tables of text that exceed memory: parsed block by block, and frozen once as Parquet in the cache folder."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kerascli.data.remote.frozen import freeze
+from kerascli.data.storage.column import text_array
+from kerascli.data.storage.compressed import unpacked_blocks
+from kerascli.data.storage.delimited.text_format import TextFormat, typed
+from kerascli.data.storage.on_disk import is_large
+from kerascli.data.storage.parquet_columns import ParquetColumns
+from kerascli.data.storage.partitions import LINE, Part
+from kerascli.data.storage.table import Table
+from kerascli.foundation.disk import locks, storage
+from kerascli.foundation.errors import DataError, KerasCliError, Place, safe_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK_BYTES = 32 * 2**20
+"""Number of bytes of text that are parsed at once."""
+_UNPACKED = 8
+"""Assumed ratio of a compressed file's text to its size."""
+_PATIENCE_SECONDS = 24 * 3600.0
+"""Time to wait for another process that freezes the same file."""
+
+Parse = Callable[[bytes, bool], Table]
+"""Function that parses a block of text to a table; the second argument is True for the first block of a file."""
+
+
+def exceeds_memory(path: Path) -> bool:
+    """Return True if the text in a file, unpacked, is too large to be read into memory."""
+    ratio = _UNPACKED if path.suffix.lower() in (".gz", ".bz2", ".zst") else 1
+    return path.is_file() and is_large(ratio * path.stat().st_size)
+
+
+def read_frozen(
+    path: Path, name: str, settings: str, parse: Parse, columns: frozenset[str] | None, form: TextFormat | None = None
+) -> Table:
+    """Return the table in a text file from its frozen form, which is written first if the file or `settings` are new.
+
+    `form` is the format of delimited text (None: JSON Lines). Raises DataError with the line, StorageError.
+    """
+    status = path.stat()
+    state = f"{settings}\0{status.st_size}\0{status.st_mtime_ns}"
+    key = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:32]
+    folder = storage.cache_folder() / "frozen" / key
+    frozen = folder / f"{hashlib.sha256(state.encode()).hexdigest()}.parquet"
+    storage.make_folder(folder)
+    with locks.lock(folder, patience_seconds=_PATIENCE_SECONDS):
+        if not frozen.exists():
+            for old in folder.glob("*.parquet"):
+                storage.remove_file(old)
+            freeze(folder, lambda text: _tables(path, name, parse, text, form), frozen.name)
+    found = ParquetColumns([Part(frozen, name)], columns)
+    return Table(found, found.rows, name=name, numbers=lambda: np.concatenate(list(found.stream(LINE, 2**20))))
+
+
+def _tables(
+    path: Path, name: str, parse: Parse, text: frozenset[str], form: TextFormat | None
+) -> Iterator[dict[str, "pa.Array"]]:
+    """Yield the columns of the blocks of a text file, and the line of each row; those in `text` verbatim."""
+    import pyarrow as pa
+
+    header, before = b"", 0
+    for block in _blocks(path, name, quotes=form is not None and form.quotes):
+        if block.strip():
+            added = before - header.count(b"\n")
+            table = _parsed(parse, header + block, added, is_first=not before)
+            lines = pa.array(table.numbers() + added)
+            yield {LINE: lines, **{key: _array(table, key, text) for key in table}}
+            if form is not None and not form.names:
+                header = storage.csv_text([list(table)], form.delimiter).encode(form.encoding)
+        before += block.count(b"\n")
+
+
+def _blocks(path: Path, name: str, *, quotes: bool) -> Iterator[bytes]:
+    """Yield the text of a file in blocks of about `BLOCK_BYTES` that end at the end of a row."""
+    rest = b""
+    for part in unpacked_blocks(path, name, BLOCK_BYTES):
+        text = rest + part
+        end = _last_row(text, quotes=quotes)
+        if end or len(text) > 8 * BLOCK_BYTES:  # the parser says what is wrong with a row without an end
+            yield text[: end or None]
+            text = text[end:] if end else b""
+        rest = text
+    if rest:
+        yield rest
+
+
+def _last_row(text: bytes, *, quotes: bool) -> int:
+    """Return the offset at which the last whole row of a text ends; 0 if there is none."""
+    end, odd = len(text), text.count(b'"') % 2 if quotes else 0
+    while (at := text.rfind(b"\n", 0, end)) >= 0:
+        odd ^= text.count(b'"', at, end) % 2 if quotes else 0
+        if not odd:
+            return at + 1
+        end = at
+    return 0
+
+
+def _parsed(parse: Parse, block: bytes, added: int, *, is_first: bool) -> Table:
+    """Parse a block of a file; errors name the file's lines, whose numbers are larger by `added` than in the block."""
+    try:
+        return parse(block, is_first)
+    except KerasCliError as error:
+        error.faults = tuple(replace(f, place=f.place and _shifted(f.place, added)) for f in error.faults)
+        raise
+
+
+def _shifted(place: Place, lines: int) -> Place:
+    """Return a place in a file (`t.csv:17` or `t.csv:17:age`) so many lines later."""
+    if place.line is not None:
+        return replace(place, line=place.line + lines)
+    return Place(re.sub(r":(\d+)(?=:[^:]*\Z)", lambda found: f":{int(found[1]) + lines}", place.file))
+
+
+def _array(table: Table, name: str, text: frozenset[str]) -> "pa.Array":
+    """Return a column of a block as an Arrow array: numbers, booleans, or texts; missing values are null."""
+    import pyarrow as pa
+
+    values = table.array(name)
+    if values.ndim > 1:
+        raise DataError(
+            f"'{safe_text(name, 40)}' holds lists of numbers, in a file larger than memory", place=table.name
+        )
+    if name in text or values.dtype == object:
+        texts = table.text(name)
+        return pa.array(texts, pa.string(), mask=texts == "")
+    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+    if missing.any() and not missing.all():
+        first = typed(text_array([table.text(name)[missing.argmin()]]))
+        if first is not None and first.dtype == bool:
+            return pa.array(values.astype(bool), mask=missing)
+    return pa.array(values, mask=missing)

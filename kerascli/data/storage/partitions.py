@@ -1,0 +1,105 @@
+"""Parts of a table: the files of Parquet below a folder or an address, and the values that the folders give them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+
+from kerascli.data.storage.column import text_array
+from kerascli.data.storage.delimited.text_format import typed
+from kerascli.foundation.errors import DataError, DataMissing, safe_text, suggestion
+
+PARQUET = (".parquet", ".pq")
+_MISSING = "__HIVE_DEFAULT_PARTITION__"
+"""Value with which Hive, Spark and pyarrow mark a missing value in the name of a folder."""
+
+LINE = "\0line"
+"""Name of the column with the lines of a text file on which the rows begin; no text has it as a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of a table, with the texts of its partition columns (`year=2024`); '' is a missing value."""
+
+    path: Path
+    name: str
+    """Name of the file in messages."""
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+def files_below(folder: Path) -> list[str]:
+    """Return the paths of all files below a folder, relative to it; links to folders are not followed."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
+def parquet_keys(keys: Iterable[str], name: str) -> list[str]:
+    """Return the keys (paths below a folder, with '/') of the Parquet files of a table, sorted; `name` is the folder's.
+
+    Files and folders whose names begin with '_' or '.' are left out, as by Spark and pyarrow. Raises DataError for
+    files of other kinds, or if there are no files.
+    """
+    data = sorted(key for key in keys if not any(part.startswith(("_", ".")) for part in key.split("/")))
+    other = next((key for key in data if not key.lower().endswith(PARQUET)), None)
+    if other is not None:
+        raise DataError("expected files of Parquet alone (.parquet) below the folder", place=f"{name}/{other}")
+    if not data:
+        raise DataMissing(f"there are no files of Parquet (.parquet) below '{safe_text(name)}'")
+    return data
+
+
+def partition_values(keys: Sequence[str], name: str) -> list[dict[str, str]]:
+    """Return the text of each partition column for each key: {year: 2024, month: 01} of `year=2024/month=01/a.parquet`.
+
+    Raises DataError if the keys do not have the same partition columns.
+    """
+    rows = [_values(key, f"{name}/{key}") for key in keys]
+    for key, values in zip(keys, rows, strict=True):
+        if list(values) != list(rows[0]):
+            text = f"{_columns(values)}; '{safe_text(keys[0])}' has {_columns(rows[0])}"
+            raise DataError(text, place=f"{name}/{key}", hint="all files of a table have the same partition columns")
+    return rows
+
+
+def _values(key: str, place: str) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for folder in key.split("/")[:-1]:
+        column, equals, value = folder.partition("=")
+        if not equals:
+            continue
+        try:
+            column, value = unquote(column, errors="strict"), unquote(value, errors="strict")
+        except UnicodeDecodeError:
+            raise DataError(f"the folder '{safe_text(folder)}' is not UTF-8", place=place) from None
+        if not column or column in values:
+            text = f"the folder '{safe_text(folder)}' names {'a column twice' if column else 'no column'}"
+            raise DataError(text, place=place, hint="a partition is a folder called column=value")
+        values[column] = "" if value == _MISSING else value
+    return values
+
+
+def _columns(values: Mapping[str, str]) -> str:
+    return f"the partition columns {', '.join(map(safe_text, values))}" if values else "no partition columns"
+
+
+def partition_columns(parts: Sequence[Part], names: Sequence[str], dtypes: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Return the value of each partition column in each file: numbers if all are, else text. Raises DataError."""
+    columns: dict[str, np.ndarray] = {}
+    for column in parts[0].values:
+        if column in names:
+            text = f"column '{safe_text(column, 40)}' is in the file, and in the name of its folder"
+            raise DataError(text, place=parts[0].name)
+        texts = [part.values[column] for part in parts]
+        dtype = dtypes.get(column)
+        numbers = None if dtype == "text" else typed(text_array(texts), dtype=dtype)
+        if dtype == "number" and numbers is None:
+            wrong = next((i for i, text in enumerate(texts) if typed(text_array([text]), dtype=dtype) is None), 0)
+            text = f"'{safe_text(texts[wrong], 40)}' is not a number, as dtypes says of '{safe_text(column, 40)}'"
+            raise DataError(text, place=parts[wrong].name)
+        columns[column] = np.array(texts, object) if numbers is None else numbers
+    for column in dtypes:
+        if column not in columns:
+            text = f"dtypes: there is no partition column '{safe_text(column, 40)}'{suggestion(column, columns)}"
+            raise DataError(text, place=parts[0].name, hint="the files themselves say the types of their columns")
+    return columns
