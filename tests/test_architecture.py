@@ -66,7 +66,7 @@ INNER_FLOORS = {
     ],
     "workflow": [
         ["advice", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
-        ["check", "interchange"], ["rows"], ["evaluate", "make_samples", "predict", "train"],
+        ["check", "rows"], ["evaluate", "make_samples", "predict"], ["interchange"], ["train"],
         ["forecasting", "smoke", "stream"],
     ],
     "interop": [

@@ -55,11 +55,11 @@ class ConfigSection(BaseSection):
     """Epochs, batches, validation and callbacks."""
 
 
-def run_name(path: Path) -> str:
-    """Return the default name of a run, made from the file name of its config (or, for a new config, of its data).
+def run_name(path: Path, *, empty: str = "run") -> str:
+    """Return the default name of a run, made from the file name of its config (or of its data, or an imported file).
 
     It is the name without suffix, with `_` for characters other than letters, digits, `.`, `_` and `-`, at most 60
-    characters; `run` if nothing is left.
+    characters; `empty` if nothing is left.
     """
     stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in path.stem)
-    return stem.lstrip("._-")[:60] or "run"
+    return stem.lstrip("._-")[:60] or empty

@@ -1,13 +1,13 @@
 """Read weights files of Keras 3, Keras 2 and Keras for R; from a file of a whole model, only its weights are read."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from kerascli.foundation.disk.files import file_digest, open_regular
+from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import ConfigError, FileRefused, counted, nearest, safe_text
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.archive import open_arrays
@@ -15,6 +15,7 @@ from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.places import numbered_groups, weights_by_path
 from kerascli.interop.keras_export.keras_file import ordered
 from kerascli.interop.keras_export.keras_graph import keras_graph
+from kerascli.interop.keras_export.keras_nodes import walk
 from kerascli.interop.keras_import.weights import Pairs, in_keras_2_order, listed, variables
 from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.nodes import Call, Model
@@ -71,9 +72,7 @@ class WeightsFile:
 def open_weights(path: Path) -> Iterator[WeightsFile]:
     """Context manager that opens a Keras weights file of any format. Raises DataError, FileRefused, ConfigError."""
     name = safe_text(str(path))
-    with ExitStack() as stack:
-        file = stack.enter_context(open_regular(path))
-        _, arrays = open_arrays(file, name, stack)
+    with open_arrays(path, name) as (_, _, arrays):
         if arrays is None:
             raise FileRefused(f"'{name}' is not a weights file of Keras: expected .weights.h5, .h5 or .keras")
         group = _MODEL if any(path.startswith(f"{_MODEL}/") for path in arrays.datasets()) else ""
@@ -96,11 +95,11 @@ def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[
     except ConfigError:
         return _as_written(model, weights)
     layers: dict[str, dict[str, list[Weight]]] = {}
-    names = {node.ours: node.name for node in graph.layers}
+    names = {place: node.name for place, _, node in walk(graph.layers)}
     for path, group in ordered(graph.layers, weights):
         top, place = _top_and_place(path)
         layers.setdefault(top, {})[place] = group
-    return [LayerWeights(_owner(groups, names), top, groups) for top, groups in layers.items()]
+    return [LayerWeights(names[top], top, groups) for top, groups in layers.items()]
 
 
 def match(file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bool) -> tuple[Pairs, list[str]]:
@@ -164,11 +163,6 @@ def _natural_key(place: str) -> tuple[str, int]:
     """Return a key that sorts numbered layer names naturally: dense, dense_1, dense_2, dense_10."""
     base, _, number = place.rpartition("_")
     return (base, int(number)) if number.isdecimal() else (place, 0)
-
-
-def _owner(groups: Mapping[str, Sequence[Weight]], names: Mapping[str, str]) -> str:
-    weight = next(iter(groups.values()))[0].name
-    return next(name for ours, name in names.items() if weight.startswith(f"{ours}/"))
 
 
 def _as_written(model: Model, weights: Sequence[Weight]) -> list[LayerWeights[Weight]]:

@@ -10,6 +10,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from operator import methodcaller
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -63,14 +64,14 @@ class Component(BaseModel):
         return {self.component_name: arguments} if arguments else self.component_name
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, write: Callable[[Any], Any] = methodcaller("dump")) -> Any:
     """Return a value as data for YAML: components in it become what a config writes for them, tuples become lists."""
     if isinstance(value, Component):
-        return value.dump()
+        return write(value)
     if isinstance(value, (tuple, list)):
-        return [plain(item) for item in value]
+        return [plain(item, write) for item in value]
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: plain(item, write) for key, item in value.items()}
     return value
 
 

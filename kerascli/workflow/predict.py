@@ -12,10 +12,10 @@ from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading, class_reading
 from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order
-from kerascli.workflow.interchange.keras_names import keras_output_names
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.rows.command_rows import kept_columns, rows_of
+from kerascli.workflow.rows.keras_names import keras_output_names
 from kerascli.workflow.units import inverse_of, significant
 
 

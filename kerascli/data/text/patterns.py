@@ -74,6 +74,13 @@ class Fragment:
     times: int = 1
     """Largest product of the counts of nested repetitions."""
 
+    def add(self, other: "Fragment", between: str = "") -> None:
+        """Append what follows in the pattern, or, after the separator `|`, an alternative."""
+        self.parts += [between, *other.parts]
+        self.empty = self.empty or other.empty if between else self.empty and other.empty
+        self.filled |= other.filled
+        self.times = max(self.times, other.times)
+
 
 class Pattern:
     """Regular expression in Python's syntax, parsed to the parts of one of RE2. Raises Invalid for what RE2 lacks."""
@@ -114,20 +121,13 @@ class Pattern:
         whole = self._sequence()
         while self.text.startswith("|", self._at):
             self._at += 1
-            other = self._sequence()
-            whole.parts += ["|", *other.parts]
-            whole.empty |= other.empty
-            whole.filled |= other.filled
-            whole.times = max(whole.times, other.times)
+            whole.add(self._sequence(), "|")
         return whole
 
     def _sequence(self) -> Fragment:
         whole = Fragment()
         for each in self._repeated():
-            whole.parts += each.parts
-            whole.empty &= each.empty
-            whole.filled |= each.filled
-            whole.times = max(whole.times, each.times)
+            whole.add(each)
         return whole
 
     def _skip_comments(self) -> None:
@@ -176,15 +176,12 @@ class Pattern:
             return self._group()
         if character == "[":
             return self._characters(_SET)
-        if character == "^":
+        if character in ("^", "$"):
             self._at += 1
-            self._has_lines |= bool(self._flags & re.MULTILINE)
-            return Fragment(["(?m:^)" if self._flags & re.MULTILINE else r"\A"])
-        if character == "$":
-            self._at += 1
-            self._has_lines |= bool(self._flags & re.MULTILINE)
-            self.has_end |= not self._flags & re.MULTILINE
-            return Fragment(["(?m:$)"])
+            of_lines = bool(self._flags & re.MULTILINE)
+            self._has_lines |= of_lines
+            self.has_end |= character == "$" and not of_lines
+            return Fragment([f"(?m:{character})" if of_lines or character == "$" else r"\A"])
         escaped = self.text[start + 1 : start + 2] if character == "\\" else ""
         if escaped in ("A", "Z", "z", "b", "B"):
             self._at += 2
@@ -227,11 +224,7 @@ class Pattern:
         """Set the flags of a group: `(?i:` or `(?s-i:`."""
         for letter in flags[1]:
             self._flags |= re.RegexFlag[letter.upper()]
-        if "a" in flags[1]:
-            self._flags &= ~re.UNICODE
-        if "u" in flags[1]:
-            self._flags &= ~re.ASCII
-        for letter in flags[2] or "":
+        for letter in (flags[2] or "") + "a" * ("u" in flags[1]):
             self._flags &= ~re.RegexFlag[letter.upper()]
 
 

@@ -5,13 +5,14 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
+from pathlib import Path
 from typing import IO, Any
 
-from kerascli.foundation.disk.files import DAMAGED, load_json
+from kerascli.foundation.disk.files import DAMAGED, load_json, open_regular
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras import hdf5
 from kerascli.interop.keras.hdf5 import Hdf5
@@ -48,21 +49,22 @@ class Archive:
     """Mapping from the place of a layer (`layers/integer_lookup`) to its file vocabulary.txt."""
 
 
-def open_arrays(file: BufferedReader, name: str, stack: ExitStack) -> tuple[Archive | None, Hdf5 | None]:
-    """Open the HDF5 part of a Keras file until `stack` ends, and read the rest of a `.keras` file, which holds it.
+@contextmanager
+def open_arrays(path: Path, name: str) -> Iterator[tuple[BufferedReader, Archive | None, Hdf5 | None]]:
+    """Context manager that opens a file, and reads all of a `.keras` file but its HDF5 part, which is opened.
 
-    Both are None for a file that is neither. Raises FileRefused.
+    An `.h5` file is such a part alone; any other file has neither. Raises DataError, FileRefused.
     """
-    head = file.read(8)
-    file.seek(0)
-    archive, weights = None, ByteRange(file, 0, os.fstat(file.fileno()).st_size)
-    if head.startswith(MAGIC):
-        archive = _read_archive(file, name)
-        weights = archive.weights
-        stack.callback(weights.file.close)
-    elif head != hdf5.MAGIC:
-        return None, None
-    return archive, stack.enter_context(Hdf5(weights.file.fileno(), weights.start, weights.size, name))
+    with open_regular(path) as file:
+        head = file.read(8)
+        file.seek(0)
+        archive = _read_archive(file, name) if head.startswith(MAGIC) else None
+        if archive is None and head != hdf5.MAGIC:
+            yield file, None, None
+            return
+        weights = archive.weights if archive else ByteRange(file, 0, os.fstat(file.fileno()).st_size)
+        with weights.file, Hdf5(weights.file.fileno(), weights.start, weights.size, name) as arrays:
+            yield file, archive, arrays
 
 
 def _read_archive(file: BufferedReader, name: str) -> Archive:
@@ -70,8 +72,10 @@ def _read_archive(file: BufferedReader, name: str) -> Archive:
     try:
         with zipfile.ZipFile(file) as archive:
             members = _members(archive, name)
-            config = load_config(_read(archive, members[_CONFIG], name), f"{_CONFIG} in '{name}'")
-            metadata = load_config(_read(archive, members[_METADATA], name), f"{_METADATA} in '{name}'")
+            config, metadata = (
+                load_config(_read(archive, members[each], MAX_CONFIG_BYTES, name), f"{each} in '{name}'")
+                for each in (_CONFIG, _METADATA)
+            )
             weights = _weights_range(archive, members[_WEIGHTS], file, name)
             vocabularies = _vocabularies(archive, members, name)
     except DAMAGED as error:
@@ -120,13 +124,15 @@ def _refuse_member(info: zipfile.ZipInfo, name: str) -> None:
         raise FileRefused(f"'{name}': '{shown}' is compressed in a way that Keras does not use")
 
 
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> bytes:
-    """Read a JSON member of a `.keras` file, with a size limit during decompression, since the size in the header is
-    not trusted."""
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, name: str) -> bytes:
+    """Read a member of a `.keras` file, with a size limit during decompression, since the size in the header is not
+    trusted."""
     with archive.open(info) as member:
-        data = member.read(MAX_CONFIG_BYTES + 1)
-    if len(data) > MAX_CONFIG_BYTES:
-        raise FileRefused(f"'{name}': {info.filename} decompresses to more than {MAX_CONFIG_BYTES:,} bytes")
+        data = member.read(limit + 1)
+    if len(data) > limit and info.filename.startswith(_ASSETS):
+        raise FileRefused(f"'{name}' has vocabularies of more than {MAX_ASSET_BYTES:,} bytes")
+    if len(data) > limit:
+        raise FileRefused(f"'{name}': {info.filename} decompresses to more than {limit:,} bytes")
     return data
 
 
@@ -136,11 +142,8 @@ def _vocabularies(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInf
     left = MAX_ASSET_BYTES
     for member, info in members.items():
         if member.startswith(_ASSETS) and not info.is_dir():
-            with archive.open(info) as file:
-                data = file.read(left + 1)
+            data = _read(archive, info, left, name)
             left -= len(data)
-            if left < 0:
-                raise FileRefused(f"'{name}' has vocabularies of more than {MAX_ASSET_BYTES:,} bytes")
             vocabularies[member.removeprefix(_ASSETS).removesuffix(_VOCABULARY)] = data
     return vocabularies
 

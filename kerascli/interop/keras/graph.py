@@ -100,26 +100,19 @@ def _depths(
 def _depth_first(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[dict[str, int], list[Place]]:
     """Search depth first from the outputs; return (number of each layer in order of discovery, calls in the order in
     which they are finished)."""
-    met: dict[str, int] = {}
-    seen: set[Place] = set()
+    seen: dict[Place, None] = {}
     finished: list[Place] = []
-    for end in ends:
-        pending = []
-        if end not in seen:
-            pending.append((end, iter(parents[end])))
-            seen.add(end)
-            met.setdefault(end[0], len(met))
-        while pending:
-            place, rest = pending[-1]
-            parent = next((parent for parent in rest if parent not in seen), None)
-            if parent is None:
-                finished.append(place)
-                pending.pop()
-            else:
-                seen.add(parent)
-                met.setdefault(parent[0], len(met))
-                pending.append((parent, iter(parents[parent])))
-    return met, finished
+    pending = [(("", 0), iter(ends))]
+    while pending:
+        place, rest = pending[-1]
+        parent = next((parent for parent in rest if parent not in seen), None)
+        if parent is None:
+            finished.append(place)
+            pending.pop()
+        else:
+            seen[parent] = None
+            pending.append((parent, iter(parents[parent])))
+    return {name: number for number, name in enumerate(dict.fromkeys(name for name, _ in seen))}, finished[:-1]
 
 
 class MaskPlaces:

@@ -108,31 +108,31 @@ class Hdf5:
     def _attribute(self, path: str, name: str) -> Any:
         return json.loads(self._ask({"do": "attribute", "path": path, "name": name}))
 
-    def array(self, path: str, dataset: Dataset) -> np.ndarray:
+    def array(self, path: str) -> np.ndarray:
         """Return the values of one array of the HDF5 file; the caller has checked its shape. Raises FileRefused."""
-        return next(self.arrays([(path, dataset)]))
+        return next(self.arrays([path]))
 
-    def arrays(self, requests: Iterable[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
+    def arrays(self, paths: Iterable[str]) -> Iterator[np.ndarray]:
         """Yield the values of several arrays of the HDF5 file; small arrays are read together. Raises FileRefused."""
-        together: list[tuple[str, Dataset]] = []
+        together: list[str] = []
         size = 0
-        for path, dataset in requests:
-            if together and (len(together) == _TOGETHER or size + dataset.nbytes > _TOGETHER_BYTES):
-                yield from self._read(together)
+        for path in paths:
+            own = self.datasets()[path].nbytes
+            if together and (len(together) == _TOGETHER or size + own > _TOGETHER_BYTES):
+                yield from self._read(together, size)
                 together, size = [], 0
-            together.append((path, dataset))
-            size += dataset.nbytes
+            together.append(path)
+            size += own
         if together:
-            yield from self._read(together)
+            yield from self._read(together, size)
 
-    def _read(self, requests: Sequence[tuple[str, Dataset]]) -> Iterator[np.ndarray]:
-        size = sum(dataset.nbytes for _, dataset in requests)
+    def _read(self, paths: Sequence[str], size: int) -> Iterator[np.ndarray]:
         self._seconds += size / _BYTES_A_SECOND
-        data = self._ask({"do": "arrays", "paths": [path for path, _ in requests]})
+        data = self._ask({"do": "arrays", "paths": paths})
         if len(data) != size:
             raise FileRefused(f"'{self._name}' is refused: an array has another size than its header declares")
         start = 0
-        for _, dataset in requests:
+        for dataset in map(self.datasets().__getitem__, paths):
             yield dataset.read(data, start)
             start += dataset.nbytes
 

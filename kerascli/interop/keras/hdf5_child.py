@@ -5,13 +5,14 @@ array. An answer begins with `+`; a refusal is `-` and the reason.
 """
 
 import contextlib
+import io
 import json
 import math
 import mmap
 import os
 import struct
 import sys
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 import numpy as np
@@ -55,7 +56,7 @@ def audit_hook(event: str, arguments: tuple[Any, ...]) -> None:
             raise Refused("reading it would open another file")
 
 
-class Window(BinaryIO):
+class Window(io.RawIOBase):
     """File object over a byte range of a file that is already open, so that h5py opens no file by name."""
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
@@ -67,17 +68,8 @@ class Window(BinaryIO):
         self._at += got
         return got
 
-    def read(self, count: int = -1) -> bytes:
-        left = self._size - self._at
-        data = os.pread(self._descriptor, left if count < 0 else min(count, left), self._start + self._at)
-        self._at += len(data)
-        return data
-
     def seek(self, offset: int, whence: int = 0) -> int:
         self._at = offset + (0, self._at, self._size)[whence]
-        return self._at
-
-    def tell(self) -> int:
         return self._at
 
 
@@ -170,19 +162,17 @@ def _kind(number: int) -> str:
 
 def attribute(file: h5py.File, path: str, name: str) -> Any:
     """Return the attribute `name` of the object at `path`, a text or a list of texts; None if it is missing."""
-    if path and path not in file:
+    item: Any = file.get(path or "/")
+    if item is None or name not in item.attrs:
         return None
-    found = h5.h5a.exists(file[path or "/"].id, name.encode())
-    if not found:
-        return None
-    read = h5.h5a.open(file[path or "/"].id, name.encode())
+    read = h5.h5a.open(item.id, name.encode())
     kind, count = read.get_type().get_class(), int(np.prod(read.shape, dtype=object))
     if not count:
         return []
     if kind != h5.h5t.STRING or len(read.shape) > 1 or count > MAX_TEXTS:
         raise Refused(f"the attribute '{name}' is not a text")
-    value = file[path or "/"].attrs[name]
-    return [_text(item) for item in value] if isinstance(value, np.ndarray) else _text(value)
+    value = item.attrs[name]
+    return [_text(each) for each in value] if isinstance(value, np.ndarray) else _text(value)
 
 
 def _text(value: Any) -> str:
@@ -194,14 +184,11 @@ def arrays(file: h5py.File, paths: list[str]) -> bytes:
     datasets = [h5.h5d.open(file.id, _raw(path)) for path in paths]
     size = sum(math.prod(dataset.shape) * dataset.dtype.itemsize for dataset in datasets)
     _limit(3 * size, size)
-    return b"".join([_numbers(dataset) for dataset in datasets])
-
-
-def _numbers(dataset: Any) -> bytes:
-    values = np.empty(dataset.shape, dataset.dtype.newbyteorder("<"))
-    if values.size:
-        dataset.read(h5.h5s.ALL, h5.h5s.ALL, values)
-    return values.tobytes()
+    values: Any = [np.empty(dataset.shape, dataset.dtype.newbyteorder("<")) for dataset in datasets]
+    for dataset, own in zip(datasets, values, strict=True):
+        if own.size:
+            dataset.read(h5.h5s.ALL, h5.h5s.ALL, own)
+    return b"".join(values)
 
 
 def _address_space() -> int:
@@ -237,16 +224,10 @@ def _limit(more: int, size: int) -> None:
             resource.setrlimit(limit, (value, resource.getrlimit(limit)[1]))
 
 
-def answer(file: h5py.File, request: dict[str, Any]) -> bytes:
-    match request:
-        case {"do": "list"}:
-            return json.dumps(listing(file)).encode()
-        case {"do": "attribute", "path": path, "name": name}:
-            return json.dumps(attribute(file, path, name)).encode()
-        case {"do": "arrays", "paths": paths}:
-            return arrays(file, paths)
-        case _:
-            raise Refused("no such request")
+def answer(file: h5py.File, do: str, **arguments: Any) -> bytes:
+    if do == "arrays":
+        return arrays(file, **arguments)
+    return json.dumps((listing if do == "list" else attribute)(file, **arguments)).encode()
 
 
 def main() -> None:
@@ -259,7 +240,7 @@ def main() -> None:
         request = json.loads(source.read(struct.unpack("<q", header)[0]))
         try:
             file = file or h5py.File(Window(descriptor, start, size), "r")
-            reply = b"+" + answer(file, request)
+            reply = b"+" + answer(file, **request)
         except Refused as error:
             reply = b"-" + str(error).encode("utf-8", "backslashreplace")
         except MemoryError:

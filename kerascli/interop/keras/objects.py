@@ -7,7 +7,7 @@ import numpy as np
 
 from kerascli.foundation.errors import Fault, FileRefused, safe_text, show, suggestion
 from kerascli.interop.keras.differences import ANY, BOOKKEEPING, DIFFERENCES, NAMED_FUNCTIONS, Difference
-from kerascli.language.component import Component, Invalid, Registry, registries
+from kerascli.language.component import Component, Invalid, Registry, plain, registries
 
 _NESTED_KINDS = ("initializer", "regularizer", "constraint", "activation", "layer", "schedule", "optimizer")
 _OF_LAYERS = frozenset({"layer", "backward_layer", "layers", "cell", "cells"})
@@ -220,20 +220,10 @@ def changed_settings(thing: Component) -> dict[str, Any]:
     fields = type(thing).model_fields
     values = {name: getattr(thing, name) for name in fields}
     return {
-        name: _plain(value)
+        name: plain(value, written)
         for name, value in values.items()
         if fields[name].is_required() or value != fields[name].get_default(call_default_factory=True)
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Component):
-        return written(value)
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
 
 
 def short_number(value: Any) -> Any:

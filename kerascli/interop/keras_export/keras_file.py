@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,9 +12,9 @@ import numpy as np
 
 from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.interop.keras.hdf5 import need_h5py
-from kerascli.interop.keras.places import keras_2_order, numbered_groups, weights_by_path
+from kerascli.interop.keras.places import keras_2_order, weights_by_path
 from kerascli.interop.keras_export.keras_graph import KerasGraph
-from kerascli.interop.keras_export.keras_nodes import KerasNode
+from kerascli.interop.keras_export.keras_nodes import KerasNode, walk
 from kerascli.interop.keras_export.serialized import OF_NETWORKS
 from kerascli.interop.keras_export.vocabularies import idf_weights, vocabulary_files
 from kerascli.interop.keras_import.calls import MODELS
@@ -75,14 +75,10 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
     return out.getvalue()
 
 
-def ordered(
-    layers: Sequence[KerasNode], weights: Sequence[Weight], above: str = "layers"
-) -> list[tuple[str, list[Weight]]]:
+def ordered(layers: Sequence[KerasNode], weights: Sequence[Weight]) -> list[tuple[str, list[Weight]]]:
     """Return a model's weights as pairs (HDF5 group such as `layers/lstm_1/cell`, its weights), in Keras 3's order."""
     groups: list[tuple[str, list[Weight]]] = []
-    for node, name in zip(layers, numbered_groups(node.description["class_name"] for node in layers), strict=True):
-        top = f"{above}/{name}"
-        groups += ordered(node.inside, weights, f"{top}/layers")
+    for top, _, node in walk(layers):
         own = _under(weights, node)
         if node.layer is not None and own:
             parts = weights_by_path(node.layer, node.ours, own)
@@ -97,16 +93,18 @@ def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: Optimize
     with h5py.File(out, "w") as file:
         file.create_group("layers")
         for path, own in ordered(graph.layers, weights):
-            group = file.create_group(f"{path}/vars")
-            for number, weight in enumerate(own):
-                group[str(number)] = array(weight)
+            _write_variables(file, path, map(array, own))
         for path, values in idf_weights(graph.layers):
             file[path] = values
-        for place, variables in ({} if state is None else state).items():
-            group = file.create_group(f"{place}/vars")
-            for number, values in enumerate(variables):
-                group[str(number)] = values
+        for path, variables in ({} if state is None else state).items():
+            _write_variables(file, path, variables)
     return out.getvalue()
+
+
+def _write_variables(file: Any, path: str, arrays: Iterable[np.ndarray]) -> None:
+    group = file.create_group(f"{path}/vars")
+    for number, values in enumerate(arrays):
+        group[str(number)] = values
 
 
 def array(weight: Weight) -> np.ndarray:
@@ -117,8 +115,8 @@ def array(weight: Weight) -> np.ndarray:
 def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
     """Return the weights of an exported layer or nested model; a nested model's weights are in the order of its
     layers."""
-    own = [] if node.layer is None else [weight for weight in weights if weight.name.startswith(f"{node.ours}/")]
-    return [*own, *(weight for each in node.inside for weight in _under(weights, each))]
+    prefixes = [f"{each.ours}/" for _, _, each in walk([node]) if each.layer is not None]
+    return [weight for prefix in prefixes for weight in weights if weight.name.startswith(prefix)]
 
 
 def _legacy_layer(group: Any, node: KerasNode, weights: Sequence[Weight]) -> None:

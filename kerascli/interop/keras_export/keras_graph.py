@@ -257,7 +257,8 @@ class _Writer:
         order, walked = keras_order(parents, [end.place for end in ends])
         order = [each for each in order if each in self._nodes]
         order += [each for each in inputs if each not in order]
-        left = [node.ours for node in self._nodes.values() if node.has_weights and node.name not in order]
+        unused = [node for node in self._nodes.values() if node.name not in order]
+        left = [node.ours for node in unused if node.layer is not None or node.inside]
         if left:
             self._common.notes.append(f"not exported, because no output depends on them: {', '.join(left)}")
         return reached([self._nodes[each] for each in order], walked)

@@ -1,12 +1,13 @@
 """Layers, operations and nested models that are written to a Keras file, each with its calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.graph import Call, Place, Ref, with_refs
-from kerascli.interop.keras_export.serialized import serialized
+from kerascli.interop.keras.places import numbered_groups
+from kerascli.interop.keras_export.serialized import one_or_all, serialized
 from kerascli.layers.base import BaseLayer
 
 
@@ -28,9 +29,15 @@ class KerasNode:
     def is_operation(self) -> bool:
         return ".ops." in self.description["module"]
 
-    @property
-    def has_weights(self) -> bool:
-        return self.layer is not None or bool(self.inside)
+
+def walk(
+    layers: Sequence[KerasNode], group: str = "layers", above: tuple[str, ...] = ()
+) -> Iterator[tuple[str, tuple[str, ...], KerasNode]]:
+    """Yield (HDF5 group, Keras's names from the model down, node) of each layer, and of those in nested models."""
+    for node, name in zip(layers, numbered_groups(node.description["class_name"] for node in layers), strict=True):
+        place, path = f"{group}/{name}", (*above, node.name)
+        yield place, path, node
+        yield from walk(node.inside, f"{place}/layers", path)
 
 
 def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[KerasNode], dict[Place, int]]:
@@ -39,10 +46,9 @@ def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[Ke
     numbers: dict[Place, int] = {}
     kept_nodes: list[KerasNode] = []
     for node in nodes:
-        calls = [call for number, call in enumerate(node.calls) if (node.name, number) in kept]
         old = [number for number in range(len(node.calls)) if (node.name, number) in kept]
         numbers.update({(node.name, number): new for new, number in enumerate(old)})
-        kept_nodes.append(replace(node, calls=calls))
+        kept_nodes.append(replace(node, calls=[node.calls[number] for number in old]))
     return kept_nodes, numbers
 
 
@@ -91,13 +97,9 @@ def functional(
         layers.append({**node.description, "name": node.name, "inbound_nodes": inbound})
     config = {
         "name": name, "trainable": True, "layers": layers,
-        "input_layers": _one_or_all([[each, 0, 0] for each in inputs]),
-        "output_layers": _one_or_all([
+        "input_layers": one_or_all([[each, 0, 0] for each in inputs]),
+        "output_layers": one_or_all([
             [end.layer, numbers.get(end.place, 0) + (end.layer in from_1), end.index] for end in ends
         ]),
     }  # fmt: skip
     return serialized("keras.src.models.functional", "Functional", config, registered=True)
-
-
-def _one_or_all(ends: list[Any]) -> Any:
-    return ends[0] if len(ends) == 1 else ends

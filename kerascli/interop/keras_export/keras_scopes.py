@@ -18,14 +18,11 @@ class Scope:
     outputs: Sequence[str]
     specs: Mapping[str, TensorSpec]
 
-    def calls_of(self, shared: Shared) -> list[Call]:
-        return [entry for entry in self.entries if isinstance(entry, Call) and entry.of.weights == shared.weights]
-
 
 def shared_scope(scope: Scope, shared: Shared) -> Scope:
     """Return the contents of a shared model to export; its outputs are all its tensors that nodes outside of it use
     (`a.features` ...)."""
-    calls = scope.calls_of(shared)
+    calls = [each for each in scope.entries if isinstance(each, Call) and each.of.weights == shared.weights]
     used = {*scope.outputs, *(name for entry in scope.entries for name in entry.used_names())}
     specs: dict[str, TensorSpec] = {}
     returned: dict[str, None] = {}

@@ -9,7 +9,7 @@ from typing import Any
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.foundation.errors import Fault
 from kerascli.interop.keras.differences import GIVE_WHOLE_NUMBERS, NULLS
-from kerascli.language.component import Component
+from kerascli.language.component import Component, plain
 from kerascli.layers.base import BaseLayer
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
@@ -96,17 +96,14 @@ def settings_of(thing: Component, where: str, problems: list[Fault]) -> dict[str
 def to_keras(value: Any, where: str, problems: list[Fault]) -> Any:
     """Return the value of a component's argument as JSON for a Keras file; nested components (initializers ...) become
     Keras objects."""
-    if isinstance(value, Activation):
-        return _activation(value, where, problems)
-    if isinstance(value, BaseLayer):
-        return keras_object(value, where, problems, name=value.component_name)
-    if isinstance(value, Component):
-        return keras_object(value, where, problems)
-    if isinstance(value, tuple | list):
-        return [to_keras(item, where, problems) for item in value]
-    if isinstance(value, dict):
-        return {key: to_keras(item, where, problems) for key, item in value.items()}
-    return value
+
+    def write(thing: Component) -> Any:
+        if isinstance(thing, Activation):
+            return _activation(thing, where, problems)
+        name = {"name": thing.component_name} if isinstance(thing, BaseLayer) else {}
+        return keras_object(thing, where, problems, **name)
+
+    return plain(value, write)
 
 
 def _activation(value: Activation, where: str, problems: list[Fault]) -> Any:
@@ -134,13 +131,13 @@ def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[
     present = [pairs.get(output, OutputTarget(output, "", None, 1.0, ())) for output in outputs]
     losses, weights = [to_keras(pair.loss, "loss", problems) for pair in present], [pair.weight for pair in present]
     config: dict[str, Any] = {
-        "optimizer": keras_object(spec.optimizer, "optimizer", problems), "loss": _one_or_all(losses),
-        "loss_weights": None if weights == [1.0] else _one_or_all(weights),
+        "optimizer": keras_object(spec.optimizer, "optimizer", problems), "loss": one_or_all(losses),
+        "loss_weights": None if weights == [1.0] else one_or_all(weights),
     }  # fmt: skip
     for key, weighted in (("metrics", False), ("weighted_metrics", True)):
         uses = [[use for use in pair.metrics if use.weighted is weighted] for pair in present]
         metrics = [[_metric(use.metric, use.name, problems) for use in of_output] for of_output in uses]
-        config[key] = _one_or_all(metrics) if any(metrics) else None
+        config[key] = one_or_all(metrics) if any(metrics) else None
     if problems:
         return None, tuple(f"the compile settings are not exported: {fault.text}" for fault in problems)
     return config, ()
@@ -154,5 +151,6 @@ def _metric(metric: Component, name: str, problems: list[Fault]) -> Any:
     return {**made, "config": {**made["config"], "name": name}} if made else made
 
 
-def _one_or_all(values: list[Any]) -> Any:
+def one_or_all(values: list[Any]) -> Any:
+    """Return the only value of a list, or the list of several, as Keras's files hold it."""
     return values[0] if len(values) == 1 else values

@@ -10,8 +10,7 @@ from kerascli.data.base import FittedState, Transform
 from kerascli.data.transforms.text_lookups import TextVectorization
 from kerascli.foundation.errors import Fault
 from kerascli.foundation.shapes import Shape
-from kerascli.interop.keras.places import numbered_groups
-from kerascli.interop.keras_export.keras_nodes import KerasNode
+from kerascli.interop.keras_export.keras_nodes import KerasNode, walk
 from kerascli.interop.keras_export.serialized import serialized, settings_of
 from kerascli.preprocessing.categories import LookupSettings
 
@@ -75,12 +74,11 @@ def idf_weights(layers: Sequence[KerasNode]) -> Iterator[tuple[str, np.ndarray]]
                 yield f"{folder}/vars/idf_weights", np.pad(weights, (0, back))
 
 
-def _lookups(layers: Sequence[KerasNode], above: str = "layers") -> Iterator[tuple[str, KerasNode, dict[str, Any]]]:
+def _lookups(layers: Sequence[KerasNode]) -> Iterator[tuple[str, KerasNode, dict[str, Any]]]:
     """Yield (place in the file, node, config) of each layer with a vocabulary, in nested models, too."""
-    for node, name in zip(layers, numbered_groups(node.description["class_name"] for node in layers), strict=True):
+    for place, _, node in walk(layers):
         if node.description["config"].get("vocabulary"):
-            yield f"{above}/{name}", node, node.description["config"]
-        yield from _lookups(node.inside, f"{above}/{name}/layers")
+            yield place, node, node.description["config"]
 
 
 def _places(place: str, node: KerasNode) -> list[str]:

@@ -1,6 +1,6 @@
 """Convert the layers of a Keras file to the `model` section of a config, and map their weights."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.model_section import ModelSection, written_input
 from kerascli.interop.keras_import.operations import NoOperation, expression, refuse
 from kerascli.interop.keras_import.policies import Policies
-from kerascli.interop.keras_import.reading import Owner, Reading, layer_places
+from kerascli.interop.keras_import.reading import Common, Owner, Reading, layer_places
 from kerascli.interop.keras_import.text_inputs import TextInput, with_text_inputs
 from kerascli.interop.keras_import.weights import is_adapted, layer_groups, refuse_other_layers, with_statistics
 from kerascli.language.expressions.parser import MAX_LENGTH
@@ -51,7 +51,7 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     kept = used_inputs(whole)
     model, texts = with_text_inputs(with_inputs(whole, kept), layer_places(whole, ""), file, refusals)
     refusals.check()
-    common = _Common(refusals, file, Policies(refusals), layer_groups(file))
+    common = Common(refusals, file, Policies(refusals), layer_groups(file))
     writer = _Writer(common, model)
     results, owners = writer.write(model, list(writer.section.inputs), (), "", preferred=True)
     section, ends = writer.section.end(results)
@@ -69,23 +69,11 @@ def _name(spec: Mapping[str, Any]) -> str:
     return name if isinstance(name, str) else "model"
 
 
-@dataclass(slots=True)
-class _Common:
-    """State shared by the converters (`_Writer`) of all models in one Keras file: what cannot be imported, the open
-    file, the dtype policies."""
-
-    refusals: Refusals
-    file: ModelFile
-    policies: Policies
-    groups: Mapping[str, Set[str]]
-    """Layers of the weights of each model in the file, see `layer_groups`."""
-
-
 class _Writer:
     """Writer of a `model` section from a Keras model, including the layers of nested models that are called only
     once."""
 
-    def __init__(self, common: _Common, model: KerasModel) -> None:
+    def __init__(self, common: Common, model: KerasModel) -> None:
         self.common = common
         self.book = NameBook()
         inputs = {self.book.give(key or ref.layer): model.layers[ref.layer] for key, ref in model.inputs}
@@ -96,15 +84,14 @@ class _Writer:
     ) -> tuple[list[str], list[Owner]]:
         """Write the layers of a Keras model, called on the tensors `given`; return (names of its outputs, owners of
         weights)."""
-        file = self.common.file
-        reading = Reading(model, path, place, self.common.refusals, preferred=preferred, file=file)
+        reading = Reading(model, path, place, self.common, preferred=preferred)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, tensors, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.needed:
                 results = self._call(reading, layer, number)
                 reading.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
         if not len(self.common.refusals):
-            refuse_other_layers(self.common.groups.get(place, set()), reading, file)
+            refuse_other_layers(self.common.groups.get(place, set()), reading, self.common.file)
         owners = [owner for name in model.layers for owner in reading.owners[name]]
         return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
 

@@ -1,13 +1,13 @@
 """Open a Keras model file of any format: model config, compile config and arrays."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from kerascli.foundation.disk.files import file_digest, open_regular
+from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras import archive
 from kerascli.interop.keras.hdf5 import Hdf5
@@ -39,9 +39,7 @@ class ModelFile:
 def open_model(path: Path) -> Iterator[ModelFile]:
     """Context manager that opens a Keras model file of any format. Raises DataError, FileRefused, ConfigError."""
     name = safe_text(str(path))
-    with ExitStack() as stack:
-        file = stack.enter_context(open_regular(path))
-        opened, arrays = archive.open_arrays(file, name, stack)
+    with archive.open_arrays(path, name) as (file, opened, arrays):
         legacy = None
         if opened is not None:
             model, version = _model(opened.config, name), opened.version

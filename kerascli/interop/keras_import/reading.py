@@ -2,17 +2,18 @@
 weights."""
 
 from collections import defaultdict
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 from kerascli.interop.keras.differences import IN_TRAINING
-from kerascli.interop.keras.graph import Call, Ref, refs
+from kerascli.interop.keras.graph import Call, Place, Ref, refs
 from kerascli.interop.keras.objects import Refusals, component, full_name
 from kerascli.interop.keras.places import numbered_groups
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel
 from kerascli.interop.keras_import.hidden_masks import HiddenMasks, ImpliedMasks
 from kerascli.interop.keras_import.model_file import ModelFile
+from kerascli.interop.keras_import.policies import Policies
 from kerascli.interop.keras_import.text_inputs import ONLY_AT_INPUTS
 from kerascli.interop.keras_import.vocabularies import TEXT_LOOKUPS, with_vocabulary
 from kerascli.layers.base import LAYERS, BaseLayer
@@ -31,18 +32,23 @@ class Owner:
     layer: BaseLayer
 
 
+@dataclass(slots=True)
+class Common:
+    """State shared by the readings of all models in one Keras file: what cannot be imported, the open file, the dtype
+    policies."""
+
+    refusals: Refusals
+    file: ModelFile
+    policies: Policies
+    groups: Mapping[str, Set[str]]
+    """Layers of the weights of each model in the file, see `layer_groups`."""
+
+
 class Reading:
     """State of importing one Keras model; a model nested in it has a state of its own."""
 
     def __init__(
-        self,
-        model: KerasModel,
-        path: tuple[str, ...],
-        place: str,
-        refusals: Refusals,
-        *,
-        preferred: bool,
-        file: ModelFile,
+        self, model: KerasModel, path: tuple[str, ...], place: str, common: Common, *, preferred: bool
     ) -> None:
         self.model = model
         self.path = path
@@ -53,21 +59,18 @@ class Reading:
         """Mapping from Keras's name of a layer or model with several calls to its name in the config's `shared`."""
         self.counts: dict[str, int] = {}
         self.preferred = {ref: key for key, ref in model.outputs if key is not None} if preferred else {}
-        self.refusals = refusals
-        self._file = file
+        self.refusals = common.refusals
+        self._file = common.file
         self._settings: dict[str, BaseLayer | None] = {}
-        self.masks = HiddenMasks(model, self.settings, masked=bool(path), keras_3=file.keras_3)
-        self.keras_3 = file.keras_3
+        self.masks = HiddenMasks(model, self.settings, masked=bool(path), keras_3=common.file.keras_3)
+        self.keras_3 = common.file.keras_3
         self._implied = ImpliedMasks(model, self.masks.has_masked_input)
-        self.needed: Set[tuple[str, int]] = self._implied.needed()
+        self.needed: Set[Place] = self._implied.needed()
         calls = [self.call(model.layers[name], number) for name, number in self.needed]
         self.used = set(refs([calls, model.outputs]))
-        self._most: dict[tuple[str, int], int] = {}
-        self._used_results: defaultdict[str, set[int]] = defaultdict(set)
+        self._most: defaultdict[Place, int] = defaultdict(int)
         for ref in self.used:
-            key = (ref.layer, ref.call)
-            self._most[key] = max(self._most.get(key, 0), ref.index)
-            self._used_results[ref.layer].add(ref.index)
+            self._most[ref.place] = max(self._most[ref.place], ref.index)
 
     def call(self, layer: KerasLayer, number: int) -> Call:
         return self._implied.without(layer, number)
@@ -78,11 +81,11 @@ class Reading:
 
     def results(self, layer: KerasLayer, number: int) -> int:
         """Return how many outputs one call of a layer must have: the highest index of a used output, plus 1."""
-        return self._most.get((layer.name, number), 0) + 1
+        return self._most[layer.name, number] + 1
 
     def used_results(self, layer: KerasLayer) -> set[int]:
         """Return the indices of the outputs of a layer that are used, in any of the layer's calls."""
-        return self._used_results[layer.name]
+        return {ref.index for ref in self.used if ref.layer == layer.name}
 
     def names(self, value: Any) -> list[str]:
         """Return the config names of all tensors in `value`, a part of the arguments of a Keras call."""

@@ -69,9 +69,7 @@ def with_text_inputs(
     def change(ref: Ref) -> Ref:
         return moved.get(ref, ref)
 
-    changed = {
-        name: replace(layer, calls=[with_refs(call, change) for call in layer.calls]) for name, layer in layers.items()
-    }
+    changed = {name: replace(layer, calls=with_refs(layer.calls, change)) for name, layer in layers.items()}
     made = replace(model, layers=changed, inputs=inputs, outputs=with_refs(model.outputs, change))
     kept = used_inputs(made)
     return with_inputs(made, kept), [texts[index] for index in kept]

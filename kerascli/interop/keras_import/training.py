@@ -88,18 +88,14 @@ def optimizer_state(
     saved = saved_optimizer([datasets[path].shape for path in paths], settings, trained, own)
     if saved is None:
         return None, ()
-    arrays = list(file.arrays((path, datasets[path]) for path in paths))
-    return state_from(arrays, saved, settings, trained, own)
+    return state_from([*file.arrays(paths)], saved, settings, trained, own)
 
 
 def _paths(file: Hdf5, datasets: Mapping[str, Dataset], *, legacy: bool) -> list[str]:
     """Return the HDF5 paths of the optimizer's variables in a Keras file, in Keras's order; empty if it has none."""
-    if not legacy:
-        numbered = [f"optimizer/vars/{n}" for n in range(len(datasets)) if f"optimizer/vars/{n}" in datasets]
-        return numbered
-    if not any(path.startswith("optimizer_weights/") for path in datasets):
-        return []
-    paths = [f"optimizer_weights/{name}" for name in file.texts("optimizer_weights", "weight_names")]
+    paths = [f"optimizer/vars/{number}" for number in range(len(datasets))]
+    if legacy:
+        paths = [f"optimizer_weights/{name}" for name in file.texts("optimizer_weights", "weight_names")]
     return [path for path in paths if path in datasets]
 
 

@@ -44,9 +44,8 @@ def with_vocabulary(layer: KerasLayer, place: str, file: ModelFile) -> Mapping[s
 
 def _with_weights(entries: list[Any], config: Mapping[str, Any], path: str, file: ModelFile) -> dict[str, Any]:
     """Return the vocabulary without its first tokens, which stand for OOV values, and the IDF weight of each entry."""
-    datasets = {} if file.arrays is None else file.arrays.datasets()
-    if file.arrays is None or path not in datasets:
+    if file.arrays is None or path not in file.arrays.datasets():
         raise FileRefused(f"the file has no IDF weights '{safe_text(path)}'")
     first = config.get("num_oov_indices", 1)
-    weights = file.arrays.array(path, datasets[path]).reshape(-1)[first : len(entries)]
+    weights = file.arrays.array(path).reshape(-1)[first : len(entries)]
     return {"vocabulary": entries[first:], "idf_weights": short_number(weights.tolist())}

@@ -108,9 +108,7 @@ def check_shapes(file: Hdf5, pairs: Pairs) -> None:
 def fill(file: Hdf5, pairs: Pairs) -> None:
     """Read values of weights from a Keras file one at a time, so that memory holds them once. Raises FileRefused."""
     check_shapes(file, pairs)
-    datasets = file.datasets()
-    arrays = file.arrays((path, datasets[path]) for _, path in pairs)
-    for (weight, _), array in zip(pairs, arrays, strict=True):
+    for (weight, _), array in zip(pairs, file.arrays(path for _, path in pairs), strict=True):
         weight.take(torch.from_numpy(array.astype(array.dtype.newbyteorder("="))))
 
 
@@ -170,17 +168,16 @@ def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:
     if file is None:
         text = f"the mean of '{safe_text('/'.join(owner.path))}', adapted to data, is not in the file"
         raise FileRefused(text, hint="import the .keras or .h5 file with the weights")
-    datasets = file.datasets()
+    where = safe_text("/".join(owner.path))
     statistics: dict[str, Any] = {}
     for number, name in enumerate(("mean", "variance")):
         path = (
             f"{owner.place}/vars/{number}" if legacy is None else _named(file, f"{legacy}/{owner.path[0]}", owner, name)
         )
-        if path not in datasets:
-            raise FileRefused(f"the file has no {name} of '{safe_text('/'.join(owner.path))}'")
-        values = file.array(path, datasets[path])
-        what = f"the {name} of '{safe_text('/'.join(owner.path))}'"
-        finite_as(torch.from_numpy(values.astype(np.float64)), torch.float32, what)
+        if path not in file.datasets():
+            raise FileRefused(f"the file has no {name} of '{where}'")
+        values = file.array(path)
+        finite_as(torch.from_numpy(values.astype(np.float64)), torch.float32, f"the {name} of '{where}'")
         statistics[name] = short_number(values.tolist())
     return type(owner.layer).model_validate({**dict(owner.layer), **statistics})
 

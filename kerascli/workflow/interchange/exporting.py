@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from kerascli.interop.example_inputs import sample_inputs
 from kerascli.interop.keras.optimizer_variables import arrays_from, notes_on_names
 from kerascli.interop.keras_export import keras_file
 from kerascli.interop.keras_export.keras_graph import KerasGraph, keras_graph
-from kerascli.interop.keras_export.keras_nodes import KerasNode
+from kerascli.interop.keras_export.keras_nodes import walk
 from kerascli.interop.keras_export.serialized import compile_config
 from kerascli.interop.keras_export.vocabularies import TextLayer
 from kerascli.model.runtime.weights import Weight, lasting
@@ -167,20 +167,14 @@ def _state(
     state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
     trained = [weight for weight in _exported(graph, weights) if weight.trainable]
     arrays, notes = arrays_from(state, optimizer, trained)
-    return arrays, (*notes, *notes_on_names(optimizer.rule, trained, [*_places(graph.layers)], graph.description))
+    places = [(path, node.ours) for _, path, node in walk(graph.layers)]
+    return arrays, (*notes, *notes_on_names(optimizer.rule, trained, places, graph.description))
 
 
 def _exported(graph: KerasGraph, weights: Sequence[Weight]) -> list[Weight]:
     """Return the weights that are in an exported Keras file, each once, in Keras's order."""
     ordered = [weight for _, own in keras_file.ordered(graph.layers, weights) for weight in own]
     return list({weight.name: weight for weight in ordered}.values())
-
-
-def _places(layers: Sequence[KerasNode], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield (path of a layer in Keras's names, prefix of its weights in kerascli's names) for each layer."""
-    for node in layers:
-        yield (*above, node.name), node.ours
-        yield from _places(node.inside, (*above, node.name))
 
 
 def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> bool:

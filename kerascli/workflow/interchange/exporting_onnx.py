@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from kerascli.data.base import Field
-from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.pipeline import FittedPipeline, Undo
 from kerascli.data.pipeline.prepare import fitted_pipelines, fitted_preparer
@@ -19,11 +18,9 @@ from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import open_size
 from kerascli.interop.onnx_rows import Answer, Rows, fills_missing, raw_inputs, steps_of
-from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_reading
-from kerascli.training.evaluate import predict
-from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
+from kerascli.workflow.predict import Form, predict_rows
 from kerascli.workflow.units import inverse_of
 
 _ROWS_MADE = 3
@@ -126,24 +123,11 @@ def compared_outputs(run: LoadedRun, file: OnnxOfRows) -> tuple[list[np.ndarray]
             arrays[column] = codes.numpy().reshape(rows[column].shape)
     try:
         split = fitted_preparer(run.data, run.learned, targets=False).split(table_of(rows, "example rows"))
-        expected = _outputs(run, split)
+        expected = predict_rows(run, split, Form()).outputs
     except DataError:
         return None
     outputs = torch_files.run_onnx(file.data, arrays)
     return list(expected.values()), [outputs[file.outputs[name]] for name in expected]
-
-
-def _outputs(run: LoadedRun, rows: Split) -> dict[str, np.ndarray]:
-    """Return the model's outputs for preprocessed rows by name, in the units of targets, as `predict` shows them."""
-    experiment, spec = run.experiment, run.experiment.spec
-    check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
-    outputs = predict(experiment.module, rows_in_order(experiment, rows, metrics=False).epoch(0), seed=spec.seed)
-    pairs = {pair.output: pair for pair in spec.pairs}
-    in_units: dict[str, np.ndarray] = {}
-    for name, output in outputs.items():
-        undo = inverse_of(run, pairs[name]) if name in pairs else None
-        in_units[name] = output.numpy() if undo is None else undo(output.numpy())
-    return in_units
 
 
 def _values(field: Field, words: list[Any] | None, random: np.random.Generator) -> np.ndarray:

@@ -18,6 +18,7 @@ from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
 from kerascli.config.resolved import resolved, resolved_config
 from kerascli.config.run import RunSpec
+from kerascli.config.top_level import run_name
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.base import States
 from kerascli.data.pipeline.learned_state import save_learned
@@ -69,7 +70,7 @@ def import_model(
     `data` is a config with sections `data` and `fit` for further training, or with views (submodels).
     Without `compiled` the file's loss, metrics and optimizer are not imported. Raises KerasCliError.
     """
-    name = name or name_of_file(path)
+    name = name or run_name(path, empty="imported")
     check_name(name)
     if data is not None:
         _check_data(data)
@@ -115,12 +116,6 @@ def import_weights(
         _begin(record, spec, command, facts)
     notes = [f"not in the file: {', '.join(left)}; newly initialized"] if left else []
     return _imported(record, experiment, notes)
-
-
-def name_of_file(path: Path) -> str:
-    """Return the name of the run that is made of a file: the file's name, without characters that no run can have."""
-    stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in path.stem)
-    return stem.lstrip("._-")[:60] or "imported"
 
 
 def _check_data(path: Path) -> None:

@@ -21,8 +21,8 @@ from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.foundation.disk.files import missing_file
 from kerascli.foundation.errors import ConfigError, DataError, DataMissing, Fault, safe_text, suggestion
-from kerascli.workflow.interchange.keras_names import recorded_names
 from kerascli.workflow.loaded import LoadedRun
+from kerascli.workflow.rows.keras_names import recorded_names
 from kerascli.workflow.rows.raw_arrays import raw_rows
 
 _MOVED = (

@@ -21,7 +21,7 @@ from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.names import KerasNames
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.build import Experiment
-from kerascli.workflow.interchange.keras_names import accepted_names, candidates
+from kerascli.workflow.rows.keras_names import accepted_names, candidates
 
 
 def raw_rows(

@@ -21,8 +21,13 @@ def recorded_names(record: RunRecord) -> KerasNames | None:
 def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, str]:
     """Return a mapping from output to Keras's name for it. Raises ConfigError if two outputs have the same name."""
     recorded = recorded_names(record)
+    if recorded is None and "names" in (record.facts().get("imported") or {}):
+        text = f"the run {quoted(record.path)} was imported before Keras's names of outputs were recorded"
+        raise ConfigError(f"--keras-names: {text}", hint="import the file again")
     if recorded is None:
-        raise _unknown(record)
+        text = f"--keras-names: the model of the run {quoted(record.path)} was not imported from a Keras file"
+        hint = "its outputs have the names that its config gives them: leave --keras-names out"
+        raise ConfigError(text, hint=hint)
     names = {name: recorded.output(name) for name in outputs}
     for keras_name in names.values():
         same = [other for other in outputs if names[other] == keras_name]
@@ -73,13 +78,3 @@ def candidates(
         for other in arrays_of.keys() - settled:
             arrays_of[other] = [name for name in arrays_of[other] if name != arrays_of[key][0]]
     return arrays_of
-
-
-def _unknown(record: RunRecord) -> ConfigError:
-    if "names" in (record.facts().get("imported") or {}):
-        text = (
-            f"--keras-names: the run {quoted(record.path)} was imported before Keras's names of outputs were recorded"
-        )
-        return ConfigError(text, hint="import the file again")
-    text = f"--keras-names: the model of the run {quoted(record.path)} was not imported from a Keras file"
-    return ConfigError(text, hint="its outputs have the names that its config gives them: leave --keras-names out")
