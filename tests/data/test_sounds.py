@@ -152,6 +152,7 @@ def test_soundfile_reads_other_formats(form: str, tolerance: float, tmp_path: Pa
 
 
 def test_a_folder_of_sounds_for_each_class(tmp_path: Path) -> None:
+    library("soundfile")
     for number in range(4):
         put(tmp_path / "sounds" / "low" / f"{number}.wav", sine(8000, 100 + number))
         put(tmp_path / "sounds" / "high" / f"{number}.wav", sine(8000, 900 + number))
