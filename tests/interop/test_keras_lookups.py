@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,7 @@ for entry in json.load(open(sys.argv[1], encoding="utf-8")):
 
 
 @pytest.mark.keras_tf
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="tensorflow is not installed")
 def test_keras_on_tensorflow_reads_the_exports_and_predicts_the_same(tmp_path: Path) -> None:
     entries = []
     for number, (name, parts) in enumerate(FILES.items()):

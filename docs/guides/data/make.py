@@ -136,7 +136,7 @@ def export() -> bytes:
     """A table as an office writes it: Latin-1, ";", 1.234,5, NA, a remark on top, a field too many in a row."""
     random = np.random.default_rng(6)
     rows: list[tuple[object, ...]] = []
-    for number in range(280):
+    for number in range(300):
         region = str(random.choice(["Köln", "München", "Kiel"], p=[0.4, 0.35, 0.25]))
         visits = int(random.lognormal(6, 0.7))
         rebate = random.random() < 0.4
