@@ -13,7 +13,7 @@ import pytest
 from tests.support.processes import run_on
 from tests.training.distributed.configs import MLP
 
-EPOCHS = "120"
+EPOCHS = "360"
 
 
 def workers(launcher: int) -> list[int]:
