@@ -75,7 +75,7 @@ def test_an_epoch_reads_and_writes_as_much_at_the_end_as_at_the_start(
     found = list(costs(tmp_path, monkeypatch))
     (early, early_bytes, early_reads), (late, late_bytes, late_reads) = found[12], found[-2]
     assert (late, late_reads) == (early, early_reads)
-    assert late_bytes <= early_bytes + 20  # numbers have more digits
+    assert late_bytes <= early_bytes + 40  # durations and numbers differ in digits; a byte more each epoch would be 46
     assert sum(each[1] for each in found[20:40]) == pytest.approx(sum(each[1] for each in found[40:60]), rel=0.01)
 
 
