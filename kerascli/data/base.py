@@ -268,7 +268,8 @@ class Transform(InFolder):
     """True if an ONNX file takes what `codes` returns, in place of text; no transform may then come before this one."""
 
     not_in_onnx: ClassVar[str] = ""
-    """What ONNX has no operations for, in an infinitive, if the transform cannot be part of an ONNX file."""
+    """Reason that the transform cannot be part of an ONNX file, as the end of the message "ONNX has no operations ..."
+    (`to hash by FarmHash`); '' if it has no such reason."""
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)

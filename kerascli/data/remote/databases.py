@@ -21,7 +21,7 @@ SQLITE = "sqlite:///"
 """Beginning of the address of a file of SQLite; a path follows."""
 _CONNECT_SECONDS = 10
 _MAY = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
-"""What a query of SQLite may do: read tables, and nothing else."""
+"""Actions that SQLite's authorizer allows a query: those that read tables; all others are denied."""
 
 Block = Mapping[str, "pa.Array"]
 
