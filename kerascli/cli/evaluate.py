@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from kerascli.cli import options
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
-from kerascli.foundation.errors import (
-    ConfigError,
-    DataError,
-    Fault,
-    StorageError,
-    counted,
-    one_of,
-    safe_text,
-    suggestion,
-)
+from kerascli.foundation.errors import ConfigError, Fault, StorageError, safe_text
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
@@ -33,6 +24,7 @@ def evaluate(
     by: Annotated[
         list[str] | None, option("--by COLUMN", "Also evaluate each value of a raw column separately; may be repeated.")
     ] = None,
+    threshold: options.Threshold = None,
     maximize: Annotated[
         str | None, option("--maximize METRIC", "For two classes: find the threshold with the best f1, accuracy ...")
     ] = None,
@@ -41,6 +33,12 @@ def evaluate(
         option(
             "--hold-recall R", "For two classes: find the highest threshold with at least this recall.", min=0, max=1
         ),
+    ] = None,
+    keep_threshold: Annotated[
+        bool, option("--keep-threshold", "Keep that threshold in the run: labels are those of it from now on.")
+    ] = False,
+    output: Annotated[
+        str | None, option("--output NAME", "The output that the threshold is for, if several predict two classes.")
     ] = None,
     checkpoint: options.Checkpoint = None,
     data: options.Data = None,
@@ -55,14 +53,23 @@ def evaluate(
 
     Without WHAT the test split is evaluated or, if there is none, validation or train.
     """
+    from kerascli.workflow.choose_threshold import chosen_points, keep, outputs_of, rule_of
+
     what = what or []
+    rule = rule_of({"--threshold": threshold, "--maximize": maximize, "--hold-recall": hold_recall})
+    if rule is None and (keep_threshold or output is not None):
+        raise ConfigError("--keep-threshold and --output go with --threshold P, --maximize METRIC or --hold-recall R")
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
         record = _record(run, what, runs_dir, checkpoint)
         from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
 
-        opened = options.opened_run(record, device, threads, checkpoint, data, members)
+        opened = options.opened_run(record, device, threads, checkpoint, data, members, keeps_threshold=keep_threshold)
+        outputs = [] if rule is None else outputs_of(opened, rule, output, keep=keep_threshold)
+        opened.given = dict.fromkeys(outputs, threshold)
+        for text in opened.threshold_notes():
+            options.note(text)
         name, rows = _rows(opened, what)
         options.warn(opened.warnings)
         groups = evaluate_groups(opened, rows, list(dict.fromkeys(by))) if by else {}
@@ -70,7 +77,7 @@ def evaluate(
     if not world_of().leads:
         return
     options.warn(rows.oov.warnings())
-    chosen = _chosen(evaluation, maximize, hold_recall)
+    chosen = {} if rule is None else chosen_points(evaluation, rule, outputs)
     if as_json:
         options.say_json(_facts(record, evaluation, groups, chosen))
     else:
@@ -80,31 +87,9 @@ def evaluate(
             options.note(text)
     except StorageError as error:
         options.warn([Fault(f"plots of this evaluation are not kept: {error}", level="warning")])
-
-
-def _chosen(evaluation: "Evaluation", maximize: str | None, hold_recall: float | None) -> dict[str, "Point"]:
-    """Return a mapping from output to the decision threshold that the option --maximize or --hold-recall selects."""
-    from kerascli.metrics.classification import AIMS
-
-    if maximize is None and hold_recall is None:
-        return {}
-    if maximize is not None and hold_recall is not None:
-        raise ConfigError("--maximize and --hold-recall: give one of them")
-    if maximize is not None and maximize not in AIMS:
-        raise ConfigError(f"--maximize {safe_text(maximize)}: expected {one_of(AIMS)}{suggestion(maximize, AIMS)}")
-    binary = {c.output: c.thresholds for c in evaluation.class_scores if c.thresholds is not None}
-    if not binary:
-        name = "--maximize" if maximize is not None else "--hold-recall"
-        for scores in (scores for scores in evaluation.class_scores if scores.nan_rows):
-            raise DataError(f"{name}: {_nan_text(scores)}")
-        raise ConfigError(f"{name}: this model does not predict one of two classes by one probability")
-    if maximize is not None:
-        return {output: thresholds.best(maximize) for output, thresholds in binary.items()}
-    return {output: thresholds.holding(hold_recall or 0.0) for output, thresholds in binary.items()}
-
-
-def _nan_text(scores: "ClassScores") -> str:
-    return f"in {counted(scores.nan_rows, 'row')} the probability of '{safe_text(scores.names[1])}' is nan"
+    if rule is not None and keep_threshold:
+        for text in keep(opened, evaluation, rule, chosen):
+            options.note(text)
 
 
 def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None) -> "RunRecord":
@@ -132,7 +117,8 @@ def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
 
 def _text(evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", chosen: "Mapping[str, Point]") -> str:
     from kerascli.report.console import metrics_text
-    from kerascli.report.text_tables import area_text, class_table, threshold_table
+    from kerascli.report.text_tables import area_text, class_table, matrix_table, threshold_table
+    from kerascli.workflow.choose_threshold import nan_text
 
     result = evaluation.result
     lines = [f"{safe_text(result.split)}  {metrics_text(result.logs)}  ({result.rows:,} rows)"]
@@ -140,15 +126,19 @@ def _text(evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", cho
     for column, values in groups.items():
         lines += ["", *_group_lines(evaluation, column, values)]
     for scores in evaluation.class_scores:
-        lines += ["", *([scores.output] if len(evaluation.class_scores) > 1 else []), class_table(scores.rows)]
+        positive = safe_text(scores.names[1])
+        lines += ["", *([scores.output] if len(evaluation.class_scores) > 1 else [])]
+        if scores.threshold is not None:
+            lines += [f"'{positive}' where its probability is above {scores.threshold:.4g}:"]
+            lines += [matrix_table(scores.matrix.tolist(), scores.names), ""]
+        lines += [class_table(scores.rows)]
         if scores.thresholds is not None:
-            positive = safe_text(scores.names[1])
             roc, precision = map(area_text, (scores.thresholds.roc_auc, scores.thresholds.average_precision))
             areas = f"ROC AUC {roc}, average precision {precision}"
             lines += ["", f"'{positive}' where its probability is above a threshold ({areas})"]
             lines += [threshold_table(scores.thresholds.table())]
         elif scores.nan_rows:
-            lines += ["", f"no table of thresholds: {_nan_text(scores)}"]
+            lines += ["", f"no table of thresholds: {nan_text(scores)}"]
         if (point := chosen.get(scores.output)) is not None:
             lines += ["", threshold_table([point]), f"predict with --threshold {point.threshold:.9g}"]
     return "\n".join([*lines, ""])
@@ -192,6 +182,8 @@ def _facts(
     facts: dict[str, Any] = {
         "run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs),
         "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
+        "confusion_matrices": {c.output: c.matrix.tolist() for c in evaluation.class_scores},
+        "label_thresholds": {c.output: c.threshold for c in evaluation.class_scores if c.threshold is not None},
         "in_units": evaluation.in_units, "thresholds": {},
     }  # fmt: skip
     for output, thresholds in ((c.output, c.thresholds) for c in evaluation.class_scores if c.thresholds is not None):
