@@ -30,9 +30,7 @@ def evaluate(
     ] = None,
     hold_recall: Annotated[
         float | None,
-        option(
-            "--hold-recall R", "For two classes: find the highest threshold with at least this recall.", min=0, max=1
-        ),
+        option("--hold-recall R", "For two classes: the highest threshold with at least this recall.", min=0, max=1),
     ] = None,
     keep_threshold: Annotated[
         bool, option("--keep-threshold", "Keep that threshold in the run: labels are those of it from now on.")
@@ -56,9 +54,8 @@ def evaluate(
     from kerascli.workflow.choose_threshold import chosen_points, keep, outputs_of, rule_of
 
     what = what or []
-    rule = rule_of({"--threshold": threshold, "--maximize": maximize, "--hold-recall": hold_recall})
-    if rule is None and (keep_threshold or output is not None):
-        raise ConfigError("--keep-threshold and --output go with --threshold P, --maximize METRIC or --hold-recall R")
+    rules = {"--threshold": threshold, "--maximize": maximize, "--hold-recall": hold_recall}
+    rule = rule_of(rules, needed=keep_threshold or output is not None)
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
@@ -67,7 +64,7 @@ def evaluate(
 
         opened = options.opened_run(record, device, threads, checkpoint, data, members, keeps_threshold=keep_threshold)
         outputs = [] if rule is None else outputs_of(opened, rule, output, keep=keep_threshold)
-        opened.given = dict.fromkeys(outputs, threshold)
+        opened.given = dict.fromkeys(opened.kept if rule else ()) | dict.fromkeys(outputs, threshold)
         for text in opened.threshold_notes():
             options.note(text)
         name, rows = _rows(opened, what)
@@ -82,14 +79,9 @@ def evaluate(
         options.say_json(_facts(record, evaluation, groups, chosen))
     else:
         options.say(_text(evaluation, groups, chosen))
-    try:
-        for text in (text for c in evaluation.class_scores for text in _pictures(record, c, name)):
-            options.note(text)
-    except StorageError as error:
-        options.warn([Fault(f"plots of this evaluation are not kept: {error}", level="warning")])
+    _draw(record, evaluation, name)
     if rule is not None and keep_threshold:
-        for text in keep(opened, evaluation, rule, chosen):
-            options.note(text)
+        options.note("\n".join(keep(opened, evaluation, rule, chosen)))
 
 
 def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None) -> "RunRecord":
@@ -163,9 +155,10 @@ def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]
     yield text_table(columns, width=options.terminal_width())
 
 
-def _group_facts(evaluation: "Evaluation", group: "Group") -> dict[str, Any]:
-    """Return the evaluation of a group as JSON data; undefined metrics are None."""
-    results = {**dict.fromkeys(evaluation.result.logs), **group.logs}
+def _group_facts(evaluation: "Evaluation", groups: "Sequence[Group]", group: "Group") -> dict[str, Any]:
+    """Return the evaluation of one of the groups of a column as JSON data; undefined metrics are None."""
+    names = [*evaluation.result.logs, *(name for each in groups for name in each.logs)]
+    results = {**dict.fromkeys(names), **group.logs}
     in_units = {key: {**dict.fromkeys(logs), **group.in_units[key]} for key, logs in evaluation.in_units.items()}
     return {"rows": group.rows, "positives": group.positives, "results": results, "in_units": in_units}
 
@@ -191,12 +184,21 @@ def _facts(
         facts["thresholds"][output] = {**areas, "table": [asdict(point) for point in thresholds.table()]}
     if groups:
         facts["groups"] = {
-            column: {group.name: _group_facts(evaluation, group) for group in values}
+            column: {group.name: _group_facts(evaluation, values, group) for group in values}
             for column, values in groups.items()
         }
     if chosen:
         facts["chosen"] = {output: asdict(point) for output, point in chosen.items()}
     return facts
+
+
+def _draw(record: "RunRecord", evaluation: "Evaluation", rows: str) -> None:
+    """Draw the plots of all outputs that predict classes into files; print their paths, or a warning without them."""
+    try:
+        for text in (text for scores in evaluation.class_scores for text in _pictures(record, scores, rows)):
+            options.note(text)
+    except StorageError as error:
+        options.warn([Fault(f"plots of this evaluation are not kept: {error}", level="warning")])
 
 
 def _pictures(record: "RunRecord", scores: "ClassScores", rows: str) -> Iterator[str]:

@@ -39,7 +39,7 @@ class KeptThreshold(BaseModel):
         return f"threshold {self.threshold:.4g} of {THRESHOLDS} ({safe_text(f'{self.chosen_by} on {self.rows}', 80)})"
 
 
-_THRESHOLDS = TypeAdapter(dict[str, KeptThreshold])
+_KEPT = TypeAdapter(dict[str, KeptThreshold])
 
 
 def kept_thresholds(folder: Path) -> dict[str, KeptThreshold]:
@@ -51,10 +51,9 @@ def kept_thresholds(folder: Path) -> dict[str, KeptThreshold]:
     if not os.path.lexists(path):
         return {}
     try:
-        return _THRESHOLDS.validate_python(unsealed(must_read(path, TEXT_LIMIT_BYTES), path).get("thresholds"))
+        return _KEPT.validate_python(unsealed(must_read(path, TEXT_LIMIT_BYTES), path).get("thresholds"))
     except (FileRefused, ValidationError) as error:
-        text = f"{quoted(path)} is damaged: it has values that kerascli does not write"
-        text = str(error) if isinstance(error, FileRefused) else text
+        text = str(error) if isinstance(error, FileRefused) else f"{quoted(path)} is damaged: a value is not valid"
         raise FileRefused(text, hint=f"remove it, and choose a threshold again: {CHOOSE}") from None
 
 
@@ -65,6 +64,5 @@ def keep_threshold(run: RunRecord, output: str, kept: KeptThreshold) -> KeptThre
     """
     with run.locked():
         before = kept_thresholds(run.path)
-        facts = {"thresholds": _THRESHOLDS.dump_python({**before, output: kept})}
-        storage.write_bytes(run.path / THRESHOLDS, sealed(facts))
+        storage.write_bytes(run.path / THRESHOLDS, sealed({"thresholds": _KEPT.dump_python({**before, output: kept})}))
     return before.get(output)

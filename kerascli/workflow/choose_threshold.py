@@ -1,6 +1,6 @@
 """Choose the decision threshold of an output with two classes by an option of `evaluate`, and keep it for labels."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kerascli.foundation.errors import ConfigError, DataError, counted, one_of, safe_text, suggestion
@@ -27,9 +27,12 @@ class Rule(NamedTuple):
     value: Any
 
 
-def rule_of(options: Mapping[str, float | str | None]) -> Rule | None:
-    """Return the rule of the one option that has a value, None without one. Raises ConfigError."""
+def rule_of(options: Mapping[str, float | str | None], *, needed: bool) -> Rule | None:
+    """Return the rule of the one option that has a value, None without one. Raises ConfigError, also if one is `needed`
+    by --keep-threshold or --output."""
     rules = [Rule(option, value) for option, value in options.items() if value is not None]
+    if needed and not rules:
+        raise ConfigError("--keep-threshold and --output go with --threshold P, --maximize METRIC or --hold-recall R")
     if len(rules) > 1:
         raise ConfigError(f"{' and '.join(rule.option for rule in rules)}: give one of them")
     if rules and rules[0].option == "--maximize" and (aim := rules[0].value) not in AIMS:
@@ -48,8 +51,7 @@ def outputs_of(run: "LoadedRun", rule: Rule, output: str | None = None, *, keep:
     if output is not None and output not in names:
         raise ConfigError(f"--output {safe_text(output)}: expected {one_of(names)}{suggestion(output, names)}")
     if output is None and keep and len(names) > 1:
-        text = f"--keep-threshold: {len(names)} outputs predict one of two classes: {', '.join(names)}"
-        raise ConfigError(text, hint=f"name one: --output {names[0]}")
+        raise ConfigError(f"--keep-threshold is for one output: give --output {one_of(names)}, too")
     return names if output is None else [output]
 
 
@@ -69,8 +71,8 @@ def nan_text(scores: "ClassScores") -> str:
     return f"in {counted(scores.nan_rows, 'row')} the probability of '{safe_text(scores.names[1])}' is nan"
 
 
-def keep(run: "LoadedRun", evaluation: "Evaluation", rule: Rule, points: Mapping[str, Point]) -> Iterator[str]:
-    """Write the threshold that a rule chose, of one output, into threshold.json; yield lines that report it.
+def keep(run: "LoadedRun", evaluation: "Evaluation", rule: Rule, points: Mapping[str, Point]) -> list[str]:
+    """Write the threshold that a rule chose, of one output, into threshold.json; return lines that report it.
 
     Raises DataError if the threshold is no probability.
     """
@@ -84,6 +86,5 @@ def keep(run: "LoadedRun", evaluation: "Evaluation", rule: Rule, points: Mapping
     )  # fmt: skip
     before = keep_threshold(run.record, output, kept)
     replaced = "" if before is None else f", in place of {before.threshold:.4g} ({before.chosen_by} on {before.rows})"
-    yield f"kept for '{positive}' of '{output}': {kept}{replaced}"
-    if result.split == "test":
-        yield "warning: it was chosen on test rows: test results at it are optimistic"
+    doubts = ["warning: it was chosen on test rows: test results at it are optimistic"] * (result.split == "test")
+    return [f"kept for '{positive}' of '{output}': {kept}{replaced}", *doubts]

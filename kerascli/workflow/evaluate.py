@@ -115,10 +115,8 @@ def _group(run: LoadedRun, rows: Split, name: str) -> Group:
     shown = dict(result.logs)
     for pair in run.experiment.spec.pairs:
         shown |= {pair.prefix + metric: value for metric, value in in_units.get(pair.target, {}).items()}
-    at_thresholds = _metrics_at_thresholds(run, source) if run.given or run.kept else {}
-    return Group(
-        name, rows.rows, _positives(run, source), {**result.logs, **at_thresholds}, in_units, shown | at_thresholds
-    )
+    points = _metrics_at_thresholds(run, source) if run.label_thresholds() or set(run.given.values()) - {None} else {}
+    return Group(name, rows.rows, _positives(run, source), {**result.logs, **points}, in_units, shown | points)
 
 
 def _metrics_at_thresholds(run: LoadedRun, source: BatchSource) -> dict[str, float]:
@@ -139,8 +137,7 @@ def _metrics_at_thresholds(run: LoadedRun, source: BatchSource) -> dict[str, flo
 def _positives(run: LoadedRun, source: BatchSource) -> dict[str, int]:
     """Return a mapping from output that predicts one of two classes to its number of rows of the second; on process
     0."""
-    binary = run.binary_outputs
-    pairs = [pair for pair in run.experiment.spec.pairs if pair.output in binary]
+    pairs = [pair for pair in run.experiment.spec.pairs if pair.output in run.binary_outputs]
     return {pair.output: int((_true_classes(run, source, pair.target) == 1).sum()) for pair in pairs}
 
 
@@ -199,8 +196,8 @@ def _classify(run: LoadedRun, source: BatchSource) -> Iterator[ClassScores]:
         matrix = confusion_matrix(truth.numpy(), reading.labels(probabilities).numpy(), len(reading.names))
         rows = tuple(class_rows(matrix, reading.names))
         nan_rows = int((~torch.isfinite(probabilities[:, 1])).sum()) if is_binary else 0
-        is_measurable = is_binary and len(truth) > 0 and not nan_rows
-        second = Thresholds(probabilities[:, 1].numpy(), truth.numpy()) if is_measurable else None
+        has_curve = is_binary and len(truth) > 0 and not nan_rows
+        second = Thresholds(probabilities[:, 1].numpy(), truth.numpy()) if has_curve else None
         yield ClassScores(pair.output, reading.names, matrix, rows, second, nan_rows, reading.threshold)
 
 

@@ -87,8 +87,8 @@ def export_run(
     else:
         made = _weights(run, kind) if kind in {"safetensors", "state_dict"} else _graph(run, kind)
     notes += [] if preprocessing else _data_notes(run)
-    place = "is not in it" if kind == "state_dict" else "is in its metadata"
-    effect = "labels its classes" if preprocessing and kind == "onnx" else f"{place}: the file has no labels"
+    place = "not in the file" if kind == "state_dict" else "in the metadata of the file"
+    effect = "labels the classes" if preprocessing and kind == "onnx" else f"is {place}, which has no labels"
     notes += [f"{text} {effect}" for text in run.threshold_notes()]
     write_bytes(path, made.data)
     return Exported(path, len(made.data), made.difference, (*notes, *made.notes))
