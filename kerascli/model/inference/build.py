@@ -196,7 +196,7 @@ def _faults(
     The keys (text, path) are those by which equal config errors are recognized. A mismatch's error shows the shapes of
     the node's inputs, and where they come from.
     """
-    uses = used_here(node.uses)
+    uses = used_here(use.path for use in node.uses)
     if isinstance(error, Invalid):
         return {
             (fault.text, fault.path): replace(fault, related=tuple(dict.fromkeys((*fault.related, *uses))))

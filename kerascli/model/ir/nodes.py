@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from kerascli.foundation.errors import Path
 from kerascli.foundation.shapes import TensorSpec
@@ -27,6 +27,16 @@ class Input:
     """Path of the input in the config, for error messages."""
 
 
+class Use(NamedTuple):
+    """Use of a block of layers, or call of a shared layer or model, that contains a node."""
+
+    path: Path
+    """Config path of the use or call; it ends with the name of the block, shared layer or shared model."""
+    of: Literal["block", "model", "layer"]
+    start: int = 0
+    """Of a block: number of entries before it in the list `layers` that is read, which tells repeated uses apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A layer in the graph of a model, with the names of its input and output tensors."""
@@ -41,8 +51,8 @@ class Node:
     """Prefix of the names of the node's weights (`tower/features`), the same for nodes that share weights; '': the
     node's own name."""
     path: Path = field(default=(), compare=False)
-    uses: tuple[Path, ...] = field(default=(), compare=False)
-    """Config paths where the blocks and shared models that contain the node are used, outermost first."""
+    uses: tuple[Use, ...] = field(default=(), compare=False)
+    """Uses of blocks and calls of shared layers and models that contain the node, outermost first."""
 
     @property
     def weights_name(self) -> str:

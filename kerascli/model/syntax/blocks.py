@@ -135,7 +135,7 @@ def read_use(reading: Reading, written: str, arguments: Any, entry: Path) -> Non
         return
     first, opened = len(reading.entries), reading.open_blocks
     reading.open_blocks = (*opened, written)
-    with reading.with_variables(values), faults.used_at(path), names.inside(sees_outside=False):
+    with reading.with_variables(values), faults.used_at(path, first), names.inside(sees_outside=False):
         names.define_inputs(dict(zip(block.inputs, inputs, strict=True)))
         names.previous = inputs[0] if len(inputs) == 1 else None
         reading.read_entries(block.layers, (*block.path, "layers"))

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 from kerascli.foundation.errors import Fault, Path, Related, show, used_here
 from kerascli.language.component import Invalid
 from kerascli.language.section import BaseSection, read_section
+from kerascli.model.ir.nodes import Use
 
 S = TypeVar("S", bound=BaseSection)
 
@@ -19,9 +20,8 @@ class Faults:
         self.section = section
         self.count = 0
         """Number of errors so far, including repeated ones that are reported only once."""
-        self.uses: tuple[Path, ...] = ()
-        """Config paths at which the nested blocks (templates of layers) that are being read are used, outermost
-        first."""
+        self.uses: tuple[Use, ...] = ()
+        """Uses of the nested blocks (templates of layers) that are being read, outermost first."""
         self._faults: list[Fault] = []
         self._in_blocks: set[tuple[str, Path]] = set()
 
@@ -55,7 +55,7 @@ class Faults:
                 self._faults.append(fault)
             elif key not in self._in_blocks:
                 self._in_blocks.add(key)
-                self._faults.append(replace(fault, related=(*fault.related, *used_here(self.uses))))
+                self._faults.append(replace(fault, related=(*fault.related, *used_here(use.path for use in self.uses))))
 
     def read(self, cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None) -> S:
         """Return the mapping `written`, at `path`, parsed as a section of the class `cls`; add the errors
@@ -76,11 +76,11 @@ class Faults:
         return list(dict.fromkeys(self._faults))
 
     @contextmanager
-    def used_at(self, path: Path) -> Iterator[None]:
-        """Context manager for reading a block of layers for its use at `path`; config errors found inside the context
-        refer to that use, too."""
+    def used_at(self, path: Path, start: int) -> Iterator[None]:
+        """Context manager for reading a block of layers for its use at `path`, after `start` entries of the list
+        `layers`; config errors found inside the context refer to that use, too."""
         before = self.uses
-        self.uses = (*before, (*self.section, *path))
+        self.uses = (*before, Use((*self.section, *path), "block", start))
         try:
             yield
         finally:

@@ -8,7 +8,7 @@ from kerascli.foundation.errors import Path, one_of, show, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.section import key_names, keys_of
 from kerascli.layers.base import ANY_CALL, CallArgument, call_arguments
-from kerascli.model.ir.nodes import Call, CallValue, Node, Shared, flat, names_used_by
+from kerascli.model.ir.nodes import Call, CallValue, Node, Shared, Use, flat, names_used_by
 from kerascli.model.syntax.inputs import read_input
 from kerascli.model.syntax.layers import read_settings, split_entry
 from kerascli.model.syntax.names import Names
@@ -136,11 +136,12 @@ def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> No
         return
     names.take(name, place, node=unique)
     tensors = tuple("_" if o == "_" else unique if o == name else names.unique(o) for o in outputs)
-    uses = (*faults.uses, place)
     if layer is not None:
+        uses = (*faults.uses, Use(place, "layer"))
         nodes = (Node(unique, layer, inputs, tensors, call, shared.weights, shared.path, uses),)
         meanings, aliases = {}, {}
     else:
+        uses = (*faults.uses, Use(place, "model"))
         nodes, meanings, aliases = _nodes(shared, unique, inputs, tensors, call, uses)
     reading.budget.spend(len(nodes), path, faults)
     reading.give_results(outputs, [aliases.get(tensor, tensor) for tensor in tensors], place)
@@ -163,7 +164,7 @@ def _nodes(
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
     arguments: Mapping[str, CallValue],
-    uses: tuple[Path, ...],
+    uses: tuple[Use, ...],
 ) -> tuple[tuple[Node, ...], dict[str, str], dict[str, str]]:
     """Return the nodes of a shared model's call, its tensors by name in the shared model, and the tensors of outputs
     without a node of their own.
