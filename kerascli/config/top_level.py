@@ -56,7 +56,7 @@ class ConfigSection(BaseSection):
 
 
 def run_name(path: Path, *, empty: str = "run") -> str:
-    """Return the default name of a run, made from the file name of its config (or of its data, or an imported file).
+    """Return the default name of a run (a training's folder), made from the file name of its config or data.
 
     It is the name without suffix, with `_` for characters other than letters, digits, `.`, `_` and `-`, at most 60
     characters; `empty` if nothing is left.
