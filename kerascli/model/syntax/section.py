@@ -36,8 +36,7 @@ def parse_model(
     called_elsewhere: bool = False,
     unread: Collection[str] = (),
 ) -> tuple[Model, Scope]:
-    """Return the model of a `model:` section, and a Scope: the names with which its views and forward passes are read.
-    Raises Invalid.
+    """Parse a `model:` section; return (model, names that its views and forward passes may use). Raises Invalid.
 
     `data_inputs` are the data's inputs, used if the section declares no inputs; None if the data section could not be
     read. `references` replaces the `$` references in blocks and repeats by values; by default they are not replaced.
