@@ -12,8 +12,7 @@ from kerascli.losses.base import Loss
 
 @dataclass(frozen=True, slots=True)
 class ClassReading:
-    """Interpretation of a model output as classes: the class names, and how its units are converted to
-    probabilities."""
+    """Interpretation of a model output as classes: class names, and conversion of its units to probabilities."""
 
     names: tuple[str, ...]
     from_logits: bool
@@ -63,8 +62,7 @@ def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> Cla
 
 
 def class_numbers(y_true: Tensor) -> Tensor:
-    """Return integer class labels (rows,) from targets that are labels (rows,) or (rows, 1), or one-hot (rows,
-    classes)."""
+    """Return integer class labels (rows,), from targets that are labels, or one-hot vectors (rows, classes)."""
     if y_true.dim() > 1:
         y_true = y_true.argmax(-1) if y_true.shape[-1] != 1 else y_true.squeeze(-1)
     return y_true.round().long() if y_true.is_floating_point() else y_true.long()

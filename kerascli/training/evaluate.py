@@ -36,8 +36,7 @@ class EvaluationStates:
 
     @contextmanager
     def for_batch(self) -> Iterator[None]:
-        """Context manager in which stateful layers have their states of evaluation; afterwards, those of training
-        again."""
+        """Context manager in which stateful layers have their states of evaluation, not those of training."""
         before = {name: weight.tensor.clone() for name, weight in self._weights.items()}
         self._put(self._values)
         try:
@@ -46,8 +45,7 @@ class EvaluationStates:
             self._put(before)
 
     def keep(self, updates: Mapping[str, Tensor]) -> None:
-        """Store the states of stateful layers after a batch; `updates` maps names of weights and states to new
-        values."""
+        """Store the states of stateful layers after a batch; `updates` maps their names to new values."""
         self._values = {name: updates.get(name, value) for name, value in self._values.items()}
 
     def _put(self, values: Mapping[str, Tensor]) -> None:
@@ -181,8 +179,7 @@ def predict(module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, s
 
 
 def add_states(sums: list[Tensor] | None, states: Sequence[Tensor]) -> list[Tensor]:
-    """Add a batch's metric states to `sums` over earlier batches, in place (None: no earlier batch); return the
-    sums."""
+    """Add a batch's metric states to `sums`, those of earlier batches (or None), in place; return the sums."""
     if sums is None:
         return [state.clone() for state in states]
     for total, state in zip(sums, states, strict=True):

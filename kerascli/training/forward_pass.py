@@ -44,8 +44,7 @@ class ForwardPass(Generic[M]):
 
 
 class Layout(NamedTuple):
-    """Layout of a StepOutcome as a list of tensors: numbers of losses, metric states and gradients; names of updated
-    weights."""
+    """Layout of a StepOutcome (losses, gradients ...) as a list of tensors: numbers of tensors of each kind."""
 
     totals: int
     states: int
@@ -53,8 +52,7 @@ class Layout(NamedTuple):
     updates: tuple[str, ...]
 
     def outcome(self, flat: Sequence[Tensor | None]) -> "StepOutcome":
-        """Return the StepOutcome (losses, metric states, gradients ...) of the tensors `flat`, in the order of this
-        layout."""
+        """Return the StepOutcome (losses, metric states, gradients ...) of a list of tensors in this layout."""
         states, gradients = self.totals + self.states, self.totals + self.states + self.gradients
         updates = zip(self.updates, flat[gradients:], strict=True)
         return StepOutcome(
@@ -67,8 +65,7 @@ class Layout(NamedTuple):
 
 @dataclass(slots=True)
 class StepOutcome:
-    """Result of a forward and backward pass on a batch, before weights change: losses, metric states, gradients, new
-    values."""
+    """Result of a forward and backward pass, before weights change: losses, metric states, gradients ..."""
 
     totals: list[Tensor]
     """Total losses of which the gradients were computed, one scalar tensor for each parameter update."""
@@ -116,8 +113,7 @@ class Eager:
             return self.run(batch)
 
     def run(self, batch: Batch) -> StepOutcome:
-        """Return the StepOutcome (losses, gradients ...) of a forward and backward pass, with the caller's random
-        numbers."""
+        """Run a forward and a backward pass on a batch, with the caller's random numbers; return the StepOutcome."""
         with span("forward"):
             outcome = self.module(batch)
         totals, gradients = outcome.loss.totals, []

@@ -24,8 +24,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class TextModel:
-    """Language model that predicts the next token from the last `window` token ids, with its input and output
-    vocabularies."""
+    """Language model that predicts the next token from the last `window` token ids, with its vocabularies."""
 
     predict: Callable[[Tensor], Tensor]
     """Function from token ids (1, window) to probabilities or logits of the next token.

@@ -29,8 +29,7 @@ Formula = Callable[[list[Tensor]], Any]
 
 
 def with_inner_nodes(built: Built, nodes: Iterable[Node] | None = None) -> list[InnerNode]:
-    """Return the given nodes of a model's graph (None: all), and the nodes inside these, such as those of an `rnn`'s
-    cell."""
+    """Return the given nodes of a model's graph (None: all), and the nodes inside these (in an `rnn`'s cell ...)."""
     outer = list(built.model.nodes if nodes is None else nodes)
     return [*(InnerNode(n, built.specs) for n in outer), *inner_nodes(built.modules[n.name] for n in outer)]
 

@@ -183,8 +183,7 @@ class PassObjective(JoinedObjective):
     def forward(
         self, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor], rows: int
     ) -> LossOutput:
-        """Return the total loss of each parameter update and all metric states; arguments are as in
-        `Objective.forward`."""
+        """Return the total loss of each parameter update and all metric states; see `Objective.forward`."""
         loss = LossOutput([], [])
         added = [value for name, value in outcome.losses.items() if name not in self._formulas]
         for update in self.updates:

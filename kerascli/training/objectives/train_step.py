@@ -44,14 +44,12 @@ class TrainStepModule(nn.Module):
         return self.objective.components()
 
     def states(self) -> list[Weight]:
-        """Return the states of stateful layers (RNNs with `stateful: true`), which are kept from one batch to the
-        next."""
+        """Return the states of stateful layers (`stateful: true`), which are kept from one batch to the next."""
         return [weight for weight in self.weights() if weight.spec.is_state]
 
 
 class GraphStep(TrainStepModule):
-    """Module that applies the per-batch preprocessing (rescaling, mixup ...) and the model, and computes losses and
-    metrics."""
+    """Module that applies per-batch preprocessing (mixup ...) and the model, and computes losses and metrics."""
 
     def __init__(
         self,
@@ -86,12 +84,11 @@ class GraphStep(TrainStepModule):
         return [*(node.layer for node in self.graph.model.nodes), *super().components()]
 
     def predict(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
-        """Apply the per-batch preprocessing to inputs by name, run the model, and return its outputs in a
-        GraphOutcome."""
+        """Apply the per-batch preprocessing to inputs by name, and run the model; return its outputs, masks ..."""
         return self.run(self.input_stage(dict(inputs)))
 
     def run(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
-        """Run the model on preprocessed inputs by name, in the config's precision; return its outputs, losses ...
+        """Run the model on preprocessed inputs by name, in the config's precision; return its outputs, masks ...
 
         With `targets`, by name, nodes of the model that take targets run, too.
         """
@@ -132,8 +129,7 @@ class AllPasses(GraphStep):
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Return torch's autocast context manager for a Keras dtype policy (`mixed_float16` ...); for float32 it does
-    nothing."""
+    """Return torch's autocast context for a Keras dtype policy (`mixed_float16` ...); for float32, a null context."""
     if precision == "float32" or device.type == "meta":  # shapes are the same
         return nullcontext()
     dtype = torch.bfloat16 if precision == "mixed_bfloat16" else torch.float16
