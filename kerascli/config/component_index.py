@@ -1,6 +1,6 @@
 """Cache file with the names and arguments of all components (layers, losses ...), to check a config without torch.
 
-It allows misspelt names to be reported before torch is loaded. It is valid for one state of the sources of this
+The cache allows misspelt names to be reported before torch is loaded. It is valid for one state of the sources of this
 package, and of Python, torch and pydantic.
 """
 

@@ -133,7 +133,7 @@ class Config:
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        """Context manager that turns an Invalid exception into one ConfigError with positions in the config file."""
+        """Context manager that turns Invalid (config errors without positions) into a ConfigError with positions."""
         try:
             yield
         except Invalid as invalid:

@@ -107,8 +107,8 @@ def training_tensors(
 def needed_files(files: Iterable[str], part: str | None) -> list[str]:
     """Return the names of those of a checkpoint's files that this process must read.
 
-    They are the file of the training state and, if FSDP divided the weights, this process's own file of parts, `part`,
-    or the files of every process if there is none of that name.
+    These files are that of the training state and, if FSDP divided the weights, this process's own file of parts,
+    `part`, or the files of every process if there is none of that name.
     """
     parts = sorted(filter(is_part, files))
     return [TRAINING, *([part] if part in parts else parts)]

@@ -39,7 +39,7 @@ class ClassReading:
 
 
 def is_classification_loss(loss: Loss | None) -> TypeGuard[Loss]:
-    """Return True if `loss` compares predicted classes with labels; False for numeric values or None."""
+    """Return True if `loss` compares predicted classes with labels; False for a loss of numeric values, or None."""
     return loss is not None and loss.predicts != "values"
 
 

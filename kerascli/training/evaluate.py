@@ -57,7 +57,7 @@ class EvaluationStates:
 class EvaluatedBatches:
     """Iterable of (number, batch) to evaluate or predict, on one process; also returns the results of each batch.
 
-    In the subclass `SharedBatches`, the batches are divided among several of them.
+    In the subclass `SharedBatches`, every process has some of the batches.
     """
 
     def __init__(self, batches: Iterable[Batch]) -> None:
@@ -101,8 +101,9 @@ def evaluate(
 ) -> Generator[Tick, None, dict[str, float]]:
     """Evaluate a model on batches: yield a Tick event after each batch, return losses and metrics as a dict by name.
 
-    `module` runs the model and its losses. `seed` and `step` determine the random numbers of models that sample in
-    inference. With `only_defined`, metrics that are undefined for these rows are left out.
+    A Tick has no content: the caller may interrupt the work there. `module` runs the model and its losses. `seed` and
+    `step` determine the random numbers of models that sample in inference. With `only_defined`, metrics that are
+    undefined for these rows are left out.
     """
 
     def states_of(batch: Batch) -> tuple[list[Tensor], dict[str, Tensor]]:
@@ -123,8 +124,9 @@ def summed_states(
 ) -> Generator[Tick, None, list[Tensor]]:
     """Call `states_of` for each batch, the model in evaluation mode; return metric states summed over batches.
 
-    A Tick event is yielded after each batch. `states_of` is a function from a batch to its metric states and the new
-    values of weights by name. `seed` and `step` determine the random numbers of models that sample in inference.
+    A Tick event (without content) is yielded after each batch. `states_of` is a function from a batch to its metric
+    states and the new values of weights by name. `seed` and `step` determine the random numbers of models that sample
+    in inference.
     """
     module.eval()
     batches = EvaluatedBatches.of(batches)

@@ -96,7 +96,8 @@ class GraphRunner:
     """Callable that runs full batches through a traced graph of a forward and backward pass, smaller ones eagerly.
 
     If each process has a part of a batch, the graph is also used only for whole batches of the size it was traced with:
-    it contains the part's share of the whole batch, and the parts of a batch must run either all as graphs or none.
+    the graph contains the part's share of the whole batch, and the parts of a batch must run either all as graphs or
+    none.
     """
 
     def __init__(self, run: FlatRunner, example: Batch, layout: Layout, module: Runner) -> None:

@@ -131,9 +131,9 @@ _PIECE = 2**18
 def largest_difference(results: StepOutcome, expected: StepOutcome) -> float:
     """Return the largest relative difference between two results of a forward and backward pass.
 
-    It verifies a traced graph. Each loss, metric state and new value of a weight is compared relative to its largest
-    magnitude. All gradients are compared relative to the largest of them, since a gradient may be zero but for
-    rounding, such as that of a bias before a batch normalization.
+    A traced graph is verified by this difference. Each loss, metric state and new value of a weight is compared
+    relative to its largest magnitude. All gradients are compared relative to the largest of them, since a gradient may
+    be zero but for rounding, such as that of a bias before a batch normalization.
     """
     kinds: list[list[tuple[Tensor | None, Tensor | None]]] = [
         *([pair] for pair in zip(results.totals, expected.totals, strict=True)),

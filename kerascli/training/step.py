@@ -1,6 +1,6 @@
 """Training step: runs each forward pass, then its parameter updates, without synchronizing with the device.
 
-The module also has the Progress (counters, callback states) that, with weights and optimizer state, resumes a run.
+A Progress (counters, callback states), the weights and the optimizer's state are all that resumes a run exactly.
 """
 
 from collections.abc import Mapping, Sequence

@@ -34,7 +34,7 @@ def smoke(
     progress: Progress | None = None,
     source_runs: Path = Path("runs"),
 ) -> Iterator[str]:
-    """Run a smoke test of a config: train two steps, resume, evaluate, predict, plot; yield a line for each.
+    """Run a smoke test: train a config for two steps, resume, evaluate, predict, plot; yield a line for each command.
 
     `sets` and `flags` are the arguments of `--set path=value` and `--flag name=value`, `source_runs` is the folder with
     the runs that `model.init_from` may name. The first error is raised.

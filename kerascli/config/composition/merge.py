@@ -96,7 +96,7 @@ class Merger:
     def marks(self, data: Any, base: Mapping[Path, Mark], over: Callable[[Path], Mark]) -> dict[Path, Mark]:
         """Return the position in the text of each value in the merged `data`, by config path.
 
-        It is `over(path)` if the value is from the overriding config, else that in `base`.
+        The position is `over(path)` if the value is from the overriding config, else that in `base`.
         """
         marks: dict[Path, Mark] = {}
         pending: list[tuple[Path, Any, bool]] = [((), data, False)]

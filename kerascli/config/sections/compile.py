@@ -90,11 +90,14 @@ class Logged(ABC):
 
     @abstractmethod
     def logged_losses(self) -> list[str]:
-        """Return the names of the logged losses (without `val_`), in the order of their states before the metrics'."""
+        """Return the names of the logged losses, as in history.csv but without `val_`.
+
+        The states of these losses come before those of the metrics.
+        """
 
     @abstractmethod
     def logged_metrics(self) -> Iterator[tuple[str, MetricUse | UpdateMetric]]:
-        """Yield (prefix, metric) for each logged metric; the prefix begins its column names in history.csv."""
+        """Yield (prefix, metric) for each logged metric, whose column names in history.csv begin with the prefix."""
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
         """Return the better direction, `min` or `max`, of each value that training logs, by name.
@@ -127,7 +130,7 @@ class CompileSpec(Logged):
 
     @property
     def optimizers(self) -> dict[str, BaseOptimizer]:
-        """Mapping {"": optimizer}, in the form that `fit.train_step` has with an optimizer for each update name."""
+        """Mapping from update name to optimizer, as with `fit.train_step`; here it has one optimizer, named ""."""
         return {"": self.optimizer}
 
     def dump(self) -> dict[str, Any]:

@@ -81,7 +81,7 @@ _FILES = {
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Weights file that torchvision publishes for a model, by its name, which is also its name in torch's cache."""
+    """Weights file that torchvision publishes for a model; `file` is its name there and in torch's cache."""
 
     file: str
 

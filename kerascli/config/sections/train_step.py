@@ -116,7 +116,7 @@ class UpdateSpec(Logged):
 
 @dataclass(frozen=True, slots=True)
 class ForwardPassSpec:
-    """Forward pass of `fit.train_step`, and the updates that use it: all gradients are computed before an update."""
+    """Forward pass of `fit.train_step`, and its updates: all gradients are computed before any weight changes."""
 
     built: Built
     updates: tuple[UpdateSpec, ...]

@@ -105,7 +105,7 @@ def columns(names: str | list[str]) -> dict[str, Any]:
 def column_step(column: str, name: str) -> list[Any]:
     """Return the pipeline steps that select a table's column for an input or target named `name`: one, or none.
 
-    There is none if the names are equal: the column is then the default.
+    No step is needed if the names are equal: the column is then the default.
     """
     return [] if column == name else [columns(column)]
 
@@ -113,7 +113,7 @@ def column_step(column: str, name: str) -> list[Any]:
 def free_name(column: str, excluded: Iterable[str] = ()) -> str:
     """Return a valid name for an input or target made of a column: an identifier that is not in `excluded`.
 
-    It is neither a reserved word nor a layer's name.
+    The name is neither a reserved word nor a layer's name.
     """
     name = re.sub(r"[^A-Za-z0-9_]+", "_", column).strip("_") or "column"
     name = f"c_{name}" if name[0].isdigit() else name

@@ -259,7 +259,7 @@ class ImageFacts:
         return len(set(self.heights)) == len(set(self.widths)) == 1
 
     def reason(self) -> str:
-        """Return as text why the config resizes images to this size, or does not."""
+        """Return the reason for the size of images in the config, as text for a comment."""
         low, high = (f"{each(self.heights)}x{each(self.widths)}" for each in (min, max))
         height, width = self.size
         is_kept = self.are_alike and self.size == (self.heights[0], self.widths[0])

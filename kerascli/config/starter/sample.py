@@ -35,10 +35,10 @@ _UNFIT = {
 
 @dataclass(frozen=True, slots=True)
 class SampledTable:
-    """Sample of the rows of a table's file, as arrays (rows,) by column name, from which a config is drafted.
+    """Sample of the rows of a table's file, as arrays (rows,) by column name, from which a config is generated.
 
-    It also has the name (`source`) and arguments (`settings`) of the data source that reads the whole table in the
-    config.
+    The object also has the name (`source`) and arguments (`settings`) of the data source that reads the whole table in
+    the config.
     """
 
     name: str

@@ -39,7 +39,7 @@ _NEGATIVE = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Target column of a table, and the settings of a drafted config that follow from the column's values."""
+    """Target column of a table, and the settings of a generated config that follow from the column's values."""
 
     column: str
     classes: tuple[str, ...] = ()

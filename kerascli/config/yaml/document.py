@@ -44,7 +44,7 @@ class Document:
     def folder_of(self, path: Path) -> FilePath:
         """Return the folder to which a relative file name at a config path refers.
 
-        It is the folder of the file, or for the command line option, that set the value.
+        This is the folder of the file, or the folder for the command line option, that set the value.
         """
         return self.folders.get(self.mark(path).value.file, FilePath())
 

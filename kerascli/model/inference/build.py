@@ -250,8 +250,8 @@ def _has_own_weights(entry: Entry, built: Built, owners: Mapping[str, nn.Module]
 def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
     """Build the modules of a forward pass of `fit.train_step`, which share the main model's weights. Raises Invalid.
 
-    `owners` maps weight name prefixes to modules; a weight that is neither in `owners` nor in a shared layer or model
-    is a config error.
+    `owners` maps weight name prefixes to the modules that have these weights; a weight that is neither in `owners` nor
+    in a shared layer or model is a config error.
     """
     built = build(model, owners)
     hint = "move it to model.shared, and call it here by its name"

@@ -18,9 +18,9 @@ def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpe
     """Return the specs (shape without the batch axis, dtype) of a node's inputs.
 
     `specs` maps names of tensors to their specs. If no input has a batch axis, the first axis of each is treated as the
-    batch axis, which lets an encoder be called on a weight of pseudo-inputs. Inputs of formulas, and those that the
-    layer accepts without a batch axis, keep their specs. Raises ShapeMismatch if a layer takes tensors both with and
-    without a batch axis, or a scalar without one.
+    batch axis, which lets an encoder be called on a trainable tensor. Inputs of formulas, and those that the layer
+    accepts without a batch axis, keep their specs. Raises ShapeMismatch if a layer takes tensors both with and without
+    a batch axis, or a scalar without one.
     """
     inputs = tuple(specs[name] for name in node.inputs)
     if node.layer.call_form == "names":
@@ -88,7 +88,7 @@ def fits(declared: TensorSpec, spec: TensorSpec) -> bool:
 
 
 def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
-    """Return the spec (shape, dtype) of an input as the layer's module gets it: without integers if it takes none."""
+    """Return the spec (shape, dtype) of an input as a layer's module gets it: floats if it takes no integers."""
     if spec.is_integer and not layer.takes_integers:
         return TensorSpec(spec.shape, _name(torch.get_default_dtype()), spec.batched)
     return spec

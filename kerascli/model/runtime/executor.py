@@ -64,9 +64,9 @@ class PreparedNode:
         """Mapping from the path of each weight in the node's module to the weight's name in the model."""
 
     def run(self, values: dict[str, Tensor], outcome: GraphOutcome) -> None:
-        """Run the node on the tensors in `values`, by name, and add its output tensors to them.
+        """Run the node on the tensors in `values`, by name, and add its output tensors to `values`.
 
-        Its masks, losses, metrics and new values of weights are added to `outcome`.
+        The node's masks, losses, metrics and new values of weights are added to `outcome`.
         """
         node, masks = self.node, outcome.masks
         arguments = [values[name] for name in node.inputs]

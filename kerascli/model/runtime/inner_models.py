@@ -19,7 +19,7 @@ from kerascli.parts.initializers import Zeros
 class Start(StatefulModule):
     """Module that returns the initial states of an `rnn`'s custom cell: a tensor (N, *) for each state.
 
-    They are inputs of the node, states kept from the previous batch, weights, or zeros.
+    The states are inputs of the node, states kept from the previous batch, weights, or zeros.
     """
 
     def __init__(self, layer: CustomCellRNN) -> None:

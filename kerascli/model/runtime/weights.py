@@ -87,9 +87,9 @@ class Weight:
             held(self.tensor).copy_(self.own(self.spec.to_torch(values)))
 
     def own(self, values: Tensor) -> Tensor:
-        """Return those of `values`, in torch's layout, that this process holds.
+        """Return the part of `values`, in torch's layout, that this process holds with FSDP; else all of them.
 
-        The values are those of the whole weight, or of the part that this process holds already.
+        `values` are those of the whole weight; those of the part alone are returned unchanged.
         """
         part = self.part
         return values if part is None or values.shape == held(self.tensor).shape else part.of(values)
@@ -97,7 +97,7 @@ class Weight:
     def take(self, values: Tensor) -> None:
         """Set the weight to values in Keras's layout that were read from a file.
 
-        Raises FileRefused if one is not finite in the weight's dtype.
+        Raises FileRefused if a value is not finite in the weight's dtype.
         """
         self.assign(finite_as(values, self.tensor.dtype, f"weight '{safe_text(self.name)}'"))
 
@@ -146,7 +146,7 @@ def materialize(
     """Move a model from the meta device to `device`: allocate its tensors, and initialize its weights.
 
     The values of a weight depend on the seed and its name only, and are the same on every device. Without `initialize`
-    they are undefined.
+    the values are undefined.
     """
     declared = {id(weight.tensor) for weight in weights}
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):

@@ -112,7 +112,7 @@ def _check_parameters(reading: Reading, name: str, parameters: Mapping[Any, Any]
 
 
 def read_use(reading: Reading, written: str, arguments: Any, entry: Path) -> None:
-    """Add the layers of the block (template of layers) named `written` to the model, for one use of it in `layers`.
+    """Add the layers of the block (template of layers) named `written` to the model, for one use of the block.
 
     `arguments` are those of the use, `entry` is its config path.
     """

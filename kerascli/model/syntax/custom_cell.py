@@ -16,9 +16,9 @@ from kerascli.parts.initializers import Zeros
 
 
 def by_state(reading: Reading, written: dict[Any, Any], states: list[str], path: Path) -> dict[str, tuple[Any, Path]]:
-    """Return a mapping's entries (value, config path) by the cell state that is their key, in the order of states.
+    """Return the entries of a mapping by state of an `rnn`'s custom cell, each as (value, config path).
 
-    A config error is reported for each other key.
+    They are in the order of `states`; a config error is reported for each other key.
     """
     for name in written:
         if name not in states:

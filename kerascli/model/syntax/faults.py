@@ -1,4 +1,4 @@
-"""Collector of the config errors that the readers of a `model` section find."""
+"""Collector of the config errors that are found while a `model` section is parsed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ class Faults:
     def absorbing(self, path: Path) -> Iterator[None]:
         """Context manager that collects the config errors of an Invalid exception raised in its block.
 
-        The paths of these errors are relative to `path` in the section.
+        The paths of the exception's errors are relative to `path` in the section.
         """
         try:
             yield

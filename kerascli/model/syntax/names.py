@@ -35,8 +35,8 @@ class _Body:
 class Names:
     """Names of nodes and tensors defined so far, while a `model` section is read from top to bottom.
 
-    The body of a block or a repeat is a scope of its own: a node in it gets a name that is unique in the model, and
-    within the body the node's name in the config refers to it.
+    The body of a block or a `repeat` (templates of layers) is a scope of its own: a node in it gets a name that is
+    unique in the model, and within the body the node's name in the config refers to it.
     """
 
     def __init__(self, outside: "Names | None" = None) -> None:
@@ -63,7 +63,7 @@ class Names:
 
     @contextmanager
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
-        """Context manager that opens a scope for the names of the layers in a block or repeat.
+        """Context manager that opens a scope for the names of the layers in a block or `repeat` (templates of layers).
 
         With `sees_outside` (a repeat), names are visible in both directions between the scope and the layers outside of
         it; otherwise (a block), in neither.

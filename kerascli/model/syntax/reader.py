@@ -67,7 +67,7 @@ class TooManyNodes(Exception):
 
 
 class Budget:
-    """Counter of the nodes of a model, with a limit, so that nested repeats cannot exhaust memory."""
+    """Counter of the nodes of a model, with a limit, so that nested `repeat` items cannot exhaust memory."""
 
     def __init__(self) -> None:
         self.used = 0
@@ -86,7 +86,7 @@ class Budget:
 
 @dataclass(slots=True)
 class Reading:
-    """State of reading a list `layers`: of a model, a shared model, a view (a submodel) or a custom cell."""
+    """State of the parser of a list `layers`: that of a model, a shared model, a view (submodel) or a custom cell."""
 
     faults: Faults
     references: References
@@ -174,9 +174,9 @@ class Reading:
 
     @contextmanager
     def with_variables(self, values: Mapping[str, Value]) -> Iterator[None]:
-        """Context manager in which `$` references may also name variables: those of the repeat or block being read.
+        """Context manager in which `$` references may also name the variables of a block or `repeat` being read.
 
-        `values` maps the names of the variables to their values.
+        Both are templates of layers. `values` maps the names of the variables to their values.
         """
         before = self.variables
         self.variables = {**before, **values}

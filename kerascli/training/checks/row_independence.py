@@ -1,6 +1,6 @@
-"""Tests of whether the rows of a batch stay independent in a formula, by evaluation: not in `x - mean(x, axis=0)`.
+"""Test by evaluation whether a formula treats the rows of a batch separately; `x - mean(x, axis=0)` does not.
 
-If they do in all formulas of a model, evaluation and prediction may use larger batches, with equal results.
+If all formulas of a model do, evaluation and prediction may use larger batches, with equal results.
 """
 
 import math

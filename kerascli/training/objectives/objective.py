@@ -47,7 +47,7 @@ class BaseObjective(nn.Module):
     def logged_values(self, states: Sequence[Tensor], *, only_defined: bool = False) -> dict[str, float]:
         """Return losses and metrics by name, computed from their states, summed over batches.
 
-        It synchronizes with the device once. With `only_defined`, metrics whose value is undefined
+        The call synchronizes with the device once. With `only_defined`, metrics whose value is undefined
         (`Metric.is_defined`) are left out.
         """
         flat = torch.cat([state.detach().reshape(-1) for state in states]).cpu().double()
@@ -159,7 +159,7 @@ _Operands = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 
 
 class JoinedObjective(BaseObjective):
-    """Base class of modules that compute the losses and metrics of several objectives, one after the other."""
+    """Base class of modules that join the losses and metrics of several modules of type BaseObjective."""
 
     def __init__(self, parts: Sequence[BaseObjective]) -> None:
         super().__init__(

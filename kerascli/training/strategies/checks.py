@@ -130,8 +130,7 @@ def _problem(each: InnerNode) -> str | None:
 
 
 def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
-    """Yield the config errors of a run whose weights FSDP divides; none for one process or without `distribute:
-    fsdp`."""
+    """Yield the config errors of a run whose weights FSDP divides; none for one process, which uses no FSDP."""
     if processes == 1 or not isinstance(spec.fit.distribute, FSDP):
         return
     path = ("fit", "distribute")

@@ -76,7 +76,7 @@ class FlatStepResult:
         return place
 
     def zeros(self) -> "FlatStepResult":
-        """Return a new FlatStepResult of zeros with the same slots: the result of a shard without rows."""
+        """Return the result of a shard without rows: a FlatStepResult of zeros, with the same tensor positions."""
         return self._new(torch.zeros_like(self._averaged))
 
     def without_states(self) -> "FlatStepResult":
@@ -89,10 +89,10 @@ class FlatStepResult:
         return self
 
     def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "FlatStepResult":
-        """Return a new FlatStepResult of a shard's tensors `flat`, times `share` except metric states.
+        """Return a new FlatStepResult that holds the tensors `flat` of a shard's StepOutcome (losses, gradients ...).
 
-        `flat` are the tensors of a StepOutcome, `share` is the shard's share of the batch's rows. Integers are taken
-        only from the first shard that has rows, for which `first` is true; for other shards they are 0.
+        All but metric states are multiplied by `share`, the shard's share of the batch's rows. Integers are taken only
+        from the first shard that has rows, for which `first` is true; for other shards they are 0.
         """
         new = self._new(torch.empty_like(self._averaged))
         places, values = [], []
@@ -122,7 +122,10 @@ class FlatStepResult:
         return self
 
     def values(self) -> list[Tensor | None]:
-        """Return the tensors of the StepOutcome in order: views of the vectors where dtypes are equal, else copies."""
+        """Return the tensors (losses, gradients ...) that the two vectors hold, in the order of a StepOutcome.
+
+        They are views of the vectors where dtypes are equal, else copies.
+        """
         return [None if slot is None else self._value(slot) for slot in self.slots]
 
     def _value(self, slot: "Slot") -> Tensor:
@@ -158,9 +161,10 @@ class StepExchange:
         self._vectors: FlatStepResult | None = None
 
     def flat(self, outcome: StepOutcome, share: float, *, first: bool) -> FlatStepResult:
-        """Return a shard's StepOutcome as a FlatStepResult, times its share of the rows except metric states.
+        """Return a shard's result (StepOutcome: losses, gradients ...) as two vectors, a FlatStepResult.
 
-        `first` is true for the first shard with rows of a batch.
+        All values but metric states are multiplied by `share`, the shard's share of the batch's rows. `first` is true
+        for the first shard with rows of a batch.
         """
         flat = outcome.flat()
         if self._vectors is None:
@@ -169,7 +173,7 @@ class StepExchange:
         return self._vectors.filled(flat, share, first=first)
 
     def summed(self, result: FlatStepResult) -> StepOutcome:
-        """Return the sum of the results of all processes as a StepOutcome.
+        """Return the sum of all processes' results as a StepOutcome (losses, gradients ...).
 
         The same all-reduce exchanges signals and checkpoint requests (notices).
         """

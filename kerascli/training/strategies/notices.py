@@ -48,7 +48,8 @@ class Notices:
     def common_signal(self) -> int | None:
         """Number of the system's signal (such as SIGTERM) that some process received and all processes know of.
 
-        It is the same on all processes after the same training step or batch; None if no process received one before.
+        The number is the same on all processes after the same training step or batch; None if no process received one
+        before.
         """
         return self.signals.number if self.size == 1 else self._common_signal
 
@@ -56,15 +57,15 @@ class Notices:
     def own(self) -> int:
         """Integer that encodes the notices of this process.
 
-        They are the number of the signal it received (0: none), its request to save a checkpoint, and whether it has
-        written its part of the checkpoint that is being saved.
+        The notices are the number of the signal it received (0: none), its request to save a checkpoint, and whether it
+        has written its part of the checkpoint that is being saved.
         """
         return (self.signals.number or 0) + _SIGNALS * (self.request + _REQUESTS * self.has_written)
 
     def keep(self, numbers: Tensor) -> None:
         """Store the notices of all processes: `numbers` (processes,) are integers as in `own`, from an all-reduce.
 
-        On CUDA they are copied asynchronously and read some training steps later: reading them at once would
+        On CUDA the numbers are copied asynchronously and read some training steps later: reading them at once would
         synchronize with the device.
         """
         if numbers.is_cpu:

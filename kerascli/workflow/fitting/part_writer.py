@@ -32,7 +32,7 @@ _SECONDS_TO_SEE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Checkpoint that is being written: its event, tensors and facts, and the names under which it is kept."""
+    """Checkpoint that is being written: the event that reports it, tensors, facts, and names to keep it under."""
 
     saved: Saved
     tensors: Mapping[str, Tensor]

@@ -110,7 +110,7 @@ def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = 
 def build_phase(phase: Phase, device: Choice, strategy: Strategy | None = None) -> Experiment:
     """Return a training phase's model, built on a device with its losses and optimizers, as an Experiment.
 
-    It fills the modules of the phase's RunSpec: call it only once.
+    The modules of the phase's RunSpec (parsed config) get their weights: call the function only once.
     """
     spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)
@@ -210,7 +210,7 @@ def refuse_other_epochs(phases: list[Phase], sets: object) -> None:
 
 
 def refuse_undivided(phases: list[Phase], group: Group | None) -> None:
-    """Raise ConfigError if a group of processes cannot divide the batches of a phase, or these its `fit.shards`."""
+    """Raise ConfigError if a phase's batches cannot be divided among the group's processes, or by `fit.shards`."""
     size = 1 if group is None else group.world.size
     for phase in phases:
         if faults := strategy_faults(phase.spec, size):

@@ -79,7 +79,7 @@ class Follower:
     def save_and_wait(self, reason: str) -> None:
         """Write a checkpoint of the current training state. Raises TrainingStopped if a value is NaN or infinite.
 
-        `reason` is a text that says why it is saved.
+        `reason` is a text that says why the checkpoint is saved.
         """
         self._saver.save(reason, history=self._history, wait=True)
 

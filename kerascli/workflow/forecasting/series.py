@@ -123,7 +123,7 @@ def _text_values(table: Table, name: str) -> np.ndarray | None:
 def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: frozenset[str] = frozenset()) -> Table:
     """Return the raw rows of a time series as a table, read from a file or, for `-`, from standard input.
 
-    They are read with the settings of the run's data source. The file must have the columns in `needed` and `keep`.
+    The settings of the run's data source apply. The file must have the columns in `needed` and `keep`.
     """
     needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
     pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in needed}
@@ -170,8 +170,8 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
 def future_values(series: Series, column: str, rows: int) -> np.ndarray:
     """Return the values of a column in the first `rows` rows after a time series.
 
-    They come from the file of future columns or, for a column of dates with a constant step, continue the dates. Raises
-    DataError for any other column.
+    The values come from the file of future columns or, for a column of dates with a constant step, continue the dates.
+    Raises DataError for any other column.
     """
     if series.future is not None and column in series.future:
         return in_memory(series.future.column(column))[:rows]

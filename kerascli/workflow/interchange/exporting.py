@@ -66,7 +66,7 @@ def export_run(
     checkpoint: str | None = None,
     preprocessing: bool = False,
 ) -> Exported:
-    """Export a run's model, or its view (submodel) `view`, to a file of the format `kind`; return facts about it.
+    """Export a run's model, or its view (submodel) `view`, to a file of the format `kind`; return facts on the file.
 
     With `preprocessing`, an ONNX file takes raw columns, and a `.keras` file texts. Raises KerasCliError.
     """
