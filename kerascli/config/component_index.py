@@ -58,7 +58,7 @@ class ComponentIndex:
 def load() -> ComponentIndex | None:
     """Return the component index from the cache file; None if it is missing, damaged or outdated.
 
-    It is outdated if kerascli, Python, torch or pydantic has changed since it was stored.
+    The file is outdated if kerascli, Python, torch or pydantic has changed since it was stored.
     """
     with suppress(DataError, StorageError, ValueError, TypeError, KeyError, AttributeError):
         seal, _, body = read_bytes(_file(), _MAX_BYTES).partition(b"\n")

@@ -156,7 +156,7 @@ class Config:
 def data_folder(document: Document) -> Path:
     """Return the folder to which relative paths of a config's data source refer.
 
-    It is the folder of the file (or `--set`) that sets the source's `path`, or of the one that names the source if it
+    This is the folder of the file (or `--set`) that sets the source's `path`, or of the one that names the source if it
     has no `path`.
     """
     where = source_path(document)

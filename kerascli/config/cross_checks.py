@@ -182,7 +182,7 @@ def _of_argument(text: str, path: Path, name: str | None, arguments: Any) -> Fau
 def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
     """Return facts (inputs, outputs, shapes) on the model and its views, for callbacks that generate samples.
 
-    They are mapped by the name of the view (a submodel); that of the model itself is None.
+    The keys of the mapping are the names of views (submodels), and None for the model itself.
     """
     model = _facts(spec.built, spec.data, own_inputs=False)
     views = spec.model.views.items()

@@ -86,7 +86,7 @@ def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
 def where_from(text: str) -> str | None:
     """Return the text in the comment at the top of a config that says where its data is from; None without a URL.
 
-    It is the text from the comment's first URL to the end of the paragraph.
+    The text goes from the comment's first URL to the end of the paragraph.
     """
     comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
     lines = (line.removeprefix("#").strip() for line in comment)

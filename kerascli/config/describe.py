@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 def check_early(config: Config) -> RunSpec | None:
-    """Parse and check a config before its data is downloaded or read; return its RunSpec. Raises ConfigError.
+    """Parse and check a config before its data is downloaded or read; return the RunSpec. Raises ConfigError.
 
     The RunSpec (parsed config) is None if shapes are not known before the data is read; then checks that need shapes
     are skipped.
@@ -252,7 +252,7 @@ def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
 
 
 def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
-    """Return the errors in all sections of a config but `data`, if this is invalid or the data unknown."""
+    """Return the errors in all sections of a config but `data`, for a config whose data is invalid or unknown."""
     reader = _Reader(sections, None, {}, None)
     if "model" in sections:
         reader.attempt(parse_model, sections["model"], None, references, called_elsewhere=reader.has_steps)

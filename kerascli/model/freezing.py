@@ -20,8 +20,8 @@ _RANGE = re.compile(r"(.+?)\.\.(.+)")
 def with_trainable(model: Model, patterns: Mapping[str, bool]) -> Model:
     """Return a model with `trainable` of its layers set by patterns over layer names, such as `base.block5_*`.
 
-    `patterns` maps each pattern to a bool; of several that match, the last one takes effect. Raises Invalid for a
-    pattern that matches no layer.
+    `patterns` maps each pattern to a bool; of several that match, the last one takes effect. Raises Invalid (config
+    errors) for a pattern that matches no layer.
     """
     if not patterns:
         return model

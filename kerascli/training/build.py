@@ -43,7 +43,8 @@ class Experiment:
     def view(self, name: str) -> "Experiment":
         """Return the view `name` of the model (a submodel that shares its weights) as an Experiment, ready to run.
 
-        Its inputs are preprocessed like the model's, unless the view declares its own. It has no targets and no losses.
+        The view's inputs are preprocessed like the model's, unless it declares its own. The Experiment has no targets
+        and no losses.
         """
         built, view = self.spec.built.views[name], self.spec.model.views[name]
         spec = replace(self.spec, model=view.model, built=built, compile=None, train_step=None)

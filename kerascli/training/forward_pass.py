@@ -89,7 +89,7 @@ Runner = Callable[[Batch, draws.Draws], StepOutcome]
 
 
 class Eager:
-    """Callable that runs a forward and a backward pass eagerly, with autograd: (batch, random numbers) -> StepOutcome.
+    """Callable that runs a forward and a backward pass eagerly: (batch, random numbers) -> StepOutcome (gradients ...).
 
     `live_scales` maps the names of parameter updates (`ParameterUpdate.name`) to loss scales of mixed precision that
     change in training, as scalar tensors (None: none change). The other updates use the fixed scale of their optimizer,
@@ -113,7 +113,10 @@ class Eager:
             return self.run(batch)
 
     def run(self, batch: Batch) -> StepOutcome:
-        """Run a forward and a backward pass on a batch, with the caller's random numbers; return the StepOutcome."""
+        """Run a forward and a backward pass on a batch; return losses, metric states, gradients ... as StepOutcome.
+
+        Random numbers are drawn from the caller's source.
+        """
         with span("forward"):
             outcome = self.module(batch)
         totals, gradients = outcome.loss.totals, []

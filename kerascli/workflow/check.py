@@ -146,7 +146,7 @@ def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
 
 
 def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
-    """Return the summary (layers, shapes, parameters) of a model, or of its view (submodel) named `view`."""
+    """Return the summary of a model, or of its view (submodel) `view`; `expand`: with layers in shared models."""
     title, graph, updates = graphs_of(spec, view)
     return summarize(graph, title, expand=expand, updates=updates)
 

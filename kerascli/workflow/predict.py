@@ -78,8 +78,8 @@ def predict_run(
     """Return predictions of a run's model for `what`: a split, or files, folders and - (standard input).
 
     `texts` are rows given as texts. With `view`, a view (submodel) predicts. Columns in `keep` are included in the
-    predictions. A warning is added to `run.warnings` for each column with many out-of-vocabulary values. Raises
-    KerasCliError.
+    predictions; `form` has the options of the output. A warning is added to `run.warnings` for each column with many
+    out-of-vocabulary values. Raises KerasCliError.
     """
     run = run if view is None else run.view(view)
     selected = [what] if isinstance(what, str) else what
@@ -93,7 +93,8 @@ def predict_run(
 def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
     """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError.
 
-    Columns in `keep` are included. Only the process that prints gets predictions; any other gets none.
+    Columns in `keep` are included; `form` has the options of the output. Only the process that prints gets predictions;
+    any other gets none.
     """
     spec = run.experiment.spec
     kept = kept_columns(run.data and run.data.source, run.raw_fields, rows, keep)

@@ -56,7 +56,7 @@ class Merger:
     def merge(self, base: Any, over: Any, path: Path) -> Any:
         """Return the config value `over` merged into the value `base`, both at the config path `path`.
 
-        Where they conflict, `over` takes effect. Raises Invalid.
+        Where they conflict, `over` takes effect. Raises Invalid (config errors).
         """
         names = component_name(base), component_name(over)
         if is_component(path) and names[0] is not None and names[1] is not None:

@@ -135,7 +135,10 @@ def has_train_step(section: Any) -> bool:
 
 
 def parse_fit(section: Any) -> FitSpec:
-    """Parse the `fit` section of a config, without its keys `train_step` and `phases`. Raises Invalid."""
+    """Parse the `fit` section of a config, without its keys `train_step` and `phases`.
+
+    Raises Invalid (config errors).
+    """
     if section is None:
         section = {}
     if not isinstance(section, dict):

@@ -133,7 +133,7 @@ class InitFrom(BaseSection):
 
 
 def parse_init_from(section: Any) -> InitFrom | None:
-    """Parse the key `init_from` of a `model` section; None if the section has none. Raises Invalid."""
+    """Parse the key `init_from` of a `model` section; None if the section has none. Raises Invalid (config errors)."""
     path = ("model", "init_from")
     if section is None:
         return None

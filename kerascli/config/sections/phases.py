@@ -177,7 +177,7 @@ def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
 def folded(phases: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the complete configs of all training phases as one config, the inverse of `unfold`.
 
-    It is the first config, with the changes of the other phases in `fit.phases`.
+    The result is the first config, with the changes of the other phases in `fit.phases`.
     """
     first = phases[0]
     if len(phases) == 1:

@@ -74,7 +74,7 @@ class TermReader:
                     self.faults.add(problem, path)
 
     def with_columns(self, use: UpdateMetric, specs: Mapping[str, TensorSpec]) -> UpdateMetric:
-        """Return a metric with the names of its columns in history.csv, which may depend on the prediction's shape.
+        """Return the metric `use` with the names of its columns in history.csv, which may depend on a tensor's shape.
 
         `specs` maps tensor names of the forward pass to shapes and dtypes.
         """

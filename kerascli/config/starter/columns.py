@@ -127,7 +127,7 @@ def skewness(values: np.ndarray) -> float:
 def copies(columns: Mapping[str, np.ndarray], target: str) -> list[str]:
     """Return the names of columns whose values map one to one onto those of the column `target`.
 
-    They would give the target away as inputs.
+    As inputs, such columns would give the target away.
     """
     classes = numbered(columns[target])
     count = classes.max() + 1

@@ -35,7 +35,7 @@ def _are_dates(texts: Sequence[str], form: str) -> bool:
 
 
 def varying_parts(times: np.ndarray) -> tuple[str, ...]:
-    """Return those parts of dates (month, weekday, hour, minute) that vary, as named in the transform `datetime`."""
+    """Return those parts (month, weekday, hour, minute) in which times vary, as named in the transform `datetime`."""
     first = times.astype("datetime64[M]").astype("datetime64[D]")
     is_first = len(np.unique(times.astype("datetime64[D]") - first)) == 1
     parts = ("month", *(() if is_first else ("weekday",)), "hour", "minute")  # each day the first: no weekday meant
@@ -45,7 +45,8 @@ def varying_parts(times: np.ndarray) -> tuple[str, ...]:
 def unseen_parts(times: np.ndarray, is_train: np.ndarray, parts: Sequence[str]) -> list[str]:
     """Return those of the date parts `parts` (month, hour ...) that a model cannot learn from the training rows.
 
-    The training rows have one value of such a part, or lack a value that other rows have.
+    The training rows, which the mask `is_train` selects of `times`, have one value of such a part, or lack a value that
+    other rows have.
     """
     values = {part: part_of(times, part) for part in parts}
     seen = {part: np.unique(each[is_train]) for part, each in values.items()}

@@ -39,7 +39,7 @@ def head(classes: Sequence[str], key: str) -> dict[str, Any]:
 
 
 def hidden(units: int, dropout: float) -> Layers:
-    """Return a hidden `dense` layer with relu, and a `dropout` layer, as in a config's `layers`."""
+    """Return a hidden `dense` layer of `units` units with relu, and a `dropout` layer, in the form of a config."""
     return [{"dense": {"units": units, "activation": "relu"}}, {"dropout": dropout}]
 
 
@@ -178,7 +178,7 @@ def autoencoder(height: int, width: int, channels: int, code: int) -> dict[str, 
 
 
 def encoder(before: str, width: int) -> Layers:
-    """Return the layers of a transformer's encoder block (Vaswani et al., 2017) on the output of node `before`."""
+    """Return the layers of a transformer's encoder block (Vaswani et al., 2017) of `width` units on a node `before`."""
     return [
         {"multi_head_attention": {"num_heads": 4, "key_dim": width // 4, "inputs": [before, before]}},
         {"dropout": {"rate": 0.1, "name": "attention_dropout"}},
@@ -193,9 +193,9 @@ def encoder(before: str, width: int) -> Layers:
 
 
 def series_layers(kind: str, length: int, *, has_context: bool) -> Layers:
-    """Return the layers of a forecasting model, which takes a window of `length` rows of a time series.
+    """Return the layers of a forecasting model: the last value of a window (of `length` rows), plus two networks.
 
-    Its output is the window's last value, plus the outputs of a linear layer and of a network of the kind `kind`.
+    One is linear, the other of the kind `kind`; both take the window, and with `has_context` those of other columns.
     """
     window = "window" if has_context else "change"
     layers: Layers = [

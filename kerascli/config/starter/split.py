@@ -19,7 +19,7 @@ _PARTS = {"validation": 0.15, "test": 0.15}
 
 
 def order_of(used: Roles) -> str | None:
-    """Return the name of the date column by which the rows can be split in time; None if there is none."""
+    """Return the name of the date column by which rows can be split in time; None if no column in `used` is one."""
     return next((column.name for column in used.values() if column.orders), None)
 
 
@@ -46,7 +46,7 @@ def _fewest(values: np.ndarray) -> int:
 
 
 def seen_in_training(table: SampledTable, used: Roles, order: str) -> dict[str, Column]:
-    """Return the columns that are useful as inputs if the rows are split by the dates in the column `order`.
+    """Return those columns in `used` that are useful inputs if rows are split by the dates in the column `order`.
 
     Columns with one value in the training rows, and parts of dates with new values in later rows, are left out.
     """

@@ -169,7 +169,7 @@ def _classes(column: str, different: np.ndarray, counts: np.ndarray, dtype: np.d
 def in_order(words: Sequence[str], counts: Sequence[int]) -> tuple[str, ...]:
     """Return two class names with the positive one last: the larger integer, a text like `yes`, or the rarer one.
 
-    `counts` are the numbers of rows of the classes.
+    `words` are the names, `counts` the numbers of rows of the classes.
     """
     first, second = (word.lower() for word in words)
     if all(re.fullmatch(r"-?\d+", word) for word in words):

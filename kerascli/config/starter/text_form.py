@@ -35,8 +35,8 @@ class Fields:
 def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Fields:
     """Detect the format of a delimited text, and return its fields by column. Raises DataError.
 
-    `pieces` are parts of the text, from its beginning on; with `whole`, they are all of it. `name` is the file's name
-    in errors.
+    `pieces` are parts of the text, from its beginning on; with `whole`, they are all of it. `encoding` and `name` are
+    those of the file, for the format and for errors.
     """
     head = pieces[0].splitlines(keepends=True)[:_HEAD]
     form = TextFormat(encoding=encoding, comment=_comment(head))

@@ -73,8 +73,8 @@ class Document:
     def point(self, path: Path, column: int, length: int) -> Place:
         """Return the position of `length` characters of a text value, from character `column` (counted from 1) on.
 
-        It is the position of the whole value if the part cannot be located (in a block scalar, an alias, a text with
-        escapes).
+        The position of the whole value is returned if the part cannot be located (in a block scalar, an alias, a text
+        with escapes).
         """
         place = self.mark(path).value
         text = self.at(path)

@@ -77,8 +77,8 @@ class Brackets:
     def end(self) -> None:
         """End the current unquoted expression, if a scalar began one by opening brackets without closing them.
 
-        An expression ends where all its brackets are closed, or where the surrounding [] or {} ends; `faults` reports
-        it.
+        An expression ends where all its brackets are closed, or where the surrounding [] or {} ends. The method
+        `faults` reports the expression.
         """
         if self._start is not None and self._end is not None:
             self._spans.append((*self._start, self._end, self._pending == 0))

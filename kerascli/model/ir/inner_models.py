@@ -158,7 +158,7 @@ def wrapped(node: Node) -> Shared | None:
 
 
 def with_shared(cls: type[BaseLayer], settings: Any, shared_by_name: Mapping[str, Shared | None]) -> Any:
-    """Return a wrapper's arguments, in which a SharedPart replaces the name of a shared layer or model.
+    """Return a wrapper's arguments (`settings`), with a SharedPart in place of a shared layer's or model's name.
 
     Without such a name, the arguments are returned unchanged. Raises ShapeMismatch if the wrapper cannot wrap the
     shared layer or model.

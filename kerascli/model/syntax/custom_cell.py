@@ -18,7 +18,7 @@ from kerascli.parts.initializers import Zeros
 def by_state(reading: Reading, written: dict[Any, Any], states: list[str], path: Path) -> dict[str, tuple[Any, Path]]:
     """Return the entries of a mapping by state of an `rnn`'s custom cell, each as (value, config path).
 
-    They are in the order of `states`; a config error is reported for each other key.
+    The entries are in the order of `states`; a config error is reported for each key of `written` that is no state.
     """
     for name in written:
         if name not in states:

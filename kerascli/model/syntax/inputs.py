@@ -128,7 +128,7 @@ def read_declared(
 def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
     """Return the shape and dtype of an input declared as `[28, 28, 1]` or `{shape: [68], dtype: int64}`.
 
-    `data` are those of the data's input of this name, which must agree. Raises Invalid.
+    `data` are those of the data's input of this name, which must agree. Raises Invalid (config errors).
     """
     faults = Faults(())
     keys = value if isinstance(value, dict) else {"shape": value}

@@ -44,7 +44,7 @@ class SplitEntry:
 def split_entry(entry: Any, path: Path, faults: Faults) -> SplitEntry:
     """Divide an item of `layers` into layer class, layer arguments and node keys (`name`, `inputs` ...).
 
-    Raises Invalid, with paths inside the item, if it is not a layer.
+    Raises Invalid (config errors), with paths inside the item, if it is not a layer.
     """
     written, settings = split_form(entry, "layer")
     bare = isinstance(entry, str)

@@ -169,7 +169,10 @@ class Names:
         return None
 
     def automatic(self, base: str) -> str:
-        """Return a name for a node that the config gives none, numbered as in Keras: dense, dense_1, dense_2 ..."""
+        """Return a name for a node without a name in the config, numbered as in Keras: dense, dense_1, dense_2 ...
+
+        `base` is the name without a number.
+        """
         while True:
             number = self._counts.get(base, 0)
             self._counts[base] = number + 1
@@ -183,7 +186,10 @@ class Names:
         return name
 
     def find(self, name: object) -> str:
-        """Return the tensor that a name refers to, by the definitions above it in the config. Raises Invalid."""
+        """Return the tensor that a name refers to, by the definitions above it in the config.
+
+        Raises Invalid (a config error) for an unknown name.
+        """
         if not isinstance(name, str):
             raise Invalid([Fault(f"expected the name of a node, got {show(name)}")])
         if name == "prev":

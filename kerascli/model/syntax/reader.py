@@ -114,7 +114,7 @@ class Reading:
     open_blocks: tuple[str, ...] = ()
 
     def inner(self, **changes: Any) -> "Reading":
-        """Return a new state to read a model inside this one: without nodes, and with other values of some fields."""
+        """Return a new state to parse a model inside this one (a cell ...), with the fields `changes` replaced."""
         return replace(self, entries=[], shared=self.shared.new_child(), **changes)
 
     def read_entries(self, layers: list[Any], path: Path) -> None:
@@ -166,7 +166,8 @@ class Reading:
     ) -> Any:
         """Return a config value with its `$` references replaced by values; errors are reported.
 
-        References at paths for which `waits` returns True are left unchanged.
+        `variables` maps names that references may use, besides flags and facts of the data, to values. References at
+        paths for which `waits` returns True are left unchanged.
         """
         value, faults = self.references(written, self.place(path), variables, waits)
         self.faults.take(faults)
@@ -189,7 +190,7 @@ class Reading:
         return not self.faults.is_flag(keys.when, (*path, "when")) or keys.when
 
     def name(self, keys: NodeKeys, path: Path, kind: str) -> str:
-        """Return the name that the config gives to a node, else an automatic name, numbered as in Keras."""
+        """Return the name that the config gives to a node, else an automatic one from `kind`, numbered as in Keras."""
         name, path = keys.name, (*path, "name")
         if isinstance(name, str):
             self.check_name(name, path, own=kind)
@@ -210,7 +211,7 @@ class Reading:
             self.faults.add(f"'{name}' is the name of {kind}; choose another name", path, at=at)
 
     def is_name_of_part(self, name: Any, path: Path) -> bool:
-        """Return True if a block, shared layer or shared model can be called `name`; otherwise report an error."""
+        """Return True if a block, shared layer or shared model can be called `name`; else report a config error."""
         before = self.faults.count
         self.check_name(name, path, at="key")
         if name == "repeat":
@@ -252,8 +253,8 @@ class Reading:
     ) -> tuple[str, ...]:
         """Return the names of the tensors passed to a call of a shared model, or to a use of a block.
 
-        `names` are the names of its inputs. `what` and `use` are the shared model or block, and the call or use, in
-        error messages; `below` is the config path of the inputs.
+        `names` are the names of the shared model's or block's inputs. `what` and `use` are the shared model or block,
+        and the call or use, in error messages; `below` is the config path of the inputs.
         """
         written, several = keys.inputs, f" ({', '.join(names)})" if len(names) > 1 else ""
         if not keys.has("inputs"):
@@ -349,7 +350,7 @@ class Reading:
             self.check_name(output, path)
 
     def pass_on(self, name: str, tensor: str, place: Path) -> None:
-        """Define the name of a node that its key `when` excludes from the model: it means the node's input tensor."""
+        """Define the name of a node that its key `when` excludes from the model: the name means the node's input."""
         self.names.give(name, place, means=tensor)
         self.names.previous = tensor
 

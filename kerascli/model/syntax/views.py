@@ -93,10 +93,10 @@ def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
 
 
 def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
-    """Return the view (submodel) at a config path, which uses the weights of the model of `scope`. Raises Invalid.
+    """Return the view (submodel) at a config path, which uses the weights of the model of `scope`.
 
     A view that declares inputs may use only these inputs. A view without inputs may use the data's inputs, and the
-    inputs and nodes of the model of `scope`.
+    inputs and nodes of the model of `scope`. `whose` names the view in errors. Raises Invalid (config errors).
     """
     faults = Faults(())
     view = faults.read(ViewSection, written if isinstance(written, dict) else {}, path, whose)
@@ -184,7 +184,7 @@ class Forward:
         names.previous = next(iter(inputs)) if len(inputs) == 1 else None
 
     def read(self, layers: Any, whose: str) -> tuple[Entry, ...]:
-        """Read the list `layers` of an update (an item of `fit.train_step`); return its nodes and calls."""
+        """Read the list `layers` of the update named `whose` (an item of `fit.train_step`); return nodes and calls."""
         path = (*self._path, "layers")
         if is_list(layers, whose, path, self.faults):
             with suppress(TooManyNodes):
@@ -196,7 +196,7 @@ class Forward:
     def formula(self, cls: type[BaseLayer], text: Any, path: Path, settings: Mapping[str, Any]) -> Node | None:
         """Add a layer without output tensors (`cls`: `add_loss` ...) for the formula `text` at a config path.
 
-        Return its node, or None after a config error.
+        `settings` are further arguments of the layer. Return its node, or None after a config error.
         """
         entries = self.reading.entries
         before = len(entries)
@@ -209,7 +209,7 @@ class Forward:
         return entries[-1]
 
     def model(self, outputs: Iterable[str], at: str) -> Model:
-        """Return the forward pass as a model with the given `outputs`. Raises Invalid.
+        """Return the forward pass as a model with the given `outputs`. Raises Invalid (config errors).
 
         `at` is the config key to name in errors about the outputs.
         """

@@ -29,7 +29,7 @@ Formula = Callable[[list[Tensor]], Any]
 
 
 def with_inner_nodes(built: Built, nodes: Iterable[Node] | None = None) -> list[InnerNode]:
-    """Return the given nodes of a model's graph (None: all), and the nodes inside these (in an `rnn`'s cell ...)."""
+    """Return the given nodes of the model `built` (None: all), and the nodes inside these (in `rnn` cells ...)."""
     outer = list(built.model.nodes if nodes is None else nodes)
     return [*(InnerNode(n, built.specs) for n in outer), *inner_nodes(built.modules[n.name] for n in outer)]
 
@@ -61,7 +61,7 @@ def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
 def is_mean_of_parts(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
     """Return True if a formula's value for a batch is the mean of its values for the two halves of the batch.
 
-    It is False for nodes that are no formulas. `specs` maps tensor names to shapes and dtypes.
+    The result is False for nodes that are no formulas. `specs` maps tensor names to shapes and dtypes.
     """
     if not isinstance(node.layer, ExpressionLayer):
         return False
@@ -152,8 +152,9 @@ def rows_at_once(
 ) -> int:
     """Return a batch size for evaluation or prediction: above `batch_size` if larger batches give the same results.
 
-    With `metrics`, it is for evaluation, whose loss and metrics must not depend on the batch size. `pairs` are the
-    outputs and targets of losses and metrics; None if unknown. The last three arguments are settings of `fit`.
+    `built` is the model. With `metrics`, it is for evaluation, whose loss and metrics must not depend on the batch
+    size. `pairs` are the outputs and targets of losses and metrics; None if unknown. The last three arguments are
+    settings of `fit`.
     """
     if any(node.layer.keeps_states() for node in built.model.nodes):
         return batch_size

@@ -129,7 +129,7 @@ class AllPasses(GraphStep):
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Return torch's autocast context for a Keras dtype policy (`mixed_float16` ...); for float32, a null context."""
+    """Return torch's autocast context for `precision`, a Keras dtype policy; for float32, a null context."""
     if precision == "float32" or device.type == "meta":  # shapes are the same
         return nullcontext()
     dtype = torch.bfloat16 if precision == "mixed_bfloat16" else torch.float16

@@ -45,7 +45,8 @@ class Profiler:
     ) -> None:
         """Set the execution mode of training steps, and the layers (module by name) whose times are reported.
 
-        `step` runs a forward and backward pass of PyTorch modules, whatever the execution mode, and changes no state.
+        `jit_compile` is the config's setting. `step` runs a forward and backward pass of PyTorch modules, whatever the
+        execution mode, and changes no state.
         """
         self._mode, self._jit_compile = mode, jit_compile
         if mode == "eager":

@@ -64,7 +64,7 @@ class Window:
         return left >= min(self._size, steps) or (last_epoch and left > 0)
 
     def start(self, epoch: int, step: int) -> None:
-        """Start torch's profiler before step `step` of epoch `epoch`; if that fails, set `refusal` to the reason."""
+        """Start torch's profiler before step `step` of epoch `epoch`; on failure, store the reason in `refusal`."""
         self._epoch, self._first = epoch, step
         os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else its library says on stderr that it starts and stops
         activities = [ProfilerActivity.CPU]

@@ -33,7 +33,7 @@ _ALONE = "train on one process, without fit.shards and fit.distribute"
 def strategy_faults(spec: RunSpec, processes: int) -> list[Fault]:
     """Return config errors for settings that training on several processes, or with `fit.shards`, does not support.
 
-    They include settings whose results would change by more than rounding errors.
+    Settings whose results would change by more than rounding errors are not supported, either.
     """
     if isinstance(spec.fit.distribute, DDP) and spec.fit.distribute.shards_optimizer_state:
         return [_removed(spec)]
@@ -130,7 +130,7 @@ def _problem(each: InnerNode) -> str | None:
 
 
 def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
-    """Yield the config errors of a run whose weights FSDP divides; none for one process, which uses no FSDP."""
+    """Yield the config errors of a run whose weights FSDP divides among `processes`; none for one process."""
     if processes == 1 or not isinstance(spec.fit.distribute, FSDP):
         return
     path = ("fit", "distribute")
@@ -154,7 +154,7 @@ def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
 def refused_by_fsdp(spec: RunSpec) -> list[str]:
     """Return the names of a config's settings that `distribute: ddp` supports and FSDP does not.
 
-    They are found whatever `fit.distribute` the config has.
+    The config may have any `fit.distribute`.
     """
     settings = [f"torch {'.'.join(map(str, torch_version()))}"] if torch_version() < FIRST_TORCH else []
     settings += ["fit.shards"] * (spec.fit.shards is not None) + ["fit.train_step"] * (spec.train_step is not None)

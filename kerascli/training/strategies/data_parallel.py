@@ -105,9 +105,9 @@ class DataParallel(Strategy):
     def part(self, rows: Batch, *, counts: bool = True, scaled: bool = False) -> AbstractContextManager[None]:
         """Return a context manager for a shard's forward pass, in which means and sums are over the whole batch.
 
-        `rows` is the shard, a part of a batch. Without `counts`, it adds 0 to all sums. With `scaled`, the caller
-        multiplies the loss by the shard's share of the rows before the backward pass. With `fit.shards`, nothing is
-        summed over processes.
+        `rows` is the shard, a part of a batch. Without `counts`, the shard adds 0 to all sums. With `scaled`, the
+        caller multiplies the loss by the shard's share of the rows before the backward pass. With `fit.shards`, nothing
+        is summed over processes.
         """
         add, share = self._process_sum, rows.rows / rows.whole
         if add is None:
@@ -118,7 +118,7 @@ class DataParallel(Strategy):
 
     @contextmanager
     def trial(self, rows: Batch) -> Iterator[None]:
-        """Context manager to trace and test a forward pass on the shard `rows`, without sums over processes."""
+        """Context manager to trace and test a forward pass on a shard of a batch, without sums over processes."""
         from kerascli.training.strategies.process_sum import one_process
 
         with self.part(rows), one_process():

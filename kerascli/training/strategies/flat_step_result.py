@@ -39,9 +39,10 @@ class FlatStepResult:
 
     @classmethod
     def like(cls, flat: Sequence[Tensor | None], layout: Layout, processes: int) -> "FlatStepResult":
-        """Return a FlatStepResult of zeros, with a slot (position in a vector) for each tensor of a StepOutcome.
+        """Return a FlatStepResult of zeros, with a slot (position in a vector) for each tensor of `flat`.
 
-        `flat` are the tensors of the StepOutcome in the order of `layout`; `processes` is the number of processes.
+        `flat` are the tensors (losses, gradients ...) of a StepOutcome in the order of `layout`; `processes` is the
+        number of processes.
         """
         slots: list[Slot | None] = []
         ends = [0, 0]
@@ -116,7 +117,7 @@ class FlatStepResult:
         return FlatStepResult(self.slots, averaged, torch.zeros_like(self._added), self._processes)
 
     def plus(self, other: "FlatStepResult") -> "FlatStepResult":
-        """Add the vectors of another FlatStepResult to this one's, in place, and return this object."""
+        """Add the result of other shards to this one (two vectors each), in place, and return this object."""
         self._averaged += other._averaged
         self._added += other._added
         return self
@@ -124,7 +125,7 @@ class FlatStepResult:
     def values(self) -> list[Tensor | None]:
         """Return the tensors (losses, gradients ...) that the two vectors hold, in the order of a StepOutcome.
 
-        They are views of the vectors where dtypes are equal, else copies.
+        The tensors are views of the vectors where dtypes are equal, else copies.
         """
         return [None if slot is None else self._value(slot) for slot in self.slots]
 
@@ -134,7 +135,7 @@ class FlatStepResult:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Position of one tensor of a StepOutcome in a FlatStepResult: elements `start` to `stop` of one of its vectors.
+    """Position of a tensor (a loss, a gradient ...) in a FlatStepResult: elements `start` to `stop` of a vector.
 
     The vector is `added` if `exact`, else `averaged`.
     """
@@ -161,7 +162,7 @@ class StepExchange:
         self._vectors: FlatStepResult | None = None
 
     def flat(self, outcome: StepOutcome, share: float, *, first: bool) -> FlatStepResult:
-        """Return a shard's result (StepOutcome: losses, gradients ...) as two vectors, a FlatStepResult.
+        """Return `outcome`, a shard's result (StepOutcome: losses, gradients ...), as two vectors (FlatStepResult).
 
         All values but metric states are multiplied by `share`, the shard's share of the batch's rows. `first` is true
         for the first shard with rows of a batch.

@@ -80,10 +80,10 @@ class Notices:
             self.take(oldest.tolist())
 
     def take(self, numbers: Iterable[float]) -> None:
-        """Decode the notices of all processes, one integer each as in `own`, and store the common notices.
+        """Decode `numbers`, the notices of all processes as integers (see `own`), and store the common notices.
 
-        These are the signal of the first process that has one, the most urgent checkpoint request, and whether all
-        processes have written their parts. All processes must pass the same integers, in the same order.
+        The common notices are the signal of the first process that has one, the most urgent checkpoint request, and
+        whether all processes have written their parts. All processes must pass the same integers, in the same order.
         """
         values = [int(number) for number in numbers]
         self._common_signal = next((number % _SIGNALS for number in values if number % _SIGNALS), None)

@@ -55,7 +55,7 @@ class Raw:
         return self.whole[self.rows]
 
     def feature(self, index: int) -> np.ndarray:
-        """Return the values (selected rows,) at one position of the flattened rows of a column of arrays."""
+        """Return the values (selected rows,) at the position `index` of the flattened rows of a column of arrays."""
         return self.whole.reshape(len(self.whole), -1)[:, index][self.rows]
 
 
@@ -77,7 +77,7 @@ class Case:
         return {} if self.prepared is None else self.prepared.tables
 
     def raw(self, column: str, split: str = "train") -> Raw | None:
-        """Return a column of a split before preprocessing; None if it does not exist or is not in memory."""
+        """Return a column of a split before preprocessing; None if the split lacks it or does not hold it in memory."""
         table = self.tables.get(split)
         return None if table is None else Raw.of(table, column)
 

@@ -136,7 +136,7 @@ def peak_bytes(device: torch.device) -> int | None:
 
 
 def memory_lines(spec: RunSpec, prepared: PreparedData | None, processes: int) -> tuple[list[str], list[Fault]]:
-    """Return (lines to print on the estimated memory of each process, warnings if the machine has less)."""
+    """Return (lines to print on the memory of each of `processes` processes, warnings if the machine has less)."""
     if spec.training is None:
         return [], []
     on_cpu = choose_device().value == "cpu"

@@ -75,10 +75,10 @@ class PartWriter:
         writer.shutdown(wait=False)  # the thread ends with its work
 
     def finished(self, *, wait: bool) -> list[Saved]:
-        """Complete the checkpoint that was begun if all processes have written their parts; return its event, or [].
+        """Complete the checkpoint being written if all processes have written their parts; return its event, or [].
 
-        With `wait`, wait for the parts. All processes must call it after the same training step. Raises StorageError if
-        this process could not write its part.
+        With `wait`, wait for the parts. All processes must call the method after the same training step. Raises
+        StorageError if this process could not write its part.
         """
         if self._begun is None or not (wait or self._group.notices.all_have_written):
             return []

@@ -36,7 +36,7 @@ def forecast_run(
     """Return predictions of the next `horizon` rows of a time series, by the model of a trained run.
 
     `what` is a file, - for standard input, or a split of the run's data; `future` a file with the columns of the future
-    rows that are known. Raises ConfigError, DataError, FileRefused.
+    rows that are known; `keep` names columns of it to include. Raises ConfigError, DataError, FileRefused.
     """
     model, kept = SeriesModel.of(run), frozenset(keep)
     if what in SPLITS:

@@ -78,7 +78,7 @@ class SeriesModel:
     def of(cls, run: LoadedRun) -> "SeriesModel":
         """Return the model of a run as a SeriesModel.
 
-        Raises ConfigError or DataError if it does not forecast a time series.
+        Raises ConfigError or DataError if the model does not forecast a time series.
         """
         data = run.data
         if data is None or run.takes_arrays or run.has_own_inputs:

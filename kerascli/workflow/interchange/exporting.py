@@ -68,7 +68,8 @@ def export_run(
 ) -> Exported:
     """Export a run's model, or its view (submodel) `view`, to a file of the format `kind`; return facts on the file.
 
-    With `preprocessing`, an ONNX file takes raw columns, and a `.keras` file texts. Raises KerasCliError.
+    The weights are the final ones, or those of a checkpoint. With `preprocessing`, an ONNX file takes raw columns, and
+    a `.keras` file texts. Raises KerasCliError.
     """
     path = output_file(path)
     run = open_run(record, device="cpu", checkpoint=checkpoint)

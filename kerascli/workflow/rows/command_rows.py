@@ -130,10 +130,10 @@ def kept_columns(
 ) -> dict[str, np.ndarray]:
     """Return the raw columns to show with predictions, by name: those in `keep`, and the one that identifies a series.
 
-    The latter is included if the data has several series. If neither exists and each row is a file, the file names are
-    included. `fields` maps raw columns to their fields (shape, classes ...). For windows over a series, the column has
-    the value in the last row of each window. Classes are shown by their names, integers with missing values as integers
-    and None. Raises DataError.
+    The column of the series is included if the data has several series. If there is neither and each row is a file, the
+    file names are included. `fields` maps raw columns to their fields (shape, classes ...). For windows over a series,
+    the column has the value in the last row of each window. Classes are shown by their names, integers with missing
+    values as integers and None. Raises DataError.
     """
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
