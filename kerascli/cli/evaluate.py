@@ -60,6 +60,7 @@ def evaluate(
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
         record = _record(run, what, runs_dir, checkpoint)
+        from kerascli.workflow.baselines import worse_than_baselines
         from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
 
         opened = options.opened_run(record, device, threads, checkpoint, data, members)
@@ -69,7 +70,7 @@ def evaluate(
         evaluation = evaluate_rows(opened, rows, name)
     if not world_of().leads:
         return
-    options.warn(rows.oov.warnings())
+    options.warn([*rows.oov.warnings(), *worse_than_baselines(evaluation.result, opened.experiment.spec.log_names())])
     chosen = _chosen(evaluation, maximize, hold_recall)
     if as_json:
         options.say_json(_facts(record, evaluation, groups, chosen))
@@ -131,11 +132,11 @@ def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
 
 
 def _text(evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", chosen: "Mapping[str, Point]") -> str:
-    from kerascli.report.console import metrics_text
+    from kerascli.report.console import evaluation_lines, metrics_text
     from kerascli.report.text_tables import area_text, class_table, threshold_table
 
     result = evaluation.result
-    lines = [f"{safe_text(result.split)}  {metrics_text(result.logs)}  ({result.rows:,} rows)"]
+    lines = evaluation_lines(result.split, result.logs, result.baselines, f"({result.rows:,} rows)")
     lines += [f"  {safe_text(name)} in its units  {metrics_text(logs)}" for name, logs in evaluation.in_units.items()]
     for column, values in groups.items():
         lines += ["", *_group_lines(evaluation, column, values)]
@@ -191,6 +192,7 @@ def _facts(
     result = evaluation.result
     facts: dict[str, Any] = {
         "run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs),
+        "baselines": {name: dict(logs) for name, logs in result.baselines.items()},
         "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
         "in_units": evaluation.in_units, "thresholds": {},
     }  # fmt: skip

@@ -13,9 +13,11 @@ from kerascli.data.storage.blocks import unique_inverse
 from kerascli.foundation.errors import ConfigError, DataError, safe_text
 from kerascli.foundation.events import Evaluated
 from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
+from kerascli.training.baselines import Baseline, evaluate_with_baselines
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_numbers, class_reading, is_classification_loss
-from kerascli.training.evaluate import evaluate, finished, predict
+from kerascli.training.evaluate import finished, predict
+from kerascli.workflow.baselines import baselines_of
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
@@ -74,12 +76,16 @@ def evaluate_rows(run: LoadedRun, rows: Split, name: str) -> Evaluation:
 
     `name` names the rows in the results. Only process 0, which prints, has the scores of classes.
     """
+    spec, means = run.experiment.spec, run.record.facts().get("target_means", {})
+    baselines, rows = baselines_of(spec, run.stages, run.learned, means, rows)
     with run.sharing(rows):
-        result, source = _evaluated(run, rows, name)
+        result, source = _evaluated(run, rows, name, baselines)
         return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, run.shared_batches(source)))
 
 
-def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = False) -> tuple[Evaluated, BatchSource]:
+def _evaluated(
+    run: LoadedRun, rows: Split, name: str, baselines: Sequence[Baseline] = (), *, only_defined: bool = False
+) -> tuple[Evaluated, BatchSource]:
     """Return (loss and metrics of a run for the given rows, source of the batches of these rows)."""
     experiment, spec = run.experiment, run.experiment.spec
     if spec.training is None:
@@ -87,9 +93,10 @@ def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = F
     check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
     started = time.monotonic()
     source = rows_in_order(experiment, rows)
-    work = evaluate(experiment.module, run.shared_batches(source), seed=spec.seed, only_defined=only_defined)
-    logs = finished(work)
-    return Evaluated(name, logs, rows.rows, time.monotonic() - started), source
+    batches = run.shared_batches(source)
+    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed, only_defined=only_defined)
+    logs, beside = finished(work)
+    return Evaluated(name, logs, rows.rows, time.monotonic() - started, beside), source
 
 
 @memory_for_batches()

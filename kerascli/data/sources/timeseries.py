@@ -101,11 +101,24 @@ class Timeseries(WrappedSource):
         behind = (self.sequence_length - 1) * self.sampling_rate
         return max(behind, self.first_ahead() + (self.horizon - 1) * self.sampling_rate) if ahead else behind
 
-    def last_values(self, windows: Values) -> np.ndarray | None:
-        """Return the last value of each window (rows,), if the windows hold one value per time step, else None."""
+    def values_at(self, windows: Values, step: int = -1) -> np.ndarray | None:
+        """Return the value of each window at a time step (rows,), by default the last one, if the windows hold one
+        value per time step, else None."""
         if windows.shape[1:] != (self.sequence_length, 1):
             return None
-        return windows.last() if isinstance(windows, Gathered) else np.asarray(windows)[:, -1, 0]
+        return windows.at(step) if isinstance(windows, Gathered) else np.asarray(windows)[:, step, 0]
+
+    def earlier_steps(self, season: int | None = None) -> list[int] | None:
+        """Return, for each value of the target `NAME_next`, a time step of the window with an earlier value: the last
+        one or, with `season`, the last that is a multiple of `season` rows before it.
+
+        None: the window holds no such value, or the target is not after the window.
+        """
+        last, rate = self.span(ahead=False), self.sampling_rate
+        ahead = [self.first_ahead() + step * rate for step in range(self.horizon)]
+        rows = [last if season is None else row + (last - row) // season * season for row in ahead]
+        is_within = self.lead() > 0 and min(rows) >= 0 and not any(row % rate for row in rows)
+        return [row // rate for row in rows] if is_within else None
 
     def series_column(self) -> str | None:
         return self.group
