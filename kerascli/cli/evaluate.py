@@ -60,7 +60,7 @@ def evaluate(
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
         record = _record(run, what, runs_dir, checkpoint)
-        from kerascli.workflow.baselines import worse_than_baselines
+        from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
 
         opened = options.opened_run(record, device, threads, checkpoint, data, members)
@@ -70,7 +70,7 @@ def evaluate(
         evaluation = evaluate_rows(opened, rows, name)
     if not world_of().leads:
         return
-    options.warn([*rows.oov.warnings(), *worse_than_baselines(evaluation.result, opened.experiment.spec.log_names())])
+    options.warn([*rows.oov.warnings(), *no_better(evaluation.result, opened.experiment.spec.log_names())])
     chosen = _chosen(evaluation, maximize, hold_recall)
     if as_json:
         options.say_json(_facts(record, evaluation, groups, chosen))

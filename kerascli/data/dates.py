@@ -98,7 +98,6 @@ ORDER = "sort the rows by date; several series in one file need a column that te
 _ISO_DATE = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z| ?[+-]\d\d(:?\d\d)?)?)?)?")
 _UNITS = {"day": 86_400_000_000, "hour": 3_600_000_000, "minute": 60_000_000, "second": 1_000_000, "microsecond": 1}
 _SHORTEST_MONTH = 28 * _UNITS["day"]
-_SEASONS = {"1 hour": (24, "a day"), "1 day": (7, "a week"), "1 month": (12, "a year"), "3 months": (4, "a year")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +116,6 @@ class Step:
             unit = next(name for name, size in _UNITS.items() if self.micros % size == 0)
             count = self.micros // _UNITS[unit]
         return f"{count} {unit}{'s' if count > 1 else ''}"
-
-    def season(self) -> tuple[int, str] | None:
-        """Return the usual season of a series with this step, as a number of steps and in words; None if it has
-        none."""
-        return _SEASONS.get(str(self))
 
     def after(self, time: np.datetime64, count: int) -> np.ndarray:
         """Return the next `count` times (datetime64[us]) after `time`, each one step after the one before.

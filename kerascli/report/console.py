@@ -181,13 +181,9 @@ def metrics_text(logs: Logs) -> str:
 
 def evaluation_lines(split: str, logs: Logs, baselines: Mapping[str, Logs], note: str = "") -> list[str]:
     """Return the losses and metrics of a split as a line, and those of its baselines as a line each, in columns."""
-    lines = [(split, logs, note), *(("baseline", values, f"({name})") for name, values in baselines.items())]
-    columns = [[safe_text(label) for label, *_ in lines]]
-    columns += [
-        [f"{safe_text(name)} {number_text(values[name])}" if name in values else "" for _, values, _ in lines]
-        for name in logs
-    ]
-    return text_table([*columns, [safe_text(text) for *_, text in lines]], sides="<" * (len(columns) + 1)).splitlines()
+    rows = [[safe_text(split), *_pairs(logs), note]]
+    rows += [["baseline", *_pairs(values), safe_text(f"({name})")] for name, values in baselines.items()]
+    return text_table(list(zip(*rows, strict=True)), sides="<" * len(rows[0])).splitlines()
 
 
 def _pairs(logs: Logs) -> list[str]:

@@ -13,7 +13,7 @@ from kerascli.data.storage.blocks import unique_inverse
 from kerascli.foundation.errors import ConfigError, DataError, safe_text
 from kerascli.foundation.events import Evaluated
 from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
-from kerascli.training.baselines import Baseline, evaluate_with_baselines
+from kerascli.training.baselines import evaluate_with_baselines
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_numbers, class_reading, is_classification_loss
 from kerascli.training.evaluate import finished, predict
@@ -76,26 +76,26 @@ def evaluate_rows(run: LoadedRun, rows: Split, name: str) -> Evaluation:
 
     `name` names the rows in the results. Only process 0, which prints, has the scores of classes.
     """
-    spec, means = run.experiment.spec, run.record.facts().get("target_means", {})
-    baselines, rows = baselines_of(spec, run.stages, run.learned, means, rows)
     with run.sharing(rows):
-        result, source = _evaluated(run, rows, name, baselines)
+        result, source = _evaluated(run, rows, name)
         return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, run.shared_batches(source)))
 
 
-def _evaluated(
-    run: LoadedRun, rows: Split, name: str, baselines: Sequence[Baseline] = (), *, only_defined: bool = False
-) -> tuple[Evaluated, BatchSource]:
+def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = False) -> tuple[Evaluated, BatchSource]:
     """Return (loss and metrics of a run for the given rows, source of the batches of these rows)."""
     experiment, spec = run.experiment, run.experiment.spec
     if spec.training is None:
         raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
     check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
     started = time.monotonic()
+    means, baselines = run.record.facts().get("target_means", {}), {}
+    if not only_defined:
+        baselines, rows = baselines_of(spec, run.stages, run.learned, means, rows)
     source = rows_in_order(experiment, rows)
-    batches = run.shared_batches(source)
-    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed, only_defined=only_defined)
-    logs, beside = finished(work)
+    batches, seed = run.shared_batches(source), spec.seed
+    logs, beside = finished(
+        evaluate_with_baselines(experiment.module, batches, baselines, seed=seed, only_defined=only_defined)
+    )
     return Evaluated(name, logs, rows.rows, time.monotonic() - started, beside), source
 
 

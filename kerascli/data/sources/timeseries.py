@@ -108,17 +108,20 @@ class Timeseries(WrappedSource):
             return None
         return windows.at(step) if isinstance(windows, Gathered) else np.asarray(windows)[:, step, 0]
 
-    def earlier_steps(self, season: int | None = None) -> list[int] | None:
-        """Return, for each value of the target `NAME_next`, a time step of the window with an earlier value: the last
-        one or, with `season`, the last that is a multiple of `season` rows before it.
+    def earlier_values(self, table: Table, column: str, season: int | None = None) -> np.ndarray | None:
+        """Return predictions of the column `NAME_next` by earlier values of the windows: the last one or, with
+        `season`, the last that is a multiple of `season` rows before the predicted row.
 
-        None: the window holds no such value, or the target is not after the window.
+        None: the windows hold no such values, or the target is not after the window.
         """
-        last, rate = self.span(ahead=False), self.sampling_rate
-        ahead = [self.first_ahead() + step * rate for step in range(self.horizon)]
+        name, rate, last = column.removesuffix(NEXT), self.sampling_rate, self.span(ahead=False)
+        ahead = (self.first_ahead() + step * rate for step in range(self.horizon))
         rows = [last if season is None else row + (last - row) // season * season for row in ahead]
-        is_within = self.lead() > 0 and min(rows) >= 0 and not any(row % rate for row in rows)
-        return [row // rate for row in rows] if is_within else None
+        if name == column or name not in table or self.lead() < 1 or min(rows) < 0 or any(row % rate for row in rows):
+            return None
+        values = [self.values_at(table.column(name), row // rate) for row in rows]
+        known = [each for each in values if each is not None]
+        return None if not known else known[0] if self.horizon == 1 else np.stack(known, 1)[..., None]
 
     def series_column(self) -> str | None:
         return self.group

@@ -30,7 +30,7 @@ from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.advice.advise import notes
-from kerascli.workflow.baselines import baselines_of, target_means, worse_than_baselines
+from kerascli.workflow.baselines import baselines_of, no_better, target_means
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import rows_in_order
@@ -219,7 +219,7 @@ def _evaluate_test(
     evaluated = Evaluated("test", logs, test.rows, time.monotonic() - started, beside)
     yield evaluated
     if spec.training is not None:
-        yield from notes(worse_than_baselines(evaluated, spec.training.log_names()))
+        yield from notes(no_better(evaluated, spec.training.log_names()))
     return {"test": logs}
 
 
