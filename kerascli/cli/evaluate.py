@@ -141,7 +141,7 @@ def _text(evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", cho
     for column, values in groups.items():
         lines += ["", *_group_lines(evaluation, column, values)]
     for scores in evaluation.class_scores:
-        lines += ["", *([scores.output] if len(evaluation.class_scores) > 1 else []), class_table(scores.rows)]
+        lines += ["", *([scores.label] if len(evaluation.class_scores) > 1 else []), class_table(scores.rows)]
         if scores.thresholds is not None:
             positive = safe_text(scores.names[1])
             roc, precision = map(area_text, (scores.thresholds.roc_auc, scores.thresholds.average_precision))
@@ -160,13 +160,13 @@ def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]
     from kerascli.report.console import number_text
     from kerascli.report.text_tables import text_table
 
-    if evaluation.in_units:
-        targets = ", ".join(f"'{safe_text(target)}'" for target in evaluation.in_units)
-        yield f"metrics of {targets} in {'its' if len(evaluation.in_units) == 1 else 'their'} units:"
+    for target, metrics in evaluation.in_units.items():
+        yield f"{', '.join(map(safe_text, metrics))} of '{safe_text(target)}' in its units"
     names = [safe_text(text, 30) for text in (column, *(group.name for group in groups))]
     columns = [names, ["rows", *(f"{group.rows:,}" for group in groups)]]
+    labels = {scores.output: scores.label for scores in evaluation.class_scores}
     for output in groups[0].positives:
-        heading = "positives" if len(groups[0].positives) == 1 else f"{output} positives"
+        heading = "positives" if len(groups[0].positives) == 1 else f"{labels.get(output, output)} positives"
         columns.append([heading, *(f"{group.positives[output]:,}" for group in groups)])
     for name in dict.fromkeys([*evaluation.result.logs, *(name for group in groups for name in group.shown)]):
         values = [number_text(group.shown[name]) if name in group.shown else "-" for group in groups]
@@ -214,11 +214,12 @@ def _pictures(record: "RunRecord", scores: "ClassScores", rows: str) -> Iterator
     from kerascli.report.plots import binary_curves, confusion_matrix, save
 
     part = rows if rows in options.SPLITS else "rows"
-    path = record.plot_path(f"confusion_{scores.output}_{part}.png")
-    title = f"{scores.output}, {safe_text(rows, 40)}"
+    path = record.plot_path(f"confusion_{scores.label}_{part}.png")
+    title = f"{scores.label}, {safe_text(rows, 40)}"
     save(confusion_matrix(scores.matrix.tolist(), scores.names, title), path)
     yield f"confusion matrix: {path}"
     if scores.thresholds is not None:
-        path = record.plot_path(f"curves_{scores.output}_{part}.png")
+        path = record.plot_path(f"curves_{scores.label}_{part}.png")
+        title = f"{scores.label}: '{safe_text(scores.names[1], 30)}', {safe_text(rows, 40)}"
         save(binary_curves(scores.thresholds, scores.names[1], title), path)
         yield f"ROC, precision-recall and calibration: {path}"

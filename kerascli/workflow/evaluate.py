@@ -30,6 +30,8 @@ class ClassScores:
     """Classification results of a model output: confusion matrix (true, predicted), and scores of each class."""
 
     output: str
+    label: str
+    """Name of the output's target, for titles and file names; followed by the output if the target has several."""
     names: tuple[str, ...]
     matrix: np.ndarray
     rows: tuple[ClassRow, ...]
@@ -200,7 +202,9 @@ def _classify(run: LoadedRun, source: BatchSource) -> Iterator[ClassScores]:
         nan_rows = int((~torch.isfinite(probability)).sum()) if reading.binary else 0
         is_measurable = reading.binary and len(truth) > 0 and not nan_rows
         second = Thresholds(probability.numpy(), truth.numpy()) if is_measurable else None
-        yield ClassScores(pair.output, reading.names, matrix, rows, second, nan_rows)
+        is_shared = sum(pair.target == each.target for each in pairs) > 1
+        label = f"{pair.target}_{pair.output}" if is_shared else pair.target
+        yield ClassScores(pair.output, label, reading.names, matrix, rows, second, nan_rows)
 
 
 def _true_classes(run: LoadedRun, source: BatchSource, target: str) -> torch.Tensor:
