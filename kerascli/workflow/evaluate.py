@@ -13,9 +13,11 @@ from kerascli.data.storage.blocks import unique_inverse
 from kerascli.foundation.errors import ConfigError, DataError, safe_text
 from kerascli.foundation.events import Evaluated
 from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
+from kerascli.training.baselines import evaluate_with_baselines
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_numbers, class_reading, is_classification_loss
-from kerascli.training.evaluate import evaluate, finished, predict
+from kerascli.training.evaluate import finished, predict
+from kerascli.workflow.baselines import baselines_of
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
@@ -28,6 +30,8 @@ class ClassScores:
     """Classification results of a model output: confusion matrix [true, predicted] and scores of each class."""
 
     output: str
+    label: str
+    """Name of the output's target, for titles and file names; followed by the output if the target has several."""
     names: tuple[str, ...]
     matrix: np.ndarray
     rows: tuple[ClassRow, ...]
@@ -85,10 +89,15 @@ def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = F
         raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
     check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
     started = time.monotonic()
+    means, baselines = run.record.facts().get("target_means", {}), {}
+    if not only_defined:
+        baselines, rows = baselines_of(spec, run.stages, run.learned, means, rows)
     source = rows_in_order(experiment, rows)
-    work = evaluate(experiment.module, run.shared_batches(source), seed=spec.seed, only_defined=only_defined)
-    logs = finished(work)
-    return Evaluated(name, logs, rows.rows, time.monotonic() - started), source
+    batches, seed = run.shared_batches(source), spec.seed
+    logs, beside = finished(
+        evaluate_with_baselines(experiment.module, batches, baselines, seed=seed, only_defined=only_defined)
+    )
+    return Evaluated(name, logs, rows.rows, time.monotonic() - started, beside), source
 
 
 @memory_for_batches()
@@ -192,7 +201,9 @@ def _classify(run: LoadedRun, source: BatchSource) -> Iterator[ClassScores]:
         nan_rows = int((~torch.isfinite(probability)).sum()) if reading.binary else 0
         is_measurable = reading.binary and len(truth) > 0 and not nan_rows
         second = Thresholds(probability.numpy(), truth.numpy()) if is_measurable else None
-        yield ClassScores(pair.output, reading.names, matrix, rows, second, nan_rows)
+        is_shared = sum(pair.target == each.target for each in pairs) > 1
+        label = f"{pair.target}_{pair.output}" if is_shared else pair.target
+        yield ClassScores(pair.output, label, reading.names, matrix, rows, second, nan_rows)
 
 
 def _true_classes(run: LoadedRun, source: BatchSource, target: str) -> torch.Tensor:

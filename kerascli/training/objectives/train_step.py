@@ -68,14 +68,19 @@ class GraphStep(TrainStepModule):
         self.mixing = mixing
 
     def forward(self, batch: Batch) -> TrainStepOutput:
+        outcome, targets = GraphStep.compare(self, batch)  # not by FSDP's wrapper of the method, within its forward
+        loss = self.objective(outcome, targets, batch.sample_weight, batch.rows)
+        return TrainStepOutput(loss, outcome.updates)
+
+    def compare(self, batch: Batch) -> tuple[GraphOutcome, dict[str, Tensor]]:
+        """Apply batch-wise preprocessing and run the model's graph; return its outcome and the targets to compare it
+        with."""
         with torch.no_grad():
             inputs = self.input_stage(batch.inputs)
             targets = self.target_stage(batch.targets)
             if self.mixing is not None:
                 inputs, targets = self.mixing(inputs, targets)
-        outcome = self.run(inputs, targets)
-        loss = self.objective(outcome, targets, batch.sample_weight, batch.rows)
-        return TrainStepOutput(loss, outcome.updates)
+        return self.run(inputs, targets), targets
 
     def weights(self) -> list[Weight]:
         return self.graph.weights()

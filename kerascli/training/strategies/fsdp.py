@@ -85,7 +85,8 @@ def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -
     for group in groups:
         fully_shard(group, mesh=mesh, reshard_after_forward=settings.reshard_after_forward)
     fully_shard(module, mesh=mesh, reshard_after_forward=False)
-    register_fsdp_forward_method(module, "predict")
+    for name in ("compare", "predict"):
+        register_fsdp_forward_method(module, name)
     for part in module.modules():
         if isinstance(part, FSDPModule):  # each process's loss has its share of the batch: gradients are added
             part.set_gradient_divide_factor(1.0)

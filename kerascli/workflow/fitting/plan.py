@@ -126,7 +126,7 @@ def with_class_weights(spec: RunSpec, prepared: PreparedData) -> RunSpec:
         return spec
     target = spec.compile.pairs[0].target
     counts: Counter[int] = Counter()
-    for values in prepared.splits["train"].targets_in_blocks(target):
+    for values, _ in prepared.splits["train"].targets_in_blocks(target):
         finished = prepared.target_stage({target: torch.from_numpy(values)})[target]
         numbers, rows = np.unique(class_numbers(finished).numpy(), return_counts=True)
         counts.update(dict(zip(numbers.tolist(), rows.tolist(), strict=True)))
