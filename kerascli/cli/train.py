@@ -1,29 +1,33 @@
-"""The command `kerascli train [CONFIG]`: train the model of a config, or resume a run."""
+"""The command `kerascli train [CONFIG|RUN]`: train the model of a config, train a run on, or resume a run."""
 
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.cli.process_group import interrupted_run, launch_processes, process_group, with_common_seed
-from kerascli.foundation.errors import safe_text
+from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
 
 if TYPE_CHECKING:
     from kerascli.foundation.events import Event
     from kerascli.foundation.profile import Profiled
+    from kerascli.workflow.further_training import FurtherTraining
 
 
 def train(
-    config: Annotated[
-        Path | None, argument("CONFIG", "Config file; default: the only one in this folder.", complete.configs)
+    what: Annotated[
+        str | None,
+        argument(
+            "CONFIG|RUN", "Config (default: the only one here), or a run to train on from.", complete.configs_or_runs
+        ),
     ] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -38,7 +42,12 @@ def train(
         str | None,
         option("--resume RUN", "Resume a run: latest, a name, a prefix or a path.", autocompletion=complete.runs),
     ] = None,
-    data: options.Data = None,
+    data: Annotated[
+        Path | None, option("--data PATH", "With a RUN: its new data. With --resume: the place where its data is now.")
+    ] = None,
+    relearn: Annotated[
+        bool, option("--relearn", "With a RUN: fit vocabularies, means ... to the new rows, do not keep them.")
+    ] = False,
     profile: Annotated[
         bool, option("--profile", "Report where the time goes; save a trace of some steps in the run.")
     ] = False,
@@ -52,54 +61,67 @@ def train(
     ] = None,
     timeout: options.Timeout = 600.0,
 ) -> None:
-    """Train the model of a config, or resume a run."""
+    """Train the model of a config, train a run on in a new run, or resume a run."""
     short = {"fit.epochs": epochs, "fit.batch_size": batch_size, "seed": seed}
     sets = [*sets, *(f"{key}={value}" for key, value in short.items() if value is not None)]
     values = {
-        "a config": config is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
+        "a config or a run": what is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
         "--flag": bool(flags), "--json": as_json, "--resume": resume is not None, "--profile": profile,
         "--quiet": quiet, "--data": data is not None, "--verbose": verbose, "--processes": processes is not None,
-        "--max-restarts": max_restarts is not None,
+        "--max-restarts": max_restarts is not None, "--relearn": relearn,
     }  # fmt: skip
-    _refuse_idle(values, smoke=smoke)
+    _refuse_idle(values, smoke=smoke, further=not options.is_config(what))
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
     )
+    new = _New(what, sets, flags, data, relearn)
     if smoke:
-        _smoke_test(options.config_or_only(config), chosen, sets, flags)
+        _smoke_test(new, chosen)
         return
     launch_processes(processes, max_restarts)
     with process_group(chosen, timeout) as chosen:
-        resume = resume or interrupted_run(chosen, config)
-        if resume is not None:
-            events = _resumed(resume, chosen, sets, data)
-        else:
-            events = _started(options.config_or_only(config), chosen, sets, flags)
+        resume = resume or interrupted_run(chosen, None if what is None else Path(what))
+        events = _started(new, chosen) if resume is None else _resumed(resume, chosen, sets, data)
         _follow(events, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
-def _refuse_idle(values: dict[str, bool], *, smoke: bool) -> None:
+class _New(NamedTuple):
+    """Arguments of a command that starts a run: the config or the run that it begins with, and what differs."""
+
+    what: str | None
+    sets: Sequence[str]
+    flags: Sequence[str]
+    data: Path | None
+    relearn: bool
+
+
+def _refuse_idle(values: dict[str, bool], *, smoke: bool, further: bool) -> None:
     """Raise ConfigError for an option of `train` that has no effect in combination with another one."""
     if values["--verbose"]:
         options.refuse(values, ["--quiet", "--json"], "cannot be used with --verbose: it prints more")
     if smoke:
-        idle = ["--runs-dir", "--json", "--profile", "--quiet", "--data", "--verbose", "--processes", "--max-restarts"]
+        idle = ["--json", "--profile", "--quiet", "--verbose", "--processes", "--max-restarts"]
+        idle += [] if further else ["--runs-dir"]
         options.refuse(values, ["--resume", "--name", *idle], "cannot be used with --smoke: it trains a temporary run")
-    elif values["--resume"]:
-        names, text = ["a config", "--flag", "--name"], "cannot be used with --resume: a run keeps its settings"
-        options.refuse(values, names, text)
+    if values["--resume"]:
+        names, text = ["a config or a run", "--flag", "--name", "--relearn"], "a run keeps its settings"
+        options.refuse(values, names, f"cannot be used with --resume: {text}")
+    elif further:
+        options.refuse(values, ["--flag"], "cannot be used with a run, whose config has their values: --set changes it")
     else:
-        text = "cannot be used with a config: it names its data itself; only with --resume"
-        options.refuse(values, ["--data"], text)
+        text = "cannot be used with a config: it names its data itself; only with a run, or with --resume"
+        options.refuse(values, ["--data", "--relearn"], text)
 
 
-def _started(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> "Iterator[Event]":
+def _started(new: _New, chosen: Options) -> "Iterator[Event]":
     """Start a training run and return its events. Errors that need no torch are raised before it is loaded."""
     from kerascli.runs.record import check_name
 
     if chosen.name is not None:
         check_name(chosen.name)
-    document = options.read_config(config, sets, flags)
+    if not options.is_config(new.what):
+        return _further(new, chosen).events(chosen)
+    document = options.read_config(options.config_or_only(new.what), new.sets, new.flags)
     if chosen.group is not None:
         document = with_common_seed(document, chosen.group)
     from kerascli.config.misspelt import refuse_misspelt
@@ -109,7 +131,24 @@ def _started(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence
     from kerascli.config.load import open_config
     from kerascli.workflow.train import start
 
-    return start(open_config(document, flags=flags, progress=options.download_bar()), chosen)
+    return start(open_config(document, flags=new.flags, progress=options.download_bar()), chosen)
+
+
+def _further(new: _New, chosen: Options) -> "FurtherTraining":
+    """Return the further training of a run that the command names. Raises ConfigError, also if it may be a config."""
+    name = safe_text(str(new.what))
+    if file := next((file for file in map(Path, (f"{name}.yaml", f"{name}.yml")) if file.is_file()), None):
+        hint = f"write {file}, or the path of the run's folder"
+        raise ConfigError(f"'{name}' is no file: is it the config {file}, or a run?", hint=hint)
+    try:
+        record = options.find_run(str(new.what), chosen.runs_dir)
+    except ConfigError as error:
+        fault = error.faults[0]
+        raise ConfigError(replace(fault, text=f"there is no file '{name}', and {fault.text}")) from None
+    options.check_device(chosen.device)
+    from kerascli.workflow.further_training import FurtherTraining
+
+    return FurtherTraining(record, new.sets, new.data, new.relearn, options.download_bar())
 
 
 def _resumed(run: str, chosen: Options, sets: Sequence[str], data: Path | None) -> "Iterator[Event]":
@@ -185,13 +224,21 @@ def _print_profile(profile: "Profiled") -> None:
         options.note("the trace can be opened in ui.perfetto.dev or chrome://tracing")
 
 
-def _smoke_test(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> None:
-    """Test a config with two training steps in a temporary folder: train, resume, evaluate, predict and plot."""
-    document = options.read_config(config, sets, flags)
-    options.check_device(chosen.device)
+def _smoke_test(new: _New, chosen: Options) -> None:
+    """Test a config, or the further training of a run, with two training steps in a temporary folder: train, resume,
+    evaluate, predict and plot."""
+    if options.is_config(new.what):
+        path = options.config_or_only(new.what)
+        source = options.read_config(path, new.sets, new.flags)
+        options.check_device(chosen.device)
+    else:
+        further = _further(new, chosen)
+        path, source = further.record.path, further.config()
     from kerascli.workflow.smoke import smoke
 
     progress = options.download_bar()
-    for line in smoke(document, sets=(), flags=flags, device=chosen.device, threads=chosen.threads, progress=progress):
+    for line in smoke(
+        source, sets=(), flags=new.flags, device=chosen.device, threads=chosen.threads, progress=progress
+    ):
         options.note(line)
-    typer.echo(f"smoke test passed: {safe_text(str(config))}")
+    typer.echo(f"smoke test passed: {safe_text(str(path))}")

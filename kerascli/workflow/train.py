@@ -119,9 +119,7 @@ def resume(
     with record.locked() if leads else nullcontext():
         recorded = record.facts()
         config = open_recorded(record, sets=sets, progress=progress).with_data(data)
-        if config.data is None:
-            hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
-            raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
+        refuse_without_data(record, config)
         phases = _recorded_phases(record, config, options, sets)
         device = choose_device(options.device, recorded=recorded.get("device"))
         threads = use_threads(options.threads, recorded=recorded.get("threads"))
@@ -147,6 +145,13 @@ def resume(
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from run(runner, record, stop)
+
+
+def refuse_without_data(record: RunRecord, config: Config) -> None:
+    """Raise ConfigError if the config of a run has no data to train on."""
+    if config.data is None:
+        hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
+        raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
 
 
 def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: Sequence[str]) -> list[Phase]:
@@ -200,6 +205,8 @@ def _warnings(phases: list[Phase]) -> list[Fault]:
     warnings = advise(Case(phase.config, phase.spec, phase.prepared) for phase in phases)
     for phase in phases:
         phase.prepared.tables.clear()
+        if phase.config.learned is not None:
+            warnings += phase.prepared.splits["train"].oov.warnings()
     return warnings
 
 
@@ -222,6 +229,11 @@ def _restored(
     runner = PhaseRunner(phases, device, options, reached, mode)
     if checkpoint is not None:
         runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks, part)
+    elif (begun := init_weights(runner.state.experiment, phases[0].config, options.runs_dir)) is not None:
+        if begun.facts["sha256"] != record.facts().get("init_from", {}).get("sha256"):
+            source = begun.facts["source"]
+            raise FileRefused(f"the weights of {source} have changed since the run began", hint="start a new run")
+        runner.state.trainer.optimizers.weights_were_set()
     reached, plan = runner.reached, runner.state.plan
     if plan.epochs < reached.epoch + (reached.batch > 0):
         where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"
