@@ -3,9 +3,9 @@
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,15 +19,12 @@ from kerascli.workflow.fitting.options import Options
 if TYPE_CHECKING:
     from kerascli.foundation.events import Event
     from kerascli.foundation.profile import Profiled
-    from kerascli.workflow.further_training import FurtherTraining
+    from kerascli.runs.record import RunRecord
 
 
 def train(
     what: Annotated[
-        str | None,
-        argument(
-            "CONFIG|RUN", "Config (default: the only one here), or a run to train on from.", complete.configs_or_runs
-        ),
+        str | None, argument("CONFIG|RUN", "Config (default: the only one here), or a run.", complete.configs_or_runs)
     ] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -42,12 +39,8 @@ def train(
         str | None,
         option("--resume RUN", "Resume a run: latest, a name, a prefix or a path.", autocompletion=complete.runs),
     ] = None,
-    data: Annotated[
-        Path | None, option("--data PATH", "With a RUN: its new data. With --resume: the place where its data is now.")
-    ] = None,
-    relearn: Annotated[
-        bool, option("--relearn", "With a RUN: fit vocabularies, means ... to the new rows, do not keep them.")
-    ] = False,
+    data: Annotated[Path | None, option("--data PATH", "Of RUN: the new data; with --resume: its new place.")] = None,
+    relearn: Annotated[bool, option("--relearn", "Fit the preprocessing of RUN to the new data.")] = False,
     profile: Annotated[
         bool, option("--profile", "Report where the time goes; save a trace of some steps in the run.")
     ] = False,
@@ -72,27 +65,17 @@ def train(
     }  # fmt: skip
     _refuse_idle(values, smoke=smoke, further=not options.is_config(what))
     chosen = Options(
-        runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
-    )
-    new = _New(what, sets, flags, data, relearn)
+        runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile, data=data,
+        relearn=relearn,
+    )  # fmt: skip
     if smoke:
-        _smoke_test(new, chosen)
+        _smoke_test(what, chosen, sets, flags)
         return
     launch_processes(processes, max_restarts)
     with process_group(chosen, timeout) as chosen:
         resume = resume or interrupted_run(chosen, None if what is None else Path(what))
-        events = _started(new, chosen) if resume is None else _resumed(resume, chosen, sets, data)
+        events = _resumed(resume, chosen, sets) if resume is not None else _started(what, chosen, sets, flags)
         _follow(events, as_json=as_json, quiet=quiet, verbose=verbose)
-
-
-class _New(NamedTuple):
-    """Arguments of a command that starts a run: the config or the run that it begins with, and what differs."""
-
-    what: str | None
-    sets: Sequence[str]
-    flags: Sequence[str]
-    data: Path | None
-    relearn: bool
 
 
 def _refuse_idle(values: dict[str, bool], *, smoke: bool, further: bool) -> None:
@@ -113,15 +96,18 @@ def _refuse_idle(values: dict[str, bool], *, smoke: bool, further: bool) -> None
         options.refuse(values, ["--data", "--relearn"], text)
 
 
-def _started(new: _New, chosen: Options) -> "Iterator[Event]":
+def _started(what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> "Iterator[Event]":
     """Start a training run and return its events. Errors that need no torch are raised before it is loaded."""
     from kerascli.runs.record import check_name
 
     if chosen.name is not None:
         check_name(chosen.name)
-    if not options.is_config(new.what):
-        return _further(new, chosen).events(chosen)
-    document = options.read_config(options.config_or_only(new.what), new.sets, new.flags)
+    if what is not None and not options.is_config(what):
+        record = _run_to_train(what, chosen)
+        from kerascli.workflow.further_training import train_further
+
+        return train_further(record, chosen, sets, options.download_bar())
+    document = options.read_config(options.config_or_only(what), sets, flags)
     if chosen.group is not None:
         document = with_common_seed(document, chosen.group)
     from kerascli.config.misspelt import refuse_misspelt
@@ -131,27 +117,20 @@ def _started(new: _New, chosen: Options) -> "Iterator[Event]":
     from kerascli.config.load import open_config
     from kerascli.workflow.train import start
 
-    return start(open_config(document, flags=new.flags, progress=options.download_bar()), chosen)
+    return start(open_config(document, flags=flags, progress=options.download_bar()), chosen)
 
 
-def _further(new: _New, chosen: Options) -> "FurtherTraining":
-    """Return the further training of a run that the command names. Raises ConfigError, also if it may be a config."""
-    name = safe_text(str(new.what))
+def _run_to_train(what: str, chosen: Options) -> "RunRecord":
+    """Return the run that an argument names which is no file. Raises ConfigError, also if a config may be meant."""
+    name = safe_text(what)
     if file := next((file for file in map(Path, (f"{name}.yaml", f"{name}.yml")) if file.is_file()), None):
         hint = f"write {file}, or the path of the run's folder"
         raise ConfigError(f"'{name}' is no file: is it the config {file}, or a run?", hint=hint)
-    try:
-        record = options.find_run(str(new.what), chosen.runs_dir)
-    except ConfigError as error:
-        fault = error.faults[0]
-        raise ConfigError(replace(fault, text=f"there is no file '{name}', and {fault.text}")) from None
     options.check_device(chosen.device)
-    from kerascli.workflow.further_training import FurtherTraining
-
-    return FurtherTraining(record, new.sets, new.data, new.relearn, options.download_bar())
+    return options.find_run(what, chosen.runs_dir)
 
 
-def _resumed(run: str, chosen: Options, sets: Sequence[str], data: Path | None) -> "Iterator[Event]":
+def _resumed(run: str, chosen: Options, sets: Sequence[str]) -> "Iterator[Event]":
     """Resume a training run and return its events."""
     from kerascli.runs.index import find_run
 
@@ -159,7 +138,7 @@ def _resumed(run: str, chosen: Options, sets: Sequence[str], data: Path | None) 
     options.check_device(chosen.device)
     from kerascli.workflow.train import resume
 
-    return resume(record, chosen, sets, progress=options.download_bar(), data=data)
+    return resume(record, chosen, sets, progress=options.download_bar())
 
 
 def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: bool) -> None:
@@ -224,21 +203,21 @@ def _print_profile(profile: "Profiled") -> None:
         options.note("the trace can be opened in ui.perfetto.dev or chrome://tracing")
 
 
-def _smoke_test(new: _New, chosen: Options) -> None:
+def _smoke_test(what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> None:
     """Test a config, or the further training of a run, with two training steps in a temporary folder: train, resume,
     evaluate, predict and plot."""
-    if options.is_config(new.what):
-        path = options.config_or_only(new.what)
-        source = options.read_config(path, new.sets, new.flags)
+    progress = options.download_bar()
+    if what is None or options.is_config(what):
+        path = options.config_or_only(what)
+        source = options.read_config(path, sets, flags)
         options.check_device(chosen.device)
     else:
-        further = _further(new, chosen)
-        path, source = further.record.path, further.config()
+        record = _run_to_train(what, chosen)
+        from kerascli.workflow.further_training import further_config
+
+        path, source = record.path, further_config(record, chosen, sets, progress)
     from kerascli.workflow.smoke import smoke
 
-    progress = options.download_bar()
-    for line in smoke(
-        source, sets=(), flags=new.flags, device=chosen.device, threads=chosen.threads, progress=progress
-    ):
+    for line in smoke(source, sets=(), flags=flags, device=chosen.device, threads=chosen.threads, progress=progress):
         options.note(line)
     typer.echo(f"smoke test passed: {safe_text(str(path))}")

@@ -86,7 +86,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
             facts = {
                 **_thread_facts(threads), "execution_mode": mode.value, "execution_mode_reason": mode.reason, **members,
                 "warnings": [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in warnings],
-                **({"init_from": begun.facts} if begun else {}),
+                **({"init_from": begun.facts} if begun else {}), **options.facts,
             }  # fmt: skip
             _write_start(record, phases, runner.state.experiment, device, options, facts)
             record.open_history(history_columns(phases), Prefix())
@@ -99,16 +99,12 @@ def start(config: Config, options: Options) -> Iterator[Event]:
 
 
 def resume(
-    record: RunRecord,
-    options: Options,
-    sets: Sequence[str],
-    *,
-    progress: Progress | None = None,
-    data: Path | None = None,
+    record: RunRecord, options: Options, sets: Sequence[str], *, progress: Progress | None = None
 ) -> Iterator[Event]:
     """Resume a run that was killed, interrupted or finished; yield events. Raises KerasCliError.
 
-    `sets` may raise `fit.epochs`. `data` is the new place of the run's data, if it has moved, which is then recorded.
+    `sets` may raise `fit.epochs`. `options.data` is the new place of the run's data, if it has moved, which is then
+    recorded.
     """
     _refuse_other_settings(sets)
     stages = Stages()
@@ -118,7 +114,7 @@ def resume(
     leads = options.group is None or options.group.world.leads
     with record.locked() if leads else nullcontext():
         recorded = record.facts()
-        config = open_recorded(record, sets=sets, progress=progress).with_data(data)
+        config = open_recorded(record, sets=sets, progress=progress).with_data(options.data)
         refuse_without_data(record, config)
         phases = _recorded_phases(record, config, options, sets)
         device = choose_device(options.device, recorded=recorded.get("device"))
@@ -140,7 +136,7 @@ def resume(
             record.begin({**facts, **_earlier_processes(recorded, runner.group.world.size), **members})
             record.checkpoints.settle(runner.reached.step)
             record.history_writer.cut()  # to the length at the checkpoint: later epochs are trained again
-            if sets or data is not None:
+            if sets or options.data is not None:
                 _write_resolved(record, phases)
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
