@@ -32,7 +32,8 @@ from tests.support.runs_harness import write
 from tests.test_architecture import FLOORS, PACKAGE
 
 ROOT = Path(__file__).parent.parent
-DOCS = sorted((ROOT / "docs").glob("*.md"))
+LANGUAGE = sorted((ROOT / "docs" / "language").glob("*.md"))
+DOCS = [*sorted((ROOT / "docs").glob("*.md")), *LANGUAGE]
 PAGES = [
     *DOCS,
     *sorted((ROOT / "docs" / "guides").glob("**/*.md")),
@@ -225,8 +226,7 @@ def test_the_code_of_a_tutorial_runs(page: str, folder: Path) -> None:
 
 
 def test_every_source_transform_and_callback_is_in_the_language() -> None:
-    language = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`(\w+)`", language))
+    named = {name for page in LANGUAGE for name in re.findall(r"`(\w+)`", page.read_text(encoding="utf-8"))}
     for kind in ("source", "transform", "callback"):
         assert set(registries()[kind].names()) <= named, kind
 
