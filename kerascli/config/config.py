@@ -10,7 +10,7 @@ from kerascli.callbacks.samples import Sampler
 from kerascli.config.composition.references import Flag, References
 from kerascli.config.sections.phases import with_phase
 from kerascli.config.yaml.document import Document, Faulty, one_error
-from kerascli.data.base import Context
+from kerascli.data.base import Context, States
 from kerascli.data.moved import moved
 from kerascli.data.section import DataSpec
 from kerascli.foundation.errors import ConfigError, DataError, Fault, in_yaml
@@ -51,6 +51,8 @@ class Config:
 
     recorded: Mapping[str, str] = field(default_factory=dict)
     """Digests of the data that the run recorded at its start, if this is the config saved in a run."""
+    learned: States | None = None
+    """Fitted state of the transforms that is kept from an earlier run; None: they are fitted on the training rows."""
 
     @property
     def phases(self) -> "tuple[Config, ...]":

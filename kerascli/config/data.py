@@ -31,9 +31,9 @@ def load_config_data(
 ) -> PreparedData:
     """Load and preprocess the data of a config.
 
-    `learned` is the state that the transforms of an earlier run have learned (vocabularies ...); None: it is learned
-    from this data. The raw columns `keep` are loaded in addition to the columns that the config uses. Without `decode`,
-    files (images ...) that a table names are decoded only when they are read.
+    `learned` is the state that the transforms of an earlier run have learned (vocabularies ...); None: that of the
+    config, or it is learned from this data. The raw columns `keep` are loaded in addition to the columns that the
+    config uses. Without `decode`, files that a table names are decoded when they are read only.
     """
     if config.data is None:
         hint = "add data: {source: ..., inputs: ..., targets: ...}"
@@ -41,6 +41,7 @@ def load_config_data(
     with config.faults(), _with_source_hint(config.text):
         split = config.validation_split
         context = replace(config.context, decode=decode)
+        learned = config.learned if learned is None else learned
         return load_data(config.data, context, validation_split=split, learned=learned, keep=keep)
 
 

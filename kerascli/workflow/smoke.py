@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kerascli.config.config import Progress
+from kerascli.config.config import Config, Progress
 from kerascli.config.load import open_config
 from kerascli.config.yaml.document import Document
 from kerascli.data.batches.rows import MemorySplit
@@ -25,7 +25,7 @@ _STEPS = 2
 
 
 def smoke(
-    source: Path | Document,
+    source: Path | Document | Config,
     *,
     sets: Sequence[str],
     flags: Sequence[str],
@@ -40,7 +40,9 @@ def smoke(
     the runs that `model.init_from` may name. The first error is raised.
     """
     with _temporary_runs() as folder:
-        config = open_config(source, sets=sets, flags=flags, progress=progress)
+        config = source
+        if not isinstance(config, Config):
+            config = open_config(config, sets=sets, flags=flags, progress=progress)
         before = config.document.at(("fit", "initial_epoch"))
         limits = _limits(_STEPS, epochs=before + 1 if isinstance(before, int) else 1)
         options = Options(folder, device, threads, limits=limits, source_runs=source_runs, downloads_weights=False)

@@ -41,7 +41,8 @@ def _idle_arguments(written: Any, path: Path) -> Iterator[Fault]:
     """Yield a warning for each idle argument of an optimizer, as written at a path, and of the components in it."""
     for key, value in written.items() if isinstance(written, dict) else ():
         needed, example = _NEEDED.get(str(key), ("", ""))
-        if needed and value not in (None, False) and not written.get(needed):
+        is_off = not written.get(needed) and written.get(needed) is not False  # `false` says so, as in resolved.yaml
+        if needed and value not in (None, False) and is_off:
             yield warning(f"{key} has no effect without {needed}", (*path, key), f"add {example}, or remove {key}")
         yield from _idle_arguments(value, (*path, key))
 

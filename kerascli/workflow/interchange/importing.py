@@ -4,7 +4,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from kerascli.data.base import States
 from kerascli.data.pipeline.learned_state import save_learned
 from kerascli.data.pipeline.prepare import no_stages
 from kerascli.foundation.errors import Fault
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras_import.training import beside_data
 from kerascli.interop.keras_import.weights import fill
+from kerascli.interop.torch_files import Tensors, model_tensors
 from kerascli.interop.weight_files import match, open_weights, own_layers
 from kerascli.model.runtime.summary import summarize
 from kerascli.model.runtime.weights import lasting
@@ -39,7 +41,7 @@ from kerascli.training.checkpoint_files import TRAINING
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.phase_facts import data_digests, directions
 from kerascli.workflow.fitting.phases import Phase, prepare_phases
-from kerascli.workflow.interchange.loading import Loaded, flat_optimizer, load_model
+from kerascli.workflow.interchange.loading import Loaded, changed_inputs, flat_optimizer, load_model
 from kerascli.workflow.interchange.text_columns import text_pipelines, with_data
 
 _PROGRESS: Mapping[str, Any] = {
@@ -54,6 +56,8 @@ class Imported:
     record: RunRecord
     parameters: int
     notes: tuple[str, ...]
+    tensors: Tensors
+    """Inputs and outputs of the model, as the file has them."""
 
 
 def import_model(
@@ -79,7 +83,10 @@ def import_model(
         loaded = load_model(path, name, compiled=False)
     with _new_run(runs_dir, name) as record:
         loaded = _write_model(record, loaded, data, command)
-    return _imported(record, loaded.experiment, loaded.notes)
+    inputs, outputs = model_tensors(loaded.experiment)
+    texts = {text.column: TensorSpec(text.shape, "string") for text in loaded.texts.values()}
+    tensors = {**texts, **{name: each for name, each in inputs.items() if name not in loaded.texts}}, outputs
+    return _imported(record, loaded.experiment, loaded.notes, tensors)
 
 
 def import_weights(
@@ -115,7 +122,7 @@ def import_weights(
         }  # fmt: skip
         _begin(record, spec, command, facts)
     notes = [f"not in the file: {', '.join(left)}; newly initialized"] if left else []
-    return _imported(record, experiment, notes)
+    return _imported(record, experiment, notes, model_tensors(experiment))
 
 
 def _check_data(path: Path) -> None:
@@ -144,8 +151,8 @@ def _new_run(runs_dir: Path, name: str) -> Iterator[RunRecord]:
         raise
 
 
-def _imported(record: RunRecord, experiment: Experiment, notes: Sequence[str]) -> Imported:
-    return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), tuple(notes))
+def _imported(record: RunRecord, experiment: Experiment, notes: Sequence[str], tensors: Tensors) -> Imported:
+    return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), tuple(notes), tensors)
 
 
 def _write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: Sequence[str]) -> Loaded:
@@ -177,7 +184,7 @@ def _write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: 
         facts |= {"data": data_digests(phases), "directions": directions(phases)}
     _write(record, loaded.experiment, loaded.state, complete, learned)
     _begin(record, spec, command, facts)
-    return loaded
+    return replace(loaded, notes=(*loaded.notes, *changed_inputs(facts, spec.model)))
 
 
 def _write(

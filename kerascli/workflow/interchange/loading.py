@@ -24,6 +24,7 @@ from kerascli.interop.keras_import.training import fit_of_stateful, optimizer_st
 from kerascli.interop.keras_import.weights import Pairs, check_shapes, fill, read_weights
 from kerascli.interop.torch_files import model_of_safetensors
 from kerascli.language.component import Invalid
+from kerascli.model.ir.nodes import Model
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.apply import FlatOptimizer
@@ -52,6 +53,18 @@ class Loaded:
     """Mapping from name to tensor of the optimizer's state (moments ...); None if the file has none."""
     texts: Mapping[str, TextInput] = field(default_factory=dict)
     """Mapping from each input of the model that is made of a column of texts to the column and its transform."""
+
+
+def changed_inputs(facts: Mapping[str, Any], model: Model) -> list[str]:
+    """Return a note on each input of a model whose dtype is no more that of the file it was imported from, which the
+    entries `facts` of run.json have."""
+    imported = facts.get("imported", {})
+    dtypes = imported.get("dtypes", {})
+    return [
+        f"the input '{each.name}' is {each.spec.dtype}, as its data is, and was {before} in {imported['file']}"
+        for each in model.inputs
+        if (before := dtypes.get(each.name, each.spec.dtype)) != each.spec.dtype
+    ]
 
 
 def load_model(path: Path, name: str, *, compiled: bool) -> Loaded:
@@ -101,7 +114,8 @@ def load_keras(file: ModelFile, name: str, *, compiled: bool) -> Loaded:
     experiment = _build(sections, name, file.name, check)
     state = _take_weights(file, architecture, experiment, notes)
     names = architecture.names
-    facts = {"file": file.name, "sha256": file.digest, "keras_version": file.version}
+    dtypes = {each.name: each.spec.dtype for each in experiment.spec.model.inputs}
+    facts = {"file": file.name, "sha256": file.digest, "keras_version": file.version, "dtypes": dtypes}
     facts |= {"names": dict(names.nodes), "inputs": dict(names.inputs), "outputs": dict(names.outputs)}
     return Loaded(sections, experiment, architecture.names, facts, tuple(notes), state, architecture.texts)
 
