@@ -1,4 +1,4 @@
-"""Read `model.shared` (layers and models that are defined once) and the calls of them by name."""
+"""Read the section `model.shared` (layers and models that are defined once), and the calls of them by name."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +17,7 @@ from kerascli.model.syntax.schema import NodeKeys, SharedSection
 
 
 def read_shared(reading: Reading, section: Any, base: Path) -> None:
-    """Add the layers and models of a `shared` section to `reading.shared`.
+    """Add the layers and models of a `shared` section of the config to `reading.shared`.
 
     Each may be called by the shared models that are defined after it, and by the model's layers.
     """
@@ -107,8 +107,10 @@ def _declared_inputs(inner: Reading, name: str, declared: Any, path: Path) -> di
 
 
 def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> None:
-    """Read a call of the shared layer or model named `written`, and add its nodes to the model; `arguments` is the
-    value after that name in the config."""
+    """Add the nodes of a call of a shared layer or model to the model.
+
+    `written` is the name of the shared layer or model, `arguments` the value after that name in the config.
+    """
     faults, names, shared, path = reading.faults, reading.names, reading.shared[written], (*entry, written)
     before, below = faults.count, (*path, "inputs")
     if isinstance(arguments, (str, list)):
