@@ -343,7 +343,6 @@ def test_random_numbers_come_from_draws_alone() -> None:
 PEERS = {
     "callbacks",
     "cli",
-    "optimizers",
 }
 """Folders whose files are peers: one command, one source, one component each."""
 MOST_FILES, MOST_OF_ONE_NAME = 17, 3
