@@ -178,7 +178,7 @@ def test_a_page_of_the_gallery_has_its_picture() -> None:
 def test_links_into_the_repository_lead_to_the_page_of_a_file() -> None:
     pages = {"docs/runs.md": "runs", "configs/README.md": "gallery/index"}
     text = "[a](runs.md#x), [b](../configs/README.md), [c](https://x.y/z), `[d](e)`\n```\n[f](g)\n```\n"
-    assert rewritten(text, "language", "docs/language.md", pages) == text.replace("../configs/README", "gallery/index")
+    assert rewritten(text, "errors", "docs/errors.md", pages) == text.replace("../configs/README", "gallery/index")
     moved = rewritten("[a](../docs/runs.md) ![b](../docs/images/b.png)", "gallery/index", "configs/README.md", pages)
     assert moved == "[a](../runs.md) ![b](../images/b.png)"
 

@@ -29,7 +29,7 @@ def setup(app: Any) -> dict[str, Any]:
 
 def site_pages(docs: Path) -> dict[str, str]:
     """Return the pages of the site by the files of the repository that they are made of."""
-    written = (*docs.glob("*.md"), *docs.glob("guides/*.md"))
+    written = (*docs.glob("*.md"), *docs.glob("guides/*.md"), *docs.glob("language/*.md"))
     pages = {
         f"docs/{page}.md": page for page in (path.relative_to(docs).with_suffix("").as_posix() for path in written)
     }
@@ -65,6 +65,6 @@ def write_pages(docs: Path) -> list[str]:
 
 
 def _rewrite(app: Any, page: str, source: list[str]) -> None:
-    """Turn the links of a guide: they are written for readers of the repository."""
-    if "/" not in page or page.startswith("guides/"):
+    """Turn the links of a page of docs/ that is not generated: they are written for readers of the repository."""
+    if "/" not in page or page.startswith(("guides/", "language/")):
         source[0] = rewritten(source[0], page, f"docs/{page}.md", site_pages(Path(app.srcdir)))
