@@ -45,8 +45,8 @@ INNER_FLOORS = {
     "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
         ["storage", "download", "dates"], ["remote", "text"], ["base", "split"],
-        ["batches", "datasets", "mixing", "readers", "where"], ["augmentations", "moved", "section"], ["digests"],
-        ["pipeline"], ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
+        ["batches", "datasets", "mixing", "readers", "series_gaps", "where"], ["augmentations", "moved", "section"],
+        ["digests"], ["pipeline"], ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
