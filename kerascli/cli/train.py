@@ -143,14 +143,14 @@ def _resumed(run: str, chosen: Options, sets: Sequence[str]) -> "Iterator[Event]
 
 def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: bool) -> None:
     """Show the events of a training run: results on stdout, everything else on stderr."""
-    from kerascli.report.console import TrainingView, metrics_text
+    from kerascli.report.console import TrainingView, evaluation_lines
 
     if not world_of().leads:  # one process prints for all
         for _ in events:
             pass
         return
     view = TrainingView(sys.stderr, quiet=as_json or quiet, verbose=verbose)
-    facts: dict[str, Any] = {"run": "", "results": {}, "warnings": []}
+    facts: dict[str, Any] = {"run": "", "results": {}, "baselines": {}, "warnings": []}
     try:
         for event in events:
             view.show(event)
@@ -159,9 +159,12 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
         if as_json:
             options.say_json({key: asdict(value) if key == "profile" else value for key, value in facts.items()})
             return
+        width = 4
         for split, logs in facts["results"].items():
-            typer.echo(f"{split}  {metrics_text(logs)}")
-        typer.echo(f"run   {safe_text(facts['run'])}")
+            baselines = facts["baselines"].get(split, {})
+            width = max(width, len("baseline") if baselines else 0)
+            typer.echo("\n".join(evaluation_lines(split, logs, baselines)))
+        typer.echo(f"{'run':<{width}}  {safe_text(facts['run'])}")
         if "profile" in facts:
             typer.echo()
             _print_profile(facts["profile"])
@@ -184,6 +187,7 @@ def _record(event: "Event", facts: dict[str, Any]) -> None:
             facts["run"] = event.run
         case Evaluated():
             facts["results"][event.split] = dict(event.logs)
+            facts["baselines"][event.split] = {name: dict(logs) for name, logs in event.baselines.items()}
         case Note(text, "warning", place):
             facts["warnings"].append(f"{place}: {text}" if place else text)
         case Profiled():

@@ -31,10 +31,11 @@ from kerascli.runs.record import RunRecord
 def open_config(
     config: Path | Document, *, sets: Sequence[str] = (), flags: Sequence[str] = (), progress: Progress | None = None
 ) -> Config:
-    """Return a config file (or its parsed document) as a Config, with `extends`, `--set` and `--flag` applied.
+    """Open a config file (or its parsed document), with `extends`, `--set` and `--flag` applied.
 
-    Raises ConfigError for errors in top-level keys, flags, plugins and the `data` section. If keys or data have errors,
-    the ConfigError also has those of the other sections; errors of these sections alone are not raised here.
+    `sets` and `flags` are the arguments of the options; `progress` is called during downloads. Raises ConfigError for
+    errors in top-level keys, flags, plugins and the `data` section. If keys or data have errors, the ConfigError also
+    has those of the other sections; errors of these sections alone are not raised here.
     """
     document = config if isinstance(config, Document) else read_extended(config)
     return _opened(Path(document.name), override(document, sets), flags, progress)
@@ -43,11 +44,11 @@ def open_config(
 def open_recorded(
     record: RunRecord, *, sets: Sequence[str] = (), progress: Progress | None = None, onward: bool = False
 ) -> Config:
-    """Return the Config saved in a run; its plugins (custom Python code) are executed only if they have the run's
-    checksums.
+    """Open the config saved in the folder of a run; `sets` are arguments of `--set` to apply.
 
-    With `onward` it is that of a new run, which begins with the weights of the run, and splits rows as it did. Raises
-    FileRefused if a file is not as the run wrote it, and the errors of `open_config`.
+    Its plugins (custom Python code) are executed only if they have the run's checksums. With `onward` it is the config
+    of a new run that begins with the weights of the run, and splits rows as it did. Raises FileRefused if a file is not
+    as the run wrote it, and the errors of `open_config`.
     """
     text, path, plugins = record.resolved(), record.resolved_path, record.plugins()
     if path.is_symlink():  # nothing of another file must be shown

@@ -83,6 +83,7 @@ class _Facts(BaseModel):
     directions: dict[str, Literal["min", "max"]] = {}
     imported: _Imported | None = None
     results: dict[str, dict[str, float | None]] | None = None
+    target_means: dict[str, list[float]] = {}
 
 
 def read_facts(path: Path) -> dict[str, Any]:

@@ -34,9 +34,10 @@ def smoke(
     progress: Progress | None = None,
     source_runs: Path = Path("runs"),
 ) -> Iterator[str]:
-    """Run the smoke test of a config; yield a text for each command that worked. Raises the first error.
+    """Run a smoke test: train a config for two steps, resume, evaluate, predict, plot; yield a line for each command.
 
-    `source_runs` is the folder with the runs that `model.init_from` may name.
+    `sets` and `flags` are the arguments of `--set path=value` and `--flag name=value`, `source_runs` is the folder with
+    the runs that `model.init_from` may name. The first error is raised.
     """
     with _temporary_runs() as folder:
         config = source
@@ -55,9 +56,9 @@ def smoke(
 
 
 def first_step(document: Document) -> Iterator[str]:
-    """Train a config for one step, validate and test it, and keep nothing; yield its warnings. Raises the first error.
+    """Train a config for one step, validate and test it, without keeping a run; yield its warnings.
 
-    Weights that training would download are random instead.
+    Weights that training would download are random instead. The first error is raised.
     """
     with _temporary_runs() as folder:
         for event in start(open_config(document), Options(folder, limits=_limits(1), downloads_weights=False)):

@@ -1,4 +1,4 @@
-"""Train a config: prepare the data, build the model, fit it, record the run; and resume a run."""
+"""Train a config from data to a recorded run (a folder with weights, history and checkpoints), or resume a run."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +50,7 @@ _INSTEAD_OF_RESUMING = "start a new run; this one is still there for evaluate, p
 
 
 def start(config: Config, options: Options) -> Iterator[Event]:
-    """Train a config in a new run; yield events. Raises KerasCliError."""
+    """Train a config in a new run folder, and yield the events of the training. Raises KerasCliError."""
     stages = Stages()
     prepare_cpu()
     threads = use_threads(options.threads, share=_share(config, options))
@@ -101,7 +101,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
 def resume(
     record: RunRecord, options: Options, sets: Sequence[str], *, progress: Progress | None = None
 ) -> Iterator[Event]:
-    """Resume a run that was killed, interrupted or finished; yield events. Raises KerasCliError.
+    """Resume a run that was killed, interrupted or finished; yield its events. Raises KerasCliError.
 
     `sets` may raise `fit.epochs`. `options.data` is the new place of the run's data, if it has moved, which is then
     recorded.

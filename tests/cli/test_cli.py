@@ -12,15 +12,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import typer
 
 from benchmarks.torture.disk import failing
 from kerascli.cli import app as program
 from kerascli.cli import options
+from kerascli.cli.commands import app
 from kerascli.config import data
 from kerascli.foundation.disk import locks
 from kerascli.foundation.events import EpochEnd, Event, Note
@@ -907,3 +909,55 @@ def test_every_command_has_help(kerascli: Kerascli) -> None:
         said = kerascli(f"{command} --help")
         assert (said.code, said.err) == (0, "")
         assert said.out.startswith(f"Usage: kerascli {command} [OPTIONS]")
+        assert kerascli(f"{command} -h") == said
+    assert kerascli("-h").out == out
+
+
+def paragraphs(text: str) -> list[str]:
+    return text.split("\n\n")
+
+
+GROUP: Any = typer.main.get_command(app)
+GROUPS: dict[str, Any] = {"": GROUP, "runs ": GROUP.commands["runs"]}
+"""Groups of commands, by the words before a command."""
+
+
+@pytest.mark.parametrize("width", [52, 60, 80])
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_list_of_commands_has_their_whole_first_sentences(
+    group: str, width: int, kerascli: Kerascli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    listed = kerascli(f"{group}--help").out.partition("Commands:\n")[2]
+    assert max(map(len, listed.splitlines())) <= width
+    texts = (f"{name} {paragraphs(each.help)[0]}" for name, each in GROUPS[group].commands.items())
+    assert listed.split() == " ".join(texts).split()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_help_of_a_command_ends_with_an_example_of_it(group: str, kerascli: Kerascli) -> None:
+    for name, command in GROUPS[group].commands.items():
+        if name == "runs":
+            continue
+        example = kerascli(f"{group}{name} -h").out.splitlines()[-1].removeprefix("  Example: ")
+        words = shlex.split(example)
+        assert words[: len(group.split()) + 2] == ["kerascli", *group.split(), name]
+        command.make_context(name, words[len(group.split()) + 2 :])
+
+
+def test_explain_explains_commands_by_their_own_help(kerascli: Kerascli) -> None:
+    said = kerascli("explain evaluate").out
+    assert said.startswith("evaluate: command\n  Compute a run's loss and metrics, and the scores of each class.\n")
+    assert "\n  RUN: argument (default latest)\n" in said
+    assert "\n  --timeout: SECONDS (default 600.0)\n      Time after which" in said
+    assert said.endswith("\nexample:\n  kerascli evaluate latest test --by city\n")
+    for name, command in GROUP.commands.items():
+        entry = json.loads(kerascli(f"explain {name} --json").out)[0]
+        assert (entry["kind"], entry["name"], entry["meaning"]) == ("command", name, command.help)
+        assert all(key["meaning"] for key in entry["keys"]), name
+        expected = [", ".join(param.opts) for param in command.params if param.param_type_name == "option"]
+        assert [key["name"] for key in entry["keys"] if key["name"].startswith("-")] == expected, name
+    assert [each["kind"] for each in json.loads(kerascli("explain train --json").out)][1:], "the key of that name, too"
+    members = json.loads(kerascli("explain runs --json").out)[0]["members"]
+    assert [member["name"] for member in members] == ["list", "show", "compare", "rm"]
+    assert kerascli("explain evalute").err == "error: there is nothing called 'evalute'; did you mean 'evaluate'?\n"

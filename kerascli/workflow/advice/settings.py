@@ -21,9 +21,10 @@ _OF_VALIDATION = ("validation_steps", "validation_batch_size", "validation_freq"
 
 
 def idle_settings(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each setting of a config without effect.
+    """Yield a warning for each setting of a config that has no effect.
 
-    These are settings of validation if `fit` validates nothing, and arguments of optimizers that need another argument.
+    Checked are settings of validation if `fit` validates nothing, and arguments of optimizers that need another
+    argument.
     """
     fit = case.spec.fit
     for key in _OF_VALIDATION if not fit.validates() else ():

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options of a training run that are on the command line and not in the config (device, runs folder ...)."""
+    """Command line options of a training run that are not in its config: device, threads, folder of runs ..."""
 
     runs_dir: Path = Path("runs")
     device: str = "auto"

@@ -55,7 +55,7 @@ class Exported:
 
 
 class CheckFailed(KerasCliError):
-    """Error: an exported file does not compute the model's outputs (a bug of kerascli); the file is not written."""
+    """Error of an export: the file does not compute the model's outputs (a bug of kerascli), and is not written."""
 
     exit_code = 1
 
@@ -69,9 +69,10 @@ def export_run(
     checkpoint: str | None = None,
     preprocessing: bool = False,
 ) -> Exported:
-    """Export a run's model, or a view (submodel) of it, to the file `path`; return facts about the file.
+    """Export a run's model, or its view (submodel) `view`, to a file of the format `kind`; return facts on the file.
 
-    With `preprocessing`, an ONNX file takes raw columns, and a `.keras` file texts. Raises KerasCliError.
+    The weights are the final ones, or those of a checkpoint. With `preprocessing`, an ONNX file takes raw columns, and
+    a `.keras` file texts. Raises KerasCliError.
     """
     path = output_file(path)
     run = open_run(record, device="cpu", checkpoint=checkpoint)
@@ -271,7 +272,7 @@ _ENDINGS = ", ".join(sorted(set(SUFFIXES.values())))
 
 
 def check_output(path: Path, kind: str) -> None:
-    """Raise ConfigError if Keras does not open files of the format `kind` under the suffix of `path`."""
+    """Raise ConfigError if Keras cannot open a file of the format `kind` because of the suffix of its `path`."""
     suffixes = {"keras": (".keras",), "h5": (".h5", ".hdf5")}.get(kind)
     if suffixes is not None and path.suffix not in suffixes:
         ending = path.suffix.lower()

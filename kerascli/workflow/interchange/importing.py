@@ -1,4 +1,4 @@
-"""Import a model's file as a run, or a Keras file of weights into the model of a config."""
+"""Import a model's file as a run (a folder like that of a training), or Keras weights into a config's model."""
 
 import os
 import shlex
@@ -69,10 +69,10 @@ def import_model(
     compiled: bool = True,
     command: Sequence[str] = (),
 ) -> Imported:
-    """Create a run from a Keras file, or from a safetensors file that `export` wrote.
+    """Create a run (the folder of a trained model) from a Keras file, or a safetensors file of `export`.
 
-    `data` is a config with sections `data` and `fit` for further training, or with views (submodels).
-    Without `compiled` the file's loss, metrics and optimizer are not imported. Raises KerasCliError.
+    `data` is a config with sections `data` and `fit` for further training, or with views (submodels). Without
+    `compiled` the file's loss, metrics and optimizer are not imported. Raises KerasCliError.
     """
     name = name or run_name(path, empty="imported")
     check_name(name)
@@ -92,9 +92,9 @@ def import_model(
 def import_weights(
     path: Path, config_path: Path, *, runs_dir: Path, name: str | None, by_name: bool, command: Sequence[str] = ()
 ) -> Imported:
-    """Create a run of a config with weights from a Keras file. Raises KerasCliError.
+    """Create a run (the folder of a trained model) of a config, with the weights of a Keras file.
 
-    With `by_name` only layers of equal names are loaded.
+    With `by_name` only layers of equal names are loaded. Raises KerasCliError.
     """
     if name is not None:
         check_name(name)

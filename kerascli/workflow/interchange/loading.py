@@ -1,4 +1,4 @@
-"""Load the model of a Keras file or of an exported safetensors file: config sections made from it, and its weights."""
+"""Load the model of a Keras file or of an exported safetensors file: its weights, and config sections made from it."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ NO_LOSS = "the file has no loss: the run can predict, but cannot be evaluated or
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Contents of a model's file: config sections made from it, and the model with its weights.
+    """Model loaded from a file, with its weights, and the config sections that describe it.
 
     No file of a run is written yet.
     """
@@ -68,9 +68,9 @@ def changed_inputs(facts: Mapping[str, Any], model: Model) -> list[str]:
 
 
 def load_model(path: Path, name: str, *, compiled: bool) -> Loaded:
-    """Read a model's file and return its config, weights and notes; without `compiled`, no loss, metrics and optimizer.
+    """Load a model from a Keras or safetensors file; without `compiled`, no loss, metrics and optimizer.
 
-    Raises KerasCliError.
+    `name` is the model's name. Raises KerasCliError.
     """
     if path.suffix == ".safetensors":
         return _load_safetensors(path, name)
@@ -79,9 +79,9 @@ def load_model(path: Path, name: str, *, compiled: bool) -> Loaded:
 
 
 def load_keras(file: ModelFile, name: str, *, compiled: bool) -> Loaded:
-    """Return the contents of an open Keras file of a model.
+    """Load a model from an open Keras file; without `compiled`, no loss, metrics and optimizer.
 
-    Raises FileRefused that lists everything that cannot be imported.
+    `name` is the model's name. Raises FileRefused that lists everything that cannot be imported.
     """
     refusals = Refusals(file.name)
     architecture = read_architecture(file, refusals)
@@ -173,7 +173,7 @@ def _pairs(arrays: Hdf5, file: ModelFile, architecture: Architecture, weights: S
 
 
 def flat_optimizer(experiment: Experiment) -> FlatOptimizer | None:
-    """Return a new optimizer of a model with a `compile` section; None if the model has nothing to train."""
+    """Return a new optimizer of an imported model, as its `compile` section says; None if nothing is trainable."""
     weights = [(w.name, w.tensor, w.spec) for w in experiment.weights if w.trainable]
     trained = [(name, tensor, spec) for name, tensor, spec in weights if isinstance(tensor, nn.Parameter)]
     assert experiment.spec.compile is not None
