@@ -404,7 +404,6 @@ COMPLEX_FUNCTIONS = {
     "model/runtime/summary.py:_rows",
     "ops/shaping.py:pad",
     "report/architecture/from_graph.py:level",
-    "report/tables.py:_results",
     "training/profiling/operations.py:recorded_work",
     "workflow/forecasting/picture.py:_drawn",
     "workflow/rows/raw_arrays.py:raw_rows",

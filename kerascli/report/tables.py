@@ -136,25 +136,58 @@ class Comparison:
     runs: list[str]
     settings: dict[str, list[Any]]
     results: dict[str, list[float | None]]
+    best: dict[str, float]
+    """Best value of each result on validation and test rows whose direction is known."""
 
     def tables(self) -> list[Table]:
         """Return two tables that compare the runs: the settings that differ, and the results."""
-        settings, results = new_table("setting"), new_table("result")
+        settings, results = new_table("setting"), new_table("result (*: best)")
         for run in map(safe_text, self.runs):
             settings.add_column(run, overflow="fold")
             results.add_column(run, overflow="fold", justify="right")
         for key, values in self.settings.items():
             settings.add_row(safe_text(key), *("null" if value is None else value_text(value) for value in values))
         for key, values in self.results.items():
-            results.add_row(safe_text(key), *map(value_text, values))
+            marked = {self.best[key]} if key in self.best and len(set(values)) > 1 else set()
+            cells = (f"* {value_text(value)}" if value in marked else value_text(value) for value in values)
+            results.add_row(safe_text(key), *cells)
         return [settings, results]
 
 
 def compare(runs: Sequence[RunRecord]) -> Comparison:
-    """Return a comparison of runs: settings that differ between their resolved configs, and their recorded results."""
+    """Return a comparison of runs: settings that differ between their resolved configs, and their recorded results.
+
+    A seed is a setting only if no other differs. Results on validation and test rows come first.
+    """
     settings = _by_key([dict(_flat(_resolved(run))) for run in runs], ABSENT)
     differing = {key: values for key, values in settings.items() if any(_differ(each, values[0]) for each in values)}
-    return Comparison([run.folder_name for run in runs], differing, _by_key([_results(run) for run in runs], None))
+    if len(differing) > 1:
+        differing.pop("seed", None)
+    results = _by_key([_results(run) for run in runs], None)
+    results = {key: results[key] for key in sorted(results, key=lambda key: not _is_of_other_rows(key))}
+    directions = {name: each for run in runs for name, each in run.facts().get("directions", {}).items()}
+    return Comparison([run.folder_name for run in runs], differing, results, _best_of_runs(results, directions))
+
+
+def _best_of_runs(results: Mapping[str, Sequence[float | None]], directions: Mapping[str, str]) -> dict[str, float]:
+    """Return the best value of each result on other rows than the training's."""
+    evaluated = {key: values for key, values in results.items() if _is_of_other_rows(key)}
+    best = {key: _best(key.partition(" ")[2], values, directions) for key, values in evaluated.items()}
+    return {key: value for key, value in best.items() if value is not None}
+
+
+def _is_of_other_rows(key: str) -> bool:
+    """Return True for a result on other rows than the training's: `best val_loss`, `test loss`."""
+    kind, _, name = key.partition(" ")
+    return name.startswith("val_") or kind not in {"last", "best", "epochs", "seconds"}
+
+
+def _best(name: str, values: Sequence[float | None], directions: Mapping[str, str]) -> float | None:
+    """Return the best value of a metric; None if its direction is not known, or without a value."""
+    default = "min" if name.endswith("loss") else ""
+    best = {"min": min, "max": max}.get(directions.get(name.removeprefix("val_")) or default)
+    numbers = [value for value in values if value is not None and value == value]
+    return best(numbers) if best is not None and numbers else None
 
 
 def _by_key(tables: Sequence[Mapping[str, Any]], default: str | None) -> dict[str, list[Any]]:
@@ -189,10 +222,9 @@ def _results(run: RunRecord) -> dict[str, float]:
     for name in dict.fromkeys(name for row in rows for name in row if is_metric(name)):
         values = [row[name] for row in rows if name in row]
         results[f"last {name}"] = values[-1]
-        default = "min" if name.endswith("loss") else None
-        best = {"min": min, "max": max}.get(directions.get(name.removeprefix("val_")) or default or "")
-        if best is not None and (numbers := [value for value in values if value == value]):
-            results[f"best {name}"] = best(numbers)
+        best = _best(name, values, directions)
+        if best is not None:
+            results[f"best {name}"] = best
     for split, metrics in (facts.get("results") or {}).items():
         results |= {f"{split} {name}": value for name, value in metrics.items()}
     return {**results, "seconds": facts.get("seconds", 0.0)}

@@ -47,11 +47,13 @@ class _Plugin(BaseModel):
 
 
 class _Imported(BaseModel):
-    """Entry `imported` of run.json: mappings from kerascli's names of layers, inputs and outputs to Keras's names."""
+    """Entry `imported` of run.json: mappings from kerascli's names of layers, inputs and outputs to Keras's names, and
+    from input to dtype in the file."""
 
     model_config = ConfigDict(strict=True)
 
     names: dict[str, str] = {}
+    dtypes: dict[str, str] = {}
     inputs: dict[str, str] | None = None
     outputs: dict[str, str] | None = None
 

@@ -27,7 +27,7 @@ from kerascli.workflow.units import metrics_in_units
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """Classification results of a model output: confusion matrix (true, predicted), and scores of each class."""
+    """Classification results of a model output: confusion matrix [true, predicted] and scores of each class."""
 
     output: str
     label: str
@@ -53,8 +53,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Evaluation of the rows that have one value of a column: loss and metrics, without those that are undefined for
-    them."""
+    """Evaluation of those rows that have one value of a column: number of rows, loss, and defined metrics."""
 
     name: str
     rows: int
@@ -74,9 +73,9 @@ _MISSING = "(missing)"
 
 @memory_for_batches()
 def evaluate_rows(run: LoadedRun, rows: Split, name: str) -> Evaluation:
-    """Evaluate a run on a split or other prepared rows, and return the results. Raises KerasCliError.
+    """Evaluate a trained model on prepared rows, such as a split, and return loss, metrics and scores of classes.
 
-    `name` names the rows in the results. Only process 0, which prints, has the scores of classes.
+    `name` names the rows in the results. Only process 0, which prints, has the scores of classes. Raises KerasCliError.
     """
     with run.sharing(rows):
         result, source = _evaluated(run, rows, name)
@@ -103,7 +102,7 @@ def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = F
 
 @memory_for_batches()
 def evaluate_groups(run: LoadedRun, rows: Split, columns: Sequence[str]) -> dict[str, list[Group]]:
-    """Evaluate a run on groups of rows; return a mapping from column to the metrics of its groups.
+    """Evaluate a trained model on groups of rows; return a mapping from column to the results of its groups.
 
     For each column in `columns`, the rows with the same value form a group. The number of positive rows of each group
     is available only on process 0, which prints. Raises KerasCliError.
@@ -160,10 +159,10 @@ def _groups(run: LoadedRun, rows: Split, column: str) -> tuple[list[str], np.nda
 
 
 def groups_of_values(values: np.ndarray, named: np.ndarray | None, column: str) -> tuple[list[str], np.ndarray]:
-    """Return (names of the groups that a column's values form, index of each row's group).
+    """Return (names of the groups of rows with equal values of a column, index of each row's group).
 
     Missing values form a group of their own, the last. `named` are the values as names of classes; None if they are not
-    classes. Raises DataError for fractions.
+    classes. `column` is the column's name for errors. Raises DataError for numbers that are not integers.
     """
     gaps = np.isnan(values) if values.dtype.kind == "f" else np.asarray(values == "", bool)
     present = (values if named is None else named)[~gaps]

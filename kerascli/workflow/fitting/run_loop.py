@@ -1,4 +1,4 @@
-"""Run training from start to end: train, save and record its phases, and evaluate the model on the test split."""
+"""Run a training from start to end: train and record its phases, save weights, and evaluate on the test split."""
 
 import shlex
 import time
@@ -42,10 +42,10 @@ T = TypeVar("T")
 
 
 def run(runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals) -> Iterator[Event]:
-    """Train from the runner's progress to the end of the run, evaluate the model on the test split, and yield all
-    events.
+    """Train all remaining phases, evaluate the model on the test split, record the run, and yield all events.
 
-    Every process calls it; one of them records the run. If that process is lost, another one records how the run ended.
+    Every process calls this function; one of them records the run. If that process is lost, another one records how the
+    run ended.
     """
     try:
         with runner.group.guarded(), exits_as_errors():
