@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import shlex
 import shutil
 import sys
@@ -185,10 +186,16 @@ def refuse(options: Mapping[str, object], names: Iterable[str], why: str) -> Non
             raise ConfigError(f"{name} {why}")
 
 
-def config_or_only(config: Path | None) -> Path:
+def is_config(what: str | None) -> bool:
+    """Return True if an argument that may also name a run is (or must be) the path of a config, or is left out."""
+    path = Path(what or "")
+    return what is None or path.is_file() or path.suffix in {".yaml", ".yml"} or (os.sep in what and not path.is_dir())
+
+
+def config_or_only(config: str | Path | None) -> Path:
     """Return the path of the given config, or of the only config in the current folder. Raises ConfigError."""
     if config is not None:
-        return config
+        return Path(config)
     files = sorted(path for pattern in ("*.yaml", "*.yml") for path in Path().glob(pattern))
     if len(files) == 1:
         note(f"config: {files[0]} (the only one here)")
@@ -217,9 +224,8 @@ def config_or_run(
 
     if what is None and not sets and not flags and list_runs(runs_dir):
         what = LATEST
-    if what is None or Path(what).is_file() or Path(what).suffix in {".yaml", ".yml"}:
-        path = config_or_only(None if what is None else Path(what))
-        return read_config(path, sets, flags)
+    if what is None or is_config(what):
+        return read_config(config_or_only(what), sets, flags)
     if sets or flags:
         raise ConfigError(f"{'--set' if sets else '--flag'} can only be used with a config: a run keeps its settings")
     return find_run(what, runs_dir)

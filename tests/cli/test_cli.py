@@ -345,7 +345,9 @@ def test_a_finished_run_says_that_nothing_is_left_and_goes_on_when_asked(kerascl
 
 WRONG = {
     "train confgi.yaml": (2, "error: there is no file 'confgi.yaml'; did you mean 'config.yaml'?\n"),
-    "train runs": (2, "error: expected a config file, 'runs' is a folder\n"),
+    "train runs": (
+        2, "error: 'runs' is a folder, and no run 'runs' in 'runs'\n  hint: kerascli runs lists them\n"
+    ),
     "train /dev/null": (2, "error: expected a config file, '/dev/null' is no regular file\n"),
     "validate config.yaml --set fit.epocs=2": (
         2, "--set fit.epocs=2: error: unknown key 'epocs' in fit; did you mean 'epochs'?\n"
@@ -365,7 +367,7 @@ WRONG = {
         "and begins with a letter or a digit\n",
     ),
     "train config.yaml --resume latest": (
-        2, "error: a config cannot be used with --resume: a run keeps its settings\n"
+        2, "error: a config or a run cannot be used with --resume: a run keeps its settings\n"
     ),
     "train --resume latest --flag a=1": (2, "error: --flag cannot be used with --resume: a run keeps its settings\n"),
     "train --resume latest --name x": (2, "error: --name cannot be used with --resume: a run keeps its settings\n"),
@@ -422,7 +424,7 @@ WRONG = {
     ),
     "train --patience 3": (
         2,
-        "Usage: kerascli train [OPTIONS] [CONFIG]\nTry 'kerascli train --help' for help.\n\n"
+        "Usage: kerascli train [OPTIONS] [CONFIG|RUN]\nTry 'kerascli train --help' for help.\n\n"
         "Error: No such option: --patience\n",
     ),
 }  # fmt: skip
