@@ -11,6 +11,7 @@ from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError
 from kerascli.report import tables
+from kerascli.report.comparison import compare
 from kerascli.runs import index
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
@@ -65,7 +66,7 @@ def _compare(
     """Compare runs: the settings that differ, and the results."""
     if len(runs) < 2:
         raise ConfigError("compare: expected at least two runs, got 1")
-    comparison = tables.compare([options.find_run(run, runs_dir) for run in runs])
+    comparison = compare([options.find_run(run, runs_dir) for run in runs])
     if json:
         options.say_json(asdict(comparison))
         return
