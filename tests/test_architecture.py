@@ -284,6 +284,7 @@ READERS = {
     "cli/app.py": "/dev/null in place of a stream that was closed",
     "cli/commands.py": "/dev/null in place of a pipe that was closed",
     "cli/init.py": "templates of the package",
+    "report/page/document.py": "styles and scripts of the package",
     "training/strategies/group.py": "/dev/null in place of standard output, for what torch prints",
     "training/strategies/failures.py": "the kernel's files",
     "data/datasets/mnist/__init__.py": "data of the package",

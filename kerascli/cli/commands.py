@@ -21,6 +21,7 @@ from kerascli.cli import (
     plot,
     predict,
     reference,
+    report,
     runs,
     samples,
     summary,
@@ -71,8 +72,9 @@ app = options.Commands(
 for name, command in {
     "train": train.train, "evaluate": evaluate.evaluate, "predict": predict.predict, "generate": generate.generate,
     "samples": samples.samples, "import": import_model.import_command, "export": export.export,
-    "summary": summary.summary, "plot": plot.plot, "validate": validate.validate, "init": init.init_command,
-    "list": reference.list_command, "explain": reference.explain_command, "schema": reference.schema_command,
+    "summary": summary.summary, "plot": plot.plot, "report": report.report, "validate": validate.validate,
+    "init": init.init_command, "list": reference.list_command, "explain": reference.explain_command,
+    "schema": reference.schema_command,
 }.items():  # fmt: skip
     app.command(name)(command)
 runs.register(app)
