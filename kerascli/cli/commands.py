@@ -27,6 +27,7 @@ from kerascli.cli import (
     summary,
     train,
     validate,
+    watch,
 )
 from kerascli.cli.process_group import refuse_several
 from kerascli.foundation.disk.storage import reported
@@ -72,9 +73,9 @@ app = options.Commands(
 for name, command in {
     "train": train.train, "evaluate": evaluate.evaluate, "predict": predict.predict, "generate": generate.generate,
     "samples": samples.samples, "import": import_model.import_command, "export": export.export,
-    "summary": summary.summary, "plot": plot.plot, "report": report.report, "validate": validate.validate,
-    "init": init.init_command, "list": reference.list_command, "explain": reference.explain_command,
-    "schema": reference.schema_command,
+    "summary": summary.summary, "plot": plot.plot, "report": report.report, "watch": watch.watch,
+    "validate": validate.validate, "init": init.init_command, "list": reference.list_command,
+    "explain": reference.explain_command, "schema": reference.schema_command,
 }.items():  # fmt: skip
     app.command(name)(command)
 runs.register(app)

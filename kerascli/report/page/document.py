@@ -3,7 +3,7 @@
 import hashlib
 import json
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -15,13 +15,15 @@ _STYLES = ("uplot.min.css", "page.css")
 _SCRIPTS = ("uplot.min.js", "page.js")
 
 
-def document(title: str, sections: Sequence[Element], data: Any) -> str:
-    """Return the text of a page; `data` is read by its script."""
+def document(title: str, sections: Sequence[Element], data: Mapping[str, Any], events: str | None = None) -> str:
+    """Return the text of a page, whose script reads `data`; a page that a server keeps up to date gets the address of
+    its events."""
     style, script = _asset(_STYLES), _asset(_SCRIPTS)
-    policy = (
-        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    policy = f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:; "
+    policy += "base-uri 'none'; form-action 'none'"
+    if events is not None:
+        policy += "; connect-src 'self'"
+        data = {**data, "events": events}
     links = (element("a", each[0].text, href=f"#{each.get('id')}") for each in sections)
     main = element("main", element("h1", title), element("nav", *links, aria_label="Sections"), *sections)
     # In a script element "<" could begin a tag; in JSON it can only be in a string, where it may be escaped.

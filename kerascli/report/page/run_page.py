@@ -41,14 +41,15 @@ class RunPage:
         """Return a text from the run's files made fit for the page."""
         return safe_lines(text if self._environment else without_folders(text))
 
-    def html(self) -> str:
-        """Return the text of the page."""
+    def html(self, events: str | None = None) -> str:
+        """Return the text of the page; `events` is the address of the events of a server that keeps it up to date."""
         drawn = charts({self.run.folder_name: self.history})
         sections = [
             self._overview(), curves_section(drawn, self.history), self._samples(), self._model(), self._data(),
             self._config(), self._origin(),
         ]  # fmt: skip
-        return document(self.show(self.run.name), [each for each in sections if each is not None], {"charts": drawn})
+        kept = [each for each in sections if each is not None]
+        return document(self.show(self.run.name), kept, {"charts": drawn}, events)
 
     def _overview(self) -> Element:
         status = self.run.status()
@@ -72,7 +73,7 @@ class RunPage:
             if is_metric(name):
                 split = "validation" if name.startswith("val_") else "train"
                 splits[f"{split}, last epoch"][name.removeprefix("val_")] = value
-        splits |= self.facts["results"] or {}
+        splits |= self.facts.get("results") or {}
         names = list(dict.fromkeys(name for metrics in splits.values() for name in metrics))
         rows = [
             [split, *(value_text(metrics.get(name)) for name in names)] for split, metrics in splits.items() if metrics

@@ -32,7 +32,7 @@ def _table(runs: Sequence[RunRecord], *, environment: bool) -> Element:
         [_name(safe_text(run), number), *(shown(values[number]) for values in columns.values())]
         for number, run in enumerate(comparison.runs)
     ]
-    field = element("input", type="search", id="filter")
+    field = element("input", type="search")
     caption = "Settings that differ, and results; a click on a heading sorts"
     made = table(caption, ["run", *map(safe_text, columns)], rows, numbers_from=2, class_="sortable")
     return section("Runs", element("p", element("label", "Filter ", field), class_="controls"), made, anchor="runs")

@@ -1,10 +1,8 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("page-data").textContent);
+  let data = JSON.parse(document.getElementById("page-data").textContent);
   const byId = (id) => document.getElementById(id);
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const smoothing = byId("smoothing");
-  const log = byId("log");
   let drawn = [];
 
   // Exponential moving average of the values, corrected for its start at zero.
@@ -18,36 +16,39 @@
     });
   }
 
+  const shown = (value, digits) => (value === null || value === undefined ? "-" : String(Number(value.toPrecision(digits))));
+  const WHOLE = [1, 2, 5].flatMap((n) => [...Array(9).keys()].map((k) => n * 10 ** k)).sort((a, b) => a - b);
+
   function draw() {
-    drawn.forEach((plot) => plot.destroy());
-    const weight = smoothing ? Number(smoothing.value) : 0;
+    const weight = Number(byId("smoothing").value);
     const axis = { stroke: color("--soft"), grid: { stroke: color("--faint"), width: 1 }, ticks: { show: false } };
+    drawn.forEach((plot) => plot.destroy());
     drawn = [...document.querySelectorAll(".chart")].map((box) => {
       const lines = data.charts[box.dataset.chart].lines;
       const points = uPlot.join(lines.map((line) => [line.x, smooth(line.y, weight)]));
       const series = lines.map((line) => ({
         label: line.label, stroke: color(`--c${line.color}`), width: 2, spanGaps: lines.length > 2,
         dash: line.dashed ? [6, 4] : undefined, points: { show: line.x.length <= 20 },
-        value: (_, value) => (value === null || value === undefined ? "-" : String(Number(value.toPrecision(weight ? 4 : 17)))),
+        value: (_, value) => shown(value, weight ? 4 : 17),
       }));
       return new uPlot({
-        width: box.clientWidth, height: 250,
-        scales: { x: { time: false }, y: { distr: log && log.checked ? 3 : 1 } },
-        axes: [{ ...axis, incrs: [1, 2, 5].flatMap((n) => [...Array(9).keys()].map((k) => n * 10 ** k)).sort((a, b) => a - b) },
-               { ...axis, size: 64 }],
+        width: box.clientWidth, height: 250, legend: { show: lines.length <= 24 },
+        scales: { x: { time: false }, y: { distr: byId("log").checked ? 3 : 1 } },
+        axes: [{ ...axis, incrs: WHOLE }, { ...axis, size: 64 }],
         series: [{ label: "epoch" }, ...series],
       }, points, box);
     });
   }
 
   let waiting = 0;
-  const redraw = () => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(draw); };
-  if (document.querySelector(".chart")) {
-    [smoothing, log].forEach((input) => input.addEventListener("input", redraw));
-    addEventListener("resize", redraw);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-    addEventListener("beforeprint", draw);
-    addEventListener("afterprint", redraw);
+  const redraw = () => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(() => byId("smoothing") && draw()); };
+  addEventListener("resize", redraw);
+  addEventListener("beforeprint", () => byId("smoothing") && draw());
+  addEventListener("afterprint", redraw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+
+  function setUpCurves(section) {
+    section.querySelectorAll(".controls input").forEach((input) => input.addEventListener("input", redraw));
     draw();
   }
 
@@ -68,29 +69,61 @@
     });
     table.tBodies[0].append(...rows);
   }
-  document.querySelectorAll("table.sortable").forEach((table) => {
+  function setUpTable(table) {
     for (const heading of table.tHead.rows[0].cells) {
       const button = document.createElement("button");
       button.append(...heading.childNodes);
       button.addEventListener("click", () => sortBy(table, heading));
       heading.append(button);
     }
-  });
-  const filter = byId("filter");
-  if (filter) {
+    const filter = table.closest("section").querySelector("input[type=search]");
     filter.addEventListener("input", () => {
       const text = filter.value.toLowerCase();
-      document.querySelectorAll("table.sortable tbody tr").forEach((row) => {
-        row.hidden = !row.textContent.toLowerCase().includes(text);
-      });
+      for (const row of table.tBodies[0].rows) row.hidden = !row.textContent.toLowerCase().includes(text);
     });
   }
 
-  document.querySelectorAll(".samples").forEach((box) => {
-    const shown = [...box.querySelectorAll("figure")];
+  function setUpSamples(box) {
+    const figures = [...box.querySelectorAll("figure")];
     const slider = box.querySelector("input");
-    const show = () => shown.forEach((each, number) => { each.hidden = number !== Number(slider.value); });
+    const show = () => figures.forEach((each, number) => { each.hidden = number !== Number(slider.value); });
     slider.addEventListener("input", show);
     show();
-  });
+  }
+
+  function setUp(section) {
+    section.querySelectorAll("table.sortable").forEach(setUpTable);
+    section.querySelectorAll(".samples").forEach(setUpSamples);
+    if (section.id === "curves") setUpCurves(section);
+  }
+  const texts = new Map([...document.querySelectorAll("section")].map((each) => [each.id, each.outerHTML]));
+  document.querySelectorAll("section").forEach(setUp);
+
+  // A page that a server keeps up to date: sections that changed are replaced, curves are drawn again.
+  function replaced(section) {
+    const text = section.outerHTML;
+    const own = byId(section.id);
+    if (own && texts.get(section.id) === text) return;
+    texts.set(section.id, text);
+    const sameCharts = own && section.querySelectorAll(".chart").length === own.querySelectorAll(".chart").length;
+    if (section.id === "curves" && sameCharts) {
+      own.querySelectorAll("details").forEach((each) => each.replaceChildren(...section.querySelector("details").childNodes));
+      return;
+    }
+    if (own) own.replaceWith(section); else document.querySelector("main").append(section);
+    setUp(section);
+  }
+  async function update(source) {
+    const answer = await fetch(location.href).catch(() => null);
+    if (answer && answer.status === 404) source.close();
+    if (!answer || !answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    data = JSON.parse(fresh.getElementById("page-data").textContent);
+    fresh.querySelectorAll("section").forEach(replaced);
+    redraw();
+  }
+  if (data.events) {
+    const source = new EventSource(data.events);
+    source.addEventListener("message", () => update(source));
+  }
 })();
