@@ -15,16 +15,23 @@ _STYLES = ("uplot.min.css", "page.css")
 _SCRIPTS = ("uplot.min.js", "page.js")
 
 
-def document(title: str, sections: Sequence[Element], data: Mapping[str, Any], events: str | None = None) -> str:
+def document(
+    title: str,
+    sections: Sequence[Element],
+    data: Mapping[str, Any],
+    events: str | None = None,
+    home: str | None = None,
+) -> str:
     """Return the text of a page, whose script reads `data`; a page that a server keeps up to date gets the address of
-    its events."""
+    its events, and that of the list of runs, if there is one."""
     style, script = _asset(_STYLES), _asset(_SCRIPTS)
     policy = f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:; "
     policy += "base-uri 'none'; form-action 'none'"
     if events is not None:
         policy += "; connect-src 'self'"
         data = {**data, "events": events}
-    links = (element("a", each[0].text, href=f"#{each.get('id')}") for each in sections)
+    links = [element("a", each[0].text, href=f"#{each.get('id')}") for each in sections]
+    links = [*([] if home is None else [element("a", "All runs", href=home)]), *(links if len(links) > 1 else [])]
     main = element("main", element("h1", title), element("nav", *links, aria_label="Sections"), *sections)
     # In a script element "<" could begin a tag; in JSON it can only be in a string, where it may be escaped.
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

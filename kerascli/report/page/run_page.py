@@ -41,15 +41,16 @@ class RunPage:
         """Return a text from the run's files made fit for the page."""
         return safe_lines(text if self._environment else without_folders(text))
 
-    def html(self, events: str | None = None) -> str:
-        """Return the text of the page; `events` is the address of the events of a server that keeps it up to date."""
+    def html(self, events: str | None = None, home: str | None = None) -> str:
+        """Return the text of the page. A server that keeps it up to date gives the address of its events, and of the
+        list of runs."""
         drawn = charts({self.run.folder_name: self.history})
         sections = [
             self._overview(), curves_section(drawn, self.history), self._samples(), self._model(), self._data(),
             self._config(), self._origin(),
         ]  # fmt: skip
         kept = [each for each in sections if each is not None]
-        return document(self.show(self.run.name), kept, {"charts": drawn}, events)
+        return document(self.show(self.run.name), kept, {"charts": drawn}, events, home)
 
     def _overview(self) -> Element:
         status = self.run.status()
@@ -59,7 +60,7 @@ class RunPage:
             "status": element("span", status, class_=failed),
             "reason": self._text(self.facts.get("reason")),
             "started": self._text(self.facts.get("started"))[:19].replace("T", " ") + " UTC",
-            "duration": duration_text(self.facts.get("seconds")),
+            "duration": None if status == "running" else duration_text(self.facts.get("seconds")),
             "epochs": f"{len(self.history):,}",
         }
         warnings = [element("li", self._text(warning)) for warning in self.facts.get("warnings") or []]

@@ -5,7 +5,9 @@ Only GET of known addresses is answered, with the token that the printed address
 
 import contextlib
 import hmac
+import os
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ from kerascli.report.page.list_page import list_html
 from kerascli.report.page.run_page import RunPage
 from kerascli.report.tables import RunLine
 from kerascli.runs.index import list_runs
-from kerascli.runs.record import RunRecord
+from kerascli.runs.record import RunRecord, is_run
 
 _HOSTS = {"localhost", "127.0.0.1"}
 _PORTS = range(8765, 8865)
@@ -41,12 +43,14 @@ class Watched:
     def run(self, name: str) -> RunRecord | None:
         """Return the run of a folder name; None unless it is one of those watched."""
         if self.only is not None:
-            return self.only if name == self.only.folder_name and self.only.path.is_dir() else None
-        return next((run for run in list_runs(self.runs_dir) if run.folder_name == name), None)
+            return self.only if name == self.only.folder_name and is_run(self.only.path) else None
+        path = self.runs_dir / name
+        is_name = name not in {".", ".."} and not {"/", "\0"} & set(name)
+        return RunRecord(path) if is_name and not path.is_symlink() and is_run(path) else None
 
     def lines(self) -> list[RunLine]:
         """Return the lines of the list of runs; only runs whose files have changed are read again."""
-        runs = {run.folder_name: (run, state(run)) for run in list_runs(self.runs_dir)}
+        runs = {run.folder_name: (run, state(run.path)) for run in list_runs(self.runs_dir)}
         for name, (run, now) in runs.items():
             if self._lines.get(name, (None,))[0] != now:
                 self._lines[name] = now, RunLine.of(run)
@@ -54,23 +58,23 @@ class Watched:
 
     def changes(self, name: str | None) -> Iterator[bool]:
         """Yield True when a run (None: the list) has changed since the last value, else False, at intervals."""
-        run = None if name is None else self.run(name)
         before: object = None
         while True:
-            now = [state(each) for each in list_runs(self.runs_dir)] if run is None else state(run)
+            paths = [Path(each) for each in os.scandir(self.runs_dir)] if name is None else [self.runs_dir / name]
+            now = [state(path) for path in paths]
             yield before is not None and now != before
             before = now
-            time.sleep(_LIST_SECONDS if run is None else _RUN_SECONDS)
+            time.sleep(_LIST_SECONDS if name is None else _RUN_SECONDS)
 
 
-def state(run: RunRecord) -> tuple[object, ...]:
-    """Return what changes with the files of a run that its page shows, without reading them."""
-    seen: list[object] = [run.folder_name]
+def state(run: Path) -> list[object]:
+    """Return what changes with the files of a run's folder that its page shows, without reading them."""
+    seen: list[object] = [run.name]
     for name in ("run.json", "history.csv", "samples"):
         with contextlib.suppress(OSError):
-            status = (run.path / name).stat()
+            status = os.stat(f"{run}/{name}")
             seen += [status.st_mtime_ns, status.st_size, status.st_ino]
-    return tuple(seen)
+    return seen
 
 
 class Server(ThreadingHTTPServer):
@@ -88,6 +92,11 @@ class Server(ThreadingHTTPServer):
                 super().__init__(("127.0.0.1", number), _Handler)
                 return
         raise StorageError(f"cannot listen at port {port or _PORTS}: it is in use", hint="--port N names another")
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Report an error of ours on stderr, but not that a browser has gone before it had its answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # pyright: ignore[reportArgumentType]
 
     def address(self, run: str | None = None) -> str:
         """Return the path and query of the page of a run, or of the list of runs."""
@@ -131,7 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
             if run is None:
                 text = list_html(server.watched.lines(), server.address, server.events(None))
             else:
-                text = RunPage(run).html(server.events(run.folder_name))
+                home = None if server.watched.only is not None else server.address()
+                text = RunPage(run).html(server.events(run.folder_name), home)
         except (KerasCliError, OSError):  # its files are being written or removed: the browser asks again
             return self._answer(503, _AGAIN)
         return self._answer(200, text.encode())
