@@ -56,7 +56,7 @@ INNER_FLOORS = {
     ],
     "training": [
         ["classes", "generation", "profiling", "tensor_file"], ["checks", "objectives"],
-        ["checkpoint_files", "evaluate", "forward_pass"], ["build", "execution_mode", "step"],
+        ["checkpoint_files", "evaluate", "forward_pass"], ["baselines", "build", "execution_mode", "step"],
         ["checkpoint", "strategies"], ["loop"],
     ],
     "training/strategies": [
@@ -65,9 +65,9 @@ INNER_FLOORS = {
         ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
-        ["advice", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
+        ["advice", "baselines", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
         ["check", "rows"], ["evaluate", "make_samples", "predict"], ["interchange"], ["train"],
-        ["forecasting", "smoke", "stream"],
+        ["forecasting", "further_training", "smoke", "stream"],
     ],
     "interop": [
         ["keras", "example_inputs", "published", "torch_files", "torchvision_names"],
@@ -405,7 +405,6 @@ COMPLEX_FUNCTIONS = {
     "model/runtime/summary.py:_rows",
     "ops/shaping.py:pad",
     "report/architecture/from_graph.py:level",
-    "report/tables.py:_results",
     "training/profiling/operations.py:recorded_work",
     "workflow/forecasting/picture.py:_drawn",
     "workflow/rows/raw_arrays.py:raw_rows",

@@ -1,5 +1,6 @@
 """The documentation is correct: configs are valid, commands exist, messages match, the plugin trains."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -188,8 +189,9 @@ def _parse_command(line: str) -> None:
     while arguments and arguments[0] in getattr(command, "commands", {}):
         name = arguments.pop(0)
         command = command.commands[name]  # pyright: ignore[reportAttributeAccessIssue]
-    assert name != "kerascli", f"there is no command '{arguments[0]}'"
-    command.make_context(name, arguments)
+    assert name != "kerascli" or arguments[0].startswith("-"), f"there is no command '{arguments[0]}'"
+    with contextlib.suppress(typer.Exit):  # of -h
+        command.make_context(name, arguments, parent=typer.Context(command, help_option_names=["-h"]))
 
 
 def test_the_plugin_trains_and_its_run_needs_nothing_else(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Draft a config for the time series of a table: the model predicts the next value from a window of rows.
+"""Generate a config for the time series of a table: the model predicts the next value from a window of rows.
 
 The table holds one series, or several, which a column of identifiers distinguishes.
 """
@@ -41,7 +41,7 @@ _CHANGES = {
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Table of time series: rows in order of time at equal intervals; the columns that vary are numeric."""
+    """Table of one or more time series, each with numeric columns at equal intervals of time, in order."""
 
     time: str | None
     """Name of the column with the times; None if the table's only column is the series."""
@@ -62,7 +62,7 @@ class Series:
 
 
 def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | None:
-    """Return the table as `Series` if it holds time series, else None; `roles` are the roles of its columns."""
+    """Return a table as `Series` if it holds time series, else None; `roles` are the roles of its columns."""
     whole = (np.arange(table.rows),)
     if len(roles) == 1:
         (name,) = roles
@@ -175,7 +175,7 @@ def _spacing(times: np.ndarray) -> str | None:
 
 
 def series_draft(table: SampledTable, series: Series, option: str | None, kind: str | None, path: str) -> Draft:
-    """Return the draft of a config for time series; `option` is the column to predict (None: the last numeric one).
+    """Generate a config for time series; `option` is the column to predict (None: the last numeric one).
 
     `kind` is the kind of model (`mlp`, `linear`, `cnn`, `lstm`, `transformer`; None: chosen by the number of rows),
     `path` the path of the table's file that the config gives. Raises ConfigError, DataError.

@@ -4,7 +4,8 @@ from torch import nn
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
-from kerascli.layers.merging.base import MergeModule, check_count, check_shapes
+from kerascli.layers.merging.base import check_count, check_shapes
+from kerascli.preprocessing.function import Function
 
 
 @layer(Example(input=[(4, 4, 3), (4, 4, 3)], output=(4, 4, 3), config={"scale": 0.2}))
@@ -23,4 +24,4 @@ class CustomScaleLayer(MergeLayer):
         check_shapes(xs)
         if xs[0].rank != xs[1].rank:
             raise ShapeMismatch(f"needs inputs with equal numbers of axes, got {xs[0]} and {xs[1]}")
-        return MergeModule(lambda a, b: a + b * self.scale)
+        return Function(lambda a, b: a + b * self.scale)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from functools import reduce
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kerascli.layers.base import Example, layer
-from kerascli.layers.merging.base import ElementwiseMerge, Mask, MaskedMerge, MaskedMergeModule, MergeModule
+from kerascli.layers.merging.base import ElementwiseMerge, Mask, MaskedMerge
 
 
 @layer(
@@ -20,13 +20,7 @@ class Add(ElementwiseMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    def module(self) -> nn.Module:
-        return MergeModule(torch.add)
-
-
-class AverageModule(MergeModule):
-    def forward(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, *)
-        return super().forward(*xs) / len(xs)
+    pair = torch.add
 
 
 @layer(
@@ -39,8 +33,10 @@ class Average(ElementwiseMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    def module(self) -> nn.Module:
-        return AverageModule(torch.add)
+    pair = torch.add
+
+    def merged(self, *xs: Tensor) -> Tensor:
+        return super().merged(*xs) / len(xs)
 
 
 @layer()
@@ -50,8 +46,7 @@ class Maximum(MaskedMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    def module(self) -> nn.Module:
-        return MaskedMergeModule(torch.maximum)
+    pair = torch.maximum
 
 
 @layer()
@@ -61,17 +56,7 @@ class Minimum(MaskedMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    def module(self) -> nn.Module:
-        return MaskedMergeModule(torch.minimum)
-
-
-class ProductModule(MaskedMergeModule):
-    def merge_seen(self, xs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
-        """Return the elementwise product of unmasked values; 0 where all are masked, if every input has a mask."""
-        kept = [x if mask is None else torch.where(mask, x, 1) for x, mask in zip(xs, masks, strict=True)]
-        y = reduce(torch.mul, kept)
-        present = [mask for mask in masks if mask is not None]
-        return torch.where(reduce(torch.logical_or, present), y, 0) if len(present) == len(masks) else y
+    pair = torch.minimum
 
 
 @layer()
@@ -81,8 +66,14 @@ class Multiply(MaskedMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    def module(self) -> nn.Module:
-        return ProductModule(torch.mul)
+    pair = torch.mul
+
+    def merge_seen(self, xs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
+        """Return the elementwise product of unmasked values; 0 where all are masked, if every input has a mask."""
+        kept = [x if mask is None else torch.where(mask, x, 1) for x, mask in zip(xs, masks, strict=True)]
+        y = reduce(torch.mul, kept)
+        present = [mask for mask in masks if mask is not None]
+        return torch.where(reduce(torch.logical_or, present), y, 0) if len(present) == len(masks) else y
 
 
 @layer()
@@ -93,6 +84,4 @@ class Subtract(ElementwiseMerge):
     """
 
     exactly = 2
-
-    def module(self) -> nn.Module:
-        return MergeModule(torch.sub)
+    pair = torch.sub

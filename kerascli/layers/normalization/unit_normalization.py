@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from kerascli.foundation.shapes import Axes, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import positive_axes
+from kerascli.preprocessing.function import Function
 
 _EPSILON = 1e-12  # Keras's guard against a vector of zeros
 
@@ -24,13 +25,9 @@ class UnitNormalization(Layer):
     axis: Axes = -1
 
     def build(self, x: TensorSpec) -> nn.Module:
-        return UnitNormalizationModule(positive_axes(self.axis, x))
+        return Function(unit, positive_axes(self.axis, x), _EPSILON)
 
 
-class UnitNormalizationModule(nn.Module):
-    def __init__(self, axes: tuple[int, ...]) -> None:
-        super().__init__()
-        self.axes = axes
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        return x * x.square().sum(self.axes, keepdim=True).rsqrt().clamp(max=1 / _EPSILON)
+def unit(x: Tensor, axes: int | tuple[int, ...], least: float) -> Tensor:
+    """Divide `x` by its L2 norm along axes, or by `least` where the norm is below it."""
+    return x * x.square().sum(axes, keepdim=True).rsqrt().clamp(max=1 / least)

@@ -6,7 +6,8 @@ from kerascli.foundation import draws
 from kerascli.foundation.draws import seeded
 from kerascli.foundation.shapes import OpenFraction, TensorSpec
 from kerascli.layers.base import Example, layer
-from kerascli.layers.regularization.dropout import Dropout, DropoutModule, concrete
+from kerascli.layers.regularization.dropout import Dropout, concrete
+from kerascli.preprocessing.function import InTraining
 
 _SATURATED = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946  # selu of minus infinity
 
@@ -23,12 +24,10 @@ class AlphaDropout(Dropout):
 
     def build(self, x: TensorSpec) -> nn.Module:
         self.check_noise_shape(x)
-        return AlphaDropoutModule(self.rate, self.noise_shape, self.seed)
+        return InTraining(self._dropped)
 
-
-class AlphaDropoutModule(DropoutModule):
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        if not self.training or self.rate == 0:
+    def _dropped(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        if self.rate == 0:
             return x
         factor = ((1 - self.rate) * (1 + self.rate * _SATURATED**2)) ** -0.5
         with seeded(self.seed):

@@ -6,6 +6,7 @@ from kerascli.foundation import draws
 from kerascli.foundation.draws import seeded
 from kerascli.foundation.shapes import AnyShape, Fraction, Seed, Shape, TensorSpec, show_shape
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.preprocessing.function import InTraining
 
 
 @layer(
@@ -28,7 +29,7 @@ class Dropout(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         self.check_noise_shape(x)
-        return DropoutModule(self.rate, self.noise_shape, self.seed)
+        return InTraining(dropout, self.rate, self.noise_shape, self.seed)
 
     def check_noise_shape(self, x: TensorSpec) -> None:
         """Raise ShapeMismatch unless `noise_shape` has, for each axis of `x`, its size, 1 or None."""
@@ -42,17 +43,6 @@ class Dropout(Layer):
                 hint="one entry an axis, batch first: null (as the input) or 1 (dropped together)",
                 argument="noise_shape",
             )
-
-
-class DropoutModule(nn.Module):
-    def __init__(self, rate: float, noise_shape: Shape | None, seed: int | None) -> None:
-        super().__init__()
-        self.rate = rate
-        self.noise_shape = noise_shape
-        self.seed = seed
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        return dropout(x, self.rate, self.noise_shape, self.seed) if self.training else x
 
 
 def dropout(x: Tensor, rate: float, noise_shape: Shape | None = None, seed: int | None = None) -> Tensor:

@@ -7,7 +7,8 @@ from torch import nn
 from kerascli.foundation.shapes import DataFormat, Fraction, Seed, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import spatial_shape
-from kerascli.layers.regularization.dropout import DropoutModule
+from kerascli.layers.regularization.dropout import dropout
+from kerascli.preprocessing.function import InTraining
 
 
 @layer(Example(input=(5, 8), output=(5, 8), config={"rate": 0.2}), name="spatial_dropout_1d")
@@ -25,7 +26,7 @@ class SpatialDropout1D(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         spatial_shape(x, 1, "channels_last")
-        return DropoutModule(self.rate, (None, 1, None), self.seed)
+        return InTraining(dropout, self.rate, (None, 1, None), self.seed)
 
 
 class SpatialDropout(Layer):
@@ -43,7 +44,7 @@ class SpatialDropout(Layer):
         spatial_shape(x, self.rank, self.data_format)
         together = (1,) * self.rank
         noise = (None, *together, None) if self.data_format == "channels_last" else (None, None, *together)
-        return DropoutModule(self.rate, noise, self.seed)
+        return InTraining(dropout, self.rate, noise, self.seed)
 
 
 @layer(

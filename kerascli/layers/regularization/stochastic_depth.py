@@ -4,7 +4,8 @@ from torch import nn
 
 from kerascli.foundation.shapes import Fraction, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.regularization.dropout import DropoutModule
+from kerascli.layers.regularization.dropout import dropout
+from kerascli.preprocessing.function import InTraining
 
 
 @layer(Example(input=(4, 4, 3), output=(4, 4, 3), config={"drop_path_rate": 0.2}))
@@ -21,4 +22,4 @@ class StochasticDepth(Layer):
     """Probability that a sample is set to 0."""
 
     def build(self, x: TensorSpec) -> nn.Module:
-        return DropoutModule(self.drop_path_rate, (None, *(1,) * x.rank), None)
+        return InTraining(dropout, self.drop_path_rate, (None, *(1,) * x.rank))

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from kerascli.foundation.shapes import DataFormat, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
+from kerascli.preprocessing.function import Function
 
 
 @layer(
@@ -24,15 +25,9 @@ class Flatten(Layer):
     data_format: DataFormat = "channels_last"
 
     def build(self, x: TensorSpec) -> nn.Module:
-        return FlattenModule(self.data_format == "channels_first" and x.rank > 1)
+        return Function(self._flattened)
 
-
-class FlattenModule(nn.Module):
-    def __init__(self, channels_first: bool) -> None:
-        super().__init__()
-        self.channels_first = channels_first
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, prod(*))
-        if self.channels_first:
+    def _flattened(self, x: Tensor) -> Tensor:  # (N, *) -> (N, prod(*))
+        if self.data_format == "channels_first" and x.ndim > 2:
             x = x.movedim(1, -1)
         return x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)

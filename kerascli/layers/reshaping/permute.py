@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from kerascli.foundation.shapes import Sizes, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.preprocessing.function import Function
 
 
 def _check_dims(dims: tuple[int, ...]) -> tuple[int, ...]:
@@ -35,13 +36,4 @@ class Permute(Layer):
         if x.rank != len(self.dims):
             text = f"has dims for {len(self.dims)} axes after the batch, got {x}"
             raise ShapeMismatch(text, argument="dims")
-        return PermuteModule(self.dims)
-
-
-class PermuteModule(nn.Module):
-    def __init__(self, dims: tuple[int, ...]) -> None:
-        super().__init__()
-        self.dims = dims
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        return x.permute(0, *self.dims)
+        return Function(Tensor.permute, 0, *self.dims)

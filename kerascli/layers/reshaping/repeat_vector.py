@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.preprocessing.function import Function
 
 
 @layer(Example(input=(3,), output=(5, 3), config={"n": 5}))
@@ -19,13 +20,7 @@ class RepeatVector(Layer):
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank != 1:
             raise ShapeMismatch(f"needs vectors (features), got {x}")
-        return RepeatVectorModule(self.n)
+        return Function(self._repeated)
 
-
-class RepeatVectorModule(nn.Module):
-    def __init__(self, n: int) -> None:
-        super().__init__()
-        self.n = n
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, F) -> (N, n, F)
+    def _repeated(self, x: Tensor) -> Tensor:  # (N, F) -> (N, n, F)
         return x.unsqueeze(1).expand(-1, self.n, -1)

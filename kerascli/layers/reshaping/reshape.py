@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from kerascli.foundation.shapes import Shape, TargetShape, TensorSpec, show_shape
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.preprocessing.function import Function
 
 
 @layer(
@@ -32,19 +33,13 @@ class Reshape(Layer):
                 hint="write -1 for one size to have it computed",
                 argument="target_shape",
             )
-        return ReshapeModule(self.target_shape)
+        return Function(self._reshaped)
+
+    def _reshaped(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *target_shape)
+        return x.reshape(x.shape[0], *self.target_shape)
 
 
 def _fits(shape: Shape, target: tuple[int, ...]) -> bool:
     values = math.prod(size for size in shape if size is not None)
     fixed = math.prod(size for size in target if size != -1)
     return values % fixed == 0 if -1 in target else values == fixed
-
-
-class ReshapeModule(nn.Module):
-    def __init__(self, target_shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.target_shape = target_shape
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *target_shape)
-        return x.reshape(x.shape[0], *self.target_shape)
