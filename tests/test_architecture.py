@@ -45,8 +45,8 @@ INNER_FLOORS = {
     "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
         ["storage", "download", "dates"], ["remote", "text"], ["base", "split"],
-        ["batches", "datasets", "mixing", "readers", "where"], ["augmentations", "moved", "section"], ["digests"],
-        ["pipeline"], ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
+        ["batches", "datasets", "mixing", "readers", "series_gaps", "where"], ["augmentations", "moved", "section"],
+        ["digests"], ["pipeline"], ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
@@ -344,7 +344,6 @@ def test_random_numbers_come_from_draws_alone() -> None:
 PEERS = {
     "callbacks",
     "cli",
-    "optimizers",
 }
 """Folders whose files are peers: one command, one source, one component each."""
 MOST_FILES, MOST_OF_ONE_NAME = 17, 3

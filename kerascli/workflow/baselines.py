@@ -18,6 +18,7 @@ from kerascli.data.dates import Dates, parsed_times
 from kerascli.data.pipeline.prepare import PreparedData, Stages, fitted_pipelines
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.timeseries import Timeseries
+from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
 from kerascli.data.transforms.datetime import DateTime
@@ -132,7 +133,7 @@ def _earlier_values(
     if data is None or not isinstance(data.source, Timeseries) or origin is None or not is_regression:
         return
     (pipeline,) = (each for each in fitted_pipelines(data, learned) if each.named.id == ("targets", pair.target))
-    for name, season in {"last value": None, **dict(_seasons(data, data.source, origin.table))}.items():
+    for name, season in {"last value": None, **dict(_seasons(data, origin.table))}.items():
         columns = {column: data.source.earlier_values(origin.table, column, season) for column in pipeline.columns}
         values = {column: each for column, each in columns.items() if each is not None}
         with suppress(DataError):  # a value that the target's preprocessing refuses, such as a missing one
@@ -142,7 +143,7 @@ def _earlier_values(
                 yield name, made if module is None else module(torch.from_numpy(made)).numpy()
 
 
-def _seasons(data: DataSpec, source: Timeseries, table: Table) -> Iterator[tuple[str, int]]:
+def _seasons(data: DataSpec, table: Table) -> Iterator[tuple[str, int]]:
     """Yield (name of the value a season before, season in rows) for a series whose dates have a step that suggests
     one."""
     formats: dict[str, str | None] = dict.fromkeys(data.split.columns() if data.split else ())
@@ -150,11 +151,10 @@ def _seasons(data: DataSpec, source: Timeseries, table: Table) -> Iterator[tuple
         if pipeline.steps and isinstance(first := pipeline.steps[0].transform, DateTime):
             formats[pipeline.columns[0]] = first.format
     for column, form in formats.items():
-        values = table.column(column)
-        texts = source.values_at(values) if values.shape[1:] else np.asarray(values)
-        if texts is not None and texts.dtype == object:
-            shown = texts[:_DATED_ROWS].tolist()
-            step = Dates(shown, form, np.unique(parsed_times(shown, form))).step()
+        values = in_memory(table.take(slice(0, _DATED_ROWS)).column(column))
+        if values.dtype == object:
+            texts = values.reshape(len(values), -1)[:, 0].tolist()
+            step = Dates(texts, form, np.unique(parsed_times(texts, form))).step()
             if str(step) in _SEASONS:
                 yield _SEASONS[str(step)]
 

@@ -346,7 +346,7 @@ def test_a_finished_run_says_that_nothing_is_left_and_goes_on_when_asked(kerascl
 WRONG = {
     "train confgi.yaml": (2, "error: there is no file 'confgi.yaml'; did you mean 'config.yaml'?\n"),
     "train runs": (
-        2, "error: 'runs' is a folder, and no run 'runs' in 'runs'\n  hint: kerascli runs lists them\n"
+        2, "error: no run 'runs' in 'runs'\n  hint: kerascli runs lists them\n"
     ),
     "train /dev/null": (2, "error: expected a config file, '/dev/null' is no regular file\n"),
     "validate config.yaml --set fit.epocs=2": (
