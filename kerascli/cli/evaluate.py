@@ -18,6 +18,7 @@ from kerascli.foundation.errors import (
     suggestion,
 )
 from kerascli.foundation.world import world_of
+from kerascli.runs.evaluations import evaluation_name, write_evaluation
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
@@ -62,12 +63,14 @@ def evaluate(
         record = _record(run, what, runs_dir, checkpoint)
         from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
+        from kerascli.workflow.evaluation_facts import evaluation_facts, rows_digest
 
         opened = options.opened_run(record, device, threads, checkpoint, data, members)
         name, rows = _rows(opened, what)
         options.warn(opened.warnings)
         groups = evaluate_groups(opened, rows, list(dict.fromkeys(by))) if by else {}
         evaluation = evaluate_rows(opened, rows, name)
+        facts = evaluation_facts(opened, rows, evaluation, groups, checkpoint)
     if not world_of().leads:
         return
     options.warn([*rows.oov.warnings(), *no_better(evaluation.result, opened.experiment.spec.log_names())])
@@ -77,10 +80,12 @@ def evaluate(
     else:
         options.say(_text(evaluation, groups, chosen))
     try:
+        digest = None if name in options.SPLITS else rows_digest(rows)
+        write_evaluation(record, evaluation_name(name, digest), facts, checkpoint)
         for text in (text for c in evaluation.class_scores for text in _pictures(record, c, name)):
             options.note(text)
     except StorageError as error:
-        options.warn([Fault(f"plots of this evaluation are not kept: {error}", level="warning")])
+        options.warn([Fault(f"the numbers and plots of this evaluation are not kept: {error}", level="warning")])
 
 
 def _chosen(evaluation: "Evaluation", maximize: str | None, hold_recall: float | None) -> dict[str, "Point"]:

@@ -9,9 +9,11 @@ from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import FileRefused, safe_lines
 from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document
+from kerascli.report.page.evaluation import evaluation_section
 from kerascli.report.page.markup import Child, element, folded, scrolling, section, table
 from kerascli.report.page.privacy import without_folders
 from kerascli.report.tables import duration_text, value_text
+from kerascli.runs.evaluations import evaluations
 from kerascli.runs.history import is_metric
 from kerascli.runs.record import RunRecord
 
@@ -46,8 +48,8 @@ class RunPage:
         list of runs."""
         drawn = charts({self.run.folder_name: self.history})
         sections = [
-            self._overview(), curves_section(drawn, self.history), self._samples(), self._model(), self._data(),
-            self._config(), self._origin(),
+            self._overview(), curves_section(drawn, self.history), *self._evaluations(), self._samples(),
+            self._model(), self._data(), self._config(), self._origin(),
         ]  # fmt: skip
         kept = [each for each in sections if each is not None]
         return document(self.show(self.run.name), kept, {"charts": drawn}, events, home)
@@ -80,6 +82,10 @@ class RunPage:
             [split, *(value_text(metrics.get(name)) for name in names)] for split, metrics in splits.items() if metrics
         ]
         return table("Results", ["split", *map(self.show, names)], rows) if rows else None
+
+    def _evaluations(self) -> list[Element]:
+        """Return the sections of the evaluations that the run has kept."""
+        return [evaluation_section(each, self.show) for each in evaluations(self.run)]
 
     def _samples(self) -> Element | None:
         """Return the section of the samples by epoch, with a slider."""

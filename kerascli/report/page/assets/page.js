@@ -91,7 +91,27 @@
     show();
   }
 
+  // What each threshold costs: counts and scores at the chosen one.
+  function setUpCuts(box) {
+    const cuts = box.dataset.cuts.split(" ").map((each) => each.split(",").map(Number));
+    const [negatives, positives] = box.dataset.totals.split(" ").map(Number);
+    const slider = box.querySelector("input");
+    const ratio = (part, whole) => (whole ? part / whole : 0).toFixed(4);
+    const show = () => {
+      const [cut, hits, alarms] = cuts[slider.value];
+      const correct = hits + negatives - alarms;
+      slider.setAttribute("aria-valuetext", String(cut));
+      box.querySelector("output").textContent =
+        `${Number(cut.toPrecision(4))}: precision ${ratio(hits, hits + alarms)}, recall ${ratio(hits, positives)}, ` +
+        `F1 ${ratio(2 * hits, hits + alarms + positives)}, accuracy ${ratio(correct, negatives + positives)}; ` +
+        `${hits} found, ${positives - hits} missed, ${alarms} false alarms, ${negatives - alarms} rightly rejected`;
+    };
+    slider.addEventListener("input", show);
+    show();
+  }
+
   function setUp(section) {
+    section.querySelectorAll(".cuts").forEach(setUpCuts);
     section.querySelectorAll("table.sortable").forEach(setUpTable);
     section.querySelectorAll(".samples").forEach(setUpSamples);
     if (section.id === "curves") setUpCurves(section);
