@@ -12,36 +12,26 @@ from torch import Tensor
 from kerascli.data.batches.rows import Split
 from kerascli.metrics.classification import Thresholds
 from kerascli.metrics.comparisons import OutputTarget
-from kerascli.training.classes import class_numbers, class_reading
-from kerascli.training.evaluate import predict
+from kerascli.training.classes import class_numbers
 from kerascli.training.objectives.objective import measured
-from kerascli.workflow.evaluate import ClassScores, Evaluation, Group
-from kerascli.workflow.fitting.plan import rows_in_order
+from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, Group
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import inverse_of
 
-_MOST_VALUES = 20_000_000
-"""Maximum number of values of an output, over all rows, that are held in memory for more than metrics."""
 _MOST_CLASSES, _MOST_CONFUSIONS = 100, 200
 """Maximum sizes: of a confusion matrix, and of a list of confusions in its place."""
 _CUTS, _POINTS, _BINS, _WORST = 513, 512, 30, 20
 _RESAMPLES, _BLOCKS = 200, 200
 """Number of resamples of an interval, and of the blocks of rows that they draw."""
 
-Compared = list[tuple[OutputTarget, Tensor, Tensor]]
-"""Outputs with their targets and predictions (rows, *), on the CPU."""
-
 
 @torch.inference_mode()
 def evaluation_facts(
-    run: LoadedRun, rows: Split, evaluation: Evaluation, groups: Mapping[str, Sequence[Group]], checkpoint: str | None
+    run: LoadedRun, evaluation: Evaluation, groups: Mapping[str, Sequence[Group]], checkpoint: str | None = None
 ) -> dict[str, Any]:
-    """Return the results of an evaluation as JSON data; every process that shares the rows calls it.
-
-    What needs the predictions of all rows is left out if these are too many to be held in memory.
-    """
+    """Return the results of an evaluation as JSON data; `checkpoint` is that of the weights, if not the final ones."""
     scores = {each.output: each for each in evaluation.class_scores}
-    compared = _compared(run, rows)
+    compared = evaluation.compared
     outputs = {name: _of_classes(each) for name, each in scores.items()}
     outputs |= {pair.output: made for pair, *both in compared if pair.output not in scores
                 and (made := _of_values(run, pair, *both))}  # fmt: skip
@@ -61,24 +51,6 @@ def rows_digest(rows: Split) -> str:
     ends = (rows.read(part) for part in (slice(0, 1), slice(rows.rows - 1, rows.rows)))
     values = (each.tobytes() for end in ends for section in end.sections() for each in section.values())
     return sha256(b"".join([str(rows.rows).encode(), *values])).hexdigest()
-
-
-def _compared(run: LoadedRun, rows: Split) -> Compared:
-    """Return the targets and predictions of all rows of a run's outputs, on process 0."""
-    experiment, spec = run.experiment, run.experiment.spec
-    sizes = {pair.output: np.prod([size or 1 for size in spec.built.specs[pair.output].shape]) for pair in spec.pairs}
-    pairs = [pair for pair in spec.pairs if pair.loss is not None and rows.rows * sizes[pair.output] <= _MOST_VALUES]
-    if not pairs:
-        return []
-    source = rows_in_order(experiment, rows)
-    outputs = predict(experiment.module, run.shared_batches(source), seed=spec.seed)
-    truth: dict[str, list[Tensor]] = {pair.target: [] for pair in pairs}
-    batches, targets = run.shared_batches(source), dict[str, Tensor]()
-    for number, batch in batches:
-        targets = targets if batch is None else experiment.module.target_stage(batch.targets)
-        for name, parts in truth.items():
-            parts += [each.cpu() for each in batches.rows(number, targets[name])]
-    return [(pair, torch.cat(truth[pair.target]), outputs[pair.output]) for pair in pairs] if run.strategy.leads else []
 
 
 def _of_classes(scores: ClassScores) -> dict[str, Any]:
@@ -159,9 +131,9 @@ def _texts(
 ) -> list[Any]:
     """Return targets or predictions of rows as names of classes or numbers; [] if they are more than one a row."""
     if scores is not None:
-        reading = class_reading(values, run.stages.facts.targets.get(pair.target), pair.loss)
+        reading = run.reading(pair, values)
         assert reading is not None
-        numbers = class_numbers(values) if is_true else reading.numbers(values)
+        numbers = class_numbers(values) if is_true else reading.labels(reading.probabilities(values))
         return [scores.names[number] for number in numbers.tolist()]
     if values.numel() != len(values):
         return []
