@@ -66,7 +66,8 @@ INNER_FLOORS = {
     ],
     "workflow": [
         ["advice", "baselines", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
-        ["check", "rows"], ["evaluate", "make_samples", "predict"], ["interchange"], ["train"],
+        ["check", "rows"], ["evaluate", "make_samples", "predict"], ["evaluation_facts", "interchange"],
+        ["train"],
         ["forecasting", "further_training", "smoke", "stream"],
     ],
     "interop": [

@@ -1,12 +1,14 @@
 """The command `kerascli evaluate [RUN] [WHAT...]`: loss and metrics of a trained model on a split or on files."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import options
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
+from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import ConfigError, Fault, StorageError, safe_text
 from kerascli.foundation.world import world_of
 from kerascli.runs.evaluations import evaluation_name, write_evaluation
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from kerascli.runs.record import RunRecord
     from kerascli.workflow.evaluate import ClassScores, Evaluation, Group
     from kerascli.workflow.loaded import LoadedRun
+
+
+_PATIENCE_SECONDS = 5.0
+"""Time to wait for a process that writes to the run."""
 
 
 def evaluate(
@@ -95,7 +101,9 @@ def _keep_numbers(record: "RunRecord", name: str, rows: "Split", facts: dict[str
 
     try:
         digest = None if name in options.SPLITS else rows_digest(rows)
-        write_evaluation(record, evaluation_name(name, digest), facts)
+        waits = locks.lock(record.path, patience_seconds=_PATIENCE_SECONDS)
+        with waits if facts["checkpoint"] is None else nullcontext():  # a run may be evaluated while it trains
+            write_evaluation(record, evaluation_name(name, digest), facts)
     except StorageError as error:
         options.warn([Fault(f"the numbers of this evaluation are not kept: {error}", level="warning")])
 

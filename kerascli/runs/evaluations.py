@@ -3,13 +3,13 @@
 run.json does not record them: an evaluation may be made at any time after training.
 """
 
-import contextlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerascli.foundation.disk import locks, storage
+from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import FileRefused
 from kerascli.runs.checksums import sealed, unsealed
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, must_read, quoted
@@ -17,7 +17,6 @@ from kerascli.runs.record import RunRecord
 
 EVALUATIONS = "evaluations"
 FORMAT = 1
-_PATIENCE_SECONDS = 5.0
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -37,16 +36,12 @@ def evaluation_name(rows: str, digest: str | None) -> str:
     return rows if digest is None else f"{stem}-{digest[:8]}"
 
 
-def write_evaluation(run: RunRecord, name: str, facts: dict[str, Any], checkpoint: str | None = None) -> None:
-    """Keep the results of an evaluation in the run's folder; those of a checkpoint beside those of the final weights.
-
-    Raises StorageError if another process holds the run's lock, but for a checkpoint, which needs none.
-    """
-    waits = locks.lock(run.path, patience_seconds=_PATIENCE_SECONDS) if checkpoint is None else contextlib.nullcontext()
-    with waits:
-        storage.make_folder(run.path / EVALUATIONS)
-        file = f"{name}.json" if checkpoint is None else f"{name}@{checkpoint}.json"
-        storage.write_bytes(run.path / EVALUATIONS / file, sealed({"format": FORMAT, **facts}))
+def write_evaluation(run: RunRecord, name: str, facts: Mapping[str, Any]) -> None:
+    """Keep the results of an evaluation in a run's folder, those of a checkpoint beside those of the final weights."""
+    storage.make_folder(run.path / EVALUATIONS)
+    checkpoint = facts.get("checkpoint")
+    file = f"{name}.json" if checkpoint is None else f"{name}@{checkpoint}.json"
+    storage.write_bytes(run.path / EVALUATIONS / file, sealed({"format": FORMAT, **facts}))
 
 
 def evaluations(run: RunRecord) -> list[StoredEvaluation]:

@@ -10,11 +10,16 @@ import torch
 from torch import Tensor
 
 from kerascli.data.batches.rows import Split
+from kerascli.foundation.errors import KerasCliError
+from kerascli.foundation.events import Note
 from kerascli.metrics.classification import Thresholds
 from kerascli.metrics.comparisons import OutputTarget
+from kerascli.runs.evaluations import write_evaluation
+from kerascli.runs.record import RunRecord
 from kerascli.training.classes import class_numbers
 from kerascli.training.objectives.objective import measured
-from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, Group
+from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, Group, evaluate_rows
+from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import inverse_of
 
@@ -44,6 +49,23 @@ def evaluation_facts(
         "groups": {column: {group.name: {"rows": group.rows, "logs": group.shown} for group in values}
                    for column, values in groups.items()},
     }  # fmt: skip
+
+
+def keep_evaluations(runner: PhaseRunner, record: RunRecord) -> Iterator[Note]:
+    """Evaluate a run that has ended on the splits `validation` and `test`, and keep the results as numbers.
+
+    They are for the run's page; a failure is a warning. Weights that are divided among processes are not evaluated.
+    """
+    experiment, prepared, config = runner.state.experiment, runner.phase.prepared, runner.phase.config
+    if experiment.spec.training is None or runner.state.strategy.is_divided:
+        return
+    run = LoadedRun(record, config, experiment, prepared, config.data, prepared.learned)
+    try:
+        for name in ("validation", "test"):
+            if (rows := prepared.splits.get(name)) is not None:
+                write_evaluation(record, name, evaluation_facts(run, evaluate_rows(run, rows, name), {}))
+    except KerasCliError as error:
+        yield Note(f"the results are not kept as numbers: {error}", "warning")
 
 
 def rows_digest(rows: Split) -> str:

@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 
 from kerascli.report.page.markup import element
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 340, 260, 52, 40, 10, 12
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 328, 256, 66, 40, 10, 14
 Points = Sequence[Sequence[float]]
 Range = tuple[float, float]
 
@@ -46,9 +46,9 @@ class Chart:
         labels = [_text(self._labels[0], (_LEFT + right) / 2, _HEIGHT - 4, "middle")]
         labels.append(_text(self._labels[1], 0, 0, "middle", transform=f"translate(12 {bottom / 2}) rotate(-90)"))
         for value in _ticks(self._x):
-            labels.append(_text(f"{value:g}", self._at((value, 0))[0], bottom + 16, "middle"))
+            labels.append(_text(_tick(value), self._at((value, 0))[0], bottom + 16, "middle"))
         for value in _ticks(self._y):
-            labels.append(_text(f"{value:g}", _LEFT - 6, self._at((0, value))[1] + 4, "end"))
+            labels.append(_text(_tick(value), _LEFT - 6, self._at((0, value))[1] + 4, "end"))
         title = element("title", self._caption)
         box = f"0 0 {_WIDTH} {_HEIGHT}"
         svg = element("svg", title, axes, *labels, *self._drawn, viewBox=box, width=_WIDTH, height=_HEIGHT, role="img")
@@ -76,6 +76,10 @@ def _ticks(span: Range) -> list[float]:
     step *= next(size for size in (5, 2, 1) if (high - low) / (size * step) >= 2)
     first = math.ceil(low / step - 1e-9)
     return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _tick(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
 
 
 def _text(text: str, x: float, y: float, anchor: str, **more: object) -> Element:

@@ -20,14 +20,14 @@ def evaluation_section(stored: StoredEvaluation, show: Show) -> Element:
     if not stored.is_current:
         parts.append(element("p", "Out of date: the run has other weights by now.", class_="stale"))
     parts.append(_metrics(facts, show))
-    for name, output in facts.get("outputs", {}).items():
-        if len(facts["outputs"]) > 1:
-            parts.append(element("h3", show(name)))
-        parts += _output(output, show)
-    for column, groups in facts.get("groups", {}).items():
-        parts.append(_groups(show(column), groups, show))
-    if facts.get("worst"):
-        parts.append(_worst(facts["worst"], show))
+    for name, output in facts["outputs"].items():
+        title = show(output.get("label", name))
+        parts += [element("h3", title)] if len(facts["outputs"]) > 1 else []
+        parts += _output(output, f"{title} of {show(facts['split'])}", show)
+    for column, groups in facts["groups"].items():
+        parts.append(_groups(f"{show(facts['split'])} by {show(column)}", show(column), groups, show))
+    if facts["worst"]:
+        parts.append(_worst(facts["worst"], show(facts["split"]), show))
     title = f"Evaluation: {show(facts['split'])}, {facts['rows']:,} rows"
     if facts.get("checkpoint"):
         title += f", checkpoint {show(facts['checkpoint'])}"
@@ -35,49 +35,58 @@ def evaluation_section(stored: StoredEvaluation, show: Show) -> Element:
 
 
 def _metrics(facts: Mapping[str, Any], show: Show) -> Element:
-    rows = {"model": facts["logs"], **{f"baseline: {show(key)}": logs for key, logs in facts["baselines"].items()}}
+    """Return the table of losses and metrics: the model's with intervals, those in units, those of baselines."""
+    rows = {"model": facts["logs"]}
+    if facts["intervals"]:
+        rows["95 % of resamples"] = {
+            name: " to ".join(map(number_text, ends)) for name, ends in facts["intervals"].items()
+        }
     rows |= {f"{show(name)} in its units": logs for name, logs in facts["in_units"].items()}
+    rows |= {f"baseline: {show(key)}": logs for key, logs in facts["baselines"].items()}
     names = list(dict.fromkeys(name for logs in rows.values() for name in logs))
     cells = [
         [label, *(value_text(logs[name]) if name in logs else "" for name in names)] for label, logs in rows.items()
     ]
-    return table("Losses and metrics", ["", *map(show, names)], cells)
+    return table(f"Losses and metrics of {show(facts['split'])}", ["of", *map(show, names)], cells)
 
 
-def _output(output: Mapping[str, Any], show: Show) -> Iterator[Element]:
+def _output(output: Mapping[str, Any], title: str, show: Show) -> Iterator[Element]:
+    """Yield what an output's kind of predictions has; `title` names the output and the rows."""
     if "classes" in output:
-        yield _class_table(output["classes"], show)
+        yield _class_table(output["classes"], title, show)
     if "matrix" in output:
         names = [show(each["name"]) for each in output["classes"]]
-        yield folded("Confusion matrix", _matrix(output["matrix"], names))
+        yield folded("Confusion matrix", _matrix(output["matrix"], names, title))
     elif "confusions" in output:
         cells = [[show(true), show(predicted), f"{count:,}"] for true, predicted, count in output["confusions"]]
-        yield folded("Largest confusions", table("Rows", ["true", "predicted", "rows"], cells, numbers_from=2))
+        yield folded(
+            "Largest confusions", table(f"Confusions of {title}", ["true", "predicted", "rows"], cells, numbers_from=2)
+        )
     if "cuts" in output:
-        yield from _thresholds(output, show)
+        yield from _thresholds(output, title, show)
     if "points" in output:
         yield _values(output)
 
 
-def _class_table(rows: Sequence[Mapping[str, Any]], show: Show) -> Element:
+def _class_table(rows: Sequence[Mapping[str, Any]], title: str, show: Show) -> Element:
     cells = [
         [show(row["name"]), *(f"{row[score]:.4f}" for score in ("precision", "recall", "f1")), f"{row['support']:,}"]
         for row in rows
     ]
-    return table("Classes", ["class", "precision", "recall", "F1", "rows"], cells)
+    return table(f"Classes of {title}", ["class", "precision", "recall", "F1", "rows"], cells)
 
 
-def _matrix(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> Element:
+def _matrix(matrix: Sequence[Sequence[int]], names: Sequence[str], title: str) -> Element:
     """Return a confusion matrix as a table whose cells are shaded by their share of the true class."""
     cells = [[name, *(f"{count:,}" for count in row)] for name, row in zip(names, matrix, strict=True)]
-    made = table("True classes in rows, predicted ones in columns", ["", *names], cells)
+    made = table(f"{title}: true classes in rows, predicted ones in columns", ["true", *names], cells)
     for cells, counts in zip(made.iter("tr"), [[], *matrix], strict=True):
         for cell, count in zip(cells.findall("td"), counts, strict=True):
             cell.set("class", f"number shade{round((_SHADES - 1) * count / (sum(counts) or 1))}")
     return made
 
 
-def _thresholds(output: Mapping[str, Any], show: Show) -> Iterator[Element]:
+def _thresholds(output: Mapping[str, Any], title: str, show: Show) -> Iterator[Element]:
     """Yield the curves of a binary output, and the slider over its thresholds, which the page's script follows."""
     cuts, (negatives, positives) = output["cuts"], output["negatives_positives"]
     roc = [(false / max(1, negatives), true / max(1, positives)) for _, true, false in cuts]
@@ -102,7 +111,7 @@ def _thresholds(output: Mapping[str, Any], show: Show) -> Iterator[Element]:
     yield box
     yield element("div", *(chart.figure() for chart in charts), class_="small")
     cells = [[number_text(cut), f"{true:,}", f"{false:,}"] for cut, true, false in cuts[:: max(1, len(cuts) // 50)]]
-    yield folded("Numbers", table("Thresholds", ["threshold", "true positives", "false positives"], cells))
+    yield folded("Numbers", table(f"Thresholds of {title}", ["threshold", "true positives", "false positives"], cells))
 
 
 def _middle(cuts: Sequence[Sequence[float]]) -> int:
@@ -127,16 +136,16 @@ def _values(output: Mapping[str, Any]) -> Element:
     return element("div", *(chart.figure() for chart in charts), class_="small")
 
 
-def _groups(column: str, groups: Mapping[str, Mapping[str, Any]], show: Show) -> Element:
+def _groups(title: str, column: str, groups: Mapping[str, Mapping[str, Any]], show: Show) -> Element:
     names = list(dict.fromkeys(name for group in groups.values() for name in group["logs"]))
     cells = [
         [show(value), f"{group['rows']:,}", *(value_text(group["logs"].get(name)) for name in names)]
         for value, group in groups.items()
     ]
-    return table(f"By {column}", [column, "rows", *map(show, names)], cells)
+    return table(title, [column, "rows", *map(show, names)], cells)
 
 
-def _worst(rows: Sequence[Mapping[str, Any]], show: Show) -> Element:
+def _worst(rows: Sequence[Mapping[str, Any]], split: str, show: Show) -> Element:
     """Return the table of the rows with the largest losses."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     cells: list[list[Child]] = [
@@ -144,4 +153,4 @@ def _worst(rows: Sequence[Mapping[str, Any]], show: Show) -> Element:
         for row in rows
     ]
     heads = [name for name in columns if name != "row"]
-    return folded("Worst rows", table("Rows with the largest loss", ["row", *map(show, heads)], cells))
+    return folded("Worst rows", table(f"Rows of {split} with the largest loss", ["row", *map(show, heads)], cells))
