@@ -389,7 +389,6 @@ def test_lengths_of_files_are_in_bands() -> None:
 
 MOST_BRANCHES, MOST_COMPLEX_FUNCTIONS = 15, 30
 COMPLEX_FUNCTIONS = {
-    "cli/evaluate.py:_chosen",
     "config/cross_checks.py:_class_fault",
     "config/sections/read_compile.py:_per_output",
     "config/starter/series.py:_series",

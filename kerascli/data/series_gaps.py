@@ -22,8 +22,16 @@ def gap_hint(fill: Fill | None) -> str:
     """Return the hint of an error about a missing value in windows over rows that were filled in this way."""
     if fill is None:
         return "'fill: forward' of timeseries takes the value of the row before"
-    named = " in a column that it names" if isinstance(fill, dict) else ""
-    return f"'fill' takes a value before it{named}: 'start_index' of timeseries leaves the first rows out"
+    unnamed = ", or does not name its column" if isinstance(fill, dict) else ""
+    return f"'fill' has no value before it to take{unnamed}: 'start_index' of timeseries leaves the first rows out"
+
+
+def check_named(fill: Fill | None, table: Table) -> None:
+    """Raise DataError if `fill` names a column that the table does not have."""
+    for name in fill if isinstance(fill, dict) else ():
+        if name not in table:
+            text = f"fill: there is no column '{safe_text(name, 40)}'{suggestion(name, table)}"
+            raise DataError(text, path=(*_PATH, name))
 
 
 def filled(table: Table, lengths: Sequence[int], fill: Fill, columns: frozenset[str], group: str | None) -> Table:
@@ -44,7 +52,7 @@ def filled(table: Table, lengths: Sequence[int], fill: Fill, columns: frozenset[
         gaps = _missing(made[name]) | added.reshape(-1, *[1] * (made[name].ndim - 1))
         made[name] = fill_gaps(made[name], gaps, first, ways.get(name))
         if count := int((gaps & ~_missing(made[name])).sum()):
-            counts.append(f"{count:,} of '{safe_text(name, 40)}' by {ways[name]}")
+            counts.append(f"{count:,} of '{safe_text(name, 40)}' by {str(ways[name]).removesuffix('.0')}")
     notes = [f"values filled: {', '.join(sorted(counts))}"] if counts else []
     if dates is not None and added.any():
         made[time][added] = dates.written(times[added])
@@ -62,11 +70,9 @@ def _ways(table: Table, fill: Fill, columns: Collection[str]) -> dict[str, float
     ways = fill if isinstance(fill, dict) else dict.fromkeys(sorted(columns), fill)
     for name, way in ways.items():
         path, shown = (*_PATH, name) if ways is fill else _PATH, safe_text(name, 40)
-        if name not in table:
-            raise DataError(f"fill: there is no column '{shown}'{suggestion(name, table)}", path=path)
         if name in columns and (kind := _misfit(table, name, way)):
             text = f"fill: {in_yaml(way)} does not fill '{shown}', which holds {kind}"
-            raise DataError(text, path=path, hint=f"a column has its own way by its name: fill: {{{shown}: forward}}")
+            raise DataError(text, path=path, hint=f"give each column its way: fill: {{{shown}: forward, ...}}")
     return {name: way for name, way in ways.items() if name in columns}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import field_validator, model_validator
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.series_gaps import WAYS, Fill, filled, gap_hint, ordered_dates
+from kerascli.data.series_gaps import WAYS, Fill, check_named, filled, gap_hint, ordered_dates
 from kerascli.data.sources.wrapped import Gathered, WrappedSource, gathered, values_in_memory
 from kerascli.data.storage.blocks import rows_by_value
 from kerascli.data.storage.on_disk import Values
@@ -81,6 +81,8 @@ class Timeseries(WrappedSource):
 
     def load(self, context: Context) -> Mapping[str, Table]:
         tables = self.inner_tables(self._inner(context))
+        for table in tables.values():
+            check_named(self.fill, table)
         used = None if context.columns is None else context.columns - context.shown
         return {name: self.windows(self.filled(table, used), name, context.columns) for name, table in tables.items()}
 
