@@ -34,7 +34,9 @@ class OnnxOfRows:
 
     data: bytes
     pipelines: Sequence[FittedPipeline]
+    """Preprocessing of the model's inputs, which the file includes."""
     inputs: Mapping[str, TensorSpec]
+    """Inputs of the file, which are raw columns, by name."""
     outputs: Mapping[str, str]
     """Mapping from model output to its name in the ONNX file."""
 
@@ -74,7 +76,7 @@ def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
 
 
 def threshold_texts(run: LoadedRun) -> dict[str, str]:
-    """Return the kept thresholds of a run for the metadata of a file, as JSON under the key `threshold`; {} without."""
+    """Return a run's kept thresholds for the metadata of a file, as JSON under the key `threshold`; {} without them."""
     kept = {output: each.model_dump() for output, each in run.label_thresholds().items()}
     return {"threshold": json.dumps(kept)} if kept else {}
 
