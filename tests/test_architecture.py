@@ -66,8 +66,8 @@ INNER_FLOORS = {
     ],
     "workflow": [
         ["advice", "baselines", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
-        ["check", "rows"], ["evaluate", "make_samples", "predict"], ["evaluation_facts", "interchange"],
-        ["train"],
+        ["check", "rows"], ["evaluate", "make_samples", "predict"],
+        ["choose_threshold", "evaluation_facts", "interchange"], ["train"],
         ["forecasting", "further_training", "smoke", "stream"],
     ],
     "interop": [
