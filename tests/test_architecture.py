@@ -292,8 +292,8 @@ READERS = {
     "training/profiling/window.py": "a trace that torch wrote a moment ago",
 }
 """Files that open other files without disk/files.py, with the reason."""
-OPENED = {"archive", "tarfile", "Image", "RunRecord"}
-"""Objects with an `open` of their own: archives, and bytes read by disk/files.py."""
+OPENED = {"archive", "tarfile", "webbrowser", "Image", "RunRecord"}
+"""Objects with an `open` of their own: archives, browsers, and bytes read by disk/files.py."""
 PAST_THE_DOOR = {"os.open", "os.fdopen", "io.open", "np.load", "np.fromfile", "np.memmap", "np.loadtxt", "h5py.File"}
 
 

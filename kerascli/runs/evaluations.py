@@ -12,10 +12,10 @@ from typing import Any
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import FileRefused
 from kerascli.runs.checksums import sealed, unsealed
+from kerascli.runs.outputs import EVALUATIONS
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, must_read, quoted
 from kerascli.runs.record import RunRecord
 
-EVALUATIONS = "evaluations"
 FORMAT = 1
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 

@@ -9,7 +9,7 @@ from kerascli.foundation.errors import StorageError
 from kerascli.runs.reading import quoted, read_bytes, read_text
 
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,149}")
-LOGS, PLOTS, PROFILE, SAMPLES = "logs", "plots", "profile", "samples"
+LOGS, PLOTS, PROFILE, SAMPLES, EVALUATIONS = "logs", "plots", "profile", "samples", "evaluations"
 
 
 class OutputFiles:

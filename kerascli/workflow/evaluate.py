@@ -106,10 +106,9 @@ def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = F
     if not only_defined:
         baselines, rows = baselines_of(spec, run.stages, run.learned, means, rows)
     source = rows_in_order(experiment, rows)
-    batches, seed = run.shared_batches(source), spec.seed
-    logs, beside = finished(
-        evaluate_with_baselines(experiment.module, batches, baselines, seed=seed, only_defined=only_defined)
-    )
+    batches = run.shared_batches(source)
+    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed, only_defined=only_defined)
+    logs, beside = finished(work)
     return Evaluated(name, logs, rows.rows, time.monotonic() - started, beside), source
 
 
@@ -199,8 +198,7 @@ def groups_of_values(values: np.ndarray, named: np.ndarray | None, column: str) 
 
 
 Compared = Sequence[tuple[OutputTarget, Tensor, Tensor]]
-"""Outputs that have a loss, each with its targets and its predictions (rows, *) on the CPU; empty on all processes but
-process 0."""
+"""Outputs that have a loss, each with its targets and its predictions (rows, *) on the CPU; only process 0 has them."""
 
 
 def _compared(run: LoadedRun, source: BatchSource) -> Compared:

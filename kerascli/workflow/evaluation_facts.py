@@ -54,7 +54,7 @@ def evaluation_facts(
 def keep_evaluations(runner: PhaseRunner, record: RunRecord) -> Iterator[Note]:
     """Evaluate a run that has ended on the splits `validation` and `test`, and keep the results as numbers.
 
-    They are for the run's page; a failure is a warning. Weights that are divided among processes are not evaluated.
+    They are for the run's page; a failure is a warning. Weights that FSDP divides are not evaluated.
     """
     experiment, prepared, config = runner.state.experiment, runner.phase.prepared, runner.phase.config
     if experiment.spec.training is None or runner.state.strategy.is_divided:
