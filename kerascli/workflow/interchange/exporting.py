@@ -209,7 +209,8 @@ def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> b
 def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:
     """Import an exported Keras file again; return the largest difference of its outputs from the model's.
 
-    Raises CheckFailed if the difference is too large, or if the weights differ.
+    `data` are the file's contents in the format `kind`, made from `graph`; `experiment` has the exported model. Raises
+    CheckFailed if the difference is too large, or if the weights differ.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[kind]}"
