@@ -31,9 +31,9 @@ def load_config_data(
 ) -> PreparedData:
     """Load and preprocess the data of a config.
 
-    `learned` is the state that the transforms of an earlier run have learned (vocabularies ...); None: that of the
-    config, or it is learned from this data. The raw columns `keep` are loaded in addition to the columns that the
-    config uses. Without `decode`, files (images ...) that a table names are decoded only when they are read.
+    `learned` is the fitted state of the transforms (vocabularies ...) of an earlier run; None: `config.learned` or, if
+    that is None, the transforms are fitted to this data. The raw columns `keep` are loaded in addition to the columns
+    that the config uses. Without `decode`, files (images ...) that a table names are decoded only when they are read.
     """
     if config.data is None:
         hint = "add data: {source: ..., inputs: ..., targets: ...}"

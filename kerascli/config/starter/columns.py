@@ -58,10 +58,12 @@ class Column:
     name: str
     role: Role
     has_gaps: bool = False
+    """True if values of the column are missing."""
     different: int = 0
     """Number of distinct values in the column, missing ones not counted."""
     reason: str = ""
     date_format: str = ""
+    """Format of the dates in a date column, as `strptime` takes it; empty for ISO 8601."""
     parts: tuple[str, ...] = ()
     """Parts (month, weekday ...) of the dates in a date column that vary, as the transform `datetime` names them."""
     orders: bool = False

@@ -50,6 +50,7 @@ class Folders:
 
     folder: Path
     suffixes: tuple[str, ...]
+    """Suffixes of the files that count: those of images, or those of texts."""
     train: Path
     """Folder of the training files: the subfolder of the training split, or `folder` itself if there are no splits."""
     classes: tuple[str, ...]
@@ -241,9 +242,12 @@ class ImageFacts:
     """Sizes and colors of the examined images of a folder, and paths of those that cannot be read."""
 
     heights: list[int]
+    """Height in pixels of each image that can be read."""
     widths: list[int]
+    """Width in pixels of each image that can be read."""
     are_grey: bool
     damaged: list[str]
+    """Paths of the images that cannot be read."""
 
     @property
     def size(self) -> tuple[int, int]:

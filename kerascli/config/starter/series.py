@@ -59,11 +59,14 @@ class Series:
     attributes: tuple[str, ...] = ()
     """Names of the columns that have one value in all rows of each of several series."""
     left_out: tuple[Column, ...] = ()
-    """Columns that the config leaves out: row numbers, columns with one value, remarks."""
+    """Columns that the config leaves out: row numbers, columns with one value, texts that few rows have (remarks)."""
 
 
 def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | None:
-    """Return a table as `Series` if it holds time series, else None; `roles` are the roles of its columns."""
+    """Return a table as `Series` if it holds one or more time series, else None.
+
+    `roles` maps the name of each column of the table to a Column, which has its role (numeric, date ...).
+    """
     whole = (np.arange(table.rows),)
     if len(roles) == 1:
         (name,) = roles

@@ -19,7 +19,7 @@ _PARTS = {"validation": 0.15, "test": 0.15}
 
 
 def order_of(used: Roles) -> str | None:
-    """Return the name of the date column by which rows can be split in time; None if no column in `used` is one."""
+    """Return the name of the date column in `used` by which rows can be split in time; None if there is none."""
     return next((column.name for column in used.values() if column.orders), None)
 
 

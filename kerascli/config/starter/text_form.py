@@ -30,6 +30,7 @@ class Fields:
 
     columns: dict[str, Sequence[str]]
     form: TextFormat
+    """Format of the text: separators, lines to skip, texts for missing values ..."""
 
 
 def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Fields:
