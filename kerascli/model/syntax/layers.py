@@ -27,12 +27,14 @@ class SplitEntry:
 
     cls: type[BaseLayer]
     written: str
+    """Name of the layer as written in the config."""
     settings: Any
     """The layer's own arguments as written in the config: a mapping, or the value of the first argument."""
     keys: NodeKeys
     call: Mapping[str, Any]
     """Call arguments of the node (`training`, `mask` ...), as written in the config."""
     entry: Path
+    """Config path of the item of `layers`."""
     inputs: Path
     """Config path of the node's inputs."""
 

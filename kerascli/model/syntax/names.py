@@ -108,9 +108,10 @@ class Names:
         self._body.tensors.update(tensors)
 
     def take(self, name: str, place: Path, *, node: str, has_outputs: bool = True) -> None:
-        """Reserve a name in the config for the node `node`, so that no other node can have it.
+        """Reserve `name`, a name in the config, for the node that the model calls `node`: no other node can have it.
 
-        Without outputs (`has_outputs` is False), a node cannot be used by other nodes.
+        `place` is the config path of the node. Without outputs (`has_outputs` is False), a node cannot be used by other
+        nodes.
         """
         self._body.places.setdefault(name, place)
         self._places.setdefault(node, place)
@@ -131,7 +132,7 @@ class Names:
         return () if self.previous is None else (self.previous,)
 
     def meanings(self) -> dict[str, str]:
-        """Return a mapping from each name defined so far to the tensor that it refers to."""
+        """Return a mapping from each name defined so far to the name, in the model, of the tensor that it refers to."""
         return dict(self._body.tensors)
 
     def mark_broken(self, names: Iterable[str]) -> None:
@@ -144,7 +145,7 @@ class Names:
         return bool(self._broken)
 
     def announce(self, name: str, place: Path) -> None:
-        """Record a name that is defined further down in the config, so that an earlier use is no misspelling."""
+        """Record a name that is defined further down, at `place` in the config: an earlier use is no misspelling."""
         self._body.later.setdefault(name, place)
         if self._body.places is self._places:
             self._announced.add(name)
@@ -186,9 +187,10 @@ class Names:
         return name
 
     def find(self, name: object) -> str:
-        """Return the tensor that a name refers to, by the definitions above it in the config.
+        """Return the name, in the model, of the tensor that a name in the config refers to.
 
-        Raises Invalid (a config error) for an unknown name.
+        The definitions above the name in the config count. Raises Invalid (a config error) for an unknown name, and for
+        a value that is no string.
         """
         if not isinstance(name, str):
             raise Invalid([Fault(f"expected the name of a node, got {show(name)}")])

@@ -26,7 +26,9 @@ class Scope:
     """Names of a model that its views (submodels) may use: of shared layers and models, blocks, inputs, nodes."""
 
     reading: Reading
+    """State of the parser after the model has been read, with the names that it defines."""
     inputs: tuple[Input, ...]
+    """Inputs of the model."""
     data_inputs: tuple[Input, ...] = ()
     """Inputs in the data section that only the forward passes of `train_step` take, not the model."""
 
