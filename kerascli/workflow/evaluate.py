@@ -99,10 +99,9 @@ def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = F
     if not only_defined:
         baselines, rows = baselines_of(spec, run.stages, run.learned, means, rows)
     source = rows_in_order(experiment, rows)
-    batches, seed = run.shared_batches(source), spec.seed
-    logs, beside = finished(
-        evaluate_with_baselines(experiment.module, batches, baselines, seed=seed, only_defined=only_defined)
-    )
+    batches = run.shared_batches(source)
+    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed, only_defined=only_defined)
+    logs, beside = finished(work)
     return Evaluated(name, logs, rows.rows, time.monotonic() - started, beside), source
 
 

@@ -12,6 +12,7 @@ from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.read import joined
 from kerascli.data.section import Pipeline
+from kerascli.data.series_gaps import readable
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import DataError, Fault, counted, one_of, safe_text
@@ -130,13 +131,8 @@ def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
 
 def _text_values(table: Table, name: str) -> np.ndarray | None:
     """Return the values of a column if all are strings; None for numbers and for types that cannot be read."""
-    try:
-        values = table[name]
-    except DataError:  # a type of Parquet that no model takes
-        return None
-    if not isinstance(values, np.ndarray) or values.dtype != object or values.ndim != 1:
-        return None
-    return values if all(isinstance(value, str) for value in values) else None
+    values = readable(table, name)
+    return values if values is not None and values.dtype == object else None
 
 
 def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: frozenset[str] = frozenset()) -> Table:

@@ -68,7 +68,10 @@ def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
     )
     size = open_size(run.experiment.spec.model)
     example = [_example(spec, size) for spec in inputs.values()]
-    data = torch_files.onnx_bytes(module, example, inputs, outputs, threshold_texts(run))
+    readings = {names[name]: each.reading for name, each in zip(own_outputs, answers, strict=True)}
+    classes = {name: reading.names for name, reading in readings.items() if reading is not None}
+    texts = {"classes": json.dumps(classes), **threshold_texts(run)}
+    data = torch_files.onnx_bytes(module, example, inputs, outputs, texts)
     return OnnxOfRows(data, [*pipelines.values()], inputs, names)
 
 
