@@ -103,7 +103,7 @@ def evaluate(
 
     A Tick has no content: the caller may interrupt the work there. `module` runs the model and its losses. `seed` and
     `step` determine the random numbers of models that sample in inference. With `only_defined`, metrics that are
-    undefined for these rows are left out.
+    undefined for the rows of the batches are left out.
     """
 
     def states_of(batch: Batch) -> tuple[list[Tensor], dict[str, Tensor]]:

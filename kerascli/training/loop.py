@@ -36,7 +36,7 @@ class Plan:
     """Function (epoch from 0, number of the first batch) -> iterable of the epoch's batches from that batch on."""
     validation: Callable[[], Iterable[Batch] | EvaluatedBatches] | None
     validates: Callable[[int], bool]
-    """Function (epoch from 1) -> True if a validation follows the epoch."""
+    """Function (epoch from 1) -> True if a validation, on the batches that `validation` returns, follows the epoch."""
     callbacks: Sequence[Callback]
     directions: dict[str, str]
     """Mapping from the name of a logged value to its better direction, `min` or `max`."""
