@@ -25,8 +25,8 @@ _OUTSIDE = ("out of bounds", "out of DATA bounds", "out of range")
 def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
     """Return a TrainingStopped for an error of torch or Python about lack of memory or invalid tensor values.
 
-    Errors about values are those of indices out of range, of singular matrices, and ShapeMismatch. Any other error is
-    raised again.
+    Errors about values are those of indices out of range, of singular matrices, and ShapeMismatch. `hint` is the hint
+    for a lack of memory. Any other error is raised again.
     """
     text = first_line(error).rstrip(".")
     own = text.startswith(("list ", "tuple ", "string "))  # Python's own message: a bug of kerascli
