@@ -48,12 +48,12 @@ class TermReader:
     """Losses and metrics to check once the shapes are known, each with what it compares and its config path."""
 
     def losses(self, written: Any, path: Path) -> tuple[LossTerm, ...]:
-        """Parse the mapping `loss` of an update (an item of `fit.train_step`); collect its config errors."""
+        """Parse `written`, the mapping `loss` of an update (item of `fit.train_step`) at `path`; collect its errors."""
         terms = [self._term(name, each, (*path, name)) for name, each in self._items(written, path, "loss")]
         return tuple(term for term in terms if term is not None)
 
     def metrics(self, written: Any, path: Path) -> tuple[UpdateMetric, ...]:
-        """Parse the mapping `metrics` of an update (an item of `fit.train_step`); collect its config errors."""
+        """Parse `written`, the mapping `metrics` of an update (item of `fit.train_step`) at `path`; collect errors."""
         uses: list[UpdateMetric] = []
         for name, each in self._items(written, path, "metric"):
             where = (*path, name)

@@ -134,9 +134,9 @@ class Folders:
 
 
 def suffixes_of(folder: Path) -> tuple[str, ...]:
-    """Return the file suffixes of images, or else of texts, by which kind a folder has more of.
+    """Return the file suffixes of images if a folder has at least as many images as texts, else those of texts.
 
-    Raises ConfigError, DataError.
+    Raises ConfigError or DataError if it has neither.
     """
     images = texts = rest = 0
     for _, _, names in os.walk(folder):

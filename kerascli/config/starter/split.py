@@ -70,7 +70,7 @@ def seen_in_training(table: SampledTable, used: Roles, order: str) -> dict[str, 
 def split_rows(draft: Draft, table: SampledTable, used: Roles, target: Target) -> dict[str, Any]:
     """Return the `data.split` section: by time if there are dates, else grouped by identifier, stratified by class.
 
-    The reasons are added to the draft of the config.
+    `used` maps names to the columns that the config uses. The reasons are added to the draft of the config.
     """
     split: dict[str, Any] = dict(_PARTS)
     order = order_of(used)
