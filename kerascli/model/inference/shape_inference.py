@@ -102,8 +102,8 @@ def declared_outputs(
 ) -> tuple[TensorSpec, ...]:
     """Return the specs (shape, dtype) of a node's outputs, from those that its layer declares (`stated`).
 
-    The layer declares them for inputs with a batch axis. If the node's input has none, the input's first axis is added
-    to each shape, and the spec is marked as one without a batch axis.
+    The layer declares them for inputs with a batch axis. If the node's input has, by its spec in `specs`, no batch
+    axis, the input's first axis is added to each shape, and the spec is marked as one without a batch axis.
     """
     of = specs[node.inputs[0]] if node.inputs else None
     if of is None or of.batched:

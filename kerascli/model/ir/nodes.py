@@ -53,6 +53,7 @@ class Node:
     """Prefix of the names of the node's weights (`tower/features`), the same for nodes that share weights; '': the
     node's own name."""
     path: Path = field(default=(), compare=False)
+    """Config path of the node."""
     uses: tuple[Use, ...] = field(default=(), compare=False)
     """Uses of blocks and calls of shared layers and models that contain the node, outermost first."""
 

@@ -112,8 +112,9 @@ def add_node(
 ) -> None:
     """Add a node to the model and define its names, unless reading the node found config errors.
 
-    `before` is the number of config errors before the node was read: if there are more now, the node's names are
-    recorded as unreadable, so that their uses cause no further errors.
+    `name`, `layer`, `inputs` and `call` were read from the item `node` of `layers`. `before` is the number of config
+    errors before the node was read: if there are more now, the node's names are recorded as unreadable, so that their
+    uses cause no further errors.
     """
     faults, names = reading.faults, reading.names
     is_present = reading.is_present(node.keys, node.path)

@@ -136,7 +136,8 @@ class Reading:
     def read_body(self, written: Body, base: Path) -> tuple[str, ...]:
         """Read the `layers` and `outputs` of a model, and return the names of its outputs.
 
-        The model's inputs and shared layers must have been read before.
+        `written` is the config section of the model, `base` its config path. The model's inputs and shared layers must
+        have been read before.
         """
         whose = str(base[-1]) if base else "model"
         if base and written.has("layers") and not is_list(written.layers, whose, (*base, "layers"), self.faults):
@@ -202,7 +203,7 @@ class Reading:
         return not self.faults.is_flag(keys.when, (*path, "when")) or keys.when
 
     def name(self, keys: NodeKeys, path: Path, kind: str) -> str:
-        """Return the name that the config gives to a node, else an automatic one from `kind`, numbered as in Keras."""
+        """Return the name that the config gives to a node, else its layer's name `kind`, numbered as in Keras."""
         name, path = keys.name, (*path, "name")
         if isinstance(name, str):
             self.check_name(name, path, own=kind)
@@ -362,7 +363,7 @@ class Reading:
             self.check_name(output, path)
 
     def pass_on(self, name: str, tensor: str, place: Path) -> None:
-        """Define the name of a node that its key `when` excludes from the model: the name means the node's input."""
+        """Define the name of a node that its key `when` excludes: it refers to `tensor`, which is the node's input."""
         self.names.give(name, place, means=tensor)
         self.names.previous = tensor
 
