@@ -42,7 +42,7 @@ class OnnxOfRows:
 
 
 def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
-    """Return an ONNX file that computes the predictions of a run's model from raw columns of the data.
+    """Return an ONNX file (OnnxOfRows) that computes the predictions of a run's model from raw columns of the data.
 
     Raises ConfigError for a transform that ONNX has no operations for.
     """
