@@ -68,7 +68,7 @@ def first_line(cls: type[BaseModel]) -> str:
 
 
 def whole_schema(cls: type[BaseModel]) -> Schema:
-    """Return pydantic's JSON Schema of a component or section class; a recursive one's reference is expanded."""
+    """Return pydantic's JSON Schema of a component or section class; a recursive class is expanded once."""
     schema = cls.model_json_schema(schema_generator=_Schemas)
     return {**schema, **schema.get("$defs", {}).get(cls.__name__, {})}
 

@@ -91,7 +91,7 @@ class Folders:
             yield from islice((file for file in shown if file.name.lower().endswith(self.suffixes)), each)
 
     def put_small(self, folder: Path) -> Path | None:
-        """Make a small copy of the folder by links to some files of each split; return `folder`, the copy's path.
+        """Make a small copy of the examined folder in `folder`, by links to some files of each split; return its path.
 
         None is returned if there are few files and no splits other than training.
         """
@@ -158,7 +158,7 @@ def suffixes_of(folder: Path) -> tuple[str, ...]:
 
 
 def examine_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
-    """Examine a folder of files with the suffixes; return its splits, classes and numbers of files.
+    """Examine a folder of files with the suffixes; return its splits, classes and numbers of files, as Folders.
 
     Raises DataError.
     """
@@ -204,7 +204,7 @@ def _count_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, int]:
 
 
 def text_draft(folders: Folders, path: str, kind: str | None) -> Draft:
-    """Generate a config for a folder of texts with a subfolder per class. Raises ConfigError, DataError.
+    """Generate the draft of a config for a folder of texts with a subfolder per class. Raises ConfigError, DataError.
 
     `path` is the folder's path in the config, `kind` the value of `--model`.
     """
@@ -272,7 +272,7 @@ class ImageFacts:
 
 
 def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
-    """Generate a config for a folder of images: a classifier, or an autoencoder if there are no classes.
+    """Generate the draft of a config for a folder of images: a classifier or, without classes, an autoencoder.
 
     `path` is the folder's path in the config, `kind` the value of `--model`. Raises ConfigError, DataError.
     """
@@ -310,7 +310,7 @@ def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
 
 
 def examine_images(files: Iterable[Path], shown: str) -> ImageFacts:
-    """Read the headers of images; return their sizes and colors. Raises DataError if none can be read.
+    """Read the headers of images; return their sizes and colors, as ImageFacts. Raises DataError if none can be read.
 
     `shown` is their folder in messages.
     """

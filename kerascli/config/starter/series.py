@@ -179,7 +179,7 @@ def _spacing(times: np.ndarray) -> str | None:
 
 
 def series_draft(table: SampledTable, series: Series, option: str | None, kind: str | None, path: str) -> Draft:
-    """Generate a config for time series; `option` is the column to predict (None: the last numeric one).
+    """Generate the draft of a config for time series; `option` is the column to predict (None: the last numeric one).
 
     `kind` is the kind of model (`mlp`, `linear`, `cnn`, `lstm`, `transformer`; None: chosen by the number of rows),
     `path` the path of the table's file that the config gives. Raises ConfigError, DataError.

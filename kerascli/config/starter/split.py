@@ -24,9 +24,9 @@ def order_of(used: Roles) -> str | None:
 
 
 def meets_all(table: SampledTable, target: Target, split: Mapping[str, Any]) -> bool:
-    """Return True if the training split will likely have rows of all classes, by the examined rows of the table.
+    """Return True if the training split will likely have rows of all classes of a target.
 
-    `split` is the config's `data.split` section.
+    The rows of the sample `table` are counted. `split` is the config's `data.split` section.
     """
     labels = table.columns[target.column]
     present = ~missing(labels)
