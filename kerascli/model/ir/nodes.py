@@ -123,7 +123,7 @@ class Shared:
     trainable: bool = True
     """If False, no layer of the shared model is trained, whatever the layers' own settings."""
     tensors: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Mapping from names in the config of the shared model to the tensors of the shared model that they refer to."""
+    """Mapping from names in the config of the shared model to the names of the tensors that they refer to."""
     path: Path = field(default=(), compare=False)
 
 

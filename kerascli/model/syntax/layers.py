@@ -46,7 +46,8 @@ class SplitEntry:
 def split_entry(entry: Any, path: Path, faults: Faults) -> SplitEntry:
     """Divide an item of `layers` into layer class, layer arguments and node keys (`name`, `inputs` ...).
 
-    Raises Invalid (config errors), with paths inside the item, if it is not a layer.
+    `path` is the item's config path; `faults` collects errors in its keys. Raises Invalid (config errors), with paths
+    inside the item, if it is not a layer.
     """
     written, settings = split_form(entry, "layer")
     bare = isinstance(entry, str)

@@ -92,9 +92,9 @@ class Names:
         return f"{name}_{number}"
 
     def give(self, name: str, place: Path, *, means: str | None = None) -> None:
-        """Define a name for the nodes below in the config, which refers to the tensor `means`.
+        """Define a name, which nodes below in the config can use, for the tensor `means`.
 
-        The default of `means` is the tensor of the same name; `place` is the config path of the definition.
+        `means` is a name in the model; default: the same name. `place` is the config path of the definition.
         """
         self._body.tensors[name] = means or name
         self._body.places[name] = place
@@ -104,7 +104,10 @@ class Names:
             self._places.setdefault(means, place)
 
     def define_inputs(self, tensors: Mapping[str, str]) -> None:
-        """Define input names of a block (template of layers), cell or shared model; `tensors` maps them to tensors."""
+        """Define names of inputs of a block (template of layers), cell or shared model.
+
+        `tensors` maps these names to the names of the tensors in the model.
+        """
         self._body.tensors.update(tensors)
 
     def take(self, name: str, place: Path, *, node: str, has_outputs: bool = True) -> None:

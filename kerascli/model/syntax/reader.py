@@ -370,7 +370,7 @@ class Reading:
     def give_results(self, written: Sequence[str], tensors: Sequence[str], place: Path) -> None:
         """Define the names of a node's output tensors; the first one becomes `prev` for the next node.
 
-        `written` are the names in the config ('_': no name), `tensors` those in the model.
+        `written` are the names in the config ('_': no name), `tensors` those in the model, `place` is the config path.
         """
         kept = [(name, tensor) for name, tensor in zip(written, tensors, strict=True) if name != "_"]
         for name, tensor in kept:
