@@ -1,6 +1,6 @@
 """Test by evaluation whether a formula treats the rows of a batch separately; `x - mean(x, axis=0)` does not.
 
-If all formulas of a model do, evaluation and prediction may use larger batches, with equal results.
+If all formulas of a model treat rows separately, evaluation and prediction may use larger batches, with equal results.
 """
 
 import math
