@@ -114,7 +114,7 @@ def missing(values: np.ndarray) -> np.ndarray:
 
 
 def numbered(values: np.ndarray) -> np.ndarray:
-    """Return the values (rows,) of a column encoded as integers from 0 on, in the order of sorted values."""
+    """Return a column as integers (rows,), which number its distinct values from 0 on in sorted order."""
     return np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)[1].reshape(-1)
 
 

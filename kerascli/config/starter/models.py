@@ -19,7 +19,7 @@ _NORM: dict[str, Any] = {"batch_normalization": {"momentum": 0.9}}
 
 
 def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
-    """Return the kind of model to generate: `kind`, or the first of the kinds `fitting` if it is None.
+    """Return the kind of model to generate: `kind` or, if it is None, the first of the allowed kinds `fitting`.
 
     Raises ConfigError if `kind` is not in `fitting`; `what` names the data in the error message.
     """
