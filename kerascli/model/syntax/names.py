@@ -122,7 +122,7 @@ class Names:
             self._without_result.add(name)
 
     def see_targets(self, names: Sequence[str] | None) -> None:
-        """Define a name `targets.NAME` for each of the data's targets; with None, any such name is valid."""
+        """Define a name `targets.NAME` for each of `names`, the data's targets; None: any such name is valid."""
         self._targets, self._body.sees_targets = names, True
         self.define_inputs({f"targets.{name}": f"targets.{name}" for name in names or ()})
 
