@@ -49,9 +49,9 @@ class Plan:
 def train(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool = True) -> Iterator[Event]:
     """Train from the state in `progress` and yield events. Raises TrainingStopped if a loss or weight is not finite.
 
-    With `looks`, losses and metrics are also reported within an epoch, at intervals (only by process 0). At every event
-    but the last, `progress`, weights and optimizer are consistent, to be saved. Callbacks and moving averages change
-    the weights only after the last epoch's event; an extended run continues from the weights before these changes.
+    With `looks`, process 0 also reports losses and metrics within an epoch, at intervals. At every event but the last,
+    `progress`, weights and optimizer are consistent and can be saved. Callbacks and moving averages change the final
+    weights only after the last epoch's event; an extended run continues from the weights before these changes.
     """
     if not progress.callbacks:
         progress.callbacks = [dict(callback.start()) for callback in plan.callbacks]

@@ -66,7 +66,7 @@ class Failures:
             return self._world.rank <= 1
 
     def reason(self) -> ProcessLost:
-        """Return an error with the reason that the first failing process recorded, or the processes that are gone."""
+        """Return an error with the reason that the first failing process recorded, or that names the lost processes."""
         try:
             gone = self._wait_for_reason(_SECONDS_TO_EXPLAIN)
             if gone is None:
