@@ -1,6 +1,6 @@
 """Baselines of a run: the mean of the training targets, the majority class, or an earlier value of a series.
 
-They answer whether a model is any good. A model with an output that has no meaningful baseline has none.
+A model should be better than its baselines. A model with an output that has no meaningful baseline has no baselines.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,7 @@
 """Convert out-of-memory errors, and errors about invalid tensor values, into TrainingStopped.
 
-torch and Python report them in several ways; users get one error. Invalid values are, for example, indices out of range
-and singular matrices.
+torch and Python report such errors in several ways; users get one. Invalid values are, for example, indices out of
+range and singular matrices.
 """
 
 from collections.abc import Iterator
