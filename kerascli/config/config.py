@@ -167,8 +167,8 @@ class Config:
 def data_folder(document: Document) -> Path:
     """Return the folder to which relative paths of a config's data source refer.
 
-    This is the folder of the file (or `--set`) that sets the source's `path`, or of the one that names the source if it
-    has no `path`.
+    This is the folder of the file (or `--set`) that sets the source's `path` or, without a `path`, of the file that
+    names the source.
     """
     where = source_path(document)
     return document.folder_of((*where, "path") if document.at((*where, "path")) is not None else where)
