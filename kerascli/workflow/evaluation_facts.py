@@ -92,7 +92,7 @@ def _of_classes(scores: ClassScores) -> dict[str, Any]:
         pairs = zip(*np.unravel_index(largest, errors.shape), strict=True)
         facts["confusions"] = [[names[true], names[other], int(errors[true, other])] for true, other in pairs]
     if scores.thresholds is not None:
-        facts |= {"positive": names[1], **_of_thresholds(scores.thresholds)}
+        facts |= {"positive": names[1], "threshold": scores.threshold, **_of_thresholds(scores.thresholds)}
     return facts
 
 
