@@ -66,7 +66,7 @@ INNER_FLOORS = {
     ],
     "workflow": [
         ["advice", "baselines", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
-        ["check", "rows"], ["evaluate", "make_samples", "predict"], ["interchange"], ["train"],
+        ["check", "rows"], ["evaluate", "make_samples", "predict"], ["choose_threshold", "interchange"], ["train"],
         ["forecasting", "further_training", "smoke", "stream"],
     ],
     "interop": [

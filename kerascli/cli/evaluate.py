@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     from kerascli.workflow.loaded import LoadedRun
 
 
+Maximize = Annotated[
+    str | None, option("--maximize METRIC", "For two classes: find the threshold with the best f1, accuracy ...")
+]
+HoldRecall = Annotated[
+    float | None,
+    option("--hold-recall R", "For two classes: the highest threshold with at least this recall.", min=0, max=1),
+]
+KeepThreshold = Annotated[
+    bool, option("--keep-threshold", "Keep that threshold in the run: labels are those of it from now on.")
+]
+Output = Annotated[
+    str | None, option("--output NAME", "The output that the threshold is for, if several predict two classes.")
+]
+
+
 def evaluate(
     run: options.Run = "latest",
     what: options.What = None,
@@ -25,19 +40,10 @@ def evaluate(
         list[str] | None, option("--by COLUMN", "Also evaluate each value of a raw column separately; may be repeated.")
     ] = None,
     threshold: options.Threshold = None,
-    maximize: Annotated[
-        str | None, option("--maximize METRIC", "For two classes: find the threshold with the best f1, accuracy ...")
-    ] = None,
-    hold_recall: Annotated[
-        float | None,
-        option("--hold-recall R", "For two classes: the highest threshold with at least this recall.", min=0, max=1),
-    ] = None,
-    keep_threshold: Annotated[
-        bool, option("--keep-threshold", "Keep that threshold in the run: labels are those of it from now on.")
-    ] = False,
-    output: Annotated[
-        str | None, option("--output NAME", "The output that the threshold is for, if several predict two classes.")
-    ] = None,
+    maximize: Maximize = None,
+    hold_recall: HoldRecall = None,
+    keep_threshold: KeepThreshold = False,
+    output: Output = None,
     checkpoint: options.Checkpoint = None,
     data: options.Data = None,
     device: options.Device = "auto",
@@ -178,7 +184,7 @@ def _facts(
         "baselines": {name: dict(logs) for name, logs in result.baselines.items()},
         "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
         "confusion_matrices": {c.output: c.matrix.tolist() for c in evaluation.class_scores},
-        "label_thresholds": {c.output: c.threshold for c in evaluation.class_scores if c.threshold is not None},
+        "label_thresholds": {c.output: c.threshold for c in evaluation.class_scores},
         "in_units": evaluation.in_units, "thresholds": {},
     }  # fmt: skip
     for output, thresholds in ((c.output, c.thresholds) for c in evaluation.class_scores if c.thresholds is not None):
@@ -209,7 +215,8 @@ def _pictures(record: "RunRecord", scores: "ClassScores", rows: str) -> Iterator
 
     part = rows if rows in options.SPLITS else "rows"
     path = record.plot_path(f"confusion_{scores.label}_{part}.png")
-    title = f"{scores.label}, {safe_text(rows, 40)}"
+    at = "" if scores.threshold is None else f", threshold {scores.threshold:.4g}"
+    title = f"{scores.label}, {safe_text(rows, 40)}{at}"
     save(confusion_matrix(scores.matrix.tolist(), scores.names, title), path)
     yield f"confusion matrix: {path}"
     if scores.thresholds is not None:

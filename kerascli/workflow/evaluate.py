@@ -33,8 +33,11 @@ class ClassScores:
     label: str
     """Name of the output's target, for titles and file names; followed by the output if the target has several."""
     names: tuple[str, ...]
+    """Names of the classes, in the order of the matrix and of `rows`."""
     matrix: np.ndarray
+    """Confusion matrix: numbers of rows by true class (first axis) and predicted class."""
     rows: tuple[ClassRow, ...]
+    """Scores (precision, recall ...) of each class."""
     thresholds: Thresholds | None
     """Predicted probabilities of the second of two classes with the true classes, if all are finite; else None."""
     nan_rows: int = 0
@@ -57,10 +60,12 @@ class Group:
     """Evaluation of those rows that have one value of a column: number of rows, loss, and defined metrics."""
 
     name: str
+    """Value of the column in all rows of the group, as text."""
     rows: int
     positives: dict[str, int]
     """Mapping from each output that predicts one of two classes to the number of rows of the second class."""
     logs: dict[str, float]
+    """Losses and metrics by name."""
     in_units: dict[str, dict[str, float]]
     """Mapping from target to a mapping from metric to value in units of the raw column, as `Evaluation.in_units`."""
     shown: dict[str, float]
@@ -94,10 +99,9 @@ def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = F
     if not only_defined:
         baselines, rows = baselines_of(spec, run.stages, run.learned, means, rows)
     source = rows_in_order(experiment, rows)
-    batches, seed = run.shared_batches(source), spec.seed
-    logs, beside = finished(
-        evaluate_with_baselines(experiment.module, batches, baselines, seed=seed, only_defined=only_defined)
-    )
+    batches = run.shared_batches(source)
+    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed, only_defined=only_defined)
+    logs, beside = finished(work)
     return Evaluated(name, logs, rows.rows, time.monotonic() - started, beside), source
 
 
