@@ -168,7 +168,7 @@ def _goes_on(run: "RunRecord", options: Options, config: Path | None) -> bool:
             return False
         same_command = facts.get("command") == shlex.join(["kerascli", *options.command])
         is_run = config is not None and not config.is_file()
-        unchanged = is_run or (config and run.config().encode() == read_bytes(config, 2**24))
+        unchanged = is_run or (config is not None and run.config().encode() == read_bytes(config, 2**24))
     except (FileRefused, OSError):
         return False
     return restarts_of() > 0 or (same_command and unchanged and facts["status"] not in ("completed", "stopped"))
