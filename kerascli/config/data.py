@@ -41,8 +41,7 @@ def load_config_data(
     with config.faults(), _with_source_hint(config.text):
         split = config.validation_split
         context = replace(config.context, decode=decode)
-        learned = config.learned if learned is None else learned
-        return load_data(config.data, context, validation_split=split, learned=learned, keep=keep)
+        return load_data(config.data, context, validation_split=split, learned=learned or config.learned, keep=keep)
 
 
 class _OpenFacts(dict[str, Value | Unknown]):
