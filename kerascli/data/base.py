@@ -151,6 +151,10 @@ class Source(InFolder):
         """Return the column that tells apart several series, each of which is split by time; None: there is one."""
         return None
 
+    def skips_bad_rows(self) -> bool:
+        """Return True if rows that cannot be used are left out, with a warning."""
+        return False
+
     def begin(self) -> None:
         """Start, in a thread, work that `load` waits for, such as unpacking the source's files; must not raise."""
 

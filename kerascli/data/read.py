@@ -46,9 +46,16 @@ def _skipped(tables: Sequence[Table]) -> Skipped | None:
     skipped = [table.skipped for table in tables if table.skipped is not None]
     if not skipped:
         return None
-    first = tuple(name for each in skipped for name in each.first)
+    kept: list[np.ndarray] = []
+    first: list[tuple[int, str]] = []
+    of = 0
+    for table in tables:
+        each = table.skipped or Skipped(table.name, 0, table.rows, np.arange(table.rows), ())
+        kept.append(of + each.kept)
+        first += [(of + row, text) for row, text in each.first]
+        of += each.of
     count = sum(each.count for each in skipped)
-    return Skipped(skipped[0].name, count, count + sum(table.rows for table in tables), first)
+    return Skipped(skipped[0].name, count, of, np.concatenate(kept), tuple(first), skipped[0].noun)
 
 
 def _column(name: str, tables: Sequence[Table]) -> np.ndarray:

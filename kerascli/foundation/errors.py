@@ -30,18 +30,21 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Position in a text file; lines and columns count from 1, `source` is the whole line."""
+    """Position in a file; lines (or rows) and columns count from 1, `source` is the whole line.
+
+    `name` is that of a column of a table, which stands for the number of the column in the line.
+    """
 
     file: str
     line: int | None = None
     column: int | None = None
     source: str = ""
     length: int = 1
+    name: str = ""
 
     def __str__(self) -> str:
-        parts = [safe_text(self.file)]
-        parts += [str(n) for n in (self.line, self.column) if n is not None]
-        return ":".join(parts)
+        parts = [str(n) for n in (self.line, self.name or self.column) if n is not None]
+        return safe_text(":".join([self.file, *parts]))
 
 
 @dataclass(frozen=True, slots=True)

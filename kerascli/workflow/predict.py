@@ -1,12 +1,14 @@
 """Predict with the model of a run; predictions are named columns of values, or class names and probabilities."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from kerascli.data.batches.rows import Split
+from kerascli.data.storage.bad_rows import BadRows
+from kerascli.data.storage.table import Skipped
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading, class_reading
@@ -33,7 +35,8 @@ class Predictions:
     @property
     def class_columns(self) -> Sequence[str]:
         """Names of the columns of predictions that contain class names."""
-        return [name for name, values in self.columns.items() if values.dtype == object]
+        texts = {name: values for name, values in self.columns.items() if values.dtype == object}
+        return [name for name, values in texts.items() if any(isinstance(each, str) for each in values)]
 
     def table(self, *, classes: bool = False) -> dict[str, np.ndarray]:
         """Return a mapping from name to column: the kept raw columns and the predictions.
@@ -52,6 +55,17 @@ class Predictions:
                 )
                 raise ConfigError(f"{text}, as another column is", hint="leave out --keep of one of them")
         return self.kept | {called: self.columns[name] for name, called in shown.items()}
+
+
+def _spread(arrays: Mapping[str, np.ndarray], skipped: Skipped, kind: type) -> dict[str, np.ndarray]:
+    """Return arrays with empty rows in place of those that were skipped: nan, or None in arrays of `kind` object, which
+    all but floats become."""
+    spread: dict[str, np.ndarray] = {}
+    for name, values in arrays.items():
+        dtype = values.dtype if values.dtype.kind == "f" else kind
+        spread[name] = np.full((skipped.of, *values.shape[1:]), None, dtype)
+        spread[name][skipped.kept] = values
+    return spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +92,30 @@ def predict_run(
     texts: Sequence[str] = (),
     keep: Sequence[str] = (),
     form: Form = Form(),  # frozen
+    skip: bool = False,
 ) -> Predictions:
     """Return predictions of a run's model for a split, or for files, folders, standard input and texts.
 
-    With `view`, a view (submodel) predicts. Columns in `keep` are included in the predictions. A warning is added to
-    `run.warnings` for each column with many out-of-vocabulary values. Raises KerasCliError.
+    With `view`, a view (submodel) predicts. Columns in `keep` are included in the predictions. With `skip`, bad rows of
+    files are empty rows: nan, or None in columns of integers and text. Warnings are added to `run.warnings`: the number
+    of bad rows, and each column with many out-of-vocabulary values. Raises KerasCliError.
     """
     run = run if view is None else run.view(view)
     selected = [what] if isinstance(what, str) else what
-    rows = rows_of(run, *selected, targets=False, texts=texts, keep=keep)
+    try:
+        rows = rows_of(run, *selected, targets=False, texts=texts, keep=keep, skip=skip)
+    except BadRows as bad:
+        hint = "; ".join(filter(None, (bad.faults[0].hint, "--on-bad-rows skip goes on, with empty rows")))
+        bad.faults = (replace(bad.faults[0], hint=hint), *bad.faults[1:])
+        raise
     predictions = predict_rows(run, rows, form, keep)
     run.warnings += rows.oov.warnings()
-    return predictions
+    skipped = rows.origin.table.skipped if skip and rows.origin is not None else None
+    if skipped is None or not run.strategy.leads:
+        return predictions
+    kept, columns = (_spread(each, skipped, object) for each in (predictions.kept, predictions.columns))
+    outputs = _spread(predictions.outputs, skipped, np.float64)
+    return Predictions(kept, columns, outputs, skipped.of, predictions.non_finite_rows)
 
 
 @memory_for_batches()

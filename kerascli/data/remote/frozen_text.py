@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kerascli.data.remote.frozen import freeze
+from kerascli.data.storage.bad_rows import BadRows
 from kerascli.data.storage.column import text_array
 from kerascli.data.storage.compressed import unpacked_blocks
 from kerascli.data.storage.delimited.text_format import TextFormat, typed
@@ -19,7 +19,7 @@ from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import LINE, Part
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk import locks, storage
-from kerascli.foundation.errors import DataError, KerasCliError, Place, safe_text
+from kerascli.foundation.errors import DataError, Fault, KerasCliError, safe_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,16 +110,19 @@ def _parsed(parse: Parse, block: bytes, added: int, *, is_first: bool) -> Table:
     """Parse a block of a file; errors name the file's lines, whose numbers are larger by `added` than in the block."""
     try:
         return parse(block, is_first)
+    except BadRows as error:
+        raise DataError([_shifted(fault, added) for fault in error.faults]) from None
     except KerasCliError as error:
-        error.faults = tuple(replace(f, place=f.place and _shifted(f.place, added)) for f in error.faults)
+        error.faults = tuple(_shifted(fault, added) for fault in error.faults)
         raise
 
 
-def _shifted(place: Place, lines: int) -> Place:
-    """Return a place in a file (`t.csv:17` or `t.csv:17:age`) so many lines later."""
-    if place.line is not None:
-        return replace(place, line=place.line + lines)
-    return Place(re.sub(r":(\d+)(?=:[^:]*\Z)", lambda found: f":{int(found[1]) + lines}", place.file))
+def _shifted(fault: Fault, lines: int) -> Fault:
+    """Return an error of a line of a file so many lines later."""
+    place = fault.place
+    return (
+        fault if place is None or place.line is None else replace(fault, place=replace(place, line=place.line + lines))
+    )
 
 
 def _array(table: Table, name: str, text: frozenset[str]) -> "pa.Array":

@@ -34,15 +34,17 @@ def data_digests(phases: list[Phase]) -> dict[str, str]:
     return _by_name(phase.prepared.digests for phase in phases)
 
 
-def skipped_images(phases: list[Phase]) -> dict[str, Any]:
-    """Return a mapping from each folder with damaged images to their number and the first files, for run.json.
+def skipped(phases: list[Phase], *, rows: bool) -> dict[str, Any]:
+    """Return a mapping from each folder with damaged images, or (`rows`) each file with bad rows, to their number and
+    the first of them, for run.json.
 
     If a phase uses other files of a folder, the folder has another entry, with the number of the phase.
     """
     return _by_name(
         {
-            each.name: {"skipped": each.count, "of": each.of, "first": list(each.first)}
+            each.name: {"skipped": each.count, "of": each.of, "first": [text for _, text in each.first]}
             for each in phase.prepared.skipped
+            if rows == (each.noun == "rows")
         }
         for phase in phases
     )

@@ -16,7 +16,11 @@ from kerascli.data.batches.rows import Split
 from kerascli.data.command_input import STDIN, CommandInput
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import PreparedData, fitted_preparer
+from kerascli.data.pipeline.preparer import Preparer
+from kerascli.data.read import joined
 from kerascli.data.sources.timeseries import Timeseries
+from kerascli.data.sources.wrapped import WrappedSource
+from kerascli.data.storage.bad_rows import skipping
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.foundation.disk.files import missing_file
@@ -78,13 +82,19 @@ def _short(digest: str) -> str:
     return f"{kind}{colon}{value[:_SHORT]}"
 
 
-def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = ()) -> Split:
+def rows_of(
+    run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = (), skip: bool = False
+) -> Split:
     """Return the rows that a command's arguments select: of a split, of files or folders, of standard input, or texts.
 
     The argument `test` selects the split of that name; write `./test` for a file or folder that has the name of a
-    split. Columns in `keep` are read, too. Raises DataError, ConfigError.
+    split. Columns in `keep` are read, too. With `skip`, or if the run's source skips them and `targets` are read, bad
+    rows of files are left out, with a warning. Raises DataError, ConfigError.
     """
-    if run.takes_arrays or (not targets and run.has_own_inputs):
+    of_arrays = run.takes_arrays or (not targets and run.has_own_inputs)
+    if skip and (of_arrays or {*what} & {*SPLITS} or (run.data and isinstance(run.data.source, WrappedSource))):
+        raise ConfigError("--on-bad-rows skip: only rows of files are skipped, not those of splits, arrays or series")
+    if of_arrays:
         return _arrays(run, what, texts, keep, targets=targets)
     assert run.data is not None
     if len(what) == 1 and what[0] in SPLITS and not texts:
@@ -102,10 +112,23 @@ def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = ()
     command_input = CommandInput(
         run.data, known_columns(run.learned), run.config.context.folder, targets, frozenset(keep)
     )
-    table = command_input.read(what, texts)
-    if table.skipped is not None:
-        run.warnings.append(Fault(str(table.skipped), level="warning"))
-    return fitted_preparer(run.data, run.learned, targets=targets).split(table)
+    preparer = fitted_preparer(run.data, run.learned, targets=targets)
+    rows = _of_files(command_input, what, texts, preparer, skip=skip or (targets and run.data.source.skips_bad_rows()))
+    if rows.origin is not None and rows.origin.table.skipped is not None:
+        run.warnings.append(Fault(str(rows.origin.table.skipped), level="warning"))
+    return rows
+
+
+def _of_files(
+    command_input: CommandInput, what: Sequence[str], texts: Sequence[str], preparer: Preparer, *, skip: bool
+) -> Split:
+    """Return the prepared rows of files, folders, standard input and texts; with `skip`, without bad ones."""
+
+    def prepare(tables: Sequence[Table]) -> Split:
+        return preparer.split(joined([command_input.checked(table, skip=not skip) for table in tables]))
+
+    tables = command_input.tables(what, texts, skip=skip)
+    return skipping(tables, prepare, lambda table: prepare([table]), skip=skip)
 
 
 def _arrays(run: LoadedRun, what: Sequence[str], texts: Sequence[str], keep: Sequence[str], *, targets: bool) -> Split:
