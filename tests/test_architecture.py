@@ -45,8 +45,8 @@ INNER_FLOORS = {
     "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
         ["storage", "download", "dates"], ["remote", "text"], ["base", "split"],
-        ["batches", "datasets", "mixing", "readers", "where"], ["augmentations", "moved", "section"], ["digests"],
-        ["pipeline"], ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
+        ["batches", "datasets", "mixing", "readers", "series_gaps", "where"], ["augmentations", "moved", "section"],
+        ["digests"], ["pipeline"], ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
@@ -56,7 +56,7 @@ INNER_FLOORS = {
     ],
     "training": [
         ["classes", "generation", "profiling", "tensor_file"], ["checks", "objectives"],
-        ["checkpoint_files", "evaluate", "forward_pass"], ["build", "execution_mode", "step"],
+        ["checkpoint_files", "evaluate", "forward_pass"], ["baselines", "build", "execution_mode", "step"],
         ["checkpoint", "strategies"], ["loop"],
     ],
     "training/strategies": [
@@ -65,9 +65,9 @@ INNER_FLOORS = {
         ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
-        ["advice", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
+        ["advice", "baselines", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
         ["check", "rows"], ["evaluate", "make_samples", "predict"], ["interchange"], ["train"],
-        ["forecasting", "smoke", "stream"],
+        ["forecasting", "further_training", "smoke", "stream"],
     ],
     "interop": [
         ["keras", "example_inputs", "published", "torch_files", "torchvision_names"],
@@ -343,7 +343,6 @@ def test_random_numbers_come_from_draws_alone() -> None:
 PEERS = {
     "callbacks",
     "cli",
-    "optimizers",
 }
 """Folders whose files are peers: one command, one source, one component each."""
 MOST_FILES, MOST_OF_ONE_NAME = 17, 3
@@ -404,7 +403,6 @@ COMPLEX_FUNCTIONS = {
     "model/runtime/summary.py:_rows",
     "ops/shaping.py:pad",
     "report/architecture/from_graph.py:level",
-    "report/tables.py:_results",
     "training/profiling/operations.py:recorded_work",
     "workflow/forecasting/picture.py:_drawn",
     "workflow/rows/raw_arrays.py:raw_rows",

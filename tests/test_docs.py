@@ -1,5 +1,6 @@
 """The documentation is correct: configs are valid, commands exist, messages match, the plugin trains."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -32,7 +33,8 @@ from tests.support.runs_harness import write
 from tests.test_architecture import FLOORS, PACKAGE
 
 ROOT = Path(__file__).parent.parent
-DOCS = sorted((ROOT / "docs").glob("*.md"))
+LANGUAGE = sorted((ROOT / "docs" / "language").glob("*.md"))
+DOCS = [*sorted((ROOT / "docs").glob("*.md")), *LANGUAGE]
 PAGES = [
     *DOCS,
     *sorted((ROOT / "docs" / "guides").glob("**/*.md")),
@@ -187,8 +189,9 @@ def _parse_command(line: str) -> None:
     while arguments and arguments[0] in getattr(command, "commands", {}):
         name = arguments.pop(0)
         command = command.commands[name]  # pyright: ignore[reportAttributeAccessIssue]
-    assert name != "kerascli", f"there is no command '{arguments[0]}'"
-    command.make_context(name, arguments)
+    assert name != "kerascli" or arguments[0].startswith("-"), f"there is no command '{arguments[0]}'"
+    with contextlib.suppress(typer.Exit):  # of -h
+        command.make_context(name, arguments, parent=typer.Context(command, help_option_names=["-h"]))
 
 
 def test_the_plugin_trains_and_its_run_needs_nothing_else(folder: Path) -> None:
@@ -225,10 +228,20 @@ def test_the_code_of_a_tutorial_runs(page: str, folder: Path) -> None:
 
 
 def test_every_source_transform_and_callback_is_in_the_language() -> None:
-    language = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`(\w+)`", language))
+    named = {name for page in LANGUAGE for name in re.findall(r"`(\w+)`", page.read_text(encoding="utf-8"))}
     for kind in ("source", "transform", "callback"):
         assert set(registries()[kind].names()) <= named, kind
+
+
+def test_the_index_lists_every_page() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    trees = re.findall(r"^:::\{toctree\}\n(.+?)^:::$", index, re.M | re.S)
+    listed = [line for tree in trees for line in tree.splitlines() if line and not line.startswith(":")]
+    assert len(listed) == len(set(listed))
+    assert {page.stem for page in (ROOT / "docs").glob("*.md")} == {name for name in listed if "/" not in name} | {
+        "index"
+    }
+    assert {"guides/index", "language/index"} <= set(listed)
 
 
 def test_every_phase_of_a_profile_is_explained() -> None:

@@ -144,7 +144,9 @@ def test_every_section_component_config_and_room_has_a_page() -> None:
     assert {f"house/{name}.md" for name in house.rooms()} <= pages
     assert {f"gallery/{name}.md" for name in gallery.config_names()} <= pages
     count = sum(len(registries()[kind].names()) for kind in KINDS)
-    assert sum(path.startswith("reference/") for path in pages) == count + len(KINDS) + len(["index", "ops"])
+    assert sum(path.startswith("reference/") for path in pages) == count + len(KINDS) + len(
+        ["index", "ops", "commands"]
+    )
     assert {path.partition("/")[0] for path in pages} == set(FOLDERS)
 
 
@@ -178,7 +180,7 @@ def test_a_page_of_the_gallery_has_its_picture() -> None:
 def test_links_into_the_repository_lead_to_the_page_of_a_file() -> None:
     pages = {"docs/runs.md": "runs", "configs/README.md": "gallery/index"}
     text = "[a](runs.md#x), [b](../configs/README.md), [c](https://x.y/z), `[d](e)`\n```\n[f](g)\n```\n"
-    assert rewritten(text, "language", "docs/language.md", pages) == text.replace("../configs/README", "gallery/index")
+    assert rewritten(text, "errors", "docs/errors.md", pages) == text.replace("../configs/README", "gallery/index")
     moved = rewritten("[a](../docs/runs.md) ![b](../docs/images/b.png)", "gallery/index", "configs/README.md", pages)
     assert moved == "[a](../runs.md) ![b](../images/b.png)"
 

@@ -64,17 +64,28 @@ app = options.Commands(
     help=_HELP,
     no_args_is_help=True,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
     add_completion=True,
 )
 
-for name, command in {
-    "train": train.train, "evaluate": evaluate.evaluate, "predict": predict.predict, "generate": generate.generate,
-    "samples": samples.samples, "import": import_model.import_command, "export": export.export,
-    "summary": summary.summary, "plot": plot.plot, "validate": validate.validate, "init": init.init_command,
-    "list": reference.list_command, "explain": reference.explain_command, "schema": reference.schema_command,
-}.items():  # fmt: skip
-    app.command(name)(command)
+for command, example in {
+    train.train: "train churn.yaml --set fit.epochs=20",
+    evaluate.evaluate: "evaluate latest test --by city",
+    predict.predict: "predict latest new.csv -o predictions.csv",
+    generate.generate: "generate latest --prompt 'Once upon a time'",
+    samples.samples: "samples latest -o pictures",
+    import_model.import_command: "import model.keras",
+    export.export: "export latest -o model.onnx",
+    summary.summary: "summary churn.yaml",
+    plot.plot: "plot latest -o metrics.png",
+    validate.validate: "validate churn.yaml",
+    init.init_command: "init churn.yaml --from churn.csv --target churned",
+    reference.list_command: "list layers",
+    reference.explain_command: "explain conv_2d",
+    reference.schema_command: "schema -o kerascli.schema.json",
+}.items():
+    app.command(example.split()[0], example=example)(command)
 runs.register(app)
 
 

@@ -50,9 +50,10 @@ def kinds(incomplete: str) -> list[str]:
     return _beginning(map(plural, KINDS), incomplete)
 
 
-def names(incomplete: str) -> list[str]:
-    """Return completions for `kerascli explain`: names of components, sections and keys of a config."""
-    return _beginning([*sorted(components()), *sections()], incomplete)
+def names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return completions for `kerascli explain`: names of components, sections and keys of a config, and commands."""
+    commands = getattr(ctx.find_root().command, "commands", {})
+    return _beginning([*sorted(components()), *sections(), *commands], incomplete)
 
 
 def components() -> set[str]:

@@ -60,6 +60,7 @@ def evaluate(
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
         record = _record(run, what, runs_dir, checkpoint)
+        from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
 
         opened = options.opened_run(record, device, threads, checkpoint, data, members)
@@ -69,7 +70,7 @@ def evaluate(
         evaluation = evaluate_rows(opened, rows, name)
     if not world_of().leads:
         return
-    options.warn(rows.oov.warnings())
+    options.warn([*rows.oov.warnings(), *no_better(evaluation.result, opened.experiment.spec.log_names())])
     chosen = _chosen(evaluation, maximize, hold_recall)
     if as_json:
         options.say_json(_facts(record, evaluation, groups, chosen))
@@ -131,16 +132,16 @@ def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
 
 
 def _text(evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", chosen: "Mapping[str, Point]") -> str:
-    from kerascli.report.console import metrics_text
+    from kerascli.report.console import evaluation_lines, metrics_text
     from kerascli.report.text_tables import area_text, class_table, threshold_table
 
     result = evaluation.result
-    lines = [f"{safe_text(result.split)}  {metrics_text(result.logs)}  ({result.rows:,} rows)"]
+    lines = evaluation_lines(result.split, result.logs, result.baselines, f"({result.rows:,} rows)")
     lines += [f"  {safe_text(name)} in its units  {metrics_text(logs)}" for name, logs in evaluation.in_units.items()]
     for column, values in groups.items():
         lines += ["", *_group_lines(evaluation, column, values)]
     for scores in evaluation.class_scores:
-        lines += ["", *([scores.output] if len(evaluation.class_scores) > 1 else []), class_table(scores.rows)]
+        lines += ["", *([scores.label] if len(evaluation.class_scores) > 1 else []), class_table(scores.rows)]
         if scores.thresholds is not None:
             positive = safe_text(scores.names[1])
             roc, precision = map(area_text, (scores.thresholds.roc_auc, scores.thresholds.average_precision))
@@ -159,13 +160,13 @@ def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]
     from kerascli.report.console import number_text
     from kerascli.report.text_tables import text_table
 
-    if evaluation.in_units:
-        targets = ", ".join(f"'{safe_text(target)}'" for target in evaluation.in_units)
-        yield f"metrics of {targets} in {'its' if len(evaluation.in_units) == 1 else 'their'} units:"
+    for target, metrics in evaluation.in_units.items():
+        yield f"{', '.join(map(safe_text, metrics))} of '{safe_text(target)}' in its units"
     names = [safe_text(text, 30) for text in (column, *(group.name for group in groups))]
     columns = [names, ["rows", *(f"{group.rows:,}" for group in groups)]]
+    labels = {scores.output: scores.label for scores in evaluation.class_scores}
     for output in groups[0].positives:
-        heading = "positives" if len(groups[0].positives) == 1 else f"{output} positives"
+        heading = "positives" if len(groups[0].positives) == 1 else f"{labels.get(output, output)} positives"
         columns.append([heading, *(f"{group.positives[output]:,}" for group in groups)])
     for name in dict.fromkeys([*evaluation.result.logs, *(name for group in groups for name in group.shown)]):
         values = [number_text(group.shown[name]) if name in group.shown else "-" for group in groups]
@@ -191,6 +192,7 @@ def _facts(
     result = evaluation.result
     facts: dict[str, Any] = {
         "run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs),
+        "baselines": {name: dict(logs) for name, logs in result.baselines.items()},
         "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
         "in_units": evaluation.in_units, "thresholds": {},
     }  # fmt: skip
@@ -212,11 +214,12 @@ def _pictures(record: "RunRecord", scores: "ClassScores", rows: str) -> Iterator
     from kerascli.report.plots import binary_curves, confusion_matrix, save
 
     part = rows if rows in options.SPLITS else "rows"
-    path = record.plot_path(f"confusion_{scores.output}_{part}.png")
-    title = f"{scores.output}, {safe_text(rows, 40)}"
+    path = record.plot_path(f"confusion_{scores.label}_{part}.png")
+    title = f"{scores.label}, {safe_text(rows, 40)}"
     save(confusion_matrix(scores.matrix.tolist(), scores.names, title), path)
     yield f"confusion matrix: {path}"
     if scores.thresholds is not None:
-        path = record.plot_path(f"curves_{scores.output}_{part}.png")
+        path = record.plot_path(f"curves_{scores.label}_{part}.png")
+        title = f"{scores.label}: '{safe_text(scores.names[1], 30)}', {safe_text(rows, 40)}"
         save(binary_curves(scores.thresholds, scores.names[1], title), path)
         yield f"ROC, precision-recall and calibration: {path}"

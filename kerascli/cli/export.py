@@ -26,6 +26,7 @@ def export(
     """Export a run's model to a Keras, PyTorch or ONNX file."""
     record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.foundation.disk.storage import size_text
+    from kerascli.report.text_tables import tensor_table
     from kerascli.workflow.interchange.exporting import SUFFIXES, check_output, export_run
     from kerascli.workflow.outputs import writable
 
@@ -41,6 +42,7 @@ def export(
     same = "not compared" if kind == "onnx" else "every weight read back"
     same = same if exported.difference is None else f"largest difference {exported.difference:.2g}"
     typer.echo(f"file  {safe_text(str(output))}  ({size_text(exported.size_bytes)}, {same})")
+    typer.echo(tensor_table(*exported.tensors))
 
 
 def _format(kind: str | None, output: Path | None, suffixes: Mapping[str, str], *, preprocessing: bool) -> str:

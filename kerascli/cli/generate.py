@@ -25,11 +25,11 @@ def generate(
     prompt: Annotated[
         str | None, option("--prompt TEXT", "Text to continue or answer; default: from the run's data.")
     ] = None,
-    length: Annotated[int, option("--length", "Maximum number of words or characters.", min=1, max=_MOST)] = 400,
+    length: Annotated[int, option("--length N", "Maximum number of words or characters.", min=1, max=_MOST)] = 400,
     temperature: Annotated[float | None, option("--temperature T", "Below 1: more likely words; default: 1.")] = None,
     greedy: Annotated[bool, option("--greedy", "Take the most probable word, do not sample.")] = False,
     top_k: Annotated[int | None, option("--top-k K", "Sample among the K most probable words.", min=1)] = None,
-    seed: Annotated[int, option("--seed", "Seed of the sampling.", min=0, max=2**53)] = 0,
+    seed: Annotated[int, option("--seed N", "Seed of the sampling.", min=0, max=2**53)] = 0,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
     device: options.Device = "auto",

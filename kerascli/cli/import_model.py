@@ -1,5 +1,6 @@
 """The command `kerascli import MODEL`: make a run from a model saved by Keras (.keras, .h5)."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 from kerascli.cli import options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError, counted, safe_text
+from kerascli.runs.record import RunRecord
 
 _MODEL = "A .keras, .h5 or .safetensors file, or an architecture as .json."
 _DATA = "A config with data and fit for further training, or with views."
@@ -29,6 +31,7 @@ def import_command(
     The run can predict, be evaluated and be trained further.
     """
     _check_together(model, data, config, no_compile=no_compile, by_name=by_name)
+    from kerascli.report.text_tables import tensor_table
     from kerascli.workflow.interchange.importing import import_model, import_weights
 
     command = sys.argv[1:]
@@ -40,7 +43,17 @@ def import_command(
         )
     for text in imported.notes:
         options.note(text)
+    typer.echo(tensor_table(*imported.tensors))
     typer.echo(f"run   {safe_text(str(imported.record.path))}  ({counted(imported.parameters, 'parameter')})")
+    options.note(f"next: {_next_command(imported.record)}")
+
+
+def _next_command(record: RunRecord) -> str:
+    """Return the command that an imported run can be used with: `train` if it has data and a loss, else `predict`."""
+    path = shlex.quote(str(record.path))
+    if record.facts()["data"] and record.checkpoints.steps():
+        return f"kerascli train {path}"
+    return f"kerascli predict {path} {'rows.csv' if record.preprocessing() else 'inputs.npz'}"
 
 
 def _check_together(model: Path, data: Path | None, config: Path | None, *, no_compile: bool, by_name: bool) -> None:

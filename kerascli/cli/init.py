@@ -16,8 +16,8 @@ _ABOUT_MODEL = "linear, mlp, wide_and_deep, cnn, resnet, lstm or transformer; de
 
 
 def init_command(
-    config: Annotated[Path, argument(None, "Config file to write.")] = _DEFAULT_CONFIG,
-    template: Annotated[str | None, option("--template", _ABOUT_TEMPLATE)] = None,
+    config: Annotated[Path, argument("CONFIG", "Config file to write.")] = _DEFAULT_CONFIG,
+    template: Annotated[str | None, option("--template NAME", _ABOUT_TEMPLATE)] = None,
     data: Annotated[Path | None, option("--from WHAT", _ABOUT_DATA)] = None,
     target: Annotated[
         str | None, option("--target COLUMN", "Column to predict; default: by its name, or the last.")

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import shlex
 import shutil
 import sys
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from kerascli.workflow.loaded import LoadedRun
 
 RUNS_DIR = Path("runs")
+EXAMPLE = "Example: "
+"""Beginning of the last line of a command's help."""
 SPLITS = ("test", "validation", "train")
 """Names of the splits that commands accept, in order of preference; any other word is the path of a file or folder."""
 
@@ -72,7 +75,7 @@ Sets = Annotated[
 ]  # fmt: skip
 Flags = Annotated[list[str], option("--flag NAME=VALUE", "Set a flag that the config declares; may be repeated.")]
 View = Annotated[str | None, option("--view NAME", "Use a view of the model instead of the model.")]
-What = Annotated[list[str] | None, argument("WHAT...", _WHAT)]
+What = Annotated[list[str] | None, argument("WHAT", _WHAT)]
 Horizon = Annotated[
     int | None, option("--horizon N", "Forecast the N rows after the last of a series.", min=1, max=1_000_000)
 ]
@@ -89,7 +92,11 @@ _PATHS = frozenset({"run", "runs", "what", "resume"})
 
 
 class _Once:
-    """Mixin of typer commands that refuses an option given twice if it takes one value; typer would take the last."""
+    """Mixin of typer commands that refuses an option given twice if it takes one value (typer would take the last), and
+    whose line in a list of commands is its whole first sentence (typer would cut it to the width)."""
+
+    def get_short_help_str(self: Any, limit: int = 0) -> str:
+        return " ".join(self.help.partition("\n\n")[0].split())
 
     def parse_args(self: Any, ctx: Any, args: list[str]) -> list[str]:
         _, _, order = self.make_parser(ctx).parse_args(list(args))
@@ -109,10 +116,11 @@ class OnceGroup(_Once, TyperGroup):
 
 
 class Commands(typer.Typer):
-    """Typer program whose commands get the home folder for a leading `~` of a path: shells leave `--x=~/y` as it is."""
+    """Typer program whose commands have an example, and get the home folder for a leading `~` of a path: shells leave
+    `--x=~/y` as it is."""
 
-    def command(self, *args: Any, **kwargs: Any) -> Any:
-        return _with_paths(super().command(*args, cls=OnceCommand, **kwargs))
+    def command(self, *args: Any, example: str = "", **kwargs: Any) -> Any:
+        return _with_paths(super().command(*args, cls=OnceCommand, epilog=f"{EXAMPLE}kerascli {example}", **kwargs))
 
     def callback(self, *args: Any, **kwargs: Any) -> Any:
         return _with_paths(super().callback(*args, **kwargs))
@@ -178,10 +186,16 @@ def refuse(options: Mapping[str, object], names: Iterable[str], why: str) -> Non
             raise ConfigError(f"{name} {why}")
 
 
-def config_or_only(config: Path | None) -> Path:
+def is_config(what: str | None) -> bool:
+    """Return True if an argument that may also name a run is (or must be) the path of a config, or is left out."""
+    path = Path(what or "")
+    return what is None or path.is_file() or path.suffix in {".yaml", ".yml"} or (os.sep in what and not path.is_dir())
+
+
+def config_or_only(config: str | Path | None) -> Path:
     """Return the path of the given config, or of the only config in the current folder. Raises ConfigError."""
     if config is not None:
-        return config
+        return Path(config)
     files = sorted(path for pattern in ("*.yaml", "*.yml") for path in Path().glob(pattern))
     if len(files) == 1:
         note(f"config: {files[0]} (the only one here)")
@@ -210,9 +224,8 @@ def config_or_run(
 
     if what is None and not sets and not flags and list_runs(runs_dir):
         what = LATEST
-    if what is None or Path(what).is_file() or Path(what).suffix in {".yaml", ".yml"}:
-        path = config_or_only(None if what is None else Path(what))
-        return read_config(path, sets, flags)
+    if what is None or is_config(what):
+        return read_config(config_or_only(what), sets, flags)
     if sets or flags:
         raise ConfigError(f"{'--set' if sets else '--flag'} can only be used with a config: a run keeps its settings")
     return find_run(what, runs_dir)

@@ -25,9 +25,9 @@ def plot(
         argument("RUN", "Default: the latest run. With --model: a run or config.", complete.configs_or_runs),
     ] = None,
     output: Annotated[
-        Path | None, option("--output -o", "A .png, .svg or .pdf file; with --model also .mmd, .dot, .gv.")
+        Path | None, option("--output -o FILE", "A .png, .svg or .pdf file; with --model also .mmd, .dot, .gv.")
     ] = None,
-    metric: Annotated[list[str] | None, option("--metric", "Metric to plot; may be repeated.")] = None,
+    metric: Annotated[list[str] | None, option("--metric NAME", "Metric to plot; may be repeated.")] = None,
     log: Annotated[bool, option("--log", "Use a logarithmic scale.")] = False,
     model: Annotated[bool, option("--model", "Draw a model's layers and their connections.")] = False,
     expand: Annotated[bool, option("--expand", "With --model: draw inside blocks, every repeat.")] = False,

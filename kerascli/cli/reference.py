@@ -1,37 +1,64 @@
 """The commands `kerascli explain`, `list` and `schema`: the reference of configs, as text, JSON or JSON Schema."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 
+if TYPE_CHECKING:
+    from kerascli.report.reference import Entry
+
 
 def explain_command(
+    context: typer.Context,
     name: Annotated[
-        str, argument(None, "For example conv_2d, fit, fit.validation_split, initializers.", complete.names)
+        str, argument("NAME", "For example conv_2d, fit, fit.validation_split, initializers, train.", complete.names)
     ],
     as_json: options.Json = False,
 ) -> None:
-    """Explain a component, section or key, with an example."""
-    typer.echo(explain(name, as_json=as_json, width=options.terminal_width()))
+    """Explain a component, section, key or command, with an example."""
+    commands = getattr(context.find_root().command, "commands", {})
+    typer.echo(explain(name, commands, as_json=as_json, width=options.terminal_width()))
 
 
-def explain(name: str, *, as_json: bool = False, width: int | None = None) -> str:
-    """Return the text of `explain` for a component, section or key, in lines of `width` columns. Raises ConfigError."""
+def explain(
+    name: str, commands: Mapping[str, Any] = MappingProxyType({}), *, as_json: bool = False, width: int | None = None
+) -> str:
+    """Return the text of `explain` for a component, section, key or command, in lines of `width` columns. Raises
+    ConfigError."""
     from kerascli.report import reference
 
-    entries = reference.explain(name)
+    entries = reference.explain(name, [command_entry(each) for each in commands.values()])
     return json.dumps([entry.as_json() for entry in entries]) if as_json else reference.render(entries, width)
+
+
+def command_entry(command: Any) -> "Entry":
+    """Return the reference entry of a typer command, or of a group of commands, from its own help."""
+    from kerascli.report.reference import Entry, Key, Member
+
+    keys = []
+    for param in command.params:
+        is_argument, is_flag = param.param_type_name == "argument", getattr(param, "is_flag", False)
+        takes = "argument" if is_argument else "flag" if is_flag else param.metavar or "value"
+        default = None if is_flag or param.default in (None, (), []) else str(param.default)
+        keys.append(
+            Key(param.metavar if is_argument else ", ".join(param.opts), takes, default, param.required, param.help)
+        )
+    members = (Member(each.name, (), each.get_short_help_str()) for each in getattr(command, "commands", {}).values())
+    example = (command.epilog or "").removeprefix(options.EXAMPLE)
+    return Entry("command", command.name, command.help, (), tuple(keys), (), example, tuple(members))
 
 
 def list_command(
     kind: Annotated[
-        str | None, argument(None, "layers, losses, optimizers, ...; default: all kinds.", complete.kinds)
+        str | None, argument("KIND", "layers, losses, optimizers, ...; default: all kinds.", complete.kinds)
     ] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -55,7 +82,7 @@ def list_text(kind: str | None, *, as_json: bool = False, width: int | None = No
 
 
 def schema_command(
-    output: Annotated[Path | None, option("--output -o", "Output file; default: stdout.")] = None,
+    output: Annotated[Path | None, option("--output -o FILE", "Output file; default: stdout.")] = None,
 ) -> None:
     """Write the JSON Schema of configs, for editors."""
     text = schema()

@@ -11,29 +11,35 @@ from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError
 from kerascli.report import tables
+from kerascli.report.comparison import compare
 from kerascli.runs import index
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 
+_HELP = "List, show, compare and remove runs; without a command: list them."
 _SHOWN_LAST = ("versions", "machine")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command group `runs` to the typer program; `kerascli runs` alone lists the runs."""
-    group = options.Commands(cls=options.OnceGroup, help="List, show, compare and remove runs.", rich_markup_mode=None)
-    group.callback(invoke_without_command=True)(_list)
-    group.command("show")(_show)
-    group.command("compare")(_compare)
-    group.command("rm")(_remove)
+    group = options.Commands(cls=options.OnceGroup, help=_HELP, rich_markup_mode=None)
+    group.callback(invoke_without_command=True)(_runs)
+    group.command("list", example="runs list")(_list)
+    group.command("show", example="runs show latest")(_show)
+    group.command("compare", example="runs compare latest other")(_compare)
+    group.command("rm", example="runs rm other")(_remove)
     app.add_typer(group, name="runs")
 
 
-def _list(context: typer.Context, json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
+def _runs(context: typer.Context, json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
+    if context.invoked_subcommand is None:
+        _list(json, runs_dir)
+    elif json or runs_dir != options.RUNS_DIR:
+        raise ConfigError(f"options of '{context.invoked_subcommand}' go after it, not before")
+
+
+def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """List the runs, oldest first."""
-    if context.invoked_subcommand is not None:
-        if json or runs_dir != options.RUNS_DIR:
-            raise ConfigError(f"options of '{context.invoked_subcommand}' go after it, not before")
-        return
     lines = [tables.RunLine.of(run) for run in index.list_runs(runs_dir)]
     if json:
         options.say_json([asdict(line) for line in lines])
@@ -44,7 +50,7 @@ def _list(context: typer.Context, json: options.Json = False, runs_dir: options.
 
 
 def _show(
-    run: Annotated[str, argument(None, options.ABOUT_RUN, complete.runs)] = index.LATEST,
+    run: Annotated[str, argument("RUN", options.ABOUT_RUN, complete.runs)] = index.LATEST,
     json: options.Json = False,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
@@ -60,7 +66,7 @@ def _compare(
     """Compare runs: the settings that differ, and the results."""
     if len(runs) < 2:
         raise ConfigError("compare: expected at least two runs, got 1")
-    comparison = tables.compare([options.find_run(run, runs_dir) for run in runs])
+    comparison = compare([options.find_run(run, runs_dir) for run in runs])
     if json:
         options.say_json(asdict(comparison))
         return

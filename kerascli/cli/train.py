@@ -1,4 +1,4 @@
-"""The command `kerascli train [CONFIG]`: train the model of a config, or resume a run."""
+"""The command `kerascli train [CONFIG|RUN]`: train the model of a config, train a run on, or resume a run."""
 
 import contextlib
 import sys
@@ -12,18 +12,19 @@ import typer
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.cli.process_group import interrupted_run, launch_processes, process_group, with_common_seed
-from kerascli.foundation.errors import safe_text
+from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
 
 if TYPE_CHECKING:
     from kerascli.foundation.events import Event
     from kerascli.foundation.profile import Profiled
+    from kerascli.runs.record import RunRecord
 
 
 def train(
-    config: Annotated[
-        Path | None, argument("CONFIG", "Config file; default: the only one in this folder.", complete.configs)
+    what: Annotated[
+        str | None, argument("CONFIG|RUN", "Config (default: the only one here), or a run.", complete.configs_or_runs)
     ] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -38,7 +39,8 @@ def train(
         str | None,
         option("--resume RUN", "Resume a run: latest, a name, a prefix or a path.", autocompletion=complete.runs),
     ] = None,
-    data: options.Data = None,
+    data: Annotated[Path | None, option("--data PATH", "Of RUN: the new data; with --resume: its new place.")] = None,
+    relearn: Annotated[bool, option("--relearn", "Fit the preprocessing of RUN to the new data.")] = False,
     profile: Annotated[
         bool, option("--profile", "Report where the time goes; save a trace of some steps in the run.")
     ] = False,
@@ -52,54 +54,60 @@ def train(
     ] = None,
     timeout: options.Timeout = 600.0,
 ) -> None:
-    """Train the model of a config, or resume a run."""
+    """Train the model of a config, train a run on in a new run, or resume a run."""
     short = {"fit.epochs": epochs, "fit.batch_size": batch_size, "seed": seed}
     sets = [*sets, *(f"{key}={value}" for key, value in short.items() if value is not None)]
     values = {
-        "a config": config is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
+        "a config or a run": what is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
         "--flag": bool(flags), "--json": as_json, "--resume": resume is not None, "--profile": profile,
         "--quiet": quiet, "--data": data is not None, "--verbose": verbose, "--processes": processes is not None,
-        "--max-restarts": max_restarts is not None,
+        "--max-restarts": max_restarts is not None, "--relearn": relearn,
     }  # fmt: skip
-    _refuse_idle(values, smoke=smoke)
+    _refuse_idle(values, smoke=smoke, further=not options.is_config(what))
     chosen = Options(
-        runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile
-    )
+        runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile, data=data,
+        relearn=relearn,
+    )  # fmt: skip
     if smoke:
-        _smoke_test(options.config_or_only(config), chosen, sets, flags)
+        _smoke_test(what, chosen, sets, flags)
         return
     launch_processes(processes, max_restarts)
     with process_group(chosen, timeout) as chosen:
-        resume = resume or interrupted_run(chosen, config)
-        if resume is not None:
-            events = _resumed(resume, chosen, sets, data)
-        else:
-            events = _started(options.config_or_only(config), chosen, sets, flags)
+        resume = resume or interrupted_run(chosen, None if what is None else Path(what))
+        events = _resumed(resume, chosen, sets) if resume is not None else _started(what, chosen, sets, flags)
         _follow(events, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
-def _refuse_idle(values: dict[str, bool], *, smoke: bool) -> None:
+def _refuse_idle(values: dict[str, bool], *, smoke: bool, further: bool) -> None:
     """Raise ConfigError for an option of `train` that has no effect in combination with another one."""
     if values["--verbose"]:
         options.refuse(values, ["--quiet", "--json"], "cannot be used with --verbose: it prints more")
     if smoke:
-        idle = ["--runs-dir", "--json", "--profile", "--quiet", "--data", "--verbose", "--processes", "--max-restarts"]
+        idle = ["--json", "--profile", "--quiet", "--verbose", "--processes", "--max-restarts"]
+        idle += [] if further else ["--runs-dir"]
         options.refuse(values, ["--resume", "--name", *idle], "cannot be used with --smoke: it trains a temporary run")
-    elif values["--resume"]:
-        names, text = ["a config", "--flag", "--name"], "cannot be used with --resume: a run keeps its settings"
-        options.refuse(values, names, text)
+    if values["--resume"]:
+        names, text = ["a config or a run", "--flag", "--name", "--relearn"], "a run keeps its settings"
+        options.refuse(values, names, f"cannot be used with --resume: {text}")
+    elif further:
+        options.refuse(values, ["--flag"], "cannot be used with a run, whose config has their values: --set changes it")
     else:
-        text = "cannot be used with a config: it names its data itself; only with --resume"
-        options.refuse(values, ["--data"], text)
+        text = "cannot be used with a config: it names its data itself; only with a run, or with --resume"
+        options.refuse(values, ["--data", "--relearn"], text)
 
 
-def _started(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> "Iterator[Event]":
+def _started(what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> "Iterator[Event]":
     """Start a training run and return its events. Errors that need no torch are raised before it is loaded."""
     from kerascli.runs.record import check_name
 
     if chosen.name is not None:
         check_name(chosen.name)
-    document = options.read_config(config, sets, flags)
+    if what is not None and not options.is_config(what):
+        record = _run_to_train(what, chosen)
+        from kerascli.workflow.further_training import train_further
+
+        return train_further(record, chosen, sets, options.download_bar())
+    document = options.read_config(options.config_or_only(what), sets, flags)
     if chosen.group is not None:
         document = with_common_seed(document, chosen.group)
     from kerascli.config.misspelt import refuse_misspelt
@@ -112,7 +120,17 @@ def _started(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence
     return start(open_config(document, flags=flags, progress=options.download_bar()), chosen)
 
 
-def _resumed(run: str, chosen: Options, sets: Sequence[str], data: Path | None) -> "Iterator[Event]":
+def _run_to_train(what: str, chosen: Options) -> "RunRecord":
+    """Return the run that an argument names which is no file. Raises ConfigError, also if a config may be meant."""
+    name = safe_text(what)
+    if file := next((file for file in map(Path, (f"{name}.yaml", f"{name}.yml")) if file.is_file()), None):
+        hint = f"write {file}, or the path of the run's folder"
+        raise ConfigError(f"'{name}' is no file: is it the config {file}, or a run?", hint=hint)
+    options.check_device(chosen.device)
+    return options.find_run(what, chosen.runs_dir)
+
+
+def _resumed(run: str, chosen: Options, sets: Sequence[str]) -> "Iterator[Event]":
     """Resume a training run and return its events."""
     from kerascli.runs.index import find_run
 
@@ -120,19 +138,19 @@ def _resumed(run: str, chosen: Options, sets: Sequence[str], data: Path | None) 
     options.check_device(chosen.device)
     from kerascli.workflow.train import resume
 
-    return resume(record, chosen, sets, progress=options.download_bar(), data=data)
+    return resume(record, chosen, sets, progress=options.download_bar())
 
 
 def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: bool) -> None:
     """Show the events of a training run: results on stdout, everything else on stderr."""
-    from kerascli.report.console import TrainingView, metrics_text
+    from kerascli.report.console import TrainingView, evaluation_lines
 
     if not world_of().leads:  # one process prints for all
         for _ in events:
             pass
         return
     view = TrainingView(sys.stderr, quiet=as_json or quiet, verbose=verbose)
-    facts: dict[str, Any] = {"run": "", "results": {}, "warnings": []}
+    facts: dict[str, Any] = {"run": "", "results": {}, "baselines": {}, "warnings": []}
     try:
         for event in events:
             view.show(event)
@@ -141,9 +159,12 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
         if as_json:
             options.say_json({key: asdict(value) if key == "profile" else value for key, value in facts.items()})
             return
+        width = 4
         for split, logs in facts["results"].items():
-            typer.echo(f"{split}  {metrics_text(logs)}")
-        typer.echo(f"run   {safe_text(facts['run'])}")
+            baselines = facts["baselines"].get(split, {})
+            width = max(width, len("baseline") if baselines else 0)
+            typer.echo("\n".join(evaluation_lines(split, logs, baselines)))
+        typer.echo(f"{'run':<{width}}  {safe_text(facts['run'])}")
         if "profile" in facts:
             typer.echo()
             _print_profile(facts["profile"])
@@ -166,6 +187,7 @@ def _record(event: "Event", facts: dict[str, Any]) -> None:
             facts["run"] = event.run
         case Evaluated():
             facts["results"][event.split] = dict(event.logs)
+            facts["baselines"][event.split] = {name: dict(logs) for name, logs in event.baselines.items()}
         case Note(text, "warning", place):
             facts["warnings"].append(f"{place}: {text}" if place else text)
         case Profiled():
@@ -185,13 +207,21 @@ def _print_profile(profile: "Profiled") -> None:
         options.note("the trace can be opened in ui.perfetto.dev or chrome://tracing")
 
 
-def _smoke_test(config: Path, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> None:
-    """Test a config with two training steps in a temporary folder: train, resume, evaluate, predict and plot."""
-    document = options.read_config(config, sets, flags)
-    options.check_device(chosen.device)
+def _smoke_test(what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> None:
+    """Test a config, or the further training of a run, with two training steps in a temporary folder: train, resume,
+    evaluate, predict and plot."""
+    progress = options.download_bar()
+    if what is None or options.is_config(what):
+        path = options.config_or_only(what)
+        source = options.read_config(path, sets, flags)
+        options.check_device(chosen.device)
+    else:
+        record = _run_to_train(what, chosen)
+        from kerascli.workflow.further_training import further_config
+
+        path, source = record.path, further_config(record, chosen, sets, progress)
     from kerascli.workflow.smoke import smoke
 
-    progress = options.download_bar()
-    for line in smoke(document, sets=(), flags=flags, device=chosen.device, threads=chosen.threads, progress=progress):
+    for line in smoke(source, sets=(), flags=flags, device=chosen.device, threads=chosen.threads, progress=progress):
         options.note(line)
-    typer.echo(f"smoke test passed: {safe_text(str(config))}")
+    typer.echo(f"smoke test passed: {safe_text(str(path))}")

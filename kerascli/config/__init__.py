@@ -1,2 +1,1 @@
-"""Reading of configs: YAML with the position of each value, references, `extends` and overrides, and the checks of
-every section."""
+"""Reading of YAML configs: positions, references, `extends`, overrides, and the checks of every section."""

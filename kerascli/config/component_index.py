@@ -1,6 +1,6 @@
-"""Cache file with the names and arguments of all layers, losses ..., made when a config is first checked.
+"""Cache file with the names and arguments of all components (layers, losses ...), to check a config without torch.
 
-It allows misspelt names to be reported before torch is loaded. It is valid for one state of the sources of this
+The cache allows misspelt names to be reported before torch is loaded. It is valid for one state of the sources of this
 package, and of Python, torch and pydantic.
 """
 
@@ -49,15 +49,17 @@ class Settings:
 
 @dataclass(slots=True)
 class ComponentIndex:
-    """Index of the components by kind and name."""
+    """Names of all components (layers, losses ...) by kind, and the keys that each may have in a config."""
 
     names: dict[str, Names]
     settings: dict[str, dict[str, Settings]]
 
 
 def load() -> ComponentIndex | None:
-    """Return the stored index of components; None if it is missing or damaged, or if kerascli, Python, torch or
-    pydantic changed since it was stored."""
+    """Return the component index from the cache file; None if it is missing, damaged or outdated.
+
+    The file is outdated if kerascli, Python, torch or pydantic has changed since it was stored.
+    """
     with suppress(DataError, StorageError, ValueError, TypeError, KeyError, AttributeError):
         seal, _, body = read_bytes(_file(), _MAX_BYTES).partition(b"\n")
         if seal.decode() == _seal(body):
@@ -69,7 +71,7 @@ def load() -> ComponentIndex | None:
 
 
 def save(index: ComponentIndex) -> None:
-    """Write the index of components to the cache file; write errors are ignored."""
+    """Write the component index (names and arguments of all components) to the cache file; write errors are ignored."""
     body = json.dumps({
         "names": {kind: [each.prefixes, each.keys] for kind, each in index.names.items()},
         "settings": {
@@ -83,7 +85,7 @@ def save(index: ComponentIndex) -> None:
 
 
 def make() -> ComponentIndex:
-    """Build a new index of all components by importing their modules, and with them torch."""
+    """Build an index of all components (layers, losses ...) by importing their modules, and with them torch."""
     names = {kind: registry.spelled for kind, registry in registries().items()}
     settings = {k: {cls.component_name: _settings(cls) for cls in registry} for k, registry in registries().items()}
     return ComponentIndex(names, settings)

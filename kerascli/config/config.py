@@ -1,4 +1,4 @@
-"""Config: a config file that was opened, whose YAML, names and data section are valid."""
+"""Opened config: a config file whose YAML, names and `data` section are valid."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from kerascli.callbacks.samples import Sampler
 from kerascli.config.composition.references import Flag, References
 from kerascli.config.sections.phases import with_phase
 from kerascli.config.yaml.document import Document, Faulty, one_error
-from kerascli.data.base import Context
+from kerascli.data.base import Context, States
 from kerascli.data.moved import moved
 from kerascli.data.section import DataSpec
 from kerascli.foundation.errors import ConfigError, DataError, Fault, in_yaml
@@ -29,7 +29,7 @@ _SCALAR = f"{TensorSpec(())} is "
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Config whose YAML, names and data section are valid, with the places of its settings in their files."""
+    """Opened config, whose YAML, names and data section are valid, with the positions of its values in the files."""
 
     path: Path
     document: Document
@@ -51,10 +51,12 @@ class Config:
 
     recorded: Mapping[str, str] = field(default_factory=dict)
     """Digests of the data that the run recorded at its start, if this is the config saved in a run."""
+    learned: States | None = None
+    """Fitted state of the transforms that is kept from an earlier run; None: they are fitted on the training rows."""
 
     @property
     def phases(self) -> "tuple[Config, ...]":
-        """Configs of all phases in `fit.phases`, in order; only this config if there are no phases."""
+        """Configs of all training phases in `fit.phases`, in order; only this config if it has no phases."""
         return (*self.before, self)
 
     @property
@@ -66,12 +68,12 @@ class Config:
 
     @property
     def data_folder(self) -> Path:
-        """Folder that the paths of the data source are relative to."""
+        """Folder to which relative paths of the data source refer."""
         return data_folder(self.document)
 
     @property
     def init_folder(self) -> Path:
-        """Folder that the path in `model.init_from` is relative to."""
+        """Folder to which a relative path in `model.init_from` refers."""
         path = ("model", "init_from")
         return self.document.folder_of((*path, "file" if self.document.at((*path, "file")) else "run"))
 
@@ -87,12 +89,14 @@ class Config:
 
     @property
     def data_key(self) -> str:
-        """Text that is equal for phases of `fit.phases` that can use the same prepared data."""
+        """Text that is equal for training phases (of `fit.phases`) that can use the same prepared data."""
         return repr((self.data and self.data.dump(), self.validation_split, sorted(self.context.display_columns)))
 
     def with_data(self, place: Path | None) -> "Config":
-        """Return the config with the path of its data source changed to `place` (None: unchanged), for data that moved
-        since the run."""
+        """Return the config with another path of its data source, for a run whose data has moved.
+
+        `place` is the new path; None: unchanged.
+        """
         if place is None or self.data is None:
             return self
         source = moved(self.data.source, place, self.data_folder)
@@ -119,21 +123,19 @@ class Config:
         return columns
 
     def error(self, faults: Sequence[Fault]) -> Faulty:
-        """Return one ConfigError with the config errors `faults`, located in the file, and the errors of the section
-        `fit.phases`."""
+        """Return one ConfigError with the errors `faults`, located in the file, and those of `fit.phases`."""
         located = self.document.error(faults).everything
         located = with_phase(located, *self.within) if self.within else located
         return one_error([*self.refused, *located], self.document.name)
 
     def refuse(self, faults: Sequence[Fault]) -> None:
-        """Raise ConfigError if there are config errors `faults`, or errors of the section `fit.phases`."""
+        """Raise ConfigError with the errors `faults` and those of the section `fit.phases`, if there are any."""
         if faults or self.refused:
             raise self.error(faults)
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        """Context manager that turns Invalid raised in its block into one ConfigError with positions in the
-        config file."""
+        """Context manager that turns Invalid (config errors without positions) into a ConfigError with positions."""
         try:
             yield
         except Invalid as invalid:
@@ -155,8 +157,11 @@ class Config:
 
 
 def data_folder(document: Document) -> Path:
-    """Return the base folder of the data source's paths: the folder of the file (or `--set`) that sets the source's
-    `path`, or of the one that names the source if it has no `path`."""
+    """Return the folder to which relative paths of a config's data source refer.
+
+    This is the folder of the file (or `--set`) that sets the source's `path`, or of the one that names the source if it
+    has no `path`.
+    """
     where = source_path(document)
     return document.folder_of((*where, "path") if document.at((*where, "path")) is not None else where)
 

@@ -24,9 +24,10 @@ Splits = Mapping[str, int] | None
 
 
 def cross_faults(spec: RunSpec, fit: Any, splits: Splits, *, declares_inputs: bool) -> list[Fault]:
-    """Return the config errors of a run whose sections are valid alone but contradict each other.
+    """Return the errors of a config whose sections are valid alone but contradict each other.
 
-    `fit` is the unparsed `fit` section; `declares_inputs` is True if the `model` section declares inputs.
+    `fit` is the unparsed `fit` section, `splits` the rows of each split of the data; `declares_inputs` is True if the
+    `model` section declares inputs.
     """
     faults = [*_input_faults(spec, declares_inputs=declares_inputs), *_state_faults(spec)]
     if spec.fit.validation_data is not None:
@@ -56,7 +57,7 @@ def _split_faults(what: str, name: str, splits: Splits, path: Path) -> Iterator[
 
 
 def idle_fit_faults(spec: RunSpec) -> list[Fault]:
-    """Return a config error if the model is to be trained, but has no trainable weights."""
+    """Return a config error if the model is to be trained but has no trainable weights; else []."""
     if spec.compile is None or spec.built.trainable():
         return []
     path: Path = ("fit", "trainable") if spec.fit.trainable else ("model", "layers")
@@ -179,8 +180,10 @@ def _of_argument(text: str, path: Path, name: str | None, arguments: Any) -> Fau
 
 
 def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
-    """Return a mapping from the name of the model (None) and of each of its views (models that share its layers) to its
-    ModelFacts: the inputs, outputs and shapes that sampling callbacks need."""
+    """Return facts (inputs, outputs, shapes) on the model and its views, for callbacks that generate samples.
+
+    The keys of the mapping are the names of views (submodels), and None for the model itself.
+    """
     model = _facts(spec.built, spec.data, own_inputs=False)
     views = spec.model.views.items()
     return {None: model, **{n: _facts(spec.built.views[n], spec.data, own_inputs=v.own_inputs) for n, v in views}}

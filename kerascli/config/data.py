@@ -1,4 +1,4 @@
-"""Data of an opened config: its facts (shapes, dtypes ...), its rows, and hints where data files are missing."""
+"""Data of an opened config: facts about it (shapes, dtypes ...), its rows, and hints for missing files."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +16,10 @@ _MEMBERS = ("shape", "num_classes", "vocabulary_size", "max_length")
 
 
 def config_facts(config: Config, *, look: bool = True) -> DataFacts:
-    """Return the facts about the data that are known before loading it (shapes, dtypes, sizes); with `look=False`,
-    no file is accessed."""
+    """Return the facts about a config's data that are known before loading it (shapes, dtypes, sizes).
+
+    With `look=False`, no file is accessed.
+    """
     if config.data is None:
         return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
     with config.faults(), _with_source_hint(config.text):
@@ -27,11 +29,11 @@ def config_facts(config: Config, *, look: bool = True) -> DataFacts:
 def load_config_data(
     config: Config, *, learned: States | None = None, keep: Collection[str] = (), decode: bool = True
 ) -> PreparedData:
-    """Return the config's data, loaded and preprocessed.
+    """Load and preprocess the data of a config.
 
-    `learned` is the state that the transforms of an earlier run have learned (vocabularies ...); None: it is learned
-    from this data. The raw columns `keep` are loaded in addition to the columns that the config uses. Without `decode`,
-    files that a table names are decoded when they are read only.
+    `learned` is the state that the transforms of an earlier run have learned (vocabularies ...); None: that of the
+    config, or it is learned from this data. The raw columns `keep` are loaded in addition to the columns that the
+    config uses. Without `decode`, files (images ...) that a table names are decoded only when they are read.
     """
     if config.data is None:
         hint = "add data: {source: ..., inputs: ..., targets: ...}"
@@ -39,6 +41,7 @@ def load_config_data(
     with config.faults(), _with_source_hint(config.text):
         split = config.validation_split
         context = replace(config.context, decode=decode)
+        learned = config.learned if learned is None else learned
         return load_data(config.data, context, validation_split=split, learned=learned, keep=keep)
 
 
@@ -53,8 +56,10 @@ class _OpenFacts(dict[str, Value | Unknown]):
 
 
 def facts_by_name(facts: DataFacts) -> Facts:
-    """Return a mapping from the name of each fact that a reference can use (`inputs.x.max_length`) to its value, or
-    UNKNOWN while the data is unread."""
+    """Return the facts about the data that `$` references can use, by name (`inputs.x.max_length`).
+
+    A fact that is known only after reading the data has the value UNKNOWN.
+    """
     groups: dict[str, Mapping[str, Field]] = {"inputs": facts.inputs, "targets": facts.targets}
     values: dict[str, Value | Unknown] = {} if facts.known else _OpenFacts()
     for group, fields in groups.items():
@@ -67,8 +72,10 @@ def facts_by_name(facts: DataFacts) -> Facts:
 
 
 def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
-    """Return the fields (shape, dtype ...) of the data's inputs by name, with a placeholder for each vector length that
-    only the data determines."""
+    """Return the data's inputs (shape, dtype ...) by name, with a placeholder for each unknown vector length.
+
+    These lengths are known only after reading the data.
+    """
     return {
         name: replace(field, shape=(*field.shape[:-1], STAND_IN))
         if field.dtype in {"float32", "uint8"} and field.shape[-1:] == (None,)  # those of integers are steps
@@ -78,10 +85,9 @@ def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
 
 
 def where_from(text: str) -> str | None:
-    """Return the part of the comment at the top of a config that names the source of its data; None if the comment has
-    no URL.
+    """Return the text in the comment at the top of a config that says where its data is from; None without a URL.
 
-    It is the text from the comment's first URL to the end of the paragraph.
+    The text goes from the comment's first URL to the end of the paragraph.
     """
     comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
     lines = (line.removeprefix("#").strip() for line in comment)

@@ -1,5 +1,4 @@
-"""Parsing of all sections of a config into a RunSpec (the parsed config), and the checks of the sections against each
-other."""
+"""Parsing of all sections of a config into a RunSpec (the parsed config), and checks of them against each other."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,9 +35,10 @@ T = TypeVar("T")
 
 
 def check_early(config: Config) -> RunSpec | None:
-    """Check a config before its data is downloaded or read; return the RunSpec (parsed config). Raises ConfigError.
+    """Parse and check a config before its data is downloaded or read; return the RunSpec. Raises ConfigError.
 
-    Returns None if shapes are not known before the data is read; then checks that need shapes are skipped.
+    The RunSpec (parsed config) is None if shapes are not known before the data is read; then checks that need shapes
+    are skipped.
     """
     facts = config_facts(config)
     if facts.known:
@@ -48,8 +48,7 @@ def check_early(config: Config) -> RunSpec | None:
 
 
 def check_without_shapes(config: Config, facts: DataFacts) -> None:
-    """Raise ConfigError if names, keys or values of a config are wrong; checks that need the data's shapes are
-    skipped."""
+    """Raise ConfigError if names, keys or values of a config are wrong, without checks that need data shapes."""
     references = References(config.document, config.flags, facts_by_name(facts))
     document, broken = references.resolve()
     config.refuse(with_broken(broken, faults_without_data(document.data, references)))
@@ -60,9 +59,9 @@ def describe_config(
 ) -> RunSpec:
     """Parse and check all sections of a config; return the RunSpec (parsed config). Raises ConfigError with all errors.
 
-    `splits` maps each split of the data to its number of rows; None: the data was not read, and placeholders replace
-    facts that are known only after reading it. If the RunSpec `earlier` was made from the same facts, it is returned
-    after `check_splits`, without parsing the config again.
+    `facts` are those about the data (shapes ...); `splits` maps each split of the data to its number of rows; None: the
+    data was not read, and placeholders replace facts that are known only after reading it. If the RunSpec `earlier` was
+    made from the same facts, it is returned after `check_splits`, without parsing the config again.
     """
     references = References(config.document, config.flags, facts_by_name(facts))
     document, broken = references.resolve()
@@ -96,8 +95,10 @@ def _refuse_unknown(config: Config, paths: Iterable[Path]) -> None:
 
 
 def with_broken(broken: Sequence[Fault], rest: Sequence[Fault]) -> list[Fault]:
-    """Return the errors of references (`broken`), then the errors in `rest` that are not at or below the config path of
-    a broken reference."""
+    """Return the config errors `broken` of `$` references, then those in `rest` that do not follow from them.
+
+    Errors at or below the config path of a broken reference are left out.
+    """
     paths = [fault.path for fault in broken]
     return [*broken, *(fault for fault in rest if not any(fault.path[: len(path)] == path for path in paths))]
 
@@ -147,7 +148,7 @@ def check_splits(
 ) -> RunSpec:
     """Return the RunSpec (parsed config) `spec` if its sections agree with each other and with the data's splits.
 
-    Raises Invalid with the errors, after the errors `earlier`.
+    `sections` is the config as data. Raises Invalid with the errors, after the errors `earlier`.
     """
     declares_inputs = sections["model"].get("inputs") is not None
     faults = [*earlier, *cross_faults(spec, sections.get("fit"), splits, declares_inputs=declares_inputs)]
@@ -251,8 +252,7 @@ def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
 
 
 def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
-    """Return the config errors of all sections but `data`, for a config whose data section is invalid or whose data is
-    unknown."""
+    """Return the errors in all sections of a config but `data`, for a config whose data is invalid or unknown."""
     reader = _Reader(sections, None, {}, None)
     if "model" in sections:
         reader.attempt(parse_model, sections["model"], None, references, called_elsewhere=reader.has_steps)

@@ -1,5 +1,6 @@
 """Read and check a config file, with the command line's `--set` and `--flag` applied."""
 
+import os
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -30,28 +31,43 @@ from kerascli.runs.record import RunRecord
 def open_config(
     config: Path | Document, *, sets: Sequence[str] = (), flags: Sequence[str] = (), progress: Progress | None = None
 ) -> Config:
-    """Return a config file (or its parsed document) as a Config, with `extends`, `--set` and `--flag` applied.
+    """Open a config file (or its parsed document), with `extends`, `--set` and `--flag` applied.
 
-    Raises ConfigError for errors in top-level keys, flags, plugins and the `data` section. If keys or data have errors,
-    the ConfigError also has those of the other sections; errors of these sections alone are not raised here.
+    `sets` and `flags` are the arguments of the options; `progress` is called during downloads. Raises ConfigError for
+    errors in top-level keys, flags, plugins and the `data` section. If keys or data have errors, the ConfigError also
+    has those of the other sections; errors of these sections alone are not raised here.
     """
     document = config if isinstance(config, Document) else read_extended(config)
     return _opened(Path(document.name), override(document, sets), flags, progress)
 
 
-def open_recorded(record: RunRecord, *, sets: Sequence[str] = (), progress: Progress | None = None) -> Config:
-    """Return the Config saved in a run; its plugins (custom Python code) are executed only if they have the run's
-    checksums.
+def open_recorded(
+    record: RunRecord, *, sets: Sequence[str] = (), progress: Progress | None = None, onward: bool = False
+) -> Config:
+    """Open the config saved in the folder of a run; `sets` are arguments of `--set` to apply.
 
-    Raises FileRefused if a file is not as the run wrote it, and the errors of `open_config`.
+    The run's plugins (custom Python code) are executed only if they have the run's checksums. With `onward` the config
+    is that of a new run that begins with the weights of the run, and splits rows as it did. Raises FileRefused if a
+    file is not as the run wrote it, and the errors of `open_config`.
     """
     text, path, plugins = record.resolved(), record.resolved_path, record.plugins()
     if path.is_symlink():  # nothing of another file must be shown
         raise FileRefused(f"'{safe_text(str(path))}' is a link; the files of a run are its own")
     document = extend(parse_document(text, str(path), folder=path.parent))
+    document = _onward(document) if onward else document
     config = _opened(path, override(document, sets), (), progress, plugins)
-    digests: Mapping[str, str] = record.facts().get("data", {})
+    digests: Mapping[str, str] = {} if onward else record.facts().get("data", {})
     return replace(config, recorded=digests, before=tuple(replace(each, recorded=digests) for each in config.before))
+
+
+def _onward(document: Document) -> Document:
+    """Return a run's config with the run itself as the source of the initial weights, and the seed of its split."""
+    data = {**document.data, "model": {**document.data["model"], "init_from": {"run": f".{os.sep}"}}}
+    place, source = document.mark(("model",)), ("model", "init_from")
+    split = document.at(("data", "split"))
+    if split and split["seed"] is None and split["order"] is None:  # another seed would test on rows trained on
+        data["data"] = {**data["data"], "split": {**split, "seed": data["seed"]}}
+    return replace(document, data=data, marks={**document.marks, source: place, (*source, "run"): place})
 
 
 def _opened(

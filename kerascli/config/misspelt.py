@@ -24,7 +24,7 @@ _FORMS = ("repeat", "rnn")
 def refuse_misspelt(document: Document) -> None:
     """Raise ConfigError for all misspelt names and keys of a config that are certain without a full check.
 
-    If the cache has no index of components, a new one is built, which loads torch.
+    If the cache has no index of components (layers, losses ...), a new one is built, which loads torch.
     """
     index = component_index.load()
     if index is None:
@@ -35,8 +35,10 @@ def refuse_misspelt(document: Document) -> None:
 
 
 def misspelt(document: Document, index: ComponentIndex) -> list[Fault]:
-    """Return config errors for misspelt names and keys; an empty list if there are none, or if the full check is needed
-    to find them."""
+    """Return config errors for misspelt names and keys, found by an index of component names.
+
+    The list is empty if there are none, or if the full check is needed to find them.
+    """
     data = document.data
     fit, model = data.get("fit"), data.get("model")
     source = data.get("data", {}).get("source") if isinstance(data.get("data", {}), dict) else None

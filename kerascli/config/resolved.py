@@ -1,4 +1,4 @@
-"""Dump of RunSpecs as a complete config, with every default."""
+"""Conversion of parsed configs (RunSpecs) back to one complete config, with every default."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,9 +18,9 @@ from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, View
 
 
 def resolved_config(config: Config, specs: Sequence[RunSpec], folder: Path) -> dict[str, Any]:
-    """Return the complete config to save in a run's `folder`: every default is included, paths are relative to it.
+    """Return the complete config to save in a run's `folder`, with every default, as data to write as YAML.
 
-    `specs` are the RunSpecs (parsed configs) of the phases.
+    `specs` are the RunSpecs (parsed configs) of the training phases. Paths are relative to `folder`.
     """
     plugins = {"plugins": [f"plugins/{code.path.name}" for code in config.plugins]} if config.plugins else {}
     phases: list[dict[str, Any]] = []
@@ -32,8 +32,10 @@ def resolved_config(config: Config, specs: Sequence[RunSpec], folder: Path) -> d
 
 
 def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
-    """Return a RunSpec (parsed config) as a complete config, with every default; `data` is its data section, with paths
-    relative to the new config."""
+    """Return a RunSpec (parsed config) as a complete config with every default, as data to write as YAML.
+
+    `data` is its data section, with paths relative to the new config.
+    """
     out: dict[str, Any] = {"name": spec.name, "seed": spec.seed}
     if data is not None:
         out["data"] = data
@@ -73,9 +75,9 @@ def _dump_compared(of: Comparison) -> dict[str, Any]:
 
 
 def dump_model(model: Model) -> dict[str, Any]:
-    """Return a model as a `model` section, as data to write as YAML; parsing it gives an equal model.
+    """Return a model as a `model` section of a config, as data to write as YAML; parsing it gives an equal model.
 
-    Every node has its name and inputs; blocks and repeats are expanded.
+    Every node has its name and inputs; blocks and repeats (templates of layers) are expanded.
     """
     views = {"views": {name: _dump_view(view) for name, view in model.views.items()}} if model.views else {}
     if model.alone:

@@ -1,4 +1,4 @@
-"""RunSpec, the complete, frozen description of a run."""
+"""RunSpec, the parsed config of a training run, complete and immutable."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from kerascli.model.runtime.built import Built
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """Complete description of a run: all sections, parsed; `built` is the model's modules on the meta device."""
+    """Parsed config of a training run: all sections, and the model's modules on the meta device (`built`)."""
 
     name: str
     seed: int
@@ -42,18 +42,17 @@ class RunSpec:
 
     @property
     def training(self) -> CompileSpec | TrainStepSpec | None:
-        """Section with optimizers, losses and metrics: `train_step`, else `compile`; None if the model is not
-        trained."""
+        """Section with optimizers, losses and metrics: `train_step`, else `compile`; None without training."""
         return self.compile if self.train_step is None else self.train_step
 
     @property
     def pairs(self) -> tuple[OutputTarget, ...]:
-        """Pairs of output and target that the `compile` section compares; () without that section."""
+        """Pairs of a model output and the target that `compile` compares it with; () without `compile`."""
         return self.compile.pairs if self.compile is not None else ()
 
     @property
     def graphs(self) -> list[Built]:
-        """Graphs, with modules, of the model and of each forward pass of a `train_step`."""
+        """Graphs of the model and of each forward pass of a `fit.train_step`, with their modules."""
         return [self.built, *(each.built for each in (self.train_step.passes if self.train_step is not None else ()))]
 
     def layer_count(self) -> int:
@@ -64,8 +63,7 @@ class RunSpec:
         return len(self.model.nodes) + len(more - {node.weights_name for node in self.model.nodes})
 
     def compared(self) -> Iterator[tuple[str, Loss | Metric, TensorSpec]]:
-        """Yield (target, loss or metric, spec (shape, dtype) of the output compared with the target) for all losses and
-        metrics."""
+        """Yield (target, loss or metric, shape and dtype of the output) for all losses and metrics on targets."""
         for pair in self.pairs:
             for component in (pair.loss, *(use.metric for use in pair.metrics)):
                 if component is not None:
@@ -78,14 +76,13 @@ class RunSpec:
                         yield str(of.y_true), component, each.built.specs[of.y_pred]
 
     def log_names(self) -> dict[str, Any]:
-        """Return a mapping from each name that an epoch logs (`loss`, `val_loss` ...) to the direction of improvement,
-        `min` or `max`."""
+        """Return the better direction, `min` or `max`, of each value that an epoch logs (`loss`, `val_loss` ...)."""
         assert self.training is not None
         names = self.training.log_names()
         return names | ({f"val_{name}": way for name, way in names.items()} if self.fit.validates() else {})
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return a mapping from each metric with several values to the names of its columns in history.csv."""
+        """Return the column names in history.csv of each metric that has several values, by the metric's name."""
         assert self.training is not None
         names = self.training.several()
         validated = {f"val_{name}": tuple(f"val_{each}" for each in columns) for name, columns in names.items()}

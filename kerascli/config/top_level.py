@@ -56,10 +56,10 @@ class ConfigSection(BaseSection):
 
 
 def run_name(path: Path, *, empty: str = "run") -> str:
-    """Return the default name of a run, made from the file name of its config (or of its data, or an imported file).
+    """Return the default name of a run (a training's folder), made from the file name of its config or data.
 
-    It is the name without suffix, with `_` for characters other than letters, digits, `.`, `_` and `-`, at most 60
-    characters; `empty` if nothing is left.
+    The name has no suffix, `_` for characters other than letters, digits, `.`, `_` and `-`, and at most 60 characters;
+    `empty` is returned if nothing is left.
     """
     stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in path.stem)
     return stem.lstrip("._-")[:60] or empty

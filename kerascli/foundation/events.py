@@ -1,7 +1,7 @@
 """Events (data classes) that training and other long commands yield; `cli/` prints them, `runs/` records them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kerascli.foundation.profile import Profiled
@@ -155,6 +155,8 @@ class Evaluated:
     logs: Logs
     rows: int
     seconds: float
+    baselines: Mapping[str, Logs] = field(default_factory=dict)
+    """Mapping from each baseline (predictions that need no model) to its loss and metrics on the same rows."""
 
 
 @dataclass(frozen=True, slots=True)

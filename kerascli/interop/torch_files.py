@@ -113,14 +113,37 @@ def _dynamic(shapes: Sequence[Shape]) -> tuple[dict[int, Any], ...]:
     )
 
 
-def model_specs(experiment: Experiment) -> tuple[dict[str, TensorSpec], dict[str, TensorSpec]]:
-    """Return shapes and dtypes of the inputs and of the outputs of a model, by name. Raises ConfigError if an output is
-    an input."""
+Tensors = tuple[dict[str, TensorSpec], dict[str, TensorSpec]]
+"""Type of (inputs, outputs) of a model: mappings from name to shape and dtype."""
+
+
+def model_tensors(experiment: Experiment) -> Tensors:
+    """Return shapes and dtypes of the inputs and of the outputs of a model, by name."""
     model, specs = experiment.spec.model, experiment.spec.built.specs
+    return {each.name: each.spec for each in model.inputs}, {name: specs[name] for name in model.outputs}
+
+
+def onnx_tensors(data: bytes) -> Tensors:
+    """Return shapes and dtypes of the inputs and of the outputs of an ONNX file, by name; texts are of dtype string."""
+    import onnx  # pyright: ignore[reportMissingImports]
+
+    def spec(info: Any) -> TensorSpec:
+        tensor = info.type.tensor_type
+        dtype = str(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+        shape = tuple(dim.dim_value or None for dim in tensor.shape.dim[1:])
+        return TensorSpec(shape, "string" if dtype == "object" else dtype)
+
+    graph = onnx.load_model_from_string(data).graph
+    return {each.name: spec(each) for each in graph.input}, {each.name: spec(each) for each in graph.output}
+
+
+def model_specs(experiment: Experiment) -> Tensors:
+    """Return `model_tensors` of a model to export to ONNX. Raises ConfigError if an output is an input."""
+    model = experiment.spec.model
     if passed := next((each.name for each in model.inputs if each.name in model.outputs), None):
         text = f"the output '{safe_text(passed)}' is an input as it is, for which an ONNX file has no second name"
         raise ConfigError(text, hint="leave it out of the outputs, or put an activation: linear between")
-    return {each.name: each.spec for each in model.inputs}, {name: specs[name] for name in model.outputs}
+    return model_tensors(experiment)
 
 
 def onnx_bytes(

@@ -1,6 +1,7 @@
 """Geometry of tensors: axes counted as Keras counts them, channels first or last, sliding windows."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -112,6 +113,16 @@ def to_channels_first(x: Tensor, data_format: DataFormat) -> Tensor:
 def from_channels_first(x: Tensor, data_format: DataFormat) -> Tensor:
     """Return a tensor (N, C, *), whose channels are first, in `data_format`: the inverse of `to_channels_first`."""
     return x.movedim(1, -1) if data_format == "channels_last" else x
+
+
+def with_channels_first(function: Callable[[Tensor], Tensor], x: Tensor, rank: int, data_format: DataFormat) -> Tensor:
+    """Apply a function of (N, C, *sizes), with at least two sizes, to a tensor of `rank` spatial axes.
+
+    Sequences are passed as images of height 1, for torch's channels_last kernels.
+    """
+    x = to_channels_first(x, data_format)
+    y = function(x.unsqueeze(2)).squeeze(2) if rank == 1 else function(x)
+    return from_channels_first(y, data_format)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,12 @@ from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import EPSILON
 
 
+class RegressionLoss(Loss):
+    """Base class of losses of numbers, of which a constant, such as the mean of the targets, is a prediction."""
+
+
 @loss(aliases=("mse",))
-class MeanSquaredError(Loss):
+class MeanSquaredError(RegressionLoss):
     """Mean squared error: mean((y_true - y_pred) ** 2) over the last axis."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -20,7 +24,7 @@ class MeanSquaredError(Loss):
 
 
 @loss(aliases=("mae",))
-class MeanAbsoluteError(Loss):
+class MeanAbsoluteError(RegressionLoss):
     """Mean absolute error: mean(|y_true - y_pred|) over the last axis."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -28,7 +32,7 @@ class MeanAbsoluteError(Loss):
 
 
 @loss(aliases=("mape",))
-class MeanAbsolutePercentageError(Loss):
+class MeanAbsolutePercentageError(RegressionLoss):
     """Mean absolute percentage error: 100 * mean(|y_true - y_pred| / max(|y_true|, 1e-7)) over the last axis."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -36,7 +40,7 @@ class MeanAbsolutePercentageError(Loss):
 
 
 @loss(aliases=("msle",))
-class MeanSquaredLogarithmicError(Loss):
+class MeanSquaredLogarithmicError(RegressionLoss):
     """Mean squared logarithmic error: mean((log(1 + y_true) - log(1 + y_pred)) ** 2) over the last axis.
 
     Negative values of either are replaced by 0 (1e-7, as in Keras).
@@ -48,7 +52,7 @@ class MeanSquaredLogarithmicError(Loss):
 
 
 @loss(aliases=("logcosh",))
-class LogCosh(Loss):
+class LogCosh(RegressionLoss):
     """Log-cosh error: mean(log(cosh(y_pred - y_true))) over the last axis.
 
     Near x ** 2 / 2 for small errors x, near |x| - log(2) for large ones.
@@ -60,7 +64,7 @@ class LogCosh(Loss):
 
 
 @loss()
-class Huber(Loss):
+class Huber(RegressionLoss):
     """Huber loss: mean of 0.5 * error ** 2 where |error| <= delta, else of delta * |error| - 0.5 * delta ** 2."""
 
     delta: PositiveFloat = 1.0
@@ -73,7 +77,7 @@ class Huber(Loss):
 
 
 @loss()
-class Poisson(Loss):
+class Poisson(RegressionLoss):
     """Poisson loss of counts: mean(y_pred - y_true * log(y_pred + 1e-7)) over the last axis."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -81,7 +85,7 @@ class Poisson(Loss):
 
 
 @loss(aliases=("kld", "kullback_leibler_divergence"))
-class KLDivergence(Loss):
+class KLDivergence(RegressionLoss):
     """Kullback-Leibler divergence of distributions: sum(y_true * log(y_true / y_pred)) over the last axis.
 
     Both are clipped to [1e-7, 1].

@@ -1,1 +1,1 @@
-"""The config's `model` section: read into nodes, checked by shape inference, run as one torch module."""
+"""Models: reading a config's `model` section into nodes, shape inference, and execution as one torch module."""

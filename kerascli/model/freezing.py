@@ -18,10 +18,10 @@ _RANGE = re.compile(r"(.+?)\.\.(.+)")
 
 
 def with_trainable(model: Model, patterns: Mapping[str, bool]) -> Model:
-    """Return the model with each layer's `trainable` set by patterns over names; the last matching pattern takes
-    effect.
+    """Return a model with `trainable` of its layers set by patterns over layer names, such as `base.block5_*`.
 
-    Raises Invalid for a pattern that matches no layer.
+    `patterns` maps each pattern to a bool; of several that match, the last one takes effect. Raises Invalid (config
+    errors) for a pattern that matches no layer.
     """
     if not patterns:
         return model
@@ -41,8 +41,7 @@ def with_trainable(model: Model, patterns: Mapping[str, bool]) -> Model:
 
 
 def updated_faults(model: Model, patterns: Mapping[str, bool]) -> list[Fault]:
-    """Return config errors for `fit.trainable` patterns that let the optimizer train a weight that an `update` node
-    assigns.
+    """Return config errors for patterns of `fit.trainable` that would train a weight that an `update` layer assigns.
 
     `model` is the model after the patterns have been applied.
     """
@@ -57,7 +56,7 @@ def updated_faults(model: Model, patterns: Mapping[str, bool]) -> list[Fault]:
 
 
 def trained_layers(model: Model) -> dict[str, bool]:
-    """Return a mapping from each layer, by the prefix of its weights' names, to True if it is trained, else False."""
+    """Return for each layer of a model, by the prefix of its weights' names, True if it is trained."""
     return {node.weights_name: node.layer.trainable for node in _with_inner(model.nodes)}
 
 

@@ -1,5 +1,4 @@
-"""Transfer weights of one model to another: by name, or by Net2Net to a wider or deeper model that computes the same
-outputs.
+"""Transfer of weights between models: by name, or by Net2Net to a wider or deeper model with equal outputs.
 
 Net2Net (Chen, Goodfellow and Shlens, 2015): net2wider duplicates channels of a layer, and the next layer divides the
 weight of a channel among its copies; net2deeper adds a layer that is initialized to the identity.
@@ -34,7 +33,7 @@ _WITH_KERNEL = frozenset({"dense", "conv_1d", "conv_2d", "conv_3d"})
 
 @dataclass(frozen=True, slots=True)
 class LayerSource:
-    """Source of a layer's weights: the name of a layer of the source model, and the method that adapts the weights."""
+    """Source of a layer's weights: the name of a layer in another model, and the method that adapts its weights."""
 
     layer: str
     how: TransferMethod = "copy"
@@ -45,8 +44,7 @@ class LayerSource:
 
 @dataclass(slots=True)
 class TransferredWeights:
-    """Weights taken from another model: `values` by their names in this model, and `skipped`, the layers that no
-    weights were taken for."""
+    """Weights taken from another model, by their names in this model, and the layers without such weights."""
 
     values: dict[str, Tensor] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
@@ -106,10 +104,9 @@ def take_mapped(
     *,
     seed: int,
 ) -> dict[str, Tensor]:
-    """Return new values, by weight name, for the layers of a model that `takes` lists.
+    """Return new weights, by name, for those layers of a model that `takes` maps to layers of another model.
 
-    `takes` maps each of them to the layer of the source model that its values are made from; `source` has that model's
-    weights by name, and `seed` is that of the noise of net2wider and of random padding.
+    `source` has the other model's weights by name, and `seed` is that of the noise of net2wider and of random padding.
     """
     mapped = _Mapped(weights, source, seed)
     layers = {name.replace(".", "/"): replace(take, layer=take.layer.replace(".", "/")) for name, take in takes.items()}
@@ -125,7 +122,7 @@ def take_mapped(
 
 
 def unknown_layers(model: Model, names: Iterable[str]) -> list[Fault]:
-    """Return a config error for each layer named in the config's `init_from.map` that the model does not have."""
+    """Return a config error for each layer named in the key `init_from.map` that the model does not have."""
     layers = [node.weights_name.replace("/", ".") for node in model.nodes]
     return [
         Fault(f"init_from: the model has no layer '{name}'{suggestion(name, layers)}", (*_PATH, "map", name), "key")
@@ -135,10 +132,10 @@ def unknown_layers(model: Model, names: Iterable[str]) -> list[Fault]:
 
 
 def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all_of_them: bool) -> TransferredWeights:
-    """Return the weights in `source` of the layers whose weights agree in names and shapes, and the names of the other
-    layers.
+    """Return the weights in `source` of all layers whose weights agree in names and shapes with a model's.
 
-    With `all_of_them`, raises ConfigError if a layer does not agree, or if `source` has weights that the model lacks.
+    The names of the other layers are returned as `skipped`. With `all_of_them`, raises ConfigError if a layer does not
+    agree, or if `source` has weights that the model lacks.
     """
     transferred = TransferredWeights()
     layers: dict[str, list[Weight]] = {}

@@ -8,11 +8,21 @@ from torch import Tensor, nn
 
 
 class Function(nn.Module):
-    """Module that applies a function to its inputs, the first in `dtype` (None: as it is), and to further arguments."""
+    """Module that applies a function to its inputs, the first in `dtype` (None: as it is), and to further arguments.
+
+    The arguments of a call that have names (`mask`) are passed on.
+    """
 
     def __init__(self, function: Callable[..., Tensor], *arguments: Any, dtype: torch.dtype | None = None) -> None:
         super().__init__()
         self.function, self.arguments, self.dtype = function, arguments, dtype
 
-    def forward(self, x: Tensor, *xs: Tensor) -> Tensor:  # (N, *), ... -> (N, *)
-        return self.function(x if self.dtype is None else x.to(self.dtype), *xs, *self.arguments)
+    def forward(self, x: Tensor, *xs: Tensor, **call: Any) -> Tensor:  # (N, *), ... -> (N, *)
+        return self.function(x if self.dtype is None else x.to(self.dtype), *xs, *self.arguments, **call)
+
+
+class InTraining(Function):
+    """Module that applies a function to its input in training, and returns the input unchanged at inference."""
+
+    def forward(self, x: Tensor, *xs: Tensor, **call: Any) -> Tensor:  # (N, *) -> (N, *)
+        return super().forward(x, *xs, **call) if self.training else x

@@ -5,6 +5,7 @@ For training it is a bar or line for each epoch, for a download a bar, or a line
 
 import contextlib
 import time
+from collections.abc import Mapping
 from typing import TextIO
 
 from rich import progress as bars
@@ -14,6 +15,7 @@ from rich.progress import Progress, TaskID
 from kerascli.foundation import events
 from kerascli.foundation.errors import counted, safe_lines, safe_text
 from kerascli.foundation.events import Event, Logs
+from kerascli.report.text_tables import text_table
 
 _TIME_WIDTH = 7  # 1:23:45
 
@@ -175,6 +177,13 @@ def first_that_fit(logs: Logs, room: int) -> str:
 def metrics_text(logs: Logs) -> str:
     """Return the names and values of metrics as text: `loss 0.1234  accuracy 0.9640`."""
     return "  ".join(_pairs(logs))
+
+
+def evaluation_lines(split: str, logs: Logs, baselines: Mapping[str, Logs], note: str = "") -> list[str]:
+    """Return the losses and metrics of a split as a line, and those of its baselines as a line each, in columns."""
+    rows = [[safe_text(split), *_pairs(logs), note]]
+    rows += [["baseline", *_pairs(values), safe_text(f"({name})")] for name, values in baselines.items()]
+    return text_table(list(zip(*rows, strict=True)), sides="<" * len(rows[0])).splitlines()
 
 
 def _pairs(logs: Logs) -> list[str]:

@@ -114,7 +114,8 @@ def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale:
 
 @in_style(grid=False)
 def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], title: str = "") -> "Figure":
-    """Return a figure of a confusion matrix: counts of true class (row) and predicted class, shaded by row share."""
+    """Return a figure of a confusion matrix: counts of true class (row) and predicted class, with and shaded by their
+    share of the row."""
     import numpy as np
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
@@ -133,7 +134,7 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], 
     for each in (bar.ax, axes):
         each.spines[:].set_visible(False)
         each.tick_params(length=0)
-    axes.set(title=title, xlabel="predicted", ylabel="true")
+    axes.set(title=literal(title), xlabel="predicted", ylabel="true")
     _class_ticks(axes, classes)
     if many <= _COUNTED_CLASSES:
         axes.set_xticks(np.arange(many + 1) - 0.5, minor=True)
@@ -162,11 +163,11 @@ def binary_curves(scores: "Thresholds", positive: str, title: str) -> "Figure":
     means, shares, _ = zip(*scores.calibration(), strict=True)
     calibration.plot(means, shares, color=COLORS[0], marker="o")
     calibration.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="dotted")
-    mean = f"mean probability of '{safe_text(positive, 30)}'"
+    mean = f"mean probability of '{literal(positive, 30)}'"
     calibration.set(title="calibration", xlabel=mean, ylabel="share of the class")
     for axes in panels:
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=GREY)
+    figure.suptitle(literal(title), x=0.01, ha="left", fontsize=10, color=GREY)
     return figure
 
 
@@ -298,7 +299,8 @@ def _write_counts(axes: "Axes", counts: list[list[float]], shares: list[list[flo
         for column, count in enumerate(line):
             share = shares[row][column]
             color = "white" if share > 0.3 else _INK if count else "#b8c0ca"
-            axes.text(column, row, f"{count:g}", ha="center", va="center", color=color, fontsize=8)
+            text = f"{count:,.0f}\n{share:.1%}" if count else "0"
+            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8 if len(line) < 10 else 6)
 
 
 def literal(text: str, limit: int = 80) -> str:

@@ -88,18 +88,19 @@ def members(kind: str) -> tuple[Member, ...]:
     return tuple(Member(cls.component_name, registry.aliases(cls.component_name), first_line(cls)) for cls in registry)
 
 
-def explain(word: str) -> list[Entry]:
-    """Return all entries of the reference for a name: sections, kinds and components or, without any, keys. Raises
-    ConfigError.
+def explain(word: str, commands: Sequence[Entry] = ()) -> list[Entry]:
+    """Return all entries of the reference for a name: the command, sections, kinds and components or, without any of
+    these three, keys. Raises ConfigError.
 
     Components are found in any spelling.
     """
+    named = [entry for entry in commands if entry.name == word.lower()]
     entries = [*_of_sections(word), *_of_kinds(word), *_of_components(word)] or [*_of_ops(word)]
     below = [entry for name in sections() if name.endswith(f".{word.lower()}") for entry in _of_sections(name)]
-    entries = entries or [*_of_dotted(word), *_of_keys(word), *below]
+    entries = named + (entries or [*_of_dotted(word), *_of_keys(word), *below])
     if not entries:
-        near = suggestion(word, _all_names())
-        hint = None if near else "'kerascli list' shows the kinds of components"
+        near = suggestion(word, [*_all_names(), *(entry.name for entry in commands)])
+        hint = None if near else "'kerascli list' shows the kinds of components, 'kerascli -h' the commands"
         raise ConfigError(f"there is nothing called '{word}'{near}", hint=hint)
     return entries
 

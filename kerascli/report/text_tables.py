@@ -1,10 +1,11 @@
 """Plain-text tables: of any columns, of the scores of classes, and of metrics at decision thresholds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len, set_cell_size
 
 from kerascli.foundation.errors import safe_text
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.metrics.classification import ClassRow, Point
 
 
@@ -24,6 +25,16 @@ def text_table(columns: Sequence[Sequence[str]], sides: str = "<", width: int | 
             space = " " * (size - cell_len(cell))
             parts[-1][index] += f"  {cell}{space}" if side == "<" else f"  {space}{cell}"
     return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in parts)
+
+
+def tensor_table(inputs: Mapping[str, TensorSpec], outputs: Mapping[str, TensorSpec]) -> str:
+    """Return names, dtypes and shapes of a model's inputs and outputs as a plain-text table."""
+    rows = [
+        (kind, safe_text(name), spec.dtype, str(spec))
+        for kind, specs in (("input", inputs), ("output", outputs))
+        for name, spec in specs.items()
+    ]
+    return text_table([*zip(("", "", "dtype", "shape"), *rows, strict=True)], "<<<<")
 
 
 def class_table(rows: Sequence[ClassRow]) -> str:

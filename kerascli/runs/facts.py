@@ -47,11 +47,13 @@ class _Plugin(BaseModel):
 
 
 class _Imported(BaseModel):
-    """Entry `imported` of run.json: mappings from kerascli's names of layers, inputs and outputs to Keras's names."""
+    """Entry `imported` of run.json: mappings from kerascli's names of layers, inputs and outputs to Keras's names, and
+    from input to dtype in the file."""
 
     model_config = ConfigDict(strict=True)
 
     names: dict[str, str] = {}
+    dtypes: dict[str, str] = {}
     inputs: dict[str, str] | None = None
     outputs: dict[str, str] | None = None
 
@@ -81,6 +83,7 @@ class _Facts(BaseModel):
     directions: dict[str, Literal["min", "max"]] = {}
     imported: _Imported | None = None
     results: dict[str, dict[str, float | None]] | None = None
+    target_means: dict[str, list[float]] = {}
 
 
 def read_facts(path: Path) -> dict[str, Any]:

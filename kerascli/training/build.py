@@ -1,4 +1,4 @@
-"""Build a PyTorch model, its objectives and parameter updates from a RunSpec (parsed config) and preprocessing."""
+"""Build a PyTorch model with its losses, metrics and optimizers from a RunSpec (the parsed config)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from kerascli.foundation.device import prepare_gpu
 from kerascli.metrics.comparisons import Comparison, LossTerm, OutputTarget, UpdateMetric
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, materialize
-from kerascli.optimizers.rmsprop import RMSprop
+from kerascli.optimizers.adaptive import RMSprop
 from kerascli.training.forward_pass import ForwardPass, ParameterUpdate
 from kerascli.training.objectives.objective import Objective, PassObjective
 from kerascli.training.objectives.train_step import AllPasses, GraphStep
@@ -24,7 +24,7 @@ from kerascli.training.objectives.train_step import AllPasses, GraphStep
 
 @dataclass(slots=True)
 class Experiment:
-    """PyTorch model in memory on its device, with everything to train or evaluate it (losses, optimizers ...)."""
+    """Model on its device with all that training and evaluation need: losses, metrics, optimizers, forward passes."""
 
     spec: RunSpec
     graph: Graph
@@ -41,9 +41,10 @@ class Experiment:
         return any(weight.part is not None for weight in self.weights)
 
     def view(self, name: str) -> "Experiment":
-        """Return an Experiment (model, ready to run) for a view, a submodel that shares the weights.
+        """Return the view `name` of the model (a submodel that shares its weights) as an Experiment, ready to run.
 
-        It has the same input pipelines, and no targets.
+        The view's inputs are preprocessed like the model's, unless it declares its own. The Experiment has no targets
+        and no losses.
         """
         built, view = self.spec.built.views[name], self.spec.model.views[name]
         spec = replace(self.spec, model=view.model, built=built, compile=None, train_step=None)
@@ -64,12 +65,13 @@ def build_experiment(
     divide: Callable[[GraphStep], None] | None = None,
     initialize: bool = True,
 ) -> Experiment:
-    """Return an Experiment: the model of a config, with initial weights from its seed, and its training step.
+    """Return a config's model on `device`, with its losses, metrics and optimizers, as an Experiment.
 
-    Without the config's `compile` section, there is no training step. `mixing` is applied to batches in training, for
-    example mixup; None: batches are not mixed. `divide` divides the weights of the model, which is still on the meta
-    device, so that this process holds a part of them (FSDP); None: this process holds all weights. Without `initialize`
-    the values of the weights are undefined.
+    `spec` is the parsed config; weights are initialized from its seed. `stages` has the preprocessing steps that run
+    per batch. Without the config's `compile` section, there is no training step. `mixing` is applied to batches in
+    training, for example mixup; None: batches are not mixed. `divide` divides the weights of the model, which is still
+    on the meta device, so that this process holds a part of them (FSDP); None: this process holds all weights. Without
+    `initialize` the values of the weights are undefined.
     """
     prepare_gpu(device)
     if spec.train_step is not None:

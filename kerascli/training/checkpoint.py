@@ -1,4 +1,4 @@
-"""Convert the state of a training run to named tensors and JSON for a checkpoint, and restore it for exact resume."""
+"""Convert the state of a training run to named tensors and JSON for a checkpoint, and restore it to resume exactly."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,8 @@ _COUNTERS = ("epoch", "batch", "step", "seconds", "stopped", "phase", "first")
 def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state of a training run as (tensors by name, facts as a JSON-serializable dict), for a checkpoint.
 
-    The tensors are not copied: the next training step changes them.
+    `history` is the length and checksum of history.csv (a row per epoch) so far. The tensors are not copied: the next
+    training step changes them.
     """
     tensors = {f"weights/{weight.name}": weight.keras() for weight in trainer.weights}
     tensors.update({f"optimizer/{name}": value for name, value in trainer.optimizers.state().items()})
@@ -33,7 +34,7 @@ def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict
 
 
 class CheckpointFacts(BaseModel):
-    """Validated JSON part of a checkpoint (counters, callback states ...).
+    """Validated JSON part of a checkpoint: counters of epochs and steps, callback states, length of history.csv.
 
     The checkpoint may have been written by another version of kerascli.
     """
@@ -55,7 +56,7 @@ class CheckpointFacts(BaseModel):
 
 
 def checkpoint_facts(facts: Mapping[str, Any]) -> CheckpointFacts:
-    """Return the validated JSON part of a checkpoint.
+    """Return `facts`, the JSON part of a checkpoint, as validated CheckpointFacts.
 
     Raises FileRefused if it is invalid or written by another version of kerascli.
     """
@@ -71,16 +72,17 @@ def checkpoint_facts(facts: Mapping[str, Any]) -> CheckpointFacts:
 
 
 def saved_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the model's weights, by name and in Keras's layout, from the tensors of a checkpoint."""
+    """Return the model's weights, by name and in Keras's layout, from all tensors of a checkpoint by name."""
     return _below(tensors, "weights/")
 
 
 def reinstate(
     trainer: Trainer, tensors: dict[str, Tensor], facts: Mapping[str, Any], callbacks: Sequence[Callback]
 ) -> Progress:
-    """Load a checkpoint into a trainer; return the training run's progress.
+    """Load a checkpoint into a trainer and return the Progress (epoch, step, callback states ...) saved in it.
 
-    Raises FileRefused if the checkpoint does not match the model.
+    `tensors` and `facts` are the checkpoint's contents, as `capture` returns them; `callbacks` are those of the config.
+    Raises FileRefused if the checkpoint does not match the model or the callbacks.
     """
     saved = checkpoint_facts(facts)
     trainer.restore(saved_weights(tensors))

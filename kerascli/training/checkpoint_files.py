@@ -30,23 +30,22 @@ class Range:
     size: int
 
     def of(self, whole: Tensor) -> Tensor:
-        """Return this range of a whole tensor, as a view."""
+        """Return the part of the tensor `whole` within this index range, as a view."""
         return whole.narrow(self.axis, self.start, self.stop - self.start)
 
 
 def part_file(rank: int, size: int) -> str:
-    """Return the name of a checkpoint's file with the parts of the weights that one process holds; `rank` is that of
-    `size`."""
+    """Return the name of the checkpoint file with the parts of weights that process `rank` of `size` holds (FSDP)."""
     return f"part-{rank:05d}-of-{size:05d}.safetensors"
 
 
 def is_part(name: str) -> bool:
-    """Return True if a checkpoint's file of this name contains one process's parts of the weights."""
+    """Return True if a checkpoint file named `name` holds one process's parts of the weights, which FSDP divides."""
     return _FILE.fullmatch(name) is not None
 
 
 def in_ranges(tensors: Mapping[str, Tensor], own: Mapping[str, Range]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Split the tensors of a training state into (tensors that every process has whole, parts of this process).
+    """Divide the tensors of a training state into (those that every process has whole, this process's parts).
 
     Both are mappings from name to tensor. `own` maps the name of each tensor that FSDP divides to the range of it that
     this process holds; this range is appended to the name of the part: `weights/dense/kernel@1,64,128,256`.
@@ -64,10 +63,10 @@ def in_ranges(tensors: Mapping[str, Tensor], own: Mapping[str, Range]) -> tuple[
 
 
 def range_of(name: str, own: Mapping[str, Range]) -> Range | None:
-    """Return the index range that this process holds of a tensor of the training state; None if it holds the whole.
+    """Return the index range of the tensor `name` of a checkpoint that this process holds; None if it holds the whole.
 
-    `own` maps the name of each divided tensor to its range. Copies of weights (`slots/best/dense/kernel`) have the
-    ranges of the weights.
+    `own` maps the name of each tensor that FSDP divides to its range. Copies of weights (`slots/best/dense/kernel`)
+    have the ranges of the weights.
     """
     if name.startswith("slots/"):
         name = f"weights/{name.split('/', 2)[-1]}"
@@ -106,17 +105,17 @@ def training_tensors(
 
 
 def needed_files(files: Iterable[str], part: str | None) -> list[str]:
-    """Return the names of the files of a checkpoint that must be read: the training state, and parts of divided
-    weights.
+    """Return the names of those of a checkpoint's files that this process must read.
 
-    These are the file `part` of this process, if the checkpoint has it, else the files of every process.
+    These files are that of the training state and, if FSDP divided the weights, this process's own file of parts,
+    `part`, or the files of every process if there is none of that name.
     """
     parts = sorted(filter(is_part, files))
     return [TRAINING, *([part] if part in parts else parts)]
 
 
 def _overlap(name: str, tensor: Tensor, piece: Range, target: Range) -> Iterator[tuple[Range, Tensor]]:
-    """Yield (range, values) of the part `tensor` that a file contains, as far as it is inside the range `wanted`."""
+    """Yield (range, values) of the part `tensor` that a file contains, as far as it is inside the range `target`."""
     if (piece.axis, piece.size) != (target.axis, target.size):
         raise _misfit(name)
     start, stop = max(piece.start, target.start), min(piece.stop, target.stop)
@@ -128,7 +127,7 @@ def _overlap(name: str, tensor: Tensor, piece: Range, target: Range) -> Iterator
 
 
 def _joined(name: str, pieces: list[tuple[Range, Tensor]], target: Range | None) -> Tensor:
-    """Return a tensor, or only its range `wanted`, made from its pieces. Raises FileRefused if a piece is missing."""
+    """Return a tensor, or only its range `target`, made from its pieces. Raises FileRefused if a piece is missing."""
     end = 0 if target is None else target.start
     ends = {piece.size if target is None else target.stop for piece, _ in pieces}
     kinds: set[object] = set()

@@ -12,7 +12,7 @@ from kerascli.losses.base import Loss
 
 @dataclass(frozen=True, slots=True)
 class ClassReading:
-    """Description of a model output as classes: the class names, and how its units are converted to probabilities."""
+    """Interpretation of a model output as classes: class names, and conversion of its units to probabilities."""
 
     names: tuple[str, ...]
     from_logits: bool
@@ -39,14 +39,15 @@ class ClassReading:
 
 
 def is_classification_loss(loss: Loss | None) -> TypeGuard[Loss]:
-    """Return True if `loss` compares predicted classes with labels; False for numeric values or None."""
+    """Return True if `loss` compares predicted classes with labels; False for a loss of numeric values, or None."""
     return loss is not None and loss.predicts != "values"
 
 
 def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> ClassReading | None:
-    """Return the ClassReading of a model output (rows, units): class names, and conversion to probabilities.
+    """Return the ClassReading (class names, conversion to probabilities) of a model output of shape (rows, units).
 
-    It is None unless the output predicts exactly one class per row.
+    `field` describes the target in the data, `loss` compares it with the output. None unless the output predicts
+    exactly one class per row.
     """
     if not is_classification_loss(loss) or output.dim() > 2:
         return None
@@ -61,7 +62,7 @@ def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> Cla
 
 
 def class_numbers(y_true: Tensor) -> Tensor:
-    """Return class labels (rows,) as integers, for targets that are integer labels or one-hot vectors."""
+    """Return integer class labels (rows,), from targets that are labels, or one-hot vectors (rows, classes)."""
     if y_true.dim() > 1:
         y_true = y_true.argmax(-1) if y_true.shape[-1] != 1 else y_true.squeeze(-1)
     return y_true.round().long() if y_true.is_floating_point() else y_true.long()

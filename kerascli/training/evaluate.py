@@ -1,4 +1,4 @@
-"""Evaluate a model on a split of the data, or predict; the states of metrics stay on the device until the end.
+"""Evaluate a model on a split of the data, or predict; metric states stay on the device until the end.
 
 States of stateful layers (RNNs) in evaluation are separate from those in training.
 """
@@ -36,8 +36,7 @@ class EvaluationStates:
 
     @contextmanager
     def for_batch(self) -> Iterator[None]:
-        """Context manager in which stateful layers have their states of the evaluation; at its end, those of training
-        return."""
+        """Context manager in which stateful layers have their states of evaluation, not those of training."""
         before = {name: weight.tensor.clone() for name, weight in self._weights.items()}
         self._put(self._values)
         try:
@@ -46,7 +45,7 @@ class EvaluationStates:
             self._put(before)
 
     def keep(self, updates: Mapping[str, Tensor]) -> None:
-        """Store the new states of stateful layers after a batch; `updates` maps weight names to new values."""
+        """Store the states of stateful layers after a batch; `updates` maps their names to new values."""
         self._values = {name: updates.get(name, value) for name, value in self._values.items()}
 
     def _put(self, values: Mapping[str, Tensor]) -> None:
@@ -56,7 +55,7 @@ class EvaluationStates:
 
 
 class EvaluatedBatches:
-    """Numbered batches to evaluate or to predict, and the collection of their results, on one process.
+    """Iterable of (number, batch) to evaluate or predict, on one process; also returns the results of each batch.
 
     In the subclass `SharedBatches`, every process has some of the batches.
     """
@@ -78,14 +77,14 @@ class EvaluatedBatches:
         return torch.inference_mode()
 
     def states(self, number: int, states: Sequence[Tensor]) -> Iterable[Sequence[Tensor]]:
-        """Return the metric states of all batches of a round, in which each process has one: here `states` alone.
+        """Return the metric states of every process's current batch, one sequence each; here, only `states`.
 
         `states` are those of this process's batch, which has the number `number`.
         """
         return (states,)
 
     def rows(self, number: int, values: Tensor) -> list[Tensor]:
-        """Return the values (rows, *) of all batches of a round, in which each process has one: here `values` alone.
+        """Return the outputs (rows, *) for every process's current batch, one tensor each; here, only `values`.
 
         `values` are those of this process's batch, which has the number `number`.
         """
@@ -102,8 +101,9 @@ def evaluate(
 ) -> Generator[Tick, None, dict[str, float]]:
     """Evaluate a model on batches: yield a Tick event after each batch, return losses and metrics as a dict by name.
 
-    `step` keys the random numbers of models that sample in inference. With `only_defined`, metrics
-    that are undefined for these rows are left out.
+    A Tick has no content: the caller may interrupt the work there. `module` runs the model and its losses. `seed` and
+    `step` determine the random numbers of models that sample in inference. With `only_defined`, metrics that are
+    undefined for these rows are left out.
     """
 
     def states_of(batch: Batch) -> tuple[list[Tensor], dict[str, Tensor]]:
@@ -122,11 +122,11 @@ def summed_states(
     seed: int,
     step: int = 0,
 ) -> Generator[Tick, None, list[Tensor]]:
-    """Run a model on batches by `states_of`: yield a Tick event after each batch, return metric states summed over all
-    batches.
+    """Call `states_of` for each batch, the model in evaluation mode; return metric states summed over batches.
 
-    `states_of` is a function from a batch to its metric states and the new values of weights by name. `seed` and `step`
-    key the random numbers of models that sample in inference.
+    A Tick event (without content) is yielded after each batch. `states_of` is a function from a batch to its metric
+    states and the new values of weights by name. `seed` and `step` determine the random numbers of models that sample
+    in inference.
     """
     module.eval()
     batches = EvaluatedBatches.of(batches)
@@ -160,8 +160,8 @@ def finished(work: Generator[object, None, T]) -> T:
 def predict(module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, seed: int) -> dict[str, Tensor]:
     """Compute a model's predictions; return a mapping from output name to tensor (rows, *) on the CPU.
 
-    Half precision is converted to float32. If every process has some of the batches, process 0 returns the values of
-    all rows.
+    Half precision is converted to float32. `seed` determines the random numbers of models that sample. If each process
+    has some of the batches, process 0 returns the values of all rows.
     """
     module.eval()
     parts: dict[str, list[Tensor]] = {}
@@ -181,7 +181,7 @@ def predict(module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, s
 
 
 def add_states(sums: list[Tensor] | None, states: Sequence[Tensor]) -> list[Tensor]:
-    """Add a batch's metric states to the sums over earlier batches, in place; return the list of sums."""
+    """Add a batch's metric states to `sums`, those of earlier batches (or None), in place; return the sums."""
     if sums is None:
         return [state.clone() for state in states]
     for total, state in zip(sums, states, strict=True):

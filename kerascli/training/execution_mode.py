@@ -61,7 +61,7 @@ class Request:
 
 
 def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, Choice]:
-    """Return (fastest function that runs a forward pass, its execution mode with the reason for the choice).
+    """Return (fastest function that runs a forward and backward pass, its execution mode with the reason).
 
     The execution mode is compiled, traced or eager; `recorded` is that of a run that is resumed (None: choose one).
     """
@@ -93,10 +93,11 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
 
 
 class GraphRunner:
-    """Callable that runs batches of full size through a traced graph, and smaller ones through the PyTorch module.
+    """Callable that runs full batches through a traced graph of a forward and backward pass, smaller ones eagerly.
 
-    If each process has a part of a batch, the size of the whole batch must also be that of the traced example: the
-    graph contains the part's share of the whole batch, and either all parts of a batch run as graphs, or none.
+    If each process has a part of a batch, the graph is also used only for whole batches of the size it was traced with:
+    the graph contains the part's share of the whole batch, and the parts of a batch must run either all as graphs or
+    none.
     """
 
     def __init__(self, run: FlatRunner, example: Batch, layout: Layout, module: Runner) -> None:
@@ -163,7 +164,7 @@ def _compiled_before(request: Request, program: Program) -> bool:
 
 
 def compile_rule(rule: Written) -> Callable[..., object]:
-    """Return the compiled function of an optimizer's update rule, for tensors like `rule.examples`."""
+    """Return an optimizer's update rule, compiled for tensors of the shapes and dtypes of `rule.examples`."""
     return compiled_function(rule.function, rule.examples)
 
 
@@ -184,7 +185,7 @@ def _failure(what: str, error: Exception) -> str:
 
 
 def reason_not_to_trace(forward_pass: ForwardPass, device: torch.device) -> str | None:
-    """Return the reason why a forward pass must not be traced as a graph; None if it can be traced."""
+    """Return the reason why a forward pass must not be traced as a graph on a device; None if it can be traced."""
     for component in _with_inner(forward_pass.module.components()):
         name = component.component_name
         if not type(component).__module__.startswith("kerascli."):

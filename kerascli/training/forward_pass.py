@@ -30,7 +30,7 @@ class ParameterUpdate:
 
 @dataclass(frozen=True, slots=True)
 class ForwardPass(Generic[M]):
-    """Module that is called once on a batch, and the parameter updates made from its losses, one update per loss."""
+    """Forward pass of a training step: the module that is called once on a batch, and a parameter update per loss."""
 
     module: M
     updates: tuple[ParameterUpdate, ...]
@@ -39,12 +39,12 @@ class ForwardPass(Generic[M]):
 
     @property
     def stream(self) -> str:
-        """Key of the random number stream (for dropout ...) that this forward pass draws from."""
+        """Key of the random number stream (for dropout ...) that the forward pass draws from."""
         return f"train/{name}" if (name := self.updates[0].name) else "train"
 
 
 class Layout(NamedTuple):
-    """Layout of a `StepOutcome` as a list: numbers of losses, metric states and gradients, names of updated weights."""
+    """Layout of a StepOutcome (losses, gradients ...) as a list of tensors: numbers of tensors of each kind."""
 
     totals: int
     states: int
@@ -52,7 +52,7 @@ class Layout(NamedTuple):
     updates: tuple[str, ...]
 
     def outcome(self, flat: Sequence[Tensor | None]) -> "StepOutcome":
-        """Return the StepOutcome (losses ...) made of the tensors `flat`, in the order of `StepOutcome.flat`."""
+        """Return the StepOutcome (losses, metric states, gradients ...) of a list of tensors in this layout."""
         states, gradients = self.totals + self.states, self.totals + self.states + self.gradients
         updates = zip(self.updates, flat[gradients:], strict=True)
         return StepOutcome(
@@ -65,7 +65,7 @@ class Layout(NamedTuple):
 
 @dataclass(slots=True)
 class StepOutcome:
-    """Result of a forward and backward pass on a batch, before any weight changes: losses, metrics, gradients."""
+    """Result of a forward and backward pass, before weights change: losses, metric states, gradients ..."""
 
     totals: list[Tensor]
     """Total losses of which the gradients were computed, one scalar tensor for each parameter update."""
@@ -89,7 +89,7 @@ Runner = Callable[[Batch, draws.Draws], StepOutcome]
 
 
 class Eager:
-    """Callable that runs a forward and a backward pass uncompiled: (batch, random numbers) -> StepOutcome.
+    """Callable that runs a forward and a backward pass eagerly: (batch, random numbers) -> StepOutcome (gradients ...).
 
     `live_scales` maps the names of parameter updates (`ParameterUpdate.name`) to loss scales of mixed precision that
     change in training, as scalar tensors (None: none change). The other updates use the fixed scale of their optimizer,
@@ -113,7 +113,10 @@ class Eager:
             return self.run(batch)
 
     def run(self, batch: Batch) -> StepOutcome:
-        """Return the StepOutcome of a forward and backward pass on a batch, with the caller's random numbers."""
+        """Run a forward and a backward pass on a batch; return losses, metric states, gradients ... as StepOutcome.
+
+        Random numbers are drawn from the caller's source.
+        """
         with span("forward"):
             outcome = self.module(batch)
         totals, gradients = outcome.loss.totals, []
@@ -129,11 +132,11 @@ _PIECE = 2**18
 
 
 def largest_difference(results: StepOutcome, expected: StepOutcome) -> float:
-    """Return the largest relative difference between two results (StepOutcome) of a forward and backward pass.
+    """Return the largest relative difference between two results of a forward and backward pass.
 
-    Each loss, metric state and new value of a weight is compared relative to its largest magnitude. All gradients are
-    compared relative to the largest of them, since a gradient may be zero but for rounding, such as that of a bias
-    before a batch normalization.
+    A traced graph is verified by this difference. Each loss, metric state and new value of a weight is compared
+    relative to its largest magnitude. All gradients are compared relative to the largest of them, since a gradient may
+    be zero but for rounding, such as that of a bias before a batch normalization.
     """
     kinds: list[list[tuple[Tensor | None, Tensor | None]]] = [
         *([pair] for pair in zip(results.totals, expected.totals, strict=True)),

@@ -13,7 +13,7 @@ from kerascli.foundation import draws
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Settings for sampling the next token of a generated text (temperature ...)."""
+    """Settings for sampling the next token of a generated text: temperature, top-k, seed."""
 
     temperature: float = 1.0
     """Divisor of the logits; 0: always take the most probable token."""
@@ -24,7 +24,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class TextModel:
-    """Language model, which reads `window` token ids and predicts the next token, with its vocabularies."""
+    """Language model that predicts the next token from the last `window` token ids, with its vocabularies."""
 
     predict: Callable[[Tensor], Tensor]
     """Function from token ids (1, window) to probabilities or logits of the next token.
@@ -37,7 +37,7 @@ class TextModel:
 
 
 def generate_words(model: TextModel, numbers: list[int], length: int, sampling: Sampling) -> Iterator[str]:
-    """Yield the tokens by which a language model continues a prompt; `numbers` are its token ids, at least one.
+    """Yield up to `length` tokens by which a language model continues a prompt of token ids `numbers`, at least one.
 
     A model that predicts at every step reads the prompt from its first position on. One that predicts only after the
     last step reads a full window: a prompt shorter than that is padded in front with repetitions of itself.
@@ -68,7 +68,10 @@ def _next(model: TextModel, text: list[int]) -> Tensor:
 
 
 def sampled(scores: Tensor, codec: TextCodec, sampling: Sampling, may: int | None = None) -> Tensor:
-    """Sample a token id for each row of scores (N, tokens); special tokens are excluded, except for the id `may`."""
+    """Return a token id (N,) sampled for each row of `scores` (N, tokens), which are probabilities or logits.
+
+    `codec` has the vocabulary. Its special tokens (padding, OOV) are excluded, except for the id `may`.
+    """
     scores = scores.double().cpu()[:, : len(codec.words)]
     are_probabilities = bool((scores >= 0).all()) and bool(((scores.sum(-1) - 1).abs() < 1e-2).all())
     logits = scores.clamp_min(1e-300).log() if are_probabilities else scores
@@ -87,7 +90,7 @@ _PADDING = 0
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """Decoder model trained by teacher forcing, as a function of its own output so far; its other inputs are fixed."""
+    """Decoder (of an encoder-decoder model) as a function of its own output so far, with all its other inputs fixed."""
 
     predict: Callable[[Tensor], Tensor]
     """Function from token ids of the output so far (N, places) to token probabilities or logits (N, places, tokens)."""
@@ -100,10 +103,10 @@ class Decoder:
 
 
 def decode_ids(model: Decoder, length: int, sampling: Sampling) -> np.ndarray:
-    """Return token ids (N, T) that a decoder generates for N rows; after the end token of a text, all ids are -1.
+    """Return token ids (N, T) that a decoder generates for N rows at once; after a text's end token, all ids are -1.
 
-    The end token is included. All rows are generated at once. A text ends with the end token or, if the vocabulary has
-    none, with padding; at the latest when the input is full or the text has `length` tokens.
+    The end token is included. A text ends with the end token or, if the vocabulary has none, with padding; at the
+    latest when the decoder's input is full or the text has `length` tokens.
     """
     stop = _PADDING if model.writes.stop is None else model.writes.stop
     read_as = torch.tensor(model.reads.numbers_of(model.writes))

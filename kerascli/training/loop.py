@@ -47,7 +47,7 @@ class Plan:
 def train(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool = True) -> Iterator[Event]:
     """Train from the state in `progress` and yield events. Raises TrainingStopped if a loss or weight is not finite.
 
-    With `looks`, losses and metrics are also reported within an epoch, at intervals; only one process of a group does.
+    With `looks`, losses and metrics are also reported within an epoch, at intervals; only process 0 does so.
 
     At every event but the last, `progress`, the weights and the optimizer are consistent and can be saved. Callbacks
     and moving averages change the weights at the end of training only after the last epoch's event, so that a run that
@@ -181,7 +181,7 @@ def _run_callbacks(
     question: Callable[[Callback], Callable[[EpochFacts, State], tuple[list[Decision], State]]],
     facts: EpochFacts,
 ) -> _CallbackResults:
-    """Call the callbacks with the indices in `asked` in order, and apply their decisions (new learning rate ...)."""
+    """Call the callbacks with the given indices in order, and apply their decisions (new learning rate ...)."""
     all_decisions: list[Decision] = []
     messages: list[str] = []
     for index in indices:

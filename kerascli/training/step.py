@@ -1,6 +1,6 @@
 """Training step: runs each forward pass, then its parameter updates, without synchronizing with the device.
 
-With the progress of a training run, the weights and the optimizer's state, a run can be resumed exactly.
+A Progress (counters, callback states), the weights and the optimizer's state are all that resumes a run exactly.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ class Progress:
 
 
 class Trainer:
-    """Trainer of a model: runs the forward passes of each training step, and the optimizers on the gradients."""
+    """Trainer of a model: in each training step, it runs the forward passes and applies optimizers to the gradients."""
 
     def __init__(
         self,
@@ -119,13 +119,12 @@ class Trainer:
     def snapshot(self) -> dict[str, Tensor]:
         """Return a mapping from weight name to a copy of the weight, on the CPU, in Keras's layout.
 
-        For a weight that FSDP divides, it has only the part that this process holds.
+        If FSDP divides a weight, the copy has only the part that this process holds.
         """
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
     def ranges(self) -> dict[str, Range]:
-        """Return a mapping from the name of each tensor of the training state that FSDP divides to this process's range
-        of it."""
+        """Return this process's index range of each tensor that FSDP divides, by the tensor's name in a checkpoint."""
         parts = {weight.name: part for weight in self.weights if (part := _range(weight)) is not None}
         states = {key: parts.get(name) for key, name in self.optimizers.weights_of_state().items()}
         return {
@@ -134,12 +133,11 @@ class Trainer:
         }
 
     def restore(self, values: Mapping[str, Tensor]) -> None:
-        """Set the model's weights to the values of a mapping that `snapshot` returned."""
+        """Set the model's weights to `values`, a mapping from weight name to tensor as `snapshot` returns it."""
         assign_weights(self.weights, values)
 
     def refuse_bad_step(self, steps: int, epoch: int) -> None:
-        """Raise TrainingStopped if the loss or a gradient of a training step is not finite; such a step changes no
-        weights.
+        """Raise TrainingStopped if the loss or a gradient of a step was not finite; such a step changes no weights.
 
         `steps` is the number of steps in an epoch, `epoch` the number (from 1) of the current epoch.
         """
@@ -151,7 +149,7 @@ class Trainer:
     def refuse_bad_weights(self, progress: Progress) -> None:
         """Raise TrainingStopped if a weight or a value in the optimizer's state is NaN or infinite.
 
-        An update can overflow although the loss and the gradient that it is made from are finite.
+        A parameter update can overflow although its loss and gradients are finite. `progress` is for the error message.
         """
         state = {name: value for name, value in self.optimizers.state().items() if value.dim()}
         name = nonfinite(self._held()) or nonfinite(state)
@@ -206,7 +204,7 @@ def refuse_other_weights(
     values: Mapping[str, Tensor],
     hint: str = "start a new run, or restore the model in the config",
 ) -> None:
-    """Raise FileRefused if the mapping `values` from name to tensor has other names or shapes than the weights."""
+    """Raise FileRefused if `values`, tensors by weight name, have other names or shapes than `weights`."""
     saved = {name: tuple(value.shape) for name, value in values.items()}
     shapes = {weight.name: tuple(weight.spec.shape) for weight in weights}
     parts = {weight.name: tuple(weight.keras().shape) for weight in weights if weight.part is not None}

@@ -1,4 +1,4 @@
-"""Write and read safetensors files; a file of a run is mapped, without a copy of all tensors in memory."""
+"""Write and read safetensors files; a file on disk is mapped into memory, without a copy of all tensors."""
 
 import io
 import json
@@ -31,7 +31,7 @@ _DESCRIPTORS = "/dev/fd"
 
 @dataclass(frozen=True, slots=True)
 class LateTensor:
-    """Tensor whose values are computed by `read` only when they are written, such as gathered values."""
+    """Tensor to write to a file, whose values `read` computes only when they are written (gathered weights)."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -79,7 +79,10 @@ def mapped_tensors(file: BufferedReader) -> dict[str, Tensor]:
 
 
 def read_tensors(data: bytes, name: str) -> dict[str, Tensor]:
-    """Return the tensors in the bytes of a safetensors file; `name` is its name in messages. Raises FileRefused."""
+    """Return the tensors in the bytes of a safetensors file, by name. Raises FileRefused if it is damaged.
+
+    `name` is the file's name in the error message.
+    """
     try:
         read_header(io.BytesIO(data))
         return load(data)

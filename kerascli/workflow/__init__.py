@@ -1,1 +1,1 @@
-"""Workflows of the commands (train, evaluate, export ...): functions that return results or yield events."""
+"""Workflows behind the commands (train, evaluate, export ...): functions that return results or yield events."""

@@ -146,7 +146,7 @@ def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
 
 
 def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
-    """Return the summary (layers, shapes, parameters) of the model of a config or run, or of a view of it."""
+    """Return the summary of a model, or of its view (submodel) `view`; `expand`: with layers in shared models."""
     title, graph, updates = graphs_of(spec, view)
     return summarize(graph, title, expand=expand, updates=updates)
 
@@ -154,8 +154,7 @@ def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) 
 def spec_of(
     source: Path | Document, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None
 ) -> RunSpec:
-    """Return the RunSpec (validated config) of a config, read without its `compile` section; its data files may be
-    missing."""
+    """Return the RunSpec (parsed config) of a config, without its `compile` section, even if data is missing."""
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})
     config = replace(config, document=document)
@@ -165,7 +164,7 @@ def spec_of(
 
 
 def spec_of_run(record: RunRecord) -> RunSpec:
-    """Return the RunSpec (validated config) of a run, read from the run folder alone."""
+    """Return the RunSpec (parsed config) of a training run, read from its folder without its data."""
     config = open_recorded(record)
     facts = (
         config_facts(config) if config.data is None else stages(config.data, load_learned(record.preprocessing())).facts
@@ -174,10 +173,9 @@ def spec_of_run(record: RunRecord) -> RunSpec:
 
 
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
-    """Return (title, graph of a model or of its view, list of the graphs of `fit.train_step`); they are on the meta
-    device.
+    """Return (title, graph of a model or of its view, graphs of `fit.train_step`), on the meta device.
 
-    A view is a submodel; its list is empty. Raises ConfigError if the model has no such view.
+    The last is empty for a view (a submodel). Raises ConfigError if the model has no such view.
     """
     if view is None:
         own, *updates = map(Graph, spec.graphs)

@@ -13,9 +13,11 @@ from kerascli.data.storage.blocks import unique_inverse
 from kerascli.foundation.errors import ConfigError, DataError, safe_text
 from kerascli.foundation.events import Evaluated
 from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
+from kerascli.training.baselines import evaluate_with_baselines
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_numbers, class_reading, is_classification_loss
-from kerascli.training.evaluate import evaluate, finished, predict
+from kerascli.training.evaluate import finished, predict
+from kerascli.workflow.baselines import baselines_of
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
@@ -25,9 +27,11 @@ from kerascli.workflow.units import metrics_in_units
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """Classification results of a model output: confusion matrix (true, predicted), and scores of each class."""
+    """Classification results of a model output: confusion matrix [true, predicted] and scores of each class."""
 
     output: str
+    label: str
+    """Name of the output's target, for titles and file names; followed by the output if the target has several."""
     names: tuple[str, ...]
     matrix: np.ndarray
     rows: tuple[ClassRow, ...]
@@ -49,8 +53,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Evaluation of the rows that have one value of a column: loss and metrics, without those that are undefined for
-    them."""
+    """Evaluation of those rows that have one value of a column: number of rows, loss, and defined metrics."""
 
     name: str
     rows: int
@@ -70,9 +73,9 @@ _MISSING = "(missing)"
 
 @memory_for_batches()
 def evaluate_rows(run: LoadedRun, rows: Split, name: str) -> Evaluation:
-    """Evaluate a run on a split or other prepared rows, and return the results. Raises KerasCliError.
+    """Evaluate a trained model on prepared rows, such as a split, and return loss, metrics and scores of classes.
 
-    `name` names the rows in the results. Only process 0, which prints, has the scores of classes.
+    `name` names the rows in the results. Only process 0, which prints, has the scores of classes. Raises KerasCliError.
     """
     with run.sharing(rows):
         result, source = _evaluated(run, rows, name)
@@ -86,15 +89,20 @@ def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = F
         raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
     check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
     started = time.monotonic()
+    means, baselines = run.record.facts().get("target_means", {}), {}
+    if not only_defined:
+        baselines, rows = baselines_of(spec, run.stages, run.learned, means, rows)
     source = rows_in_order(experiment, rows)
-    work = evaluate(experiment.module, run.shared_batches(source), seed=spec.seed, only_defined=only_defined)
-    logs = finished(work)
-    return Evaluated(name, logs, rows.rows, time.monotonic() - started), source
+    batches, seed = run.shared_batches(source), spec.seed
+    logs, beside = finished(
+        evaluate_with_baselines(experiment.module, batches, baselines, seed=seed, only_defined=only_defined)
+    )
+    return Evaluated(name, logs, rows.rows, time.monotonic() - started, beside), source
 
 
 @memory_for_batches()
 def evaluate_groups(run: LoadedRun, rows: Split, columns: Sequence[str]) -> dict[str, list[Group]]:
-    """Evaluate a run on groups of rows; return a mapping from column to the metrics of its groups.
+    """Evaluate a trained model on groups of rows; return a mapping from column to the results of its groups.
 
     For each column in `columns`, the rows with the same value form a group. The number of positive rows of each group
     is available only on process 0, which prints. Raises KerasCliError.
@@ -151,10 +159,10 @@ def _groups(run: LoadedRun, rows: Split, column: str) -> tuple[list[str], np.nda
 
 
 def groups_of_values(values: np.ndarray, named: np.ndarray | None, column: str) -> tuple[list[str], np.ndarray]:
-    """Return (names of the groups that a column's values form, index of each row's group).
+    """Return (names of the groups of rows with equal values of a column, index of each row's group).
 
     Missing values form a group of their own, the last. `named` are the values as names of classes; None if they are not
-    classes. Raises DataError for fractions.
+    classes. `column` is the column's name for errors. Raises DataError for numbers that are not integers.
     """
     gaps = np.isnan(values) if values.dtype.kind == "f" else np.asarray(values == "", bool)
     present = (values if named is None else named)[~gaps]
@@ -193,7 +201,9 @@ def _classify(run: LoadedRun, source: BatchSource) -> Iterator[ClassScores]:
         nan_rows = int((~torch.isfinite(probability)).sum()) if reading.binary else 0
         is_measurable = reading.binary and len(truth) > 0 and not nan_rows
         second = Thresholds(probability.numpy(), truth.numpy()) if is_measurable else None
-        yield ClassScores(pair.output, reading.names, matrix, rows, second, nan_rows)
+        is_shared = sum(pair.target == each.target for each in pairs) > 1
+        label = f"{pair.target}_{pair.output}" if is_shared else pair.target
+        yield ClassScores(pair.output, label, reading.names, matrix, rows, second, nan_rows)
 
 
 def _true_classes(run: LoadedRun, source: BatchSource, target: str) -> torch.Tensor:

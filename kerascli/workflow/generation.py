@@ -1,4 +1,4 @@
-"""Access to a model, its data and text codecs for callbacks and commands that generate samples or text."""
+"""Access to a model, its data and its vocabularies for callbacks and commands that generate samples or text."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ _HELD_OUT = ("validation", "test", "train")
 
 
 class ModelContext:
-    """Implementation of the protocol by which callbacks that generate samples use the model and its data."""
+    """Model and data of a run, as callbacks that generate samples (images, texts ...) use them."""
 
     def __init__(
         self,
@@ -73,7 +73,10 @@ class ModelContext:
         return {name: torch.cat(parts).float() for name, parts in outputs.items()}
 
     def rows(self, count: int, split: str | None = None, seed: int | None = None) -> Rows:
-        """Return `count` rows of a split: the first ones or, with `seed`, the rows from a position that `seed` sets."""
+        """Return `count` consecutive preprocessed rows of a split, from the first or a random one set by `seed`.
+
+        Without `split`, they are those of `validation`, else of `test` or `train`.
+        """
         name = next((name for name in (_HELD_OUT if split is None else (split,)) if name in self._splits), None)
         if name is None:
             raise ConfigError("there are no rows to show: the run's data is not available")
@@ -87,7 +90,7 @@ class ModelContext:
         return Rows(name, self.staged(inputs), part.targets, columns, part.rows)
 
     def staged(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return model inputs, by name, after the batch-wise preprocessing (rescaling ...), on the model's device."""
+        """Return model inputs, by name, after the preprocessing steps that run per batch, on the model's device."""
         stage, device = self.experiment.module.input_stage, self.experiment.device
         with _inference(stage, draws.Draws(self.experiment.spec.seed, "samples/rows", 0)):
             return stage({name: x.to(device) for name, x in inputs.items()})
@@ -112,9 +115,10 @@ class ModelContext:
         return model.writes.joint.join([prompt, *words])
 
     def writing(self, view: str | None, prompt: str | None, seed: int) -> tuple[TextModel, list[int], str]:
-        """Return what text generation begins with, as (language model, token ids of the prompt, prompt as text).
+        """Return (language model, token ids of the prompt, prompt as text), from which text is generated.
 
-        Without a `prompt`, it is a text of the run's data, which `seed` selects. Raises ConfigError.
+        Without a `prompt`, it is a text of the run's data, which `seed` selects. `view` names a submodel to use. Raises
+        ConfigError.
         """
         model = self._text_model(view)
         if prompt is None:
@@ -175,9 +179,9 @@ def _inference(module: nn.Module, numbers: draws.Draws) -> Iterator[None]:
 def decode(
     context: ModelContext, view: str | None, inputs: Mapping[str, Tensor], length: int, sampling: Sampling
 ) -> np.ndarray:
-    """Return the token ids that a run's decoder generates for each row of `inputs`, which are preprocessed arrays.
+    """Return token ids (rows, tokens) that a run's decoder generates for preprocessed inputs, mapped by name.
 
-    `length` is the maximum number of tokens, `sampling` how they are chosen.
+    `view` names a submodel to use, `length` is the maximum number of tokens, `sampling` how they are chosen.
     """
     return decode_ids(_decoder(context, view, inputs), length, sampling)
 
@@ -208,7 +212,7 @@ def _decoder(context: ModelContext, view: str | None, inputs: Mapping[str, Tenso
 
 
 def sample_file(sampler: Sampler, context: SampleContext) -> tuple[bytes, str]:
-    """Generate the sample (image or text) that a callback defines; return (contents of its file, file suffix)."""
+    """Generate the sample (image or text) that the callback `sampler` defines; return (file contents, file suffix)."""
     sample = sampler.sample(context)
     if isinstance(sample, Text):
         return sample.text.encode(), ".txt"

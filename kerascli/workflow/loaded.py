@@ -1,4 +1,4 @@
-"""Load a trained run from its folder: its model with its weights, and its fitted preprocessing."""
+"""Load a trained run from its folder: the model with its weights, and the fitted preprocessing."""
 
 import signal
 from collections.abc import Iterator, Mapping
@@ -68,7 +68,7 @@ class LoadedRun:
         return {} if self.data is None else known_columns(self.learned)
 
     def view(self, name: str) -> "LoadedRun":
-        """Return the run with a view (submodel that shares the layers) in place of its model.
+        """Return the run with its view `name` (a submodel that shares the layers) in place of its model.
 
         Raises ConfigError if the model has no such view.
         """
@@ -77,16 +77,15 @@ class LoadedRun:
         return replace(run, takes_arrays=self.takes_arrays or view.own_inputs or run.has_own_inputs)
 
     def shared_batches(self, source: BatchSource) -> EvaluatedBatches:
-        """Return the batches of a source that this process evaluates or predicts, in order: all of them if it is the
-        only process."""
+        """Return those batches of a source that this process evaluates or predicts: all, if it is the only process."""
         return self.strategy.evaluated(source, ends_on_signal=True)
 
     @contextmanager
     def sharing(self, rows: Split) -> Iterator[None]:
-        """Context manager in which processes share the batches of rows; with one process, it does nothing.
+        """Context manager in which several processes share the batches of `rows`; with one process, it does nothing.
 
-        A signal ends the work after a round of batches. Raises ConfigError if the processes have different runs or
-        rows, or if a batch depends on the one before it.
+        A signal ends the work after the batches that are in work. Raises ConfigError if the processes have different
+        runs or rows, or if a batch depends on the one before it.
         """
         if self.strategy.is_alone:
             yield
@@ -111,7 +110,7 @@ class LoadedRun:
 
 
 def view_of(model: Model, name: str) -> View:
-    """Return a model's view (submodel that shares its layers) of the name `name`.
+    """Return the view `name` of a model (a submodel that shares its layers).
 
     Raises ConfigError if the model has no such view.
     """
@@ -134,7 +133,7 @@ def open_run(
     group: Group | None = None,
     whole: bool = False,
 ) -> LoadedRun:
-    """Return a run with its model built and the weights loaded: the final weights, or those of the named checkpoint.
+    """Load a trained run: build its model, and load the final weights or those of the named checkpoint.
 
     If training was cut off, the weights are those of the newest checkpoint, with a warning. `data` is the place of the
     run's data, if it has moved. The processes of `group` must load the same run, to share its work; each holds a part

@@ -1,4 +1,4 @@
-"""Make the samples (images, plots, texts of model outputs) of a run's callbacks again, from the run's weights."""
+"""Generate the samples (images, plots, texts of model outputs) of a run's callbacks again, from its final weights."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from kerascli.workflow.rows.command_rows import load_again
 
 
 def context_of(run: LoadedRun, *, data: bool = True) -> ModelContext:
-    """Return the object by which a run's callbacks use the model and its data to generate samples.
+    """Return the ModelContext (model and data) with which the callbacks of a run generate samples.
 
     With `data`, the run's rows are loaded.
     """
@@ -23,9 +23,9 @@ def context_of(run: LoadedRun, *, data: bool = True) -> ModelContext:
 
 
 def draw_samples(run: LoadedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:
-    """Generate samples from a run's weights for the named callbacks (default: all); yield the paths of the files.
+    """Generate the samples of a run's callbacks, as image or text files in `folder`; yield the files' paths.
 
-    Raises ConfigError.
+    `names` are the callbacks (empty: all); without `folder`, the files are in the run's samples/. Raises ConfigError.
     """
     callbacks = run.experiment.spec.fit.callbacks
     samplers = {callback.sample_name: callback for callback in callbacks if isinstance(callback, Sampler)}

@@ -23,7 +23,7 @@ _OUTSIDE = ("out of bounds", "out of DATA bounds", "out of range")
 
 
 def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
-    """Return a TrainingStopped for an out-of-memory error or an error about invalid tensor values.
+    """Return a TrainingStopped for an error of torch or Python about lack of memory or invalid tensor values.
 
     Errors about values are those of indices out of range, of singular matrices, and ShapeMismatch. Any other error is
     raised again.
@@ -43,9 +43,9 @@ def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
 
 @contextmanager
 def memory_for_batches(hint: str = "a smaller fit.validation_batch_size needs less") -> Iterator[None]:
-    """Context manager in which a model runs on batches: lack of memory and invalid values raise TrainingStopped.
+    """Context manager to run a model on batches: lack of memory and invalid values raise TrainingStopped.
 
-    `hint` is the hint of the error for a lack of memory; see `stopped_by`.
+    `hint` is the hint of the error for a lack of memory.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Check the output paths of commands: they must not overwrite an input, a run's own file, or another kind of file.
+"""Checks of commands' output paths: they must not overwrite an input, a run's file, or a file of another kind.
 
 No flag turns the check off. An existing file of the kind that is written is replaced.
 """
@@ -26,7 +26,7 @@ CONFIG, SCHEMA = "a config of kerascli", "a JSON Schema"
 
 
 def writable(path: Path, kind: str, *, run: RunRecord | None = None, reads: Iterable[Path] = ()) -> Path:
-    """Return the path of an output file. Raises ConfigError if the path may not be written to.
+    """Return the path of an output file. Raises ConfigError if a command must not write to this path.
 
     A file may be written if it does not exist or is empty, or replaces a file of the same `kind` (`.csv` ...). It may
     not be inside a run's folder, nor replace a file that the command reads: those in `reads`, and those that the config

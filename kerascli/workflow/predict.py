@@ -1,4 +1,4 @@
-"""Predict with the model of a run; predictions are named columns of values, or class names and probabilities."""
+"""Predict with the model of a trained run; predictions are columns of values, or class names and probabilities."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from kerascli.workflow.units import inverse_of, significant
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Predictions for rows, as named columns to print or write, and as arrays of the model's outputs."""
+    """Predictions of a model for rows: named columns to print or write, and arrays of the model's outputs."""
 
     kept: dict[str, np.ndarray]
     """Mapping from name to raw column, for the columns to write in addition to the predictions (option `--keep`)."""
@@ -34,12 +34,12 @@ class Predictions:
 
     @property
     def class_columns(self) -> Sequence[str]:
-        """Names of the columns of predictions that contain class names."""
+        """Names of the columns of predictions that are class names, not numbers."""
         texts = {name: values for name, values in self.columns.items() if values.dtype == object}
         return [name for name, values in texts.items() if any(isinstance(each, str) for each in values)]
 
     def table(self, *, classes: bool = False) -> dict[str, np.ndarray]:
-        """Return a mapping from name to column: the kept raw columns and the predictions.
+        """Return a mapping from name to column: raw columns that were kept, and the predictions.
 
         A prediction with the name of a raw column is called `predicted_NAME`. With `classes`, only the predictions that
         are class names are included. Raises ConfigError if there are none, or if two columns have the same name.
@@ -70,11 +70,7 @@ def _spread(arrays: Mapping[str, np.ndarray], skipped: Skipped, kind: type) -> d
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Options by which `predict` turns model outputs into predictions.
-
-    They choose the names of the outputs (kerascli's or Keras's), whether numbers are converted back to the units of the
-    data, and the threshold between two classes.
-    """
+    """Options for turning model outputs into predictions: output names, units, threshold between two classes."""
 
     keras_names: bool = False
     """True if predictions have the output names of the Keras file that the run was imported from."""
@@ -94,11 +90,12 @@ def predict_run(
     form: Form = Form(),  # frozen
     skip: bool = False,
 ) -> Predictions:
-    """Return predictions of a run's model for a split, or for files, folders, standard input and texts.
+    """Return predictions of a run's model for `what`: a split, or files, folders and - (standard input).
 
-    With `view`, a view (submodel) predicts. Columns in `keep` are included in the predictions. With `skip`, bad rows of
-    files are empty rows: nan, or None in columns of integers and text. Warnings are added to `run.warnings`: the number
-    of bad rows, and each column with many out-of-vocabulary values. Raises KerasCliError.
+    `texts` are rows given as texts. With `view`, a view (submodel) predicts. Columns in `keep` are included in the
+    predictions; `form` has the options of the output. With `skip`, bad rows of files are empty rows: nan, or None in
+    columns of integers and text. Warnings are added to `run.warnings`: the number of bad rows, and each column with
+    many out-of-vocabulary values. Raises KerasCliError.
     """
     run = run if view is None else run.view(view)
     selected = [what] if isinstance(what, str) else what
@@ -122,7 +119,8 @@ def predict_run(
 def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
     """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError.
 
-    Only the process that prints gets predictions; any other gets none.
+    Columns in `keep` are included; `form` has the options of the output. Only the process that prints gets predictions;
+    any other gets none.
     """
     spec = run.experiment.spec
     kept = kept_columns(run.data and run.data.source, run.raw_fields, rows, keep)

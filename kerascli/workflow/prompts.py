@@ -1,4 +1,4 @@
-"""Preprocess a text prompt (option `--prompt`) into the input tensors of a model that generates an answer to it."""
+"""Preprocess the text of the option `--prompt` into the inputs of a model that generates an answer to it."""
 
 import numpy as np
 import torch
@@ -12,7 +12,10 @@ from kerascli.workflow.generation import ModelContext
 
 
 def prompt_inputs(context: ModelContext, view: str | None, prompt: str) -> dict[str, Tensor]:
-    """Return the preprocessed inputs of a decoder for a text prompt, as a mapping by name. Raises ConfigError."""
+    """Return the preprocessed inputs, by name, of a decoder that answers the text `prompt`. Raises ConfigError.
+
+    `context` has the run's model and fitted preprocessing, `view` names a submodel to use.
+    """
     facts, data = context.facts(view), context.experiment.spec.data
     assert data is not None
     assert facts.decodes is not None

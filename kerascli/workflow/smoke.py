@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from kerascli.config.config import Progress
+from kerascli.config.config import Config, Progress
 from kerascli.config.load import open_config
 from kerascli.config.yaml.document import Document
 from kerascli.data.batches.rows import MemorySplit
@@ -25,7 +25,7 @@ _STEPS = 2
 
 
 def smoke(
-    source: Path | Document,
+    source: Path | Document | Config,
     *,
     sets: Sequence[str],
     flags: Sequence[str],
@@ -34,12 +34,15 @@ def smoke(
     progress: Progress | None = None,
     source_runs: Path = Path("runs"),
 ) -> Iterator[str]:
-    """Run the smoke test of a config; yield a text for each command that worked. Raises the first error.
+    """Run a smoke test: train a config for two steps, resume, evaluate, predict, plot; yield a line for each command.
 
-    `source_runs` is the folder with the runs that `model.init_from` may name.
+    `sets` and `flags` are the arguments of `--set path=value` and `--flag name=value`, `source_runs` is the folder with
+    the runs that `model.init_from` may name. The first error is raised.
     """
     with _temporary_runs() as folder:
-        config = open_config(source, sets=sets, flags=flags, progress=progress)
+        config = source
+        if not isinstance(config, Config):
+            config = open_config(config, sets=sets, flags=flags, progress=progress)
         before = config.document.at(("fit", "initial_epoch"))
         limits = _limits(_STEPS, epochs=before + 1 if isinstance(before, int) else 1)
         options = Options(folder, device, threads, limits=limits, source_runs=source_runs, downloads_weights=False)
@@ -53,9 +56,9 @@ def smoke(
 
 
 def first_step(document: Document) -> Iterator[str]:
-    """Train a config for one step, validate and test it, and keep nothing; yield its warnings. Raises the first error.
+    """Train a config for one step, validate and test it, without keeping a run; yield its warnings.
 
-    Weights that training would download are random instead.
+    Weights that training would download are random instead. The first error is raised.
     """
     with _temporary_runs() as folder:
         for event in start(open_config(document), Options(folder, limits=_limits(1), downloads_weights=False)):

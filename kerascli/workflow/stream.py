@@ -42,7 +42,7 @@ Row = tuple[int, Any]
 
 
 def arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """Yield lists of the lines of a stream as they arrive: at least one line, and all complete lines so far.
+    """Yield lists of the complete lines of a binary stream as soon as they arrive, at least one line each.
 
     Raises DataError for a line that is too long.
     """
@@ -60,7 +60,7 @@ def arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
 def predict_stream(
     run: LoadedRun, arrivals: Iterable[Sequence[bytes]], form: Form, keep: Sequence[str] = ()
 ) -> Iterator[Predictions | DataError]:
-    """Yield the predictions of a stream's rows as soon as their lines have arrived; for a faulty row, its DataError.
+    """Yield the predictions for rows of a stream as soon as their lines have arrived; for a faulty row, its DataError.
 
     `arrivals` are lists of lines that arrived together, in a format that `predict` reads from standard input; their
     rows are predicted as one batch, unless one of them has an error. `keep` names the raw columns to copy into the

@@ -1,4 +1,4 @@
-"""Train a config: prepare the data, build the model, fit it, record the run; and resume a run."""
+"""Train a config from data to a recorded run (a folder with weights, history and checkpoints), or resume a run."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +50,7 @@ _INSTEAD_OF_RESUMING = "start a new run; this one is still there for evaluate, p
 
 
 def start(config: Config, options: Options) -> Iterator[Event]:
-    """Train a config in a new run; yield events. Raises KerasCliError."""
+    """Train a config in a new run folder, and yield the events of the training. Raises KerasCliError."""
     stages = Stages()
     prepare_cpu()
     threads = use_threads(options.threads, share=_share(config, options))
@@ -86,7 +86,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
             facts = {
                 **_thread_facts(threads), "execution_mode": mode.value, "execution_mode_reason": mode.reason, **members,
                 "warnings": [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in warnings],
-                **({"init_from": begun.facts} if begun else {}),
+                **({"init_from": begun.facts} if begun else {}), **options.facts,
             }  # fmt: skip
             _write_start(record, phases, runner.state.experiment, device, options, facts)
             record.open_history(history_columns(phases), Prefix())
@@ -99,16 +99,12 @@ def start(config: Config, options: Options) -> Iterator[Event]:
 
 
 def resume(
-    record: RunRecord,
-    options: Options,
-    sets: Sequence[str],
-    *,
-    progress: Progress | None = None,
-    data: Path | None = None,
+    record: RunRecord, options: Options, sets: Sequence[str], *, progress: Progress | None = None
 ) -> Iterator[Event]:
-    """Resume a run that was killed, interrupted or finished; yield events. Raises KerasCliError.
+    """Resume a run that was killed, interrupted or finished; yield its events. Raises KerasCliError.
 
-    `sets` may raise `fit.epochs`. `data` is the new place of the run's data, if it has moved, which is then recorded.
+    `sets` may raise `fit.epochs`. `options.data` is the new place of the run's data, if it has moved, which is then
+    recorded.
     """
     _refuse_other_settings(sets)
     stages = Stages()
@@ -118,10 +114,8 @@ def resume(
     leads = options.group is None or options.group.world.leads
     with record.locked() if leads else nullcontext():
         recorded = record.facts()
-        config = open_recorded(record, sets=sets, progress=progress).with_data(data)
-        if config.data is None:
-            hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
-            raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
+        config = open_recorded(record, sets=sets, progress=progress).with_data(options.data)
+        refuse_without_data(record, config)
         phases = _recorded_phases(record, config, options, sets)
         device = choose_device(options.device, recorded=recorded.get("device"))
         threads = use_threads(options.threads, recorded=recorded.get("threads"))
@@ -142,11 +136,18 @@ def resume(
             record.begin({**facts, **_earlier_processes(recorded, runner.group.world.size), **members})
             record.checkpoints.settle(runner.reached.step)
             record.history_writer.cut()  # to the length at the checkpoint: later epochs are trained again
-            if sets or data is not None:
+            if sets or options.data is not None:
                 _write_resolved(record, phases)
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from run(runner, record, stop)
+
+
+def refuse_without_data(record: RunRecord, config: Config) -> None:
+    """Raise ConfigError if the config of a run has no data to train on."""
+    if config.data is None:
+        hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
+        raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
 
 
 def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: Sequence[str]) -> list[Phase]:
@@ -200,6 +201,8 @@ def _warnings(phases: list[Phase]) -> list[Fault]:
     warnings = advise(Case(phase.config, phase.spec, phase.prepared) for phase in phases)
     for phase in phases:
         phase.prepared.tables.clear()
+        if phase.config.learned is not None:
+            warnings += phase.prepared.splits["train"].oov.warnings()
     return warnings
 
 
@@ -222,6 +225,11 @@ def _restored(
     runner = PhaseRunner(phases, device, options, reached, mode)
     if checkpoint is not None:
         runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks, part)
+    elif (begun := init_weights(runner.state.experiment, phases[0].config, options.runs_dir)) is not None:
+        if begun.facts["sha256"] != record.facts().get("init_from", {}).get("sha256"):
+            source = begun.facts["source"]
+            raise FileRefused(f"the weights of {source} have changed since the run began", hint="start a new run")
+        runner.state.trainer.optimizers.weights_were_set()
     reached, plan = runner.reached, runner.state.plan
     if plan.epochs < reached.epoch + (reached.batch > 0):
         where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"

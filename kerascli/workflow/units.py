@@ -25,8 +25,9 @@ _DEFAULT = (MetricUse("mean_absolute_error", MeanAbsoluteError(), weighted=False
 def inverse_of(run: LoadedRun, pair: OutputTarget) -> Inverse | None:
     """Return the function that converts a model output to its target's units (undoes normalization ...), or None.
 
-    None is returned if the output has no such units: it predicts classes, the preprocessing cannot be inverted, or the
-    output has not the shape of its target (such as the parameters of a distribution).
+    `pair` names the output and its target. None is returned if the output has no such units: it predicts classes, the
+    preprocessing cannot be inverted, or the output has not the shape of its target (such as the parameters of a
+    distribution).
     """
     undo = run.stages.inverses.get(pair.target)
     if undo is None or pair.loss is None or is_classification_loss(pair.loss):
@@ -54,7 +55,7 @@ def significant(values: np.ndarray) -> np.ndarray:
 def metrics_in_units(
     run: LoadedRun, batches: Iterable[Batch] | EvaluatedBatches, *, only_defined: bool = False
 ) -> dict[str, dict[str, float]]:
-    """Return a mapping from target to a mapping from metric to value in units of the raw column.
+    """Return metrics in units of the raw columns: a mapping from target to a mapping from metric to value.
 
     Targets whose preprocessing cannot be inverted are left out and, with `only_defined`, metrics that are undefined for
     the rows.

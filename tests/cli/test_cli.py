@@ -12,15 +12,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import typer
 
 from benchmarks.torture.disk import failing
 from kerascli.cli import app as program
 from kerascli.cli import options
+from kerascli.cli.commands import app
 from kerascli.config import data
 from kerascli.foundation.disk import locks
 from kerascli.foundation.events import EpochEnd, Event, Note
@@ -343,7 +345,9 @@ def test_a_finished_run_says_that_nothing_is_left_and_goes_on_when_asked(kerascl
 
 WRONG = {
     "train confgi.yaml": (2, "error: there is no file 'confgi.yaml'; did you mean 'config.yaml'?\n"),
-    "train runs": (2, "error: expected a config file, 'runs' is a folder\n"),
+    "train runs": (
+        2, "error: no run 'runs' in 'runs'\n  hint: kerascli runs lists them\n"
+    ),
     "train /dev/null": (2, "error: expected a config file, '/dev/null' is no regular file\n"),
     "validate config.yaml --set fit.epocs=2": (
         2, "--set fit.epocs=2: error: unknown key 'epocs' in fit; did you mean 'epochs'?\n"
@@ -363,7 +367,7 @@ WRONG = {
         "and begins with a letter or a digit\n",
     ),
     "train config.yaml --resume latest": (
-        2, "error: a config cannot be used with --resume: a run keeps its settings\n"
+        2, "error: a config or a run cannot be used with --resume: a run keeps its settings\n"
     ),
     "train --resume latest --flag a=1": (2, "error: --flag cannot be used with --resume: a run keeps its settings\n"),
     "train --resume latest --name x": (2, "error: --name cannot be used with --resume: a run keeps its settings\n"),
@@ -420,7 +424,7 @@ WRONG = {
     ),
     "train --patience 3": (
         2,
-        "Usage: kerascli train [OPTIONS] [CONFIG]\nTry 'kerascli train --help' for help.\n\n"
+        "Usage: kerascli train [OPTIONS] [CONFIG|RUN]\nTry 'kerascli train --help' for help.\n\n"
         "Error: No such option: --patience\n",
     ),
 }  # fmt: skip
@@ -905,3 +909,55 @@ def test_every_command_has_help(kerascli: Kerascli) -> None:
         said = kerascli(f"{command} --help")
         assert (said.code, said.err) == (0, "")
         assert said.out.startswith(f"Usage: kerascli {command} [OPTIONS]")
+        assert kerascli(f"{command} -h") == said
+    assert kerascli("-h").out == out
+
+
+def paragraphs(text: str) -> list[str]:
+    return text.split("\n\n")
+
+
+GROUP: Any = typer.main.get_command(app)
+GROUPS: dict[str, Any] = {"": GROUP, "runs ": GROUP.commands["runs"]}
+"""Groups of commands, by the words before a command."""
+
+
+@pytest.mark.parametrize("width", [52, 60, 80])
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_list_of_commands_has_their_whole_first_sentences(
+    group: str, width: int, kerascli: Kerascli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    listed = kerascli(f"{group}--help").out.partition("Commands:\n")[2]
+    assert max(map(len, listed.splitlines())) <= width
+    texts = (f"{name} {paragraphs(each.help)[0]}" for name, each in GROUPS[group].commands.items())
+    assert listed.split() == " ".join(texts).split()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_help_of_a_command_ends_with_an_example_of_it(group: str, kerascli: Kerascli) -> None:
+    for name, command in GROUPS[group].commands.items():
+        if name == "runs":
+            continue
+        example = kerascli(f"{group}{name} -h").out.splitlines()[-1].removeprefix("  Example: ")
+        words = shlex.split(example)
+        assert words[: len(group.split()) + 2] == ["kerascli", *group.split(), name]
+        command.make_context(name, words[len(group.split()) + 2 :])
+
+
+def test_explain_explains_commands_by_their_own_help(kerascli: Kerascli) -> None:
+    said = kerascli("explain evaluate").out
+    assert said.startswith("evaluate: command\n  Compute a run's loss and metrics, and the scores of each class.\n")
+    assert "\n  RUN: argument (default latest)\n" in said
+    assert "\n  --timeout: SECONDS (default 600.0)\n      Time after which" in said
+    assert said.endswith("\nexample:\n  kerascli evaluate latest test --by city\n")
+    for name, command in GROUP.commands.items():
+        entry = json.loads(kerascli(f"explain {name} --json").out)[0]
+        assert (entry["kind"], entry["name"], entry["meaning"]) == ("command", name, command.help)
+        assert all(key["meaning"] for key in entry["keys"]), name
+        expected = [", ".join(param.opts) for param in command.params if param.param_type_name == "option"]
+        assert [key["name"] for key in entry["keys"] if key["name"].startswith("-")] == expected, name
+    assert [each["kind"] for each in json.loads(kerascli("explain train --json").out)][1:], "the key of that name, too"
+    members = json.loads(kerascli("explain runs --json").out)[0]["members"]
+    assert [member["name"] for member in members] == ["list", "show", "compare", "rm"]
+    assert kerascli("explain evalute").err == "error: there is nothing called 'evalute'; did you mean 'evaluate'?\n"

@@ -73,8 +73,9 @@ def test_every_component_is_offered_after_the_first_check() -> None:
 
 def test_explain_is_offered_components_and_keys() -> None:
     component_index.save(component_index.make())
-    assert complete.names("conv_2d") == ["conv_2d", "conv_2d_transpose"]
-    assert "fit.epochs" in complete.names("fit.")
+    assert complete.names(context(), "conv_2d") == ["conv_2d", "conv_2d_transpose"]
+    assert "fit.epochs" in complete.names(context(), "fit.")
+    assert complete.names(context(), "evalu") == ["evaluate"]
     assert {"data", "model", "compile", "fit", "seed"} <= set(complete.sections())
     for name in ("compile", "fit.validation_split"):
         assert CliRunner().invoke(app, ["explain", name]).exit_code == 0, name

@@ -91,7 +91,7 @@ def test_the_dropout_of_keras_has_the_same_noise_shape(name, more):
     theirs = getattr(keras.layers, CLASSES[name])(0.4, **more)
     ours = harness.make(harness.parse(name, {**RANDOM[name], **more}), TensorSpec(tuple(x.shape[1:])))
     noise = theirs._get_noise_shape(x)
-    assert tuple(a or b for a, b in zip(ours.noise_shape, x.shape, strict=True)) == tuple(noise)  # pyright: ignore
+    assert tuple(a or b for a, b in zip(ours.arguments[1], x.shape, strict=True)) == tuple(noise)  # pyright: ignore
     ledger.note("layer", name, "shape of the draws", config={**RANDOM[name], **more})
 
 

@@ -254,6 +254,19 @@ def test_calls_that_need_each_other_stand_one_by_one() -> None:
     ]  # fmt: skip
 
 
+def test_a_call_between_the_layers_of_a_shared_model_is_inside_its_box() -> None:
+    text = """
+inputs: {x: [4]}
+shared: {tower: {shared: {inner: {layers: [{dense: 4}]}}, layers: [relu, inner, relu]}}
+layers: [tower, {tower: {name: again}}]
+"""
+    diagram = diagram_of(graph_of(text), expand=True)
+    assert said(diagram) == [
+        "input x", "tower", "relu", "inner tower", "dense", "relu",
+        "tower again", "relu", "inner again", "dense", "relu", "output again",
+    ]  # fmt: skip
+
+
 def test_repeated_layers_stand_once_in_a_frame() -> None:
     text = "{inputs: {x: [8]}, layers: [{repeat: {times: 60, layers: [{dense: 8}, relu, {dropout: 0.1}]}}, {dense: 1}]}"
     graph = graph_of(text)

@@ -203,11 +203,18 @@ def test_a_confusion_matrix_counts_true_rows_and_predicted_columns() -> None:
     axes = figure.axes[0]
     assert (axes.get_ylabel(), axes.get_xlabel()) == ("true", "predicted")
     texts = {text.get_position(): text.get_text() for text in axes.texts}
-    assert texts[1, 0] == "2"  # (column, row)
-    assert texts[0, 2] == "1"
+    assert texts[1, 0] == "2\n20.0%"  # (column, row)
+    assert texts[0, 2] == "1\n25.0%"
+    assert texts[0, 1] == "0"
     shares = axes.images[0].get_array()
     assert shares is not None
     assert shares.tolist() == [[0.8, 0.2, 0], [0, 0, 0], [0.25, 0.5, 0.25]]
+
+
+def test_counts_of_a_confusion_matrix_have_thousands_separators_and_shares() -> None:
+    axes = plots.confusion_matrix([[1234567, 0], [3, 9997]], ["no", "yes"], "paid, $test$").axes[0]
+    assert [text.get_text() for text in axes.texts] == ["1,234,567\n100.0%", "0", "3\n0.0%", "9,997\n100.0%"]
+    assert axes.get_title(loc="left") == r"paid, \$test\$"
 
 
 def test_many_classes_are_drawn_without_counts_and_with_fewer_names() -> None:

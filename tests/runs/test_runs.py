@@ -23,7 +23,7 @@ from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.temporary import machine, temporary_path
 from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError
 from kerascli.foundation.user_code import UserCode
-from kerascli.report.tables import ABSENT, compare
+from kerascli.report.comparison import ABSENT, compare
 from kerascli.runs import environment, history, index, record
 from kerascli.runs.checkpoint_manifest import read_manifest, sealed_manifest
 from kerascli.runs.checkpoints import Checkpoints
@@ -622,6 +622,7 @@ def test_a_link_a_stranger_and_a_running_run_are_not_removed(three: Path) -> Non
 # Comparing
 
 RESOLVED = """
+seed: {seed}
 model:
   layers:
     - dense: {{units: {units}, activation: relu}}
@@ -635,7 +636,7 @@ def pair(runs_dir: Path) -> list[RunRecord]:
     made = []
     for number, (units, second, rate) in enumerate(((64, "- dropout: null", "1.0e-3"), (64, "", "1.0e-2"))):
         run = make_run(runs_dir, f"2026-01-0{number + 1}T00-00-00Z-r{number}", directions={"accuracy": "max"})
-        run.write_resolved(RESOLVED.format(units=units, second=second, rate=rate))
+        run.write_resolved(RESOLVED.format(seed=number, units=units, second=second, rate=rate))
         losses = [1.0, 0.25, 0.5 + number]
         rows = [
             {"epoch": epoch, "loss": loss, "val_accuracy": 1 - loss / 2, "other": loss}
@@ -655,13 +656,22 @@ def test_a_comparison_has_the_settings_that_differ_and_the_results(pair: list[Ru
         "compile.optimizer.adam.learning_rate": [1e-3, 1e-2],
     }
     results = {key: values for key, values in found.results.items() if key != "seconds"}
-    assert results == {
+    expected = {
+        "last val_accuracy": [0.75, 0.25], "best val_accuracy": [0.875, 0.875],
+        "test loss": [0.0, 0.5],
         "epochs": [3, 3],
         "last loss": [0.5, 1.5], "best loss": [0.25, 0.25],
-        "last val_accuracy": [0.75, 0.25], "best val_accuracy": [0.875, 0.875],
         "last other": [0.5, 1.5],
-        "test loss": [0.0, 0.5],
     }  # fmt: skip
+    assert list(results.items()) == list(expected.items()), "other rows than the training's come first"
+    assert found.best == {"last val_accuracy": 0.75, "best val_accuracy": 0.875, "test loss": 0.0}
+
+
+def test_a_seed_is_a_setting_that_differs_only_if_no_other_does(pair: list[RunRecord], runs_dir: Path) -> None:
+    again = make_run(runs_dir, "2026-01-03T00-00-00Z-r2")
+    again.write_resolved(pair[1].resolved().replace("seed: 1", "seed: 2"))
+    assert compare([pair[1], again]).settings == {"seed": [1, 2]}
+    assert "seed" not in compare([pair[0], again]).settings
 
 
 # Commands
@@ -732,7 +742,8 @@ def test_compare_prints_both_runs(home: Path, app: typer.Typer) -> None:
     assert err == ""
     assert re.search(r"^model\.layers\[1\]\.dropout +null +absent$", out, re.MULTILINE)
     assert re.search(r"^compile\.optimizer\.adam\.learning_rate +0\.001 +0\.01$", out, re.MULTILINE)
-    assert re.search(r"^test loss +0 +0\.5$", out, re.MULTILINE)
+    assert re.search(r"^test loss +\* 0 +0\.5$", out, re.MULTILINE)
+    assert re.search(r"^best val_accuracy +0\.875 +0\.875$", out, re.MULTILINE), "none is the best"
     assert json.loads(invoke(app, "runs compare r0 r1 --json")[0])["results"]["test loss"] == [0.0, 0.5]
     assert invoke(app, "runs compare r0 r0")[1] == "the settings do not differ\n"
     with pytest.raises(ConfigError, match="expected at least two runs, got 1"):

@@ -187,7 +187,7 @@ def _ops() -> str:
         rows.append((code(f"{name}({written})"), cell(op.meaning) + also))
     return page(
         "Operations of formulas",
-        "Functions that a [formula](../language.md#formulas) over tensors may call, with the arguments and defaults of "
+        "Functions that a [formula](../language/formulas.md) over tensors may call, with the arguments and defaults of "
         "[`keras.ops`](https://keras.io/api/ops/).",
         table(("Operation", "Result"), rows),
         "## Left out",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from site_pages.commands import commands_page
 from site_pages.components import component_pages
 from site_pages.gallery import gallery_pages, model_drawings
 from site_pages.house import house_pages
@@ -29,7 +30,7 @@ def setup(app: Any) -> dict[str, Any]:
 
 def site_pages(docs: Path) -> dict[str, str]:
     """Return the pages of the site by the files of the repository that they are made of."""
-    written = (*docs.glob("*.md"), *docs.glob("guides/*.md"))
+    written = (*docs.glob("*.md"), *docs.glob("guides/*.md"), *docs.glob("language/*.md"))
     pages = {
         f"docs/{page}.md": page for page in (path.relative_to(docs).with_suffix("").as_posix() for path in written)
     }
@@ -45,6 +46,7 @@ def generated(docs: Path) -> Iterator[tuple[str, bytes]]:
     for file, path in COPIED.items():
         text = (ROOT / file).read_text(encoding="utf-8")
         yield f"{path}.md", rewritten(text, path, file, pages).encode()
+    yield "reference/commands.md", commands_page().encode()
     yield from model_drawings()
 
 
@@ -65,6 +67,6 @@ def write_pages(docs: Path) -> list[str]:
 
 
 def _rewrite(app: Any, page: str, source: list[str]) -> None:
-    """Turn the links of a guide: they are written for readers of the repository."""
-    if "/" not in page or page.startswith("guides/"):
+    """Turn the links of a page of docs/ that is not generated: they are written for readers of the repository."""
+    if "/" not in page or page.startswith(("guides/", "language/")):
         source[0] = rewritten(source[0], page, f"docs/{page}.md", site_pages(Path(app.srcdir)))

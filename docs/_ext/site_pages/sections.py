@@ -17,7 +17,7 @@ def section_pages() -> Iterator[tuple[str, str]]:
         page(
             "Sections of a config",
             "A config is one YAML file. Its top-level keys are those of [config](config.md); the sections below them "
-            "have pages of their own. [The language](../language.md) introduces them with examples.",
+            "have pages of their own. [The language](../language/index.md) introduces them with examples.",
             table(("Section", "Meaning"), rows),
             toctree(names),
         ),
@@ -35,5 +35,5 @@ def _page(entry: Entry) -> str:
         "## Keys",
         key_table(entry.keys, up="../reference/"),
         f"{beside}\n\n{key_table(entry.beside, up='../reference/')}" if entry.beside else "",
-        "See also [the language](../language.md), and `kerascli explain " + entry.name + "`.",
+        "See also [the language](../language/index.md), and `kerascli explain " + entry.name + "`.",
     )

@@ -1,2 +1,1 @@
-"""Composition of one config from several sources: base configs (`extends`), `--set`, `--flag`, references
-and plugins."""
+"""Composition of one config from base configs (`extends`), `--set`, `--flag`, `$` references and plugins."""

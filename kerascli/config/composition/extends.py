@@ -1,4 +1,4 @@
-"""The config key `extends: base.yaml`, which merges a config into a base config."""
+"""The config key `extends: base.yaml`, which names a base config that the config is merged into."""
 
 import os
 from dataclasses import replace
@@ -16,13 +16,15 @@ MAX_CHAIN = 16
 
 
 def read_extended(path: FilePath) -> Document:
-    """Return a config file's content, merged into the configs that it extends. Raises ConfigError."""
+    """Read a config file and merge it into the configs that it extends; return the result. Raises ConfigError."""
     return extend(read_document(path))
 
 
 def extend(document: Document) -> Document:
-    """Return the config merged into its base configs: those that it extends directly or through other configs. Raises
-    ConfigError."""
+    """Return a config merged into the base configs that it extends, directly or through others.
+
+    Raises ConfigError.
+    """
     if "extends" not in document.data:
         return document
     chain = [document]

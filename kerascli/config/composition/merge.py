@@ -21,8 +21,7 @@ _SUFFIXES = ("_activation", "_initializer", "_regularizer", "_constraint")
 
 
 def is_component(path: Path) -> bool:
-    """Return True if the value at a config path is always one component, such as an optimizer (`adam`, `{adam:
-    ...}`)."""
+    """Return True if the value at a config path is always one component, such as an optimizer or activation."""
     last = path[-1] if path else ""
     return (
         path in _PLACES
@@ -32,7 +31,7 @@ def is_component(path: Path) -> bool:
 
 
 def component_name(value: Any) -> str | None:
-    """Return the component's name in a config value `adam` or `{adam: ...}`; None for a value of another form."""
+    """Return the name of the component that a config value `adam` or `{adam: ...}` is; None for another form."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict) and len(value) == 1:
@@ -42,13 +41,12 @@ def component_name(value: Any) -> str | None:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Return True if two spellings are of the same component's name, such as `RMSprop` and `rms_prop`."""
+    """Return True if two spellings are of one component's name, such as `RMSprop` and `rms_prop`."""
     return one.lower().replace("_", "") == other.lower().replace("_", "")
 
 
 class Merger:
-    """Merger of two config values, a base and an upper value, which overrides it; records which parts come from the
-    upper value."""
+    """Merger of a config value into a base value, which it overrides; records which parts come from which."""
 
     def __init__(self) -> None:
         self.overridden: set[Path] = set()
@@ -56,8 +54,10 @@ class Merger:
         base)."""
 
     def merge(self, base: Any, over: Any, path: Path) -> Any:
-        """Return the config value `over` merged into `base`, which it overrides; both are at `path` of the config.
-        Raises Invalid."""
+        """Return the config value `over` merged into the value `base`, both at the config path `path`.
+
+        Where they conflict, `over` takes effect. Raises Invalid (config errors).
+        """
         names = component_name(base), component_name(over)
         if is_component(path) and names[0] is not None and names[1] is not None:
             return self._component(base, over, path, names[0], names[1])
@@ -94,8 +94,10 @@ class Merger:
         return {base_name: self.merge(base[base_name], over[over_name], (*path, base_name))}
 
     def marks(self, data: Any, base: Mapping[Path, Mark], over: Callable[[Path], Mark]) -> dict[Path, Mark]:
-        """Return the text position of each value in the merged `data`, by config path: at `over(path)` if the value is
-        from the overriding config, else as in `base`."""
+        """Return the position in the text of each value in the merged `data`, by config path.
+
+        The position is `over(path)` if the value is from the overriding config, else that in `base`.
+        """
         marks: dict[Path, Mark] = {}
         pending: list[tuple[Path, Any, bool]] = [((), data, False)]
         while pending:
@@ -107,7 +109,7 @@ class Merger:
 
 
 def entries(value: Any) -> Iterator[tuple[str | int, Any]]:
-    """Yield the keys and values of a mapping or the indices and items of a list; nothing for scalars."""
+    """Yield (key, value) of a mapping, or (index, item) of a list; nothing for a scalar."""
     if isinstance(value, dict):
         yield from value.items()
     elif isinstance(value, list):

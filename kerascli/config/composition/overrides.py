@@ -23,10 +23,10 @@ _Parts = tuple[str | int, ...]
 
 
 def override(document: Document, assignments: Iterable[str]) -> Document:
-    """Return the config with every `path=value` of `--set` applied in order. Raises ConfigError with all errors.
+    """Return the config with the assignments `path=value` of `--set` applied. Raises ConfigError with all errors.
 
-    It is an error if an assignment replaces a value that an earlier one has set, unless that value is null (which
-    deletes the key); mappings are merged.
+    An assignment must not replace a value that an earlier one has set, unless that value is null (which deletes the
+    key); mappings are merged.
     """
     faults: list[Fault] = []
     earlier: set[_Parts] = set()

@@ -1,5 +1,7 @@
-"""The config section `plugins:`: Python files that register custom components, trusted and run before names are looked
-up."""
+"""The config section `plugins:` of Python files that register custom components, and their execution.
+
+Plugins are trusted, and run before names are looked up.
+"""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +27,7 @@ _MISSING = re.compile(r"cannot import name '(\w+)'")
 
 
 def plugin_files(document: Document) -> tuple[Path, ...]:
-    """Return the paths of the Python files listed under `plugins`. Raises ConfigError."""
+    """Return the paths of the Python files under the config key `plugins`. Raises ConfigError."""
     written = document.data.get("plugins")
     if written is None:
         return ()
@@ -45,10 +47,10 @@ def plugin_files(document: Document) -> tuple[Path, ...]:
 
 
 def import_plugins(document: Document, codes: Sequence[UserCode | Path]) -> tuple[UserCode, ...]:
-    """Run the plugins (Python files that register components) and return their code. Raises ConfigError.
+    """Run the plugins of a config (Python files that register components), and return their code.
 
-    `codes` are the plugins in the order of `plugins` in the config: paths of files to read, or code that has been read
-    already.
+    `codes` are the plugins in the order of the key `plugins`: paths of files to read, or code that has been read
+    already. Raises ConfigError.
     """
     faults: list[Fault] = []
     plugins: list[UserCode] = []

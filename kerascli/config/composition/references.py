@@ -1,5 +1,4 @@
-"""References in a config (`$name`, `$(expression)`, `$targets.y.num_classes`), and the flags that they name
-(`--flag`)."""
+"""References in a config (`$name`, `$(expression)`, `$targets.y.num_classes`), and the flags that `--flag` sets."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -33,16 +32,18 @@ NO_FACTS: Final[Facts] = {}
 
 
 def in_template(path: Path) -> bool:
-    """Return True if a config path is inside a block or `repeat` of layers, whose variables have a value only where the
-    block is used."""
+    """Return True if a config path is inside a block or `repeat` of layers, which are templates.
+
+    The variables of a template have values only where it is used.
+    """
     has_layers = path[:1] == ("model",) or path[:2] == ("fit", "train_step")
     return has_layers and ("blocks" in path or "repeat" in path)
 
 
 def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str, Flag]:
-    """Return the values of the config's flags by name; `assignments` are the `name=value` of the options `--flag`.
+    """Return the values of the config's `flags` by name: the defaults, or those given by `--flag`.
 
-    Raises ConfigError.
+    `assignments` are the arguments `name=value` of the options `--flag`. Raises ConfigError.
     """
     declared = document.data.get("flags")
     faults: list[Fault] = []
@@ -75,7 +76,10 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
 
 
 def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
-    """Return a config error for every `--flag` that no reference in the config uses; call `read_flags` first."""
+    """Return a config error for each option `--flag name=value` whose flag no reference in the config uses.
+
+    Call `read_flags` first, which checks the options themselves.
+    """
     assignments = list(assignments)
     used = names_referred_to(document.data) if assignments else set()
     return [
@@ -89,8 +93,9 @@ def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
 class References:
     """Resolver of the `$` references in a config: replaces each one by its value.
 
-    A reference names a flag or a fact of the data (`inputs.x.shape`); in a block or `repeat` of layers, it may also
-    name a parameter or loop variable. With `facts` None, the data has not been read: placeholders replace its facts.
+    A reference names a flag or a fact of the data (`inputs.x.shape`); in a block or `repeat` of layers (templates), it
+    may also name a parameter or loop variable. With `facts` None, the data has not been read: placeholders replace its
+    facts.
     """
 
     def __init__(self, document: Document, flags: Mapping[str, Flag], facts: Facts | None = None) -> None:
@@ -123,8 +128,7 @@ class References:
 
 
 def escape_references(value: Any) -> Any:
-    """Return a value with every `$` in its texts doubled, so that a config reads them back as text without
-    references."""
+    """Return a config value with each `$` in its texts doubled, so that it is read back as text."""
     if isinstance(value, str):
         return value.replace("$", "$$")
     if isinstance(value, Mapping):

@@ -1,1 +1,1 @@
-"""The config language as data, for editors and the `explain` command: JSON Schema, settings, descriptions."""
+"""The config language as data, for editors and the command `explain`: JSON Schema, settings, descriptions."""

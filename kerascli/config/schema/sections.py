@@ -1,4 +1,4 @@
-"""Sections of a config and node keys of layers, with their settings, as data for `explain` and the JSON Schema."""
+"""Sections of a config, and keys of layers in `model.layers`, as data for `explain` and the JSON Schema."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _NODE: Schema = TypeAdapter(schema.NodeName).json_schema()
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Section of a config as data: its description, and its keys in the order of the reference documentation."""
+    """Section of a config as data: name, description, and keys in the order of the reference documentation."""
 
     name: str
     meaning: str
@@ -33,7 +33,7 @@ class Section:
 
 @cache
 def sections() -> Mapping[str, Section]:
-    """Return a mapping from name to section for every section of a config; the top level is named `config`."""
+    """Return all sections of a config by name; the section of the top level is named `config`."""
     classes: dict[str, type[BaseSection]] = {
         "config": ConfigSection,
         "data": DataSpec,
@@ -53,7 +53,7 @@ def sections() -> Mapping[str, Section]:
 
 
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:
-    """Return the keys of a layer in `model.layers` besides its arguments: node keys (`name` ...) and call arguments."""
+    """Return the keys of a layer in `model.layers` other than its arguments: `name`, `inputs`, `mask` ..."""
     merges = schema.MergeKeys if cls.call_form == "several" else schema.NodeKeys
     own = schema.RNNKeys if cls.takes_custom_cell else merges
     calls = [Setting(name, _of_call(call), _sentence(call.description)) for name, call in call_arguments(cls).items()]

@@ -1,4 +1,4 @@
-"""Settings of components and sections as data: name, JSON Schema, default, description."""
+"""Settings (arguments) of components and sections as data: name, JSON Schema, default, description."""
 
 import ast
 import inspect
@@ -21,8 +21,7 @@ section."""
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Key of a component or section, with its JSON Schema; `default` has the form that a config has, None without a
-    default."""
+    """Setting of a component or section, with its JSON Schema and its default in the form of a config (or None)."""
 
     name: str
     schema: Schema
@@ -31,7 +30,7 @@ class Setting:
     default: Any = None
 
     def described(self) -> Schema:
-        """Return the JSON Schema with the setting's description and default, which an editor shows."""
+        """Return the JSON Schema of the setting, with its description and default, which an editor shows."""
         shown: Schema = {"description": self.meaning} if self.meaning else {}
         if self.default is not None:
             shown["default"] = self.default
@@ -48,8 +47,7 @@ class _Schemas(GenerateJsonSchema):
 
 
 def settings(cls: type[BaseModel]) -> list[Setting]:
-    """Return the settings (fields) of a component or section class in order of declaration; a component's first
-    argument comes first."""
+    """Return the settings of a component or section class, in order; a component's first argument comes first."""
     whole = whole_schema(cls)
     fields = [_setting(cls, name, whole) for name in cls.model_fields]
     first = cls.first_argument() if issubclass(cls, Component) else None
@@ -59,13 +57,12 @@ def settings(cls: type[BaseModel]) -> list[Setting]:
 
 
 def first_line(cls: type[BaseModel]) -> str:
-    """Return the first line of the docstring of a component or section class; a base class's docstring does not
-    count."""
+    """Return the first line of a component or section class's own docstring; '' if it has only an inherited one."""
     return (cls.__dict__.get("__doc__") or "").strip().partition("\n")[0]
 
 
 def whole_schema(cls: type[BaseModel]) -> Schema:
-    """Return pydantic's JSON Schema of a class; that of a recursive class is taken from pydantic's definitions."""
+    """Return pydantic's JSON Schema of a component or section class; a recursive one's reference is expanded."""
     schema = cls.model_json_schema(schema_generator=_Schemas)
     return {**schema, **schema.get("$defs", {}).get(cls.__name__, {})}
 
@@ -96,7 +93,7 @@ def _cleaned(schema: Schema, definitions: Schema) -> Schema:
 
 
 def mapped(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
-    """Return a JSON Schema with `change` applied to each direct subschema: its alternatives, items and properties."""
+    """Return a JSON Schema with `change` applied to each direct subschema: its alternatives, items, properties."""
     out = dict(schema)
     for key in schema.keys() & {"anyOf", "prefixItems"}:
         out[key] = [change(item) for item in schema[key]]

@@ -1,4 +1,4 @@
-"""The `compile:` section: the optimizer, precision, and the target, loss and metrics of every output."""
+"""The `compile:` section of a config: the optimizer, precision, and target, loss and metrics of every output."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from kerascli.foundation.errors import one_of, show
 from kerascli.language.component import plain
 from kerascli.language.section import BaseSection
 from kerascli.metrics.comparisons import MetricUse, OutputTarget, UpdateMetric
+from kerascli.optimizers.adaptive import RMSprop
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer, Optimizer
 from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
-from kerascli.optimizers.rmsprop import RMSprop
 
 
 def _by_output(schema: dict[str, Any]) -> WithJsonSchema:
@@ -44,7 +44,7 @@ JitCompile = Annotated[bool | Literal["auto"], BeforeValidator(_on_off_auto)]
 
 
 class ComputeSection(BaseSection):
-    """Settings of the computation: precision and compilation, the keys of `compile` that a `fit.train_step` allows."""
+    """Settings of the computation: precision and compilation, the keys of `compile` allowed with `fit.train_step`."""
 
     title: ClassVar[str] = "compile"
 
@@ -74,7 +74,7 @@ class CompileSection(ComputeSection, _Objective):  # in this order: the fields o
 
 
 def scaled(optimizer: BaseOptimizer, precision: Precision) -> BaseOptimizer:
-    """Return the optimizer, wrapped in a `LossScaleOptimizer` if the precision is mixed_float16, as Keras does.
+    """Return an optimizer, wrapped in a LossScaleOptimizer if the precision is mixed_float16, as Keras does.
 
     Small gradients would underflow to zero in float16. An optimizer with a `loss_scale_factor` stays as it is.
     """
@@ -84,31 +84,33 @@ def scaled(optimizer: BaseOptimizer, precision: Precision) -> BaseOptimizer:
 
 
 class Logged(ABC):
-    """Base class of parsed sections that define what an epoch logs: losses and metrics, and their columns in
-    history.csv."""
+    """Base class of parsed sections that define which losses and metrics an epoch logs to history.csv."""
 
     __slots__ = ()
 
     @abstractmethod
     def logged_losses(self) -> list[str]:
-        """Return the names of the logged losses, as in history.csv but without `val_`; their states come before the
-        metrics'."""
+        """Return the names of the logged losses, as in history.csv but without `val_`.
+
+        The states of these losses come before those of the metrics.
+        """
 
     @abstractmethod
     def logged_metrics(self) -> Iterator[tuple[str, MetricUse | UpdateMetric]]:
-        """Yield (prefix, metric) for each logged metric; in history.csv, the names of its columns begin with the
-        prefix."""
+        """Yield (prefix, metric) for each logged metric, whose column names in history.csv begin with the prefix."""
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return a mapping from each name that training logs (as in Keras, without `val_`) to the direction of
-        improvement, `min` or `max`, in the order of the metric states."""
+        """Return the better direction, `min` or `max`, of each value that training logs, by name.
+
+        Names are Keras's, without `val_`, in the order of the metric states.
+        """
         names: dict[str, Literal["min", "max"]] = dict.fromkeys(self.logged_losses(), "min")
         for prefix, use in self.logged_metrics():
             names.update({f"{prefix}{column}": use.metric.direction for column in use.columns})
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return a mapping from each metric with several values to the names of its columns in history.csv."""
+        """Return the column names in history.csv of each metric that has several values, by the metric's name."""
         return {
             f"{prefix}{use.name}": tuple(f"{prefix}{column}" for column in use.columns)
             for prefix, use in self.logged_metrics()
@@ -118,7 +120,7 @@ class Logged(ABC):
 
 @dataclass(frozen=True, slots=True)
 class CompileSpec(Logged):
-    """Parsed `compile:` section, in which every output is paired with its target in the data."""
+    """Parsed `compile:` section, in which every model output is paired with its target in the data."""
 
     optimizer: BaseOptimizer
     pairs: tuple[OutputTarget, ...]
@@ -128,13 +130,11 @@ class CompileSpec(Logged):
 
     @property
     def optimizers(self) -> dict[str, BaseOptimizer]:
-        """Mapping from the name of an update to its optimizer, as with a `train_step`; `compile` has one optimizer,
-        under the name ""."""
+        """Mapping from update name to optimizer, as with `fit.train_step`; here it has one optimizer, named ""."""
         return {"": self.optimizer}
 
     def dump(self) -> dict[str, Any]:
-        """Return the `compile` section as data to write as YAML: losses and metrics by output, every default
-        included."""
+        """Return the `compile` section, with every default, as data to write as YAML; losses are by output."""
         pairs = self.pairs
         by_output = {
             "loss": {g.output: plain(g.loss) for g in pairs if g.loss is not None},
@@ -157,6 +157,8 @@ class CompileSpec(Logged):
 
     @property
     def logs_each_loss(self) -> bool:
-        """True if each output's loss is logged; false for a single output, whose loss equals the total loss, apart from
-        regularization."""
+        """True if each output's loss is logged: if more than one output has a loss.
+
+        The loss of a single output equals the total loss, apart from regularization.
+        """
         return sum(pair.loss is not None for pair in self.pairs) > 1

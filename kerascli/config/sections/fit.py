@@ -1,4 +1,4 @@
-"""The `fit:` section: epochs, batches, validation, class weights and callbacks."""
+"""The `fit:` section of a config: epochs, batches, validation, class weights and callbacks."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
@@ -28,13 +28,13 @@ ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeVal
 
 @dataclass(frozen=True, slots=True)
 class NotPerPhase:
-    """Annotation of a field of `fit` or `compile` that an item of `fit.phases` cannot set, with the reason why."""
+    """Annotation of a field of `fit` or `compile` that no item of `fit.phases` can set, with the reason why."""
 
     reason: str
 
 
 class FitSpec(BaseSection):
-    """Parsed `fit` section of a config: arguments of Keras's `fit`, and keys that Keras does not have.
+    """Parsed `fit` section of a config: arguments of Keras's `fit`, and further keys of kerascli.
 
     The default of ten epochs is that of R's keras.
     """
@@ -130,13 +130,15 @@ class FitSection(FitSpec):
 
 
 def has_train_step(section: Any) -> bool:
-    """Return True if the `fit` section of a config has a `train_step`."""
+    """Return True if `section`, the `fit` section of a config, has the key `train_step`."""
     return isinstance(section, dict) and "train_step" in section
 
 
 def parse_fit(section: Any) -> FitSpec:
-    """Return the `fit` section, parsed as a FitSpec, without `train_step` and `phases`, which other parsers read.
-    Raises Invalid."""
+    """Parse the `fit` section of a config, without its keys `train_step` and `phases`.
+
+    Raises Invalid (config errors).
+    """
     if section is None:
         section = {}
     if not isinstance(section, dict):
@@ -150,8 +152,7 @@ def parse_fit(section: Any) -> FitSpec:
 
 
 def two_validations(section: Any) -> list[Fault]:
-    """Return a config error if `fit` has both `validation_split` and `validation_data`, since the latter would override
-    the former."""
+    """Return a config error if `fit` has both `validation_split` and `validation_data`; else []."""
     if not isinstance(section, dict) or not section.get("validation_split") or section.get("validation_data") is None:
         return []
     other = Related("the rows to validate on are those of validation_data", ("fit", "validation_data"))
@@ -161,15 +162,17 @@ def two_validations(section: Any) -> list[Fault]:
 
 
 def valid_trainable(section: Any) -> dict[str, bool]:
-    """Return the valid entries of `fit.trainable`: pattern of layer names -> flag (train or freeze); the rest of `fit`
-    may have errors."""
+    """Return the valid entries of the mapping `fit.trainable` from layer name pattern to bool.
+
+    The rest of the `fit` section may have errors.
+    """
     patterns = section.get("trainable") if isinstance(section, dict) else None
     patterns = patterns if isinstance(patterns, dict) else {}
     return {key: value for key, value in patterns.items() if isinstance(key, str) and isinstance(value, bool)}
 
 
 def path_as_written(path: Path, section: dict[Any, Any]) -> Path:
-    """Return a config path into `class_weight` with its last key as written in the config: the integer 0, not '0'."""
+    """Return a config path into `class_weight` with its last key as in the config: the integer 0, not '0'."""
     if path[:2] != ("fit", "class_weight") or len(path) < 3:
         return path
     keys = {str(key): key for key in section["class_weight"]}

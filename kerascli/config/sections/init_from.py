@@ -1,4 +1,4 @@
-"""The `model.init_from:` section: pretrained weights to initialize a model with."""
+"""The `model.init_from:` section of a config: pretrained weights to initialize a model with."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ _Model = Annotated[str, AfterValidator(published_model), WithJsonSchema({"type":
 
 
 class TakeSpec(BaseSection):
-    """Layer of another model from which a layer's weights are taken, and how they are adapted."""
+    """Layer of another model whose weights initialize a layer, and how they are adapted (copy, Net2Net ...)."""
 
     from_: str | None = Field(default=None, alias="from")
     """Name of the layer to take the weights from, in the source; default: the name of the layer to fill."""
@@ -106,8 +106,7 @@ class InitFrom(BaseSection):
 
     @property
     def published(self) -> Published:
-        """Weights file of torchvision that `model.init_from` names; valid only if the source of the weights is
-        `torchvision`."""
+        """Weights file of torchvision to initialize with; valid only if the source is `torchvision`."""
         assert self.torchvision is not None
         assert self.weights is not None
         return published(self.torchvision, self.weights)
@@ -117,12 +116,11 @@ class InitFrom(BaseSection):
 
     @property
     def path(self) -> str | None:
-        """Path of the file or run that has the weights; None if a run is given by name (`latest`), or torchvision has
-        the weights."""
+        """Path of the file or run with the weights; None for a run given by name (`latest`), or torchvision."""
         return self.file if self.file is not None else self.run if self.run and os.sep in self.run else None
 
     def rebased(self, old: Path, new: Path) -> "InitFrom":
-        """Return the `init_from` section with its relative path changed from the folder `old` to the folder `new`."""
+        """Return the section with its relative path, based on the folder `old`, changed to the base folder `new`."""
         if self.path is None or os.path.isabs(self.path):
             return self
         moved = os.path.relpath(os.path.realpath(old / self.path), os.path.realpath(new))
@@ -135,7 +133,7 @@ class InitFrom(BaseSection):
 
 
 def parse_init_from(section: Any) -> InitFrom | None:
-    """Return the `init_from` key of a `model` section, parsed; None if the section has none. Raises Invalid."""
+    """Parse the key `init_from` of a `model` section; None if the section has none. Raises Invalid (config errors)."""
     path = ("model", "init_from")
     if section is None:
         return None

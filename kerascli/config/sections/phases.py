@@ -20,7 +20,7 @@ from kerascli.language.section import BaseSection, section_ref, unknown_keys
 
 
 class PhaseSection(BaseSection):
-    """Phase of a fit: settings that differ from those of `fit`, `compile` and `data`."""
+    """Phase of training, an item of `fit.phases`: settings that differ from `fit`, `compile` and `data`."""
 
     epochs: PositiveInt = 10
     """Number of epochs in this phase of the fit."""
@@ -51,7 +51,7 @@ class _InPhase(Related):
 
 
 def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
-    """Return the complete config of each phase in `fit.phases`, and the config errors of the phases.
+    """Return (complete config of each training phase in `fit.phases`, config errors of the phases).
 
     Faulty settings are left out. Without phases, the only config is `document` itself.
     """
@@ -134,7 +134,7 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
 
 
 def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list[Fault]:
-    """Return config errors with the note "in this phase" added to each that is located outside of `fit.phases`.
+    """Return config errors with the note "in this phase" added to those located outside of `fit.phases`.
 
     `document` is the whole config, `number` the index of the phase; the config errors must have positions in a file.
     """
@@ -155,8 +155,10 @@ def _later_last(merged: Mapping[Any, Any], own: Mapping[Any, Any]) -> dict[Any, 
 
 
 def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
-    """Return a list of what the function `work` returns for each phase of a fit. Raises one ConfigError with the errors
-    of all phases, each once."""
+    """Call a function for each training phase and return its results, or raise one ConfigError for all phases.
+
+    An error that several phases have is reported once.
+    """
     results: list[Any] = []
     faults: dict[Fault, list[Fault]] = {}
     phases = list(phases)
@@ -173,10 +175,9 @@ def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
 
 
 def folded(phases: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the complete configs of all phases as one: the first config, with the other phases' changes in
-    `fit.phases`.
+    """Return the complete configs of all training phases as one config, the inverse of `unfold`.
 
-    `unfold` reverses it.
+    The result is the first config, with the changes of the other phases in `fit.phases`.
     """
     first = phases[0]
     if len(phases) == 1:

@@ -25,8 +25,7 @@ ANY = "?"
 
 @dataclass(slots=True)
 class CompileReader:
-    """Parser of `compile`, which pairs the model's outputs with targets, losses and metrics, and collects the config
-    errors."""
+    """Parser of the `compile` section, which collects config errors and pairs outputs with targets and losses."""
 
     outputs: Mapping[str, TensorSpec | None] | None
     """Outputs of the model by name, each with its spec (shape, dtype); None: the outputs, or the spec of one, are
@@ -44,8 +43,10 @@ class CompileReader:
     """Names of the columns of the history (history.csv) that have been assigned so far."""
 
     def read(self, section: Any, *, extra_losses: bool) -> CompileSpec:
-        """Return the `compile` section, parsed as a CompileSpec; with `extra_losses`, layers of the model add losses,
-        so that `loss` may be missing. Raises Invalid with every config error."""
+        """Parse a `compile` section into a CompileSpec. Raises Invalid with every config error.
+
+        With `extra_losses`, layers of the model add losses, so that `loss` may be missing.
+        """
         if not isinstance(section, dict):
             raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
         self.section = self.faults.read(CompileSection, section, ())

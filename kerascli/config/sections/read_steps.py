@@ -1,4 +1,4 @@
-"""Parser of the `fit.train_step:` section into a TrainStepSpec (forward passes, each with its updates of weights)."""
+"""Parser of `fit.train_step` into a TrainStepSpec: forward passes, each with the parameter updates that use it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -50,8 +50,7 @@ def _compile_faults(section: Any) -> list[Fault]:
 
 @dataclass(slots=True)
 class StepReader:
-    """Parser of `fit.train_step`, a list of updates that may refer to layers and nodes of the model; collects the
-    config errors."""
+    """Parser of `fit.train_step`, a list of parameter updates (optimizer, weights, losses); collects config errors."""
 
     scope: Scope
     built: Built
@@ -73,8 +72,10 @@ class StepReader:
     entry."""
 
     def read(self, section: Any, compiled: Any) -> TrainStepSpec:
-        """Return `fit.train_step`, parsed as a TrainStepSpec; `compiled` is the `compile` section. Raises Invalid with
-        every config error."""
+        """Parse `fit.train_step` into a TrainStepSpec. Raises Invalid with every config error.
+
+        `compiled` is the `compile` section.
+        """
         faults = _compile_faults(compiled)
         if not isinstance(section, list) or not section:
             hint = "train_step: [{name: ..., train: ..., optimizer: ..., layers: [...], loss: {...}}]"

@@ -1,4 +1,4 @@
-"""Parser of the losses and metrics of an update of `fit.train_step`, which compare tensors, targets and numbers."""
+"""Parser of the losses and metrics in an update (item) of `fit.train_step`: of tensors, targets and numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +33,7 @@ T = TypeVar("T", LossSection, MetricSection)
 
 @dataclass(slots=True)
 class TermReader:
-    """Parser of the losses and metrics of the updates of `fit.train_step` that share a forward pass."""
+    """Parser of the losses and metrics of those updates (items) of `fit.train_step` that share a forward pass."""
 
     _forward: Forward
     _targets: Mapping[str, TensorSpec] | None
@@ -44,12 +44,12 @@ class TermReader:
     _pending: list[Pending] = field(default_factory=list)
 
     def losses(self, written: Any, path: Path) -> tuple[LossTerm, ...]:
-        """Return the losses in the `loss` mapping of a `train_step` update; report its config errors."""
+        """Parse the mapping `loss` of an update (an item of `fit.train_step`); collect its config errors."""
         terms = [self._term(name, each, (*path, name)) for name, each in self._items(written, path, "loss")]
         return tuple(term for term in terms if term is not None)
 
     def metrics(self, written: Any, path: Path) -> tuple[UpdateMetric, ...]:
-        """Return the metrics in the `metrics` mapping of a `train_step` update; report its config errors."""
+        """Parse the mapping `metrics` of an update (an item of `fit.train_step`); collect its config errors."""
         uses: list[UpdateMetric] = []
         for name, each in self._items(written, path, "metric"):
             where = (*path, name)
@@ -62,8 +62,10 @@ class TermReader:
         return tuple(uses)
 
     def check(self, specs: Mapping[str, TensorSpec]) -> None:
-        """Check the shapes of the tensors that losses and metrics compare, and add the errors to `faults`; `specs` maps
-        tensor names of the forward pass to shapes and dtypes."""
+        """Add a config error to `faults` for each parsed loss or metric whose tensors have unfit shapes.
+
+        `specs` maps tensor names of the forward pass to shapes and dtypes.
+        """
         for component, of, path in self._pending:
             if isinstance(of.y_true, str):
                 expected = (self._targets or {}).get(of.y_true) if of.is_target else specs[of.y_true]
@@ -72,8 +74,10 @@ class TermReader:
                     self.faults.add(problem, path)
 
     def with_columns(self, use: UpdateMetric, specs: Mapping[str, TensorSpec]) -> UpdateMetric:
-        """Return the metric with the names of its columns in history.csv, which may depend on the shape of the
-        prediction."""
+        """Return the metric `use` with the names of its columns in history.csv, which may depend on a tensor's shape.
+
+        `specs` maps tensor names of the forward pass to shapes and dtypes.
+        """
         classes = self._classes.get(str(use.of.y_true)) if use.of.is_target else None
         return replace(use, columns=use.metric.columns(use.name, specs[use.of.y_pred], classes))
 

@@ -81,7 +81,7 @@ _FILES = {
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Weights file that torchvision publishes; torch's cache has it under the same name."""
+    """Weights file that torchvision publishes for a model; `file` is its name there and in torch's cache."""
 
     file: str
 
@@ -108,8 +108,7 @@ def published_model(name: str) -> str:
 
 
 def published(model: str, weights: Weights) -> Published:
-    """Return the file of one version of a torchvision model's weights. Raises ValueError if that version is not
-    published."""
+    """Return the file of a version of a torchvision model's weights. Raises ValueError if there is none."""
     files = dict(zip(get_args(Weights), _FILES[model], strict=False))
     if weights not in files:
         raise ValueError(f"{model} has only {one_of(list(files))}")

@@ -1,4 +1,4 @@
-"""The `fit.train_step:` section: updates as written in the config, and as parsed, grouped by their forward passes."""
+"""The `fit.train_step:` section: parameter updates as in the config, and as parsed, grouped by forward pass."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class _TermSection(BaseSection):
 
 
 class LossSection(_TermSection):
-    """Loss of a predicted tensor against a tensor or a constant."""
+    """Loss, in an item of `fit.train_step`, of a predicted tensor against a tensor or a constant."""
 
     loss: Annotated[Loss, LOSSES.field()]
     """Loss function, which compares `y_true` and `y_pred`."""
@@ -38,7 +38,7 @@ class LossSection(_TermSection):
 
 
 class FormulaSection(_TermSection):
-    """Loss computed by a formula over tensors."""
+    """Loss, in an item of `fit.train_step`, that is computed by a formula over tensors."""
 
     expr: Annotated[Any, Takes(str)]
     """Formula of the loss; the names in it are nodes and targets."""
@@ -47,7 +47,7 @@ class FormulaSection(_TermSection):
 
 
 class MetricSection(_TermSection):
-    """Metric of a predicted tensor against a tensor or a constant."""
+    """Metric, in an item of `fit.train_step`, of a predicted tensor against a tensor or a constant."""
 
     metric: Annotated[Metric, METRICS.field()]
     """Metric to evaluate, which compares `y_true` and `y_pred`."""
@@ -89,7 +89,7 @@ class UpdateSection(BaseSection):
 
 @dataclass(frozen=True, slots=True)
 class UpdateSpec(Logged):
-    """Parsed update of a training step: the weights that it trains, their optimizer, losses and metrics."""
+    """Parsed update (item) of `fit.train_step`: the weights that it trains, their optimizer, losses and metrics."""
 
     name: str
     train: tuple[str, ...]
@@ -104,8 +104,7 @@ class UpdateSpec(Logged):
     model's."""
 
     def trains(self, weight: str) -> bool:
-        """Return True if the update trains the model's weight that has the full name `weight` (such as
-        `generator/dense/kernel`)."""
+        """Return True if the update trains the weight of this full name, such as `generator/dense/kernel`."""
         return weight.startswith(tuple(f"{name}/" for name in self.train))
 
     def logged_losses(self) -> list[str]:
@@ -117,8 +116,7 @@ class UpdateSpec(Logged):
 
 @dataclass(frozen=True, slots=True)
 class ForwardPassSpec:
-    """Forward pass of `fit.train_step`, and the updates that use it: all their gradients are computed first, then all
-    weights are changed."""
+    """Forward pass of `fit.train_step`, and its updates: all gradients are computed before any weight changes."""
 
     built: Built
     updates: tuple[UpdateSpec, ...]
@@ -127,7 +125,7 @@ class ForwardPassSpec:
 
 @dataclass(frozen=True, slots=True)
 class TrainStepSpec:
-    """Parsed `fit.train_step` section: forward passes in order, each with its updates."""
+    """Parsed `fit.train_step` section: forward passes in order, each with its parameter updates."""
 
     passes: tuple[ForwardPassSpec, ...]
     compute: ComputeSection = field(default_factory=ComputeSection)
@@ -142,22 +140,19 @@ class TrainStepSpec:
         return {update.name: update.optimizer for update in self.updates}
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return a mapping from each name that training logs (without `val_`) to the direction of improvement, `min` or
-        `max`."""
+        """Return the better direction, `min` or `max`, of each value that training logs, by name without `val_`."""
         return {name: way for update in self.updates for name, way in update.log_names().items()}
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return a mapping from each metric with several values to the names of its columns in history.csv."""
+        """Return the column names in history.csv of each metric that has several values, by the metric's name."""
         return {name: columns for update in self.updates for name, columns in update.several().items()}
 
     def dump_compile(self) -> dict[str, Any]:
-        """Return the `compile` section of a config with `train_step` as data for YAML: only precision and
-        compilation."""
+        """Return the `compile` section that goes with `fit.train_step` (precision, compilation), as data for YAML."""
         return self.compute.model_dump()
 
 
 def formulas(each: ForwardPassSpec) -> dict[str, Node]:
-    """Return a mapping from name to node for the nodes of a forward pass that compute losses written as formulas
-    (`expr`)."""
+    """Return the nodes of a forward pass that compute losses given as formulas (`expr`), by name."""
     names = {term.node for update in each.updates for term in update.terms if term.loss is None}
     return {node.name: node for node in each.built.model.nodes if node.name in names}

@@ -1,5 +1,4 @@
-"""Infer the role of each column of a table (numeric, categorical, free text, date, identifier ...) from its name and
-values."""
+"""Inference of the role of each column of a table: numeric, categorical, free text, date, identifier ..."""
 
 import re
 from collections.abc import Mapping
@@ -54,7 +53,7 @@ _BIRTH = re.compile(r"birth|dob|born", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Role of one column of the table in the generated config; `reason` is the reason for leaving a column out."""
+    """Column of a table and its role in a generated config; `reason` says why a column is left out."""
 
     name: str
     role: Role
@@ -80,13 +79,12 @@ class Column:
 
     @property
     def may_be_number(self) -> bool:
-        """True for a column of integers that is left out because its values look like an identifier, although its name
-        does not."""
+        """True for a column of integers that is left out since its values, not its name, suggest an identifier."""
         return self.reason == EACH_ANOTHER
 
     @property
     def has_many_words(self) -> bool:
-        """True for a column of texts that is left out because it has too many different values."""
+        """True for a column of texts that is left out because it has too many distinct values."""
         return self.reason == _different_words(self.different)
 
     def left_out(self, reason: str) -> "Column":
@@ -102,19 +100,19 @@ Roles = Mapping[str, Column]
 
 
 def find_roles(table: SampledTable) -> dict[str, Column]:
-    """Return a mapping from each column's name to its role in the generated config."""
+    """Infer the role of each column of a table (numeric, date ...); return the columns with roles by name."""
     return {name: _role(name, table.columns[name], table.rows) for name in table.columns}
 
 
 def missing(values: np.ndarray) -> np.ndarray:
-    """Return a boolean mask that is True where a value of a column is missing: nan, or an empty text."""
+    """Return a boolean mask (rows,) that is True where a value of a column is missing: NaN, or an empty text."""
     if values.dtype == object:
         return np.asarray(values == "", bool)
     return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
 
 
 def numbered(values: np.ndarray) -> np.ndarray:
-    """Return the values of a column encoded as integers from 0 on: equal values as equal integers, in sorted order."""
+    """Return the values (rows,) of a column encoded as integers from 0 on, in the order of sorted values."""
     return np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)[1].reshape(-1)
 
 
@@ -127,8 +125,10 @@ def skewness(values: np.ndarray) -> float:
 
 
 def copies(columns: Mapping[str, np.ndarray], target: str) -> list[str]:
-    """Return the names of columns whose values map one to one onto the values of the column `target`, which makes them
-    useless as inputs."""
+    """Return the names of columns whose values map one to one onto those of the column `target`.
+
+    As inputs, such columns would give the target away.
+    """
     classes = numbered(columns[target])
     count = classes.max() + 1
     numbers = {name: numbered(values) for name, values in columns.items() if name != target}

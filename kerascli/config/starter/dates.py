@@ -1,4 +1,4 @@
-"""Dates in the columns of a table: their format, and the parts of a date that tell rows apart."""
+"""Dates in the columns of a table: their format, and the parts (month, hour ...) that vary."""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +18,10 @@ _TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 
 
 def date_format(texts: Sequence[str]) -> str | None:
-    """Return the date format of all texts: '' for ISO 8601, else a `strptime` format; None if one is no date."""
+    """Return the common format of texts that are dates: '' for ISO 8601, else a `strptime` format.
+
+    None if no format fits all texts.
+    """
     if not texts or not any(mark.isdigit() for mark in texts[0]) or len(texts[0]) > 40:
         return None
     if all(map(_ISO.fullmatch, texts)) and _are_dates(texts, ""):
@@ -32,7 +35,7 @@ def _are_dates(texts: Sequence[str], form: str) -> bool:
 
 
 def varying_parts(times: np.ndarray) -> tuple[str, ...]:
-    """Return the parts (of month, weekday, hour, minute) in which times differ, by their names in `datetime`."""
+    """Return those parts (month, weekday, hour, minute) in which times vary, as named in the transform `datetime`."""
     first = times.astype("datetime64[M]").astype("datetime64[D]")
     is_first = len(np.unique(times.astype("datetime64[D]") - first)) == 1
     parts = ("month", *(() if is_first else ("weekday",)), "hour", "minute")  # each day the first: no weekday meant
@@ -40,8 +43,11 @@ def varying_parts(times: np.ndarray) -> tuple[str, ...]:
 
 
 def unseen_parts(times: np.ndarray, is_train: np.ndarray, parts: Sequence[str]) -> list[str]:
-    """Return the date parts (of `parts`) to leave out: the training rows have one value of the part, or lack a value
-    that other rows have."""
+    """Return those of the date parts `parts` (month, hour ...) that a model cannot learn from the training rows.
+
+    The training rows, which the mask `is_train` selects of `times`, have one value of such a part, or lack a value that
+    other rows have.
+    """
     values = {part: part_of(times, part) for part in parts}
     seen = {part: np.unique(each[is_train]) for part, each in values.items()}
     return [part for part in parts if len(seen[part]) < 2 or not np.isin(values[part], seen[part]).all()]

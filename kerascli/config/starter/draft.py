@@ -1,4 +1,4 @@
-"""Draft of a config that `kerascli init` generates: its sections, and YAML text with the reasons as comments."""
+"""Draft of a config that `kerascli init` generates: its sections, and reasons for settings, as comments."""
 
 import re
 import textwrap
@@ -24,7 +24,7 @@ _RESERVED = frozenset({
 
 @dataclass(slots=True)
 class Draft:
-    """Draft of a config: its sections, and the reasons for their settings (decisions), as sentences for comments."""
+    """Draft of a config: its sections, and reasons for their settings, which become comments in the YAML text."""
 
     summary: str
     """Sentence, for the comment at the top of the config, that says what its model predicts."""
@@ -33,16 +33,15 @@ class Draft:
     """Mapping from the name of a section (`data`, `model` ...) to the reasons for its settings, in order, as texts."""
 
     def decide(self, section: str, *texts: str) -> None:
-        """Record reasons for the settings of a section, for comments in the config; each is a sentence without a full
-        stop."""
+        """Record reasons for the settings of a section, for comments; each is a sentence without a full stop."""
         self.decisions.setdefault(section, []).extend(texts)
 
     def reasons(self) -> list[str]:
-        """Return the reasons recorded for the draft's settings, as sentences, in the order of the config's sections."""
+        """Return the recorded reasons for all settings, in the order of the config's sections."""
         return [text for section in _SECTIONS for text in self.decisions.get(section, [])]
 
     def text(self, file: str, name: str = "") -> str:
-        """Return the config as YAML with comments.
+        """Return the draft as the YAML text of a config, with its reasons as comments.
 
         `file` is the config's path, which the command in the first comment names; `name` is the name of its runs
         (empty: that of the file).
@@ -58,7 +57,7 @@ class Draft:
         return "\n".join(lines) + "\n"
 
     def compile(self, classes: Sequence[str], *, balanced: bool, learning_rate: float = 1e-3) -> None:
-        """Add the section `compile`: loss and metrics for classification, or for regression if `classes` is empty.
+        """Add the section `compile` for classification with `classes`, or for regression if there are none.
 
         `balanced` is true if the config weights the classes in the loss; the metrics are then others than accuracy.
         """
@@ -78,7 +77,7 @@ class Draft:
     def fit(
         self, rows: int, *, balanced: bool = False, images: bool = False, validation: str | float = "validation"
     ) -> None:
-        """Add the section `fit`: batch size by the number of rows, and early stopping by validation loss.
+        """Add the section `fit`: batch size by the number of training rows, and early stopping by validation loss.
 
         With `balanced`, the loss weights the classes; with `images`, there are fewer epochs. `validation` is the split
         to validate on, or the fraction of the training rows.
@@ -99,22 +98,23 @@ class Draft:
 
 
 def columns(names: str | list[str]) -> dict[str, Any]:
-    """Return the pipeline step that selects columns of a table; each `$` in a name is doubled, so that it begins no
-    reference."""
+    """Return the pipeline step that selects columns of a table by name, with each `$` in a name escaped."""
     return {"columns": escape_references(names)}
 
 
 def column_step(column: str, name: str) -> list[Any]:
-    """Return a list with the pipeline step that selects a table's column for an input or target, which has the name
-    `name`.
+    """Return the pipeline steps that select a table's column for an input or target named `name`: one, or none.
 
-    The list is empty if the names are equal: the column is then the default.
+    No step is needed if the names are equal: the column is then the default.
     """
     return [] if column == name else [columns(column)]
 
 
 def free_name(column: str, excluded: Iterable[str] = ()) -> str:
-    """Return a name for a column's input or target: an identifier, not reserved, no layer's name, not in `excluded`."""
+    """Return a valid name for an input or target made of a column: an identifier that is not in `excluded`.
+
+    The name is neither a reserved word nor a layer's name.
+    """
     name = re.sub(r"[^A-Za-z0-9_]+", "_", column).strip("_") or "column"
     name = f"c_{name}" if name[0].isdigit() else name
     while name in _RESERVED or _is_layer(name) or name in excluded:
@@ -123,7 +123,7 @@ def free_name(column: str, excluded: Iterable[str] = ()) -> str:
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:
-    """Return names joined by commas, as text: the first `most` names, and the number of those left out."""
+    """Return up to `most` names joined by commas, as text, with the number of further ones."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(safe_text(name, 40) for name in names[:most]) + more

@@ -1,4 +1,4 @@
-"""Draft a config for a folder of images or of texts, whose subfolders are splits or classes.
+"""Generate a config for a folder of images or of texts, whose subfolders are splits or classes.
 
 Images without classes become an autoencoder.
 """
@@ -46,7 +46,7 @@ _AUGMENTED = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Folder of images or texts: subfolders that are splits (training, test ...) and classes, and numbers of files."""
+    """Contents of a folder of images or texts: subfolders that are splits or classes, and numbers of files."""
 
     folder: Path
     suffixes: tuple[str, ...]
@@ -62,7 +62,11 @@ class Folders:
     """Mapping from the name of a split other than training (`validation`, `test`) to its folder."""
 
     def data(self, source: str, path: str, **settings: Any) -> dict[str, Any]:
-        """Return the `data` section, without inputs and targets; `path` is the folder's path in the config."""
+        """Return the config's `data` section for the folder, without inputs and targets.
+
+        `source` is the name of the data source, `path` the folder's path in the config, `settings` are further
+        arguments.
+        """
         folders = {"directory": self.train, **self.splits}
         paths = {name: (Path(path) / each.relative_to(self.folder)).as_posix() for name, each in folders.items()}
         labels: dict[str, Any] = {} if self.classes else {"labels": None}
@@ -75,8 +79,10 @@ class Folders:
         }
 
     def some(self, most: int, split: Path | None = None) -> Iterator[Path]:
-        """Yield some of the training files (or those of another split's folder) to examine: the same number from each
-        class, about `most` in total."""
+        """Yield paths of about `most` training files to examine, equally many of each class.
+
+        `split` is the folder of another split to take the files from.
+        """
         each, folder = max(2, most // max(1, len(self.classes))), split or self.train
         for root in [folder / name for name in self.classes] or [folder]:
             files = (Path(folder) / name for folder, _, names in os.walk(root) for name in sorted(names))
@@ -84,8 +90,10 @@ class Folders:
             yield from islice((file for file in shown if file.name.lower().endswith(self.suffixes)), each)
 
     def put_small(self, folder: Path) -> Path | None:
-        """Link some files of each split in `folder`, in the same subfolders, and return `folder`; None if there are few
-        files and no splits other than training."""
+        """Make a small copy of the folder by links to some files of each split; return `folder`, the copy's path.
+
+        None is returned if there are few files and no splits other than training.
+        """
         most = max(_TRIED, 2 * _FEWEST * len(self.classes))
         if self.count <= most and not self.splits:
             return None
@@ -97,20 +105,18 @@ class Folders:
         return folder
 
     def split(self) -> dict[str, Any]:
-        """Return the `data.split` section: fractions for `validation` and `test` unless they have folders; {} if both
-        have."""
+        """Return the `data.split` section: fractions for those of `validation` and `test` that have no folder."""
         parts: dict[str, Any] = {name: 0.15 for name in ("validation", "test") if name not in self.splits}
         if parts and self.classes and min(self.counts.values()) >= _FEWEST:
             parts["stratify"] = "label"
         return parts
 
     def is_uneven(self) -> bool:
-        """Return True if the classes are imbalanced: the largest has 85 % of the files or more, and the loss weights
-        classes."""
+        """Return True if one class has 85 % of the files or more, so that the loss must weight the classes."""
         return bool(self.counts) and max(self.counts.values()) >= UNEVEN * self.count
 
     def reasons(self, noun: str) -> Iterator[str]:
-        """Yield the reasons for the settings of classes and splits; `noun` is that of the files: `images`, `texts`."""
+        """Yield the reasons for the config's classes and splits, as texts; `noun` is `images` or `texts`."""
         if self.classes:
             shares = listed(f"{name} {self.counts[name]:,}" for name in self.classes)
             yield f"a class for each subfolder, {len(self.classes)} of {self.count:,} {noun}: {shares}"
@@ -127,8 +133,10 @@ class Folders:
 
 
 def suffixes_of(folder: Path) -> tuple[str, ...]:
-    """Return the file suffixes of images, or of texts, whichever a folder has more of.
-    Raises ConfigError, DataError."""
+    """Return the file suffixes of images, or else of texts, by which kind a folder has more of.
+
+    Raises ConfigError, DataError.
+    """
     images = texts = rest = 0
     for _, _, names in os.walk(folder):
         for name in names:
@@ -149,8 +157,10 @@ def suffixes_of(folder: Path) -> tuple[str, ...]:
 
 
 def examine_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
-    """Return the contents of a folder as `Folders`: the subfolders that are splits or classes, and the numbers of
-    files. Raises DataError."""
+    """Examine a folder of files with the suffixes; return its splits, classes and numbers of files.
+
+    Raises DataError.
+    """
     if not folder.is_dir():
         raise missing_file(folder, str(folder))
     below = _count_files(folder, suffixes)
@@ -193,7 +203,10 @@ def _count_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, int]:
 
 
 def text_draft(folders: Folders, path: str, kind: str | None) -> Draft:
-    """Return the draft of a config for a folder of texts with a subfolder per class. Raises ConfigError, DataError."""
+    """Generate a config for a folder of texts with a subfolder per class. Raises ConfigError, DataError.
+
+    `path` is the folder's path in the config, `kind` the value of `--model`.
+    """
     if not folders.classes:
         hint = (
             "put the texts of each class into a subfolder, or write a table with a column of texts and one to predict"
@@ -234,7 +247,7 @@ class ImageFacts:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width to resize images to: their common size, or a limited median in multiples of 8."""
+        """(Height, width) to resize images to: their common size, or a limited median in multiples of 8."""
         height, width = int(median(self.heights)), int(median(self.widths))
         if self.are_alike and max(height, width) <= _MOST_PIXELS:
             return height, width
@@ -246,7 +259,7 @@ class ImageFacts:
         return len(set(self.heights)) == len(set(self.widths)) == 1
 
     def reason(self) -> str:
-        """Return the reason for the size of the images in the config, as text."""
+        """Return the reason for the size of images in the config, as text for a comment."""
         low, high = (f"{each(self.heights)}x{each(self.widths)}" for each in (min, max))
         height, width = self.size
         is_kept = self.are_alike and self.size == (self.heights[0], self.widths[0])
@@ -255,8 +268,10 @@ class ImageFacts:
 
 
 def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
-    """Return the draft of a config for a folder of images; `kind` is the value of `--model`. Raises ConfigError,
-    DataError."""
+    """Generate a config for a folder of images: a classifier, or an autoencoder if there are no classes.
+
+    `path` is the folder's path in the config, `kind` the value of `--model`. Raises ConfigError, DataError.
+    """
     need_pillow()
     images = examine_images(folders.some(_EXAMINED_IMAGES), str(folders.folder))
     classes, (height, width) = folders.classes, images.size
@@ -291,9 +306,9 @@ def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
 
 
 def examine_images(files: Iterable[Path], shown: str) -> ImageFacts:
-    """Return the sizes and colors of images, from their headers; `shown` is their folder in messages.
+    """Read the headers of images; return their sizes and colors. Raises DataError if none can be read.
 
-    Raises DataError if none can be read.
+    `shown` is their folder in messages.
     """
     images = ImageFacts([], [], True, [])
     grey: list[bool] = []

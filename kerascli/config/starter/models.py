@@ -1,4 +1,4 @@
-"""Layers of the models that `kerascli init` proposes for tables, images, sequences of token ids and time series."""
+"""Model sections that `kerascli init` proposes for tables, images, sequences of token ids and time series."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ _NORM: dict[str, Any] = {"batch_normalization": {"momentum": 0.9}}
 
 
 def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
-    """Return the kind of model to draft: `kind`, or the first of `fitting` if it is None.
+    """Return the kind of model to generate: `kind`, or the first of the kinds `fitting` if it is None.
 
     Raises ConfigError if `kind` is not in `fitting`; `what` names the data in the error message.
     """
@@ -30,7 +30,7 @@ def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
 
 
 def head(classes: Sequence[str], key: str) -> dict[str, Any]:
-    """Return the arguments of the `dense` output layer for the target `key`; without `classes`, it has one unit."""
+    """Return the arguments of the output `dense` layer for the target `key`; without `classes`, one unit."""
     if not classes:
         return {"units": 1}
     if len(classes) == 2:
@@ -39,7 +39,7 @@ def head(classes: Sequence[str], key: str) -> dict[str, Any]:
 
 
 def hidden(units: int, dropout: float) -> Layers:
-    """Return a hidden `dense` layer and a `dropout` layer."""
+    """Return a hidden `dense` layer of `units` units with relu, and a `dropout` layer, in the form of a config."""
     return [{"dense": {"units": units, "activation": "relu"}}, {"dropout": dropout}]
 
 
@@ -122,7 +122,7 @@ def _residual_units(width: int) -> Layers:
 
 
 def image_model(kind: str, height: int, width: int, last: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Return the `model` section of a classifier of images, and the reason for it as text."""
+    """Return (`model` section of a classifier of images with the output layer `last`, reason for it as text)."""
     if kind in ("linear", "mlp"):
         reason = "all pixels in a row, into dense layers: a baseline, --model cnn is usually better"
         return {"layers": ["flatten", *(hidden(256, 0.3) if kind == "mlp" else []), {"dense": last}]}, reason
@@ -178,7 +178,7 @@ def autoencoder(height: int, width: int, channels: int, code: int) -> dict[str, 
 
 
 def encoder(before: str, width: int) -> Layers:
-    """Return the layers of a transformer's encoder block (Vaswani et al., 2017) on the output of node `before`."""
+    """Return the layers of a transformer's encoder block (Vaswani et al., 2017) of `width` units on a node `before`."""
     return [
         {"multi_head_attention": {"num_heads": 4, "key_dim": width // 4, "inputs": [before, before]}},
         {"dropout": {"rate": 0.1, "name": "attention_dropout"}},
@@ -193,8 +193,10 @@ def encoder(before: str, width: int) -> Layers:
 
 
 def series_layers(kind: str, length: int, *, has_context: bool) -> Layers:
-    """Return the layers of a forecasting model: the last value of the window, plus a linear layer and a network of kind
-    `kind`, which both take the window."""
+    """Return the layers of a forecasting model: the last value of a window (of `length` rows), plus two networks.
+
+    One is linear, the other of the kind `kind`; both take the window, and with `has_context` those of other columns.
+    """
     window = "window" if has_context else "change"
     layers: Layers = [
         {"expr": {"value": "history[:, -1, :]", "name": "last"}},

@@ -1,4 +1,4 @@
-"""Find the columns of a table that name pictures or sounds; draft their readers, and layers for a model of them."""
+"""Find the columns of a table that name image or sound files; generate their readers and model layers."""
 
 import os
 import wave
@@ -22,7 +22,7 @@ _MOST_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class FileColumn:
-    """Column of a table that names files: the reader of these, and their folder beside the table."""
+    """Column of a table that names image or sound files, with the reader of these files and their folder."""
 
     column: str
     folder: Path
@@ -31,9 +31,9 @@ class FileColumn:
     reason: str
 
     def source(self, table: Path, path: str) -> dict[str, Any]:
-        """Return the entry of the source's `files` for a config that refers to the table by `path`.
+        """Return the entry `files` of a data source for the column, in a config that refers to the table by `path`.
 
-        Of a small copy of the table, elsewhere, the files stay where they are.
+        If that is a small copy of the table elsewhere, the files stay where they are.
         """
         there = Path(path).parent if Path(path).name == table.name else table.parent.resolve()
         directory = (there / os.path.relpath(self.folder, table.parent)).as_posix()
@@ -43,7 +43,7 @@ class FileColumn:
         return [{"rescaling": "$(1/255)"}] if self.reader == "image" else []
 
     def layers(self, name: str) -> Layers:
-        """Return layers from the input `name` to a vector, `name_features`."""
+        """Return the layers from the input `name` (images or sounds) to a vector named `NAME_features`."""
         end = f"{name}_features"
         if self.reader == "image":
             height, width = self.settings["size"]
@@ -58,9 +58,9 @@ class FileColumn:
 
 
 def find_files(table: SampledTable, path: Path) -> list[FileColumn]:
-    """Return the columns of texts of the table at `path` that name existing pictures or sounds.
+    """Return the columns of the table at `path` whose texts all name existing image or sound files.
 
-    The files are in the table's folder or in a folder beside it.
+    The files are in the table's folder or in one of its subfolders.
     """
     found = []
     for column, values in table.columns.items():

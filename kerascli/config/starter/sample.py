@@ -1,4 +1,4 @@
-"""Read a sample of a table's rows for `kerascli init`, and find the settings of the data source for the table."""
+"""Read a sample of a table's rows for `kerascli init`, with the settings of the data source that reads the table."""
 
 import csv
 import io
@@ -35,10 +35,10 @@ _UNFIT = {
 
 @dataclass(frozen=True, slots=True)
 class SampledTable:
-    """Sample of the rows of a table's file, as arrays (rows,) by column name, from which a config is drafted.
+    """Sample of the rows of a table's file, as arrays (rows,) by column name, from which a config is generated.
 
-    It also has the name (`source`) and arguments (`settings`) of the data source that reads the whole table in the
-    config.
+    The object also has the name (`source`) and arguments (`settings`) of the data source that reads the whole table in
+    the config.
     """
 
     name: str
@@ -56,8 +56,7 @@ class SampledTable:
     """File of the same format with the sample alone, to try a config on; None if the sample is the whole table."""
 
     def draft(self, summary: str, path: str) -> tuple[Draft, dict[str, Any]]:
-        """Return (draft, source): a new draft of a config with the notes on the table as reasons, and the config's data
-        source.
+        """Return (new draft of a config with the notes on the table as reasons, the config's data source).
 
         `summary` is the draft's sentence about its model, `path` the path of the table's file for the data source.
         """
@@ -66,8 +65,10 @@ class SampledTable:
         return draft, {self.source: escape_references({"path": path, **self.settings})}
 
     def put_small(self, folder: Path) -> Path | None:
-        """Write the sample to a folder as a table of the same format; return its path, None if it is the whole
-        table."""
+        """Write the sample to a folder as a table of the same format; return its path, or None.
+
+        None is returned if the sample is the whole table.
+        """
         if self.small is None:
             return None
         write_bytes(folder / "sample", self.small)
@@ -75,8 +76,10 @@ class SampledTable:
 
 
 def sample_table(path: Path) -> SampledTable:
-    """Return a sample of a table: of delimited text, JSON Lines or Parquet.
-    Raises ConfigError, DataError, FileRefused."""
+    """Read a sample of a table in a file of delimited text, JSON Lines or Parquet.
+
+    Raises ConfigError, DataError, FileRefused.
+    """
     name, suffix = str(path), uncompressed_suffix(path)
     if suffix in (".parquet", ".pq"):
         return _parquet(path, name)

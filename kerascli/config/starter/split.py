@@ -1,4 +1,4 @@
-"""How the rows of a table are divided into parts to train, validate and test."""
+"""Division of a table's rows in a generated config: parts to train, validate and test."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,12 +19,15 @@ _PARTS = {"validation": 0.15, "test": 0.15}
 
 
 def order_of(used: Roles) -> str | None:
-    """Return the name of the column of dates that the rows can be split by; None if there is none."""
+    """Return the name of the date column by which rows can be split in time; None if no column in `used` is one."""
     return next((column.name for column in used.values() if column.orders), None)
 
 
 def meets_all(table: SampledTable, target: Target, split: Mapping[str, Any]) -> bool:
-    """Return True if the training split will have rows of all classes, judging by the examined rows."""
+    """Return True if the training split will likely have rows of all classes, by the examined rows of the table.
+
+    `split` is the config's `data.split` section.
+    """
     labels = table.columns[target.column]
     present = ~missing(labels)
     labels = labels[present]
@@ -43,8 +46,10 @@ def _fewest(values: np.ndarray) -> int:
 
 
 def seen_in_training(table: SampledTable, used: Roles, order: str) -> dict[str, Column]:
-    """Return the roles of columns for a split by the dates of the column `order`: without those that have one value in
-    the training rows, and without parts of dates of which the later rows have other values."""
+    """Return those columns in `used` that are useful inputs if rows are split by the dates in the column `order`.
+
+    Columns with one value in the training rows, and parts of dates with new values in later rows, are left out.
+    """
     is_train = np.zeros(table.rows, bool)
     is_train[ordered_split(parsed_times(table.columns[order].tolist(), None, "s"), _PARTS)["train"]] = True
     seen: dict[str, Column] = {}
@@ -63,7 +68,10 @@ def seen_in_training(table: SampledTable, used: Roles, order: str) -> dict[str, 
 
 
 def split_rows(draft: Draft, table: SampledTable, used: Roles, target: Target) -> dict[str, Any]:
-    """Return the `data.split` section: by time if there are dates, else grouped by identifier, stratified by class."""
+    """Return the `data.split` section: by time if there are dates, else grouped by identifier, stratified by class.
+
+    The reasons are added to the draft of the config.
+    """
     split: dict[str, Any] = dict(_PARTS)
     order = order_of(used)
     group = next((column.name for column in used.values() if column.role == "group"), None)

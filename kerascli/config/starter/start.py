@@ -1,4 +1,4 @@
-"""Draft a config for the data at a path: a table, a time series, a folder of images or a folder of texts."""
+"""Generate a config for the data at a path: a table, a time series, a folder of images or a folder of texts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from kerascli.foundation.errors import ConfigError, safe_text
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Data that `kerascli init` has examined: a function that drafts a config for it, and one that writes a part of it.
+    """Data that `kerascli init` has examined: functions that generate a config for it, and write a part of it.
 
     The config is tried on that small part before it is written.
     """
@@ -29,7 +29,7 @@ class Start:
 
 
 def start_from(data: Path, target: str | None = None, kind: str | None = None) -> Start:
-    """Return the draft of a config for a data file or folder, and a small part of the data, as a `Start`.
+    """Examine a data file or folder; return functions that generate a config, and write a small part of the data.
 
     `target` is the column to predict, `kind` the kind of model; None: chosen by the data. Raises ConfigError,
     DataError, FileRefused.

@@ -1,4 +1,4 @@
-"""Draft a config for a table: inputs by the roles of its columns, target, split, and a model by the number of rows."""
+"""Generate a config for a table: inputs by the roles of its columns, target, split, and model."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -31,9 +31,10 @@ def table_draft(
     path: str,
     files: Sequence[FileColumn] = (),
 ) -> Draft:
-    """Return the draft of a config for a table; `option` is the value of `--target`, `kind` that of `--model`.
+    """Generate a config for a table; `option` is the value of `--target`, `kind` that of `--model`.
 
-    `files` are its columns that name pictures or sounds. Raises ConfigError, DataError.
+    `roles` are the roles of its columns, `path` is the path of the table in the config, `files` are its columns that
+    name images or sounds. Raises ConfigError, DataError.
     """
     if table.all_rows < _LEAST_ROWS:
         text = f"{table.rows} rows: at least {_LEAST_ROWS} are needed to train, validate and test"

@@ -1,4 +1,4 @@
-"""Choose the target column of a table, and decide how to predict it: as a number or as classes, with which weights."""
+"""Choose the target column of a table, and decide how to predict it: as a number or as classes."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ _NEGATIVE = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Target column of a table, and the settings of a drafted config that follow from the column's values."""
+    """Target column of a table, and the settings of a generated config that follow from the column's values."""
 
     column: str
     classes: tuple[str, ...] = ()
@@ -56,8 +56,10 @@ class Target:
     """Reasons for these settings, as texts for comments in the config."""
 
     def with_vocabulary(self) -> "Target":
-        """Return a copy of the target with its classes as the vocabulary of its lookup, since the training rows may
-        lack some classes."""
+        """Return a copy of the target whose lookup has a fixed vocabulary: its classes.
+
+        The training rows may lack some classes.
+        """
         lookup = self.steps[-1]
         name = lookup if isinstance(lookup, str) else next(iter(lookup))
         words: list[Any] = list(self.classes) if name == "string_lookup" else list(map(int, self.classes))
@@ -65,8 +67,10 @@ class Target:
 
 
 def choose(columns: Mapping[str, Column], option: str | None) -> tuple[str, str]:
-    """Return (name of the column to predict, reason as text); `option` is the value of `--target`. Raises ConfigError
-    if the choice is unclear."""
+    """Return (name of the column to predict, reason as text). Raises ConfigError if the choice is unclear.
+
+    `option` is the value of `--target`; None: chosen by names and roles of the columns.
+    """
     if option is not None:
         if option not in columns:
             hint = f"the columns are: {', '.join(map(safe_text, list(columns)[:20]))}"
@@ -94,7 +98,7 @@ def _by_name(names: Sequence[str]) -> str | None:
 
 
 def describe(table: SampledTable, column: str) -> Target:
-    """Return a `Target`: whether a column to predict is a number or has classes, and the settings that follow from it.
+    """Decide whether a column to predict is a number or has classes; return it as Target, with its settings.
 
     Raises DataError if nothing can be learned from the column's values, such as a single value.
     """
@@ -163,8 +167,10 @@ def _classes(column: str, different: np.ndarray, counts: np.ndarray, dtype: np.d
 
 
 def in_order(words: Sequence[str], counts: Sequence[int]) -> tuple[str, ...]:
-    """Return the two classes `words` with the positive one last: the larger integer, a text like `yes`, or the rarer
-    one."""
+    """Return two class names with the positive one last: the larger integer, a text like `yes`, or the rarer one.
+
+    `words` are the names, `counts` the numbers of rows of the classes.
+    """
     first, second = (word.lower() for word in words)
     if all(re.fullmatch(r"-?\d+", word) for word in words):
         is_first = int(first) > int(second)

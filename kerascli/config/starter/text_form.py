@@ -1,5 +1,4 @@
-"""Detect the format of delimited text: separators, header, lines to skip, markers of missing values, form of
-numbers."""
+"""Detection of the format of delimited text: separators, header, lines to skip, missing values, numbers."""
 
 import contextlib
 import csv
@@ -27,17 +26,17 @@ _SURE_WORDS = frozenset({"NA", "N/A", "NaN", "NULL", "#N/A", "<NA>", "nan", "nul
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Fields of delimited text as strings, by column, with the detected format."""
+    """Fields of delimited text, as strings by column, with the text's detected format."""
 
     columns: dict[str, Sequence[str]]
     form: TextFormat
 
 
 def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Fields:
-    """Return the fields of a delimited text by column, and its detected format, as `Fields`. Raises DataError.
+    """Detect the format of a delimited text, and return its fields by column. Raises DataError.
 
-    `pieces` are parts of the text, from its beginning on; with `whole`, they are all of it. `name` is the file's name
-    in errors.
+    `pieces` are parts of the text, from its beginning on; with `whole`, they are all of it. `encoding` and `name` are
+    those of the file, for the format and for errors.
     """
     head = pieces[0].splitlines(keepends=True)[:_HEAD]
     form = TextFormat(encoding=encoding, comment=_comment(head))

@@ -36,12 +36,15 @@ class TextSample:
     """Approximate fraction of the file's bytes that is in the sample: 1 if all of them are, 0 if unknown."""
 
     def all_rows(self, rows: int) -> int:
-        """Return the (estimated) number of rows of the file, of which the sample has `rows`."""
+        """Return the (estimated) number of rows of the whole file, of which the sample has `rows`."""
         return rows if self.whole else int(rows / (self.share or 0.5))
 
 
 def sample_text(path: Path, name: str) -> TextSample:
-    """Return a sample of the lines of a text file, which may be compressed. Raises DataError."""
+    """Read a sample of the lines of a text file, which may be compressed, and find its encoding.
+
+    `name` is the file's name in errors. Raises DataError.
+    """
     start, whole, packed = unpacked_start(path, name, MAX_BYTES)
     _refuse_binary(start, name)
     if start.startswith(_UTF16):

@@ -1,4 +1,4 @@
-"""Draft a config for texts: a bag of words or sequences of token ids, by the number of texts and their length."""
+"""Generate a config for texts: a bag of words or sequences of token ids, by the number of texts and their length."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _SEQUENCES = {"cnn": "a convolution", "lstm": "an LSTM in both directions", "tra
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Texts to train on: names of the input and the target, and the counts that determine the size of the model."""
+    """Texts to train on: names of their input and target, and counts that determine the size of the model."""
 
     name: str
     target: str
@@ -27,7 +27,7 @@ class Texts:
 
 
 def complete(draft: Draft, texts: Texts, steps: list[Any], kind: str | None) -> Draft:
-    """Return the draft after adding the other sections for texts to it.
+    """Add all missing sections for a model of texts to the draft of a config, and return the draft.
 
     `steps` are the transforms of the input before `text_vectorization`, `kind` is the kind of model (None: chosen by
     the number and length of the texts).

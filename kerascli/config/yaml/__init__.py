@@ -1,1 +1,1 @@
-"""Strict YAML reader and writer; the reader keeps the position of every key and value."""
+"""Strict YAML reader, which keeps the position of every key and value, and YAML writer."""

@@ -1,4 +1,4 @@
-"""Document: a config as plain data, with the position of each key and value."""
+"""Config as plain data with the position of each key and value (Document), and errors located by it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ MAX_FAULTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Positions in the config of a value and of its key (None for list items and the root)."""
+    """Positions in the config's text of a value and of its key (None for list items and the root)."""
 
     key: Place | None
     value: Place
@@ -42,15 +42,17 @@ class Document:
     """Text of the config file itself, without the configs that it extends."""
 
     def folder_of(self, path: Path) -> FilePath:
-        """Return the folder that relative file names are based on, for the config's value at `path` (keys and indices).
+        """Return the folder to which a relative file name at a config path refers.
 
         This is the folder of the file, or the folder for the command line option, that set the value.
         """
         return self.folders.get(self.mark(path).value.file, FilePath())
 
     def locate(self, fault: Fault) -> Fault:
-        """Return a config error with the position in the text of its config path, or of the longest beginning of this
-        path that the text has."""
+        """Return a config error with its position in the text, found by its config path.
+
+        If the text lacks that path, the position is that of the longest beginning of it.
+        """
         related = tuple(replace(r, place=self._place(r.path, "key")) if r.place is None else r for r in fault.related)
         place = fault.place or self._span(fault) or self._place(fault.path, fault.at)
         return replace(fault, place=place, related=related, span=None)
@@ -69,11 +71,10 @@ class Document:
         return mark.key if mark.key is not None and written == path and at == "key" else mark.value
 
     def point(self, path: Path, column: int, length: int) -> Place:
-        """Return the file position of a part of the text value at `path`: `length` characters from character `column`
-        (counted from 1).
+        """Return the position of `length` characters of a text value, from character `column` (counted from 1) on.
 
-        It is the position of the whole value if the part cannot be located (in a block scalar, an alias, a text with
-        escapes).
+        The position of the whole value is returned if the part cannot be located (in a block scalar, an alias, a text
+        with escapes).
         """
         place = self.mark(path).value
         text = self.at(path)
@@ -86,7 +87,7 @@ class Document:
         return replace(place, column=start + column, length=length)
 
     def at(self, path: Path) -> Any:
-        """Return the value at a path (keys and indices) of the config; None if the config does not have the path."""
+        """Return the value at a config path (keys and indices); None if the config does not have the path."""
         value: Any = self.data
         for part in path:
             try:
@@ -96,13 +97,11 @@ class Document:
         return value
 
     def mark(self, path: Path) -> Mark:
-        """Return the position in the text of a config path, or of the longest beginning of this path that the config
-        has."""
+        """Return the position in the text of a config path, or of the longest beginning of it that exists."""
         return self._mark(path)[1]
 
     def error(self, faults: Iterable[Fault]) -> Faulty:
-        """Return one ConfigError for several errors: located in the config's text, sorted by line, without
-        duplicates."""
+        """Return one ConfigError with several errors, located in the text, sorted by line, without duplicates."""
         return one_error((self._shown(self.locate(fault)) for fault in faults), self.name)
 
     def _mark(self, path: Path) -> tuple[Path, Mark]:
@@ -121,7 +120,7 @@ class Document:
 
 
 def one_error(faults: Iterable[Fault], name: str = "") -> Faulty:
-    """Return one ConfigError with all the config errors, sorted by line; those in the file `name` come first."""
+    """Return one ConfigError with several config errors, sorted by line; those in the file `name` come first."""
     everything = list(faults)
     files = [name, *(fault.place.file for fault in everything if fault.place)]
     return Faulty(sorted(everything, key=lambda fault: _order(fault, files)))

@@ -1,4 +1,4 @@
-"""YAML writer; the strict reader in this folder reads its output back as equal data."""
+"""YAML writer for configs; kerascli's strict reader reads its output back as equal data."""
 
 import json
 import re
@@ -21,8 +21,11 @@ def dump_yaml(data: Mapping[Any, Any]) -> str:
 
 
 def block_yaml(data: Any, fits: Callable[[Any, Any, int], bool], indent: str = "") -> list[str]:
-    """Return a mapping or list as lines of YAML; a value is written on the line of its key, or of its hyphen, if
-    `fits(key, value, column)` is True (key None: an item of a list)."""
+    """Return a mapping or list as lines of YAML in block style, with values in flow style where they fit.
+
+    A value is on the line of its key, or of its hyphen, if `fits(key, value, column)` is True (key None: an item of a
+    list). `indent` is the indentation of the lines.
+    """
     lines: list[str] = []
     for key, value in data.items() if isinstance(data, Mapping) else ((None, item) for item in data):
         head = f"{indent}-" if key is None else f"{indent}{_scalar(key)}:"

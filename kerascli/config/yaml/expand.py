@@ -1,4 +1,4 @@
-"""Conversion of YAML nodes to plain data and position marks; expands aliases and merge keys (<<) up to a limit."""
+"""Conversion of YAML nodes to plain data and positions; expands aliases and merge keys (<<) up to a limit."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class _Refused(Exception):
 
 
 def parse_text(text: str, source: Source) -> tuple[Any, dict[Path, Mark], bool]:
-    """Return YAML text as plain data, the position of each value, and True if the text is empty. Raises ConfigError."""
+    """Parse YAML text; return (plain data, position of each value, True if it is empty). Raises ConfigError."""
     reader = NodeReader(text, source)
     root = reader.read()
     expander = _Expander()

@@ -1,4 +1,4 @@
-"""Parsing of YAML text into nodes with positions, which the module `expand` then converts to plain data."""
+"""Parsing of YAML text into nodes with positions, which the module `expand` converts to plain data."""
 
 import re
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ class _Events(Reader, Scanner, Parser):
 
 
 class NodeReader:
-    """Parser of a YAML document into nodes; it collects config errors, and continues after an error where possible."""
+    """Parser of a YAML document into nodes; it collects config errors, and continues after an error if possible."""
 
     def __init__(self, text: str, source: Source) -> None:
         self.source = source
@@ -50,7 +50,7 @@ class NodeReader:
         self._count = 0
 
     def read(self) -> Node | None:
-        """Return the document's root node; None for an empty text, or after a config error that ended the parsing."""
+        """Parse the document and return its root node; None for an empty text, or after an error that ended parsing."""
         root = None
         try:
             root = self._document()
@@ -69,7 +69,7 @@ class NodeReader:
 
     @property
     def splits_expression(self) -> bool:
-        """True if YAML split an unquoted expression (at a comma ...): keys and structure are not as intended."""
+        """True if YAML split an unquoted expression (at a comma ...), so that keys are not as intended."""
         return bool(self._brackets.faults())
 
     def _document(self) -> Node | None:

@@ -1,4 +1,4 @@
-"""Lines of a config's text, with positions for error messages, and a check for unquoted expressions that YAML splits.
+"""Lines of a config's text, with positions for error messages; finds unquoted expressions that YAML splits.
 
 In `{units: $(max(a, b))}` YAML ends the expression at the comma, and reads two keys, `units` and `b))`.
 """
@@ -19,14 +19,14 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Lines of a config's text, and the name of the text for messages."""
+    """Lines of a config's text, and the name of the text in error messages."""
 
     name: str
     lines: tuple[str, ...]
 
     @classmethod
     def of(cls, text: str, name: str) -> "Source":
-        """Return a text split into lines. Raises ConfigError for a character that a config must not contain."""
+        """Split a config's text into lines. Raises ConfigError for a character that a config must not contain."""
         source = cls(name, tuple(_LINE_END.split(text)))
         if bad := _FORBIDDEN.search(text):
             before = _LINE_END.split(text[: bad.start()])
@@ -36,12 +36,11 @@ class Source:
         return source
 
     def spot(self, line: int, column: int, length: int = 1) -> Place:
-        """Return the position (a Place) of a line and column of the text, both counted from 0."""
+        """Return the position (a Place) of `length` characters of the text from a line and column, counted from 0."""
         return Place(self.name, line + 1, column + 1, self.lines[line] if line < len(self.lines) else "", length)
 
     def place(self, mark: YamlMark | None, end: YamlMark | None = None) -> Place:
-        """Return the position (a Place) of the text from PyYAML's `mark` to its mark `end`, or to the end of the
-        line."""
+        """Return the position (a Place) of the text between two marks of PyYAML; without `end`, of one character."""
         if mark is None:
             return self.spot(0, 0)
         length = 1
@@ -52,8 +51,7 @@ class Source:
 
 
 class Brackets:
-    """Checker of the brackets in a YAML text's unquoted scalars, in order: a scalar that opens a bracket must also
-    close it."""
+    """Checker of the brackets in a YAML text's unquoted scalars: a scalar that opens one must also close it."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -77,10 +75,10 @@ class Brackets:
                 self.end()
 
     def end(self) -> None:
-        """End the current unquoted expression, if there is one, whose brackets a YAML scalar opened and did not close.
+        """End the current unquoted expression, if a scalar began one by opening brackets without closing them.
 
-        An expression ends where all its brackets are closed, or where the surrounding [] or {} ends; `faults` reports
-        it.
+        An expression ends where all its brackets are closed, or where the surrounding [] or {} ends. The method
+        `faults` reports the expression.
         """
         if self._start is not None and self._end is not None:
             self._spans.append((*self._start, self._end, self._pending == 0))

@@ -28,7 +28,7 @@ _TOKENS = {
 
 
 def syntax_fault(error: MarkedYAMLError, source: Source) -> Fault:
-    """Convert an error of PyYAML's scanner or parser to a config error."""
+    """Convert an error of PyYAML's scanner or parser to a config error with a position in the text."""
     here = source.place(error.problem_mark or error.context_mark)
     opened = source.place(error.context_mark) if error.context_mark else here
     problem, context = error.problem or "cannot be read", error.context or ""
@@ -138,11 +138,10 @@ _NO_COLON = re.compile(rf"({_WORD})\s+(.+)")
 
 
 def repair(source: Source, line: int) -> Fault | None:
-    """Return a config error that suggests a correction of line `line` (counted from 1) or of the nearest line above
-    with content; None if neither has a known mistake.
+    """Return a config error that suggests a correction of a line of YAML, or of the nearest line above.
 
-    `line` is the line at which the YAML parser stopped. The parser joins a line without a colon with the next line, and
-    stops at the colon there.
+    `line` (counted from 1) is the line at which the YAML parser stopped. The parser joins a line without a colon with
+    the next line, and stops at the colon there. None if neither line has a known mistake.
     """
     number = line - 1
     fault = _fault(source, number)
@@ -152,17 +151,17 @@ def repair(source: Source, line: int) -> Fault | None:
 
 
 def unspaced_item(source: Source, first: int, last: int) -> Fault | None:
-    """Return a config error for the first list item without a space after its hyphen in lines `first` to `last`
-    (counted from 1); None if there is no such item.
+    """Return a config error for the first list item without a space after its hyphen; None without one.
 
-    The YAML parser reads such an item as a key, and stops at the next item of the list.
+    The lines `first` to `last` (counted from 1) are searched. The YAML parser reads such an item as a key, and stops at
+    the next item of the list.
     """
     lines = (number for number in range(first - 1, last) if _HYPHEN.match(source.lines[number].lstrip()))
     return next((_fault(source, number) for number in lines), None)
 
 
 def two_keys(line: str) -> str | None:
-    """Return the correct form of a line with two keys, such as `fit: epochs: 3`; None for any other line."""
+    """Return the correction of a line with two keys: `fit: {epochs: 3}` for `fit: epochs: 3`; else None."""
     match = _TWO_KEYS.fullmatch(_written(line))
     return None if match is None else f"{match[1]}: {{{match[2]}}}"
 

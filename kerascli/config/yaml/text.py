@@ -28,7 +28,7 @@ def read_document(path: FilePath) -> Document:
 
 
 def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> Document:
-    """Return a config's YAML text as a Document: plain data with the position of each value. Raises ConfigError.
+    """Parse a config's YAML text to a Document: plain data with the position of each value. Raises ConfigError.
 
     `name` is the name of the text in messages, `folder` the base folder of its relative paths. The ConfigError has all
     errors.
@@ -46,8 +46,10 @@ def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> D
 
 
 def parse_value(text: str, name: str) -> Any:
-    """Return the value in `--set path=value` as data: a YAML scalar or flow collection. Raises ConfigError, located at
-    `name`."""
+    """Parse the value in `--set path=value`: a YAML scalar or flow collection. Raises ConfigError.
+
+    `name` is the name of the text in the error.
+    """
     try:
         return parse_text(text, Source.of(text, name))[0]
     except ConfigError as error:

@@ -60,8 +60,9 @@ class MemorySplit:
         """Run the function `check` on all rows of the split."""
         check(self, slice(0, self.rows))
 
-    def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
-        yield self.targets[name]
+    def targets_in_blocks(self, name: str, most: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Yield (target, its sample weights or None) of all rows at once."""
+        yield self.targets[name], self.sample_weight.get(name)
 
     def sections(self) -> tuple[Arrays, Arrays, Arrays]:
         """Return three mappings from name to array: inputs, targets and sample weights."""
@@ -111,13 +112,18 @@ class DiskSplit:
         """Run the function `check` on rows of the split when they are read."""
         self._checks.append(check)
 
-    def targets_in_blocks(self, name: str) -> Iterator[np.ndarray]:
-        """Yield the target `name` in blocks of rows; if it is in memory, no inputs are read from the disk."""
+    def targets_in_blocks(self, name: str, most: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Yield (target, its sample weights or None) in blocks of rows; if the target is in memory, no inputs are read
+        from the disk.
+
+        Else at most `most` blocks are read, at equal distances; None: all.
+        """
         if name in self._ready.targets:
-            yield self._ready.targets[name]
+            yield from self._ready.targets_in_blocks(name)
             return
-        for first in range(0, self.rows, _BLOCK_ROWS):
-            yield self.read(slice(first, min(first + _BLOCK_ROWS, self.rows))).targets[name]
+        apart = _BLOCK_ROWS if most is None else max(_BLOCK_ROWS, self.rows // most)
+        for first in range(0, self.rows, apart):
+            yield from self.read(slice(first, min(first + _BLOCK_ROWS, self.rows))).targets_in_blocks(name)
 
 
 Split = MemorySplit | DiskSplit

@@ -59,7 +59,8 @@ def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | 
     """Convert a transform's BadRow error to one that names the value's line and column, and the bad setting."""
     columns, (value, width) = named.pipeline.columns, bad.at
     column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else named.name
-    hint = bad.hint and bad.hint.replace("[{impute", f"{named.name}: [{{impute")
+    hints = [table.gap_hint, bad.hint] if bad.text.startswith("missing ") else [bad.hint]
+    hint = "; or ".join(filter(None, hints)).replace("[{impute", f"{named.name}: [{{impute") or None
     fault = Fault(bad.text, place=table.place(bad.row, column, bad.at), hint=hint)
     rows = [bad.row] if bad.rows is None else bad.rows
     if bad.setting is None or index is None:

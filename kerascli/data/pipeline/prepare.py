@@ -129,7 +129,8 @@ def load_data(
     Raw columns in `keep` are loaded beside those in use. Raises DataError, ConfigError, FileRefused, StorageError.
     """
     spec = spec.with_transforms(lambda _, transform: transform.with_paths(lambda path: str(context.folder / path)))
-    context = replace(context, columns=spec.columns() | context.display_columns.keys() | {*keep})
+    columns = spec.columns() | context.display_columns.keys() | {*keep}
+    context = replace(context, columns=columns, shown=columns - spec.columns())
     loaded, states, whole = spec.source.load(context), learned, spec.model_copy(update={"split": None})
 
     def prepared(tables: Sequence[Table]) -> PreparedData:
@@ -166,7 +167,8 @@ def _prepared(
     found = _stages(spec, pipelines)
     of_tables = dict.fromkeys(table.skipped for table in (*loaded.values(), *opened.values()))
     skipped = tuple(each for each in of_tables if each is not None)
-    warnings = [*map(str, skipped), *(text for found in learned.values() for text in found.warnings)]
+    notes = [table.note for table in loaded.values() if table.note]
+    warnings = [*map(str, skipped), *notes, *(text for found in learned.values() for text in found.warnings)]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
         found.facts, found.input_stage, found.target_stage, found.inverses, splits, dict(learned),

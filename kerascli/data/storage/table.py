@@ -122,6 +122,8 @@ class Table(Mapping[str, Values]):
         skipped: Skipped | None = None,
         selected: Rows | None = None,
         files: frozenset[str] = frozenset(),
+        note: str = "",
+        gap_hint: str = "",
     ) -> None:
         """Create a table; `name` is the name of its file or source in messages.
 
@@ -129,7 +131,8 @@ class Table(Mapping[str, Values]):
         `taken` is the table of the whole file, with the selection of its rows; `made_of` returns the place of a value
         in the table that the rows were derived from. `skipped` are the files that a source left out. `selected` are the
         table's rows among those of `columns` (None: all), which are gathered on access. `files` are the names of
-        columns of decoded files, in place of those of their names.
+        columns of decoded files, in place of those of their names. `note` is a message about how the rows were made,
+        `gap_hint` a hint of errors about missing values.
         """
         self.columns = columns
         self._selected = selected
@@ -140,6 +143,8 @@ class Table(Mapping[str, Values]):
         self._taken = taken
         self._made_of = made_of
         self.skipped = skipped
+        self.note = note
+        self.gap_hint = gap_hint if taken is None else taken[0].gap_hint
         self.excerpt: Callable[[Place], Place] | None = None
         """Function that adds the line of a text file, and the column of a value in it, to the value's place."""
 
@@ -224,7 +229,7 @@ class Table(Mapping[str, Values]):
         """Return the table with columns of decoded files in place of the columns that name them."""
         columns = {name: files[name] if name in files else self._chosen(name) for name in self.columns}
         return Table(columns, self.rows, name=self.name, taken=self.whole(), skipped=self.skipped,
-                     files=frozenset(files))  # fmt: skip
+                     files=frozenset(files), note=self.note)  # fmt: skip
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
         """Return a table in memory of the selected rows, with those of the given columns that allow random access."""

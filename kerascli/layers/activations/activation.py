@@ -1,20 +1,11 @@
-"""Activation: an activation function as a layer; and the module of all layers that apply one."""
+"""Activation: an activation function as a layer."""
 
-from torch import Tensor, nn
+from torch import nn
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.parts import base
 from kerascli.parts.fields import ActivationField
-
-
-class ActivationModule(nn.Module):
-    def __init__(self, activation: base.Activation) -> None:
-        super().__init__()
-        self.activation = activation
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        return self.activation(x)
+from kerascli.preprocessing.function import Function
 
 
 @layer(
@@ -33,4 +24,4 @@ class Activation(Layer):
     """Activation function, by name or as a mapping."""
 
     def build(self, x: TensorSpec) -> nn.Module:
-        return ActivationModule(self.activation)
+        return Function(self.activation)

@@ -8,10 +8,10 @@ from abc import abstractmethod
 from torch import nn
 
 from kerascli.foundation.shapes import NonNegativeFloat, TensorSpec
-from kerascli.layers.activations.activation import ActivationModule
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.parts import activations
 from kerascli.parts.base import Activation
+from kerascli.preprocessing.function import Function
 
 
 class Rectifier(Layer):
@@ -25,7 +25,7 @@ class Rectifier(Layer):
         """Return the activation function (an `Activation`) that the layer applies, with the layer's settings."""
 
     def build(self, x: TensorSpec) -> nn.Module:
-        return ActivationModule(self.activation())
+        return Function(self.activation())
 
 
 @layer(

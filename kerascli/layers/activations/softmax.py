@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from kerascli.foundation.shapes import Axes, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import broadcast_mask, positive_axes
+from kerascli.preprocessing.function import Function
 
 
 @layer(
@@ -26,21 +27,13 @@ class Softmax(Layer):
     axis: Axes = -1
 
     def build(self, x: TensorSpec) -> nn.Module:
-        return SoftmaxModule(positive_axes(self.axis, x))
-
-
-class SoftmaxModule(nn.Module):
-    def __init__(self, axes: tuple[int, ...]) -> None:
-        super().__init__()
-        self.axes = axes
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, *) -> (N, *)
-        return softmax(x, self.axes, None if mask is None else broadcast_mask(mask, x))
+        return Function(softmax, positive_axes(self.axis, x))
 
 
 def softmax(x: Tensor, axes: tuple[int, ...], mask: Tensor | None = None) -> Tensor:
-    """Return the softmax over `axes`; `mask` broadcasts with `x`, and positions where it is False get 0."""
+    """Return the softmax over `axes`; `mask` has the first axes of `x`, and positions where it is False get 0."""
     if mask is not None:
+        mask = broadcast_mask(mask, x)
         x = torch.where(mask, x, -3e4 if x.dtype == torch.float16 else -1e9)
     y = torch.softmax(x, axes[0]) if len(axes) == 1 else torch.exp(x - torch.logsumexp(x, axes, keepdim=True))
     return y if mask is None else torch.where(mask, y, 0.0)  # all masked: zeros, not a uniform distribution

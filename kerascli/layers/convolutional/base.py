@@ -14,11 +14,10 @@ from kerascli.layers.geometry import (
     Padding,
     Strides,
     Window,
-    from_channels_first,
     pad_order,
     spatial_shape,
     symmetric_padding,
-    to_channels_first,
+    with_channels_first,
 )
 from kerascli.parts.base import Activation
 
@@ -74,14 +73,12 @@ class BaseConvolutionModule(WeightedModule):
 
     def __init__(self, settings: ConvolutionSettings) -> None:
         super().__init__()
-        self.is_1d = settings.rank == 1
+        self.rank = settings.rank
         self.data_format: DataFormat = settings.data_format
         self.activation = settings.activation
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, filters), or channels first
-        x = to_channels_first(x, self.data_format)
-        y = self.convolve(x.unsqueeze(2)).squeeze(2) if self.is_1d else self.convolve(x)
-        y = from_channels_first(y, self.data_format)
+        y = with_channels_first(self.convolve, x, self.rank, self.data_format)
         return y if self.activation is None else self.activation(y)
 
     @abstractmethod
@@ -90,7 +87,7 @@ class BaseConvolutionModule(WeightedModule):
 
     def at_least_2d(self, kernel: Tensor) -> Tensor:
         """Return a kernel (torch's layout) with two or more spatial axes: 1D convolutions get a height of 1."""
-        return kernel.unsqueeze(2) if self.is_1d else kernel
+        return kernel.unsqueeze(2) if self.rank == 1 else kernel
 
 
 def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, window: Window, groups: int = 1) -> Tensor:

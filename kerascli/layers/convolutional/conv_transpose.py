@@ -63,7 +63,7 @@ class TransposedConvolutionModule(BaseConvolutionModule):
     ) -> None:
         super().__init__(settings)
         window = window.at_least_2d()
-        cuts = ((0, 0), *cuts) if self.is_1d else cuts
+        cuts = ((0, 0), *cuts) if self.rank == 1 else cuts
         self.strides, self.dilation = window.strides, window.dilation
         self.padding = tuple(before for before, _ in cuts)
         self.output_padding = tuple(max(before - after, 0) for before, after in cuts)

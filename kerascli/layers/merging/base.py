@@ -1,6 +1,5 @@
 """Base classes of merging layers, whose inputs broadcast as in Keras; some ignore the masked steps of their inputs."""
 
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import ClassVar
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import CallArgument, Example, MergeLayer, ShapeMismatch
 from kerascli.layers.geometry import broadcast_mask
+from kerascli.preprocessing.function import Function
 
 
 class ElementwiseMerge(MergeLayer):
@@ -23,15 +23,17 @@ class ElementwiseMerge(MergeLayer):
     )
     exactly: ClassVar[int | None] = None
     """Required number of inputs of the layer; None: two or more."""
+    pair: ClassVar[Callable[[Tensor, Tensor], Tensor]]
+    """Function that merges two tensors elementwise."""
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         check_count(xs, self.exactly)
         check_shapes(xs)
-        return self.module()
+        return Function(self.merged)
 
-    @abstractmethod
-    def module(self) -> nn.Module:
-        """Return the module that merges tensors elementwise."""
+    def merged(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, *)
+        """Merge tensors elementwise, two at a time."""
+        return reduce(type(self).pair, of_one_rank(xs))
 
 
 def check_count(xs: tuple[TensorSpec, ...], exactly: int | None = None) -> None:
@@ -47,17 +49,6 @@ def check_shapes(xs: tuple[TensorSpec, ...]) -> None:
     for sizes in zip(*padded, strict=True):
         if len({size for size in sizes if size not in (None, 1)}) > 1:
             raise ShapeMismatch(f"needs inputs of one shape, got {' and '.join(map(str, xs))}")
-
-
-class MergeModule(nn.Module):
-    """Module that merges tensors elementwise, two at a time, by a function."""
-
-    def __init__(self, pair: Callable[[Tensor, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.pair = pair
-
-    def forward(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, *)
-        return reduce(self.pair, of_one_rank(xs))
 
 
 def of_one_rank(xs: Sequence[Tensor]) -> list[Tensor]:
@@ -77,15 +68,12 @@ class MaskedMerge(ElementwiseMerge):
         "mask": CallArgument("bool", "false: do not ignore masked steps"),
     }
 
-
-class MaskedMergeModule(MergeModule):
-    """Module that merges the unmasked steps of tensors."""
-
-    def forward(self, *xs: Tensor, masks: Sequence[Mask] = ()) -> Tensor:  # each (N, *) -> (N, *)
+    def merged(self, *xs: Tensor, masks: Sequence[Mask] = ()) -> Tensor:  # each (N, *) -> (N, *)
+        """Merge the unmasked steps of tensors elementwise."""
         rank = max(x.ndim for x in xs)
         seen = [mask if x.ndim == rank else None for x, mask in zip(xs, masks, strict=False)]
         if all(mask is None for mask in seen):
-            return super().forward(*xs)
+            return super().merged(*xs)
         masks = [None if mask is None else broadcast_mask(mask, xs[0]) for mask in seen]
         return self.merge_seen(of_one_rank(xs), masks)
 
@@ -96,5 +84,5 @@ class MaskedMergeModule(MergeModule):
             x = x if mask is None else torch.where(mask, x, y)
             y = y if seen is None else torch.where(seen, y, x)
             seen = None if mask is None or seen is None else seen | mask
-            y = self.pair(y, x)
+            y = type(self).pair(y, x)
         return y

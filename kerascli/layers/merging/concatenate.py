@@ -10,6 +10,7 @@ from kerascli.foundation.shapes import Axis, TensorSpec
 from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.merging.base import check_count
+from kerascli.preprocessing.function import Function
 
 
 @layer(
@@ -36,7 +37,7 @@ class Concatenate(MergeLayer):
             equal = all(None in (a, b) or a == b for i, (a, b) in enumerate(sizes, start=1) if i != axis)
             if x.rank != xs[0].rank or not equal:
                 raise self._mismatch(xs)
-        return ConcatenateModule(axis)
+        return Function(lambda *xs: torch.cat(xs, axis))
 
     def _mismatch(self, xs: Sequence[TensorSpec], hint: str | None = None) -> ShapeMismatch:
         shapes = " and ".join(map(str, xs))
@@ -52,12 +53,3 @@ class Concatenate(MergeLayer):
         filled = [full if mask is None else mask for mask, full in zip(masks, whole, strict=True)]
         axis = self.axis % xs[0].ndim
         return torch.cat(filled, axis) if axis < rank else reduce(torch.logical_or, filled)
-
-
-class ConcatenateModule(nn.Module):
-    def __init__(self, axis: int) -> None:
-        super().__init__()
-        self.axis = axis
-
-    def forward(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, *)
-        return torch.cat(xs, self.axis)

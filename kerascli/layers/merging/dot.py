@@ -10,6 +10,8 @@ from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.merging.base import check_count
+from kerascli.layers.normalization.layer_normalization import unit
+from kerascli.preprocessing.function import Function
 
 _EPSILON = 1e-7  # Keras's guard against a vector of zeros
 
@@ -42,26 +44,16 @@ class Dot(MergeLayer):
         if None not in sizes and sizes[0] != sizes[1]:
             text = f"axis {a} of {xs[0]} and axis {b} of {xs[1]} differ: {sizes[0]} and {sizes[1]}"
             raise ShapeMismatch(text, argument="axes")
-        return DotModule(a, b, self.normalize)
+        return Function(self._products, a, b)
 
-
-class DotModule(nn.Module):
-    def __init__(self, a: int, b: int, normalize: bool) -> None:
-        super().__init__()
-        self.a, self.b = a, b
-        self.normalize = normalize
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:  # (N, *, K, *), (N, *, K, *) -> (N, *, *)
+    def _products(self, x: Tensor, y: Tensor, a: int, b: int) -> Tensor:  # (N, *, K, *), (N, *, K, *) -> (N, *, *)
+        """Return the sums of products along axis `a` of x and axis `b` of y."""
         if self.normalize:
-            x, y = _unit(x, self.a), _unit(y, self.b)
+            x, y = unit(x, a, _EPSILON), unit(y, b, _EPSILON)
         # Axes by number: the batch is 0, x's are 1, 2 ...; y's come after them, but for the summed one.
         of_x = list(range(x.ndim))
         of_y = [0, *range(x.ndim, x.ndim + y.ndim - 1)]
-        of_y[self.b] = self.a
-        kept = [axis for axis in (*of_x, *of_y[1:]) if axis != self.a]
+        of_y[b] = a
+        kept = [axis for axis in (*of_x, *of_y[1:]) if axis != a]
         z = torch.einsum(x, of_x, y, of_y, kept)
         return z if z.ndim > 1 else z.unsqueeze(1)
-
-
-def _unit(x: Tensor, axis: int) -> Tensor:
-    return x * x.square().sum(axis, keepdim=True).rsqrt().clamp(max=1 / _EPSILON)

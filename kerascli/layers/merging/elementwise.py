@@ -1,4 +1,4 @@
-"""Add, Average, Maximum, Minimum, Multiply, Subtract: inputs merged elementwise."""
+"""Add, Average, Maximum, Minimum, Multiply, Subtract and CustomScaleLayer: inputs merged elementwise."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -6,8 +6,10 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
-from kerascli.layers.base import Example, layer
-from kerascli.layers.merging.base import ElementwiseMerge, Mask, MaskedMerge, MaskedMergeModule, MergeModule
+from kerascli.foundation.shapes import TensorSpec
+from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
+from kerascli.layers.merging.base import ElementwiseMerge, Mask, MaskedMerge, check_count, check_shapes
+from kerascli.preprocessing.function import Function
 
 
 @layer(
@@ -20,13 +22,7 @@ class Add(ElementwiseMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    def module(self) -> nn.Module:
-        return MergeModule(torch.add)
-
-
-class AverageModule(MergeModule):
-    def forward(self, *xs: Tensor) -> Tensor:  # each (N, *) -> (N, *)
-        return super().forward(*xs) / len(xs)
+    pair = torch.add
 
 
 @layer(
@@ -39,8 +35,10 @@ class Average(ElementwiseMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    def module(self) -> nn.Module:
-        return AverageModule(torch.add)
+    pair = torch.add
+
+    def merged(self, *xs: Tensor) -> Tensor:
+        return super().merged(*xs) / len(xs)
 
 
 @layer()
@@ -50,8 +48,7 @@ class Maximum(MaskedMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    def module(self) -> nn.Module:
-        return MaskedMergeModule(torch.maximum)
+    pair = torch.maximum
 
 
 @layer()
@@ -61,17 +58,7 @@ class Minimum(MaskedMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    def module(self) -> nn.Module:
-        return MaskedMergeModule(torch.minimum)
-
-
-class ProductModule(MaskedMergeModule):
-    def merge_seen(self, xs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
-        """Return the elementwise product of unmasked values; 0 where all are masked, if every input has a mask."""
-        kept = [x if mask is None else torch.where(mask, x, 1) for x, mask in zip(xs, masks, strict=True)]
-        y = reduce(torch.mul, kept)
-        present = [mask for mask in masks if mask is not None]
-        return torch.where(reduce(torch.logical_or, present), y, 0) if len(present) == len(masks) else y
+    pair = torch.minimum
 
 
 @layer()
@@ -81,8 +68,14 @@ class Multiply(MaskedMerge):
     Inputs: two or more (N, *), which broadcast. Output: (N, *).
     """
 
-    def module(self) -> nn.Module:
-        return ProductModule(torch.mul)
+    pair = torch.mul
+
+    def merge_seen(self, xs: list[Tensor], masks: Sequence[Mask]) -> Tensor:
+        """Return the elementwise product of unmasked values; 0 where all are masked, if every input has a mask."""
+        kept = [x if mask is None else torch.where(mask, x, 1) for x, mask in zip(xs, masks, strict=True)]
+        y = reduce(torch.mul, kept)
+        present = [mask for mask in masks if mask is not None]
+        return torch.where(reduce(torch.logical_or, present), y, 0) if len(present) == len(masks) else y
 
 
 @layer()
@@ -93,6 +86,23 @@ class Subtract(ElementwiseMerge):
     """
 
     exactly = 2
+    pair = torch.sub
 
-    def module(self) -> nn.Module:
-        return MergeModule(torch.sub)
+
+@layer(Example(input=[(4, 4, 3), (4, 4, 3)], output=(4, 4, 3), config={"scale": 0.2}))
+class CustomScaleLayer(MergeLayer):
+    """Adds the second of two inputs, multiplied by `scale`, to the first: first + scale * second.
+
+    Inputs: two of equal rank, (N, *). Output: (N, *). Keras keeps this layer in `keras.applications`, as a part of
+    InceptionResNetV2 (Szegedy et al., 2016).
+    """
+
+    scale: float
+    """Factor of the second input."""
+
+    def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
+        check_count(xs, 2)
+        check_shapes(xs)
+        if xs[0].rank != xs[1].rank:
+            raise ShapeMismatch(f"needs inputs with equal numbers of axes, got {xs[0]} and {xs[1]}")
+        return Function(lambda a, b: a + b * self.scale)

@@ -1,15 +1,15 @@
 """AdaptiveAveragePooling1D, AdaptiveMaxPooling1D ... 3D: pooling to a given output size."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.foundation.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.geometry import spatial_shape
-from kerascli.layers.pooling.base import PoolingModule
+from kerascli.layers.geometry import spatial_shape, with_channels_first
+from kerascli.preprocessing.function import Function
 
 Pools = tuple[Callable[..., Tensor], Callable[..., Tensor]]
 """Type of a pair of torch's pooling functions, one for images and one for volumes."""
@@ -29,17 +29,11 @@ class AdaptivePooling(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         spatial_shape(x, self.rank, self.data_format)
-        return AdaptivePoolingModule(self)
+        return Function(self._pooled)
 
-
-class AdaptivePoolingModule(PoolingModule):
-    def __init__(self, settings: AdaptivePooling) -> None:
-        super().__init__(settings.rank, settings.data_format)
-        self.pools = settings.pools
-        self.output_size: Any = (1, *settings.output_size) if self.is_1d else settings.output_size
-
-    def pool(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C, *output_size)
-        return self.pools[x.ndim - 4](x, self.output_size)
+    def _pooled(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *output_size, C), or channels first
+        size = (1, *self.output_size) if self.rank == 1 else self.output_size
+        return with_channels_first(lambda x: self.pools[x.ndim - 4](x, size), x, self.rank, self.data_format)
 
 
 class AdaptivePooling1D(AdaptivePooling):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from kerascli.foundation.shapes import DataFormat, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import spatial_shape
+from kerascli.preprocessing.function import Function
 
 
 class GlobalPooling(Layer):
@@ -23,21 +24,13 @@ class GlobalPooling(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         spatial_shape(x, self.rank, self.data_format)
-        first = 1 if self.data_format == "channels_last" else 2
-        return GlobalPoolingModule(type(self).reduce, tuple(range(first, first + self.rank)), self.keepdims)
+        return Function(self._pooled)
 
-
-class GlobalPoolingModule(nn.Module):
-    def __init__(self, reduce: Callable[..., Tensor], axes: tuple[int, ...], keepdims: bool) -> None:
-        super().__init__()
-        self.reduce = reduce
-        self.axes = axes
-        self.keepdims = keepdims
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, *sizes, C) -> (N, C), or channels first
+    def _pooled(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # (N, *sizes, C) -> (N, C), or channels first
+        axis = 1 if self.data_format == "channels_last" else 2
         if mask is None:
-            return self.reduce(x, self.axes, keepdim=self.keepdims)
-        (axis,) = self.axes  # of the steps: only the mean of sequences takes a mask, (N, T)
+            return type(self).reduce(x, tuple(range(axis, axis + self.rank)), keepdim=self.keepdims)
+        # only the mean of sequences takes a mask, (N, T)
         counts = mask.unsqueeze(3 - axis)
         total = torch.where(counts, x, 0).sum(axis, keepdim=self.keepdims)
         return total / counts.sum(axis, keepdim=self.keepdims, dtype=x.dtype)

@@ -1,5 +1,6 @@
 """AveragePooling1D, MaxPooling1D ... MaxPooling3D: mean or maximum of each window."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -8,44 +9,43 @@ from torch.nn import functional as F
 
 from kerascli.foundation.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.geometry import Padding, Window, pad_order, spatial_shape, symmetric_padding
-from kerascli.layers.pooling.base import PoolingModule
+from kerascli.layers.geometry import (
+    Padding,
+    Window,
+    pad_order,
+    spatial_shape,
+    symmetric_padding,
+    with_channels_first,
+)
+from kerascli.preprocessing.function import Function
 
 
-class WindowPoolingModule(PoolingModule):
-    def __init__(self, window: Window, data_format: DataFormat) -> None:
-        super().__init__(len(window.size), data_format)
-        self.window = window.at_least_2d()
+def _average(x: Tensor, window: Window) -> Tensor:  # (N, C, *sizes) -> (N, C, *sizes)
+    """Return the mean of each window; padding is excluded."""
+    pads = window.pads(tuple(x.shape[2:]))
+    average = F.avg_pool2d if x.ndim == 4 else F.avg_pool3d
+    padding = symmetric_padding(pads)
+    if padding is not None:
+        return average(x, window.size, window.strides, padding, count_include_pad=False)
+    share = average(F.pad(torch.ones_like(x[:1, :1]), pad_order(pads)), window.size, window.strides)
+    return average(F.pad(x, pad_order(pads)), window.size, window.strides) / share
 
 
-class AveragePoolingModule(WindowPoolingModule):
-    """Module of average pooling; padding is excluded from the mean."""
-
-    def pool(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C, *sizes)
-        window, pads = self.window, self.window.pads(tuple(x.shape[2:]))
-        average = F.avg_pool2d if x.ndim == 4 else F.avg_pool3d
-        padding = symmetric_padding(pads)
-        if padding is not None:
-            return average(x, window.size, window.strides, padding, count_include_pad=False)
-        share = average(F.pad(torch.ones_like(x[:1, :1]), pad_order(pads)), window.size, window.strides)
-        return average(F.pad(x, pad_order(pads)), window.size, window.strides) / share
-
-
-class MaxPoolingModule(WindowPoolingModule):
-    def pool(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, C, *sizes)
-        window, pads = self.window, self.window.pads(tuple(x.shape[2:]))
-        padding = symmetric_padding(pads)
-        if padding is None:
-            x, padding = F.pad(x, pad_order(pads), value=-torch.inf), 0
-        largest = F.max_pool2d if x.ndim == 4 else F.max_pool3d
-        return largest(x, window.size, window.strides, padding)
+def _largest(x: Tensor, window: Window) -> Tensor:  # (N, C, *sizes) -> (N, C, *sizes)
+    """Return the maximum of each window."""
+    pads = window.pads(tuple(x.shape[2:]))
+    padding = symmetric_padding(pads)
+    if padding is None:
+        x, padding = F.pad(x, pad_order(pads), value=-torch.inf), 0
+    largest = F.max_pool2d if x.ndim == 4 else F.max_pool3d
+    return largest(x, window.size, window.strides, padding)
 
 
 class Pooling(Layer):
     """Base class of layers that pool over sliding windows, which do not overlap if `strides` is null."""
 
     rank: ClassVar[int]
-    module: ClassVar[type[WindowPoolingModule]]
+    pool: ClassVar[Callable[[Tensor, Window], Tensor]]
 
     pool_size: Sizes
     """Size of the window along each spatial axis; one integer: the same for all."""
@@ -58,7 +58,8 @@ class Pooling(Layer):
         sizes, _ = spatial_shape(x, self.rank, self.data_format)
         window = Window(self.pool_size, self.strides or self.pool_size, self.padding, (1,) * self.rank)
         window.check(sizes)
-        return self.module(window, self.data_format)
+        pool, wide = type(self).pool, window.at_least_2d()
+        return Function(lambda x: with_channels_first(lambda x: pool(x, wide), x, self.rank, self.data_format))
 
 
 class Pooling1D(Pooling):
@@ -107,7 +108,7 @@ class AveragePooling1D(Pooling1D):
     Input: (N, T, C). Output: (N, T', C). With `data_format: channels_first`: (N, C, T) and (N, C, T').
     """
 
-    module = AveragePoolingModule
+    pool = staticmethod(_average)
 
 
 @layer(aliases=("avg_pool_2d",))
@@ -117,7 +118,7 @@ class AveragePooling2D(Pooling2D):
     Input: (N, H, W, C). Output: (N, H', W', C). With `data_format: channels_first`: (N, C, H, W) and (N, C, H', W').
     """
 
-    module = AveragePoolingModule
+    pool = staticmethod(_average)
 
 
 @layer(aliases=("avg_pool_3d",))
@@ -128,7 +129,7 @@ class AveragePooling3D(Pooling3D):
     D', H', W').
     """
 
-    module = AveragePoolingModule
+    pool = staticmethod(_average)
 
 
 @layer(aliases=("max_pool_1d",))
@@ -138,7 +139,7 @@ class MaxPooling1D(Pooling1D):
     Input: (N, T, C). Output: (N, T', C). With `data_format: channels_first`: (N, C, T) and (N, C, T').
     """
 
-    module = MaxPoolingModule
+    pool = staticmethod(_largest)
 
 
 @layer(aliases=("max_pool_2d",))
@@ -148,7 +149,7 @@ class MaxPooling2D(Pooling2D):
     Input: (N, H, W, C). Output: (N, H', W', C). With `data_format: channels_first`: (N, C, H, W) and (N, C, H', W').
     """
 
-    module = MaxPoolingModule
+    pool = staticmethod(_largest)
 
 
 @layer(aliases=("max_pool_3d",))
@@ -159,4 +160,4 @@ class MaxPooling3D(Pooling3D):
     D', H', W').
     """
 
-    module = MaxPoolingModule
+    pool = staticmethod(_largest)

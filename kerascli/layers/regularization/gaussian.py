@@ -8,6 +8,7 @@ from kerascli.foundation import draws
 from kerascli.foundation.draws import seeded
 from kerascli.foundation.shapes import NonNegativeFloat, OpenFraction, Seed, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
+from kerascli.preprocessing.function import InTraining
 
 
 @layer(Example(input=(8, 3), output=(8, 3), config={"stddev": 0.1}))
@@ -24,7 +25,7 @@ class GaussianNoise(Layer):
     seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:
-        return GaussianModule(self.stddev, self.seed, factor=False)
+        return InTraining(lambda x: x + _noise(x, self.stddev, self.seed) if self.stddev else x)
 
 
 @layer(Example(input=(8, 3), output=(8, 3), config={"rate": 0.2}))
@@ -41,22 +42,11 @@ class GaussianDropout(Layer):
     seed: Seed = None
 
     def build(self, x: TensorSpec) -> nn.Module:
-        return GaussianModule(math.sqrt(self.rate / (1 - self.rate)), self.seed, factor=True)
+        stddev = math.sqrt(self.rate / (1 - self.rate))
+        return InTraining(lambda x: x * (1 + _noise(x, stddev, self.seed)) if stddev else x)
 
 
-class GaussianModule(nn.Module):
-    """Module that in training adds normal noise to its input or, if `factor` is true, multiplies the input by 1 plus
-    the noise."""
-
-    def __init__(self, stddev: float, seed: int | None, *, factor: bool) -> None:
-        super().__init__()
-        self.stddev = stddev
-        self.seed = seed
-        self.factor = factor
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        if not self.training or self.stddev == 0:
-            return x
-        with seeded(self.seed):
-            noise = self.stddev * draws.normal(x)
-        return x * (1 + noise) if self.factor else x + noise
+def _noise(x: Tensor, stddev: float, seed: int | None) -> Tensor:
+    """Draw normal noise of mean 0 in the shape of `x`."""
+    with seeded(seed):
+        return stddev * draws.normal(x)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from kerascli.foundation.shapes import DataFormat, Margin1D, Margin2D, Margin3D, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.geometry import spatial_shape
+from kerascli.preprocessing.function import Function
 
 
 @layer(
@@ -76,13 +77,4 @@ def _cropped(x: TensorSpec, margins: Sequence[tuple[int, int]], data_format: Dat
         raise ShapeMismatch(f"input is {shown}, cutting off {cut} leaves nothing", argument="cropping")
     first = 1 if data_format == "channels_last" else 2
     kept = [slice(before, -after or None) for before, after in margins]
-    return CroppingModule((*[slice(None)] * first, *kept))
-
-
-class CroppingModule(nn.Module):
-    def __init__(self, kept: tuple[slice, ...]) -> None:
-        super().__init__()
-        self.kept = kept
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, C), or channels first
-        return x[self.kept]
+    return Function(Tensor.__getitem__, (*[slice(None)] * first, *kept))

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from kerascli.foundation.shapes import DataFormat, PositiveInt, Size2D, Size3D, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import from_channels_first, spatial_shape, to_channels_first
+from kerascli.preprocessing.function import Function
 from kerascli.preprocessing.resampling import resampling_weights
 
 
@@ -23,7 +24,7 @@ class UpSampling1D(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         spatial_shape(x, 1, "channels_last")
-        return RepeatingModule((self.size,), "channels_last")
+        return Function(_repeated, (self.size,), "channels_last")
 
 
 @layer(
@@ -51,11 +52,24 @@ class UpSampling2D(Layer):
         spatial_shape(x, 2, self.data_format)
         match self.interpolation:
             case "nearest":
-                return RepeatingModule(self.size, self.data_format)
+                return Function(_repeated, self.size, self.data_format)
             case "bilinear":
-                return BilinearModule(self.size, self.data_format)
+                return Function(self._bilinear)
             case _:
-                return SmoothModule(self.size, self.data_format, self.interpolation)
+                return Function(self._smooth)
+
+    def _bilinear(self, x: Tensor) -> Tensor:  # (N, H, W, C) -> (N, larger H, larger W, C), or channels first
+        x = to_channels_first(x, self.data_format)
+        larger = [size * times for size, times in zip(x.shape[2:], self.size, strict=True)]
+        y = F.interpolate(x, size=larger, mode="bilinear", align_corners=False)
+        return from_channels_first(y, self.data_format)
+
+    def _smooth(self, x: Tensor) -> Tensor:  # (N, H, W, C) -> (N, larger H, larger W, C), or channels first
+        """Enlarge images by weighted means of neighbouring pixels (bicubic, lanczos3 or lanczos5 kernels)."""
+        for axis, times in enumerate(self.size, _first(self.data_format)):
+            weights = resampling_weights(x, x.shape[axis], times * x.shape[axis], self.interpolation)
+            x = (x.movedim(axis, -1) @ weights).movedim(-1, axis)
+        return x
 
 
 @layer(
@@ -75,44 +89,19 @@ class UpSampling3D(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         spatial_shape(x, 3, self.data_format)
-        return RepeatingModule(self.size, self.data_format)
+        return Function(_repeated, self.size, self.data_format)
 
 
-class UpSamplingModule(nn.Module):
-    def __init__(self, times: tuple[int, ...], data_format: DataFormat) -> None:
-        super().__init__()
-        self.times = times
-        self.data_format: DataFormat = data_format
-        self.first = 1 if data_format == "channels_last" else 2
+def _first(data_format: DataFormat) -> int:
+    """Return the number of the first spatial axis."""
+    return 1 if data_format == "channels_last" else 2
 
 
-class RepeatingModule(UpSamplingModule):
-    def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *larger sizes, C), or channels first
-        larger = list(x.shape)
-        for axis, times in reversed([*enumerate(self.times, self.first)]):
-            x = x.unsqueeze(axis + 1)
-            x = x.expand(*x.shape[: axis + 1], times, *x.shape[axis + 2 :])
-            larger[axis] *= times
-        return x.reshape(larger)  # the only copy
-
-
-class BilinearModule(UpSamplingModule):
-    def forward(self, x: Tensor) -> Tensor:  # (N, H, W, C) -> (N, larger H, larger W, C), or channels first
-        x = to_channels_first(x, self.data_format)
-        larger = [size * times for size, times in zip(x.shape[2:], self.times, strict=True)]
-        y = F.interpolate(x, size=larger, mode="bilinear", align_corners=False)
-        return from_channels_first(y, self.data_format)
-
-
-class SmoothModule(UpSamplingModule):
-    """Module that enlarges images by weighted means of neighbouring pixels (bicubic, lanczos3 or lanczos5 kernels)."""
-
-    def __init__(self, times: tuple[int, ...], data_format: DataFormat, interpolation: str) -> None:
-        super().__init__(times, data_format)
-        self.interpolation = interpolation
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, H, W, C) -> (N, larger H, larger W, C), or channels first
-        for axis, times in enumerate(self.times, self.first):
-            weights = resampling_weights(x, x.shape[axis], times * x.shape[axis], self.interpolation)
-            x = (x.movedim(axis, -1) @ weights).movedim(-1, axis)
-        return x
+def _repeated(x: Tensor, times: tuple[int, ...], data_format: DataFormat) -> Tensor:
+    """Repeat the values of `x` (N, *sizes, C), or channels first, along each spatial axis."""
+    larger = list(x.shape)
+    for axis, count in reversed([*enumerate(times, _first(data_format))]):
+        x = x.unsqueeze(axis + 1)
+        x = x.expand(*x.shape[: axis + 1], count, *x.shape[axis + 2 :])
+        larger[axis] *= count
+    return x.reshape(larger)  # the only copy

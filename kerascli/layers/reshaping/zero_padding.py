@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from kerascli.foundation.shapes import DataFormat, Margin1D, Margin2D, Margin3D, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
 from kerascli.layers.geometry import pad_order, spatial_shape
+from kerascli.preprocessing.function import Function
 
 
 @layer(
@@ -73,13 +74,4 @@ class ZeroPadding3D(Layer):
 def _padded(x: TensorSpec, margins: Sequence[tuple[int, int]], data_format: DataFormat) -> nn.Module:
     spatial_shape(x, len(margins), data_format)
     channels = [(0, 0)] if data_format == "channels_last" else []
-    return ZeroPaddingModule(pad_order([*margins, *channels]))
-
-
-class ZeroPaddingModule(nn.Module):
-    def __init__(self, pads: list[int]) -> None:
-        super().__init__()
-        self.pads = pads
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, C), or channels first
-        return F.pad(x, self.pads)
+    return Function(F.pad, pad_order([*margins, *channels]))

@@ -1,1 +1,1 @@
-"""Shape inference: a model's modules are built and run on the meta device."""
+"""Shape inference for models: their modules are built, and run on the meta device."""

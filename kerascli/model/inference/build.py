@@ -33,8 +33,7 @@ from kerascli.model.runtime.built import Built, CompositeModule, submodules_of
 
 @without_compiler()
 def build(model: Model, shared: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
-    """Return the model as `Built`: with a module for each node, built in order, and the inferred shapes of the nodes'
-    outputs.
+    """Build a model on the meta device: a module for each node, and the inferred shapes of all tensors.
 
     `shared` maps weight name prefixes to modules of another model: a node with one of these prefixes shares the
     module's weights. Stateful layers keep states for `batch_size` samples. Raises Invalid with all config errors, such
@@ -196,7 +195,7 @@ def _faults(
     The keys (text, path) are those by which equal config errors are recognized. A mismatch's error shows the shapes of
     the node's inputs, and where they come from.
     """
-    uses = used_here(node.uses)
+    uses = used_here(use.path for use in node.uses)
     if isinstance(error, Invalid):
         return {
             (fault.text, fault.path): replace(fault, related=tuple(dict.fromkeys((*fault.related, *uses))))
@@ -212,7 +211,7 @@ def _faults(
 
 
 def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None = None) -> dict[str, Built]:
-    """Return a model's views (models that share its weights) with their modules, by name. Raises Invalid.
+    """Build a model's views (submodels that share its weights), and return them by name. Raises Invalid.
 
     `owners` maps weight name prefixes to the modules of the model, and of its `train_step`, that have these weights; a
     view with other weights is a config error.
@@ -249,10 +248,10 @@ def _has_own_weights(entry: Entry, built: Built, owners: Mapping[str, nn.Module]
 
 
 def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
-    """Return a forward pass of `fit.train_step` with its modules. Raises Invalid.
+    """Build the modules of a forward pass of `fit.train_step`, which share the main model's weights. Raises Invalid.
 
-    `owners` maps weight name prefixes to modules; a weight that is neither in `owners` nor in a shared layer or model
-    is a config error.
+    `owners` maps weight name prefixes to the modules that have these weights; a weight that is neither in `owners` nor
+    in a shared layer or model is a config error.
     """
     built = build(model, owners)
     hint = "move it to model.shared, and call it here by its name"

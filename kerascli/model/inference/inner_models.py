@@ -22,9 +22,10 @@ Build = Callable[[Model], Built]
 
 
 def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...], build: Build) -> nn.Module:
-    """Return the module of a layer called on `inputs`, on the meta device; `build` builds the models inside the layer.
+    """Return the module of a layer for inputs of the given shapes and dtypes, on the meta device.
 
-    Raises ShapeMismatch, or Invalid for nodes of models inside it.
+    `build` builds the models inside the layer, such as a custom cell. Raises ShapeMismatch, or Invalid for nodes of
+    these models.
     """
     match layer:
         case CustomCellRNN():

@@ -18,9 +18,9 @@ def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpe
     """Return the specs (shape without the batch axis, dtype) of a node's inputs.
 
     `specs` maps names of tensors to their specs. If no input has a batch axis, the first axis of each is treated as the
-    batch axis, which lets an encoder be called on a weight of pseudo-inputs. Inputs of formulas, and those that the
-    layer accepts without a batch axis, keep their specs. Raises ShapeMismatch if a layer takes tensors both with and
-    without a batch axis, or a scalar without one.
+    batch axis, which lets an encoder be called on a trainable tensor. Inputs of formulas, and those that the layer
+    accepts without a batch axis, keep their specs. Raises ShapeMismatch if a layer takes tensors both with and without
+    a batch axis, or a scalar without one.
     """
     inputs = tuple(specs[name] for name in node.inputs)
     if node.layer.call_form == "names":
@@ -57,8 +57,7 @@ def batch_axis_hint(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
 def output_faults(
     outputs: Sequence[str], model: Model, specs: Mapping[str, TensorSpec], at: str = "model.outputs"
 ) -> list[Fault]:
-    """Return a config error for each output of a model that lacks a batch axis; `at` is the config key that lists the
-    outputs."""
+    """Return a config error for each output of a model without a batch axis; `at` is the config key of outputs."""
     return [
         Fault(
             f"'{name}' {specs[name]} is an output, but has no batch axis: an output has one row per sample",
@@ -84,14 +83,12 @@ _MOST_VALUES = 2**53
 
 
 def fits(declared: TensorSpec, spec: TensorSpec) -> bool:
-    """Return True if a tensor with the spec (shape, dtype) `spec` can be passed to an input that a shared model
-    declares as `declared`."""
+    """Return True if a tensor of the spec `spec` (shape, dtype) is allowed for an input declared as `declared`."""
     return is_compatible(declared.shape, spec.shape) and declared.is_integer == spec.is_integer
 
 
 def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
-    """Return the spec (shape, dtype) of an input as the layer's module receives it: integers become floats if the layer
-    accepts no integers."""
+    """Return the spec (shape, dtype) of an input as a layer's module gets it: floats if it takes no integers."""
     if spec.is_integer and not layer.takes_integers:
         return TensorSpec(spec.shape, _name(torch.get_default_dtype()), spec.batched)
     return spec
@@ -100,11 +97,10 @@ def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
 def declared_outputs(
     stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]
 ) -> tuple[TensorSpec, ...]:
-    """Return the specs (shape, dtype) of a node's outputs, from those that its layer states for inputs with a batch
-    axis.
+    """Return the specs (shape, dtype) of a node's outputs, from those that its layer declares (`stated`).
 
-    These are `stated`. If the node's input has no batch axis, the input's first axis is added to each shape, and the
-    spec is marked as one without a batch axis.
+    The layer declares them for inputs with a batch axis. If the node's input has none, the input's first axis is added
+    to each shape, and the spec is marked as one without a batch axis.
     """
     of = specs[node.inputs[0]] if node.inputs else None
     if of is None or of.batched:
@@ -120,8 +116,7 @@ run."""
 def infer_outputs(
     node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], cache: SpecCache
 ) -> tuple[TensorSpec, ...]:
-    """Return the specs (shape, dtype) of a node's outputs, found by running its module with two sizes for every unknown
-    dimension."""
+    """Infer the specs (shape, dtype) of a node's outputs by two runs, with different sizes of unknown dimensions."""
     key = _key(node, specs)
     if key is None:
         return _infer_outputs(node, module, specs)

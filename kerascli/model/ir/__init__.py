@@ -1,1 +1,1 @@
-"""The intermediate representation: a model as frozen nodes, and the checks that need no shapes."""
+"""Intermediate representation of a model, as immutable nodes, and the checks that need no shapes."""

@@ -1,11 +1,11 @@
-"""Analyses of a graph: nodes that lead to no output, that need targets, or that update weights."""
+"""Analyses of a model's graph: nodes that lead to no output, that need targets, or that update weights."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from kerascli.foundation.errors import Fault, Path, Related
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.layers.expressions.update import Update
+from kerascli.layers.expressions.expr import Update
 from kerascli.layers.expressions.weight import Weight
 from kerascli.model.ir.inner_models import CustomCellRNN, wrapped
 from kerascli.model.ir.nodes import Call, Entry, Input, Model, Node, Shared, flat, names_used_by
@@ -19,11 +19,11 @@ def dead_node_faults(
     *,
     inside: bool = True,
 ) -> list[Fault]:
-    """Return config errors for nodes, calls and inputs that lead to no output; of a chain of such nodes, only for the
-    last one.
+    """Return config errors for nodes, calls and inputs of a model that lead to none of its outputs.
 
-    `at` is the config key that lists the outputs. With `inside`, the nodes inside calls of shared models are checked,
-    too; otherwise `dead_inner_node_faults` must check them, since other graphs may use them.
+    Of a chain of such nodes, only the last one is reported. `at` is the config key that lists the outputs. With
+    `inside`, the nodes inside calls of shared models are checked, too; otherwise `dead_inner_node_faults` must check
+    them, since other graphs may use them.
     """
     nodes = flat(entries)
     uses = Counter(outputs) + _uses(nodes)
@@ -80,8 +80,7 @@ def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fau
 
 
 def called_in(entries: Iterable[Entry]) -> set[str]:
-    """Return the weight name prefixes of the shared layers and models that nodes call, directly or through other
-    models.
+    """Return the weight name prefixes of all shared layers and models that nodes call, directly or indirectly.
 
     A call may also be the layer of `time_distributed`, or be in a custom cell.
     """
@@ -116,7 +115,7 @@ PREFIX = "targets."
 
 
 def targets_of(nodes: Sequence[Node], targets: Mapping[str, TensorSpec]) -> tuple[Input, ...]:
-    """Return the targets of the data that nodes use, as model inputs with the names `targets.NAME`."""
+    """Return the data's targets that the formulas of nodes use, as model inputs with the names `targets.NAME`."""
     used = names_used_by(nodes)
     return tuple(
         Input(f"{PREFIX}{name}", spec, ("data", "targets", name))
@@ -126,12 +125,12 @@ def targets_of(nodes: Sequence[Node], targets: Mapping[str, TensorSpec]) -> tupl
 
 
 def name_of(target: Input) -> str:
-    """Return a target's name in the data, which is the name of its model input without `targets.`."""
+    """Return the name in the data of a target, given as a model input with the name `targets.NAME`."""
     return target.name.removeprefix(PREFIX)
 
 
 def needing_targets(nodes: Sequence[Node], targets: Iterable[Input]) -> frozenset[str]:
-    """Return the names of the nodes that depend on a target."""
+    """Return the names of the nodes that depend on a target of the data, directly or through other nodes."""
     tensors = {target.name for target in targets}
     names: set[str] = set()
     for node in nodes:
@@ -142,7 +141,7 @@ def needing_targets(nodes: Sequence[Node], targets: Iterable[Input]) -> frozense
 
 
 def target_faults(model: Model) -> list[Fault]:
-    """Return a config error for each output of the model that depends on a target."""
+    """Return a config error for each output of the model that depends on a target of the data."""
     needing = needing_targets(model.nodes, model.targets)
     return [
         Fault(
@@ -156,7 +155,7 @@ def target_faults(model: Model) -> list[Fault]:
 
 
 def set_by(nodes: Sequence[Node]) -> dict[str, Node]:
-    """Return a mapping from the name of each `update` node to the weight node that it assigns."""
+    """Return the `weight` node that each `update` node assigns to, by the name of the `update` node."""
     makers = {output: node for node in nodes for output in node.outputs}
     updates = (node for node in nodes if isinstance(node.layer, Update))
     return {node.name: makers[node.inputs[0]] for node in updates if node.inputs[0] in makers}

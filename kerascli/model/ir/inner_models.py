@@ -17,7 +17,7 @@ from kerascli.parts.initializers import Zeros
 
 @dataclass(frozen=True, slots=True)
 class CellState:
-    """A state that a custom cell carries from step to step; its initial value is the same for every sample."""
+    """State that a custom cell of an `rnn` carries from step to step, with an initial value common to all samples."""
 
     name: str
     shape: tuple[int, ...]
@@ -27,13 +27,13 @@ class CellState:
 
     @property
     def is_weight(self) -> bool:
-        """True if the state's initial value is stored as a weight; false only for zeros that are not trained."""
+        """True if the initial value is stored as a weight; False only for zeros that are not trained."""
         return self.trainable or not isinstance(self.initializer, Zeros)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One time step of a custom cell: maps inputs, states and constants to outputs and next states.
+    """Custom cell of an `rnn`: one time step, from inputs, states and constants to outputs and next states.
 
     Names of nodes are local to the cell.
     """
@@ -68,7 +68,7 @@ class _CustomCellFields(BaseLayer):
 
 
 class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[reportIncompatibleVariableOverride]
-    """An RNN with a custom cell; its node's inputs are sequences, constants and initial states, in this order."""
+    """Recurrent layer with a custom cell; its node's inputs are sequences, constants and initial states, in order."""
 
     component_name = "rnn"
     call_form = "several"
@@ -79,8 +79,7 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
 
     @classmethod
     def settings(cls) -> tuple[str, ...]:
-        """Return the names of the fields of `rnn` that a config sets; all others are derived from the cell
-        and the node."""
+        """Return the names of the fields that a config sets; the others are derived from the cell and the node."""
         return tuple(name for name in cls.model_fields if name not in {"cell", "layers", "initial_states"})
 
     @property
@@ -100,19 +99,17 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
         return index in self.split_inputs(range(len(self.cell.inputs) + len(self.cell.constants)))[1]
 
     def of(self, cell: Cell) -> Self:
-        """Return a copy of the `rnn` layer with another cell."""
+        """Return a copy of this layer with another cell."""
         return self.model_copy(update={"cell": cell, "layers": tuple(node.layer for node in cell.nodes)})
 
     def split_inputs(self, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
-        """Split `values`, one for each input of the `rnn` node, into values of input sequences, of constants, and of
-        initial states."""
+        """Split `values`, one for each input of the node, into (those of sequences, constants, initial states)."""
         first, second = len(self.cell.inputs), len(self.cell.inputs) + len(self.cell.constants)
         return values[:first], values[first:second], values[second:]
 
 
 class SharedPart(BaseLayer):
-    """Layer in a wrapper that stands for a shared layer or model, which the config names (`time_distributed:
-    tower`)."""
+    """Layer inside a wrapper (`time_distributed: tower`) that stands for a shared layer or model (`tower`)."""
 
     shared: InstanceOf[Shared]
     layers: tuple[InstanceOf[BaseLayer], ...]
@@ -155,16 +152,16 @@ class SharedPart(BaseLayer):
 
 
 def wrapped(node: Node) -> Shared | None:
-    """Return the shared layer or model that a node wraps by `time_distributed`; None for any other node."""
+    """Return the shared layer or model that a `time_distributed` node wraps; None for any other node."""
     part = node.layer.layer if isinstance(node.layer, TimeDistributed) else None
     return part.shared if isinstance(part, SharedPart) else None
 
 
 def with_shared(cls: type[BaseLayer], settings: Any, shared_by_name: Mapping[str, Shared | None]) -> Any:
-    """Return the arguments of a wrapper with the name of a shared layer or model replaced by a SharedPart; without such
-    a name, the arguments as they are.
+    """Return a wrapper's arguments (`settings`), with a SharedPart in place of a shared layer's or model's name.
 
-    Raises ShapeMismatch if the wrapper cannot wrap the shared layer or model.
+    Without such a name, the arguments are returned unchanged. Raises ShapeMismatch if the wrapper cannot wrap the
+    shared layer or model.
     """
     named = settings.get("layer") if isinstance(settings, dict) else settings
     if not issubclass(cls, TimeDistributed):

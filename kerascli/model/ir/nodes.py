@@ -1,8 +1,8 @@
-"""Intermediate representation of a model: inputs, nodes and calls in order, and outputs, as frozen dataclasses."""
+"""Intermediate representation of a model as immutable dataclasses: inputs, nodes and calls in order, outputs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from kerascli.foundation.errors import Path
 from kerascli.foundation.shapes import TensorSpec
@@ -27,9 +27,19 @@ class Input:
     """Path of the input in the config, for error messages."""
 
 
+class Use(NamedTuple):
+    """Use of a block of layers, or call of a shared layer or model, that contains a node."""
+
+    path: Path
+    """Config path of the use or call; it ends with the name of the block, shared layer or shared model."""
+    of: Literal["block", "model", "layer"]
+    start: int = 0
+    """Of a block: number of entries before it in the list `layers` that is read, which tells repeated uses apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A layer in the graph of a model, with the names of its input and output tensors."""
+    """Layer in the graph of a model, with the names of its input and output tensors."""
 
     name: str
     layer: BaseLayer
@@ -41,8 +51,8 @@ class Node:
     """Prefix of the names of the node's weights (`tower/features`), the same for nodes that share weights; '': the
     node's own name."""
     path: Path = field(default=(), compare=False)
-    uses: tuple[Path, ...] = field(default=(), compare=False)
-    """Config paths where the blocks and shared models that contain the node are used, outermost first."""
+    uses: tuple[Use, ...] = field(default=(), compare=False)
+    """Uses of blocks and calls of shared layers and models that contain the node, outermost first."""
 
     @property
     def weights_name(self) -> str:
@@ -50,7 +60,7 @@ class Node:
 
     @property
     def unseen_masks(self) -> list[str]:
-        """Names of the mask arguments that the call sets to `false`: the layer computes without these masks."""
+        """Names of the mask arguments that the node sets to `false`, so that its layer ignores these masks."""
         return [key for key in ("mask", "query_mask", "value_mask", "key_mask") if self.call.get(key) is False]
 
     @property
@@ -71,13 +81,13 @@ class Node:
         return names
 
     def renamed(self, tensors: Mapping[str, str]) -> "Node":
-        """Return a copy of the node with its tensors renamed; `tensors` maps old names to new ones."""
+        """Return a copy of the node with other tensor names; `tensors` maps old names to new ones."""
         call = {key: _renamed(value, tensors) for key, value in self.call.items()}
         inputs, outputs = _renamed(self.inputs, tensors), _renamed(self.outputs, tensors)
         return replace(self, inputs=inputs, outputs=outputs, call=call)
 
     def frozen(self) -> "Node":
-        """Return a copy of the node whose layer is not trained."""
+        """Return a copy of the node with `trainable: false` on its layer."""
         return replace(self, layer=self.layer.model_copy(update={"trainable": False}))
 
 
@@ -93,7 +103,7 @@ def _renamed(value: V, tensors: Mapping[str, str]) -> V:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A shared layer or model of a config, which other layers call by name, with the same weights in every call."""
+    """Shared layer or model of a config, which other layers call by its name, with the same weights in every call."""
 
     name: str
     weights: str
@@ -113,7 +123,7 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a shared layer or model, expanded to nodes: call `a` of `tower` has the node `a.features`."""
+    """Call of a shared layer or model, expanded to nodes: the call `a` of a model `tower` has the node `a.features`."""
 
     name: str
     of: Shared
@@ -124,17 +134,17 @@ class Call:
     path: Path = field(default=(), compare=False)
 
     def used_names(self) -> list[str]:
-        """Return the names of the tensors that the nodes of the call take from outside of it."""
+        """Return the names of the tensors from outside of the call that its nodes take."""
         inner = {output for node in self.nodes for output in node.outputs}
         return [*self.inputs, *(n for node in self.nodes for n in node.used_names() if n not in {*inner, *self.inputs})]
 
     def renamed(self, tensors: Mapping[str, str]) -> "Call":
-        """Return a copy of the call with its tensors renamed; `tensors` maps old names to new ones."""
+        """Return a copy of the call with other tensor names; `tensors` maps old names to new ones."""
         inputs, outputs = _renamed(self.inputs, tensors), _renamed(self.outputs, tensors)
         return replace(self, inputs=inputs, outputs=outputs, nodes=tuple(node.renamed(tensors) for node in self.nodes))
 
     def frozen(self) -> "Call":
-        """Return a copy of the call whose nodes are not trained."""
+        """Return a copy of the call with `trainable: false` on the layers of its nodes."""
         return replace(self, nodes=tuple(node.frozen() for node in self.nodes))
 
 
@@ -142,18 +152,18 @@ Entry = Node | Call
 
 
 def flat(entries: Sequence[Entry]) -> tuple[Node, ...]:
-    """Return all nodes of `entries` in order; a call of a shared model is replaced by the nodes inside the call."""
+    """Return the nodes of `entries`, which are nodes and calls of shared models, with calls replaced by nodes."""
     return tuple(node for entry in entries for node in (entry.nodes if isinstance(entry, Call) else (entry,)))
 
 
 def names_used_by(entries: Iterable[Entry]) -> set[str]:
-    """Return the names of all tensors that nodes take, as inputs or call arguments, also inside of calls."""
+    """Return the names of all tensors that nodes, also inside of calls, take as inputs or call arguments."""
     return {name for entry in entries for node in flat([entry]) for name in node.used_names()}
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model as a checked graph: every name in it is defined, and every node leads to an output."""
+    """Model as a checked graph of nodes: every name in it is defined, and every node leads to an output."""
 
     inputs: tuple[Input, ...]
     entries: tuple[Entry, ...]
@@ -173,18 +183,18 @@ class Model:
 
     @property
     def places(self) -> dict[str, Path]:
-        """Config path of each tensor: that of its input, target or node."""
+        """Config path of each tensor, by its name: the path of the input, target or node that it belongs to."""
         places = {each.name: each.path for each in (*self.inputs, *self.targets)}
         return places | {output: node.path for node in self.nodes for output in node.outputs}
 
     @property
     def logged(self) -> tuple[str, ...]:
-        """Names of the model's nodes that log a metric."""
+        """Names of the model's nodes that log a value: its layers `add_metric` and `add_loss`."""
         return tuple(node.name for node in self.nodes if node.layer.logs)
 
     @property
     def summed(self) -> frozenset[str]:
-        """Names of the logged metrics that are summed over all samples; the others are averaged."""
+        """Names of the nodes whose logged values are summed over all samples; those of other nodes are averaged."""
         return frozenset(node.name for node in self.nodes if node.layer.sums)
 
     @property
@@ -200,7 +210,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """View of a model: a model that shares the weights of another, such as an encoder alone."""
+    """View of a model: a submodel that shares the model's weights, such as an encoder alone."""
 
     model: Model
     """Complete graph of the view, which can run without the model whose weights it shares."""

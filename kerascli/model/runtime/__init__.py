@@ -1,1 +1,1 @@
-"""Run a model: the graph module, masks, loops over time steps, shared layers and weights."""
+"""Execution of a model: the graph module, masks, loops over time steps, shared layers and weights."""

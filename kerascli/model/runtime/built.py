@@ -1,4 +1,4 @@
-"""Result of building a model: modules of its nodes, their submodules with weights, and shapes of its tensors."""
+"""Built models: a module for each node, the modules' parts with weights of their own, and the shapes of tensors."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from kerascli.model.runtime.weights import Weight, weights_of
 
 @dataclass(frozen=True, slots=True)
 class Submodule:
-    """A submodule of a node's module whose weights have a name prefix of their own."""
+    """Part of a node's module whose weights have a name prefix of their own, such as a layer in a wrapper."""
 
     path: str
     """Path of the submodule below the node's module, such as layer/graph/nodes/0; '' for the module itself."""
@@ -23,14 +23,13 @@ class Submodule:
     trainable: bool
 
     def names(self) -> Iterator[tuple[str, str]]:
-        """Yield (path, name) for each weight of the submodule: its path within the node's module, and its name in the
-        model."""
+        """Yield (path in the node's module, name in the model) of each weight of the submodule."""
         own = weights_of(self.module, self.path, trainable=True)
         for mine, weight in zip(own, self.weights(), strict=True):
             yield mine.name, weight.name
 
     def weights(self) -> Iterator[Weight]:
-        """Return an iterator over the submodule's weights."""
+        """Return an iterator over the weights of the submodule."""
         return weights_of(self.module, self.name, trainable=self.trainable)
 
 
@@ -57,18 +56,16 @@ class CompositeModule(nn.Module):
         """Yield the module's submodules that have weights; their paths are relative to this module."""
 
     def inner_nodes(self) -> Iterator["InnerNode"]:
-        """Return an iterator over the nodes that the module runs, including nodes inside these."""
+        """Return an iterator over all nodes that the module runs, also over nodes inside other ones."""
         return iter(())
 
     def places(self) -> dict[str, str]:
-        """Return the path of each weight within this module, by weight name; for a weight that several submodules
-        share, the first path."""
+        """Return the path of each weight within this module, by weight name; of a shared weight, the first path."""
         return {name: place for part in reversed(list(self.parts())) for place, name in part.names()}
 
 
 def submodules_of(node: Node, module: nn.Module) -> list[Submodule]:
-    """Return the submodules of a node's module whose weights have name prefixes of their own; without any, the module
-    itself."""
+    """Return the parts of a node's module whose weights have name prefixes of their own, else the module itself."""
     parts = [
         replace(
             part,
@@ -83,7 +80,7 @@ def submodules_of(node: Node, module: nn.Module) -> list[Submodule]:
 
 
 def submodules_below(path: str, nodes: Sequence[Node], modules: Iterable[nn.Module]) -> Iterator[Submodule]:
-    """Yield the submodules of the modules of several nodes, with paths that begin with `path`.
+    """Yield the submodules with weights of several nodes' modules, with paths below `path`.
 
     `path` is that of the list that holds the nodes' modules.
     """
@@ -93,8 +90,7 @@ def submodules_below(path: str, nodes: Sequence[Node], modules: Iterable[nn.Modu
 
 
 def inner_nodes(modules: Iterable[nn.Module]) -> Iterator[InnerNode]:
-    """Yield the nodes that run inside other nodes (such as those of an `rnn`'s cell); `modules` are the modules of the
-    outer nodes."""
+    """Yield all nodes that run inside other nodes (such as in an `rnn`'s cell), whose modules are `modules`."""
     for module in modules:
         for _, inner in _outermost(module):
             yield from inner.inner_nodes()
@@ -109,13 +105,13 @@ def _outermost(module: nn.Module, path: str = "") -> Iterator[tuple[str, Composi
 
 
 def below(path: str, rest: str) -> str:
-    """Join two paths with a slash; either may be empty."""
+    """Join two paths of submodules with a slash; either may be empty."""
     return "/".join(part for part in (path, rest) if part)
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A model with a module for every node, on the meta device, and the spec (shape, dtype) of every tensor by name."""
+    """Model with a module for every node, on the meta device, and the spec (shape, dtype) of every tensor."""
 
     model: Model
     modules: Mapping[str, nn.Module]
@@ -126,8 +122,10 @@ class Built:
     """Mapping from name to view: another graph over the model's layers, which has its own inputs and outputs."""
 
     def reached(self, outputs: Iterable[str], losses: Iterable[str]) -> set[str]:
-        """Return the names of the trainable weights that the tensors `outputs`, or the nodes named
-        `losses`, depend on."""
+        """Return the names of the trainable weights on which certain tensors or nodes depend.
+
+        `outputs` are names of tensors, `losses` names of nodes.
+        """
         needed, ends, names = set(outputs), set(losses), set[str]()
         for node in reversed(self.model.nodes):
             if node.name in ends or needed.intersection(node.outputs):
@@ -137,5 +135,5 @@ class Built:
         return names
 
     def trainable(self) -> set[str]:
-        """Return the names of all trainable weights."""
+        """Return the full names of all trainable weights of the model."""
         return self.reached((), (node.name for node in self.model.nodes))

@@ -1,4 +1,4 @@
-"""Run nodes: call their modules on tensors and masks, and collect losses, metrics and weight updates."""
+"""Execution of nodes: call their modules on tensors and masks, and collect losses, metrics and weight updates."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,8 +20,7 @@ _QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
 
 @dataclass(slots=True)
 class GraphOutcome:
-    """Results of one forward pass of a graph: outputs, masks, losses, metrics and weight updates; no module stores
-    them."""
+    """Results of a forward pass of a graph: outputs, masks, losses, metrics, and new values of weights."""
 
     outputs: dict[str, Tensor]
     masks: dict[str, Tensor]
@@ -34,7 +33,7 @@ class GraphOutcome:
 
 
 class PreparedNode:
-    """Node of a built model, prepared to run: it holds everything that the run needs except the data.
+    """Node of a built model, prepared for repeated execution.
 
     `again` is True if an earlier node has the same weights, and may have updated them in this forward pass. `sets` is
     the full name of the weight that an `update` node assigns, which belongs to another node.
@@ -65,8 +64,10 @@ class PreparedNode:
         """Mapping from the path of each weight in the node's module to the weight's name in the model."""
 
     def run(self, values: dict[str, Tensor], outcome: GraphOutcome) -> None:
-        """Run the node on tensors in `values`; add its outputs to `values`, and masks, losses, updates ... to
-        `outcome`."""
+        """Run the node on the tensors in `values`, by name, and add its output tensors to `values`.
+
+        The node's masks, losses, metrics and new values of weights are added to `outcome`.
+        """
         node, masks = self.node, outcome.masks
         arguments = [values[name] for name in node.inputs]
         for index in self.casts:
@@ -166,7 +167,7 @@ class PreparedNode:
 
 
 def run_nodes(steps: Iterable[PreparedNode], values: dict[str, Tensor], outcome: GraphOutcome) -> None:
-    """Run nodes in order on tensors in `values`, to which their outputs are added."""
+    """Run nodes in order on the tensors in `values`, by name; add their results to `values` and `outcome`."""
     stack = draws.node_stack()
     for step in steps:
         stack.append(step.node.name)

@@ -1,4 +1,4 @@
-"""Torch modules that run graphs: a model's, and those of shared layers and models in wrappers."""
+"""Torch modules that run graphs of nodes: a whole model, or a shared layer or model in a wrapper."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ __all__ = ["Graph", "GraphOutcome"]
 
 
 class Graph(nn.Module):
-    """Module of a built model; `forward` maps inputs by name to a GraphOutcome (outputs, masks, losses ...)."""
+    """Torch module of a built model; `forward` maps inputs by name to a GraphOutcome (outputs, masks, losses ...)."""
 
     def __init__(self, built: Built) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Graph(nn.Module):
                 step.module.requires_grad_(False)
 
     def weights(self) -> list[Weight]:
-        """Return all weights of the graph in the order of its nodes; a shared weight occurs once, at its first node."""
+        """Return all weights of the model in the order of its nodes; a shared weight occurs once, at its first node."""
         by_part: dict[str, list[Weight]] = {}
         for step in self._steps:
             for part in submodules_of(step.node, step.module):
@@ -52,7 +52,7 @@ class Graph(nn.Module):
         return [weight for weights in by_part.values() for weight in weights]
 
     def forward(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
-        """Return outputs, masks, losses ... of the graph, run on tensors of shape (N, *) by input name.
+        """Run the model on tensors (N, *) by input name; return its outputs, masks, losses ...
 
         `targets` are tensors by target name; without them, the nodes that depend on a target are skipped.
         """

@@ -17,9 +17,9 @@ from kerascli.parts.initializers import Zeros
 
 
 class Start(StatefulModule):
-    """Module that returns the initial states of an `rnn`'s custom cell, one for each state.
+    """Module that returns the initial states of an `rnn`'s custom cell: a tensor (N, *) for each state.
 
-    They are inputs of the node, states kept from the previous batch, weights, or zeros.
+    The states are inputs of the node, states kept from the previous batch, weights, or zeros.
     """
 
     def __init__(self, layer: CustomCellRNN) -> None:
@@ -58,7 +58,7 @@ class Start(StatefulModule):
 
 
 class Loop(CompositeModule):
-    """Module of an rnn with a custom cell, which it runs over the time steps of its input sequences.
+    """Module of an `rnn` with a custom cell, which it runs over the time steps of its input sequences.
 
     Nodes that depend on no state, and whose layers act on each row separately, are computed for all steps at once.
     """

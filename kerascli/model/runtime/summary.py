@@ -26,7 +26,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Summary of a model: rows for its layers, numbers of parameters, and their sizes in bytes."""
+    """Summary of a model as data: rows for its layers, numbers of parameters, and their sizes in bytes."""
 
     title: str
     rows: tuple[Row, ...]
@@ -44,8 +44,8 @@ class Summary:
 def summarize(graph: Graph, title: str, *, expand: bool = False, updates: Sequence[Graph] = ()) -> Summary:
     """Return the summary of a model, which may be on the meta device (without weights).
 
-    With `expand`, the layers in shared models have rows, too. `updates` are the graphs of a `train_step`'s updates;
-    shared layers and models that only these call have rows, too.
+    With `expand`, the layers in shared models have rows, too. `updates` are the graphs of the forward passes of
+    `fit.train_step`; shared layers and models that only these call have rows, too.
     """
     weights = lasting({w.name: w for each in (graph, *updates) for w in each.weights()}.values())
     rows = tuple(_rows(graph, expand=expand))

@@ -1,4 +1,4 @@
-"""Weights of a graph: named as in Keras, created on the meta device, initialized once; parts of them with FSDP."""
+"""Weights of a model: named as in Keras, created on the meta device, initialized once; parts of them with FSDP."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -17,19 +17,19 @@ from kerascli.layers.weight_spec import WeightSpec
 
 @dataclass(frozen=True, slots=True)
 class WeightPart:
-    """Range of a weight's rows that a process holds: `start` to `stop` of `size`, along the first axis in torch."""
+    """Part of a weight that a process holds with FSDP: rows `start` to `stop` of `size`, along the first torch axis."""
 
     start: int
     stop: int
     size: int
 
     def of(self, whole: Tensor) -> Tensor:
-        """Return this range of the rows of a whole weight, in torch's layout, as a view."""
+        """Return the part of a whole weight, in torch's layout, within this range of rows, as a view."""
         return whole[self.start : self.stop]
 
 
 def part_of(tensor: Tensor) -> WeightPart | None:
-    """Return the range of a parameter's rows that this process holds; None if it holds the whole parameter.
+    """Return the range of a parameter's rows that this process holds with FSDP; None if it holds the whole parameter.
 
     As with `torch.chunk`, all parts but the last ones have equal size, and the last ones may be empty.
     """
@@ -43,20 +43,20 @@ def part_of(tensor: Tensor) -> WeightPart | None:
 
 
 def held(tensor: Tensor) -> Tensor:
-    """Return the values of a parameter that this process holds, without a copy and detached from autograd."""
+    """Return the values of a parameter, or the part that this process holds with FSDP, detached, without a copy."""
     values: Any = tensor.detach()
     return values if part_of(tensor) is None else values.to_local()
 
 
 def gathered(tensor: Tensor) -> Tensor:
-    """Return all values of a parameter, detached from autograd; every process must call it, to give its part."""
+    """Return all values of a parameter, detached; with FSDP, every process must call it, to give its part."""
     values: Any = tensor.detach()
     return values if part_of(tensor) is None else values.full_tensor()
 
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """One weight of a model: `name` is its path in Keras (`dense_1/kernel`)."""
+    """Weight of a model: `name` is its path in Keras (`dense_1/kernel`), `owner` the module that has the tensor."""
 
     name: str
     spec: WeightSpec
@@ -65,38 +65,39 @@ class Weight:
 
     @property
     def tensor(self) -> Tensor:
-        """Parameter or buffer that holds the weight's present values, in torch's layout."""
+        """Parameter or buffer with the current values of the weight, in torch's layout."""
         return getattr(self.owner, self.spec.name)
 
     @property
     def part(self) -> WeightPart | None:
-        """Part of the weight that this process holds, if FSDP divides it; None: the whole weight."""
+        """Range of the weight's rows that this process holds, if FSDP divides it; None: the whole weight."""
         return part_of(self.tensor)
 
     def keras(self) -> Tensor:
-        """Return the weight's values, or the part of them that this process holds, in Keras's layout as a view."""
+        """Return the weight's values (with FSDP, those that this process holds) in Keras's layout, as a view."""
         return self.spec.to_keras(held(self.tensor))
 
     def whole(self) -> Tensor:
-        """Return all values of the weight in Keras's layout; every process must call it if FSDP divides the weight."""
+        """Return all values of the weight in Keras's layout; with FSDP, every process must call it."""
         return self.spec.to_keras(gathered(self.tensor))
 
     def assign(self, values: Tensor) -> None:
-        """Set the weight's values, in Keras's layout: `values` are those of the whole weight, or of the part that this
-        process holds."""
+        """Set the weight to `values` in Keras's layout: of the whole weight, or of the part that this process holds."""
         with torch.no_grad():
             held(self.tensor).copy_(self.own(self.spec.to_torch(values)))
 
     def own(self, values: Tensor) -> Tensor:
-        """Return the part of the weight that this process holds, given `values` in torch's layout: those of the whole
-        weight, or of that part."""
+        """Return the part of `values`, in torch's layout, that this process holds with FSDP; else all of them.
+
+        `values` are those of the whole weight; those of the part alone are returned unchanged.
+        """
         part = self.part
         return values if part is None or values.shape == held(self.tensor).shape else part.of(values)
 
     def take(self, values: Tensor) -> None:
         """Set the weight to values in Keras's layout that were read from a file.
 
-        Raises FileRefused if one is not finite in the weight's dtype.
+        Raises FileRefused if a value is not finite in the weight's dtype.
         """
         self.assign(finite_as(values, self.tensor.dtype, f"weight '{safe_text(self.name)}'"))
 
@@ -106,7 +107,10 @@ class Weight:
 
 
 def finite_as(values: Tensor, dtype: torch.dtype, what: str) -> Tensor:
-    """Return values read from a file, cast to a dtype. Raises FileRefused if any is, or becomes, nan or infinite."""
+    """Return values read from a file, cast to `dtype`. Raises FileRefused if any is, or becomes, NaN or infinite.
+
+    `what` names the values in the error.
+    """
     converted = values.to(dtype)
     if converted.is_floating_point() and not converted.isfinite().all():
         place = int((~converted.isfinite()).flatten().int().argmax())
@@ -131,7 +135,7 @@ def weights_of(module: nn.Module, prefix: str, *, trainable: bool) -> Iterator[W
 
 
 def lasting(weights: Iterable[Weight]) -> list[Weight]:
-    """Return the weights except for the states that stateful layers keep between batches."""
+    """Return weights without those that are states of stateful layers, kept between batches."""
     return [weight for weight in weights if not weight.spec.is_state]
 
 
@@ -139,10 +143,10 @@ def lasting(weights: Iterable[Weight]) -> list[Weight]:
 def materialize(
     module: nn.Module, weights: list[Weight], *, seed: int, device: torch.device, initialize: bool = True
 ) -> None:
-    """Move a module from the meta device to `device`: allocate its tensors, and initialize its weights.
+    """Move a model from the meta device to `device`: allocate its tensors, and initialize its weights.
 
     The values of a weight depend on the seed and its name only, and are the same on every device. Without `initialize`
-    they are undefined.
+    the values are undefined.
     """
     declared = {id(weight.tensor) for weight in weights}
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
@@ -170,7 +174,7 @@ def _replace(module: nn.Module, device: torch.device) -> None:
 
 
 def initial_value(weight: Weight, seed: int) -> Tensor:
-    """Return the initial values of a weight, in Keras's layout, on the CPU."""
+    """Return the initial values of a weight for a seed, in Keras's layout, on the CPU."""
     generator = torch.Generator().manual_seed(key_seed(f"{seed}/weights/{weight.name}"))
     dtype = weight.spec.dtype or weight.tensor.dtype
     return weight.spec.initializer(weight.spec.shape, dtype=dtype, generator=generator)

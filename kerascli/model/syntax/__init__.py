@@ -1,1 +1,1 @@
-"""Read the config's `model` section into nodes, with a config error for everything that does not fit."""
+"""Parsing of a config's `model` section into nodes, with a config error for everything that does not fit."""

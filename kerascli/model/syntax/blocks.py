@@ -1,4 +1,4 @@
-"""Read blocks (`model.blocks`, templates of layers), their uses, and `repeat` items of `layers`."""
+"""Read blocks (`model.blocks`, templates of layers), their uses in `layers`, and `repeat` items of `layers`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,10 @@ _KEYS = (*key_names(RepeatTimes)[:-1], *key_names(RepeatEach))
 
 
 def read_repeat(reading: Reading, arguments: Any, entry: Path) -> None:
-    """Add the layers of a `repeat` to the model, once for each repetition."""
+    """Add the layers in a `repeat` item of `layers` to the model, once for each repetition.
+
+    `arguments` is the item's value, `entry` its config path.
+    """
     path = (*entry, "repeat")
     before = reading.faults.count
     variables = _variables(reading, arguments, path)
@@ -109,7 +112,10 @@ def _check_parameters(reading: Reading, name: str, parameters: Mapping[Any, Any]
 
 
 def read_use(reading: Reading, written: str, arguments: Any, entry: Path) -> None:
-    """Add the layers of a block to the model for one use of the block in `layers`, with the arguments of that use."""
+    """Add the layers of the block (template of layers) named `written` to the model, for one use of the block.
+
+    `arguments` are those of the use, `entry` is its config path.
+    """
     block, faults, names, path = reading.blocks[written], reading.faults, reading.names, (*entry, written)
     before = faults.count
     arguments = _as_mapping(reading, written, block, arguments, path)
@@ -135,7 +141,7 @@ def read_use(reading: Reading, written: str, arguments: Any, entry: Path) -> Non
         return
     first, opened = len(reading.entries), reading.open_blocks
     reading.open_blocks = (*opened, written)
-    with reading.with_variables(values), faults.used_at(path), names.inside(sees_outside=False):
+    with reading.with_variables(values), faults.used_at(path, first), names.inside(sees_outside=False):
         names.define_inputs(dict(zip(block.inputs, inputs, strict=True)))
         names.previous = inputs[0] if len(inputs) == 1 else None
         reading.read_entries(block.layers, (*block.path, "layers"))

@@ -1,9 +1,9 @@
-"""Read the custom cell of an `rnn`: a small model of one time step."""
+"""Read the custom cell of an `rnn`, a small model of one time step, from its config section."""
 
 from typing import Any
 
 from kerascli.foundation.errors import Fault, Path, nearest, show, suggestion
-from kerascli.layers.expressions.update import Update
+from kerascli.layers.expressions.expr import Update
 from kerascli.model.ir.analysis import dead_node_faults
 from kerascli.model.ir.inner_models import Cell, CellState
 from kerascli.model.ir.nodes import names_used_by
@@ -16,8 +16,10 @@ from kerascli.parts.initializers import Zeros
 
 
 def by_state(reading: Reading, written: dict[Any, Any], states: list[str], path: Path) -> dict[str, tuple[Any, Path]]:
-    """Return the entries of a mapping by state of the cell, each as (value, config path), in the order of the states;
-    report a config error for each other key."""
+    """Return the entries of a mapping by state of an `rnn`'s custom cell, each as (value, config path).
+
+    The entries are in the order of `states`; a config error is reported for each key of `written` that is no state.
+    """
     for name in written:
         if name not in states:
             text = f"the cell has no state '{name}'{suggestion(str(name), states)}"

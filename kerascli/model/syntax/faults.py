@@ -1,4 +1,4 @@
-"""Collector of the errors of a config that the readers of a model section find."""
+"""Collector of the config errors that are found while a `model` section is parsed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 from kerascli.foundation.errors import Fault, Path, Related, show, used_here
 from kerascli.language.component import Invalid
 from kerascli.language.section import BaseSection, read_section
+from kerascli.model.ir.nodes import Use
 
 S = TypeVar("S", bound=BaseSection)
 
@@ -19,9 +20,8 @@ class Faults:
         self.section = section
         self.count = 0
         """Number of errors so far, including repeated ones that are reported only once."""
-        self.uses: tuple[Path, ...] = ()
-        """Config paths at which the nested blocks (templates of layers) that are being read are used, outermost
-        first."""
+        self.uses: tuple[Use, ...] = ()
+        """Uses of the nested blocks (templates of layers) that are being read, outermost first."""
         self._faults: list[Fault] = []
         self._in_blocks: set[tuple[str, Path]] = set()
 
@@ -38,16 +38,17 @@ class Faults:
 
     @contextmanager
     def absorbing(self, path: Path) -> Iterator[None]:
-        """Context manager that adds the config errors of an Invalid exception, whose paths are relative to `path` in
-        the section."""
+        """Context manager that collects the config errors of an Invalid exception raised in its block.
+
+        The paths of the exception's errors are relative to `path` in the section.
+        """
         try:
             yield
         except Invalid as invalid:
             self.take(invalid.below((*self.section, *path)).faults)
 
     def take(self, faults: Iterable[Fault]) -> None:
-        """Add config errors with complete paths; an error inside a block (template of layers) is added only once for
-        all its uses."""
+        """Add config errors with complete paths; one inside a block (template of layers) counts once for all uses."""
         for fault in faults:
             self.count += 1
             key = fault.text, fault.path
@@ -55,32 +56,36 @@ class Faults:
                 self._faults.append(fault)
             elif key not in self._in_blocks:
                 self._in_blocks.add(key)
-                self._faults.append(replace(fault, related=(*fault.related, *used_here(self.uses))))
+                self._faults.append(replace(fault, related=(*fault.related, *used_here(use.path for use in self.uses))))
 
     def read(self, cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None) -> S:
-        """Return the mapping `written`, at `path`, parsed as a section of the class `cls`; add the errors
-        of its keys."""
+        """Parse the mapping `written` as a section of the class `cls`, and collect the errors of its keys.
+
+        `path` is the config path of the mapping, `title` its name in errors.
+        """
         section, faults = read_section(cls, written, (*self.section, *path), title)
         self.take(faults)
         return section
 
     def is_flag(self, value: Any, path: Path) -> bool:
-        """Return True if a value is a bool; otherwise report a config error."""
+        """Return True if a config value is a bool; otherwise add a config error."""
         if isinstance(value, bool):
             return True
         self.add(f"{path[-1]}: expected true or false, got {show(value)}", path)
         return False
 
     def all(self) -> list[Fault]:
-        """Return the config errors found so far, without duplicates."""
+        """Return all collected config errors, without duplicates."""
         return list(dict.fromkeys(self._faults))
 
     @contextmanager
-    def used_at(self, path: Path) -> Iterator[None]:
-        """Context manager for reading a block of layers for its use at `path`; config errors found inside the context
-        refer to that use, too."""
+    def used_at(self, path: Path, start: int) -> Iterator[None]:
+        """Context manager to read a block (layer template) for its use at `path`, after `start` entries of `layers`.
+
+        Config errors found inside the context refer to that use, too.
+        """
         before = self.uses
-        self.uses = (*before, (*self.section, *path))
+        self.uses = (*before, Use((*self.section, *path), "block", start))
         try:
             yield
         finally:

@@ -22,11 +22,11 @@ def read_inputs(
     base: Path = (),
     unread: Collection[str] = (),
 ) -> dict[str, Input]:
-    """Return a model's inputs by name, after defining these names for the layers that follow.
+    """Return the inputs of a model by name, and define these names for the layers that follow.
 
     `data_inputs` is None if the data section could not be read; then a missing input is no config error. `base` is the
-    path of the section that declares inputs; `unread` names the data's inputs whose shapes are unknown until the
-    data is read.
+    path of the section that declares inputs; `unread` names the data's inputs whose shapes are unknown until the data
+    is read.
     """
     declared, (first, first_path) = section.inputs, _first_shape(section.layers)
     names.has_inputs = data_inputs is not None or declared is not None
@@ -65,7 +65,7 @@ def _unread(name: str) -> Fault:
 
 
 def from_data(data_inputs: Mapping[str, TensorSpec]) -> dict[str, Input]:
-    """Return the inputs in the config's data section as inputs of a model, by name."""
+    """Return the inputs that the config's data section defines, as inputs of a model, by name."""
     return {name: Input(name, spec, ("data", "inputs", name)) for name, spec in data_inputs.items()}
 
 
@@ -92,7 +92,10 @@ def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults
 def read_declared(
     declared: Any, data: Mapping[str, TensorSpec], names: Names, faults: Faults, base: Path = ()
 ) -> dict[str, Input]:
-    """Return the inputs that the model at the config path `base` declares, each with its shape, by name."""
+    """Return the inputs that the section at the config path `base` declares with shapes, by name.
+
+    `data` has the shapes and dtypes of the data's inputs, `names` gets the names of the inputs.
+    """
     if not isinstance(declared, dict) or not declared:
         hint, whose = "inputs: {x: [28, 28, 1]}", base[-1] if base else "model"
         if data and not base:
@@ -123,8 +126,10 @@ def read_declared(
 
 
 def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
-    """Return the spec of an input declared as a shape `[28, 28, 1]`, or `{shape: [68], dtype: int64}`.
-    Raises Invalid."""
+    """Return the shape and dtype of an input declared as `[28, 28, 1]` or `{shape: [68], dtype: int64}`.
+
+    `data` are those of the data's input of this name, which must agree. Raises Invalid (config errors).
+    """
     faults = Faults(())
     keys = value if isinstance(value, dict) else {"shape": value}
     declared = faults.read(InputSection, keys, (), f"input '{name}'")

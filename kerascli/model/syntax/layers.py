@@ -1,5 +1,4 @@
-"""Read an item of the list `layers` that is a layer: separate its arguments from its node keys, and make a Node of
-it."""
+"""Reading of layers in the list `layers`: their arguments, their node keys (`name`, `inputs` ...), and a Node."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -21,8 +20,10 @@ from kerascli.model.syntax.schema import FirstLayerKeys, NodeKeys
 
 @dataclass(frozen=True, slots=True)
 class SplitEntry:
-    """Item of `layers`, separated into layer class, arguments and node keys but not yet checked; config paths are
-    relative to the model section."""
+    """Item of `layers`, divided into layer class, layer arguments and node keys (`name`, `inputs` ...), unchecked.
+
+    Config paths are relative to the model section.
+    """
 
     cls: type[BaseLayer]
     written: str
@@ -41,8 +42,10 @@ class SplitEntry:
 
 
 def split_entry(entry: Any, path: Path, faults: Faults) -> SplitEntry:
-    """Return an item of `layers`, separated into layer class, arguments and node keys. Raises Invalid, with paths
-    inside the item, if it is not a layer."""
+    """Divide an item of `layers` into layer class, layer arguments and node keys (`name`, `inputs` ...).
+
+    Raises Invalid (config errors), with paths inside the item, if it is not a layer.
+    """
     written, settings = split_form(entry, "layer")
     bare = isinstance(entry, str)
     cls = LAYERS.get(written, () if bare else (written,), None if bare else settings)
@@ -87,7 +90,7 @@ def _divide(
 
 
 def read_layer(reading: Reading, node: SplitEntry) -> None:
-    """Add a node to the model for an item of the list `layers` that is a layer, and define the node's names."""
+    """Add a node to the model for an item of `layers` that is a layer, and define the node's names."""
     before = reading.faults.count
     name = reading.name(node.keys, node.path, node.cls.component_name)
     layer = read_settings(reading, node)
@@ -107,8 +110,8 @@ def add_node(
 ) -> None:
     """Add a node to the model and define its names, unless reading the node found config errors.
 
-    `before` is the number of config errors before the node was read: if there are more now, the node's names are marked
-    as broken instead.
+    `before` is the number of config errors before the node was read: if there are more now, the node's names are
+    recorded as unreadable, so that their uses cause no further errors.
     """
     faults, names = reading.faults, reading.names
     is_present = reading.is_present(node.keys, node.path)
@@ -137,9 +140,9 @@ def add_node(
 
 
 def read_settings(reading: Reading, node: SplitEntry) -> BaseLayer | None:
-    """Return the layer that an item of `layers` describes, with checked arguments; None after reporting a config error.
+    """Return the layer that an item of `layers` defines, with checked arguments; None after a config error.
 
-    `node` is the item, already separated into layer class, arguments and node keys.
+    `node` is the item, already divided into layer class, arguments and node keys (`name`, `inputs` ...).
     """
     settings = node.settings
     if "layer" in node.cls.model_fields:

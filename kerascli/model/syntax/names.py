@@ -1,4 +1,4 @@
-"""Names of a model section: which names a node may take, and which tensor a name refers to."""
+"""Names in a `model` section: which names a node may have, and which tensor a name refers to."""
 
 import copy
 import re
@@ -33,10 +33,10 @@ class _Body:
 
 
 class Names:
-    """Names of nodes and tensors defined so far, while a model section is read from top to bottom.
+    """Names of nodes and tensors defined so far, while a `model` section is read from top to bottom.
 
-    The body of a block or a repeat is a scope of its own: a node in it gets a name that is unique in the model, and
-    within the body the node's name in the config refers to it.
+    The body of a block or a `repeat` (templates of layers) is a scope of its own: a node in it gets a name that is
+    unique in the model, and within the body the node's name in the config refers to it.
     """
 
     def __init__(self, outside: "Names | None" = None) -> None:
@@ -58,12 +58,12 @@ class Names:
         """If False, the model's inputs could not be read, so that any name may be the name of an input."""
 
     def fork(self) -> "Names":
-        """Return a deep copy of the names defined so far; adding names to the copy does not change this object."""
+        """Return a deep copy of the names defined so far, to which names can be added separately."""
         return copy.deepcopy(self)
 
     @contextmanager
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
-        """Context manager that opens a scope for the names of the layers in a block or repeat.
+        """Context manager that opens a scope for the names of the layers in a block or `repeat` (templates of layers).
 
         With `sees_outside` (a repeat), names are visible in both directions between the scope and the layers outside of
         it; otherwise (a block), in neither.
@@ -80,8 +80,10 @@ class Names:
                 outer.tensors.setdefault(name, name)
 
     def unique(self, name: str) -> str:
-        """Return a unique name for a node called `name` in the config: inside a block or repeat, a name that is taken
-        gets a number, as in Keras."""
+        """Return a name for a node that no other node of the model has, made from its name in the config.
+
+        Inside a block or repeat, a name that is taken gets a number, as in Keras.
+        """
         if self._body.places is self._places or name not in self._places:
             return name
         number = 1
@@ -90,8 +92,10 @@ class Names:
         return f"{name}_{number}"
 
     def give(self, name: str, place: Path, *, means: str | None = None) -> None:
-        """Define `name` for all nodes below in the config; it refers to the tensor `means` (default: the tensor called
-        `name`)."""
+        """Define a name for the nodes below in the config, which refers to the tensor `means`.
+
+        The default of `means` is the tensor of the same name; `place` is the config path of the definition.
+        """
         self._body.tensors[name] = means or name
         self._body.places[name] = place
         if name in self._body.automatic:
@@ -100,55 +104,56 @@ class Names:
             self._places.setdefault(means, place)
 
     def define_inputs(self, tensors: Mapping[str, str]) -> None:
-        """Define the inputs of a block (template of layers), cell or shared model; `tensors` maps names within it to
-        tensors of the model."""
+        """Define input names of a block (template of layers), cell or shared model; `tensors` maps them to tensors."""
         self._body.tensors.update(tensors)
 
     def take(self, name: str, place: Path, *, node: str, has_outputs: bool = True) -> None:
-        """Reserve `name` for the node `node`, so that no other node can have this name; a node without outputs cannot
-        be used by other nodes."""
+        """Reserve a name in the config for the node `node`, so that no other node can have it.
+
+        Without outputs (`has_outputs` is False), a node cannot be used by other nodes.
+        """
         self._body.places.setdefault(name, place)
         self._places.setdefault(node, place)
         if not has_outputs:
             self._without_result.add(name)
 
     def see_targets(self, names: Sequence[str] | None) -> None:
-        """Define a name `targets.NAME` for each of the data's targets `names`; if `names` is None, any such
-        name is valid."""
+        """Define a name `targets.NAME` for each of the data's targets; with None, any such name is valid."""
         self._targets, self._body.sees_targets = names, True
         self.define_inputs({f"targets.{name}": f"targets.{name}" for name in names or ()})
 
     def knows(self, name: str) -> bool:
-        """Return True if a node or tensor of this name is defined so far."""
+        """Return True if a node or tensor of this name has been defined so far."""
         return name in self._body.tensors
 
     def previous_tensor(self) -> tuple[str, ...]:
-        """Return (name,) of the tensor that `prev` refers to; () if there is none."""
+        """Return (name,) of the output tensor of the previous node, which the name `prev` means; () without one."""
         return () if self.previous is None else (self.previous,)
 
     def meanings(self) -> dict[str, str]:
-        """Return a mapping of all names defined so far to the tensors that they refer to."""
+        """Return a mapping from each name defined so far to the tensor that it refers to."""
         return dict(self._body.tensors)
 
     def mark_broken(self, names: Iterable[str]) -> None:
-        """Mark the names of nodes that could not be read, so that nodes that use these names cause no further
-        errors."""
+        """Mark the names of nodes that could not be read, so that their uses cause no further errors."""
         for name in names:
             self._broken.update({name, self._body.automatic.get(name, name)})
 
     def has_broken(self) -> bool:
-        """Return True if a node could not be read."""
+        """Return True if any node of the model could not be read."""
         return bool(self._broken)
 
     def announce(self, name: str, place: Path) -> None:
-        """Record a name that is defined further down, so that an earlier use is not reported as a misspelling."""
+        """Record a name that is defined further down in the config, so that an earlier use is no misspelling."""
         self._body.later.setdefault(name, place)
         if self._body.places is self._places:
             self._announced.add(name)
 
     def refuse(self, name: str, *, own: str | None = None) -> Fault | None:
-        """Return a config error if a node cannot have the name `name`, else None; `own`, the name of the node's layer,
-        is allowed."""
+        """Return a config error if a node cannot be called `name`, else None.
+
+        The name `own`, that of the node's layer, is allowed.
+        """
         if not _NAME.match(name):
             plain = f"; write {meant}" if (meant := plain_name(name)) else ""
             text = f"'{name}' is not a valid name: expected letters, digits and _, not starting with a digit{plain}"
@@ -164,7 +169,10 @@ class Names:
         return None
 
     def automatic(self, base: str) -> str:
-        """Return a name for a node without one, numbered as in Keras: dense, dense_1, dense_2 ..."""
+        """Return a name for a node without a name in the config, numbered as in Keras: dense, dense_1, dense_2 ...
+
+        `base` is the name without a number.
+        """
         while True:
             number = self._counts.get(base, 0)
             self._counts[base] = number + 1
@@ -178,8 +186,10 @@ class Names:
         return name
 
     def find(self, name: object) -> str:
-        """Return the tensor that `name` refers to in the node being read, given the nodes above it in the model
-        section. Raises Invalid."""
+        """Return the tensor that a name refers to, by the definitions above it in the config.
+
+        Raises Invalid (a config error) for an unknown name.
+        """
         if not isinstance(name, str):
             raise Invalid([Fault(f"expected the name of a node, got {show(name)}")])
         if name == "prev":

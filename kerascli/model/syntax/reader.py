@@ -1,4 +1,4 @@
-"""State shared by the readers of a list `layers` (names, shared models, blocks), and readers of node keys."""
+"""State that the readers of a list `layers` share (names, shared models, blocks), and readers of node keys."""
 
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +26,10 @@ Body = ModelSection | SharedSection | ViewSection | CellSection
 
 
 def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
-    """Return True if `layers` is a list of 1 to MAX_NODES entries; otherwise report a config error."""
+    """Return True if `layers` is a list of 1 to MAX_NODES items; otherwise report a config error.
+
+    `whose` names the section in the error.
+    """
     if not isinstance(layers, list):
         first = next(iter(layers.items()), None) if isinstance(layers, dict) else None
         line = "" if first is None else in_yaml(dict([first]))[1:-1].removeprefix("-")
@@ -42,7 +45,7 @@ def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a config value that is None, one name or a list of names, as a list of names."""
+    """Return a config value that is a name, a list of names or None, as a list of names."""
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]
@@ -50,8 +53,7 @@ def as_list(value: Any) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Block of `model.blocks` as in the config: parameters with defaults, and layers, which are read anew for each
-    use."""
+    """Block of `model.blocks` (a template of layers): parameters with defaults, and layers as in the config."""
 
     parameters: Mapping[str, Any]
     inputs: tuple[str, ...]
@@ -61,11 +63,11 @@ class Block:
 
 
 class TooManyNodes(Exception):
-    """Exception that stops the reading of a model with too many nodes; the error has been reported."""
+    """Exception that ends the reading of a model with too many nodes, after the error has been reported."""
 
 
 class Budget:
-    """Limit of the number of nodes in a model, so that nested repeats cannot exhaust memory."""
+    """Counter of the nodes of a model, with a limit, so that nested `repeat` items cannot exhaust memory."""
 
     def __init__(self) -> None:
         self.used = 0
@@ -84,8 +86,7 @@ class Budget:
 
 @dataclass(slots=True)
 class Reading:
-    """State of reading one list `layers`: of a model, a shared model, a view (a model that shares another's layers) or
-    a custom cell."""
+    """State of the parser of a list `layers`: that of a model, a shared model, a view (submodel) or a custom cell."""
 
     faults: Faults
     references: References
@@ -113,8 +114,7 @@ class Reading:
     open_blocks: tuple[str, ...] = ()
 
     def inner(self, **changes: Any) -> "Reading":
-        """Return a new state for reading a model inside this one: without nodes, and with the fields `changes`
-        replaced."""
+        """Return a new state to parse a model inside this one (a cell ...), with the fields `changes` replaced."""
         return replace(self, entries=[], shared=self.shared.new_child(), **changes)
 
     def read_entries(self, layers: list[Any], path: Path) -> None:
@@ -122,8 +122,10 @@ class Reading:
         self.entry_reader(self, layers, path)
 
     def read_body(self, written: Body, base: Path) -> tuple[str, ...]:
-        """Read the layers of a model and return the names of its outputs; the model's inputs and shared layers have
-        been read before."""
+        """Read the `layers` and `outputs` of a model, and return the names of its outputs.
+
+        The model's inputs and shared layers must have been read before.
+        """
         whose = str(base[-1]) if base else "model"
         if base and written.has("layers") and not is_list(written.layers, whose, (*base, "layers"), self.faults):
             return ()
@@ -144,7 +146,10 @@ class Reading:
         return outputs
 
     def items(self, section: Any, what: str, path: Path) -> Mapping[Any, Any]:
-        """Return a section that must be a mapping; {} if it is missing, or after reporting a config error."""
+        """Return a config section that must be a mapping; {} if it is missing, or after reporting a config error.
+
+        `what` is the beginning of the error message.
+        """
         if section is not None and not isinstance(section, dict):
             self.faults.add(f"{what}, got {show(section)}", path)
         return section if isinstance(section, dict) else {}
@@ -159,16 +164,21 @@ class Reading:
         variables: Mapping[str, Value],
         waits: Callable[[Path], bool] = lambda path: False,
     ) -> Any:
-        """Return a config value with its `$` references replaced by values, except at paths for which `waits` returns
-        True; errors are reported."""
+        """Return a config value with its `$` references replaced by values; errors are reported.
+
+        `variables` maps names that references may use, besides flags and facts of the data, to values. References at
+        paths for which `waits` returns True are left unchanged.
+        """
         value, faults = self.references(written, self.place(path), variables, waits)
         self.faults.take(faults)
         return value
 
     @contextmanager
     def with_variables(self, values: Mapping[str, Value]) -> Iterator[None]:
-        """Context manager in which `$` references may also refer to `values`, the variables of the repeat or block of
-        layers being read."""
+        """Context manager in which `$` references may also name the variables of a block or `repeat` being read.
+
+        Both are templates of layers. `values` maps the names of the variables to their values.
+        """
         before = self.variables
         self.variables = {**before, **values}
         try:
@@ -180,7 +190,7 @@ class Reading:
         return not self.faults.is_flag(keys.when, (*path, "when")) or keys.when
 
     def name(self, keys: NodeKeys, path: Path, kind: str) -> str:
-        """Return the name that the config gives to a node, or an automatic name, numbered as in Keras."""
+        """Return the name that the config gives to a node, else an automatic one from `kind`, numbered as in Keras."""
         name, path = keys.name, (*path, "name")
         if isinstance(name, str):
             self.check_name(name, path, own=kind)
@@ -201,7 +211,7 @@ class Reading:
             self.faults.add(f"'{name}' is the name of {kind}; choose another name", path, at=at)
 
     def is_name_of_part(self, name: Any, path: Path) -> bool:
-        """Return True if `name` can name a block, shared layer or shared model; otherwise report a config error."""
+        """Return True if a block, shared layer or shared model can be called `name`; else report a config error."""
         before = self.faults.count
         self.check_name(name, path, at="key")
         if name == "repeat":
@@ -209,8 +219,10 @@ class Reading:
         return self.faults.count == before
 
     def previous(self, path: Path) -> tuple[str, ...]:
-        """Return (name,) of the previous node's only output tensor; if it has not exactly one, report a config error
-        and return ()."""
+        """Return (name,) of the previous node's only output tensor; report a config error if it has not exactly one.
+
+        After the config error, () is returned.
+        """
         previous = self.names.previous_tensor()
         if not previous:
             hint = f"add inputs: one of {', '.join(self.inputs)}"
@@ -218,8 +230,10 @@ class Reading:
         return previous
 
     def layer_inputs(self, what: str, keys: NodeKeys, path: Path, below: Path, *, merges: bool) -> tuple[str, ...]:
-        """Return the names of the tensors that a layer takes: one or, if it `merges`, two or more; `below` is the
-        config path of its inputs."""
+        """Return the names of the tensors that a layer takes as inputs: one or, if it `merges`, two or more.
+
+        `below` is the config path of the inputs, `what` names the layer in errors.
+        """
         if not keys.has("inputs"):
             if not merges:
                 return self.previous(path)
@@ -237,11 +251,10 @@ class Reading:
     def model_inputs(
         self, what: str, names: Sequence[str], keys: NodeKeys, path: Path, below: Path, *, use: str
     ) -> tuple[str, ...]:
-        """Return the names of the tensors that a call of a shared model, or a use of a block, takes as the inputs
-        `names`.
+        """Return the names of the tensors passed to a call of a shared model, or to a use of a block.
 
-        `what` and `use` are the shared model or block, and the call or use, in error messages; `below` is the config
-        path of the inputs.
+        `names` are the names of the shared model's or block's inputs. `what` and `use` are the shared model or block,
+        and the call or use, in error messages; `below` is the config path of the inputs.
         """
         written, several = keys.inputs, f" ({', '.join(names)})" if len(names) > 1 else ""
         if not keys.has("inputs"):
@@ -269,8 +282,10 @@ class Reading:
         return tuple(tensor for tensor in tensors if tensor is not None)
 
     def tensors(self, written: Any, path: Path) -> tuple[str, ...]:
-        """Return the names of the tensors that `written`, a name or a list of names, refers to; unknown names are
-        reported and left out."""
+        """Return the names of the tensors that a config value refers to: a node's name, or a list of names.
+
+        Unknown names are reported and left out.
+        """
         if not isinstance(written, list):
             tensors = [self.tensor(written, path)]
         else:
@@ -278,16 +293,17 @@ class Reading:
         return tuple(tensor for tensor in tensors if tensor is not None)
 
     def tensor(self, name: Any, path: Path) -> str | None:
-        """Return the tensor that `name` refers to in the node being read, given the nodes above it; None after
-        reporting a config error."""
+        """Return the tensor that a node's name refers to at this point of the config; None after a config error."""
         with self.faults.absorbing(path):
             return self.names.find(name)
 
     def call(
         self, allowed: Mapping[str, CallArgument], written: Mapping[str, Any], below: Path
     ) -> dict[str, CallValue]:
-        """Return a node's call arguments by name, with names of nodes replaced by tensors; `allowed` are the arguments
-        that its layer takes."""
+        """Return a node's call arguments (`mask`, `training` ...) by name, with names of nodes replaced by tensors.
+
+        `allowed` are the call arguments of its layer, `written` those in the config.
+        """
         call: dict[str, CallValue] = {}
         for key, argument in allowed.items():
             if key not in written:
@@ -307,8 +323,10 @@ class Reading:
         return call
 
     def results(self, name: str, count: int | None, keys: NodeKeys, path: Path) -> tuple[str, ...]:
-        """Return the names that a node's key `outputs` gives to its output tensors; `count` is the number of tensors,
-        None if unknown."""
+        """Return the names of a node's output tensors, as its key `outputs` says.
+
+        `count` is the number of output tensors, None if unknown.
+        """
         if not keys.has("outputs"):
             return (name, *("_" for _ in range((count or 1) - 1)))
         written, path = keys.outputs, (*path, "outputs")
@@ -332,19 +350,18 @@ class Reading:
             self.check_name(output, path)
 
     def pass_on(self, name: str, tensor: str, place: Path) -> None:
-        """Define the name of a node that its key `when` excludes: the name refers to the node's input tensor."""
+        """Define the name of a node that its key `when` excludes from the model: the name means the node's input."""
         self.names.give(name, place, means=tensor)
         self.names.previous = tensor
 
     def give_results(self, written: Sequence[str], tensors: Sequence[str], place: Path) -> None:
-        """Define the names `written` that the config has for a node's output tensors; the first one is `prev` below."""
+        """Define the names of a node's output tensors; the first one becomes `prev` for the next node."""
         kept = [(name, tensor) for name, tensor in zip(written, tensors, strict=True) if name != "_"]
         for name, tensor in kept:
             self.names.give(name, place, means=tensor)
         self.names.previous = kept[0][1] if kept else None
 
     def mark_broken(self, name: str = "?", keys: NodeKeys | None = None) -> None:
-        """Mark the names of a node that could not be read, so that no further errors are reported for nodes
-        that use it."""
+        """Mark the names of a node that could not be read, so that its uses cause no further errors."""
         self.names.mark_broken([name, *map(str, as_list(keys.outputs if keys is not None else None))])
         self.names.previous = name

@@ -1,4 +1,4 @@
-"""Read an `rnn` item of `layers` with a custom cell: the item's node, with the tensors that it takes."""
+"""Read an `rnn` item of `layers` that has a custom cell, defined in the config."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ _CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors",
 
 
 def has_custom_cell(arguments: Any) -> bool:
-    """Return True if the arguments of `rnn` hold a cell defined in YAML, or constants, which need such a cell."""
+    """Return True if the arguments of an `rnn` have a cell defined in YAML, or constants, which need such a cell."""
     return isinstance(arguments, dict) and ("constants" in arguments or _is_custom_cell(arguments.get("cell")))
 
 
@@ -25,7 +25,10 @@ def _is_custom_cell(cell: Any) -> bool:
 
 
 def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: Path) -> None:
-    """Add the node of an `rnn` with a custom cell to the model."""
+    """Add the node of an `rnn` with a custom cell to the model.
+
+    `arguments` are those of the item of `layers`, `entry` is its config path.
+    """
     faults, path, keys = reading.faults, (*entry, written), keys_of(RNNKeys, arguments)
     before = faults.count
     if not _is_custom_cell(arguments.get("cell")):

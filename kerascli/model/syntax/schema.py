@@ -18,8 +18,10 @@ INPUT_DTYPES = tuple(dtype for dtype in get_args(DType) if dtype != "string")
 
 
 class Takes:
-    """Annotation of a field of type `Any`: in the JSON Schema the field has the type `kind`; a parser checks the
-    field's value later."""
+    """Annotation of a field of type `Any` with the type of its values, `kind`, for the JSON Schema.
+
+    A parser checks the values later.
+    """
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
@@ -54,7 +56,7 @@ Inputs = Annotated[Any, Takes(dict[str, _Shape | InputSection])]
 
 
 class NodeKeys(BaseSection):
-    """Keys that every entry of `layers` takes besides its layer's arguments."""
+    """Keys that every layer in `model.layers` may have besides its own arguments (`name`, `inputs` ...)."""
 
     name: Annotated[Any, Takes(NodeName)] = None
     """Name of the node, to refer to it; by default the layer's name, numbered like Keras's."""
@@ -67,14 +69,14 @@ class NodeKeys(BaseSection):
 
 
 class MergeKeys(BaseSection):
-    """Keys of a node that merges several inputs."""
+    """Keys that a layer with several inputs (`add`, `concatenate` ...) has besides its own arguments."""
 
     inputs: Annotated[Any, Takes(Annotated[list[NodeName], Field(min_length=2)])]
     """Nodes to merge, two or more."""
 
 
 class RNNKeys(NodeKeys):
-    """Keys that an `rnn` takes besides the layer's arguments."""
+    """Keys that an `rnn` in `model.layers` may have besides its own arguments."""
 
     initial_state: Annotated[Any, Takes(NodeName | list[NodeName] | dict[str, NodeName])] = None
     """Nodes that give the initial states: a list in the order of the returned states, or mapping from state to node."""
@@ -83,7 +85,7 @@ class RNNKeys(NodeKeys):
 
 
 class FirstLayerKeys(BaseSection):
-    """Keys that only the first layer takes besides its arguments."""
+    """Keys that only the first layer of a model may have besides its own arguments."""
 
     input_shape: InputShape = None
     """Shape of the model's input, without the batch axis; only on the first layer."""
@@ -109,7 +111,7 @@ SharedSection.model_rebuild()
 
 
 class BlockSection(BaseSection, json_schema_extra={"x-section": "model.blocks"}):
-    """A template of layers; each use creates new layers with weights of their own."""
+    """A block: a template of layers; each use creates new layers with weights of their own."""
 
     parameters: Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": {}})] = None
     """Parameters, written $name in the layers: mapping from name to default; null if every use must give a value."""
@@ -144,7 +146,7 @@ class RepeatEach(BaseSection):
 
 
 class ViewSection(BaseSection, json_schema_extra={"x-section": "model.views"}):
-    """A model that uses the main model's weights, such as an encoder alone, to run after training; never trained."""
+    """A view: a model with the main model's weights, such as an encoder alone, to run after training; never trained."""
 
     inputs: Inputs = None
     """Mapping from input name to shape; by default the view continues from the model's inputs and nodes."""
@@ -168,7 +170,7 @@ class StateSection(BaseSection):
 
 
 class CellSection(BaseSection, json_schema_extra={"x-section": "rnn.cell"}):
-    """A custom cell of `rnn`: a small model of one time step."""
+    """A custom cell of an `rnn` layer: a small model of one time step."""
 
     title: ClassVar[str] = "cell"
     key_list: ClassVar[str] = "it has"

@@ -36,13 +36,13 @@ def parse_model(
     called_elsewhere: bool = False,
     unread: Collection[str] = (),
 ) -> tuple[Model, Scope]:
-    """Return the model of a `model:` section, and a Scope: the names with which its views and forward passes are read.
-    Raises Invalid.
+    """Parse a `model:` section; return (model, names that its views and forward passes may use).
 
     `data_inputs` are the data's inputs, used if the section declares no inputs; None if the data section could not be
     read. `references` replaces the `$` references in blocks and repeats by values; by default they are not replaced.
     `data_targets` are the targets that formulas may name. With `called_elsewhere`, shared layers and models need not be
-    called in this section. `unread` names the data's inputs whose shapes are unknown until the data is read.
+    called in this section. `unread` names the data's inputs whose shapes are unknown until the data is read. Raises
+    Invalid (config errors).
     """
     faults = Faults(("model",))
     reading = Reading(faults, references or _as_written, _read_entries)

@@ -1,4 +1,4 @@
-"""Read `model.shared` (layers and models that are defined once) and the calls of them by name."""
+"""Read the section `model.shared` (layers and models that are defined once), and the calls of them by name."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +8,7 @@ from kerascli.foundation.errors import Path, one_of, show, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.section import key_names, keys_of
 from kerascli.layers.base import ANY_CALL, CallArgument, call_arguments
-from kerascli.model.ir.nodes import Call, CallValue, Node, Shared, flat, names_used_by
+from kerascli.model.ir.nodes import Call, CallValue, Node, Shared, Use, flat, names_used_by
 from kerascli.model.syntax.inputs import read_input
 from kerascli.model.syntax.layers import read_settings, split_entry
 from kerascli.model.syntax.names import Names
@@ -17,7 +17,7 @@ from kerascli.model.syntax.schema import NodeKeys, SharedSection
 
 
 def read_shared(reading: Reading, section: Any, base: Path) -> None:
-    """Add the layers and models of a `shared` section to `reading.shared`.
+    """Add the layers and models of a `shared` section of the config to `reading.shared`.
 
     Each may be called by the shared models that are defined after it, and by the model's layers.
     """
@@ -107,8 +107,10 @@ def _declared_inputs(inner: Reading, name: str, declared: Any, path: Path) -> di
 
 
 def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> None:
-    """Read a call of the shared layer or model named `written`, and add its nodes to the model; `arguments` is the
-    value after that name in the config."""
+    """Add the nodes of a call of a shared layer or model to the model.
+
+    `written` is the name of the shared layer or model, `arguments` the value after that name in the config.
+    """
     faults, names, shared, path = reading.faults, reading.names, reading.shared[written], (*entry, written)
     before, below = faults.count, (*path, "inputs")
     if isinstance(arguments, (str, list)):
@@ -136,11 +138,12 @@ def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> No
         return
     names.take(name, place, node=unique)
     tensors = tuple("_" if o == "_" else unique if o == name else names.unique(o) for o in outputs)
-    uses = (*faults.uses, place)
     if layer is not None:
+        uses = (*faults.uses, Use(place, "layer"))
         nodes = (Node(unique, layer, inputs, tensors, call, shared.weights, shared.path, uses),)
         meanings, aliases = {}, {}
     else:
+        uses = (*faults.uses, Use(place, "model"))
         nodes, meanings, aliases = _nodes(shared, unique, inputs, tensors, call, uses)
     reading.budget.spend(len(nodes), path, faults)
     reading.give_results(outputs, [aliases.get(tensor, tensor) for tensor in tensors], place)
@@ -163,7 +166,7 @@ def _nodes(
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
     arguments: Mapping[str, CallValue],
-    uses: tuple[Path, ...],
+    uses: tuple[Use, ...],
 ) -> tuple[tuple[Node, ...], dict[str, str], dict[str, str]]:
     """Return the nodes of a shared model's call, its tensors by name in the shared model, and the tensors of outputs
     without a node of their own.

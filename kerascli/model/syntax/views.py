@@ -1,4 +1,4 @@
-"""Read views of a model (`model.views`) and forward passes of `fit.train_step`, which share the model's weights."""
+"""Read views (`model.views`, submodels) and forward passes of `fit.train_step`, which share a model's weights."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,8 +23,7 @@ from kerascli.model.syntax.shared import read_shared
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Names of a model that its views (submodels) may use: names of shared layers and models, blocks, inputs and
-    nodes."""
+    """Names of a model that its views (submodels) may use: of shared layers and models, blocks, inputs, nodes."""
 
     reading: Reading
     inputs: tuple[Input, ...]
@@ -32,8 +31,10 @@ class Scope:
     """Inputs in the data section that only the forward passes of `train_step` take, not the model."""
 
     def fork(self, faults: Faults, path: Path, *, own: bool) -> Reading:
-        """Return a copy of the model's reading state, with which to read a view (submodel); its paths are those of the
-        whole config. With `own` (the view has inputs of its own) it sees no names of the model's nodes and inputs."""
+        """Return a copy of the model's reading state, with which to read a view (submodel) at the config path `path`.
+
+        With `own`, the view has inputs of its own, and sees no names of the model's nodes and inputs.
+        """
         reading = self.reading
         section = reading.faults.section
         return reading.inner(
@@ -46,8 +47,7 @@ class Scope:
 
 
 def read_views(scope: Scope, section: Any) -> dict[str, View]:
-    """Return the views (models that share the model's weights) in `model.views`, by name; config errors are added to
-    the model's."""
+    """Return the views (submodels) in the section `model.views`, by name; config errors are added to the model's."""
     faults, views = scope.reading.faults, {}
     if section is None:
         return {}
@@ -93,12 +93,10 @@ def _target_faults(view: View, name: str, path: Path) -> Iterator[Fault]:
 
 
 def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
-    """Return the view at a config path: a model that uses the weights of the model with the names in `scope`.
-
-    Raises Invalid.
+    """Return the view (submodel) at a config path, which uses the weights of the model of `scope`.
 
     A view that declares inputs may use only these inputs. A view without inputs may use the data's inputs, and the
-    inputs and nodes of the model of `scope`.
+    inputs and nodes of the model of `scope`. `whose` names the view in errors. Raises Invalid (config errors).
     """
     faults = Faults(())
     view = faults.read(ViewSection, written if isinstance(written, dict) else {}, path, whose)
@@ -131,7 +129,7 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
 
 
 def leading_to(entries: Sequence[Entry], outputs: Iterable[str]) -> tuple[Entry, ...]:
-    """Return the nodes and calls of a model that `outputs` depend on, in order."""
+    """Return those nodes and calls of a model on which the tensors `outputs` depend, in order."""
     needed, kept = set(outputs), []
     for entry in reversed(entries):
         if needed & {output for node in flat([entry]) for output in (*node.outputs, *entry.outputs)} - {"_"}:
@@ -147,13 +145,13 @@ def _used(inputs: Iterable[Input], entries: Sequence[Entry], outputs: Iterable[s
 
 
 def called_by(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tuple[Shared, ...]:
-    """Return the shared layers and models that nodes call, directly or through other shared models."""
+    """Return those of `shared` (layers and models) that nodes call, directly or through other shared models."""
     called = called_in(entries)
     return tuple(each for each in shared if each is not None and each.weights in called)
 
 
 class Forward:
-    """Reader of one forward pass of `fit.train_step`: of its own `layers`, or (without these) of the model's nodes.
+    """Reader of a forward pass of `fit.train_step`: its own `layers`, or (without these) the model's nodes.
 
     All its config paths begin at the top of the config.
     """
@@ -186,7 +184,7 @@ class Forward:
         names.previous = next(iter(inputs)) if len(inputs) == 1 else None
 
     def read(self, layers: Any, whose: str) -> tuple[Entry, ...]:
-        """Return the nodes and calls in the list `layers` of an update of `fit.train_step`."""
+        """Read the list `layers` of the update named `whose` (an item of `fit.train_step`); return nodes and calls."""
         path = (*self._path, "layers")
         if is_list(layers, whose, path, self.faults):
             with suppress(TooManyNodes):
@@ -196,9 +194,9 @@ class Forward:
         return tuple(self.reading.entries)
 
     def formula(self, cls: type[BaseLayer], text: Any, path: Path, settings: Mapping[str, Any]) -> Node | None:
-        """Add a layer of class `cls`, which has no output tensors, for the formula at a config path.
+        """Add a layer without output tensors (`cls`: `add_loss` ...) for the formula `text` at a config path.
 
-        Return its node, or None after a config error.
+        `settings` are further arguments of the layer. Return its node, or None after a config error.
         """
         entries = self.reading.entries
         before = len(entries)
@@ -211,7 +209,7 @@ class Forward:
         return entries[-1]
 
     def model(self, outputs: Iterable[str], at: str) -> Model:
-        """Return the forward pass as a model with the given `outputs`. Raises Invalid.
+        """Return the forward pass as a model with the given `outputs`. Raises Invalid (config errors).
 
         `at` is the config key to name in errors about the outputs.
         """

@@ -7,13 +7,12 @@ from itertools import takewhile
 
 from kerascli.foundation.errors import counted
 from kerascli.model.ir.analysis import name_of
-from kerascli.model.ir.nodes import Call, Input, Model, Node, flat
+from kerascli.model.ir.nodes import Call, Input, Model, Node, Use, flat
 from kerascli.model.runtime.built import Built, submodules_of
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import weights_of
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
 from kerascli.report.architecture.layer_details import details, family_of, shape_label
-from kerascli.report.architecture.nesting import Part, enclosing_parts
 
 Way = tuple[str, ...]
 """Path to a box of a diagram: the keys of the frames around it, from the outermost, and the box's key."""
@@ -90,7 +89,7 @@ class _Nesting:
 
     def __init__(self, graph: Graph, *, expand: bool, shared_once: bool) -> None:
         self.expand = expand
-        self.parts: dict[Way, Part] = {}
+        self.parts: dict[Way, Use] = {}
         self.nodes: dict[Way, list[Node]] = {}  # of a shared layer, the nodes of all calls
         self.counts = {  # number of elements by node name and weight name
             node.name: {
@@ -100,12 +99,11 @@ class _Nesting:
             }
             for node, module in zip(graph.model.nodes, graph.nodes, strict=True)
         }
-        places = enclosing_parts(graph.model, shared_once=shared_once)
         ways: dict[str, Way] = {}
         for node in graph.model.nodes:
-            place, name = places[node.name], node.weights_name if shared_once else node.name
-            way = ways[node.name] = (*(f"part {part.key}" for part in place), f"node {name}")
-            self.parts |= {way[:depth]: part for depth, part in enumerate(place, 1)}
+            frames, name = _frames(node, shared_once=shared_once), node.weights_name if shared_once else node.name
+            way = ways[node.name] = (*(key for key, _ in frames), f"node {name}")
+            self.parts |= {way[:depth]: use for depth, (_, use) in enumerate(frames, 1)}
             self.nodes.setdefault(way, []).append(node)
         self.links = list(self._links(graph, ways))
 
@@ -166,27 +164,27 @@ class _Nesting:
 
     def _is_shared(self, way: Way) -> bool:
         outer = (self.parts.get(way[:depth]) for depth in range(1, len(way) + 1))
-        return any(part is not None and part.is_shared for part in outer)
+        return any(part is not None and part.of == "model" for part in outer)
 
     def _is_one_of_several(self, box: Way, way: Way) -> bool:
         """Return True if a box has several outputs or calls, so that labels of edges must name the tensor."""
         if box in self.parts:
-            return self.parts[box].is_shared and len(_call_names(self._nodes_below(box))) > 1
+            return self.parts[box].of == "model" and len(_call_names(self._nodes_below(box))) > 1
         nodes = self.nodes.get(box, [])
         results = [name for node in nodes for name in node.outputs if name != "_"]
         return len(results) > 1 and (len(nodes) == 1 or not self._is_shared(way))
 
     def _part_box(self, way: Way, links: Sequence[_Link]) -> Box:
         part, nodes, depth = self.parts[way], self._nodes_below(way), len(way)
-        calls = _call_names(nodes) if part.is_shared else []
+        calls = _call_names(nodes) if part.of == "model" else []
         words = [] if self.expand else [counted(len({node.weights_name for node in nodes}), "layer")]
         words += [f"{len(calls)} calls"] * (len(calls) > 1)
         own = [link for link in links if way in (link.source[:depth], link.target[:depth])]
         return Box(
             way[-1],
-            "model" if part.is_shared else "block",
-            part.name,
-            "" if calls == [part.name] else ", ".join(calls),
+            part.of,
+            str(part.path[-1]),
+            "" if calls == [part.path[-1]] else ", ".join(calls),
             ", ".join(words),
             self._parameters(nodes),
             frozen=self._is_frozen(nodes),
@@ -221,6 +219,20 @@ class _Nesting:
         """Return True if the nodes of a diagram's box have weights, none of which are trainable."""
         weighted = [node for node in nodes if self.counts[node.name]]
         return bool(weighted) and not any(node.layer.trainable for node in weighted)
+
+
+def _frames(node: Node, *, shared_once: bool) -> list[tuple[str, Use]]:
+    """Return the uses of blocks and calls of shared models that are drawn as boxes or frames around a node, outermost
+    first, each with the key of its box; with `shared_once`, all calls of a shared model have the same key."""
+    frames: list[tuple[str, Use]] = []
+    calls = iter(node.name.split("."))  # `a.b.dense` is in the call `b` in the call `a`
+    for use in node.uses:
+        if use.of == "block":
+            frames.append((f"part {'.'.join(map(str, use.path))} {use.start}", use))
+        elif use.of == "model":
+            call = next(calls)
+            frames.append((f"part {use.path[-1]}" if shared_once else f"part {use.path[-1]} {call}", use))
+    return frames
 
 
 def _call_names(nodes: Iterable[Node]) -> list[str]:

@@ -1,6 +1,6 @@
 """Range checks of class labels and token ids in the data, and of integers that float32 would round.
 
-They run before training; for rows on disk, when these are read.
+The checks run before training; rows that stay on disk are checked when they are read.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -54,10 +54,10 @@ def check_values(
 ) -> None:
     """Check that class labels and token ids in the splits are in the ranges that models, losses and metrics take.
 
-    Raises DataError naming the value and its place in the file; without a file, the split and the row (from 1).
-
-    `warn` gets a message if integers will be rounded. Rows on disk are checked when they are read. The preprocessing
-    stages are applied to the values before the check.
+    `graphs` are the models; `compared` has (target, loss or metric, shape and dtype of the output) of each comparison.
+    `splits` maps split names to rows, which `stages` preprocess before the check; rows on disk are checked when they
+    are read. `warn` gets a message if integers will be rounded. Raises DataError with the value and its place in the
+    file; without a file, the split and the row (from 1).
     """
     requirements, modules = _requirements(graphs, compared), (stages.input_stage, stages.target_stage)
     for name, split in splits.items():

@@ -1,6 +1,6 @@
-"""Test whether formulas keep the rows of a batch independent, by evaluation: `x - mean(x, axis=0)` does not.
+"""Test by evaluation whether a formula treats the rows of a batch separately; `x - mean(x, axis=0)` does not.
 
-If they do, evaluation and prediction may use larger batches than training, with equal results.
+If all formulas of a model do, evaluation and prediction may use larger batches, with equal results.
 """
 
 import math
@@ -29,7 +29,7 @@ Formula = Callable[[list[Tensor]], Any]
 
 
 def with_inner_nodes(built: Built, nodes: Iterable[Node] | None = None) -> list[InnerNode]:
-    """Return the nodes of a model in `nodes` (None: all nodes), and the nodes inside them, such as an `rnn`'s cell."""
+    """Return the given nodes of the model `built` (None: all), and the nodes inside these (in `rnn` cells ...)."""
     outer = list(built.model.nodes if nodes is None else nodes)
     return [*(InnerNode(n, built.specs) for n in outer), *inner_nodes(built.modules[n.name] for n in outer)]
 
@@ -45,7 +45,11 @@ def reduces_a_batch(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
 
 
 def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
-    """Return True if each row of a node's output depends only on that row of its inputs; only formulas are tested."""
+    """Return True if each row of a node's output depends only on the same row of its inputs.
+
+    The test evaluates a node that is a formula (`expr`); for any other node the result is True. `specs` maps tensor
+    names to shapes and dtypes.
+    """
     if not isinstance(node.layer, ExpressionLayer):
         return True
     xs = [specs[name] for name in node.inputs]
@@ -55,9 +59,9 @@ def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
 
 
 def is_mean_of_parts(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
-    """Return True if a formula's value for a batch is the mean of its values for both halves.
+    """Return True if a formula's value for a batch is the mean of its values for the two halves of the batch.
 
-    It is False for nodes that are no formulas.
+    The result is False for nodes that are no formulas. `specs` maps tensor names to shapes and dtypes.
     """
     if not isinstance(node.layer, ExpressionLayer):
         return False
@@ -86,9 +90,10 @@ def _formula(layer: ExpressionLayer, xs: Sequence[TensorSpec]) -> Formula:
 
 
 def comparison_keeps_rows_apart(component: object, output: TensorSpec) -> bool:
-    """Return True if a loss or metric keeps rows independent; only losses and metrics that are formulas are tested.
+    """Return True if a loss or metric (`component`) computes each row's value from that row of output and target alone.
 
-    Targets are tried with the shape of the output, and without its last axis.
+    Only formulas are tested, by evaluation: with targets of the output's shape, and with targets without its last axis.
+    For any other loss or metric the result is True.
     """
     if not isinstance(component, LossExpr | MetricExpr):
         return True
@@ -145,11 +150,11 @@ def rows_at_once(
     validation_batch_size: int | None = None,
     validation_steps: int | None = None,
 ) -> int:
-    """Return the number of rows per batch for evaluation or prediction, which is larger than in training where it may
-    be.
+    """Return a batch size for evaluation or prediction: above `batch_size` if larger batches give the same results.
 
-    With `metrics`, it is for evaluation, whose loss and metrics must not depend on it. `pairs` are the outputs and
-    targets of losses and metrics; None if unknown. The last three arguments are settings of `fit`.
+    `built` is the model. With `metrics`, it is for evaluation, whose loss and metrics must not depend on the batch
+    size. `pairs` are the outputs and targets of losses and metrics; None if unknown. The last three arguments are
+    settings of `fit`.
     """
     if any(node.layer.keeps_states() for node in built.model.nodes):
         return batch_size

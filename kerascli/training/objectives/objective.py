@@ -1,4 +1,4 @@
-"""Objective of training: the loss to minimize and the metrics, as states that can be summed over batches."""
+"""Modules that compute the loss to minimize and the metrics, as states that can be summed over batches."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from kerascli.training.classes import class_numbers
 
 @dataclass(slots=True)
 class LossOutput:
-    """Result of an objective for a batch: losses to minimize, and the states of all logged values."""
+    """Losses to minimize for a batch, and states (sums over rows) from which logged losses and metrics are computed."""
 
     totals: list[Tensor]
     """Total losses, as scalar tensors: one, or one per parameter update if several share a forward pass."""
@@ -41,13 +41,13 @@ class BaseObjective(nn.Module):
         self.losses = tuple(losses)
 
     def components(self) -> list[Component]:
-        """Return the losses and metrics that the objective consists of."""
+        """Return the loss and metric components that the module computes."""
         return [*self.losses, *(metric for metric in self.metrics if isinstance(metric, Metric))]
 
     def logged_values(self, states: Sequence[Tensor], *, only_defined: bool = False) -> dict[str, float]:
-        """Return a mapping from name to logged value, computed from states summed over batches.
+        """Return losses and metrics by name, computed from their states, summed over batches.
 
-        It synchronizes with the device once. With `only_defined`, metrics whose value is undefined
+        The call synchronizes with the device once. With `only_defined`, metrics whose value is undefined
         (`Metric.is_defined`) are left out.
         """
         flat = torch.cat([state.detach().reshape(-1) for state in states]).cpu().double()
@@ -67,7 +67,7 @@ def _reduced(state: Tensor, reduction: Reduction) -> float:
 
 
 class Objective(BaseObjective):
-    """Objective of one parameter update: its loss, a sum of terms, and its metrics."""
+    """Module that computes the loss of one parameter update, a weighted sum of terms, and its metrics."""
 
     class_weight: Tensor | None
 
@@ -109,7 +109,7 @@ class Objective(BaseObjective):
         rows: int,
         added: Sequence[Tensor] | None = None,
     ) -> LossOutput:
-        """Return a batch's total loss and the states of its logged values, from the outcome of a forward pass.
+        """Return a batch's total loss and the states of its logged values, from the `outcome` of a forward pass.
 
         `targets` and `sample_weight` are mappings by target name (targets without sample weights are left out of the
         latter), `rows` is the batch's number of rows, which weights its losses in the means of an epoch. The total
@@ -159,7 +159,7 @@ _Operands = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 
 
 class JoinedObjective(BaseObjective):
-    """Base class of objectives that combine several objectives, by concatenating their names, metrics and losses."""
+    """Base class of modules that join the losses and metrics of several modules of type BaseObjective."""
 
     def __init__(self, parts: Sequence[BaseObjective]) -> None:
         super().__init__(
@@ -170,7 +170,7 @@ class JoinedObjective(BaseObjective):
 
 
 class PassObjective(JoinedObjective):
-    """Objective of a forward pass that several parameter updates share, with a total loss for each update.
+    """Module with a total loss for each of several parameter updates that share one forward pass, and metrics.
 
     Losses that layers add count for the first update only.
     """
@@ -183,7 +183,7 @@ class PassObjective(JoinedObjective):
     def forward(
         self, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor], rows: int
     ) -> LossOutput:
-        """Return the total loss of each parameter update and all metric states; arguments are as in `Objective`."""
+        """Return the total loss of each parameter update and all metric states; see `Objective.forward`."""
         loss = LossOutput([], [])
         added = [value for name, value in outcome.losses.items() if name not in self._formulas]
         for update in self.updates:
@@ -205,12 +205,12 @@ def _summed(parts: Sequence[Tensor]) -> Tensor:
 
 
 def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor:
-    """Return the state of a metric for one batch; states are summed over batches before the metric is computed."""
+    """Return the state of a metric for one batch, to be summed over batches; `weight` are sample weights."""
     return metric(y_true, y_pred.detach(), sample_weight=weight, mask=mask)
 
 
 def logged_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean") -> Tensor:
-    """Return the state (2,) of a value that is logged for a batch, to be summed over batches: (value * rows, rows).
+    """Return the state (2,) of a scalar `value` of a batch with `rows` rows, to sum over batches: (value * rows, rows).
 
     The quotient of its sums is the mean over all rows, as in Keras. With the reduction "sum" it is (value, 1).
     """

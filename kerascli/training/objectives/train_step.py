@@ -26,7 +26,7 @@ class TrainStepOutput:
 
 
 class TrainStepModule(nn.Module):
-    """Base class of modules that run a forward pass with losses and metrics, for the training loop and `evaluate`."""
+    """Base class of modules that run a forward pass and compute its losses and metrics, in training and evaluation."""
 
     def __init__(self, objective: BaseObjective) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class TrainStepModule(nn.Module):
     def forward(self, batch: Batch) -> TrainStepOutput: ...
 
     def weights(self) -> list[Weight]:
-        """Return the weights that the forward pass reads and that training, or the forward pass itself, changes."""
+        """Return the weights that the forward pass reads and that training, or the forward pass itself, may change."""
         return []
 
     def components(self) -> list[Component]:
@@ -44,12 +44,12 @@ class TrainStepModule(nn.Module):
         return self.objective.components()
 
     def states(self) -> list[Weight]:
-        """Return the states of stateful layers (RNNs), which last from one batch to the next."""
+        """Return the states of stateful layers (`stateful: true`), which are kept from one batch to the next."""
         return [weight for weight in self.weights() if weight.spec.is_state]
 
 
 class GraphStep(TrainStepModule):
-    """Module that applies batch-wise preprocessing (mixup ...) and the model, and computes losses and metrics."""
+    """Module that applies per-batch preprocessing (mixup ...) and the model, and computes losses and metrics."""
 
     def __init__(
         self,
@@ -68,14 +68,19 @@ class GraphStep(TrainStepModule):
         self.mixing = mixing
 
     def forward(self, batch: Batch) -> TrainStepOutput:
+        outcome, targets = GraphStep.compare(self, batch)  # not by FSDP's wrapper of the method, within its forward
+        loss = self.objective(outcome, targets, batch.sample_weight, batch.rows)
+        return TrainStepOutput(loss, outcome.updates)
+
+    def compare(self, batch: Batch) -> tuple[GraphOutcome, dict[str, Tensor]]:
+        """Apply batch-wise preprocessing and run the model's graph; return its outcome and the targets to compare it
+        with."""
         with torch.no_grad():
             inputs = self.input_stage(batch.inputs)
             targets = self.target_stage(batch.targets)
             if self.mixing is not None:
                 inputs, targets = self.mixing(inputs, targets)
-        outcome = self.run(inputs, targets)
-        loss = self.objective(outcome, targets, batch.sample_weight, batch.rows)
-        return TrainStepOutput(loss, outcome.updates)
+        return self.run(inputs, targets), targets
 
     def weights(self) -> list[Weight]:
         return self.graph.weights()
@@ -84,13 +89,13 @@ class GraphStep(TrainStepModule):
         return [*(node.layer for node in self.graph.model.nodes), *super().components()]
 
     def predict(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
-        """Apply batch-wise preprocessing to inputs, run the model's graph, and return its outcome (outputs ...)."""
+        """Apply the per-batch preprocessing to inputs by name, and run the model; return its outputs, masks ..."""
         return self.run(self.input_stage(dict(inputs)))
 
     def run(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
-        """Return the outcome of the model's graph for preprocessed inputs.
+        """Run the model on preprocessed inputs by name, in the config's precision; return its outputs, masks ...
 
-        The graph runs in the precision of the config (such as mixed_float16).
+        With `targets`, by name, nodes of the model that take targets run, too.
         """
         device = next(iter(inputs.values())).device
         with autocast(self.precision, device):
@@ -98,7 +103,7 @@ class GraphStep(TrainStepModule):
 
 
 class AllPasses(GraphStep):
-    """Module to predict with a model that has a `fit.train_step`, and to evaluate it.
+    """Module to predict with, and to evaluate, a model that a `fit.train_step` (several losses and optimizers) trains.
 
     Evaluation runs all forward passes of a training step on a batch, without parameter updates, and returns the states
     of their losses and metrics.
@@ -129,7 +134,7 @@ class AllPasses(GraphStep):
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Return torch's autocast context manager for a Keras mixed-precision policy; it computes in half precision."""
+    """Return torch's autocast context for `precision`, a Keras dtype policy; for float32, a null context."""
     if precision == "float32" or device.type == "meta":  # shapes are the same
         return nullcontext()
     dtype = torch.bfloat16 if precision == "mixed_bfloat16" else torch.float16

@@ -8,7 +8,7 @@ from kerascli.foundation.profile import Profiled
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Sentence of advice to print if a phase of training (`data` ...) takes more than `share` of the time."""
+    """Rule of advice: `text` is printed if a phase of training (`data` ...) takes more than `share` of the time."""
 
     phase: str
     share: float
@@ -72,7 +72,7 @@ LEAST_SECONDS = 1.0
 
 
 def advice(profile: Profiled, *, seconds: float, operations: float, jit_compile: bool | str) -> tuple[str, ...]:
-    """Return sentences of advice from a profile, at least one; the phase with the largest share comes first.
+    """Return sentences of advice on speed from a profile, at least one; for the phase with the largest share first.
 
     `seconds` is the duration of all training steps and ends of epochs, `operations` the number of torch operations that
     start in a training step (0: unknown), `jit_compile` the config's `compile.jit_compile`.

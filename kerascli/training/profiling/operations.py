@@ -21,7 +21,7 @@ _BACKWARD, _MARK = 1, 7
 
 @dataclass(slots=True)
 class Times:
-    """Self times of a group of operations in each recorded training step, and their number of calls in all of them."""
+    """Self times of a group of torch operations in each recorded training step, and their number of calls."""
 
     milliseconds: list[float]
     """Self time in each recorded training step, without that of operations nested in the operations of the group."""
@@ -35,7 +35,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class RecordedWork:
-    """All operations that torch's profiler recorded in a few training steps."""
+    """Durations of all operations that torch's profiler recorded in a few training steps, by operation and by layer."""
 
     step_milliseconds: Sequence[float] = ()
     """Durations of the recorded training steps, in milliseconds."""
@@ -50,7 +50,7 @@ class RecordedWork:
     """Mean number of operations in a training step that Python or autograd starts, rather than another operation."""
 
     def most_expensive(self, count: int = 10) -> tuple[Operation, ...]:
-        """Return the `count` operations with the longest times in a training step, longest first.
+        """Return the `count` torch operations that take the longest in a training step, longest first.
 
         Calls of one operation in one layer (or in its backward pass) count as one operation. Its time is the median
         over the recorded steps, without that of operations nested in it.
@@ -64,7 +64,7 @@ class RecordedWork:
         )
 
     def layers(self, count: int = 10) -> tuple[LayerTime, ...]:
-        """Return the `count` layers that take the largest share of the time of a training step."""
+        """Return the `count` layers with the longest forward and backward passes in a training step, longest first."""
         times = {key: group.median for key, group in self.by_layer.items()}
         total = sum(times.values()) or 1.0
         table = []
@@ -75,7 +75,7 @@ class RecordedWork:
 
 
 def recorded_work(events: Sequence[Any], steps: int, *, on_device: bool) -> RecordedWork:
-    """Return the operations of the first `steps` training steps in `events`, the events of torch's profiler.
+    """Return the times of the operations in the first `steps` training steps of `events`, those of torch's profiler.
 
     With `on_device`, times are measured on the device, else on the CPU.
     """

@@ -24,8 +24,8 @@ _SAMPLES = 10_000
 class Clock:
     """Timer of named sections of code (`data`, `forward` ...); nested sections count as part of the outer one.
 
-    A device may still compute when a call returns: at the end of a section, `wait` synchronizes with the device, so
-    that the time counts in the section that causes it.
+    A device may still compute when a call returns: at the end of a section, the function `wait` synchronizes with the
+    device, so that the time counts in the section that causes it.
     """
 
     def __init__(self, wait: Callable[[], None]) -> None:
@@ -35,7 +35,7 @@ class Clock:
         self.restart()
 
     def restart(self) -> None:
-        """Begin a new lap (a training step ...) and discard the times measured since the last one."""
+        """Start to time a new lap (a training step, or an epoch's end); discard the times of the current one."""
         self._parts: dict[str, float] = {}
         self._began = perf_counter()
 
@@ -62,7 +62,7 @@ _WHOLE = ""
 
 
 class LapSums:
-    """Sums over many laps (training steps, or ends of epochs): their number, and the seconds of each phase in them."""
+    """Number of laps (training steps, or ends of epochs), and total seconds of each phase (data ...) in them."""
 
     def __init__(self) -> None:
         self.laps = 0
@@ -73,7 +73,7 @@ class LapSums:
         self._samples: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
 
     def add(self, lap: Mapping[str, float]) -> None:
-        """Add a lap (a training step, or an epoch's end) with the seconds of each phase (data, forward ...) in it."""
+        """Add a lap (a training step, or an epoch's end), a mapping from phase (data, forward ...) to seconds."""
         self.laps += 1
         self.seconds.update(lap)  # type: ignore[arg-type]
         self.times.update(lap.keys())
@@ -82,14 +82,16 @@ class LapSums:
                 self._samples[name].append(seconds)
 
     def median(self, name: str = _WHOLE) -> float:
-        """Return the median seconds of a phase over the laps (training steps ...) that have it; default: of a lap."""
+        """Return the median seconds of a phase (`data` ...) over the laps that have it; default: of a whole lap."""
         return median(self._samples[name]) if self.laps else 0.0
 
 
 def phases(steps: LapSums, epochs: LapSums, steps_in_all: int) -> tuple[Phase, ...]:
-    """Return the phases (`data` ...) of a profile, with their shares of the time of training steps and ends of epochs.
+    """Return the phases of training (`data` ...) with their times and shares of the whole time.
 
-    A phase that occurs in both, such as the metrics, is listed once, as part of the one that takes more of its time.
+    `steps` and `epochs` have the times of training steps and of ends of epochs; `steps_in_all` is the number of trained
+    steps, of which `steps` has those that were timed. A phase that occurs in both, such as the metrics, is listed once,
+    as part of the one that takes more of its time.
     """
     names = dict.fromkeys([*steps.seconds, *epochs.seconds])
     in_steps = {name: steps.seconds[name] * steps_in_all / steps.laps for name in names}

@@ -23,7 +23,7 @@ microseconds more."""
 
 
 class Profiler:
-    """Timer of the phases (data, forward ...) of a training run; all events of the run must pass through `follow`.
+    """Timer of the phases (data, forward ...) of a training run, whose events must all pass through `follow`.
 
     The first training step is timed separately. A few later ones are recorded by torch's profiler, which slows them;
     all other training steps are timed.
@@ -43,9 +43,10 @@ class Profiler:
     def set_model(
         self, mode: str, jit_compile: bool | str, layers: Mapping[str, nn.Module], step: Callable[[], object]
     ) -> None:
-        """Set how training steps are executed, and the layers (mapping from name to module) whose times are reported.
+        """Set the execution mode of training steps, and the layers (module by name) whose times are reported.
 
-        `step` runs a forward and backward pass of PyTorch modules, whatever the execution mode, and changes no state.
+        `jit_compile` is the config's setting. `step` runs a forward and backward pass of PyTorch modules, whatever the
+        execution mode, and changes no state.
         """
         self._mode, self._jit_compile = mode, jit_compile
         if mode == "eager":
@@ -68,7 +69,7 @@ class Profiler:
             synchronize(self._device)
 
     def follow(self, events: Iterator[Event], batches_done: int) -> Iterator[Event]:
-        """Yield the events of a training run unchanged, and measure times.
+        """Yield the events of a training run unchanged, and measure the times between them.
 
         `batches_done` is the number of batches of the first epoch that were trained before the run was resumed.
         """

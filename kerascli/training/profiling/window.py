@@ -31,7 +31,7 @@ LARGE_BYTES = 16_000_000
 
 
 class Window:
-    """Consecutive training steps of one epoch that torch's profiler records, once in a training run."""
+    """Recorder of some consecutive training steps of one epoch by torch's profiler, once in a training run."""
 
     def __init__(self, device: torch.device) -> None:
         self.layers: Mapping[str, nn.Module] = {}
@@ -48,19 +48,23 @@ class Window:
         self._hooks: list[RemovableHandle] = []
 
     def plan(self, steps: int) -> None:
-        """Choose the training steps to record, of `steps` in all: 20 after the first 10, each number at most a third of
-        `steps`."""
+        """Choose which of `steps` training steps to record: 20 after the first 10, or fewer of a short run.
+
+        Both numbers are at most a third of `steps`.
+        """
         self._warm_up, self._size = min(_WARM_UP_STEPS, steps // LEAST_STEPS), min(_STEPS, steps // LEAST_STEPS)
 
     def is_due(self, steps_done: int, left: int, steps: int, *, last_epoch: bool) -> bool:
-        """Return True if recording should start now: `steps_done` steps were trained, `left` of the epoch's `steps` are
-        left."""
+        """Return True if recording should start now, after `steps_done` training steps.
+
+        `left` of the `steps` of the current epoch are still to be trained; `last_epoch` is true in the last epoch.
+        """
         if self._first or steps_done < self._warm_up or not self._warm_up:
             return False
         return left >= min(self._size, steps) or (last_epoch and left > 0)
 
     def start(self, epoch: int, step: int) -> None:
-        """Start torch's profiler before a training step; if that fails, set `refusal` to the reason."""
+        """Start torch's profiler before step `step` of epoch `epoch`; on failure, store the reason in `refusal`."""
         self._epoch, self._first = epoch, step
         os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else its library says on stderr that it starts and stops
         activities = [ProfilerActivity.CPU]
@@ -80,7 +84,7 @@ class Window:
         self.begin(f"{STEP}{step}")
 
     def step_done(self, *, last: bool) -> None:
-        """Mark the end of a training step; stop torch's profiler if this was the last step to record."""
+        """Mark the end of a training step; stop torch's profiler after the last one to record or of the epoch."""
         self.end()
         self.steps += 1
         if last or self.steps == self._size:
@@ -103,7 +107,7 @@ class Window:
             self.steps, self.refusal = 0, f"torch's profiler did not end well: {first_line(error)}"
 
     def begin(self, name: str) -> None:
-        """Mark the beginning of a named section of code or a layer, which becomes a bar in the trace file."""
+        """Begin a named range of torch's profiler (a layer ...), which becomes a bar in the trace file."""
         mark = record_function(name)
         mark.__enter__()
         self._marks.append(mark)
@@ -112,7 +116,7 @@ class Window:
         self._marks.pop().__exit__(None, None, None)
 
     def work(self) -> RecordedWork:
-        """Return all operations of the training steps that torch's profiler recorded."""
+        """Return the times of all operations in the training steps that torch's profiler recorded."""
         if not self.steps:
             return RecordedWork()
         return recorded_work(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
@@ -134,7 +138,7 @@ class Window:
 def layer_by_layer(
     device: torch.device, layers: Mapping[str, nn.Module], step: Callable[[], object]
 ) -> tuple[RecordedWork, str]:
-    """Return (times of a few training steps by layer, reason why they could not be measured, or an empty string).
+    """Return (times of a few training steps by layer, reason why they could not be measured; empty if they were).
 
     `step` is called for each forward and backward pass of modules; it changes no weights. Modules need more memory than
     a graph: if the device has too little memory, no operations are returned, and the string is the reason.
@@ -155,7 +159,7 @@ def layer_by_layer(
 
 
 def trace_file(trace: bytes) -> tuple[str, bytes]:
-    """Return (name, contents) of a trace file; the contents `trace` are compressed if they are large."""
+    """Return (file name, contents) for a trace in the Chrome format; contents above 16 MB are compressed by gzip."""
     if len(trace) <= LARGE_BYTES:
         return "trace.json", trace
     return "trace.json.gz", gzip.compress(trace, compresslevel=6, mtime=0)

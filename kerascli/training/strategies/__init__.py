@@ -1,1 +1,1 @@
-"""Strategies: one process, data parallel (with shards), fully sharded; and the communication that they use."""
+"""Strategies of training on one or several processes (data parallel, FSDP), and the communication that they use."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Strategy(ABC):
-    """Base class of strategies by which processes share the work on a model.
+    """Base class of strategies by which one or several processes share the work on a model (data parallel, FSDP).
 
     All processes must call the same methods in the same order.
     """
@@ -38,16 +38,16 @@ class Strategy(ABC):
 
     @property
     def leads(self) -> bool:
-        """True for the one process that prints and writes files."""
+        """True on process 0, the one that prints and writes files."""
         return self.group.world.leads
 
     @property
     def is_alone(self) -> bool:
-        """True if there is one process."""
+        """True if only one process trains."""
         return self.group.world.size == 1
 
     def divider(self, device: torch.device) -> Callable[[GraphStep], None] | None:
-        """Return a function that divides a model's weights among the processes; None if each process holds all weights.
+        """Return a function that divides a model's weights among the processes (FSDP); None if each process holds all.
 
         The function changes the model in place, which must be on the meta device; `device` is that of the computation.
         """
@@ -55,12 +55,12 @@ class Strategy(ABC):
 
     @property
     def across(self) -> Callable[[Tensor], Tensor] | None:
-        """Function that returns a tensor's sum over all processes, for norms of divided weights; None if undivided."""
+        """Function that sums a tensor over all processes, for norms of divided weights; None without FSDP."""
         return self.group.added if self.is_divided else None
 
     @abstractmethod
     def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
-        """Return (function that runs a forward and a backward pass with the other processes, its execution mode).
+        """Return (function that runs a forward and backward pass with the other processes, its execution mode).
 
         The function takes (batch, random numbers) and returns the StepOutcome (losses, gradients ...) of the whole
         batch. `request` has the forward pass, and example batches that are not yet divided among the processes;
@@ -70,9 +70,9 @@ class Strategy(ABC):
     def evaluated(
         self, source: BatchSource, limit: int | None = None, *, ends_on_signal: bool = False
     ) -> EvaluatedBatches:
-        """Return the first `limit` batches of a split (None: all) to evaluate, divided among the processes.
+        """Return the first `limit` batches of a source (None: all) for evaluation, divided among the processes.
 
-        With `ends_on_signal`, a signal ends the evaluation after a round of one batch per process.
+        With `ends_on_signal`, a signal (SIGINT ...) ends the evaluation after the batches in work, one per process.
         """
         if self.is_alone:
             return EvaluatedBatches(islice(source.epoch(0), limit))
@@ -86,7 +86,7 @@ class Strategy(ABC):
 
 
 class Single(Strategy):
-    """Strategy of one process, which works on whole batches."""
+    """Strategy of training on a single process, which computes whole batches."""
 
     def __init__(self, group: Group | None = None) -> None:
         super().__init__(group or Group())

@@ -31,7 +31,7 @@ _ALONE = "train on one process, without fit.shards and fit.distribute"
 
 
 def strategy_faults(spec: RunSpec, processes: int) -> list[Fault]:
-    """Return config errors for settings that training with several processes or shards does not support.
+    """Return config errors for settings that training on several processes, or with `fit.shards`, does not support.
 
     Settings whose results would change by more than rounding errors are not supported, either.
     """
@@ -58,7 +58,7 @@ def _removed(spec: RunSpec) -> Fault:
 
 
 def strategy_lines(spec: RunSpec, processes: int) -> list[str]:
-    """Return lines to print: how a run's batches are divided, and which layers normalize over a part of a batch."""
+    """Return lines to print: how processes divide batches, and which layers normalize over a part of a batch."""
     parts = spec.fit.shards or processes
     if parts == 1:
         return []
@@ -130,7 +130,7 @@ def _problem(each: InnerNode) -> str | None:
 
 
 def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
-    """Yield the config errors of a run whose weights FSDP would divide; none for one process, which uses no FSDP."""
+    """Yield the config errors of a run whose weights FSDP divides among `processes`; none for one process."""
     if processes == 1 or not isinstance(spec.fit.distribute, FSDP):
         return
     path = ("fit", "distribute")
@@ -152,9 +152,9 @@ def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
 
 
 def refused_by_fsdp(spec: RunSpec) -> list[str]:
-    """Return the names of a run's settings that `distribute: ddp` supports and FSDP does not.
+    """Return the names of a config's settings that `distribute: ddp` supports and FSDP does not.
 
-    The run may have any `fit.distribute`.
+    The config may have any `fit.distribute`.
     """
     settings = [f"torch {'.'.join(map(str, torch_version()))}"] if torch_version() < FIRST_TORCH else []
     settings += ["fit.shards"] * (spec.fit.shards is not None) + ["fit.train_step"] * (spec.train_step is not None)

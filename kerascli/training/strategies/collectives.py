@@ -15,11 +15,11 @@ from torch import Tensor
 
 
 def sum_in_order(vector: Tensor, rank: int, size: int) -> None:
-    """Replace a vector, in place, by its sum over `size` processes, a power of two, as a balanced tree over the ranks.
+    """Replace a vector, in place, by its sum over `size` processes, added as a balanced binary tree over the ranks.
 
-    If each process's vector is the sum of two vectors, twice as many processes with one of these vectors each get the
-    same bits. Processes exchange parts in pairs, and keep at most as many parts as the tree has levels. Raises
-    RuntimeError, as torch does.
+    `size` is a power of two. If each process's vector is the sum of two vectors, twice as many processes with one of
+    these vectors each get the same bits. Processes exchange parts in pairs, and keep at most as many parts as the tree
+    has levels. Raises RuntimeError, as torch does.
     """
     bounds = [vector.numel() * number // size for number in range(size + 1)]
     parts = [vector[start:stop] for start, stop in pairwise(bounds)]
@@ -43,11 +43,11 @@ def _run(operations: Sequence[dist.P2POp]) -> None:
 
 
 class ReduceScatter:
-    """Reduce-scatter for FSDP: adds gradients over the processes, and keeps the part of this process.
+    """Reduce-scatter for FSDP on CPUs: adds gradients over the processes, and keeps the part of this process.
 
-    It has the interface of FSDP's class of that name. Each process sends to every other process the part that the
-    receiver keeps. Received parts are added in the order of ranks, so that the sum does not depend on which one arrives
-    first.
+    The class has the interface of FSDP's class of that name. Each process sends to every other process the part that
+    the receiver keeps. Received parts are added in the order of ranks, so that the sum does not depend on which one
+    arrives first.
     """
 
     def allocate(self, size: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:

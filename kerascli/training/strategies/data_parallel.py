@@ -1,6 +1,6 @@
-"""Data parallel training: each process has the whole model, and computes its shards of each batch.
+"""Data parallel training: each process has the whole model, and computes its shards (parts) of each batch.
 
-The outcomes of all shards are added, weighted by rows.
+The results of all shards are added, weighted by their rows.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -53,11 +53,11 @@ class Sharding:
         return Portion(self.first, self.stop, self.shards)
 
     def is_first(self, number: int, batch: Batch) -> bool:
-        """Return True if the shard with index `number` is the first shard with rows of a batch."""
+        """Return True if shard `number` is a batch's first one with rows; a small batch has shards without rows."""
         return number == -(-self.shards // batch.whole) - 1
 
     def parts(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
-        """Yield (index, rows) of each shard of this process, from the portion of a batch that it has read.
+        """Yield (index, rows) of each shard of this process; `batch` has only the rows that this process reads.
 
         Shards without rows, in a batch with fewer rows than shards, are not yielded.
         """
@@ -79,10 +79,10 @@ def _rows(batch: Batch, first: int, stop: int) -> Batch:
 
 
 class DataParallel(Strategy):
-    """Strategy in which each process has the whole model; gradients, losses and metric states of all shards are added.
+    """Strategy in which each process has the whole model; gradients and losses of all parts of a batch are added.
 
-    With `shards`, each shard is computed independently, and sums have a fixed order: results have the same bits on
-    every number of processes that divides `shards`, also on one. Without it, processes add the denominators of their
+    With `shards`, each part (shard) is computed independently, and sums have a fixed order: results have the same bits
+    on every number of processes that divides `shards`, also on one. Without it, processes add the denominators of their
     losses and the statistics of synchronized layers, so that results equal those of one process up to rounding.
     """
 
@@ -103,11 +103,11 @@ class DataParallel(Strategy):
         return None if self.in_order else process_sum(self.group)
 
     def part(self, rows: Batch, *, counts: bool = True, scaled: bool = False) -> AbstractContextManager[None]:
-        """Return a context manager for the forward pass of a shard, in which its means and sums are those of the whole
-        batch.
+        """Return a context manager for a shard's forward pass, in which means and sums are over the whole batch.
 
-        Without `counts`, the shard adds 0 to all sums. With `scaled`, the caller multiplies the loss by the shard's
-        share of the rows before the backward pass.
+        `rows` is the shard, a part of a batch. Without `counts`, the shard adds 0 to all sums. With `scaled`, the
+        caller multiplies the loss by the shard's share of the rows before the backward pass. With `fit.shards`, nothing
+        is summed over processes.
         """
         add, share = self._process_sum, rows.rows / rows.whole
         if add is None:
@@ -118,14 +118,14 @@ class DataParallel(Strategy):
 
     @contextmanager
     def trial(self, rows: Batch) -> Iterator[None]:
-        """Context manager in which a forward pass is prepared (traced ...) for a shard, without sums over processes."""
+        """Context manager to trace and test a forward pass on a shard of a batch, without sums over processes."""
         from kerascli.training.strategies.process_sum import one_process
 
         with self.part(rows), one_process():
             yield
 
     def examples(self, batches: Sequence[Batch]) -> list[Batch]:
-        """Return, for each batch, the first of this process's shards that has rows, to prepare the forward pass with.
+        """Return this process's first shard with rows of each batch, as examples to trace and test the forward pass on.
 
         A batch after the first one is left out if this process has no such shard. Raises DataError if it has none in
         the first batch.
@@ -134,7 +134,7 @@ class DataParallel(Strategy):
         return [self.example(batches[0]), *further]
 
     def example(self, batch: Batch) -> Batch:
-        """Return this process's first shard with rows of a batch. Raises DataError if there is no such shard."""
+        """Return this process's first shard (part of a batch) with rows. Raises DataError if there is none."""
         for _, rows in self.sharding.parts(batch):
             return rows
         text = f"the first batch has {counted(batch.whole, 'row')}: too few for {self.sharding.size} processes"
@@ -160,7 +160,7 @@ class DataParallel(Strategy):
 
 
 class ShardedRunner:
-    """Callable that runs each shard of a batch by another runner, and returns the outcome of the whole batch.
+    """Callable that runs a forward and backward pass on each shard (part) of a batch, and adds the shards' results.
 
     Losses, gradients and new values of weights are means of the shards' values, weighted by rows; metric states are
     sums. Shards are added as a balanced binary tree, with its lower levels within a process and its upper levels among

@@ -1,4 +1,4 @@
-"""First failure of a run on several processes: the failing process records the reason, the others report it."""
+"""First failure of a run on several processes: the failing process records the reason, the other ones report it."""
 
 import contextlib
 import json
@@ -36,7 +36,7 @@ _DESCRIPTORS = "/dev/fd"
 
 
 class Failures:
-    """Record of the first failure among the processes of a run, in the key-value store that the processes share.
+    """Record of the first failure among the processes of a run, in torch.distributed's key-value store.
 
     A killed process records no reason: the other processes check which process on their machine is gone.
     """
@@ -50,9 +50,9 @@ class Failures:
         """Keys that processes set in the store once they have recorded a reason, or read it, by rank."""
 
     def is_first(self, error: BaseException, code: int, text: str | None = None) -> bool:
-        """Record why this process fails, and its exit code; return True if it is the first and therefore reports it.
+        """Record why this process fails, and its exit code; return True if no other process failed before it.
 
-        `text` is the reason; default: the error's message.
+        The first process to fail reports the error. `text` is the reason; default: the error's message.
         """
         if isinstance(error, TrainingStopped) and not isinstance(error, ProcessLost) and not self._world.leads:
             self._wait_for_reason(_SECONDS_TO_SAVE)  # all stop, and process 0 says so after it has saved the weights
@@ -66,7 +66,7 @@ class Failures:
             return self._world.rank <= 1
 
     def reason(self) -> ProcessLost:
-        """Return an error with the reason of the first failure or, if none is recorded, the processes that are gone."""
+        """Return an error with the reason that the first failing process recorded, or the processes that are gone."""
         try:
             gone = self._wait_for_reason(_SECONDS_TO_EXPLAIN)
             if gone is None:
@@ -81,7 +81,7 @@ class Failures:
         return _lost(f"process{'es' * (len(gone) > 1)} {', '.join(map(str, gone))} of {self._world.size}")
 
     def wait_for_readers(self) -> None:
-        """Wait until the other processes have read the reason, if this process hosts the store, up to a time limit."""
+        """Wait until all processes have read the recorded failure, up to 4 s, if this one hosts the store."""
         if not self._world.leads or kept_by_launcher():
             return
         _close_connections()
@@ -134,8 +134,7 @@ class Failures:
 
 
 def kept_by_launcher() -> bool:
-    """Return True if the launcher hosts the key-value store of torch.distributed that connects the processes, False if
-    process 0 does."""
+    """Return True if the launcher (torchrun) hosts torch.distributed's key-value store, False if process 0 does."""
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
@@ -153,7 +152,7 @@ def _close_connections() -> None:
 
 
 def in_thread(work: Callable[[], T], timeout: float | None = None) -> T:
-    """Run `work` in a thread and return its result or raise its error; signals are handled while waiting for it.
+    """Run a function in a thread and return its result or raise its error; signals are handled meanwhile.
 
     Raises TimeoutError after `timeout` seconds; the thread, which cannot be ended, then does not keep the process
     alive.

@@ -1,4 +1,4 @@
-"""Result of a forward and backward pass as two vectors, so that all its tensors are added over processes at once."""
+"""Result of a forward and backward pass as two vectors, so that all its tensors are summed over processes at once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,10 @@ from kerascli.training.strategies.group import Group
 
 
 def sum_of_shards(make: Callable[[int], "FlatStepResult"], first: int, stop: int) -> "FlatStepResult":
-    """Return make(first) + ... + make(stop - 1), added as a balanced binary tree: first half plus second half."""
+    """Return make(first) + ... + make(stop - 1), the results of shards, added as a balanced binary tree.
+
+    `make` computes the result of the shard (part of a batch) with an index. The first half is added to the second half.
+    """
     if stop - first == 1:
         return make(first)
     middle = (first + stop) // 2
@@ -20,7 +23,7 @@ def sum_of_shards(make: Callable[[int], "FlatStepResult"], first: int, stop: int
 
 
 class FlatStepResult:
-    """Result of a forward and backward pass (StepOutcome) as two vectors, `averaged` and `added`.
+    """Result of a forward and backward pass (losses, gradients ...) as two vectors, `averaged` and `added`.
 
     `averaged` (float32) has the values that are averaged over shards, weighted by rows: losses, gradients, new weights.
     `added` (float64) has metric states, integers and float64 values.
@@ -36,7 +39,11 @@ class FlatStepResult:
 
     @classmethod
     def like(cls, flat: Sequence[Tensor | None], layout: Layout, processes: int) -> "FlatStepResult":
-        """Return a FlatStepResult of zeros, with a slot for each tensor of a StepOutcome."""
+        """Return a FlatStepResult of zeros, with a slot (position in a vector) for each tensor of `flat`.
+
+        `flat` are the tensors (losses, gradients ...) of a StepOutcome in the order of `layout`; `processes` is the
+        number of processes.
+        """
         slots: list[Slot | None] = []
         ends = [0, 0]
         for index, tensor in enumerate(flat):
@@ -55,11 +62,14 @@ class FlatStepResult:
 
     @property
     def vectors(self) -> list[Tensor]:
-        """Vectors [averaged, added]; `slot.exact` (0 or 1) is the index of the vector with a tensor's values."""
+        """The vectors [averaged, added]; `slot.exact` (0 or 1) is the index of the vector with a tensor's values."""
         return [self._averaged, self._added]
 
     def with_notices(self, numbers: Sequence[float]) -> Tensor:
-        """Write the notices of the processes to the end of `added`; return that part (processes,), as a view."""
+        """Write one number per process (its signal, or request to save) to the end of `added`; return this part.
+
+        The returned tensor (processes,) is a view.
+        """
         place = self._added[-self._processes :]
         for rank, number in enumerate(numbers):
             if number:
@@ -67,7 +77,7 @@ class FlatStepResult:
         return place
 
     def zeros(self) -> "FlatStepResult":
-        """Return a FlatStepResult of zeros with the same slots, the result of a shard without rows."""
+        """Return the result of a shard without rows: a FlatStepResult of zeros, with the same tensor positions."""
         return self._new(torch.zeros_like(self._averaged))
 
     def without_states(self) -> "FlatStepResult":
@@ -80,10 +90,10 @@ class FlatStepResult:
         return self
 
     def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "FlatStepResult":
-        """Return a new FlatStepResult of the tensors `flat` of a StepOutcome, times `share` except metric states.
+        """Return a new FlatStepResult that holds the tensors `flat` of a shard's StepOutcome (losses, gradients ...).
 
-        `share` is the shard's share of the batch's rows. Integers are taken only from the first shard that has rows,
-        for which `first` is true; for other shards they are 0.
+        All but metric states are multiplied by `share`, the shard's share of the batch's rows. Integers are taken only
+        from the first shard that has rows, for which `first` is true; for other shards they are 0.
         """
         new = self._new(torch.empty_like(self._averaged))
         places, values = [], []
@@ -107,13 +117,16 @@ class FlatStepResult:
         return FlatStepResult(self.slots, averaged, torch.zeros_like(self._added), self._processes)
 
     def plus(self, other: "FlatStepResult") -> "FlatStepResult":
-        """Add another result to this one, in place, and return it."""
+        """Add the result of other shards to this one (two vectors each), in place, and return this object."""
         self._averaged += other._averaged
         self._added += other._added
         return self
 
     def values(self) -> list[Tensor | None]:
-        """Return the tensors of the StepOutcome, as views of the vectors where their dtypes are equal."""
+        """Return the tensors (losses, gradients ...) that the two vectors hold, in the order of a StepOutcome.
+
+        The tensors are views of the vectors where dtypes are equal, else copies.
+        """
         return [None if slot is None else self._value(slot) for slot in self.slots]
 
     def _value(self, slot: "Slot") -> Tensor:
@@ -122,7 +135,10 @@ class FlatStepResult:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Position of one tensor of a StepOutcome: elements `start` to `stop` of `added` if `exact`, else of `averaged`."""
+    """Position of a tensor (a loss, a gradient ...) in a FlatStepResult: elements `start` to `stop` of a vector.
+
+    The vector is `added` if `exact`, else `averaged`.
+    """
 
     exact: bool
     is_state: bool
@@ -133,7 +149,7 @@ class Slot:
 
 
 class StepExchange:
-    """Exchange of the results of forward and backward passes, which are summed over the shards of all processes.
+    """Sum of the results of forward and backward passes (losses, gradients ...) over the shards of all processes.
 
     With `in_order`, the terms are added in a fixed order, so that the sum does not depend on the number of processes,
     which must be a power of two.
@@ -146,9 +162,10 @@ class StepExchange:
         self._vectors: FlatStepResult | None = None
 
     def flat(self, outcome: StepOutcome, share: float, *, first: bool) -> FlatStepResult:
-        """Return a StepOutcome as a FlatStepResult, multiplied by the shard's share of the rows, except metric states.
+        """Return `outcome`, a shard's result (StepOutcome: losses, gradients ...), as two vectors (FlatStepResult).
 
-        `first` is true for the first shard with rows of a batch.
+        All values but metric states are multiplied by `share`, the shard's share of the batch's rows. `first` is true
+        for the first shard with rows of a batch.
         """
         flat = outcome.flat()
         if self._vectors is None:
@@ -157,7 +174,10 @@ class StepExchange:
         return self._vectors.filled(flat, share, first=first)
 
     def summed(self, result: FlatStepResult) -> StepOutcome:
-        """Return the sum of all processes' results as a StepOutcome; notices are exchanged in the same all-reduce."""
+        """Return the sum of all processes' results as a StepOutcome (losses, gradients ...).
+
+        The same all-reduce exchanges signals and checkpoint requests (notices).
+        """
         assert self._layout is not None
         world, notices = self._group.world, self._group.notices
         numbers = result.with_notices([float(notices.own * (rank == world.rank)) for rank in range(world.size)])

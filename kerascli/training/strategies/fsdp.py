@@ -35,7 +35,7 @@ _GROUPS_OF_SMALL_MODEL = 8
 
 
 class FullySharded(DataParallel):
-    """Strategy in which each process holds a part of the weights, gradients and optimizer states.
+    """Strategy of FSDP: each process holds a part of the weights, gradients and optimizer states.
 
     Each process computes its part of a batch.
     """
@@ -57,18 +57,18 @@ class FullySharded(DataParallel):
 
 
 def strategy_of(group: Group, distribute: object, shards: int | None = None) -> Strategy:
-    """Return the strategy for `fit.distribute` and `fit.shards`, with the number of processes that the group has."""
+    """Return the Strategy of training for the config's `fit.distribute` and `fit.shards`, and a group of processes."""
     if group.world.size > 1 and isinstance(distribute, FSDP):
         return FullySharded(group, distribute)
     return Single(group) if (shards or group.world.size) == 1 else DataParallel(group, shards)
 
 
 def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -> None:
-    """Divide the weights of a model on the meta device among `size` processes by FSDP, in place; they become DTensors.
+    """Divide the weights of a model on the meta device among `size` processes by FSDP, in place, as DTensors.
 
-    The weights of consecutive layers are gathered together. Weights of layers that several nodes share, and all weights
-    outside these groups, stay gathered from a forward pass to the end of its backward pass, and so do all weights of a
-    small model.
+    `settings` are the config's `distribute: fsdp`. The weights of consecutive layers are gathered together. Weights of
+    layers that several nodes share, and all weights outside these groups, stay gathered from a forward pass to the end
+    of its backward pass, and so do all weights of a small model.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
@@ -85,7 +85,8 @@ def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -
     for group in groups:
         fully_shard(group, mesh=mesh, reshard_after_forward=settings.reshard_after_forward)
     fully_shard(module, mesh=mesh, reshard_after_forward=False)
-    register_fsdp_forward_method(module, "predict")
+    for name in ("compare", "predict"):
+        register_fsdp_forward_method(module, name)
     for part in module.modules():
         if isinstance(part, FSDPModule):  # each process's loss has its share of the batch: gradients are added
             part.set_gradient_divide_factor(1.0)
@@ -96,7 +97,7 @@ def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -
 
 
 def checkpoint_activations(graph: Graph) -> None:
-    """Apply activation checkpointing to every layer with weights.
+    """Apply activation checkpointing to every layer of a model that has weights.
 
     Such a layer keeps only its inputs in the forward pass, and runs again in the backward pass.
     """
@@ -106,7 +107,7 @@ def checkpoint_activations(graph: Graph) -> None:
 
 
 def group_bytes(graph: Graph) -> list[int]:
-    """Return the bytes of each group of weights that FSDP gathers together, then the bytes of the ungrouped weights."""
+    """Return the bytes of each group of weights that FSDP gathers at once, then of the ungrouped weights."""
     grouped = [list(group) for group in _groups(graph)]
     sizes = [sum(parameter.nbytes for module in group for parameter in module.parameters()) for group in grouped]
     whole = sum(parameter.nbytes for parameter in graph.parameters())
@@ -153,7 +154,7 @@ def _let_hooks_see_results() -> None:
 
 
 def recompute_in_backward(module: nn.Module) -> None:
-    """Make a module keep only its inputs in the forward pass, and run again in the backward pass.
+    """Apply activation checkpointing to a module: it keeps only its inputs, and runs again in the backward pass.
 
     The second run draws the same random numbers (of dropout ...) as the first.
     """

@@ -15,7 +15,7 @@ from kerascli.training.strategies.flat_step_result import StepExchange
 
 
 class FSDPRunner:
-    """Callable that runs a forward and backward pass on this process's part of a batch, as PyTorch modules.
+    """Callable that runs a forward and backward pass of a model divided by FSDP on this process's part of a batch.
 
     FSDP gathers weights before they are used, and adds gradients over the processes: each process gets the part of the
     gradients that belongs to its weights. Losses, metric states and new values of weights are added as without FSDP.

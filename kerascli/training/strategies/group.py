@@ -40,7 +40,7 @@ class Group:
 
     @classmethod
     def join(cls, world: World, device: str, *, timeout: float) -> "Group":
-        """Return the group of all processes, connected through the launcher's MASTER_ADDR and MASTER_PORT.
+        """Connect all processes of a run by the launcher's MASTER_ADDR and MASTER_PORT; return their group.
 
         `timeout` is the time in seconds after which a process that does not answer counts as lost. On GPUs, NCCL is not
         used before the first sum. Raises ConfigError, or ProcessLost.
@@ -58,13 +58,13 @@ class Group:
         return group
 
     def leave(self) -> None:
-        """Leave the group at the end of work without an error; waits for the other processes."""
+        """Leave the group of processes when the work has ended without an error; wait for the other processes."""
         with contextlib.suppress(RuntimeError, ProcessLost):  # the work is done
             self.agree(None)  # the store may end with process 0
         dist.destroy_process_group()
 
     def is_first_to_fail(self, error: BaseException, code: int, text: str | None = None) -> bool:
-        """Return True if this process is the first of all to fail, and therefore the one that reports the error.
+        """Record that this process fails; return True if it is the first of all, and therefore reports the error.
 
         The other processes read its reason, stop waiting for this process, and end with the exit code `code`, too.
         """
@@ -79,7 +79,7 @@ class Group:
         return is_first
 
     def add(self, tensors: Sequence[Tensor], *, in_order: bool = False) -> None:
-        """Replace tensors, in place, by their sums over all processes.
+        """Replace each tensor, in place, by the sum of the tensors that all processes pass.
 
         With `in_order`, the tensors are vectors, added as a fixed binary tree: if each is the sum of two vectors, twice
         as many processes with one of these vectors each get the same bits. The number of processes must then be a power
@@ -98,13 +98,13 @@ class Group:
                     work.wait()
 
     def added(self, tensor: Tensor) -> Tensor:
-        """Return a tensor's sum over all processes."""
+        """Return the sum of the tensors that all processes pass, as a new tensor."""
         total = tensor.clone(memory_format=torch.contiguous_format)  # NCCL takes no other
         self.add([total])
         return total
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """Return the tensors that all processes pass, which have the same shape and dtype, in the order of ranks."""
+        """Return the tensors that all processes pass, of the same shape and dtype, in the order of ranks."""
         if self.world.size == 1:
             return [tensor]
         parts = [torch.empty_like(tensor) for _ in range(self.world.size)]
@@ -113,7 +113,7 @@ class Group:
         return parts
 
     def collect(self, tensor: Tensor) -> list[Tensor]:
-        """Return on process 0 the tensors of all processes, in the order of ranks; on others, one tensor without rows.
+        """Return on process 0 the tensors that all processes pass, in the order of ranks; elsewhere, one without rows.
 
         The tensors (rows, *) have the same dtype; their shapes may differ. They are sent from CPU to CPU: NCCL would
         connect process 0 with every other process, and wait forever for one that is gone.

@@ -25,7 +25,7 @@ _SUMMED_BYTES = 2**20
 
 
 def own_device(choice: Choice, group: Group) -> Choice:
-    """Return the device of this process; all processes must call it, with their choice of a device. Raises ConfigError.
+    """Return the device that this process uses; all processes must call it, with their choice. Raises ConfigError.
 
     Processes on one machine get different GPUs: if two had one GPU, NCCL would raise an error or wait forever.
     """
@@ -50,10 +50,11 @@ def own_device(choice: Choice, group: Group) -> Choice:
 
 
 def checked_members(group: Group, config: str, data: Mapping[str, str], *, weights: str = "") -> list[dict[str, Any]]:
-    """Return facts about each process, by rank; `config` and `data` are its resolved config and its data's digests.
+    """Return facts (host, device, versions ...) about each process, by rank, if all work on the same run.
 
-    `weights` is the digest of a trained run's weights. Raises ConfigError if versions, configs, weights or data differ
-    between processes, since they would not work on the same run.
+    `config` is the text of this process's resolved config, `data` maps its data files to digests, `weights` is the
+    digest of a trained run's weights. Raises ConfigError if versions, configs, weights or data differ between
+    processes.
     """
     own = {
         "host": socket.gethostname(), "device": group.device,

@@ -1,4 +1,4 @@
-"""Notices that processes exchange in the all-reduce of a training step: signals, and requests to save a checkpoint."""
+"""Notices (signals, requests to save a checkpoint) that processes exchange in the all-reduce of a training step."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ _STEPS_AHEAD = 4
 
 
 class CheckpointRequest(IntEnum):
-    """Request of process 0, which it makes by its clock, that all processes save a checkpoint."""
+    """Request that all processes save a checkpoint; process 0 makes it at intervals of time."""
 
     NONE = 0
     AT_EPOCH_END = 1
@@ -26,7 +26,7 @@ class CheckpointRequest(IntEnum):
 
 @dataclass(slots=True)
 class Notices:
-    """Signals and checkpoint requests (notices) of this process, and those that are common to all processes.
+    """Notices (a signal, a request to save a checkpoint) of this process, and those common to all processes.
 
     The common notices are the same on all processes after the same training step or batch.
     """
@@ -46,25 +46,26 @@ class Notices:
 
     @property
     def common_signal(self) -> int | None:
-        """Number of the operating system's signal (such as SIGTERM) that a process received and all processes know of.
+        """Number of the system's signal (such as SIGTERM) that some process received and all processes know of.
 
-        It is the same on all processes after the same training step or batch; None if no process received one before.
+        The number is the same on all processes after the same training step or batch; None if no process received one
+        before.
         """
         return self.signals.number if self.size == 1 else self._common_signal
 
     @property
     def own(self) -> int:
-        """Notices of this process, encoded as one integer.
+        """Integer that encodes the notices of this process.
 
-        They are the number of the signal it received (0: none), its request to save a checkpoint, and whether it has
-        written its part of the checkpoint that is being saved.
+        The notices are the number of the signal it received (0: none), its request to save a checkpoint, and whether it
+        has written its part of the checkpoint that is being saved.
         """
         return (self.signals.number or 0) + _SIGNALS * (self.request + _REQUESTS * self.has_written)
 
     def keep(self, numbers: Tensor) -> None:
-        """Store the notices of all processes: a tensor (processes,) of integers as in `own`, received in an all-reduce.
+        """Store the notices of all processes: `numbers` (processes,) are integers as in `own`, from an all-reduce.
 
-        On CUDA they are copied asynchronously and read some training steps later: reading them at once would
+        On CUDA the numbers are copied asynchronously and read some training steps later: reading them at once would
         synchronize with the device.
         """
         if numbers.is_cpu:
@@ -79,10 +80,10 @@ class Notices:
             self.take(oldest.tolist())
 
     def take(self, numbers: Iterable[float]) -> None:
-        """Read the notices of all processes, one integer each as in `own`, and store the common notices.
+        """Decode `numbers`, the notices of all processes as integers (see `own`), and store the common notices.
 
-        These are the signal of the first process that has one, the most urgent checkpoint request, and whether all
-        processes have written their parts. All processes must pass the same integers, in the same order.
+        The common notices are the signal of the first process that has one, the most urgent checkpoint request, and
+        whether all processes have written their parts. All processes must pass the same integers, in the same order.
         """
         values = [int(number) for number in numbers]
         self._common_signal = next((number % _SIGNALS for number in values if number % _SIGNALS), None)
@@ -90,7 +91,7 @@ class Notices:
         self.all_have_written = all(number // (_SIGNALS * _REQUESTS) for number in values)
 
     def forget_checkpoint(self) -> None:
-        """Reset all notices about a checkpoint, when all processes have started or finished to save it."""
+        """Reset the notices about a checkpoint, once all processes have started or finished to save it."""
         self.request = self.common_request = CheckpointRequest.NONE
         self.has_written = self.all_have_written = False
         self._unread.clear()

@@ -44,7 +44,7 @@ has_side_effect(torch.ops.kerascli.process_sum.default)
 
 
 def process_sum(group: Group) -> Callable[[Tensor, float], Tensor]:
-    """Return a function that adds a tensor over all processes: (tensor, share of the batch's rows) -> sum.
+    """Return a function (tensor, this process's share of the batch's rows) -> sum of the tensor over all processes.
 
     A process with a share of 0 contributes zeros, and gets a gradient of zeros.
     """
@@ -54,8 +54,10 @@ def process_sum(group: Group) -> Callable[[Tensor, float], Tensor]:
 
 @contextmanager
 def one_process() -> Iterator[None]:
-    """Context manager in which `process_sum` adds over this process alone, so that processes may run different numbers
-    of sums."""
+    """Context manager in which functions of `process_sum` sum over this process alone.
+
+    Processes may then run different numbers of sums.
+    """
     _groups.append(Group())
     try:
         yield

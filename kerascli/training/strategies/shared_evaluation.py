@@ -14,7 +14,7 @@ from kerascli.training.strategies.group import Group
 
 
 class SharedBatches(EvaluatedBatches):
-    """Batches of an evaluation that are divided among processes, and the results of all processes' batches.
+    """Batches of an evaluation that are divided among processes; also collects the results of all processes.
 
     Metric states are added batch by batch as on one process, so the results have the same bits. If there are fewer
     batches than processes, each process evaluates all batches.

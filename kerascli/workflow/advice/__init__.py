@@ -1,2 +1,1 @@
-"""Warnings about configs that are valid but probably not as intended; each check is a function of a config and its
-data."""
+"""Advice checks, which warn of a config that is valid but probably not as intended, given its data."""

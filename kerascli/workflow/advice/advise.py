@@ -1,4 +1,4 @@
-"""Run all advice checks, which warn of configs that are valid but probably wrong, for all training phases."""
+"""Run all advice checks, which warn of configs that are valid but probably wrong, for each phase of training."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -21,9 +21,9 @@ CHECKS: tuple[Callable[[Case], Iterator[Fault]], ...] = (
 
 
 def advise(cases: Iterable[Case]) -> list[Fault]:
-    """Return the warnings of all advice checks for a config's training phases (`cases`), sorted by line.
+    """Return the warnings of all advice checks for a config, sorted by line, without duplicates.
 
-    Duplicates are removed.
+    `cases` has a Case (config and data) for each phase of training.
     """
     try:
         in_each(cases, _raise_warnings)

@@ -18,14 +18,14 @@ from kerascli.losses.base import Loss
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Column before preprocessing: the whole array, and the selection of its rows (a split, or a subset of one)."""
+    """Column of a table before preprocessing: the whole array, and which rows are selected (a split ...)."""
 
     whole: np.ndarray
     rows: Rows
 
     @classmethod
     def of(cls, table: Table, column: str) -> "Raw | None":
-        """Return a column of a table in memory; None if the table has no such column, or the column stays on disk."""
+        """Return a table's column as Raw; None if the table has no such column, or does not hold it in memory."""
         whole, rows = table.whole()
         values = whole.get(column)
         return cls(values, rows) if isinstance(values, np.ndarray) else None
@@ -47,7 +47,7 @@ class Raw:
         return is_ragged(self.whole)
 
     def take(self, places: Rows) -> "Raw":
-        """Return the column with a subset of its selected rows; `places` are indices into the current selection."""
+        """Return the column with only some of its selected rows; `places` are indices into the selected rows."""
         return Raw(self.whole, compose_rows(self.rows, places))
 
     def array(self) -> np.ndarray:
@@ -55,8 +55,7 @@ class Raw:
         return self.whole[self.rows]
 
     def feature(self, index: int) -> np.ndarray:
-        """Return the values (selected rows,) of one feature of a column of arrays; `index` is its position in a
-        flattened row."""
+        """Return the values (selected rows,) at the position `index` of the flattened rows of a column of arrays."""
         return self.whole.reshape(len(self.whole), -1)[:, index][self.rows]
 
 
@@ -78,14 +77,15 @@ class Case:
         return {} if self.prepared is None else self.prepared.tables
 
     def raw(self, column: str, split: str = "train") -> Raw | None:
-        """Return a column of a split before preprocessing; None if the split was not read, lacks it, or leaves it on
-        disk."""
+        """Return a column of a split before preprocessing; None if the split lacks it or does not hold it in memory."""
         table = self.tables.get(split)
         return None if table is None else Raw.of(table, column)
 
     def train_and_test(self, column: str) -> tuple[Raw, Raw] | None:
-        """Return a raw column of the splits `train` and `test`, as a pair; None unless both have it in memory, with one
-        value per row."""
+        """Return a column of the splits `train` and `test` before preprocessing, as a pair.
+
+        None unless both splits have it in memory, with one value per row.
+        """
         train, test = (self.raw(column, split) for split in ("train", "test"))
         return (train, test) if train and test and train.ndim == test.ndim == 1 else None
 
@@ -101,21 +101,23 @@ class Case:
 
 
 def warning(text: str, path: Path, hint: str, *, key: bool = True) -> Fault:
-    """Return a warning located at the key of a config path, or at its value if `key` is False, with a hint that says
-    what to do."""
+    """Return a warning located at a config path, with a hint that says what to do.
+
+    The place in the file is that of the path's key, or of its value if `key` is False.
+    """
     return Fault(text, path, "key" if key else "value", hint=hint, level="warning")
 
 
 def predicts_classes(loss: Loss) -> bool:
-    """Return True if a loss takes class labels as targets."""
+    """Return True if a loss takes class labels (integers or one-hot vectors) as targets."""
     return loss.sparse_targets or loss.predicts != "values"
 
 
 def is_split(pipeline: Pipeline) -> bool:
-    """Return True if a pipeline splits the values of its column, such as a text into tokens."""
+    """Return True if a preprocessing pipeline splits each value of its column, such as a text into tokens."""
     return any(step.transform.splits_values for step in pipeline.steps)
 
 
 def is_label(column: Raw, pipeline: Pipeline) -> bool:
-    """Return True if a column has one value per row, which its pipeline does not split (as a text into tokens)."""
+    """Return True if a column has one value per row, which its pipeline does not split into several."""
     return column.ndim == 1 and not column.is_ragged and not is_split(pipeline)

@@ -23,7 +23,7 @@ _CHANCE = 1e-4
 
 
 def constant_inputs(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each input with constant columns, except images, whose borders may be constant."""
+    """Yield a warning for each input with columns that are constant in the training rows; images are not checked."""
     for path, pipeline in case.inputs():
         if constant := [text for name in pipeline.columns for text in _constant(name, case.raw(name))]:
             more = f" and {counted(len(constant) - _NAMED, 'other')}" if len(constant) > _NAMED else ""
@@ -115,7 +115,7 @@ def _copy(label: np.ndarray, column: Raw | None, name: str) -> str:
 def unseen_dates(case: Case) -> Iterator[Fault]:
     """Yield a warning for each date component (month, weekday ...) with values that only test rows have.
 
-    Inputs of dates (transform `datetime`) are checked.
+    The inputs with a transform `datetime` are checked.
     """
     for path, pipeline in case.inputs():
         steps = [step.transform for step in pipeline.steps if not isinstance(step.transform, Impute)]

@@ -1,4 +1,4 @@
-"""Advice check: warns of a loss that gets another kind of predictions than it takes (probabilities for logits ...)."""
+"""Advice check of losses that get another kind of predictions than they take, such as probabilities for logits."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -58,8 +58,10 @@ class _Use:
 
 
 def logits(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each loss that gets another kind of predictions than it takes, such as probabilities for
-    logits."""
+    """Yield a warning for each loss that takes logits but gets probabilities, or the reverse.
+
+    Losses whose predictions need another range, such as `poisson`, are checked, too.
+    """
     built = case.spec.built
     yield from _unsuited(_uses_of_compile(case), Tracer(built.model.nodes), built)
     yield from _unsuited(_formulas(built.model.nodes), Tracer(built.model.nodes), built)

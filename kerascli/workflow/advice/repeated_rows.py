@@ -1,4 +1,4 @@
-"""Advice check: warns of training rows that are also in the split `validation` or `test`, which makes metrics too good.
+"""Advice check of training rows that are also in the split `validation` or `test`, which makes metrics too good.
 
 Rows are compared by hash keys; of long rows only a part is hashed at first, to bound the cost.
 """
@@ -123,7 +123,10 @@ def _path(case: Case, split: str) -> Path:
 
 
 def row_keys(splits: Mapping[str, Columns]) -> dict[str, np.ndarray]:
-    """Return a mapping from split to the hash keys (uint64) of its rows; equal rows have equal keys, in any split."""
+    """Return the hash keys (rows,) of each split's rows, as uint64; equal rows have equal keys, in any split.
+
+    `splits` maps the name of a split to its columns.
+    """
     first = {name: _mixed(columns, _WORDS) for name, columns in splits.items()}
     _, inverse, counts = np.unique(np.concatenate(list(first.values())), return_inverse=True, return_counts=True)
     repeated, start = counts[inverse] > 1, 0

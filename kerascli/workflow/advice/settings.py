@@ -21,9 +21,10 @@ _OF_VALIDATION = ("validation_steps", "validation_batch_size", "validation_freq"
 
 
 def idle_settings(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each setting of a config without effect.
+    """Yield a warning for each setting of a config that has no effect.
 
-    These are settings of validation if `fit` validates nothing, and arguments of optimizers that need another argument.
+    Checked are settings of validation if `fit` validates nothing, and arguments of optimizers that need another
+    argument.
     """
     fit = case.spec.fit
     for key in _OF_VALIDATION if not fit.validates() else ():
@@ -40,7 +41,8 @@ def _idle_arguments(written: Any, path: Path) -> Iterator[Fault]:
     """Yield a warning for each idle argument of an optimizer, as written at a path, and of the components in it."""
     for key, value in written.items() if isinstance(written, dict) else ():
         needed, example = _NEEDED.get(str(key), ("", ""))
-        if needed and value not in (None, False) and not written.get(needed):
+        is_off = not written.get(needed) and written.get(needed) is not False  # `false` says so, as in resolved.yaml
+        if needed and value not in (None, False) and is_off:
             yield warning(f"{key} has no effect without {needed}", (*path, key), f"add {example}, or remove {key}")
         yield from _idle_arguments(value, (*path, key))
 

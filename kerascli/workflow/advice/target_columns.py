@@ -26,7 +26,10 @@ _FIRST_ROWS = 256
 
 
 def constant_targets(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each constant target with a loss, except a loss formula, which may need a constant target."""
+    """Yield a warning for each target that is constant in the training rows.
+
+    Targets without a loss, or whose loss is a formula (`expr`), are not checked.
+    """
     train = None if case.prepared is None else case.prepared.splits.get("train")
     if not isinstance(train, MemorySplit):
         return
@@ -47,8 +50,7 @@ def constant_targets(case: Case) -> Iterator[Fault]:
 
 
 def class_shares(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each target whose classes are distributed differently over the training rows and the test
-    rows.
+    """Yield a warning for each target whose classes have other shares in the test rows than in the training rows.
 
     The warning has both shares of the class for which they differ most.
     """
@@ -93,7 +95,7 @@ def _shares_hint(case: Case, column: str) -> str:
 def sorted_labels(case: Case) -> Iterator[Fault]:
     """Yield a warning for each target whose rows seem sorted by class, if `validation_split` takes the last rows.
 
-    Training and validation then have different classes.
+    Training and validation rows then have different classes.
     """
     head, tail = case.tables.get("train"), case.tables.get("validation")
     if case.config.validation_split <= 0 or head is None or tail is None:

@@ -55,7 +55,7 @@ NEGATIVE = frozenset({*_OTHER, *_NORMALIZED} - {"relu", "relu6"})
 
 @dataclass(frozen=True, slots=True)
 class TensorKind:
-    """Kind of a tensor's values (probabilities ...), and the node and activation (or layer) that determine it."""
+    """Kind of a tensor's values (probabilities or other), and the node and activation that determine it."""
 
     kind: Kind
     word: str
@@ -63,7 +63,7 @@ class TensorKind:
 
 
 class Tracer:
-    """Tracer that determines whether a tensor holds probabilities or other numbers, from the node that computes it."""
+    """Finder of the kind of a tensor's values (probabilities or other), from the nodes of the model that compute it."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._made: Mapping[str, tuple[Node, int]] = {
@@ -72,7 +72,7 @@ class Tracer:
         self._kinds: dict[str, TensorKind | None] = {}
 
     def of(self, tensor: str) -> TensorKind | None:
-        """Return the kind of a tensor's values (probabilities or other numbers); None if unknown, as for an input."""
+        """Return the kind of the values of the tensor named `tensor`; None if it is unknown, as for a model input."""
         if tensor not in self._kinds:
             made = self._made.get(tensor)
             self._kinds[tensor] = None if made is None else self._result(*made)

@@ -13,14 +13,14 @@ _SHOWN = 12
 
 
 class Stages:
-    """Stopwatch that records how long each stage before the first training step takes (reading data, ...)."""
+    """Stopwatch for the stages of work before the first training step (reading data, building the model ...)."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
         self._seconds: dict[str, float] = {}
 
     def end(self, stage: str) -> None:
-        """Record that `stage` (reading data ...) has ended: it took the time since the stage before it ended."""
+        """Record that the stage named `stage` has ended: it began at the end of the stage before it."""
         now = time.monotonic()
         self._seconds[stage] = now - self._last
         self._last = now
@@ -30,7 +30,10 @@ class Stages:
 
 
 def details(facts: Mapping[str, Any], experiment: Experiment, stages: Stages) -> Iterator[Note]:
-    """Yield events with the details of a run's start, for `train --verbose`; `facts` are entries of its run.json."""
+    """Yield notes on a run's start (versions, seed, digests ...), for `train --verbose`.
+
+    `facts` are entries of the run's file run.json, `stages` the times of the stages before the first training step.
+    """
     spec = experiment.spec
     versions, digests = facts.get("versions", {}), facts.get("data", {})
     packages = ", ".join(f"{name} {versions[name]}" for name in ("kerascli", "python", "torch") if name in versions)

@@ -1,4 +1,4 @@
-"""Create the trainer of a model: optimizers for its parameter updates, and how its forward passes are executed."""
+"""Create the trainer of a model: the optimizers of its weights, and the runners of its forward passes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -37,8 +37,7 @@ def trainer_and_profiler(
     recorded_mode: str | None = None,
     strategy: Strategy | None = None,
 ) -> tuple[Trainer, Choice, Profiler | None]:
-    """Return the trainer of a model, its execution mode, and a profiler of the training run (None unless `profile` is
-    true).
+    """Return (trainer of a model, its execution mode, profiler of the training run, None unless `profile`).
 
     The other arguments are those of `make_trainer`, whose work the profiler measures, too.
     """
@@ -57,8 +56,9 @@ def make_trainer(
 ) -> tuple[Trainer, Choice]:
     """Return the trainer of a model, and its execution mode (eager, traced, compiled) with the reason for it.
 
-    `recorded_mode` is the execution mode of a run that is resumed (None: choose one), `strategy` that by which
-    processes share the work (None: there is one process). Raises ConfigError if the model has nothing to train.
+    `plan` has the batches and callbacks of the training. `recorded_mode` is the execution mode of a run that is resumed
+    (None: choose one), `strategy` that by which processes share the work (None: there is one process). Raises
+    ConfigError if the model has nothing to train.
     """
     assert experiment.spec.training is not None
     jit_compile = experiment.spec.training.compute.jit_compile
@@ -95,7 +95,7 @@ def _slowest(modes: Mapping[str, Choice]) -> Choice:
 
 
 def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | None = None) -> Optimizers:
-    """Return the optimizers of all parameter updates of a training step. Raises ConfigError if nothing is trainable.
+    """Return the optimizers of a model, one for each parameter update. Raises ConfigError if nothing is trainable.
 
     `across` returns a tensor's sum over all processes, for norms of weights that FSDP divides among them; None if each
     process holds all weights.

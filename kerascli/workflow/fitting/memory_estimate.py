@@ -1,4 +1,4 @@
-"""Estimate of the memory of each process of a training run, warning if it is too much, and measured peak memory."""
+"""Estimated memory of each process of a training run, with a warning if it is too much, and measured peak memory."""
 
 import copy
 import math
@@ -56,9 +56,10 @@ class MemoryEstimate:
 
 
 def memory_estimate(spec: RunSpec, prepared: PreparedData | None, processes: int) -> MemoryEstimate:
-    """Return the estimated memory of each of `processes` processes that train a config.
+    """Return the estimated memory of each of `processes` processes that train a model.
 
-    The rows of `prepared` are included; None: the data is not counted. Raises NotEstimated.
+    `spec` is the parsed config. The rows of `prepared`, the preprocessed data, are included; None: data is not counted.
+    Raises NotEstimated.
     """
     try:
         with without_compiler():
@@ -112,7 +113,7 @@ def _saved_bytes(module: TrainStepModule, batch: Batch, weights: Sequence[Weight
 def estimated_bytes(spec: RunSpec, prepared: PreparedData, processes: int, device: torch.device) -> int | None:
     """Return the estimated memory in bytes of one training process on a device; None if it cannot be estimated.
 
-    It is comparable with `peak_bytes`: on a CPU it includes Python, torch and the data in memory.
+    The estimate is comparable with `peak_bytes`: on a CPU it includes Python, torch and the data in memory.
     """
     on_cpu = device.type == "cpu"
     try:
@@ -123,7 +124,7 @@ def estimated_bytes(spec: RunSpec, prepared: PreparedData, processes: int, devic
 
 
 def peak_bytes(device: torch.device) -> int | None:
-    """Return the peak memory of this process on a device until now, in bytes; None if the system does not report it."""
+    """Return the peak memory of this process on a device so far, in bytes; None if the system does not report it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
@@ -135,7 +136,7 @@ def peak_bytes(device: torch.device) -> int | None:
 
 
 def memory_lines(spec: RunSpec, prepared: PreparedData | None, processes: int) -> tuple[list[str], list[Fault]]:
-    """Return lines about the memory of each process, and a warning if the processes need more than the machine has."""
+    """Return (lines to print on the memory of each of `processes` processes, warnings if the machine has less)."""
     if spec.training is None:
         return [], []
     on_cpu = choose_device().value == "cpu"
@@ -174,7 +175,7 @@ def _held(prepared: PreparedData | None) -> int:
 
 
 def example_batch(spec: RunSpec, rows: int, device: torch.device) -> Batch:
-    """Return a batch with `rows` rows of undefined values, in the shapes and dtypes of the model's inputs and targets.
+    """Return a batch of `rows` rows in the shapes and dtypes of the model's inputs and targets, without values.
 
     Raises NotEstimated if a shape is unknown.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kerascli.training.strategies.group import Group
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options of a training run that are on the command line and not in the config (device, runs folder ...)."""
+    """Command line options of a training run that are not in its config: device, threads, folder of runs ..."""
 
     runs_dir: Path = Path("runs")
     device: str = "auto"
@@ -22,6 +22,12 @@ class Options:
     limits: Mapping[str, int] = field(default_factory=dict)
     """Upper limits of `epochs`, `steps_per_epoch` and `validation_steps` in each phase, for a smoke test."""
     profile: bool = False
+    data: Path | None = None
+    """Place of the data of a run to resume, if it has moved; or new data to train a run on. None: the run's own."""
+    relearn: bool = False
+    """True to fit the transforms to these rows; False: their state is kept, to which the weights belong."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Entries of run.json that a new run takes over from the run that it trains on."""
     group: "Group | None" = None
     """Group of the processes that train together; None: this process alone."""
     source_runs: Path | None = None

@@ -1,4 +1,4 @@
-"""Write this process's part of a checkpoint in a thread, and complete the checkpoint when all parts are written."""
+"""Write one process's part of a checkpoint in a thread, and complete the checkpoint when all parts are written."""
 
 import copy
 import time
@@ -32,7 +32,7 @@ _SECONDS_TO_SEE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Checkpoint to write: the event that reports it, its tensors and facts, and the names under which it is kept."""
+    """Checkpoint that is being written: the event that reports it, tensors, facts, and names to keep it under."""
 
     saved: Saved
     tensors: Mapping[str, Tensor]
@@ -41,7 +41,7 @@ class Begun:
 
 
 class PartWriter:
-    """Writer of this process's part of a checkpoint, in a thread; process 0 completes it when all parts are written.
+    """Writer of a process's part of a checkpoint, in a thread; process 0 completes it when all parts are written.
 
     The processes are notified by the all-reduce of a training step that all parts are written. A checkpoint exists once
     its manifest does: an interrupted checkpoint does not damage earlier ones.
@@ -56,7 +56,7 @@ class PartWriter:
         self._written: futures.Future[BlobFile] | None = None
 
     def begin(self, checkpoint: Begun) -> None:
-        """Start to write this process's part of a checkpoint, from a copy of the state, which may change meanwhile."""
+        """Start to write this process's part of a checkpoint, from a copy of the state, which may then change."""
         assert self._begun is None, "one checkpoint is written at a time"
         common, parts = in_ranges(checkpoint.tensors, self._ranges)
         common = _copied(common) if self._group.world.leads else {}
@@ -75,11 +75,10 @@ class PartWriter:
         writer.shutdown(wait=False)  # the thread ends with its work
 
     def finished(self, *, wait: bool) -> list[Saved]:
-        """Complete the checkpoint that was begun, once all processes have written their parts; return its event, else
-        no event.
+        """Complete the checkpoint being written if all processes have written their parts; return its event, or [].
 
-        With `wait`, wait for the parts. All processes must call it after the same training step. Raises StorageError if
-        this process could not write its part.
+        With `wait`, wait for the parts. All processes must call the method after the same training step. Raises
+        StorageError if this process could not write its part.
         """
         if self._begun is None or not (wait or self._group.notices.all_have_written):
             return []

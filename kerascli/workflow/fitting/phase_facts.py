@@ -1,4 +1,4 @@
-"""Facts about all phases of a training run, to print and to record: data, directions of metrics, columns of history."""
+"""Facts about a run's training phases, to print or record: data, directions of metrics, columns of history.csv."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def data_notes(phases: list[Phase]) -> Iterator[Event]:
-    """Yield, as events, the warnings about the data of each phase and the number of rows of its splits."""
+    """Yield notes with the warnings about each training phase's data, and the number of rows of its splits."""
     reported: list[PreparedData] = []
     for number, phase in enumerate(phases, start=1):
         prepared = phase.prepared
@@ -30,13 +30,12 @@ def data_notes(phases: list[Phase]) -> Iterator[Event]:
 
 
 def data_digests(phases: list[Phase]) -> dict[str, str]:
-    """Return a mapping from the name of each data file of all phases to its digest (SHA-256), for run.json."""
+    """Return a mapping from each data file of the training phases to its digest (SHA-256), for run.json."""
     return _by_name(phase.prepared.digests for phase in phases)
 
 
 def skipped(phases: list[Phase], *, rows: bool) -> dict[str, Any]:
-    """Return a mapping from each folder with damaged images, or (`rows`) each file with bad rows, to their number and
-    the first of them, for run.json.
+    """Return the number and the first of damaged images by folder, or (`rows`) of bad rows by file, for run.json.
 
     If a phase uses other files of a folder, the folder has another entry, with the number of the phase.
     """
@@ -60,12 +59,12 @@ def _by_name(facts_of_phases: Iterable[Mapping[str, T]]) -> dict[str, T]:
 
 
 def directions(phases: list[Phase]) -> dict[str, str]:
-    """Return a mapping from each logged metric of all phases to its better direction (`min` or `max`)."""
+    """Return a mapping from each value that the training phases log to its better direction (`min` or `max`)."""
     return {name: way for phase in phases for name, way in phase.spec.log_names().items()}
 
 
 def history_columns(phases: list[Phase]) -> list[str]:
-    """Return the column names of history.csv for all phases, as its header is written before the first epoch."""
+    """Return the names of all columns of history.csv (a row per epoch), for all training phases of a run."""
     rates = {
         name: 0.0 for phase in phases for name in (phase.spec.train_step.optimizers if phase.spec.train_step else ("",))
     }

@@ -1,4 +1,4 @@
-"""Prepare the phases of a training run in turn, and pass weights and optimizer state from one phase to the next."""
+"""Prepare the phases of a training run in turn, and pass weights and optimizer state from each to the next."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,20 +36,20 @@ from kerascli.workflow.fitting.plan import make_plan, with_class_weights
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A phase of training (one entry of `fit.phases`): its config, its preprocessed data, and the RunSpec of both."""
+    """Phase of training (an entry of `fit.phases`): its config, preprocessed data, and RunSpec (parsed config)."""
 
     config: Config
     prepared: PreparedData
     spec: RunSpec
 
     def without_model(self) -> "Phase":
-        """Return the phase without the PyTorch modules of its model, so that their memory can be freed."""
+        """Return the training phase without the PyTorch modules of its model, so that their memory can be freed."""
         return replace(self, spec=replace(self.spec, built=replace(self.spec.built, modules={}, owners={}, views={})))
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseState:
-    """Objects that are in memory while a phase is trained: model, plan, trainer, execution mode, profiler, strategy."""
+    """Objects in memory while one phase is trained: model, plan, trainer, execution mode, profiler, strategy."""
 
     experiment: Experiment
     plan: Plan
@@ -62,7 +62,7 @@ class PhaseState:
 def prepare_phases(
     config: Config, learned: States | None = None, parsed: Sequence[RunSpec | None] | None = None
 ) -> list[Phase]:
-    """Return the phases of a config, with their data loaded and the config checked against it.
+    """Return the training phases of a config, with their data loaded and the config checked against it.
 
     `learned` is the fitted state of the last phase's transforms, from an earlier process; `parsed` are the RunSpecs of
     the phases that were parsed before the data was read (None: not parsed). Raises KerasCliError.
@@ -86,9 +86,9 @@ def prepare_phases(
 
 
 def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = None) -> Phase:
-    """Return a phase of training from its config, which is checked against its data. Raises KerasCliError.
+    """Return a training phase, after checking its config against its data. Raises KerasCliError.
 
-    `parsed` is the RunSpec (validated config) of the phase if it was parsed before the data was read.
+    `parsed` is the RunSpec (parsed config) of the phase if it was parsed before the data was read.
     """
     rows = {name: split.rows for name, split in prepared.splits.items()}
     spec = describe_config(config, prepared.facts, rows, parsed)
@@ -108,10 +108,9 @@ def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = 
 
 
 def build_phase(phase: Phase, device: Choice, strategy: Strategy | None = None) -> Experiment:
-    """Return the Experiment of a training phase: its model, built in memory on a device, with its losses and
-    optimizers.
+    """Return a training phase's model, built on a device with its losses and optimizers, as an Experiment.
 
-    It fills the modules of the phase's RunSpec: call it only once.
+    The modules of the phase's RunSpec (parsed config) get their weights: call the function only once.
     """
     spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)
@@ -123,7 +122,7 @@ def build_phase(phase: Phase, device: Choice, strategy: Strategy | None = None) 
 
 
 class PhaseRunner:
-    """Runner that prepares and builds the phases of a training run in turn; has the current phase and its progress."""
+    """Runner that builds the phases of a training run one after the other; has the current phase and its progress."""
 
     def __init__(
         self, phases: list[Phase], device: Choice, options: Options, reached: Progress, mode: str | None = None
@@ -147,7 +146,7 @@ class PhaseRunner:
         return self.reached.phase + 1 == len(self.phases)
 
     def begin(self, *, fresh: bool = True) -> Iterator[Event]:
-        """Yield a `PhaseBegin` event for the current phase, if the run has several phases.
+        """Yield an event that reports the start of the current phase, if the run has several phases.
 
         `fresh` is true if the phase begins with a new optimizer.
         """
@@ -163,7 +162,7 @@ class PhaseRunner:
             )
 
     def start_next_phase(self) -> bool:
-        """Start the next phase with the current weights; return True if its optimizer starts with a new state."""
+        """Build the next phase with the current weights; return True if its optimizer starts with a new state."""
         trainer, reached = self.state.trainer, self.reached
         weights = trainer.snapshot()
         following = self.phases[reached.phase + 1]
@@ -211,7 +210,7 @@ def refuse_other_epochs(phases: list[Phase], sets: object) -> None:
 
 
 def refuse_undivided(phases: list[Phase], group: Group | None) -> None:
-    """Raise ConfigError if a training phase cannot be divided among the group's processes, or into its `fit.shards`."""
+    """Raise ConfigError if a phase's batches cannot be divided among the group's processes, or by `fit.shards`."""
     size = 1 if group is None else group.world.size
     for phase in phases:
         if faults := strategy_faults(phase.spec, size):

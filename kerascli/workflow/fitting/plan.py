@@ -22,10 +22,10 @@ from kerascli.training.strategies.base import Single, Strategy
 
 
 def rows_in_order(experiment: Experiment, rows: Split, *, metrics: bool = True) -> BatchSource:
-    """Return a source of the batches of a split in the order of its rows, to evaluate or (without `metrics`) to
-    predict.
+    """Return a source of batches of a split, in the order of its rows, to evaluate or to predict.
 
-    It determines the batch size. Raises DataError if a stateful model would get a smaller last batch.
+    The function chooses the batch size. Without `metrics`, the batches are to predict. Raises DataError if a stateful
+    model would get a smaller last batch.
     """
     spec, fit = experiment.spec, experiment.spec.fit
     size = rows_at_once(
@@ -59,7 +59,7 @@ def make_plan(
     first: int = 0,
     strategy: Strategy | None = None,
 ) -> Plan:
-    """Return the training plan of a config's `fit` section.
+    """Return the training plan (epochs, steps, batches, validations, callbacks) of a config's `fit` section.
 
     `limits` are upper limits of `epochs`, `steps_per_epoch` and `validation_steps`, for a smoke test. `phase` is the
     number of the training phase (None: there is only one), before which `first` epochs were trained. With `strategy`,
@@ -117,7 +117,7 @@ def _is_due(fit: FitSpec, epoch: int) -> bool:
 
 
 def with_class_weights(spec: RunSpec, prepared: PreparedData) -> RunSpec:
-    """Return the RunSpec with the class weights of `class_weight: balanced`, computed from the training rows.
+    """Return the RunSpec (parsed config) with the weights of `class_weight: balanced` computed from training rows.
 
     The weight of a class is rows / (classes * rows of the class), as in scikit-learn; a class without a training row
     has none. A RunSpec with another `class_weight` is returned unchanged.
@@ -126,7 +126,7 @@ def with_class_weights(spec: RunSpec, prepared: PreparedData) -> RunSpec:
         return spec
     target = spec.compile.pairs[0].target
     counts: Counter[int] = Counter()
-    for values in prepared.splits["train"].targets_in_blocks(target):
+    for values, _ in prepared.splits["train"].targets_in_blocks(target):
         finished = prepared.target_stage({target: torch.from_numpy(values)})[target]
         numbers, rows = np.unique(class_numbers(finished).numpy(), return_counts=True)
         counts.update(dict(zip(numbers.tolist(), rows.tolist(), strict=True)))

@@ -40,7 +40,7 @@ _TIMEOUT_SECONDS = 3.0
 
 
 class NoRecord:
-    """Stand-in for `RunRecord` on a process that does not record the run: methods that write do nothing."""
+    """Stand-in for RunRecord (a run's folder) on a process that does not record the run: it writes nothing."""
 
     def __init__(self, path: Path) -> None:
         record = RunRecord(path)
@@ -55,7 +55,7 @@ class NoRecord:
         """Ignore the end of the run, which `RunRecord.finish` would write to run.json."""
 
     def write_weights(self, contents: Pieces) -> None:
-        """Compute the contents without writing them: gathering weights that FSDP divides needs every process."""
+        """Compute the contents of a weights file without writing it: gathering FSDP's weights needs every process."""
         for _ in contents:
             pass
 
@@ -68,7 +68,7 @@ class Follower:
         self._saver = saver
 
     def follow(self, events: Iterator[Event]) -> Iterator[Event]:
-        """Yield every event of a training run after recording it; after a checkpoint, yield a `Saved` event, too."""
+        """Yield each event of a training run once it is recorded, and a `Saved` event after each checkpoint."""
         for event in events:
             notes = self._recorded(event)
             saved = self._saver.record(event, self._history)
@@ -77,7 +77,10 @@ class Follower:
             yield from saved
 
     def save_and_wait(self, reason: str) -> None:
-        """Write a checkpoint of the run's current state. Raises TrainingStopped if a value is NaN or infinite."""
+        """Write a checkpoint of the current training state. Raises TrainingStopped if a value is NaN or infinite.
+
+        `reason` is a text that says why the checkpoint is saved.
+        """
         self._saver.save(reason, history=self._history, wait=True)
 
     def _recorded(self, event: Event) -> list[Note]:
@@ -90,7 +93,7 @@ class Follower:
 
 
 class SampleWriter:
-    """Writer of the samples (images, plots, texts) that callbacks generate during training, into the run's samples/."""
+    """Writer of the samples (images, plots, texts) that callbacks generate in training, to samples/ of the run."""
 
     def __init__(self, record: RunRecord, experiment: Experiment, prepared: PreparedData) -> None:
         self._record = record
@@ -106,7 +109,7 @@ class SampleWriter:
 
 
 class Recorder(Follower):
-    """Consumer that writes training events to the run's folder (history.csv, checkpoints ...); needs the run's lock."""
+    """Consumer that writes training events to the run's folder (history.csv, checkpoints ...), which must be locked."""
 
     def __init__(self, saver: Saver, record: RunRecord, samples: SampleWriter) -> None:
         super().__init__(saver)

@@ -1,10 +1,11 @@
-"""Run training from start to end: train, save and record its phases, and evaluate the model on the test split."""
+"""Run a training from start to end: train and record its phases, save weights, and evaluate on the test split."""
 
 import shlex
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from kerascli.foundation.errors import (
     FileRefused,
@@ -21,13 +22,15 @@ from kerascli.foundation.user_code import exits_as_errors
 from kerascli.model.runtime.weights import lasting
 from kerascli.report.profile import profile_text
 from kerascli.runs.record import RunRecord
+from kerascli.training.baselines import evaluate_with_baselines
 from kerascli.training.checkpoint import saved_weights
 from kerascli.training.checkpoint_files import training_tensors
-from kerascli.training.evaluate import evaluate
 from kerascli.training.loop import train
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
+from kerascli.workflow.advice.advise import notes
+from kerascli.workflow.baselines import baselines_of, no_better, target_means
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import rows_in_order
@@ -35,19 +38,24 @@ from kerascli.workflow.fitting.recorder import Follower, NoRecord, Recorder, Sam
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.memory import STOPS, stopped_by
 
+T = TypeVar("T")
+
 
 def run(runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals) -> Iterator[Event]:
-    """Train from the runner's progress to the end of the run, evaluate the model on the test split, and yield all
-    events.
+    """Train all remaining phases, evaluate the model on the test split, record the run, and yield all events.
 
-    Every process calls it; one of them records the run. If that process is lost, another one records how the run ended.
+    Every process calls this function; one of them records the run. If that process is lost, another one records how the
+    run ended.
     """
     try:
         with runner.group.guarded(), exits_as_errors():
+            last = runner.phases[-1]
+            means = target_means(last.spec, last.prepared, runner.state.experiment.device)
+            record.note(target_means=means)
             yield from _phases(runner, record)
             runner.state.trainer.refuse_bad_weights(runner.reached)
             record.write_weights(runner.state.trainer.weights_file())
-            results = yield from _evaluate_test(runner, record.path)
+            results = yield from _evaluate_test(runner, record, means)
         stopped = runner.reached.stopped
         record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
     except Interrupted as error:
@@ -192,24 +200,30 @@ def _interrupted(text: str, run: Path, number: int) -> Interrupted:
     return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
 
 
-def _evaluate_test(runner: PhaseRunner, run: Path) -> Generator[Event, None, dict[str, dict[str, float]]]:
-    """Evaluate the final weights on the test split, if any; return a mapping from split to its metrics."""
-    test = runner.phase.prepared.splits.get("test")
+def _evaluate_test(
+    runner: PhaseRunner, record: RunRecord | NoRecord, means: Mapping[str, list[float]]
+) -> Generator[Event, None, dict[str, dict[str, float]]]:
+    """Evaluate the final weights on the test split, if any, and record its baselines; return a mapping from split to
+    its metrics."""
+    prepared, experiment = runner.phase.prepared, runner.state.experiment
+    test = prepared.splits.get("test")
     if test is None:
         return {}
-    experiment = runner.state.experiment
-    started = time.monotonic()
+    started, spec = time.monotonic(), experiment.spec
+    baselines, test = baselines_of(spec, prepared, prepared.learned, means, test)
     limit = runner.options.limits.get("validation_steps")
     batches = runner.state.strategy.evaluated(rows_in_order(experiment, test), limit)
-    work = evaluate(experiment.module, batches, seed=experiment.spec.seed)
-    logs = yield from _until_signal(work, run, runner)
-    yield Evaluated("test", logs, test.rows, time.monotonic() - started)
+    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed)
+    logs, beside = yield from _until_signal(work, record.path, runner)
+    record.note(baselines={"test": beside})
+    evaluated = Evaluated("test", logs, test.rows, time.monotonic() - started, beside)
+    yield evaluated
+    if spec.training is not None:
+        yield from notes(no_better(evaluated, spec.training.log_names()))
     return {"test": logs}
 
 
-def _until_signal(
-    work: Generator[Tick, None, dict[str, float]], run: Path, runner: PhaseRunner
-) -> Generator[Tick, None, dict[str, float]]:
+def _until_signal(work: Generator[Tick, None, T], run: Path, runner: PhaseRunner) -> Generator[Tick, None, T]:
     """Yield the events of an evaluation and return its result. Raises Interrupted on a signal."""
     while True:
         try:

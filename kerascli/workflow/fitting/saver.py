@@ -1,4 +1,4 @@
-"""Save the training state to checkpoints, and restore it; determines when to save, and what each process writes."""
+"""Save the state of a training run to checkpoints, and restore it; decide when to save."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ BATCH_SECONDS = 300.0
 
 
 class Saver:
-    """Writer of the checkpoints of a training run, which also determines when to save one.
+    """Writer of the checkpoints of a training run, which also decides when one is due.
 
     If FSDP divides the weights, each process writes its parts of them; else process 0 writes everything, and the others
     nothing. Process 0 decides by its clock when to save; it sends the decision with the all-reduce of a training step.
@@ -54,7 +54,7 @@ class Saver:
         self._has_saved = bool(checkpoints.steps())
 
     def record(self, event: Event, history: Callable[[], Prefix]) -> list[Saved]:
-        """Save the state at an event if a checkpoint is due; return the events of checkpoints that are now complete.
+        """Save the training state if a checkpoint is due at an event; return the events of checkpoints now complete.
 
         `history` returns the part of history.csv that belongs to the state. Raises TrainingStopped if a value is NaN or
         infinite.
@@ -124,7 +124,7 @@ class Saver:
 
 
 def newest(record: RunRecord, group: Group, part: str | None = None) -> tuple[Checkpoint | None, list[Note]]:
-    """Return (newest intact checkpoint of a run, notes to print); the checkpoint is None if the run has none yet.
+    """Return (newest intact checkpoint of a run, notes to print); the checkpoint is None if the run has none.
 
     The notes report damaged checkpoints. With several processes, the checkpoint is the newest one that is intact on all
     of them. `part` is the name of this process's file of parts, if each process reads its own. Raises FileRefused.
@@ -149,7 +149,7 @@ def newest(record: RunRecord, group: Group, part: str | None = None) -> tuple[Ch
 def restore(
     checkpoint: Checkpoint, trainer: Trainer, callbacks: Sequence[Callback], part: str | None = None
 ) -> Progress:
-    """Load a checkpoint into a trainer; return the progress of the training run.
+    """Load a checkpoint into a trainer; return the Progress (epoch, step, callback states ...) saved in it.
 
     `part` is the name of this process's file of parts of the weights, if FSDP divides them; None: they are not divided.
     Raises FileRefused if the checkpoint does not match the model.

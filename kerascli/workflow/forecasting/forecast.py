@@ -1,4 +1,4 @@
-"""Forecast a time series: predict the rows after its last row; predictions become inputs of later predictions."""
+"""Forecast the rows after the end of a time series; predictions become inputs of later predictions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,9 +33,10 @@ from kerascli.workflow.predict import Predictions
 def forecast_run(
     run: LoadedRun, what: str, horizon: int, future: Path | None = None, *, keep: Sequence[str] = (), raw: bool = False
 ) -> Predictions:
-    """Return predictions of the next `horizon` rows of a series: from a file, standard input (-) or a run's split.
+    """Return predictions of the next `horizon` rows of a time series, by the model of a trained run.
 
-    `future` is a file with the known columns of these rows. Raises ConfigError, DataError, FileRefused.
+    `what` is a file, - for standard input, or a split of the run's data; `future` a file with the columns of the future
+    rows that are known; `keep` names columns of it to include. Raises ConfigError, DataError, FileRefused.
     """
     model, kept = SeriesModel.of(run), frozenset(keep)
     if what in SPLITS:

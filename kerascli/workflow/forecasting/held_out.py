@@ -1,4 +1,4 @@
-"""Time series that a run was trained on: its rows in order of time, and the rows held out for validation and test."""
+"""Time series that a run was trained on: all rows in order of time, and which ones validation and test predict."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from kerascli.workflow.rows.command_rows import load_again
 
 @dataclass(frozen=True, slots=True)
 class OwnSeries:
-    """Time series that a run was trained on, with the rows that are predicted in each split."""
+    """Time series of a run's data: the table of its rows in order of time, and the rows that each split predicts."""
 
     table: Table
     rows: Mapping[str, np.ndarray]
@@ -29,10 +29,9 @@ class OwnSeries:
     """Value of the column that identifies this series among several; None if it is the only one."""
 
     def first_held_out(self, split: str) -> int | None:
-        """Return the index of the first row that a split predicts and that was no target in training; None if there is
-        none.
+        """Return the index of the first row that a split predicts and that was no training target.
 
-        It is also None if the split's rows are not in sequence, or not after all training rows.
+        None if there is none, or if the split's rows are not in sequence, or not after all training rows.
         """
         rows, trained = self.rows[split], self.rows.get("train", np.empty(0, np.int64))
         if len(np.unique(np.diff(rows))) > 1 or (len(trained) and int(trained.max()) >= int(rows[0])):
@@ -42,7 +41,7 @@ class OwnSeries:
 
 
 def own_series(model: SeriesModel, preferred: Sequence[str]) -> list[OwnSeries]:
-    """Return the time series that a run was trained on, with the rows that each split predicts.
+    """Return the time series of a run's data, each with the rows that each split predicts.
 
     The tables of several splits are joined if their dates are in order; otherwise a series has only the rows of the
     first split in `preferred` that exists, or else of the first split. Raises DataError, ConfigError, FileRefused.
@@ -50,7 +49,7 @@ def own_series(model: SeriesModel, preferred: Sequence[str]) -> list[OwnSeries]:
     run, source = model.run, model.source
     splits = {name: split.origin.table for name, split in load_again(run).splits.items() if split.origin is not None}
     loaded = source.source.load(replace(run.config.context, columns=None))
-    tables = {name: loaded[name] for name in SPLITS if name in loaded}
+    tables = {name: source.filled(loaded[name], model.data.columns()) for name in SPLITS if name in loaded}
     parts = {name: source.series(table) for name, table in tables.items()}
     starts = {
         name: _starts(source, table, parts[part])
@@ -108,7 +107,7 @@ def _own(
 
 
 def histories_of(model: SeriesModel, split: str) -> list[Table]:
-    """Return the tables of the series that a run was trained on, each up to the last row that a split predicts.
+    """Return a table for each time series of a run's data, with its rows up to the last one that a split predicts.
 
     Raises DataError if there is no such split.
     """

@@ -25,7 +25,7 @@ _HELD_OUT = ("test", "validation")
 
 @dataclass(frozen=True, slots=True)
 class ForecastPicture:
-    """Data for the plot of a forecast: a panel for each predicted column of each series, labels and a note."""
+    """Data for the plot of a forecast: a panel for each predicted column of each series, labels, and a note."""
 
     panels: Sequence[ForecastPanel]
     axis: str
@@ -37,11 +37,11 @@ class ForecastPicture:
 
 
 def forecast_picture(run: LoadedRun, horizon: int | None = None, future: Path | None = None) -> ForecastPicture:
-    """Return the plot data of a forecast: of held-out rows (of test or validation), or of rows after the run's data.
+    """Return the data for a plot of a run's forecast of held-out rows, or of the rows after the end of its data.
 
-    With `future`, a file of known columns, the forecast is of the rows after the data. The default of `horizon` is the
-    number of held-out rows (at most 200) or, without held-out rows, the length of a window. Raises ConfigError,
-    DataError, FileRefused.
+    Held-out rows are those of the split `test`, else of `validation`. With `future`, a file of known columns, the
+    forecast is of the rows after the data. The default of `horizon` is the number of held-out rows (at most 200) or,
+    without held-out rows, the length of a window. Raises ConfigError, DataError, FileRefused.
     """
     model = SeriesModel.of(run)
     words = [column for column, target in model.predicted.items() if target.is_text]

@@ -1,4 +1,4 @@
-"""Time series to forecast: its rows so far, and known columns (such as dates) of later rows."""
+"""Time series to forecast: the rows of its past, and columns of its future that are known (such as dates)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.command_input import CommandInput
-from kerascli.data.dates import ORDER, Dates
+from kerascli.data.dates import ORDER, Dates, regular_times
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.pipeline.learned_state import known_columns
+from kerascli.data.read import joined
 from kerascli.data.section import Pipeline
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import DataError, counted, one_of, safe_text
+from kerascli.foundation.errors import DataError, Fault, counted, one_of, safe_text
 from kerascli.workflow.forecasting.series_model import SeriesModel
 
 _FUTURE = "--future FILE"
@@ -21,7 +22,7 @@ _FUTURE = "--future FILE"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Time series: the table of its rows so far, and that of later rows, with columns known in advance (or None)."""
+    """Time series: the table of its past rows, and that of its future rows with the columns known of them (or None)."""
 
     history: Table
     future: Table | None
@@ -36,7 +37,7 @@ class Series:
         return name if self.group is None else f"{name} ({self.group[0]}: {self.group[1]})"
 
     def group_column(self, rows: int) -> dict[str, np.ndarray]:
-        """Return {name: values} of the column that identifies this series, with its value repeated for `rows` rows.
+        """Return {name: values} of the column that identifies this series, with its value repeated `rows` times.
 
         The mapping is empty if this is the only series of its table.
         """
@@ -47,17 +48,19 @@ class Series:
 
 
 def read_series(model: SeriesModel, what: str, future: Path | None, keep: frozenset[str] = frozenset()) -> list[Series]:
-    """Return the time series to forecast, from a file (or standard input) and a file of known future columns."""
-    return each_series(model, read_table(model, what, model.used, keep), read_future(model, future, keep))
+    """Return the time series in a file (or `-`: standard input), with their future rows from the file `future`."""
+    history = model.source.filled(read_table(model, what, model.used, keep), model.data.columns())
+    model.run.warnings += [Fault(history.note, level="warning")] if history.note else []
+    return each_series(model, history, read_future(model, future, keep))
 
 
 def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str] = frozenset()) -> Table | None:
-    """Return the table of the rows after the series, read from a file; None if no file is given."""
+    """Return the table of known columns of the rows after a time series, read from a file; None without a file."""
     return None if future is None else read_table(model, str(future), keep=keep | {*model.exogenous})
 
 
 def each_series(model: SeriesModel, history: Table, future: Table | None) -> list[Series]:
-    """Return the series of a table, each with its own rows of the table `future`. Raises DataError."""
+    """Return the time series of the table `history`, each with its own rows of `future`. Raises DataError."""
     column = model.source.group
     if column is None:
         return [series_of(model, history, future)]
@@ -76,11 +79,13 @@ def each_series(model: SeriesModel, history: Table, future: Table | None) -> lis
 def series_of(
     model: SeriesModel, history: Table, future: Table | None, group: tuple[str, str | int] | None = None
 ) -> Series:
-    """Return a Series made of the table `history` and, if it is given, the table `future` of the rows after it.
+    """Return a Series of the table `history` and, if it is given, the table `future` of the rows after it.
 
     `group` has the name and value of the column that identifies it among several series. Raises DataError if the rows
     are not in order of time, or if `future` lacks a column that the model needs.
     """
+    if future is not None and model.source.fill is not None:
+        future = _filled_after(model, history, future)
     series = Series(history, future, date_columns(model, history), group)
     if future is not None:
         missing = [column for column in model.exogenous if column not in future and column not in series.dates]
@@ -94,13 +99,21 @@ def series_of(
     return series
 
 
+def _filled_after(model: SeriesModel, history: Table, future: Table) -> Table:
+    """Return the table of the rows after a series, with gaps filled as those of the series, which it continues."""
+    both = joined([history.take(slice(history.rows - 1, history.rows)), future])
+    both = model.source.filled(both, frozenset(model.exogenous))
+    model.run.warnings += [Fault(both.note, level="warning")] if both.note else []
+    return both.take(slice(1, both.rows))
+
+
 def main_dates(series: Series) -> str | None:
     """Return the name of the date column that orders the rows of a series; None unless there is exactly one."""
     return next(iter(series.dates)) if len(series.dates) == 1 else None
 
 
 def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
-    """Return a mapping from column name to dates, for the columns of a table that hold a date in every row."""
+    """Return the dates of each column of a table that has a date in every row, as a mapping from column name."""
     columns: dict[str, Dates] = {}
     for name in table:
         values = _text_values(table, name)
@@ -123,8 +136,7 @@ def _text_values(table: Table, name: str) -> np.ndarray | None:
 def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: frozenset[str] = frozenset()) -> Table:
     """Return the raw rows of a time series as a table, read from a file or, for `-`, from standard input.
 
-    They are read with the settings of the run's data source. `needed` and `keep` are names of columns that it must
-    have.
+    The settings of the run's data source apply. The file must have the columns in `needed` and `keep`.
     """
     needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
     pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in needed}
@@ -169,10 +181,10 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
 
 
 def future_values(series: Series, column: str, rows: int) -> np.ndarray:
-    """Return the values of a column in the `rows` rows after the series.
+    """Return the values of a column in the first `rows` rows after a time series.
 
-    They come from the file of future columns or, for a column of dates with a constant step, continue the dates. Raises
-    DataError for any other column.
+    The values come from the file of future columns or, for a column of dates with a constant step, continue the dates.
+    Raises DataError for any other column.
     """
     if series.future is not None and column in series.future:
         return in_memory(series.future.column(column))[:rows]
@@ -182,6 +194,8 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
         raise DataError(f"the future of '{safe_text(column)}' is not known", hint=f"give it in a file: {_FUTURE}")
     if dates.step() is None:
         hint = f"give the next dates in a file: {_FUTURE}"
+        if regular_times(dates.times) is not None:
+            hint = f"train with 'fill: forward' of timeseries, which adds missing dates; or {hint}"
         if len(dates.texts) < 2:
             raise DataError(f"the step of '{safe_text(column)}' is not known from one date", hint=hint)
         row = dates.first_gap()
@@ -192,7 +206,7 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
 
 
 def future_columns(model: SeriesModel, series: Series, needed: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Return a mapping from each column that is not predicted to its future values.
+    """Return the future values of the columns of a time series that the model needs but does not predict.
 
     `needed` maps these columns to the numbers of rows to return. Raises DataError if values are missing.
     """
@@ -213,7 +227,7 @@ def future_columns(model: SeriesModel, series: Series, needed: Mapping[str, int]
 
 
 def whole_column(model: SeriesModel, series: Series, column: str, future: np.ndarray | None, rows: int) -> np.ndarray:
-    """Return a column over the rows of the series and the `rows` rows after it; unknown values are empty (NaN or '').
+    """Return a column over the past and `rows` future rows of a series; unknown values are empty (NaN or '').
 
     Raises DataError if the column contains text, but contained numbers in training.
     """

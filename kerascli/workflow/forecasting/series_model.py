@@ -1,4 +1,4 @@
-"""Model of a run as a forecaster of a time series: the columns that it predicts, and the columns that it needs."""
+"""Forecasting model of a run: the columns of a time series that it predicts, and those that it takes as inputs."""
 
 import math
 from collections.abc import Sequence
@@ -23,8 +23,7 @@ from kerascli.workflow.units import significant
 
 @dataclass(frozen=True, slots=True)
 class ForecastTarget:
-    """Model output that predicts the next values of columns of a time series, with the conversion to the columns'
-    units."""
+    """Model output that predicts the next values of columns of a time series, and its conversion to their units."""
 
     output: str
     columns: tuple[str, ...]
@@ -52,7 +51,11 @@ class ForecastTarget:
         return predictions.reshape(len(output), self.horizon, len(self.columns))
 
     def shown(self, values: np.ndarray, output: np.ndarray, *, raw: bool) -> np.ndarray:
-        """Return predictions (rows,) as they are printed: as class labels, rounded values, or raw model outputs."""
+        """Return predictions (rows,) of a column as they are printed: class labels or rounded values.
+
+        `values` are the predictions in the column's units, `output` those of the model, which are returned with `raw`,
+        or for a column without units of its own.
+        """
         if self.reading is not None:
             return values if self.is_text else values.astype(np.int64)
         return significant(values) if self.has_units and not raw else output
@@ -60,7 +63,7 @@ class ForecastTarget:
 
 @dataclass(frozen=True, slots=True)
 class SeriesModel:
-    """Run whose model forecasts a time series, with the columns that it predicts and its input columns."""
+    """Trained model that forecasts a time series, with the columns that it predicts and those of its inputs."""
 
     run: LoadedRun
     data: DataSpec
@@ -73,9 +76,9 @@ class SeriesModel:
 
     @classmethod
     def of(cls, run: LoadedRun) -> "SeriesModel":
-        """Return a run's model as a forecaster of time series.
+        """Return the model of a run as a SeriesModel.
 
-        Raises ConfigError or DataError if the model does not forecast one.
+        Raises ConfigError or DataError if the model does not forecast a time series.
         """
         data = run.data
         if data is None or run.takes_arrays or run.has_own_inputs:
@@ -95,17 +98,17 @@ class SeriesModel:
 
     @property
     def predicted(self) -> dict[str, ForecastTarget]:
-        """Mapping from each predicted column to the target (model output) that contains its values."""
+        """Mapping from the name of each predicted column to the model output that predicts it."""
         return {column: target for target in self.targets for column in target.columns}
 
     @property
     def used(self) -> list[str]:
-        """Names of the columns of the series from which the model's inputs are computed."""
+        """Names of the columns of the time series from which the model's inputs are computed."""
         return list(dict.fromkeys([*self.past, *self.ahead]))
 
     @property
     def exogenous(self) -> list[str]:
-        """Names of input columns that the model does not predict, so that their future values must be given."""
+        """Names of input columns that the model does not predict, so that their future values must be known."""
         return [column for column in self.used if column not in self.predicted]
 
     @property
@@ -114,7 +117,7 @@ class SeriesModel:
         return any(column in self.past for column in self.predicted)
 
     def is_text(self, column: str) -> bool:
-        """Return True if an input column of this name held text in training."""
+        """Return True if the input column named `column` held text in training."""
         fields = known_columns(self.run.learned)
         return next(fields[name].is_text for name in (column, column + NEXT) if name in fields)
 
@@ -182,8 +185,10 @@ _FLOATS = {"uint8": "float32", "int8": "float32", "uint16": "float32", "int16": 
 
 
 def with_floats(learned: States, columns: Sequence[str]) -> dict[str, FittedState]:
-    """Return a run's fitted preprocessing with a float dtype for the integer columns in `columns`, to hold
-    predictions."""
+    """Return fitted preprocessing with a float dtype for integer input columns, so that they can hold predictions.
+
+    `learned` is the state of the preprocessing, `columns` are the names of the predicted input columns.
+    """
     fields = known_columns(learned)
     for name in columns:
         if name in fields and fields[name].is_integer:

@@ -13,6 +13,7 @@ from torch import Tensor
 from kerascli.config.resolved import dump_model
 from kerascli.foundation.disk.storage import output_file, write_bytes
 from kerascli.foundation.errors import ConfigError, KerasCliError
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import sample_inputs
 from kerascli.interop.keras.optimizer_variables import arrays_from, notes_on_names
@@ -26,7 +27,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint_files import training_tensors
 from kerascli.workflow.interchange.exporting_onnx import compared_outputs, onnx_of_rows
-from kerascli.workflow.interchange.loading import load_model
+from kerascli.workflow.interchange.loading import changed_inputs, load_model
 from kerascli.workflow.interchange.text_columns import text_layers
 from kerascli.workflow.loaded import LoadedRun, open_run
 
@@ -49,10 +50,12 @@ class Exported:
     """Largest difference between the outputs of the exported file and of the model, relative to the largest output if
     that is above 1; None for files of weights only."""
     notes: tuple[str, ...]
+    tensors: torch_files.Tensors
+    """Inputs and outputs of the model in the file; those of the run's model for files of weights only."""
 
 
 class CheckFailed(KerasCliError):
-    """Error: an exported file does not compute the model's outputs (a bug of kerascli); the file is not written."""
+    """Error of an export: the file does not compute the model's outputs (a bug of kerascli), and is not written."""
 
     exit_code = 1
 
@@ -66,9 +69,10 @@ def export_run(
     checkpoint: str | None = None,
     preprocessing: bool = False,
 ) -> Exported:
-    """Export a run's model, or a view (submodel) of it, to the file `path`; return facts about the file.
+    """Export a run's model, or its view (submodel) `view`, to a file of the format `kind`; return facts on the file.
 
-    With `preprocessing`, an ONNX file takes raw columns, and a `.keras` file texts. Raises KerasCliError.
+    The weights are the final ones, or those of a checkpoint. With `preprocessing`, an ONNX file takes raw columns, and
+    a `.keras` file texts. Raises KerasCliError.
     """
     path = output_file(path)
     run = open_run(record, device="cpu", checkpoint=checkpoint)
@@ -86,9 +90,10 @@ def export_run(
         made = _keras(run, kind, checkpoint, text_layers(run) if preprocessing else {})
     else:
         made = _weights(run.experiment, kind) if kind in {"safetensors", "state_dict"} else _graph(run.experiment, kind)
-    notes += [] if preprocessing else _data_notes(run)
+    notes += [] if preprocessing else _data_notes(run) + changed_inputs(record.facts(), run.experiment.spec.model)
     write_bytes(path, made.data)
-    return Exported(path, len(made.data), made.difference, (*notes, *made.notes))
+    tensors = torch_files.onnx_tensors(made.data) if kind == "onnx" else torch_files.model_tensors(run.experiment)
+    return Exported(path, len(made.data), made.difference, (*notes, *made.notes), made.tensors or tensors)
 
 
 class _Made(NamedTuple):
@@ -97,6 +102,8 @@ class _Made(NamedTuple):
     data: bytes
     difference: float | None
     notes: Sequence[str] = ()
+    tensors: torch_files.Tensors | None = None
+    """Inputs and outputs of a file in which they have other names or dtypes than in the run's model."""
 
 
 def _onnx_of_rows(run: LoadedRun) -> _Made:
@@ -146,7 +153,13 @@ def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str
         if compiled is not None and state is None:
             notes.append("without the optimizer's state: no checkpoint has it for these weights")
         data = keras_file.archive_bytes(graph, weights, compiled, state)
-    return _Made(data, read_back(data, kind, graph, experiment), notes)
+    inputs, outputs = torch_files.model_tensors(experiment)
+    inputs |= {name: TensorSpec(text.shape, "string") for name, text in texts.items()}
+    tensors = (
+        {names.get(name, name): each for name, each in inputs.items()},
+        {graph.outputs.get(name, name): each for name, each in outputs.items()},
+    )
+    return _Made(data, read_back(data, kind, graph, experiment), notes, tensors)
 
 
 def _state(
@@ -259,7 +272,7 @@ _ENDINGS = ", ".join(sorted(set(SUFFIXES.values())))
 
 
 def check_output(path: Path, kind: str) -> None:
-    """Raise ConfigError if Keras does not open files of the format `kind` under the suffix of `path`."""
+    """Raise ConfigError if Keras cannot open a file of the format `kind` because of the suffix of its `path`."""
     suffixes = {"keras": (".keras",), "h5": (".h5", ".hdf5")}.get(kind)
     if suffixes is not None and path.suffix not in suffixes:
         ending = path.suffix.lower()

@@ -1,4 +1,4 @@
-"""Export a run to an ONNX file that includes its preprocessing, and compare it with `predict` on random raw rows."""
+"""Export a trained model with its preprocessing to ONNX, and compare it with `predict` on random raw rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _ROWS_COMPARED = 6
 
 @dataclass(frozen=True, slots=True)
 class OnnxOfRows:
-    """Bytes of an ONNX file whose model has raw columns as inputs, and facts about its inputs and outputs."""
+    """ONNX file, as bytes, of a model that takes raw columns, and facts about its inputs and outputs."""
 
     data: bytes
     pipelines: Sequence[FittedPipeline]
@@ -40,7 +40,7 @@ class OnnxOfRows:
 
 
 def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
-    """Return an ONNX file that computes the predictions of a run's model from raw columns.
+    """Return an ONNX file that computes the predictions of a run's model from raw columns of the data.
 
     Raises ConfigError for a transform that ONNX has no operations for.
     """
@@ -97,7 +97,7 @@ def _specs(answer: Answer, made: TensorSpec) -> dict[str, TensorSpec]:
 
 
 def compared_outputs(run: LoadedRun, file: OnnxOfRows) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
-    """Return outputs for random raw rows as two lists of arrays: from the run's model, and from ONNX Runtime.
+    """Return (outputs of a run's model, outputs of the exported ONNX file), both for the same random raw rows.
 
     None if `predict` refuses the rows.
     """

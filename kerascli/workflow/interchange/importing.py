@@ -1,10 +1,10 @@
-"""Import a model's file as a run, or a Keras file of weights into the model of a config."""
+"""Import a model's file as a run (a folder like that of a training), or Keras weights into a config's model."""
 
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from kerascli.data.base import States
 from kerascli.data.pipeline.learned_state import save_learned
 from kerascli.data.pipeline.prepare import no_stages
 from kerascli.foundation.errors import Fault
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras_import.training import beside_data
 from kerascli.interop.keras_import.weights import fill
+from kerascli.interop.torch_files import Tensors, model_tensors
 from kerascli.interop.weight_files import match, open_weights, own_layers
 from kerascli.model.runtime.summary import summarize
 from kerascli.model.runtime.weights import lasting
@@ -39,7 +41,7 @@ from kerascli.training.checkpoint_files import TRAINING
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.phase_facts import data_digests, directions
 from kerascli.workflow.fitting.phases import Phase, prepare_phases
-from kerascli.workflow.interchange.loading import Loaded, flat_optimizer, load_model
+from kerascli.workflow.interchange.loading import Loaded, changed_inputs, flat_optimizer, load_model
 from kerascli.workflow.interchange.text_columns import text_pipelines, with_data
 
 _PROGRESS: Mapping[str, Any] = {
@@ -54,6 +56,8 @@ class Imported:
     record: RunRecord
     parameters: int
     notes: tuple[str, ...]
+    tensors: Tensors
+    """Inputs and outputs of the model, as the file has them."""
 
 
 def import_model(
@@ -65,10 +69,10 @@ def import_model(
     compiled: bool = True,
     command: Sequence[str] = (),
 ) -> Imported:
-    """Create a run from a Keras file, or from a safetensors file that `export` wrote.
+    """Create a run (the folder of a trained model) from a Keras file, or a safetensors file of `export`.
 
-    `data` is a config with sections `data` and `fit` for further training, or with views (submodels).
-    Without `compiled` the file's loss, metrics and optimizer are not imported. Raises KerasCliError.
+    `data` is a config with sections `data` and `fit` for further training, or with views (submodels). Without
+    `compiled` the file's loss, metrics and optimizer are not imported. Raises KerasCliError.
     """
     name = name or run_name(path, empty="imported")
     check_name(name)
@@ -79,15 +83,18 @@ def import_model(
         loaded = load_model(path, name, compiled=False)
     with _new_run(runs_dir, name) as record:
         loaded = _write_model(record, loaded, data, command)
-    return _imported(record, loaded.experiment, loaded.notes)
+    inputs, outputs = model_tensors(loaded.experiment)
+    texts = {text.column: TensorSpec(text.shape, "string") for text in loaded.texts.values()}
+    tensors = {**texts, **{name: each for name, each in inputs.items() if name not in loaded.texts}}, outputs
+    return _imported(record, loaded.experiment, loaded.notes, tensors)
 
 
 def import_weights(
     path: Path, config_path: Path, *, runs_dir: Path, name: str | None, by_name: bool, command: Sequence[str] = ()
 ) -> Imported:
-    """Create a run of a config with weights from a Keras file. Raises KerasCliError.
+    """Create a run (the folder of a trained model) of a config, with the weights of a Keras file.
 
-    With `by_name` only layers of equal names are loaded.
+    With `by_name` only layers of equal names are loaded. Raises KerasCliError.
     """
     if name is not None:
         check_name(name)
@@ -115,7 +122,7 @@ def import_weights(
         }  # fmt: skip
         _begin(record, spec, command, facts)
     notes = [f"not in the file: {', '.join(left)}; newly initialized"] if left else []
-    return _imported(record, experiment, notes)
+    return _imported(record, experiment, notes, model_tensors(experiment))
 
 
 def _check_data(path: Path) -> None:
@@ -144,8 +151,8 @@ def _new_run(runs_dir: Path, name: str) -> Iterator[RunRecord]:
         raise
 
 
-def _imported(record: RunRecord, experiment: Experiment, notes: Sequence[str]) -> Imported:
-    return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), tuple(notes))
+def _imported(record: RunRecord, experiment: Experiment, notes: Sequence[str], tensors: Tensors) -> Imported:
+    return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), tuple(notes), tensors)
 
 
 def _write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: Sequence[str]) -> Loaded:
@@ -177,7 +184,7 @@ def _write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: 
         facts |= {"data": data_digests(phases), "directions": directions(phases)}
     _write(record, loaded.experiment, loaded.state, complete, learned)
     _begin(record, spec, command, facts)
-    return loaded
+    return replace(loaded, notes=(*loaded.notes, *changed_inputs(facts, spec.model)))
 
 
 def _write(

@@ -38,14 +38,17 @@ _OF_TORCH = {".pth", ".pt", ".ckpt", ".bin", ".pkl"}
 
 @dataclass(frozen=True, slots=True)
 class InitWeights:
-    """Source of a model's initial weights: facts for run.json, and a text to print."""
+    """Report on the source of a model's initial weights: facts for run.json, and a text to print."""
 
     facts: Mapping[str, Any]
     text: str
 
 
 def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> InitWeights | None:
-    """Load the weights that `model.init_from` names into the model; return their source, None without `init_from`."""
+    """Load the weights that `model.init_from` names into a model; return facts about them, None without `init_from`.
+
+    `runs_dir` is the folder in which a run is looked up by name.
+    """
     section = experiment.spec.init_from
     if section is None:
         return None
@@ -68,7 +71,7 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> Init
 
 
 def absent_weights(experiment: Experiment, config: Config) -> list[Note]:
-    """Return a warning if `model.init_from` names published weights that are not on this machine; else an empty list.
+    """Return a warning if `model.init_from` names torchvision weights that are not on this machine; else [].
 
     A smoke test does not download the weights, and uses random ones.
     """

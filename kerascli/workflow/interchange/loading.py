@@ -1,4 +1,4 @@
-"""Load the model of a Keras file or of an exported safetensors file: config sections made from it, and its weights."""
+"""Load the model of a Keras file or of an exported safetensors file: its weights, and config sections made from it."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +24,7 @@ from kerascli.interop.keras_import.training import fit_of_stateful, optimizer_st
 from kerascli.interop.keras_import.weights import Pairs, check_shapes, fill, read_weights
 from kerascli.interop.torch_files import model_of_safetensors
 from kerascli.language.component import Invalid
+from kerascli.model.ir.nodes import Model
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.apply import FlatOptimizer
@@ -37,7 +38,7 @@ NO_LOSS = "the file has no loss: the run can predict, but cannot be evaluated or
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Contents of a model's file: config sections made from it, and the model with its weights.
+    """Model loaded from a file, with its weights, and the config sections that describe it.
 
     No file of a run is written yet.
     """
@@ -54,10 +55,24 @@ class Loaded:
     """Mapping from each input of the model that is made of a column of texts to the column and its transform."""
 
 
-def load_model(path: Path, name: str, *, compiled: bool) -> Loaded:
-    """Read a model's file and return its config, weights and notes; without `compiled`, no loss, metrics and optimizer.
+def changed_inputs(facts: Mapping[str, Any], model: Model) -> list[str]:
+    """Return a note on each input of an imported model whose dtype is no longer that of the imported file.
 
-    Raises KerasCliError.
+    `facts` are the entries of the run's run.json, which has the file's dtypes.
+    """
+    imported = facts.get("imported", {})
+    dtypes = imported.get("dtypes", {})
+    return [
+        f"the input '{each.name}' is {each.spec.dtype}, as its data is, and was {before} in {imported['file']}"
+        for each in model.inputs
+        if (before := dtypes.get(each.name, each.spec.dtype)) != each.spec.dtype
+    ]
+
+
+def load_model(path: Path, name: str, *, compiled: bool) -> Loaded:
+    """Load a model from a Keras or safetensors file; without `compiled`, no loss, metrics and optimizer.
+
+    `name` is the model's name. Raises KerasCliError.
     """
     if path.suffix == ".safetensors":
         return _load_safetensors(path, name)
@@ -66,9 +81,9 @@ def load_model(path: Path, name: str, *, compiled: bool) -> Loaded:
 
 
 def load_keras(file: ModelFile, name: str, *, compiled: bool) -> Loaded:
-    """Return the contents of an open Keras file of a model.
+    """Load a model from an open Keras file; without `compiled`, no loss, metrics and optimizer.
 
-    Raises FileRefused that lists everything that cannot be imported.
+    `name` is the model's name. Raises FileRefused that lists everything that cannot be imported.
     """
     refusals = Refusals(file.name)
     architecture = read_architecture(file, refusals)
@@ -101,7 +116,8 @@ def load_keras(file: ModelFile, name: str, *, compiled: bool) -> Loaded:
     experiment = _build(sections, name, file.name, check)
     state = _take_weights(file, architecture, experiment, notes)
     names = architecture.names
-    facts = {"file": file.name, "sha256": file.digest, "keras_version": file.version}
+    dtypes = {each.name: each.spec.dtype for each in experiment.spec.model.inputs}
+    facts = {"file": file.name, "sha256": file.digest, "keras_version": file.version, "dtypes": dtypes}
     facts |= {"names": dict(names.nodes), "inputs": dict(names.inputs), "outputs": dict(names.outputs)}
     return Loaded(sections, experiment, architecture.names, facts, tuple(notes), state, architecture.texts)
 
@@ -159,7 +175,7 @@ def _pairs(arrays: Hdf5, file: ModelFile, architecture: Architecture, weights: S
 
 
 def flat_optimizer(experiment: Experiment) -> FlatOptimizer | None:
-    """Return a new optimizer of a model with a `compile` section; None if the model has nothing to train."""
+    """Return a new optimizer of an imported model, as its `compile` section says; None if nothing is trainable."""
     weights = [(w.name, w.tensor, w.spec) for w in experiment.weights if w.trainable]
     trained = [(name, tensor, spec) for name, tensor, spec in weights if isinstance(tensor, nn.Parameter)]
     assert experiment.spec.compile is not None

@@ -1,4 +1,4 @@
-"""Models whose inputs are made of columns of texts: the `data` section of imported ones, layers of exported ones."""
+"""Text inputs of models: preprocessing in the config of imported models, Keras layers of exported ones."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,9 +31,9 @@ _NO_TARGETS = "with texts no loss is imported: the run can predict; --data CONFI
 
 
 def text_pipelines(loaded: Loaded, record: RunRecord) -> dict[str, list[Any]]:
-    """Return a mapping from each text input of an imported model to its pipeline, as configs write it.
+    """Return the preprocessing pipeline of each text input of an imported model, in the form of configs.
 
-    Long vocabularies are written to files in the run's preprocessing/.
+    Long vocabularies are written to files in the run's folder preprocessing/.
     """
     pipelines: dict[str, list[Any]] = {}
     for name, text in loaded.texts.items():
@@ -47,7 +47,7 @@ def text_pipelines(loaded: Loaded, record: RunRecord) -> dict[str, list[Any]]:
 
 
 def with_data(loaded: Loaded, record: RunRecord) -> tuple[Loaded, States]:
-    """Return an imported model with a `data` section that makes its text inputs, and the state of its transforms."""
+    """Return an imported model with a `data` section that preprocesses its texts, and the section's fitted state."""
     pipelines, columns = text_pipelines(loaded, record), dict[str, Field]()
     for each in loaded.experiment.spec.model.inputs:
         text = loaded.texts.get(each.name)
@@ -70,7 +70,7 @@ def with_data(loaded: Loaded, record: RunRecord) -> tuple[Loaded, States]:
 
 
 def text_layers(run: LoadedRun) -> dict[str, TextLayer]:
-    """Return a mapping from each input of a run's model that is made of texts to the layer that makes it in Keras.
+    """Return the Keras layer (`TextVectorization` ...) that preprocesses each text input of a run's model, by input.
 
     Raises ConfigError for an input that other transforms make.
     """

@@ -1,1 +1,1 @@
-"""Rows that a command works on: rows of a run's data, of files, of standard input, or arrays by name."""
+"""Rows that a command predicts or evaluates: of a run's data, files, standard input, or arrays by name."""

@@ -38,10 +38,10 @@ _HINT = "the results are for the data as it is now; restore the old file to comp
 
 
 def load_again(run: LoadedRun, keep: Collection[str] = ()) -> PreparedData:
-    """Load the data splits of a run again and return them, with a warning for each data file that has changed.
+    """Load and preprocess the data that a run was trained on, with its fitted transforms; return all splits.
 
-    Warnings are added to `run.warnings`. Raw columns in `keep` are loaded in addition to those in use. Raises
-    DataError, ConfigError, FileRefused.
+    A warning is added to `run.warnings` for each file that has changed. Raw columns in `keep` are loaded in addition to
+    those in use. Raises DataError, ConfigError, FileRefused.
     """
     with moved_hint():
         prepared = load_config_data(run.config, learned=run.learned, keep=keep)
@@ -55,7 +55,7 @@ def load_again(run: LoadedRun, keep: Collection[str] = ()) -> PreparedData:
 
 @contextmanager
 def moved_hint() -> Iterator[None]:
-    """Context manager that adds a hint to a DataMissing error: how to tell the command where the data is now."""
+    """Context manager that adds to a DataMissing error the hint to give the data's new place by `--data`."""
     try:
         yield
     except DataMissing as error:
@@ -85,11 +85,11 @@ def _short(digest: str) -> str:
 def rows_of(
     run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = (), skip: bool = False
 ) -> Split:
-    """Return the rows that a command's arguments select: of a split, of files or folders, of standard input, or texts.
+    """Return the preprocessed rows that a command's arguments select: a split, files, standard input, or texts.
 
     The argument `test` selects the split of that name; write `./test` for a file or folder that has the name of a
-    split. Columns in `keep` are read, too. With `skip`, or if the run's source skips them and `targets` are read, bad
-    rows of files are left out, with a warning. Raises DataError, ConfigError.
+    split. With `targets`, the rows have targets. Columns in `keep` are read, too. With `skip`, or with targets if the
+    run's source skips them, bad rows of files are left out, with a warning. Raises DataError, ConfigError.
     """
     of_arrays = run.takes_arrays or (not targets and run.has_own_inputs)
     if skip and (of_arrays or {*what} & {*SPLITS} or (run.data and isinstance(run.data.source, WrappedSource))):
@@ -114,8 +114,8 @@ def rows_of(
     )
     preparer = fitted_preparer(run.data, run.learned, targets=targets)
     rows = _of_files(command_input, what, texts, preparer, skip=skip or (targets and run.data.source.skips_bad_rows()))
-    if rows.origin is not None and rows.origin.table.skipped is not None:
-        run.warnings.append(Fault(str(rows.origin.table.skipped), level="warning"))
+    notes = () if rows.origin is None else (rows.origin.table.skipped, rows.origin.table.note)
+    run.warnings += [Fault(str(each), level="warning") for each in notes if each]
     return rows
 
 
@@ -151,12 +151,12 @@ def _arrays(run: LoadedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
 def kept_columns(
     source: Source | None, fields: Mapping[str, Field], rows: Split, keep: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return a mapping from name to raw column to show with predictions: the series column, and columns of --keep.
+    """Return the raw columns to show with predictions, by name: those in `keep`, and the one that identifies a series.
 
-    The series column is included if there are several series. If neither exists and each row is a file, the file names
-    are included. `fields` maps raw columns to their fields (shape, classes ...). For windows over a series, the column
-    has the value in the last row of each window. Classes are shown by their names, integers with missing values as
-    integers and None. Raises DataError.
+    The column of the series is included if the data has several series. If there is neither and each row is a file, the
+    file names are included. `fields` maps raw columns to their fields (shape, classes ...). For windows over a series,
+    the column has the value in the last row of each window. Classes are shown by their names, integers with missing
+    values as integers and None. Raises DataError.
     """
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
@@ -164,7 +164,7 @@ def kept_columns(
     series = None if source is None else source.series_column()
     names_files = FILES in table.name.split(", ") or (source is not None and source.names_files)
     first = [series] if series is not None else [FILE] if names_files and FILE in table and not keep else []
-    last = source.last_values if isinstance(source, Timeseries) else None
+    last = source.values_at if isinstance(source, Timeseries) else None
     return {name: _shown(table, name, fields.get(name), last) for name in dict.fromkeys([*first, *keep])}
 
 
@@ -186,7 +186,10 @@ def _shown(
 
 
 def named_classes(field: Field | None, values: np.ndarray) -> np.ndarray | None:
-    """Return a raw column of class labels as class names, such as those of subfolders; None for other columns."""
+    """Return a raw column of integer class labels as class names (such as those of subfolders); None for other columns.
+
+    `field` describes the column: its classes ...
+    """
     classes = field.classes if field is not None else None
     if not classes or values.dtype.kind not in "iu" or ((values < 0) | (values >= len(classes))).any():
         return None
@@ -194,9 +197,9 @@ def named_classes(field: Field | None, values: np.ndarray) -> np.ndarray | None:
 
 
 def whole_numbers(values: np.ndarray) -> np.ndarray | None:
-    """Convert a column of integers, stored as floats with NaN for missing values, to integers and None.
+    """Return a column of integers that is stored as floats with NaN for missing values, as integers and None.
 
-    Return None if the column has numbers that are not integers, or has no missing values.
+    None is returned if the column has numbers that are not integers, or has no missing values.
     """
     if values.dtype.kind != "f":
         return None

@@ -1,6 +1,6 @@
 """Names that Keras gives to the inputs and outputs of an imported model, as recorded in run.json.
 
-Data files may use these names.
+Data files may use these names as well as kerascli's.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -12,14 +12,14 @@ from kerascli.runs.record import RunRecord
 
 
 def recorded_names(record: RunRecord) -> KerasNames | None:
-    """Return Keras's names of inputs and outputs from a run's run.json; None if it records none."""
+    """Return the names that Keras gives to the inputs and outputs of a run's model; None if it was not imported."""
     imported = record.facts().get("imported") or {}
     inputs, outputs = imported.get("inputs"), imported.get("outputs")
     return None if inputs is None or outputs is None else KerasNames(imported.get("names", {}), inputs, outputs)
 
 
 def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, str]:
-    """Return a mapping from output to Keras's name for it. Raises ConfigError if two outputs have the same name."""
+    """Return Keras's name of each of `outputs` of an imported model. Raises ConfigError if two have the same name."""
     recorded = recorded_names(record)
     if recorded is None and "names" in (record.facts().get("imported") or {}):
         text = f"the run {quoted(record.path)} was imported before Keras's names of outputs were recorded"
@@ -40,10 +40,11 @@ def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, s
 def accepted_names(
     names: KerasNames | None, inputs: Iterable[str], targets: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return a mapping from input or target to the names it may have in a data file: kerascli's, then Keras's.
+    """Return the names that each input and target may have in a data file: kerascli's, then Keras's.
 
-    `targets` has the output that each target belongs to. A name that Keras uses twice is not accepted. The
-    inputs of the whole model are included even if a view needs only some of them: a file may have them all.
+    `names` are Keras's names (None: no imported model); `targets` maps each target to its output. A name that Keras
+    uses twice is not accepted. The inputs of the whole model are included even if a view (submodel) needs only some of
+    them: a file may have them all.
     """
     inputs = list(inputs)
     if names is None:
@@ -63,12 +64,12 @@ def accepted_names(
 def candidates(
     accepted: Mapping[str, Sequence[str]], arrays: Container[str], needed: Container[str]
 ) -> dict[str, list[str]]:
-    """Return a mapping from each input or target to the names of arrays in a file that may hold its values.
+    """Return for each input or target a list of the arrays in a file, by name, that may hold its values.
 
-    The list has one name if the array is unambiguous. One name may be Keras's name of one input and kerascli's name of
-    another. So an array that is the only candidate of one input is removed from those of the others: a file with only
-    Keras's names, or only kerascli's, is unambiguous. Inputs and targets in `needed` are assigned first, then those
-    under kerascli's name.
+    `accepted` maps each of them to the names it may have. The list has one name if the array is unambiguous. One name
+    may be Keras's name of one input and kerascli's name of another. So an array that is the only candidate of one input
+    is removed from those of the others: a file with only Keras's names, or only kerascli's, is unambiguous. Inputs and
+    targets in `needed` are assigned first, then those under kerascli's name.
     """
     arrays_of = {key: [name for name in names if name in arrays] for key, names in accepted.items()}
     settled: set[str] = set()

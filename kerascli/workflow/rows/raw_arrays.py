@@ -1,4 +1,4 @@
-"""Read rows for a run without a `data` section: arrays named like the model's inputs and outputs.
+"""Read rows for a run without a `data` section from arrays that are named like the model's inputs and outputs.
 
 The arrays are not preprocessed.
 """
@@ -27,11 +27,11 @@ from kerascli.workflow.rows.keras_names import accepted_names, candidates
 def raw_rows(
     experiment: Experiment, path: Path, *, targets: bool, keras_names: KerasNames | None = None
 ) -> MemorySplit:
-    """Return the rows in a file: the arrays of an npz file, the array of an npy file, or the columns of a csv file.
+    """Return the rows of a file of arrays (npz, npy or csv), named like the model's inputs, without preprocessing.
 
-    With `targets`, the targets are read, too. Each array or column has the name of an input or a target of the model.
-    If the model was imported from a Keras file, the names that Keras gives them are accepted, too: `keras_names` has
-    them, and is None for any other model. Raises DataError, FileRefused.
+    With `targets`, the arrays of the targets are read, too. An npz file has an array, a csv file a column for each
+    name; an npy file is one array. If the model was imported from a Keras file, the names that Keras gives them are
+    accepted, too: `keras_names` has them, and is None for any other model. Raises DataError, FileRefused.
     """
     model, compiled = experiment.spec.model, experiment.spec.compile
     inputs = {each.name: each.spec for each in model.inputs}

@@ -1,0 +1,60 @@
+"""Evaluate baselines beside a model: predictions that need no model, in the model's own loss and metrics."""
+
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from kerascli.data.batches.loader import Batch
+from kerascli.foundation.events import Logs, Tick
+from kerascli.model.runtime.graph import GraphOutcome
+from kerascli.training.evaluate import EvaluatedBatches, evaluate, summed_states
+from kerascli.training.objectives.objective import full_precision
+from kerascli.training.objectives.train_step import GraphStep
+
+Baseline = Mapping[str, Tensor | str]
+"""Mapping from output to a constant prediction (units,), or to the name of a target that holds one for each row."""
+
+
+def evaluate_with_baselines(
+    step: GraphStep,
+    batches: Iterable[Batch] | EvaluatedBatches,
+    baselines: Mapping[str, Baseline],
+    *,
+    seed: int,
+    only_defined: bool = False,
+) -> Generator[Tick, None, tuple[dict[str, float], dict[str, Logs]]]:
+    """Evaluate a model and baselines on batches: yield a Tick event after each batch, return (logs, logs by baseline).
+
+    The model runs once; the objective is computed again for each baseline, with the same targets, weights and masks.
+    Outputs with a mask have no constant as a baseline, since the mean of the training targets is one without it.
+    """
+    if not baselines:
+        return (yield from evaluate(step, batches, seed=seed, only_defined=only_defined)), {}
+    compared: dict[str, Baseline] = {}
+
+    def states_of(batch: Batch) -> tuple[list[Tensor], dict[str, Tensor]]:
+        outcome, targets = step.compare(batch)
+        for name, baseline in baselines.items():
+            if not any(isinstance(baseline.get(output), Tensor) for output in outcome.masks):
+                compared[name] = baseline
+        outcomes = [outcome, *(predicted(outcome, each, batch) for each in compared.values())]
+        losses = [step.objective(each, targets, batch.sample_weight, batch.rows) for each in outcomes]
+        return [state for loss in losses for state in loss.states], outcome.updates
+
+    sums = yield from summed_states(step, batches, states_of, seed=seed)
+    count = len(sums) // (1 + len(compared))
+    parts = (sums[at : at + count] for at in range(0, len(sums), count))
+    logs, *rest = (step.objective.logged_values(part, only_defined=only_defined) for part in parts)
+    return logs, dict(zip(compared, rest, strict=True))
+
+
+def predicted(outcome: GraphOutcome, baseline: Baseline, batch: Batch) -> GraphOutcome:
+    """Return the outcome of a forward pass with a baseline's predictions in place of the model's outputs."""
+    outputs = dict(outcome.outputs)
+    for output, values in baseline.items():
+        like = full_precision(outputs[output])
+        values = batch.targets[values].reshape(like.shape) if isinstance(values, str) else values
+        outputs[output] = torch.zeros_like(like) + values.to(like)
+    return replace(outcome, outputs=outputs)

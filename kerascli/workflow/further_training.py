@@ -1,0 +1,65 @@
+"""Further training of a run: a new run that begins with its weights, or the same one if it was never trained."""
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from kerascli.config.config import Config, Progress
+from kerascli.config.load import open_recorded
+from kerascli.data.pipeline.learned_state import COLUMNS, load_learned
+from kerascli.foundation.errors import ConfigError, safe_text
+from kerascli.foundation.events import Event, Note
+from kerascli.runs.reading import quoted
+from kerascli.runs.record import RunRecord
+from kerascli.workflow.fitting.options import Options
+from kerascli.workflow.train import refuse_without_data, resume, start
+
+_PIPELINES = re.compile(r"\s*data\s*(=|\.(shared|inputs|targets|sample_weight)\b)")
+
+
+def train_further(
+    record: RunRecord, options: Options, sets: Sequence[str], progress: Progress | None = None
+) -> Iterator[Event]:
+    """Train a new run that begins with the weights of the run `record`, and yield events. Raises KerasCliError.
+
+    An imported run that was never trained is trained in place if nothing but its epochs differs.
+    """
+    shown, facts = safe_text(str(record.path)), record.facts()
+    differs = (
+        options.data or options.relearn or options.name or not all(each.startswith("fit.epochs=") for each in sets)
+    )
+    if facts.get("reason") == "imported" and not differs:
+        yield Note(f"{shown} was imported and not trained yet: it is trained in place")
+        yield from resume(record, options, sets, progress=progress)
+        return
+    config = further_config(record, options, sets, progress)
+    yield Note(f"new run with the config and the weights of {shown}; the optimizer starts anew")
+    if options.relearn:
+        yield Note("preprocessing: fitted to the training rows anew (--relearn), not that of the weights")
+    elif config.learned:
+        yield Note("preprocessing: vocabularies, means and the like are kept; --relearn fits them to the rows")
+    kept = {key: facts[key] for key in ("imported",) if key in facts}  # the names in Keras
+    yield from start(config, replace(options, facts=kept))
+
+
+def further_config(
+    record: RunRecord, options: Options, sets: Sequence[str], progress: Progress | None = None
+) -> Config:
+    """Return the config of a new run that begins with the weights of the run `record`. Raises KerasCliError.
+
+    `sets` are arguments of `--set` to apply.
+    """
+    if (status := record.status()) in {"running", "interrupted", "killed"} or record.was_cut_off:
+        hint = f"--resume continues it: kerascli train --resume {shlex.quote(str(record.path))}"
+        text = f"the training of {quoted(record.path)} has not ended (it is {status})"
+        raise ConfigError(text, hint="wait until it ends" if status == "running" else hint)
+    config = open_recorded(record, sets=sets, progress=progress, onward=True).with_data(options.data)
+    refuse_without_data(record, config)
+    learned = load_learned(record.preprocessing())
+    if options.relearn or learned.keys() == {COLUMNS}:
+        return config
+    if changed := next(filter(_PIPELINES.match, sets), None):
+        text = f"--set {changed}: changes pipelines, whose fitted state is kept"
+        raise ConfigError(text, hint="--relearn fits all of them to the rows")
+    return replace(config, learned=learned)
