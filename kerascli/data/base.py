@@ -143,10 +143,7 @@ class Source(InFolder):
             raise TypeError(f"'files' of {cls.__name__} is now 'data_files'")
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        """Return the fields (shape, dtype ...) of the source's columns if known without loading, else None.
-
-        Raises DataError.
-        """
+        """Return the columns' fields (shape, dtype ...) if known without loading, else None. Raises DataError."""
         return None
 
     def series_column(self) -> str | None:
@@ -180,8 +177,7 @@ class Source(InFolder):
         return None
 
     def reads_alone(self, path: Path) -> bool:
-        """Return True if the data source reads the whole file at `path` as one row, as sources of images or texts
-        do."""
+        """Return True if the source reads the whole file at `path` as one row, as sources of images or texts do."""
         return False
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:

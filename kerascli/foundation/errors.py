@@ -300,9 +300,14 @@ def counted(number: int, noun: str) -> str:
 
 
 def _excerpt(place: Place) -> list[str]:
-    source = place.source.replace("\t", " ").rstrip()
-    start = max(0, (place.column or 1) - 1 - 60) if len(source) > 110 else 0
-    shown = safe_text(source[start : start + 110])
+    """Return the line at a place with a caret under its column; of a long line, and of any in data, a part."""
+    column = place.column or 1
+    lead, width = (60, 110) if place.column and not place.name else (40, 80)
+    source = place.source.replace("\t", " ").rstrip(" \n")
+    start = max(0, column - 1 - lead) if len(source) > width else 0
     number = str(place.line)
-    caret = " " * ((place.column or 1) - 1 - start) + "^" * max(1, min(place.length, 60))
-    return [f"  {number} | {shown}", f"  {' ' * len(number)} | {caret}"]
+    shown = [f"  {number} | {safe_text(source[start : start + width])}"]
+    if place.column is None:
+        return shown
+    caret = " " * len(safe_text(source[start : column - 1])) + "^" * max(1, min(place.length, width - lead))
+    return [*shown, f"  {' ' * len(number)} | {caret}"]

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from kerascli.data.base import SPLITS
 from kerascli.data.batches.rows import Split
+from kerascli.data.sources.wrapped import WrappedSource
 from kerascli.data.storage.bad_rows import BadRows
 from kerascli.data.storage.table import Skipped
 from kerascli.foundation.errors import ConfigError, safe_text
@@ -99,6 +101,9 @@ def predict_run(
     """
     run = run if view is None else run.view(view)
     selected = [what] if isinstance(what, str) else what
+    of_series = run.data is not None and isinstance(run.data.source, WrappedSource)
+    if skip and (run.takes_arrays or run.has_own_inputs or of_series or {*selected} & {*SPLITS}):
+        raise ConfigError("--on-bad-rows skip: only rows of files are skipped, not those of splits, arrays or series")
     try:
         rows = rows_of(run, *selected, targets=False, texts=texts, keep=keep, skip=skip)
     except BadRows as bad:

@@ -15,8 +15,7 @@ from kerascli.data.remote.copies import last_name, parts_at
 from kerascli.data.remote.frozen_text import exceeds_memory, read_frozen
 from kerascli.data.sources.named_files import TableOfFiles
 from kerascli.data.storage.bad_rows import read_table
-from kerascli.data.storage.compressed import read_text_file
-from kerascli.data.storage.json_lines import read_json_lines
+from kerascli.data.storage.json_lines import read_json_lines, read_json_lines_file
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.table import Table
@@ -124,8 +123,7 @@ class JsonLines(TableOfFiles, TextFileSource):
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         if exceeds_memory(path):
             return read_frozen(path, name, "", lambda block, _: read_json_lines(block, name), columns)
-        data, packed = read_text_file(path, name)
-        return read_json_lines(data, name, packed=packed)
+        return read_json_lines_file(path, name)
 
 
 @source()

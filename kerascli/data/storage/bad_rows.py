@@ -7,7 +7,6 @@ import numpy as np
 
 from kerascli.data.storage.column import Column
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.table import Skipped, Table
 from kerascli.foundation.errors import DataError, Fault, KerasCliError, safe_text
 
@@ -79,7 +78,7 @@ def _without(table: Table, bad: BadRows) -> Table:
 
 def _kept(columns: Mapping[str, Values | Column], rows: np.ndarray) -> Mapping[str, Values | Column]:
     """Return columns as their file would be read if it had the selected rows alone."""
-    if isinstance(columns, ParquetColumns):
-        return columns.kept(rows)
+    if (of_file := getattr(columns, "kept", None)) is not None:
+        return of_file(rows)
     each = columns.items()
     return {name: values[rows] if isinstance(values, np.ndarray) else values.kept(rows) for name, values in each}

@@ -1,15 +1,20 @@
 """Parse JSON Lines to typed columns: each line is an object, whose keys are the columns."""
 
 import json
+import re
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from kerascli.data.storage.bad_rows import BadRows
 from kerascli.data.storage.column import Column, Texts, text_array
+from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.delimited.text_format import numbers_of
+from kerascli.data.storage.excerpts import read_shown
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk.files import JSON_MARKS, refuse_table, refuse_text, unique_keys
 from kerascli.foundation.errors import DataError, Fault, Place, safe_text
@@ -19,6 +24,18 @@ if TYPE_CHECKING:
 
 Faults = dict[int, Fault]
 """Mapping from a row's index to its error."""
+
+
+def read_json_lines_file(path: Path, name: str) -> Table:
+    """Parse a file of JSON Lines, which may be compressed, to a table, as `read_json_lines`; errors show its lines."""
+    data, packed = read_text_file(path, name)
+    parse = partial(read_json_lines, data, name, packed=packed)
+    return read_shown(parse, lambda: read_text_file(path, name)[0], "utf-8", _cell)
+
+
+def _cell(columns: Sequence[str], name: str) -> str:
+    """Return the pattern of a line, in which group 1 is the value of a key."""
+    return rf'.*?{re.escape(json.dumps(name, ensure_ascii=False))}\s*:\s*("(?:[^"\\]|\\.)*"|[^,}}]*)'
 
 
 def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | None = None) -> Table:

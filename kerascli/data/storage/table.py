@@ -4,7 +4,7 @@ Text columns are object arrays of `str`: numpy's 'U' arrays take four bytes time
 so one long review would cost gigabytes. Object arrays come from our own readers only, never from a file.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -145,8 +145,8 @@ class Table(Mapping[str, Values]):
         self.skipped = skipped
         self.note = note
         self.gap_hint = gap_hint if taken is None else taken[0].gap_hint
-        self.excerpt: Callable[[Place], Place] | None = None
-        """Function that adds the line of a text file, and the column of a value in it, to the value's place."""
+        self.excerpt: Callable[[Place, Sequence[str]], Place] | None = None
+        """Function that adds the line of a text file, with the columns of the table, to the place of a value."""
 
     def __getitem__(self, column: str) -> Values:
         values = self._chosen(column)
@@ -283,7 +283,7 @@ class Table(Mapping[str, Values]):
             return self._made_of(row, column, at)
         number = row + 1 if self._numbers is None else int(self.numbers()[row])
         place = Place(self.name or "data", number, name=column)
-        return place if self.excerpt is None else self.excerpt(place)
+        return place if self.excerpt is None else self.excerpt(place, list(self))
 
 
 MadeOf = Callable[[int, str, tuple[int, int]], Place]

@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerascli.data.storage.bad_rows import BadRows
 from kerascli.data.storage.column import Column, arrow, on_access, text_array
+from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.delimited.layout import Layout
 from kerascli.data.storage.delimited.row_reader import MARKS, as_utf8, read_rows
 from kerascli.data.storage.delimited.text_format import DEFAULT, MAX_FIELD, TextFormat, typed
+from kerascli.data.storage.excerpts import read_shown
 from kerascli.data.storage.table import Table
 from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.disk.files import refuse_text
@@ -34,6 +37,13 @@ _COLUMN_BYTES = 2048
 
 Fields = Mapping[str, "pa.ChunkedArray[Any]"]
 """Mapping from column to its fields, null where they are missing."""
+
+
+def read_csv_file(path: Path, name: str, form: TextFormat, columns: frozenset[str] | None) -> Table:
+    """Parse a file of delimited text, which may be compressed, to a table, as `read_csv`; errors show its lines."""
+    data, packed = read_text_file(path, name)
+    parse = partial(read_csv, data, name, form, columns, packed)
+    return read_shown(parse, lambda: read_text_file(path, name)[0], form.encoding, form.cell)
 
 
 def read_csv(
