@@ -109,8 +109,8 @@ def _refuse_rounded(table: Table, columns: Sequence[str], parts: list[np.ndarray
         if dtype.kind == "f" and part.dtype.kind in "iu" and (rounded := first_rounded(part)) is not None:
             row, at, value = rounded
             text = f"{value} would be rounded next to columns of {dtype}: floats are exact for integers up to 2**53"
-            hint = "define an input for each column"
-            raise BadRows(Fault(text, place=table.place(row, name, at), hint=hint), table, [row])
+            fault = Fault(text, place=table.place(row, name, at), hint="define an input for each column")
+            raise BadRows(fault, table, [row])
 
 
 def _sequences(named: NamedPipeline, table: Table) -> Tokens:
@@ -150,15 +150,14 @@ def not_numbers(table: Table, name: str, values: np.ndarray, why: str | None = N
     bad = [row for row, value in enumerate(words) if value != "" and not test(value)]
     if not bad and (row := _too_long(words)) is not None:
         fault = f"{safe_text(words[row], 40)} {INEXACT}"
-        hint = "string_lookup accepts ids as strings"
-        return BadRows(Fault(fault, place=table.place(row, name), hint=hint), table, [row])
+        return BadRows.of(table, [row], name, fault, "string_lookup accepts ids as strings")
     if not bad:
         return DataError(f"column '{name}' holds text; expected numbers", place=table.name or "data", hint=why)
     count = f" ({len(bad)} of {len(values)} rows)" if len(values) > 1 else ""
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number{count}"
     lookup = "string_lookup maps strings to integers" if len(bad) > len(values) // 2 else None
     hint = _hint_of_format(words[bad[0]]) or why or lookup
-    return BadRows(Fault(text, place=table.place(bad[0], name), hint=hint), table, bad)
+    return BadRows.of(table, bad, name, text, hint)
 
 
 def _hint_of_format(word: str) -> str | None:

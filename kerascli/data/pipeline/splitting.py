@@ -79,16 +79,12 @@ def _times(train: Table, column: str) -> np.ndarray:
     if values.dtype != object:
         missing = np.flatnonzero(np.isnan(values)) if values.dtype.kind == "f" else np.empty(0, int)
         if len(missing):
-            fault = Fault(
-                "missing value: the rows are split by this column", place=train.place(int(missing[0]), column)
-            )
-            raise BadRows(fault, train, missing)
+            raise BadRows.of(train, missing, column, "missing value: the rows are split by this column")
         return values
     times = parsed_times(values.tolist())
-    if np.isnat(times).any():
-        row = int(np.isnat(times).argmax())
-        text = f"'{safe_text(values[row], 40)}' is no date: expected 2026-11-27, or with a time 2026-11-27T15:30"
-        raise BadRows(Fault(text, place=train.place(row, column)), train, np.flatnonzero(np.isnat(times)))
+    if len(bad := np.flatnonzero(np.isnat(times))):
+        text = f"'{safe_text(values.tolist()[bad[0]], 40)}' is no date: expected 2026-11-27, or with a time 2026-11-27T15:30"
+        raise BadRows.of(train, bad, column, text)
     return times
 
 

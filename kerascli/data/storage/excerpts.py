@@ -1,5 +1,6 @@
 """Excerpts in errors about the lines of a text file: the line, and the place of a value in it."""
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,39 +16,48 @@ _LINE_END = re.compile(r"\r\n|\n|(?<=\r)(?!\n)")
 _LONE_CR = "a CR alone (\\r, as old Macs end lines) ends this line: remove it, for instance by tr -d '\\r'"
 _ODD_QUOTES = "the line has an odd number of double quotes: one of them may be missing"
 
-Cell = Callable[[Sequence[str], str], str]
-"""Function from a table's columns and one of them to the pattern of a line, in which group 1 is the column's value."""
 
+def read_shown(
+    parse: Callable[[], Table], text: Callable[[], bytes], encoding: str = "utf-8", delimiter: str | None = None
+) -> Table:
+    """Return the table that `parse` returns; errors about it, its own and later ones, show the lines of `text`.
 
-def read_shown(parse: Callable[[], Table], text: Callable[[], bytes], encoding: str, cell: Cell) -> Table:
-    """Return the table that `parse` returns; errors about it, its own and later ones, show the lines of `text`."""
-
-    @cache
-    def lines() -> list[str]:
-        return _LINE_END.split(text().decode(encoding, "replace"))
+    The lines are delimited text or (`delimiter` None) JSON.
+    """
+    lines = cache(lambda: _LINE_END.split(text().decode(encoding, "replace")))
 
     def shown(place: Place, columns: Sequence[str]) -> Place:
-        with suppress(DataError, IndexError, TypeError):  # the file is gone, or the place is no line
-            source = lines()[place.line - 1]
-            found = re.match(cell(columns, place.name), source) if place.name else None
-            column, length = (None, 1) if found is None else (found.start(1) + 1, len(found[1]))
+        with suppress(DataError, IndexError):  # the file is gone
+            source = lines()[(place.line or 0) - 1]
+            pattern = _cell(place.name, columns, delimiter) if place.name else "()"
+            found = re.match(pattern, source)
+            column, length = (found.start(1) + 1, len(found[1])) if found and place.name else (None, 1)
             return replace(place, source=source, column=column, length=length)
         return place
 
     try:
         table = parse()
     except DataError as error:
-        columns = list(error.table) if isinstance(error, BadRows) else []
-        error.faults = tuple(_explained(replace(f, place=f.place and shown(f.place, columns))) for f in error.faults)
-        if isinstance(error, BadRows):
-            error.table.excerpt = shown
+        table = error.table if isinstance(error, BadRows) else Table({}, 0)
+        table.excerpt = shown
+        error.faults = tuple(_explained(fault, shown, list(table)) for fault in error.faults)
         raise
     table.excerpt = shown
     return table
 
 
-def _explained(fault: Fault) -> Fault:
-    """Return an error of a line with a hint at what is usual to be wrong with one."""
-    source = fault.place.source if fault.place is not None else ""
-    suspect = _LONE_CR if source.endswith("\r") else _ODD_QUOTES if source.count('"') % 2 else None
-    return replace(fault, hint=fault.hint or suspect)
+def _explained(fault: Fault, shown: Callable[[Place, Sequence[str]], Place], columns: Sequence[str]) -> Fault:
+    """Return an error with its line, if it has one, and a hint at what is usual to be wrong with a line."""
+    if fault.place is None or fault.place.line is None:
+        return fault
+    place = shown(fault.place, columns)
+    suspect = _LONE_CR if place.source.endswith("\r") else _ODD_QUOTES if place.source.count('"') % 2 else None
+    return replace(fault, place=place, hint=fault.hint or suspect)
+
+
+def _cell(name: str, columns: Sequence[str], delimiter: str | None) -> str:
+    """Return the pattern of a line, in which group 1 is the value of a column."""
+    if delimiter is None:
+        return rf'.*?{re.escape(json.dumps(name, ensure_ascii=False))}\s*:\s*("(?:[^"\\]|\\.)*"|[^,}}]*)'
+    field = rf'(?:"(?:[^"]|"")*"|[^{re.escape(delimiter)}]*)'
+    return rf"(?:{field}{re.escape(delimiter)}){{{columns.index(name)}}}({field})"

@@ -1,12 +1,10 @@
 """Parse JSON Lines to typed columns: each line is an object, whose keys are the columns."""
 
 import json
-import re
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -19,9 +17,6 @@ from kerascli.data.storage.table import Table
 from kerascli.foundation.disk.files import JSON_MARKS, refuse_table, refuse_text, unique_keys
 from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 Faults = dict[int, Fault]
 """Mapping from a row's index to its error."""
 
@@ -30,12 +25,7 @@ def read_json_lines_file(path: Path, name: str) -> Table:
     """Parse a file of JSON Lines, which may be compressed, to a table, as `read_json_lines`; errors show its lines."""
     data, packed = read_text_file(path, name)
     parse = partial(read_json_lines, data, name, packed=packed)
-    return read_shown(parse, lambda: read_text_file(path, name)[0], "utf-8", _cell)
-
-
-def _cell(columns: Sequence[str], name: str) -> str:
-    """Return the pattern of a line, in which group 1 is the value of a key."""
-    return rf'.*?{re.escape(json.dumps(name, ensure_ascii=False))}\s*:\s*("(?:[^"\\]|\\.)*"|[^,}}]*)'
+    return read_shown(parse, lambda: read_text_file(path, name)[0])
 
 
 def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | None = None) -> Table:
@@ -84,19 +74,15 @@ def _column(cells: list[Any], key: str, name: str, lines: np.ndarray, faults: Fa
         kept = values if alike else cells  # an array takes less memory
         column = Column(partial(_coded, kept, key, name), lambda: values)
     else:
-        column = Column.of(_words(cells, key, name, lines, faults))
+        try:
+            column = Column.of(text_array(list(map(_text, cells))))
+        except UnicodeEncodeError:
+            row = next(row for row, cell in enumerate(cells) if not _is_encodable(cell))
+            place = Place(name, int(lines[row]), name=key)
+            raise DataError("not UTF-8 (half a character)", place=place) from None
     if not alike and not kinds <= {str, type(None)}:
         column.reread = lambda _, rows: _column([cells[row] for row in rows.tolist()], key, name, lines[rows], {})
     return column
-
-
-def _words(cells: list[Any], key: str, name: str, lines: np.ndarray, faults: Faults) -> "pa.ChunkedArray[Any]":
-    """Return values as texts; half a character, which UTF-8 does not have, is an error of its row in `faults`."""
-    with suppress(UnicodeEncodeError):
-        return text_array(list(map(_text, cells)))
-    for row in [row for row, cell in enumerate(cells) if not _is_encodable(cell)]:
-        faults.setdefault(row, Fault("not UTF-8 (half a character)", place=Place(name, int(lines[row]), name=key)))
-    return text_array([_text(cell).encode(errors="replace").decode() for cell in cells])
 
 
 def _coded(values: list[Any] | np.ndarray, key: str, name: str) -> Texts:

@@ -56,8 +56,6 @@ class OnDisk(ABC):
         other._rows = compose_rows(self._rows, rows)
         return other
 
-    kept = take
-
     @abstractmethod
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
         """Iterate over all rows of the column in order, in blocks of `rows` rows."""

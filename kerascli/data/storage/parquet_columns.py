@@ -1,13 +1,12 @@
 """Columns of one or several files of Parquet, read on access, or streamed if they exceed memory."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from copy import copy
 from typing import Any
 
 import numpy as np
 
 from kerascli.data.storage.column import Column, arrow
-from kerascli.data.storage.on_disk import Rows, Stream, Values, is_large
+from kerascli.data.storage.on_disk import Stream, Values, is_large
 from kerascli.data.storage.parquet_file import ParquetFile
 from kerascli.data.storage.partitions import LINE, Part, partition_columns
 from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_bomb
@@ -41,7 +40,6 @@ class ParquetColumns(Mapping[str, Values | Column]):
             hint = "write it without packing: compression='none', use_dictionary=False"
             refuse_bomb(row_bytes * file.rows, file.size, file.name, hint)
         self._streamed = is_large(row_bytes * self.rows)
-        self._kept: Rows = slice(None)
 
     @property
     def rows(self) -> int:
@@ -70,14 +68,6 @@ class ParquetColumns(Mapping[str, Values | Column]):
         first = int(self._ends[index]) - self._counts[index]
         return Place(self._files[index].name, row - first + 1, name=column)
 
-    def kept(self, rows: np.ndarray) -> "ParquetColumns":
-        """Return the columns as they are read from the selected rows alone. Raises DataError for a table on disk."""
-        if self._streamed:
-            raise DataError("rows are skipped in tables that fit into memory only", place=self._files[0].name)
-        other = copy(self)
-        other._columns, other._kept = {}, rows
-        return other
-
     def stream(self, name: str, rows: int) -> Iterator[np.ndarray]:
         """Iterate over a column in arrays of at most `rows` rows, row group by row group."""
         if name in self._partitions:
@@ -105,16 +95,13 @@ class ParquetColumns(Mapping[str, Values | Column]):
 
     def _read(self, name: str) -> np.ndarray | Column:
         if name in self._partitions:
-            return np.repeat(self._partitions[name], self._counts)[self._kept]
+            return np.repeat(self._partitions[name], self._counts)
         columns = [file.read(name) for file in self._files]
-        if isinstance(self._kept, np.ndarray):
-            parts = [chunk for column in columns for chunk in column.cast(_plain(column.type)).chunks]
-            columns = [arrow().chunked_array(parts).take(arrow().array(self._kept))]
         if _is_text(_plain(self._type(name))) and self.rows:
             texts = (column.cast(arrow().large_string()) for column in columns)
             return Column.of(arrow().chunked_array([chunk for column in texts for chunk in column.chunks]))
         missing = any(column.null_count for column in columns)
-        pairs = zip(self._files, columns, strict=False)
+        pairs = zip(self._files, columns, strict=True)
         arrays = [self._array(file, column, name, missing=missing) for file, column in pairs]
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 

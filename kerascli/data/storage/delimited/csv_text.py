@@ -23,7 +23,7 @@ from kerascli.data.storage.excerpts import read_shown
 from kerascli.data.storage.table import Table
 from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.disk.files import refuse_text
-from kerascli.foundation.errors import DataError, Fault, Place, safe_text, suggestion
+from kerascli.foundation.errors import DataError, Place, safe_text, suggestion
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +43,7 @@ def read_csv_file(path: Path, name: str, form: TextFormat, columns: frozenset[st
     """Parse a file of delimited text, which may be compressed, to a table, as `read_csv`; errors show its lines."""
     data, packed = read_text_file(path, name)
     parse = partial(read_csv, data, name, form, columns, packed)
-    return read_shown(parse, lambda: read_text_file(path, name)[0], form.encoding, form.cell)
+    return read_shown(parse, lambda: read_text_file(path, name)[0], form.encoding, form.delimiter)
 
 
 def read_csv(
@@ -168,4 +168,4 @@ def _check_dtypes(form: TextFormat, table: Table) -> None:
             row = bisect_left(ends, True, key=lambda end: typed(fields.slice(0, end), form, dtype) is None)
             text = f"'{safe_text(fields[row].as_py(), 40)}' is not a number, as dtypes says of this column"
             wrong = [row for row, field in enumerate(fields.to_pylist()) if field and form.plain(field) is None]
-            raise BadRows(Fault(text, place=table.place(row, column)), table, wrong or [row])
+            raise BadRows.of(table, wrong or [row], column, text)

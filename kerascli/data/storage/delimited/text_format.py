@@ -63,12 +63,6 @@ class TextFormat:
             return None
         return text.replace(self.thousands, "").replace(self.decimal, ".")
 
-    def cell(self, columns: Sequence[str], name: str) -> str:
-        """Return the pattern of a line, in which group 1 is the field of a column."""
-        delimiter = re.escape(self.delimiter)
-        field = rf'(?:"(?:[^"]|"")*"|[^{delimiter}]*)'
-        return rf"(?:{field}{delimiter}){{{columns.index(name)}}}({field})"
-
     @cached_property
     def number(self) -> str:
         """Regular expression of a number in this format."""
