@@ -172,7 +172,7 @@ def _hint_of_format(word: str) -> str | None:
 
 def _too_long(words: Sequence[str]) -> int | None:
     """Return the row of the first integer that no number type can hold, so that its column is text; None if none."""
-    return first_inexact(words, np.array([float(word or 0) for word in words]))
+    return first_inexact(words, np.array([float(word) if is_number(word) else 0.0 for word in words]))
 
 
 def stray_value_error(named: NamedPipeline, table: Table) -> DataError | None:

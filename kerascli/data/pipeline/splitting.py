@@ -83,7 +83,8 @@ def _times(train: Table, column: str) -> np.ndarray:
         return values
     times = parsed_times(values.tolist())
     if len(bad := np.flatnonzero(np.isnat(times))):
-        text = f"'{safe_text(values.tolist()[bad[0]], 40)}' is no date: expected 2026-11-27, or with a time 2026-11-27T15:30"
+        word = safe_text(str(values[bad[0]]), 40)
+        text = f"'{word}' is no date: expected 2026-11-27, or with a time 2026-11-27T15:30"
         raise BadRows.of(train, bad, column, text)
     return times
 

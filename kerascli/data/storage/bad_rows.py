@@ -49,7 +49,7 @@ def skipping(
     """
     try:
         return prepare(tables)
-    except BadRows:
+    except DataError:  # of a column that bad rows, which a split may put elsewhere, have made text
         if not skip:
             raise
     return prepare([_usable(table, check) for table in tables])
