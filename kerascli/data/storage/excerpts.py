@@ -9,7 +9,7 @@ from functools import cache
 
 from kerascli.data.storage.bad_rows import BadRows
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError, Fault, KerasCliError, Place
 
 _LINE_END = re.compile(r"\r\n|\n|(?<=\r)(?!\n)")
 """Pattern of the end of a line; a CR that no LF follows stays with its line."""
@@ -27,11 +27,10 @@ def read_shown(
     lines = cache(lambda: _LINE_END.split(text().decode(encoding, "replace")))
 
     def shown(place: Place, columns: Sequence[str]) -> Place:
-        with suppress(DataError, IndexError):  # the file is gone
+        with suppress(KerasCliError, IndexError):  # the file is gone
             source = lines()[(place.line or 0) - 1]
-            pattern = _cell(place.name, columns, delimiter) if place.name else "()"
-            found = re.match(pattern, source)
-            column, length = (found.start(1) + 1, len(found[1])) if found and place.name else (None, 1)
+            found = re.match(_cell(place.name, columns, delimiter), source) if place.name in columns else None
+            column, length = (None, 1) if found is None else (found.start(1) + 1, len(found[1]))
             return replace(place, source=source, column=column, length=length)
         return place
 
