@@ -15,6 +15,7 @@ from kerascli.report.comparison import compare
 from kerascli.runs import index
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
+from kerascli.runs.thresholds import kept_thresholds
 
 _HELP = "List, show, compare and remove runs; without a command: list them."
 _SHOWN_LAST = ("versions", "machine")
@@ -108,6 +109,7 @@ def _is_confirmed(runs: Iterable[RunRecord]) -> bool:
 def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
     """Print what a run has recorded (run.json); as JSON also its history."""
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
+    facts["threshold"] = {output: dict(each) for output, each in kept_thresholds(run.path).items()}
     if as_json:
         options.say_json({**facts, "history": run.history()})
         return

@@ -167,7 +167,7 @@ def _prepared(
     found = _stages(spec, pipelines)
     of_tables = dict.fromkeys(table.skipped for table in (*loaded.values(), *opened.values()))
     skipped = tuple(each for each in of_tables if each is not None)
-    notes = [table.note for table in loaded.values() if table.note]
+    notes = [table.note for table in opened.values() if table.note]
     warnings = [*map(str, skipped), *notes, *(text for found in learned.values() for text in found.warnings)]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(

@@ -143,7 +143,7 @@ class Table(Mapping[str, Values]):
         self._taken = taken
         self._made_of = made_of
         self.skipped = skipped
-        self.note = note
+        self.note = note if taken is None else taken[0].note
         self.gap_hint = gap_hint if taken is None else taken[0].gap_hint
         self.excerpt: Callable[[Place, Sequence[str]], Place] | None = None
         """Function that adds the line of a text file, with the columns of the table, to the place of a value."""
@@ -229,7 +229,7 @@ class Table(Mapping[str, Values]):
         """Return the table with columns of decoded files in place of the columns that name them."""
         columns = {name: files[name] if name in files else self._chosen(name) for name in self.columns}
         return Table(columns, self.rows, name=self.name, taken=self.whole(), skipped=self.skipped,
-                     files=frozenset(files), note=self.note)  # fmt: skip
+                     files=frozenset(files))  # fmt: skip
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
         """Return a table in memory of the selected rows, with those of the given columns that allow random access."""
