@@ -150,7 +150,8 @@ class Config:
         except Invalid as invalid:
             raise self.error([self._with_vector(fault) for fault in invalid.faults]) from None
         except (ConfigError, DataError) as error:
-            raise type(error)([self.document.locate(f) if f.path else f for f in error.faults]) from None
+            error.faults = tuple(self.document.locate(f) if f.path else f for f in error.faults)
+            raise
 
     def _with_vector(self, fault: Fault) -> Fault:
         """Return a config error; if it is about an input of a single column, with a hint how to make it a vector."""
