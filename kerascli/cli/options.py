@@ -211,7 +211,7 @@ def config_or_only(config: str | Path | None) -> Path:
     if len(files) == 1:
         note(f"config: {files[0]} (the only one here)")
         return files[0]
-    number, hint = (len(files), ", ".join(map(str, files[:6]))) if files else ("none", "'kerascli init' writes one")
+    number, hint = (len(files), ", ".join(map(str, files[:6]))) if files else ("none", "'kerascli init --from DATA' writes one")
     raise ConfigError(f"no config is given, and there {'are' if files else 'is'} {number} in this folder", hint=hint)
 
 
