@@ -35,13 +35,8 @@ _MOST_UNITS = 1000
 """Maximum number of output units: run.json holds a number for each."""
 _MOST_BLOCKS = 64
 """Maximum number of blocks of training rows that are read from the disk for their targets."""
-_SEASONS = {
-    "1 hour": ("value a day before", 24),
-    "1 day": ("value a week before", 7),
-    "1 month": ("value a year before", 12),
-    "3 months": ("value a year before", 4),
-}
-"""Mapping from the step of a series to the name of its season's baseline and the season in rows."""
+_SEASONS = {"1 hour": ("day", 24), "1 day": ("week", 7), "1 month": ("year", 12), "3 months": ("year", 4)}
+"""Mapping from the step of a series to its usual season: its name, and its length in steps."""
 _DATED_ROWS = 1000
 """Number of rows whose dates show the step of a series."""
 
@@ -73,10 +68,8 @@ def _mean(spec: RunSpec, pair: OutputTarget, prepared: PreparedData, device: tor
     for values, sample_weight in prepared.splits["train"].targets_in_blocks(pair.target, _MOST_BLOCKS):
         target = prepared.target_stage({pair.target: torch.from_numpy(values).to(device)})[pair.target].cpu()
         samples = target.reshape(-1) if is_sparse else target.reshape(-1, units)
-        weight = torch.ones(len(samples), dtype=torch.float64)
-        if sample_weight is not None:
-            weight = torch.from_numpy(sample_weight).double().reshape(-1)
-            weight = weight.repeat_interleave(len(samples) // len(weight))
+        weight = torch.from_numpy(np.ones(len(values)) if sample_weight is None else sample_weight).double().reshape(-1)
+        weight = weight.repeat_interleave(len(samples) // len(weight))
         if pair.loss is not None and (counted := pair.loss.counted(samples)) is not None:
             weight, samples = weight[counted], samples[counted]
         total += torch.bincount(samples.long(), weight, units) if is_sparse else weight @ samples.double()
@@ -156,17 +149,14 @@ def _seasons(data: DataSpec, table: Table) -> Iterator[tuple[str, int]]:
             texts = values.reshape(len(values), -1)[:, 0].tolist()
             step = Dates(texts, form, np.unique(parsed_times(texts, form))).step()
             if str(step) in _SEASONS:
-                yield _SEASONS[str(step)]
+                name, rows = _SEASONS[str(step)]
+                yield f"value a {name} before", rows
 
 
 def no_better(evaluated: Evaluated, directions: Mapping[str, str]) -> Iterator[Fault]:
     """Yield a warning if a model is better than a baseline in no loss or metric; `directions` are `min` or `max`."""
-
-    def is_better(name: str, value: float) -> bool:
-        own = evaluated.logs[name]
-        return own > value if directions[name] == "max" else own < value
-
+    sign = {"max": 1, "min": -1}
     for name, logs in evaluated.baselines.items():
-        if not any(map(is_better, logs, logs.values())):
+        if not any(sign[directions[key]] * (evaluated.logs[key] - value) > 0 for key, value in logs.items()):
             text = f"on '{evaluated.split}' the model is no better than a baseline: {name}"
             yield Fault(text, level="warning", hint="docs/bad_model.md says what to look at, and with which commands")
