@@ -446,7 +446,9 @@ def test_a_missing_config_is_reported_by_what_there_is(
     kerascli: Kerascli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    none = "error: no config is given, and there is none in this folder\n  hint: 'kerascli init --from DATA' writes one\n"
+    none = (
+        "error: no config is given, and there is none in this folder\n  hint: 'kerascli init --from DATA' writes one\n"
+    )
     assert kerascli("train") == Said(2, "", none)
     for name in ("b.yaml", "a.yml"):
         Path(name).touch()
