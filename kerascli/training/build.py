@@ -16,7 +16,7 @@ from kerascli.foundation.device import prepare_gpu
 from kerascli.metrics.comparisons import Comparison, LossTerm, OutputTarget, UpdateMetric
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, materialize
-from kerascli.optimizers.rmsprop import RMSprop
+from kerascli.optimizers.adaptive import RMSprop
 from kerascli.training.forward_pass import ForwardPass, ParameterUpdate
 from kerascli.training.objectives.objective import Objective, PassObjective
 from kerascli.training.objectives.train_step import AllPasses, GraphStep
@@ -27,12 +27,15 @@ class Experiment:
     """Model on its device with all that training and evaluation need: losses, metrics, optimizers, forward passes."""
 
     spec: RunSpec
+    """Parsed config."""
     graph: Graph
+    """Module of the model alone."""
     module: GraphStep
     """Module that predicts with the model, and computes its losses and metrics."""
     forward_passes: tuple[ForwardPass[GraphStep], ...]
     """Forward passes of a training step; if the config has no `fit.train_step`, only the forward pass of `module`."""
     weights: list[Weight]
+    """Weights of the model and, with `fit.train_step`, of what only its forward passes use; each weight once."""
     device: torch.device
 
     @property

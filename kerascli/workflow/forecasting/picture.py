@@ -44,7 +44,8 @@ def forecast_picture(run: LoadedRun, horizon: int | None = None, future: Path | 
 
     Held-out rows are those of the split `test`, else of `validation`. With `future`, a file of known columns, the
     forecast is of the rows after the data. The default of `horizon` is the number of held-out rows (at most those of
-    four windows, or 50, and 200) or, without held-out rows, the length of a window. Raises ConfigError, DataError, FileRefused.
+    four windows, or 50, and 200) or, without held-out rows, the length of a window. Raises ConfigError, DataError,
+    FileRefused.
     """
     model = SeriesModel.of(run)
     words = [column for column, target in model.predicted.items() if target.is_text]
