@@ -16,7 +16,7 @@ from kerascli.foundation.device import prepare_gpu
 from kerascli.metrics.comparisons import Comparison, LossTerm, OutputTarget, UpdateMetric
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, materialize
-from kerascli.optimizers.rmsprop import RMSprop
+from kerascli.optimizers.adaptive import RMSprop
 from kerascli.training.forward_pass import ForwardPass, ParameterUpdate
 from kerascli.training.objectives.objective import Objective, PassObjective
 from kerascli.training.objectives.train_step import AllPasses, GraphStep

@@ -1,4 +1,4 @@
-"""Train a run further: in a new run that begins with its weights, or in place if it was imported and never trained."""
+"""Further training of a run: a new run that begins with its weights, or the same one if it was never trained."""
 
 import re
 import shlex
@@ -21,7 +21,7 @@ _PIPELINES = re.compile(r"\s*data\s*(=|\.(shared|inputs|targets|sample_weight)\b
 def train_further(
     record: RunRecord, options: Options, sets: Sequence[str], progress: Progress | None = None
 ) -> Iterator[Event]:
-    """Train a new run that begins with the weights of a run; yield events. Raises KerasCliError.
+    """Train a new run that begins with the weights of the run `record`, and yield events. Raises KerasCliError.
 
     An imported run that was never trained is trained in place if nothing but its epochs differs.
     """
@@ -46,7 +46,10 @@ def train_further(
 def further_config(
     record: RunRecord, options: Options, sets: Sequence[str], progress: Progress | None = None
 ) -> Config:
-    """Return the config of a new run that begins with the weights of a run. Raises KerasCliError."""
+    """Return the config of a new run that begins with the weights of the run `record`. Raises KerasCliError.
+
+    `sets` are arguments of `--set` to apply.
+    """
     if (status := record.status()) in {"running", "interrupted", "killed"} or record.was_cut_off:
         hint = f"--resume continues it: kerascli train --resume {shlex.quote(str(record.path))}"
         text = f"the training of {quoted(record.path)} has not ended (it is {status})"

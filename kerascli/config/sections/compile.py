@@ -12,9 +12,9 @@ from kerascli.foundation.errors import one_of, show
 from kerascli.language.component import plain
 from kerascli.language.section import BaseSection
 from kerascli.metrics.comparisons import MetricUse, OutputTarget, UpdateMetric
+from kerascli.optimizers.adaptive import RMSprop
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer, Optimizer
 from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
-from kerascli.optimizers.rmsprop import RMSprop
 
 
 def _by_output(schema: dict[str, Any]) -> WithJsonSchema:

@@ -11,10 +11,10 @@ from torch import Tensor
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.model.runtime.weights import Weight, finite_as
 from kerascli.optimizers.adafactor import Adafactor
+from kerascli.optimizers.adam import Nadam
 from kerascli.optimizers.base import BaseOptimizer, Optimizer
 from kerascli.optimizers.loss_scale_optimizer import LossScale, LossScaleOptimizer
 from kerascli.optimizers.muon import Muon
-from kerascli.optimizers.nadam import Nadam
 from kerascli.optimizers.schedule_free import ScheduleFreeAdamW
 from kerascli.schedules.base import Schedule
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from kerascli.foundation.errors import Fault, Path, Related
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.layers.expressions.update import Update
+from kerascli.layers.expressions.expr import Update
 from kerascli.layers.expressions.weight import Weight
 from kerascli.model.ir.inner_models import CustomCellRNN, wrapped
 from kerascli.model.ir.nodes import Call, Entry, Input, Model, Node, Shared, flat, names_used_by

@@ -3,7 +3,7 @@
 from typing import Any
 
 from kerascli.foundation.errors import Fault, Path, nearest, show, suggestion
-from kerascli.layers.expressions.update import Update
+from kerascli.layers.expressions.expr import Update
 from kerascli.model.ir.analysis import dead_node_faults
 from kerascli.model.ir.inner_models import Cell, CellState
 from kerascli.model.ir.nodes import names_used_by

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.command_input import CommandInput
-from kerascli.data.dates import ORDER, Dates
+from kerascli.data.dates import ORDER, Dates, regular_times
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.pipeline.learned_state import known_columns
+from kerascli.data.read import joined
 from kerascli.data.section import Pipeline
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import DataError, counted, one_of, safe_text
+from kerascli.foundation.errors import DataError, Fault, counted, one_of, safe_text
 from kerascli.workflow.forecasting.series_model import SeriesModel
 
 _FUTURE = "--future FILE"
@@ -48,7 +49,9 @@ class Series:
 
 def read_series(model: SeriesModel, what: str, future: Path | None, keep: frozenset[str] = frozenset()) -> list[Series]:
     """Return the time series in a file (or `-`: standard input), with their future rows from the file `future`."""
-    return each_series(model, read_table(model, what, model.used, keep), read_future(model, future, keep))
+    history = model.source.filled(read_table(model, what, model.used, keep), model.data.columns())
+    model.run.warnings += [Fault(history.note, level="warning")] if history.note else []
+    return each_series(model, history, read_future(model, future, keep))
 
 
 def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str] = frozenset()) -> Table | None:
@@ -81,6 +84,8 @@ def series_of(
     `group` has the name and value of the column that identifies it among several series. Raises DataError if the rows
     are not in order of time, or if `future` lacks a column that the model needs.
     """
+    if future is not None and model.source.fill is not None:
+        future = _filled_after(model, history, future)
     series = Series(history, future, date_columns(model, history), group)
     if future is not None:
         missing = [column for column in model.exogenous if column not in future and column not in series.dates]
@@ -92,6 +97,14 @@ def series_of(
     if main is not None:
         _check_order(series, main)
     return series
+
+
+def _filled_after(model: SeriesModel, history: Table, future: Table) -> Table:
+    """Return the table of the rows after a series, with gaps filled as those of the series, which it continues."""
+    both = joined([history.take(slice(history.rows - 1, history.rows)), future])
+    both = model.source.filled(both, frozenset(model.exogenous))
+    model.run.warnings += [Fault(both.note, level="warning")] if both.note else []
+    return both.take(slice(1, both.rows))
 
 
 def main_dates(series: Series) -> str | None:
@@ -181,6 +194,8 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
         raise DataError(f"the future of '{safe_text(column)}' is not known", hint=f"give it in a file: {_FUTURE}")
     if dates.step() is None:
         hint = f"give the next dates in a file: {_FUTURE}"
+        if regular_times(dates.times) is not None:
+            hint = f"train with 'fill: forward' of timeseries, which adds missing dates; or {hint}"
         if len(dates.texts) < 2:
             raise DataError(f"the step of '{safe_text(column)}' is not known from one date", hint=hint)
         row = dates.first_gap()

@@ -56,8 +56,10 @@ class Loaded:
 
 
 def changed_inputs(facts: Mapping[str, Any], model: Model) -> list[str]:
-    """Return a note on each input of a model whose dtype is no more that of the file it was imported from, which the
-    entries `facts` of run.json have."""
+    """Return a note on each input of an imported model whose dtype is no longer that of the imported file.
+
+    `facts` are the entries of the run's run.json, which has the file's dtypes.
+    """
     imported = facts.get("imported", {})
     dtypes = imported.get("dtypes", {})
     return [

@@ -105,6 +105,8 @@ def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = ()
     table = command_input.read(what, texts)
     if table.skipped is not None:
         run.warnings.append(Fault(str(table.skipped), level="warning"))
+    if table.note:
+        run.warnings.append(Fault(table.note, level="warning"))
     return fitted_preparer(run.data, run.learned, targets=targets).split(table)
 
 
