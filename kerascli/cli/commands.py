@@ -21,11 +21,13 @@ from kerascli.cli import (
     plot,
     predict,
     reference,
+    report,
     runs,
     samples,
     summary,
     train,
     validate,
+    watch,
 )
 from kerascli.cli.process_group import refuse_several
 from kerascli.foundation.disk.storage import reported
@@ -79,6 +81,8 @@ for command, example in {
     export.export: "export latest -o model.onnx",
     summary.summary: "summary churn.yaml",
     plot.plot: "plot latest -o metrics.png",
+    report.report: "report latest -o report.html",
+    watch.watch: "watch",
     validate.validate: "validate churn.yaml",
     init.init_command: "init churn.yaml --from churn.csv --target churned",
     reference.list_command: "list layers",

@@ -1,14 +1,17 @@
 """The command `kerascli evaluate [RUN] [WHAT...]`: loss and metrics of a trained model on a split or on files."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import options
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
+from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import ConfigError, Fault, StorageError, safe_text
 from kerascli.foundation.world import world_of
+from kerascli.runs.evaluations import evaluation_name, write_evaluation
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
@@ -18,6 +21,23 @@ if TYPE_CHECKING:
     from kerascli.workflow.loaded import LoadedRun
 
 
+Maximize = Annotated[
+    str | None, option("--maximize METRIC", "For two classes: find the threshold with the best f1, accuracy ...")
+]
+HoldRecall = Annotated[
+    float | None,
+    option("--hold-recall R", "For two classes: the highest threshold with at least this recall.", min=0, max=1),
+]
+KeepThreshold = Annotated[
+    bool, option("--keep-threshold", "Keep that threshold in the run: labels are those of it from now on.")
+]
+Output = Annotated[
+    str | None, option("--output NAME", "The output that the threshold is for, if several predict two classes.")
+]
+_PATIENCE_SECONDS = 5.0
+"""Time to wait for a process that writes to the run."""
+
+
 def evaluate(
     run: options.Run = "latest",
     what: options.What = None,
@@ -25,19 +45,10 @@ def evaluate(
         list[str] | None, option("--by COLUMN", "Also evaluate each value of a raw column separately; may be repeated.")
     ] = None,
     threshold: options.Threshold = None,
-    maximize: Annotated[
-        str | None, option("--maximize METRIC", "For two classes: find the threshold with the best f1, accuracy ...")
-    ] = None,
-    hold_recall: Annotated[
-        float | None,
-        option("--hold-recall R", "For two classes: the highest threshold with at least this recall.", min=0, max=1),
-    ] = None,
-    keep_threshold: Annotated[
-        bool, option("--keep-threshold", "Keep that threshold in the run: labels are those of it from now on.")
-    ] = False,
-    output: Annotated[
-        str | None, option("--output NAME", "The output that the threshold is for, if several predict two classes.")
-    ] = None,
+    maximize: Maximize = None,
+    hold_recall: HoldRecall = None,
+    keep_threshold: KeepThreshold = False,
+    output: Output = None,
     checkpoint: options.Checkpoint = None,
     data: options.Data = None,
     device: options.Device = "auto",
@@ -62,6 +73,7 @@ def evaluate(
         record = _record(run, what, runs_dir, checkpoint)
         from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
+        from kerascli.workflow.evaluation_facts import evaluation_facts
 
         opened = options.opened_run(record, device, threads, checkpoint, data, members, keeps_threshold=keep_threshold)
         outputs = [] if rule is None else outputs_of(opened, rule, output, keep=keep_threshold)
@@ -72,6 +84,7 @@ def evaluate(
         options.warn(opened.warnings)
         groups = evaluate_groups(opened, rows, list(dict.fromkeys(by))) if by else {}
         evaluation = evaluate_rows(opened, rows, name)
+        facts = evaluation_facts(opened, evaluation, groups, checkpoint)
     if not world_of().leads:
         return
     options.warn([*rows.oov.warnings(), *no_better(evaluation.result, opened.experiment.spec.log_names())])
@@ -80,9 +93,23 @@ def evaluate(
         options.say_json(_facts(record, evaluation, groups, chosen))
     else:
         options.say(_text(evaluation, groups, chosen))
+    _keep_numbers(record, name, rows, facts)
     _draw(record, evaluation, name)
     if rule is not None and keep_threshold:
         options.note("\n".join(keep(opened, evaluation, rule, chosen)))
+
+
+def _keep_numbers(record: "RunRecord", name: str, rows: "Split", facts: dict[str, Any]) -> None:
+    """Keep the results of an evaluation in the run's folder, for its page."""
+    from kerascli.workflow.evaluation_facts import rows_digest
+
+    try:
+        digest = None if name in options.SPLITS else rows_digest(rows)
+        waits = locks.lock(record.path, patience_seconds=_PATIENCE_SECONDS)
+        with waits if facts["checkpoint"] is None else nullcontext():  # a run may be evaluated while it trains
+            write_evaluation(record, evaluation_name(name, digest), facts)
+    except StorageError as error:
+        options.warn([Fault(f"the numbers of this evaluation are not kept: {error}", level="warning")])
 
 
 def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None) -> "RunRecord":
@@ -178,7 +205,7 @@ def _facts(
         "baselines": result.baselines,
         "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
         "confusion_matrices": {c.output: c.matrix.tolist() for c in evaluation.class_scores},
-        "label_thresholds": {c.output: c.threshold for c in evaluation.class_scores if c.threshold is not None},
+        "label_thresholds": {c.output: c.threshold for c in evaluation.class_scores},
         "in_units": evaluation.in_units, "thresholds": {},
     }  # fmt: skip
     for output, thresholds in ((c.output, c.thresholds) for c in evaluation.class_scores if c.thresholds is not None):
@@ -209,7 +236,8 @@ def _pictures(record: "RunRecord", scores: "ClassScores", rows: str) -> Iterator
 
     part = rows if rows in options.SPLITS else "rows"
     path = record.plot_path(f"confusion_{scores.label}_{part}.png")
-    title = f"{scores.label}, {safe_text(rows, 40)}"
+    at = "" if scores.threshold is None else f", threshold {scores.threshold:.4g}"
+    title = f"{scores.label}, {safe_text(rows, 40)}{at}"
     save(confusion_matrix(scores.matrix.tolist(), scores.names, title), path)
     yield f"confusion matrix: {path}"
     if scores.thresholds is not None:

@@ -1,92 +1,86 @@
 """Gaps of time series: fill missing values, and add a row for each missing date of a series with a constant step."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from kerascli.data.dates import ORDER, Dates, regular_times
-from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import DataError, counted, in_yaml, safe_text, suggestion
+from kerascli.foundation.errors import DataError, counted, in_yaml, safe_text
 
 Way = Literal["forward", "linear"]
 WAYS = ("forward", "linear")
 Fill = Way | float | dict[str, float | str]
 """Type of `timeseries.fill`: a way to fill all columns, or a mapping from column to a way or a constant."""
+GAP_HINT = "'fill: forward' of timeseries takes the value before; if there is none, begin later by 'start_index'"
+"""Hint of an error about a missing value in windows."""
 _PATH = ("data", "source", "timeseries", "fill")
 
 
-def gap_hint(fill: Fill | None) -> str:
-    """Return the hint of an error about a missing value in windows over rows that were filled in this way."""
-    if fill is None:
-        return "'fill: forward' of timeseries takes the value of the row before"
-    unnamed = ", or does not name its column" if isinstance(fill, dict) else ""
-    return f"'fill' has no value before it to take{unnamed}: 'start_index' of timeseries leaves the first rows out"
-
-
-def check_named(fill: Fill | None, table: Table) -> None:
-    """Raise DataError if `fill` names a column that the table does not have."""
-    for name in fill if isinstance(fill, dict) else ():
-        if name not in table:
-            text = f"fill: there is no column '{safe_text(name, 40)}'{suggestion(name, table)}"
-            raise DataError(text, path=(*_PATH, name))
-
-
-def filled(table: Table, lengths: Sequence[int], fill: Fill, columns: frozenset[str], group: str | None) -> Table:
+def filled(
+    table: Table, lengths: Sequence[int], fill: Fill, columns: Mapping[str, np.ndarray], group: str | None
+) -> Table:
     """Return a table of series of these lengths, one after the other, with the gaps of `columns` filled, and a row for
     each missing date.
 
-    The column `group` tells the series apart. Columns that are not filled are empty in added rows. What stands before
+    The column `group` tells the series apart. Other columns than `columns` are empty in added rows. What stands before
     the first value of a series stays missing, unless a constant fills it. The table's note says what was done. Raises
     DataError.
     """
-    made = {name: values for name in table if (values := _readable(table, name)) is not None}
+    made = {name: values for name in table if (values := columns.get(name, readable(table, name))) is not None}
     time, dates = ordered_dates({name: made[name] for name in made if name != group}, table, lengths) or ("", None)
     origin, added, first, times, is_uneven = _laid_out(dates, lengths)
-    ways = _ways(table, fill, columns & made.keys() - {time, group})
     made = {name: values[origin] for name, values in made.items()}
     counts: list[str] = []
-    for name in made.keys() - {time, group}:
+    for name in [name for name in made if name not in (time, group)]:
+        way = _way(table, name, columns[name], fill) if name in columns else None
         gaps = _missing(made[name]) | added.reshape(-1, *[1] * (made[name].ndim - 1))
-        made[name] = fill_gaps(made[name], gaps, first, ways.get(name))
+        made[name] = fill_gaps(made[name], gaps, first, way)
         if count := int((gaps & ~_missing(made[name])).sum()):
-            counts.append(f"{count:,} of '{safe_text(name, 40)}' by {str(ways[name]).removesuffix('.0')}")
-    notes = [f"values filled: {', '.join(sorted(counts))}"] if counts else []
+            counts.append(f"{count:,} of '{safe_text(name, 40)}' by {str(way).removesuffix('.0')}")
+    notes = [f"values filled: {', '.join(counts)}"] if counts else []
     if dates is not None and added.any():
         made[time][added] = dates.written(times[added])
         after = dates.texts[origin[added.argmax()]]
         notes.insert(0, f"{counted(int(added.sum()), 'missing date')} added, the first after {after}")
-    if dates is not None and is_uneven.any():
+    if is_uneven.any():
         notes.append("no dates are added where they have no constant step")
     note = f"{safe_text(table.name)}: {safe_text('; '.join(notes))}" if notes else ""
     return Table(made, len(origin), name=table.name, numbers=table.numbers()[origin], skipped=table.skipped, note=note,
                  made_of=lambda row, column, at: table.place(int(origin[row]), column, at))  # fmt: skip
 
 
-def _ways(table: Table, fill: Fill, columns: Collection[str]) -> dict[str, float | str]:
-    """Return the way to fill each of the columns that are filled. Raises DataError if one cannot be filled so."""
-    ways = fill if isinstance(fill, dict) else dict.fromkeys(sorted(columns), fill)
-    for name, way in ways.items():
-        path, shown = (*_PATH, name) if ways is fill else _PATH, safe_text(name, 40)
-        if name in columns and (kind := _misfit(table, name, way)):
-            text = f"fill: {in_yaml(way)} does not fill '{shown}', which holds {kind}"
-            raise DataError(text, path=path, hint=f"give each column its way: fill: {{{shown}: forward, ...}}")
-    return {name: way for name, way in ways.items() if name in columns}
+def readable(table: Table, name: str) -> np.ndarray | None:
+    """Return a column of numbers, or of one text a row, if it is in memory; None for other types."""
+    try:
+        values = table[name]
+    except DataError:  # a type of Parquet that no model takes
+        return None
+    if not isinstance(values, np.ndarray) or (values.dtype == object and values.ndim > 1):
+        return None
+    return values if values.dtype != object or all(isinstance(value, str) for value in values) else None
 
 
-def _misfit(table: Table, name: str, way: float | str) -> str:
-    """Return what a column holds if it cannot be filled in this way; '' if it can. Raises DataError."""
-    values = in_memory(table.column(name))
+def _missing(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values == "") if values.dtype == object else np.isnan(values)
+
+
+def _way(table: Table, name: str, values: np.ndarray, fill: Fill) -> float | str | None:
+    """Return the way to fill a column, None if it is not filled. Raises DataError if the column cannot be filled so."""
+    way, path = (fill.get(name), (*_PATH, name)) if isinstance(fill, dict) else (fill, _PATH)
     kind = "text" if values.dtype == object else "true and false" if values.dtype == bool else "numbers"
-    if way != "forward":
-        return "" if kind == ("text" if isinstance(way, str) and way != "linear" else "numbers") else kind
-    missing = np.flatnonzero(_missing(values)) if kind == "text" else np.empty(0)
-    if len(missing) and Dates.of([value for value in values.tolist() if value]) is not None:
+    if way not in (None, "forward") and kind != ("text" if isinstance(way, str) and way != "linear" else "numbers"):
+        text = f"fill: {in_yaml(way)} does not fill '{safe_text(name, 40)}', which holds {kind}"
+        raise DataError(
+            text, path=path, hint=f"give each column its way: fill: {{{safe_text(name, 40)}: forward, ...}}"
+        )
+    missing = np.flatnonzero(values == "") if kind == "text" and way == "forward" else np.empty(0)
+    if len(missing) and Dates.of(values[values != ""].tolist()) is not None:
         hint = "a row without a date has no place in time: leave it out of the file"
         raise DataError("missing date", place=table.place(int(missing[0]), name), hint=hint)
-    return ""
+    return way
 
 
 def ordered_dates(columns: Mapping[str, np.ndarray], table: Table, lengths: Sequence[int]) -> tuple[str, Dates] | None:
@@ -117,7 +111,8 @@ def _laid_out(dates: Dates | None, lengths: Sequence[int]) -> list[np.ndarray]:
         regular = regular_times(times)
         due = times if regular is None else regular[1]
         added = ~np.isin(due, times)
-        parts.append((rows[np.cumsum(~added) - 1], added, np.full(len(due), end), due, np.full(len(due), not regular)))
+        is_uneven = np.full(len(due), regular is None and dates is not None)
+        parts.append((rows[np.cumsum(~added) - 1], added, np.full(len(due), end), due, is_uneven))
         end += len(due)
     return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
@@ -148,17 +143,3 @@ def fill_gaps(values: np.ndarray, gaps: np.ndarray, first: np.ndarray, way: floa
     if values.dtype.kind in "biu":
         values = values.astype(np.int64 if number.is_integer() and abs(number) < 2**53 else np.float64)
     return np.where(gaps, values.dtype.type(number), values)
-
-
-def _readable(table: Table, name: str) -> np.ndarray | None:
-    """Return a column of numbers, or of one text a row, in memory; None for other types."""
-    try:
-        values = in_memory(table.column(name))
-    except DataError:  # a type of Parquet that no model takes
-        return None
-    is_text = values.ndim == 1 and all(isinstance(value, str) for value in values.tolist())
-    return values if values.dtype != object or is_text else None
-
-
-def _missing(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values == "") if values.dtype == object else np.isnan(values)

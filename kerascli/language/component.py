@@ -75,6 +75,15 @@ def plain(value: Any, write: Callable[[Any], Any] = methodcaller("dump")) -> Any
     return value
 
 
+def changed_arguments(component: Component) -> dict[str, Any]:
+    """Return the arguments of a component that differ from their defaults, and those that have no default."""
+    return {
+        name: getattr(component, name)
+        for name, info in type(component).model_fields.items()
+        if info.is_required() or getattr(component, name) != info.get_default(call_default_factory=True)
+    }
+
+
 class Invalid(ValueError):
     """Exception for invalid configs that validators may raise; it holds the errors, each with its path in a config."""
 

@@ -52,6 +52,7 @@ class RunLine:
 def list_table(lines: Sequence[RunLine]) -> Table:
     """Return the table of `kerascli runs`, with a row for each run."""
     table = new_table("run", "status")
+    table.columns[0].no_wrap = True  # a name that is broken cannot be copied
     table.add_column("epochs", justify="right")
     table.add_column("time", justify="right")
     table.add_column("last epoch", overflow="fold")

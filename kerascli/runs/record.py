@@ -1,8 +1,8 @@
 """Write and read a run folder (config, run.json, history.csv, weights ...); only this code knows its file names.
 
 runs/2026-11-24T22-17-58Z-mnist_mlp/
-  config.yaml   resolved.yaml   run.json   history.csv   summary.txt   model.safetensors
-  preprocessing/   plugins/   checkpoints/   plots/   logs/   profile/   samples/
+  config.yaml   resolved.yaml   run.json   history.csv   summary.txt   model.safetensors   threshold.json
+  preprocessing/   plugins/   checkpoints/   plots/   logs/   profile/   samples/   evaluations/
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.checksums import VerifiedFiles, check, sealed
 from kerascli.runs.facts import FORMAT, Start, new_start, read_facts
 from kerascli.runs.history import HistoryWriter, Prefix
-from kerascli.runs.outputs import LOGS, PLOTS, PROFILE, SAMPLES, OutputFiles
+from kerascli.runs.outputs import EVALUATIONS, LOGS, PLOTS, PROFILE, SAMPLES, OutputFiles
 from kerascli.runs.reading import decoded, must_read, quoted
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
@@ -41,7 +41,7 @@ FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+?)(?:~\d+)?", re.DOTA
 _CONFIG, _RESOLVED, _FACTS = "config.yaml", "resolved.yaml", "run.json"
 _HISTORY, _SUMMARY, _WEIGHTS = "history.csv", "summary.txt", "model.safetensors"
 _PREPROCESSING, _PLUGINS, _CHECKPOINTS = "preprocessing", "plugins", "checkpoints"
-_FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, PLOTS, LOGS, PROFILE, SAMPLES)
+_FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, PLOTS, LOGS, PROFILE, SAMPLES, EVALUATIONS)
 
 
 class RunRecord(OutputFiles):

@@ -16,6 +16,7 @@ class ClassReading:
 
     names: tuple[str, ...]
     from_logits: bool
+    """True if the model output has logits, False if it has probabilities."""
     binary: bool
     """True if the model output has one unit, the probability or logit of the second of two classes."""
     threshold: float | None = None

@@ -28,8 +28,11 @@ class Rule(NamedTuple):
 
 
 def rule_of(options: Mapping[str, float | str | None], *, needed: bool) -> Rule | None:
-    """Return the rule of the one option that has a value, None without one. Raises ConfigError, also if one is `needed`
-    by --keep-threshold or --output."""
+    """Return the rule of the option that has a value; None if all values are None.
+
+    `options` maps options of `evaluate`, such as `--threshold`, to their values. Raises ConfigError if several options
+    have a value, if a value is invalid, or if no option has one although a rule is `needed`.
+    """
     rules = [Rule(option, value) for option, value in options.items() if value is not None]
     if needed and not rules:
         raise ConfigError("--keep-threshold and --output go with --threshold P, --maximize METRIC or --hold-recall R")
@@ -41,9 +44,10 @@ def rule_of(options: Mapping[str, float | str | None], *, needed: bool) -> Rule 
 
 
 def outputs_of(run: "LoadedRun", rule: Rule, output: str | None = None, *, keep: bool = False) -> list[str]:
-    """Return the names of the outputs that a rule is for: the one named, else all that predict one of two classes.
+    """Return the names of the outputs that a rule is for: only `output` or, if it is None, all with two classes.
 
-    Raises ConfigError, also if several are left of which one threshold is to be kept.
+    With `keep`, the threshold is to be kept. Raises ConfigError if there is no such output, and with `keep` if there
+    are several.
     """
     names = run.binary_outputs
     if not names:
@@ -56,8 +60,10 @@ def outputs_of(run: "LoadedRun", rule: Rule, output: str | None = None, *, keep:
 
 
 def chosen_points(evaluation: "Evaluation", rule: Rule, outputs: Sequence[str]) -> dict[str, Point]:
-    """Return a mapping from each of the outputs to the threshold that a rule chooses. Raises DataError without
-    probabilities."""
+    """Return a mapping from each name in `outputs` to the threshold that a rule chooses for this output.
+
+    Raises DataError if no row has a true class, or if a probability is NaN.
+    """
     points: dict[str, Point] = {}
     for scores in (scores for scores in evaluation.class_scores if scores.output in outputs):
         if scores.thresholds is None:
@@ -72,9 +78,9 @@ def nan_text(scores: "ClassScores") -> str:
 
 
 def keep(run: "LoadedRun", evaluation: "Evaluation", rule: Rule, points: Mapping[str, Point]) -> list[str]:
-    """Write the threshold that a rule chose, of one output, into threshold.json; return lines that report it.
+    """Write the threshold that a rule chose for an output into threshold.json; return lines that report it.
 
-    Raises DataError if the threshold is no probability.
+    `points` maps the output, a single one, to its threshold. Raises DataError if the threshold is not between 0 and 1.
     """
     ((output, point),), result, (name, _) = points.items(), evaluation.result, _RULES[rule.option]
     positive = next(scores.names[1] for scores in evaluation.class_scores if scores.output == output)

@@ -23,7 +23,8 @@ def train_further(
 ) -> Iterator[Event]:
     """Train a new run that begins with the weights of the run `record`, and yield events. Raises KerasCliError.
 
-    An imported run that was never trained is trained in place if nothing but its epochs differs.
+    `sets` are arguments of the option `--set`, which change the config; `progress` is called during downloads. An
+    imported run that was never trained is trained in place if nothing but its epochs differs.
     """
     shown, facts = safe_text(str(record.path)), record.facts()
     differs = (
@@ -48,7 +49,8 @@ def further_config(
 ) -> Config:
     """Return the config of a new run that begins with the weights of the run `record`. Raises KerasCliError.
 
-    `sets` are arguments of `--set` to apply.
+    `sets` are arguments of the option `--set` to apply. `options` name other data to train on, if any, and say whether
+    the transforms are fitted anew. `progress` is called during downloads.
     """
     if (status := record.status()) in {"running", "interrupted", "killed"} or record.was_cut_off:
         hint = f"--resume continues it: kerascli train --resume {shlex.quote(str(record.path))}"

@@ -87,7 +87,7 @@ class LoadedRun:
     def label_thresholds(self) -> dict[str, KeptThreshold]:
         """Return a mapping from output to the kept threshold that labels it, without those that an option replaces.
 
-        Raises FileRefused if one was chosen with other weights.
+        Raises FileRefused if a kept threshold was chosen with other weights.
         """
         outputs = self.experiment.spec.model.outputs
         kept = {name: each for name, each in self.kept.items() if name in outputs and name not in self.given}
@@ -103,9 +103,10 @@ class LoadedRun:
         return [f"{safe_text(name)}: {each}" if len(kept) > 1 else str(each) for name, each in kept.items()]
 
     def reading(self, pair: OutputTarget, output: Tensor | None = None) -> ClassReading | None:
-        """Return how the model output of a pair is read as classes, with its threshold; None if it predicts none.
+        """Return how the model output of a pair is read as classes, with its threshold; None if it predicts no classes.
 
-        Raises FileRefused if the kept threshold was chosen with other weights.
+        `output` are values of the output, of shape (rows, units); None: its shape is enough. Raises FileRefused if the
+        kept threshold was chosen with other weights.
         """
         if output is None:
             output = torch.empty(0, *(size or 0 for size in self.experiment.spec.built.specs[pair.output].shape))
@@ -180,12 +181,12 @@ def open_run(
     whole: bool = False,
     keeps_threshold: bool = False,
 ) -> LoadedRun:
-    """Load a trained run: build its model, and load the final weights or those of the named checkpoint.
+    """Load a trained run: build its model, and load the final weights or those of the checkpoint named `checkpoint`.
 
-    If training was cut off, the weights are those of the newest checkpoint, with a warning. `data` is the place of the
-    run's data, if it has moved. The processes of `group` must load the same run, to share its work; each holds a part
-    of the weights if the config divides them (`distribute: fsdp`), unless `whole` is true. With `keeps_threshold`, the
-    digest of the weights is computed, with which a threshold is kept.
+    If training was cut off, the weights are those of the newest checkpoint, with a warning. `progress` is called during
+    downloads. `data` is the place of the run's data, if it has moved. The processes of `group` must load the same run,
+    to share its work; each holds a part of the weights if the config divides them (`distribute: fsdp`), unless `whole`
+    is true. With `keeps_threshold`, the digest of the weights is computed, to be written with a threshold.
     """
     group = group or Group()
     prepare_cpu()

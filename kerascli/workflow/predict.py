@@ -26,9 +26,12 @@ class Predictions:
     kept: dict[str, np.ndarray]
     """Mapping from name to raw column, for the columns to write in addition to the predictions (option `--keep`)."""
     columns: dict[str, np.ndarray]
+    """Mapping from name to column of predictions: values, or class names and probabilities."""
     outputs: dict[str, np.ndarray]
+    """Mapping from model output to its values (rows, *), in the units of the target unless they are raw."""
     rows: int
     non_finite_rows: int
+    """Number of rows in which a model output has a NaN or infinite value."""
 
     @property
     def class_columns(self) -> Sequence[str]:
@@ -72,11 +75,11 @@ def predict_run(
     keep: Sequence[str] = (),
     form: Form = Form(),  # frozen
 ) -> Predictions:
-    """Return predictions of a run's model for `what`: a split, or files, folders and - (standard input).
+    """Return predictions of a run's model for `what`: a split, or files, folders and `-` (standard input).
 
-    `texts` are rows given as texts. Columns in `keep` are included in the predictions; `form` has the options of the
-    output. A warning is added to `run.warnings` for each column with many
-    out-of-vocabulary values. Raises KerasCliError.
+    `texts` are further rows, of one text each. The raw columns in `keep` are included; `form` has the names and units
+    of the predictions. A warning is added to `run.warnings` for each column with many out-of-vocabulary values. Raises
+    KerasCliError.
     """
     selected = [what] if isinstance(what, str) else what
     rows = rows_of(run, *selected, targets=False, texts=texts, keep=keep)
@@ -89,8 +92,8 @@ def predict_run(
 def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
     """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError.
 
-    Columns in `keep` are included; `form` has the options of the output. Only the process that prints gets predictions;
-    any other gets none.
+    The raw columns in `keep` are included; `form` has the names and units of the predictions. Only the process that
+    prints gets predictions; any other gets none.
     """
     spec = run.experiment.spec
     kept = kept_columns(run.data and run.data.source, run.raw_fields, rows, keep)

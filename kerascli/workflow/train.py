@@ -36,6 +36,7 @@ from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
+from kerascli.workflow.evaluation_facts import keep_evaluations
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, directions, history_columns, skipped_images
@@ -96,6 +97,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
                 yield Note(begun.text)
             yield Began(str(record.path), record.summary())
             yield from run(runner, record, stop)
+            yield from keep_evaluations(runner, record)
 
 
 def resume(
@@ -103,8 +105,9 @@ def resume(
 ) -> Iterator[Event]:
     """Resume a run that was killed, interrupted or finished; yield its events. Raises KerasCliError.
 
-    `sets` may raise `fit.epochs`. `options.data` is the new place of the run's data, if it has moved, which is then
-    recorded.
+    `sets` are arguments of the option `--set`: `fit.epochs=N` changes the number of epochs, unless the config has
+    `fit.phases`; any other setting is an error. `options.data` is the new place of the run's data, if it has moved; it
+    is recorded. `progress` is called during downloads.
     """
     _refuse_other_settings(sets)
     stages = Stages()
@@ -141,6 +144,7 @@ def resume(
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from run(runner, record, stop)
+            yield from keep_evaluations(runner, record)
 
 
 def refuse_without_data(record: RunRecord, config: Config) -> None:

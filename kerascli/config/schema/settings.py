@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from kerascli.language.component import Component
+from kerascli.language.component import Component, changed_arguments, plain
 
 Schema = dict[str, Any]
 """Type of a JSON Schema; {"x-component": kind} in it stands for a component of a kind, {"x-section": name} for a
@@ -132,18 +132,14 @@ def options(schema: Schema) -> Iterator[Schema]:
 def _written(value: Any) -> Any:
     """Return a setting's default as a config writes it; of a component, only the arguments that differ from their
     defaults."""
-    if isinstance(value, Component):
-        fields = type(value).model_fields
-        own = {name: getattr(value, name) for name, info in fields.items()
-               if info.is_required() or getattr(value, name) != info.default}  # fmt: skip
-        return {value.component_name: _written(own)} if own else value.component_name
-    if isinstance(value, tuple | list):
-        return [_written(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _written(item) for key, item in value.items()}
-    if isinstance(value, BaseModel):
+    if isinstance(value, BaseModel) and not isinstance(value, Component):
         return value.model_dump()
-    return value
+    return plain(value, _short)
+
+
+def _short(component: Component) -> Any:
+    own = changed_arguments(component)
+    return {component.component_name: plain(own, _short)} if own else component.component_name
 
 
 def _meaning(cls: type[BaseModel], field: str) -> str:

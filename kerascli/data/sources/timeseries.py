@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import field_validator, model_validator
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.series_gaps import WAYS, Fill, check_named, filled, gap_hint, ordered_dates
+from kerascli.data.series_gaps import GAP_HINT, WAYS, Fill, filled, ordered_dates
 from kerascli.data.sources.wrapped import Gathered, WrappedSource, gathered, values_in_memory
 from kerascli.data.storage.blocks import rows_by_value
 from kerascli.data.storage.on_disk import Values
@@ -81,8 +81,8 @@ class Timeseries(WrappedSource):
 
     def load(self, context: Context) -> Mapping[str, Table]:
         tables = self.inner_tables(self._inner(context))
-        for table in tables.values():
-            check_named(self.fill, table)
+        for name in self.fill if isinstance(self.fill, dict) else ():
+            next(iter(tables.values())).like(name)  # raises DataError if there is no such column
         used = None if context.columns is None else context.columns - context.shown
         return {name: self.windows(self.filled(table, used), name, context.columns) for name, table in tables.items()}
 
@@ -96,9 +96,9 @@ class Timeseries(WrappedSource):
             return table
         series = list(self.series(table).values())
         used = frozenset(table) if columns is None else self.row_columns(columns) & frozenset(table)
-        for name in used:
-            values_in_memory(table, name, "windows")  # words among numbers are an error of their own
-        return filled(table.take(np.concatenate(series)), [*map(len, series)], self.fill, used, self.group)
+        ordered = table.take(np.concatenate(series))
+        values = {name: values_in_memory(ordered, name, "windows") for name in sorted(used)}
+        return filled(ordered, [*map(len, series)], self.fill, values, self.group)
 
     def first_ahead(self) -> int:
         """Return the distance, in rows, from a window's start to the first value of its target `NAME_next`."""
@@ -216,7 +216,7 @@ class Timeseries(WrappedSource):
             return table.place(int(starts[row]) + behind, column.removesuffix(NEXT) if is_next else column)
 
         return Table(columns, len(starts), name=table.name, numbers=table.numbers()[starts], made_of=place,
-                     skipped=table.skipped, note=table.note, gap_hint=gap_hint(self.fill))  # fmt: skip
+                     skipped=table.skipped, note=table.note, gap_hint=GAP_HINT)  # fmt: skip
 
     def _all_starts(
         self, series: Mapping[str | int | None, np.ndarray], table: Table, split: str, *, ahead: bool

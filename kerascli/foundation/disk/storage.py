@@ -29,13 +29,11 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 # All file operations go through these functions, so that tests can make the n-th one fail or kill the process.
 
+_write, _close, _rename, _unlink, _mkdir, _rmtree = os.write, os.close, os.replace, os.unlink, os.mkdir, shutil.rmtree
+
 
 def _open(path: Path, mode: int) -> int:
     return os.open(path, mode | flags.ALWAYS, 0o666)
-
-
-def _write(descriptor: int, data: memoryview) -> int:
-    return os.write(descriptor, data)
 
 
 def _fsync(descriptor: int) -> None:
@@ -49,26 +47,6 @@ def _fsync(descriptor: int) -> None:
             if error.errno not in {errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}:  # unsupported by network file systems
                 raise
     os.fsync(descriptor)
-
-
-def _close(descriptor: int) -> None:
-    os.close(descriptor)
-
-
-def _rename(old: Path, new: Path) -> None:
-    os.replace(old, new)
-
-
-def _unlink(path: Path) -> None:
-    os.unlink(path)
-
-
-def _mkdir(path: Path) -> None:
-    os.mkdir(path)
-
-
-def _rmtree(path: Path) -> None:
-    shutil.rmtree(path)
 
 
 @dataclass(frozen=True, slots=True)

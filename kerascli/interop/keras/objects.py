@@ -7,7 +7,7 @@ import numpy as np
 
 from kerascli.foundation.errors import Fault, FileRefused, safe_text, show, suggestion
 from kerascli.interop.keras.differences import ANY, BOOKKEEPING, DIFFERENCES, NAMED_FUNCTIONS, Difference
-from kerascli.language.component import Component, Invalid, Registry, plain, registries
+from kerascli.language.component import Component, Invalid, Registry, changed_arguments, plain, registries
 
 _NESTED_KINDS = ("initializer", "regularizer", "constraint", "activation", "layer", "schedule", "optimizer")
 _OF_LAYERS = frozenset({"layer", "backward_layer", "layers", "cell", "cells"})
@@ -216,14 +216,8 @@ def shortest_form(name: str, arguments: Mapping[str, Any], first: str | None) ->
 
 
 def changed_settings(thing: Component) -> dict[str, Any]:
-    """Return the arguments of a component (layer, loss ...) that differ from their defaults."""
-    fields = type(thing).model_fields
-    values = {name: getattr(thing, name) for name in fields}
-    return {
-        name: plain(value, written)
-        for name, value in values.items()
-        if fields[name].is_required() or value != fields[name].get_default(call_default_factory=True)
-    }
+    """Return the arguments of a component (layer, loss ...) that differ from their defaults, as written in a config."""
+    return plain(changed_arguments(thing), written)
 
 
 def short_number(value: Any) -> Any:

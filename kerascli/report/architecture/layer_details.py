@@ -4,7 +4,7 @@ from typing import Any
 
 from kerascli.foundation.errors import safe_text
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.language.component import Component
+from kerascli.language.component import Component, changed_arguments
 from kerascli.layers.base import BaseLayer
 from kerascli.report.architecture.diagram import TIMES
 
@@ -29,13 +29,9 @@ def family_of(layer: BaseLayer) -> str:
 def details(layer: BaseLayer) -> str:
     """Return the settings of a layer that differ from the defaults, but not those of its weights, as text: `16, 3x3,
     relu`."""
-    words = []
-    for name, field in type(layer).model_fields.items():
-        value = getattr(layer, name)
-        is_default = not field.is_required() and value == field.get_default(call_default_factory=True)
-        if not (is_default or name in BaseLayer.model_fields or name.endswith(_OMITTED)):
-            words.append(_setting_text(name, value))
-    text = ", ".join(filter(None, words))
+    shown = changed_arguments(layer)
+    own = [name for name in shown if name not in BaseLayer.model_fields and not name.endswith(_OMITTED)]
+    text = ", ".join(filter(None, (_setting_text(name, shown[name]) for name in own)))
     return safe_text(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
 
 

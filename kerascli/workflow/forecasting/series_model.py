@@ -29,6 +29,7 @@ class ForecastTarget:
     columns: tuple[str, ...]
     """Names of the predicted columns of the series, without the suffix `_next`."""
     horizon: int
+    """Number of rows after a window that the output predicts."""
     shape: tuple[int, ...]
     """Shape of the preprocessed target, without the row axis."""
     undo: Inverse | None
@@ -36,6 +37,7 @@ class ForecastTarget:
     has_units: bool
     """True if inverting the preprocessing by `undo` changes the numbers."""
     reading: ClassReading | None
+    """Conversion of the output to classes; None if it predicts numbers."""
     is_text: bool
     """True if the predicted columns contain text: class names."""
 

@@ -91,12 +91,17 @@ def export_run(
     else:
         made = _weights(run, kind) if kind in {"safetensors", "state_dict"} else _graph(run, kind)
     notes += [] if preprocessing else _data_notes(run) + changed_inputs(record.facts(), run.experiment.spec.model)
-    place = "not in the file" if kind == "state_dict" else "in the metadata of the file"
-    effect = "labels the classes" if preprocessing and kind == "onnx" else f"is {place}, which has no labels"
-    notes += [f"{text} {effect}" for text in run.threshold_notes()]
+    notes += [f"{text} {_threshold_use(kind, preprocessing)}" for text in run.threshold_notes()]
     write_bytes(path, made.data)
     tensors = torch_files.onnx_tensors(made.data) if kind == "onnx" else torch_files.model_tensors(run.experiment)
     return Exported(path, len(made.data), made.difference, (*notes, *made.notes), made.tensors or tensors)
+
+
+def _threshold_use(kind: str, preprocessing: bool) -> str:
+    """Return how a kept threshold is used in an exported file, as the end of a sentence."""
+    if preprocessing and kind == "onnx":
+        return "labels the classes"
+    return f"is {'not in' if kind == 'state_dict' else 'in the metadata of'} the file, which has no labels"
 
 
 class _Made(NamedTuple):
@@ -204,7 +209,8 @@ def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> b
 def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:
     """Import an exported Keras file again; return the largest difference of its outputs from the model's.
 
-    Raises CheckFailed if the difference is too large, or if the weights differ.
+    `data` are the file's contents in the format `kind`, made from `graph`; `experiment` has the exported model. Raises
+    CheckFailed if the difference is too large, or if the weights differ.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[kind]}"

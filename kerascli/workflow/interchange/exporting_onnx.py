@@ -34,7 +34,9 @@ class OnnxOfRows:
 
     data: bytes
     pipelines: Sequence[FittedPipeline]
+    """Preprocessing of the model's inputs, which the file includes."""
     inputs: Mapping[str, TensorSpec]
+    """Inputs of the file, which are raw columns, by name."""
     outputs: Mapping[str, str]
     """Mapping from model output to its name in the ONNX file."""
 
@@ -66,12 +68,15 @@ def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
     )
     size = open_size(run.experiment.spec.model)
     example = [_example(spec, size) for spec in inputs.values()]
-    data = torch_files.onnx_bytes(module, example, inputs, outputs, threshold_texts(run))
+    readings = {names[name]: each.reading for name, each in zip(own_outputs, answers, strict=True)}
+    classes = {name: reading.names for name, reading in readings.items() if reading is not None}
+    texts = {"classes": json.dumps(classes), **threshold_texts(run)}
+    data = torch_files.onnx_bytes(module, example, inputs, outputs, texts)
     return OnnxOfRows(data, [*pipelines.values()], inputs, names)
 
 
 def threshold_texts(run: LoadedRun) -> dict[str, str]:
-    """Return the kept thresholds of a run for the metadata of a file, as JSON under the key `threshold`; {} without."""
+    """Return a run's kept thresholds for the metadata of a file, as JSON under the key `threshold`; {} without them."""
     kept = {output: each.model_dump() for output, each in run.label_thresholds().items()}
     return {"threshold": json.dumps(kept)} if kept else {}
 

@@ -44,8 +44,10 @@ class Loaded:
     """
 
     sections: dict[str, Any]
+    """Config sections (`model`, `compile`, `fit`) by name, in the form of a config."""
     experiment: Experiment
     names: KerasNames
+    """Names of the model's inputs and outputs in Keras."""
     facts: dict[str, Any]
     """Entry `imported` of run.json: the file's name and SHA-256, and Keras's version and names."""
     notes: tuple[str, ...]
