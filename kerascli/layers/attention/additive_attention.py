@@ -10,10 +10,7 @@ from kerascli.layers.base import Example, layer
 from kerascli.parts.initializers import GlorotUniform
 
 
-@layer(
-    Example(input=[(4, 6), (5, 6)], output=(4, 6)),
-    Example(input=[(4, 6), (5, 3), (5, 6)], output=(4, 3), config={"use_scale": False}),
-)
+@layer(Example(input=[(4, 6), (5, 6)], output=(4, 6)))
 class AdditiveAttention(ScoredAttention):
     """Additive (Bahdanau-style) attention: the score of a key is sum(scale * tanh(query + key)).
 

@@ -99,10 +99,7 @@ def masked_score(dtype: torch.dtype) -> float:
     return -65504.0 if dtype == torch.float16 else -1e9
 
 
-@layer(
-    Example(input=[(4, 6), (5, 6)], output=(4, 6)),
-    Example(input=[(4, 6), (5, 3), (5, 6)], output=(4, 3), config={"use_scale": True, "score_mode": "concat"}),
-)
+@layer(Example(input=[(4, 6), (5, 6)], output=(4, 6)))
 class Attention(ScoredAttention):
     """Dot-product (Luong-style) attention: softmax of the scores query @ key, times the values.
 

@@ -11,10 +11,7 @@ from kerascli.parts.base import Activation
 from kerascli.parts.initializers import GlorotUniform, Zeros
 
 
-@layer(
-    Example(input=(8,), output=(4,), config={"units": 4, "activation": "relu"}),
-    Example(input=(5, 8), output=(5, 4), config={"units": 4, "use_bias": False}),
-)
+@layer(Example(input=(8,), output=(4,), config={"units": 4, "activation": "relu"}))
 class Dense(Layer):
     """Fully connected layer: activation(x @ kernel + bias), along the last axis of the input.
 
