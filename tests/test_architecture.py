@@ -45,8 +45,8 @@ INNER_FLOORS = {
     "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
         ["storage", "download", "dates"], ["remote", "text"], ["base", "split"],
-        ["batches", "datasets", "mixing", "readers", "where"], ["augmentations", "moved", "section"], ["digests"],
-        ["pipeline"], ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
+        ["batches", "datasets", "mixing", "readers", "series_gaps", "where"], ["augmentations", "moved", "section"],
+        ["digests"], ["pipeline"], ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
@@ -56,7 +56,7 @@ INNER_FLOORS = {
     ],
     "training": [
         ["classes", "generation", "profiling", "tensor_file"], ["checks", "objectives"],
-        ["checkpoint_files", "evaluate", "forward_pass"], ["build", "execution_mode", "step"],
+        ["checkpoint_files", "evaluate", "forward_pass"], ["baselines", "build", "execution_mode", "step"],
         ["checkpoint", "strategies"], ["loop"],
     ],
     "training/strategies": [
@@ -65,9 +65,9 @@ INNER_FLOORS = {
         ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
-        ["advice", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
-        ["check", "rows"], ["evaluate", "make_samples", "predict"], ["interchange"], ["train"],
-        ["forecasting", "smoke", "stream"],
+        ["advice", "baselines", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
+        ["check", "rows"], ["evaluate", "make_samples", "predict"], ["choose_threshold", "interchange"], ["train"],
+        ["forecasting", "further_training", "smoke", "stream"],
     ],
     "interop": [
         ["keras", "example_inputs", "published", "torch_files", "torchvision_names"],
@@ -389,7 +389,6 @@ def test_lengths_of_files_are_in_bands() -> None:
 
 MOST_BRANCHES, MOST_COMPLEX_FUNCTIONS = 15, 30
 COMPLEX_FUNCTIONS = {
-    "cli/evaluate.py:_chosen",
     "config/cross_checks.py:_class_fault",
     "config/sections/read_compile.py:_per_output",
     "config/starter/series.py:_series",

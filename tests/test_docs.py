@@ -233,6 +233,17 @@ def test_every_source_transform_and_callback_is_in_the_language() -> None:
         assert set(registries()[kind].names()) <= named, kind
 
 
+def test_the_index_lists_every_page() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    trees = re.findall(r"^:::\{toctree\}\n(.+?)^:::$", index, re.M | re.S)
+    listed = [line for tree in trees for line in tree.splitlines() if line and not line.startswith(":")]
+    assert len(listed) == len(set(listed))
+    assert {page.stem for page in (ROOT / "docs").glob("*.md")} == {name for name in listed if "/" not in name} | {
+        "index"
+    }
+    assert {"guides/index", "language/index"} <= set(listed)
+
+
 def test_every_phase_of_a_profile_is_explained() -> None:
     page = (ROOT / "docs" / "profile.md").read_text(encoding="utf-8")
     told = set(re.findall(r"`([a-z ]+)`", "".join(re.findall(r"^\| (`.+?) \|", page, re.M))))

@@ -144,7 +144,9 @@ def test_every_section_component_config_and_room_has_a_page() -> None:
     assert {f"house/{name}.md" for name in house.rooms()} <= pages
     assert {f"gallery/{name}.md" for name in gallery.config_names()} <= pages
     count = sum(len(registries()[kind].names()) for kind in KINDS)
-    assert sum(path.startswith("reference/") for path in pages) == count + len(KINDS) + len(["index", "ops"])
+    assert sum(path.startswith("reference/") for path in pages) == count + len(KINDS) + len(
+        ["index", "ops", "commands"]
+    )
     assert {path.partition("/")[0] for path in pages} == set(FOLDERS)
 
 

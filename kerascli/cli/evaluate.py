@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from kerascli.cli import options
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
-from kerascli.foundation.errors import (
-    ConfigError,
-    DataError,
-    Fault,
-    StorageError,
-    counted,
-    one_of,
-    safe_text,
-    suggestion,
-)
+from kerascli.foundation.errors import ConfigError, Fault, StorageError, safe_text
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
@@ -27,21 +18,32 @@ if TYPE_CHECKING:
     from kerascli.workflow.loaded import LoadedRun
 
 
+Maximize = Annotated[
+    str | None, option("--maximize METRIC", "For two classes: find the threshold with the best f1, accuracy ...")
+]
+HoldRecall = Annotated[
+    float | None,
+    option("--hold-recall R", "For two classes: the highest threshold with at least this recall.", min=0, max=1),
+]
+KeepThreshold = Annotated[
+    bool, option("--keep-threshold", "Keep that threshold in the run: labels are those of it from now on.")
+]
+Output = Annotated[
+    str | None, option("--output NAME", "The output that the threshold is for, if several predict two classes.")
+]
+
+
 def evaluate(
     run: options.Run = "latest",
     what: options.What = None,
     by: Annotated[
         list[str] | None, option("--by COLUMN", "Also evaluate each value of a raw column separately; may be repeated.")
     ] = None,
-    maximize: Annotated[
-        str | None, option("--maximize METRIC", "For two classes: find the threshold with the best f1, accuracy ...")
-    ] = None,
-    hold_recall: Annotated[
-        float | None,
-        option(
-            "--hold-recall R", "For two classes: find the highest threshold with at least this recall.", min=0, max=1
-        ),
-    ] = None,
+    threshold: options.Threshold = None,
+    maximize: Maximize = None,
+    hold_recall: HoldRecall = None,
+    keep_threshold: KeepThreshold = False,
+    output: Output = None,
     checkpoint: options.Checkpoint = None,
     data: options.Data = None,
     device: options.Device = "auto",
@@ -55,7 +57,11 @@ def evaluate(
 
     Without WHAT the test split is evaluated or, if there is none, validation or train.
     """
+    from kerascli.workflow.choose_threshold import chosen_points, keep, outputs_of, rule_of
+
     what = what or []
+    rules = {"--threshold": threshold, "--maximize": maximize, "--hold-recall": hold_recall}
+    rule = rule_of(rules, needed=keep_threshold or output is not None)
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
@@ -63,7 +69,11 @@ def evaluate(
         from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
 
-        opened = options.opened_run(record, device, threads, checkpoint, data, members)
+        opened = options.opened_run(record, device, threads, checkpoint, data, members, keeps_threshold=keep_threshold)
+        outputs = [] if rule is None else outputs_of(opened, rule, output, keep=keep_threshold)
+        opened.given = dict.fromkeys(opened.kept if rule else ()) | dict.fromkeys(outputs, threshold)
+        for text in opened.threshold_notes():
+            options.note(text)
         name, rows = _rows(opened, what)
         options.warn(opened.warnings)
         groups = evaluate_groups(opened, rows, list(dict.fromkeys(by))) if by else {}
@@ -71,41 +81,14 @@ def evaluate(
     if not world_of().leads:
         return
     options.warn([*rows.oov.warnings(), *no_better(evaluation.result, opened.experiment.spec.log_names())])
-    chosen = _chosen(evaluation, maximize, hold_recall)
+    chosen = {} if rule is None else chosen_points(evaluation, rule, outputs)
     if as_json:
         options.say_json(_facts(record, evaluation, groups, chosen))
     else:
         options.say(_text(evaluation, groups, chosen))
-    try:
-        for text in (text for c in evaluation.class_scores for text in _pictures(record, c, name)):
-            options.note(text)
-    except StorageError as error:
-        options.warn([Fault(f"plots of this evaluation are not kept: {error}", level="warning")])
-
-
-def _chosen(evaluation: "Evaluation", maximize: str | None, hold_recall: float | None) -> dict[str, "Point"]:
-    """Return a mapping from output to the decision threshold that the option --maximize or --hold-recall selects."""
-    from kerascli.metrics.classification import AIMS
-
-    if maximize is None and hold_recall is None:
-        return {}
-    if maximize is not None and hold_recall is not None:
-        raise ConfigError("--maximize and --hold-recall: give one of them")
-    if maximize is not None and maximize not in AIMS:
-        raise ConfigError(f"--maximize {safe_text(maximize)}: expected {one_of(AIMS)}{suggestion(maximize, AIMS)}")
-    binary = {c.output: c.thresholds for c in evaluation.class_scores if c.thresholds is not None}
-    if not binary:
-        name = "--maximize" if maximize is not None else "--hold-recall"
-        for scores in (scores for scores in evaluation.class_scores if scores.nan_rows):
-            raise DataError(f"{name}: {_nan_text(scores)}")
-        raise ConfigError(f"{name}: this model does not predict one of two classes by one probability")
-    if maximize is not None:
-        return {output: thresholds.best(maximize) for output, thresholds in binary.items()}
-    return {output: thresholds.holding(hold_recall or 0.0) for output, thresholds in binary.items()}
-
-
-def _nan_text(scores: "ClassScores") -> str:
-    return f"in {counted(scores.nan_rows, 'row')} the probability of '{safe_text(scores.names[1])}' is nan"
+    _draw(record, evaluation, name)
+    if rule is not None and keep_threshold:
+        options.note("\n".join(keep(opened, evaluation, rule, chosen)))
 
 
 def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None) -> "RunRecord":
@@ -133,7 +116,8 @@ def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
 
 def _text(evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", chosen: "Mapping[str, Point]") -> str:
     from kerascli.report.console import evaluation_lines, metrics_text
-    from kerascli.report.text_tables import area_text, class_table, threshold_table
+    from kerascli.report.text_tables import area_text, class_table, matrix_table, threshold_table
+    from kerascli.workflow.choose_threshold import nan_text
 
     result = evaluation.result
     lines = evaluation_lines(result.split, result.logs, result.baselines, f"({result.rows:,} rows)")
@@ -141,15 +125,19 @@ def _text(evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", cho
     for column, values in groups.items():
         lines += ["", *_group_lines(evaluation, column, values)]
     for scores in evaluation.class_scores:
-        lines += ["", *([scores.label] if len(evaluation.class_scores) > 1 else []), class_table(scores.rows)]
+        positive = safe_text(scores.names[1])
+        lines += ["", *([scores.label] if len(evaluation.class_scores) > 1 else [])]
+        if scores.threshold is not None:
+            lines += [f"'{positive}' where its probability is above {scores.threshold:.4g}:"]
+            lines += [matrix_table(scores.matrix.tolist(), scores.names), ""]
+        lines += [class_table(scores.rows)]
         if scores.thresholds is not None:
-            positive = safe_text(scores.names[1])
             roc, precision = map(area_text, (scores.thresholds.roc_auc, scores.thresholds.average_precision))
             areas = f"ROC AUC {roc}, average precision {precision}"
             lines += ["", f"'{positive}' where its probability is above a threshold ({areas})"]
             lines += [threshold_table(scores.thresholds.table())]
         elif scores.nan_rows:
-            lines += ["", f"no table of thresholds: {_nan_text(scores)}"]
+            lines += ["", f"no table of thresholds: {nan_text(scores)}"]
         if (point := chosen.get(scores.output)) is not None:
             lines += ["", threshold_table([point]), f"predict with --threshold {point.threshold:.9g}"]
     return "\n".join([*lines, ""])
@@ -174,9 +162,10 @@ def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]
     yield text_table(columns, width=options.terminal_width())
 
 
-def _group_facts(evaluation: "Evaluation", group: "Group") -> dict[str, Any]:
-    """Return the evaluation of a group as JSON data; undefined metrics are None."""
-    results = {**dict.fromkeys(evaluation.result.logs), **group.logs}
+def _group_facts(evaluation: "Evaluation", groups: "Sequence[Group]", group: "Group") -> dict[str, Any]:
+    """Return the evaluation of one of the groups of a column as JSON data; undefined metrics are None."""
+    names = [*evaluation.result.logs, *(name for each in groups for name in each.logs)]
+    results = {**dict.fromkeys(names), **group.logs}
     in_units = {key: {**dict.fromkeys(logs), **group.in_units[key]} for key, logs in evaluation.in_units.items()}
     return {"rows": group.rows, "positives": group.positives, "results": results, "in_units": in_units}
 
@@ -194,6 +183,8 @@ def _facts(
         "run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs),
         "baselines": {name: dict(logs) for name, logs in result.baselines.items()},
         "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
+        "confusion_matrices": {c.output: c.matrix.tolist() for c in evaluation.class_scores},
+        "label_thresholds": {c.output: c.threshold for c in evaluation.class_scores},
         "in_units": evaluation.in_units, "thresholds": {},
     }  # fmt: skip
     for output, thresholds in ((c.output, c.thresholds) for c in evaluation.class_scores if c.thresholds is not None):
@@ -201,12 +192,21 @@ def _facts(
         facts["thresholds"][output] = {**areas, "table": [asdict(point) for point in thresholds.table()]}
     if groups:
         facts["groups"] = {
-            column: {group.name: _group_facts(evaluation, group) for group in values}
+            column: {group.name: _group_facts(evaluation, values, group) for group in values}
             for column, values in groups.items()
         }
     if chosen:
         facts["chosen"] = {output: asdict(point) for output, point in chosen.items()}
     return facts
+
+
+def _draw(record: "RunRecord", evaluation: "Evaluation", rows: str) -> None:
+    """Draw the plots of all outputs that predict classes into files; print their paths, or a warning without them."""
+    try:
+        for text in (text for scores in evaluation.class_scores for text in _pictures(record, scores, rows)):
+            options.note(text)
+    except StorageError as error:
+        options.warn([Fault(f"plots of this evaluation are not kept: {error}", level="warning")])
 
 
 def _pictures(record: "RunRecord", scores: "ClassScores", rows: str) -> Iterator[str]:
@@ -215,7 +215,8 @@ def _pictures(record: "RunRecord", scores: "ClassScores", rows: str) -> Iterator
 
     part = rows if rows in options.SPLITS else "rows"
     path = record.plot_path(f"confusion_{scores.label}_{part}.png")
-    title = f"{scores.label}, {safe_text(rows, 40)}"
+    at = "" if scores.threshold is None else f", threshold {scores.threshold:.4g}"
+    title = f"{scores.label}, {safe_text(rows, 40)}{at}"
     save(confusion_matrix(scores.matrix.tolist(), scores.names, title), path)
     yield f"confusion matrix: {path}"
     if scores.thresholds is not None:

@@ -84,6 +84,9 @@ Processes = Annotated[int | None, option("--processes N", "Divide the work among
 Timeout = Annotated[
     float, option("--timeout SECONDS", "Time after which a process without an answer counts as lost.", min=1.0)
 ]
+Threshold = Annotated[
+    float | None, option("--threshold P", "Of two classes, the second if its probability is > P.", min=0, max=1)
+]
 Json = Annotated[bool, option("--json", "Print the result as JSON.")]
 
 
@@ -283,13 +286,14 @@ def opened_run(
     group: "Group | None" = None,
     *,
     whole: bool = False,
+    keeps_threshold: bool = False,
 ) -> "LoadedRun":
     """Return a run that is opened to use its weights (see `open_run`), with a progress bar for downloads."""
     from kerascli.workflow.loaded import open_run
 
     return open_run(
         record, device=device, threads=threads, checkpoint=checkpoint, progress=download_bar(), data=data,
-        group=group, whole=whole,
+        group=group, whole=whole, keeps_threshold=keeps_threshold,
     )  # fmt: skip
 
 

@@ -20,9 +20,6 @@ Keep = Annotated[
 Output = Annotated[
     Path | None, option("--output -o FILE", "A .csv, .jsonl, .parquet, .npy or .npz file; default: stdout.")
 ]
-Threshold = Annotated[
-    float | None, option("--threshold P", "Of two classes, the second if its probability is > P.", min=0, max=1)
-]
 Stream = Annotated[bool, option("--stream", "Predict each row of standard input as it comes; skip bad rows.")]
 
 
@@ -35,7 +32,7 @@ def predict(
     keep: Keep = None,
     output: Output = None,
     classes: Annotated[bool, option("--classes", "Only the predicted class of each row.")] = False,
-    threshold: Threshold = None,
+    threshold: options.Threshold = None,
     raw: Annotated[bool, option("--raw", "Do not undo the transforms of targets.")] = False,
     keras_names: Annotated[bool, option("--keras-names", "Use the output names of the imported Keras file.")] = False,
     stream: Stream = False,
@@ -69,13 +66,14 @@ def predict(
             writable(output, output.suffix.lower(), run=record, reads=reads)
         from kerascli.workflow.predict import Form, predict_run
 
-        form = Form(keras_names=keras_names, raw=raw, threshold=threshold)
+        form = Form(keras_names=keras_names, raw=raw)
         opened = options.opened_run(record, device, threads, checkpoint, data, members, whole=view is not None)
+        opened = opened if view is None else opened.view(view)
+        _set_threshold(opened, threshold, raw=output is not None and output.suffix.lower() in {".npy", ".npz"})
         if stream:
-            opened = opened if view is None else opened.view(view)
             return _stream(opened, form, keep, classes=classes, as_json=as_json)
         if horizon is None:
-            predictions = predict_run(opened, what, view, texts=text, keep=keep, form=form)
+            predictions = predict_run(opened, what, texts=text, keep=keep, form=form)
         else:
             from kerascli.workflow.forecasting.forecast import forecast_run
 
@@ -83,6 +81,19 @@ def predict(
     if world_of().leads:
         options.warn(opened.warnings)
         _show(predictions, output, keep, classes=classes, as_json=as_json)
+
+
+def _set_threshold(run: "LoadedRun", threshold: float | None, *, raw: bool) -> None:
+    """Let the option --threshold label predictions, or print the kept threshold that does; `raw` outputs have no
+    labels."""
+    from kerascli.workflow.choose_threshold import Rule, outputs_of
+
+    if threshold is not None:
+        run.given = dict.fromkeys(outputs_of(run, Rule("--threshold", threshold)), threshold)
+    elif raw:
+        run.given = dict.fromkeys(run.kept)
+    for text in run.threshold_notes():
+        options.note(text)
 
 
 def _show(predictions: "Predictions", output: Path | None, keep: list[str], *, classes: bool, as_json: bool) -> None:

@@ -11,9 +11,11 @@ from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError
 from kerascli.report import tables
+from kerascli.report.comparison import compare
 from kerascli.runs import index
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
+from kerascli.runs.thresholds import kept_thresholds
 
 _HELP = "List, show, compare and remove runs; without a command: list them."
 _SHOWN_LAST = ("versions", "machine")
@@ -65,7 +67,7 @@ def _compare(
     """Compare runs: the settings that differ, and the results."""
     if len(runs) < 2:
         raise ConfigError("compare: expected at least two runs, got 1")
-    comparison = tables.compare([options.find_run(run, runs_dir) for run in runs])
+    comparison = compare([options.find_run(run, runs_dir) for run in runs])
     if json:
         options.say_json(asdict(comparison))
         return
@@ -107,6 +109,7 @@ def _is_confirmed(runs: Iterable[RunRecord]) -> bool:
 def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
     """Print what a run has recorded (run.json); as JSON also its history."""
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
+    facts["threshold"] = {output: dict(each) for output, each in kept_thresholds(run.path).items()}
     if as_json:
         options.say_json({**facts, "history": run.history()})
         return

@@ -159,11 +159,9 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
         if as_json:
             options.say_json({key: asdict(value) if key == "profile" else value for key, value in facts.items()})
             return
-        width = 4
+        width = len("baseline" if any(facts["baselines"].values()) else "test")
         for split, logs in facts["results"].items():
-            baselines = facts["baselines"].get(split, {})
-            width = max(width, len("baseline") if baselines else 0)
-            typer.echo("\n".join(evaluation_lines(split, logs, baselines)))
+            typer.echo("\n".join(evaluation_lines(split, logs, facts["baselines"][split])))
         typer.echo(f"{'run':<{width}}  {safe_text(facts['run'])}")
         if "profile" in facts:
             typer.echo()

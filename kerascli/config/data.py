@@ -33,7 +33,7 @@ def load_config_data(
 
     `learned` is the state that the transforms of an earlier run have learned (vocabularies ...); None: that of the
     config, or it is learned from this data. The raw columns `keep` are loaded in addition to the columns that the
-    config uses. Without `decode`, files that a table names are decoded when they are read only.
+    config uses. Without `decode`, files (images ...) that a table names are decoded only when they are read.
     """
     if config.data is None:
         hint = "add data: {source: ..., inputs: ..., targets: ...}"

@@ -46,9 +46,9 @@ def open_recorded(
 ) -> Config:
     """Open the config saved in the folder of a run; `sets` are arguments of `--set` to apply.
 
-    Its plugins (custom Python code) are executed only if they have the run's checksums. With `onward` it is the config
-    of a new run that begins with the weights of the run, and splits rows as it did. Raises FileRefused if a file is not
-    as the run wrote it, and the errors of `open_config`.
+    The run's plugins (custom Python code) are executed only if they have the run's checksums. With `onward` the config
+    is that of a new run that begins with the weights of the run, and splits rows as it did. Raises FileRefused if a
+    file is not as the run wrote it, and the errors of `open_config`.
     """
     text, path, plugins = record.resolved(), record.resolved_path, record.plugins()
     if path.is_symlink():  # nothing of another file must be shown

@@ -85,6 +85,8 @@ class Context:
     """Callback for long operations: called with (description, bytes done, total bytes or 0 if unknown)."""
     columns: frozenset[str] | None = None
     """Names of the data source's columns that the config section `data` uses; None if they are unknown."""
+    shown: frozenset[str] = frozenset()
+    """Names of the columns among `columns` that are only displayed or kept, and not prepared."""
     decode: bool = True
     """False to look for files that a table names without decoding them."""
     display_columns: Mapping[str, ConfigPath] = field(default_factory=dict)

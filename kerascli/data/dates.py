@@ -97,7 +97,6 @@ ORDER = "sort the rows by date; several series in one file need a column that te
 
 _ISO_DATE = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z| ?[+-]\d\d(:?\d\d)?)?)?)?")
 _UNITS = {"day": 86_400_000_000, "hour": 3_600_000_000, "minute": 60_000_000, "second": 1_000_000, "microsecond": 1}
-_SHORTEST_MONTH = 28 * _UNITS["day"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +138,39 @@ class Step:
         return months.astype("datetime64[us]") + (time - month.astype("datetime64[us]"))
 
 
+def regular_times(times: np.ndarray) -> tuple[Step, np.ndarray] | None:
+    """Return (step, all times from the first to the last at that step) of times (rows,) of which some may be missing.
+
+    The result is None if they have no constant step: if they are not in order, or not all on one step, the shortest and
+    most frequent one; if more would be missing than there are; or if what is missing is a rule, such as all weekends,
+    all nights or a month of every year.
+    """
+    times = times.astype("datetime64[us]")
+    months, days = times.astype("datetime64[M]"), times.astype("datetime64[D]")
+    into = (days - months.astype("datetime64[D]")).astype(np.int64)
+    on_one_day = bool((into == into[0]).all()) and int(into[0]) < 28
+    at_ends = bool(((days + np.timedelta64(1, "D")).astype("datetime64[M]") > months).all())
+    for unit, at in (("months", months), ("micros", times)) if on_one_day or at_ends else (("micros", times),):
+        apart, counts = np.unique(np.diff(at).astype(np.int64), return_counts=True)
+        if not len(apart) or apart[0] <= 0 or counts[0] < counts.max():
+            continue
+        step = Step(month_ends=unit == "months" and not on_one_day, **{unit: int(apart[0])})
+        count = int((at[-1] - at[0]).astype(np.int64) // apart[0])
+        due = np.concatenate([times[:1], step.after(times[0], count)]) if count < 2 * len(times) else times[:1]
+        if np.isin(times, due).all():
+            return None if _has_rule(step, times, due) else (step, due)
+    return None
+
+
+def _has_rule(step: Step, times: np.ndarray, due: np.ndarray) -> bool:
+    """Return True if a month of the year, a weekday or an hour that is due more than once is in none of the times."""
+    for part in ("month",) if step.months else ("weekday", "hour"):
+        values, counts = np.unique(part_of(due, part), return_counts=True)
+        if (counts[~np.isin(values, part_of(times, part))] > 1).any():
+            return True
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Dates:
     """Column of dates: the texts as written, their format (None: ISO 8601), and the times (rows,) datetime64[us]."""
@@ -157,23 +189,8 @@ class Dates:
 
     def step(self) -> Step | None:
         """Return the constant step from each date to the next; None if it varies or there is only one date."""
-        differences = np.diff(self.times).astype(np.int64)
-        if not len(differences) or (differences <= 0).any():
-            return None
-        if differences.min() >= _SHORTEST_MONTH and (months := self._month_step()) is not None:
-            return months
-        return Step(micros=int(differences[0])) if (differences == differences[0]).all() else None
-
-    def _month_step(self) -> Step | None:
-        months, days = self.times.astype("datetime64[M]"), self.times.astype("datetime64[D]")
-        apart, clock = np.diff(months).astype(np.int64), self.times - days
-        if (apart != apart[0]).any() or (clock != clock[0]).any():
-            return None
-        into = days - months.astype("datetime64[D]")
-        if (into == into[0]).all() and int(into[0].astype(np.int64)) < 28:
-            return Step(months=int(apart[0]))
-        is_end = (days + np.timedelta64(1, "D")).astype("datetime64[M]") > months
-        return Step(months=int(apart[0]), month_ends=True) if is_end.all() else None
+        regular = regular_times(self.times)
+        return None if regular is None or len(regular[1]) > len(self.times) else regular[0]
 
     def first_disorder(self) -> int | None:
         """Return the index of the first date that is not after the previous one; None if all are in order."""

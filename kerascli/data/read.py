@@ -38,7 +38,9 @@ def joined(tables: Sequence[Table]) -> Table:
         return tables[index].place(row - int(ends[index]) + tables[index].rows, column, at)
 
     name = ", ".join(dict.fromkeys(table.name for table in tables))
-    return Table(columns, int(ends[-1]), name=name, made_of=place, skipped=_skipped(tables)).with_files(files)
+    note, hint = "; ".join(filter(None, (table.note for table in tables))), first.gap_hint
+    return Table(columns, int(ends[-1]), name=name, made_of=place, skipped=_skipped(tables), note=note,
+                 gap_hint=hint).with_files(files)  # fmt: skip
 
 
 def _skipped(tables: Sequence[Table]) -> Skipped | None:
@@ -79,7 +81,8 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
         rows = spec.source.row_columns(columns)
         pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in rows}
         series = spec.model_copy(update={"source": spec.source.source, "inputs": pipelines, "targets": {}})
-        return spec.source.windows(read_raw(series, path, columns=rows, name=name), name, columns)
+        table = read_raw(series, path, columns=rows, name=name)
+        return spec.source.windows(spec.source.filled(table, columns & spec.columns()), name, columns)
     with open_regular(path, name) as file:
         head = file.read(8)
     if head.startswith(b"PK\x03\x04"):

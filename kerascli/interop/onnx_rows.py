@@ -199,7 +199,7 @@ class Answer(nn.Module):
         if self.reading is None:
             return (x,)
         probabilities = self.reading.probabilities(x.float())
-        names = mapped(probabilities.argmax(-1), dict(enumerate(self.reading.names)), "")
+        names = mapped(self.reading.labels(probabilities), dict(enumerate(self.reading.names)), "")
         return x, names, probabilities.clone() if probabilities is x else probabilities  # an output has one name
 
 

@@ -27,6 +27,8 @@ MAX_ONNX_BYTES = 2**31 - 1
 """Largest size of an ONNX file in bytes, because the file is one protobuf message."""
 
 
+Specs = Mapping[str, TensorSpec]
+
 BATCH = "batch"
 """Name of the batch axis of inputs and outputs in an ONNX file."""
 _OPSET = 20
@@ -55,12 +57,12 @@ class Forward(nn.Module):
 
 
 def weights_file(
-    weights: Sequence[Weight], model: Mapping[str, Any], *, torch_layout: bool
+    weights: Sequence[Weight], model: Mapping[str, Any], texts: Mapping[str, str], *, torch_layout: bool
 ) -> tuple[bytes, dict[str, Tensor], dict[str, Tensor]]:
     """Return a file of weights, the tensors written to it by name, and the tensors read back from it.
 
-    It is a safetensors file in Keras's layout, whose metadata has the `model` section as JSON; or, with
-    `torch_layout`, a state dict (`dense.kernel` ...) for torch.load(weights_only=True).
+    It is a safetensors file in Keras's layout, whose metadata has the `model` section as JSON, and `texts` by name; or,
+    with `torch_layout`, a state dict (`dense.kernel` ...) for torch.load(weights_only=True).
     """
     if torch_layout:
         tensors = {w.name.replace("/", "."): w.tensor.detach().to("cpu").contiguous().clone() for w in weights}
@@ -68,7 +70,7 @@ def weights_file(
         torch.save(tensors, out)
         return out.getvalue(), tensors, torch.serialization.load(io.BytesIO(out.getvalue()), weights_only=True)
     tensors = {weight.name: weight.keras().to("cpu").contiguous() for weight in weights}
-    data = b"".join(tensor_pieces(tensors, {"format": "pt", "model": json.dumps(model)}))
+    data = b"".join(tensor_pieces(tensors, {"format": "pt", "model": json.dumps(model), **texts}))
     return data, tensors, read_tensors(data, "the exported file")
 
 
@@ -81,11 +83,14 @@ def model_of_safetensors(data: bytes) -> Any:
         raise ValueError("its model is nested too deeply") from None
 
 
-def program_bytes(experiment: Experiment, inputs: Sequence[Tensor]) -> bytes:
-    """Return a torch.export file of the model's forward pass, which accepts batches of any size."""
+def program_bytes(experiment: Experiment, inputs: Sequence[Tensor], texts: Mapping[str, str]) -> bytes:
+    """Return a torch.export file of the model's forward pass, which accepts batches of any size.
+
+    Its extra files are `texts` by name.
+    """
     out = io.BytesIO()
     shapes = [each.spec.shape for each in experiment.spec.model.inputs]
-    torch.export.save(_program(Forward(experiment), inputs, shapes), out)
+    torch.export.save(_program(Forward(experiment), inputs, shapes), out, extra_files=dict(texts))
     return out.getvalue()
 
 
@@ -147,10 +152,10 @@ def model_specs(experiment: Experiment) -> Tensors:
 
 
 def onnx_bytes(
-    module: nn.Module, example: Sequence[Tensor], inputs: Mapping[str, TensorSpec], outputs: Mapping[str, TensorSpec]
+    module: nn.Module, example: Sequence[Tensor], inputs: Specs, outputs: Specs, texts: Mapping[str, str] | None = None
 ) -> bytes:
     """Return an ONNX file of a module, with the names, shapes and dtypes of its inputs and outputs, of which some may
-    be text. Raises ConfigError."""
+    be text. Its metadata has `texts` by name. Raises ConfigError."""
     need_onnx()
     size = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
     if size > MAX_ONNX_BYTES:
@@ -171,6 +176,8 @@ def onnx_bytes(
     proto = with_texts(made.model_proto, {name for name, spec in specs.items() if spec.dtype == "string"})
     for node in proto.graph.node:
         del node.metadata_props[:]  # where torch traced it, with paths of this machine
+    for key, text in (texts or {}).items():
+        proto.metadata_props.add(key=key, value=text)
     _name_axes(proto.graph)
     _state_shapes(proto.graph, outputs)
     return proto.SerializeToString()

@@ -141,13 +141,15 @@ class Thresholds:
     def _curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(True positives, false positives, thresholds) in descending order of thresholds.
 
-        Thresholds are the highest probability, one halfway between each two neighbouring distinct ones, and half of the
-        lowest.
+        Thresholds are the highest probability, one halfway between each two neighbouring distinct ones (the lower one
+        if their dtype has no number between them), and half of the lowest.
         """
         order = np.argsort(-self.probability, kind="stable")
         probability, truth = self.probability[order].astype(float), self.truth[order].astype(int)
         ends = np.append(np.flatnonzero(np.diff(probability)), len(probability) - 1)  # of rows of equal probability
         hits = np.append(0, truth.cumsum()[ends])
         distinct = probability[ends]
-        cuts = np.append(distinct[0], np.append((distinct[:-1] + distinct[1:]) / 2, distinct[-1] / 2))
+        middles = (distinct[:-1] + distinct[1:]) / 2
+        middles = np.where(middles.astype(self.probability.dtype) < distinct[:-1], middles, distinct[1:])
+        cuts = np.append(distinct[0], np.append(middles, distinct[-1] / 2))
         return hits, np.append(0, ends + 1) - hits, cuts

@@ -27,6 +27,10 @@ class ForecastPanel:
     """Positions of history and forecast on the horizontal axis: dates, or row numbers from 1."""
     series: str = ""
     """Name of the series, if there are several."""
+    left_out: int = 0
+    """Number of rows before the history."""
+    held_out: int = 0
+    """Number of rows after the history whose true values are known, whether drawn or not."""
 
     @property
     def error(self) -> float | None:
@@ -70,7 +74,10 @@ def _draw(axes: "Axes", panel: ForecastPanel, truth: str) -> None:
     values = np.concatenate([last, panel.forecast])
     axes.plot(positions[begin - 1 :], values, color=COLORS[1], linestyle=(0, (4, 1.2)), marker=marker, label="forecast")
     name = f"{panel.column} ({panel.series})" if panel.series else panel.column
-    title = f"{name}: forecast of {steps:,} {'row' if steps == 1 else 'rows'}"
+    of = f" of {panel.held_out:,}" if panel.held_out > steps else ""
+    title = f"{name}: forecast of {steps:,}{of} {'row' if steps == 1 and not of else 'rows'}"
+    if panel.left_out:
+        title += f" after the last {begin:,} of {panel.left_out + begin:,}"
     if panel.error is not None:
         title += f", mean absolute error {panel.error:.4g}"
     axes.set_title(literal(title, 120))

@@ -44,6 +44,13 @@ def class_table(rows: Sequence[ClassRow]) -> str:
     return text_table([names, *scores, ["support", *(f"{row.support:,}" for row in rows)]])
 
 
+def matrix_table(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
+    """Return a confusion matrix (true class, predicted class) as a plain-text table."""
+    shown = [safe_text(name, 30) for name in names]
+    columns = zip(shown, zip(*matrix, strict=True), strict=True)
+    return text_table([["true / predicted", *shown], *([name, *(f"{n:,}" for n in cells)] for name, cells in columns)])
+
+
 def threshold_table(points: Sequence[Point]) -> str:
     """Return the metrics at several decision thresholds as a plain-text table."""
     thresholds = ["threshold", *(f"{each.threshold:>9.4g}" for each in points)]

@@ -27,8 +27,10 @@ def evaluate_with_baselines(
 ) -> Generator[Tick, None, tuple[dict[str, float], dict[str, Logs]]]:
     """Evaluate a model and baselines on batches: yield a Tick event after each batch, return (logs, logs by baseline).
 
-    The model runs once; the objective is computed again for each baseline, with the same targets, weights and masks.
-    Outputs with a mask have no constant as a baseline, since the mean of the training targets is one without it.
+    `step` has the model, its losses and metrics; `baselines` maps names to baselines. The model runs once; losses and
+    metrics are computed again for each baseline, with the same targets, weights and masks. `seed` is that of models
+    that sample in inference. With `only_defined`, metrics that are undefined for these rows are left out. Outputs with
+    a mask have no constant as a baseline: the mean of the training targets is computed without the mask.
     """
     if not baselines:
         return (yield from evaluate(step, batches, seed=seed, only_defined=only_defined)), {}

@@ -27,12 +27,15 @@ class Experiment:
     """Model on its device with all that training and evaluation need: losses, metrics, optimizers, forward passes."""
 
     spec: RunSpec
+    """Parsed config."""
     graph: Graph
+    """Module of the model alone."""
     module: GraphStep
     """Module that predicts with the model, and computes its losses and metrics."""
     forward_passes: tuple[ForwardPass[GraphStep], ...]
     """Forward passes of a training step; if the config has no `fit.train_step`, only the forward pass of `module`."""
     weights: list[Weight]
+    """Weights of the model and, with `fit.train_step`, of what only its forward passes use; each weight once."""
     device: torch.device
 
     @property

@@ -42,17 +42,27 @@ class CheckpointFacts(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     epoch: NonNegativeInt
+    """Number of finished epochs."""
     batch: NonNegativeInt
+    """Number of finished batches of the current epoch."""
     step: NonNegativeInt
+    """Number of finished training steps, over all epochs."""
     seconds: float
+    """Duration of the current epoch so far."""
     said: list[str]
     """Messages from callbacks that are not printed yet; the key is named as in the first version of the file."""
     stopped: str | None
+    """Reason why a callback stopped training; None if none did."""
     phase: NonNegativeInt
+    """Index of the current training phase."""
     first: NonNegativeInt
+    """Number of epochs that were finished when the current training phase began."""
     callbacks: list[dict[str, Any]]
+    """States of the callbacks, in the order of the config's list."""
     row: dict[str, Any]
+    """Row of history.csv for the last finished epoch, as a mapping from column to value."""
     history: Prefix
+    """Length and checksum of the part of history.csv that belongs to the checkpoint."""
 
 
 def checkpoint_facts(facts: Mapping[str, Any]) -> CheckpointFacts:

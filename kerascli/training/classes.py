@@ -16,8 +16,11 @@ class ClassReading:
 
     names: tuple[str, ...]
     from_logits: bool
+    """True if the model output has logits, False if it has probabilities."""
     binary: bool
     """True if the model output has one unit, the probability or logit of the second of two classes."""
+    threshold: float | None = None
+    """Probability above which the second of two classes is predicted; None: the class of the highest probability is."""
 
     def probabilities(self, output: Tensor) -> Tensor:
         """Return the probabilities of classes (rows, classes), computed from a model output (rows, units)."""
@@ -27,15 +30,14 @@ class ClassReading:
             return torch.cat([1 - second, second], dim=1)
         return torch.softmax(output, dim=-1) if self.from_logits else output
 
-    def numbers(self, output: Tensor, threshold: float | None = None) -> Tensor:
-        """Return the predicted class label of each row (rows,): the class with the highest probability.
+    def labels(self, probabilities: Tensor) -> Tensor:
+        """Return the predicted class label of each row (rows,), computed from probabilities (rows, classes).
 
-        With `threshold`, the label of a binary output is 1 if the probability of the second class is above it, else 0.
+        Like in Keras, a threshold is compared in the dtype of the probabilities.
         """
-        probabilities = self.probabilities(output)
-        if threshold is None or not self.binary:
+        if self.threshold is None:
             return probabilities.argmax(-1)
-        return (probabilities[:, 1] > threshold).long()
+        return (probabilities[:, 1] > self.threshold).long()
 
 
 def is_classification_loss(loss: Loss | None) -> TypeGuard[Loss]:

@@ -50,6 +50,7 @@ class Request:
     steps: int
     """Number of times that the forward pass will run in the training run."""
     jit_compile: bool | Literal["auto"] = "auto"
+    """Setting `compile.jit_compile` of the config."""
     live_scales: Mapping[str, Tensor] = field(default_factory=dict)
     """Mapping from a parameter update's name to its loss scale (of mixed precision), which changes during training."""
     rules: Callable[[], Sequence[Written]] = list

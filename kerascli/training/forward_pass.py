@@ -26,6 +26,7 @@ class ParameterUpdate:
     """Name of the update in the config section `fit.train_step`; empty without that section."""
     optimizer: BaseOptimizer
     weights: tuple[Weight, ...]
+    """Trainable weights that the optimizer updates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,16 @@ class ForwardPass(Generic[M]):
 
 
 class Layout(NamedTuple):
-    """Layout of a StepOutcome (losses, gradients ...) as a list of tensors: numbers of tensors of each kind."""
+    """Layout of a StepOutcome as a list of tensors: total losses, metric states, gradients, new values of weights."""
 
     totals: int
+    """Number of total losses."""
     states: int
+    """Number of metric states."""
     gradients: int
+    """Number of gradients."""
     updates: tuple[str, ...]
+    """Names of the non-trainable weights whose new values are the last tensors, in order."""
 
     def outcome(self, flat: Sequence[Tensor | None]) -> "StepOutcome":
         """Return the StepOutcome (losses, metric states, gradients ...) of a list of tensors in this layout."""
@@ -72,7 +77,7 @@ class StepOutcome:
     states: list[Tensor]
     """Metric states for this batch, to be summed over batches."""
     gradients: list[Tensor | None]
-    """Gradients of the weights to update, in their order; None for a weight that its loss does not depend on."""
+    """Gradients of the weights of each parameter update, in order; None if the loss does not depend on a weight."""
     updates: dict[str, Tensor]
     """Mapping from weight name to the new value, for non-trainable weights."""
 

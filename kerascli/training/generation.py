@@ -33,14 +33,17 @@ class TextModel:
     """
     window: int
     reads: TextCodec
+    """Vocabulary of the token ids that the model takes."""
     writes: TextCodec
+    """Vocabulary of the tokens that the model predicts."""
 
 
 def generate_words(model: TextModel, numbers: list[int], length: int, sampling: Sampling) -> Iterator[str]:
-    """Yield up to `length` tokens by which a language model continues a prompt of token ids `numbers`, at least one.
+    """Yield up to `length` tokens by which a language model continues a prompt; an end token ends the text earlier.
 
-    A model that predicts at every step reads the prompt from its first position on. One that predicts only after the
-    last step reads a full window: a prompt shorter than that is padded in front with repetitions of itself.
+    `numbers` are the token ids of the prompt, which must not be empty. A model that predicts at every time step reads
+    the prompt from its first position on. A model that predicts only after the last time step reads a full window: a
+    prompt shorter than the window is padded in front with repetitions of itself.
     """
     read_as = model.reads.numbers_of(model.writes)
     text = list(numbers)
@@ -97,13 +100,17 @@ class Decoder:
     begin: tuple[int, ...]
     """Token ids with which every output begins, at least one."""
     places: int
+    """Length of the decoder's input, in tokens."""
     rows: int
+    """Number N of outputs that are generated at once, one for each row of the other inputs."""
     reads: TextCodec
+    """Vocabulary of the token ids that the decoder takes."""
     writes: TextCodec
+    """Vocabulary of the tokens that the decoder predicts."""
 
 
 def decode_ids(model: Decoder, length: int, sampling: Sampling) -> np.ndarray:
-    """Return token ids (N, T) that a decoder generates for N rows at once; after a text's end token, all ids are -1.
+    """Return token ids (N, T) that a decoder generates for its N rows; after a text's end token, all ids are -1.
 
     The end token is included. A text ends with the end token or, if the vocabulary has none, with padding; at the
     latest when the decoder's input is full or the text has `length` tokens.

@@ -27,9 +27,10 @@ _REDRAW_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Training plan: the config's `fit` section, completed with values from the data (steps per epoch ...)."""
+    """Training plan: the config's `fit` section, completed with values from the data (`steps` per epoch ...)."""
 
     epochs: int
+    """Number (from 1) of the last epoch to train, counted over all training phases so far."""
     steps: int
     batches: Callable[[int, int], Iterable[Batch]]
     """Function (epoch from 0, number of the first batch) -> iterable of the epoch's batches from that batch on."""
@@ -38,6 +39,7 @@ class Plan:
     """Function (epoch from 1) -> True if a validation follows the epoch."""
     callbacks: Sequence[Callback]
     directions: dict[str, str]
+    """Mapping from the name of a logged value to its better direction, `min` or `max`."""
     resets_states: bool = True
     """True if stateful layers are reset before each epoch."""
     phase: int | None = None
@@ -47,11 +49,9 @@ class Plan:
 def train(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool = True) -> Iterator[Event]:
     """Train from the state in `progress` and yield events. Raises TrainingStopped if a loss or weight is not finite.
 
-    With `looks`, losses and metrics are also reported within an epoch, at intervals; only process 0 does so.
-
-    At every event but the last, `progress`, the weights and the optimizer are consistent and can be saved. Callbacks
-    and moving averages change the weights at the end of training only after the last epoch's event, so that a run that
-    is extended continues from the weights before these changes.
+    With `looks`, losses and metrics are also reported within an epoch, at intervals (only by process 0). At every event
+    but the last, `progress`, weights and optimizer are consistent, to be saved. Callbacks and moving averages change
+    the weights only after the last epoch's event; an extended run continues from the weights before these changes.
     """
     if not progress.callbacks:
         progress.callbacks = [dict(callback.start()) for callback in plan.callbacks]

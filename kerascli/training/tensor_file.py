@@ -36,6 +36,7 @@ class LateTensor:
     dtype: torch.dtype
     shape: tuple[int, ...]
     read: Callable[[], Tensor]
+    """Function that returns the values, on any device."""
 
 
 def tensor_pieces(tensors: Mapping[str, Tensor | LateTensor], metadata: Mapping[str, str] | None = None) -> Pieces:

@@ -18,6 +18,7 @@ from kerascli.data.dates import Dates, parsed_times
 from kerascli.data.pipeline.prepare import PreparedData, Stages, fitted_pipelines
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.timeseries import Timeseries
+from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
 from kerascli.data.transforms.datetime import DateTime
@@ -34,13 +35,8 @@ _MOST_UNITS = 1000
 """Maximum number of output units: run.json holds a number for each."""
 _MOST_BLOCKS = 64
 """Maximum number of blocks of training rows that are read from the disk for their targets."""
-_SEASONS = {
-    "1 hour": ("value a day before", 24),
-    "1 day": ("value a week before", 7),
-    "1 month": ("value a year before", 12),
-    "3 months": ("value a year before", 4),
-}
-"""Mapping from the step of a series to the name of its season's baseline and the season in rows."""
+_SEASONS = {"1 hour": ("day", 24), "1 day": ("week", 7), "1 month": ("year", 12), "3 months": ("year", 4)}
+"""Mapping from the step of a series to its usual season: its name, and its length in steps."""
 _DATED_ROWS = 1000
 """Number of rows whose dates show the step of a series."""
 
@@ -72,10 +68,8 @@ def _mean(spec: RunSpec, pair: OutputTarget, prepared: PreparedData, device: tor
     for values, sample_weight in prepared.splits["train"].targets_in_blocks(pair.target, _MOST_BLOCKS):
         target = prepared.target_stage({pair.target: torch.from_numpy(values).to(device)})[pair.target].cpu()
         samples = target.reshape(-1) if is_sparse else target.reshape(-1, units)
-        weight = torch.ones(len(samples), dtype=torch.float64)
-        if sample_weight is not None:
-            weight = torch.from_numpy(sample_weight).double().reshape(-1)
-            weight = weight.repeat_interleave(len(samples) // len(weight))
+        weight = torch.from_numpy(np.ones(len(values)) if sample_weight is None else sample_weight).double().reshape(-1)
+        weight = weight.repeat_interleave(len(samples) // len(weight))
         if pair.loss is not None and (counted := pair.loss.counted(samples)) is not None:
             weight, samples = weight[counted], samples[counted]
         total += torch.bincount(samples.long(), weight, units) if is_sparse else weight @ samples.double()
@@ -132,7 +126,7 @@ def _earlier_values(
     if data is None or not isinstance(data.source, Timeseries) or origin is None or not is_regression:
         return
     (pipeline,) = (each for each in fitted_pipelines(data, learned) if each.named.id == ("targets", pair.target))
-    for name, season in {"last value": None, **dict(_seasons(data, data.source, origin.table))}.items():
+    for name, season in {"last value": None, **dict(_seasons(data, origin.table))}.items():
         columns = {column: data.source.earlier_values(origin.table, column, season) for column in pipeline.columns}
         values = {column: each for column, each in columns.items() if each is not None}
         with suppress(DataError):  # a value that the target's preprocessing refuses, such as a missing one
@@ -142,7 +136,7 @@ def _earlier_values(
                 yield name, made if module is None else module(torch.from_numpy(made)).numpy()
 
 
-def _seasons(data: DataSpec, source: Timeseries, table: Table) -> Iterator[tuple[str, int]]:
+def _seasons(data: DataSpec, table: Table) -> Iterator[tuple[str, int]]:
     """Yield (name of the value a season before, season in rows) for a series whose dates have a step that suggests
     one."""
     formats: dict[str, str | None] = dict.fromkeys(data.split.columns() if data.split else ())
@@ -150,23 +144,19 @@ def _seasons(data: DataSpec, source: Timeseries, table: Table) -> Iterator[tuple
         if pipeline.steps and isinstance(first := pipeline.steps[0].transform, DateTime):
             formats[pipeline.columns[0]] = first.format
     for column, form in formats.items():
-        values = table.column(column)
-        texts = source.values_at(values) if values.shape[1:] else np.asarray(values)
-        if texts is not None and texts.dtype == object:
-            shown = texts[:_DATED_ROWS].tolist()
-            step = Dates(shown, form, np.unique(parsed_times(shown, form))).step()
+        values = in_memory(table.take(slice(0, _DATED_ROWS)).column(column))
+        if values.dtype == object:
+            texts = values.reshape(len(values), -1)[:, 0].tolist()
+            step = Dates(texts, form, np.unique(parsed_times(texts, form))).step()
             if str(step) in _SEASONS:
-                yield _SEASONS[str(step)]
+                name, rows = _SEASONS[str(step)]
+                yield f"value a {name} before", rows
 
 
 def no_better(evaluated: Evaluated, directions: Mapping[str, str]) -> Iterator[Fault]:
     """Yield a warning if a model is better than a baseline in no loss or metric; `directions` are `min` or `max`."""
-
-    def is_better(name: str, value: float) -> bool:
-        own = evaluated.logs[name]
-        return own > value if directions[name] == "max" else own < value
-
+    sign = {"max": 1, "min": -1}
     for name, logs in evaluated.baselines.items():
-        if not any(map(is_better, logs, logs.values())):
+        if not any(sign[directions[key]] * (evaluated.logs[key] - value) > 0 for key, value in logs.items()):
             text = f"on '{evaluated.split}' the model is no better than a baseline: {name}"
             yield Fault(text, level="warning", hint="docs/bad_model.md says what to look at, and with which commands")

@@ -146,7 +146,7 @@ def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
 
 
 def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
-    """Return the summary of a model, or of its view (submodel) `view`; `expand`: with layers in shared models."""
+    """Return the summary of a model, or of its view (submodel) `view`; with `expand`, with layers in shared models."""
     title, graph, updates = graphs_of(spec, view)
     return summarize(graph, title, expand=expand, updates=updates)
 
@@ -154,7 +154,10 @@ def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) 
 def spec_of(
     source: Path | Document, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None
 ) -> RunSpec:
-    """Return the RunSpec (parsed config) of a config, without its `compile` section, even if data is missing."""
+    """Return the RunSpec (parsed config) of a config, without its `compile` section, even if data is missing.
+
+    `sets`, `flags` and `progress` are as in `check`.
+    """
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})
     config = replace(config, document=document)
@@ -175,7 +178,7 @@ def spec_of_run(record: RunRecord) -> RunSpec:
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
     """Return (title, graph of a model or of its view, graphs of `fit.train_step`), on the meta device.
 
-    The last is empty for a view (a submodel). Raises ConfigError if the model has no such view.
+    The list of graphs is empty for a view (a submodel). Raises ConfigError if the model has no such view.
     """
     if view is None:
         own, *updates = map(Graph, spec.graphs)

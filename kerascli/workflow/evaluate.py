@@ -15,7 +15,7 @@ from kerascli.foundation.events import Evaluated
 from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
 from kerascli.training.baselines import evaluate_with_baselines
 from kerascli.training.checks.label_range_checks import check_values
-from kerascli.training.classes import class_numbers, class_reading, is_classification_loss
+from kerascli.training.classes import class_numbers, is_classification_loss
 from kerascli.training.evaluate import finished, predict
 from kerascli.workflow.baselines import baselines_of
 from kerascli.workflow.fitting.plan import rows_in_order
@@ -33,13 +33,17 @@ class ClassScores:
     label: str
     """Name of the output's target, for titles and file names; followed by the output if the target has several."""
     names: tuple[str, ...]
+    """Names of the classes, in the order of the matrix and of `rows`."""
     matrix: np.ndarray
+    """Confusion matrix: numbers of rows by true class (first axis) and predicted class."""
     rows: tuple[ClassRow, ...]
+    """Scores (precision, recall ...) of each class."""
     thresholds: Thresholds | None
-    """Predicted probabilities of the second class with the true classes, if the output has one unit and all are finite;
-    else None."""
+    """Predicted probabilities of the second of two classes with the true classes, if all are finite; else None."""
     nan_rows: int = 0
-    """Number of rows in which the probability of the second class, of an output of one unit, is not finite."""
+    """Number of rows in which the probability of the second of two classes is not finite."""
+    threshold: float | None = None
+    """Threshold at which the second of two classes is predicted; None: the more probable class is predicted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,12 @@ class Group:
     """Evaluation of those rows that have one value of a column: number of rows, loss, and defined metrics."""
 
     name: str
+    """Value of the column in all rows of the group, as text."""
     rows: int
     positives: dict[str, int]
     """Mapping from each output that predicts one of two classes to the number of rows of the second class."""
     logs: dict[str, float]
+    """Losses and metrics by name."""
     in_units: dict[str, dict[str, float]]
     """Mapping from target to a mapping from metric to value in units of the raw column, as `Evaluation.in_units`."""
     shown: dict[str, float]
@@ -93,10 +99,9 @@ def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = F
     if not only_defined:
         baselines, rows = baselines_of(spec, run.stages, run.learned, means, rows)
     source = rows_in_order(experiment, rows)
-    batches, seed = run.shared_batches(source), spec.seed
-    logs, beside = finished(
-        evaluate_with_baselines(experiment.module, batches, baselines, seed=seed, only_defined=only_defined)
-    )
+    batches = run.shared_batches(source)
+    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed, only_defined=only_defined)
+    logs, beside = finished(work)
     return Evaluated(name, logs, rows.rows, time.monotonic() - started, beside), source
 
 
@@ -110,37 +115,42 @@ def evaluate_groups(run: LoadedRun, rows: Split, columns: Sequence[str]) -> dict
     grouped = {column: _groups(run, rows, column) for column in columns}
     groups: dict[str, list[Group]] = {}
     with run.sharing(rows):
-        are_positive = dict(_positives(run, rows))
         for column, (names, numbers) in grouped.items():
-            groups[column] = []
-            for number, name in enumerate(names):
-                members = np.flatnonzero(numbers == number)
-                positives = {output: int(each[members].sum()) for output, each in are_positive.items()}
-                groups[column].append(_group(run, rows.read(members), name, positives))
+            members = (np.flatnonzero(numbers == number) for number in range(len(names)))
+            groups[column] = [_group(run, rows.read(each), name) for each, name in zip(members, names, strict=True)]
     return groups
 
 
-def _group(run: LoadedRun, rows: Split, name: str, positives: dict[str, int]) -> Group:
+def _group(run: LoadedRun, rows: Split, name: str) -> Group:
     result, source = _evaluated(run, rows, name, only_defined=True)
     in_units = metrics_in_units(run, run.shared_batches(source), only_defined=True)
     shown = dict(result.logs)
     for pair in run.experiment.spec.pairs:
         shown |= {pair.prefix + metric: value for metric, value in in_units.get(pair.target, {}).items()}
-    return Group(name, rows.rows, positives, dict(result.logs), in_units, shown)
+    points = _metrics_at_thresholds(run, source) if run.label_thresholds() or set(run.given.values()) - {None} else {}
+    return Group(name, rows.rows, _positives(run, source), {**result.logs, **points}, in_units, shown | points)
 
 
-def _positives(run: LoadedRun, rows: Split) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (output, whether each row is of the second class) for outputs that predict one of two classes, on process
+def _metrics_at_thresholds(run: LoadedRun, source: BatchSource) -> dict[str, float]:
+    """Return metrics of the outputs whose labels are those of a threshold, named like Keras's: `recall_0.25`.
+
+    Those that are undefined for these rows are left out.
+    """
+    prefixes, metrics = {pair.output: pair.prefix for pair in run.experiment.spec.pairs}, dict[str, float]()
+    for scores in _classify(run, source):
+        if scores.thresholds is not None and scores.threshold is not None:
+            point, true = scores.thresholds.at(scores.threshold), scores.thresholds.truth.any()
+            is_defined = {"precision": point.positives, "recall": true, "f1": point.positives or true, "accuracy": True}
+            for name in filter(is_defined.get, is_defined):
+                metrics[f"{prefixes[scores.output]}{name}_{scores.threshold:.4g}"] = getattr(point, name)
+    return metrics
+
+
+def _positives(run: LoadedRun, source: BatchSource) -> dict[str, int]:
+    """Return a mapping from output that predicts one of two classes to its number of rows of the second; on process
     0."""
-    source = rows_in_order(run.experiment, rows)
-    for pair in run.experiment.spec.pairs:
-        like = torch.empty(0, *(size or 0 for size in run.experiment.spec.built.specs[pair.output].shape))
-        reading = class_reading(like, run.stages.facts.targets.get(pair.target), pair.loss)
-        if reading is None or len(reading.names) != 2:
-            continue
-        truth = _true_classes(run, source, pair.target)
-        if run.strategy.leads:
-            yield pair.output, (truth == 1).numpy()
+    pairs = [pair for pair in run.experiment.spec.pairs if pair.output in run.binary_outputs]
+    return {pair.output: int((_true_classes(run, source, pair.target) == 1).sum()) for pair in pairs}
 
 
 def _groups(run: LoadedRun, rows: Split, column: str) -> tuple[list[str], np.ndarray]:
@@ -185,7 +195,7 @@ def _classify(run: LoadedRun, source: BatchSource) -> Iterator[ClassScores]:
     pairs = [pair for pair in experiment.spec.pairs if is_classification_loss(pair.loss)]
     outputs = predict(experiment.module, run.shared_batches(source), seed=experiment.spec.seed) if pairs else {}
     for pair in pairs:
-        reading = class_reading(outputs[pair.output], run.stages.facts.targets.get(pair.target), pair.loss)
+        reading = run.reading(pair, outputs[pair.output])
         if reading is None:
             continue
         truth, output = _true_classes(run, source, pair.target), outputs[pair.output]
@@ -194,16 +204,15 @@ def _classify(run: LoadedRun, source: BatchSource) -> Iterator[ClassScores]:
         counted = pair.loss.counted(truth) if pair.loss is not None else None
         if counted is not None:  # a row that the loss masks out may hold a number that is no class
             truth, output = truth[counted], output[counted]
-        predicted = reading.numbers(output)
-        matrix = confusion_matrix(truth.numpy(), predicted.numpy(), len(reading.names))
+        probabilities, is_binary = reading.probabilities(output), len(reading.names) == 2
+        matrix = confusion_matrix(truth.numpy(), reading.labels(probabilities).numpy(), len(reading.names))
         rows = tuple(class_rows(matrix, reading.names))
-        probability = reading.probabilities(output)[:, 1]
-        nan_rows = int((~torch.isfinite(probability)).sum()) if reading.binary else 0
-        is_measurable = reading.binary and len(truth) > 0 and not nan_rows
-        second = Thresholds(probability.numpy(), truth.numpy()) if is_measurable else None
+        nan_rows = int((~torch.isfinite(probabilities[:, 1])).sum()) if is_binary else 0
+        has_curve = is_binary and len(truth) > 0 and not nan_rows
+        second = Thresholds(probabilities[:, 1].numpy(), truth.numpy()) if has_curve else None
         is_shared = sum(pair.target == each.target for each in pairs) > 1
         label = f"{pair.target}_{pair.output}" if is_shared else pair.target
-        yield ClassScores(pair.output, label, reading.names, matrix, rows, second, nan_rows)
+        yield ClassScores(pair.output, label, reading.names, matrix, rows, second, nan_rows, reading.threshold)
 
 
 def _true_classes(run: LoadedRun, source: BatchSource, target: str) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Train a run further: in a new run that begins with its weights, or in place if it was imported and never trained."""
+"""Further training of a run: a new run that begins with its weights, or the same one if it was never trained."""
 
 import re
 import shlex
@@ -21,9 +21,10 @@ _PIPELINES = re.compile(r"\s*data\s*(=|\.(shared|inputs|targets|sample_weight)\b
 def train_further(
     record: RunRecord, options: Options, sets: Sequence[str], progress: Progress | None = None
 ) -> Iterator[Event]:
-    """Train a new run that begins with the weights of a run; yield events. Raises KerasCliError.
+    """Train a new run that begins with the weights of the run `record`, and yield events. Raises KerasCliError.
 
-    An imported run that was never trained is trained in place if nothing but its epochs differs.
+    `sets` are arguments of the option `--set`, which change the config; `progress` is called during downloads. An
+    imported run that was never trained is trained in place if nothing but its epochs differs.
     """
     shown, facts = safe_text(str(record.path)), record.facts()
     differs = (
@@ -46,7 +47,11 @@ def train_further(
 def further_config(
     record: RunRecord, options: Options, sets: Sequence[str], progress: Progress | None = None
 ) -> Config:
-    """Return the config of a new run that begins with the weights of a run. Raises KerasCliError."""
+    """Return the config of a new run that begins with the weights of the run `record`. Raises KerasCliError.
+
+    `sets` are arguments of the option `--set` to apply. `options` name other data to train on, if any, and say whether
+    the transforms are fitted anew. `progress` is called during downloads.
+    """
     if (status := record.status()) in {"running", "interrupted", "killed"} or record.was_cut_off:
         hint = f"--resume continues it: kerascli train --resume {shlex.quote(str(record.path))}"
         text = f"the training of {quoted(record.path)} has not ended (it is {status})"

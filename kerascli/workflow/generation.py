@@ -73,9 +73,9 @@ class ModelContext:
         return {name: torch.cat(parts).float() for name, parts in outputs.items()}
 
     def rows(self, count: int, split: str | None = None, seed: int | None = None) -> Rows:
-        """Return `count` consecutive preprocessed rows of a split, from the first or a random one set by `seed`.
+        """Return `count` consecutive preprocessed rows of a split, from the first row or a random one set by `seed`.
 
-        Without `split`, they are those of `validation`, else of `test` or `train`.
+        Without `split`, it is the first of the splits `validation`, `test` and `train` that exists.
         """
         name = next((name for name in (_HELD_OUT if split is None else (split,)) if name in self._splits), None)
         if name is None:
@@ -117,8 +117,8 @@ class ModelContext:
     def writing(self, view: str | None, prompt: str | None, seed: int) -> tuple[TextModel, list[int], str]:
         """Return (language model, token ids of the prompt, prompt as text), from which text is generated.
 
-        Without a `prompt`, it is a text of the run's data, which `seed` selects. `view` names a submodel to use. Raises
-        ConfigError.
+        If `prompt` is None, the prompt is a text of the run's data, which `seed` selects. `view` names a submodel to
+        use; None: the model. Raises ConfigError.
         """
         model = self._text_model(view)
         if prompt is None:

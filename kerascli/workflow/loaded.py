@@ -23,12 +23,16 @@ from kerascli.data.section import DataSpec
 from kerascli.foundation.device import choose_device, prepare_cpu, use_threads
 from kerascli.foundation.errors import ConfigError, Fault, FileRefused, ProcessLost, safe_text, suggestion
 from kerascli.foundation.interrupts import deferred
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.model.ir.nodes import Model, View
 from kerascli.model.runtime.weights import lasting
+from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
+from kerascli.runs.thresholds import CHOOSE, THRESHOLDS, KeptThreshold, kept_thresholds
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint import checkpoint_facts, saved_weights
 from kerascli.training.checkpoint_files import training_tensors
+from kerascli.training.classes import ClassReading, class_reading
 from kerascli.training.evaluate import EvaluatedBatches
 from kerascli.training.step import assign_weights, nonfinite
 from kerascli.training.strategies.base import Single, Strategy
@@ -53,7 +57,11 @@ class LoadedRun:
     strategy: Strategy = field(default_factory=Single)
     """Strategy by which processes share the batches in evaluation and prediction."""
     weights_digest: str = ""
-    """Digest (SHA-256) of the weights, to be compared among processes; empty on one process."""
+    """Digest (SHA-256) of the weights; empty on one process, unless a threshold is kept."""
+    kept: dict[str, KeptThreshold] = field(default_factory=dict)
+    """Mapping from output to its decision threshold in the run's threshold.json."""
+    given: dict[str, float | None] = field(default_factory=dict)
+    """Decision thresholds in place of kept ones, by output, from a command's option; None: the more probable class."""
     warnings: list[Fault] = field(default_factory=list)
     """Warnings about the run's files, to be printed; the runs that the method `view` returns share this list."""
 
@@ -75,6 +83,45 @@ class LoadedRun:
         view = view_of(self.experiment.spec.model, name)
         run = replace(self, experiment=self.experiment.view(name))
         return replace(run, takes_arrays=self.takes_arrays or view.own_inputs or run.has_own_inputs)
+
+    def label_thresholds(self) -> dict[str, KeptThreshold]:
+        """Return a mapping from output to the kept threshold that labels it, without those that an option replaces.
+
+        Raises FileRefused if a kept threshold was chosen with other weights.
+        """
+        outputs = self.experiment.spec.model.outputs
+        kept = {name: each for name, each in self.kept.items() if name in outputs and name not in self.given}
+        for name in (name for name, each in kept.items() if each.weights_sha256 != self.weights_digest):
+            path = quoted(self.record.path / THRESHOLDS)
+            text = f"{path}: the threshold of '{safe_text(name)}' was chosen with other weights than these"
+            raise FileRefused(text, hint=f"choose it again ({CHOOSE}), remove the file, or give --threshold P")
+        return kept
+
+    def threshold_notes(self) -> list[str]:
+        """Return a text for each kept threshold that labels an output. Raises FileRefused."""
+        kept = self.label_thresholds()
+        return [f"{safe_text(name)}: {each}" if len(kept) > 1 else str(each) for name, each in kept.items()]
+
+    def reading(self, pair: OutputTarget, output: Tensor | None = None) -> ClassReading | None:
+        """Return how the model output of a pair is read as classes, with its threshold; None if it predicts no classes.
+
+        `output` are values of the output, of shape (rows, units); None: its shape is enough. Raises FileRefused if the
+        kept threshold was chosen with other weights.
+        """
+        if output is None:
+            output = torch.empty(0, *(size or 0 for size in self.experiment.spec.built.specs[pair.output].shape))
+        reading = class_reading(output, self.stages.facts.targets.get(pair.target), pair.loss)
+        if reading is None or len(reading.names) != 2:
+            return reading
+        kept = self.label_thresholds().get(pair.output)
+        return replace(reading, threshold=self.given.get(pair.output) if kept is None else kept.threshold)
+
+    @property
+    def binary_outputs(self) -> list[str]:
+        """Names of the outputs that predict one of two classes."""
+        run = replace(self, kept={})  # whatever threshold is kept
+        readings = {pair.output: run.reading(pair) for pair in self.experiment.spec.pairs}
+        return [name for name, reading in readings.items() if reading is not None and len(reading.names) == 2]
 
     def shared_batches(self, source: BatchSource) -> EvaluatedBatches:
         """Return those batches of a source that this process evaluates or predicts: all, if it is the only process."""
@@ -132,12 +179,14 @@ def open_run(
     data: Path | None = None,
     group: Group | None = None,
     whole: bool = False,
+    keeps_threshold: bool = False,
 ) -> LoadedRun:
-    """Load a trained run: build its model, and load the final weights or those of the named checkpoint.
+    """Load a trained run: build its model, and load the final weights or those of the checkpoint named `checkpoint`.
 
-    If training was cut off, the weights are those of the newest checkpoint, with a warning. `data` is the place of the
-    run's data, if it has moved. The processes of `group` must load the same run, to share its work; each holds a part
-    of the weights if the config divides them (`distribute: fsdp`), unless `whole` is true.
+    If training was cut off, the weights are those of the newest checkpoint, with a warning. `progress` is called during
+    downloads. `data` is the place of the run's data, if it has moved. The processes of `group` must load the same run,
+    to share its work; each holds a part of the weights if the config divides them (`distribute: fsdp`), unless `whole`
+    is true. With `keeps_threshold`, the digest of the weights is computed, to be written with a threshold.
     """
     group = group or Group()
     prepare_cpu()
@@ -157,7 +206,8 @@ def open_run(
     values = {name: value for name, value in weights.items() if name not in states}
     assign_weights(lasting(experiment.weights), values)
     run = LoadedRun(record, config, experiment, prepared_stages, config.data, learned, config.data is None, strategy)
-    if not strategy.is_alone:
+    run.kept = kept_thresholds(record.path)
+    if run.kept or keeps_threshold or not strategy.is_alone:
         run.weights_digest = _digest(values)
     run.warnings += [Fault(text, level="warning") for text in warnings] + _nonfinite_weights(values)
     return run

@@ -9,7 +9,7 @@ import torch
 from kerascli.data.batches.rows import Split
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.training.checks.label_range_checks import check_values
-from kerascli.training.classes import ClassReading, class_reading
+from kerascli.training.classes import ClassReading
 from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
@@ -26,9 +26,12 @@ class Predictions:
     kept: dict[str, np.ndarray]
     """Mapping from name to raw column, for the columns to write in addition to the predictions (option `--keep`)."""
     columns: dict[str, np.ndarray]
+    """Mapping from name to column of predictions: values, or class names and probabilities."""
     outputs: dict[str, np.ndarray]
+    """Mapping from model output to its values (rows, *), in the units of the target unless they are raw."""
     rows: int
     non_finite_rows: int
+    """Number of rows in which a model output has a NaN or infinite value."""
 
     @property
     def class_columns(self) -> Sequence[str]:
@@ -56,32 +59,28 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Options for turning model outputs into predictions: output names, units, threshold between two classes."""
+    """Options for turning model outputs into predictions: output names and units."""
 
     keras_names: bool = False
     """True if predictions have the output names of the Keras file that the run was imported from."""
     raw: bool = False
     """True if predicted numbers are the model's outputs, without inverting the preprocessing of targets."""
-    threshold: float | None = None
-    """Probability above which the second of two classes is predicted; None: the more probable class is predicted."""
 
 
 def predict_run(
     run: LoadedRun,
     what: str | Sequence[str],
-    view: str | None = None,
     *,
     texts: Sequence[str] = (),
     keep: Sequence[str] = (),
     form: Form = Form(),  # frozen
 ) -> Predictions:
-    """Return predictions of a run's model for `what`: a split, or files, folders and - (standard input).
+    """Return predictions of a run's model for `what`: a split, or files, folders and `-` (standard input).
 
-    `texts` are rows given as texts. With `view`, a view (submodel) predicts. Columns in `keep` are included in the
-    predictions; `form` has the options of the output. A warning is added to `run.warnings` for each column with many
-    out-of-vocabulary values. Raises KerasCliError.
+    `texts` are further rows, of one text each. The raw columns in `keep` are included; `form` has the names and units
+    of the predictions. A warning is added to `run.warnings` for each column with many out-of-vocabulary values. Raises
+    KerasCliError.
     """
-    run = run if view is None else run.view(view)
     selected = [what] if isinstance(what, str) else what
     rows = rows_of(run, *selected, targets=False, texts=texts, keep=keep)
     predictions = predict_rows(run, rows, form, keep)
@@ -93,8 +92,8 @@ def predict_run(
 def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
     """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError.
 
-    Columns in `keep` are included; `form` has the options of the output. Only the process that prints gets predictions;
-    any other gets none.
+    The raw columns in `keep` are included; `form` has the names and units of the predictions. Only the process that
+    prints gets predictions; any other gets none.
     """
     spec = run.experiment.spec
     kept = kept_columns(run.data and run.data.source, run.raw_fields, rows, keep)
@@ -111,26 +110,23 @@ def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequenc
 def _columns(
     run: LoadedRun, outputs: Mapping[str, torch.Tensor], form: Form
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return (predictions as columns by name, values of the model's outputs by name). Raises ConfigError."""
+    """Return (predictions as columns by name, values of the model's outputs by name). Raises KerasCliError."""
     spec = run.experiment.spec
     renamed = keras_output_names(run.record, spec.model.outputs) if form.keras_names else {}
     pairs = {pair.output: pair for pair in spec.pairs}
     columns: dict[str, np.ndarray] = {}
     arrays: dict[str, np.ndarray] = {}
-    several, is_binary = len(outputs) > 1, False
+    several = len(outputs) > 1
     has_names = several or bool(renamed)
     for name, output in outputs.items():
         called, pair = renamed.get(name, name), pairs.get(name)
         inverse = None if pair is None or form.raw else inverse_of(run, pair)
         values = arrays[called] = output.numpy() if inverse is None else inverse(output.numpy())
-        reading = None if pair is None else class_reading(output, run.stages.facts.targets.get(pair.target), pair.loss)
+        reading = None if pair is None else run.reading(pair, output)
         if reading is not None:
-            is_binary |= reading.binary
-            columns |= _class_columns(f"{called}." * several, reading, output, form.threshold)
+            columns |= _class_columns(f"{called}." * several, reading, output)
         else:
             columns |= _plain_columns(called if pair is None or has_names else pair.target, values)
-    if form.threshold is not None and not is_binary:
-        raise ConfigError("--threshold: this model does not predict one of two classes by one probability")
     return columns, arrays
 
 
@@ -140,15 +136,12 @@ def _non_finite_rows(arrays: Mapping[str, np.ndarray]) -> int:
     return int((~finite).sum())
 
 
-def _class_columns(
-    prefix: str, reading: ClassReading, output: torch.Tensor, threshold: float | None
-) -> dict[str, np.ndarray]:
+def _class_columns(prefix: str, reading: ClassReading, output: torch.Tensor) -> dict[str, np.ndarray]:
     """Return a mapping from name to column for a classifier's predictions: class name, and probability of each
     class."""
-    names, probabilities = np.array(reading.names, dtype=object), reading.probabilities(output).numpy()
-    numbers = reading.numbers(output, threshold).numpy()
-    return {f"{prefix}class": names[numbers]} | {
-        f"{prefix}p({name})": probabilities[:, i] for i, name in enumerate(reading.names)
+    names, probabilities = np.array(reading.names, dtype=object), reading.probabilities(output)
+    return {f"{prefix}class": names[reading.labels(probabilities).numpy()]} | {
+        f"{prefix}p({name})": probabilities[:, i].numpy() for i, name in enumerate(reading.names)
     }
 
 

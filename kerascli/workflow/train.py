@@ -103,8 +103,9 @@ def resume(
 ) -> Iterator[Event]:
     """Resume a run that was killed, interrupted or finished; yield its events. Raises KerasCliError.
 
-    `sets` may raise `fit.epochs`. `options.data` is the new place of the run's data, if it has moved, which is then
-    recorded.
+    `sets` are arguments of the option `--set`: `fit.epochs=N` changes the number of epochs, unless the config has
+    `fit.phases`; any other setting is an error. `options.data` is the new place of the run's data, if it has moved; it
+    is recorded. `progress` is called during downloads.
     """
     _refuse_other_settings(sets)
     stages = Stages()

@@ -47,7 +47,7 @@ model:
   layers:
     - dense: {units: 4, activation: relu}
     - dense: {units: 2, activation: softmax, name: answer}
-compile: {loss: sparse_categorical_crossentropy, optimizer: adam, metrics: [accuracy]}
+compile: {loss: sparse_categorical_crossentropy, optimizer: {adam: 0.1}, metrics: [accuracy]}
 fit: {epochs: 2, batch_size: 16, validation_data: validation}
 """
 TABLE = """Model: "config"
@@ -64,6 +64,7 @@ TABLE = """Model: "config"
 """
 NOTES = "data: train 60, validation 20, test 20 rows\ndevice: cpu (asked for)\n"
 FIGURES = "loss N  accuracy N"
+RESULTS = f"test      {FIGURES}\nbaseline  {FIGURES}  (majority class left)\nrun       "
 EPOCHS = "".join(f"epoch {n}/2  {FIGURES}  val_loss N  val_accuracy N  N s\n" for n in (1, 2))
 
 
@@ -138,7 +139,7 @@ def run_folder(here: Path) -> Path:
 
 def test_train_shows_its_epochs_on_stderr_and_its_results_on_stdout(kerascli: Kerascli, here: Path) -> None:
     assert kerascli("train config.yaml --device cpu --name again") == Said(
-        0, f"test  {FIGURES}\nrun   runs/TIME-again\n", f"{NOTES}{TABLE}run: runs/TIME-again\n{EPOCHS}"
+        0, f"{RESULTS}runs/TIME-again\n", f"{NOTES}{TABLE}run: runs/TIME-again\n{EPOCHS}"
     )
 
 
@@ -163,20 +164,21 @@ def test_paths_of_a_config_are_relative_to_it_and_may_have_spaces(kerascli: Kera
         shutil.copy(here / name, folder / name)
     (here / "points.csv").unlink()
     code, out, _ = kerascli("train 'my dir ü/config.yaml' --device cpu --runs-dir 'my runs'")
-    assert (code, out) == (0, f"test  {FIGURES}\nrun   my runs/TIME-config\n")
+    assert (code, out) == (0, f"{RESULTS}my runs/TIME-config\n")
 
 
 def test_evaluate_prints_metrics_and_a_table_of_classes(kerascli: Kerascli, run_folder: Path) -> None:
     code, out, err = kerascli("evaluate")
     assert (code, err) == (0, (
-        "run: runs/TIME-config (the latest)\nconfusion matrix: runs/TIME-config/plots/confusion_answer_test.png\n"
+        "run: runs/TIME-config (the latest)\nconfusion matrix: runs/TIME-config/plots/confusion_kind_test.png\n"
     ))  # fmt: skip
-    first, empty, *table = out.splitlines()
-    assert (first, empty) == (f"test  {FIGURES}  (20 rows)", "")
+    first, baseline, empty, *table = out.splitlines()
+    assert (first, empty) == (f"test      {FIGURES}  (20 rows)", "")
+    assert baseline == f"baseline  {FIGURES}  (majority class left)"
     assert table[0] == "class  precision  recall      f1  support"
     assert [line.split()[:4] for line in table[1:]] == [[name, "N", "N", "N"] for name in ("left", "right")]
     assert sum(int(line.split()[4]) for line in table[1:]) == 20
-    assert (run_folder / "plots" / "confusion_answer_test.png").read_bytes().startswith(b"\x89PNG")
+    assert (run_folder / "plots" / "confusion_kind_test.png").read_bytes().startswith(b"\x89PNG")
 
 
 READING = (
@@ -335,7 +337,7 @@ def test_smoke_leaves_nothing_behind(kerascli: Kerascli, here: Path, monkeypatch
 
 def test_a_finished_run_says_that_nothing_is_left_and_goes_on_when_asked(kerascli: Kerascli, here: Path) -> None:
     resumed = f"device: cpu (as in the run)\n{TABLE}resuming: runs/TIME-config\n"
-    results = f"test  {FIGURES}\nrun   runs/TIME-config\n"
+    results = f"{RESULTS}runs/TIME-config\n"
     assert kerascli("train --resume latest") == Said(0, results, f"{resumed}nothing was left to train: 2 epochs done\n")
     longer = f"{resumed}epoch 3/3  {FIGURES}  val_loss N  val_accuracy N  N s\n"
     assert kerascli("train --resume latest --set fit.epochs=3") == Said(0, results, longer)
@@ -346,7 +348,7 @@ def test_a_finished_run_says_that_nothing_is_left_and_goes_on_when_asked(kerascl
 WRONG = {
     "train confgi.yaml": (2, "error: there is no file 'confgi.yaml'; did you mean 'config.yaml'?\n"),
     "train runs": (
-        2, "error: 'runs' is a folder, and no run 'runs' in 'runs'\n  hint: kerascli runs lists them\n"
+        2, "error: no run 'runs' in 'runs'\n  hint: kerascli runs lists them\n"
     ),
     "train /dev/null": (2, "error: expected a config file, '/dev/null' is no regular file\n"),
     "validate config.yaml --set fit.epocs=2": (
@@ -483,7 +485,7 @@ def test_a_terminal_gets_data_without_controls_and_a_program_gets_it_whole(
 def test_a_path_in_a_note_cannot_speak_to_the_terminal(kerascli: Kerascli, run_folder: Path) -> None:
     odd = run_folder.rename(run_folder.with_name("odd\x1b[31m"))
     error = kerascli(f"evaluate '{odd}'").err
-    assert error == f"confusion matrix: {odd}/plots/confusion_answer_test.png\n".replace("\x1b", "\\x1b")
+    assert error == f"confusion matrix: {odd}/plots/confusion_kind_test.png\n".replace("\x1b", "\\x1b")
 
 
 def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_weights(kerascli: Kerascli, here: Path) -> None:
@@ -611,7 +613,7 @@ def test_ctrl_c_in_training_saves_and_the_run_can_go_on(
         "error: interrupted at epoch 2, step 0; saved", "  hint: resume with: kerascli train --resume runs/TIME-cut",
     ]  # fmt: skip
     code, out, err = kerascli("train --resume cut")
-    assert (code, out) == (0, f"test  {FIGURES}\nrun   runs/TIME-cut\n")
+    assert (code, out) == (0, f"{RESULTS}runs/TIME-cut\n")
     assert [line[:9] for line in err.splitlines() if line.startswith("epoch")] == ["epoch 2/2"]
 
 
@@ -709,7 +711,7 @@ def test_training_goes_on_when_nobody_can_see_it(here: Path) -> None:
     line = ["train", "config.yaml", "--device", "cpu", "--name", "alone"]
     done = subprocess_run(*line, cwd=here, stdout=subprocess.PIPE, stderr=writer)
     os.close(writer)
-    assert (done.returncode, normal(done.stdout)) == (0, f"test  {FIGURES}\nrun   runs/TIME-alone\n")
+    assert (done.returncode, normal(done.stdout)) == (0, f"{RESULTS}runs/TIME-alone\n")
 
 
 def test_a_closed_stream_harms_nothing(here: Path) -> None:

@@ -138,7 +138,7 @@ def test_what_cannot_be_meant_is_refused(arguments: list[str], said: str) -> Non
 def test_a_table_with_words_and_gaps_trains_in_whole() -> None:
     path = table(PENGUINS.read_text(encoding="utf-8"), "penguins.csv")
     Path("configs").mkdir()
-    init("configs/p.yaml", "--from", str(path), "--target", "species")
+    assert "warning" not in init("configs/p.yaml", "--from", str(path), "--target", "species")
     assert "path: ../penguins.csv" in Path("configs/p.yaml").read_text(encoding="utf-8")
     assert any(line.startswith("predict:") for line in smoke(Path("configs/p.yaml"), sets=[], flags=[]))
 

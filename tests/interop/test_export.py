@@ -389,7 +389,10 @@ def test_the_command_says_what_it_wrote_and_what_is_not_in_it(
     capsys.readouterr()
     assert command("export", "latest", "-o", "m.keras") == 0
     said = capsys.readouterr()
-    assert re.fullmatch(r"file  m\.keras  \(\d+ kB, largest difference \S+\)\n", said.out)
+    shown = "dtype shape input x float32 (None, 2) input w float32 (None, 2) output dense_1 float32 (None, 3)"
+    assert re.fullmatch(
+        r"file m\.keras \(\d+ kB, largest difference \S+\) " + re.escape(shown), " ".join(said.out.split())
+    )
     assert "the pipelines of the data section (x, w) are not part of the exported model" in said.err
     assert command("export", "latest", "--view", "doubled", "-o", "d.keras") == 0
     assert "the pipelines of the data section (w) are not part of the exported model" in capsys.readouterr().err

@@ -373,16 +373,18 @@ def test_views_take_and_give_the_names_of_keras(tmp_path: Path) -> None:
     model, run = with_views(tmp_path)
     x = rows(model)
     for given in (keras_rows(model), ours(run, model)):
-        found = predict_run(run, npz(tmp_path, **given), "difference", form=Form(keras_names=True)).outputs
+        found = predict_run(run.view("difference"), npz(tmp_path, **given), form=Form(keras_names=True)).outputs
         assert list(found) == ["first-difference"]
         np.testing.assert_allclose(found["first-difference"], x["input"] - x["input_2"], atol=ATOL)
     coder: Any = keras.Model(model.inputs, model.get_layer("second-code").output)
     code = coder.predict(x, verbose=0)
     for given in (keras_rows(model), ours(run, model), {"input_2": x["input_2"]}, {"input_2_2": x["input_2"]}):
-        found = predict_run(run, npz(tmp_path, **given), "right").outputs
+        found = predict_run(run.view("right"), npz(tmp_path, **given)).outputs
         np.testing.assert_allclose(found["second_code"], code, atol=ATOL)
     for name in ("second-code", "second_code"):
-        found = predict_run(run, npz(tmp_path, **{name: x["input"]}), "decode", form=Form(keras_names=True)).outputs
+        found = predict_run(
+            run.view("decode"), npz(tmp_path, **{name: x["input"]}), form=Form(keras_names=True)
+        ).outputs
         np.testing.assert_array_equal(found["twice"], 2 * x["input"])
 
 
@@ -397,7 +399,7 @@ def test_a_model_of_weights_and_a_config_without_data_predicts_with_its_views(tm
         tmp_path / "m.weights.h5", tmp_path / "config.yaml", runs_dir=tmp_path / "runs", name=None, by_name=False
     )
     x = np.ones((2, 4), "float32")
-    codes = predict_run(open_run(found.record, device="cpu"), npz(tmp_path, x=x), "encode").outputs["code"]
+    codes = predict_run(open_run(found.record, device="cpu").view("encode"), npz(tmp_path, x=x)).outputs["code"]
     np.testing.assert_allclose(codes, model.layers[0](x).detach(), atol=ATOL)
 
 

@@ -79,16 +79,16 @@ def test_views_compute_with_the_weights_that_training_has_left(run: RunRecord, t
     opened = open_run(run, device="cpu")
     weights = {w.name: w.keras().numpy() for w in opened.experiment.weights}
     x = load_config_data(opened.config, learned=opened.learned).splits["train"]
-    codes = predict_run(opened, "train", "encode").outputs
+    codes = predict_run(opened.view("encode"), "train").outputs
     assert list(codes) == ["z_mean", "z_log_var"]
     assert len(codes["z_mean"]) == x.rows
     z = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
     np.savez(tmp_path / "z.npz", z=z)
-    (image,) = predict_run(opened, str(tmp_path / "z.npz"), "decode").outputs.values()
+    (image,) = predict_run(opened.view("decode"), str(tmp_path / "z.npz")).outputs.values()
     np.testing.assert_allclose(image, decoded(weights, z), atol=1e-5)
-    (mean_image,) = predict_run(opened, "train", "mean_image").outputs.values()
+    (mean_image,) = predict_run(opened.view("mean_image"), "train").outputs.values()
     np.testing.assert_allclose(mean_image, decoded(weights, codes["z_mean"]), atol=1e-5)
-    (inner,) = predict_run(opened, "train", "inner").outputs.values()
+    (inner,) = predict_run(opened.view("inner"), "train").outputs.values()
     assert inner.shape == (x.rows, 8)
 
 
@@ -97,8 +97,8 @@ def test_what_one_view_predicts_another_reads(run: RunRecord, tmp_path: Path) ->
     z = np.array([[0.5, -1.0], [2.0, 0.25]], np.float32)
     (tmp_path / "z.csv").write_text("z[0],z[1]\n0.5,-1.0\n2.0,0.25\n")
     np.save(tmp_path / "z.npy", z)
-    (by_text,) = predict_run(opened, str(tmp_path / "z.csv"), "decode").outputs.values()
-    (by_array,) = predict_run(opened, str(tmp_path / "z.npy"), "decode").outputs.values()
+    (by_text,) = predict_run(opened.view("decode"), str(tmp_path / "z.csv")).outputs.values()
+    (by_array,) = predict_run(opened.view("decode"), str(tmp_path / "z.npy")).outputs.values()
     np.testing.assert_array_equal(by_text, by_array)
 
 
@@ -116,7 +116,7 @@ def test_a_view_says_what_it_cannot_take(run: RunRecord, tmp_path: Path, what: s
     np.savez(tmp_path / "other.npz", q=np.zeros((3, 2), np.float32))
     given = str(tmp_path / what) if "." in what else what
     with pytest.raises(KerasCliError, match=said):
-        predict_run(open_run(run, device="cpu"), given, view)
+        predict_run(open_run(run, device="cpu").view(view), given)
 
 
 def test_views_change_neither_weights_nor_training(run: RunRecord, tmp_path: Path) -> None:
@@ -238,12 +238,12 @@ def test_views_have_what_only_updates_call(tmp_path: Path) -> None:
         ("on_samples", str(tmp_path / "x.npz"), twice("critic", x)),
         ("on_noise", str(tmp_path / "noise.npz"), twice("critic", twice("generator", noise))),
     ):
-        (found,) = predict_run(opened, given, view).outputs.values()
+        (found,) = predict_run(opened.view(view), given).outputs.values()
         np.testing.assert_allclose(found, truth, atol=1e-5, err_msg=view)  # float32 sums of six products
-    (inner,) = predict_run(opened, "train", "inner").outputs.values()
+    (inner,) = predict_run(opened.view("inner"), "train").outputs.values()
     np.testing.assert_allclose(inner, np.tanh(dense(weights, "critic/dense", x)), atol=1e-5)
     with pytest.raises(ConfigError, match="the view has inputs that the data does not provide"):
-        predict_run(opened, "train", "on_noise")
+        predict_run(opened.view("on_noise"), "train")
 
 
 def test_a_head_that_one_update_uses_may_be_dropped_by_the_others(tmp_path: Path) -> None:

@@ -113,9 +113,11 @@ class Session:
         binaries = self.folder.parent / "bin"
         if not binaries.exists():
             binaries.mkdir()
-            program = binaries / "kerascli"
-            program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m kerascli "$@"\n', encoding="utf-8")
-            program.chmod(0o755)
+            for name, module in (("kerascli", "-m kerascli"), ("python", "")):
+                program = binaries / name
+                text = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {module} "$@"\n'
+                program.write_text(text, encoding="utf-8")
+                program.chmod(0o755)
         root = Path(__file__).parents[2]
         env = {**os.environ, "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(root)}
         env["PATH"] = f"{binaries}{os.pathsep}{os.environ['PATH']}"

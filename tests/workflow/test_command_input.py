@@ -236,13 +236,23 @@ def test_a_threshold_moves_the_class_of_two(texts: RunRecord) -> None:
     whole = predict_run(run, "train")
     second = whole.columns["p(good)"]
     for threshold in (0.0, float(np.sort(second)[3]), 1.0):
-        found = predict_run(run, "train", form=Form(threshold=threshold))
+        run.given = dict.fromkeys(run.binary_outputs, threshold)
+        found = predict_run(run, "train")
         assert found.columns["class"].tolist() == ["good" if p > threshold else "bad" for p in second.tolist()]
 
 
-def test_a_threshold_without_two_classes_is_refused(pictures: RunRecord) -> None:
+def test_a_threshold_without_two_classes_is_refused(table: RunRecord) -> None:
     with pytest.raises(ConfigError, match="--threshold: this model does not predict one of two classes"):
-        predict_run(open_run(pictures), "train", form=Form(threshold=0.3))
+        command("predict", table.path, "train", "--threshold", "0.3")
+
+
+def test_a_threshold_moves_the_class_of_a_softmax_of_two(pictures: RunRecord) -> None:
+    run = open_run(pictures)
+    second = predict_run(run, "train").columns["p(light)"]
+    for threshold in (0.0, float(np.sort(second)[3]), 1.0):
+        run.given = dict.fromkeys(run.binary_outputs, threshold)
+        labels = predict_run(run, "train").columns["class"].tolist()
+        assert labels == ["light" if p > threshold else "dark" for p in second.tolist()]
 
 
 def test_a_kept_column_stands_beside_a_prediction_of_its_name(table: RunRecord) -> None:

@@ -68,7 +68,7 @@ def test_a_threshold_that_was_found_is_that_of_predict(run: RunRecord, option: l
     if option[0] == "--hold-recall":
         assert metrics.recall_score(truth, predicted) >= 0.8
     pictures = sorted(path.name for path in (run.path / "plots").iterdir())
-    assert pictures == ["confusion_out_train.png", "curves_out_train.png"]
+    assert pictures == ["confusion_y_train.png", "curves_y_train.png"]
 
 
 def test_rows_without_a_probability_are_told_in_place_of_thresholds(

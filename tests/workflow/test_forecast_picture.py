@@ -60,8 +60,9 @@ def test_the_rows_of_the_test_split_are_forecast_beside_their_truth(run: LoadedR
     np.testing.assert_array_equal(
         panel.truth, values[34:]
     )  # 40 windows: 30 are trained on, whose last target is row 33
-    np.testing.assert_array_equal(panel.history, values[14:34])
-    assert found.panels[0].positions.astype("datetime64[D]").astype(str).tolist() == days[14:]
+    np.testing.assert_array_equal(panel.history, values[4:34])  # three times as many rows as are forecast
+    assert (panel.left_out, panel.held_out) == (4, 10)
+    assert found.panels[0].positions.astype("datetime64[D]").astype(str).tolist() == days[4:]
     # The file up to there, with the known columns of what follows, is forecast alike.
     head, tail = (
         ["date,value,price", *rows(44)][:35],
@@ -107,6 +108,31 @@ def test_where_the_truth_comes_from(source: str, more: str, truth: str | None, l
     assert len(found.panels[0].truth) == (length if truth else 0)
     assert (found.truth if truth else None) == truth
     assert (found.note is None) == (truth is not None)
+
+
+@pytest.mark.parametrize(
+    ("count", "horizon", "history", "steps"),
+    [
+        (400, None, 120, 50),  # the least number of rows that are forecast by default
+        (400, 7, 21, 7),  # three times the forecast
+        (400, 2, 8, 2),  # two windows
+        (400, 99, 120, 99),
+        (44, None, 30, 10),
+    ],
+)
+def test_a_stretch_of_history_is_drawn_and_the_title_counts_the_rest(
+    count: int, horizon: int | None, history: int, steps: int, tmp_path: Path
+) -> None:
+    write(tmp_path, "\n".join(["date,value,price", *rows(count), ""]), "series.csv")
+    found = forecast_picture(open_run(train(write(tmp_path, CONFIG), tmp_path / "runs")[0]), horizon)
+    (panel,) = found.panels
+    assert (len(panel.history), len(panel.forecast)) == (history, steps)
+    held_out = (count - 4) // 4
+    before = count - held_out
+    assert (panel.left_out, panel.held_out) == (before - history, held_out)
+    (axes,) = plot_forecast(found.panels, "a run", axis=found.axis, truth=found.truth).axes
+    of = f" of {held_out}" if held_out > steps else ""
+    assert f"value: forecast of {steps}{of} rows after the last {history} of {before}, mean" in axes.get_title("left")
 
 
 def shown(figure: "Figure") -> dict[str, Any]:

@@ -115,7 +115,7 @@ def test_evaluate_prints_metrics_in_units_too_and_predict_writes_units(
     trained(tmp_path, "[log, normalization]")
     monkeypatch.chdir(tmp_path)
     text = command("evaluate", "latest", "train")
-    assert text.splitlines()[1].startswith("  price in its units  mae ")
+    assert text.splitlines()[2].startswith("  price in its units  mae ")
     facts = json.loads(command("evaluate", "latest", "train", "--json"))
     assert facts["in_units"]["price"]["mae"] > 100 * facts["results"]["mae"]
     rows = command("predict", "latest", "train").splitlines()[1:]
@@ -157,7 +157,7 @@ def test_groups_have_their_errors_in_units_of_the_column(tmp_path: Path) -> None
         assert facts[str(town)]["in_units"]["price"]["mae"] == pytest.approx(errors[town::3].mean(), rel=1e-4)
         assert facts[str(town)]["results"]["mae"] != pytest.approx(errors[town::3].mean(), rel=1e-2)
     heading, names, first, *_ = command(*arguments).partition("\n\n")[2].splitlines()
-    assert heading == "metrics of 'price' in its units:"
+    assert heading == "mae, r2_score of 'price' in its units"
     assert names.split() == ["town", "rows", "loss", "mae", "r2_score"]
     assert first.split()[:2] == ["0", "20"]
     assert float(first.split()[3].replace(",", "")) == pytest.approx(errors[::3].mean(), rel=1e-4)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from site_pages.commands import commands_page
 from site_pages.components import component_pages
 from site_pages.gallery import gallery_pages, model_drawings
 from site_pages.house import house_pages
@@ -45,6 +46,7 @@ def generated(docs: Path) -> Iterator[tuple[str, bytes]]:
     for file, path in COPIED.items():
         text = (ROOT / file).read_text(encoding="utf-8")
         yield f"{path}.md", rewritten(text, path, file, pages).encode()
+    yield "reference/commands.md", commands_page().encode()
     yield from model_drawings()
 
 

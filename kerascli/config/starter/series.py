@@ -16,8 +16,9 @@ from kerascli.config.starter.draft import Draft, column_step, columns, free_name
 from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import BY_OPTION, OTHERWISE
-from kerascli.data.dates import parsed_times
-from kerascli.foundation.errors import DataError, Fault, Place, safe_text
+from kerascli.data.dates import parsed_times, regular_times
+from kerascli.data.series_gaps import fill_gaps
+from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
 
 _LEAST = 40
 """Minimum number of rows of a time series; `kerascli init` refuses fewer."""
@@ -164,12 +165,12 @@ def _spacing(times: np.ndarray) -> str | None:
     months = np.diff(times.astype("datetime64[M]").astype(np.int64))
     if not len(steps) or steps.min() <= 0:
         return None
-    usual = float(np.median(steps))
-    if np.mean(np.abs(steps - usual) <= 0.02 * usual) > 0.95:
+    usual, share = float(np.median(steps)), 0.95 if regular_times(times) is None else 0.5  # dates may be missing
+    if np.mean(np.abs(steps - usual) <= 0.02 * usual) > share:
         names = {60: "minute", 3600: "hour", 86400: "day", 604800: "week"}
         return names.get(int(usual), "month" if 28 <= usual / 86400 <= 31 else f"{usual:g} seconds")
     for size, name in ((1, "month"), (3, "quarter"), (12, "year")):
-        if np.mean(months == size) > 0.95:
+        if np.mean(months == size) > share:
             return name
     return "working day" if np.mean(np.isin(steps, (86400, 3 * 86400))) > 0.9 else None
 
@@ -182,9 +183,13 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
     """
     name = option or series.values[-1]
     shown = safe_text(name)
-    _check(table, name)
+    if table.rows < _LEAST:
+        text = f"{table.rows} rows: a series needs {_LEAST} to be learned from"
+        raise DataError(Fault(text, place=Place(table.name)))
     draft, source = table.draft(f"Forecasts the next value of '{shown}'.", path)
-    parts = [table.columns[name].astype(np.float64)[rows] for rows in series.rows]
+    raw = [table.columns[name].astype(np.float64)[rows] for rows in series.rows]
+    parts = [fill_gaps(values, np.isnan(values), np.zeros(len(values), int), "forward") for values in raw]
+    parts = [values[~np.isnan(values)] for values in parts]
     length = _length(draft, series, f"{shown} ({BY_OPTION if option is not None else OTHERWISE})", parts)
     scale = _scaling(draft, shown, parts)
     windows: dict[str, Any] = {"source": source, "sequence_length": length}
@@ -201,6 +206,12 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
         draft.decide("fit", f"the last 20 % of the windows{of_each} validate: {why}")
     data["inputs"] = {"history": [columns([name]), {"impute": "median"}, *scale]}
     further = [each for each in series.values if each != name and not missing(table.columns[each]).all()]
+    if gaps := list(_gaps(table, series, (name, *further))):
+        windows["fill"] = "forward"
+        draft.decide("data", f"{listed(gaps)}: filled by the value before ('fill')")
+    if late := max(len(values) - len(part) for values, part in zip(raw, parts, strict=True)):
+        windows["start_index"] = late
+        draft.decide("data", f"begins after {late} rows, before which '{shown}' has no value")
     if further:
         data["inputs"]["context"] = [columns(further), {"impute": "median"}, "normalization"]
         draft.decide("data", f"further columns, of which the past is known: {listed(further)}")
@@ -217,17 +228,16 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
     return draft
 
 
-def _check(table: SampledTable, name: str) -> None:
-    """Raise DataError if there are too few rows to learn from, or if the column to predict misses values."""
-    gaps, hint = missing(table.columns[name]).sum(), None
-    if table.rows < _LEAST:
-        text = f"{table.rows} rows: a series needs {_LEAST} to be learned from"
-    elif gaps:
-        text = f"the series '{safe_text(name)}' misses {gaps:,} of its values"
-        hint = "fill them first: windows go over all rows, and a row left out would shift the time"
-    else:
-        return
-    raise DataError(Fault(text, place=Place(table.name), hint=hint))
+def _gaps(table: SampledTable, series: Series, names: Sequence[str]) -> Iterator[str]:
+    """Yield the numbers of dates that have no row, and of the values that each column misses, as texts."""
+    if series.time is not None and series.is_iso and table.columns[series.time].dtype == object:
+        times = parsed_times(table.columns[series.time].tolist())
+        all_times = [regular_times(times[rows]) for rows in series.rows]
+        if dates := sum(len(each[1]) - len(rows) for each, rows in zip(all_times, series.rows, strict=True) if each):
+            yield counted(dates, "date") + " without a row"
+    for name in names:
+        if count := int(missing(table.columns[name]).sum()):
+            yield counted(count, "missing value") + f" of '{safe_text(name, 40)}'"
 
 
 def _length(draft: Draft, series: Series, target: str, parts: Sequence[np.ndarray]) -> int:

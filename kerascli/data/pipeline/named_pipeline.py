@@ -59,12 +59,14 @@ def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | 
     columns, (value, width) = named.pipeline.columns, bad.at
     column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else named.name
     place = table.place(bad.row, column, bad.at)
+    hints = [table.gap_hint, bad.hint] if bad.text.startswith("missing ") else [bad.hint]
+    hint = "; or ".join(filter(None, hints)) or None
     if bad.setting is None or index is None:
-        return DataError(bad.text, place=place, hint=bad.hint)
+        return DataError(bad.text, place=place, hint=hint)
     name = named.pipeline.steps[index].transform.component_name
     path = (*named.path(index), name, bad.setting)
     related = (Related(f"'{bad.setting}' of {name}", path),)
-    return DataError(Fault(bad.text, path, place=place, hint=bad.hint, related=related))
+    return DataError(Fault(bad.text, path, place=place, hint=hint, related=related))
 
 
 _GENERATED_BYTES = 8

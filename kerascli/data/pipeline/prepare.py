@@ -128,7 +128,8 @@ def load_data(
     Raw columns in `keep` are loaded beside those in use. Raises DataError, ConfigError, FileRefused, StorageError.
     """
     spec = spec.with_transforms(lambda _, transform: transform.with_paths(lambda path: str(context.folder / path)))
-    context = replace(context, columns=spec.columns() | context.display_columns.keys() | {*keep})
+    columns = spec.columns() | context.display_columns.keys() | {*keep}
+    context = replace(context, columns=columns, shown=columns - spec.columns())
     loaded = spec.source.load(context)
     opened = {name: spec.source.open_files(t, context) for name, t in rows_where(loaded, spec.where).items()}
     tables = split_tables(spec, opened, context)
@@ -148,7 +149,8 @@ def load_data(
     splits = {name: preparer.split(table) for name, table in tables.items()}
     found = _stages(spec, pipelines)
     skipped = tuple(table.skipped for table in opened.values() if table.skipped is not None)
-    warnings = [*map(str, skipped), *(text for found in learned.values() for text in found.warnings)]
+    notes = [table.note for table in opened.values() if table.note]
+    warnings = [*map(str, skipped), *notes, *(text for found in learned.values() for text in found.warnings)]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
         found.facts, found.input_stage, found.target_stage, found.inverses, splits, dict(learned),

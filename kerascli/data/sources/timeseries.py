@@ -1,20 +1,20 @@
 """Source `timeseries`: sliding windows over another source's rows, as keras.utils.timeseries_dataset_from_array."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.dates import ORDER, Dates
+from kerascli.data.series_gaps import GAP_HINT, WAYS, Fill, filled, ordered_dates
 from kerascli.data.sources.wrapped import Gathered, WrappedSource, gathered, values_in_memory
 from kerascli.data.storage.blocks import rows_by_value
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.foundation.errors import DataError, Place, counted, safe_text
+from kerascli.foundation.errors import DataError, Place, counted, safe_text, show, suggestion
 from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
 
 NEXT = "_next"
@@ -46,6 +46,20 @@ class Timeseries(WrappedSource):
     """End of the rows used (exclusive), of each series; null: all rows."""
     group: str | None = None
     """Column whose values (text or integers) tell several series apart, one value per window; null: one series."""
+    fill: Fill | None = None
+    """Fill missing values, and missing dates as rows: `forward`, `linear`, a number, or a mapping from column to these.
+    `forward` is the last value before; `linear` lies between it and the next one, which is known only later.
+    For text, a mapping may name a text; null: nothing is filled."""
+
+    @field_validator("fill", mode="before")
+    @classmethod
+    def _ways_are_spelled(cls, value: Any) -> Any:
+        for way in value.values() if isinstance(value, dict) else (value,):
+            meant = suggestion(way, WAYS) if isinstance(way, str) and way not in WAYS else ""
+            if meant or (isinstance(value, str) and value not in WAYS):
+                expected = "forward, linear, a number, or a mapping from column to these or a text"
+                raise ValueError(f"expected {expected}, got {show(way)}{meant}")
+        return value
 
     @model_validator(mode="after")
     def _keeps_series(self) -> Self:
@@ -67,7 +81,24 @@ class Timeseries(WrappedSource):
 
     def load(self, context: Context) -> Mapping[str, Table]:
         tables = self.inner_tables(self._inner(context))
-        return {split: self.windows(table, split, context.columns) for split, table in tables.items()}
+        for name in self.fill if isinstance(self.fill, dict) else ():
+            next(iter(tables.values())).like(name)  # raises DataError if there is no such column
+        used = None if context.columns is None else context.columns - context.shown
+        return {name: self.windows(self.filled(table, used), name, context.columns) for name, table in tables.items()}
+
+    def filled(self, table: Table, columns: frozenset[str] | None) -> Table:
+        """Return a table of the wrapped source's rows with gaps filled as `fill` says, one series after the other.
+
+        Those of other columns than `columns`, which are names of columns of windows (None: all), are not filled. Raises
+        DataError.
+        """
+        if self.fill is None:
+            return table
+        series = list(self.series(table).values())
+        used = frozenset(table) if columns is None else self.row_columns(columns) & frozenset(table)
+        ordered = table.take(np.concatenate(series))
+        values = {name: values_in_memory(ordered, name, "windows") for name in sorted(used)}
+        return filled(ordered, [*map(len, series)], self.fill, values, self.group)
 
     def first_ahead(self) -> int:
         """Return the distance, in rows, from a window's start to the first value of its target `NAME_next`."""
@@ -166,7 +197,7 @@ class Timeseries(WrappedSource):
         starts = self._all_starts(series, table, split, ahead=ahead)
         columns: dict[str, Values] = {}
         whole = {name: values_in_memory(table, name, "windows") for name in names}
-        _check_order(whole, table, [len(rows) for rows in series.values()])
+        ordered_dates(whole, table, [len(rows) for rows in series.values()])
         for name, values in whole.items():
             if name in used:
                 columns[name] = gathered(values, starts, self.sampling_rate * np.arange(self.sequence_length))
@@ -184,8 +215,8 @@ class Timeseries(WrappedSource):
             behind = step * self.sampling_rate + (self.first_ahead() if is_next else 0)
             return table.place(int(starts[row]) + behind, column.removesuffix(NEXT) if is_next else column)
 
-        numbers = table.numbers()[starts]
-        return Table(columns, len(starts), name=table.name, numbers=numbers, made_of=place, skipped=table.skipped)
+        return Table(columns, len(starts), name=table.name, numbers=table.numbers()[starts], made_of=place,
+                     skipped=table.skipped, note=table.note, gap_hint=GAP_HINT)  # fmt: skip
 
     def _all_starts(
         self, series: Mapping[str | int | None, np.ndarray], table: Table, split: str, *, ahead: bool
@@ -214,20 +245,3 @@ def _without_series(values: np.ndarray) -> np.ndarray:
         return np.asarray(values == "", bool)
     missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
     return missing if (values[~missing] % 1 == 0).all() else np.zeros(len(values), bool)
-
-
-def _check_order(columns: Mapping[str, np.ndarray], table: Table, counts: Sequence[int]) -> None:
-    """Raise DataError if the only column of dates goes back within one of the series, which have `counts` rows."""
-    dated = [
-        (name, dates_of)
-        for name, values in columns.items()
-        if values.dtype == object and (dates_of := Dates.of(values.tolist())) is not None
-    ]
-    if len(dated) != 1:
-        return
-    (name, dates), first = dated[0], 0
-    for count in counts:
-        row = replace(dates, times=dates.times[first : first + count]).first_step_back()
-        if row is not None:
-            raise DataError(dates.out_of_order(first + row), place=table.place(first + row, name), hint=ORDER)
-        first += count

@@ -113,6 +113,8 @@ class Table(Mapping[str, Values]):
         skipped: Skipped | None = None,
         selected: Rows | None = None,
         files: frozenset[str] = frozenset(),
+        note: str = "",
+        gap_hint: str = "",
     ) -> None:
         """Create a table; `name` is the name of its file or source in messages.
 
@@ -120,7 +122,8 @@ class Table(Mapping[str, Values]):
         `taken` is the table of the whole file, with the selection of its rows; `made_of` returns the place of a value
         in the table that the rows were derived from. `skipped` are the files that a source left out. `selected` are the
         table's rows among those of `columns` (None: all), which are gathered on access. `files` are the names of
-        columns of decoded files, in place of those of their names.
+        columns of decoded files, in place of those of their names. `note` is a message about how the rows were made,
+        `gap_hint` a hint of errors about missing values.
         """
         self.columns = columns
         self._selected = selected
@@ -131,6 +134,8 @@ class Table(Mapping[str, Values]):
         self._taken = taken
         self._made_of = made_of
         self.skipped = skipped
+        self.note = note if taken is None else taken[0].note
+        self.gap_hint = gap_hint if taken is None else taken[0].gap_hint
 
     def __getitem__(self, column: str) -> Values:
         values = self._chosen(column)

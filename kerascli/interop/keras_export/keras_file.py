@@ -34,12 +34,12 @@ def archive_bytes(
     """Return the bytes of a `.keras` file; `state` has the optimizer's variables by HDF5 group, in Keras's order."""
     need_h5py("writing")
     description = graph.description if compiled is None else {**graph.description, "compile_config": compiled}
-    metadata = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
+    saved = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         vocabularies = dict(vocabulary_files(graph.layers))
         for name, content in {
-            "metadata.json": json.dumps(metadata).encode(),
+            "metadata.json": json.dumps({**graph.metadata, **saved}).encode(),
             "config.json": json.dumps(description).encode(),
             "model.weights.h5": _weights_bytes(graph, weights, state),
             **{name: text.encode() for name, text in vocabularies.items()},
@@ -60,6 +60,7 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
     _refuse_what_it_cannot_hold(graph)
     out = io.BytesIO()
     with h5py.File(out, "w") as file:
+        file.attrs.update(graph.metadata)
         file.attrs["backend"] = "torch"
         file.attrs["keras_version"] = KERAS_VERSION
         description = {key: graph.description[key] for key in ("class_name", "config")}

@@ -34,6 +34,8 @@ class KerasGraph:
     outputs: Mapping[str, str]
     """Mapping from the name of a model output to the name of the Keras layer that computes it."""
     notes: tuple[str, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Texts for the metadata of a file, by name."""
 
 
 def keras_graph(

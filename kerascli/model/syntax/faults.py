@@ -80,7 +80,7 @@ class Faults:
 
     @contextmanager
     def used_at(self, path: Path, start: int) -> Iterator[None]:
-        """Context manager to read a block (template of layers) for its use at `path`, after `start` entries of a list.
+        """Context manager to read a block (layer template) for its use at `path`, after `start` entries of `layers`.
 
         Config errors found inside the context refer to that use, too.
         """

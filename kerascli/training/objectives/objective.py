@@ -24,6 +24,7 @@ class LossOutput:
     totals: list[Tensor]
     """Total losses, as scalar tensors: one, or one per parameter update if several share a forward pass."""
     states: list[Tensor]
+    """States of the logged losses and metrics, one tensor each."""
 
 
 Reduction = Literal["mean", "sum"]

@@ -14,6 +14,7 @@ class Rule:
     share: float
     text: str
     least_times: int = 1
+    """Number of times that the phase must have occurred in the run for the advice to be printed."""
 
 
 RULES = (

@@ -21,15 +21,19 @@ _BACKWARD, _MARK = 1, 7
 
 @dataclass(slots=True)
 class Times:
-    """Self times of a group of torch operations in each recorded training step, and their number of calls."""
+    """Self times of torch operations that count together (of one name, or of one layer), and their number of calls.
+
+    The self time of an operation is its duration without that of operations nested in it.
+    """
 
     milliseconds: list[float]
-    """Self time in each recorded training step, without that of operations nested in the operations of the group."""
+    """Sum of the operations' self times in each recorded training step."""
     calls: int = 0
+    """Number of calls of the operations in all recorded training steps together."""
 
     @property
     def median(self) -> float:
-        """Self time of the group's operations in a training step in milliseconds: the median over recorded steps."""
+        """Self time of the operations in a training step, in milliseconds: the median over the recorded steps."""
         return median(self.milliseconds) if self.milliseconds else 0.0
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sharding:
-    """Division of each batch into `shards` parts of consecutive rows, which are assigned to `size` processes.
+    """Division of each batch into `shards` parts of consecutive rows, and the parts of process `rank` of `size`.
 
     All processes have equally many shards. Without the config's `fit.shards` there is one shard for each process.
     """

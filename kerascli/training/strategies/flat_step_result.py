@@ -135,13 +135,12 @@ class FlatStepResult:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Position of a tensor (a loss, a gradient ...) in a FlatStepResult: elements `start` to `stop` of a vector.
-
-    The vector is `added` if `exact`, else `averaged`.
-    """
+    """Position of a tensor (a loss, a gradient ...) in a FlatStepResult: elements `start` to `stop` of a vector."""
 
     exact: bool
+    """True if the vector is `added`, False if it is `averaged`."""
     is_state: bool
+    """True if the tensor is a metric state."""
     start: int
     stop: int
     shape: torch.Size

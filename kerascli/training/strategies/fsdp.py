@@ -66,9 +66,9 @@ def strategy_of(group: Group, distribute: object, shards: int | None = None) -> 
 def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -> None:
     """Divide the weights of a model on the meta device among `size` processes by FSDP, in place, as DTensors.
 
-    `settings` are the config's `distribute: fsdp`. The weights of consecutive layers are gathered together. Weights of
-    layers that several nodes share, and all weights outside these groups, stay gathered from a forward pass to the end
-    of its backward pass, and so do all weights of a small model.
+    `settings` are the config's `distribute: fsdp`. The weights of consecutive layers form a group, which is gathered at
+    once. Weights in no group, such as those of layers that several nodes share, stay gathered from a forward pass to
+    the end of its backward pass, and so do all weights of a small model.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method

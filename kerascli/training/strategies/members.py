@@ -25,8 +25,9 @@ _SUMMED_BYTES = 2**20
 
 
 def own_device(choice: Choice, group: Group) -> Choice:
-    """Return the device that this process uses; all processes must call it, with their choice. Raises ConfigError.
+    """Return the device that this process of a group uses. Raises ConfigError.
 
+    `choice` is the device that `--device` names or that was chosen automatically. Every process must call the function.
     Processes on one machine get different GPUs: if two had one GPU, NCCL would raise an error or wait forever.
     """
     world = group.world

@@ -20,8 +20,11 @@ class CheckpointRequest(IntEnum):
     """Request that all processes save a checkpoint; process 0 makes it at intervals of time."""
 
     NONE = 0
+    """Save no checkpoint."""
     AT_EPOCH_END = 1
+    """Save a checkpoint at the end of the current epoch."""
     NOW = 2
+    """Save a checkpoint after the current training step."""
 
 
 @dataclass(slots=True)
@@ -40,7 +43,9 @@ class Notices:
     has_written: bool = False
     """True if this process has written its part of the checkpoint that is being saved."""
     common_request: CheckpointRequest = CheckpointRequest.NONE
+    """Most urgent request of all processes to save a checkpoint."""
     all_have_written: bool = False
+    """True if all processes have written their parts of the checkpoint that is being saved."""
     _common_signal: int | None = None
     _unread: deque[tuple[Tensor, torch.cuda.Event]] = field(default_factory=deque)
 

@@ -21,7 +21,9 @@ class Raw:
     """Column of a table before preprocessing: the whole array, and which rows are selected (a split ...)."""
 
     whole: np.ndarray
+    """Values of all rows of the table."""
     rows: Rows
+    """Selected rows, as a slice or as indices."""
 
     @classmethod
     def of(cls, table: Table, column: str) -> "Raw | None":
@@ -65,7 +67,9 @@ class Case:
 
     config: Config
     spec: RunSpec
+    """Parsed config."""
     prepared: PreparedData | None
+    """Raw and preprocessed rows; None: the data was not read."""
 
     @property
     def data(self) -> DataSpec | None:

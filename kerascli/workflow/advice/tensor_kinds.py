@@ -59,6 +59,7 @@ class TensorKind:
 
     kind: Kind
     word: str
+    """Name of the activation or layer that determines the kind, such as `softmax`."""
     node: Node
 
 

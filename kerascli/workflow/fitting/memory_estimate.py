@@ -43,6 +43,7 @@ class MemoryEstimate:
     weights: int
     """Weights; with FSDP this process's part of them, and those that are gathered at the same time, with gradients."""
     gradients: int
+    """Gradients of the trainable weights; with FSDP those of this process's part."""
     optimizer: int
     """Optimizer states."""
     activations: int

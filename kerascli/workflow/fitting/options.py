@@ -14,18 +14,22 @@ class Options:
     """Command line options of a training run that are not in its config: device, threads, folder of runs ..."""
 
     runs_dir: Path = Path("runs")
+    """Folder in which the folder of a new run is created."""
     device: str = "auto"
     threads: int | None = None
     """Number of CPU threads; None: one for each usable CPU or, on resume, as many as the run had."""
     name: str | None = None
+    """Name of a new run; None: that in the config."""
     command: Sequence[str] = ()
+    """Arguments of the command line, for run.json."""
     limits: Mapping[str, int] = field(default_factory=dict)
     """Upper limits of `epochs`, `steps_per_epoch` and `validation_steps` in each phase, for a smoke test."""
     profile: bool = False
+    """True to profile the training run: the times of its phases (data, forward ...)."""
     data: Path | None = None
     """Place of the data of a run to resume, if it has moved; or new data to train a run on. None: the run's own."""
     relearn: bool = False
-    """True to fit the transforms to these rows; False: their state is kept, to which the weights belong."""
+    """True to fit the transforms to the new run's training rows; False to keep their state of the earlier run."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Entries of run.json that a new run takes over from the run that it trains on."""
     group: "Group | None" = None

@@ -32,12 +32,16 @@ _SECONDS_TO_SEE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Checkpoint that is being written: the event that reports it, tensors, facts, and names to keep it under."""
+    """Checkpoint that is being written: the event that reports it, and its contents."""
 
     saved: Saved
+    """Event that reports the checkpoint, once it is complete."""
     tensors: Mapping[str, Tensor]
+    """Tensors of the training state by name."""
     facts: Mapping[str, Any]
+    """JSON part of the training state, as `capture` returns it."""
     slots: tuple[str, ...]
+    """Names, such as `best`, under which the checkpoint is also kept."""
 
 
 class PartWriter:

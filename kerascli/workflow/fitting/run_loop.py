@@ -218,7 +218,7 @@ def _evaluate_test(
     record.note(baselines={"test": beside})
     evaluated = Evaluated("test", logs, test.rows, time.monotonic() - started, beside)
     yield evaluated
-    if spec.training is not None:
+    if spec.training is not None and not runner.options.limits:  # a smoke run is no training
         yield from notes(no_better(evaluated, spec.training.log_names()))
     return {"test": logs}
 

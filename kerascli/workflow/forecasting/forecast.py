@@ -35,8 +35,9 @@ def forecast_run(
 ) -> Predictions:
     """Return predictions of the next `horizon` rows of a time series, by the model of a trained run.
 
-    `what` is a file, - for standard input, or a split of the run's data; `future` a file with the columns of the future
-    rows that are known; `keep` names columns of it to include. Raises ConfigError, DataError, FileRefused.
+    `what` is the path of a file, `-` for standard input, or a split of the run's data. `future` is a file with the
+    known columns of the rows after the series, `keep` names columns of these rows to include. With `raw`, numbers are
+    in the model's scale. Raises ConfigError, DataError, FileRefused.
     """
     model, kept = SeriesModel.of(run), frozenset(keep)
     if what in SPLITS:

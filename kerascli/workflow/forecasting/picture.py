@@ -18,7 +18,10 @@ from kerascli.workflow.forecasting.series import each_series, main_dates, read_f
 from kerascli.workflow.forecasting.series_model import SeriesModel
 from kerascli.workflow.loaded import LoadedRun
 
-_MOST_STEPS = 200
+_MOST_STEPS, _LEAST_STEPS, _WINDOWS = 200, 50, 4
+"""Limits of the number of rows that are forecast by default, which is that of so many windows."""
+_HISTORY = 120
+"""Number of rows of history up to which three times the forecast's length is drawn."""
 _MOST_SERIES = 8
 _HELD_OUT = ("test", "validation")
 
@@ -40,8 +43,9 @@ def forecast_picture(run: LoadedRun, horizon: int | None = None, future: Path | 
     """Return the data for a plot of a run's forecast of held-out rows, or of the rows after the end of its data.
 
     Held-out rows are those of the split `test`, else of `validation`. With `future`, a file of known columns, the
-    forecast is of the rows after the data. The default of `horizon` is the number of held-out rows (at most 200) or,
-    without held-out rows, the length of a window. Raises ConfigError, DataError, FileRefused.
+    forecast is of the rows after the data. The default of `horizon` is the number of held-out rows (at most those of
+    four windows, or 50, and 200) or, without held-out rows, the length of a window. Raises ConfigError, DataError,
+    FileRefused.
     """
     model = SeriesModel.of(run)
     words = [column for column, target in model.predicted.items() if target.is_text]
@@ -72,13 +76,14 @@ def _drawn(
     if split is not None and horizon is not None and horizon > held_out:
         of = "" if own.value is None else f" of series '{safe_text(str(own.value), 40)}'"
         raise ConfigError(f"--horizon {horizon}: the {split} split has {held_out:,} rows{of} to compare with")
-    steps = horizon or min(held_out, _MOST_STEPS) or model.source.sequence_length
+    window = model.source.sequence_length
+    steps = horizon or min(held_out, _MOST_STEPS, max(_LEAST_STEPS, _WINDOWS * window)) or window
     later = own.table.take(slice(begin, own.table.rows)) if split is not None else future
     (series,) = each_series(model, own.table.take(slice(0, begin)), later)
     predictions = forecast(model, series, steps)
     main = main_dates(series)
     written = None if main is None else predictions.kept.get(main)
-    shown = slice(max(0, begin - max(2 * steps, 2 * model.source.sequence_length)), begin)
+    shown = slice(max(0, begin - max(steps, 2 * window, min(3 * steps, _HISTORY))), begin)
     positions = np.arange(shown.start + 1, begin + steps + 1)
     if main is not None and written is not None:
         after = Dates.of(written.tolist(), series.dates[main].form)
@@ -92,6 +97,8 @@ def _drawn(
             np.asarray(predictions.columns[column], float),
             positions,
             "" if series.group is None else f"{series.group[0]} {series.group[1]}",
+            left_out=shown.start,
+            held_out=held_out,
         )
         for column in model.predicted
     ]

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.command_input import CommandInput
-from kerascli.data.dates import ORDER, Dates
+from kerascli.data.dates import ORDER, Dates, regular_times
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.pipeline.learned_state import known_columns
+from kerascli.data.read import joined
 from kerascli.data.section import Pipeline
+from kerascli.data.series_gaps import readable
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import DataError, counted, one_of, safe_text
+from kerascli.foundation.errors import DataError, Fault, counted, one_of, safe_text
 from kerascli.workflow.forecasting.series_model import SeriesModel
 
 _FUTURE = "--future FILE"
@@ -47,12 +49,20 @@ class Series:
 
 
 def read_series(model: SeriesModel, what: str, future: Path | None, keep: frozenset[str] = frozenset()) -> list[Series]:
-    """Return the time series in a file (or `-`: standard input), with their future rows from the file `future`."""
-    return each_series(model, read_table(model, what, model.used, keep), read_future(model, future, keep))
+    """Return the time series in the file `what` (`-`: standard input), with known columns of the file `future`.
+
+    `keep` names columns to read in addition to those that the model needs.
+    """
+    history = model.source.filled(read_table(model, what, model.used, keep), model.data.columns())
+    model.run.warnings += [Fault(history.note, level="warning")] if history.note else []
+    return each_series(model, history, read_future(model, future, keep))
 
 
 def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str] = frozenset()) -> Table | None:
-    """Return the table of known columns of the rows after a time series, read from a file; None without a file."""
+    """Return the table of the rows after a time series, read from the file `future`; None without a file.
+
+    The table has the columns that the model needs of these rows, and those that `keep` names.
+    """
     return None if future is None else read_table(model, str(future), keep=keep | {*model.exogenous})
 
 
@@ -78,9 +88,11 @@ def series_of(
 ) -> Series:
     """Return a Series of the table `history` and, if it is given, the table `future` of the rows after it.
 
-    `group` has the name and value of the column that identifies it among several series. Raises DataError if the rows
-    are not in order of time, or if `future` lacks a column that the model needs.
+    `group` has the name and value of the column that identifies the series among several (None: it is the only one).
+    Raises DataError if the rows are not in order of time, or if `future` lacks a column that the model needs.
     """
+    if future is not None and model.source.fill is not None:
+        future = _filled_after(model, history, future)
     series = Series(history, future, date_columns(model, history), group)
     if future is not None:
         missing = [column for column in model.exogenous if column not in future and column not in series.dates]
@@ -92,6 +104,14 @@ def series_of(
     if main is not None:
         _check_order(series, main)
     return series
+
+
+def _filled_after(model: SeriesModel, history: Table, future: Table) -> Table:
+    """Return the table of the rows after a series, with gaps filled as those of the series, which it continues."""
+    both = joined([history.take(slice(history.rows - 1, history.rows)), future])
+    both = model.source.filled(both, frozenset(model.exogenous))
+    model.run.warnings += [Fault(both.note, level="warning")] if both.note else []
+    return both.take(slice(1, both.rows))
 
 
 def main_dates(series: Series) -> str | None:
@@ -111,19 +131,15 @@ def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
 
 def _text_values(table: Table, name: str) -> np.ndarray | None:
     """Return the values of a column if all are strings; None for numbers and for types that cannot be read."""
-    try:
-        values = table[name]
-    except DataError:  # a type of Parquet that no model takes
-        return None
-    if not isinstance(values, np.ndarray) or values.dtype != object or values.ndim != 1:
-        return None
-    return values if all(isinstance(value, str) for value in values) else None
+    values = readable(table, name)
+    return values if values is not None and values.dtype == object else None
 
 
 def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: frozenset[str] = frozenset()) -> Table:
-    """Return the raw rows of a time series as a table, read from a file or, for `-`, from standard input.
+    """Return the raw rows of a time series as a table, read from the file `what` or, for `-`, from standard input.
 
-    The settings of the run's data source apply. The file must have the columns in `needed` and `keep`.
+    `needed` names the columns of the model's inputs, `keep` columns to read in addition, for the output; the file must
+    have them all. The settings of the run's data source apply.
     """
     needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
     pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in needed}
@@ -181,6 +197,8 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
         raise DataError(f"the future of '{safe_text(column)}' is not known", hint=f"give it in a file: {_FUTURE}")
     if dates.step() is None:
         hint = f"give the next dates in a file: {_FUTURE}"
+        if regular_times(dates.times) is not None:
+            hint = f"train with 'fill: forward' of timeseries, which adds missing dates; or {hint}"
         if len(dates.texts) < 2:
             raise DataError(f"the step of '{safe_text(column)}' is not known from one date", hint=hint)
         row = dates.first_gap()
@@ -214,7 +232,8 @@ def future_columns(model: SeriesModel, series: Series, needed: Mapping[str, int]
 def whole_column(model: SeriesModel, series: Series, column: str, future: np.ndarray | None, rows: int) -> np.ndarray:
     """Return a column over the past and `rows` future rows of a series; unknown values are empty (NaN or '').
 
-    Raises DataError if the column contains text, but contained numbers in training.
+    `future` are the known values of the first future rows; None: none is known. Raises DataError if the column contains
+    text, but contained numbers in training.
     """
     if model.is_text(column):
         past = series.history.text(column)

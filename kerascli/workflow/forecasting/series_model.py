@@ -16,7 +16,7 @@ from kerascli.data.sources.timeseries import NEXT, Timeseries
 from kerascli.data.transforms.datetime import DateTime
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.metrics.comparisons import OutputTarget
-from kerascli.training.classes import ClassReading, class_reading, is_classification_loss
+from kerascli.training.classes import ClassReading, is_classification_loss
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import significant
 
@@ -29,6 +29,7 @@ class ForecastTarget:
     columns: tuple[str, ...]
     """Names of the predicted columns of the series, without the suffix `_next`."""
     horizon: int
+    """Number of rows after a window that the output predicts."""
     shape: tuple[int, ...]
     """Shape of the preprocessed target, without the row axis."""
     undo: Inverse | None
@@ -36,13 +37,15 @@ class ForecastTarget:
     has_units: bool
     """True if inverting the preprocessing by `undo` changes the numbers."""
     reading: ClassReading | None
+    """Conversion of the output to classes; None if it predicts numbers."""
     is_text: bool
     """True if the predicted columns contain text: class names."""
 
     def values(self, output: Tensor) -> np.ndarray:
         """Return unrounded predictions (rows, horizon, columns) of a model output, in the columns' units."""
         if self.reading is not None:
-            names = np.array(self.reading.names, object)[self.reading.numbers(output).numpy()]
+            labels = self.reading.labels(self.reading.probabilities(output))
+            names = np.array(self.reading.names, object)[labels.numpy()]
             predictions = names if self.is_text else names.astype(np.float64)
         else:
             assert self.undo is not None
@@ -163,7 +166,7 @@ def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarg
     is_text = known_columns(run.learned)[data.targets[pair.target].columns[0]].is_text
     if is_classification_loss(pair.loss):
         units = int(np.prod([size or 0 for size in built]))
-        reading = class_reading(torch.empty(0, units), field, pair.loss)
+        reading = run.reading(pair, torch.empty(0, units))
         if reading is None or len(columns) > 1 or source.horizon > 1:
             text = f"the output '{safe_text(pair.output)}' predicts no single class of '{first}'"
             raise ConfigError(f"{text}: it cannot be continued")

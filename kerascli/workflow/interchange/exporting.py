@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint_files import training_tensors
-from kerascli.workflow.interchange.exporting_onnx import compared_outputs, onnx_of_rows
+from kerascli.workflow.interchange.exporting_onnx import compared_outputs, onnx_of_rows, threshold_texts
 from kerascli.workflow.interchange.loading import changed_inputs, load_model
 from kerascli.workflow.interchange.text_columns import text_layers
 from kerascli.workflow.loaded import LoadedRun, open_run
@@ -89,11 +89,19 @@ def export_run(
     elif kind in {"keras", "h5"}:
         made = _keras(run, kind, checkpoint, text_layers(run) if preprocessing else {})
     else:
-        made = _weights(run.experiment, kind) if kind in {"safetensors", "state_dict"} else _graph(run.experiment, kind)
+        made = _weights(run, kind) if kind in {"safetensors", "state_dict"} else _graph(run, kind)
     notes += [] if preprocessing else _data_notes(run) + changed_inputs(record.facts(), run.experiment.spec.model)
+    notes += [f"{text} {_threshold_use(kind, preprocessing)}" for text in run.threshold_notes()]
     write_bytes(path, made.data)
     tensors = torch_files.onnx_tensors(made.data) if kind == "onnx" else torch_files.model_tensors(run.experiment)
     return Exported(path, len(made.data), made.difference, (*notes, *made.notes), made.tensors or tensors)
+
+
+def _threshold_use(kind: str, preprocessing: bool) -> str:
+    """Return how a kept threshold is used in an exported file, as the end of a sentence."""
+    if preprocessing and kind == "onnx":
+        return "labels the classes"
+    return f"is {'not in' if kind == 'state_dict' else 'in the metadata of'} the file, which has no labels"
 
 
 class _Made(NamedTuple):
@@ -138,7 +146,8 @@ def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str
     graph = keras_graph(
         spec.model, specs, name=spec.name, names=names, precision=precision, batch_size=size, texts=texts
     )
-    notes, weights = list(graph.notes), lasting(experiment.weights)
+    graph, notes = replace(graph, metadata=threshold_texts(run)), list(graph.notes)
+    weights = lasting(experiment.weights)
     if size is not None:
         notes.append(f"the states of stateful layers are not in the file; its model takes batches of {size} only")
     compiled, more = (None, ()) if spec.compile is None else compile_config(spec.compile, graph.outputs)
@@ -200,7 +209,8 @@ def _is_kept(weight: Weight, tensors: Mapping[str, Tensor], optimizer: str) -> b
 def read_back(data: bytes, kind: str, graph: KerasGraph, experiment: Experiment) -> float:
     """Import an exported Keras file again; return the largest difference of its outputs from the model's.
 
-    Raises CheckFailed if the difference is too large, or if the weights differ.
+    `data` are the file's contents in the format `kind`, made from `graph`; `experiment` has the exported model. Raises
+    CheckFailed if the difference is too large, or if the weights differ.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIXES[kind]}"
@@ -219,26 +229,26 @@ def _digest(weight: Any) -> str:
     return hashlib.sha256(keras_file.array(weight).tobytes()).hexdigest()
 
 
-def _weights(experiment: Experiment, kind: str) -> _Made:
-    weights, model = lasting(experiment.weights), dump_model(experiment.spec.model)
-    data, written, read = torch_files.weights_file(weights, model, torch_layout=kind == "state_dict")
+def _weights(run: LoadedRun, kind: str) -> _Made:
+    weights, model, texts = lasting(run.experiment.weights), dump_model(run.experiment.spec.model), threshold_texts(run)
+    data, written, read = torch_files.weights_file(weights, model, texts, torch_layout=kind == "state_dict")
     if written.keys() != read.keys() or not all(torch.equal(written[name], read[name]) for name in written):
         raise CheckFailed("the weights in the file are not the model's")
     return _Made(data, None)
 
 
-def _graph(experiment: Experiment, kind: str) -> _Made:
-    model, notes = experiment.spec.model, []
+def _graph(run: LoadedRun, kind: str) -> _Made:
+    experiment, model, texts, notes = run.experiment, run.experiment.spec.model, threshold_texts(run), list[str]()
     example = list(sample_inputs(model, _ROWS_MADE, seed=1).values())
     inputs = sample_inputs(model, _ROWS_CHECKED)
     if kind == "onnx":
         specs = torch_files.model_specs(experiment)
-        data = torch_files.onnx_bytes(torch_files.Forward(experiment), example, *specs)
+        data = torch_files.onnx_bytes(torch_files.Forward(experiment), example, *specs, texts)
         arrays = torch_files.run_onnx(data, {name: tensor.numpy() for name, tensor in inputs.items()})
         outputs = list(map(torch.from_numpy, arrays.values()))
         notes = [f"warning: {text}" for text in torch_files.fixed_axes(data, specs[0])]
     else:
-        data = torch_files.program_bytes(experiment, example)
+        data = torch_files.program_bytes(experiment, example, texts)
         with torch.no_grad():
             outputs = torch_files.run_program(data, list(inputs.values()))
     return _Made(data, _difference(_outputs(experiment, inputs), outputs, experiment.module.precision), notes)

@@ -1,5 +1,6 @@
 """Export a trained model with its preprocessing to ONNX, and compare it with `predict` on random raw rows."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,6 @@ from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import open_size
 from kerascli.interop.onnx_rows import Answer, Rows, fills_missing, raw_inputs, steps_of
-from kerascli.training.classes import class_reading
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.predict import Form, predict_rows
 from kerascli.workflow.units import inverse_of
@@ -34,7 +34,9 @@ class OnnxOfRows:
 
     data: bytes
     pipelines: Sequence[FittedPipeline]
+    """Preprocessing of the model's inputs, which the file includes."""
     inputs: Mapping[str, TensorSpec]
+    """Inputs of the file, which are raw columns, by name."""
     outputs: Mapping[str, str]
     """Mapping from model output to its name in the ONNX file."""
 
@@ -66,7 +68,17 @@ def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
     )
     size = open_size(run.experiment.spec.model)
     example = [_example(spec, size) for spec in inputs.values()]
-    return OnnxOfRows(torch_files.onnx_bytes(module, example, inputs, outputs), [*pipelines.values()], inputs, names)
+    readings = {names[name]: each.reading for name, each in zip(own_outputs, answers, strict=True)}
+    classes = {name: reading.names for name, reading in readings.items() if reading is not None}
+    texts = {"classes": json.dumps(classes), **threshold_texts(run)}
+    data = torch_files.onnx_bytes(module, example, inputs, outputs, texts)
+    return OnnxOfRows(data, [*pipelines.values()], inputs, names)
+
+
+def threshold_texts(run: LoadedRun) -> dict[str, str]:
+    """Return a run's kept thresholds for the metadata of a file, as JSON under the key `threshold`; {} without them."""
+    kept = {output: each.model_dump() for output, each in run.label_thresholds().items()}
+    return {"threshold": json.dumps(kept)} if kept else {}
 
 
 def _example(spec: TensorSpec, size: int) -> torch.Tensor:
@@ -83,8 +95,7 @@ def _answer(run: LoadedRun, name: str) -> Answer:
         undo = run.stages.inverses[pair.target]
         assert isinstance(undo, Undo)
         return Answer(nn.Sequential(*undo.modules), [size for size in field.shape if size is not None], None)
-    shape = [size or 1 for size in run.experiment.spec.built.specs[name].shape]
-    return Answer(None, (), class_reading(torch.empty(1, *shape), field, pair.loss))
+    return Answer(None, (), run.reading(pair))
 
 
 def _specs(answer: Answer, made: TensorSpec) -> dict[str, TensorSpec]:

@@ -71,8 +71,10 @@ def import_model(
 ) -> Imported:
     """Create a run (the folder of a trained model) from a Keras file, or a safetensors file of `export`.
 
-    `data` is a config with sections `data` and `fit` for further training, or with views (submodels). Without
-    `compiled` the file's loss, metrics and optimizer are not imported. Raises KerasCliError.
+    `runs_dir` is the folder in which the run is created; its default `name` is that of the file. `data` is a config
+    with sections `data` and `fit` for further training, or with views (submodels). Without `compiled` the file's loss,
+    metrics and optimizer are not imported. `command` are the command line's arguments, for run.json. Raises
+    KerasCliError.
     """
     name = name or run_name(path, empty="imported")
     check_name(name)
@@ -94,7 +96,8 @@ def import_weights(
 ) -> Imported:
     """Create a run (the folder of a trained model) of a config, with the weights of a Keras file.
 
-    With `by_name` only layers of equal names are loaded. Raises KerasCliError.
+    `path` is the Keras file; the other arguments are as in `import_model`. With `by_name` only layers of equal names
+    are loaded. Raises KerasCliError.
     """
     if name is not None:
         check_name(name)

@@ -44,8 +44,10 @@ class Loaded:
     """
 
     sections: dict[str, Any]
+    """Config sections (`model`, `compile`, `fit`) by name, in the form of a config."""
     experiment: Experiment
     names: KerasNames
+    """Names of the model's inputs and outputs in Keras."""
     facts: dict[str, Any]
     """Entry `imported` of run.json: the file's name and SHA-256, and Keras's version and names."""
     notes: tuple[str, ...]
@@ -56,8 +58,10 @@ class Loaded:
 
 
 def changed_inputs(facts: Mapping[str, Any], model: Model) -> list[str]:
-    """Return a note on each input of a model whose dtype is no more that of the file it was imported from, which the
-    entries `facts` of run.json have."""
+    """Return a note on each input of an imported model whose dtype is no longer that of the imported file.
+
+    `facts` are the entries of the run's run.json, which has the file's dtypes.
+    """
     imported = facts.get("imported", {})
     dtypes = imported.get("dtypes", {})
     return [

@@ -81,8 +81,9 @@ def _short(digest: str) -> str:
 def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = ()) -> Split:
     """Return the preprocessed rows that a command's arguments select: a split, files, standard input, or texts.
 
-    The argument `test` selects the split of that name; write `./test` for a file or folder that has the name of a
-    split. With `targets`, the rows have targets. Columns in `keep` are read, too. Raises DataError, ConfigError.
+    `what` is one split, or any number of files, folders, patterns and `-` (standard input); `./test` is a file or
+    folder that has the name of a split. `texts` are further rows, of one text each. With `targets`, the rows have
+    targets. Columns in `keep` are read, too. Raises DataError, ConfigError.
     """
     if run.takes_arrays or (not targets and run.has_own_inputs):
         return _arrays(run, what, texts, keep, targets=targets)
@@ -105,6 +106,8 @@ def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = ()
     table = command_input.read(what, texts)
     if table.skipped is not None:
         run.warnings.append(Fault(str(table.skipped), level="warning"))
+    if table.note:
+        run.warnings.append(Fault(table.note, level="warning"))
     return fitted_preparer(run.data, run.learned, targets=targets).split(table)
 
 
@@ -130,10 +133,10 @@ def kept_columns(
 ) -> dict[str, np.ndarray]:
     """Return the raw columns to show with predictions, by name: those in `keep`, and the one that identifies a series.
 
-    The column of the series is included if the data has several series. If there is neither and each row is a file, the
-    file names are included. `fields` maps raw columns to their fields (shape, classes ...). For windows over a series,
-    the column has the value in the last row of each window. Classes are shown by their names, integers with missing
-    values as integers and None. Raises DataError.
+    The column that identifies a series is included if the data, read by `source`, has several series. If each row is a
+    file, the file names are included, unless there are other columns to show. `fields` maps raw columns to their fields
+    (shape, classes ...). For windows over a series, a column has the value in the last row of each window. Classes are
+    shown by their names, integers with missing values as integers and None. Raises DataError.
     """
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
@@ -165,7 +168,7 @@ def _shown(
 def named_classes(field: Field | None, values: np.ndarray) -> np.ndarray | None:
     """Return a raw column of integer class labels as class names (such as those of subfolders); None for other columns.
 
-    `field` describes the column: its classes ...
+    `field` describes the column, with its class names; None: the column is unknown.
     """
     classes = field.classes if field is not None else None
     if not classes or values.dtype.kind not in "iu" or ((values < 0) | (values >= len(classes))).any():

@@ -66,10 +66,11 @@ def candidates(
 ) -> dict[str, list[str]]:
     """Return for each input or target a list of the arrays in a file, by name, that may hold its values.
 
-    `accepted` maps each of them to the names it may have. The list has one name if the array is unambiguous. One name
-    may be Keras's name of one input and kerascli's name of another. So an array that is the only candidate of one input
-    is removed from those of the others: a file with only Keras's names, or only kerascli's, is unambiguous. Inputs and
-    targets in `needed` are assigned first, then those under kerascli's name.
+    `accepted` maps each input and target to the names it may have, `arrays` are the names of the arrays in the file.
+    The list has one name if the array is unambiguous. A name may be Keras's for one input and kerascli's for another.
+    So an array that is the only candidate of one input is removed from those of the others: a file with only Keras's
+    names, or only kerascli's, is unambiguous. Inputs and targets in `needed`, which the file must have, are assigned
+    first, then those under kerascli's name.
     """
     arrays_of = {key: [name for name in names if name in arrays] for key, names in accepted.items()}
     settled: set[str] = set()

@@ -1,0 +1,145 @@
+"""Gaps of time series: fill missing values, and add a row for each missing date of a series with a constant step."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from kerascli.data.dates import ORDER, Dates, regular_times
+from kerascli.data.storage.table import Table
+from kerascli.foundation.errors import DataError, counted, in_yaml, safe_text
+
+Way = Literal["forward", "linear"]
+WAYS = ("forward", "linear")
+Fill = Way | float | dict[str, float | str]
+"""Type of `timeseries.fill`: a way to fill all columns, or a mapping from column to a way or a constant."""
+GAP_HINT = "'fill: forward' of timeseries takes the value before; if there is none, begin later by 'start_index'"
+"""Hint of an error about a missing value in windows."""
+_PATH = ("data", "source", "timeseries", "fill")
+
+
+def filled(
+    table: Table, lengths: Sequence[int], fill: Fill, columns: Mapping[str, np.ndarray], group: str | None
+) -> Table:
+    """Return a table of series of these lengths, one after the other, with the gaps of `columns` filled, and a row for
+    each missing date.
+
+    The column `group` tells the series apart. Other columns than `columns` are empty in added rows. What stands before
+    the first value of a series stays missing, unless a constant fills it. The table's note says what was done. Raises
+    DataError.
+    """
+    made = {name: values for name in table if (values := columns.get(name, readable(table, name))) is not None}
+    time, dates = ordered_dates({name: made[name] for name in made if name != group}, table, lengths) or ("", None)
+    origin, added, first, times, is_uneven = _laid_out(dates, lengths)
+    made = {name: values[origin] for name, values in made.items()}
+    counts: list[str] = []
+    for name in [name for name in made if name not in (time, group)]:
+        way = _way(table, name, columns[name], fill) if name in columns else None
+        gaps = _missing(made[name]) | added.reshape(-1, *[1] * (made[name].ndim - 1))
+        made[name] = fill_gaps(made[name], gaps, first, way)
+        if count := int((gaps & ~_missing(made[name])).sum()):
+            counts.append(f"{count:,} of '{safe_text(name, 40)}' by {str(way).removesuffix('.0')}")
+    notes = [f"values filled: {', '.join(counts)}"] if counts else []
+    if dates is not None and added.any():
+        made[time][added] = dates.written(times[added])
+        after = dates.texts[origin[added.argmax()]]
+        notes.insert(0, f"{counted(int(added.sum()), 'missing date')} added, the first after {after}")
+    if is_uneven.any():
+        notes.append("no dates are added where they have no constant step")
+    note = f"{safe_text(table.name)}: {safe_text('; '.join(notes))}" if notes else ""
+    return Table(made, len(origin), name=table.name, numbers=table.numbers()[origin], skipped=table.skipped, note=note,
+                 made_of=lambda row, column, at: table.place(int(origin[row]), column, at))  # fmt: skip
+
+
+def readable(table: Table, name: str) -> np.ndarray | None:
+    """Return a column of numbers, or of one text a row, if it is in memory; None for other types."""
+    try:
+        values = table[name]
+    except DataError:  # a type of Parquet that no model takes
+        return None
+    if not isinstance(values, np.ndarray) or (values.dtype == object and values.ndim > 1):
+        return None
+    return values if values.dtype != object or all(isinstance(value, str) for value in values) else None
+
+
+def _missing(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values == "") if values.dtype == object else np.isnan(values)
+
+
+def _way(table: Table, name: str, values: np.ndarray, fill: Fill) -> float | str | None:
+    """Return the way to fill a column, None if it is not filled. Raises DataError if the column cannot be filled so."""
+    way, path = (fill.get(name), (*_PATH, name)) if isinstance(fill, dict) else (fill, _PATH)
+    kind = "text" if values.dtype == object else "true and false" if values.dtype == bool else "numbers"
+    if way not in (None, "forward") and kind != ("text" if isinstance(way, str) and way != "linear" else "numbers"):
+        text = f"fill: {in_yaml(way)} does not fill '{safe_text(name, 40)}', which holds {kind}"
+        raise DataError(
+            text, path=path, hint=f"give each column its way: fill: {{{safe_text(name, 40)}: forward, ...}}"
+        )
+    missing = np.flatnonzero(values == "") if kind == "text" and way == "forward" else np.empty(0)
+    if len(missing) and Dates.of(values[values != ""].tolist()) is not None:
+        hint = "a row without a date has no place in time: leave it out of the file"
+        raise DataError("missing date", place=table.place(int(missing[0]), name), hint=hint)
+    return way
+
+
+def ordered_dates(columns: Mapping[str, np.ndarray], table: Table, lengths: Sequence[int]) -> tuple[str, Dates] | None:
+    """Return the only column of dates, and the dates, of a table of series of these lengths; None if there is none, or
+    several. Raises DataError if they go back within a series."""
+    dated = [
+        (name, dates_of)
+        for name, values in columns.items()
+        if values.dtype == object and (dates_of := Dates.of(values.tolist())) is not None
+    ]
+    if len(dated) != 1:
+        return None
+    (name, dates), first = dated[0], 0
+    for count in lengths:
+        row = replace(dates, times=dates.times[first : first + count]).first_step_back()
+        if row is not None:
+            raise DataError(dates.out_of_order(first + row), place=table.place(first + row, name), hint=ORDER)
+        first += count
+    return name, dates
+
+
+def _laid_out(dates: Dates | None, lengths: Sequence[int]) -> list[np.ndarray]:
+    """Return arrays (rows,) for the rows of series of these lengths, with rows for missing dates: the row before the
+    gap or itself, if it is added, the first row of its series, its time, and if its series has no constant step."""
+    parts, end = [], 0
+    for rows in np.split(np.arange(sum(lengths)), np.cumsum(lengths)[:-1]):
+        times = rows.astype("datetime64[us]") if dates is None else dates.times[rows]
+        regular = regular_times(times)
+        due = times if regular is None else regular[1]
+        added = ~np.isin(due, times)
+        is_uneven = np.full(len(due), regular is None and dates is not None)
+        parts.append((rows[np.cumsum(~added) - 1], added, np.full(len(due), end), due, is_uneven))
+        end += len(due)
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+def fill_gaps(values: np.ndarray, gaps: np.ndarray, first: np.ndarray, way: float | str | None) -> np.ndarray:
+    """Return values (rows, *) with those in the mask `gaps` filled; `first` is the first row of each row's series.
+
+    `forward` takes the value before, `linear` a mean of those before and after by their distances in rows, or the one
+    before at the end; None leaves them missing, and any other `way` is the value.
+    """
+    if not gaps.any():
+        return values
+    if values.ndim > 1:
+        columns = zip(values.reshape(len(values), -1).T, gaps.reshape(len(values), -1).T, strict=True)
+        return np.stack([fill_gaps(*each, first, way) for each in columns], axis=1).reshape(values.shape)
+    rows = np.arange(len(values))
+    if way == "forward":
+        return values[np.maximum.accumulate(np.where(gaps, first, rows))]
+    if way == "linear":
+        values = values.astype(np.result_type(values, np.float32))
+        for own in np.split(rows, np.unique(first)[1:]):
+            there, missing = own[~gaps[own]], own[gaps[own]]
+            values[missing] = np.interp(missing, there, values[there], left=np.nan) if len(there) else np.nan
+        return values
+    if values.dtype == object:
+        return np.where(gaps, way or "", values)
+    number = np.nan if way is None else float(way)
+    if values.dtype.kind in "biu":
+        values = values.astype(np.int64 if number.is_integer() and abs(number) < 2**53 else np.float64)
+    return np.where(gaps, values.dtype.type(number), values)
