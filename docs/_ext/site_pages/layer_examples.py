@@ -406,5 +406,157 @@ _FURTHER: Mapping[str, tuple[Example, ...]] = {
         ),
         Example(input=(5, 4), output=(5, 4), config={"layer": "batch_normalization"}),
     ),
+    "RandomBrightness": (
+        Example(input=(8, 6, 3), output=(8, 6, 3), config={"factor": [-0.1, 0.3], "value_range": [0.0, 1.0]}),
+    ),
+    "RandomContrast": (
+        Example(input=(8, 6, 3), output=(8, 6, 3), config={"factor": [0.1, 0.3], "value_range": [0.0, 1.0]}),
+    ),
+    "RandomSaturation": (
+        Example(input=(8, 6, 3), output=(8, 6, 3), config={"factor": [0.4, 0.5], "value_range": [0.0, 1.0]}),
+    ),
+    "RandomHue": (
+        Example(input=(8, 6, 3), output=(8, 6, 3), config={"factor": [0.2, 0.5], "value_range": [0.0, 1.0]}),
+    ),
+    "RandomColorJitter": (
+        Example(input=(8, 6, 3), output=(8, 6, 3), config={"value_range": [0.0, 1.0], "contrast_factor": [0.1, 0.2]}),
+    ),
+    "RandomColorDegeneration": (
+        Example(input=(8, 6, 3), output=(8, 6, 3), config={"factor": [0.2, 0.8], "value_range": [0.0, 1.0]}),
+    ),
+    "RandomGrayscale": (
+        Example(input=(3, 8, 6), output=(3, 8, 6), config={"factor": 0.9, "data_format": "channels_first"}),
+    ),
+    "RandomElasticTransform": (
+        Example(
+            input=(8, 6, 3),
+            output=(8, 6, 3),
+            config={"factor": [0.5, 1.0], "scale": 0.5, "interpolation": "nearest", "fill_mode": "mirror"},
+        ),
+    ),
+    "RandomPerspective": (
+        Example(
+            input=(8, 6, 3),
+            output=(8, 6, 3),
+            config={"factor": [0.5, 1.0], "scale": 0.4, "interpolation": "nearest", "fill_value": 2.0},
+        ),
+    ),
+    "RandomErasing": (
+        Example(
+            input=(8, 6, 3),
+            output=(8, 6, 3),
+            config={"factor": [0.5, 1.0], "scale": [0.1, 0.5], "fill_value": [1.0, 2.0, 3.0]},
+        ),
+    ),
+    "RandomGaussianBlur": (
+        Example(
+            input=(8, 6, 3),
+            output=(8, 6, 3),
+            config={"factor": [0.5, 1.0], "kernel_size": [3, 5], "sigma": [0.5, 0.9], "value_range": [0.0, 1.0]},
+        ),
+    ),
+    "RandomSharpness": (
+        Example(input=(8, 6, 3), output=(8, 6, 3), config={"factor": [0.2, 0.9], "value_range": [0.0, 1.0]}),
+    ),
+    "RandAugment": (
+        Example(
+            input=(8, 6, 3),
+            output=(8, 6, 3),
+            config={"num_ops": 1, "factor": [0.2, 0.4], "value_range": [0.0, 1.0], "interpolation": "nearest"},
+        ),
+    ),
+    "AugMix": (
+        Example(
+            input=(8, 6, 3),
+            output=(8, 6, 3),
+            config={"num_chains": 1, "all_ops": False, "factor": [0.1, 0.3], "value_range": [0.0, 1.0]},
+        ),
+    ),
+    "Resizing": (
+        Example(
+            input=(8, 6, 3),
+            output=(12, 9, 3),
+            config={"height": 12, "width": 9, "interpolation": "bicubic"},
+            dtype="int64",
+        ),
+        Example(
+            input=(8, 6, 3),
+            output=(4, 6, 3),
+            config={"height": 4, "width": 6, "pad_to_aspect_ratio": True, "antialias": True},
+        ),
+        Example(
+            input=(3, 8, 6),
+            output=(3, 5, 4),
+            config={"height": 5, "width": 4, "interpolation": "lanczos3", "data_format": "channels_first"},
+        ),
+    ),
+    "CenterCrop": (
+        Example(input=(3, 8, 6), output=(3, 9, 5), config={"height": 9, "width": 5, "data_format": "channels_first"}),
+    ),
+    "RandomCrop": (
+        Example(input=(3, 8, 6), output=(3, 9, 5), config={"height": 9, "width": 5, "data_format": "channels_first"}),
+    ),
+    "RandomInvert": (
+        Example(input=(8, 6, 3), output=(8, 6, 3), config={"factor": [0.2, 0.6], "value_range": [0.0, 1.0]}),
+    ),
+    "RandomPosterization": (
+        Example(input=(8, 6, 3), output=(8, 6, 3), config={"factor": [2, 5], "value_range": [0.0, 1.0]}),
+    ),
+    "Solarization": (
+        Example(input=(8, 6, 3), output=(8, 6, 3), config={"addition_factor": [0.1, 0.3], "value_range": [0.0, 1.0]}),
+    ),
+    "AutoContrast": (Example(input=(8, 6, 3), output=(8, 6, 3), dtype="int64"),),
+    "Equalization": (
+        Example(input=(8, 6, 3), output=(8, 6, 3), config={"value_range": [0.0, 1.0], "bins": 16}, dtype="int64"),
+    ),
+    "ContrastLimitedAdaptiveHistogramEqualization": (
+        Example(
+            input=(8, 6, 3),
+            output=(8, 6, 3),
+            config={"value_range": [0.0, 1.0], "clip_limit": 2.0, "tile_grid_size": 3},
+            dtype="int64",
+        ),
+    ),
+    "RandomFlip": (
+        Example(input=(3, 8, 6), output=(3, 8, 6), config={"mode": "vertical", "data_format": "channels_first"}),
+    ),
+    "RandomRotation": (
+        Example(
+            input=(8, 6, 3),
+            output=(8, 6, 3),
+            config={"factor": [0.0, 0.25], "fill_mode": "wrap", "interpolation": "nearest"},
+        ),
+    ),
+    "RandomShear": (
+        Example(
+            input=(8, 6, 3),
+            output=(8, 6, 3),
+            config={"x_factor": [0.1, 0.3], "interpolation": "nearest", "fill_mode": "constant", "fill_value": 1.0},
+        ),
+    ),
+    "RandomTranslation": (
+        Example(
+            input=(8, 6, 3),
+            output=(8, 6, 3),
+            config={
+                "height_factor": 0.2,
+                "width_factor": [-0.3, 0.1],
+                "fill_mode": "constant",
+                "interpolation": "nearest",
+            },
+        ),
+    ),
+    "RandomZoom": (
+        Example(
+            input=(8, 6, 3),
+            output=(8, 6, 3),
+            config={
+                "height_factor": [-0.2, 0.3],
+                "width_factor": 0.1,
+                "fill_mode": "nearest",
+                "interpolation": "nearest",
+            },
+        ),
+    ),
 }
 """Mapping from the name of a class (a layer, or a base class of layers) to its examples after the first one."""
