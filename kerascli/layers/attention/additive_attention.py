@@ -36,10 +36,7 @@ class AdditiveAttentionModule(ScoredModule):
 
     def __init__(self, settings: AdditiveAttention, features: int) -> None:
         super().__init__(settings.dropout, settings.seed)
-        if settings.use_scale:
-            self.add_weight("scale", (features,), initializer=GlorotUniform())
-        else:
-            self.scale = None
+        self.add_weight("scale", (features,) if settings.use_scale else None, initializer=GlorotUniform())
 
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         z = torch.tanh(query.unsqueeze(-2) + key.unsqueeze(-3))  # (N, T, S, D)

@@ -127,14 +127,8 @@ class AttentionModule(ScoredModule):
 
     def __init__(self, settings: Attention) -> None:
         super().__init__(settings.dropout, settings.seed)
-        if settings.use_scale:
-            self.add_weight("scale", (), initializer=Ones())
-        else:
-            self.scale = None
-        if settings.score_mode == "concat":
-            self.add_weight("concat_score_weight", (), initializer=Ones())
-        else:
-            self.concat_score_weight = None
+        self.add_weight("scale", () if settings.use_scale else None, initializer=Ones())
+        self.add_weight("concat_score_weight", () if settings.score_mode == "concat" else None, initializer=Ones())
 
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         if self.concat_score_weight is None:
