@@ -21,7 +21,7 @@ _RULES: Mapping[str, tuple[str, Callable[[Thresholds, Any], Point]]] = {
 
 
 class Rule(NamedTuple):
-    """Rule by which a threshold is chosen: an option of `evaluate` with its value."""
+    """Rule by which a threshold is chosen: an option of `evaluate`, such as `--threshold`, with its value."""
 
     option: str
     value: Any
