@@ -57,7 +57,8 @@ def _skipped(tables: Sequence[Table]) -> Skipped | None:
         first += [(of + row, text) for row, text in each.first]
         of += each.of
     count = sum(each.count for each in skipped)
-    return Skipped(skipped[0].name, count, of, np.concatenate(kept), tuple(first), skipped[0].noun)
+    name = ", ".join(each.name for each in skipped)
+    return Skipped(name, count, of, np.concatenate(kept), tuple(first), skipped[0].noun)
 
 
 def _column(name: str, tables: Sequence[Table]) -> np.ndarray:
