@@ -149,8 +149,8 @@ def load_data(
     splits = {name: preparer.split(table) for name, table in tables.items()}
     found = _stages(spec, pipelines)
     skipped = tuple(table.skipped for table in opened.values() if table.skipped is not None)
-    notes = [table.note for table in opened.values() if table.note]
-    warnings = [*map(str, skipped), *notes, *(text for found in learned.values() for text in found.warnings)]
+    warnings = [*map(str, skipped), *(table.note for table in opened.values() if table.note)]
+    warnings += [text for found in learned.values() for text in found.warnings]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
         found.facts, found.input_stage, found.target_stage, found.inverses, splits, dict(learned),

@@ -104,10 +104,8 @@ def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = ()
         run.data, known_columns(run.learned), run.config.context.folder, targets, frozenset(keep)
     )
     table = command_input.read(what, texts)
-    if table.skipped is not None:
-        run.warnings.append(Fault(str(table.skipped), level="warning"))
-    if table.note:
-        run.warnings.append(Fault(table.note, level="warning"))
+    notes = [str(table.skipped or ""), table.note]
+    run.warnings += [Fault(text, level="warning") for text in notes if text]
     return fitted_preparer(run.data, run.learned, targets=targets).split(table)
 
 
