@@ -287,8 +287,9 @@ def test_vectors_are_filled_value_by_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dtype", "way", "expected"),
     [
-        ("int64", "forward", "int64"), ("int8", 300.0, "float64"), ("int8", 0.5, "float64"), ("float32", 0.1, "float32"),
-        ("int64", "linear", "float64"), ("bool", "forward", "bool"), ("float32", "linear", "float32"),
+        ("int64", "forward", "int64"), ("bool", "forward", "bool"), ("float32", "linear", "float32"),
+        ("int64", "linear", "float64"), ("int8", 300.0, "float64"), ("int8", 0.5, "float64"),
+        ("float32", 0.1, "float32"),
     ],
 )  # fmt: skip
 def test_values_before_and_floats_keep_their_type(dtype: str, way: Any, expected: str) -> None:
