@@ -66,7 +66,8 @@ INNER_FLOORS = {
     ],
     "workflow": [
         ["advice", "baselines", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
-        ["check", "rows"], ["evaluate", "make_samples", "predict"], ["choose_threshold", "interchange"], ["train"],
+        ["check", "rows"], ["evaluate", "make_samples", "predict"],
+        ["choose_threshold", "evaluation_facts", "interchange"], ["train"],
         ["forecasting", "further_training", "smoke", "stream"],
     ],
     "interop": [
@@ -284,14 +285,16 @@ READERS = {
     "cli/app.py": "/dev/null in place of a stream that was closed",
     "cli/commands.py": "/dev/null in place of a pipe that was closed",
     "cli/init.py": "templates of the package",
+    "report/architecture/text_widths.py": "a table of the package",
+    "report/page/document.py": "styles and scripts of the package",
     "training/strategies/group.py": "/dev/null in place of standard output, for what torch prints",
     "training/strategies/failures.py": "the kernel's files",
     "data/datasets/mnist/__init__.py": "data of the package",
     "training/profiling/window.py": "a trace that torch wrote a moment ago",
 }
 """Files that open other files without disk/files.py, with the reason."""
-OPENED = {"archive", "tarfile", "Image", "RunRecord"}
-"""Objects with an `open` of their own: archives, and bytes read by disk/files.py."""
+OPENED = {"archive", "tarfile", "webbrowser", "Image", "RunRecord"}
+"""Objects with an `open` of their own: archives, browsers, and bytes read by disk/files.py."""
 PAST_THE_DOOR = {"os.open", "os.fdopen", "io.open", "np.load", "np.fromfile", "np.memmap", "np.loadtxt", "h5py.File"}
 
 
@@ -399,7 +402,6 @@ COMPLEX_FUNCTIONS = {
     "language/section.py:component_hint",
     "layers/attention/heads.py:_attend",
     "layers/recurrent/base.py:forward",
-    "model/runtime/summary.py:_rows",
     "ops/shaping.py:pad",
     "report/architecture/from_graph.py:level",
     "training/profiling/operations.py:recorded_work",

@@ -21,11 +21,13 @@ from kerascli.cli import (
     plot,
     predict,
     reference,
+    report,
     runs,
     samples,
     summary,
     train,
     validate,
+    watch,
 )
 from kerascli.cli.process_group import refuse_several
 from kerascli.foundation.disk.storage import reported
@@ -62,6 +64,7 @@ def _unread() -> Iterator[None]:
 app = options.Commands(
     cls=Program,
     help=_HELP,
+    epilog="Begin with your data: kerascli init churn.yaml --from churn.csv",
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["--help", "-h"]},
@@ -79,6 +82,8 @@ for command, example in {
     export.export: "export latest -o model.onnx",
     summary.summary: "summary churn.yaml",
     plot.plot: "plot latest -o metrics.png",
+    report.report: "report latest -o report.html",
+    watch.watch: "watch",
     validate.validate: "validate churn.yaml",
     init.init_command: "init churn.yaml --from churn.csv --target churned",
     reference.list_command: "list layers",

@@ -1,14 +1,17 @@
 """The command `kerascli evaluate [RUN] [WHAT...]`: loss and metrics of a trained model on a split or on files."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import options
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
+from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import ConfigError, Fault, StorageError, safe_text
 from kerascli.foundation.world import world_of
+from kerascli.runs.evaluations import evaluation_name, write_evaluation
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
@@ -18,19 +21,14 @@ if TYPE_CHECKING:
     from kerascli.workflow.loaded import LoadedRun
 
 
-Maximize = Annotated[
-    str | None, option("--maximize METRIC", "For two classes: find the threshold with the best f1, accuracy ...")
-]
+Maximize = Annotated[str | None, option("--maximize METRIC", "Find the threshold with the best f1, accuracy ...")]
 HoldRecall = Annotated[
-    float | None,
-    option("--hold-recall R", "For two classes: the highest threshold with at least this recall.", min=0, max=1),
+    float | None, option("--hold-recall R", "Find the highest threshold with at least this recall.", min=0, max=1)
 ]
-KeepThreshold = Annotated[
-    bool, option("--keep-threshold", "Keep that threshold in the run: labels are those of it from now on.")
-]
-Output = Annotated[
-    str | None, option("--output NAME", "The output that the threshold is for, if several predict two classes.")
-]
+KeepThreshold = Annotated[bool, option("--keep-threshold", "Keep that threshold in the run, for labels from now on.")]
+Output = Annotated[str | None, option("--output NAME", "Output of the threshold, if several have two classes.")]
+_PATIENCE_SECONDS = 5.0
+"""Time to wait for a process that writes to the run."""
 
 
 def evaluate(
@@ -60,14 +58,14 @@ def evaluate(
     from kerascli.workflow.choose_threshold import chosen_points, keep, outputs_of, rule_of
 
     what = what or []
-    rules = {"--threshold": threshold, "--maximize": maximize, "--hold-recall": hold_recall}
-    rule = rule_of(rules, needed=keep_threshold or output is not None)
+    rule = rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
         record = _record(run, what, runs_dir, checkpoint)
         from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
+        from kerascli.workflow.evaluation_facts import evaluation_facts
 
         opened = options.opened_run(record, device, threads, checkpoint, data, members, keeps_threshold=keep_threshold)
         outputs = [] if rule is None else outputs_of(opened, rule, output, keep=keep_threshold)
@@ -78,6 +76,7 @@ def evaluate(
         options.warn(opened.warnings)
         groups = evaluate_groups(opened, rows, list(dict.fromkeys(by))) if by else {}
         evaluation = evaluate_rows(opened, rows, name)
+        facts = evaluation_facts(opened, evaluation, groups, checkpoint)
     if not world_of().leads:
         return
     options.warn([*rows.oov.warnings(), *no_better(evaluation.result, opened.experiment.spec.log_names())])
@@ -86,9 +85,23 @@ def evaluate(
         options.say_json(_facts(record, evaluation, groups, chosen))
     else:
         options.say(_text(evaluation, groups, chosen))
+    _keep_numbers(record, name, rows, facts)
     _draw(record, evaluation, name)
     if rule is not None and keep_threshold:
         options.note("\n".join(keep(opened, evaluation, rule, chosen)))
+
+
+def _keep_numbers(record: "RunRecord", name: str, rows: "Split", facts: dict[str, Any]) -> None:
+    """Keep the results of an evaluation in the run's folder, for its page."""
+    from kerascli.workflow.evaluation_facts import rows_digest
+
+    try:
+        digest = None if name in options.SPLITS else rows_digest(rows)
+        waits = locks.lock(record.path, patience_seconds=_PATIENCE_SECONDS)
+        with waits if facts["checkpoint"] is None else nullcontext():  # a run may be evaluated while it trains
+            write_evaluation(record, evaluation_name(name, digest), facts)
+    except StorageError as error:
+        options.warn([Fault(f"the numbers of this evaluation are not kept: {error}", level="warning")])
 
 
 def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None) -> "RunRecord":
@@ -181,7 +194,7 @@ def _facts(
     result = evaluation.result
     facts: dict[str, Any] = {
         "run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs),
-        "baselines": {name: dict(logs) for name, logs in result.baselines.items()},
+        "baselines": result.baselines,
         "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
         "confusion_matrices": {c.output: c.matrix.tolist() for c in evaluation.class_scores},
         "label_thresholds": {c.output: c.threshold for c in evaluation.class_scores},

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import StorageError
-from kerascli.runs.reading import quoted, read_text
+from kerascli.runs.reading import quoted, read_bytes, read_text
 
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,149}")
-LOGS, PLOTS, PROFILE, SAMPLES = "logs", "plots", "profile", "samples"
+LOGS, PLOTS, PROFILE, SAMPLES, EVALUATIONS = "logs", "plots", "profile", "samples", "evaluations"
 
 
 class OutputFiles:
@@ -55,6 +55,16 @@ class OutputFiles:
         path = self._inside(SAMPLES, file)
         storage.write_bytes(path, data)
         return path
+
+    def samples(self, most_bytes: int) -> list[tuple[str, bytes]]:
+        """Return the files in the run's samples/, as (name, contents) in order; if they have more than `most_bytes`, a
+        part of them, evenly spaced, with the last one."""
+        names = self._names(SAMPLES)
+        sizes = {name: (self.path / SAMPLES / name).stat().st_size for name in names}
+        every = next(
+            (step for step in range(1, len(names)) if sum(sizes[name] for name in names[::-step]) <= most_bytes), 1
+        )
+        return [(name, read_bytes(self.path / SAMPLES / name, most_bytes)) for name in reversed(names[::-every])]
 
     def write_profile(self, files: Mapping[str, bytes]) -> list[Path]:
         """Write the files of a training profile into the run's profile/, replacing earlier ones; return their paths."""

@@ -1,11 +1,13 @@
 """Evaluate a trained run: loss and metrics over a split or a file, and the scores of each class."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import Split
@@ -13,6 +15,7 @@ from kerascli.data.storage.blocks import unique_inverse
 from kerascli.foundation.errors import ConfigError, DataError, safe_text
 from kerascli.foundation.events import Evaluated
 from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.baselines import evaluate_with_baselines
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_numbers, is_classification_loss
@@ -53,6 +56,7 @@ class Evaluation:
     in_units: dict[str, dict[str, float]]
     """Mapping from target to a mapping from metric to value in units of the raw column, for targets whose preprocessing
     can be inverted."""
+    compared: "Compared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,8 @@ class Group:
 
 
 MOST_GROUPS = 100
+_MOST_VALUES = 100_000_000
+"""Maximum number of values of an output, over all rows, that are held in memory."""
 _MISSING = "(missing)"
 """Name of the group of rows whose value of the column of `--by` is missing."""
 
@@ -85,7 +91,8 @@ def evaluate_rows(run: LoadedRun, rows: Split, name: str) -> Evaluation:
     """
     with run.sharing(rows):
         result, source = _evaluated(run, rows, name)
-        return Evaluation(result, tuple(_classify(run, source)), metrics_in_units(run, run.shared_batches(source)))
+        compared, in_units = _compared(run, source), metrics_in_units(run, run.shared_batches(source))
+        return Evaluation(result, tuple(_classify(run, compared)), in_units, compared)
 
 
 def _evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = False) -> tuple[Evaluated, BatchSource]:
@@ -137,7 +144,7 @@ def _metrics_at_thresholds(run: LoadedRun, source: BatchSource) -> dict[str, flo
     Those that are undefined for these rows are left out.
     """
     prefixes, metrics = {pair.output: pair.prefix for pair in run.experiment.spec.pairs}, dict[str, float]()
-    for scores in _classify(run, source):
+    for scores in _classify(run, _compared(run, source)):
         if scores.thresholds is not None and scores.threshold is not None:
             point, true = scores.thresholds.at(scores.threshold), scores.thresholds.truth.any()
             is_defined = {"precision": point.positives, "recall": true, "f1": point.positives or true, "accuracy": True}
@@ -149,8 +156,9 @@ def _metrics_at_thresholds(run: LoadedRun, source: BatchSource) -> dict[str, flo
 def _positives(run: LoadedRun, source: BatchSource) -> dict[str, int]:
     """Return a mapping from output that predicts one of two classes to its number of rows of the second; on process
     0."""
-    pairs = [pair for pair in run.experiment.spec.pairs if pair.output in run.binary_outputs]
-    return {pair.output: int((_true_classes(run, source, pair.target) == 1).sum()) for pair in pairs}
+    pairs = {pair.output: pair.target for pair in run.experiment.spec.pairs if pair.output in run.binary_outputs}
+    truth = _targets(run, source, list(pairs.values()))
+    return {output: int((class_numbers(truth[name]) == 1).sum()) for output, name in pairs.items() if name in truth}
 
 
 def _groups(run: LoadedRun, rows: Split, column: str) -> tuple[list[str], np.ndarray]:
@@ -189,18 +197,41 @@ def groups_of_values(values: np.ndarray, named: np.ndarray | None, column: str) 
     return [*map(str, names.tolist()), *([_MISSING] if gaps.any() else [])], numbers
 
 
-def _classify(run: LoadedRun, source: BatchSource) -> Iterator[ClassScores]:
-    """Yield the confusion matrix and class scores of each output of a run that predicts classes, on process 0."""
-    experiment = run.experiment
-    pairs = [pair for pair in experiment.spec.pairs if is_classification_loss(pair.loss)]
-    outputs = predict(experiment.module, run.shared_batches(source), seed=experiment.spec.seed) if pairs else {}
-    for pair in pairs:
-        reading = run.reading(pair, outputs[pair.output])
+Compared = Sequence[tuple[OutputTarget, Tensor, Tensor]]
+"""Outputs that have a loss, each with its targets and its predictions (rows, *) on the CPU; only process 0 has them."""
+
+
+def _compared(run: LoadedRun, source: BatchSource) -> Compared:
+    """Return the targets and predictions of a run, without outputs whose values do not fit into memory."""
+    spec = run.experiment.spec
+    sizes = {pair.output: math.prod(size or 1 for size in spec.built.specs[pair.output].shape) for pair in spec.pairs}
+    pairs = [pair for pair in spec.pairs if pair.loss is not None and source.rows * sizes[pair.output] <= _MOST_VALUES]
+    if not pairs:
+        return []
+    outputs = predict(run.experiment.module, run.shared_batches(source), seed=spec.seed)
+    truth = _targets(run, source, [pair.target for pair in pairs])
+    return [(pair, truth[pair.target], outputs[pair.output]) for pair in pairs] if run.strategy.leads else []
+
+
+def _targets(run: LoadedRun, source: BatchSource, names: Sequence[str]) -> dict[str, Tensor]:
+    """Return the preprocessed targets (rows, *) of all rows by name, on the CPU of process 0."""
+    batches, targets = run.shared_batches(source), dict[str, Tensor]()
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    for number, batch in batches:
+        targets = targets if batch is None else run.experiment.module.target_stage(batch.targets)
+        for name, own in parts.items():
+            own += [each.cpu() for each in batches.rows(number, targets[name])]
+    return {name: torch.cat(own) for name, own in parts.items() if own}
+
+
+def _classify(run: LoadedRun, compared: Compared) -> Iterator[ClassScores]:
+    """Yield the confusion matrix and class scores of each output of a run that predicts classes."""
+    pairs = [pair for pair, *_ in compared if is_classification_loss(pair.loss)]
+    for pair, targets, output in compared:
+        reading = run.reading(pair, output)
         if reading is None:
             continue
-        truth, output = _true_classes(run, source, pair.target), outputs[pair.output]
-        if not run.strategy.leads:
-            continue
+        truth = class_numbers(targets)
         counted = pair.loss.counted(truth) if pair.loss is not None else None
         if counted is not None:  # a row that the loss masks out may hold a number that is no class
             truth, output = truth[counted], output[counted]
@@ -213,13 +244,3 @@ def _classify(run: LoadedRun, source: BatchSource) -> Iterator[ClassScores]:
         is_shared = sum(pair.target == each.target for each in pairs) > 1
         label = f"{pair.target}_{pair.output}" if is_shared else pair.target
         yield ClassScores(pair.output, label, reading.names, matrix, rows, second, nan_rows, reading.threshold)
-
-
-def _true_classes(run: LoadedRun, source: BatchSource, target: str) -> torch.Tensor:
-    """Return the true classes (rows,) of a target as integers, on the CPU; on the process that prints."""
-    batches, parts, truth = run.shared_batches(source), [], torch.empty(0)
-    for number, batch in batches:
-        if batch is not None:
-            truth = class_numbers(run.experiment.module.target_stage(batch.targets)[target])
-        parts += [each.cpu() for each in batches.rows(number, truth)]
-    return torch.cat(parts)

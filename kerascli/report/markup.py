@@ -1,0 +1,61 @@
+"""Build HTML and SVG as a tree of elements; texts and attributes are escaped when the tree is written."""
+
+from collections.abc import Iterable, Sequence
+from xml.etree.ElementTree import Element, tostring
+
+Child = Element | str | None
+
+
+def element(tag: str, *children: Child, **attributes: object) -> Element:
+    """Return an element with its children; None is left out. In names of attributes `_` stands for `-`, as in
+    `aria_label`, and is dropped at the end, as in `class_`."""
+    made = Element(tag, {key.rstrip("_").replace("_", "-"): str(value) for key, value in attributes.items()})
+    for child in children:
+        if isinstance(child, Element):
+            made.append(child)
+        elif child is not None and len(made):
+            made[-1].tail = (made[-1].tail or "") + child
+        elif child is not None:
+            made.text = (made.text or "") + child
+    return made
+
+
+def html(root: Element) -> str:
+    """Return the text of an HTML document."""
+    return "<!DOCTYPE html>\n" + tostring(root, "unicode", method="html") + "\n"
+
+
+def svg(root: Element) -> str:
+    """Return the text of an SVG file."""
+    return tostring(root, "unicode") + "\n"
+
+
+def section(title: str, *children: Child, anchor: str) -> Element:
+    """Return a section of the page with its heading."""
+    heading = element("h2", title, id=f"{anchor}-title")
+    return element("section", heading, *children, id=anchor, aria_labelledby=f"{anchor}-title")
+
+
+def table(
+    caption: str, heads: Sequence[str], rows: Iterable[Sequence[Child]], *, numbers_from: int = 1, class_: str = ""
+) -> Element:
+    """Return a table in a box that scrolls sideways; the first cell of a row is its heading, and cells from the column
+    `numbers_from` on are aligned as numbers."""
+    head = element("tr", *(element("th", text, scope="col") for text in heads))
+    body = []
+    for first, *rest in rows:
+        kinds = ("number" if number >= numbers_from else "text" for number in range(1, len(rest) + 1))
+        cells = (element("td", cell, class_=kind) for cell, kind in zip(rest, kinds, strict=True))
+        body.append(element("tr", element("th", first, scope="row"), *cells))
+    parts = element("caption", caption), element("thead", head), element("tbody", *body)
+    return scrolling(element("table", *parts, class_=class_ or "plain"), caption)
+
+
+def scrolling(content: Element, label: str) -> Element:
+    """Return a box around wide content, which a keyboard can scroll."""
+    return element("div", content, class_="wide", tabindex=0, role="region", aria_label=label)
+
+
+def folded(summary: str, *children: Child) -> Element:
+    """Return content that is shown once its summary is clicked."""
+    return element("details", element("summary", summary), *children)

@@ -1,0 +1,98 @@
+"""Curves of losses and metrics on a page: their points, reduced where there are many, and the table behind them."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from kerascli.report.markup import element, folded, section, table
+from kerascli.report.tables import number_text
+from kerascli.runs.history import Row, is_metric
+
+_POINTS, _POINTS_OF_MANY = 2_000, 200
+"""Maximum number of points of a curve of one run, and of several."""
+COLORS = 8
+"""Number of colours of curves, `--c0` to `--c7` of the page's style."""
+_ROWS = 200
+"""Maximum number of rows of the table behind the curves."""
+_KINDS = {"training": "", "validation": "val_"}
+
+
+def charts(histories: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
+    """Return the charts of runs, given their histories by label, as data for the page's script: one a metric, the loss
+    first, the learning rates last, each with a curve of training and one of validation for each run."""
+    columns = dict.fromkeys(name for rows in histories.values() for row in rows for name in row)
+    metrics = dict.fromkeys(name.removeprefix("val_") for name in columns if is_metric(name))
+    rates = [name for name in columns if name.endswith("learning_rate")]
+    names = [*sorted(metrics, key=lambda name: name != "loss"), *rates]
+    return [{"title": name, "lines": list(_lines(name, histories, split=name not in rates))} for name in names]
+
+
+def _lines(name: str, histories: Mapping[str, Sequence[Row]], *, split: bool) -> Iterator[dict[str, Any]]:
+    """Yield the curves of a metric, or of a learning rate (`split` is False), of each run, as data."""
+    many = len(histories) > 1
+    for number, (label, rows) in enumerate(histories.items()):
+        for kind, prefix in _KINDS.items():
+            x, y = _points(rows, prefix + name, many=many)
+            if x:
+                own = kind if split else ""
+                text = f"{label} {own}".strip() if many else own or name
+                color = number % COLORS if many else int(bool(prefix))
+                yield {"label": text, "color": color, "dashed": bool(prefix), "x": x, "y": y}
+
+
+def curves_section(drawn: Sequence[Mapping[str, Any]], history: Sequence[Row] = ()) -> Element | None:
+    """Return the section of the curves, whose charts the page's script draws from data; `history` becomes the table
+    behind them."""
+    if not drawn:
+        return None
+    smoothing = element("input", type="range", id="smoothing", min=0, max=0.98, step=0.02, value=0)
+    controls = element(
+        "p",
+        element("label", "Smoothing ", smoothing),
+        element("label", element("input", type="checkbox", id="log"), " Logarithmic scale"),
+        element("span", "Drag to zoom, double-click to see all.", class_="hint"),
+        class_="controls",
+    )
+    boxes = [
+        element("figure", element("figcaption", chart["title"]), element("div", class_="chart", data_chart=number))
+        for number, chart in enumerate(drawn)
+    ]
+    return section("Curves", controls, element("div", *boxes, class_="charts"), _numbers(history), anchor="curves")
+
+
+def _numbers(history: Sequence[Row]) -> Element | None:
+    """Return the table of a run's epochs, evenly spaced if they are many, with the last one."""
+    if not history:
+        return None
+    names = [name for name in dict.fromkeys(name for row in history for name in row) if name != "epoch"]
+    every = math.ceil(len(history) / _ROWS)
+    rows = [*history[:-1][::every], history[-1]]
+    cells = [[str(row["epoch"]), *(number_text(row[name]) if name in row else "" for name in names)] for row in rows]
+    caption = "Every epoch" if every == 1 else f"Every {every}th epoch, and the last; history.csv has all"
+    return folded("Numbers", table(caption, ["epoch", *names], cells))
+
+
+def _points(rows: Sequence[Row], name: str, *, many: bool) -> tuple[list[float], list[float | None]]:
+    """Return the epochs and the values of a column; a value that is not finite is None."""
+    points = [(row["epoch"], row[name] if math.isfinite(row[name]) else None) for row in rows if name in row]
+    kept = _reduced(points, _POINTS_OF_MANY if many else _POINTS)
+    shorten = (lambda value: value and float(f"{value:.6g}")) if many else (lambda value: value)
+    return [x for x, _ in kept], [shorten(y) for _, y in kept]
+
+
+def _reduced(points: list[tuple[float, float | None]], most: int) -> list[tuple[float, float | None]]:
+    """Return at most about `most` points: of each stretch of epochs those with the smallest and the largest value."""
+    if len(points) <= most:
+        return points
+    size = math.ceil(2 * len(points) / most)
+    kept: list[tuple[float, float | None]] = []
+    for start in range(0, len(points), size):
+        stretch = [(x, y) for x, y in points[start : start + size] if y is not None]
+        if stretch:
+            kept += sorted({min(stretch, key=_value), max(stretch, key=_value)})
+    return kept
+
+
+def _value(point: tuple[float, float]) -> float:
+    return point[1]

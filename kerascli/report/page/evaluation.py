@@ -1,0 +1,157 @@
+"""Sections of a page about the evaluations of a run: metrics, classes, thresholds, values, groups, worst rows."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from kerascli.report.markup import Child, element, folded, section, table
+from kerascli.report.page.charts import Chart
+from kerascli.report.tables import number_text, value_text
+from kerascli.runs.evaluations import StoredEvaluation
+
+Show = Callable[[str], str]
+"""Function that makes a text of a run fit for the page."""
+_SHADES = 10
+
+
+def evaluation_section(stored: StoredEvaluation, show: Show) -> Element:
+    """Return the section of an evaluation that a run has kept."""
+    facts, parts = stored.facts, list[Element]()
+    if not stored.is_current:
+        parts.append(element("p", "Out of date: the run has other weights by now.", class_="stale"))
+    parts.append(_metrics(facts, show))
+    for name, output in facts["outputs"].items():
+        title = show(output.get("label", name))
+        parts += [element("h3", title)] if len(facts["outputs"]) > 1 else []
+        parts += _output(output, f"{title} of {show(facts['split'])}", show)
+    for column, groups in facts["groups"].items():
+        parts.append(_groups(f"{show(facts['split'])} by {show(column)}", show(column), groups, show))
+    if facts["worst"]:
+        parts.append(_worst(facts["worst"], show(facts["split"]), show))
+    title = f"Evaluation: {show(facts['split'])}, {facts['rows']:,} rows"
+    if facts.get("checkpoint"):
+        title += f", checkpoint {show(facts['checkpoint'])}"
+    return section(title, *parts, anchor=f"evaluation-{show(stored.name)}")
+
+
+def _metrics(facts: Mapping[str, Any], show: Show) -> Element:
+    """Return the table of losses and metrics: the model's with intervals, those in units, those of baselines."""
+    rows = {"model": facts["logs"]}
+    if facts["intervals"]:
+        rows["95 % of resamples"] = {
+            name: " to ".join(map(number_text, ends)) for name, ends in facts["intervals"].items()
+        }
+    rows |= {f"{show(name)} in its units": logs for name, logs in facts["in_units"].items()}
+    rows |= {f"baseline: {show(key)}": logs for key, logs in facts["baselines"].items()}
+    names = list(dict.fromkeys(name for logs in rows.values() for name in logs))
+    cells = [
+        [label, *(value_text(logs[name]) if name in logs else "" for name in names)] for label, logs in rows.items()
+    ]
+    return table(f"Losses and metrics of {show(facts['split'])}", ["of", *map(show, names)], cells)
+
+
+def _output(output: Mapping[str, Any], title: str, show: Show) -> Iterator[Element]:
+    """Yield what an output's kind of predictions has; `title` names the output and the rows."""
+    title += "" if (at := output.get("threshold")) is None else f", labels at threshold {at:.4g}"
+    if "classes" in output:
+        yield _class_table(output["classes"], title, show)
+    if "matrix" in output:
+        names = [show(each["name"]) for each in output["classes"]]
+        yield folded("Confusion matrix", _matrix(output["matrix"], names, title))
+    elif "confusions" in output:
+        cells = [[show(true), show(predicted), f"{count:,}"] for true, predicted, count in output["confusions"]]
+        yield folded(
+            "Largest confusions", table(f"Confusions of {title}", ["true", "predicted", "rows"], cells, numbers_from=2)
+        )
+    if "cuts" in output:
+        yield from _thresholds(output, title, show)
+    if "points" in output:
+        yield _values(output)
+
+
+def _class_table(rows: Sequence[Mapping[str, Any]], title: str, show: Show) -> Element:
+    cells = [
+        [show(row["name"]), *(f"{row[score]:.4f}" for score in ("precision", "recall", "f1")), f"{row['support']:,}"]
+        for row in rows
+    ]
+    return table(f"Classes of {title}", ["class", "precision", "recall", "F1", "rows"], cells)
+
+
+def _matrix(matrix: Sequence[Sequence[int]], names: Sequence[str], title: str) -> Element:
+    """Return a confusion matrix as a table whose cells are shaded by their share of the true class."""
+    cells = [[name, *(f"{count:,}" for count in row)] for name, row in zip(names, matrix, strict=True)]
+    made = table(f"{title}: true classes in rows, predicted ones in columns", ["true", *names], cells)
+    for cells, counts in zip(made.iter("tr"), [[], *matrix], strict=True):
+        for cell, count in zip(cells.findall("td"), counts, strict=True):
+            cell.set("class", f"number shade{round((_SHADES - 1) * count / (sum(counts) or 1))}")
+    return made
+
+
+def _thresholds(output: Mapping[str, Any], title: str, show: Show) -> Iterator[Element]:
+    """Yield the curves of a binary output, and the slider over its thresholds, which the page's script follows."""
+    cuts, (negatives, positives) = output["cuts"], output["negatives_positives"]
+    roc = [(false / max(1, negatives), true / max(1, positives)) for _, true, false in cuts]
+    precision = [(true / max(1, positives), true / (true + false)) for _, true, false in cuts if true + false]
+    share = positives / max(1, negatives + positives)
+    unit = (0.0, 1.0)
+    area, average = value_text(output["roc_auc"]), value_text(output["average_precision"])
+    bins = [(mean, part) for mean, part, _ in output["calibration"]]
+    charts = [
+        Chart(f"ROC, area {area}", "false positive rate", "true positive rate", unit, unit)
+        .line([(0, 0), (1, 1)], "chance").line(roc),
+        Chart(f"Precision and recall, average {average}", "recall", "precision", unit, unit)
+        .line([(0, share), (1, share)], "chance").line(precision),
+        Chart("Calibration", f"mean probability of {show(output['positive'])}", "share of the class", unit, unit)
+        .line([(0, 0), (1, 1)], "chance").line(bins).dots(bins, "cut", 3.5),
+    ]  # fmt: skip
+    slider = element("input", type="range", min=0, max=len(cuts) - 1, value=_middle(cuts))
+    label = element("label", f"{show(output['positive'])} where its probability is above ", slider)
+    shown = element("output", class_="at")
+    box = element("div", element("p", label, class_="controls"), shown, class_="cuts", data_cuts=_compact(cuts),
+                  data_totals=f"{negatives} {positives}")  # fmt: skip
+    yield box
+    yield element("div", *(chart.figure() for chart in charts), class_="small")
+    cells = [[number_text(cut), f"{true:,}", f"{false:,}"] for cut, true, false in cuts[:: max(1, len(cuts) // 50)]]
+    yield folded("Numbers", table(f"Thresholds of {title}", ["threshold", "true positives", "false positives"], cells))
+
+
+def _middle(cuts: Sequence[Sequence[float]]) -> int:
+    """Return the index of the threshold that is nearest to 0.5."""
+    return min(range(len(cuts)), key=lambda index: abs(cuts[index][0] - 0.5))
+
+
+def _compact(cuts: Sequence[Sequence[float]]) -> str:
+    return " ".join(f"{cut!r},{true},{false}" for cut, true, false in cuts)
+
+
+def _values(output: Mapping[str, Any]) -> Element:
+    """Return the charts of an output of numbers: predicted against true values, and the residuals."""
+    points, edges, counts = output["points"], output["residuals"]["edges"], output["residuals"]["counts"]
+    span = min(map(min, points)), max(map(max, points))
+    against = Chart("Predicted against true", "true", "predicted", span, span)
+    residuals = Chart("Residuals", "predicted - true", "values", (edges[0], edges[-1]), (0, max(counts)))
+    charts = (
+        against.line([(span[0], span[0]), (span[1], span[1])], "chance").dots(points),
+        residuals.bars(edges, counts),
+    )
+    return element("div", *(chart.figure() for chart in charts), class_="small")
+
+
+def _groups(title: str, column: str, groups: Mapping[str, Mapping[str, Any]], show: Show) -> Element:
+    names = list(dict.fromkeys(name for group in groups.values() for name in group["logs"]))
+    cells = [
+        [show(value), f"{group['rows']:,}", *(value_text(group["logs"].get(name)) for name in names)]
+        for value, group in groups.items()
+    ]
+    return table(title, [column, "rows", *map(show, names)], cells)
+
+
+def _worst(rows: Sequence[Mapping[str, Any]], split: str, show: Show) -> Element:
+    """Return the table of the rows with the largest losses."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    cells: list[list[Child]] = [
+        [str(row["row"]), *(show(value_text(row[name])) if name in row else "" for name in columns if name != "row")]
+        for row in rows
+    ]
+    heads = [name for name in columns if name != "row"]
+    return folded("Worst rows", table(f"Rows of {split} with the largest loss", ["row", *map(show, heads)], cells))

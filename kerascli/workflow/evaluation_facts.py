@@ -1,0 +1,195 @@
+"""Results of an evaluation as plain numbers, which a run keeps and its page shows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kerascli.data.batches.rows import Split
+from kerascli.foundation.errors import KerasCliError
+from kerascli.foundation.events import Note
+from kerascli.metrics.classification import Thresholds
+from kerascli.metrics.comparisons import OutputTarget
+from kerascli.runs.evaluations import write_evaluation
+from kerascli.runs.record import RunRecord
+from kerascli.training.classes import class_numbers
+from kerascli.training.objectives.objective import measured
+from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, Group, evaluate_rows
+from kerascli.workflow.fitting.phases import PhaseRunner
+from kerascli.workflow.loaded import LoadedRun
+from kerascli.workflow.units import inverse_of
+
+_MOST_CLASSES, _MOST_CONFUSIONS = 100, 200
+"""Maximum sizes: of a confusion matrix, and of a list of confusions in its place."""
+_CUTS, _POINTS, _BINS, _WORST = 513, 512, 30, 20
+_RESAMPLES, _BLOCKS = 200, 200
+"""Number of resamples of an interval, and of the blocks of rows that they draw."""
+
+
+@torch.inference_mode()
+def evaluation_facts(
+    run: LoadedRun, evaluation: Evaluation, groups: Mapping[str, Sequence[Group]], checkpoint: str | None = None
+) -> dict[str, Any]:
+    """Return the results of an evaluation as JSON data.
+
+    `groups` maps columns to the evaluations of groups of rows. `checkpoint` is the name of the checkpoint that has the
+    weights; None: they are the run's final weights.
+    """
+    scores = {each.output: each for each in evaluation.class_scores}
+    compared = evaluation.compared
+    outputs = {name: _of_classes(each) for name, each in scores.items()}
+    outputs |= {pair.output: made for pair, *both in compared if pair.output not in scores
+                and (made := _of_values(run, pair, *both))}  # fmt: skip
+    result = evaluation.result
+    return {
+        "split": result.split, "rows": result.rows, "checkpoint": checkpoint, "logs": dict(result.logs),
+        "weights_sha256": None if checkpoint else run.record.facts()["files"].get("model.safetensors"),
+        "intervals": _intervals(run, compared), "in_units": evaluation.in_units, "baselines": result.baselines,
+        "outputs": outputs, "worst": _worst(run, compared, scores),
+        "groups": {column: {group.name: {"rows": group.rows, "logs": group.shown} for group in values}
+                   for column, values in groups.items()},
+    }  # fmt: skip
+
+
+def keep_evaluations(runner: PhaseRunner, record: RunRecord) -> Iterator[Note]:
+    """Evaluate a run that has ended on the splits `validation` and `test`, and keep the results as numbers.
+
+    The run's page shows the results. If an evaluation fails, a warning is yielded. A model whose weights FSDP divides
+    is not evaluated.
+    """
+    experiment, prepared, config = runner.state.experiment, runner.phase.prepared, runner.phase.config
+    if experiment.spec.training is None or runner.state.strategy.is_divided:
+        return
+    run = LoadedRun(record, config, experiment, prepared, config.data, prepared.learned)
+    try:
+        for name in ("validation", "test"):
+            if (rows := prepared.splits.get(name)) is not None:
+                write_evaluation(record, name, evaluation_facts(run, evaluate_rows(run, rows, name), {}))
+    except KerasCliError as error:
+        yield Note(f"the results are not kept as numbers: {error}", "warning")
+
+
+def rows_digest(rows: Split) -> str:
+    """Return a digest (SHA-256) of the number of rows, and of the first and the last row."""
+    ends = (rows.read(part) for part in (slice(0, 1), slice(rows.rows - 1, rows.rows)))
+    values = (each.tobytes() for end in ends for section in end.sections() for each in section.values())
+    return sha256(b"".join([str(rows.rows).encode(), *values])).hexdigest()
+
+
+def _of_classes(scores: ClassScores) -> dict[str, Any]:
+    """Return the scores of an output that predicts classes: of each class, confusions, thresholds of two classes."""
+    facts: dict[str, Any] = {"label": scores.label, "classes": [asdict(row) for row in scores.rows]}
+    matrix, names = scores.matrix, scores.names
+    if len(names) <= _MOST_CLASSES:
+        facts["matrix"] = matrix.tolist()
+    else:
+        errors = np.where(np.eye(len(names), dtype=bool), 0, matrix)
+        largest = np.argsort(-errors, axis=None, kind="stable")[:_MOST_CONFUSIONS]
+        pairs = zip(*np.unravel_index(largest, errors.shape), strict=True)
+        facts["confusions"] = [[names[true], names[other], int(errors[true, other])] for true, other in pairs]
+    if scores.thresholds is not None:
+        facts |= {"positive": names[1], "threshold": scores.threshold, **_of_thresholds(scores.thresholds)}
+    return facts
+
+
+def _of_thresholds(scores: Thresholds) -> dict[str, Any]:
+    """Return what becomes of the rows at thresholds that are quantiles of the predicted probabilities."""
+    probability, truth = scores.probability, scores.truth.astype(bool)
+    cuts = np.unique(np.quantile(probability.astype(np.float64), np.linspace(0, 1, _CUTS), method="lower"))
+    above, total = np.sort(probability[truth]), int(truth.sum())
+    others = np.sort(probability[~truth])
+    hits = total - np.searchsorted(above, cuts.astype(probability.dtype), side="right")
+    alarms = len(others) - np.searchsorted(others, cuts.astype(probability.dtype), side="right")
+    return {
+        "roc_auc": scores.roc_auc, "average_precision": scores.average_precision,
+        "cuts": [list(cut) for cut in zip(cuts.tolist(), hits.tolist(), alarms.tolist(), strict=True)],
+        "negatives_positives": [len(others), total], "calibration": scores.calibration(),
+    }  # fmt: skip
+
+
+def _of_values(run: LoadedRun, pair: OutputTarget, y_true: Tensor, y_pred: Tensor) -> dict[str, Any]:
+    """Return true and predicted values of an output of numbers, and its residuals, in the units of the data."""
+    if y_true.numel() != y_pred.numel() or y_pred.dim() > 2 or not y_true.numel():
+        return {}
+    undo = inverse_of(run, pair) or (lambda values: values)
+    both = (undo(each.reshape(y_pred.shape).numpy()) for each in (y_true, y_pred))
+    true, predicted = (each.reshape(-1).astype(np.float64) for each in both)
+    finite = np.isfinite(true) & np.isfinite(predicted)
+    if not finite.any():
+        return {}
+    true, predicted = true[finite], predicted[finite]
+    counts, edges = np.histogram(predicted - true, bins=_BINS)
+    drawn = np.sort(_random(run).choice(len(true), min(_POINTS, len(true)), replace=False))
+    points = np.stack([true[drawn], predicted[drawn]], axis=1)
+    return {"points": points.tolist(), "residuals": {"edges": edges.tolist(), "counts": counts.tolist()}}
+
+
+def _row_losses(compared: Compared) -> Iterator[tuple[OutputTarget, Tensor]]:
+    """Yield (output, loss of each row) of the outputs whose loss is a value a row."""
+    for pair, y_true, y_pred in compared:
+        if pair.loss is not None and len(y_true):
+            values = pair.loss.sample_values(y_true, y_pred).detach()
+            if values.dim() and len(values) == len(y_true):
+                yield pair, values.reshape(len(values), -1).double().mean(1)
+
+
+def _worst(run: LoadedRun, compared: Compared, scores: Mapping[str, ClassScores]) -> list[dict[str, Any]]:
+    """Return the rows with the largest losses, with what was predicted for them in place of the truth."""
+    losses = [each for _, each in _row_losses(compared)]
+    if not losses:
+        return []
+    total = torch.stack(losses).sum(0)
+    worst = total.nan_to_num(torch.inf).argsort(descending=True, stable=True)[:_WORST]
+    columns: dict[str, list[Any]] = {"row": (worst + 1).tolist(), "loss": total[worst].tolist()}
+    for pair, y_true, y_pred in compared:
+        prefix = f"{pair.output}: " if len(compared) > 1 else ""
+        for kind, values in (("true", y_true), ("predicted", y_pred)):
+            texts = _texts(run, pair, values[worst], scores.get(pair.output), is_true=kind == "true")
+            columns |= {prefix + kind: texts} if texts else {}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _texts(
+    run: LoadedRun, pair: OutputTarget, values: Tensor, scores: ClassScores | None, *, is_true: bool
+) -> list[Any]:
+    """Return targets or predictions of rows as names of classes or numbers; [] if they are more than one a row."""
+    if scores is not None:
+        reading = run.reading(pair, values)
+        assert reading is not None
+        numbers = class_numbers(values) if is_true else reading.labels(reading.probabilities(values))
+        return [scores.names[number] for number in numbers.tolist()]
+    if values.numel() != len(values):
+        return []
+    undo = inverse_of(run, pair) or (lambda values: values)
+    return undo(values.numpy()).reshape(-1).tolist()
+
+
+def _intervals(run: LoadedRun, compared: Compared) -> dict[str, list[float]]:
+    """Return a mapping from metric to the 95 % interval of its value over resamples of blocks of rows.
+
+    The states of a metric add up over rows, so that a resample is a weighted sum of those of blocks. Weighted metrics
+    of targets with sample weights, and outputs with axes that may be masked, are left out.
+    """
+    weighted, intervals = {} if run.data is None else run.data.sample_weight, dict[str, list[float]]()
+    for pair, y_true, y_pred in compared:
+        if y_pred.dim() > 2 or len(y_true) < 2:
+            continue
+        blocks = torch.arange(len(y_true)).tensor_split(min(_BLOCKS, len(y_true)))
+        drawn = _random(run).multinomial(len(blocks), [1 / len(blocks)] * len(blocks), _RESAMPLES)
+        for use in (use for use in pair.metrics if not (use.weighted and pair.target in weighted)):
+            states = [measured(use.metric, y_true[block], y_pred[block], None, None).double() for block in blocks]
+            sums = torch.from_numpy(drawn).double() @ torch.stack(states).reshape(len(blocks), -1)
+            values = [use.metric.elements(each.reshape(states[0].shape), only_defined=True) for each in sums]
+            for name, column in zip(use.columns, zip(*values, strict=True), strict=True):
+                defined = [value for value in column if value is not None]
+                if len(defined) > _RESAMPLES // 2:
+                    intervals[pair.prefix + name] = np.quantile(defined, [0.025, 0.975]).tolist()
+    return intervals
+
+
+def _random(run: LoadedRun) -> np.random.Generator:
+    return np.random.default_rng(run.experiment.spec.seed or 0)

@@ -1,0 +1,203 @@
+"""The page of a run or of several: what is on it, what is not, and that nothing in a run's files becomes code."""
+
+import base64
+import hashlib
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from kerascli.foundation.errors import ConfigError
+from kerascli.report.page.curves import charts
+from kerascli.report.page.privacy import without_folders
+from kerascli.report.page.run_page import RunPage
+from kerascli.runs.history import Prefix
+from kerascli.runs.record import RunRecord
+from tests.support.kept_runs import KEPT
+from tests.support.runs_harness import command, edit_facts
+
+HOSTILE = "</script><script>alert(1)</script>\x1b[31m\u202e'\"&lt;" + "x" * 10_000
+HOME = "/home/ann lee/secret"
+
+
+class Page(HTMLParser):
+    """Elements and texts of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.raw: dict[str, list[str]] = {"script": [], "style": []}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        raw = self.raw.get(self._open[-1]) if self._open else None
+        if raw is None:
+            self.text += data
+        else:
+            raw.append(data)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunRecord:
+    """A finished run that was made by an earlier version."""
+    [folder] = (KEPT / "format_2" / "runs").glob("*table")
+    return RunRecord(Path(shutil.copytree(folder, tmp_path / "runs" / folder.name)))
+
+
+def test_the_page_has_what_the_run_recorded(run: RunRecord) -> None:
+    page = Page(RunPage(run).html())
+    facts, history = run.facts(), run.history()
+    assert run.name in page.text
+    assert facts["status"] in page.text
+    for line in run.config().splitlines():
+        assert line in page.text
+    for line in run.summary().splitlines():
+        assert line in page.text
+    [data, _] = page.raw["script"]
+    drawn = {chart["title"]: chart for chart in json.loads(data)["charts"]}
+    for name in ("loss", "val_loss"):
+        lines = drawn["loss"]["lines"]
+        [line] = [line for line in lines if line["dashed"] == name.startswith("val_")]
+        assert line["x"] == [row["epoch"] for row in history if name in row]
+        assert line["y"] == [row[name] for row in history if name in row]
+
+
+def test_only_its_own_script_and_style_may_run(run: RunRecord) -> None:
+    page = Page(RunPage(run).html())
+    [policy] = [each["content"] for tag, each in page.tags if each.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None
+    _, script = page.raw["script"]
+    [style] = page.raw["style"]
+    allowed = re.findall(r"'sha256-([^']+)'", policy)
+    assert [hashlib.sha256(text.encode()).digest().hex() for text in (script, style)] == [
+        base64.b64decode(each).hex() for each in allowed
+    ]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert not [tag for tag, each in page.tags if "style" in each or any(key.startswith("on") for key in each)]
+    addresses = [str(each[key]) for _, each in page.tags for key in ("src", "href") if key in each]
+    assert all(address.startswith(("#", "data:")) for address in addresses)
+
+
+def test_what_a_run_says_stays_text(run: RunRecord) -> None:
+    facts = run.facts()
+    edit_facts(run.path, reason=HOSTILE, warnings=[HOSTILE], command=HOSTILE, data={HOSTILE: "0" * 64},
+               results={"test": {HOSTILE: 1.0}}, versions={**facts["versions"], HOSTILE: HOSTILE})  # fmt: skip
+    (run.path / "samples").mkdir()
+    (run.path / "samples" / "0001-words.txt").write_text(HOSTILE, encoding="utf-8")
+    text = RunPage(run).html()
+    page = Page(text)
+    assert sum(tag == "script" for tag, _ in page.tags) == 2
+    assert "alert(1)" in page.text
+    assert not {"\x1b", "\u202e"} & set(text)
+
+
+def test_no_user_host_or_folder_is_on_the_page_unless_asked_for(run: RunRecord) -> None:
+    facts = run.facts()
+    edit_facts(
+        run.path, host="anns-laptop", folder=f"{HOME}/work",
+        command=f"kerascli train {HOME}/a.yaml --set x={HOME}/b.csv",
+        warnings=[f"'{HOME}/b.csv' has one row"], reason=f"cannot read {HOME}/b.csv",
+        data={f"{HOME}/b.csv": "0" * 64}, init_from={"source": "/home/ann"},
+        machine={**facts.get("machine", {}), "host": "anns-laptop"},
+    )  # fmt: skip
+    page = RunPage(run).html()
+    for word in ("ann lee", "secret", "anns-laptop", "/home"):
+        assert word not in page
+    assert "b.csv" in page
+    everything = RunPage(run, environment=True).html()
+    assert HOME in everything
+    assert "anns-laptop" in everything
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/ann/data/t.csv", "t.csv"),
+        ("path: '/home/ann lee/t.csv'  # mine", "path: 't.csv'  # mine"),
+        ("{csv: {path: /data/ann/t.csv, test: ~/u.csv}}", "{csv: {path: t.csv, test: u.csv}}"),
+        ("train /home/a/x.yaml --set data=/home/b/y.csv /r/z", "train x.yaml --set data=y.csv z"),
+        ("C:\\Users\\ann\\t.csv", "t.csv"),
+        ("/home/ann", "~"),
+        ("sqlite:////home/ann/x.db, file:///home/ann/x.csv", "x.db, x.csv"),
+        ("https://host/a/b.csv s3://b/k/x.csv", "https://host/a/b.csv s3://b/k/x.csv"),
+        ("(x - y) / z / 2, a/b/c, dense/kernel", "(x - y) / z / 2, a/b/c, dense/kernel"),
+    ],
+)
+def test_paths_are_cut_to_their_last_part(text: str, shown: str) -> None:
+    assert without_folders(text) == shown
+
+
+def test_many_epochs_are_reduced_to_their_extremes() -> None:
+    rows = [{"epoch": epoch, "loss": math.sin(epoch) + (epoch == 70_001) * 99} for epoch in range(1, 100_001)]
+    rows[5]["loss"] = math.nan
+    [chart] = charts({"a": rows})
+    [line] = chart["lines"]
+    assert len(line["x"]) <= 2_000
+    assert line["x"] == sorted(line["x"])
+    assert line["y"][line["x"].index(70_001)] == rows[70_000]["loss"]
+    assert min(line["y"]) == min(row["loss"] for row in rows if row["loss"] == row["loss"])
+    short = charts({"a": rows, "b": rows[:50]})
+    assert [len(each["x"]) <= 200 for each in short[0]["lines"]] == [True, True]
+
+
+def test_the_page_of_several_runs_has_settings_that_differ(run: RunRecord) -> None:
+    folder = run.path.with_name("2027-01-01T00-00-00Z-other")
+    shutil.copytree(run.path, folder)
+    text = command("report", run.path, folder, "-o", run.path.parent / "both.html")
+    assert text.strip().endswith("both.html")
+    page = Page((run.path.parent / "both.html").read_text(encoding="utf-8"))
+    assert run.folder_name in page.text
+    assert folder.name in page.text
+    with pytest.raises(ConfigError, match="needs a file name"):
+        command("report", run.path, folder)
+    with pytest.raises(ConfigError, match=r"ends in \.html"):
+        command("report", run.path, "-o", "page.pdf")
+
+
+def test_samples_are_thinned_evenly(run: RunRecord) -> None:
+    (run.path / "samples").mkdir()
+    for epoch in range(1, 21):
+        (run.path / "samples" / f"{epoch:04d}-digits.png").write_bytes(bytes([epoch]) * 1000)
+    kept = [name for name, _ in run.samples(5_000)]
+    assert kept == [f"{epoch:04d}-digits.png" for epoch in (4, 8, 12, 16, 20)]
+    assert len(run.samples(20_000)) == 20
+
+
+def test_no_epoch_no_curves(run: RunRecord) -> None:
+    (run.path / "history.csv").unlink()
+    edit_facts(run.path, history=Prefix().model_dump())
+    assert "Curves" not in Page(RunPage(run).html()).text
+
+
+def test_the_page_is_made_without_torch(run: RunRecord) -> None:
+    code = (
+        "import sys; from kerascli.report.page.run_page import RunPage; from kerascli.runs.record import RunRecord; "
+        f"from pathlib import Path; RunPage(RunRecord(Path({str(run.path)!r}))).html(); "
+        "print(sorted({'torch', 'numpy', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_code_of_others_is_the_one_that_the_notices_name() -> None:
+    root = Path(__file__).parents[2]
+    notices = (root / "THIRD_PARTY_NOTICES").read_text(encoding="utf-8")
+    files = re.findall(r"(kerascli/\S+) +SHA-256 ([0-9a-f]{64})", notices)
+    assert len(files) == 2
+    for name, digest in files:
+        assert hashlib.sha256((root / name).read_bytes()).hexdigest() == digest
