@@ -22,6 +22,7 @@ from kerascli.foundation.interrupts import deferred
 from kerascli.foundation.world import launch_of
 from kerascli.model.runtime.summary import summarize
 from kerascli.parts.distributions import REMOVED
+from kerascli.report.architecture.stored import diagram_json
 from kerascli.report.summary import render
 from kerascli.runs.environment import run_facts
 from kerascli.runs.history import Prefix
@@ -39,7 +40,7 @@ from kerascli.workflow.advice.case import Case
 from kerascli.workflow.evaluation_facts import keep_evaluations
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.options import Options
-from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, directions, history_columns, skipped_images
+from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, directions, history_columns, skipped
 from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_other_epochs, refuse_undivided
 from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
@@ -275,6 +276,7 @@ def _write_start(
     _write_resolved(record, phases)
     updates = [each.module.graph for each in experiment.forward_passes] if spec.train_step is not None else []
     record.write_summary(render(summarize(experiment.graph, spec.name, updates=updates)))
+    record.write_diagram(diagram_json(experiment.graph, spec.name, updates))
     for name, data in save_learned(phases[-1].prepared.learned).items():
         record.write_preprocessing(name, data)
     record.begin({
@@ -283,7 +285,7 @@ def _write_start(
         "device": device.value, "device_reason": device.reason,
         "precision": spec.training.compute.precision if spec.training else "float32",
         "data": data_digests(phases), "plugins": plugins, "directions": directions(phases),
-        "skipped_images": skipped_images(phases),
+        "skipped_images": skipped(phases, rows=False), "skipped_rows": skipped(phases, rows=True),
         **facts,
     })  # fmt: skip
 

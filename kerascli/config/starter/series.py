@@ -59,11 +59,14 @@ class Series:
     attributes: tuple[str, ...] = ()
     """Names of the columns that have one value in all rows of each of several series."""
     left_out: tuple[Column, ...] = ()
-    """Columns that the config leaves out: row numbers, columns with one value, remarks."""
+    """Columns that the config leaves out: row numbers, columns with one value, texts that few rows have (remarks)."""
 
 
 def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | None:
-    """Return a table as `Series` if it holds time series, else None; `roles` are the roles of its columns."""
+    """Return a table as `Series` if it holds one or more time series, else None.
+
+    `roles` maps the name of each column of the table to a Column, which has its role (numeric, date ...).
+    """
     whole = (np.arange(table.rows),)
     if len(roles) == 1:
         (name,) = roles
@@ -176,7 +179,7 @@ def _spacing(times: np.ndarray) -> str | None:
 
 
 def series_draft(table: SampledTable, series: Series, option: str | None, kind: str | None, path: str) -> Draft:
-    """Generate a config for time series; `option` is the column to predict (None: the last numeric one).
+    """Generate the draft of a config for time series; `option` is the column to predict (None: the last numeric one).
 
     `kind` is the kind of model (`mlp`, `linear`, `cnn`, `lstm`, `transformer`; None: chosen by the number of rows),
     `path` the path of the table's file that the config gives. Raises ConfigError, DataError.
@@ -230,11 +233,12 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
 
 def _gaps(table: SampledTable, series: Series, names: Sequence[str]) -> Iterator[str]:
     """Yield the numbers of dates that have no row, and of the values that each column misses, as texts."""
-    if series.time is not None and series.is_iso and table.columns[series.time].dtype == object:
-        times = parsed_times(table.columns[series.time].tolist())
+    dates = None if series.time is None or not series.is_iso else table.columns[series.time]
+    if dates is not None and dates.dtype == object and table.small is None:  # a sample has gaps of its own
+        times = parsed_times(dates.tolist())
         all_times = [regular_times(times[rows]) for rows in series.rows]
-        if dates := sum(len(each[1]) - len(rows) for each, rows in zip(all_times, series.rows, strict=True) if each):
-            yield counted(dates, "date") + " without a row"
+        if count := sum(len(each[1]) - len(rows) for each, rows in zip(all_times, series.rows, strict=True) if each):
+            yield counted(count, "date") + " without a row"
     for name in names:
         if count := int(missing(table.columns[name]).sum()):
             yield counted(count, "missing value") + f" of '{safe_text(name, 40)}'"
