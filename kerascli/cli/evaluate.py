@@ -21,19 +21,12 @@ if TYPE_CHECKING:
     from kerascli.workflow.loaded import LoadedRun
 
 
-Maximize = Annotated[
-    str | None, option("--maximize METRIC", "For two classes: find the threshold with the best f1, accuracy ...")
-]
+Maximize = Annotated[str | None, option("--maximize METRIC", "Find the threshold with the best f1, accuracy ...")]
 HoldRecall = Annotated[
-    float | None,
-    option("--hold-recall R", "For two classes: the highest threshold with at least this recall.", min=0, max=1),
+    float | None, option("--hold-recall R", "Find the highest threshold with at least this recall.", min=0, max=1)
 ]
-KeepThreshold = Annotated[
-    bool, option("--keep-threshold", "Keep that threshold in the run: labels are those of it from now on.")
-]
-Output = Annotated[
-    str | None, option("--output NAME", "The output that the threshold is for, if several predict two classes.")
-]
+KeepThreshold = Annotated[bool, option("--keep-threshold", "Keep that threshold in the run, for labels from now on.")]
+Output = Annotated[str | None, option("--output NAME", "Output of the threshold, if several have two classes.")]
 _PATIENCE_SECONDS = 5.0
 """Time to wait for a process that writes to the run."""
 
@@ -65,8 +58,7 @@ def evaluate(
     from kerascli.workflow.choose_threshold import chosen_points, keep, outputs_of, rule_of
 
     what = what or []
-    rules = {"--threshold": threshold, "--maximize": maximize, "--hold-recall": hold_recall}
-    rule = rule_of(rules, needed=keep_threshold or output is not None)
+    rule = rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from kerascli.cli import options
 from kerascli.cli.options import option
@@ -20,6 +20,10 @@ Keep = Annotated[
 Output = Annotated[
     Path | None, option("--output -o FILE", "A .csv, .jsonl, .parquet, .npy or .npz file; default: stdout.")
 ]
+OnBadRows = Annotated[
+    Literal["error", "skip"],
+    option("--on-bad-rows error|skip", "Rows that cannot be used: stop, or go on with empty rows in the output."),
+]
 Stream = Annotated[bool, option("--stream", "Predict each row of standard input as it comes; skip bad rows.")]
 
 
@@ -36,6 +40,7 @@ def predict(
     raw: Annotated[bool, option("--raw", "Do not undo the transforms of targets.")] = False,
     keras_names: Annotated[bool, option("--keras-names", "Use the output names of the imported Keras file.")] = False,
     stream: Stream = False,
+    on_bad_rows: OnBadRows = "error",
     as_json: Annotated[bool, option("--json", "Print an object a row (JSON Lines).")] = False,
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
@@ -47,13 +52,14 @@ def predict(
     timeout: options.Timeout = 600.0,
 ) -> None:
     """Predict classes or values for rows: of files, a split, or texts; or the next rows of a series."""
-    what, text, keep = what or [], text or [], keep or []
+    what, text, keep, skip = what or [], text or [], keep or [], on_bad_rows == "skip"
     other_options = {"--text": text, "--stream": stream, "--classes": classes, "--threshold": threshold is not None,
-              "--keras-names": keras_names, "--view": view is not None}  # fmt: skip
+              "--keras-names": keras_names, "--view": view is not None, "--on-bad-rows": skip}  # fmt: skip
     alone = {"--stream answers row by row": stream, "- is standard input, which is read once": "-" in what,
              "--horizon computes a row from the predictions before it": horizon is not None}  # fmt: skip
     with dealing(device, timeout) as members:
         _check_rows(what, text, stream=stream, output=output)
+        options.refuse({"--on-bad-rows": stream and skip}, ["--on-bad-rows"], "skip: --stream skips bad rows itself")
         _check_horizon(what, horizon, future, other_options)
         _check_output(output, classes=classes, threshold=threshold, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
@@ -73,14 +79,14 @@ def predict(
         if stream:
             return _stream(opened, form, keep, classes=classes, as_json=as_json)
         if horizon is None:
-            predictions = predict_run(opened, what, texts=text, keep=keep, form=form)
+            predictions = predict_run(opened, what, texts=text, keep=keep, form=form, skip=skip)
         else:
             from kerascli.workflow.forecasting.forecast import forecast_run
 
             predictions = forecast_run(opened, what[0], horizon, future, keep=keep, raw=raw)
     if world_of().leads:
-        options.warn(opened.warnings)
         _show(predictions, output, keep, classes=classes, as_json=as_json)
+        options.warn(opened.warnings)
 
 
 def _set_threshold(run: "LoadedRun", threshold: float | None, *, raw: bool) -> None:

@@ -143,15 +143,16 @@ class Source(InFolder):
             raise TypeError(f"'files' of {cls.__name__} is now 'data_files'")
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        """Return the fields (shape, dtype ...) of the source's columns if known without loading, else None.
-
-        Raises DataError.
-        """
+        """Return the columns' fields (shape, dtype ...) if known without loading, else None. Raises DataError."""
         return None
 
     def series_column(self) -> str | None:
         """Return the column that tells apart several series, each of which is split by time; None: there is one."""
         return None
+
+    def skips_bad_rows(self) -> bool:
+        """Return True if rows that cannot be used are left out, with a warning."""
+        return False
 
     def begin(self) -> None:
         """Start, in a thread, work that `load` waits for, such as unpacking the source's files; must not raise."""
@@ -176,8 +177,7 @@ class Source(InFolder):
         return None
 
     def reads_alone(self, path: Path) -> bool:
-        """Return True if the data source reads the whole file at `path` as one row, as sources of images or texts
-        do."""
+        """Return True if the source reads the whole file at `path` as one row, as sources of images or texts do."""
         return False
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:

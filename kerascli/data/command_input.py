@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from kerascli.data.section import DataSpec
 from kerascli.data.sources.file_source import read_parquet
 from kerascli.data.sources.folders import FolderSource, file_names, files_below, labelled_files, unlabelled_files
 from kerascli.data.sources.text_sources import TextFolder, texts_of
+from kerascli.data.storage.bad_rows import read_table
 from kerascli.data.storage.decoded_files import DecodedFiles, Decoder, undamaged
 from kerascli.data.storage.image_files import SUFFIXES, Reading
 from kerascli.data.storage.json_lines import read_json_lines
@@ -53,17 +55,18 @@ class CommandInput:
 
         Raises DataError, ConfigError, FileRefused.
         """
+        return joined([self.checked(table) for table in self.tables(what, texts)])
+
+    def tables(self, what: Sequence[str], texts: Sequence[str] = (), *, skip: bool = False) -> list[Table]:
+        """Return the tables that `read` joins; with `skip`, without rows that cannot be read."""
         tables: list[Table] = []
         for are_rows, group in groupby(_paths(what), self._is_row):  # files of one row each are read together
             paths = list(group)
-            tables += (
-                [self._rows([path for path in paths if isinstance(path, Path)])]
-                if are_rows
-                else map(self._table, paths)
-            )
+            reads = [partial(self._rows, paths)] if are_rows else [partial(self._table, path) for path in paths]
+            tables += [read_table(read, skip=skip) for read in reads]
         if texts:
             tables.append(table_of({self._text_column(): np.array(texts, object)}, "--text"))
-        return joined([self.checked(table) for table in tables])
+        return tables
 
     def used(self) -> dict[str, None]:
         """Return a dict whose keys are the columns that the inputs (and targets, if read) are computed from."""
@@ -128,9 +131,9 @@ class CommandInput:
         mark, column = getattr(source, "delimiter", ","), self._input_columns()[0]
         return any(column in [field.strip(' "') for field in line.split(mark)] for line in lines)
 
-    def _rows(self, files: list[Path]) -> Table:
+    def _rows(self, paths: Sequence[Path | str | None]) -> Table:
         """Read image, sound or text files as a table with one row for each file."""
-        source, decoded = self.spec.source, self._decoded()
+        source, decoded, files = self.spec.source, self._decoded(), [path for path in paths if isinstance(path, Path)]
         if self.targets and isinstance(source, FolderSource) and source.labels is not None and "label" in self.used():
             text, hint = "a file alone says no class", "give the folder that has a folder for each class"
             raise DataError(text, place=str(files[0]), hint=hint)

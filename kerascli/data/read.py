@@ -10,10 +10,10 @@ from kerascli.data.sources.file_source import read_parquet
 from kerascli.data.sources.npz import read_npz
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.array_files import read_arrays
-from kerascli.data.storage.compressed import read_text_file, uncompressed_suffix
-from kerascli.data.storage.delimited.csv_text import read_csv
+from kerascli.data.storage.compressed import uncompressed_suffix
+from kerascli.data.storage.delimited.csv_text import read_csv_file
 from kerascli.data.storage.delimited.text_format import TextFormat
-from kerascli.data.storage.json_lines import read_json_lines
+from kerascli.data.storage.json_lines import read_json_lines_file
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.table import Skipped, Table, table_of
@@ -48,9 +48,16 @@ def _skipped(tables: Sequence[Table]) -> Skipped | None:
     skipped = [table.skipped for table in tables if table.skipped is not None]
     if not skipped:
         return None
-    first = tuple(name for each in skipped for name in each.first)
+    kept: list[np.ndarray] = []
+    first: list[tuple[int, str]] = []
+    of = 0
+    for table in tables:
+        each = table.skipped or Skipped(table.name, 0, table.rows, np.arange(table.rows), ())
+        kept.append(of + each.kept)
+        first += [(of + row, text) for row, text in each.first]
+        of += each.of
     count = sum(each.count for each in skipped)
-    return Skipped(skipped[0].name, count, count + sum(table.rows for table in tables), first)
+    return Skipped(skipped[0].name, count, of, np.concatenate(kept), tuple(first), skipped[0].noun)
 
 
 def _column(name: str, tables: Sequence[Table]) -> np.ndarray:
@@ -93,14 +100,12 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
         return read_parquet([Part(path, name)], name, columns)
     suffix = uncompressed_suffix(path)
     if suffix in _JSON_LINES:
-        data, packed = read_text_file(path, name)
-        return read_json_lines(data, name, packed=packed)
+        return read_json_lines_file(path, name)
     table = spec.source.read(path, name, columns)
     if table is not None:
         return table
     if suffix in _TEXT:
-        data, packed = read_text_file(path, name)
-        return read_csv(data, name, TextFormat(_TEXT[suffix]), columns, packed)
+        return read_csv_file(path, name, TextFormat(_TEXT[suffix]), columns)
     raise DataError("expected a csv, tsv, jsonl, npz, npy or parquet file", place=name)
 
 

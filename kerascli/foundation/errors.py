@@ -30,18 +30,21 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Position in a text file; lines and columns count from 1, `source` is the whole line."""
+    """Position in a file; lines (or rows) and columns count from 1, `source` is the whole line.
+
+    `name` is that of a column of a table, which stands for the number of the column in the line.
+    """
 
     file: str
     line: int | None = None
     column: int | None = None
     source: str = ""
     length: int = 1
+    name: str = ""
 
     def __str__(self) -> str:
-        parts = [safe_text(self.file)]
-        parts += [str(n) for n in (self.line, self.column) if n is not None]
-        return ":".join(parts)
+        parts = [str(n) for n in (self.line, self.name or self.column) if n is not None]
+        return safe_text(":".join([self.file, *parts]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,9 +300,14 @@ def counted(number: int, noun: str) -> str:
 
 
 def _excerpt(place: Place) -> list[str]:
-    source = place.source.replace("\t", " ").rstrip()
-    start = max(0, (place.column or 1) - 1 - 60) if len(source) > 110 else 0
-    shown = safe_text(source[start : start + 110])
+    """Return the line at a place with a caret under its column; of a long line, and of any in data, a part."""
+    column = place.column or 1
+    lead, width = (60, 110) if place.column and not place.name else (40, 80)
+    source = place.source.replace("\t", " ").rstrip(" \n")
+    start = max(0, column - 1 - lead) if len(source) > width else 0
     number = str(place.line)
-    caret = " " * ((place.column or 1) - 1 - start) + "^" * max(1, min(place.length, 60))
-    return [f"  {number} | {shown}", f"  {' ' * len(number)} | {caret}"]
+    shown = [f"  {number} | {safe_text(source[start : start + width])}"]
+    if place.column is None:
+        return shown
+    caret = " " * len(safe_text(source[start : column - 1])) + "^" * max(1, min(place.length, width - lead))
+    return [*shown, f"  {' ' * len(number)} | {caret}"]

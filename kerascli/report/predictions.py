@@ -146,5 +146,5 @@ def _parquet(columns: Mapping[str, np.ndarray]) -> bytes:
     import pyarrow.parquet as pq
 
     buffer = pa.BufferOutputStream()
-    pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), buffer)
+    pq.write_table(pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()}), buffer)
     return buffer.getvalue().to_pybytes()

@@ -29,8 +29,8 @@ def evaluate_with_baselines(
 
     `step` has the model, its losses and metrics; `baselines` maps names to baselines. The model runs once; losses and
     metrics are computed again for each baseline, with the same targets, weights and masks. `seed` is that of models
-    that sample in inference. With `only_defined`, metrics that are undefined for these rows are left out. Outputs with
-    a mask have no constant as a baseline: the mean of the training targets is computed without the mask.
+    that sample in inference. With `only_defined`, metrics that are undefined for the rows of the batches are left out.
+    Outputs with a mask have no constant as a baseline: the mean of the training targets is computed without the mask.
     """
     if not baselines:
         return (yield from evaluate(step, batches, seed=seed, only_defined=only_defined)), {}

@@ -1,6 +1,6 @@
 """Baselines of a run: the mean of the training targets, the majority class, or an earlier value of a series.
 
-They answer whether a model is any good. A model with an output that has no meaningful baseline has none.
+A model should be better than its baselines. A model with an output that has no meaningful baseline has no baselines.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,10 +42,10 @@ _DATED_ROWS = 1000
 
 
 def target_means(spec: RunSpec, prepared: PreparedData, device: torch.device) -> dict[str, list[float]]:
-    """Return a mapping from output to the mean of its target over the training rows: for classes, their frequencies.
+    """Return a mapping from output to the mean of its target over the training rows; for classes, their frequencies.
 
-    The mean is over all axes but that of the output's units, and weighted by sample weights. An output for which it is
-    no meaningful prediction is left out. `device` is that of the targets' per-batch preprocessing.
+    The mean is over all axes but that of the output's units, and weighted by sample weights. An output for which the
+    mean is no meaningful prediction is left out. `device` is that of the targets' per-batch preprocessing.
     """
     return {pair.output: _mean(spec, pair, prepared, device) for pair in spec.pairs if _has_mean(spec, pair)}
 
@@ -80,9 +80,10 @@ def _mean(spec: RunSpec, pair: OutputTarget, prepared: PreparedData, device: tor
 def baselines_of(
     spec: RunSpec, stages: Stages, learned: States, means: Mapping[str, list[float]], rows: Split
 ) -> tuple[dict[str, Baseline], Split]:
-    """Return a run's baselines for rows by name, and the rows with further targets: values that baselines predict.
+    """Return (baselines of a run by name, rows with further targets: the values that some baselines predict).
 
-    `means` are the run's `target_means`. For the values after windows of a series they are the last value of the
+    `rows` are the rows to evaluate, `stages` and `learned` have the fitted preprocessing, `means` are the run's
+    `target_means`. If a model predicts the values after a window of a series, the baselines are the last value of the
     window and, if the series has a season, the value a season before.
     """
     if spec.compile is None or spec.compile.logged:  # losses of layers depend on the model
@@ -154,7 +155,10 @@ def _seasons(data: DataSpec, table: Table) -> Iterator[tuple[str, int]]:
 
 
 def no_better(evaluated: Evaluated, directions: Mapping[str, str]) -> Iterator[Fault]:
-    """Yield a warning if a model is better than a baseline in no loss or metric; `directions` are `min` or `max`."""
+    """Yield a warning for each baseline than which a model is better in no loss or metric.
+
+    `directions` maps the names of losses and metrics to their better direction, `min` or `max`.
+    """
     sign = {"max": 1, "min": -1}
     for name, logs in evaluated.baselines.items():
         if not any(sign[directions[key]] * (evaluated.logs[key] - value) > 0 for key, value in logs.items()):

@@ -1,12 +1,16 @@
 """Predict with the model of a trained run; predictions are columns of values, or class names and probabilities."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from kerascli.data.base import SPLITS
 from kerascli.data.batches.rows import Split
+from kerascli.data.sources.wrapped import WrappedSource
+from kerascli.data.storage.bad_rows import BadRows
+from kerascli.data.storage.table import Skipped
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading
@@ -36,7 +40,8 @@ class Predictions:
     @property
     def class_columns(self) -> Sequence[str]:
         """Names of the columns of predictions that are class names, not numbers."""
-        return [name for name, values in self.columns.items() if values.dtype == object]
+        texts = {name: values for name, values in self.columns.items() if values.dtype == object}
+        return [name for name, values in texts.items() if any(isinstance(each, str) for each in values)]
 
     def table(self, *, classes: bool = False) -> dict[str, np.ndarray]:
         """Return a mapping from name to column: raw columns that were kept, and the predictions.
@@ -57,6 +62,17 @@ class Predictions:
         return self.kept | {called: self.columns[name] for name, called in shown.items()}
 
 
+def _spread(arrays: Mapping[str, np.ndarray], skipped: Skipped, kind: type) -> dict[str, np.ndarray]:
+    """Return arrays with empty rows in place of those that were skipped: nan, or None in arrays of `kind` object, which
+    all but floats become."""
+    spread: dict[str, np.ndarray] = {}
+    for name, values in arrays.items():
+        dtype = values.dtype if values.dtype.kind == "f" else kind
+        spread[name] = np.full((skipped.of, *values.shape[1:]), None, dtype)
+        spread[name][skipped.kept] = values
+    return spread
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """Options for turning model outputs into predictions: output names and units."""
@@ -74,18 +90,33 @@ def predict_run(
     texts: Sequence[str] = (),
     keep: Sequence[str] = (),
     form: Form = Form(),  # frozen
+    skip: bool = False,
 ) -> Predictions:
     """Return predictions of a run's model for `what`: a split, or files, folders and `-` (standard input).
 
     `texts` are further rows, of one text each. The raw columns in `keep` are included; `form` has the names and units
-    of the predictions. A warning is added to `run.warnings` for each column with many out-of-vocabulary values. Raises
-    KerasCliError.
+    of the predictions. With `skip`, bad rows of files are empty rows: nan, or None in columns of integers and text.
+    Warnings are added to `run.warnings`: the number of bad rows, and each column with many out-of-vocabulary values.
+    Raises KerasCliError.
     """
     selected = [what] if isinstance(what, str) else what
-    rows = rows_of(run, *selected, targets=False, texts=texts, keep=keep)
+    of_series = run.data is not None and isinstance(run.data.source, WrappedSource)
+    if skip and (run.takes_arrays or run.has_own_inputs or of_series or {*selected} & {*SPLITS}):
+        raise ConfigError("--on-bad-rows skip: only rows of files are skipped, not those of splits, arrays or series")
+    try:
+        rows = rows_of(run, *selected, targets=False, texts=texts, keep=keep, skip=skip)
+    except BadRows as bad:
+        hint = "; ".join(filter(None, (bad.faults[0].hint, "--on-bad-rows skip goes on, with empty rows")))
+        bad.faults = (replace(bad.faults[0], hint=hint), *bad.faults[1:])
+        raise
     predictions = predict_rows(run, rows, form, keep)
     run.warnings += rows.oov.warnings()
-    return predictions
+    skipped = rows.origin.table.skipped if skip and rows.origin is not None else None
+    if skipped is None or not run.strategy.leads:
+        return predictions
+    kept, columns = (_spread(each, skipped, object) for each in (predictions.kept, predictions.columns))
+    outputs = _spread(predictions.outputs, skipped, np.float64)
+    return Predictions(kept, columns, outputs, skipped.of, predictions.non_finite_rows)
 
 
 @memory_for_batches()

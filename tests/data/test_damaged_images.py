@@ -73,7 +73,7 @@ def test_skipped_images_leave_the_rows_of_the_others(
     assert all(name in warning for name in ("a/2.png", "b/1.jpg", "b/3.jpg"))
     (skipped,) = data.skipped
     assert (skipped.name, skipped.count, skipped.of) == ("pets", 3, 8)
-    assert [Path(each).name for each in skipped.first] == ["2.png", "1.jpg", "3.jpg"]
+    assert [Path(each).name for _, each in skipped.first] == ["2.png", "1.jpg", "3.jpg"]
 
 
 def test_pairs_of_images_tell_of_those_that_were_skipped(tmp_path: Path) -> None:

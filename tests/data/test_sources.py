@@ -346,7 +346,7 @@ def test_lines_are_rows_without_the_empty_ones(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_bytes('one\r\n\n  \nzwölf ,"\n'.encode())
     table = load({"text_lines": "t.txt"}, tmp_path)["train"]
     assert table.array("text").tolist() == ["one", 'zwölf ,"']
-    assert table.place(1, "text").file == "t.txt:4:text"
+    assert str(table.place(1, "text")) == "t.txt:4:text"
 
 
 def test_windows_of_text_and_what_follows(tmp_path: Path) -> None:

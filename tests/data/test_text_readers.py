@@ -143,7 +143,9 @@ def by_rows(data: bytes, form: TextFormat) -> tuple[dict[str, tuple[np.ndarray, 
     text = as_utf8(data, "t", form)
     for _ in range(form.skip_rows):
         text = text.partition(b"\n")[2]
-    names, rows, lines = read_rows(text, "t", form, len(data))
+    names, rows, lines, wrong = read_rows(text, "t", form, len(data))
+    if wrong is not None:
+        raise DataError(wrong[0])
     columns = {}
     for name, each in zip(names, zip(*rows, strict=True), strict=True):
         fields = list(form.present(each))

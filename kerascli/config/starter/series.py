@@ -59,11 +59,14 @@ class Series:
     attributes: tuple[str, ...] = ()
     """Names of the columns that have one value in all rows of each of several series."""
     left_out: tuple[Column, ...] = ()
-    """Columns that the config leaves out: row numbers, columns with one value, remarks."""
+    """Columns that the config leaves out: row numbers, columns with one value, texts that few rows have (remarks)."""
 
 
 def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | None:
-    """Return a table as `Series` if it holds time series, else None; `roles` are the roles of its columns."""
+    """Return a table as `Series` if it holds one or more time series, else None.
+
+    `roles` maps the name of each column of the table to a Column, which has its role (numeric, date ...).
+    """
     whole = (np.arange(table.rows),)
     if len(roles) == 1:
         (name,) = roles
@@ -176,7 +179,7 @@ def _spacing(times: np.ndarray) -> str | None:
 
 
 def series_draft(table: SampledTable, series: Series, option: str | None, kind: str | None, path: str) -> Draft:
-    """Generate a config for time series; `option` is the column to predict (None: the last numeric one).
+    """Generate the draft of a config for time series; `option` is the column to predict (None: the last numeric one).
 
     `kind` is the kind of model (`mlp`, `linear`, `cnn`, `lstm`, `transformer`; None: chosen by the number of rows),
     `path` the path of the table's file that the config gives. Raises ConfigError, DataError.

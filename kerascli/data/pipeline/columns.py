@@ -1,18 +1,20 @@
 """Read the columns of a pipeline as one array with the dtype and shape of the training rows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from kerascli.data.base import Field
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.pipeline.steps import Records, Values
-from kerascli.data.storage.column import Texts
+from kerascli.data.storage.bad_rows import BadRows
+from kerascli.data.storage.column import Texts, is_number
 from kerascli.data.storage.convert import converted, first_rounded
 from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
-from kerascli.foundation.errors import DataError, in_yaml, safe_text
+from kerascli.foundation.errors import DataError, Fault, in_yaml, safe_text
 from kerascli.foundation.shapes import is_compatible
 
 IMPUTE = "[{impute: median}, ...] fills it from the training rows"
@@ -107,7 +109,8 @@ def _refuse_rounded(table: Table, columns: Sequence[str], parts: list[np.ndarray
         if dtype.kind == "f" and part.dtype.kind in "iu" and (rounded := first_rounded(part)) is not None:
             row, at, value = rounded
             text = f"{value} would be rounded next to columns of {dtype}: floats are exact for integers up to 2**53"
-            raise DataError(text, place=table.place(row, name, at), hint="define an input for each column")
+            fault = Fault(text, place=table.place(row, name, at), hint="define an input for each column")
+            raise BadRows(fault, table, [row])
 
 
 def _sequences(named: NamedPipeline, table: Table) -> Tokens:
@@ -133,7 +136,7 @@ def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtyp
         alike = converted(np.where(missing, 0, values) if missing.any() else values, dtype)
     except BadRow as bad:
         text = f"{bad.text}; the training rows hold {dtype}"
-        raise data_error_at(BadRow(bad.row, text, at=bad.at), named, table) from None
+        raise data_error_at(replace(bad, text=text, hint=None), named, table) from None
     return values if missing.any() else alike
 
 
@@ -143,16 +146,18 @@ def not_numbers(table: Table, name: str, values: np.ndarray, why: str | None = N
     It also says how many there are. `why` is the hint that numbers are expected; None: string_lookup may be meant.
     """
     words = values.tolist() if values.ndim == 1 else []
-    bad = [row for row, value in enumerate(words) if value != "" and not is_number(value)]
+    test = getattr(table.columns.get(name), "is_number", is_number)
+    bad = [row for row, value in enumerate(words) if value != "" and not test(value)]
     if not bad and (row := _too_long(words)) is not None:
         fault = f"{safe_text(words[row], 40)} {INEXACT}"
-        return DataError(fault, place=table.place(row, name), hint="string_lookup accepts ids as strings")
+        return BadRows.of(table, [row], name, fault, "string_lookup accepts ids as strings")
     if not bad:
         return DataError(f"column '{name}' holds text; expected numbers", place=table.name or "data", hint=why)
     count = f" ({len(bad)} of {len(values)} rows)" if len(values) > 1 else ""
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number{count}"
     lookup = "string_lookup maps strings to integers" if len(bad) > len(values) // 2 else None
-    return DataError(text, place=table.place(bad[0], name), hint=_hint_of_format(words[bad[0]]) or why or lookup)
+    hint = _hint_of_format(words[bad[0]]) or why or lookup
+    return BadRows.of(table, bad, name, text, hint)
 
 
 def _hint_of_format(word: str) -> str | None:
@@ -167,7 +172,7 @@ def _hint_of_format(word: str) -> str | None:
 
 def _too_long(words: Sequence[str]) -> int | None:
     """Return the row of the first integer that no number type can hold, so that its column is text; None if none."""
-    return first_inexact(words, np.array([float(word or 0) for word in words]))
+    return first_inexact(words, np.array([float(word) if is_number(word) else 0.0 for word in words]))
 
 
 def stray_value_error(named: NamedPipeline, table: Table) -> DataError | None:
@@ -180,20 +185,12 @@ def stray_value_error(named: NamedPipeline, table: Table) -> DataError | None:
         values = table.array(name)
         words = values.tolist() if column_dtype(values) == "string" and values.ndim == 1 else []
         present = [word for word in words if word != ""]
-        numbers = sum(map(is_number, present))
+        numbers = sum(map(getattr(table.columns.get(name), "is_number", is_number), present))
         commas = sum(is_number(word.replace(",", ".")) for word in present)  # decimal commas, beside integers
         most_are = len(present) / 2 < numbers < len(present) or len(present) / 2 < commas > numbers
         if most_are or (numbers and numbers == len(present) and _too_long(words) is not None):
             return not_numbers(table, name, values)
     return None
-
-
-def is_number(text: str) -> bool:
-    """Return True for a finite number as written in data files: not 'nan', 'inf' or '1_000'."""
-    try:
-        return bool(np.isfinite(float(text))) and "_" not in text
-    except ValueError:
-        return False
 
 
 def checked(named: NamedPipeline, values: Values, table: Table) -> np.ndarray:
@@ -219,5 +216,5 @@ def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None
     missing = bool(np.isnan(values[row]).any())
     what = ("missing label" if named.section == "targets" else "missing value") if missing else "infinite value"
     hint = f"add impute to the pipeline: {IMPUTE}" if missing and named.section != "targets" else None
-    bad_row = BadRow(row, f"{what} ({count})", at=(int(wrong.argmax()), len(wrong)), hint=hint)
+    bad_row = BadRow(row, f"{what} ({count})", at=(int(wrong.argmax()), len(wrong)), hint=hint, rows=bad)
     raise data_error_at(bad_row, named, table)

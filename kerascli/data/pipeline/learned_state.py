@@ -137,8 +137,10 @@ def _learn_step(fits: list[_FitProgress], table: Table) -> FittedState:
     try:
         state = step.fit(rows, facts, target=first.named.target)
     except BadRow as bad:
-        index, row = _origin(rows.first + bad.row, table.rows, [1 if alike else _count(s, last) for s in shapes])
-        raise data_error_at(BadRow(row, bad.text, at=bad.at, hint=bad.hint), fits[index].named, table) from None
+        counts = [1 if alike else _count(s, last) for s in shapes]
+        index, row = _origin(rows.first + bad.row, table.rows, counts)
+        all_rows = rows.first + bad.rows if counts == [1] and bad.rows is not None else None
+        raise data_error_at(replace(bad, row=row, rows=all_rows), fits[index].named, table) from None
     except ValueError as error:
         raise first.named.fault(str(error), first.position) from None
     where = f"{first.named.section}.{first.named.name} ({step.component_name})"

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kerascli.data.base import Field, Source
 from kerascli.data.section import Pipeline
+from kerascli.data.storage.bad_rows import BadRows
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.foundation.disk.files import memory_limit
 from kerascli.foundation.disk.storage import size_text
@@ -54,19 +55,20 @@ class NamedPipeline:
         return ("data", self.section, self.name, *at)
 
 
-def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | None = None) -> DataError:
-    """Convert a transform's BadRow error to a DataError that names the value's line and column, and the bad setting."""
+def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | None = None) -> BadRows:
+    """Convert a transform's BadRow error to one that names the value's line and column, and the bad setting."""
     columns, (value, width) = named.pipeline.columns, bad.at
     column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else named.name
-    place = table.place(bad.row, column, bad.at)
     hints = [table.gap_hint, bad.hint] if bad.text.startswith("missing ") else [bad.hint]
-    hint = "; or ".join(filter(None, hints)) or None
+    hint = "; or ".join(filter(None, hints)).replace("[{impute", f"{named.name}: [{{impute") or None
+    fault = Fault(bad.text, place=table.place(bad.row, column, bad.at), hint=hint)
+    rows = [bad.row] if bad.rows is None else bad.rows
     if bad.setting is None or index is None:
-        return DataError(bad.text, place=place, hint=hint)
+        return BadRows(fault, table, rows)
     name = named.pipeline.steps[index].transform.component_name
     path = (*named.path(index), name, bad.setting)
     related = (Related(f"'{bad.setting}' of {name}", path),)
-    return DataError(Fault(bad.text, path, place=place, hint=hint, related=related))
+    return BadRows(replace(fault, path=path, related=related), table, rows)
 
 
 _GENERATED_BYTES = 8

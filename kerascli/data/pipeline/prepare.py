@@ -21,6 +21,7 @@ from kerascli.data.pipeline.pipeline import FittedPipeline, Stage
 from kerascli.data.pipeline.preparer import Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec
+from kerascli.data.storage.bad_rows import skipping
 from kerascli.data.storage.blocks import label_range
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Skipped, Table
@@ -72,7 +73,7 @@ class PreparedData(Stages):
     tables: dict[str, Table] = field(default_factory=dict)
     """Mapping from split to table of raw rows, for checks before training; cleared afterwards to free the memory."""
     skipped: tuple[Skipped, ...] = ()
-    """Damaged files that the source leaves out, by split."""
+    """Damaged files and bad rows that the source leaves out, by split."""
 
 
 def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFacts:
@@ -130,7 +131,23 @@ def load_data(
     spec = spec.with_transforms(lambda _, transform: transform.with_paths(lambda path: str(context.folder / path)))
     columns = spec.columns() | context.display_columns.keys() | {*keep}
     context = replace(context, columns=columns, shown=columns - spec.columns())
-    loaded = spec.source.load(context)
+    loaded, states, whole = spec.source.load(context), learned, spec.model_copy(update={"split": None})
+
+    def prepared(tables: Sequence[Table]) -> PreparedData:
+        return _prepared(spec, context, dict(zip(loaded, tables, strict=True)), validation_split, learned)
+
+    def check(table: Table) -> None:  # of the training rows first; a row is bad or not wherever a split puts it
+        nonlocal states
+        split_tables(spec, {"train": table}, context)
+        states = _prepared(whole, context, {"train": table}, 0.0, states).learned
+
+    return skipping(list(loaded.values()), prepared, check, skip=spec.source.skips_bad_rows())
+
+
+def _prepared(
+    spec: DataSpec, context: Context, loaded: Mapping[str, Table], validation_split: float, learned: States | None
+) -> PreparedData:
+    """Return the tables of a source, split, fitted (unless `learned` has the states) and prepared."""
     opened = {name: spec.source.open_files(t, context) for name, t in rows_where(loaded, spec.where).items()}
     tables = split_tables(spec, opened, context)
     named_pipelines = named_pipelines_of(spec)
@@ -148,7 +165,8 @@ def load_data(
     preparer = Preparer(pipelines, context.progress)
     splits = {name: preparer.split(table) for name, table in tables.items()}
     found = _stages(spec, pipelines)
-    skipped = tuple(table.skipped for table in opened.values() if table.skipped is not None)
+    of_tables = dict.fromkeys(table.skipped for table in (*loaded.values(), *opened.values()))
+    skipped = tuple(each for each in of_tables if each is not None)
     notes = [table.note for table in opened.values() if table.note]
     warnings = [*map(str, skipped), *notes, *(text for found in learned.values() for text in found.warnings)]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))

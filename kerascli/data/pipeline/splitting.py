@@ -8,6 +8,7 @@ from kerascli.data.base import Context
 from kerascli.data.dates import parsed_times
 from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.data.split import SHORT, grouped_split, ordered_split, random_split, tail_start
+from kerascli.data.storage.bad_rows import BadRows
 from kerascli.data.storage.blocks import rows_by_value, unique_inverse
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.table import Table
@@ -76,15 +77,15 @@ def _times(train: Table, column: str) -> np.ndarray:
     if len(values.shape) != 1 or is_ragged(values) or not isinstance(values, np.ndarray):
         raise DataError(f"split.order: column '{column}' has no numbers or dates, one a row", path=path)
     if values.dtype != object:
-        if values.dtype.kind == "f" and np.isnan(values).any():
-            place = train.place(int(np.isnan(values).argmax()), column)
-            raise DataError("missing value: the rows are split by this column", place=place)
+        missing = np.flatnonzero(np.isnan(values)) if values.dtype.kind == "f" else np.empty(0, int)
+        if len(missing):
+            raise BadRows.of(train, missing, column, "missing value: the rows are split by this column")
         return values
     times = parsed_times(values.tolist())
-    if np.isnat(times).any():
-        row = int(np.isnat(times).argmax())
-        text = f"'{safe_text(values[row], 40)}' is no date: expected 2026-11-27, or with a time 2026-11-27T15:30"
-        raise DataError(text, place=train.place(row, column))
+    if len(bad := np.flatnonzero(np.isnat(times))):
+        word = safe_text(str(values[bad[0]]), 40)
+        text = f"'{word}' is no date: expected 2026-11-27, or with a time 2026-11-27T15:30"
+        raise BadRows.of(train, bad, column, text)
     return times
 
 

@@ -1,7 +1,7 @@
 """Fitted transforms, which run ahead over rows: modules in float64, and encoders of text over the distinct texts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -96,7 +96,7 @@ class FittedStep:
             for step in self._chains[column]:
                 part = step(part, None if counting is None else counting._replace(columns=(column,)))
         except BadRow as bad:
-            raise BadRow(bad.row, f"{column}: {bad.text}", hint=bad.hint) from None
+            raise replace(bad, text=f"{column}: {bad.text}") from None
         assert isinstance(part, np.ndarray)
         return as_tensor(part)
 
@@ -132,9 +132,10 @@ class FittedStep:
         """Raise BadRow for the first of the rows `values` that is refused; `x` are its values or its distinct texts."""
         refusals = self.transform.refusals(x, self.field, self.state, target=self.target)
         if bad := first_refused(refusals, values.codes if isinstance(values, Texts) else None):
-            row, at, refusal = bad
+            row, at, refusal, rows = bad
             value = _value(values, row, at[0])
-            raise refusal.about(value, int(values.owners()[row]) if isinstance(values, Tokens) else row, at)
+            owners = values.owners() if isinstance(values, Tokens) else np.arange(len(values))
+            raise refusal.about(value, int(owners[row]), at, np.unique(owners[rows]))
 
 
 def _flat(x: Tensor | Tokens) -> Tensor:
@@ -152,4 +153,5 @@ def _value(values: Values, row: int, index: int) -> object:
 def _in_rows(bad: BadRow, texts: Texts) -> BadRow:
     """Return an error about a distinct text as one about the first row that has it."""
     row, at = texts.place(bad.row)
-    return BadRow(row, bad.text, at=at, hint=bad.hint, setting=bad.setting)
+    refused = np.isin(texts.codes, bad.row if bad.rows is None else bad.rows).reshape(len(texts), -1).any(axis=1)
+    return replace(bad, row=row, at=at, rows=np.flatnonzero(refused))

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from kerascli.foundation.disk.files import impossible_path
-from kerascli.foundation.errors import CREDENTIAL, ConfigError, Fault, KerasCliError, Place, one_of, safe_text, show
+from kerascli.foundation.errors import CREDENTIAL, ConfigError, Fault, KerasCliError, one_of, safe_text, show
 
 FILE_SCHEMES = ("s3", "gs", "https")
 """Schemes of the addresses of files and folders."""
@@ -93,7 +93,7 @@ def hiding_environment(*paths: str) -> Iterator[None]:
         error.faults = tuple(
             replace(
                 fault, text=hidden(fault.text), hint=fault.hint and hidden(fault.hint),
-                place=fault.place and Place(hidden(fault.place.file), fault.place.line, fault.place.column),
+                place=fault.place and replace(fault.place, file=hidden(fault.place.file)),
             )
             for fault in error.faults
         )  # fmt: skip

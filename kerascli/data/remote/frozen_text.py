@@ -2,24 +2,26 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kerascli.data.remote.frozen import freeze
+from kerascli.data.storage.bad_rows import BadRows
 from kerascli.data.storage.column import text_array
 from kerascli.data.storage.compressed import unpacked_blocks
 from kerascli.data.storage.delimited.text_format import TextFormat, typed
+from kerascli.data.storage.excerpts import read_shown
 from kerascli.data.storage.on_disk import is_large
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import LINE, Part
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk import locks, storage
-from kerascli.foundation.errors import DataError, KerasCliError, Place, safe_text
+from kerascli.foundation.errors import DataError, Fault, KerasCliError, safe_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,7 +75,7 @@ def _tables(
     for block in _blocks(path, name, quotes=form is not None and form.quotes):
         if block.strip():
             added = before - header.count(b"\n")
-            table = _parsed(parse, header + block, added, is_first=not before)
+            table = _parsed(partial(parse, header + block, not before), header + block, added, form)
             lines = pa.array(table.numbers() + added)
             yield {LINE: lines, **{key: _array(table, key, text) for key in table}}
             if form is not None and not form.names:
@@ -106,20 +108,24 @@ def _last_row(text: bytes, *, quotes: bool) -> int:
     return 0
 
 
-def _parsed(parse: Parse, block: bytes, added: int, *, is_first: bool) -> Table:
+def _parsed(parse: Callable[[], Table], block: bytes, added: int, form: TextFormat | None) -> Table:
     """Parse a block of a file; errors name the file's lines, whose numbers are larger by `added` than in the block."""
+    encoding, delimiter = ("utf-8", None) if form is None else (form.encoding, form.delimiter)
     try:
-        return parse(block, is_first)
+        return read_shown(parse, lambda: block, encoding, delimiter)
+    except BadRows as error:
+        raise DataError([_shifted(fault, added) for fault in error.faults]) from None
     except KerasCliError as error:
-        error.faults = tuple(replace(f, place=f.place and _shifted(f.place, added)) for f in error.faults)
+        error.faults = tuple(_shifted(fault, added) for fault in error.faults)
         raise
 
 
-def _shifted(place: Place, lines: int) -> Place:
-    """Return a place in a file (`t.csv:17` or `t.csv:17:age`) so many lines later."""
-    if place.line is not None:
-        return replace(place, line=place.line + lines)
-    return Place(re.sub(r":(\d+)(?=:[^:]*\Z)", lambda found: f":{int(found[1]) + lines}", place.file))
+def _shifted(fault: Fault, lines: int) -> Fault:
+    """Return an error of a line of a file so many lines later."""
+    place = fault.place
+    if place is not None and place.line is not None:
+        place = replace(place, line=place.line + lines)
+    return replace(fault, place=place)
 
 
 def _array(table: Table, name: str, text: frozenset[str]) -> "pa.Array":

@@ -11,8 +11,7 @@ from kerascli.data.base import Field, source
 from kerascli.data.remote.frozen_text import exceeds_memory, read_frozen
 from kerascli.data.sources.file_source import TextFileSource
 from kerascli.data.sources.named_files import TableOfFiles
-from kerascli.data.storage.compressed import read_text_file
-from kerascli.data.storage.delimited.csv_text import read_csv
+from kerascli.data.storage.delimited.csv_text import read_csv, read_csv_file
 from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.table import Table
 from kerascli.foundation.shapes import NonNegativeInt, Words
@@ -82,8 +81,7 @@ class Csv(TableOfFiles, TextFileSource):
                 return read_csv(block, name, form if is_first else replace(form, skip_rows=0))
 
             return read_frozen(path, name, repr(form), parse, columns, form)
-        data, packed = read_text_file(path, name)
-        return read_csv(data, name, form, columns, packed)
+        return read_csv_file(path, name, form, columns)
 
 
 @source()

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -13,8 +14,8 @@ from kerascli.data.remote.addresses import FILE_SCHEMES, hiding_environment, in_
 from kerascli.data.remote.copies import last_name, parts_at
 from kerascli.data.remote.frozen_text import exceeds_memory, read_frozen
 from kerascli.data.sources.named_files import TableOfFiles
-from kerascli.data.storage.compressed import read_text_file
-from kerascli.data.storage.json_lines import read_json_lines
+from kerascli.data.storage.bad_rows import read_table
+from kerascli.data.storage.json_lines import read_json_lines, read_json_lines_file
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.table import Table
@@ -57,7 +58,8 @@ class FileSource(Source):
         tables = {}
         for split, path in self._paths().items():
             with hiding_environment(path):
-                tables[split] = self.read_parts(self.parts(context, path), path, context.columns)
+                read = partial(self.read_parts, self.parts(context, path), path, context.columns)
+                tables[split] = read_table(read, skip=self.skips_bad_rows())
         return tables
 
     @abstractmethod
@@ -121,8 +123,7 @@ class JsonLines(TableOfFiles, TextFileSource):
     def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         if exceeds_memory(path):
             return read_frozen(path, name, "", lambda block, _: read_json_lines(block, name), columns)
-        data, packed = read_text_file(path, name)
-        return read_json_lines(data, name, packed=packed)
+        return read_json_lines_file(path, name)
 
 
 @source()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field as Setting
 
@@ -19,6 +19,9 @@ class TableOfFiles(Source):
 
     paths = ("path", "validation", "test", "files")
 
+    on_bad_rows: Literal["error", "skip"] = "error"
+    """Treatment of rows that cannot be used (a cell of another type, a missing value that nothing fills, too many
+    fields, a damaged file): error, or skip (leaves them out, with a warning)."""
     files: dict[str, Annotated[FileReader, READERS.field()]] = Setting(default={})
     """Mapping from each column whose texts name files to the reader of the files: `photo: {image: {size: 224}}`."""
 
@@ -27,6 +30,9 @@ class TableOfFiles(Source):
         if fields is not None and "files" not in fields:
             return other
         return other.model_copy(update={"files": {name: each.with_paths(change) for name, each in self.files.items()}})
+
+    def skips_bad_rows(self) -> bool:
+        return self.on_bad_rows == "skip"
 
     def decoders(self) -> Mapping[str, Decoder]:
         return {name: reader.decoder() for name, reader in self.files.items()}

@@ -7,11 +7,12 @@ from typing import Annotated, Self
 import numpy as np
 
 from kerascli.data.base import SOURCES, Context, Source
-from kerascli.data.pipeline.columns import is_number, not_numbers
+from kerascli.data.pipeline.columns import not_numbers
+from kerascli.data.storage.column import is_number
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, in_memory, is_large
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.foundation.errors import DataError
+from kerascli.foundation.errors import ConfigError, DataError
 
 
 class WrappedSource(Source):
@@ -24,6 +25,9 @@ class WrappedSource(Source):
 
     def inner_tables(self, context: Context) -> Mapping[str, Table]:
         """Load the rows of the wrapped source, with the files that they name; `context` is that of its columns."""
+        if self.source.skips_bad_rows():
+            text = f"on_bad_rows: skip would leave gaps in the rows that {self.component_name} puts together"
+            raise ConfigError(text, path=("data", "source"))
         return {name: self.source.open_files(table, context) for name, table in self.source.load(context).items()}
 
     def data_files(self, context: Context) -> list[Path]:

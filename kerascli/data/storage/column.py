@@ -117,6 +117,10 @@ class Column:
         numbers or booleans that they denote (None: it is text)."""
         self._texts = texts
         self._values = values
+        self.reread: Callable[[Column, np.ndarray], Column] | None = None
+        """Function that returns the column as it is read from the selected rows alone; None: as these rows of it."""
+        self.is_number = is_number
+        """Function that returns True for a text that denotes a number in the format of the file."""
 
     @classmethod
     def of(cls, texts: "pa.ChunkedArray[Any]", values: np.ndarray | None = None) -> "Column":
@@ -140,9 +144,30 @@ class Column:
         """Return the column of the selected rows, which are gathered on access."""
         return Column(lambda: self.texts.take(rows), lambda: None if self.values is None else self.values[rows])
 
+    def kept(self, rows: np.ndarray) -> "Column":
+        """Return the column as it is read from the selected rows alone, on access."""
+        reread = self.reread
+        return self.take(rows) if reread is None else on_access(lambda: reread(self, rows))
+
     def array(self) -> np.ndarray:
         """Return the rows as numbers or booleans, or as an object array of `str`."""
         return self.texts.rows() if self.values is None else self.values
+
+
+def is_number(text: str) -> bool:
+    """Return True for a finite number as written in data files: not 'nan', 'inf' or '1_000'."""
+    try:
+        return bool(np.isfinite(float(text))) and "_" not in text
+    except ValueError:
+        return False
+
+
+def on_access(read: Callable[[], Column]) -> Column:
+    """Return a column that is read when its values or texts are accessed."""
+    once = cache(read)
+    column = Column(lambda: once().texts, lambda: once().values)
+    column.reread = lambda _, rows: once().kept(rows)
+    return column
 
 
 def text_array(texts: Sequence[str | None]) -> "pa.ChunkedArray[Any]":

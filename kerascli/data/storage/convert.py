@@ -35,24 +35,25 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if values.dtype.kind == made.dtype.kind == "f" and np.isfinite(made).all():  # as nearly always
         return made
     if bad := first_refused(not_in(dtype.name, as_tensor(values))):
-        row, at, refusal = bad
-        raise refusal.about(values.reshape(len(values), -1)[row, at[0]].item(), row, at)
+        row, at, refusal, rows = bad
+        raise refusal.about(values.reshape(len(values), -1)[row, at[0]].item(), row, at, rows)
     return made
 
 
 def first_refused(
     refusals: Iterable[Refusal], codes: np.ndarray | None = None
-) -> tuple[int, tuple[int, int], Refusal] | None:
-    """Return (row, position in the row, refusal) of the first value that is refused; None if there is none.
+) -> tuple[int, tuple[int, int], Refusal, np.ndarray] | None:
+    """Return (row, position in the row, refusal, all rows that it refuses) of the first value that is refused; None if
+    there is none.
 
     With `codes`, the refusals are about distinct values, and the rows (N, *) hold their indices.
     """
-    bad: list[tuple[int, tuple[int, int], Refusal]] = []
+    bad: list[tuple[int, tuple[int, int], Refusal, np.ndarray]] = []
     for refusal in refusals:
         mask = refusal.mask.numpy()
         mask = mask[codes] if codes is not None and mask.any() else mask
         if mask.any():
-            bad.append((*first_wrong(mask), refusal))
+            bad.append((*first_wrong(mask), refusal, np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1))))
     return min(bad, key=lambda each: each[:2], default=None)
 
 
@@ -112,6 +113,6 @@ def first_rounded(values: np.ndarray) -> tuple[int, tuple[int, int], int] | None
     The position is as `BadRow.at`.
     """
     if bad := first_refused(not_in("float64", as_tensor(values))):
-        row, at, _ = bad
+        row, at, _, _ = bad
         return row, at, int(values.reshape(len(values), -1)[row, at[0]])
     return None

@@ -17,6 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from kerascli.data.storage.bad_rows import BadRows
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, count, is_large
 from kerascli.data.storage.table import FILES, Skipped, Table
 from kerascli.foundation.cpus import cpu_limit
@@ -202,10 +203,10 @@ def undamaged(
     if not skip or len(damaged) == table.rows:
         can_skip = not skip and not of_command and table.name != FILES
         hint = "mend or remove them" + (", or set 'on_corrupt: skip'" if can_skip else "")
-        raise DataError(_listed(damaged, table.rows, noun, hint))
-    places = [str(fault.place) for _, fault in sorted(damaged.items())]
+        raise BadRows(_listed(damaged, table.rows, noun, hint), table, list(damaged))
+    places = [(row, str(fault.place)) for row, fault in sorted(damaged.items())]
     rows = np.array([row for row in range(table.rows) if row not in damaged])
-    return table.take(rows, Skipped(table.name, len(damaged), table.rows, tuple(places[:_SHOWN]), f"{noun}s"))
+    return table.take(rows, Skipped(table.name, len(damaged), table.rows, rows, tuple(places[:_SHOWN]), f"{noun}s"))
 
 
 def _listed(damaged: Mapping[int, Fault], rows: int, noun: str, hint: str) -> list[Fault]:

@@ -1,16 +1,31 @@
 """Parse JSON Lines to typed columns: each line is an object, whose keys are the columns."""
 
 import json
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
+from kerascli.data.storage.bad_rows import BadRows
 from kerascli.data.storage.column import Column, Texts, text_array
+from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.delimited.text_format import numbers_of
+from kerascli.data.storage.excerpts import read_shown
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk.files import JSON_MARKS, refuse_table, refuse_text, unique_keys
-from kerascli.foundation.errors import DataError, Place, safe_text
+from kerascli.foundation.errors import DataError, Fault, Place, safe_text
+
+Faults = dict[int, Fault]
+"""Mapping from a row's index to its error."""
+
+
+def read_json_lines_file(path: Path, name: str) -> Table:
+    """Parse a file of JSON Lines, which may be compressed, to a table, as `read_json_lines`; errors show its lines."""
+    data, packed = read_text_file(path, name)
+    parse = partial(read_json_lines, data, name, packed=packed)
+    return read_shown(parse, lambda: read_text_file(path, name)[0])
 
 
 def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | None = None) -> Table:
@@ -24,30 +39,50 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | Non
     refuse_text(data, JSON_MARKS, packed, name)
     texts = [(number, line) for number, line in enumerate(data.split(b"\n"), first) if line.strip()]
     lines = [number for number, _ in texts]
-    rows = [parse_line(line, name, number) for number, line in texts]
+    faults: Faults = {}
+    rows = [_row(line, name, number, index, faults) for index, (number, line) in enumerate(texts)]
     if not rows:
         raise DataError("the file is empty", place=Place(name, first))
     keys = dict.fromkeys(key for row in rows for key in row)
     if not keys:
-        raise DataError("there are no columns", place=Place(name, lines[0]))
+        raise DataError(faults.get(0) or Fault("there are no columns", place=Place(name, lines[0])))
     refuse_table(8 * len(keys) * len(rows), packed, name)
     numbers = np.array(lines)
-    columns = {key: _column([row.get(key) for row in rows], key, name, numbers) for key in keys}
-    return Table(columns, len(rows), name=name, numbers=numbers)
+    columns = {key: _column([row.get(key) for row in rows], key, name, numbers, faults) for key in keys}
+    table = Table(columns, len(rows), name=name, numbers=numbers)
+    if faults:
+        raise BadRows(next(iter(faults.values())), table, list(faults))
+    return table
 
 
-def _column(cells: list[Any], key: str, name: str, lines: np.ndarray) -> Column:
-    """Return the values of a key as a column: numbers or lists of them, else text. Raises DataError."""
-    values = _values(cells, key, name, lines)
-    if values is not None:
-        alike = set(map(type, cells)) in ({int}, {float}, {list})
-        kept = values if alike else cells  # an array takes less memory
-        return Column(partial(_coded, kept, key, name), lambda: values)
+def _row(line: bytes, name: str, number: int, index: int, faults: Faults) -> dict[str, Any]:
+    """Return the object in a line; an empty one, and its error in `faults`, if the line is not valid."""
     try:
-        return Column.of(text_array(list(map(_text, cells))))
-    except UnicodeEncodeError:
-        row = next(row for row, cell in enumerate(cells) if not _is_encodable(cell))
-        raise DataError("not UTF-8 (half a character)", place=f"{name}:{lines[row]}:{key}") from None
+        return parse_line(line, name, number)
+    except DataError as error:
+        faults[index] = error.faults[0]
+        return {}
+
+
+def _column(cells: list[Any], key: str, name: str, lines: np.ndarray, faults: Faults) -> Column:
+    """Return the values of a key as a column: numbers or lists of them, else text; errors of values are added to
+    `faults` by row. Raises DataError."""
+    values = _values(cells, key, name, lines, faults)
+    kinds = set(map(type, cells))
+    alike = kinds in ({int}, {float}) or list in kinds
+    if values is not None:
+        kept = values if alike else cells  # an array takes less memory
+        column = Column(partial(_coded, kept, key, name), lambda: values)
+    else:
+        try:
+            column = Column.of(text_array(list(map(_text, cells))))
+        except UnicodeEncodeError:
+            row = next(row for row, cell in enumerate(cells) if not _is_encodable(cell))
+            place = Place(name, int(lines[row]), name=key)
+            raise DataError("not UTF-8 (half a character)", place=place) from None
+    if not alike and not kinds <= {str, type(None)}:
+        column.reread = lambda _, rows: _column([cells[row] for row in rows.tolist()], key, name, lines[rows], {})
+    return column
 
 
 def _coded(values: list[Any] | np.ndarray, key: str, name: str) -> Texts:
@@ -69,6 +104,10 @@ def parse_line(line: bytes, name: str, number: int) -> dict[str, Any]:
         raise DataError(f"not valid JSON: {safe_text(what, 120)}", place=Place(name, number)) from None
     if not isinstance(row, dict):
         raise DataError(f"expected an object {{...}}, got {_kind(row)}", place=Place(name, number))
+    for key, value in row.items():
+        if isinstance(value, dict) or (isinstance(value, list) and not _is_numbers(value)):
+            text = f"expected a number, a text or a list of numbers, got {_kind(value)}"
+            raise DataError(text, place=Place(name, number, name=key))
     return row
 
 
@@ -76,14 +115,10 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number of JSON; null is a missing value")
 
 
-def _values(values: list[Any], key: str, name: str, lines: np.ndarray) -> np.ndarray | None:
+def _values(values: list[Any], key: str, name: str, lines: np.ndarray, faults: Faults) -> np.ndarray | None:
     """Return the values of a key as numbers, or arrays of them; None if they are text. Raises DataError."""
-    for row, value in enumerate(values):
-        if isinstance(value, dict) or (isinstance(value, list) and not _is_numbers(value)):
-            place = Place(f"{name}:{lines[row]}:{key}")
-            raise DataError(f"expected a number, a text or a list of numbers, got {_kind(value)}", place=place)
     if any(isinstance(value, list) for value in values):
-        return _arrays(values, key, name, lines)
+        return _arrays(values, key, name, lines, faults)
     return None if any(isinstance(value, str) for value in values) else numbers_of(list(map(_text, values)))
 
 
@@ -103,22 +138,24 @@ def _is_encodable(value: Any) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in _text(value))
 
 
-def _arrays(values: list[Any], key: str, name: str, lines: np.ndarray) -> np.ndarray:
-    shape = np.shape(values[0]) if isinstance(values[0], list) else ()
-    for row, value in enumerate(values):
-        try:
-            row_shape = np.shape(value) if isinstance(value, list) else None
-        except ValueError:  # lists of different lengths in it
-            row_shape = None
-        if row_shape != shape:
-            text = f"expected a list of numbers of shape {shape}, as in the first line, got {_kind(value)}"
-            if row_shape is not None:
-                text += f" of shape {row_shape}"
-            raise DataError(text, place=f"{name}:{lines[row]}:{key}")
-    array = np.array(values)
+def _arrays(values: list[Any], key: str, name: str, lines: np.ndarray, faults: Faults) -> np.ndarray:
+    shapes = list(map(_shape, values))
+    shape, like = next(((each, value) for each, value in zip(shapes, values, strict=True) if each), ((), 0))
+    for row, each in enumerate(shapes):
+        if each != shape:
+            text = f"expected a list of numbers of shape {shape}, as in the first line, got {_kind(values[row])}"
+            text = text if each is None else f"{text} of shape {each}"
+            faults.setdefault(row, Fault(text, place=Place(name, int(lines[row]), name=key)))
+    array = np.array([value if each == shape else like for each, value in zip(shapes, values, strict=True)])
     if array.dtype == object:
         raise DataError(f"'{safe_text(key)}' holds integers beyond 64 bits", place=name)
     return array
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """Return the shape of a list of numbers; None for another value, or for lists of different lengths in it."""
+    with suppress(ValueError):
+        return np.shape(value) if isinstance(value, list) else None
 
 
 def _kind(value: Any) -> str:

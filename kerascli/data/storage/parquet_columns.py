@@ -66,7 +66,7 @@ class ParquetColumns(Mapping[str, Values | Column]):
         """Return the place of a value: its file, and the row's number there, counted from 1."""
         index = int(np.searchsorted(self._ends, row, side="right"))
         first = int(self._ends[index]) - self._counts[index]
-        return Place(f"{self._files[index].name}:{row - first + 1}:{column}")
+        return Place(self._files[index].name, row - first + 1, name=column)
 
     def stream(self, name: str, rows: int) -> Iterator[np.ndarray]:
         """Iterate over a column in arrays of at most `rows` rows, row group by row group."""

@@ -4,8 +4,8 @@ Text columns are object arrays of `str`: numpy's 'U' arrays take four bytes time
 so one long review would cost gigabytes. Object arrays come from our own readers only, never from a file.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -51,6 +51,8 @@ class BadRow(Exception):
     at: tuple[int, int] = (0, 0)
     hint: str | None = None
     setting: str | None = None
+    rows: np.ndarray | None = None
+    """Indices of all rows that are refused for the same reason; None: `row` alone."""
 
     def __str__(self) -> str:
         return self.text
@@ -66,26 +68,33 @@ class Refusal(NamedTuple):
     hint: Callable[[Any], str | None] = lambda value: None
     """Function from a refused value to a hint; None: there is none."""
 
-    def about(self, value: Any, row: int, at: tuple[int, int]) -> BadRow:
-        """Return the error about a refused value at a position in a row."""
-        return BadRow(row, self.text(value), at=at, hint=self.hint(value))
+    def about(self, value: Any, row: int, at: tuple[int, int], rows: np.ndarray) -> BadRow:
+        """Return the error about a refused value at a position in a row; `rows` are all rows that have such values."""
+        return BadRow(row, self.text(value), at=at, hint=self.hint(value), rows=rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Damaged files that a source leaves out: their number, that of all files, and the first of them."""
+    """Damaged files or bad rows that are left out: their number, that of all, and the first of them."""
 
     name: str
     """Name of the split's folder or file, as in messages."""
     count: int
     of: int
-    first: tuple[str, ...]
+    kept: np.ndarray = field(compare=False)
+    """Positions among all rows of those that are left."""
+    first: tuple[tuple[int, str], ...]
+    """Index and place of the first of the files; of rows, index and error of the first row with each fault."""
     noun: str = "images"
 
     def __str__(self) -> str:
+        texts = [text for _, text in self.first]
+        if self.noun == "rows":
+            doubt = ", more than half: are the settings of the source right?" if 2 * self.count > self.of else ""
+            return f"{self.name}: {self.count:,} of {self.of:,} rows skipped{doubt}; first: {texts[0]}"
         more = f" and {self.count - len(self.first)} more" if self.count > len(self.first) else ""
         number = f"{self.count:,} of {self.of:,} {self.noun} skipped (on_corrupt: skip)"
-        return f"{self.name}: {number}: {', '.join(self.first)}{more}"
+        return f"{self.name}: {number}: {', '.join(texts)}{more}"
 
 
 def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int]]:
@@ -136,6 +145,8 @@ class Table(Mapping[str, Values]):
         self.skipped = skipped
         self.note = note if taken is None else taken[0].note
         self.gap_hint = gap_hint if taken is None else taken[0].gap_hint
+        self.excerpt: Callable[[Place, Sequence[str]], Place] | None = None
+        """Function that adds the line of a text file, with the columns of the table, to the place of a value."""
 
     def __getitem__(self, column: str) -> Values:
         values = self._chosen(column)
@@ -271,7 +282,8 @@ class Table(Mapping[str, Values]):
         if self._made_of is not None:
             return self._made_of(row, column, at)
         number = row + 1 if self._numbers is None else int(self.numbers()[row])
-        return Place(f"{self.name or 'data'}:{number}:{column}")
+        place = Place(self.name or "data", number, name=column)
+        return place if self.excerpt is None else self.excerpt(place, list(self))
 
 
 MadeOf = Callable[[int, str, tuple[int, int]], Place]

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, NotExportable, Refusal, Transform, transform
-from kerascli.data.pipeline.columns import is_number
 from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.column import is_number
 from kerascli.data.storage.convert import as_tensor, not_in
 from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact, numbers_of
 from kerascli.data.storage.table import BadRow
@@ -68,9 +68,9 @@ def _parsed(words: Sequence[str]) -> np.ndarray:
     numbers = numbers_of(words)
     if numbers is not None:
         return numbers
-    for index, word in enumerate(words):
-        if word != "" and not is_number(word):
-            raise BadRow(index, f"'{safe_text(word, 40)}' is not a number")
+    wrong = [index for index, word in enumerate(words) if word != "" and not is_number(word)]
+    if wrong:
+        raise BadRow(wrong[0], f"'{safe_text(words[wrong[0]], 40)}' is not a number", rows=np.array(wrong))
     index = first_inexact(words, np.array([float(word) if word else np.nan for word in words]))
     assert index is not None
     text = f"{safe_text(words[index], 40)} {INEXACT}"

@@ -31,8 +31,11 @@ class Summary:
     title: str
     rows: tuple[Row, ...]
     sequential: bool
+    """True if the model is one like Keras's Sequential."""
     trainable: int
+    """Number of trainable parameters."""
     non_trainable: int
+    """Number of parameters that are not trained."""
     trainable_bytes: int
     non_trainable_bytes: int
 

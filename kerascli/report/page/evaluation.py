@@ -52,6 +52,7 @@ def _metrics(facts: Mapping[str, Any], show: Show) -> Element:
 
 def _output(output: Mapping[str, Any], title: str, show: Show) -> Iterator[Element]:
     """Yield what an output's kind of predictions has; `title` names the output and the rows."""
+    title += "" if (at := output.get("threshold")) is None else f", labels at threshold {at:.4g}"
     if "classes" in output:
         yield _class_table(output["classes"], title, show)
     if "matrix" in output:

@@ -34,15 +34,16 @@ def data_digests(phases: list[Phase]) -> dict[str, str]:
     return _by_name(phase.prepared.digests for phase in phases)
 
 
-def skipped_images(phases: list[Phase]) -> dict[str, Any]:
-    """Return the number and first names of damaged images by folder, for the training phases of a run, for run.json.
+def skipped(phases: list[Phase], *, rows: bool) -> dict[str, Any]:
+    """Return the number and the first of damaged images by folder, or (`rows`) of bad rows by file, for run.json.
 
     If a phase uses other files of a folder, the folder has another entry, with the number of the phase.
     """
     return _by_name(
         {
-            each.name: {"skipped": each.count, "of": each.of, "first": list(each.first)}
+            each.name: {"skipped": each.count, "of": each.of, "first": [text for _, text in each.first]}
             for each in phase.prepared.skipped
+            if rows == (each.noun == "rows")
         }
         for phase in phases
     )

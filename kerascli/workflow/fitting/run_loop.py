@@ -44,8 +44,8 @@ T = TypeVar("T")
 def run(runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals) -> Iterator[Event]:
     """Train all remaining phases, evaluate the model on the test split, record the run, and yield all events.
 
-    Every process calls this function; one of them records the run. If that process is lost, another one records how the
-    run ended.
+    `stop` has the signals that end the training. Every process calls this function; one of them records the run. If
+    that process is lost, another one records how the run ended.
     """
     try:
         with runner.group.guarded(), exits_as_errors():

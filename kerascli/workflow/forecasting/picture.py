@@ -43,9 +43,9 @@ def forecast_picture(run: LoadedRun, horizon: int | None = None, future: Path | 
     """Return the data for a plot of a run's forecast of held-out rows, or of the rows after the end of its data.
 
     Held-out rows are those of the split `test`, else of `validation`. With `future`, a file of known columns, the
-    forecast is of the rows after the data. The default of `horizon` is the number of held-out rows (at most those of
-    four windows, or 50, and 200) or, without held-out rows, the length of a window. Raises ConfigError, DataError,
-    FileRefused.
+    forecast is of the rows after the data. The default of `horizon` is the number of held-out rows, but at most 200 and
+    at most the larger of 50 and four times the length of a window; without held-out rows, the length of a window.
+    Raises ConfigError, DataError, FileRefused.
     """
     model = SeriesModel.of(run)
     words = [column for column, target in model.predicted.items() if target.is_text]

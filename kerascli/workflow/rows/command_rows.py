@@ -16,7 +16,9 @@ from kerascli.data.batches.rows import Split
 from kerascli.data.command_input import STDIN, CommandInput
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import PreparedData, fitted_preparer
+from kerascli.data.read import joined
 from kerascli.data.sources.timeseries import Timeseries
+from kerascli.data.storage.bad_rows import skipping
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.foundation.disk.files import missing_file
@@ -78,12 +80,15 @@ def _short(digest: str) -> str:
     return f"{kind}{colon}{value[:_SHORT]}"
 
 
-def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = ()) -> Split:
+def rows_of(
+    run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = (), skip: bool = False
+) -> Split:
     """Return the preprocessed rows that a command's arguments select: a split, files, standard input, or texts.
 
     `what` is one split, or any number of files, folders, patterns and `-` (standard input); `./test` is a file or
     folder that has the name of a split. `texts` are further rows, of one text each. With `targets`, the rows have
-    targets. Columns in `keep` are read, too. Raises DataError, ConfigError.
+    targets. Columns in `keep` are read, too. With `skip`, or with targets if the run's source skips them, bad rows of
+    files are left out, with a warning. Raises DataError, ConfigError.
     """
     if run.takes_arrays or (not targets and run.has_own_inputs):
         return _arrays(run, what, texts, keep, targets=targets)
@@ -94,21 +99,34 @@ def rows_of(run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = ()
             splits = ", ".join(prepared.splits)
             raise DataError(f"the run's data has no '{what[0]}' split", hint=f"it has {splits}")
         return prepared.splits[what[0]]
+    return _of_files(
+        run, what, texts, keep, targets=targets, skip=skip or (targets and run.data.source.skips_bad_rows())
+    )
+
+
+def _of_files(
+    run: LoadedRun, what: Sequence[str], texts: Sequence[str], keep: Sequence[str], *, targets: bool, skip: bool
+) -> Split:
+    """Return the preprocessed rows of files, folders, standard input and texts; with `skip`, without bad ones."""
+    assert run.data is not None
     for each in what:
         if each in SPLITS:
             raise ConfigError(f"the split '{each}' goes alone", hint=f"for the file or folder of this name: ./{each}")
         if not Path(each).exists() and each != STDIN and not set("*?[/.") & set(each):
             text = f"there is no file and no split '{safe_text(each)}'{suggestion(each, SPLITS)}"
             raise ConfigError(text, hint=f"splits: {', '.join(SPLITS)}")
-    command_input = CommandInput(
-        run.data, known_columns(run.learned), run.config.context.folder, targets, frozenset(keep)
-    )
-    table = command_input.read(what, texts)
-    if table.skipped is not None:
-        run.warnings.append(Fault(str(table.skipped), level="warning"))
-    if table.note:
-        run.warnings.append(Fault(table.note, level="warning"))
-    return fitted_preparer(run.data, run.learned, targets=targets).split(table)
+    columns, folder = known_columns(run.learned), run.config.context.folder
+    command_input = CommandInput(run.data, columns, folder, targets, frozenset(keep))
+    preparer = fitted_preparer(run.data, run.learned, targets=targets)
+
+    def prepare(tables: Sequence[Table]) -> Split:
+        return preparer.split(joined([command_input.checked(table, skip=not skip) for table in tables]))
+
+    tables = command_input.tables(what, texts, skip=skip)
+    rows = skipping(tables, prepare, lambda table: prepare([table]), skip=skip)
+    notes = () if rows.origin is None else (rows.origin.table.skipped, rows.origin.table.note)
+    run.warnings += [Fault(str(each), level="warning") for each in notes if each]
+    return rows
 
 
 def _arrays(run: LoadedRun, what: Sequence[str], texts: Sequence[str], keep: Sequence[str], *, targets: bool) -> Split:

@@ -6,16 +6,20 @@ What is not plainly well-formed is read again by rows, which finds the error.
 import csv
 import io
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascli.data.storage.column import Column, arrow, text_array
+from kerascli.data.storage.bad_rows import BadRows
+from kerascli.data.storage.column import Column, arrow, on_access, text_array
+from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.delimited.layout import Layout
 from kerascli.data.storage.delimited.row_reader import MARKS, as_utf8, read_rows
 from kerascli.data.storage.delimited.text_format import DEFAULT, MAX_FIELD, TextFormat, typed
+from kerascli.data.storage.excerpts import read_shown
 from kerascli.data.storage.table import Table
 from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.disk.files import refuse_text
@@ -33,6 +37,13 @@ _COLUMN_BYTES = 2048
 
 Fields = Mapping[str, "pa.ChunkedArray[Any]"]
 """Mapping from column to its fields, null where they are missing."""
+
+
+def read_csv_file(path: Path, name: str, form: TextFormat, columns: frozenset[str] | None) -> Table:
+    """Parse a file of delimited text, which may be compressed, to a table, as `read_csv`; errors show its lines."""
+    data, packed = read_text_file(path, name)
+    parse = partial(read_csv, data, name, form, columns, packed)
+    return read_shown(parse, lambda: read_text_file(path, name)[0], form.encoding, form.delimiter)
 
 
 def read_csv(
@@ -55,8 +66,10 @@ def read_csv(
     _refuse_too_large(text, form, packed, name)
     table = _read(text, name, form, columns)
     if table is None:
-        names, rows, lines = read_rows(text, name, form, packed)
+        names, rows, lines, wrong = read_rows(text, name, form, packed)
         table = Table(text_columns(names, rows, form), len(rows), name=name, numbers=lines)
+        if wrong is not None:
+            raise BadRows(wrong[0], table, wrong[1])
     _check_dtypes(form, table)
     return table
 
@@ -70,17 +83,16 @@ def text_columns(names: Sequence[str], rows: Sequence[Sequence[str]], form: Text
 def _typed(fields: Fields, form: TextFormat) -> dict[str, Column]:
     """Return columns of delimited text, by name, with the numbers or booleans that their fields denote."""
 
-    def column(name: str) -> Column:
-        return Column.of(fields[name], typed(fields[name], form, form.dtypes.get(name)))
-
     with ThreadPoolExecutor(cpu_limit().count) as pool:
-        return dict(zip(fields, pool.map(column, fields), strict=True))
+        return dict(zip(fields, pool.map(lambda name: _column(name, fields[name], form), fields), strict=True))
 
 
-def _on_access(read: Callable[[], Column]) -> Column:
-    """Return a column that is read when its values or texts are accessed."""
-    once = cache(read)
-    return Column(lambda: once().texts, lambda: once().values)
+def _column(name: str, fields: "pa.ChunkedArray[Any]", form: TextFormat) -> Column:
+    """Return a column of delimited text with the numbers or booleans that its fields denote."""
+    column = Column.of(fields, typed(fields, form, form.dtypes.get(name)))
+    column.reread = lambda whole, rows: _column(name, text_array(whole.texts.take(rows).rows().tolist()), form)
+    column.is_number = lambda text: form.plain(text) is not None
+    return column
 
 
 def _refuse_too_large(text: bytes, form: TextFormat, packed: int, name: str) -> None:
@@ -106,7 +118,7 @@ def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | No
     if not 0 < rows == len(lines):
         return None
     found = {
-        each: _on_access(lambda each=each: _typed(read([each]), form)[each]) for each in names if each not in fields
+        each: on_access(lambda each=each: _typed(read([each]), form)[each]) for each in names if each not in fields
     }
     found |= _typed(fields, form)
     return Table({each: found[each] for each in names}, rows, name=name, numbers=lines)
@@ -155,4 +167,5 @@ def _check_dtypes(form: TextFormat, table: Table) -> None:
             ends = range(1, len(fields) + 1)
             row = bisect_left(ends, True, key=lambda end: typed(fields.slice(0, end), form, dtype) is None)
             text = f"'{safe_text(fields[row].as_py(), 40)}' is not a number, as dtypes says of this column"
-            raise DataError(text, place=table.place(row, column))
+            wrong = [row for row, field in enumerate(fields.to_pylist()) if field and form.plain(field) is None]
+            raise BadRows.of(table, wrong or [row], column, text)

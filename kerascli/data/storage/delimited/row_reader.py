@@ -14,7 +14,7 @@ from kerascli.data.storage.delimited.layout import BYTE_ORDER_MARK
 from kerascli.data.storage.delimited.text_format import MAX_FIELD, TextFormat
 from kerascli.data.storage.table import COMMENT
 from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_text
-from kerascli.foundation.errors import DataError, Place, safe_text
+from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
 
 MARKS = ";\t|,"
 """Usual delimiters: a header of one column that contains one is a mistake."""
@@ -66,8 +66,9 @@ def _line_at(data: bytes, at: int, name: str) -> Place:
 
 def read_rows(
     text: bytes, name: str, form: TextFormat, packed: int
-) -> tuple[tuple[str, ...], list[list[str]], np.ndarray]:
-    """Return the column names of delimited text in UTF-8, its rows, and the lines on which they begin.
+) -> tuple[tuple[str, ...], list[list[str]], np.ndarray, tuple[Fault, list[int]] | None]:
+    """Return the column names of delimited text in UTF-8, its rows, the lines on which they begin, and the error of
+    rows that have too many or too few fields with their indices (None: there are none); they are empty.
 
     Blank lines and comments are no rows. Raises DataError with the line of the first error, FileRefused.
     """
@@ -92,8 +93,7 @@ def read_rows(
         lines, rows = lines[1:], rows[1:]
     if not rows:
         raise DataError("a header but no rows", place=name)
-    _check_widths(rows, lines, names, name)
-    return names, rows, np.array(lines)
+    return names, rows, np.array(lines), _wrong_widths(rows, lines, names, name)
 
 
 def _fault(reason: str, name: str, line: int) -> DataError:
@@ -145,12 +145,17 @@ def _check_names(names: tuple[str, ...], name: str, delimiter: str, line: int) -
         seen[column] = position
 
 
-def _check_widths(rows: list[list[str]], lines: list[int], names: Sequence[str], name: str) -> None:
+def _wrong_widths(
+    rows: list[list[str]], lines: list[int], names: Sequence[str], name: str
+) -> tuple[Fault, list[int]] | None:
+    """Empty the rows that have too many or too few fields; return the error of the first, and their indices."""
     widths = np.fromiter(map(len, rows), np.int64, len(rows))
-    wrong = np.flatnonzero(widths != len(names))
-    if len(wrong):
-        row = int(wrong[0])
-        count = int(widths[row])
-        fields = "1 field" if count == 1 else f"{count} fields"
-        hint = next((COMMENT for line in (names, rows[row]) if line and line[0].startswith("#")), None)
-        raise DataError(f"{fields}, the header has {len(names)}", place=Place(name, lines[row]), hint=hint)
+    wrong = np.flatnonzero(widths != len(names)).tolist()
+    if not wrong:
+        return None
+    first = wrong[0]
+    hint = next((COMMENT for line in (names, rows[first]) if line and line[0].startswith("#")), None)
+    text = f"{counted(len(rows[first]), 'field')}, the header has {len(names)}"
+    for row in wrong:
+        rows[row] = [""] * len(names)
+    return Fault(text, place=Place(name, lines[first]), hint=hint), wrong
