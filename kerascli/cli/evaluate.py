@@ -194,7 +194,7 @@ def _facts(
     result = evaluation.result
     facts: dict[str, Any] = {
         "run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs),
-        "baselines": {name: dict(logs) for name, logs in result.baselines.items()},
+        "baselines": result.baselines,
         "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
         "confusion_matrices": {c.output: c.matrix.tolist() for c in evaluation.class_scores},
         "label_thresholds": {c.output: c.threshold for c in evaluation.class_scores},

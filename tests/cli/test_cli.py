@@ -171,9 +171,11 @@ def test_evaluate_prints_metrics_and_a_table_of_classes(kerascli: Kerascli, run_
     code, out, err = kerascli("evaluate")
     assert (code, err) == (0, (
         "run: runs/TIME-config (the latest)\nconfusion matrix: runs/TIME-config/plots/confusion_kind_test.png\n"
+        "ROC, precision-recall and calibration: runs/TIME-config/plots/curves_kind_test.png\n"
     ))  # fmt: skip
-    first, baseline, empty, *table = out.splitlines()
-    assert (first, empty) == (f"test      {FIGURES}  (20 rows)", "")
+    metrics, classes, *_ = out.split("\n\n")
+    (first, baseline), table = metrics.splitlines(), classes.splitlines()
+    assert first == f"test      {FIGURES}  (20 rows)"
     assert baseline == f"baseline  {FIGURES}  (majority class left)"
     assert table[0] == "class  precision  recall      f1  support"
     assert [line.split()[:4] for line in table[1:]] == [[name, "N", "N", "N"] for name in ("left", "right")]
@@ -487,7 +489,7 @@ def test_a_terminal_gets_data_without_controls_and_a_program_gets_it_whole(
 def test_a_path_in_a_note_cannot_speak_to_the_terminal(kerascli: Kerascli, run_folder: Path) -> None:
     odd = run_folder.rename(run_folder.with_name("odd\x1b[31m"))
     error = kerascli(f"evaluate '{odd}'").err
-    assert error == f"confusion matrix: {odd}/plots/confusion_kind_test.png\n".replace("\x1b", "\\x1b")
+    assert error.splitlines()[0] == f"confusion matrix: {odd}/plots/confusion_kind_test.png".replace("\x1b", "\\x1b")
 
 
 def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_weights(kerascli: Kerascli, here: Path) -> None:

@@ -55,7 +55,7 @@ def same(found: PreparedData, expected: PreparedData) -> None:
                 np.testing.assert_array_equal(one[key], other[key])
 
 
-def series(missing: Sequence[int] = ()) -> list[float | None]:
+def series(missing: Sequence[int] = ()) -> list[Any]:
     values = np.random.default_rng(3).integers(10, 90, ROWS).tolist()
     return [None if row in missing else value for row, value in enumerate(values)]
 
@@ -137,7 +137,7 @@ def test_values_before_the_first_one_stay_missing(tmp_path: Path) -> None:
         rows = whole(load(tmp_path, text, {"fill": way, "start_index": 3}).splits["train"])
         assert rows.rows == ROWS - 3 - 3
         assert np.isfinite(rows.inputs["sold"]).all()
-    impute = {"inputs": {"sold": [{"impute": "median"}]}}
+    impute: dict[str, Any] = {"inputs": {"sold": [{"impute": "median"}]}}
     assert whole(load(tmp_path, text, {"fill": "forward"}, **impute).splits["train"]).rows == ROWS - 3
     assert whole(load(tmp_path, text, {"fill": 7}).splits["train"]).inputs["sold"][0].ravel().tolist() == [7, 7, 7]
 
@@ -145,7 +145,7 @@ def test_values_before_the_first_one_stay_missing(tmp_path: Path) -> None:
 def test_texts_booleans_and_dates_are_filled_by_the_row_before(tmp_path: Path) -> None:
     plan: list[Any] = ["ab"[row // 7 % 2] for row in range(ROWS)]
     is_open = [["true", "false"][row // 5 % 2] for row in range(ROWS)]
-    more = {
+    more: dict[str, Any] = {
         "inputs": {
             "plan": [{"string_lookup": {"vocabulary": ["a", "b"], "num_oov_indices": 0}}],
             "open": [],
@@ -332,6 +332,7 @@ def test_missing_dates_are_those_of_the_calendar(every: str) -> None:
         [text for text in STEPS["day"] if date.fromisoformat(text[:10]).weekday() not in (5, 6)],
         [text for text in STEPS["month"] if text[5:7] != "08"],
         STEPS["day"][::3] + STEPS["day"][-1:],  # the last step is another one
+        STEPS["day"][:8:2] + STEPS["day"][7::2],  # one step is shorter than all others
         ["2024-01-01", "2024-01-02", "2204-01-01"],  # more is missing than there is
         ["2024-01-01", "2024-01-01", "2024-01-02"],
         ["2024-01-30", "2024-02-28", "2024-03-30"],

@@ -233,11 +233,12 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
 
 def _gaps(table: SampledTable, series: Series, names: Sequence[str]) -> Iterator[str]:
     """Yield the numbers of dates that have no row, and of the values that each column misses, as texts."""
-    if series.time is not None and series.is_iso and table.columns[series.time].dtype == object:
-        times = parsed_times(table.columns[series.time].tolist())
+    dates = None if series.time is None or not series.is_iso else table.columns[series.time]
+    if dates is not None and dates.dtype == object and table.small is None:  # a sample has gaps of its own
+        times = parsed_times(dates.tolist())
         all_times = [regular_times(times[rows]) for rows in series.rows]
-        if dates := sum(len(each[1]) - len(rows) for each, rows in zip(all_times, series.rows, strict=True) if each):
-            yield counted(dates, "date") + " without a row"
+        if count := sum(len(each[1]) - len(rows) for each, rows in zip(all_times, series.rows, strict=True) if each):
+            yield counted(count, "date") + " without a row"
     for name in names:
         if count := int(missing(table.columns[name]).sum()):
             yield counted(count, "missing value") + f" of '{safe_text(name, 40)}'"

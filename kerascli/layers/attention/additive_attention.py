@@ -10,10 +10,7 @@ from kerascli.layers.base import Example, layer
 from kerascli.parts.initializers import GlorotUniform
 
 
-@layer(
-    Example(input=[(4, 6), (5, 6)], output=(4, 6)),
-    Example(input=[(4, 6), (5, 3), (5, 6)], output=(4, 3), config={"use_scale": False}),
-)
+@layer(Example(input=[(4, 6), (5, 6)], output=(4, 6)))
 class AdditiveAttention(ScoredAttention):
     """Additive (Bahdanau-style) attention: the score of a key is sum(scale * tanh(query + key)).
 
@@ -39,10 +36,7 @@ class AdditiveAttentionModule(ScoredModule):
 
     def __init__(self, settings: AdditiveAttention, features: int) -> None:
         super().__init__(settings.dropout, settings.seed)
-        if settings.use_scale:
-            self.add_weight("scale", (features,), initializer=GlorotUniform())
-        else:
-            self.scale = None
+        self.add_weight("scale", (features,) if settings.use_scale else None, initializer=GlorotUniform())
 
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         z = torch.tanh(query.unsqueeze(-2) + key.unsqueeze(-3))  # (N, T, S, D)

@@ -99,10 +99,7 @@ def masked_score(dtype: torch.dtype) -> float:
     return -65504.0 if dtype == torch.float16 else -1e9
 
 
-@layer(
-    Example(input=[(4, 6), (5, 6)], output=(4, 6)),
-    Example(input=[(4, 6), (5, 3), (5, 6)], output=(4, 3), config={"use_scale": True, "score_mode": "concat"}),
-)
+@layer(Example(input=[(4, 6), (5, 6)], output=(4, 6)))
 class Attention(ScoredAttention):
     """Dot-product (Luong-style) attention: softmax of the scores query @ key, times the values.
 
@@ -130,14 +127,8 @@ class AttentionModule(ScoredModule):
 
     def __init__(self, settings: Attention) -> None:
         super().__init__(settings.dropout, settings.seed)
-        if settings.use_scale:
-            self.add_weight("scale", (), initializer=Ones())
-        else:
-            self.scale = None
-        if settings.score_mode == "concat":
-            self.add_weight("concat_score_weight", (), initializer=Ones())
-        else:
-            self.concat_score_weight = None
+        self.add_weight("scale", () if settings.use_scale else None, initializer=Ones())
+        self.add_weight("concat_score_weight", () if settings.score_mode == "concat" else None, initializer=Ones())
 
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         if self.concat_score_weight is None:

@@ -37,10 +37,7 @@ class EmbeddingArguments(Layer):
         return self.mask_zero
 
 
-@layer(
-    Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4}, dtype="int64"),
-    Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4, "mask_zero": True}, dtype="int64"),
-)
+@layer(Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4}, dtype="int64"))
 class Embedding(EmbeddingArguments):
     """Embedding: replaces each integer id from 0 to input_dim - 1 by a trained vector.
 
