@@ -55,7 +55,7 @@ def evaluate(
 
     Without WHAT the test split is evaluated or, if there is none, validation or train.
     """
-    from kerascli.workflow.choose_threshold import chosen_points, keep, outputs_of, rule_of
+    from kerascli.workflow.evaluation.choose_threshold import chosen_points, keep, outputs_of, rule_of
 
     what = what or []
     rule = rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
@@ -65,8 +65,8 @@ def evaluate(
         record = _record(run, what, runs_dir, checkpoint)
         from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluate import evaluate_rows
-        from kerascli.workflow.evaluate_groups import evaluate_groups
-        from kerascli.workflow.evaluation_facts import evaluation_facts
+        from kerascli.workflow.evaluation.facts import evaluation_facts
+        from kerascli.workflow.evaluation.groups import evaluate_groups
 
         opened = options.opened_run(record, device, threads, checkpoint, data, members, keeps_threshold=keep_threshold)
         outputs = [] if rule is None else outputs_of(opened, rule, output, keep=keep_threshold)
@@ -94,7 +94,7 @@ def evaluate(
 
 def _keep_numbers(record: "RunRecord", name: str, rows: "Split", facts: dict[str, Any]) -> None:
     """Keep the results of an evaluation in the run's folder, for its page."""
-    from kerascli.workflow.evaluation_facts import rows_digest
+    from kerascli.workflow.evaluation.facts import rows_digest
 
     try:
         digest = None if name in options.SPLITS else rows_digest(rows)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from kerascli.metrics.classification import Point
     from kerascli.runs.record import RunRecord
     from kerascli.workflow.evaluate import Evaluation
-    from kerascli.workflow.evaluate_groups import Group
+    from kerascli.workflow.evaluation.groups import Group
 
 
 def evaluation_text(
@@ -18,7 +18,7 @@ def evaluation_text(
 ) -> str:
     from kerascli.report.console import evaluation_lines, metrics_text
     from kerascli.report.text_tables import area_text, class_table, matrix_table, threshold_table
-    from kerascli.workflow.choose_threshold import nan_text
+    from kerascli.workflow.evaluation.choose_threshold import nan_text
 
     result = evaluation.result
     lines = evaluation_lines(result.split, result.logs, result.baselines, f"({result.rows:,} rows)")

@@ -14,7 +14,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.evaluate import predict
 from kerascli.workflow import evaluate
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.evaluate_groups import evaluate_groups, groups_of_values
+from kerascli.workflow.evaluation.groups import evaluate_groups, groups_of_values
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.rows.command_rows import rows_of

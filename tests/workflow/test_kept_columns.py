@@ -12,7 +12,7 @@ from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.report.predictions import write_predictions
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.evaluate_groups import evaluate_groups
+from kerascli.workflow.evaluation.groups import evaluate_groups
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.rows.command_rows import rows_of
