@@ -165,9 +165,8 @@ def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]
         yield f"{', '.join(map(safe_text, metrics))} of '{safe_text(target)}' in its units"
     names = [safe_text(text, 30) for text in (column, *(group.name for group in groups))]
     columns = [names, ["rows", *(f"{group.rows:,}" for group in groups)]]
-    labels = {scores.output: scores.label for scores in evaluation.class_scores}
     for output in groups[0].positives:
-        heading = "positives" if len(groups[0].positives) == 1 else f"{labels.get(output, output)} positives"
+        heading = "positives" if len(groups[0].positives) == 1 else f"{output} positives"
         columns.append([heading, *(f"{group.positives[output]:,}" for group in groups)])
     for name in dict.fromkeys([*evaluation.result.logs, *(name for group in groups for name in group.shown)]):
         values = [number_text(group.shown[name]) if name in group.shown else "-" for group in groups]

@@ -34,7 +34,7 @@ class ClassScores:
 
     output: str
     label: str
-    """Name of the output's target, for titles and file names; followed by the output if the target has several."""
+    """Name of the output's target, for titles and file names."""
     names: tuple[str, ...]
     """Names of the classes, in the order of the matrix and of `rows`."""
     matrix: np.ndarray
@@ -241,6 +241,4 @@ def _classify(run: LoadedRun, compared: Compared) -> Iterator[ClassScores]:
         nan_rows = int((~torch.isfinite(probabilities[:, 1])).sum()) if is_binary else 0
         has_curve = is_binary and len(truth) > 0 and not nan_rows
         second = Thresholds(probabilities[:, 1].numpy(), truth.numpy()) if has_curve else None
-        is_shared = sum(pair.target == each.target for each in pairs) > 1
-        label = f"{pair.target}_{pair.output}" if is_shared else pair.target
-        yield ClassScores(pair.output, label, reading.names, matrix, rows, second, nan_rows, reading.threshold)
+        yield ClassScores(pair.output, pair.target, reading.names, matrix, rows, second, nan_rows, reading.threshold)
