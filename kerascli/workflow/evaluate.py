@@ -18,7 +18,7 @@ from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, co
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.baselines import evaluate_with_baselines
 from kerascli.training.checks.label_range_checks import check_values
-from kerascli.training.classes import class_numbers, is_classification_loss
+from kerascli.training.classes import class_numbers
 from kerascli.training.evaluate import finished, predict
 from kerascli.workflow.baselines import baselines_of
 from kerascli.workflow.fitting.plan import rows_in_order
@@ -226,7 +226,6 @@ def _targets(run: LoadedRun, source: BatchSource, names: Sequence[str]) -> dict[
 
 def _classify(run: LoadedRun, compared: Compared) -> Iterator[ClassScores]:
     """Yield the confusion matrix and class scores of each output of a run that predicts classes."""
-    pairs = [pair for pair, *_ in compared if is_classification_loss(pair.loss)]
     for pair, targets, output in compared:
         reading = run.reading(pair, output)
         if reading is None:
