@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -333,21 +334,33 @@ def messy(typed: Typed) -> Iterator[Row]:
 
 def forecast(typed: Typed) -> Iterator[Row]:
     yield from ours(typed, "forecast", "forecast.yaml", "units:mae")
-    yield from forecasts(typed, 28, 107)
+    yield from forecasts(typed, "sales.csv", "cones", 28, 107)
 
 
-def forecasts(typed: Typed, window: int, held_out: int) -> Iterator[Row]:
-    """Yield the errors of scikit-learn's models of windows and dates, and of two rules, on the last rows."""
+def gaps(typed: Typed) -> Iterator[Row]:
+    yield from ours(typed, "gaps", "gaps.yaml", "units:mae")
+    linear = typed.over_seeds("gaps.yaml --set data.source.timeseries.fill=linear", "units:mae")
+    yield "with `fill: linear`, seeds 1 to 5", linear
+    yield from forecasts(typed, "bicycles.csv", "bicycles", 28, 106)
+
+
+def forecasts(typed: Typed, file: str, column: str, window: int, held_out: int) -> Iterator[Row]:
+    """Yield the errors of scikit-learn's models of windows and dates, and of two rules, on the last rows.
+
+    A day without a value has that of the day before.
+    """
     import csv
-    from datetime import date
+    from datetime import date, timedelta
 
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.linear_model import LinearRegression
 
-    with (typed.session.folder / "data" / "sales.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    values = np.array([float(row["cones"]) for row in rows])
-    days = [date.fromisoformat(row["date"]) for row in rows]
+    with (typed.session.folder / "data" / file).open(encoding="utf-8") as opened:
+        by_day = {date.fromisoformat(row["date"]): row[column] for row in csv.DictReader(opened)}
+    first = min(by_day)
+    days = [first + timedelta(day) for day in range((max(by_day) - first).days + 1)]
+    filled = list(accumulate((by_day.get(day, "") for day in days), lambda before, value: value or before))
+    values = np.array(filled, float)
     year = np.array([2 * np.pi * day.timetuple().tm_yday / 365.25 for day in days])
     known = np.column_stack([np.eye(7)[[day.weekday() for day in days]], np.sin(year), np.cos(year)])
     past = np.stack([np.log(values[i - window : i]) for i in range(window, len(values))])
@@ -373,6 +386,7 @@ PEERS: dict[str, Callable[[Typed], Iterator[Row]]] = {
         splits,
         threshold,
         forecast,
+        gaps,
         pipe,
         partitions,
         messy,

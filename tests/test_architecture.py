@@ -67,7 +67,7 @@ INNER_FLOORS = {
     "workflow": [
         ["advice", "baselines", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
         ["check", "rows"], ["evaluate", "make_samples", "predict"],
-        ["choose_threshold", "evaluation_facts", "interchange"], ["train"],
+        ["evaluation", "interchange"], ["train"],
         ["forecasting", "further_training", "smoke", "stream"],
     ],
     "interop": [
@@ -285,6 +285,7 @@ READERS = {
     "cli/app.py": "/dev/null in place of a stream that was closed",
     "cli/commands.py": "/dev/null in place of a pipe that was closed",
     "cli/init.py": "templates of the package",
+    "report/architecture/text_widths.py": "a table of the package",
     "report/page/document.py": "styles and scripts of the package",
     "training/strategies/group.py": "/dev/null in place of standard output, for what torch prints",
     "training/strategies/failures.py": "the kernel's files",
@@ -401,7 +402,6 @@ COMPLEX_FUNCTIONS = {
     "language/section.py:component_hint",
     "layers/attention/heads.py:_attend",
     "layers/recurrent/base.py:forward",
-    "model/runtime/summary.py:_rows",
     "ops/shaping.py:pad",
     "report/architecture/from_graph.py:level",
     "training/profiling/operations.py:recorded_work",

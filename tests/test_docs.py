@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -179,6 +180,13 @@ def test_every_command_and_its_options_exist() -> None:
         except Exception as error:
             error.add_note(f"{where}: kerascli {line}")
             raise
+
+
+def test_the_readme_lists_every_command() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The commands")[2].partition("## ")[0]
+    listed = {name for row in re.findall(r"^\| (`.+?) \|", table, re.M) for name in re.findall(r"`(\w+)", row)}
+    command: Any = typer.main.get_command(app)
+    assert listed == command.commands.keys()
 
 
 def _parse_command(line: str) -> None:

@@ -64,6 +64,7 @@ def _unread() -> Iterator[None]:
 app = options.Commands(
     cls=Program,
     help=_HELP,
+    epilog="Begin with your data: kerascli init churn.yaml --from churn.csv",
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["--help", "-h"]},

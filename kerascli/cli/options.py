@@ -95,11 +95,19 @@ _PATHS = frozenset({"run", "runs", "what", "resume"})
 
 
 class _Once:
-    """Mixin of typer commands that refuses an option given twice if it takes one value (typer would take the last), and
-    whose line in a list of commands is its whole first sentence (typer would cut it to the width)."""
+    """Mixin of typer commands: it refuses an option given twice if it takes one value; typer would take the last.
+
+    The help has the whole first paragraph in a list of commands, where typer cuts it to the width, and no Python types
+    after the names of arguments (`RUN <str>`).
+    """
 
     def get_short_help_str(self: Any, limit: int = 0) -> str:
         return " ".join(self.help.partition("\n\n")[0].split())
+
+    def format_options(self: Any, ctx: Any, formatter: Any) -> None:
+        write = formatter.write_dl
+        formatter.write_dl = lambda rows: write([(name.partition(" <")[0], text) for name, text in rows])
+        super().format_options(ctx, formatter)  # pyright: ignore[reportAttributeAccessIssue]
 
     def parse_args(self: Any, ctx: Any, args: list[str]) -> list[str]:
         _, _, order = self.make_parser(ctx).parse_args(list(args))
@@ -203,8 +211,11 @@ def config_or_only(config: str | Path | None) -> Path:
     if len(files) == 1:
         note(f"config: {files[0]} (the only one here)")
         return files[0]
-    number, hint = (len(files), ", ".join(map(str, files[:6]))) if files else ("none", "'kerascli init' writes one")
-    raise ConfigError(f"no config is given, and there {'are' if files else 'is'} {number} in this folder", hint=hint)
+    if not files:
+        text = "no config is given, and there is none in this folder"
+        raise ConfigError(text, hint="'kerascli init --from DATA' writes one")
+    text = f"no config is given, and there are {len(files)} in this folder"
+    raise ConfigError(text, hint=", ".join(map(str, files[:6])))
 
 
 def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Document":

@@ -167,9 +167,8 @@ def _goes_on(run: "RunRecord", options: Options, config: Path | None) -> bool:
         if facts.get("launch") != launch_of():
             return False
         same_command = facts.get("command") == shlex.join(["kerascli", *options.command])
-        unchanged = config is not None
-        if config is not None and config.is_file():  # else it is a run
-            unchanged = run.config().encode() == read_bytes(config, 2**24)
+        is_run = config is not None and not config.is_file()
+        unchanged = is_run or (config is not None and run.config().encode() == read_bytes(config, 2**24))
     except (FileRefused, OSError):
         return False
     return restarts_of() > 0 or (same_command and unchanged and facts["status"] not in ("completed", "stopped"))

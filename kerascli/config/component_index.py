@@ -31,9 +31,11 @@ class Settings:
     """Keys that a component (layer, loss ...) may have in a config: the names of its arguments, and other keys."""
 
     fields: list[str]
+    """Names of the component's arguments in the order of their definition."""
     positional: list[str]
     """Names of the component's arguments in the order in which a call takes them."""
     required: list[str]
+    """Names of the component's arguments without a default."""
     refused: Mapping[str, str]
     """Mapping from each argument that Keras's class has and the component does not, to the reason why."""
     node_keys: list[str]
@@ -52,7 +54,9 @@ class ComponentIndex:
     """Names of all components (layers, losses ...) by kind, and the keys that each may have in a config."""
 
     names: dict[str, Names]
+    """Mapping from kind of component (`layer`, `loss` ...) to the names of its components."""
     settings: dict[str, dict[str, Settings]]
+    """Mapping from kind of component to a mapping from component name to the keys of the component."""
 
 
 def load() -> ComponentIndex | None:

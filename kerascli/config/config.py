@@ -1,4 +1,4 @@
-"""Opened config: a config file whose YAML, names and `data` section are valid."""
+"""Opened config: a config file whose YAML, top-level keys, flags, plugins and `data` section are valid."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,16 +29,25 @@ _SCALAR = f"{TensorSpec(())} is "
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Opened config, whose YAML, names and data section are valid, with the positions of its values in the files."""
+    """Opened config: YAML, top-level keys, flags, plugins and `data` section are valid; other sections are unchecked.
+
+    The config has the position of each of its values in the files.
+    """
 
     path: Path
     document: Document
+    """Config as plain data, with `extends` and `--set` applied; its `$` references are not yet replaced by values."""
     text: str
+    """Text of the config file itself, without the configs that it extends."""
     flags: Mapping[str, Flag]
+    """Values of the flags by name, as `--flag` or the key `flags` sets them."""
     name: str
+    """Name of the run."""
     seed: int
     plugins: tuple[UserCode, ...]
+    """Python files under the key `plugins`, which have been run."""
     data: DataSpec | None
+    """Parsed `data` section; None if there is none."""
     progress: Progress | None = None
     """Callback that reports the progress of downloads."""
     refused: tuple[Fault, ...] = ()
@@ -159,8 +168,8 @@ class Config:
 def data_folder(document: Document) -> Path:
     """Return the folder to which relative paths of a config's data source refer.
 
-    This is the folder of the file (or `--set`) that sets the source's `path`, or of the one that names the source if it
-    has no `path`.
+    This is the folder of the file (or `--set`) that sets the source's `path` or, without a `path`, of the file that
+    names the source.
     """
     where = source_path(document)
     return document.folder_of((*where, "path") if document.at((*where, "path")) is not None else where)

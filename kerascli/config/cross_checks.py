@@ -26,8 +26,8 @@ Splits = Mapping[str, int] | None
 def cross_faults(spec: RunSpec, fit: Any, splits: Splits, *, declares_inputs: bool) -> list[Fault]:
     """Return the errors of a config whose sections are valid alone but contradict each other.
 
-    `fit` is the unparsed `fit` section, `splits` the rows of each split of the data; `declares_inputs` is True if the
-    `model` section declares inputs.
+    `fit` is the unparsed `fit` section, `splits` maps each split of the data to its number of rows (None: unknown);
+    `declares_inputs` is True if the `model` section declares inputs.
     """
     faults = [*_input_faults(spec, declares_inputs=declares_inputs), *_state_faults(spec)]
     if spec.fit.validation_data is not None:

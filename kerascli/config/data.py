@@ -31,9 +31,9 @@ def load_config_data(
 ) -> PreparedData:
     """Load and preprocess the data of a config.
 
-    `learned` is the state that the transforms of an earlier run have learned (vocabularies ...); None: that of the
-    config, or it is learned from this data. The raw columns `keep` are loaded in addition to the columns that the
-    config uses. Without `decode`, files (images ...) that a table names are decoded only when they are read.
+    `learned` is the fitted state of the transforms (vocabularies ...) of an earlier run; None: `config.learned` or, if
+    that is None, the transforms are fitted to this data. The raw columns `keep` are loaded in addition to the columns
+    that the config uses. Without `decode`, files (images ...) that a table names are decoded only when they are read.
     """
     if config.data is None:
         hint = "add data: {source: ..., inputs: ..., targets: ...}"
@@ -41,8 +41,7 @@ def load_config_data(
     with config.faults(), _with_source_hint(config.text):
         split = config.validation_split
         context = replace(config.context, decode=decode)
-        learned = config.learned if learned is None else learned
-        return load_data(config.data, context, validation_split=split, learned=learned, keep=keep)
+        return load_data(config.data, context, validation_split=split, learned=learned or config.learned, keep=keep)
 
 
 class _OpenFacts(dict[str, Value | Unknown]):

@@ -59,9 +59,9 @@ def describe_config(
 ) -> RunSpec:
     """Parse and check all sections of a config; return the RunSpec (parsed config). Raises ConfigError with all errors.
 
-    `facts` are those about the data (shapes ...); `splits` maps each split of the data to its number of rows; None: the
-    data was not read, and placeholders replace facts that are known only after reading it. If the RunSpec `earlier` was
-    made from the same facts, it is returned after `check_splits`, without parsing the config again.
+    `facts` are those about the data (shapes ...). `splits` maps each split of the data to its number of rows; if it is
+    None, the data was not read, and placeholders replace facts that are known only after reading it. If the RunSpec
+    `earlier` was made from the same facts, it is returned after `check_splits`, without parsing the config again.
     """
     references = References(config.document, config.flags, facts_by_name(facts))
     document, broken = references.resolve()
@@ -118,8 +118,8 @@ def describe(
 
     In `sections`, the `$` references are already replaced by values, except for those in blocks and repeats of layers,
     which `references` replaces where blocks and repeats are used. `inputs` and `targets` are the fields (shape, dtype
-    ...) of the data as far as they are known; `splits` maps each split of the data to its number of rows, None:
-    unknown.
+    ...) of the data as far as they are known. `splits` maps each split of the data to its number of rows; it is None if
+    they are unknown.
     """
     reader = _Reader(sections, data, inputs, targets)
     fit = reader.attempt(parse_fit, sections.get("fit"))

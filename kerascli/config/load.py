@@ -33,9 +33,9 @@ def open_config(
 ) -> Config:
     """Open a config file (or its parsed document), with `extends`, `--set` and `--flag` applied.
 
-    `sets` and `flags` are the arguments of the options; `progress` is called during downloads. Raises ConfigError for
-    errors in top-level keys, flags, plugins and the `data` section. If keys or data have errors, the ConfigError also
-    has those of the other sections; errors of these sections alone are not raised here.
+    `sets` and `flags` are the arguments of `--set` and `--flag`; `progress` is called during downloads. Raises
+    ConfigError for errors in top-level keys, flags, plugins and the `data` section. If keys or data have errors, the
+    ConfigError also has those of the other sections; errors of these sections alone are not raised here.
     """
     document = config if isinstance(config, Document) else read_extended(config)
     return _opened(Path(document.name), override(document, sets), flags, progress)

@@ -1,4 +1,8 @@
-"""Conversion of parsed configs (RunSpecs) back to one complete config, with every default."""
+"""Conversion of a run's parsed config, which is a RunSpec for each training phase, to a config with every default.
+
+A config without `fit.phases` has one phase. Of several, the first is the config; the changes of the others are its
+`fit.phases`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +24,7 @@ from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, View
 def resolved_config(config: Config, specs: Sequence[RunSpec], folder: Path) -> dict[str, Any]:
     """Return the complete config to save in a run's `folder`, with every default, as data to write as YAML.
 
-    `specs` are the RunSpecs (parsed configs) of the training phases. Paths are relative to `folder`.
+    `specs` has the RunSpec (parsed config) of each training phase. Paths are relative to `folder`.
     """
     plugins = {"plugins": [f"plugins/{code.path.name}" for code in config.plugins]} if config.plugins else {}
     phases: list[dict[str, Any]] = []

@@ -32,7 +32,9 @@ class RunSpec:
     train_step: TrainStepSpec | None = None
     """The `fit.train_step` section, in place of the optimizer and losses of `compile`."""
     init_from: InitFrom | None = None
+    """The `model.init_from` section, pretrained weights to initialize the model with."""
     inputs: Mapping[str, Field] = field(default_factory=dict, compare=False)
+    """Fields (shape, dtype, classes) of the data's inputs by name, for which the config was parsed."""
     targets: Mapping[str, Field] | None = field(default=None, compare=False)
     """Fields (shape, dtype, classes) of the data's targets by name, for which the config was parsed; None: they are
     unknown."""

@@ -59,11 +59,7 @@ class CategoryEncodingTransform(CategoryEncodingSettings, Transform):
         return tally(tokens, self.output_mode, self.num_tokens)
 
 
-@layer(
-    Example(input=(3,), output=(10,), config={"num_tokens": 10}, dtype="int64"),
-    Example(input=(3,), output=(3, 10), config={"num_tokens": 10, "output_mode": "one_hot"}, dtype="int64"),
-    Example(input=(4, 3), output=(4, 10), config={"num_tokens": 10, "output_mode": "count"}, dtype="int64"),
-)
+@layer(Example(input=(3,), output=(10,), config={"num_tokens": 10}, dtype="int64"))
 class CategoryEncoding(CategoryEncodingSettings, Layer):
     """Encodes category ids as one-hot, multi-hot or count vectors; ids outside of 0 to num_tokens - 1 are dropped.
 

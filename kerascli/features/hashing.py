@@ -141,11 +141,7 @@ class HashedCrossingTransform(HashedCrossingSettings, Transform):
 IN_DATA = "tensors hold numbers; strings are hashed by the transform of that name, in the input's pipeline under data"
 
 
-@layer(
-    Example(input=(3,), output=(3,), config={"num_bins": 10}, dtype="int64"),
-    Example(input=(3,), output=(3, 10), config={"num_bins": 10, "output_mode": "one_hot", "salt": 3}, dtype="int64"),
-    Example(input=(3,), output=(8,), config={"num_bins": 8, "output_mode": "count", "mask_value": 0}, dtype="int64"),
-)
+@layer(Example(input=(3,), output=(3,), config={"num_bins": 10}, dtype="int64"))
 class Hashing(HashingSettings, Layer):
     """Hashes integers to bins, with the same result as Keras; different integers may share a bin.
 
@@ -162,10 +158,7 @@ class Hashing(HashingSettings, Layer):
         return nn.Sequential(Function(self.bins_of), Encoded(self.output_mode, self.num_bins))
 
 
-@layer(
-    Example(input=[(1,), (1,)], output=(1,), config={"num_bins": 10}, dtype="int64"),
-    Example(input=[(), (), ()], output=(6,), config={"num_bins": 6, "output_mode": "one_hot"}, dtype="int64"),
-)
+@layer(Example(input=[(1,), (1,)], output=(1,), config={"num_bins": 10}, dtype="int64"))
 class HashedCrossing(HashedCrossingSettings, MergeLayer):
     """Hashes the integers of several inputs together to one bin, with the same result as Keras.
 

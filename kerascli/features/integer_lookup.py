@@ -104,11 +104,7 @@ class IntegerLookupTransform(IntegerLookupSettings, Lookup):
 _IN_DATA = "put integer_lookup into the input's pipeline under data"
 
 
-@layer(
-    Example(input=(3,), output=(3,), config={"vocabulary": [10, 20, 30]}, dtype="int64"),
-    Example(input=(3,), output=(4,), config={"vocabulary": [1, 5, 2], "output_mode": "multi_hot"}, dtype="int64"),
-    Example(input=(3,), output=(3,), config={"vocabulary": [10, 20, 30], "invert": True}, dtype="int64"),
-)
+@layer(Example(input=(3,), output=(3,), config={"vocabulary": [10, 20, 30]}, dtype="int64"))
 class IntegerLookup(IntegerLookupSettings, Layer):
     """Maps integers to indices in a given vocabulary, or to vectors over it; `invert` maps indices to integers.
 

@@ -216,7 +216,7 @@ class WeightedModule(nn.Module):
     def add_weight(
         self,
         name: str,
-        shape: tuple[int, ...],
+        shape: tuple[int, ...] | None,
         *,
         initializer: Initializer,
         regularizer: Regularizer | None = None,
@@ -229,9 +229,12 @@ class WeightedModule(nn.Module):
         """Declare a weight with its `shape` in Keras; it becomes the module's parameter, or buffer, called `name`.
 
         `axes` is the order in which torch's tensor has Keras's axes: (1, 0) for a dense kernel that `F.linear` uses,
-        (3, 2, 0, 1) for a Conv2D kernel. `dtype` None: the model's. Raises ShapeMismatch if the initializer,
-        regularizer or constraint does not fit such a weight.
+        (3, 2, 0, 1) for a Conv2D kernel. `dtype` None: the model's. `shape` None: there is no such weight, the
+        attribute is None. Raises ShapeMismatch if the initializer, regularizer or constraint does not fit the weight.
         """
+        if shape is None:
+            setattr(self, name, None)
+            return
         spec = WeightSpec(name, shape, initializer, regularizer, constraint, trainable, axes, dtype, is_state)
         if fault := spec.fault():
             raise ShapeMismatch(fault[0], argument=fault[1])
@@ -255,12 +258,8 @@ class WeightedModule(nn.Module):
         """Declare a weight whose initializer, regularizer and constraint are attributes of the layer's `settings`.
 
         The settings' names begin with `part`, by default the weight's name without `_kernel`, as in Keras: a
-        kernel has a kernel_initializer, a recurrent_kernel a recurrent_initializer. `shape` None: there is no
-        such weight, the attribute is None.
+        kernel has a kernel_initializer, a recurrent_kernel a recurrent_initializer.
         """
-        if shape is None:
-            setattr(self, name, None)
-            return
         part = part or part_of(name)
         start: Initializer = initializer or getattr(settings, f"{part}_initializer")
         regularizer, constraint = getattr(settings, f"{part}_regularizer"), getattr(settings, f"{part}_constraint")

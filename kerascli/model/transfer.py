@@ -44,10 +44,11 @@ class LayerSource:
 
 @dataclass(slots=True)
 class TransferredWeights:
-    """Weights taken from another model, by their names in this model, and the layers without such weights."""
+    """Weights of a source model that a model takes over, by name, and the layers of the model that take none."""
 
     values: dict[str, Tensor] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    """Names of the layers that take no weights from the source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ def take_mapped(
 ) -> dict[str, Tensor]:
     """Return new weights, by name, for those layers of a model that `takes` maps to layers of another model.
 
-    `source` has the other model's weights by name, and `seed` is that of the noise of net2wider and of random padding.
+    `weights` are the model's weights, `source` maps the other model's weights from name to tensor, and `seed` is that
+    of the noise of net2wider and of random padding.
     """
     mapped = _Mapped(weights, source, seed)
     layers = {name.replace(".", "/"): replace(take, layer=take.layer.replace(".", "/")) for name, take in takes.items()}
@@ -132,10 +134,11 @@ def unknown_layers(model: Model, names: Iterable[str]) -> list[Fault]:
 
 
 def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all_of_them: bool) -> TransferredWeights:
-    """Return the weights in `source` of all layers whose weights agree in names and shapes with a model's.
+    """Return the weights in `source` for each layer of a model that has weights of the same names and shapes there.
 
-    The names of the other layers are returned as `skipped`. With `all_of_them`, raises ConfigError if a layer does not
-    agree, or if `source` has weights that the model lacks.
+    `weights` are the model's weights, `source` maps names to tensors. The names of the model's other layers are
+    returned as `skipped`. With `all_of_them`, raises ConfigError if there are other layers, or if `source` has weights
+    that the model lacks.
     """
     transferred = TransferredWeights()
     layers: dict[str, list[Weight]] = {}

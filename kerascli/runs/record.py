@@ -39,7 +39,7 @@ FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+?)(?:~\d+)?", re.DOTA
 """Name of a run folder: time and name of the run, and `~2` for the second run of a name within a second."""
 
 _CONFIG, _RESOLVED, _FACTS = "config.yaml", "resolved.yaml", "run.json"
-_HISTORY, _SUMMARY, _WEIGHTS = "history.csv", "summary.txt", "model.safetensors"
+_HISTORY, _SUMMARY, _DIAGRAM, _WEIGHTS = "history.csv", "summary.txt", "diagram.json", "model.safetensors"
 _PREPROCESSING, _PLUGINS, _CHECKPOINTS = "preprocessing", "plugins", "checkpoints"
 _FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, PLOTS, LOGS, PROFILE, SAMPLES, EVALUATIONS)
 
@@ -261,6 +261,13 @@ class RunRecord(OutputFiles):
 
     def summary(self) -> str:
         return self._read_text(_SUMMARY)
+
+    def write_diagram(self, text: str) -> None:
+        self._write_text(_DIAGRAM, text)
+
+    def diagram(self) -> str | None:
+        """Return the text of diagram.json: the model's diagram; None for runs of earlier versions, which have none."""
+        return self._read_text(_DIAGRAM) if _DIAGRAM in self.facts()["files"] else None
 
     def write_weights(self, data: bytes | Pieces) -> None:
         self._files.write(_WEIGHTS, data, began=self.has_begun)

@@ -77,14 +77,14 @@ class EvaluatedBatches:
         return torch.inference_mode()
 
     def states(self, number: int, states: Sequence[Tensor]) -> Iterable[Sequence[Tensor]]:
-        """Return the metric states of every process's current batch, one sequence each; here, only `states`.
+        """Return the metric states of every process's current batch; the base class has one process: [`states`].
 
         `states` are those of this process's batch, which has the number `number`.
         """
         return (states,)
 
     def rows(self, number: int, values: Tensor) -> list[Tensor]:
-        """Return the outputs (rows, *) for every process's current batch, one tensor each; here, only `values`.
+        """Return the outputs (rows, *) for every process's current batch; the base class has one process: [`values`].
 
         `values` are those of this process's batch, which has the number `number`.
         """
@@ -103,7 +103,7 @@ def evaluate(
 
     A Tick has no content: the caller may interrupt the work there. `module` runs the model and its losses. `seed` and
     `step` determine the random numbers of models that sample in inference. With `only_defined`, metrics that are
-    undefined for these rows are left out.
+    undefined for the rows of the batches are left out.
     """
 
     def states_of(batch: Batch) -> tuple[list[Tensor], dict[str, Tensor]]:

@@ -94,7 +94,7 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
 
 
 class GraphRunner:
-    """Callable that runs full batches through a traced graph of a forward and backward pass, smaller ones eagerly.
+    """Callable that runs full batches through a traced graph of a forward and backward pass, smaller batches eagerly.
 
     If each process has a part of a batch, the graph is also used only for whole batches of the size it was traced with:
     the graph contains the part's share of the whole batch, and the parts of a batch must run either all as graphs or

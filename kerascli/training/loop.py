@@ -36,7 +36,7 @@ class Plan:
     """Function (epoch from 0, number of the first batch) -> iterable of the epoch's batches from that batch on."""
     validation: Callable[[], Iterable[Batch] | EvaluatedBatches] | None
     validates: Callable[[int], bool]
-    """Function (epoch from 1) -> True if a validation follows the epoch."""
+    """Function (epoch from 1) -> True if a validation, on the batches that `validation` returns, follows the epoch."""
     callbacks: Sequence[Callback]
     directions: dict[str, str]
     """Mapping from the name of a logged value to its better direction, `min` or `max`."""
@@ -49,9 +49,9 @@ class Plan:
 def train(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool = True) -> Iterator[Event]:
     """Train from the state in `progress` and yield events. Raises TrainingStopped if a loss or weight is not finite.
 
-    With `looks`, losses and metrics are also reported within an epoch, at intervals (only by process 0). At every event
-    but the last, `progress`, weights and optimizer are consistent, to be saved. Callbacks and moving averages change
-    the weights only after the last epoch's event; an extended run continues from the weights before these changes.
+    With `looks`, process 0 also reports losses and metrics within an epoch, at intervals. At every event but the last,
+    `progress`, weights and optimizer are consistent and can be saved. Callbacks and moving averages change the final
+    weights only after the last epoch's event; an extended run continues from the weights before these changes.
     """
     if not progress.callbacks:
         progress.callbacks = [dict(callback.start()) for callback in plan.callbacks]

@@ -204,7 +204,7 @@ def refuse_other_weights(
     values: Mapping[str, Tensor],
     hint: str = "start a new run, or restore the model in the config",
 ) -> None:
-    """Raise FileRefused if `values`, tensors by weight name, have other names or shapes than `weights`."""
+    """Raise FileRefused with `hint` if `values`, tensors by weight name, have other names or shapes than `weights`."""
     saved = {name: tuple(value.shape) for name, value in values.items()}
     shapes = {weight.name: tuple(weight.spec.shape) for weight in weights}
     parts = {weight.name: tuple(weight.keras().shape) for weight in weights if weight.part is not None}

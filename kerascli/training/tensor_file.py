@@ -31,7 +31,7 @@ _DESCRIPTORS = "/dev/fd"
 
 @dataclass(frozen=True, slots=True)
 class LateTensor:
-    """Tensor to write to a file, whose values `read` computes only when they are written (gathered weights)."""
+    """Tensor to write to a file, whose values are computed only when they are written (such as a divided weight)."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]

@@ -1,6 +1,6 @@
 """Baselines of a run: the mean of the training targets, the majority class, or an earlier value of a series.
 
-They answer whether a model is any good. A model with an output that has no meaningful baseline has none.
+A model should be better than its baselines. A model with an output that has no meaningful baseline has no baselines.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,10 +42,10 @@ _DATED_ROWS = 1000
 
 
 def target_means(spec: RunSpec, prepared: PreparedData, device: torch.device) -> dict[str, list[float]]:
-    """Return a mapping from output to the mean of its target over the training rows: for classes, their frequencies.
+    """Return a mapping from output to the mean of its target over the training rows; for classes, their frequencies.
 
-    The mean is over all axes but that of the output's units, and weighted by sample weights. An output for which it is
-    no meaningful prediction is left out. `device` is that of the targets' per-batch preprocessing.
+    The mean is over all axes but that of the output's units, and weighted by sample weights. An output for which the
+    mean is no meaningful prediction is left out. `device` is that of the targets' per-batch preprocessing.
     """
     return {pair.output: _mean(spec, pair, prepared, device) for pair in spec.pairs if _has_mean(spec, pair)}
 
@@ -80,9 +80,10 @@ def _mean(spec: RunSpec, pair: OutputTarget, prepared: PreparedData, device: tor
 def baselines_of(
     spec: RunSpec, stages: Stages, learned: States, means: Mapping[str, list[float]], rows: Split
 ) -> tuple[dict[str, Baseline], Split]:
-    """Return a run's baselines for rows by name, and the rows with further targets: values that baselines predict.
+    """Return (baselines of a run by name, rows with further targets: the values that some baselines predict).
 
-    `means` are the run's `target_means`. For the values after windows of a series they are the last value of the
+    `rows` are the rows to evaluate, `stages` and `learned` have the fitted preprocessing, `means` are the run's
+    `target_means`. If a model predicts the values after a window of a series, the baselines are the last value of the
     window and, if the series has a season, the value a season before.
     """
     if spec.compile is None or spec.compile.logged:  # losses of layers depend on the model
@@ -91,7 +92,7 @@ def baselines_of(
     for pair in (pair for pair in spec.pairs if pair.loss is not None or pair.metrics):
         choices[pair.output] = own = []
         if isinstance(rows, MemorySplit):
-            for name, values in _earlier_values(spec, learned, pair, rows):
+            for name, values in _earlier(spec, learned, pair, rows):
                 own.append((name, f"{pair.target}, {name}"))  # no name that another target can have
                 rows = replace(rows, targets={**rows.targets, own[-1][1]: values})
         if not own and pair.output in means:
@@ -117,9 +118,7 @@ def _constant(stages: Stages, pair: OutputTarget, mean: list[float]) -> tuple[st
     return "frequency of each label" if loss.predicts == "labels" and len(mean) > 1 else name, values
 
 
-def _earlier_values(
-    spec: RunSpec, learned: States, pair: OutputTarget, rows: MemorySplit
-) -> Iterator[tuple[str, np.ndarray]]:
+def _earlier(spec: RunSpec, learned: States, pair: OutputTarget, rows: MemorySplit) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (name, predictions) of each earlier value of a series that predicts a target of numbers, preprocessed as
     the target is."""
     data, origin, is_regression = spec.data, rows.origin, isinstance(pair.loss, RegressionLoss)
@@ -147,14 +146,16 @@ def _seasons(data: DataSpec, table: Table) -> Iterator[tuple[str, int]]:
         values = in_memory(table.take(slice(0, _DATED_ROWS)).column(column))
         if values.dtype == object:
             texts = values.reshape(len(values), -1)[:, 0].tolist()
-            step = Dates(texts, form, np.unique(parsed_times(texts, form))).step()
-            if str(step) in _SEASONS:
-                name, rows = _SEASONS[str(step)]
-                yield f"value a {name} before", rows
+            step = str(Dates(texts, form, np.unique(parsed_times(texts, form))).step())
+            if step in _SEASONS:
+                yield f"value a {_SEASONS[step][0]} before", _SEASONS[step][1]
 
 
 def no_better(evaluated: Evaluated, directions: Mapping[str, str]) -> Iterator[Fault]:
-    """Yield a warning if a model is better than a baseline in no loss or metric; `directions` are `min` or `max`."""
+    """Yield a warning for each baseline than which a model is better in no loss or metric.
+
+    `directions` maps the names of losses and metrics to their better direction, `min` or `max`.
+    """
     sign = {"max": 1, "min": -1}
     for name, logs in evaluated.baselines.items():
         if not any(sign[directions[key]] * (evaluated.logs[key] - value) > 0 for key, value in logs.items()):

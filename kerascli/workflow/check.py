@@ -176,9 +176,9 @@ def spec_of_run(record: RunRecord) -> RunSpec:
 
 
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
-    """Return (title, graph of a model or of its view, graphs of `fit.train_step`), on the meta device.
+    """Return (title, graph of a model or of its view `view`, graphs of the forward passes of `fit.train_step`).
 
-    The list of graphs is empty for a view (a submodel). Raises ConfigError if the model has no such view.
+    All are on the meta device; a view (submodel) has no forward passes. Raises ConfigError if there is no such view.
     """
     if view is None:
         own, *updates = map(Graph, spec.graphs)

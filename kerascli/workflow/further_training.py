@@ -19,7 +19,7 @@ _PIPELINES = re.compile(r"\s*data\s*(=|\.(shared|inputs|targets|sample_weight)\b
 
 
 def train_further(
-    record: RunRecord, options: Options, sets: Sequence[str], progress: Progress | None = None
+    record: RunRecord, options: Options, sets: Sequence[str], progress: Progress | None
 ) -> Iterator[Event]:
     """Train a new run that begins with the weights of the run `record`, and yield events. Raises KerasCliError.
 
@@ -27,10 +27,8 @@ def train_further(
     imported run that was never trained is trained in place if nothing but its epochs differs.
     """
     shown, facts = safe_text(str(record.path)), record.facts()
-    differs = (
-        options.data or options.relearn or options.name or not all(each.startswith("fit.epochs=") for each in sets)
-    )
-    if facts.get("reason") == "imported" and not differs:
+    others = [each for each in sets if not each.startswith("fit.epochs=")]
+    if facts.get("reason") == "imported" and not (others or options.data or options.relearn or options.name):
         yield Note(f"{shown} was imported and not trained yet: it is trained in place")
         yield from resume(record, options, sets, progress=progress)
         return
@@ -44,18 +42,12 @@ def train_further(
     yield from start(config, replace(options, facts=kept))
 
 
-def further_config(
-    record: RunRecord, options: Options, sets: Sequence[str], progress: Progress | None = None
-) -> Config:
-    """Return the config of a new run that begins with the weights of the run `record`. Raises KerasCliError.
-
-    `sets` are arguments of the option `--set` to apply. `options` name other data to train on, if any, and say whether
-    the transforms are fitted anew. `progress` is called during downloads.
-    """
+def further_config(record: RunRecord, options: Options, sets: Sequence[str], progress: Progress | None) -> Config:
+    """Return the config of a new run that begins with the weights of a run. Raises KerasCliError."""
     if (status := record.status()) in {"running", "interrupted", "killed"} or record.was_cut_off:
-        hint = f"--resume continues it: kerascli train --resume {shlex.quote(str(record.path))}"
-        text = f"the training of {quoted(record.path)} has not ended (it is {status})"
-        raise ConfigError(text, hint="wait until it ends" if status == "running" else hint)
+        go_on = f"--resume continues it: kerascli train --resume {shlex.quote(str(record.path))}"
+        hint = "wait until it ends" if status == "running" else go_on
+        raise ConfigError(f"the training of {quoted(record.path)} has not ended (it is {status})", hint=hint)
     config = open_recorded(record, sets=sets, progress=progress, onward=True).with_data(options.data)
     refuse_without_data(record, config)
     learned = load_learned(record.preprocessing())

@@ -25,7 +25,8 @@ def context_of(run: LoadedRun, *, data: bool = True) -> ModelContext:
 def draw_samples(run: LoadedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:
     """Generate the samples of a run's callbacks, as image or text files in `folder`; yield the files' paths.
 
-    `names` are the callbacks (empty: all); without `folder`, the files are in the run's samples/. Raises ConfigError.
+    `names` are the names of the callbacks (empty: all); without `folder`, the files are in the run's samples/. Raises
+    ConfigError.
     """
     callbacks = run.experiment.spec.fit.callbacks
     samplers = {callback.sample_name: callback for callback in callbacks if isinstance(callback, Sampler)}

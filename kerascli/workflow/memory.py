@@ -1,7 +1,7 @@
 """Convert out-of-memory errors, and errors about invalid tensor values, into TrainingStopped.
 
-torch and Python report them in several ways; users get one error. Invalid values are, for example, indices out of range
-and singular matrices.
+torch and Python report such errors in several ways; users get one. Invalid values are, for example, indices out of
+range and singular matrices.
 """
 
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ _OUTSIDE = ("out of bounds", "out of DATA bounds", "out of range")
 def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
     """Return a TrainingStopped for an error of torch or Python about lack of memory or invalid tensor values.
 
-    Errors about values are those of indices out of range, of singular matrices, and ShapeMismatch. Any other error is
-    raised again.
+    Errors about values are those of indices out of range, of singular matrices, and ShapeMismatch. `hint` is the hint
+    for a lack of memory. Any other error is raised again.
     """
     text = first_line(error).rstrip(".")
     own = text.startswith(("list ", "tuple ", "string "))  # Python's own message: a bug of kerascli

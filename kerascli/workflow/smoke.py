@@ -40,9 +40,9 @@ def smoke(
     the runs that `model.init_from` may name. The first error is raised.
     """
     with _temporary_runs() as folder:
-        config = source
-        if not isinstance(config, Config):
-            config = open_config(config, sets=sets, flags=flags, progress=progress)
+        config = (
+            source if isinstance(source, Config) else open_config(source, sets=sets, flags=flags, progress=progress)
+        )
         before = config.document.at(("fit", "initial_epoch"))
         limits = _limits(_STEPS, epochs=before + 1 if isinstance(before, int) else 1)
         options = Options(folder, device, threads, limits=limits, source_runs=source_runs, downloads_weights=False)

@@ -63,8 +63,9 @@ def predict_stream(
     """Yield the predictions for rows of a stream as soon as their lines have arrived; for a faulty row, its DataError.
 
     `arrivals` are lists of lines that arrived together, in a format that `predict` reads from standard input; their
-    rows are predicted as one batch, unless one of them has an error. `keep` names the raw columns to copy into the
-    predictions. At the end a warning is added to `run.warnings` for each column with many out-of-vocabulary values.
+    rows are predicted as one batch, unless one of them has an error. `form` has the names and units of the predictions;
+    `keep` names the raw columns to copy into them. At the end a warning is added to `run.warnings` for each column with
+    many out-of-vocabulary values.
     Raises DataError if no more rows can be read, and ConfigError if the model takes no rows from a stream or an option
     does not fit it.
     """

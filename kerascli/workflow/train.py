@@ -22,6 +22,7 @@ from kerascli.foundation.interrupts import deferred
 from kerascli.foundation.world import launch_of
 from kerascli.model.runtime.summary import summarize
 from kerascli.parts.distributions import REMOVED
+from kerascli.report.architecture.stored import diagram_json
 from kerascli.report.summary import render
 from kerascli.runs.environment import run_facts
 from kerascli.runs.history import Prefix
@@ -36,7 +37,7 @@ from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
-from kerascli.workflow.evaluation_facts import keep_evaluations
+from kerascli.workflow.evaluation.facts import keep_evaluations
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, directions, history_columns, skipped
@@ -275,6 +276,7 @@ def _write_start(
     _write_resolved(record, phases)
     updates = [each.module.graph for each in experiment.forward_passes] if spec.train_step is not None else []
     record.write_summary(render(summarize(experiment.graph, spec.name, updates=updates)))
+    record.write_diagram(diagram_json(experiment.graph, spec.name, updates))
     for name, data in save_learned(phases[-1].prepared.learned).items():
         record.write_preprocessing(name, data)
     record.begin({

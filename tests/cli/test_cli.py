@@ -171,9 +171,11 @@ def test_evaluate_prints_metrics_and_a_table_of_classes(kerascli: Kerascli, run_
     code, out, err = kerascli("evaluate")
     assert (code, err) == (0, (
         "run: runs/TIME-config (the latest)\nconfusion matrix: runs/TIME-config/plots/confusion_kind_test.png\n"
+        "ROC, precision-recall and calibration: runs/TIME-config/plots/curves_kind_test.png\n"
     ))  # fmt: skip
-    first, baseline, empty, *table = out.splitlines()
-    assert (first, empty) == (f"test      {FIGURES}  (20 rows)", "")
+    metrics, classes, *_ = out.split("\n\n")
+    (first, baseline), table = metrics.splitlines(), classes.splitlines()
+    assert first == f"test      {FIGURES}  (20 rows)"
     assert baseline == f"baseline  {FIGURES}  (majority class left)"
     assert table[0] == "class  precision  recall      f1  support"
     assert [line.split()[:4] for line in table[1:]] == [[name, "N", "N", "N"] for name in ("left", "right")]
@@ -446,7 +448,9 @@ def test_a_missing_config_is_reported_by_what_there_is(
     kerascli: Kerascli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    none = "error: no config is given, and there is none in this folder\n  hint: 'kerascli init' writes one\n"
+    none = (
+        "error: no config is given, and there is none in this folder\n  hint: 'kerascli init --from DATA' writes one\n"
+    )
     assert kerascli("train") == Said(2, "", none)
     for name in ("b.yaml", "a.yml"):
         Path(name).touch()
@@ -485,7 +489,9 @@ def test_a_terminal_gets_data_without_controls_and_a_program_gets_it_whole(
 def test_a_path_in_a_note_cannot_speak_to_the_terminal(kerascli: Kerascli, run_folder: Path) -> None:
     odd = run_folder.rename(run_folder.with_name("odd\x1b[31m"))
     error = kerascli(f"evaluate '{odd}'").err
-    assert error == f"confusion matrix: {odd}/plots/confusion_kind_test.png\n".replace("\x1b", "\\x1b")
+    matrix, curves = f"{odd}/plots/confusion_kind_test.png", f"{odd}/plots/curves_kind_test.png"
+    shown = f"confusion matrix: {matrix}\nROC, precision-recall and calibration: {curves}\n"
+    assert error == shown.replace("\x1b", "\\x1b")
 
 
 def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_weights(kerascli: Kerascli, here: Path) -> None:
@@ -911,6 +917,7 @@ def test_every_command_has_help(kerascli: Kerascli) -> None:
         said = kerascli(f"{command} --help")
         assert (said.code, said.err) == (0, "")
         assert said.out.startswith(f"Usage: kerascli {command} [OPTIONS]")
+        assert re.search(r"<\w", said.out) is None, "a type of Python's"
         assert kerascli(f"{command} -h") == said
     assert kerascli("-h").out == out
 
@@ -930,7 +937,7 @@ def test_a_list_of_commands_has_their_whole_first_sentences(
     group: str, width: int, kerascli: Kerascli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    listed = kerascli(f"{group}--help").out.partition("Commands:\n")[2]
+    listed = kerascli(f"{group}--help").out.partition("Commands:\n")[2].split("\n\n")[0]
     assert max(map(len, listed.splitlines())) <= width
     texts = (f"{name} {paragraphs(each.help)[0]}" for name, each in GROUPS[group].commands.items())
     assert listed.split() == " ".join(texts).split()

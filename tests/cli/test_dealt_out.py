@@ -131,9 +131,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "few.csv").write_text("".join((folder / "houses.csv").read_text().splitlines(keepends=True)[:12]))
     ended = run_on(1, folder, *(("train", f"{name}.yaml", "--name", name, "--quiet", *ALONE) for name in CONFIGS))
     assert ended.codes == [0], ended.text
+    ended = run_on(1, folder, (*KEPT, *ALONE))  # so that each that keeps one replaces one
+    assert ended.codes == [0], ended.text
     return folder
 
 
+KEPT = ("evaluate", "divided", "validation", "--threshold", "0.45", "--keep-threshold")
 COMMANDS = [
     ("evaluate", "table", "validation", "--json", "--by", "region", "--maximize", "f1"),
     ("evaluate", "table", "few.csv"),
@@ -143,7 +146,7 @@ COMMANDS = [
     ("predict", "table", "few.csv", "--threshold", "0.4"),
     ("predict", "masked", "validation", "-o", "masked.npy"),
     ("predict", "noisy", "train", "--json"),
-    ("evaluate", "divided", "validation", "--json", "--by", "region"),
+    (*KEPT, "--json", "--by", "region"),
     ("predict", "divided", "validation"),
 ]
 """Two outputs with groups, units and thresholds; masks; random numbers; fewer batches than three processes; FSDP."""
@@ -164,7 +167,7 @@ def written(folder: Path) -> list[Path]:
 
 def test_results_have_the_bits_of_one_process(folder: Path) -> None:
     [text], files = results(folder, 1, COMMANDS)
-    for part in ('"in_units"', '"roc_auc"', '"groups"', '"chosen"', "price in its units", "'yes' where"):
+    for part in ('"in_units"', '"roc_auc"', '"groups"', '"chosen"', "price in its units", "'yes' where", "_0.45"):
         assert part in text
     assert len(files) == len(KINDS) + 1
     assert results(folder, 2, COMMANDS) == ([text, ""], files)

@@ -190,7 +190,9 @@ def test_a_dated_table_with_words_or_uneven_dates_is_no_series() -> None:
         "\n".join(line + (",w" if row == 0 else f",{'uv'[row % 2]}") for row, line in enumerate(text)) + "\n"
     )
     assert "timeseries" not in str(draft("b.csv", target="b").sections["data"]["source"])
-    Path("c.csv").write_text("\n".join(line for row, line in enumerate(text) if row % 5 != 1 or row == 1) + "\n")
+    Path("c.csv").write_text(
+        "\n".join([text[0], *(line for row, line in enumerate(text[1:]) if row % 5 in (0, 3))]) + "\n"
+    )
     assert "timeseries" not in str(draft("c.csv").sections["data"]["source"])
 
 
@@ -222,13 +224,6 @@ def test_folders_that_cannot_be_decided_on_say_what_to_do() -> None:
     Path("few/a/0.txt").write_bytes(b"\xff\xfe bad")
     texts({"few/b": 12})
     assert refused("few")[0] == "not UTF-8 (byte 0xff)"
-
-
-def test_a_series_with_gaps_is_refused() -> None:
-    series()
-    text = Path("a.csv").read_text(encoding="utf-8")
-    Path("a.csv").write_text(text.replace("2024-01-05,9.", "2024-01-05,").replace("2024-01-06,9.025", "2024-01-06,"))
-    assert refused("a.csv")[0].startswith("the series 'value' misses")
 
 
 def test_columns_that_name_pictures_become_inputs_of_pictures() -> None:

@@ -1,6 +1,6 @@
 """Several series in one table, which init tells apart by a column of identifiers, and tables that only look so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +113,57 @@ def test_texts_in_all_rows_make_no_series(tmp_path: Path) -> None:
     days = [f"{DAYS[row]},what was seen on day {row},{row % 7}" for row in range(80)]
     draft = start_from(write(tmp_path / "s.csv", "day,seen,visitors", days)).draft("s.csv")
     assert "timeseries" not in draft.sections["data"]["source"]
+
+
+def gapped(no_rows: Collection[int], no_sales: Collection[int], no_visitors: Collection[int] = ()) -> list[str]:
+    return [
+        f"{day},{'' if row in no_visitors else row % 9},{'' if row in no_sales else row % 7}"
+        for row, day in enumerate(DAYS)
+        if row not in no_rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (gapped({9, 30, 31}, ()), "3 dates without a row: filled by the value before"),
+        (gapped((), {20}), "1 missing value of 'sales': filled by the value before"),
+        (
+            gapped(set(range(1, 79, 3)), {12, 15}, {21}),  # a third of all days
+            "26 dates without a row, 2 missing values of 'sales', 1 missing value of 'visitors': filled",
+        ),
+        (gapped((), ()), None),
+    ],
+)
+def test_gaps_of_a_series_are_filled_by_the_value_before(lines: list[str], said: str | None, tmp_path: Path) -> None:
+    draft = start_from(write(tmp_path / "s.csv", "day,visitors,sales", lines)).draft("s.csv")
+    windows = draft.sections["data"]["source"]["timeseries"]
+    assert windows.get("fill") == (None if said is None else "forward")
+    assert (said or "one row a day") in "\n".join(draft.reasons())
+    assert "start_index" not in windows
+    (tmp_path / "config.yaml").write_text(draft.text("config.yaml"), encoding="utf-8")
+    splits = load_config_data(open_config(tmp_path / "config.yaml")).splits
+    assert sum(split.rows for split in splits.values()) == len(DAYS) - windows["sequence_length"]
+
+
+def test_a_series_begins_with_the_first_value_of_the_target(tmp_path: Path) -> None:
+    draft = start_from(write(tmp_path / "s.csv", "day,visitors,sales", gapped((), {0, 1, 2, 40}))).draft("s.csv")
+    windows = draft.sections["data"]["source"]["timeseries"]
+    assert (windows["fill"], windows["start_index"]) == ("forward", 3)
+    assert "begins after 3 rows, before which 'sales' has no value" in "\n".join(draft.reasons())
+    (tmp_path / "config.yaml").write_text(draft.text("config.yaml"), encoding="utf-8")
+    splits = load_config_data(open_config(tmp_path / "config.yaml")).splits
+    assert sum(split.rows for split in splits.values()) == len(DAYS) - 3 - windows["sequence_length"]
+
+
+def test_gaps_of_several_series_are_counted_together(tmp_path: Path) -> None:
+    rows = [
+        shops(day, shop)
+        for day in range(len(DAYS))
+        for shop in SHOPS
+        if (day, shop) not in ((5, "north"), (9, "south"))
+    ]
+    path = write(tmp_path / "shops.csv", "date,shop,place,visitors,sales", rows)
+    draft = start_from(path).draft("shops.csv")
+    assert draft.sections["data"]["source"]["timeseries"]["fill"] == "forward"
+    assert "2 dates without a row: filled" in "\n".join(draft.reasons())

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from site_pages.layer_examples import examples_of
 
 from kerascli.cli import app as program
 from kerascli.foundation.errors import ConfigError
@@ -181,7 +182,7 @@ NESTED = [
 ]  # fmt: skip
 READ_BACK: dict[str, dict[str, Any]] = {
     **SECTIONS,
-    **{f"{name}-{i}": of_example(name, e) for name in NESTED for i, e in enumerate(LAYERS.get(name).examples)},
+    **{f"{name}-{i}": of_example(name, e) for name in NESTED for i, e in enumerate(examples_of(LAYERS.get(name)))},
     **{value: {"inputs": {"a": [4, 3]}, "layers": [{"expr": {"value": value}}]}
        for value in ("top_k(a, 2)[0]", "split(a, 2, axis=1)[1]", "a[:, 1:3, 0]", "einsum('ijk->ikj', a)")},
 }  # fmt: skip

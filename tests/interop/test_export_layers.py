@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import pytest
+from site_pages.layer_examples import examples_of
 
 from kerascli.foundation.errors import ConfigError
 from kerascli.interop.keras.differences import NULLS
@@ -44,7 +45,7 @@ OTHERS = [cls for cls in LAYERS if cls.component_name not in NOT_KERAS | NO_MODE
 CASES = [
     pytest.param(cls.component_name, example, id=f"{cls.component_name}-{number}")
     for cls in OTHERS
-    for number, example in enumerate(cls.examples)
+    for number, example in enumerate(examples_of(cls))
     if (cls.component_name, number) not in APART
 ]
 NOT_H5 = {"attention", "group_query_attention", *OF_NETWORKS}
@@ -84,7 +85,7 @@ def test_what_keras_would_refuse_or_read_otherwise_is_refused_before(
 ) -> None:
     cls: Any = LAYERS.find(name)
     with pytest.raises(ConfigError, match=text):
-        assert_equal_in_keras(experiment(of_example(name, cls.examples[number])), tmp_path, suffix)
+        assert_equal_in_keras(experiment(of_example(name, examples_of(cls)[number])), tmp_path, suffix)
 
 
 def test_null_is_written_only_where_keras_takes_it() -> None:

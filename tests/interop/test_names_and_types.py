@@ -94,7 +94,7 @@ def test_import_says_how_inputs_are_called_and_what_to_type(tmp_path: Path, monk
 def test_a_fresh_import_is_trained_in_place_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     saved(tmp_path)
-    changed = "the input 'sizes' is int64, as its data is, and was float32 in model.keras"
+    changed = "the input 'sizes' is int64, as its data is, and was float32 in the imported file"
     out, err = typed("kerascli import model.keras --data data.yaml")
     assert table(out) == IN_THE_FILE
     assert changed in err
@@ -142,4 +142,4 @@ def test_an_onnx_file_has_the_tensors_that_export_prints(tmp_path: Path, case: s
         for each in tensors:
             kind = each.type.removeprefix("tensor(").removesuffix(")")
             shape = tuple(size if isinstance(size, int) else None for size in each.shape[1:])
-            assert printed[each.name] == TensorSpec(shape, NUMPY.get(kind, kind))
+            assert printed[each.name] == TensorSpec(shape, NUMPY.get(kind) or kind)

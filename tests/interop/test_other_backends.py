@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from site_pages.layer_examples import examples_of
 
 from kerascli.interop.example_inputs import sample_inputs
 from kerascli.layers.base import LAYERS
@@ -40,7 +41,7 @@ LAYER_EXAMPLES = {
     f"{cls.component_name}-{number}": of_example(cls.component_name, example)
     for cls in LAYERS
     if cls.component_name not in NOT_KERAS | NO_MODEL
-    for number, example in enumerate(cls.examples)
+    for number, example in enumerate(examples_of(cls))
     if (cls.component_name, number) not in {("separable_conv_1d", 1), ("hashed_crossing", 1)}  # export refuses them
 }
 CASES = {**SECTIONS, **LAYER_EXAMPLES, **{value: section_of_expression(value) for value in EXPRESSIONS}}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from site_pages.layer_examples import examples_of
 from torch import Tensor, nn
 
 from kerascli.foundation.shapes import TensorSpec
@@ -27,7 +28,7 @@ def built(cls: type, example: Example, **keywords: Any) -> nn.Module:
 
 def cases(cls: type, *choices: tuple[Any, ...]) -> Iterator[Any]:
     """Yield each example of a layer with each combination of choices."""
-    return itertools.product(cls.examples, *choices)  # pyright: ignore[reportAttributeAccessIssue]
+    return itertools.product(examples_of(cls), *choices)
 
 
 def results(module: nn.Module, *xs: Tensor, **arguments: Any) -> list[Tensor]:
@@ -57,14 +58,14 @@ class TestContracts:
     @each_layer
     def test_spec_reads_back_as_it_was_written(self, cls):
         assert cls.__doc__
-        for example in cls.examples:
+        for example in examples_of(cls):
             layer = harness.parse(cls.component_name, example.config)
             assert LAYERS.parse(layer.dump()) == layer
             assert layer.result_count() in {None, len(harness.shapes_of(example.output))}, example
 
     @each_layer
     def test_every_trainable_weight_gets_a_gradient(self, cls):
-        for example in cls.examples:
+        for example in examples_of(cls):
             module = built(cls, example).train()
             ys = results(module, *harness.inputs_of(example, 3), **harness.call_of(example, 3))
             weights = list(harness.weights(module))
@@ -75,14 +76,14 @@ class TestContracts:
 
     @each_layer
     def test_every_tensor_of_a_module_is_a_declared_weight(self, cls):
-        for example in cls.examples:
+        for example in examples_of(cls):
             module = built(cls, example)
             declared = {id(getattr(owner, spec.name)) for owner, spec in harness.weights(module)}
             assert {id(tensor) for tensor in (*module.parameters(), *module.buffers())} == declared, example
 
     @each_layer
     def test_evaluation_is_deterministic(self, cls):
-        for example in cls.examples:
+        for example in examples_of(cls):
             module = built(cls, example).eval()
             xs = harness.inputs_of(example, 3)
             for first, second in zip(results(module, *xs), results(module, *xs, seed=1), strict=True):
@@ -90,7 +91,7 @@ class TestContracts:
 
     @each_layer
     def test_calling_changes_no_weight(self, cls):
-        for example in cls.examples:
+        for example in examples_of(cls):
             module = built(cls, example).train()
             before = {name: value.clone() for name, value in module.state_dict().items()}
             results(module, *harness.inputs_of(example, 3), **harness.call_of(example, 3))

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import pytest
 import torch
+from site_pages.layer_examples import examples_of
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import LAYERS, Layer, ShapeMismatch
@@ -187,7 +188,7 @@ def test_causal_padding_is_padding_in_front(name, more):
 @pytest.mark.parametrize("cls", FAMILY, ids=lambda cls: cls.component_name)
 def test_the_kernels_for_float32_agree_with_those_for_float64(cls):
     """On a CPU, float32 uses other kernels: oneDNN's."""
-    for example in cls.examples:
+    for example in examples_of(cls):
         layer = harness.parse(cls.component_name, example.config)
         module = harness.materialise(harness.make(layer, *harness.specs_of(example)))
         (x,) = harness.inputs_of(example, 3)

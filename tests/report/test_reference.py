@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import Field, TypeAdapter
+from site_pages.layer_examples import examples_of
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
@@ -108,7 +109,7 @@ def _has_valid_defaults(kind: str, cls: type[Component]) -> None:
 
 
 def test_every_example_of_a_layer_is_valid() -> None:
-    for cls, example in [(layer, example) for layer in LAYERS for example in layer.examples]:
+    for cls, example in [(layer, example) for layer in LAYERS for example in examples_of(layer)]:
         config = json.loads(json.dumps(dict(example.config)))
         several = {"inputs": ["a", "b"]} if cls.call_form == "several" else {}
         written = {cls.component_name: {**config, **several}} if config or several else cls.component_name

@@ -16,6 +16,10 @@ CASES = {
     "distinct": (np.clip(TRUTH * 0.2 + RANDOM.random(300) * 0.7, 0, 1), TRUTH),
     "ties": (np.round(np.clip(TRUTH * 0.2 + RANDOM.random(300) * 0.7, 0, 1), 1), TRUTH),
     "float32": (RANDOM.random(50).astype(np.float32), (RANDOM.random(50) < 0.5).astype(int)),
+    "neighbouring numbers of float32": (
+        (0x3E99999A + np.arange(20, dtype=np.int32)).view(np.float32),
+        (np.arange(20) > 8).astype(int),
+    ),
     "all alike": (np.full(20, 0.5), np.arange(20) % 2),
 }
 

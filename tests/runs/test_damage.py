@@ -64,7 +64,7 @@ def run(made: Path, tmp_path: Path) -> RunRecord:
 
 def results(run: RunRecord) -> list[Any]:
     """Return everything that commands read: history, and metrics with the final and the `best` weights."""
-    found: list[Any] = [run.history(), run.config(), run.summary()]
+    found: list[Any] = [run.history(), run.config(), run.summary(), run.diagram()]
     for checkpoint in (None, "best"):
         opened = open_run(run, checkpoint=checkpoint)
         found.append(dict(evaluate_rows(opened, rows_of(opened, "validation", targets=True), "x").result.logs))
@@ -76,7 +76,12 @@ def files_of(run: RunRecord) -> Iterator[Path]:
     best = json.loads((run.path / "checkpoints" / "best.json").read_bytes())["checkpoint"]["step"]
     for path in sorted(run.path.rglob("*")):
         others = path.name.startswith("step-") and not path.name.startswith(f"step-{best:08d}")
-        if path.is_file() and path.name not in {".lock", "log.csv"} and not others:
+        if (
+            path.is_file()
+            and path.name not in {".lock", "log.csv"}
+            and path.parent.name != "evaluations"
+            and not others
+        ):
             yield path
 
 

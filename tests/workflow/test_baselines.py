@@ -288,6 +288,27 @@ def test_a_model_without_a_meaningful_baseline_has_none(
     assert baselines(tmp_path, **sections) == {}, why
 
 
+def test_several_updates_have_none(tmp_path: Path) -> None:
+    text = """
+data:
+  source: {blobs: {rows: 60, features: 4, classes: 3, seed: 1}}
+  split: {test: 0.3}
+  inputs: {x: []}
+model:
+  shared: {net: {layers: [{dense: 1}]}}
+  layers: [{net: {inputs: x, name: score}}]
+fit:
+  epochs: 1
+  train_step:
+    - name: only
+      train: net
+      optimizer: adam
+      layers: [{net: {inputs: x, name: own}}]
+      loss: {own: {loss: mse, y_true: 1, y_pred: own}}
+"""
+    assert baselines(tmp_path, text) == {}
+
+
 def test_masked_outputs_have_none(tmp_path: Path) -> None:
     ids = np.random.default_rng(3).integers(0, 4, (40, 5))
     for split in ("train", "test"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kerascli.foundation.disk import locks
+from kerascli.foundation.errors import FileRefused
 from kerascli.report.page.run_page import RunPage
 from kerascli.runs.evaluations import StoredEvaluation, evaluation_name, evaluations
 from kerascli.runs.record import RunRecord
@@ -152,6 +153,14 @@ def test_numbers_that_cannot_be_kept_are_said(run: RunRecord) -> None:
     assert result.exit_code == 0
     assert "are not kept" in result.stderr
     assert (run.path / "evaluations" / "validation.json").read_bytes() == before
+
+
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
+    run, _ = train(write(tmp_path, TWO_CLASSES), tmp_path / "runs")
+    file = run.path / "evaluations" / "test.json"
+    file.write_bytes(file.read_bytes().replace(b'"rows": 100', b'"rows": 101'))
+    with pytest.raises(FileRefused, match=r"test\.json"):
+        RunPage(run).html()
 
 
 def test_the_page_has_the_numbers(run: RunRecord) -> None:

@@ -77,7 +77,7 @@ def january(trained: RunRecord, tmp_path: Path) -> RunRecord:
 
 def further(run: RunRecord, *sets: str, **options: Any) -> tuple[RunRecord, list[Event]]:
     """Train a run on to the end; return the new run and its events."""
-    events = list(train_further(run, Options(runs_dir=run.path.parent, **options), sets))
+    events = list(train_further(run, Options(runs_dir=run.path.parent, **options), sets, None))
     return find_run("latest", run.path.parent), events
 
 
@@ -222,7 +222,7 @@ def test_an_unfinished_run_is_to_be_resumed(january: RunRecord, status: str, hin
 
 def test_a_run_killed_before_its_first_checkpoint_begins_with_the_same_weights(january: RunRecord) -> None:
     whole, _ = further(january)
-    events = train_further(january, Options(runs_dir=january.path.parent), [])
+    events = train_further(january, Options(runs_dir=january.path.parent), [], None)
     next(event for event in events if isinstance(event, BatchEnd))
     events.close()  # type: ignore[attr-defined]
     left = find_run("latest", january.path.parent)
@@ -232,7 +232,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_with_the_same_weights(j
 
 
 def test_a_run_whose_first_weights_are_others_now_cannot_begin_again(january: RunRecord) -> None:
-    events = train_further(january, Options(runs_dir=january.path.parent), [])
+    events = train_further(january, Options(runs_dir=january.path.parent), [], None)
     next(event for event in events if isinstance(event, BatchEnd))
     events.close()  # type: ignore[attr-defined]
     left = find_run("latest", january.path.parent)
@@ -321,7 +321,7 @@ def test_two_processes_train_a_run_on_as_one_does(january: RunRecord) -> None:
 
 
 def test_the_config_of_the_new_run_is_checked_before_anything_is_written(january: RunRecord) -> None:
-    config = further_config(january, Options(runs_dir=january.path.parent), [])
+    config = further_config(january, Options(runs_dir=january.path.parent), [], None)
     assert config.init_folder / "x" == january.path / "x"
     assert config.learned is not None
     assert os.listdir(january.path.parent).count(january.folder_name) == 1

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from kerascli.cli.commands import app
 from kerascli.foundation.errors import ConfigError, DataError, FileRefused, KerasCliError, StorageError
 from kerascli.runs.checksums import sealed, unsealed
+from kerascli.runs.evaluations import evaluations
 from kerascli.runs.record import RunRecord
 from tests.support.runs_harness import command, go_on, train, write
 
@@ -97,6 +98,12 @@ def stderr(*arguments: object, text: str | None = None) -> str:
     return done.stderr
 
 
+def files_of(run: RunRecord) -> dict[Path, bytes]:
+    """The files of a run without those that each evaluation writes."""
+    files = [file for file in run.path.rglob("*") if file.is_file() and not {"plots", "evaluations"} & {*file.parts}]
+    return {file: file.read_bytes() for file in files}
+
+
 def kept(run: RunRecord) -> dict:
     path = run.path / "threshold.json"
     return unsealed(path.read_bytes(), path)["thresholds"]
@@ -118,6 +125,11 @@ def test_matrix_and_class_table_are_those_of_scikit_learn_and_keras(run: RunReco
     fraud = facts["classes"]["out"][1]
     assert fraud["recall"] == pytest.approx(recall_score(IS_FRAUD, positive))
     assert facts["label_thresholds"] == {"out": threshold}
+    [stored] = [each.facts["outputs"]["out"] for each in evaluations(run) if each.name.startswith("rows-")]
+    assert (stored["threshold"], stored["matrix"]) == (threshold, expected.tolist())
+    page = run.path.parent / "page.html"
+    command("report", run.path, "-o", page)
+    assert f", labels at threshold {threshold:.4g}" in page.read_text()
     assert facts["results"] == facts_of(run)["results"], "metrics of the config stay those of Keras, at 0.5"
     lines = evaluate(run, "--threshold", threshold).splitlines()
     first = lines.index(f"'fraud' where its probability is above {threshold:.4g}:") + 1
@@ -185,9 +197,9 @@ def session_dtype(session: object) -> str:
 @pytest.mark.parametrize("option", [["--maximize", "f1"], ["--hold-recall", "0.9"], ["--threshold", "0.25"]])
 def test_a_kept_threshold_labels_later_commands_which_say_so(run: RunRecord, option: list[str]) -> None:
     path, data = run.path, run.path.parent / "rows.csv"
-    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and "plots" not in file.parts}
+    before = files_of(run)
     chosen = facts_of(run, *option, "--keep-threshold")["chosen"]["out"]
-    after = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and "plots" not in file.parts}
+    after = files_of(run)
     assert {file.name for file in after.keys() - before.keys()} <= {"threshold.json", ".lock"}
     assert all(after[file] == before[file] for file in before if file.name != ".lock"), "the manifest is as it was"
     rule = {"--maximize": "f1", "--hold-recall": "recall >= 0.9", "--threshold": "given"}[option[0]]
@@ -314,7 +326,7 @@ def test_a_threshold_of_other_weights_labels_nothing(tmp_path: Path) -> None:
         ("export", "-o", "m.onnx"),
     )
     for name, *others in arguments:
-        with pytest.raises(FileRefused, match=r"threshold\.json': the threshold of 'y' was chosen with other weights"):
+        with pytest.raises(FileRefused, match=r"threshold\.json': the threshold of 'y' is of other weights"):
             command(name, run.path, *others)
     assert command("predict", run.path, "train", "--threshold", "0.4")
     assert "threshold.json" not in stderr("predict", run.path, "train", "-o", tmp_path / "raw.npz")
@@ -379,3 +391,28 @@ def test_what_is_no_probability_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--keep-threshold: 1\.35 is no probability"):
         command("evaluate", run.path, "train", "--maximize", "f1", "--keep-threshold")
     assert not (run.path / "threshold.json").exists()
+
+
+SERIES = """
+seed: 1
+data:
+  source: {timeseries: {source: {csv: {path: series.csv}}, sequence_length: 2}}
+  inputs: {word: [{string_lookup: {vocabulary: [x, y], num_oov_indices: 0, output_mode: one_hot}}]}
+  targets: {word_next: [{string_lookup: {positive: y}}]}
+model: {layers: [flatten, {dense: {units: 1, activation: sigmoid, name: out}}]}
+compile: {loss: binary_crossentropy, optimizer: {adam: 0.1}}
+fit: {epochs: 2}
+"""
+
+
+@pytest.mark.parametrize(("threshold", "word"), [(0, "y"), (1, "x")])
+def test_a_forecast_of_classes_continues_the_series_by_the_kept_threshold(
+    threshold: int, word: str, tmp_path: Path
+) -> None:
+    series = write(tmp_path, "word\n" + "x\ny\ny\n" * 12, "series.csv")
+    run = train(write(tmp_path, SERIES), tmp_path / "runs")[0]
+    command("evaluate", run.path, "train", "--threshold", threshold, "--keep-threshold")
+    said = stderr("predict", run.path, series, "--horizon", "4")
+    assert f"threshold {threshold} of threshold.json (given on train)" in said
+    forecast = command("predict", run.path, series, "--horizon", "4").splitlines()
+    assert [line.rpartition(",")[2] for line in forecast[1:]] == [word] * 4

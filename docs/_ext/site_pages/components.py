@@ -15,6 +15,7 @@ from kerascli.ops.expression import LEFT_OUT
 from kerascli.report.reference import Entry, Key, component_entry
 from site_pages.examples import example
 from site_pages.keras_names import keras_name
+from site_pages.layer_examples import examples_of
 from site_pages.links import source_link
 from site_pages.markdown import block, cell, code, page, prose, table, toctree
 
@@ -48,7 +49,7 @@ def component_page(kind: str, cls: type[Component]) -> str:
         _facts(kind, cls, entry),
         "## Example",
         block(example(entry, cls)),
-        _shapes(cls.examples) if issubclass(cls, BaseLayer) else "",
+        _shapes(examples_of(cls)) if issubclass(cls, BaseLayer) else "",
         "## Arguments",
         f"All arguments with their defaults:\n\n{block(_signature(entry))}" if entry.keys else "It has none.",
         key_table(entry.keys, up="../") if entry.keys else "",

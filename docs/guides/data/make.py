@@ -115,6 +115,24 @@ def sales() -> str:
     return table("date temperature note cones", rows)
 
 
+def bicycles() -> str:
+    """Two years of days of a bicycle counter: the year, the week, the weather; days off, and values not sent."""
+    random = np.random.default_rng(12)
+    off = {*range(141, 147), *range(500, 503), *random.choice(np.arange(20, 700), 12, replace=False).tolist()}
+    rows, weather, wet = [], 0.0, False
+    for day in range(2 * 366 - 1):
+        when = date(2023, 3, 1) + timedelta(days=day)
+        weather = 0.75 * weather + random.normal(0, 2)
+        wet = random.random() < (0.55 if wet else 0.22)
+        temperature = 11 - 9 * np.cos(2 * np.pi * (day + 39) / 365.25) + weather
+        level = 1400 * (0.55 if when.weekday() >= 5 else 1) * np.exp(0.035 * (temperature - 11)) * (0.72 if wet else 1)
+        count = str(round(level * random.lognormal(0, 0.07)))
+        seen, felt = random.random(2) > (0.025, 0.03)
+        if day not in off:
+            rows.append((when.isoformat(), f"{temperature:.1f}" if felt else "", count if seen else ""))
+    return table("date temperature bicycles", rows)
+
+
 def patients() -> str:
     """70 patients, nine measurements each: what is measured is mostly the patient, and a little the illness."""
     random = np.random.default_rng(5)
@@ -256,7 +274,13 @@ def parts() -> dict[str, bytes]:
 
 def files() -> Mapping[str, bytes]:
     """Return all files by their names."""
-    texts = {"houses.csv": houses(), "messages.csv": sentences(), "sales.csv": sales(), "patients.csv": patients()}
+    texts = {
+        "houses.csv": houses(),
+        "messages.csv": sentences(),
+        "sales.csv": sales(),
+        "patients.csv": patients(),
+        "bicycles.csv": bicycles(),
+    }
     return {
         "orders.csv.gz": gzip.compress(orders().encode(), 9, mtime=0),
         **{name: text.encode() for name, text in {**texts, **bundled()}.items()},

@@ -31,7 +31,7 @@ def is_component(path: Path) -> bool:
 
 
 def component_name(value: Any) -> str | None:
-    """Return the name of the component that a config value `adam` or `{adam: ...}` is; None for another form."""
+    """Return the name of the component in a config value of the form `adam` or `{adam: ...}`; None for other forms."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict) and len(value) == 1:

@@ -25,8 +25,8 @@ _Parts = tuple[str | int, ...]
 def override(document: Document, assignments: Iterable[str]) -> Document:
     """Return the config with the assignments `path=value` of `--set` applied. Raises ConfigError with all errors.
 
-    An assignment must not replace a value that an earlier one has set, unless that value is null (which deletes the
-    key); mappings are merged.
+    An assignment must not replace a value that an earlier assignment has set, unless that value is null (which deletes
+    the key); mappings are merged.
     """
     faults: list[Fault] = []
     earlier: set[_Parts] = set()

@@ -106,9 +106,9 @@ class References:
         self.facts = facts
 
     def resolve(self, skip: Callable[[Path], bool] = in_template) -> tuple[Document, list[Fault]]:
-        """Return (config with its references replaced by values, config errors).
+        """Return (config with each reference, such as `$units`, replaced by its value, config errors).
 
-        A text with an invalid reference is left unchanged, as are values at paths for which `skip` returns True.
+        A text with an invalid reference is left unchanged, as are values at config paths for which `skip` returns True.
         """
         data = self.document.data
         resolver = _Resolver(self, {}, skip)

@@ -28,7 +28,9 @@ class Section:
 
     name: str
     meaning: str
+    """Description of the section, in one sentence."""
     settings: tuple[Setting, ...]
+    """Keys of the section, in the order of the reference documentation."""
 
 
 @cache

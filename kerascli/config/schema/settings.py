@@ -21,13 +21,15 @@ section."""
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Setting of a component or section, with its JSON Schema and its default in the form of a config (or None)."""
+    """Setting of a component or section as data: name, JSON Schema, description and default."""
 
     name: str
     schema: Schema
     meaning: str
+    """Description, which is the docstring of the setting's field."""
     required: bool = False
     default: Any = None
+    """Default in the form of a config; None: null, or no default."""
 
     def described(self) -> Schema:
         """Return the JSON Schema of the setting, with its description and default, which an editor shows."""
@@ -47,7 +49,11 @@ class _Schemas(GenerateJsonSchema):
 
 
 def settings(cls: type[BaseModel]) -> list[Setting]:
-    """Return the settings of a component or section class, in order; a component's first argument comes first."""
+    """Return the arguments of a component class, or the keys of a section class, each as a Setting.
+
+    They are in the order of the class's fields; a component's first argument, which a config may give without its name,
+    comes before all others, and `trainable` after them.
+    """
     whole = whole_schema(cls)
     fields = [_setting(cls, name, whole) for name in cls.model_fields]
     first = cls.first_argument() if issubclass(cls, Component) else None
@@ -62,7 +68,7 @@ def first_line(cls: type[BaseModel]) -> str:
 
 
 def whole_schema(cls: type[BaseModel]) -> Schema:
-    """Return pydantic's JSON Schema of a component or section class; a recursive one's reference is expanded."""
+    """Return pydantic's JSON Schema of a component or section class; a recursive class is expanded once."""
     schema = cls.model_json_schema(schema_generator=_Schemas)
     return {**schema, **schema.get("$defs", {}).get(cls.__name__, {})}
 

@@ -124,7 +124,9 @@ class CompileSpec(Logged):
 
     optimizer: BaseOptimizer
     pairs: tuple[OutputTarget, ...]
+    """Model outputs with a loss or metrics, each with its target."""
     compute: ComputeSection = field(default_factory=ComputeSection)
+    """Precision and compilation (`jit_compile`)."""
     logged: tuple[str, ...] = ()
     """Names of the values logged by the `add_loss` and `add_metric` layers of the model."""
 

@@ -172,7 +172,7 @@ def valid_trainable(section: Any) -> dict[str, bool]:
 
 
 def path_as_written(path: Path, section: dict[Any, Any]) -> Path:
-    """Return a config path into `class_weight` with its last key as in the config: the integer 0, not '0'."""
+    """Return a config path into `class_weight` with its last key as in `section`, the `fit` section: 0, not '0'."""
     if path[:2] != ("fit", "class_weight") or len(path) < 3:
         return path
     keys = {str(key): key for key in section["class_weight"]}

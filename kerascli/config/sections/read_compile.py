@@ -31,6 +31,7 @@ class CompileReader:
     """Outputs of the model by name, each with its spec (shape, dtype); None: the outputs, or the spec of one, are
     unknown and not checked."""
     targets: Mapping[str, TensorSpec] | None
+    """Targets of the data by name, each with its spec (shape, dtype); None: they are unknown and not checked."""
     logged: Sequence[str] = ()
     """Names of the values that the `add_loss` and `add_metric` layers of the model log."""
     named: Collection[str] = ()
@@ -38,6 +39,7 @@ class CompileReader:
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Names of the classes of each target."""
     section: CompileSection = field(init=False)
+    """The `compile` section with its optimizer, precision ... checked; `read` sets it."""
     faults: Faults = field(default_factory=lambda: Faults(("compile",)))
     names: set[str] = field(default_factory=set)
     """Names of the columns of the history (history.csv) that have been assigned so far."""

@@ -53,17 +53,23 @@ class StepReader:
     """Parser of `fit.train_step`, a list of parameter updates (optimizer, weights, losses); collects config errors."""
 
     scope: Scope
+    """Names of the model that the layers of an update may use."""
     built: Built
+    """Model of the config."""
     inputs: Mapping[str, TensorSpec]
+    """Inputs of the data by name, each with its spec (shape, dtype)."""
     targets: Mapping[str, TensorSpec] | None
     """Targets of the data by name; None: they are unknown."""
     classes: Mapping[str, Sequence[str]]
     """Names of the classes of each target."""
     precision: Precision = "float32"
     owners: Mapping[str, nn.Module] = field(default_factory=dict)
+    """Mapping from weight name prefix to module, for the weights of the model and of the forward passes read so far."""
     faults: Faults = field(default_factory=lambda: Faults(()))
     names: dict[str, Path] = field(default_factory=dict)
+    """Mapping from the name of each update read so far to the config path of the name."""
     columns: dict[str, Path] = field(default_factory=dict)
+    """Mapping from each column of history.csv assigned so far to the config path of the value that it logs."""
     trained: dict[str, tuple[str, Path]] = field(default_factory=dict)
     """Mapping from each name under `train` in the items of `fit.train_step` read so far to (item that trains it, config
     path of the name)."""

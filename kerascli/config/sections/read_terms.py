@@ -36,20 +36,24 @@ class TermReader:
     """Parser of the losses and metrics of those updates (items) of `fit.train_step` that share a forward pass."""
 
     _forward: Forward
+    """Reader of the forward pass, to which the nodes of formulas are added."""
     _targets: Mapping[str, TensorSpec] | None
+    """Targets of the data by name; None: they are unknown."""
     _classes: Mapping[str, Sequence[str]]
+    """Names of the classes of each target."""
     faults: Faults
     outputs: list[str] = field(default_factory=list)
     """Tensors of the forward pass that the losses and metrics parsed so far use."""
     _pending: list[Pending] = field(default_factory=list)
+    """Losses and metrics to check once the shapes are known, each with what it compares and its config path."""
 
     def losses(self, written: Any, path: Path) -> tuple[LossTerm, ...]:
-        """Parse the mapping `loss` of an update (an item of `fit.train_step`); collect its config errors."""
+        """Parse `written`, the mapping `loss` of an update (item of `fit.train_step`) at `path`; collect its errors."""
         terms = [self._term(name, each, (*path, name)) for name, each in self._items(written, path, "loss")]
         return tuple(term for term in terms if term is not None)
 
     def metrics(self, written: Any, path: Path) -> tuple[UpdateMetric, ...]:
-        """Parse the mapping `metrics` of an update (an item of `fit.train_step`); collect its config errors."""
+        """Parse `written`, the mapping `metrics` of an update (item of `fit.train_step`) at `path`; collect errors."""
         uses: list[UpdateMetric] = []
         for name, each in self._items(written, path, "metric"):
             where = (*path, name)

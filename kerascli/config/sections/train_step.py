@@ -96,6 +96,7 @@ class UpdateSpec(Logged):
     """Names of the shared layers and models, and of nodes of the model, whose weights the update trains."""
     optimizer: BaseOptimizer
     terms: tuple[LossTerm, ...]
+    """Losses whose weighted sum the update minimizes."""
     metrics: tuple[UpdateMetric, ...] = ()
     logged: tuple[str, ...] = ()
     """Names of the values logged by the `add_loss` and `add_metric` layers of the update's own forward pass."""
@@ -116,11 +117,17 @@ class UpdateSpec(Logged):
 
 @dataclass(frozen=True, slots=True)
 class ForwardPassSpec:
-    """Forward pass of `fit.train_step`, and its updates: all gradients are computed before any weight changes."""
+    """Forward pass of a `fit.train_step`, and the updates that share it.
+
+    The gradients of all these updates are computed before any weight changes.
+    """
 
     built: Built
+    """Model that the forward pass runs, with a module for every node."""
     updates: tuple[UpdateSpec, ...]
+    """Items of `fit.train_step` whose losses are computed from the forward pass, in order."""
     repeat: int = 1
+    """Number of times that the forward pass and its updates run in each training step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,7 @@ class TrainStepSpec:
 
     passes: tuple[ForwardPassSpec, ...]
     compute: ComputeSection = field(default_factory=ComputeSection)
+    """Precision and compilation, from the `compile` section."""
 
     @property
     def updates(self) -> tuple[UpdateSpec, ...]:

@@ -58,10 +58,12 @@ class Column:
     name: str
     role: Role
     has_gaps: bool = False
+    """True if values of the column are missing."""
     different: int = 0
     """Number of distinct values in the column, missing ones not counted."""
     reason: str = ""
     date_format: str = ""
+    """Format of the dates in a date column, as `strptime` takes it; empty for ISO 8601."""
     parts: tuple[str, ...] = ()
     """Parts (month, weekday ...) of the dates in a date column that vary, as the transform `datetime` names them."""
     orders: bool = False
@@ -112,7 +114,7 @@ def missing(values: np.ndarray) -> np.ndarray:
 
 
 def numbered(values: np.ndarray) -> np.ndarray:
-    """Return the values (rows,) of a column encoded as integers from 0 on, in the order of sorted values."""
+    """Return a column as integers (rows,), which number its distinct values from 0 on in sorted order."""
     return np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)[1].reshape(-1)
 
 

@@ -29,6 +29,7 @@ class Draft:
     summary: str
     """Sentence, for the comment at the top of the config, that says what its model predicts."""
     sections: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Mapping from the name of a section to the section, in the form of a config."""
     decisions: dict[str, list[str]] = field(default_factory=dict)
     """Mapping from the name of a section (`data`, `model` ...) to the reasons for its settings, in order, as texts."""
 
@@ -37,7 +38,7 @@ class Draft:
         self.decisions.setdefault(section, []).extend(texts)
 
     def reasons(self) -> list[str]:
-        """Return the recorded reasons for all settings, in the order of the config's sections."""
+        """Return the texts that `decide` recorded as reasons for the draft's settings, in the order of its sections."""
         return [text for section in _SECTIONS for text in self.decisions.get(section, [])]
 
     def text(self, file: str, name: str = "") -> str:

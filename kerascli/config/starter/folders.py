@@ -50,6 +50,7 @@ class Folders:
 
     folder: Path
     suffixes: tuple[str, ...]
+    """Suffixes of the files that count: those of images, or those of texts."""
     train: Path
     """Folder of the training files: the subfolder of the training split, or `folder` itself if there are no splits."""
     classes: tuple[str, ...]
@@ -90,7 +91,7 @@ class Folders:
             yield from islice((file for file in shown if file.name.lower().endswith(self.suffixes)), each)
 
     def put_small(self, folder: Path) -> Path | None:
-        """Make a small copy of the folder by links to some files of each split; return `folder`, the copy's path.
+        """Make a small copy of the examined folder in `folder`, by links to some files of each split; return its path.
 
         None is returned if there are few files and no splits other than training.
         """
@@ -133,9 +134,9 @@ class Folders:
 
 
 def suffixes_of(folder: Path) -> tuple[str, ...]:
-    """Return the file suffixes of images, or else of texts, by which kind a folder has more of.
+    """Return the file suffixes of images if a folder has at least as many images as texts, else those of texts.
 
-    Raises ConfigError, DataError.
+    Raises ConfigError or DataError if it has neither.
     """
     images = texts = rest = 0
     for _, _, names in os.walk(folder):
@@ -157,7 +158,7 @@ def suffixes_of(folder: Path) -> tuple[str, ...]:
 
 
 def examine_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
-    """Examine a folder of files with the suffixes; return its splits, classes and numbers of files.
+    """Examine a folder of files with the suffixes; return its splits, classes and numbers of files, as Folders.
 
     Raises DataError.
     """
@@ -203,7 +204,7 @@ def _count_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, int]:
 
 
 def text_draft(folders: Folders, path: str, kind: str | None) -> Draft:
-    """Generate a config for a folder of texts with a subfolder per class. Raises ConfigError, DataError.
+    """Generate the draft of a config for a folder of texts with a subfolder per class. Raises ConfigError, DataError.
 
     `path` is the folder's path in the config, `kind` the value of `--model`.
     """
@@ -241,9 +242,12 @@ class ImageFacts:
     """Sizes and colors of the examined images of a folder, and paths of those that cannot be read."""
 
     heights: list[int]
+    """Height in pixels of each image that can be read."""
     widths: list[int]
+    """Width in pixels of each image that can be read."""
     are_grey: bool
     damaged: list[str]
+    """Paths of the images that cannot be read."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -268,7 +272,7 @@ class ImageFacts:
 
 
 def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
-    """Generate a config for a folder of images: a classifier, or an autoencoder if there are no classes.
+    """Generate the draft of a config for a folder of images: a classifier or, without classes, an autoencoder.
 
     `path` is the folder's path in the config, `kind` the value of `--model`. Raises ConfigError, DataError.
     """
@@ -306,7 +310,7 @@ def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
 
 
 def examine_images(files: Iterable[Path], shown: str) -> ImageFacts:
-    """Read the headers of images; return their sizes and colors. Raises DataError if none can be read.
+    """Read the headers of images; return their sizes and colors, as ImageFacts. Raises DataError if none can be read.
 
     `shown` is their folder in messages.
     """

@@ -19,7 +19,7 @@ _NORM: dict[str, Any] = {"batch_normalization": {"momentum": 0.9}}
 
 
 def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
-    """Return the kind of model to generate: `kind`, or the first of the kinds `fitting` if it is None.
+    """Return the kind of model to generate: `kind` or, if it is None, the first of the allowed kinds `fitting`.
 
     Raises ConfigError if `kind` is not in `fitting`; `what` names the data in the error message.
     """
@@ -46,7 +46,7 @@ def hidden(units: int, dropout: float) -> Layers:
 def table_model(kind: str | None, inputs: list[str], rows: int, last: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Return (`model` section for a table, reason for it as text). Raises ConfigError if `kind` fits no table.
 
-    `inputs` are the names of all inputs, `last` are the arguments of the last layer.
+    `inputs` are the names of all inputs, `rows` is the table's number of rows, `last` the arguments of the last layer.
     """
     width = next((width for most, width in ((500, 32), (5_000, 64), (50_000, 128)) if rows < most), 256)
     if kind is None and rows < FEW_ROWS:
@@ -195,7 +195,7 @@ def encoder(before: str, width: int) -> Layers:
 def series_layers(kind: str, length: int, *, has_context: bool) -> Layers:
     """Return the layers of a forecasting model: the last value of a window (of `length` rows), plus two networks.
 
-    One is linear, the other of the kind `kind`; both take the window, and with `has_context` those of other columns.
+    One network is linear, the other of the kind `kind`; both take the window and, with `has_context`, other columns.
     """
     window = "window" if has_context else "change"
     layers: Layers = [

@@ -26,14 +26,18 @@ class FileColumn:
 
     column: str
     folder: Path
+    """Folder to which the file names in the column are relative."""
     reader: str
+    """Name of the reader, `image` or `audio`."""
     settings: dict[str, Any]
+    """Arguments of the reader, in the form of a config."""
     reason: str
+    """Text on the files, for a comment in the config."""
 
     def source(self, table: Path, path: str) -> dict[str, Any]:
         """Return the entry `files` of a data source for the column, in a config that refers to the table by `path`.
 
-        If that is a small copy of the table elsewhere, the files stay where they are.
+        `table` is the table's path. If `path` is that of a small copy of the table, the files stay in their folder.
         """
         there = Path(path).parent if Path(path).name == table.name else table.parent.resolve()
         directory = (there / os.path.relpath(self.folder, table.parent)).as_posix()

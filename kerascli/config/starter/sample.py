@@ -42,6 +42,7 @@ class SampledTable:
     """
 
     name: str
+    """Name of the table's file in messages."""
     source: str
     settings: dict[str, Any]
     """Arguments of the data source other than `path`."""

@@ -17,7 +17,6 @@ from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import BY_OPTION, OTHERWISE
 from kerascli.data.dates import parsed_times, regular_times
-from kerascli.data.series_gaps import fill_gaps
 from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
 
 _LEAST = 40
@@ -59,11 +58,14 @@ class Series:
     attributes: tuple[str, ...] = ()
     """Names of the columns that have one value in all rows of each of several series."""
     left_out: tuple[Column, ...] = ()
-    """Columns that the config leaves out: row numbers, columns with one value, remarks."""
+    """Columns that the config leaves out: row numbers, columns with one value, texts that few rows have (remarks)."""
 
 
 def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | None:
-    """Return a table as `Series` if it holds time series, else None; `roles` are the roles of its columns."""
+    """Return a table as `Series` if it holds one or more time series, else None.
+
+    `roles` maps the name of each column of the table to a Column, which has its role (numeric, date ...).
+    """
     whole = (np.arange(table.rows),)
     if len(roles) == 1:
         (name,) = roles
@@ -176,7 +178,7 @@ def _spacing(times: np.ndarray) -> str | None:
 
 
 def series_draft(table: SampledTable, series: Series, option: str | None, kind: str | None, path: str) -> Draft:
-    """Generate a config for time series; `option` is the column to predict (None: the last numeric one).
+    """Generate the draft of a config for time series; `option` is the column to predict (None: the last numeric one).
 
     `kind` is the kind of model (`mlp`, `linear`, `cnn`, `lstm`, `transformer`; None: chosen by the number of rows),
     `path` the path of the table's file that the config gives. Raises ConfigError, DataError.
@@ -188,8 +190,7 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
         raise DataError(Fault(text, place=Place(table.name)))
     draft, source = table.draft(f"Forecasts the next value of '{shown}'.", path)
     raw = [table.columns[name].astype(np.float64)[rows] for rows in series.rows]
-    parts = [fill_gaps(values, np.isnan(values), np.zeros(len(values), int), "forward") for values in raw]
-    parts = [values[~np.isnan(values)] for values in parts]
+    parts = [values[~np.isnan(values)] for values in raw]
     length = _length(draft, series, f"{shown} ({BY_OPTION if option is not None else OTHERWISE})", parts)
     scale = _scaling(draft, shown, parts)
     windows: dict[str, Any] = {"source": source, "sequence_length": length}
@@ -209,7 +210,7 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
     if gaps := list(_gaps(table, series, (name, *further))):
         windows["fill"] = "forward"
         draft.decide("data", f"{listed(gaps)}: filled by the value before ('fill')")
-    if late := max(len(values) - len(part) for values, part in zip(raw, parts, strict=True)):
+    if late := max(int((~np.isnan(values)).argmax()) for values in raw):
         windows["start_index"] = late
         draft.decide("data", f"begins after {late} rows, before which '{shown}' has no value")
     if further:
@@ -230,11 +231,12 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
 
 def _gaps(table: SampledTable, series: Series, names: Sequence[str]) -> Iterator[str]:
     """Yield the numbers of dates that have no row, and of the values that each column misses, as texts."""
-    if series.time is not None and series.is_iso and table.columns[series.time].dtype == object:
-        times = parsed_times(table.columns[series.time].tolist())
+    dates = None if series.time is None or not series.is_iso else table.columns[series.time]
+    if dates is not None and dates.dtype == object and table.small is None:  # a sample has gaps of its own
+        times = parsed_times(dates.tolist())
         all_times = [regular_times(times[rows]) for rows in series.rows]
-        if dates := sum(len(each[1]) - len(rows) for each, rows in zip(all_times, series.rows, strict=True) if each):
-            yield counted(dates, "date") + " without a row"
+        if count := sum(len(each[1]) - len(rows) for each, rows in zip(all_times, series.rows, strict=True) if each):
+            yield counted(count, "date") + " without a row"
     for name in names:
         if count := int(missing(table.columns[name]).sum()):
             yield counted(count, "missing value") + f" of '{safe_text(name, 40)}'"

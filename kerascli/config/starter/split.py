@@ -19,14 +19,14 @@ _PARTS = {"validation": 0.15, "test": 0.15}
 
 
 def order_of(used: Roles) -> str | None:
-    """Return the name of the date column by which rows can be split in time; None if no column in `used` is one."""
+    """Return the name of the date column in `used` by which rows can be split in time; None if there is none."""
     return next((column.name for column in used.values() if column.orders), None)
 
 
 def meets_all(table: SampledTable, target: Target, split: Mapping[str, Any]) -> bool:
-    """Return True if the training split will likely have rows of all classes, by the examined rows of the table.
+    """Return True if the training split will likely have rows of all classes of a target.
 
-    `split` is the config's `data.split` section.
+    The rows of the sample `table` are counted. `split` is the config's `data.split` section.
     """
     labels = table.columns[target.column]
     present = ~missing(labels)
@@ -70,7 +70,7 @@ def seen_in_training(table: SampledTable, used: Roles, order: str) -> dict[str, 
 def split_rows(draft: Draft, table: SampledTable, used: Roles, target: Target) -> dict[str, Any]:
     """Return the `data.split` section: by time if there are dates, else grouped by identifier, stratified by class.
 
-    The reasons are added to the draft of the config.
+    `used` maps names to the columns that the config uses. The reasons are added to the draft of the config.
     """
     split: dict[str, Any] = dict(_PARTS)
     order = order_of(used)

@@ -16,9 +16,9 @@ from kerascli.foundation.errors import ConfigError, safe_text
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Data that `kerascli init` has examined: functions that generate a config for it, and write a part of it.
+    """Data that `kerascli init` has examined: functions that generate a config for it, and copy a small part of it.
 
-    The config is tried on that small part before it is written.
+    `kerascli init` trains the generated config on the small part for a step, before it writes the config's file.
     """
 
     draft: Callable[[str], Draft]
@@ -29,10 +29,10 @@ class Start:
 
 
 def start_from(data: Path, target: str | None = None, kind: str | None = None) -> Start:
-    """Examine a data file or folder; return functions that generate a config, and write a small part of the data.
+    """Examine a data file or folder; return a Start, whose functions generate a config, and copy a part of the data.
 
-    `target` is the column to predict, `kind` the kind of model; None: chosen by the data. Raises ConfigError,
-    DataError, FileRefused.
+    `kerascli init` tries the config on that part. `target` is the column to predict, `kind` the kind of model (`mlp`,
+    `lstm` ...); None: chosen by the data. Raises ConfigError, DataError, FileRefused.
     """
     if data.is_dir():
         suffixes = suffixes_of(data)

@@ -31,10 +31,10 @@ def table_draft(
     path: str,
     files: Sequence[FileColumn] = (),
 ) -> Draft:
-    """Generate a config for a table; `option` is the value of `--target`, `kind` that of `--model`.
+    """Generate the draft of a config for a table; `option` is the value of `--target`, `kind` that of `--model`.
 
-    `roles` are the roles of its columns, `path` is the path of the table in the config, `files` are its columns that
-    name images or sounds. Raises ConfigError, DataError.
+    `roles` maps the names of its columns to the columns with their roles, `path` is the path of the table in the
+    config, `files` are its columns that name images or sounds. Raises ConfigError, DataError.
     """
     if table.all_rows < _LEAST_ROWS:
         text = f"{table.rows} rows: at least {_LEAST_ROWS} are needed to train, validate and test"

@@ -30,10 +30,11 @@ class Fields:
 
     columns: dict[str, Sequence[str]]
     form: TextFormat
+    """Format of the text: separators, lines to skip, texts for missing values ..."""
 
 
 def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Fields:
-    """Detect the format of a delimited text, and return its fields by column. Raises DataError.
+    """Detect the format of a delimited text; return it with the fields of the text by column. Raises DataError.
 
     `pieces` are parts of the text, from its beginning on; with `whole`, they are all of it. `encoding` and `name` are
     those of the file, for the format and for errors.

@@ -27,11 +27,13 @@ _BINARY = {
 
 @dataclass(frozen=True, slots=True)
 class TextSample:
-    """Sample of the lines of a text file, and the file's encoding; `whole` is True if these are all lines."""
+    """Sample of the lines of a text file, and the file's encoding."""
 
     pieces: list[str]
+    """Parts of the text with whole lines, in order; the first is its beginning."""
     encoding: str
     whole: bool
+    """True if the sample has all lines of the file."""
     share: float
     """Approximate fraction of the file's bytes that is in the sample: 1 if all of them are, 0 if unknown."""
 

@@ -18,12 +18,17 @@ class Texts:
     """Texts to train on: names of their input and target, and counts that determine the size of the model."""
 
     name: str
+    """Name of the input."""
     target: str
+    """Name of the target."""
     words: float
     """Mean number of words per text."""
     count: int
+    """Approximate number of texts."""
     classes: Sequence[str]
+    """Names of the target's classes; empty for a number (regression)."""
     balanced: bool
+    """True if the loss weights the classes."""
 
 
 def complete(draft: Draft, texts: Texts, steps: list[Any], kind: str | None) -> Draft:

@@ -8,10 +8,7 @@ from kerascli.parts.fields import ActivationField
 from kerascli.preprocessing.function import Function
 
 
-@layer(
-    Example(input=(8,), output=(8,), config={"activation": "tanh"}),
-    Example(input=(5, 8), output=(5, 4), config={"activation": "glu"}),
-)
+@layer(Example(input=(8,), output=(8,), config={"activation": "tanh"}))
 class Activation(Layer):
     """Applies an activation function to its input.
 

@@ -10,12 +10,7 @@ from kerascli.parts.fields import ConstraintField, InitializerField, Regularizer
 from kerascli.parts.initializers import Zeros
 
 
-@layer(
-    Example(input=(8,), output=(8,)),
-    Example(input=(4, 4, 3), output=(4, 4, 3), config={"shared_axes": [1, 2]}),
-    name="prelu",
-    aliases=("activation_parametric_relu", "parametric_relu"),
-)
+@layer(Example(input=(8,), output=(8,)), name="prelu", aliases=("activation_parametric_relu", "parametric_relu"))
 class PReLU(Layer):
     """Parametric ReLU: x above 0, alpha * x below, with a learned `alpha` for each position of a sample.
 

@@ -28,12 +28,7 @@ class Rectifier(Layer):
         return Function(self.activation())
 
 
-@layer(
-    Example(input=(8,), output=(8,)),
-    Example(input=(4, 4, 3), output=(4, 4, 3), config={"max_value": 6.0, "negative_slope": 0.1, "threshold": 0.2}),
-    name="relu",
-    aliases=("activation_relu",),
-)
+@layer(Example(input=(8,), output=(8,)), name="relu", aliases=("activation_relu",))
 class ReLU(Rectifier):
     """Rectified linear unit: max(x, 0), with an optional maximum, negative slope and threshold.
 
@@ -66,12 +61,7 @@ class LeakyReLU(Rectifier):
         return activations.LeakyReLU(negative_slope=self.negative_slope)
 
 
-@layer(
-    Example(input=(8,), output=(8,)),
-    Example(input=(5, 8), output=(5, 8), config={"theta": 0.5}),
-    name="thresholded_relu",
-    aliases=("activation_thresholded_relu",),
-)
+@layer(Example(input=(8,), output=(8,)), name="thresholded_relu", aliases=("activation_thresholded_relu",))
 class ThresholdedReLU(Rectifier):
     """Thresholded ReLU: x above theta, 0 elsewhere (Konda et al., 2015).
 
@@ -85,11 +75,7 @@ class ThresholdedReLU(Rectifier):
         return activations.ReLU(threshold=self.theta)
 
 
-@layer(
-    Example(input=(8,), output=(8,)),
-    Example(input=(5, 8), output=(5, 8), config={"alpha": 0.3}),
-    aliases=("activation_elu",),
-)
+@layer(Example(input=(8,), output=(8,)), aliases=("activation_elu",))
 class ELU(Rectifier):
     """Exponential linear unit: x above 0, alpha * (exp(x) - 1) below (Clevert et al., 2016).
 

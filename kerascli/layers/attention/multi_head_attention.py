@@ -36,15 +36,7 @@ class MultiHeadArguments(MultiHeadLayer):
     """true: require torch's fused kernel; false: avoid it; null: use it unless scores or dropout are needed."""
 
 
-@layer(
-    Example(input=[(4, 6), (5, 6)], output=(4, 6), config={"num_heads": 2, "key_dim": 3}),
-    Example(input=[(4, 6), (5, 7), (5, 8)], output=(4, 3), config={
-        "num_heads": 2, "key_dim": 3, "value_dim": 5, "output_shape": 3, "use_bias": False, "use_gate": True,
-    }),
-    Example(input=[(2, 4, 6), (2, 5, 6)], output=(2, 4, 6), config={
-        "num_heads": 2, "key_dim": 3, "attention_axes": 2,
-    }),
-)  # fmt: skip
+@layer(Example(input=[(4, 6), (5, 6)], output=(4, 6), config={"num_heads": 2, "key_dim": 3}))
 class MultiHeadAttention(KernelAndBias, MultiHeadArguments):
     """Multi-head attention: scaled dot-product attention in several learned projections (heads) in parallel.
 
@@ -110,14 +102,9 @@ class GroupQueryArguments(MultiHeadLayer):
 
 
 @layer(
-    Example(input=[(4, 6), (5, 6)], output=(4, 6), config={
-        "head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2,
-    }),
-    Example(input=[(4, 6), (5, 6), (5, 6)], output=(4, 6), config={
-        "head_dim": 3, "num_query_heads": 2, "num_key_value_heads": 1, "use_gate": True, "sliding_window": 3,
-    }),
+    Example([(4, 6), (5, 6)], (4, 6), config={"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2}),
     aliases=("grouped_query_attention",),
-)  # fmt: skip
+)
 class GroupQueryAttention(KernelAndBias, GroupQueryArguments):
     """Grouped-query attention: `multi_head_attention` whose query heads share key and value heads in groups.
 

@@ -85,7 +85,6 @@ class TransposedConvolutionModule(BaseConvolutionModule):
 
 @layer(
     Example(input=(8, 4), output=(10, 6), config={"filters": 6, "kernel_size": 3}),
-    Example(input=(8, 4), output=(16, 6), config={"filters": 6, "kernel_size": 3, "strides": 2, "padding": "same"}),
     aliases=("convolution_1d_transpose",),
 )
 class Conv1DTranspose(WindowArguments1D, TransposedConvolution):
@@ -100,11 +99,6 @@ class Conv1DTranspose(WindowArguments1D, TransposedConvolution):
 @layer(
     Example(
         input=(7, 7, 4), output=(14, 14, 6), config={"filters": 6, "kernel_size": 5, "strides": 2, "padding": "same"}
-    ),
-    Example(
-        input=(5, 4, 4),
-        output=(12, 12, 2),
-        config={"filters": 2, "kernel_size": 3, "strides": [2, 3], "output_padding": [1, 0]},
     ),
     aliases=("convolution_2d_transpose",),
 )
@@ -124,7 +118,6 @@ class Conv2DTranspose(WindowArguments2D, TransposedConvolution):
         output=(4, 6, 8, 3),
         config={"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same"},
     ),
-    Example(input=(2, 3, 4, 2), output=(4, 5, 6, 3), config={"filters": 3, "kernel_size": 3}),
     aliases=("convolution_3d_transpose",),
 )
 class Conv3DTranspose(WindowArguments3D, TransposedConvolution):

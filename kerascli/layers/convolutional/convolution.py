@@ -75,11 +75,7 @@ class ConvolutionModule(BaseConvolutionModule):
         return convolve(x, self.at_least_2d(self.kernel), self.bias, self.window, self.groups)
 
 
-@layer(
-    Example(input=(10, 4), output=(8, 6), config={"filters": 6, "kernel_size": 3}),
-    Example(input=(10, 4), output=(5, 6), config={"filters": 6, "kernel_size": 4, "strides": 2, "padding": "causal"}),
-    aliases=("convolution_1d",),
-)
+@layer(Example(input=(10, 4), output=(8, 6), config={"filters": 6, "kernel_size": 3}), aliases=("convolution_1d",))
 class Conv1D(WindowArguments1D, Convolution):
     """1D convolution of sequences with `filters` learned kernels, then a bias and an activation.
 
@@ -92,16 +88,6 @@ class Conv1D(WindowArguments1D, Convolution):
 
 @layer(
     Example(input=(28, 28, 1), output=(26, 26, 8), config={"filters": 8, "kernel_size": 3, "activation": "relu"}),
-    Example(
-        input=(8, 7, 4),
-        output=(4, 3, 6),
-        config={"filters": 6, "kernel_size": [4, 3], "strides": [2, 3], "padding": "same", "groups": 2},
-    ),
-    Example(
-        input=(3, 8, 8),
-        output=(2, 4, 4),
-        config={"filters": 2, "kernel_size": 3, "dilation_rate": 2, "data_format": "channels_first"},
-    ),
     aliases=("convolution_2d",),
 )
 class Conv2D(WindowArguments2D, Convolution):
@@ -114,11 +100,6 @@ class Conv2D(WindowArguments2D, Convolution):
 
 @layer(
     Example(input=(8, 8, 8, 1), output=(6, 6, 6, 4), config={"filters": 4, "kernel_size": 3}),
-    Example(
-        input=(6, 5, 4, 2),
-        output=(3, 3, 2, 4),
-        config={"filters": 4, "kernel_size": [3, 2, 4], "strides": 2, "padding": "same", "groups": 2},
-    ),
     aliases=("convolution_3d",),
 )
 class Conv3D(WindowArguments3D, Convolution):

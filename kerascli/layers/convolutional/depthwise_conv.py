@@ -92,12 +92,7 @@ class DepthwiseConvolutionModule(BaseConvolutionModule):
         return convolve(x, self.at_least_2d(_grouped(self.kernel)), self.bias, self.window, self.channels)
 
 
-@layer(
-    Example(input=(10, 4), output=(8, 4), config={"kernel_size": 3}),
-    Example(
-        input=(10, 4), output=(5, 8), config={"kernel_size": 3, "strides": 2, "padding": "same", "depth_multiplier": 2}
-    ),
-)
+@layer(Example(input=(10, 4), output=(8, 4), config={"kernel_size": 3}))
 class DepthwiseConv1D(WindowArguments1D, DepthwiseConvolution):
     """Depthwise 1D convolution: convolves each channel of a sequence with `depth_multiplier` kernels of its own.
 
@@ -108,14 +103,7 @@ class DepthwiseConv1D(WindowArguments1D, DepthwiseConvolution):
     padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
-@layer(
-    Example(input=(8, 8, 3), output=(6, 6, 3), config={"kernel_size": 3}),
-    Example(
-        input=(8, 7, 3),
-        output=(4, 4, 6),
-        config={"kernel_size": 3, "strides": 2, "padding": "same", "depth_multiplier": 2},
-    ),
-)
+@layer(Example(input=(8, 8, 3), output=(6, 6, 3), config={"kernel_size": 3}))
 class DepthwiseConv2D(WindowArguments2D, DepthwiseConvolution):
     """Depthwise 2D convolution: convolves each channel of an image with `depth_multiplier` kernels of its own.
 
@@ -171,7 +159,6 @@ class SeparableConvolutionModule(BaseConvolutionModule):
 
 @layer(
     Example(input=(10, 4), output=(8, 6), config={"filters": 6, "kernel_size": 3}),
-    Example(input=(10, 4), output=(5, 6), config={"filters": 6, "kernel_size": 3, "strides": 2, "padding": "causal"}),
     aliases=("separable_convolution_1d",),
 )
 class SeparableConv1D(WindowArguments1D, SeparableConvolution):
@@ -186,11 +173,6 @@ class SeparableConv1D(WindowArguments1D, SeparableConvolution):
 
 @layer(
     Example(input=(8, 8, 3), output=(6, 6, 5), config={"filters": 5, "kernel_size": 3}),
-    Example(
-        input=(8, 7, 3),
-        output=(4, 4, 5),
-        config={"filters": 5, "kernel_size": 3, "strides": 2, "padding": "same", "depth_multiplier": 2},
-    ),
     aliases=("separable_convolution_2d",),
 )
 class SeparableConv2D(WindowArguments2D, SeparableConvolution):

@@ -74,10 +74,7 @@ class LocallyConnectedModule(WeightedModule):
         return x.permute(*sites, 0, *order).flatten(rank + 1).flatten(0, rank - 1)
 
 
-@layer(
-    Example(input=(10, 4), output=(8, 6), config={"filters": 6, "kernel_size": 3}),
-    Example(input=(10, 4), output=(4, 6), config={"filters": 6, "kernel_size": 4, "strides": 2, "use_bias": False}),
-)
+@layer(Example(input=(10, 4), output=(8, 6), config={"filters": 6, "kernel_size": 3}))
 class LocallyConnected1D(LocallyConnected):
     """Locally connected 1D layer: `conv_1d` with separate weights for each output step.
 
@@ -91,14 +88,7 @@ class LocallyConnected1D(LocallyConnected):
     strides: Size1D = (1,)
 
 
-@layer(
-    Example(input=(6, 5, 3), output=(4, 3, 4), config={"filters": 4, "kernel_size": 3}),
-    Example(
-        input=(3, 6, 5),
-        output=(4, 2, 2),
-        config={"filters": 4, "kernel_size": [4, 2], "strides": [2, 3], "data_format": "channels_first"},
-    ),
-)
+@layer(Example(input=(6, 5, 3), output=(4, 3, 4), config={"filters": 4, "kernel_size": 3}))
 class LocallyConnected2D(LocallyConnected):
     """Locally connected 2D layer: `conv_2d` with separate weights for each output position.
 

@@ -6,16 +6,22 @@ from torch.nn import functional as F
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
 from kerascli.parts.base import Activation
-from kerascli.parts.initializers import GlorotUniform, Zeros
 
 
-@layer(
-    Example(input=(8,), output=(4,), config={"units": 4, "activation": "relu"}),
-    Example(input=(5, 8), output=(5, 4), config={"units": 4, "use_bias": False}),
-)
-class Dense(Layer):
+class DenseArguments(Layer):
+    """Mixin with the first arguments of `dense`, in Keras's order: those before `kernel_initializer`."""
+
+    units: PositiveInt
+    """Number of output units: dimensionality of the output's last axis."""
+    activation: fields.OutputActivation = None
+    use_bias: fields.UseBias = True
+
+
+@layer(Example(input=(8,), output=(4,), config={"units": 4, "activation": "relu"}))
+class Dense(KernelAndBias, DenseArguments):
     """Fully connected layer: activation(x @ kernel + bias), along the last axis of the input.
 
     Input: (N, *, F). Output: (N, *, units). `kernel` is (F, units), `bias` (units,).
@@ -24,18 +30,6 @@ class Dense(Layer):
     refused = ADAPTERS_AND_QUANTIZATION
     mask = "pass"
     row_independent = True
-
-    units: PositiveInt
-    """Number of output units: dimensionality of the output's last axis."""
-    activation: fields.OutputActivation = None
-    use_bias: fields.UseBias = True
-    kernel_initializer: fields.KernelInitializer = GlorotUniform()
-    bias_initializer: fields.BiasInitializer = Zeros()
-    kernel_regularizer: fields.KernelRegularizer = None
-    bias_regularizer: fields.BiasRegularizer = None
-    activity_regularizer: fields.ActivityRegularizer = None
-    kernel_constraint: fields.KernelConstraint = None
-    bias_constraint: fields.BiasConstraint = None
 
     def build(self, x: TensorSpec) -> nn.Module:
         if not x.shape or x.shape[-1] is None:

@@ -19,12 +19,7 @@ _OF_LAMBDA = {
 }
 
 
-@layer(
-    Example(input=(3,), output=(3,), config={"value": "prev * tanh(softplus(prev))"}),
-    Example(input=[(4, 3), (4, 3)], output=(4,), config={"value": "sqrt(sum(square(a - b), axis=-1))"}),
-    Example(input=(6,), output=[(3,), (3,)], config={"value": "split(prev, 2, axis=-1)"}),
-    aliases=("lambda",),
-)
+@layer(Example(input=(3,), output=(3,), config={"value": "prev * tanh(softplus(prev))"}), aliases=("lambda",))
 class Expr(ExpressionLayer):
     """Value of a formula over nodes; `kerascli list ops` shows the operations that it may call.
 

@@ -12,10 +12,7 @@ from kerascli.parts.fields import ConstraintField, InitializerField, Regularizer
 from kerascli.parts.initializers import GlorotUniform, Zeros
 
 
-@layer(
-    Example(input=[], output=(8, 4), config={"shape": [8, 4], "initializer": "random_normal"}),
-    Example(input=[], output=(), config={"shape": [], "initializer": "ones", "constraint": "non_neg"}),
-)
+@layer(Example(input=[], output=(8, 4), config={"shape": [8, 4], "initializer": "random_normal"}))
 class Weight(BaseLayer):
     """Weight as a node, for formulas and layers; it has no batch axis.
 

@@ -13,10 +13,7 @@ from kerascli.layers.merging.base import check_count
 from kerascli.preprocessing.function import Function
 
 
-@layer(
-    Example(input=[(4,), (3,)], output=(7,)),
-    Example(input=[(2, 4), (3, 4), (1, 4)], output=(6, 4), config={"axis": 1}),
-)
+@layer(Example(input=[(4,), (3,)], output=(7,)))
 class Concatenate(MergeLayer):
     """Concatenates its inputs along an axis; their other axes must be equal.
 

@@ -20,11 +20,7 @@ def _both(axes: object) -> object:
     return (axes, axes) if isinstance(axes, int) else tuple(axes) if isinstance(axes, list) else axes
 
 
-@layer(
-    Example(input=[(4,), (4,)], output=(1,), config={"axes": 1}),
-    Example(input=[(5, 4), (3, 4)], output=(5, 3), config={"axes": [2, 2]}),
-    Example(input=[(5, 4), (5,)], output=(4,), config={"axes": [1, 1], "normalize": True}),
-)
+@layer(Example(input=[(4,), (4,)], output=(1,), config={"axes": 1}))
 class Dot(MergeLayer):
     """Dot product of two inputs along an axis of each; with `normalize` their cosine similarity.
 

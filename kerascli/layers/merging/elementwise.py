@@ -12,10 +12,7 @@ from kerascli.layers.merging.base import ElementwiseMerge, Mask, MaskedMerge, ch
 from kerascli.preprocessing.function import Function
 
 
-@layer(
-    Example(input=[(4,), (4,)], output=(4,)),
-    Example(input=[(5, 4), (4,), (1, 4)], output=(5, 4)),
-)
+@layer(Example(input=[(4,), (4,)], output=(4,)))
 class Add(ElementwiseMerge):
     """Adds its inputs elementwise.
 
@@ -25,10 +22,7 @@ class Add(ElementwiseMerge):
     pair = torch.add
 
 
-@layer(
-    Example(input=[(4,), (4,), (4,)], output=(4,)),
-    Example(input=[(5, 4), (4,)], output=(5, 4)),
-)
+@layer(Example(input=[(4,), (4,), (4,)], output=(4,)))
 class Average(ElementwiseMerge):
     """Averages its inputs elementwise.
 

@@ -38,12 +38,7 @@ class MovingAverageArguments(Layer):
     """Initializer of the moving variance."""
 
 
-@layer(
-    Example(input=(8,), output=(8,)),
-    Example(input=(4, 4, 3), output=(4, 4, 3), config={"momentum": 0.9, "scale": False}),
-    Example(input=(3, 4, 4), output=(3, 4, 4), config={"axis": 1}),
-    Example(input=(8,), output=(8,), config={"renorm": True, "renorm_clipping": {"rmax": 3.0, "dmax": 5.0}}),
-)
+@layer(Example(input=(8,), output=(8,)))
 class BatchNormalization(PenaltyArguments, MovingAverageArguments, ScaleArguments, FirstArguments):
     """Batch normalization: normalizes each channel to mean 0 and variance 1 over the batch, then scales and shifts it.
 

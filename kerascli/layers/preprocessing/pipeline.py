@@ -20,8 +20,7 @@ _TRIALS = ((2, 61), (3, 67))
         input=(8, 6, 3),
         output=(4, 4, 3),
         config={"layers": [{"random_crop": {"height": 4, "width": 4}}, "random_flip", {"rescaling": 0.1}]},
-    ),
-    Example(input=(6,), output=(2,), config={"layers": [{"dense": {"units": 3}}, {"dense": {"units": 2}}]}),
+    )
 )
 class Pipeline(Layer):
     """Applies layers of one input and one result in sequence; a mask is passed on if all layers pass it on.

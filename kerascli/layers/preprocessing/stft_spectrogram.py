@@ -16,17 +16,7 @@ from kerascli.parts.initializers import STFT
 _EPSILON = 1e-7
 
 
-@layer(
-    Example(input=(40, 2), output=(4, 18), config={"frame_length": 16}),
-    Example(
-        input=(2, 40),
-        output=(2, 10, 17),
-        config={
-            "mode": "psd", "frame_length": 12, "frame_step": 4, "fft_length": 32, "padding": "same",
-            "expand_dims": True, "data_format": "channels_first",
-        },
-    ),
-)  # fmt: skip
+@layer(Example(input=(40, 2), output=(4, 18), config={"frame_length": 16}))
 class STFTSpectrogram(Layer):
     """Spectrogram: the short-time Fourier transform of signals, by a convolution whose kernels can be trained.
 

@@ -164,24 +164,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return convolve(x, kernel, bias, window, groups)
 
 
-@layer(
-    Example(input=(5, 7, 3), output=(5, 4), config={"filters": 4, "kernel_size": 3}),
-    Example(
-        input=(3, 7, 3),
-        output=[(3, 4, 2), (4, 2), (4, 2)],
-        config={
-            "filters": 2,
-            "kernel_size": 2,
-            "strides": 2,
-            "padding": "same",
-            "dropout": 0.2,
-            "recurrent_dropout": 0.2,
-            "return_sequences": True,
-            "return_state": True,
-        },
-    ),
-    name="conv_lstm_1d",
-)
+@layer(Example(input=(5, 7, 3), output=(5, 4), config={"filters": 4, "kernel_size": 3}), name="conv_lstm_1d")
 class ConvLSTM1D(WindowArguments1D, ConvLSTM):
     """Convolutional LSTM over sequences of 1D frames: `lstm` with `conv_1d` in place of matrix products.
 
@@ -191,21 +174,7 @@ class ConvLSTM1D(WindowArguments1D, ConvLSTM):
     """
 
 
-@layer(
-    Example(input=(5, 7, 6, 3), output=(5, 4, 4), config={"filters": 4, "kernel_size": 3}),
-    Example(
-        input=(3, 2, 5, 6),
-        output=(3, 4, 5, 6),
-        config={
-            "filters": 4,
-            "kernel_size": [2, 3],
-            "padding": "same",
-            "data_format": "channels_first",
-            "return_sequences": True,
-        },
-    ),
-    name="conv_lstm_2d",
-)
+@layer(Example(input=(5, 7, 6, 3), output=(5, 4, 4), config={"filters": 4, "kernel_size": 3}), name="conv_lstm_2d")
 class ConvLSTM2D(WindowArguments2D, ConvLSTM):
     """Convolutional LSTM over sequences of images: `lstm` with `conv_2d` in place of matrix products.
 

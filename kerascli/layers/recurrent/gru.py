@@ -26,11 +26,7 @@ ResetAfter = Annotated[
 ]
 
 
-@layer(
-    Example(input=(5, 3), output=(4,), config={"units": 4}),
-    Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
-    Example(input=(5, 3), output=[(4,), (4,)], config={"units": 4, "return_state": True, "reset_after": False}),
-)
+@layer(Example(input=(5, 3), output=(4,), config={"units": 4}))
 class GRU(Recurrent, SeedArgument, LayerArguments, GRUArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Gated recurrent unit: a recurrent layer whose update and reset gates control its output (Cho et al., 2014).
 
@@ -58,15 +54,7 @@ class GRU(Recurrent, SeedArgument, LayerArguments, GRUArguments):  # pyright: ig
         return GRUModule(self, features_of_sequence(x))
 
 
-@layer(
-    Example(input=(3,), output=[(4,), (4,)], config={"units": 4}, call={"states": [(4,)]}),
-    Example(
-        input=(3,),
-        output=[(4,), (4,)],
-        config={"units": 4, "dropout": 0.2, "recurrent_dropout": 0.2, "reset_after": False},
-        call={"states": [(4,)]},
-    ),
-)
+@layer(Example(input=(3,), output=[(4,), (4,)], config={"units": 4}, call={"states": [(4,)]}))
 class GRUCell(ConstraintArguments, GRUArguments, Cell):
     """Cell of `gru`, for one step: used in `rnn`, or as a node with `states` [output].
 

@@ -24,11 +24,7 @@ from kerascli.parts.activations import Linear, Sigmoid, Tanh
 from kerascli.parts.base import Initializer
 
 
-@layer(
-    Example(input=(5, 3), output=(4,), config={"units": 4}),
-    Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
-    Example(input=(5, 3), output=[(4,), (4,), (4,)], config={"units": 4, "return_state": True, "dropout": 0.2}),
-)
+@layer(Example(input=(5, 3), output=(4,), config={"units": 4}))
 class LSTM(Recurrent, SeedArgument, LayerArguments, LSTMArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Long short-term memory layer: a recurrent layer with a gated cell state (Hochreiter and Schmidhuber, 1997).
 
@@ -61,15 +57,7 @@ class LSTM(Recurrent, SeedArgument, LayerArguments, LSTMArguments):  # pyright: 
         return LSTMModule(self, features_of_sequence(x))
 
 
-@layer(
-    Example(input=(3,), output=[(4,), (4,), (4,)], config={"units": 4}, call={"states": [(4,), (4,)]}),
-    Example(
-        input=(3,),
-        output=[(4,), (4,), (4,)],
-        config={"units": 4, "dropout": 0.2, "recurrent_dropout": 0.2},
-        call={"states": [(4,), (4,)]},
-    ),
-)
+@layer(Example(input=(3,), output=[(4,), (4,), (4,)], config={"units": 4}, call={"states": [(4,), (4,)]}))
 class LSTMCell(SeedArgument, ConstraintArguments, LSTMArguments, Cell):
     """Cell of `lstm`, for one step: used in `rnn`, or as a node with `states` [output, cell state].
 

@@ -52,14 +52,7 @@ class CellArgument(Layer):
     """Cell to run at each step: a cell, a list of cells (a stack), or a small model of one step."""
 
 
-@layer(
-    Example(input=(5, 3), output=(4,), config={"cell": {"gru_cell": 4}}),
-    Example(
-        input=(5, 3),
-        output=[(5, 2), (4,), (4,), (2,)],
-        config={"cell": [{"lstm_cell": 4}, {"simple_rnn_cell": 2}], "return_sequences": True, "return_state": True},
-    ),
-)
+@layer(Example(input=(5, 3), output=(4,), config={"cell": {"gru_cell": 4}}))
 class RNN(Recurrent, CellArgument):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Runs a cell over the steps of a sequence.
 
@@ -90,7 +83,6 @@ class RNN(Recurrent, CellArgument):  # pyright: ignore[reportIncompatibleVariabl
         config={"cells": [{"lstm_cell": 4}, {"gru_cell": 2}]},
         call={"states": [(4,), (4,), (2,)]},
     ),
-    Example(input=(3,), output=[(4,), (4,)], config={"cells": [{"gru_cell": 4}]}, call={"states": [(4,)]}),
     name="stacked_rnn_cells",
 )
 class StackedRNNCells(Cell):

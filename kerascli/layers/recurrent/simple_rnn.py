@@ -18,11 +18,7 @@ from kerascli.layers.recurrent.steps import State
 from kerascli.parts.activations import Linear, ReLU, Tanh
 
 
-@layer(
-    Example(input=(5, 3), output=(4,), config={"units": 4}),
-    Example(input=(5, 3), output=(5, 4), config={"units": 4, "return_sequences": True, "recurrent_dropout": 0.2}),
-    Example(input=(5, 3), output=[(4,), (4,)], config={"units": 4, "return_state": True, "activation": "relu"}),
-)
+@layer(Example(input=(5, 3), output=(4,), config={"units": 4}))
 class SimpleRNN(Recurrent, LayerArguments, SimpleRNNArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Fully connected RNN: h_t = activation(x_t @ kernel + h_(t-1) @ recurrent_kernel + bias) (Elman, 1990).
 
@@ -42,15 +38,7 @@ class SimpleRNN(Recurrent, LayerArguments, SimpleRNNArguments):  # pyright: igno
         return SimpleRNNModule(self, features_of_sequence(x))
 
 
-@layer(
-    Example(input=(3,), output=[(4,), (4,)], config={"units": 4}, call={"states": [(4,)]}),
-    Example(
-        input=(3,),
-        output=[(4,), (4,)],
-        config={"units": 4, "dropout": 0.2, "recurrent_dropout": 0.2},
-        call={"states": [(4,)]},
-    ),
-)
+@layer(Example(input=(3,), output=[(4,), (4,)], config={"units": 4}, call={"states": [(4,)]}))
 class SimpleRNNCell(SeedArgument, ConstraintArguments, SimpleRNNArguments, Cell):
     """Cell of `simple_rnn`, for one step: used in `rnn`, or as a node with `states` [output].
 

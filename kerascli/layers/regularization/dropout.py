@@ -12,10 +12,7 @@ from kerascli.layers.geometry import spatial_shape
 from kerascli.preprocessing.function import InTraining
 
 
-@layer(
-    Example(input=(8,), output=(8,), config={"rate": 0.4}),
-    Example(input=(5, 8), output=(5, 8), config={"rate": 0.4, "noise_shape": [None, 1, 8]}),
-)
+@layer(Example(input=(8,), output=(8,), config={"rate": 0.4}))
 class Dropout(Layer):
     """Dropout: in training sets a fraction `rate` of the values to 0, and scales the others by 1 / (1 - rate).
 
@@ -130,11 +127,7 @@ class SpatialDropout(Layer):
         return InTraining(dropout, self.rate, noise, self.seed)
 
 
-@layer(
-    Example(input=(4, 4, 3), output=(4, 4, 3), config={"rate": 0.2}),
-    Example(input=(3, 4, 4), output=(3, 4, 4), config={"rate": 0.2, "data_format": "channels_first"}),
-    name="spatial_dropout_2d",
-)
+@layer(Example(input=(4, 4, 3), output=(4, 4, 3), config={"rate": 0.2}), name="spatial_dropout_2d")
 class SpatialDropout2D(SpatialDropout):
     """Spatial dropout of images: in training drops whole channels.
 
@@ -144,11 +137,7 @@ class SpatialDropout2D(SpatialDropout):
     rank = 2
 
 
-@layer(
-    Example(input=(4, 4, 4, 3), output=(4, 4, 4, 3), config={"rate": 0.2}),
-    Example(input=(3, 4, 4, 4), output=(3, 4, 4, 4), config={"rate": 0.2, "data_format": "channels_first"}),
-    name="spatial_dropout_3d",
-)
+@layer(Example(input=(4, 4, 4, 3), output=(4, 4, 4, 3), config={"rate": 0.2}), name="spatial_dropout_3d")
 class SpatialDropout3D(SpatialDropout):
     """Spatial dropout of volumes: in training drops whole channels.
 

@@ -10,10 +10,7 @@ from kerascli.layers.geometry import spatial_shape
 from kerascli.preprocessing.function import Function
 
 
-@layer(
-    Example(input=(5, 3), output=(3, 3)),
-    Example(input=(5, 3), output=(3, 3), config={"cropping": [2, 0]}),
-)
+@layer(Example(input=(5, 3), output=(3, 3)))
 class Cropping1D(Layer):
     """Removes steps at both ends of a sequence.
 
@@ -29,10 +26,7 @@ class Cropping1D(Layer):
         return _cropped(x, (self.cropping,), "channels_last")
 
 
-@layer(
-    Example(input=(5, 6, 3), output=(3, 4, 3), config={"cropping": 1}),
-    Example(input=(3, 5, 6), output=(3, 3, 1), config={"cropping": [[2, 0], [1, 4]], "data_format": "channels_first"}),
-)
+@layer(Example(input=(5, 6, 3), output=(3, 4, 3), config={"cropping": 1}))
 class Cropping2D(Layer):
     """Removes the margins of an image.
 
@@ -49,10 +43,7 @@ class Cropping2D(Layer):
         return _cropped(x, self.cropping, self.data_format)
 
 
-@layer(
-    Example(input=(4, 5, 6, 2), output=(2, 3, 4, 2)),
-    Example(input=(4, 5, 6, 2), output=(4, 3, 3, 2), config={"cropping": [0, 1, [1, 2]]}),
-)
+@layer(Example(input=(4, 5, 6, 2), output=(2, 3, 4, 2)))
 class Cropping3D(Layer):
     """Removes the margins of a volume.
 

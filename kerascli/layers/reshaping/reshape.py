@@ -11,10 +11,7 @@ from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.function import Function
 
 
-@layer(
-    Example(input=(784,), output=(28, 28, 1), config={"target_shape": [28, 28, 1]}),
-    Example(input=(6, 4), output=(8, 3), config={"target_shape": [-1, 3]}),
-)
+@layer(Example(input=(784,), output=(28, 28, 1), config={"target_shape": [28, 28, 1]}))
 class Reshape(Layer):
     """Reshapes each sample to `target_shape`.
 
@@ -47,11 +44,7 @@ def _fits(shape: Shape, target: tuple[int, ...]) -> bool:
     return values % fixed == 0 if -1 in target else values == fixed
 
 
-@layer(
-    Example(input=(28, 28, 1), output=(784,)),
-    Example(input=(3, 2, 2), output=(12,), config={"data_format": "channels_first"}),
-    Example(input=(), output=(1,)),
-)
+@layer(Example(input=(28, 28, 1), output=(784,)))
 class Flatten(Layer):
     """Flattens all axes after the batch into one.
 
@@ -79,10 +72,7 @@ def _check_dims(dims: tuple[int, ...]) -> tuple[int, ...]:
     return dims
 
 
-@layer(
-    Example(input=(5, 3), output=(3, 5), config={"dims": [2, 1]}),
-    Example(input=(2, 3, 4), output=(4, 2, 3), config={"dims": [3, 1, 2]}),
-)
+@layer(Example(input=(5, 3), output=(3, 5), config={"dims": [2, 1]}))
 class Permute(Layer):
     """Permutes the axes after the batch: axis i of the output is axis `dims[i]` of the input, counted from 1.
 

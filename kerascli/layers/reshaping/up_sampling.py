@@ -12,7 +12,7 @@ from kerascli.preprocessing.function import Function
 from kerascli.preprocessing.resampling import resampling_weights
 
 
-@layer(Example(input=(4, 3), output=(8, 3)), Example(input=(4, 3), output=(12, 3), config={"size": 3}))
+@layer(Example(input=(4, 3), output=(8, 3)))
 class UpSampling1D(Layer):
     """Repeats each step of a sequence `size` times.
 
@@ -27,15 +27,7 @@ class UpSampling1D(Layer):
         return Function(_repeated, (self.size,), "channels_last")
 
 
-@layer(
-    Example(input=(3, 4, 2), output=(6, 8, 2)),
-    Example(input=(3, 4, 2), output=(9, 8, 2), config={"size": [3, 2], "interpolation": "bilinear"}),
-    Example(
-        input=(2, 6, 5),
-        output=(2, 6, 10),
-        config={"size": [1, 2], "interpolation": "lanczos3", "data_format": "channels_first"},
-    ),
-)
+@layer(Example(input=(3, 4, 2), output=(6, 8, 2)))
 class UpSampling2D(Layer):
     """Enlarges images `size` times by repeating pixels or by interpolation.
 
@@ -72,10 +64,7 @@ class UpSampling2D(Layer):
         return x
 
 
-@layer(
-    Example(input=(2, 3, 4, 2), output=(4, 6, 8, 2)),
-    Example(input=(2, 3, 4, 2), output=(2, 6, 12, 2), config={"size": [1, 2, 3]}),
-)
+@layer(Example(input=(2, 3, 4, 2), output=(4, 6, 8, 2)))
 class UpSampling3D(Layer):
     """Repeats each voxel of a volume `size` times along each axis.
 

@@ -11,10 +11,7 @@ from kerascli.layers.geometry import pad_order, spatial_shape
 from kerascli.preprocessing.function import Function
 
 
-@layer(
-    Example(input=(5, 3), output=(7, 3)),
-    Example(input=(3, 5), output=(3, 7), config={"padding": [2, 0], "data_format": "channels_first"}),
-)
+@layer(Example(input=(5, 3), output=(7, 3)))
 class ZeroPadding1D(Layer):
     """Adds steps of zeros before and after a sequence.
 
@@ -31,10 +28,7 @@ class ZeroPadding1D(Layer):
         return _padded(x, (self.padding,), self.data_format)
 
 
-@layer(
-    Example(input=(5, 6, 3), output=(7, 8, 3)),
-    Example(input=(5, 6, 3), output=(7, 11, 3), config={"padding": [[2, 0], [1, 4]]}),
-)
+@layer(Example(input=(5, 6, 3), output=(7, 8, 3)))
 class ZeroPadding2D(Layer):
     """Adds zeros around an image.
 
@@ -51,10 +45,7 @@ class ZeroPadding2D(Layer):
         return _padded(x, self.padding, self.data_format)
 
 
-@layer(
-    Example(input=(4, 5, 6, 2), output=(6, 7, 8, 2)),
-    Example(input=(4, 5, 6, 2), output=(4, 7, 9, 2), config={"padding": [0, 1, [1, 2]]}),
-)
+@layer(Example(input=(4, 5, 6, 2), output=(6, 7, 8, 2)))
 class ZeroPadding3D(Layer):
     """Adds zeros around a volume.
 

@@ -22,23 +22,7 @@ def _is_recurrent(value: BaseLayer) -> Recurrent:
 RecurrentField = Annotated[Recurrent, LAYERS.field(), AfterValidator(_is_recurrent)]
 
 
-@layer(
-    Example(input=(5, 3), output=(8,), config={"layer": {"lstm": 4}}),
-    Example(
-        input=(5, 3),
-        output=[(5, 4), (5, 4), (4,), (4,)],
-        config={"layer": {"gru": {"units": 4, "return_sequences": True, "return_state": True}}, "merge_mode": None},
-    ),
-    Example(
-        input=(5, 3),
-        output=(4,),
-        config={
-            "layer": {"simple_rnn": 4},
-            "merge_mode": "sum",
-            "backward_layer": {"gru": {"units": 4, "go_backwards": True}},
-        },
-    ),
-)
+@layer(Example(input=(5, 3), output=(8,), config={"layer": {"lstm": 4}}))
 class Bidirectional(Layer):
     """Bidirectional wrapper: runs a recurrent layer forwards and another backwards, and merges their outputs.
 

@@ -15,14 +15,7 @@ from kerascli.parts.initializers import TruncatedNormal
 _EPSILON = 1e-7  # Keras's minimum of a vector's norm
 
 
-@layer(
-    Example(input=(8,), output=(4,), config={"layer": {"dense": 4}}),
-    Example(
-        input=(6, 6, 2),
-        output=(4, 4, 5),
-        config={"layer": {"conv_2d": {"filters": 5, "kernel_size": 3}}, "power_iterations": 2},
-    ),
-)
+@layer(Example(input=(8,), output=(4,), config={"layer": {"dense": 4}}))
 class SpectralNormalization(Wrapper):
     """Spectral normalization: in training divides a layer's kernel by its largest singular value (Miyato et al., 2018).
 

@@ -13,11 +13,7 @@ from kerascli.layers.base import BaseLayer, Example, NotSequences, Outcome, laye
 from kerascli.layers.nesting import InnerCalls, LayerField, Wrapper, build_inner, with_value
 
 
-@layer(
-    Example(input=(5, 8), output=(5, 4), config={"layer": {"dense": 4}}),
-    Example(input=(3, 6, 6, 2), output=(3, 4, 4, 5), config={"layer": {"conv_2d": {"filters": 5, "kernel_size": 3}}}),
-    Example(input=(5, 4), output=(5, 4), config={"layer": "batch_normalization"}),
-)
+@layer(Example(input=(5, 8), output=(5, 4), config={"layer": {"dense": 4}}))
 class TimeDistributed(Wrapper):
     """Applies a layer to every step of a sequence, with the same weights.
 

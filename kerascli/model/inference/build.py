@@ -214,7 +214,7 @@ def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int |
     """Build a model's views (submodels that share its weights), and return them by name. Raises Invalid.
 
     `owners` maps weight name prefixes to the modules of the model, and of its `train_step`, that have these weights; a
-    view with other weights is a config error.
+    view with other weights is a config error. Stateful layers keep states for `batch_size` samples.
     """
     faults: list[Fault] = []
     views: dict[str, Built] = {}

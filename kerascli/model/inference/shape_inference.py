@@ -47,7 +47,7 @@ def _may_lack_batch(node: Node) -> set[str]:
 
 
 def batch_axis_hint(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
-    """Return a hint for a shape mismatch if none of the node's inputs has a batch axis; otherwise None."""
+    """Return a hint for a shape mismatch if no input of a node has, by its spec in `specs`, a batch axis; else None."""
     used = [specs[name] for name in node.used_names()]
     if node.layer.call_form == "names" or not used or any(spec.batched for spec in used):
         return None
@@ -57,7 +57,10 @@ def batch_axis_hint(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
 def output_faults(
     outputs: Sequence[str], model: Model, specs: Mapping[str, TensorSpec], at: str = "model.outputs"
 ) -> list[Fault]:
-    """Return a config error for each output of a model without a batch axis; `at` is the config key of outputs."""
+    """Return a config error for each name in `outputs`, a model's outputs, whose tensor has no batch axis.
+
+    `specs` maps tensor names to specs (shape, dtype), `at` is the config key that lists the outputs.
+    """
     return [
         Fault(
             f"'{name}' {specs[name]} is an output, but has no batch axis: an output has one row per sample",
@@ -99,8 +102,8 @@ def declared_outputs(
 ) -> tuple[TensorSpec, ...]:
     """Return the specs (shape, dtype) of a node's outputs, from those that its layer declares (`stated`).
 
-    The layer declares them for inputs with a batch axis. If the node's input has none, the input's first axis is added
-    to each shape, and the spec is marked as one without a batch axis.
+    The layer declares them for inputs with a batch axis. If the node's input has, by its spec in `specs`, no batch
+    axis, the input's first axis is added to each shape, and the spec is marked as one without a batch axis.
     """
     of = specs[node.inputs[0]] if node.inputs else None
     if of is None or of.batched:
@@ -116,7 +119,10 @@ run."""
 def infer_outputs(
     node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], cache: SpecCache
 ) -> tuple[TensorSpec, ...]:
-    """Infer the specs (shape, dtype) of a node's outputs by two runs, with different sizes of unknown dimensions."""
+    """Infer the specs (shape, dtype) of a node's outputs by two runs, with different sizes of unknown dimensions.
+
+    `specs` maps tensor names to specs. `cache` has the results of equal layers on equal inputs, and gets this node's.
+    """
     key = _key(node, specs)
     if key is None:
         return _infer_outputs(node, module, specs)

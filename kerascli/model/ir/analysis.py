@@ -100,7 +100,7 @@ def called_in(entries: Iterable[Entry]) -> set[str]:
 
 
 def uncalled_faults(shared: Mapping[str, Shared | None], entries: Iterable[Entry]) -> list[Fault]:
-    """Return a config error for each shared layer or model that is never called."""
+    """Return a config error for each layer or model in `shared` that no node in `entries` calls."""
     called = called_in(entries) if shared else set()
     return [
         # the path of a shared layer ends with the kind of the layer, which is not part of the path of its name
@@ -162,7 +162,7 @@ def set_by(nodes: Sequence[Node]) -> dict[str, Node]:
 
 
 def update_faults(nodes: Sequence[Node]) -> list[Fault]:
-    """Return errors for `update` nodes that assign no weight, a trainable weight, or one that another node assigns."""
+    """Return errors for `update` nodes that assign no weight, a trainable one, or one that another node assigns."""
     faults: dict[str, Fault] = {}
     weights, first = set_by(nodes), dict[str, Node]()
     for node in nodes:

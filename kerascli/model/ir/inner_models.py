@@ -21,9 +21,12 @@ class CellState:
 
     name: str
     shape: tuple[int, ...]
+    """Shape of the state, without the batch axis."""
     initializer: Initializer = field(default_factory=Zeros)
     trainable: bool = False
+    """True if the initial value is trained."""
     path: Path = field(default=(), compare=False)
+    """Config path of the state."""
 
     @property
     def is_weight(self) -> bool:
@@ -39,13 +42,18 @@ class Cell:
     """
 
     inputs: tuple[str, ...]
+    """Names of the inputs of a time step, which are slices of the `rnn`'s input sequences."""
     states: tuple[CellState, ...]
     constants: tuple[str, ...]
+    """Names of the tensors that are the same at every time step."""
     entries: tuple[Entry, ...]
+    """Nodes and calls of shared layers and models that are computed at each time step, in order."""
     next: tuple[str, ...]
     """Names of the nodes that give the next values of the states, in the order of the states."""
     outputs: tuple[str, ...]
+    """Names of the nodes that give the outputs of a time step."""
     path: Path = field(default=(), compare=False)
+    """Config path of the cell."""
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -76,6 +84,7 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
     uses_masks = True
 
     zero_output_for_mask: bool = False
+    """Output zeros at masked time steps; false: repeat the previous output."""
 
     @classmethod
     def settings(cls) -> tuple[str, ...]:
@@ -99,7 +108,7 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
         return index in self.split_inputs(range(len(self.cell.inputs) + len(self.cell.constants)))[1]
 
     def of(self, cell: Cell) -> Self:
-        """Return a copy of this layer with another cell."""
+        """Return a copy of the layer with `cell` in place of its cell."""
         return self.model_copy(update={"cell": cell, "layers": tuple(node.layer for node in cell.nodes)})
 
     def split_inputs(self, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
@@ -112,6 +121,7 @@ class SharedPart(BaseLayer):
     """Layer inside a wrapper (`time_distributed: tower`) that stands for a shared layer or model (`tower`)."""
 
     shared: InstanceOf[Shared]
+    """Shared layer or model that the layer stands for."""
     layers: tuple[InstanceOf[BaseLayer], ...]
     """All layers in the shared model, or the shared layer itself."""
 
@@ -160,8 +170,8 @@ def wrapped(node: Node) -> Shared | None:
 def with_shared(cls: type[BaseLayer], settings: Any, shared_by_name: Mapping[str, Shared | None]) -> Any:
     """Return a wrapper's arguments (`settings`), with a SharedPart in place of a shared layer's or model's name.
 
-    Without such a name, the arguments are returned unchanged. Raises ShapeMismatch if the wrapper cannot wrap the
-    shared layer or model.
+    `cls` is the wrapper's class. Without such a name, the arguments are returned unchanged. Raises ShapeMismatch if the
+    wrapper cannot wrap the shared layer or model.
     """
     named = settings.get("layer") if isinstance(settings, dict) else settings
     if not issubclass(cls, TimeDistributed):

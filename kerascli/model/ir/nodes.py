@@ -33,6 +33,7 @@ class Use(NamedTuple):
     path: Path
     """Config path of the use or call; it ends with the name of the block, shared layer or shared model."""
     of: Literal["block", "model", "layer"]
+    """Kind of what is used or called: a block, a shared model or a shared layer."""
     start: int = 0
     """Of a block: number of entries before it in the list `layers` that is read, which tells repeated uses apart."""
 
@@ -47,10 +48,12 @@ class Node:
     outputs: tuple[str, ...]
     """Names of the output tensors; `_` for a tensor that is discarded."""
     call: Mapping[str, CallValue] = field(default_factory=dict)
+    """Call arguments (`mask`, `training` ...) by name: bools, and names of tensors."""
     owner: str = ""
     """Prefix of the names of the node's weights (`tower/features`), the same for nodes that share weights; '': the
     node's own name."""
     path: Path = field(default=(), compare=False)
+    """Config path of the node."""
     uses: tuple[Use, ...] = field(default=(), compare=False)
     """Uses of blocks and calls of shared layers and models that contain the node, outermost first."""
 
@@ -111,13 +114,16 @@ class Shared:
     inputs: Mapping[str, TensorSpec | None]
     """Inputs of a shared model by name, each with its spec (shape, dtype) if declared, else None; empty for a layer."""
     entries: tuple["Node | Call", ...] = ()
+    """Nodes and calls of a shared model, in order; empty for a layer."""
     outputs: tuple[str, ...] = ()
     shared: tuple["Shared", ...] = ()
+    """Shared layers and models that only the nodes of this shared model call."""
     layer: BaseLayer | None = None
+    """Shared layer; None for a shared model."""
     trainable: bool = True
     """If False, no layer of the shared model is trained, whatever the layers' own settings."""
     tensors: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Mapping from names in the config of the shared model to the tensors of the shared model that they refer to."""
+    """Mapping from names in the config of the shared model to the names of the tensors that they refer to."""
     path: Path = field(default=(), compare=False)
 
 
@@ -127,6 +133,7 @@ class Call:
 
     name: str
     of: Shared
+    """Shared layer or model that is called."""
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     call: Mapping[str, CallValue]
@@ -157,7 +164,7 @@ def flat(entries: Sequence[Entry]) -> tuple[Node, ...]:
 
 
 def names_used_by(entries: Iterable[Entry]) -> set[str]:
-    """Return the names of all tensors that nodes, also inside of calls, take as inputs or call arguments."""
+    """Return the names of all tensors that the nodes in `entries`, also in calls, take as inputs or call arguments."""
     return {name for entry in entries for node in flat([entry]) for name in node.used_names()}
 
 
@@ -167,8 +174,10 @@ class Model:
 
     inputs: tuple[Input, ...]
     entries: tuple[Entry, ...]
+    """Nodes, and calls of shared layers and models, in order."""
     outputs: tuple[str, ...]
     shared: tuple[Shared, ...] = ()
+    """Shared layers and models that the model's nodes can call."""
     views: Mapping[str, "View"] = field(default_factory=dict)
     """Mapping from name to view: a model that shares the weights of this model, such as an encoder alone."""
     alone: bool = False

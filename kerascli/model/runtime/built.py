@@ -21,6 +21,7 @@ class Submodule:
     """Prefix of the names of the submodule's weights in the model; '': the prefix of the node's own weights."""
     module: nn.Module
     trainable: bool
+    """True if the trainable weights of the submodule are trained, False if it is frozen."""
 
     def names(self) -> Iterator[tuple[str, str]]:
         """Yield (path in the node's module, name in the model) of each weight of the submodule."""
@@ -115,16 +116,18 @@ class Built:
 
     model: Model
     modules: Mapping[str, nn.Module]
+    """Mapping from the name of each node to its module."""
     specs: Mapping[str, TensorSpec]
+    """Mapping from the name of each tensor to its spec."""
     owners: Mapping[str, nn.Module]
     """Mapping from a weight name prefix to the first module that has the weights with this prefix."""
     views: Mapping[str, "Built"] = field(default_factory=dict)
     """Mapping from name to view: another graph over the model's layers, which has its own inputs and outputs."""
 
     def reached(self, outputs: Iterable[str], losses: Iterable[str]) -> set[str]:
-        """Return the names of the trainable weights on which certain tensors or nodes depend.
+        """Return the names of the trainable weights on which the tensors `outputs` or the nodes `losses` depend.
 
-        `outputs` are names of tensors, `losses` names of nodes.
+        Both arguments are names.
         """
         needed, ends, names = set(outputs), set(losses), set[str]()
         for node in reversed(self.model.nodes):

@@ -28,6 +28,7 @@ class GraphOutcome:
     losses: dict[str, Tensor] = field(default_factory=dict)
     """Scalars to add to the loss, as a mapping from `node/name` to value."""
     metrics: dict[str, Tensor] = field(default_factory=dict)
+    """Values to log, as a mapping from `node` or `node/name` to value."""
     updates: dict[str, Tensor] = field(default_factory=dict)
     """Next values of non-trainable weights, in torch's layout, by weight name."""
 

@@ -44,12 +44,18 @@ class Graph(nn.Module):
 
     def weights(self) -> list[Weight]:
         """Return all weights of the model in the order of its nodes; a shared weight occurs once, at its first node."""
-        by_part: dict[str, list[Weight]] = {}
-        for step in self._steps:
-            for part in submodules_of(step.node, step.module):
-                if part.name not in by_part:
-                    by_part[part.name] = list(part.weights())
-        return [weight for weights in by_part.values() for weight in weights]
+        by_name: dict[str, Weight] = {}
+        for weights in self.weights_by_node().values():
+            for weight in weights:
+                by_name.setdefault(weight.name, weight)
+        return list(by_name.values())
+
+    def weights_by_node(self) -> dict[str, list[Weight]]:
+        """Return a mapping from each node's name to its weights; a shared weight occurs at each of its nodes."""
+        return {
+            step.node.name: [weight for part in submodules_of(step.node, step.module) for weight in part.weights()]
+            for step in self._steps
+        }
 
     def forward(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
         """Run the model on tensors (N, *) by input name; return its outputs, masks, losses ...

@@ -4,10 +4,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
 
 from kerascli.model.ir.nodes import Call, Node
-from kerascli.model.runtime.built import submodules_of
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, lasting
 
@@ -31,8 +29,11 @@ class Summary:
     title: str
     rows: tuple[Row, ...]
     sequential: bool
+    """True if the model is one like Keras's Sequential."""
     trainable: int
+    """Number of trainable parameters."""
     non_trainable: int
+    """Number of parameters that are not trained."""
     trainable_bytes: int
     non_trainable_bytes: int
 
@@ -66,7 +67,7 @@ def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None)
     model = graph.model
     if not model.is_sequential and without is None:
         yield from (Row(each.name, "input", str(each.spec), 0, (), True) for each in model.inputs)
-    modules = {node.name: module for node, module in zip(model.nodes, graph.nodes, strict=True)}
+    weights = graph.weights_by_node()
     counted: set[str] = set()
     calls: dict[str, list[Call]] = {}
     for entry in model.entries:
@@ -75,28 +76,28 @@ def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None)
     for entry in model.entries:
         if isinstance(entry, Node):
             if without is None:
-                yield _row(graph, modules, entry.name, entry.layer.component_name, (entry,), counted)
+                yield _row(graph, weights, entry.name, entry.layer.component_name, (entry,), counted)
         elif entry is calls[entry.of.name][0] and entry.of.name not in (without or ()):
-            yield _shared_row(graph, modules, calls[entry.of.name], counted)
+            yield _shared_row(graph, weights, calls[entry.of.name], counted)
             seen: set[str] = set()
             for node in entry.nodes if expand and entry.of.layer is None else ():
-                row = _row(graph, modules, node.name, node.layer.component_name, (node,), seen)
+                row = _row(graph, weights, node.name, node.layer.component_name, (node,), seen)
                 yield replace(row, inside=True)
 
 
-def _shared_row(graph: Graph, modules: Mapping[str, nn.Module], calls: list[Call], counted: set[str]) -> Row:
+def _shared_row(graph: Graph, weights: Mapping[str, list[Weight]], calls: list[Call], counted: set[str]) -> Row:
     """Return the summary's row for a shared layer or model, with the names of its calls if they differ from its
     name."""
     shared, names = calls[0].of, [call.name for call in calls]
     title = shared.name if names == [shared.name] else f"{shared.name}: {', '.join(names)}"
     kind = "model" if shared.layer is None else shared.layer.component_name
-    row = _row(graph, modules, title, kind, calls[0].nodes, counted, outputs=calls[0].outputs)
+    row = _row(graph, weights, title, kind, calls[0].nodes, counted, outputs=calls[0].outputs)
     return replace(row, connected_to=tuple(name for call in calls for name in call.used_names()))
 
 
 def _row(
     graph: Graph,
-    modules: Mapping[str, nn.Module],
+    weights: Mapping[str, list[Weight]],
     name: str,
     kind: str,
     nodes: Sequence[Node],
@@ -107,8 +108,7 @@ def _row(
     counted."""
     outputs = nodes[0].outputs if outputs is None else outputs
     shapes = ", ".join(str(graph.specs[output]) for output in outputs if output in graph.specs)
-    parts = [part for node in nodes for part in submodules_of(node, modules[node.name])]
-    own = {weight.name: weight for part in parts for weight in lasting(part.weights())}
+    own = {weight.name: weight for node in nodes for weight in lasting(weights[node.name])}
     new = [weight for name, weight in own.items() if name not in counted]
     counted.update(own)
     frozen = bool(own) and not any(node.layer.trainable for node in nodes)

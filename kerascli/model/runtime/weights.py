@@ -60,6 +60,7 @@ class Weight:
 
     name: str
     spec: WeightSpec
+    """Declaration of the weight by its module: shape, initializer, layout in Keras ..."""
     owner: nn.Module
     trainable: bool
 

@@ -16,9 +16,10 @@ from kerascli.parts.initializers import Zeros
 
 
 def by_state(reading: Reading, written: dict[Any, Any], states: list[str], path: Path) -> dict[str, tuple[Any, Path]]:
-    """Return the entries of a mapping by state of an `rnn`'s custom cell, each as (value, config path).
+    """Return the entries of `written`, a mapping from states of a custom cell, each as (value, config path).
 
     The entries are in the order of `states`; a config error is reported for each key of `written` that is no state.
+    `path` is the config path of the mapping.
     """
     for name in written:
         if name not in states:

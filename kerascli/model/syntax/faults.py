@@ -48,7 +48,7 @@ class Faults:
             self.take(invalid.below((*self.section, *path)).faults)
 
     def take(self, faults: Iterable[Fault]) -> None:
-        """Add config errors with complete paths; one inside a block (template of layers) counts once for all uses."""
+        """Add config errors with complete paths; an error in a block (template of layers) counts once for all uses."""
         for fault in faults:
             self.count += 1
             key = fault.text, fault.path

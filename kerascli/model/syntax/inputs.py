@@ -24,9 +24,9 @@ def read_inputs(
 ) -> dict[str, Input]:
     """Return the inputs of a model by name, and define these names for the layers that follow.
 
-    `data_inputs` is None if the data section could not be read; then a missing input is no config error. `base` is the
-    path of the section that declares inputs; `unread` names the data's inputs whose shapes are unknown until the data
-    is read.
+    `data_inputs` is None if the data section could not be read; then a missing input is no config error. `names` gets
+    the names, `faults` the config errors. `base` is the config path of the section that declares inputs; `unread` names
+    the data's inputs whose shapes are unknown until the data is read.
     """
     declared, (first, first_path) = section.inputs, _first_shape(section.layers)
     names.has_inputs = data_inputs is not None or declared is not None
@@ -128,7 +128,7 @@ def read_declared(
 def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
     """Return the shape and dtype of an input declared as `[28, 28, 1]` or `{shape: [68], dtype: int64}`.
 
-    `data` are those of the data's input of this name, which must agree. Raises Invalid (config errors).
+    `data` has the shape and dtype of the data's input named `name`, which must agree. Raises Invalid (config errors).
     """
     faults = Faults(())
     keys = value if isinstance(value, dict) else {"shape": value}

@@ -27,12 +27,14 @@ class SplitEntry:
 
     cls: type[BaseLayer]
     written: str
+    """Name of the layer as written in the config."""
     settings: Any
     """The layer's own arguments as written in the config: a mapping, or the value of the first argument."""
     keys: NodeKeys
     call: Mapping[str, Any]
     """Call arguments of the node (`training`, `mask` ...), as written in the config."""
     entry: Path
+    """Config path of the item of `layers`."""
     inputs: Path
     """Config path of the node's inputs."""
 
@@ -44,7 +46,8 @@ class SplitEntry:
 def split_entry(entry: Any, path: Path, faults: Faults) -> SplitEntry:
     """Divide an item of `layers` into layer class, layer arguments and node keys (`name`, `inputs` ...).
 
-    Raises Invalid (config errors), with paths inside the item, if it is not a layer.
+    `path` is the item's config path; `faults` collects errors in its keys. Raises Invalid (config errors), with paths
+    inside the item, if it is not a layer.
     """
     written, settings = split_form(entry, "layer")
     bare = isinstance(entry, str)
@@ -110,8 +113,9 @@ def add_node(
 ) -> None:
     """Add a node to the model and define its names, unless reading the node found config errors.
 
-    `before` is the number of config errors before the node was read: if there are more now, the node's names are
-    recorded as unreadable, so that their uses cause no further errors.
+    `name`, `layer`, `inputs` and `call` were read from the item `node` of `layers`. `before` is the number of config
+    errors before the node was read: if there are more now, the node's names are recorded as unreadable, so that their
+    uses cause no further errors.
     """
     faults, names = reading.faults, reading.names
     is_present = reading.is_present(node.keys, node.path)

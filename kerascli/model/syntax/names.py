@@ -92,9 +92,9 @@ class Names:
         return f"{name}_{number}"
 
     def give(self, name: str, place: Path, *, means: str | None = None) -> None:
-        """Define a name for the nodes below in the config, which refers to the tensor `means`.
+        """Define a name, which nodes below in the config can use, for the tensor `means`.
 
-        The default of `means` is the tensor of the same name; `place` is the config path of the definition.
+        `means` is a name in the model; default: the same name. `place` is the config path of the definition.
         """
         self._body.tensors[name] = means or name
         self._body.places[name] = place
@@ -104,13 +104,17 @@ class Names:
             self._places.setdefault(means, place)
 
     def define_inputs(self, tensors: Mapping[str, str]) -> None:
-        """Define input names of a block (template of layers), cell or shared model; `tensors` maps them to tensors."""
+        """Define names of inputs of a block (template of layers), cell or shared model.
+
+        `tensors` maps these names to the names of the tensors in the model.
+        """
         self._body.tensors.update(tensors)
 
     def take(self, name: str, place: Path, *, node: str, has_outputs: bool = True) -> None:
-        """Reserve a name in the config for the node `node`, so that no other node can have it.
+        """Reserve `name`, a name in the config, for the node that the model calls `node`: no other node can have it.
 
-        Without outputs (`has_outputs` is False), a node cannot be used by other nodes.
+        `place` is the config path of the node. Without outputs (`has_outputs` is False), a node cannot be used by other
+        nodes.
         """
         self._body.places.setdefault(name, place)
         self._places.setdefault(node, place)
@@ -118,7 +122,7 @@ class Names:
             self._without_result.add(name)
 
     def see_targets(self, names: Sequence[str] | None) -> None:
-        """Define a name `targets.NAME` for each of the data's targets; with None, any such name is valid."""
+        """Define a name `targets.NAME` for each of `names`, the data's targets; None: any such name is valid."""
         self._targets, self._body.sees_targets = names, True
         self.define_inputs({f"targets.{name}": f"targets.{name}" for name in names or ()})
 
@@ -131,7 +135,7 @@ class Names:
         return () if self.previous is None else (self.previous,)
 
     def meanings(self) -> dict[str, str]:
-        """Return a mapping from each name defined so far to the tensor that it refers to."""
+        """Return a mapping from each name defined so far to the name, in the model, of the tensor that it refers to."""
         return dict(self._body.tensors)
 
     def mark_broken(self, names: Iterable[str]) -> None:
@@ -144,7 +148,7 @@ class Names:
         return bool(self._broken)
 
     def announce(self, name: str, place: Path) -> None:
-        """Record a name that is defined further down in the config, so that an earlier use is no misspelling."""
+        """Record a name that is defined further down, at `place` in the config: an earlier use is no misspelling."""
         self._body.later.setdefault(name, place)
         if self._body.places is self._places:
             self._announced.add(name)
@@ -186,9 +190,10 @@ class Names:
         return name
 
     def find(self, name: object) -> str:
-        """Return the tensor that a name refers to, by the definitions above it in the config.
+        """Return the name, in the model, of the tensor that a name in the config refers to.
 
-        Raises Invalid (a config error) for an unknown name.
+        The definitions above the name in the config count. Raises Invalid (a config error) for an unknown name, and for
+        a value that is no string.
         """
         if not isinstance(name, str):
             raise Invalid([Fault(f"expected the name of a node, got {show(name)}")])

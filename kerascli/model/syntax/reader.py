@@ -56,10 +56,13 @@ class Block:
     """Block of `model.blocks` (a template of layers): parameters with defaults, and layers as in the config."""
 
     parameters: Mapping[str, Any]
+    """Mapping from parameter name to default; None if every use must give a value."""
     inputs: tuple[str, ...]
     layers: list[Any]
     outputs: Any
+    """Value of the key `outputs` as in the config: names of nodes, or None for the last one."""
     path: Path
+    """Config path of the block."""
 
 
 class TooManyNodes(Exception):
@@ -90,6 +93,7 @@ class Reading:
 
     faults: Faults
     references: References
+    """Function that replaces the `$` references in a config value by their values."""
     entry_reader: Callable[["Reading", list[Any], Path], None]
     """Function behind `read_entries`. It calls the readers of blocks, repeats, cells and shared models, and these read
     lists of layers in turn."""
@@ -97,8 +101,11 @@ class Reading:
     prefix: str = ""
     """Prefix of the names of the weights in the layers being read, such as `tower/`."""
     names: Names = field(default_factory=Names)
+    """Names of nodes and tensors defined so far."""
     entries: list[Entry] = field(default_factory=list)
+    """Nodes and calls read so far."""
     inputs: tuple[str, ...] = ()
+    """Names of the inputs of the model being read."""
     shared: ChainMap[str, Shared | None] = field(default_factory=lambda: ChainMap({}))
     """Shared layers and models that may be called, by name; None for one that could not be read, whose error has been
     reported."""
@@ -108,13 +115,18 @@ class Reading:
     open_shared: tuple[str, ...] = ()
     """Names of the nested shared models that are being read."""
     blocks: dict[str, Block | None] = field(default_factory=dict)
+    """Blocks by name; None for one that could not be read, whose error has been reported."""
     variables: dict[str, Value] = field(default_factory=dict)
     """Mapping from name to value: parameters of the block (template of layers) and variables of the loops that are
     being read."""
     open_blocks: tuple[str, ...] = ()
+    """Names of the nested blocks whose uses are being read."""
 
     def inner(self, **changes: Any) -> "Reading":
-        """Return a new state to parse a model inside this one (a cell ...), with the fields `changes` replaced."""
+        """Return a new state to parse a model within the model being read, such as the cell of an `rnn`.
+
+        `changes` are fields with other values than in the present state; no entries have been read.
+        """
         return replace(self, entries=[], shared=self.shared.new_child(), **changes)
 
     def read_entries(self, layers: list[Any], path: Path) -> None:
@@ -124,7 +136,8 @@ class Reading:
     def read_body(self, written: Body, base: Path) -> tuple[str, ...]:
         """Read the `layers` and `outputs` of a model, and return the names of its outputs.
 
-        The model's inputs and shared layers must have been read before.
+        `written` is the config section of the model, `base` its config path. The model's inputs and shared layers must
+        have been read before.
         """
         whose = str(base[-1]) if base else "model"
         if base and written.has("layers") and not is_list(written.layers, whose, (*base, "layers"), self.faults):
@@ -190,7 +203,7 @@ class Reading:
         return not self.faults.is_flag(keys.when, (*path, "when")) or keys.when
 
     def name(self, keys: NodeKeys, path: Path, kind: str) -> str:
-        """Return the name that the config gives to a node, else an automatic one from `kind`, numbered as in Keras."""
+        """Return the name that the config gives to a node, else its layer's name `kind`, numbered as in Keras."""
         name, path = keys.name, (*path, "name")
         if isinstance(name, str):
             self.check_name(name, path, own=kind)
@@ -293,7 +306,7 @@ class Reading:
         return tuple(tensor for tensor in tensors if tensor is not None)
 
     def tensor(self, name: Any, path: Path) -> str | None:
-        """Return the tensor that a node's name refers to at this point of the config; None after a config error."""
+        """Return the name of the tensor that `name` refers to at `path` in the config; None after a config error."""
         with self.faults.absorbing(path):
             return self.names.find(name)
 
@@ -350,12 +363,15 @@ class Reading:
             self.check_name(output, path)
 
     def pass_on(self, name: str, tensor: str, place: Path) -> None:
-        """Define the name of a node that its key `when` excludes from the model: the name means the node's input."""
+        """Define the name of a node that its key `when` excludes: it refers to `tensor`, which is the node's input."""
         self.names.give(name, place, means=tensor)
         self.names.previous = tensor
 
     def give_results(self, written: Sequence[str], tensors: Sequence[str], place: Path) -> None:
-        """Define the names of a node's output tensors; the first one becomes `prev` for the next node."""
+        """Define the names of a node's output tensors; the first one becomes `prev` for the next node.
+
+        `written` are the names in the config ('_': no name), `tensors` those in the model, `place` is the config path.
+        """
         kept = [(name, tensor) for name, tensor in zip(written, tensors, strict=True) if name != "_"]
         for name, tensor in kept:
             self.names.give(name, place, means=tensor)

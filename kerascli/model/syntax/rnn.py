@@ -27,7 +27,8 @@ def _is_custom_cell(cell: Any) -> bool:
 def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: Path) -> None:
     """Add the node of an `rnn` with a custom cell to the model.
 
-    `arguments` are those of the item of `layers`, `entry` is its config path.
+    `written` is the layer's name as in the item of `layers`, `arguments` are its arguments, `entry` is the config path
+    of the item.
     """
     faults, path, keys = reading.faults, (*entry, written), keys_of(RNNKeys, arguments)
     before = faults.count

@@ -19,7 +19,8 @@ from kerascli.model.syntax.schema import NodeKeys, SharedSection
 def read_shared(reading: Reading, section: Any, base: Path) -> None:
     """Add the layers and models of a `shared` section of the config to `reading.shared`.
 
-    Each may be called by the shared models that are defined after it, and by the model's layers.
+    `base` is the config path of the model that has the section. Each layer or model may be called by the shared models
+    that are defined after it, and by the model's layers.
     """
     path, unread = (*base, "shared"), reading.unread
     section = reading.items(section, "model.shared: expected a mapping of names to layers or models", path)
@@ -109,7 +110,8 @@ def _declared_inputs(inner: Reading, name: str, declared: Any, path: Path) -> di
 def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> None:
     """Add the nodes of a call of a shared layer or model to the model.
 
-    `written` is the name of the shared layer or model, `arguments` the value after that name in the config.
+    `written` is the name of the shared layer or model, `arguments` the value after that name in the config, `entry` the
+    config path of the call.
     """
     faults, names, shared, path = reading.faults, reading.names, reading.shared[written], (*entry, written)
     before, below = faults.count, (*path, "inputs")

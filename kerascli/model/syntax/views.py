@@ -26,7 +26,9 @@ class Scope:
     """Names of a model that its views (submodels) may use: of shared layers and models, blocks, inputs, nodes."""
 
     reading: Reading
+    """State of the parser after the model has been read, with the names that it defines."""
     inputs: tuple[Input, ...]
+    """Inputs of the model."""
     data_inputs: tuple[Input, ...] = ()
     """Inputs in the data section that only the forward passes of `train_step` take, not the model."""
 
@@ -145,7 +147,7 @@ def _used(inputs: Iterable[Input], entries: Sequence[Entry], outputs: Iterable[s
 
 
 def called_by(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tuple[Shared, ...]:
-    """Return those of `shared` (layers and models) that nodes call, directly or through other shared models."""
+    """Return those of `shared` (layers and models) that nodes in `entries` call, directly or through shared models."""
     called = called_in(entries)
     return tuple(each for each in shared if each is not None and each.weights in called)
 

@@ -55,7 +55,7 @@ def from_hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     return torch.stack([value * (1 - saturation + saturation * part) for part in (red, green, blue)], 1)
 
 
-@operation({"factor": 0.2}, {"factor": [-0.1, 0.3], "value_range": [0.0, 1.0]})
+@operation({"factor": 0.2})
 class RandomBrightness(FactorOperation):
     """Adds a random number to all values of an image in training, and clips to the range of values.
 
@@ -73,7 +73,7 @@ class RandomBrightness(FactorOperation):
         return (x + drawn).clamp(*self.value_range)
 
 
-@operation({"factor": 0.2}, {"factor": [0.1, 0.3], "value_range": [0.0, 1.0]})
+@operation({"factor": 0.2})
 class RandomContrast(FactorOperation):
     """Multiplies the differences from each channel's mean by a random number in training, and clips to the range.
 
@@ -95,7 +95,7 @@ class RandomContrast(FactorOperation):
 _EPSILON = 1e-7
 
 
-@operation({"factor": 0.6}, {"factor": [0.4, 0.5], "value_range": [0.0, 1.0]})
+@operation({"factor": 0.6})
 class RandomSaturation(FactorOperation):
     """Multiplies the saturation by factor / (1 - factor) in training: 0 gives grayscale, 0.5 no change.
 
@@ -119,7 +119,7 @@ class RandomSaturation(FactorOperation):
         return from_hsv(hue, (saturation * drawn).clamp(*self.value_range), value)
 
 
-@operation({"factor": 0.2}, {"factor": [0.2, 0.5], "value_range": [0.0, 1.0]})
+@operation({"factor": 0.2})
 class RandomHue(FactorOperation):
     """Shifts the hue of each image by a random angle in training.
 
@@ -142,10 +142,7 @@ class RandomHue(FactorOperation):
         return rescaled(turned, (0, 1), self.value_range)
 
 
-@operation(
-    {"brightness_factor": 0.2, "contrast_factor": 0.2, "saturation_factor": [0.4, 0.6], "hue_factor": 0.1},
-    {"value_range": [0.0, 1.0], "contrast_factor": [0.1, 0.2]},
-)
+@operation({"brightness_factor": 0.2, "contrast_factor": 0.2, "saturation_factor": [0.4, 0.6], "hue_factor": 0.1})
 class RandomColorJitter(ImageOperation):
     """Changes brightness, contrast, saturation and hue of images at random in training, in this order.
 
@@ -184,7 +181,7 @@ class RandomColorJitter(ImageOperation):
         return x
 
 
-@operation({"factor": 0.5}, {"factor": [0.2, 0.8], "value_range": [0.0, 1.0]})
+@operation({"factor": 0.5})
 class RandomColorDegeneration(FactorOperation):
     """Blends each image with its grayscale version in training: factor 0 leaves it as it is, 1 replaces it.
 
@@ -203,7 +200,7 @@ class RandomColorDegeneration(FactorOperation):
         return (x + drawn * (grayscale(x) - x)).clamp(*self.value_range)
 
 
-@operation({}, {"factor": 0.9, "data_format": "channels_first"})
+@operation({})
 class RandomGrayscale(ImageOperation):
     """Converts some images to grayscale in training; they keep their channels, with equal values.
 

@@ -13,7 +13,7 @@ from kerascli.preprocessing.images.filters import blur, gaussian_taps
 from kerascli.preprocessing.resampling import FillMode, Interpolation, pixels, warp
 
 
-@operation({}, {"factor": [0.5, 1.0], "scale": 0.5, "interpolation": "nearest", "fill_mode": "mirror"})
+@operation({})
 class RandomElasticTransform(ImageOperation):
     """Distorts some images elastically in training: pixels are displaced by smoothed random noise.
 
@@ -59,7 +59,7 @@ class RandomElasticTransform(ImageOperation):
         return torch.where(selected, bent, x).clamp(*self.value_range)
 
 
-@operation({}, {"factor": [0.5, 1.0], "scale": 0.4, "interpolation": "nearest", "fill_value": 2.0})
+@operation({})
 class RandomPerspective(ImageOperation):
     """Transforms the perspective of some images in training, by moving their corners; the upper left one stays.
 
@@ -119,7 +119,7 @@ def _sources(x: Tensor, growth: Tensor, right: int, bottom: int) -> tuple[Tensor
 Drawn = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
-@operation({}, {"factor": [0.5, 1.0], "scale": [0.1, 0.5], "fill_value": [1.0, 2.0, 3.0]})
+@operation({})
 class RandomErasing(ImageOperation):
     """Fills a random rectangle of some images with noise or a colour in training.
 

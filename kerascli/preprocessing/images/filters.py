@@ -32,7 +32,7 @@ def _band(taps: Tensor, size: int) -> Tensor:
     return taps[:, (offset + radius).clamp(0, 2 * radius)] * (offset.abs() <= radius)
 
 
-@operation({}, {"factor": [0.5, 1.0], "kernel_size": [3, 5], "sigma": [0.5, 0.9], "value_range": [0.0, 1.0]})
+@operation({})
 class RandomGaussianBlur(ImageOperation):
     """Blurs some images by a Gaussian in training, with random widths along each axis.
 
@@ -68,7 +68,7 @@ class RandomGaussianBlur(ImageOperation):
         return torch.where(selected, blurred, x).clamp(*self.value_range)
 
 
-@operation({"factor": 0.5}, {"factor": [0.2, 0.9], "value_range": [0.0, 1.0]})
+@operation({"factor": 0.5})
 class RandomSharpness(FactorOperation):
     """Sharpens or blurs images in training: factor 0 blurs, 0.5 leaves them as they are, 1 sharpens most.
 

@@ -40,7 +40,7 @@ def _log(uniform: Tensor) -> Tensor:
     return uniform.clamp(min=torch.finfo(uniform.dtype).tiny).log()
 
 
-@operation({}, {"num_ops": 1, "factor": [0.2, 0.4], "value_range": [0.0, 1.0], "interpolation": "nearest"})
+@operation({})
 class RandAugment(ImageOperation):
     """RandAugment: in training applies to each image `num_ops` operations, drawn at random from eleven.
 
@@ -108,10 +108,7 @@ _WITHOUT_COLOURS = 7
 Chain = list[tuple[Tensor, list[Any]]]
 
 
-@operation(
-    {"num_chains": 2, "chain_depth": 1},
-    {"num_chains": 1, "all_ops": False, "factor": [0.1, 0.3], "value_range": [0.0, 1.0]},
-)
+@operation({"num_chains": 2, "chain_depth": 1})
 class AugMix(ImageOperation):
     """AugMix: in training mixes each image with several versions of itself, each changed by a chain of operations.
 

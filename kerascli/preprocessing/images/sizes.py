@@ -27,13 +27,7 @@ class SizedOperation(ImageOperation):
         return self.height, self.width
 
 
-@operation(
-    {"height": 4, "width": 5},
-    {"height": 12, "width": 9, "interpolation": "bicubic"},
-    {"height": 4, "width": 6, "pad_to_aspect_ratio": True, "antialias": True},
-    {"height": 5, "width": 4, "interpolation": "lanczos3", "data_format": "channels_first"},
-    integers=(1,),
-)
+@operation({"height": 4, "width": 5})
 class Resizing(SizedOperation):
     """Resizes images to `height` x `width`, in training and at inference; integers stay integers.
 
@@ -106,7 +100,7 @@ def pad_to_aspect_ratio(x: Tensor, height: int, width: int, value: float) -> Ten
     return F.pad(x, (left, left, top, top), value=value)
 
 
-@operation({"height": 4, "width": 5}, {"height": 9, "width": 5, "data_format": "channels_first"})
+@operation({"height": 4, "width": 5})
 class CenterCrop(SizedOperation):
     """Crops images to their central `height` x `width` pixels, in training and at inference.
 
@@ -125,7 +119,7 @@ class CenterCrop(SizedOperation):
         return x[..., top : top + self.height, left : left + self.width]
 
 
-@operation({"height": 4, "width": 5}, {"height": 9, "width": 5, "data_format": "channels_first"})
+@operation({"height": 4, "width": 5})
 class RandomCrop(SizedOperation):
     """Crops images to `height` x `width` in training, each at its own random position.
 

@@ -11,7 +11,7 @@ from kerascli.preprocessing.images.base import Factor, FactorOperation, ImageOpe
 from kerascli.preprocessing.images.colors import rescaled
 
 
-@operation({}, {"factor": [0.2, 0.6], "value_range": [0.0, 1.0]})
+@operation({})
 class RandomInvert(FactorOperation):
     """Inverts some images in training: values become the maximum of the range minus the value.
 
@@ -32,7 +32,7 @@ _Bits = Annotated[int, Field(ge=1, le=8)]
 Bits = _Bits | Annotated[tuple[_Bits, _Bits], BeforeValidator(to_tuple)]
 
 
-@operation({"factor": 5}, {"factor": [2, 5], "value_range": [0.0, 1.0]})
+@operation({"factor": 5})
 class RandomPosterization(FactorOperation):
     """Posterizes images in training: keeps the highest bits of values from 0 to 255 and clears the others.
 
@@ -54,7 +54,7 @@ class RandomPosterization(FactorOperation):
         return rescaled((shades / drawn).floor() * drawn, (0, 255), self.value_range)
 
 
-@operation({"threshold_factor": 0.8}, {"addition_factor": [0.1, 0.3], "value_range": [0.0, 1.0]})
+@operation({"threshold_factor": 0.8})
 class Solarization(ImageOperation):
     """Solarizes images in training: adds a random number, then inverts the values from a threshold on.
 
@@ -80,7 +80,7 @@ class Solarization(ImageOperation):
         return rescaled(torch.where(x < threshold, x, 255 - x), (0, 255), self.value_range)
 
 
-@operation({"value_range": [0.0, 1.0]}, {}, integers=(1,))
+@operation({"value_range": [0.0, 1.0]})
 class AutoContrast(ImageOperation):
     """Stretches each channel of each image linearly to the whole range of values, in training and at inference.
 
@@ -101,7 +101,7 @@ class AutoContrast(ImageOperation):
         return torch.where(high > low, rescaled(stretched, (0, 255), self.value_range), x)
 
 
-@operation({}, {"value_range": [0.0, 1.0], "bins": 16}, integers=(0, 1))
+@operation({}, integers=(0,))
 class Equalization(ImageOperation):
     """Histogram equalization: in training spreads each channel's values so that they are about equally frequent.
 
@@ -131,9 +131,7 @@ class Equalization(ImageOperation):
 _SHADES = 256
 
 
-@operation(
-    {"tile_grid_size": [2, 3]}, {"value_range": [0.0, 1.0], "clip_limit": 2.0, "tile_grid_size": 3}, integers=(0, 1)
-)
+@operation({"tile_grid_size": [2, 3]}, integers=(0,))
 class ContrastLimitedAdaptiveHistogramEqualization(ImageOperation):
     """CLAHE: equalizes the histogram of each tile with limited contrast, in training and at inference.
 

@@ -18,7 +18,7 @@ Row = tuple[Tensor | float, Tensor | float, Tensor | float]
 _AXES = {"horizontal": (-1,), "vertical": (-2,), "horizontal_and_vertical": (-1, -2)}
 
 
-@operation({}, {"mode": "vertical", "data_format": "channels_first"})
+@operation({})
 class RandomFlip(ImageOperation):
     """Flips each image with probability 1/2 in training.
 
@@ -58,7 +58,7 @@ class AffineOperation(ImageOperation):
         return warp(x, *places, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)
 
 
-@operation({"factor": 0.1}, {"factor": [0.0, 0.25], "fill_mode": "wrap", "interpolation": "nearest"})
+@operation({"factor": 0.1})
 class RandomRotation(AffineOperation):
     """Rotates images about their centre by a random angle in training; positive angles are counter-clockwise.
 
@@ -88,10 +88,7 @@ class RandomRotation(AffineOperation):
         return across, (sin, cos, middle_y - middle_x * sin - middle_y * cos)
 
 
-@operation(
-    {"x_factor": 0.2, "y_factor": 0.1},
-    {"x_factor": [0.1, 0.3], "interpolation": "nearest", "fill_mode": "constant", "fill_value": 1.0},
-)
+@operation({"x_factor": 0.2, "y_factor": 0.1})
 class RandomShear(AffineOperation):
     """Shears images in training: rows shift sideways and columns vertically, in proportion to their index.
 
@@ -122,10 +119,7 @@ class RandomShear(AffineOperation):
         return (1, across, 0), (down, 1, 0)
 
 
-@operation(
-    {"height_factor": 0.2, "width_factor": 0.1},
-    {"height_factor": 0.2, "width_factor": [-0.3, 0.1], "fill_mode": "constant", "interpolation": "nearest"},
-)
+@operation({"height_factor": 0.2, "width_factor": 0.1})
 class RandomTranslation(AffineOperation):
     """Shifts images in training, by random fractions of their height and width; positive is down and right.
 
@@ -165,10 +159,7 @@ def _not_endless(factor: float | tuple[float, float]) -> float | tuple[float, fl
 ZoomFactor = Annotated[SignedFactor, AfterValidator(_not_endless)]
 
 
-@operation(
-    {"height_factor": 0.2},
-    {"height_factor": [-0.2, 0.3], "width_factor": 0.1, "fill_mode": "nearest", "interpolation": "nearest"},
-)
+@operation({"height_factor": 0.2})
 class RandomZoom(AffineOperation):
     """Zooms images in training, out for positive factors and in for negative ones; their size stays.
 

@@ -8,9 +8,8 @@ from itertools import takewhile
 from kerascli.foundation.errors import counted
 from kerascli.model.ir.analysis import name_of
 from kerascli.model.ir.nodes import Call, Input, Model, Node, Use, flat
-from kerascli.model.runtime.built import Built, submodules_of
+from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph
-from kerascli.model.runtime.weights import weights_of
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
 from kerascli.report.architecture.layer_details import details, family_of, shape_label
 
@@ -91,14 +90,7 @@ class _Nesting:
         self.expand = expand
         self.parts: dict[Way, Use] = {}
         self.nodes: dict[Way, list[Node]] = {}  # of a shared layer, the nodes of all calls
-        self.counts = {  # number of elements by node name and weight name
-            node.name: {
-                weight.name: weight.count
-                for part in submodules_of(node, module)
-                for weight in weights_of(part.module, part.name, trainable=True)
-            }
-            for node, module in zip(graph.model.nodes, graph.nodes, strict=True)
-        }
+        self.weights = graph.weights_by_node()
         ways: dict[str, Way] = {}
         for node in graph.model.nodes:
             frames, name = _frames(node, shared_once=shared_once), node.weights_name if shared_once else node.name
@@ -109,9 +101,8 @@ class _Nesting:
 
     def _links(self, graph: Graph, ways: dict[str, Way]) -> Iterator[_Link]:
         model = graph.model
-        made: dict[str, tuple[Way, int]] = {
-            each.name: ((f"input {each.name}",), 0) for each in (*model.inputs, *model.targets)
-        }
+        made: dict[str, tuple[Way, int]] = {}
+        made |= {each.name: ((f"input {each.name}",), 0) for each in (*model.inputs, *model.targets)}
 
         def link(name: str, target: Way) -> _Link:
             source, number = made[name]
@@ -212,12 +203,12 @@ class _Nesting:
         return [node for other, nodes in self.nodes.items() if other[: len(way)] == way for node in nodes]
 
     def _parameters(self, nodes: Iterable[Node]) -> int:
-        counts = {name: count for node in nodes for name, count in self.counts[node.name].items()}
+        counts = {weight.name: weight.count for node in nodes for weight in self.weights[node.name]}
         return sum(counts.values())
 
     def _is_frozen(self, nodes: Sequence[Node]) -> bool:
         """Return True if the nodes of a diagram's box have weights, none of which are trainable."""
-        weighted = [node for node in nodes if self.counts[node.name]]
+        weighted = [node for node in nodes if self.weights[node.name]]
         return bool(weighted) and not any(node.layer.trainable for node in weighted)
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from kerascli.report.page.markup import element
+from kerascli.report.markup import element
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 328, 256, 66, 40, 10, 14
 Points = Sequence[Sequence[float]]

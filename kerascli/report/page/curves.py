@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from kerascli.report.page.markup import element, folded, section, table
+from kerascli.report.markup import element, folded, section, table
 from kerascli.report.tables import number_text
 from kerascli.runs.history import Row, is_metric
 

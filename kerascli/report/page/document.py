@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from kerascli.report.page.markup import element, html
+from kerascli.report.markup import element, html
 
 _STYLES = ("uplot.min.css", "page.css")
 _SCRIPTS = ("uplot.min.js", "page.js")

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from kerascli.report.markup import Child, element, folded, section, table
 from kerascli.report.page.charts import Chart
-from kerascli.report.page.markup import Child, element, folded, section, table
 from kerascli.report.tables import number_text, value_text
 from kerascli.runs.evaluations import StoredEvaluation
 
@@ -52,6 +52,7 @@ def _metrics(facts: Mapping[str, Any], show: Show) -> Element:
 
 def _output(output: Mapping[str, Any], title: str, show: Show) -> Iterator[Element]:
     """Yield what an output's kind of predictions has; `title` names the output and the rows."""
+    title += "" if (at := output.get("threshold")) is None else f", labels at threshold {at:.4g}"
     if "classes" in output:
         yield _class_table(output["classes"], title, show)
     if "matrix" in output:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from xml.etree.ElementTree import Element
 
 from kerascli.foundation.errors import safe_text
+from kerascli.report.markup import Child, element, section, table
 from kerascli.report.page.document import document
-from kerascli.report.page.markup import Child, element, section, table
 from kerascli.report.tables import RunLine, duration_text, value_text
 
 

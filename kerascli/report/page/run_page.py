@@ -1,16 +1,16 @@
 """Sections of the page of one run: what was trained, on what, how it went, and with which results."""
 
 from base64 import b64encode
-from collections.abc import Callable
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from kerascli.foundation.disk.storage import size_text
-from kerascli.foundation.errors import FileRefused, safe_lines
+from kerascli.foundation.errors import safe_lines
+from kerascli.report.architecture.stored import diagram_svg
+from kerascli.report.markup import Child, element, folded, scrolling, section, table
 from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document
 from kerascli.report.page.evaluation import evaluation_section
-from kerascli.report.page.markup import Child, element, folded, scrolling, section, table
 from kerascli.report.page.privacy import without_folders
 from kerascli.report.tables import duration_text, value_text
 from kerascli.runs.evaluations import evaluations
@@ -104,9 +104,17 @@ class RunPage:
             content = element("img", src=f"data:image/png;base64,{b64encode(data).decode()}", alt=f"Sample {name}")
         return element("figure", element("figcaption", name.rpartition(".")[0]), content)
 
-    def _model(self) -> Element | None:
-        box = self._file("Layers of the model", self.run.summary)
-        return None if box is None else section("Model", box, anchor="model")
+    def _model(self) -> Element:
+        layers, text = self._file("Layers of the model", self.run.summary()), self.run.diagram()
+        svg = None if text is None else diagram_svg(text)
+        if svg is None:
+            return section("Model", layers, anchor="model")
+        svg.set("role", "img")
+        svg.set("aria-label", "Layers of the model and their connections")
+        picture = element(
+            "div", svg, class_="wide diagram", tabindex=0, role="region", aria_label="Picture of the model"
+        )
+        return section("Model", picture, folded("Layers", layers), anchor="model")
 
     def _data(self) -> Element | None:
         rows = [[self.show(name), digest] for name, digest in (self.facts.get("data") or {}).items()]
@@ -114,18 +122,14 @@ class RunPage:
             section("Data", table("Files", ["file", "SHA-256"], rows, numbers_from=2), anchor="data") if rows else None
         )
 
-    def _config(self) -> Element | None:
-        written, resolved = self._file("Config as written", self.run.config), self._file("Resolved", self.run.resolved)
-        if written is None and resolved is None:
-            return None
+    def _config(self) -> Element:
+        resolved = self._file("Resolved config", self.run.resolved())
+        written = self._file("Config as written", self.run.config())
         return section("Config", written, folded("With all defaults", resolved), anchor="config")
 
-    def _file(self, label: str, read: Callable[[], str]) -> Element | None:
-        """Return a text file of the run in a box; None if it is missing or damaged, as in runs of earlier versions."""
-        try:
-            return scrolling(element("pre", self.show(read())), label)
-        except FileRefused:
-            return None
+    def _file(self, label: str, text: str) -> Element:
+        """Return the text of a file of the run in a box."""
+        return scrolling(element("pre", self.show(text)), label)
 
     def _origin(self) -> Element:
         """Return the section of versions, device and lineage."""

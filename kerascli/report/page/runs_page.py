@@ -5,9 +5,9 @@ from xml.etree.ElementTree import Element
 
 from kerascli.foundation.errors import safe_text
 from kerascli.report.comparison import compare
+from kerascli.report.markup import Child, element, section, table
 from kerascli.report.page.curves import COLORS, charts, curves_section
 from kerascli.report.page.document import document
-from kerascli.report.page.markup import Child, element, section, table
 from kerascli.report.page.privacy import without_folders
 from kerascli.report.tables import value_text
 from kerascli.runs.record import RunRecord

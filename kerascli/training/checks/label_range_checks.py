@@ -56,8 +56,8 @@ def check_values(
 
     `graphs` are the models; `compared` has (target, loss or metric, shape and dtype of the output) of each comparison.
     `splits` maps split names to rows, which `stages` preprocess before the check; rows on disk are checked when they
-    are read. `warn` gets a message if integers will be rounded. Raises DataError with the value and its place in the
-    file; without a file, the split and the row (from 1).
+    are read. `warn` gets a message if integers will be rounded. Raises DataError with the value and its place: that in
+    the file or, without a file, the split and the row (from 1).
     """
     requirements, modules = _requirements(graphs, compared), (stages.input_stage, stages.target_stage)
     for name, split in splits.items():

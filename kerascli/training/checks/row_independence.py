@@ -1,6 +1,6 @@
 """Test by evaluation whether a formula treats the rows of a batch separately; `x - mean(x, axis=0)` does not.
 
-If all formulas of a model do, evaluation and prediction may use larger batches, with equal results.
+If all formulas of a model treat rows separately, evaluation and prediction may use larger batches, with equal results.
 """
 
 import math
@@ -37,8 +37,8 @@ def with_inner_nodes(built: Built, nodes: Iterable[Node] | None = None) -> list[
 def reduces_a_batch(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
     """Return True if a model's node reduces a whole batch to one result (a tensor without a batch axis).
 
-    `specs` maps names of tensors to their specs (shape, dtype); an input of the node that it lacks may have a batch
-    axis, an output that it lacks counts as one with a batch axis.
+    `specs` maps names of tensors to their specs (shape, dtype). An input of the node that is not in `specs` may have a
+    batch axis; an output that is not in `specs` counts as one with a batch axis.
     """
     sees = any(name not in specs or specs[name].batched for name in node.inputs)
     return sees and any(name in specs and not specs[name].batched for name in node.outputs)
@@ -92,8 +92,8 @@ def _formula(layer: ExpressionLayer, xs: Sequence[TensorSpec]) -> Formula:
 def comparison_keeps_rows_apart(component: object, output: TensorSpec) -> bool:
     """Return True if a loss or metric (`component`) computes each row's value from that row of output and target alone.
 
-    Only formulas are tested, by evaluation: with targets of the output's shape, and with targets without its last axis.
-    For any other loss or metric the result is True.
+    `output` is the output's shape and dtype. Only formulas are tested, by evaluation: with targets of the output's
+    shape, and with targets without its last axis. For any other loss or metric the result is True.
     """
     if not isinstance(component, LossExpr | MetricExpr):
         return True
@@ -152,9 +152,9 @@ def rows_at_once(
 ) -> int:
     """Return a batch size for evaluation or prediction: above `batch_size` if larger batches give the same results.
 
-    `built` is the model. With `metrics`, it is for evaluation, whose loss and metrics must not depend on the batch
-    size. `pairs` are the outputs and targets of losses and metrics; None if unknown. The last three arguments are
-    settings of `fit`.
+    `built` is the model. With `metrics`, the batches are for evaluation, whose loss and metrics must not depend on the
+    batch size; else for prediction. `pairs` are the outputs and targets of losses and metrics; None if unknown. The
+    last three arguments are settings of `fit`.
     """
     if any(node.layer.keeps_states() for node in built.model.nodes):
         return batch_size

@@ -68,7 +68,7 @@ def _reduced(state: Tensor, reduction: Reduction) -> float:
 
 
 class Objective(BaseObjective):
-    """Module that computes the loss of one parameter update, a weighted sum of terms, and its metrics."""
+    """Module that computes the loss of one parameter update, a sum of weighted terms, and its metrics."""
 
     class_weight: Tensor | None
 
@@ -213,7 +213,7 @@ def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | No
 def logged_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean") -> Tensor:
     """Return the state (2,) of a scalar `value` of a batch with `rows` rows, to sum over batches: (value * rows, rows).
 
-    The quotient of its sums is the mean over all rows, as in Keras. With the reduction "sum" it is (value, 1).
+    The quotient of the two sums is the mean over all rows, as in Keras. If `reduction` is "sum", it is (value, 1).
     """
     value = value.detach()
     rows = 1 if reduction == "sum" else rows

@@ -84,7 +84,10 @@ class Window:
         self.begin(f"{STEP}{step}")
 
     def step_done(self, *, last: bool) -> None:
-        """Mark the end of a training step; stop torch's profiler after the last one to record or of the epoch."""
+        """Mark the end of a recorded training step; stop torch's profiler after the last step that is to be recorded.
+
+        `last` is true for the last step of an epoch, after which no step is recorded.
+        """
         self.end()
         self.steps += 1
         if last or self.steps == self._size:

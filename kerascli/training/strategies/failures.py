@@ -66,7 +66,7 @@ class Failures:
             return self._world.rank <= 1
 
     def reason(self) -> ProcessLost:
-        """Return an error with the reason that the first failing process recorded, or the processes that are gone."""
+        """Return an error with the reason that the first failing process recorded, or that names the lost processes."""
         try:
             gone = self._wait_for_reason(_SECONDS_TO_EXPLAIN)
             if gone is None:
@@ -81,7 +81,7 @@ class Failures:
         return _lost(f"process{'es' * (len(gone) > 1)} {', '.join(map(str, gone))} of {self._world.size}")
 
     def wait_for_readers(self) -> None:
-        """Wait until all processes have read the recorded failure, up to 4 s, if this one hosts the store."""
+        """Wait until all processes have read the recorded failure, up to 4 s, if this process hosts the store."""
         if not self._world.leads or kept_by_launcher():
             return
         _close_connections()

@@ -64,9 +64,10 @@ class Group:
         dist.destroy_process_group()
 
     def is_first_to_fail(self, error: BaseException, code: int, text: str | None = None) -> bool:
-        """Record that this process fails; return True if it is the first of all, and therefore reports the error.
+        """Record that this process fails; return True if no other one failed before, so that it reports the error.
 
-        The other processes read its reason, stop waiting for this process, and end with the exit code `code`, too.
+        `text` is the reason; default: the error's message. The other processes read it, stop waiting for this process,
+        and end with the exit code `code`, too.
         """
         assert self._failures is not None
         is_first = self._failures.is_first(error, code, text)
@@ -113,10 +114,11 @@ class Group:
         return parts
 
     def collect(self, tensor: Tensor) -> list[Tensor]:
-        """Return on process 0 the tensors that all processes pass, in the order of ranks; elsewhere, one without rows.
+        """Return on process 0 the tensors that all processes pass, in the order of ranks.
 
-        The tensors (rows, *) have the same dtype; their shapes may differ. They are sent from CPU to CPU: NCCL would
-        connect process 0 with every other process, and wait forever for one that is gone.
+        Any other process gets one tensor without rows. The tensors (rows, *) have the same dtype; their shapes may
+        differ. They are sent from CPU to CPU: NCCL would connect process 0 with every other process, and wait forever
+        for one that is gone.
         """
         if self.world.size == 1:
             return [tensor]

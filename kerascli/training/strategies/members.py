@@ -25,7 +25,7 @@ _SUMMED_BYTES = 2**20
 
 
 def own_device(choice: Choice, group: Group) -> Choice:
-    """Return the device that this process of a group uses. Raises ConfigError.
+    """Return the device that this process of a group uses, with the reason for it. Raises ConfigError.
 
     `choice` is the device that `--device` names or that was chosen automatically. Every process must call the function.
     Processes on one machine get different GPUs: if two had one GPU, NCCL would raise an error or wait forever.

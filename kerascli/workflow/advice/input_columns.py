@@ -61,8 +61,8 @@ def _measures(values: np.ndarray) -> bool:
 def target_leaks(case: Case) -> Iterator[Fault]:
     """Yield a warning for each target that the model also gets as an input, directly or as an equal column.
 
-    No warning is given if the targets include all inputs, as for an autoencoder, or if the pipeline of an input or
-    target splits it (a text into words, as for a decoder that reads its previous output).
+    No warning is given if the targets include all inputs, as for an autoencoder, or if a pipeline splits the values of
+    the input or of the target (texts into words, as for a decoder that reads its previous output).
     """
     inputs = [(path, pipeline) for path, pipeline in case.inputs() if not is_split(pipeline)]
     for target_path, target, column, values in _labels(case):

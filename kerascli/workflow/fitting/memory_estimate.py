@@ -112,7 +112,7 @@ def _saved_bytes(module: TrainStepModule, batch: Batch, weights: Sequence[Weight
 
 
 def estimated_bytes(spec: RunSpec, prepared: PreparedData, processes: int, device: torch.device) -> int | None:
-    """Return the estimated memory in bytes of one training process on a device; None if it cannot be estimated.
+    """Return the estimated memory in bytes of one of `processes` training processes; None if it cannot be estimated.
 
     The estimate is comparable with `peak_bytes`: on a CPU it includes Python, torch and the data in memory.
     """

@@ -110,7 +110,8 @@ def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = 
 def build_phase(phase: Phase, device: Choice, strategy: Strategy | None = None) -> Experiment:
     """Return a training phase's model, built on a device with its losses and optimizers, as an Experiment.
 
-    The modules of the phase's RunSpec (parsed config) get their weights: call the function only once.
+    `strategy` is that by which several processes train; None: there is one. The modules of the phase's RunSpec (parsed
+    config) get their weights: call the function only once.
     """
     spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)

@@ -24,8 +24,8 @@ from kerascli.training.strategies.base import Single, Strategy
 def rows_in_order(experiment: Experiment, rows: Split, *, metrics: bool = True) -> BatchSource:
     """Return a source of batches of a split, in the order of its rows, to evaluate or to predict.
 
-    The function chooses the batch size. Without `metrics`, the batches are to predict. Raises DataError if a stateful
-    model would get a smaller last batch.
+    The function chooses the batch size. With `metrics`, the batches are for evaluation, else for prediction. Raises
+    DataError if a stateful model would get a smaller last batch.
     """
     spec, fit = experiment.spec, experiment.spec.fit
     size = rows_at_once(

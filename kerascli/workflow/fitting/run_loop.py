@@ -44,8 +44,8 @@ T = TypeVar("T")
 def run(runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals) -> Iterator[Event]:
     """Train all remaining phases, evaluate the model on the test split, record the run, and yield all events.
 
-    Every process calls this function; one of them records the run. If that process is lost, another one records how the
-    run ended.
+    `stop` has the signals that end the training. Every process calls this function; one of them records the run. If
+    that process is lost, another one records how the run ended.
     """
     try:
         with runner.group.guarded(), exits_as_errors():
@@ -213,7 +213,7 @@ def _evaluate_test(
     baselines, test = baselines_of(spec, prepared, prepared.learned, means, test)
     limit = runner.options.limits.get("validation_steps")
     batches = runner.state.strategy.evaluated(rows_in_order(experiment, test), limit)
-    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed)
+    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed, only_defined=False)
     logs, beside = yield from _until_signal(work, record.path, runner)
     record.note(baselines={"test": beside})
     evaluated = Evaluated("test", logs, test.rows, time.monotonic() - started, beside)

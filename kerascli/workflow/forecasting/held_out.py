@@ -107,7 +107,7 @@ def _own(
 
 
 def histories_of(model: SeriesModel, split: str) -> list[Table]:
-    """Return a table for each time series of a run's data, with its rows up to the last one that a split predicts.
+    """Return a table for each time series of a run's data, with its rows up to the last one that `split` predicts.
 
     Raises DataError if there is no such split.
     """

@@ -18,10 +18,9 @@ from kerascli.workflow.forecasting.series import each_series, main_dates, read_f
 from kerascli.workflow.forecasting.series_model import SeriesModel
 from kerascli.workflow.loaded import LoadedRun
 
-_MOST_STEPS, _LEAST_STEPS, _WINDOWS = 200, 50, 4
-"""Limits of the number of rows that are forecast by default, which is that of so many windows."""
-_HISTORY = 120
-"""Number of rows of history up to which three times the forecast's length is drawn."""
+_MOST_STEPS, _LEAST_STEPS, _WINDOWS, _HISTORY = 200, 50, 4, 120
+"""Limits of the number of rows that are forecast by default, which is that of so many windows; and number of rows of
+history up to which three times the forecast's length is drawn."""
 _MOST_SERIES = 8
 _HELD_OUT = ("test", "validation")
 
@@ -43,9 +42,9 @@ def forecast_picture(run: LoadedRun, horizon: int | None = None, future: Path | 
     """Return the data for a plot of a run's forecast of held-out rows, or of the rows after the end of its data.
 
     Held-out rows are those of the split `test`, else of `validation`. With `future`, a file of known columns, the
-    forecast is of the rows after the data. The default of `horizon` is the number of held-out rows (at most those of
-    four windows, or 50, and 200) or, without held-out rows, the length of a window. Raises ConfigError, DataError,
-    FileRefused.
+    forecast is of the rows after the data. The default of `horizon` is the number of held-out rows, but at most 200 and
+    at most the larger of 50 and four times the length of a window; without held-out rows, the length of a window.
+    Raises ConfigError, DataError, FileRefused.
     """
     model = SeriesModel.of(run)
     words = [column for column, target in model.predicted.items() if target.is_text]

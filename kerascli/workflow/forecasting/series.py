@@ -23,7 +23,7 @@ _FUTURE = "--future FILE"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Time series: the table of its past rows, and that of its future rows with the columns known of them (or None)."""
+    """Time series: the table of its past rows and, if they are known, the table of columns of its future rows."""
 
     history: Table
     future: Table | None
@@ -120,7 +120,7 @@ def main_dates(series: Series) -> str | None:
 
 
 def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
-    """Return the dates of each column of a table that has a date in every row, as a mapping from column name."""
+    """Return a mapping from column name to dates, for the columns of a table that have a date in every row."""
     columns: dict[str, Dates] = {}
     for name in table:
         values = _text_values(table, name)

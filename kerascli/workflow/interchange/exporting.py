@@ -90,11 +90,10 @@ def export_run(
         made = _keras(run, kind, checkpoint, text_layers(run) if preprocessing else {})
     else:
         made = _weights(run, kind) if kind in {"safetensors", "state_dict"} else _graph(run, kind)
-    notes += [] if preprocessing else _data_notes(run) + changed_inputs(record.facts(), run.experiment.spec.model)
+    notes += [] if preprocessing else _data_notes(run)
     notes += [f"{text} {_threshold_use(kind, preprocessing)}" for text in run.threshold_notes()]
     write_bytes(path, made.data)
-    tensors = torch_files.onnx_tensors(made.data) if kind == "onnx" else torch_files.model_tensors(run.experiment)
-    return Exported(path, len(made.data), made.difference, (*notes, *made.notes), made.tensors or tensors)
+    return Exported(path, len(made.data), made.difference, (*notes, *made.notes), made.tensors)
 
 
 def _threshold_use(kind: str, preprocessing: bool) -> str:
@@ -105,23 +104,23 @@ def _threshold_use(kind: str, preprocessing: bool) -> str:
 
 
 class _Made(NamedTuple):
-    """Bytes of an exported file, the largest difference of its outputs (None: not compared), and notes for the user."""
+    """Bytes of an exported file, its inputs and outputs, their largest difference (None: not compared), and notes."""
 
     data: bytes
+    tensors: torch_files.Tensors
     difference: float | None
     notes: Sequence[str] = ()
-    tensors: torch_files.Tensors | None = None
-    """Inputs and outputs of a file in which they have other names or dtypes than in the run's model."""
 
 
 def _onnx_of_rows(run: LoadedRun) -> _Made:
     file = onnx_of_rows(run)
+    tensors = torch_files.onnx_tensors(file.data)
     outputs = compared_outputs(run, file)
     if outputs is None:
         note = "not compared with the model: no example rows could be made up that predict takes"
-        return _Made(file.data, None, [note])
+        return _Made(file.data, tensors, None, [note])
     expected, got = ([torch.from_numpy(values) for values in arrays] for arrays in outputs)
-    return _Made(file.data, _difference(expected, got, run.experiment.module.precision))
+    return _Made(file.data, tensors, _difference(expected, got, run.experiment.module.precision))
 
 
 def _is_stateful(experiment: Experiment) -> bool:
@@ -132,10 +131,11 @@ def _data_notes(run: LoadedRun) -> list[str]:
     pipelines = {} if run.data is None or run.takes_arrays else run.data.inputs
     inputs = {each.name for each in run.experiment.spec.model.inputs}
     names = [name for name, pipeline in pipelines.items() if pipeline.steps and name in inputs]
+    notes = changed_inputs(run.record.facts(), run.experiment.spec.model)
     if not names:
-        return []
+        return notes
     text = f"the pipelines of the data section ({', '.join(names)}) are not part of the exported model"
-    return [f"{text}: apply them to its inputs, or export with them: --preprocessing"]
+    return [*notes, f"{text}: apply them to its inputs, or export with them: --preprocessing"]
 
 
 def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str, TextLayer]) -> _Made:
@@ -168,7 +168,7 @@ def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str
         {names.get(name, name): each for name, each in inputs.items()},
         {graph.outputs.get(name, name): each for name, each in outputs.items()},
     )
-    return _Made(data, read_back(data, kind, graph, experiment), notes, tensors)
+    return _Made(data, tensors, read_back(data, kind, graph, experiment), notes)
 
 
 def _state(
@@ -234,7 +234,7 @@ def _weights(run: LoadedRun, kind: str) -> _Made:
     data, written, read = torch_files.weights_file(weights, model, texts, torch_layout=kind == "state_dict")
     if written.keys() != read.keys() or not all(torch.equal(written[name], read[name]) for name in written):
         raise CheckFailed("the weights in the file are not the model's")
-    return _Made(data, None)
+    return _Made(data, torch_files.model_tensors(run.experiment), None)
 
 
 def _graph(run: LoadedRun, kind: str) -> _Made:
@@ -244,14 +244,16 @@ def _graph(run: LoadedRun, kind: str) -> _Made:
     if kind == "onnx":
         specs = torch_files.model_specs(experiment)
         data = torch_files.onnx_bytes(torch_files.Forward(experiment), example, *specs, texts)
+        tensors = torch_files.onnx_tensors(data)
         arrays = torch_files.run_onnx(data, {name: tensor.numpy() for name, tensor in inputs.items()})
         outputs = list(map(torch.from_numpy, arrays.values()))
         notes = [f"warning: {text}" for text in torch_files.fixed_axes(data, specs[0])]
     else:
-        data = torch_files.program_bytes(experiment, example, texts)
+        data, tensors = torch_files.program_bytes(experiment, example, texts), torch_files.model_tensors(experiment)
         with torch.no_grad():
             outputs = torch_files.run_program(data, list(inputs.values()))
-    return _Made(data, _difference(_outputs(experiment, inputs), outputs, experiment.module.precision), notes)
+    difference = _difference(_outputs(experiment, inputs), outputs, experiment.module.precision)
+    return _Made(data, tensors, difference, notes)
 
 
 def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:

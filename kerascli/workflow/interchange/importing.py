@@ -31,6 +31,7 @@ from kerascli.interop.torch_files import Tensors, model_tensors
 from kerascli.interop.weight_files import match, open_weights, own_layers
 from kerascli.model.runtime.summary import summarize
 from kerascli.model.runtime.weights import lasting
+from kerascli.report.architecture.stored import diagram_json
 from kerascli.report.summary import render
 from kerascli.runs.environment import run_facts
 from kerascli.runs.history import Prefix
@@ -203,6 +204,7 @@ def _write(
     """
     record.write_resolved(dump_yaml(escape_references(complete)))
     record.write_summary(render(summarize(experiment.graph, experiment.spec.name)))
+    record.write_diagram(diagram_json(experiment.graph, experiment.spec.name))
     for item, content in save_learned(learned).items() if learned else ():
         record.write_preprocessing(item, content)
     record.write_weights(tensor_pieces({w.name: w.keras() for w in lasting(experiment.weights)}))

@@ -62,10 +62,9 @@ def changed_inputs(facts: Mapping[str, Any], model: Model) -> list[str]:
 
     `facts` are the entries of the run's run.json, which has the file's dtypes.
     """
-    imported = facts.get("imported", {})
-    dtypes = imported.get("dtypes", {})
+    dtypes = facts.get("imported", {}).get("dtypes", {})
     return [
-        f"the input '{each.name}' is {each.spec.dtype}, as its data is, and was {before} in {imported['file']}"
+        f"the input '{each.name}' is {each.spec.dtype}, as its data is, and was {before} in the imported file"
         for each in model.inputs
         if (before := dtypes.get(each.name, each.spec.dtype)) != each.spec.dtype
     ]

@@ -29,9 +29,9 @@ def raw_rows(
 ) -> MemorySplit:
     """Return the rows of a file of arrays (npz, npy or csv), named like the model's inputs, without preprocessing.
 
-    With `targets`, the arrays of the targets are read, too. An npz file has an array, a csv file a column for each
-    name; an npy file is one array. If the model was imported from a Keras file, the names that Keras gives them are
-    accepted, too: `keras_names` has them, and is None for any other model. Raises DataError, FileRefused.
+    With `targets`, the arrays of the targets are read, too. An npz file has an array for each name, a csv file a column
+    for each name; an npy file is one array. If the model was imported from a Keras file, `keras_names` has the names of
+    its inputs and outputs in Keras, which are accepted, too (None: any other model). Raises DataError, FileRefused.
     """
     model, compiled = experiment.spec.model, experiment.spec.compile
     inputs = {each.name: each.spec for each in model.inputs}

@@ -18,7 +18,8 @@ from kerascli.runs.evaluations import write_evaluation
 from kerascli.runs.record import RunRecord
 from kerascli.training.classes import class_numbers
 from kerascli.training.objectives.objective import measured
-from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, Group, evaluate_rows
+from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, evaluate_rows
+from kerascli.workflow.evaluation.groups import Group
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import inverse_of
@@ -34,7 +35,11 @@ _RESAMPLES, _BLOCKS = 200, 200
 def evaluation_facts(
     run: LoadedRun, evaluation: Evaluation, groups: Mapping[str, Sequence[Group]], checkpoint: str | None = None
 ) -> dict[str, Any]:
-    """Return the results of an evaluation as JSON data; `checkpoint` is that of the weights, if not the final ones."""
+    """Return the results of an evaluation as JSON data.
+
+    `groups` maps columns to the evaluations of groups of rows. `checkpoint` is the name of the checkpoint that has the
+    weights; None: they are the run's final weights.
+    """
     scores = {each.output: each for each in evaluation.class_scores}
     compared = evaluation.compared
     outputs = {name: _of_classes(each) for name, each in scores.items()}
@@ -54,7 +59,8 @@ def evaluation_facts(
 def keep_evaluations(runner: PhaseRunner, record: RunRecord) -> Iterator[Note]:
     """Evaluate a run that has ended on the splits `validation` and `test`, and keep the results as numbers.
 
-    They are for the run's page; a failure is a warning. Weights that FSDP divides are not evaluated.
+    The run's page shows the results. If an evaluation fails, a warning is yielded. A model whose weights FSDP divides
+    is not evaluated.
     """
     experiment, prepared, config = runner.state.experiment, runner.phase.prepared, runner.phase.config
     if experiment.spec.training is None or runner.state.strategy.is_divided:
@@ -69,7 +75,7 @@ def keep_evaluations(runner: PhaseRunner, record: RunRecord) -> Iterator[Note]:
 
 
 def rows_digest(rows: Split) -> str:
-    """Return a digest (SHA-256) of the number of rows, and of the first and the last of them."""
+    """Return a digest (SHA-256) of the number of rows, and of the first and the last row."""
     ends = (rows.read(part) for part in (slice(0, 1), slice(rows.rows - 1, rows.rows)))
     values = (each.tobytes() for end in ends for section in end.sections() for each in section.values())
     return sha256(b"".join([str(rows.rows).encode(), *values])).hexdigest()
@@ -87,7 +93,7 @@ def _of_classes(scores: ClassScores) -> dict[str, Any]:
         pairs = zip(*np.unravel_index(largest, errors.shape), strict=True)
         facts["confusions"] = [[names[true], names[other], int(errors[true, other])] for true, other in pairs]
     if scores.thresholds is not None:
-        facts |= {"positive": names[1], **_of_thresholds(scores.thresholds)}
+        facts |= {"positive": names[1], "threshold": scores.threshold, **_of_thresholds(scores.thresholds)}
     return facts
 
 

@@ -25,6 +25,11 @@ def html(root: Element) -> str:
     return "<!DOCTYPE html>\n" + tostring(root, "unicode", method="html") + "\n"
 
 
+def svg(root: Element) -> str:
+    """Return the text of an SVG file."""
+    return tostring(root, "unicode") + "\n"
+
+
 def section(title: str, *children: Child, anchor: str) -> Element:
     """Return a section of the page with its heading."""
     heading = element("h2", title, id=f"{anchor}-title")

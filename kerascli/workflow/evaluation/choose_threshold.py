@@ -21,19 +21,19 @@ _RULES: Mapping[str, tuple[str, Callable[[Thresholds, Any], Point]]] = {
 
 
 class Rule(NamedTuple):
-    """Rule by which a threshold is chosen: an option of `evaluate` with its value."""
+    """Rule by which a threshold is chosen: an option of `evaluate`, such as `--threshold`, with its value."""
 
     option: str
     value: Any
 
 
-def rule_of(options: Mapping[str, float | str | None], *, needed: bool) -> Rule | None:
+def rule_of(*values: float | str | None, needed: bool) -> Rule | None:
     """Return the rule of the option that has a value; None if all values are None.
 
-    `options` maps options of `evaluate`, such as `--threshold`, to their values. Raises ConfigError if several options
-    have a value, if a value is invalid, or if no option has one although a rule is `needed`.
+    `values` are those of the options --threshold, --maximize and --hold-recall of `evaluate`. Raises ConfigError if
+    several options have a value, if a value is invalid, or if no option has one although a rule is `needed`.
     """
-    rules = [Rule(option, value) for option, value in options.items() if value is not None]
+    rules = [Rule(option, value) for option, value in zip(_RULES, values, strict=True) if value is not None]
     if needed and not rules:
         raise ConfigError("--keep-threshold and --output go with --threshold P, --maximize METRIC or --hold-recall R")
     if len(rules) > 1:
