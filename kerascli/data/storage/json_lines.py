@@ -40,11 +40,7 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | Non
     texts = [(number, line) for number, line in enumerate(data.split(b"\n"), first) if line.strip()]
     lines = [number for number, _ in texts]
     faults: Faults = {}
-    parse = _parse_nested if b"[" in data or data.count(b"{") > len(texts) else parse_line
-    try:
-        rows = [parse(line, name, number) for number, line in texts]
-    except DataError:
-        rows = [_row(line, name, number, index, faults) for index, (number, line) in enumerate(texts)]
+    rows = _rows(data, texts, name, faults)
     if not rows:
         raise DataError("the file is empty", place=Place(name, first))
     keys = dict.fromkeys(key for row in rows for key in row)
@@ -57,6 +53,15 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | Non
     if faults:
         raise BadRows(next(iter(faults.values())), table, list(faults))
     return table
+
+
+def _rows(data: bytes, texts: list[tuple[int, bytes]], name: str, faults: Faults) -> list[dict[str, Any]]:
+    """Return the objects in the numbered lines of a text; empty ones, and errors in `faults`, for lines not valid."""
+    parse = _parse_nested if b"[" in data or data.count(b"{") > len(texts) else parse_line
+    try:
+        return [parse(line, name, number) for number, line in texts]
+    except DataError:
+        return [_row(line, name, number, index, faults) for index, (number, line) in enumerate(texts)]
 
 
 def _parse_nested(line: bytes, name: str, number: int) -> dict[str, Any]:
