@@ -226,7 +226,6 @@ def _targets(run: LoadedRun, source: BatchSource, names: Sequence[str]) -> dict[
 
 def _classify(run: LoadedRun, compared: Compared) -> Iterator[ClassScores]:
     """Yield the confusion matrix and class scores of each output of a run that predicts classes."""
-    pairs = [pair for pair, *_ in compared if is_classification_loss(pair.loss)]
     for pair, targets, output in compared:
         reading = run.reading(pair, output)
         if reading is None:
