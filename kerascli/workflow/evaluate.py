@@ -18,7 +18,7 @@ from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, co
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.baselines import evaluate_with_baselines
 from kerascli.training.checks.label_range_checks import check_values
-from kerascli.training.classes import class_numbers, is_classification_loss
+from kerascli.training.classes import class_numbers
 from kerascli.training.evaluate import finished, predict
 from kerascli.workflow.baselines import baselines_of
 from kerascli.workflow.fitting.plan import rows_in_order
