@@ -38,9 +38,9 @@ def joined(tables: Sequence[Table]) -> Table:
         return tables[index].place(row - int(ends[index]) + tables[index].rows, column, at)
 
     name = ", ".join(dict.fromkeys(table.name for table in tables))
-    note, hint = "; ".join(filter(None, (table.note for table in tables))), first.gap_hint
+    note = "; ".join(filter(None, (table.note for table in tables)))
     return Table(columns, int(ends[-1]), name=name, made_of=place, skipped=_skipped(tables), note=note,
-                 gap_hint=hint).with_files(files)  # fmt: skip
+                 gap_hint=first.gap_hint).with_files(files)  # fmt: skip
 
 
 def _skipped(tables: Sequence[Table]) -> Skipped | None:
@@ -57,7 +57,8 @@ def _skipped(tables: Sequence[Table]) -> Skipped | None:
         first += [(of + row, text) for row, text in each.first]
         of += each.of
     count = sum(each.count for each in skipped)
-    return Skipped(skipped[0].name, count, of, np.concatenate(kept), tuple(first), skipped[0].noun)
+    name = ", ".join(each.name for each in skipped)
+    return Skipped(name, count, of, np.concatenate(kept), tuple(first), skipped[0].noun)
 
 
 def _column(name: str, tables: Sequence[Table]) -> np.ndarray:

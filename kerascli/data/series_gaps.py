@@ -10,9 +10,8 @@ from kerascli.data.dates import ORDER, Dates, regular_times
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import DataError, counted, in_yaml, safe_text
 
-Way = Literal["forward", "linear"]
 WAYS = ("forward", "linear")
-Fill = Way | float | dict[str, float | str]
+Fill = Literal["forward", "linear"] | float | dict[str, float | str]
 """Type of `timeseries.fill`: a way to fill all columns, or a mapping from column to a way or a constant."""
 GAP_HINT = "'fill: forward' of timeseries takes the value before; if there is none, begin later by 'start_index'"
 """Hint of an error about a missing value in windows."""
@@ -34,7 +33,7 @@ def filled(
     origin, added, first, times, is_uneven = _laid_out(dates, lengths)
     made = {name: values[origin] for name, values in made.items()}
     counts: list[str] = []
-    for name in [name for name in made if name not in (time, group)]:
+    for name in sorted(made.keys() - {time, group}):
         way = _way(table, name, columns[name], fill) if name in columns else None
         gaps = _missing(made[name]) | added.reshape(-1, *[1] * (made[name].ndim - 1))
         made[name] = fill_gaps(made[name], gaps, first, way)
@@ -86,27 +85,28 @@ def _way(table: Table, name: str, values: np.ndarray, fill: Fill) -> float | str
 def ordered_dates(columns: Mapping[str, np.ndarray], table: Table, lengths: Sequence[int]) -> tuple[str, Dates] | None:
     """Return the only column of dates, and the dates, of a table of series of these lengths; None if there is none, or
     several. Raises DataError if they go back within a series."""
-    dated = [
-        (name, dates_of)
-        for name, values in columns.items()
-        if values.dtype == object and (dates_of := Dates.of(values.tolist())) is not None
-    ]
+    texts = {name: values.tolist() for name, values in columns.items() if values.dtype == object}
+    dated = [(name, dates) for name in texts if (dates := Dates.of(texts[name])) is not None]
     if len(dated) != 1:
         return None
-    (name, dates), first = dated[0], 0
-    for count in lengths:
-        row = replace(dates, times=dates.times[first : first + count]).first_step_back()
-        if row is not None:
-            raise DataError(dates.out_of_order(first + row), place=table.place(first + row, name), hint=ORDER)
-        first += count
+    ((name, dates),) = dated
+    for rows in _each(lengths):
+        if (row := replace(dates, times=dates.times[rows]).first_step_back()) is not None:
+            row = int(rows[row])
+            raise DataError(dates.out_of_order(row), place=table.place(row, name), hint=ORDER)
     return name, dates
+
+
+def _each(lengths: Sequence[int]) -> list[np.ndarray]:
+    """Return the rows of each series of a table."""
+    return np.split(np.arange(sum(lengths)), np.cumsum(lengths)[:-1])
 
 
 def _laid_out(dates: Dates | None, lengths: Sequence[int]) -> list[np.ndarray]:
     """Return arrays (rows,) for the rows of series of these lengths, with rows for missing dates: the row before the
     gap or itself, if it is added, the first row of its series, its time, and if its series has no constant step."""
     parts, end = [], 0
-    for rows in np.split(np.arange(sum(lengths)), np.cumsum(lengths)[:-1]):
+    for rows in _each(lengths):
         times = rows.astype("datetime64[us]") if dates is None else dates.times[rows]
         regular = regular_times(times)
         due = times if regular is None else regular[1]
@@ -137,9 +137,5 @@ def fill_gaps(values: np.ndarray, gaps: np.ndarray, first: np.ndarray, way: floa
             there, missing = own[~gaps[own]], own[gaps[own]]
             values[missing] = np.interp(missing, there, values[there], left=np.nan) if len(there) else np.nan
         return values
-    if values.dtype == object:
-        return np.where(gaps, way or "", values)
-    number = np.nan if way is None else float(way)
-    if values.dtype.kind in "biu":
-        values = values.astype(np.int64 if number.is_integer() and abs(number) < 2**53 else np.float64)
-    return np.where(gaps, values.dtype.type(number), values)
+    empty = "" if values.dtype == object else np.nan
+    return np.where(gaps, empty if way is None else way, values)

@@ -309,5 +309,5 @@ def _excerpt(place: Place) -> list[str]:
     shown = [f"  {number} | {safe_text(source[start : start + width])}"]
     if place.column is None:
         return shown
-    caret = " " * len(safe_text(source[start : column - 1])) + "^" * max(1, min(place.length, width - lead))
+    caret = " " * len(safe_text(source[start : column - 1])) + "^" * max(1, min(place.length, lead))
     return [*shown, f"  {' ' * len(number)} | {caret}"]

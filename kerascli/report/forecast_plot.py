@@ -75,9 +75,8 @@ def _draw(axes: "Axes", panel: ForecastPanel, truth: str) -> None:
     axes.plot(positions[begin - 1 :], values, color=COLORS[1], linestyle=(0, (4, 1.2)), marker=marker, label="forecast")
     name = f"{panel.column} ({panel.series})" if panel.series else panel.column
     of = f" of {panel.held_out:,}" if panel.held_out > steps else ""
-    title = f"{name}: forecast of {steps:,}{of} {'row' if steps == 1 and not of else 'rows'}"
-    if panel.left_out:
-        title += f" after the last {begin:,} of {panel.left_out + begin:,}"
+    after = f" after the last {begin:,} of {panel.left_out + begin:,}" if panel.left_out else ""
+    title = f"{name}: forecast of {steps:,}{of} {'row' if steps == 1 and not of else 'rows'}{after}"
     if panel.error is not None:
         title += f", mean absolute error {panel.error:.4g}"
     axes.set_title(literal(title, 120))

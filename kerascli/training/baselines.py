@@ -1,6 +1,6 @@
 """Evaluate baselines beside a model: predictions that need no model, in the model's own loss and metrics."""
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 
 import torch
@@ -18,21 +18,18 @@ Baseline = Mapping[str, Tensor | str]
 
 
 def evaluate_with_baselines(
-    step: GraphStep,
-    batches: Iterable[Batch] | EvaluatedBatches,
-    baselines: Mapping[str, Baseline],
-    *,
-    seed: int,
-    only_defined: bool = False,
+    step: GraphStep, batches: EvaluatedBatches, baselines: Mapping[str, Baseline], *, seed: int, only_defined: bool
 ) -> Generator[Tick, None, tuple[dict[str, float], dict[str, Logs]]]:
     """Evaluate a model and baselines on batches: yield a Tick event after each batch, return (logs, logs by baseline).
+
+    With `only_defined`, metrics that are undefined for these rows are left out; there are no baselines then.
 
     `step` has the model, its losses and metrics; `baselines` maps names to baselines. The model runs once; losses and
     metrics are computed again for each baseline, with the same targets, weights and masks. `seed` is that of models
     that sample in inference. With `only_defined`, metrics that are undefined for the rows of the batches are left out.
     Outputs with a mask have no constant as a baseline: the mean of the training targets is computed without the mask.
     """
-    if not baselines:
+    if only_defined or not baselines:
         return (yield from evaluate(step, batches, seed=seed, only_defined=only_defined)), {}
     compared: dict[str, Baseline] = {}
 
@@ -47,8 +44,7 @@ def evaluate_with_baselines(
 
     sums = yield from summed_states(step, batches, states_of, seed=seed)
     count = len(sums) // (1 + len(compared))
-    parts = (sums[at : at + count] for at in range(0, len(sums), count))
-    logs, *rest = (step.objective.logged_values(part, only_defined=only_defined) for part in parts)
+    logs, *rest = (step.objective.logged_values(sums[at : at + count]) for at in range(0, len(sums), count))
     return logs, dict(zip(compared, rest, strict=True))
 
 

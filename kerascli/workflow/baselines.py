@@ -92,7 +92,7 @@ def baselines_of(
     for pair in (pair for pair in spec.pairs if pair.loss is not None or pair.metrics):
         choices[pair.output] = own = []
         if isinstance(rows, MemorySplit):
-            for name, values in _earlier_values(spec, learned, pair, rows):
+            for name, values in _earlier(spec, learned, pair, rows):
                 own.append((name, f"{pair.target}, {name}"))  # no name that another target can have
                 rows = replace(rows, targets={**rows.targets, own[-1][1]: values})
         if not own and pair.output in means:
@@ -118,9 +118,7 @@ def _constant(stages: Stages, pair: OutputTarget, mean: list[float]) -> tuple[st
     return "frequency of each label" if loss.predicts == "labels" and len(mean) > 1 else name, values
 
 
-def _earlier_values(
-    spec: RunSpec, learned: States, pair: OutputTarget, rows: MemorySplit
-) -> Iterator[tuple[str, np.ndarray]]:
+def _earlier(spec: RunSpec, learned: States, pair: OutputTarget, rows: MemorySplit) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (name, predictions) of each earlier value of a series that predicts a target of numbers, preprocessed as
     the target is."""
     data, origin, is_regression = spec.data, rows.origin, isinstance(pair.loss, RegressionLoss)
@@ -148,10 +146,9 @@ def _seasons(data: DataSpec, table: Table) -> Iterator[tuple[str, int]]:
         values = in_memory(table.take(slice(0, _DATED_ROWS)).column(column))
         if values.dtype == object:
             texts = values.reshape(len(values), -1)[:, 0].tolist()
-            step = Dates(texts, form, np.unique(parsed_times(texts, form))).step()
-            if str(step) in _SEASONS:
-                name, rows = _SEASONS[str(step)]
-                yield f"value a {name} before", rows
+            step = str(Dates(texts, form, np.unique(parsed_times(texts, form))).step())
+            if step in _SEASONS:
+                yield f"value a {_SEASONS[step][0]} before", _SEASONS[step][1]
 
 
 def no_better(evaluated: Evaluated, directions: Mapping[str, str]) -> Iterator[Fault]:

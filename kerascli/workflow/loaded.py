@@ -93,7 +93,7 @@ class LoadedRun:
         kept = {name: each for name, each in self.kept.items() if name in outputs and name not in self.given}
         for name in (name for name, each in kept.items() if each.weights_sha256 != self.weights_digest):
             text = f"{quoted(self.record.path / THRESHOLDS)}: the threshold of '{safe_text(name)}' is of other weights"
-            raise FileRefused(text, hint=f"choose it again ({CHOOSE}), remove the file, or give --threshold P")
+            raise FileRefused(text, hint=f"choose it again ({CHOOSE}), or remove the file; predict takes --threshold P")
         return kept
 
     def threshold_notes(self) -> list[str]:

@@ -489,7 +489,9 @@ def test_a_terminal_gets_data_without_controls_and_a_program_gets_it_whole(
 def test_a_path_in_a_note_cannot_speak_to_the_terminal(kerascli: Kerascli, run_folder: Path) -> None:
     odd = run_folder.rename(run_folder.with_name("odd\x1b[31m"))
     error = kerascli(f"evaluate '{odd}'").err
-    assert error.splitlines()[0] == f"confusion matrix: {odd}/plots/confusion_kind_test.png".replace("\x1b", "\\x1b")
+    matrix, curves = f"{odd}/plots/confusion_kind_test.png", f"{odd}/plots/curves_kind_test.png"
+    shown = f"confusion matrix: {matrix}\nROC, precision-recall and calibration: {curves}\n"
+    assert error == shown.replace("\x1b", "\\x1b")
 
 
 def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_weights(kerascli: Kerascli, here: Path) -> None:

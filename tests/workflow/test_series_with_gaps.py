@@ -148,9 +148,9 @@ def test_forecasts_go_on_alike_over_a_future_with_gaps(what: str, runs: tuple[Lo
     np.testing.assert_array_equal(found.columns["value"], expected.columns["value"])
     said = [fault.text for fault in gaps.warnings]
     assert len(said) == len(set(said)) == 2
-    assert "3 missing dates added, the first after 2024-02-18; values filled: 6 of 'value' by linear" in said[0]
+    assert "3 missing dates added, the first after 2024-02-18; values filled: 5 of 'plan' by forward, " in said[0]
     assert (
-        "1 missing date added, the first after 2024-03-31; values filled: 3 of 'price' by 2.5, 3 of 'plan' by forward"
+        "1 missing date added, the first after 2024-03-31; values filled: 3 of 'plan' by forward, 3 of 'price' by 2.5"
         in said[1]
     )
 

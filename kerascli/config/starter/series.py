@@ -17,7 +17,6 @@ from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import BY_OPTION, OTHERWISE
 from kerascli.data.dates import parsed_times, regular_times
-from kerascli.data.series_gaps import fill_gaps
 from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
 
 _LEAST = 40
@@ -191,8 +190,7 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
         raise DataError(Fault(text, place=Place(table.name)))
     draft, source = table.draft(f"Forecasts the next value of '{shown}'.", path)
     raw = [table.columns[name].astype(np.float64)[rows] for rows in series.rows]
-    parts = [fill_gaps(values, np.isnan(values), np.zeros(len(values), int), "forward") for values in raw]
-    parts = [values[~np.isnan(values)] for values in parts]
+    parts = [values[~np.isnan(values)] for values in raw]
     length = _length(draft, series, f"{shown} ({BY_OPTION if option is not None else OTHERWISE})", parts)
     scale = _scaling(draft, shown, parts)
     windows: dict[str, Any] = {"source": source, "sequence_length": length}
@@ -212,7 +210,7 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
     if gaps := list(_gaps(table, series, (name, *further))):
         windows["fill"] = "forward"
         draft.decide("data", f"{listed(gaps)}: filled by the value before ('fill')")
-    if late := max(len(values) - len(part) for values, part in zip(raw, parts, strict=True)):
+    if late := max(int((~np.isnan(values)).argmax()) for values in raw):
         windows["start_index"] = late
         draft.decide("data", f"begins after {late} rows, before which '{shown}' has no value")
     if further:

@@ -21,9 +21,9 @@ from kerascli.data.pipeline.pipeline import FittedPipeline, Stage
 from kerascli.data.pipeline.preparer import Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec
-from kerascli.data.storage.bad_rows import skipping
 from kerascli.data.storage.blocks import label_range
 from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.row_errors.bad_rows import skipping
 from kerascli.data.storage.table import Skipped, Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
@@ -167,8 +167,8 @@ def _prepared(
     found = _stages(spec, pipelines)
     of_tables = dict.fromkeys(table.skipped for table in (*loaded.values(), *opened.values()))
     skipped = tuple(each for each in of_tables if each is not None)
-    notes = [table.note for table in opened.values() if table.note]
-    warnings = [*map(str, skipped), *notes, *(text for found in learned.values() for text in found.warnings)]
+    warnings = [*map(str, skipped), *(table.note for table in opened.values() if table.note)]
+    warnings += [text for found in learned.values() for text in found.warnings]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
         found.facts, found.input_stage, found.target_stage, found.inverses, splits, dict(learned),

@@ -8,9 +8,9 @@ from kerascli.data.base import Context
 from kerascli.data.dates import parsed_times
 from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.data.split import SHORT, grouped_split, ordered_split, random_split, tail_start
-from kerascli.data.storage.bad_rows import BadRows
 from kerascli.data.storage.blocks import rows_by_value, unique_inverse
 from kerascli.data.storage.on_disk import Values, blocks
+from kerascli.data.storage.row_errors.bad_rows import BadRows
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import ConfigError, DataError, Fault, counted, safe_text

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kerascli.data.remote.frozen import freeze
-from kerascli.data.storage.bad_rows import BadRows
 from kerascli.data.storage.column import text_array
 from kerascli.data.storage.compressed import unpacked_blocks
 from kerascli.data.storage.delimited.text_format import TextFormat, typed
-from kerascli.data.storage.excerpts import read_shown
 from kerascli.data.storage.on_disk import is_large
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import LINE, Part
+from kerascli.data.storage.row_errors.bad_rows import BadRows
+from kerascli.data.storage.row_errors.excerpts import read_shown
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import DataError, Fault, KerasCliError, safe_text

@@ -20,8 +20,7 @@ class TableOfFiles(Source):
     paths = ("path", "validation", "test", "files")
 
     on_bad_rows: Literal["error", "skip"] = "error"
-    """Treatment of rows that cannot be used (a cell of another type, a missing value that nothing fills, too many
-    fields, a damaged file): error, or skip (leaves them out, with a warning)."""
+    """Treatment of rows that cannot be used: error, or skip (leaves them out, with a warning)."""
     files: dict[str, Annotated[FileReader, READERS.field()]] = Setting(default={})
     """Mapping from each column whose texts name files to the reader of the files: `photo: {image: {size: 224}}`."""
 

@@ -213,7 +213,7 @@ def _evaluate_test(
     baselines, test = baselines_of(spec, prepared, prepared.learned, means, test)
     limit = runner.options.limits.get("validation_steps")
     batches = runner.state.strategy.evaluated(rows_in_order(experiment, test), limit)
-    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed)
+    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed, only_defined=False)
     logs, beside = yield from _until_signal(work, record.path, runner)
     record.note(baselines={"test": beside})
     evaluated = Evaluated("test", logs, test.rows, time.monotonic() - started, beside)

@@ -18,10 +18,9 @@ from kerascli.workflow.forecasting.series import each_series, main_dates, read_f
 from kerascli.workflow.forecasting.series_model import SeriesModel
 from kerascli.workflow.loaded import LoadedRun
 
-_MOST_STEPS, _LEAST_STEPS, _WINDOWS = 200, 50, 4
-"""Limits of the number of rows that are forecast by default, which is that of so many windows."""
-_HISTORY = 120
-"""Number of rows of history up to which three times the forecast's length is drawn."""
+_MOST_STEPS, _LEAST_STEPS, _WINDOWS, _HISTORY = 200, 50, 4, 120
+"""Limits of the number of rows that are forecast by default, which is that of so many windows; and number of rows of
+history up to which three times the forecast's length is drawn."""
 _MOST_SERIES = 8
 _HELD_OUT = ("test", "validation")
 

@@ -18,8 +18,8 @@ from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import PreparedData, fitted_preparer
 from kerascli.data.read import joined
 from kerascli.data.sources.timeseries import Timeseries
-from kerascli.data.storage.bad_rows import skipping
 from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.row_errors.bad_rows import skipping
 from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.foundation.disk.files import missing_file
 from kerascli.foundation.errors import ConfigError, DataError, DataMissing, Fault, safe_text, suggestion

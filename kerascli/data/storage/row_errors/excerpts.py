@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 
-from kerascli.data.storage.bad_rows import BadRows
+from kerascli.data.storage.row_errors.bad_rows import BadRows
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import DataError, Fault, KerasCliError, Place
 
