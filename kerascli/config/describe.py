@@ -61,7 +61,8 @@ def describe_config(
 
     `facts` are those about the data (shapes ...). `splits` maps each split of the data to its number of rows; if it is
     None, the data was not read, and placeholders replace facts that are known only after reading it. If the RunSpec
-    `earlier` was made from the same facts, it is returned after `check_splits`, without parsing the config again.
+    `earlier` was made from the same facts, the config is not parsed again: `earlier` is returned, after a check that
+    its sections agree with each other and with the splits.
     """
     references = References(config.document, config.flags, facts_by_name(facts))
     document, broken = references.resolve()

@@ -137,9 +137,10 @@ class Trainer:
         assign_weights(self.weights, values)
 
     def refuse_bad_step(self, steps: int, epoch: int) -> None:
-        """Raise TrainingStopped if the loss or a gradient of a step was not finite; such a step changes no weights.
+        """Raise TrainingStopped if the loss or a gradient was not finite in a training step so far.
 
-        `steps` is the number of steps in an epoch, `epoch` the number (from 1) of the current epoch.
+        Such a step, and those after it, change no weights. `steps` is the number of training steps per epoch, `epoch`
+        the number (from 1) of the current epoch; the error message names the epoch and the step in it.
         """
         bad = self.optimizers.bad_step()
         if bad is not None:

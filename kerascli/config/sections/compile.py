@@ -90,9 +90,11 @@ class Logged(ABC):
 
     @abstractmethod
     def logged_losses(self) -> list[str]:
-        """Return the names of the logged losses, as in history.csv but without `val_`.
+        """Return the names of the logged losses, as in history.csv but without `val_`; the first is the total loss.
 
-        The states of these losses come before those of the metrics.
+        The values logged by layers (`add_loss`, `add_metric`) are the last. The states (sums over rows) that an
+        objective, the module that computes losses and metrics, returns for a batch are those of these losses, in this
+        order, and then those of the metrics.
         """
 
     @abstractmethod

@@ -19,7 +19,7 @@ def dead_node_faults(
     *,
     inside: bool = True,
 ) -> list[Fault]:
-    """Return config errors for nodes, calls and inputs of a model that lead to none of its outputs.
+    """Return config errors for nodes, inputs and calls of shared models that lead to none of a model's outputs.
 
     Of a chain of such nodes, only the last one is reported. `at` is the config key that lists the outputs. With
     `inside`, the nodes inside calls of shared models are checked, too; otherwise `dead_inner_node_faults` must check
@@ -155,7 +155,7 @@ def target_faults(model: Model) -> list[Fault]:
 
 
 def set_by(nodes: Sequence[Node]) -> dict[str, Node]:
-    """Return the `weight` node that each `update` node assigns to, by the name of the `update` node."""
+    """Return a mapping from the name of each `update` node to the `weight` node that it assigns to."""
     makers = {output: node for node in nodes for output in node.outputs}
     updates = (node for node in nodes if isinstance(node.layer, Update))
     return {node.name: makers[node.inputs[0]] for node in updates if node.inputs[0] in makers}

@@ -164,7 +164,7 @@ def flat(entries: Sequence[Entry]) -> tuple[Node, ...]:
 
 
 def names_used_by(entries: Iterable[Entry]) -> set[str]:
-    """Return the names of all tensors that the nodes in `entries`, also in calls, take as inputs or call arguments."""
+    """Return the names of the tensors that nodes, also in calls of shared models, take as inputs or call arguments."""
     return {name for entry in entries for node in flat([entry]) for name in node.used_names()}
 
 

@@ -125,7 +125,7 @@ class Reading:
     def inner(self, **changes: Any) -> "Reading":
         """Return a new state to parse a model within the model being read, such as the cell of an `rnn`.
 
-        `changes` are fields with other values than in the present state; no entries have been read.
+        `changes` are fields with other values than in the present state; the new state has no nodes yet.
         """
         return replace(self, entries=[], shared=self.shared.new_child(), **changes)
 

@@ -62,7 +62,7 @@ _WHOLE = ""
 
 
 class LapSums:
-    """Number of laps (training steps, or ends of epochs), and total seconds of each phase (data ...) in them."""
+    """Number of laps (timed training steps, or ends of epochs), and seconds of each phase (data ...) in all of them."""
 
     def __init__(self) -> None:
         self.laps = 0

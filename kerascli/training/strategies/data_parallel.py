@@ -49,7 +49,7 @@ class Sharding:
 
     @property
     def portion(self) -> Portion:
-        """Portion of each batch that this process reads."""
+        """Part of each batch's rows that this process reads: those of its shards, as fractions of the batch."""
         return Portion(self.first, self.stop, self.shards)
 
     def is_first(self, number: int, batch: Batch) -> bool:
@@ -125,10 +125,10 @@ class DataParallel(Strategy):
             yield
 
     def examples(self, batches: Sequence[Batch]) -> list[Batch]:
-        """Return this process's first shard with rows of each batch, as examples to trace and test the forward pass on.
+        """Return an example of each batch to trace and test the forward pass on: this process's first non-empty shard.
 
-        A batch after the first one is left out if this process has no such shard. Raises DataError if it has none in
-        the first batch.
+        A shard is a part of a batch's rows. A batch after the first one is left out if all of this process's shards of
+        it are empty. Raises DataError if they are empty in the first batch.
         """
         further = [rows for batch in batches[1:] for _, rows in islice(self.sharding.parts(batch), 1)]
         return [self.example(batches[0]), *further]

@@ -14,7 +14,7 @@ from kerascli.training.strategies.group import Group
 def sum_of_shards(make: Callable[[int], "FlatStepResult"], first: int, stop: int) -> "FlatStepResult":
     """Return make(first) + ... + make(stop - 1), the results of shards, added as a balanced binary tree.
 
-    `make` computes the result of the shard (part of a batch) with an index. The first half is added to the second half.
+    `make` computes the result of the shard (part of a batch) with an index. The second half is added to the first half.
     """
     if stop - first == 1:
         return make(first)
@@ -62,13 +62,14 @@ class FlatStepResult:
 
     @property
     def vectors(self) -> list[Tensor]:
-        """The vectors [averaged, added]; `slot.exact` (0 or 1) is the index of the vector with a tensor's values."""
+        """The vectors [averaged, added]; a tensor's Slot has the index of its vector as `exact` (0 or 1)."""
         return [self._averaged, self._added]
 
     def with_notices(self, numbers: Sequence[float]) -> Tensor:
-        """Write one number per process (its signal, or request to save) to the end of `added`; return this part.
+        """Write a number for each process (its signal, or request to save) to the end of `added`; return this part.
 
-        The returned tensor (processes,) is a view.
+        The numbers encode notices, messages that processes exchange. The returned tensor (processes,) shares memory
+        with `added`.
         """
         place = self._added[-self._processes :]
         for rank, number in enumerate(numbers):
@@ -117,7 +118,10 @@ class FlatStepResult:
         return FlatStepResult(self.slots, averaged, torch.zeros_like(self._added), self._processes)
 
     def plus(self, other: "FlatStepResult") -> "FlatStepResult":
-        """Add the result of other shards to this one (two vectors each), in place, and return this object."""
+        """Add the result of other shards (parts of a batch) to this one, in place, and return this object.
+
+        The vectors `averaged` and `added` of both results are added elementwise.
+        """
         self._averaged += other._averaged
         self._added += other._added
         return self

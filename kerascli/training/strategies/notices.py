@@ -96,7 +96,7 @@ class Notices:
         self.all_have_written = all(number // (_SIGNALS * _REQUESTS) for number in values)
 
     def forget_checkpoint(self) -> None:
-        """Reset the notices about a checkpoint, once all processes have started or finished to save it."""
+        """Reset the notices of this class on a checkpoint, once all processes have started or finished to save it."""
         self.request = self.common_request = CheckpointRequest.NONE
         self.has_written = self.all_have_written = False
         self._unread.clear()
