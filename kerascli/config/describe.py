@@ -149,7 +149,8 @@ def check_splits(
 ) -> RunSpec:
     """Return the RunSpec (parsed config) `spec` if its sections agree with each other and with the data's splits.
 
-    `sections` is the config as data. Raises Invalid with the errors, after the errors `earlier`.
+    `sections` is the config as data, `splits` maps each split to its number of rows (None: unknown). Raises Invalid
+    with the errors, after the errors `earlier`.
     """
     declares_inputs = sections["model"].get("inputs") is not None
     faults = [*earlier, *cross_faults(spec, sections.get("fit"), splits, declares_inputs=declares_inputs)]

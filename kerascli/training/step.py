@@ -45,7 +45,7 @@ class Progress:
     row: dict[str, float] = field(default_factory=dict)
     """Row of history.csv for the last finished epoch, as a mapping from column to value."""
     slots: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    """Copies of the model's weights that callbacks keep, by name (such as `best`); in Keras's layout, on the CPU."""
+    """Copies of the model's weights that callbacks made, by name (such as `best`); in Keras's layout, on the CPU."""
     pending_messages: list[str] = field(default_factory=list)
     """Messages from callbacks since the start of the current epoch, to print at its end."""
     stopped: str | None = None

@@ -57,11 +57,11 @@ class LoadedRun:
     strategy: Strategy = field(default_factory=Single)
     """Strategy by which processes share the batches in evaluation and prediction."""
     weights_digest: str = ""
-    """Digest (SHA-256) of the weights; empty on one process, unless a threshold is kept."""
+    """Digest (SHA-256) of the weights; empty on one process, unless the run has or gets a threshold.json."""
     kept: dict[str, KeptThreshold] = field(default_factory=dict)
     """Mapping from output to its decision threshold in the run's threshold.json."""
     given: dict[str, float | None] = field(default_factory=dict)
-    """Decision thresholds in place of kept ones, by output, from a command's option; None: the more probable class."""
+    """Decision thresholds by output from a command's option, in place of `kept`; None: the more probable class."""
     warnings: list[Fault] = field(default_factory=list)
     """Warnings about the run's files, to be printed; the runs that the method `view` returns share this list."""
 

@@ -186,7 +186,7 @@ def _members(runner: PhaseRunner) -> dict[str, Any]:
 
 
 def _earlier_processes(recorded: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """Return an entry for run.json with the numbers of processes that trained a run so far; empty if always one.
+    """Return a key and value for run.json with the numbers of processes that trained a run so far; empty if always one.
 
     `size` is the number of processes that resume it.
     """

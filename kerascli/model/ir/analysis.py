@@ -62,7 +62,7 @@ def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fau
     """Return config errors for nodes whose outputs are unused; `nodes` are pairs of a node and the names of all tensors
     that its graph uses.
 
-    Nodes of one entry of `layers`, such as in several calls or repetitions, are unused only if all of them are.
+    Nodes of one item of `layers`, such as in several calls or repetitions, are unused only if all of them are.
     """
     names: dict[Path, str] = {}
     used: set[Path] = set()
@@ -100,7 +100,7 @@ def called_in(entries: Iterable[Entry]) -> set[str]:
 
 
 def uncalled_faults(shared: Mapping[str, Shared | None], entries: Iterable[Entry]) -> list[Fault]:
-    """Return a config error for each layer or model in `shared` that no node in `entries` calls."""
+    """Return a config error for each layer or model in `shared` that is not called by `entries`, a model's nodes."""
     called = called_in(entries) if shared else set()
     return [
         # the path of a shared layer ends with the kind of the layer, which is not part of the path of its name

@@ -147,7 +147,7 @@ def _used(inputs: Iterable[Input], entries: Sequence[Entry], outputs: Iterable[s
 
 
 def called_by(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tuple[Shared, ...]:
-    """Return those of `shared` (layers and models) that nodes in `entries` call, directly or through shared models."""
+    """Return those of `shared` (layers and models) that `entries` (nodes of a model) call, also indirectly."""
     called = called_in(entries)
     return tuple(each for each in shared if each is not None and each.weights in called)
 

@@ -30,7 +30,7 @@ class FlatStepResult:
     """
 
     def __init__(self, slots: Sequence["Slot | None"], averaged: Tensor, added: Tensor, processes: int) -> None:
-        """Initialize; the vector `added` ends with an element for the notices of each of the `processes`."""
+        """Initialize; the vector `added` ends with an element for the signal or request of each of the `processes`."""
         self.slots = slots
         """Slots (positions in the vectors) of the StepOutcome's tensors, in order; None for a tensor that is None."""
         self._processes = processes
@@ -85,7 +85,7 @@ class FlatStepResult:
         """Set the vector `added` (metric states, integers ...) to zero, in place, and return this object.
 
         A part of a batch without rows then adds nothing to the sums. Losses and new values of weights in `averaged` are
-        kept: they have the weight 0, but a NaN among them must reach all processes.
+        unchanged: they have the weight 0, but a NaN among them must reach all processes.
         """
         self._added.zero_()
         return self
@@ -179,7 +179,7 @@ class StepExchange:
     def summed(self, result: FlatStepResult) -> StepOutcome:
         """Return the sum of all processes' results as a StepOutcome (losses, gradients ...).
 
-        The same all-reduce exchanges signals and checkpoint requests (notices).
+        The same all-reduce exchanges signals and requests to save a checkpoint among the processes.
         """
         assert self._layout is not None
         world, notices = self._group.world, self._group.notices
