@@ -76,7 +76,7 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
 
 
 def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
-    """Return a config error for each option `--flag name=value` whose flag no reference in the config uses.
+    """Return a config error for each option `--flag name=value` whose flag (variable) no reference in the config uses.
 
     Call `read_flags` first, which checks the options themselves.
     """

@@ -39,12 +39,12 @@ class Sharding:
 
     @property
     def first(self) -> int:
-        """Index of the first shard of this process."""
+        """Index of the first shard (part of each batch) that this process computes."""
         return self.rank * self.shards // self.size
 
     @property
     def stop(self) -> int:
-        """Index of the shard after this process's last one (exclusive end of its range of shards)."""
+        """Index after that of this process's last shard (part of each batch): the exclusive end of its range."""
         return (self.rank + 1) * self.shards // self.size
 
     @property
@@ -53,11 +53,11 @@ class Sharding:
         return Portion(self.first, self.stop, self.shards)
 
     def is_first(self, number: int, batch: Batch) -> bool:
-        """Return True if shard `number` is a batch's first one with rows; a small batch has shards without rows."""
+        """Return True if shard (part) `number` of a batch is the first with rows; a small batch has empty shards."""
         return number == -(-self.shards // batch.whole) - 1
 
     def parts(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
-        """Yield (index, rows) of each shard of this process; `batch` has only the rows that this process reads.
+        """Yield (index, rows) of each shard (part of a batch) of this process; `batch` has only the rows that it reads.
 
         Shards without rows, in a batch with fewer rows than shards, are not yielded.
         """

@@ -25,8 +25,8 @@ def sum_of_shards(make: Callable[[int], "FlatStepResult"], first: int, stop: int
 class FlatStepResult:
     """Result of a forward and backward pass (losses, gradients ...) as two vectors, `averaged` and `added`.
 
-    `averaged` (float32) has the values that are averaged over shards, weighted by rows: losses, gradients, new weights.
-    `added` (float64) has metric states, integers and float64 values.
+    `averaged` (float32) has the values averaged over shards (parts of a batch), weighted by rows: losses, gradients,
+    new weights. `added` (float64) has metric states, integers and float64 values.
     """
 
     def __init__(self, slots: Sequence["Slot | None"], averaged: Tensor, added: Tensor, processes: int) -> None:
@@ -78,7 +78,7 @@ class FlatStepResult:
         return place
 
     def zeros(self) -> "FlatStepResult":
-        """Return the result of a shard without rows: a FlatStepResult of zeros, with the same tensor positions."""
+        """Return the result of a shard (part of a batch) without rows: zeros, with the same tensor positions."""
         return self._new(torch.zeros_like(self._averaged))
 
     def without_states(self) -> "FlatStepResult":
@@ -93,8 +93,9 @@ class FlatStepResult:
     def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "FlatStepResult":
         """Return a new FlatStepResult that holds the tensors `flat` of a shard's StepOutcome (losses, gradients ...).
 
-        All but metric states are multiplied by `share`, the shard's share of the batch's rows. Integers are taken only
-        from the first shard that has rows, for which `first` is true; for other shards they are 0.
+        A shard is a part of a batch. All but metric states are multiplied by `share`, the shard's share of the batch's
+        rows. Integers are taken only from the first shard that has rows, for which `first` is true; for other shards
+        they are 0.
         """
         new = self._new(torch.empty_like(self._averaged))
         places, values = [], []
@@ -152,7 +153,7 @@ class Slot:
 
 
 class StepExchange:
-    """Sum of the results of forward and backward passes (losses, gradients ...) over the shards of all processes.
+    """Adder of the results (losses, gradients ...) of the shards (parts) of a batch, over all processes.
 
     With `in_order`, the terms are added in a fixed order, so that the sum does not depend on the number of processes,
     which must be a power of two.
@@ -167,8 +168,8 @@ class StepExchange:
     def flat(self, outcome: StepOutcome, share: float, *, first: bool) -> FlatStepResult:
         """Return `outcome`, a shard's result (StepOutcome: losses, gradients ...), as two vectors (FlatStepResult).
 
-        All values but metric states are multiplied by `share`, the shard's share of the batch's rows. `first` is true
-        for the first shard with rows of a batch.
+        A shard is a part of a batch. All values but metric states are multiplied by `share`, its share of the rows.
+        `first` is true for the first shard with rows of a batch.
         """
         flat = outcome.flat()
         if self._vectors is None:
