@@ -61,7 +61,7 @@ class Config:
     recorded: Mapping[str, str] = field(default_factory=dict)
     """Digests of the data that the run recorded at its start, if this is the config saved in a run."""
     learned: States | None = None
-    """Fitted state of the transforms that is kept from an earlier run; None: they are fitted on the training rows."""
+    """Fitted state of the transforms from an earlier run, to use again; None: they are fitted on the training rows."""
 
     @property
     def phases(self) -> "tuple[Config, ...]":

@@ -180,9 +180,10 @@ def _of_argument(text: str, path: Path, name: str | None, arguments: Any) -> Fau
 
 
 def models_of(spec: RunSpec) -> dict[str | None, ModelFacts]:
-    """Return facts (inputs, outputs, shapes) on the model and its views, for callbacks that generate samples.
+    """Return a mapping from view (submodel) to its ModelFacts (inputs, outputs, shapes), for callbacks that sample.
 
-    The keys of the mapping are the names of views (submodels), and None for the model itself.
+    The keys are the names of the views, and None for the model itself. The callbacks generate images, texts ... in
+    training.
     """
     model = _facts(spec.built, spec.data, own_inputs=False)
     views = spec.model.views.items()

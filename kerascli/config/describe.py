@@ -61,7 +61,8 @@ def describe_config(
 
     `facts` are those about the data (shapes ...). `splits` maps each split of the data to its number of rows; if it is
     None, the data was not read, and placeholders replace facts that are known only after reading it. If the RunSpec
-    `earlier` was made from the same facts, it is returned after `check_splits`, without parsing the config again.
+    `earlier` was made from the same facts, the config is not parsed again: `earlier` is returned, after a check that
+    its sections agree with each other and with the splits.
     """
     references = References(config.document, config.flags, facts_by_name(facts))
     document, broken = references.resolve()
@@ -148,7 +149,8 @@ def check_splits(
 ) -> RunSpec:
     """Return the RunSpec (parsed config) `spec` if its sections agree with each other and with the data's splits.
 
-    `sections` is the config as data. Raises Invalid with the errors, after the errors `earlier`.
+    `sections` is the config as data, `splits` maps each split to its number of rows (None: unknown). Raises Invalid
+    with the errors, after the errors `earlier`.
     """
     declares_inputs = sections["model"].get("inputs") is not None
     faults = [*earlier, *cross_faults(spec, sections.get("fit"), splits, declares_inputs=declares_inputs)]

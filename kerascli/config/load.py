@@ -33,9 +33,10 @@ def open_config(
 ) -> Config:
     """Open a config file (or its parsed document), with `extends`, `--set` and `--flag` applied.
 
-    `sets` and `flags` are the arguments of `--set` and `--flag`; `progress` is called during downloads. Raises
-    ConfigError for errors in top-level keys, flags, plugins and the `data` section. If keys or data have errors, the
-    ConfigError also has those of the other sections; errors of these sections alone are not raised here.
+    `sets` and `flags` are the arguments of `--set` and `--flag`; `progress` is called during downloads with (name,
+    bytes so far, total bytes). Raises ConfigError for errors in top-level keys, flags, plugins and the `data` section.
+    If keys or data have errors, the ConfigError also has those of the other sections; errors of these sections alone
+    are not raised here.
     """
     document = config if isinstance(config, Document) else read_extended(config)
     return _opened(Path(document.name), override(document, sets), flags, progress)
@@ -44,8 +45,9 @@ def open_config(
 def open_recorded(
     record: RunRecord, *, sets: Sequence[str] = (), progress: Progress | None = None, onward: bool = False
 ) -> Config:
-    """Open the config saved in the folder of a run; `sets` are arguments of `--set` to apply.
+    """Open the config saved in the folder of a run; `sets` are arguments `path=value` of `--set` to apply.
 
+    `progress` is called during downloads with (name, bytes so far, total bytes).
     The run's plugins (custom Python code) are executed only if they have the run's checksums. With `onward` the config
     is that of a new run that begins with the weights of the run, and splits rows as it did. Raises FileRefused if a
     file is not as the run wrote it, and the errors of `open_config`.

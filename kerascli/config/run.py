@@ -78,13 +78,16 @@ class RunSpec:
                         yield str(of.y_true), component, each.built.specs[of.y_pred]
 
     def log_names(self) -> dict[str, Any]:
-        """Return the better direction, `min` or `max`, of each value that an epoch logs (`loss`, `val_loss` ...)."""
+        """Return a mapping from each value that an epoch logs (`loss`, `val_loss` ...) to its better direction.
+
+        The direction is `min` or `max`.
+        """
         assert self.training is not None
         names = self.training.log_names()
         return names | ({f"val_{name}": way for name, way in names.items()} if self.fit.validates() else {})
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return the column names in history.csv of each metric that has several values, by the metric's name."""
+        """Return a mapping from each metric that has several values to the names of its columns in history.csv."""
         assert self.training is not None
         names = self.training.several()
         validated = {f"val_{name}": tuple(f"val_{each}" for each in columns) for name, columns in names.items()}

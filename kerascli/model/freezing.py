@@ -20,8 +20,8 @@ _RANGE = re.compile(r"(.+?)\.\.(.+)")
 def with_trainable(model: Model, patterns: Mapping[str, bool]) -> Model:
     """Return a model with `trainable` of its layers set by patterns over layer names, such as `base.block5_*`.
 
-    `patterns` maps each pattern to a bool; of several that match, the last one takes effect. Raises Invalid (config
-    errors) for a pattern that matches no layer.
+    `patterns` maps each pattern to a bool (True: train the layers); of several that match, the last one takes effect.
+    Raises Invalid (config errors) for a pattern that matches no layer.
     """
     if not patterns:
         return model
@@ -56,7 +56,7 @@ def updated_faults(model: Model, patterns: Mapping[str, bool]) -> list[Fault]:
 
 
 def trained_layers(model: Model) -> dict[str, bool]:
-    """Return for each layer of a model, by the prefix of its weights' names, True if it is trained."""
+    """Return a mapping from each layer's prefix of weight names to True if the layer is trained, else False."""
     return {node.weights_name: node.layer.trainable for node in _with_inner(model.nodes)}
 
 

@@ -20,14 +20,15 @@ Baseline = Mapping[str, Tensor | str]
 def evaluate_with_baselines(
     step: GraphStep, batches: EvaluatedBatches, baselines: Mapping[str, Baseline], *, seed: int, only_defined: bool
 ) -> Generator[Tick, None, tuple[dict[str, float], dict[str, Logs]]]:
-    """Evaluate a model and baselines on batches: yield a Tick event after each batch, return (logs, logs by baseline).
+    """Evaluate a model and baselines on batches: yield a Tick event after each batch, return losses and metrics.
 
-    With `only_defined`, metrics that are undefined for these rows are left out; there are no baselines then.
+    They are returned as (values of the model by name, mapping from baseline to its values by name).
 
     `step` has the model, its losses and metrics; `baselines` maps names to baselines. The model runs once; losses and
     metrics are computed again for each baseline, with the same targets, weights and masks. `seed` is that of models
-    that sample in inference. With `only_defined`, metrics that are undefined for the rows of the batches are left out.
-    Outputs with a mask have no constant as a baseline: the mean of the training targets is computed without the mask.
+    that sample in inference. With `only_defined`, metrics that are undefined for the rows of the batches are left out,
+    and no baseline is evaluated. Outputs with a mask have no constant as a baseline: the mean of the training targets
+    is computed without the mask.
     """
     if only_defined or not baselines:
         return (yield from evaluate(step, batches, seed=seed, only_defined=only_defined)), {}

@@ -40,7 +40,7 @@ class Experiment:
 
     @property
     def is_divided(self) -> bool:
-        """True if FSDP divides the model's weights."""
+        """True if FSDP divides the model's weights, so that this process holds only a part of them."""
         return any(weight.part is not None for weight in self.weights)
 
     def view(self, name: str) -> "Experiment":

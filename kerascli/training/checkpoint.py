@@ -17,8 +17,8 @@ _COUNTERS = ("epoch", "batch", "step", "seconds", "stopped", "phase", "first")
 def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state of a training run as (tensors by name, facts as a JSON-serializable dict), for a checkpoint.
 
-    `history` is the length and checksum of history.csv (a row per epoch) so far. The tensors are not copied: the next
-    training step changes them.
+    `progress` has the run's counters and callback states, `history` is the length and checksum of history.csv (a row
+    per epoch) so far. The tensors are not copied: the next training step changes them.
     """
     tensors = {f"weights/{weight.name}": weight.keras() for weight in trainer.weights}
     tensors.update({f"optimizer/{name}": value for name, value in trainer.optimizers.state().items()})

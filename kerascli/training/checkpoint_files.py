@@ -65,8 +65,8 @@ def in_ranges(tensors: Mapping[str, Tensor], own: Mapping[str, Range]) -> tuple[
 def range_of(name: str, own: Mapping[str, Range]) -> Range | None:
     """Return the index range of the tensor `name` of a checkpoint that this process holds; None if it holds the whole.
 
-    `own` maps the name of each tensor that FSDP divides to its range. Copies of weights (`slots/best/dense/kernel`)
-    have the ranges of the weights.
+    `own` maps the name of each tensor that FSDP divides to its range. Copies of weights that callbacks store
+    under a name such as `best` (`slots/best/dense/kernel`) have the ranges of the weights.
     """
     if name.startswith("slots/"):
         name = f"weights/{name.split('/', 2)[-1]}"

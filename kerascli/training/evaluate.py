@@ -55,7 +55,7 @@ class EvaluationStates:
 
 
 class EvaluatedBatches:
-    """Iterable of (number, batch) to evaluate or predict, on one process; also returns the results of each batch.
+    """Iterable of (index, batch) to evaluate or predict, on one process; also returns the results of each batch.
 
     In the subclass `SharedBatches`, every process has some of the batches.
     """
@@ -79,14 +79,14 @@ class EvaluatedBatches:
     def states(self, number: int, states: Sequence[Tensor]) -> Iterable[Sequence[Tensor]]:
         """Return the metric states of every process's current batch; the base class has one process: [`states`].
 
-        `states` are those of this process's batch, which has the number `number`.
+        `states` are those of this process's batch, `number` is the index of this batch among all batches.
         """
         return (states,)
 
     def rows(self, number: int, values: Tensor) -> list[Tensor]:
         """Return the outputs (rows, *) for every process's current batch; the base class has one process: [`values`].
 
-        `values` are those of this process's batch, which has the number `number`.
+        `values` are those of this process's batch, `number` is the index of this batch among all batches.
         """
         return [values]
 

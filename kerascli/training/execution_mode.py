@@ -1,8 +1,8 @@
 """Choose how a forward pass is executed: eagerly (as a PyTorch module), as a traced graph, or as a compiled graph.
 
-The mode is chosen once and kept on resume. The choice depends on the machine and the config, never on measured times;
-otherwise two runs with the same seed could differ. All modes draw the same random numbers; a smaller last batch always
-runs as the module.
+The mode is chosen once, recorded in run.json, and used again on resume. The choice depends on the machine and the
+config, never on measured times; otherwise two runs with the same seed could differ. All modes draw the same random
+numbers; a smaller last batch always runs as the module.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

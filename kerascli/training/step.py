@@ -45,7 +45,7 @@ class Progress:
     row: dict[str, float] = field(default_factory=dict)
     """Row of history.csv for the last finished epoch, as a mapping from column to value."""
     slots: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    """Copies of the model's weights that callbacks keep, by name (such as `best`); in Keras's layout, on the CPU."""
+    """Copies of the model's weights that callbacks made, by name (such as `best`); in Keras's layout, on the CPU."""
     pending_messages: list[str] = field(default_factory=list)
     """Messages from callbacks since the start of the current epoch, to print at its end."""
     stopped: str | None = None
@@ -137,9 +137,10 @@ class Trainer:
         assign_weights(self.weights, values)
 
     def refuse_bad_step(self, steps: int, epoch: int) -> None:
-        """Raise TrainingStopped if the loss or a gradient of a step was not finite; such a step changes no weights.
+        """Raise TrainingStopped if the loss or a gradient was not finite in a training step so far.
 
-        `steps` is the number of steps in an epoch, `epoch` the number (from 1) of the current epoch.
+        Such a step, and those after it, change no weights. `steps` is the number of training steps per epoch, `epoch`
+        the number (from 1) of the current epoch; the error message names the epoch and the step in it.
         """
         bad = self.optimizers.bad_step()
         if bad is not None:

@@ -156,7 +156,7 @@ def spec_of(
 ) -> RunSpec:
     """Return the RunSpec (parsed config) of a config, without its `compile` section, even if data is missing.
 
-    `sets`, `flags` and `progress` are as in `check`.
+    `sets` and `flags` are arguments of `--set path=value` and `--flag name=value`; `progress` is called in downloads.
     """
     config = open_config(source, sets=sets, flags=flags, progress=progress)
     document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})

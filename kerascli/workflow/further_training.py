@@ -24,8 +24,9 @@ def train_further(
 ) -> Iterator[Event]:
     """Train a new run that begins with the weights of the run `record`, and yield events. Raises KerasCliError.
 
-    `sets` are arguments of the option `--set`, which change the config; `progress` is called during downloads. An
-    imported run that was never trained is trained in place if nothing but its epochs differs.
+    `options` are the other options of the command line (device, threads ...), `sets` are arguments `path=value` of the
+    option `--set`, which change the config; `progress` is called during downloads with (name, bytes so far, total
+    bytes). An imported run that was never trained is trained in place if nothing but its epochs differs.
     """
     shown, facts = safe_text(str(record.path)), record.facts()
     others = [each for each in sets if not each.startswith("fit.epochs=")]
@@ -45,7 +46,12 @@ def train_further(
 
 
 def further_config(record: RunRecord, options: Options, sets: Sequence[str], progress: Progress | None) -> Config:
-    """Return the config of a new run that begins with the weights of a run. Raises KerasCliError."""
+    """Return the config of a new run that begins with the weights of the run `record`. Raises KerasCliError.
+
+    `options` are the command line options: `options.data` is another path of the data, and unless `options.relearn` is
+    true, the config takes over the run's fitted preprocessing. `sets` are arguments `path=value` of the option `--set`,
+    which change the config; `progress` is called during downloads with (name, bytes so far, total bytes).
+    """
     if (status := record.status()) in {"running", "interrupted", "killed"} or record.was_cut_off:
         go_on = f"--resume continues it: kerascli train --resume {shlex.quote(str(record.path))}"
         hint = "wait until it ends" if status == "running" else go_on

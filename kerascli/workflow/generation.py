@@ -179,7 +179,7 @@ def _inference(module: nn.Module, numbers: draws.Draws) -> Iterator[None]:
 def decode(
     context: ModelContext, view: str | None, inputs: Mapping[str, Tensor], length: int, sampling: Sampling
 ) -> np.ndarray:
-    """Return token ids (rows, tokens) that a run's decoder generates for preprocessed inputs, mapped by name.
+    """Return token ids (rows, tokens) that a run's decoder generates for `inputs`, preprocessed tensors by input name.
 
     `view` names a submodel to use, `length` is the maximum number of tokens, `sampling` how they are chosen.
     """

@@ -57,17 +57,20 @@ class LoadedRun:
     strategy: Strategy = field(default_factory=Single)
     """Strategy by which processes share the batches in evaluation and prediction."""
     weights_digest: str = ""
-    """Digest (SHA-256) of the weights; empty on one process, unless a threshold is kept."""
+    """Digest (SHA-256) of the weights; empty on one process, unless the run has or gets a threshold.json."""
     kept: dict[str, KeptThreshold] = field(default_factory=dict)
     """Mapping from output to its decision threshold in the run's threshold.json."""
     given: dict[str, float | None] = field(default_factory=dict)
-    """Decision thresholds in place of kept ones, by output, from a command's option; None: the more probable class."""
+    """Decision thresholds by output from a command's option, in place of `kept`; None: the more probable class."""
     warnings: list[Fault] = field(default_factory=list)
     """Warnings about the run's files, to be printed; the runs that the method `view` returns share this list."""
 
     @property
     def has_own_inputs(self) -> bool:
-        """True if the model has inputs that the `data` section does not provide, such as a generator's noise."""
+        """True if the model has inputs that the `data` section does not provide, such as a generator's noise.
+
+        Rows to predict are then read from arrays, without preprocessing.
+        """
         return self.data is not None and any(i.name not in self.data.inputs for i in self.experiment.spec.model.inputs)
 
     @property
@@ -85,9 +88,10 @@ class LoadedRun:
         return replace(run, takes_arrays=self.takes_arrays or view.own_inputs or run.has_own_inputs)
 
     def label_thresholds(self) -> dict[str, KeptThreshold]:
-        """Return a mapping from output to the kept threshold that labels it, without those that an option replaces.
+        """Return a mapping from output to the decision threshold by which its rows are labelled, from threshold.json.
 
-        Raises FileRefused if a kept threshold was chosen with other weights.
+        Outputs whose threshold an option of the command replaces are left out. Raises FileRefused if a threshold was
+        chosen with other weights.
         """
         outputs = self.experiment.spec.model.outputs
         kept = {name: each for name, each in self.kept.items() if name in outputs and name not in self.given}
@@ -97,7 +101,10 @@ class LoadedRun:
         return kept
 
     def threshold_notes(self) -> list[str]:
-        """Return a text for each kept threshold that labels an output. Raises FileRefused."""
+        """Return a text to print for each decision threshold in threshold.json that labels an output's rows.
+
+        Raises FileRefused if a threshold was chosen with other weights.
+        """
         kept = self.label_thresholds()
         return [f"{safe_text(name)}: {each}" if len(kept) > 1 else str(each) for name, each in kept.items()]
 
@@ -105,7 +112,7 @@ class LoadedRun:
         """Return how the model output of a pair is read as classes, with its threshold; None if it predicts no classes.
 
         `output` are values of the output, of shape (rows, units); None: its shape is enough. Raises FileRefused if the
-        kept threshold was chosen with other weights.
+        threshold in threshold.json was chosen with other weights.
         """
         if output is None:
             output = torch.empty(0, *(size or 0 for size in self.experiment.spec.built.specs[pair.output].shape))
@@ -183,9 +190,10 @@ def open_run(
     """Load a trained run: build its model, and load the final weights or those of the checkpoint named `checkpoint`.
 
     If training was cut off, the weights are those of the newest checkpoint, with a warning. `progress` is called during
-    downloads. `data` is the place of the run's data, if it has moved. The processes of `group` must load the same run,
-    to share its work; each holds a part of the weights if the config divides them (`distribute: fsdp`), unless `whole`
-    is true. With `keeps_threshold`, the digest of the weights is computed, to be written with a threshold.
+    downloads with (name, bytes so far, total bytes). `data` is the place of the run's data, if it has moved. The
+    processes of `group` must load the same run, to share its work; each holds a part of the weights if the config
+    divides them (`distribute: fsdp`), unless `whole` is true. With `keeps_threshold`, the digest of the weights is
+    computed, to be written to threshold.json with a threshold.
     """
     group = group or Group()
     prepare_cpu()

@@ -44,7 +44,7 @@ class Predictions:
         return [name for name, values in texts.items() if any(isinstance(each, str) for each in values)]
 
     def table(self, *, classes: bool = False) -> dict[str, np.ndarray]:
-        """Return a mapping from name to column: raw columns that were kept, and the predictions.
+        """Return a mapping from name to column: raw columns that `--keep` copies to the output, and the predictions.
 
         A prediction with the name of a raw column is called `predicted_NAME`. With `classes`, only the predictions that
         are class names are included. Raises ConfigError if there are none, or if two columns have the same name.

@@ -37,7 +37,8 @@ def smoke(
     """Run a smoke test: train a config for two steps, resume, evaluate, predict, plot; yield a line for each command.
 
     `sets` and `flags` are the arguments of `--set path=value` and `--flag name=value`, `source_runs` is the folder with
-    the runs that `model.init_from` may name. The first error is raised.
+    the runs that `model.init_from` may name; `progress` is called during downloads with (name, bytes so far, total
+    bytes). The first error is raised.
     """
     with _temporary_runs() as folder:
         config = (
@@ -56,7 +57,7 @@ def smoke(
 
 
 def first_step(document: Document) -> Iterator[str]:
-    """Train a config for one step, validate and test it, without keeping a run; yield its warnings.
+    """Train a config for one step, validate and test it, in a temporary folder; yield its warnings.
 
     Weights that training would download are random instead. The first error is raised.
     """

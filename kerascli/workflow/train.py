@@ -52,7 +52,10 @@ _INSTEAD_OF_RESUMING = "start a new run; this one is still there for evaluate, p
 
 
 def start(config: Config, options: Options) -> Iterator[Event]:
-    """Train a config in a new run folder, and yield the events of the training. Raises KerasCliError."""
+    """Train a config in a new run folder, and yield the events of the training. Raises KerasCliError.
+
+    `options` are those of the command line (folder of runs, device, threads ...).
+    """
     stages = Stages()
     prepare_cpu()
     threads = use_threads(options.threads, share=_share(config, options))
@@ -108,7 +111,8 @@ def resume(
 
     `sets` are arguments of the option `--set`: `fit.epochs=N` changes the number of epochs, unless the config has
     `fit.phases`; any other setting is an error. `options.data` is the new place of the run's data, if it has moved; it
-    is recorded. `progress` is called during downloads.
+    is recorded. The other `options` are those of the command line (device, threads ...). `progress` is called during
+    downloads with (name, bytes so far, total bytes).
     """
     _refuse_other_settings(sets)
     stages = Stages()
@@ -182,7 +186,7 @@ def _members(runner: PhaseRunner) -> dict[str, Any]:
 
 
 def _earlier_processes(recorded: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """Return an entry for run.json with the numbers of processes that trained a run so far; empty if always one.
+    """Return a key and value for run.json with the numbers of processes that trained a run so far; empty if always one.
 
     `size` is the number of processes that resume it.
     """

@@ -91,7 +91,7 @@ def _new_name(error: Exception) -> str | None:
 
 
 def _problem(file: Path, written: str, earlier: Sequence[str]) -> str | None:
-    """Return an error message if a file cannot be a plugin (it is missing, or a run could not keep a copy of it); else
+    """Return an error message if a file cannot be a plugin (it is missing, or cannot be copied to a run folder); else
     None."""
     if reason := impossible_path(file):
         return f"no file can be called {show(written)}: {reason}"

@@ -1,4 +1,4 @@
-"""References in a config (`$name`, `$(expression)`, `$targets.y.num_classes`), and the flags that `--flag` sets."""
+"""References in a config (`$name`, `$(expression)`, `$targets.y.num_classes`), and flags: variables set by `--flag`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -41,7 +41,7 @@ def in_template(path: Path) -> bool:
 
 
 def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str, Flag]:
-    """Return the values of the config's `flags` by name: the defaults, or those given by `--flag`.
+    """Return the values of a config's `flags` (variables of the config) by name: the defaults, or those of `--flag`.
 
     `assignments` are the arguments `name=value` of the options `--flag`. Raises ConfigError.
     """
@@ -76,7 +76,7 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
 
 
 def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
-    """Return a config error for each option `--flag name=value` whose flag no reference in the config uses.
+    """Return a config error for each option `--flag name=value` whose flag (variable) no reference in the config uses.
 
     Call `read_flags` first, which checks the options themselves.
     """
@@ -93,9 +93,9 @@ def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
 class References:
     """Resolver of the `$` references in a config: replaces each one by its value.
 
-    A reference names a flag or a fact of the data (`inputs.x.shape`); in a block or `repeat` of layers (templates), it
-    may also name a parameter or loop variable. With `facts` None, the data has not been read: placeholders replace its
-    facts.
+    A reference names a flag (a variable of the config's section `flags`, which `--flag` sets) or a fact of the data
+    (`inputs.x.shape`); in a block or `repeat` of layers (templates), it may also name a parameter or loop variable.
+    With `facts` None, the data has not been read: placeholders replace its facts.
     """
 
     def __init__(self, document: Document, flags: Mapping[str, Flag], facts: Facts | None = None) -> None:

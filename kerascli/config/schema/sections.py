@@ -1,4 +1,7 @@
-"""Sections of a config, and keys of layers in `model.layers`, as data for `explain` and the JSON Schema."""
+"""Names, descriptions and keys of a config's sections (`data`, `fit` ...), and the keys of layers in `model.layers`.
+
+The command `explain` prints them, and the JSON Schema of configs, which editors use, is generated from them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -90,9 +90,11 @@ class Logged(ABC):
 
     @abstractmethod
     def logged_losses(self) -> list[str]:
-        """Return the names of the logged losses, as in history.csv but without `val_`.
+        """Return the names of the logged losses, as in history.csv but without `val_`; the first is the total loss.
 
-        The states of these losses come before those of the metrics.
+        The values logged by layers (`add_loss`, `add_metric`) are the last. The states (sums over rows) that an
+        objective, the module that computes losses and metrics, returns for a batch are those of these losses, in this
+        order, and then those of the metrics.
         """
 
     @abstractmethod
@@ -100,7 +102,7 @@ class Logged(ABC):
         """Yield (prefix, metric) for each logged metric, whose column names in history.csv begin with the prefix."""
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return the better direction, `min` or `max`, of each value that training logs, by name.
+        """Return a mapping from each value that training logs to its better direction, `min` or `max`.
 
         Names are Keras's, without `val_`, in the order of the metric states.
         """
@@ -110,7 +112,7 @@ class Logged(ABC):
         return names
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return the column names in history.csv of each metric that has several values, by the metric's name."""
+        """Return a mapping from each metric that has several values to the names of its columns in history.csv."""
         return {
             f"{prefix}{use.name}": tuple(f"{prefix}{column}" for column in use.columns)
             for prefix, use in self.logged_metrics()

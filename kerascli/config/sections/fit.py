@@ -162,7 +162,7 @@ def two_validations(section: Any) -> list[Fault]:
 
 
 def valid_trainable(section: Any) -> dict[str, bool]:
-    """Return the valid entries of the mapping `fit.trainable` from layer name pattern to bool.
+    """Return the valid items of the mapping `fit.trainable` from layer name pattern to bool (True: train the layers).
 
     The rest of the `fit` section may have errors.
     """

@@ -148,7 +148,7 @@ def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list
 
 
 def _later_last(merged: Mapping[Any, Any], own: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return merged `fit.trainable` entries, the phase's own last: if two patterns match a layer, the later one takes
+    """Return merged items of `fit.trainable`, the phase's own last: if two patterns match a layer, the later one takes
     effect."""
     earlier = {key: value for key, value in merged.items() if key not in own}
     return {**earlier, **{key: merged[key] for key in own if key in merged}}

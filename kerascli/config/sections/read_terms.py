@@ -86,7 +86,7 @@ class TermReader:
         return replace(use, columns=use.metric.columns(use.name, specs[use.of.y_pred], classes))
 
     def _items(self, written: Any, path: Path, kind: str) -> list[tuple[str, dict[str, Any]]]:
-        """Return the valid entries of `loss` or `metrics` in an item of `fit.train_step` as (name, mapping); report
+        """Return the valid items of `loss` or `metrics` in an item of `fit.train_step` as (name, mapping); report
         config errors of the others."""
         if written is None:
             return []

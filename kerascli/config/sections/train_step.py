@@ -148,11 +148,11 @@ class TrainStepSpec:
         return {update.name: update.optimizer for update in self.updates}
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:
-        """Return the better direction, `min` or `max`, of each value that training logs, by name without `val_`."""
+        """Return a mapping from each logged value, named without `val_`, to its better direction, `min` or `max`."""
         return {name: way for update in self.updates for name, way in update.log_names().items()}
 
     def several(self) -> dict[str, tuple[str, ...]]:
-        """Return the column names in history.csv of each metric that has several values, by the metric's name."""
+        """Return a mapping from each metric that has several values to the names of its columns in history.csv."""
         return {name: columns for update in self.updates for name, columns in update.several().items()}
 
     def dump_compile(self) -> dict[str, Any]:

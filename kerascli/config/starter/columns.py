@@ -81,12 +81,18 @@ class Column:
 
     @property
     def may_be_number(self) -> bool:
-        """True for a column of integers that is left out since its values, not its name, suggest an identifier."""
+        """True for a column of integers that is left out since its values, not its name, suggest an identifier.
+
+        It may hold measurements: it can be the target or a value of a time series, and is an input if no other can be.
+        """
         return self.reason == EACH_ANOTHER
 
     @property
     def has_many_words(self) -> bool:
-        """True for a column of texts that is left out because it has too many distinct values."""
+        """True for a column of texts that is left out because it has too many distinct values.
+
+        If it is mostly empty, it holds remarks on some rows, and the rows may still form a time series.
+        """
         return self.reason == _different_words(self.different)
 
     def left_out(self, reason: str) -> "Column":

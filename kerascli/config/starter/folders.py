@@ -251,7 +251,10 @@ class ImageFacts:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(Height, width) to resize images to: their common size, or a limited median in multiples of 8."""
+        """(Height, width) in pixels to resize images to: their common size if neither exceeds 160.
+
+        Else it is the median height and width, scaled down until neither exceeds 160, in multiples of 8.
+        """
         height, width = int(median(self.heights)), int(median(self.widths))
         if self.are_alike and max(height, width) <= _MOST_PIXELS:
             return height, width

@@ -35,7 +35,7 @@ class FileColumn:
     """Text on the files, for a comment in the config."""
 
     def source(self, table: Path, path: str) -> dict[str, Any]:
-        """Return the entry `files` of a data source for the column, in a config that refers to the table by `path`.
+        """Return a value of the key `files` of a data source, for a config that refers to the table by `path`.
 
         `table` is the table's path. If `path` is that of a small copy of the table, the files stay in their folder.
         """

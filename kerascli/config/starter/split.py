@@ -70,7 +70,9 @@ def seen_in_training(table: SampledTable, used: Roles, order: str) -> dict[str, 
 def split_rows(draft: Draft, table: SampledTable, used: Roles, target: Target) -> dict[str, Any]:
     """Return the `data.split` section: by time if there are dates, else grouped by identifier, stratified by class.
 
-    `used` maps names to the columns that the config uses. The reasons are added to the draft of the config.
+    `used` maps the names of the columns that the config uses to the columns with their roles (date, identifier ...);
+    `target` says by which class column to stratify. The reasons for the split are added to `draft`, the draft of the
+    config, for its comments.
     """
     split: dict[str, Any] = dict(_PARTS)
     order = order_of(used)

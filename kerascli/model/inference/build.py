@@ -240,7 +240,7 @@ def _own_weights(entry: Entry, view: str) -> Fault:
 
 
 def _has_own_weights(entry: Entry, built: Built, owners: Mapping[str, nn.Module], shared: tuple[str, ...] = ()) -> bool:
-    """Return True if an entry has weights that are neither in `owners` nor have a name that begins with one of
+    """Return True if a node or call has weights that are neither in `owners` nor have a name that begins with one of
     `shared`."""
     parts = (part for node in flat([entry]) for part in submodules_of(node, built.modules[node.name]))
     own = (part for part in parts if part.name not in owners and not f"{part.name}/".startswith(shared))

@@ -19,7 +19,7 @@ def dead_node_faults(
     *,
     inside: bool = True,
 ) -> list[Fault]:
-    """Return config errors for nodes, calls and inputs of a model that lead to none of its outputs.
+    """Return config errors for nodes, inputs and calls of shared models that lead to none of a model's outputs.
 
     Of a chain of such nodes, only the last one is reported. `at` is the config key that lists the outputs. With
     `inside`, the nodes inside calls of shared models are checked, too; otherwise `dead_inner_node_faults` must check
@@ -62,7 +62,7 @@ def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fau
     """Return config errors for nodes whose outputs are unused; `nodes` are pairs of a node and the names of all tensors
     that its graph uses.
 
-    Nodes of one entry of `layers`, such as in several calls or repetitions, are unused only if all of them are.
+    Nodes of one item of `layers`, such as in several calls or repetitions, are unused only if all of them are.
     """
     names: dict[Path, str] = {}
     used: set[Path] = set()
@@ -100,7 +100,7 @@ def called_in(entries: Iterable[Entry]) -> set[str]:
 
 
 def uncalled_faults(shared: Mapping[str, Shared | None], entries: Iterable[Entry]) -> list[Fault]:
-    """Return a config error for each layer or model in `shared` that no node in `entries` calls."""
+    """Return a config error for each layer or model in `shared` that is not called by `entries`, a model's nodes."""
     called = called_in(entries) if shared else set()
     return [
         # the path of a shared layer ends with the kind of the layer, which is not part of the path of its name
@@ -155,7 +155,7 @@ def target_faults(model: Model) -> list[Fault]:
 
 
 def set_by(nodes: Sequence[Node]) -> dict[str, Node]:
-    """Return the `weight` node that each `update` node assigns to, by the name of the `update` node."""
+    """Return a mapping from the name of each `update` node to the `weight` node that it assigns to."""
     makers = {output: node for node in nodes for output in node.outputs}
     updates = (node for node in nodes if isinstance(node.layer, Update))
     return {node.name: makers[node.inputs[0]] for node in updates if node.inputs[0] in makers}

@@ -30,7 +30,7 @@ class CellState:
 
     @property
     def is_weight(self) -> bool:
-        """True if the initial value is stored as a weight; False only for zeros that are not trained."""
+        """True if the initial value is stored as a weight, to be trained or saved; False only for untrained zeros."""
         return self.trainable or not isinstance(self.initializer, Zeros)
 
 

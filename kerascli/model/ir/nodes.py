@@ -141,17 +141,17 @@ class Call:
     path: Path = field(default=(), compare=False)
 
     def used_names(self) -> list[str]:
-        """Return the names of the tensors from outside of the call that its nodes take."""
+        """Return the names of the tensors that a call of a shared layer or model takes from outside of it."""
         inner = {output for node in self.nodes for output in node.outputs}
         return [*self.inputs, *(n for node in self.nodes for n in node.used_names() if n not in {*inner, *self.inputs})]
 
     def renamed(self, tensors: Mapping[str, str]) -> "Call":
-        """Return a copy of the call with other tensor names; `tensors` maps old names to new ones."""
+        """Return a call of a shared layer or model with other tensor names; `tensors` maps old names to new ones."""
         inputs, outputs = _renamed(self.inputs, tensors), _renamed(self.outputs, tensors)
         return replace(self, inputs=inputs, outputs=outputs, nodes=tuple(node.renamed(tensors) for node in self.nodes))
 
     def frozen(self) -> "Call":
-        """Return a copy of the call with `trainable: false` on the layers of its nodes."""
+        """Return a copy of a call of a shared layer or model with `trainable: false` on its nodes' layers."""
         return replace(self, nodes=tuple(node.frozen() for node in self.nodes))
 
 
@@ -164,7 +164,7 @@ def flat(entries: Sequence[Entry]) -> tuple[Node, ...]:
 
 
 def names_used_by(entries: Iterable[Entry]) -> set[str]:
-    """Return the names of all tensors that the nodes in `entries`, also in calls, take as inputs or call arguments."""
+    """Return the names of the tensors that nodes, also in calls of shared models, take as inputs or call arguments."""
     return {name for entry in entries for node in flat([entry]) for name in node.used_names()}
 
 

@@ -24,7 +24,11 @@ class Submodule:
     """True if the trainable weights of the submodule are trained, False if it is frozen."""
 
     def names(self) -> Iterator[tuple[str, str]]:
-        """Yield (path in the node's module, name in the model) of each weight of the submodule."""
+        """Yield (path, name) of each weight of the submodule.
+
+        The path is that within the module of the node (`layer/graph/nodes/0/kernel`), the name the weight's name in the
+        model (`tower/dense/kernel`).
+        """
         own = weights_of(self.module, self.path, trainable=True)
         for mine, weight in zip(own, self.weights(), strict=True):
             yield mine.name, weight.name

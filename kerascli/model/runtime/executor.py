@@ -168,7 +168,7 @@ class PreparedNode:
 
 
 def run_nodes(steps: Iterable[PreparedNode], values: dict[str, Tensor], outcome: GraphOutcome) -> None:
-    """Run nodes in order on the tensors in `values`, by name; add their results to `values` and `outcome`."""
+    """Run the nodes `steps` in order on the tensors in `values`, by name; add the results to `values` and `outcome`."""
     stack = draws.node_stack()
     for step in steps:
         stack.append(step.node.name)

@@ -186,7 +186,7 @@ def _first(state: CellState) -> str:
 
 
 def _kept(state: str) -> str:
-    """Return the name of the weight that keeps a custom cell's state between batches."""
+    """Return the name of the weight that stores a custom cell's state between batches."""
     return f"state_{state}"
 
 

@@ -16,10 +16,11 @@ from kerascli.parts.initializers import Zeros
 
 
 def by_state(reading: Reading, written: dict[Any, Any], states: list[str], path: Path) -> dict[str, tuple[Any, Path]]:
-    """Return the entries of `written`, a mapping from states of a custom cell, each as (value, config path).
+    """Return a mapping from state name to (value, config path of the value), for the states of a custom `rnn` cell.
 
-    The entries are in the order of `states`; a config error is reported for each key of `written` that is no state.
-    `path` is the config path of the mapping.
+    `written` maps state names to values in the config, such as the key `next` of a cell, whose values name the nodes
+    that compute the next states. The result is in the order of `states`, the names of all states; a config error is
+    reported for each key of `written` that is no state. `path` is the config path of `written`.
     """
     for name in written:
         if name not in states:

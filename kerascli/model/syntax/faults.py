@@ -80,9 +80,10 @@ class Faults:
 
     @contextmanager
     def used_at(self, path: Path, start: int) -> Iterator[None]:
-        """Context manager to read a block (layer template) for its use at `path`, after `start` entries of `layers`.
+        """Context manager to read a block (layer template) for its use at the config path `path`.
 
-        Config errors found inside the context refer to that use, too.
+        `start` is the number of nodes and calls of shared models before the use. Config errors found inside the context
+        refer to that use, too.
         """
         before = self.uses
         self.uses = (*before, Use((*self.section, *path), "block", start))

@@ -144,7 +144,7 @@ class Names:
             self._broken.update({name, self._body.automatic.get(name, name)})
 
     def has_broken(self) -> bool:
-        """Return True if any node of the model could not be read."""
+        """Return True if any node of the model could not be read, so that further errors may follow from it."""
         return bool(self._broken)
 
     def announce(self, name: str, place: Path) -> None:

@@ -125,12 +125,12 @@ class Reading:
     def inner(self, **changes: Any) -> "Reading":
         """Return a new state to parse a model within the model being read, such as the cell of an `rnn`.
 
-        `changes` are fields with other values than in the present state; no entries have been read.
+        `changes` are fields with other values than in the present state; the new state has no nodes yet.
         """
         return replace(self, entries=[], shared=self.shared.new_child(), **changes)
 
     def read_entries(self, layers: list[Any], path: Path) -> None:
-        """Add the items of a list `layers` (layers, calls, uses of blocks, repeats) to the model being read."""
+        """Add the items of a list `layers` (layers, uses of blocks, calls of shared models ...) to the model being read."""
         self.entry_reader(self, layers, path)
 
     def read_body(self, written: Body, base: Path) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def parse_model(
     called_elsewhere: bool = False,
     unread: Collection[str] = (),
 ) -> tuple[Model, Scope]:
-    """Parse a `model:` section; return (model, names that its views and forward passes may use).
+    """Parse a `model:` section; return (model, names for its views (submodels) and forward passes).
 
     `data_inputs` are the data's inputs, used if the section declares no inputs; None if the data section could not be
     read. `references` replaces the `$` references in blocks and repeats by values; by default they are not replaced.

@@ -131,7 +131,7 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
 
 
 def leading_to(entries: Sequence[Entry], outputs: Iterable[str]) -> tuple[Entry, ...]:
-    """Return those nodes and calls of a model on which the tensors `outputs` depend, in order."""
+    """Return those nodes, and calls of shared models, on which the tensors `outputs` of a model depend, in order."""
     needed, kept = set(outputs), []
     for entry in reversed(entries):
         if needed & {output for node in flat([entry]) for output in (*node.outputs, *entry.outputs)} - {"_"}:
@@ -147,7 +147,7 @@ def _used(inputs: Iterable[Input], entries: Sequence[Entry], outputs: Iterable[s
 
 
 def called_by(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tuple[Shared, ...]:
-    """Return those of `shared` (layers and models) that nodes in `entries` call, directly or through shared models."""
+    """Return those of `shared` (layers and models) that `entries` (nodes of a model) call, also indirectly."""
     called = called_in(entries)
     return tuple(each for each in shared if each is not None and each.weights in called)
 
@@ -186,7 +186,7 @@ class Forward:
         names.previous = next(iter(inputs)) if len(inputs) == 1 else None
 
     def read(self, layers: Any, whose: str) -> tuple[Entry, ...]:
-        """Read the list `layers` of the update named `whose` (an item of `fit.train_step`); return nodes and calls."""
+        """Read the list `layers` of the update named `whose`; return its nodes, and its calls of shared models."""
         path = (*self._path, "layers")
         if is_list(layers, whose, path, self.faults):
             with suppress(TooManyNodes):

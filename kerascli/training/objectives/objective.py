@@ -112,7 +112,7 @@ class Objective(BaseObjective):
     ) -> LossOutput:
         """Return a batch's total loss and the states of its logged values, from the `outcome` of a forward pass.
 
-        `targets` and `sample_weight` are mappings by target name (targets without sample weights are left out of the
+        `targets` and `sample_weight` are tensors by target name (targets without sample weights are left out of the
         latter), `rows` is the batch's number of rows, which weights its losses in the means of an epoch. The total
         includes `added`, losses added by layers; None: all losses that layers added in the forward pass.
         """

@@ -89,13 +89,13 @@ class GraphStep(TrainStepModule):
         return [*(node.layer for node in self.graph.model.nodes), *super().components()]
 
     def predict(self, inputs: Mapping[str, Tensor]) -> GraphOutcome:
-        """Apply the per-batch preprocessing to inputs by name, and run the model; return its outputs, masks ..."""
+        """Apply the per-batch preprocessing to tensors by input name, run the model; return its outputs, masks ..."""
         return self.run(self.input_stage(dict(inputs)))
 
     def run(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None = None) -> GraphOutcome:
-        """Run the model on preprocessed inputs by name, in the config's precision; return its outputs, masks ...
+        """Run the model on preprocessed tensors by input name, in the config's precision; return its outputs, masks ...
 
-        With `targets`, by name, nodes of the model that take targets run, too.
+        With `targets`, tensors by target name, nodes of the model that take targets run, too.
         """
         device = next(iter(inputs.values())).device
         with autocast(self.precision, device):

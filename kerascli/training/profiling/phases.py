@@ -62,7 +62,7 @@ _WHOLE = ""
 
 
 class LapSums:
-    """Number of laps (training steps, or ends of epochs), and total seconds of each phase (data ...) in them."""
+    """Number of laps (timed training steps, or ends of epochs), and seconds of each phase (data ...) in all of them."""
 
     def __init__(self) -> None:
         self.laps = 0
@@ -82,7 +82,7 @@ class LapSums:
                 self._samples[name].append(seconds)
 
     def median(self, name: str = _WHOLE) -> float:
-        """Return the median seconds of a phase (`data` ...) over the laps that have it; default: of a whole lap."""
+        """Return the median seconds of a phase (`data` ...) in the laps (training steps ...) with it; default: of a whole lap."""
         return median(self._samples[name]) if self.laps else 0.0
 
 

@@ -86,7 +86,8 @@ class Window:
     def step_done(self, *, last: bool) -> None:
         """Mark the end of a recorded training step; stop torch's profiler after the last step that is to be recorded.
 
-        `last` is true for the last step of an epoch, after which no step is recorded.
+        That is the last step of those that `plan` chose, or of the epoch, for which `last` is true. Call the method
+        after each step while the profiler records (`open` is true).
         """
         self.end()
         self.steps += 1

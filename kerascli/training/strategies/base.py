@@ -43,7 +43,7 @@ class Strategy(ABC):
 
     @property
     def is_alone(self) -> bool:
-        """True if only one process trains."""
+        """True if only one process trains, so that nothing is divided among processes or sent to them."""
         return self.group.world.size == 1
 
     def divider(self, device: torch.device) -> Callable[[GraphStep], None] | None:

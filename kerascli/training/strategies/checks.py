@@ -31,7 +31,7 @@ _ALONE = "train on one process, without fit.shards and fit.distribute"
 
 
 def strategy_faults(spec: RunSpec, processes: int) -> list[Fault]:
-    """Return config errors for settings that training on several processes, or with `fit.shards`, does not support.
+    """Return config errors for settings that training on several processes (or with `fit.shards`) does not support.
 
     Settings whose results would change by more than rounding errors are not supported, either.
     """

@@ -43,7 +43,7 @@ def _run(operations: Sequence[dist.P2POp]) -> None:
 
 
 class ReduceScatter:
-    """Reduce-scatter for FSDP on CPUs: adds gradients over the processes, and keeps the part of this process.
+    """Reduce-scatter for FSDP on CPUs: adds gradients over the processes, and returns the part of this process.
 
     The class has the interface of FSDP's class of that name. Each process sends to every other process the part that
     the receiver keeps. Received parts are added in the order of ranks, so that the sum does not depend on which one

@@ -39,25 +39,25 @@ class Sharding:
 
     @property
     def first(self) -> int:
-        """Index of the first shard of this process."""
+        """Index of the first shard (part of each batch) that this process computes."""
         return self.rank * self.shards // self.size
 
     @property
     def stop(self) -> int:
-        """Index of the shard after this process's last one (exclusive end of its range of shards)."""
+        """Index after that of this process's last shard (part of each batch): the exclusive end of its range."""
         return (self.rank + 1) * self.shards // self.size
 
     @property
     def portion(self) -> Portion:
-        """Portion of each batch that this process reads."""
+        """Part of each batch's rows that this process reads: those of its shards, as fractions of the batch."""
         return Portion(self.first, self.stop, self.shards)
 
     def is_first(self, number: int, batch: Batch) -> bool:
-        """Return True if shard `number` is a batch's first one with rows; a small batch has shards without rows."""
+        """Return True if shard (part) `number` of a batch is the first with rows; a small batch has empty shards."""
         return number == -(-self.shards // batch.whole) - 1
 
     def parts(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
-        """Yield (index, rows) of each shard of this process; `batch` has only the rows that this process reads.
+        """Yield (index, rows) of each shard (part of a batch) of this process; `batch` has only the rows that it reads.
 
         Shards without rows, in a batch with fewer rows than shards, are not yielded.
         """
@@ -125,10 +125,10 @@ class DataParallel(Strategy):
             yield
 
     def examples(self, batches: Sequence[Batch]) -> list[Batch]:
-        """Return this process's first shard with rows of each batch, as examples to trace and test the forward pass on.
+        """Return an example of each batch to trace and test the forward pass on: this process's first non-empty shard.
 
-        A batch after the first one is left out if this process has no such shard. Raises DataError if it has none in
-        the first batch.
+        A shard is a part of a batch's rows. A batch after the first one is left out if all of this process's shards of
+        it are empty. Raises DataError if they are empty in the first batch.
         """
         further = [rows for batch in batches[1:] for _, rows in islice(self.sharding.parts(batch), 1)]
         return [self.example(batches[0]), *further]

@@ -81,7 +81,10 @@ class Failures:
         return _lost(f"process{'es' * (len(gone) > 1)} {', '.join(map(str, gone))} of {self._world.size}")
 
     def wait_for_readers(self) -> None:
-        """Wait until all processes have read the recorded failure, up to 4 s, if this process hosts the store."""
+        """Wait until all processes have read the recorded failure, at most 4 s.
+
+        Only the process that hosts torch.distributed's key-value store waits: the record is lost when it ends.
+        """
         if not self._world.leads or kept_by_launcher():
             return
         _close_connections()

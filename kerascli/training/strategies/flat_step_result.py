@@ -14,7 +14,7 @@ from kerascli.training.strategies.group import Group
 def sum_of_shards(make: Callable[[int], "FlatStepResult"], first: int, stop: int) -> "FlatStepResult":
     """Return make(first) + ... + make(stop - 1), the results of shards, added as a balanced binary tree.
 
-    `make` computes the result of the shard (part of a batch) with an index. The first half is added to the second half.
+    `make` computes the result of the shard (part of a batch) with an index. The second half is added to the first half.
     """
     if stop - first == 1:
         return make(first)
@@ -25,12 +25,12 @@ def sum_of_shards(make: Callable[[int], "FlatStepResult"], first: int, stop: int
 class FlatStepResult:
     """Result of a forward and backward pass (losses, gradients ...) as two vectors, `averaged` and `added`.
 
-    `averaged` (float32) has the values that are averaged over shards, weighted by rows: losses, gradients, new weights.
-    `added` (float64) has metric states, integers and float64 values.
+    `averaged` (float32) has the values averaged over shards (parts of a batch), weighted by rows: losses, gradients,
+    new weights. `added` (float64) has metric states, integers and float64 values.
     """
 
     def __init__(self, slots: Sequence["Slot | None"], averaged: Tensor, added: Tensor, processes: int) -> None:
-        """Initialize; the vector `added` ends with an element for the notices of each of the `processes`."""
+        """Initialize; the vector `added` ends with an element for the signal or request of each of the `processes`."""
         self.slots = slots
         """Slots (positions in the vectors) of the StepOutcome's tensors, in order; None for a tensor that is None."""
         self._processes = processes
@@ -62,13 +62,14 @@ class FlatStepResult:
 
     @property
     def vectors(self) -> list[Tensor]:
-        """The vectors [averaged, added]; `slot.exact` (0 or 1) is the index of the vector with a tensor's values."""
+        """The vectors [averaged, added]; a tensor's Slot has the index of its vector as `exact` (0 or 1)."""
         return [self._averaged, self._added]
 
     def with_notices(self, numbers: Sequence[float]) -> Tensor:
-        """Write one number per process (its signal, or request to save) to the end of `added`; return this part.
+        """Write a number for each process (its signal, or request to save) to the end of `added`; return this part.
 
-        The returned tensor (processes,) is a view.
+        The numbers encode notices, messages that processes exchange. The returned tensor (processes,) shares memory
+        with `added`.
         """
         place = self._added[-self._processes :]
         for rank, number in enumerate(numbers):
@@ -77,14 +78,14 @@ class FlatStepResult:
         return place
 
     def zeros(self) -> "FlatStepResult":
-        """Return the result of a shard without rows: a FlatStepResult of zeros, with the same tensor positions."""
+        """Return the result of a shard (part of a batch) without rows: zeros, with the same tensor positions."""
         return self._new(torch.zeros_like(self._averaged))
 
     def without_states(self) -> "FlatStepResult":
         """Set the vector `added` (metric states, integers ...) to zero, in place, and return this object.
 
         A part of a batch without rows then adds nothing to the sums. Losses and new values of weights in `averaged` are
-        kept: they have the weight 0, but a NaN among them must reach all processes.
+        unchanged: they have the weight 0, but a NaN among them must reach all processes.
         """
         self._added.zero_()
         return self
@@ -92,8 +93,9 @@ class FlatStepResult:
     def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "FlatStepResult":
         """Return a new FlatStepResult that holds the tensors `flat` of a shard's StepOutcome (losses, gradients ...).
 
-        All but metric states are multiplied by `share`, the shard's share of the batch's rows. Integers are taken only
-        from the first shard that has rows, for which `first` is true; for other shards they are 0.
+        A shard is a part of a batch. All but metric states are multiplied by `share`, the shard's share of the batch's
+        rows. Integers are taken only from the first shard that has rows, for which `first` is true; for other shards
+        they are 0.
         """
         new = self._new(torch.empty_like(self._averaged))
         places, values = [], []
@@ -117,7 +119,10 @@ class FlatStepResult:
         return FlatStepResult(self.slots, averaged, torch.zeros_like(self._added), self._processes)
 
     def plus(self, other: "FlatStepResult") -> "FlatStepResult":
-        """Add the result of other shards to this one (two vectors each), in place, and return this object."""
+        """Add the result of other shards (parts of a batch) to this one, in place, and return this object.
+
+        The vectors `averaged` and `added` of both results are added elementwise.
+        """
         self._averaged += other._averaged
         self._added += other._added
         return self
@@ -148,7 +153,7 @@ class Slot:
 
 
 class StepExchange:
-    """Sum of the results of forward and backward passes (losses, gradients ...) over the shards of all processes.
+    """Adder of the results (losses, gradients ...) of the shards (parts) of a batch, over all processes.
 
     With `in_order`, the terms are added in a fixed order, so that the sum does not depend on the number of processes,
     which must be a power of two.
@@ -163,8 +168,8 @@ class StepExchange:
     def flat(self, outcome: StepOutcome, share: float, *, first: bool) -> FlatStepResult:
         """Return `outcome`, a shard's result (StepOutcome: losses, gradients ...), as two vectors (FlatStepResult).
 
-        All values but metric states are multiplied by `share`, the shard's share of the batch's rows. `first` is true
-        for the first shard with rows of a batch.
+        A shard is a part of a batch. All values but metric states are multiplied by `share`, its share of the rows.
+        `first` is true for the first shard with rows of a batch.
         """
         flat = outcome.flat()
         if self._vectors is None:
@@ -175,7 +180,7 @@ class StepExchange:
     def summed(self, result: FlatStepResult) -> StepOutcome:
         """Return the sum of all processes' results as a StepOutcome (losses, gradients ...).
 
-        The same all-reduce exchanges signals and checkpoint requests (notices).
+        The same all-reduce exchanges signals and requests to save a checkpoint among the processes.
         """
         assert self._layout is not None
         world, notices = self._group.world, self._group.notices

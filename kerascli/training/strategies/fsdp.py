@@ -99,7 +99,7 @@ def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -
 def checkpoint_activations(graph: Graph) -> None:
     """Apply activation checkpointing to every layer of a model that has weights.
 
-    Such a layer keeps only its inputs in the forward pass, and runs again in the backward pass.
+    Such a layer holds only its inputs in memory after the forward pass, and runs again in the backward pass.
     """
     for layer in dict.fromkeys(graph.nodes):
         if _elements(layer):
@@ -154,9 +154,10 @@ def _let_hooks_see_results() -> None:
 
 
 def recompute_in_backward(module: nn.Module) -> None:
-    """Apply activation checkpointing to a module: it keeps only its inputs, and runs again in the backward pass.
+    """Apply activation checkpointing to a module: it runs again in the backward pass.
 
-    The second run draws the same random numbers (of dropout ...) as the first.
+    After the forward pass only its inputs stay in memory. The second run draws the same random numbers (of dropout ...)
+    as the first.
     """
     forward: Callable[..., Any] = module.forward
 

@@ -13,7 +13,7 @@ from kerascli.foundation.interrupts import Signals
 _SIGNALS, _REQUESTS = 256, 4
 """Bases for encoding notices as one integer: a number above every signal, and a number above every request."""
 _STEPS_AHEAD = 4
-"""Number of training steps whose notices may be unread on a GPU, before the process waits for the oldest of them."""
+"""Number of training steps whose notices (signals, requests) may be unread on a GPU, before the process waits."""
 
 
 class CheckpointRequest(IntEnum):
@@ -60,18 +60,18 @@ class Notices:
 
     @property
     def own(self) -> int:
-        """Integer that encodes the notices of this process.
+        """Integer that encodes the notices (signal, request to save ...) of this process for an all-reduce.
 
-        The notices are the number of the signal it received (0: none), its request to save a checkpoint, and whether it
+        They are the number of the signal it received (0: none), its request to save a checkpoint, and whether it
         has written its part of the checkpoint that is being saved.
         """
         return (self.signals.number or 0) + _SIGNALS * (self.request + _REQUESTS * self.has_written)
 
     def keep(self, numbers: Tensor) -> None:
-        """Store the notices of all processes: `numbers` (processes,) are integers as in `own`, from an all-reduce.
+        """Store the notices (signals, requests) of all processes: `numbers` (processes,) are integers as in `own`.
 
-        On CUDA the numbers are copied asynchronously and read some training steps later: reading them at once would
-        synchronize with the device.
+        The numbers are the result of an all-reduce. On CUDA they are copied asynchronously and read some training steps
+        later: reading them at once would synchronize with the device.
         """
         if numbers.is_cpu:
             self.take(numbers.tolist())
@@ -96,7 +96,7 @@ class Notices:
         self.all_have_written = all(number // (_SIGNALS * _REQUESTS) for number in values)
 
     def forget_checkpoint(self) -> None:
-        """Reset the notices about a checkpoint, once all processes have started or finished to save it."""
+        """Reset the notices of this class on a checkpoint, once all processes have started or finished to save it."""
         self.request = self.common_request = CheckpointRequest.NONE
         self.has_written = self.all_have_written = False
         self._unread.clear()

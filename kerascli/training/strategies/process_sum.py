@@ -46,7 +46,9 @@ has_side_effect(torch.ops.kerascli.process_sum.default)
 def process_sum(group: Group) -> Callable[[Tensor, float], Tensor]:
     """Return a function (tensor, this process's share of the batch's rows) -> sum of the tensor over all processes.
 
-    A process with a share of 0 contributes zeros, and gets a gradient of zeros.
+    The function is a torch operator with a gradient, which sums over the processes of `group`. The share, a fraction,
+    weights the process's gradient, not its tensor in the sum; but a process with a share of 0 contributes zeros to the
+    sum, and gets a gradient of zeros. A later call of `process_sum` changes the group of all these functions.
     """
     _groups[:] = [group]
     return _process_sum

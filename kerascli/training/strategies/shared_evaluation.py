@@ -14,7 +14,7 @@ from kerascli.training.strategies.group import Group
 
 
 class SharedBatches(EvaluatedBatches):
-    """Batches of an evaluation that are divided among processes; also collects the results of all processes.
+    """Batches of an evaluation, divided among processes; its methods also collect the results of all processes.
 
     Metric states are added batch by batch as on one process, so the results have the same bits. If there are fewer
     batches than processes, each process evaluates all batches.
@@ -58,8 +58,10 @@ class SharedBatches(EvaluatedBatches):
     def states(self, number: int, states: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
         """Yield the metric states of each batch of a round (one batch per process), in the order of batches.
 
-        `states` are those of batch `number` of this process. If there is no batch of that number, a process passes the
-        states of its previous batch, which are ignored. The notices of all processes are exchanged with the states.
+        It is a collective call: every process must make it in each round. `states` are those of batch `number` of this
+        process. If there is no batch of that number, a process passes the states of its previous batch, which are
+        ignored. The processes' notices (signals that they received, requests to save a checkpoint) are exchanged with
+        the states.
         """
         notices = self._group.notices
         own = torch.full((1,), notices.own, dtype=torch.int16, device=states[0].device).view(torch.uint8)
@@ -80,9 +82,10 @@ class SharedBatches(EvaluatedBatches):
     def rows(self, number: int, values: Tensor) -> list[Tensor]:
         """Return on process 0 a list of values (rows, *), one for each batch of a round, in the order of batches.
 
-        A round is one batch per process. `values` are those of batch `number` of this process. If there is no batch of
-        that number, a process passes the values of its previous batch, which are ignored. On other processes the list
-        has one tensor without rows or, if each process evaluates all batches, its own values.
+        A round is one batch per process; every process must make this (collective) call in each round. `values` are
+        those of batch `number` of this process. If there is no batch of that number, a process passes the values of
+        its previous batch, which are ignored. On other processes the list has one tensor without rows or, if each
+        process evaluates all batches, its own values.
         """
         own = values if number < self._count else values[:0]
         return [own] if self._size == 1 else self._group.collect(own)

@@ -18,7 +18,7 @@ from kerascli.losses.base import Loss
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Column of a table before preprocessing: the whole array, and which rows are selected (a split ...)."""
+    """Column of a table before preprocessing: the array of all rows, and the selected rows (those of a split ...)."""
 
     whole: np.ndarray
     """Values of all rows of the table."""
@@ -53,7 +53,7 @@ class Raw:
         return Raw(self.whole, compose_rows(self.rows, places))
 
     def array(self) -> np.ndarray:
-        """Return the selected rows of the column as an array."""
+        """Return the values of the column in the selected rows (selected rows, *), before preprocessing."""
         return self.whole[self.rows]
 
     def feature(self, index: int) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""Choose the decision threshold of an output with two classes by an option of `evaluate`, and keep it for labels."""
+"""Choose the decision threshold of an output with two classes by an option of `evaluate`, and store it in the run.
+
+The threshold is stored in threshold.json of the run's folder: from then on it determines the labels that `predict` and
+`evaluate` assign to rows, and those of ONNX files that are exported with preprocessing.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,8 +50,8 @@ def rule_of(*values: float | str | None, needed: bool) -> Rule | None:
 def outputs_of(run: "LoadedRun", rule: Rule, output: str | None = None, *, keep: bool = False) -> list[str]:
     """Return the names of the outputs that a rule is for: only `output` or, if it is None, all with two classes.
 
-    With `keep`, the threshold is to be kept. Raises ConfigError if there is no such output, and with `keep` if there
-    are several.
+    With `keep`, the threshold is to be stored in threshold.json, which is possible for one output at a time. Raises
+    ConfigError if there is no such output, and with `keep` if there are several.
     """
     names = run.binary_outputs
     if not names:
@@ -78,7 +82,7 @@ def nan_text(scores: "ClassScores") -> str:
 
 
 def keep(run: "LoadedRun", evaluation: "Evaluation", rule: Rule, points: Mapping[str, Point]) -> list[str]:
-    """Write the threshold that a rule chose for an output into threshold.json; return lines that report it.
+    """Write the threshold that a rule chose for an output into the run's threshold.json; return lines on it.
 
     `points` maps the output, a single one, to its threshold. Raises DataError if the threshold is not between 0 and 1.
     """

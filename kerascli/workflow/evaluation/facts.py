@@ -1,4 +1,7 @@
-"""Results of an evaluation as plain numbers, which a run keeps and its page shows."""
+"""Results of an evaluation as JSON data, stored in the folder evaluations/ of a run's folder.
+
+The command `report` shows them in an HTML page on the run.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -57,10 +60,10 @@ def evaluation_facts(
 
 
 def keep_evaluations(runner: PhaseRunner, record: RunRecord) -> Iterator[Note]:
-    """Evaluate a run that has ended on the splits `validation` and `test`, and keep the results as numbers.
+    """Evaluate an ended run on the splits `validation` and `test`, and store the results in its folder evaluations/.
 
-    The run's page shows the results. If an evaluation fails, a warning is yielded. A model whose weights FSDP divides
-    is not evaluated.
+    The results are JSON data, which the command `report` shows in its HTML page on the run. If an evaluation fails, a
+    warning is yielded. A model whose weights FSDP divides is not evaluated.
     """
     experiment, prepared, config = runner.state.experiment, runner.phase.prepared, runner.phase.config
     if experiment.spec.training is None or runner.state.strategy.is_divided:

@@ -32,7 +32,8 @@ class Stages:
 def details(facts: Mapping[str, Any], experiment: Experiment, stages: Stages) -> Iterator[Note]:
     """Yield notes on a run's start (versions, seed, digests ...), for `train --verbose`.
 
-    `facts` are entries of the run's file run.json, `stages` the times of the stages before the first training step.
+    `facts` is a part of the contents of the run's file run.json, `stages` the times of the stages before the first
+    training step.
     """
     spec = experiment.spec
     versions, digests = facts.get("versions", {}), facts.get("data", {})

@@ -29,7 +29,7 @@ class Options:
     data: Path | None = None
     """Place of the data of a run to resume, if it has moved; or new data to train a run on. None: the run's own."""
     relearn: bool = False
-    """True to fit the transforms to the new run's training rows; False to keep their state of the earlier run."""
+    """True to fit the transforms to the new run's training rows; False to use their fitted state of the earlier run."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Entries of run.json that a new run takes over from the run that it trains on."""
     group: "Group | None" = None

@@ -41,7 +41,7 @@ class Begun:
     facts: Mapping[str, Any]
     """JSON part of the training state, as `capture` returns it."""
     slots: tuple[str, ...]
-    """Names, such as `best`, under which the checkpoint is also kept."""
+    """Names, such as `best`, under which the checkpoint is also saved."""
 
 
 class PartWriter:

@@ -35,9 +35,10 @@ def data_digests(phases: list[Phase]) -> dict[str, str]:
 
 
 def skipped(phases: list[Phase], *, rows: bool) -> dict[str, Any]:
-    """Return the number and the first of damaged images by folder, or (`rows`) of bad rows by file, for run.json.
+    """Return a mapping from folder to its damaged images (number, the first ones), or (`rows`) from file to bad rows.
 
-    If a phase uses other files of a folder, the folder has another entry, with the number of the phase.
+    The mapping is for run.json. If a training phase uses other files of a folder, the folder has another key, with the
+    number of the phase.
     """
     return _by_name(
         {

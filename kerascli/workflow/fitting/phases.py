@@ -36,7 +36,7 @@ from kerascli.workflow.fitting.plan import make_plan, with_class_weights
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Phase of training (an entry of `fit.phases`): its config, preprocessed data, and RunSpec (parsed config)."""
+    """Phase of training (an item of `fit.phases`): its config, preprocessed data, and RunSpec (parsed config)."""
 
     config: Config
     prepared: PreparedData

@@ -73,11 +73,11 @@ class Saver:
     ) -> list[Saved]:
         """Save the training state as a checkpoint, and return an event for each checkpoint that is now complete.
 
-        The checkpoint is also kept under each name in `slots` (such as `best`). `reason` is the text in the event that
-        says why it was saved, and `history` returns the length and checksum of the part of history.csv that belongs to
-        the state. If FSDP divides the weights, each process writes its part while training continues, and a later call
-        returns the event, unless `wait` is true. A process that writes nothing returns []. Raises TrainingStopped if a
-        value is NaN or infinite.
+        The checkpoint is also saved under each name in `slots` (such as `best`) in the run's folder. `reason` is the
+        text in the event that says why it was saved, and `history` returns the length and checksum of the part of
+        history.csv that belongs to the state. If FSDP divides the weights, each process writes its part while training
+        continues, and a later call returns the event, unless `wait` is true. A process that writes nothing returns [].
+        Raises TrainingStopped if a value is NaN or infinite.
         """
         if not self._writes:
             return []

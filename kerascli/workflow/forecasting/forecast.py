@@ -48,7 +48,7 @@ def forecast_run(
 
 
 def _below_each_other(parts: Sequence[Predictions]) -> Predictions:
-    """Return the forecasts of several series as one table; a kept column that a series lacks is empty there."""
+    """Return the forecasts of several series as one table; a column of `keep` that a series lacks is empty there."""
     names = dict.fromkeys(name for part in parts for name in part.kept)
     kept = [
         {name: part.kept[name] if name in part.kept else np.full(part.rows, "", object) for name in names}

@@ -116,7 +116,7 @@ class SeriesModel:
 
     @property
     def feeds_back(self) -> bool:
-        """True if predicted columns are also model inputs, so that predictions are inputs of later predictions."""
+        """True if predicted columns are also inputs, so that a forecast is made in steps from earlier predictions."""
         return any(column in self.past for column in self.predicted)
 
     def is_text(self, column: str) -> bool:

@@ -97,7 +97,7 @@ def export_run(
 
 
 def _threshold_use(kind: str, preprocessing: bool) -> str:
-    """Return how a kept threshold is used in an exported file, as the end of a sentence."""
+    """Return how the threshold in a run's threshold.json is used in an exported file, as the end of a sentence."""
     if preprocessing and kind == "onnx":
         return "labels the classes"
     return f"is {'not in' if kind == 'state_dict' else 'in the metadata of'} the file, which has no labels"

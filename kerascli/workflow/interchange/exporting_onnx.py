@@ -79,7 +79,10 @@ def _classes(names: Iterable[str], answers: Iterable[Answer]) -> dict[str, Seque
 
 
 def threshold_texts(run: LoadedRun) -> dict[str, str]:
-    """Return a run's kept thresholds for the metadata of a file, as JSON under the key `threshold`; {} without them."""
+    """Return {"threshold": JSON of a run's decision thresholds by output}, for the metadata of an exported file.
+
+    The thresholds between two classes are those stored in the run's threshold.json; {} if there are none.
+    """
     kept = {output: each.model_dump() for output, each in run.label_thresholds().items()}
     return {"threshold": json.dumps(kept)} if kept else {}
 

@@ -221,7 +221,7 @@ def _write(
 
 
 def _begin(record: RunRecord, spec: RunSpec, command: Sequence[str], facts: Mapping[str, Any]) -> None:
-    """Write run.json, with which an imported run exists; `facts` are the entries that differ from the usual ones."""
+    """Write run.json, with which an imported run exists; `facts` are its values that differ from the usual ones."""
     record.begin({
         **run_facts(), "command": shlex.join(["kerascli", *command]), "config": None, "flags": {}, "seed": spec.seed,
         "device": None, "threads": None, "data": {}, "plugins": [],

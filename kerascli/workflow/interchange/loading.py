@@ -60,7 +60,7 @@ class Loaded:
 def changed_inputs(facts: Mapping[str, Any], model: Model) -> list[str]:
     """Return a note on each input of an imported model whose dtype is no longer that of the imported file.
 
-    `facts` are the entries of the run's run.json, which has the file's dtypes.
+    `facts` are the contents of the run's run.json, which has the file's dtypes.
     """
     dtypes = facts.get("imported", {}).get("dtypes", {})
     return [

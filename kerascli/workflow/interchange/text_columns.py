@@ -31,7 +31,7 @@ _NO_TARGETS = "with texts no loss is imported: the run can predict; --data CONFI
 
 
 def text_pipelines(loaded: Loaded, record: RunRecord) -> dict[str, list[Any]]:
-    """Return the preprocessing pipeline of each text input of an imported model, in the form of configs.
+    """Return a mapping from each text input of an imported model to its preprocessing pipeline, in the form of configs.
 
     Long vocabularies are written to files in the run's folder preprocessing/.
     """
@@ -70,7 +70,7 @@ def with_data(loaded: Loaded, record: RunRecord) -> tuple[Loaded, States]:
 
 
 def text_layers(run: LoadedRun) -> dict[str, TextLayer]:
-    """Return the Keras layer (`TextVectorization` ...) that preprocesses each text input of a run's model, by input.
+    """Return a mapping from each text input of a run's model to the Keras layer (`TextVectorization` ...) for it.
 
     Raises ConfigError for an input that other transforms make.
     """

@@ -19,7 +19,10 @@ def recorded_names(record: RunRecord) -> KerasNames | None:
 
 
 def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, str]:
-    """Return Keras's name of each of `outputs` of an imported model. Raises ConfigError if two have the same name."""
+    """Return a mapping from each of `outputs`, those of an imported model, to its name in Keras.
+
+    Raises ConfigError if two outputs have the same name in Keras, or if no names were recorded in run.json.
+    """
     recorded = recorded_names(record)
     if recorded is None and "names" in (record.facts().get("imported") or {}):
         text = f"the run {quoted(record.path)} was imported before Keras's names of outputs were recorded"
@@ -40,7 +43,7 @@ def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, s
 def accepted_names(
     names: KerasNames | None, inputs: Iterable[str], targets: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the names that each input and target may have in a data file: kerascli's, then Keras's.
+    """Return a mapping from input or target to the names it may have in a data file: kerascli's, then Keras's.
 
     `names` are Keras's names (None: no imported model); `targets` maps each target to its output. A name that Keras
     uses twice is not accepted. The inputs of the whole model are included even if a view (submodel) needs only some of
@@ -64,7 +67,7 @@ def accepted_names(
 def candidates(
     accepted: Mapping[str, Sequence[str]], arrays: Container[str], needed: Container[str]
 ) -> dict[str, list[str]]:
-    """Return for each input or target a list of the arrays in a file, by name, that may hold its values.
+    """Return a mapping from each input or target to the names of the arrays in a file that may hold its values.
 
     `accepted` maps each input and target to the names it may have, `arrays` are the names of the arrays in the file.
     The list has one name if the array is unambiguous. A name may be Keras's for one input and kerascli's for another.
