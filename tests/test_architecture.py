@@ -44,7 +44,7 @@ INNER_FLOORS = {
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
     "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
-        ["storage", "download", "dates"], ["remote", "text"], ["base", "split"],
+        ["storage", "download", "dates"], ["date_steps", "remote", "text"], ["base", "split"],
         ["batches", "datasets", "mixing", "readers", "series_gaps", "where"], ["augmentations", "moved", "section"],
         ["digests"], ["pipeline"], ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
     ],
@@ -67,7 +67,7 @@ INNER_FLOORS = {
     "workflow": [
         ["advice", "baselines", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
         ["check", "rows"], ["evaluate", "make_samples", "predict"],
-        ["choose_threshold", "evaluation_facts", "interchange"], ["train"],
+        ["evaluation", "interchange"], ["train"],
         ["forecasting", "further_training", "smoke", "stream"],
     ],
     "interop": [

@@ -1,11 +1,12 @@
 """The command `kerascli evaluate [RUN] [WHAT...]`: loss and metrics of a trained model on a split or on files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import options
+from kerascli.cli.evaluation_text import evaluation_json, evaluation_text
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
 from kerascli.foundation.disk import locks
@@ -15,9 +16,8 @@ from kerascli.runs.evaluations import evaluation_name, write_evaluation
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
-    from kerascli.metrics.classification import Point
     from kerascli.runs.record import RunRecord
-    from kerascli.workflow.evaluate import ClassScores, Evaluation, Group
+    from kerascli.workflow.evaluate import ClassScores, Evaluation
     from kerascli.workflow.loaded import LoadedRun
 
 
@@ -55,7 +55,7 @@ def evaluate(
 
     Without WHAT the test split is evaluated or, if there is none, validation or train.
     """
-    from kerascli.workflow.choose_threshold import chosen_points, keep, outputs_of, rule_of
+    from kerascli.workflow.evaluation.choose_threshold import chosen_points, keep, outputs_of, rule_of
 
     what = what or []
     rule = rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
@@ -64,8 +64,9 @@ def evaluate(
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
         record = _record(run, what, runs_dir, checkpoint)
         from kerascli.workflow.baselines import no_better
-        from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
-        from kerascli.workflow.evaluation_facts import evaluation_facts
+        from kerascli.workflow.evaluate import evaluate_rows
+        from kerascli.workflow.evaluation.facts import evaluation_facts
+        from kerascli.workflow.evaluation.groups import evaluate_groups
 
         opened = options.opened_run(record, device, threads, checkpoint, data, members, keeps_threshold=keep_threshold)
         outputs = [] if rule is None else outputs_of(opened, rule, output, keep=keep_threshold)
@@ -82,9 +83,9 @@ def evaluate(
     options.warn([*rows.oov.warnings(), *no_better(evaluation.result, opened.experiment.spec.log_names())])
     chosen = {} if rule is None else chosen_points(evaluation, rule, outputs)
     if as_json:
-        options.say_json(_facts(record, evaluation, groups, chosen))
+        options.say_json(evaluation_json(record, evaluation, groups, chosen))
     else:
-        options.say(_text(evaluation, groups, chosen))
+        options.say(evaluation_text(evaluation, groups, chosen))
     _keep_numbers(record, name, rows, facts)
     _draw(record, evaluation, name)
     if rule is not None and keep_threshold:
@@ -93,7 +94,7 @@ def evaluate(
 
 def _keep_numbers(record: "RunRecord", name: str, rows: "Split", facts: dict[str, Any]) -> None:
     """Keep the results of an evaluation in the run's folder, for its page."""
-    from kerascli.workflow.evaluation_facts import rows_digest
+    from kerascli.workflow.evaluation.facts import rows_digest
 
     try:
         digest = None if name in options.SPLITS else rows_digest(rows)
@@ -125,91 +126,6 @@ def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
     if name != options.SPLITS[0]:
         options.note(f"split: {name} (the run's data has no '{options.SPLITS[0]}' split)")
     return name, splits[name]
-
-
-def _text(evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", chosen: "Mapping[str, Point]") -> str:
-    from kerascli.report.console import evaluation_lines, metrics_text
-    from kerascli.report.text_tables import area_text, class_table, matrix_table, threshold_table
-    from kerascli.workflow.choose_threshold import nan_text
-
-    result = evaluation.result
-    lines = evaluation_lines(result.split, result.logs, result.baselines, f"({result.rows:,} rows)")
-    lines += [f"  {safe_text(name)} in its units  {metrics_text(logs)}" for name, logs in evaluation.in_units.items()]
-    for column, values in groups.items():
-        lines += ["", *_group_lines(evaluation, column, values)]
-    for scores in evaluation.class_scores:
-        positive = safe_text(scores.names[1])
-        lines += ["", *([scores.label] if len(evaluation.class_scores) > 1 else [])]
-        if scores.threshold is not None:
-            lines += [f"'{positive}' where its probability is above {scores.threshold:.4g}:"]
-            lines += [matrix_table(scores.matrix.tolist(), scores.names), ""]
-        lines += [class_table(scores.rows)]
-        if scores.thresholds is not None:
-            roc, precision = map(area_text, (scores.thresholds.roc_auc, scores.thresholds.average_precision))
-            areas = f"ROC AUC {roc}, average precision {precision}"
-            lines += ["", f"'{positive}' where its probability is above a threshold ({areas})"]
-            lines += [threshold_table(scores.thresholds.table())]
-        elif scores.nan_rows:
-            lines += ["", f"no table of thresholds: {nan_text(scores)}"]
-        if (point := chosen.get(scores.output)) is not None:
-            lines += ["", threshold_table([point]), f"predict with --threshold {point.threshold:.9g}"]
-    return "\n".join([*lines, ""])
-
-
-def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]") -> Iterator[str]:
-    """Yield the heading, if any, and the table of the groups of a column."""
-    from kerascli.report.console import number_text
-    from kerascli.report.text_tables import text_table
-
-    for target, metrics in evaluation.in_units.items():
-        yield f"{', '.join(map(safe_text, metrics))} of '{safe_text(target)}' in its units"
-    names = [safe_text(text, 30) for text in (column, *(group.name for group in groups))]
-    columns = [names, ["rows", *(f"{group.rows:,}" for group in groups)]]
-    for output in groups[0].positives:
-        heading = "positives" if len(groups[0].positives) == 1 else f"{output} positives"
-        columns.append([heading, *(f"{group.positives[output]:,}" for group in groups)])
-    for name in dict.fromkeys([*evaluation.result.logs, *(name for group in groups for name in group.shown)]):
-        values = [number_text(group.shown[name]) if name in group.shown else "-" for group in groups]
-        columns.append([safe_text(name), *values])
-    yield text_table(columns, width=options.terminal_width())
-
-
-def _group_facts(evaluation: "Evaluation", groups: "Sequence[Group]", group: "Group") -> dict[str, Any]:
-    """Return the evaluation of one of the groups of a column as JSON data; undefined metrics are None."""
-    names = [*evaluation.result.logs, *(name for each in groups for name in each.logs)]
-    results = {**dict.fromkeys(names), **group.logs}
-    in_units = {key: {**dict.fromkeys(logs), **group.in_units[key]} for key, logs in evaluation.in_units.items()}
-    return {"rows": group.rows, "positives": group.positives, "results": results, "in_units": in_units}
-
-
-def _facts(
-    record: "RunRecord",
-    evaluation: "Evaluation",
-    groups: "Mapping[str, Sequence[Group]]",
-    chosen: "Mapping[str, Point]",
-) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    result = evaluation.result
-    facts: dict[str, Any] = {
-        "run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs),
-        "baselines": result.baselines,
-        "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
-        "confusion_matrices": {c.output: c.matrix.tolist() for c in evaluation.class_scores},
-        "label_thresholds": {c.output: c.threshold for c in evaluation.class_scores},
-        "in_units": evaluation.in_units, "thresholds": {},
-    }  # fmt: skip
-    for output, thresholds in ((c.output, c.thresholds) for c in evaluation.class_scores if c.thresholds is not None):
-        areas = {"roc_auc": thresholds.roc_auc, "average_precision": thresholds.average_precision}
-        facts["thresholds"][output] = {**areas, "table": [asdict(point) for point in thresholds.table()]}
-    if groups:
-        facts["groups"] = {
-            column: {group.name: _group_facts(evaluation, values, group) for group in values}
-            for column, values in groups.items()
-        }
-    if chosen:
-        facts["chosen"] = {output: asdict(point) for output, point in chosen.items()}
-    return facts
 
 
 def _draw(record: "RunRecord", evaluation: "Evaluation", rows: str) -> None:

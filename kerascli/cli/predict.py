@@ -92,7 +92,7 @@ def predict(
 def _set_threshold(run: "LoadedRun", threshold: float | None, *, raw: bool) -> None:
     """Let the option --threshold label predictions, or print the kept threshold that does; `raw` outputs have no
     labels."""
-    from kerascli.workflow.choose_threshold import Rule, outputs_of
+    from kerascli.workflow.evaluation.choose_threshold import Rule, outputs_of
 
     if threshold is not None:
         run.given = dict.fromkeys(outputs_of(run, Rule("--threshold", threshold)), threshold)

@@ -37,7 +37,7 @@ from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
-from kerascli.workflow.evaluation_facts import keep_evaluations
+from kerascli.workflow.evaluation.facts import keep_evaluations
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, directions, history_columns, skipped

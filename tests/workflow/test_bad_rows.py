@@ -155,7 +155,10 @@ def test_several_files_are_aligned_one_after_the_other(run: RunRecord, tmp_path:
     found = predict_run(opened, files, skip=True)
     each = [next(iter(predict_run(opened, file, skip=True).outputs.values())) for file in files]
     np.testing.assert_array_equal(next(iter(found.outputs.values())), np.concatenate(each))
-    assert f"{files[0]}, {files[2]}: {len(BAD) + 1} of {2 * ROWS + 5} rows skipped; first: {files[0]}:5:" in opened.warnings[0].text
+    assert (
+        f"{files[0]}, {files[2]}: {len(BAD) + 1} of {2 * ROWS + 5} rows skipped; first: {files[0]}:5:"
+        in opened.warnings[0].text
+    )
 
 
 def test_all_rows_bad_is_an_error(run: RunRecord, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from kerascli.foundation.errors import DataError
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.evaluate import evaluate_groups
+from kerascli.workflow.evaluation.groups import evaluate_groups
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import Form, predict_run
 from kerascli.workflow.rows.command_rows import rows_of

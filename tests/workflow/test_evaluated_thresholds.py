@@ -13,7 +13,8 @@ from kerascli.report.text_tables import matrix_table, text_table
 from kerascli.runs.record import RunRecord
 from kerascli.training.evaluate import predict
 from kerascli.workflow import evaluate
-from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
+from kerascli.workflow.evaluate import evaluate_rows
+from kerascli.workflow.evaluation.groups import evaluate_groups, groups_of_values
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.rows.command_rows import rows_of
@@ -161,10 +162,10 @@ def test_a_table_of_groups_wider_than_the_terminal_is_divided() -> None:
 
 def test_a_group_is_made_of_each_number_beside_gaps_however_large() -> None:
     ids = np.array([1e19, np.nan, 2e19, 7.0, 1e19])
-    names, numbers = evaluate.groups_of_values(ids, None, "id")
+    names, numbers = groups_of_values(ids, None, "id")
     assert len(names) == 4
     assert numbers.tolist() == [1, 3, 2, 0, 1]
-    assert evaluate.groups_of_values(ids[3:4], None, "id")[0] == ["7"]
+    assert groups_of_values(ids[3:4], None, "id")[0] == ["7"]
 
 
 def test_groups_of_measures_are_refused(run: RunRecord) -> None:

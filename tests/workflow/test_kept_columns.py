@@ -11,7 +11,8 @@ import pytest
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.report.predictions import write_predictions
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.evaluate import evaluate_groups, evaluate_rows
+from kerascli.workflow.evaluate import evaluate_rows
+from kerascli.workflow.evaluation.groups import evaluate_groups
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.rows.command_rows import rows_of

@@ -1,8 +1,6 @@
 """Run a training from start to end: train and record its phases, save weights, and evaluate on the test split."""
 
-import shlex
-import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -15,25 +13,23 @@ from kerascli.foundation.errors import (
     StorageError,
     TrainingStopped,
 )
-from kerascli.foundation.events import EpochEnd, Evaluated, Event, Note, Stopped, Tick
+from kerascli.foundation.events import EpochEnd, Event, Note, Stopped
 from kerascli.foundation.interrupts import Signals
 from kerascli.foundation.spans import listening
 from kerascli.foundation.user_code import exits_as_errors
 from kerascli.model.runtime.weights import lasting
 from kerascli.report.profile import profile_text
 from kerascli.runs.record import RunRecord
-from kerascli.training.baselines import evaluate_with_baselines
 from kerascli.training.checkpoint import saved_weights
 from kerascli.training.checkpoint_files import training_tensors
 from kerascli.training.loop import train
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
-from kerascli.workflow.advice.advise import notes
-from kerascli.workflow.baselines import baselines_of, no_better, target_means
+from kerascli.workflow.baselines import target_means
+from kerascli.workflow.fitting.last_evaluation import evaluate_test, interrupted_error
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
-from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.fitting.recorder import Follower, NoRecord, Recorder, SampleWriter
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.memory import STOPS, stopped_by
@@ -55,7 +51,7 @@ def run(runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals) -> Ite
             yield from _phases(runner, record)
             runner.state.trainer.refuse_bad_weights(runner.reached)
             record.write_weights(runner.state.trainer.weights_file())
-            results = yield from _evaluate_test(runner, record, means)
+            results = yield from evaluate_test(runner, record, means)
         stopped = runner.reached.stopped
         record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
     except Interrupted as error:
@@ -192,45 +188,4 @@ def _saved_on_signal(events: Iterator[Event], recorder: Follower, run: Path, run
             recorder.save_and_wait("a signal")
             progress = recorder.progress
             where = f"epoch {progress.epoch + 1}, step {progress.batch}"
-            raise _interrupted(f"interrupted at {where}; saved", run, number)
-
-
-def _interrupted(text: str, run: Path, number: int) -> Interrupted:
-    command = shlex.join(["kerascli", "train", "--resume", str(run)])
-    return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
-
-
-def _evaluate_test(
-    runner: PhaseRunner, record: RunRecord | NoRecord, means: Mapping[str, list[float]]
-) -> Generator[Event, None, dict[str, dict[str, float]]]:
-    """Evaluate the final weights on the test split, if any, and record its baselines; return a mapping from split to
-    its metrics."""
-    prepared, experiment = runner.phase.prepared, runner.state.experiment
-    test = prepared.splits.get("test")
-    if test is None:
-        return {}
-    started, spec = time.monotonic(), experiment.spec
-    baselines, test = baselines_of(spec, prepared, prepared.learned, means, test)
-    limit = runner.options.limits.get("validation_steps")
-    batches = runner.state.strategy.evaluated(rows_in_order(experiment, test), limit)
-    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed, only_defined=False)
-    logs, beside = yield from _until_signal(work, record.path, runner)
-    record.note(baselines={"test": beside})
-    evaluated = Evaluated("test", logs, test.rows, time.monotonic() - started, beside)
-    yield evaluated
-    if spec.training is not None and not runner.options.limits:  # a smoke run is no training
-        yield from notes(no_better(evaluated, spec.training.log_names()))
-    return {"test": logs}
-
-
-def _until_signal(work: Generator[Tick, None, T], run: Path, runner: PhaseRunner) -> Generator[Tick, None, T]:
-    """Yield the events of an evaluation and return its result. Raises Interrupted on a signal."""
-    while True:
-        try:
-            tick = next(work)
-        except StopIteration as done:
-            return done.value
-        yield tick
-        number = runner.group.notices.common_signal
-        if number is not None:
-            raise _interrupted("interrupted: trained and saved, but not evaluated on the test split", run, number)
+            raise interrupted_error(f"interrupted at {where}; saved", run, number)

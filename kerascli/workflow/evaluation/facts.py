@@ -18,7 +18,8 @@ from kerascli.runs.evaluations import write_evaluation
 from kerascli.runs.record import RunRecord
 from kerascli.training.classes import class_numbers
 from kerascli.training.objectives.objective import measured
-from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, Group, evaluate_rows
+from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, evaluate_rows
+from kerascli.workflow.evaluation.groups import Group
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import inverse_of

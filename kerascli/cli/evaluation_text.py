@@ -1,0 +1,100 @@
+"""Text and JSON that the command `kerascli evaluate` prints."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kerascli.cli import options
+from kerascli.foundation.errors import safe_text
+
+if TYPE_CHECKING:
+    from kerascli.metrics.classification import Point
+    from kerascli.runs.record import RunRecord
+    from kerascli.workflow.evaluate import Evaluation
+    from kerascli.workflow.evaluation.groups import Group
+
+
+def evaluation_text(
+    evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", chosen: "Mapping[str, Point]"
+) -> str:
+    from kerascli.report.console import evaluation_lines, metrics_text
+    from kerascli.report.text_tables import area_text, class_table, matrix_table, threshold_table
+    from kerascli.workflow.evaluation.choose_threshold import nan_text
+
+    result = evaluation.result
+    lines = evaluation_lines(result.split, result.logs, result.baselines, f"({result.rows:,} rows)")
+    lines += [f"  {safe_text(name)} in its units  {metrics_text(logs)}" for name, logs in evaluation.in_units.items()]
+    for column, values in groups.items():
+        lines += ["", *_group_lines(evaluation, column, values)]
+    for scores in evaluation.class_scores:
+        positive = safe_text(scores.names[1])
+        lines += ["", *([scores.label] if len(evaluation.class_scores) > 1 else [])]
+        if scores.threshold is not None:
+            lines += [f"'{positive}' where its probability is above {scores.threshold:.4g}:"]
+            lines += [matrix_table(scores.matrix.tolist(), scores.names), ""]
+        lines += [class_table(scores.rows)]
+        if scores.thresholds is not None:
+            roc, precision = map(area_text, (scores.thresholds.roc_auc, scores.thresholds.average_precision))
+            areas = f"ROC AUC {roc}, average precision {precision}"
+            lines += ["", f"'{positive}' where its probability is above a threshold ({areas})"]
+            lines += [threshold_table(scores.thresholds.table())]
+        elif scores.nan_rows:
+            lines += ["", f"no table of thresholds: {nan_text(scores)}"]
+        if (point := chosen.get(scores.output)) is not None:
+            lines += ["", threshold_table([point]), f"predict with --threshold {point.threshold:.9g}"]
+    return "\n".join([*lines, ""])
+
+
+def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]") -> Iterator[str]:
+    """Yield the heading, if any, and the table of the groups of a column."""
+    from kerascli.report.console import number_text
+    from kerascli.report.text_tables import text_table
+
+    for target, metrics in evaluation.in_units.items():
+        yield f"{', '.join(map(safe_text, metrics))} of '{safe_text(target)}' in its units"
+    names = [safe_text(text, 30) for text in (column, *(group.name for group in groups))]
+    columns = [names, ["rows", *(f"{group.rows:,}" for group in groups)]]
+    for output in groups[0].positives:
+        heading = "positives" if len(groups[0].positives) == 1 else f"{output} positives"
+        columns.append([heading, *(f"{group.positives[output]:,}" for group in groups)])
+    for name in dict.fromkeys([*evaluation.result.logs, *(name for group in groups for name in group.shown)]):
+        values = [number_text(group.shown[name]) if name in group.shown else "-" for group in groups]
+        columns.append([safe_text(name), *values])
+    yield text_table(columns, width=options.terminal_width())
+
+
+def _group_facts(evaluation: "Evaluation", groups: "Sequence[Group]", group: "Group") -> dict[str, Any]:
+    """Return the evaluation of one of the groups of a column as JSON data; undefined metrics are None."""
+    names = [*evaluation.result.logs, *(name for each in groups for name in each.logs)]
+    results = {**dict.fromkeys(names), **group.logs}
+    in_units = {key: {**dict.fromkeys(logs), **group.in_units[key]} for key, logs in evaluation.in_units.items()}
+    return {"rows": group.rows, "positives": group.positives, "results": results, "in_units": in_units}
+
+
+def evaluation_json(
+    record: "RunRecord",
+    evaluation: "Evaluation",
+    groups: "Mapping[str, Sequence[Group]]",
+    chosen: "Mapping[str, Point]",
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    result = evaluation.result
+    facts: dict[str, Any] = {
+        "run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs),
+        "baselines": result.baselines,
+        "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
+        "confusion_matrices": {c.output: c.matrix.tolist() for c in evaluation.class_scores},
+        "label_thresholds": {c.output: c.threshold for c in evaluation.class_scores},
+        "in_units": evaluation.in_units, "thresholds": {},
+    }  # fmt: skip
+    for output, thresholds in ((c.output, c.thresholds) for c in evaluation.class_scores if c.thresholds is not None):
+        areas = {"roc_auc": thresholds.roc_auc, "average_precision": thresholds.average_precision}
+        facts["thresholds"][output] = {**areas, "table": [asdict(point) for point in thresholds.table()]}
+    if groups:
+        facts["groups"] = {
+            column: {group.name: _group_facts(evaluation, values, group) for group in values}
+            for column, values in groups.items()
+        }
+    if chosen:
+        facts["chosen"] = {output: asdict(point) for output, point in chosen.items()}
+    return facts

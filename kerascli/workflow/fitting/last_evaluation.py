@@ -1,0 +1,61 @@
+"""Evaluate the final weights of a training run on its test split, beside its baselines."""
+
+import shlex
+import time
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from kerascli.foundation.errors import Interrupted
+from kerascli.foundation.events import Evaluated, Event, Tick
+from kerascli.runs.record import RunRecord
+from kerascli.training.baselines import evaluate_with_baselines
+from kerascli.workflow.advice.advise import notes
+from kerascli.workflow.baselines import baselines_of, no_better
+from kerascli.workflow.fitting.phases import PhaseRunner
+from kerascli.workflow.fitting.plan import rows_in_order
+from kerascli.workflow.fitting.recorder import NoRecord
+
+T = TypeVar("T")
+
+
+def interrupted_error(text: str, run: Path, number: int) -> Interrupted:
+    """Return the error of a training run that a signal has ended, with the command that resumes it."""
+    command = shlex.join(["kerascli", "train", "--resume", str(run)])
+    return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
+
+
+def evaluate_test(
+    runner: PhaseRunner, record: RunRecord | NoRecord, means: Mapping[str, list[float]]
+) -> Generator[Event, None, dict[str, dict[str, float]]]:
+    """Evaluate the final weights on the test split, if any, and record its baselines; return a mapping from split to
+    its metrics."""
+    prepared, experiment = runner.phase.prepared, runner.state.experiment
+    test = prepared.splits.get("test")
+    if test is None:
+        return {}
+    started, spec = time.monotonic(), experiment.spec
+    baselines, test = baselines_of(spec, prepared, prepared.learned, means, test)
+    limit = runner.options.limits.get("validation_steps")
+    batches = runner.state.strategy.evaluated(rows_in_order(experiment, test), limit)
+    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed, only_defined=False)
+    logs, beside = yield from _until_signal(work, record.path, runner)
+    record.note(baselines={"test": beside})
+    evaluated = Evaluated("test", logs, test.rows, time.monotonic() - started, beside)
+    yield evaluated
+    if spec.training is not None and not runner.options.limits:  # a smoke run is no training
+        yield from notes(no_better(evaluated, spec.training.log_names()))
+    return {"test": logs}
+
+
+def _until_signal(work: Generator[Tick, None, T], run: Path, runner: PhaseRunner) -> Generator[Tick, None, T]:
+    """Yield the events of an evaluation and return its result. Raises Interrupted on a signal."""
+    while True:
+        try:
+            tick = next(work)
+        except StopIteration as done:
+            return done.value
+        yield tick
+        number = runner.group.notices.common_signal
+        if number is not None:
+            raise interrupted_error("interrupted: trained and saved, but not evaluated on the test split", run, number)
