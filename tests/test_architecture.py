@@ -44,7 +44,7 @@ INNER_FLOORS = {
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
     "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
-        ["storage", "download", "dates"], ["remote", "text"], ["base", "split"],
+        ["storage", "download", "dates"], ["date_steps", "remote", "text"], ["base", "split"],
         ["batches", "datasets", "mixing", "readers", "series_gaps", "where"], ["augmentations", "moved", "section"],
         ["digests"], ["pipeline"], ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
     ],

@@ -47,7 +47,7 @@ def class_table(rows: Sequence[ClassRow]) -> str:
 def matrix_table(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     """Return a confusion matrix (true class, predicted class) as a plain-text table, with shares of each true class."""
     shown = [safe_text(name, 30) for name in names]
-    rows = [[f"{n:,} {n / max(1, sum(counts)):6.1%}" for n in counts] for counts in matrix]
+    rows = [[f"{n:,} ({n / max(1, sum(counts)):.1%})" for n in counts] for counts in matrix]
     columns = zip(shown, zip(*rows, strict=True), strict=True)
     return text_table([["true / predicted", *shown], *([name, *cells] for name, cells in columns)])
 

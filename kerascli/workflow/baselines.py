@@ -14,7 +14,8 @@ from torch import Tensor
 from kerascli.config.run import RunSpec
 from kerascli.data.base import States
 from kerascli.data.batches.rows import MemorySplit, Split
-from kerascli.data.dates import Dates, parsed_times
+from kerascli.data.date_steps import Dates
+from kerascli.data.dates import parsed_times
 from kerascli.data.pipeline.prepare import PreparedData, Stages, fitted_pipelines
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.timeseries import Timeseries

@@ -13,6 +13,7 @@ from kerascli.foundation.events import Event, Note
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.fitting.options import Options
+from kerascli.workflow.rows.command_rows import moved_hint
 from kerascli.workflow.train import refuse_without_data, resume, start
 
 _PIPELINES = re.compile(r"\s*data\s*(=|\.(shared|inputs|targets|sample_weight)\b)")
@@ -40,7 +41,8 @@ def train_further(
     elif config.learned:
         yield Note("preprocessing: vocabularies, means and the like are kept; --relearn fits them to the rows")
     kept = {key: facts[key] for key in ("imported",) if key in facts}  # the names in Keras
-    yield from start(config, replace(options, facts=kept))
+    with moved_hint():
+        yield from start(config, replace(options, facts=kept))
 
 
 def further_config(record: RunRecord, options: Options, sets: Sequence[str], progress: Progress | None) -> Config:

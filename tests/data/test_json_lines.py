@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from kerascli.data.base import SOURCES, Context
+from kerascli.data.storage.column import Column
 from kerascli.data.storage.json_lines import read_json_lines
+from kerascli.data.storage.row_errors.bad_rows import BadRows
 from kerascli.foundation.errors import DataError
 
 
@@ -81,3 +83,28 @@ def test_they_are_sources(tmp_path: Path, source: str, text: str) -> None:
     table = SOURCES.parse({source: {"path": "rows"}}).load(Context(tmp_path, 0))["train"]
     assert table.array("a").tolist() == [1, 2]
     assert table.array("b").tolist() == ["x", "y"]
+
+
+def test_an_error_has_all_rows_that_are_not_sound() -> None:
+    lines = ['{"a": [1, 2]}', '{"a": [1]}', '{"a": null}', '{"a": {}}', '{"a"', "7", '{"a": [3, 4]}']
+    with pytest.raises(BadRows) as caught:
+        read_json_lines("\n".join(lines).encode(), "f")
+    assert sorted(caught.value.rows) == [1, 2, 3, 4, 5]
+    assert str(caught.value.faults[0].place) == "f:4:a"
+
+
+@pytest.mark.parametrize(
+    ("cells", "dropped"),
+    [
+        (["1", "null", "2"], 1), (["1", "2.5", "3"], 1), (["1", '"x"', "2.5"], 1), (["true", "null", "false"], 1),
+        (['"7"', '"x"', '"8"'], 1), (['"7"', "8", '"x"'], 2), (["[1, 2]", "[1, 2]", "[3, 4]"], 0),
+    ],
+)  # fmt: skip
+def test_a_column_without_a_row_is_that_of_a_file_without_it(cells: list[str], dropped: int) -> None:
+    lines = [f'{{"a": {cell}}}'.encode() for cell in cells]
+    kept = np.delete(np.arange(len(cells)), dropped)
+    column = read_json_lines(b"\n".join(lines), "f").columns["a"]
+    assert isinstance(column, Column)
+    expected = read_json_lines(b"\n".join(lines[index] for index in kept), "f")["a"]
+    assert isinstance(expected, np.ndarray)
+    np.testing.assert_array_equal(column.kept(kept).array(), expected, strict=True)

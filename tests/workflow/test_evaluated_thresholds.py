@@ -9,7 +9,7 @@ import torch
 from sklearn import metrics
 
 from kerascli.foundation.errors import ConfigError, DataError
-from kerascli.report.text_tables import text_table
+from kerascli.report.text_tables import matrix_table, text_table
 from kerascli.runs.record import RunRecord
 from kerascli.training.evaluate import predict
 from kerascli.workflow import evaluate
@@ -172,3 +172,11 @@ def test_groups_of_measures_are_refused(run: RunRecord) -> None:
     opened = open_run(run)
     with pytest.raises((ConfigError, DataError), match="--by a: expected a column of strings or integers"):
         evaluate_groups(opened, rows_of(opened, "train", targets=True), ["a"])
+
+
+def test_a_confusion_matrix_in_text_has_separators_and_shares_of_the_true_class() -> None:
+    assert matrix_table([[1234567, 0], [0, 0]], ["no", "yes"]).splitlines() == [
+        "true / predicted                  no       yes",
+        "no                1,234,567 (100.0%)  0 (0.0%)",
+        "yes                         0 (0.0%)  0 (0.0%)",
+    ]

@@ -189,6 +189,13 @@ def test_other_columns_are_an_error_at_their_place(
     assert find_run("latest", january.path.parent).path == january.path
 
 
+def test_rows_that_have_moved_are_named_by_the_same_option(january: RunRecord) -> None:
+    january.path.parents[1].joinpath("january.csv").unlink()
+    with pytest.raises(DataError, match=r"no such file '.*january\.csv'") as caught:
+        further(january)
+    assert "train take --data PATH" in str(caught.value.faults[0].hint)
+
+
 def test_a_vocabulary_of_another_size_does_not_fit_the_weights(january: RunRecord) -> None:
     rows(january.path.parents[1], "february.csv", 1, [*TOWNS, "Dahlem"])
     with pytest.raises(ConfigError, match=r"input 'town': declared shape \[4\], but the data has \[5\]"):

@@ -130,7 +130,7 @@ class Reading:
         return replace(self, entries=[], shared=self.shared.new_child(), **changes)
 
     def read_entries(self, layers: list[Any], path: Path) -> None:
-        """Add the items of a list `layers` (layers, uses of blocks, calls of shared models ...) to the model."""
+        """Add the items of a list `layers` (layers, uses of blocks, calls of shared models) to the model being read."""
         self.entry_reader(self, layers, path)
 
     def read_body(self, written: Body, base: Path) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from kerascli.report.architecture.texts import dot, mermaid
 
 if TYPE_CHECKING:
     from kerascli.model.runtime.graph import Graph
-    from kerascli.model.runtime.summary import ModelSummary
+    from kerascli.model.runtime.summary import Summary
 
 C = TypeVar("C", bound=Canvas)
 
@@ -51,7 +51,7 @@ def encoded_model(
     return plots.encoded(draw(diagram, name, totals, FigureCanvas).figure, suffix)
 
 
-def totals_text(summary: "ModelSummary") -> str:
+def totals_text(summary: "Summary") -> str:
     """Return the line of a diagram on the numbers of a model's parameters."""
     fixed = f", {summary.non_trainable:,} of them not trainable" if summary.non_trainable else ""
     return f"{summary.total:,} parameters{fixed}"

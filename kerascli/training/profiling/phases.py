@@ -82,10 +82,7 @@ class LapSums:
                 self._samples[name].append(seconds)
 
     def median(self, name: str = _WHOLE) -> float:
-        """Return the median seconds of a phase (`data` ...) per lap (training step ...); default: of a whole lap.
-
-        Laps without the phase do not count.
-        """
+        """Return the median seconds of a phase (`data` ...) in the laps (training steps) with it; default: a whole lap."""
         return median(self._samples[name]) if self.laps else 0.0
 
 
