@@ -1,1 +1,1 @@
-"""Parts of an evaluation: groups of rows, thresholds between two classes, and the numbers that a run keeps."""
+"""Parts of an evaluation: groups of rows, thresholds between two classes, and the results stored in a run folder."""

@@ -20,7 +20,10 @@ T = TypeVar("T")
 
 
 def interrupted_error(text: str, run: Path, number: int) -> Interrupted:
-    """Return the error of a training run that a signal has ended, with the command that resumes it."""
+    """Return the error of a training run that a signal has ended, with the command that resumes it.
+
+    `text` is the error's message, `run` the folder of the run, `number` the number of the signal.
+    """
     command = shlex.join(["kerascli", "train", "--resume", str(run)])
     return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
 
@@ -28,8 +31,11 @@ def interrupted_error(text: str, run: Path, number: int) -> Interrupted:
 def evaluate_test(
     runner: PhaseRunner, record: RunRecord | NoRecord, means: Mapping[str, list[float]]
 ) -> Generator[Event, None, dict[str, dict[str, float]]]:
-    """Evaluate the final weights on the test split, if any, and record its baselines; return a mapping from split to
-    its metrics."""
+    """Evaluate the final weights on the test split, if any; return {"test": losses and metrics by name}, or {}.
+
+    Events of the evaluation are yielded; the values of the baselines are written to run.json. `means` maps each output
+    to the mean of its target over the training rows, the prediction of a baseline.
+    """
     prepared, experiment = runner.phase.prepared, runner.state.experiment
     test = prepared.splits.get("test")
     if test is None:
