@@ -194,13 +194,15 @@ def test_commands_that_read_a_run_need_no_room_in_it(
 ) -> None:
     for line in READING:
         wanted = kerascli(line)
-        shutil.rmtree(run_folder / "plots", ignore_errors=True)
+        for folder in ("plots", "evaluations"):
+            shutil.rmtree(run_folder / folder, ignore_errors=True)
         with monkeypatch.context() as patch:
             disk_of(patch, failing(code), nth, ever_after=True)
             found = kerascli(line)
         assert found[:2] == (0, wanted.out), line
-        warning = f"warning: plots of this evaluation are not kept: cannot {what} 'runs/TIME-config/plots"
-        assert (warning in found.err) == line.startswith("evaluate"), found.err
+        for kept, folder in (("plots", "plots"), ("the numbers", "evaluations")):
+            warning = f"warning: {kept} of this evaluation are not kept: cannot {what} 'runs/TIME-config/{folder}"
+            assert (warning in found.err) == line.startswith("evaluate"), found.err
 
 
 def test_evaluate_takes_another_split_where_there_is_no_test_split(kerascli: Kerascli, here: Path) -> None:

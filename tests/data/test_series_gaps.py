@@ -122,7 +122,7 @@ def test_nothing_leaks_from_one_series_to_another(way: str, tmp_path: Path) -> N
     expected = []
     for values in (early, late):
         there = [row for row, value in enumerate(values) if value is not None]
-        linear = np.interp(range(ROWS), there, [values[row] for row in there])
+        linear = np.interp(range(ROWS), there, [value for value in values if value is not None])
         expected.append((forward(values) if way == "forward" else linear.tolist())[5:])
     np.testing.assert_array_equal(found.targets["sold_next"].ravel(), np.concatenate(expected))
     place = fault(tmp_path, text, {**settings, "start_index": 0}).place

@@ -5,7 +5,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,7 @@ def server(run: RunRecord) -> Iterator[Server]:
 class Answer:
     status: int
     text: str
-    headers: Mapping[str, str]
+    headers: http.client.HTTPMessage
 
 
 def answer(server: Server, path: str, method: str = "GET", **headers: str) -> Answer:

@@ -165,7 +165,7 @@ def test_all_rows_bad_is_an_error(run: RunRecord, tmp_path: Path) -> None:
     as_csv(tmp_path / "t.csv", [["1", "", "1", "a", "y"]] * 3)
     with pytest.raises(DataError) as caught:
         predict_run(open_run(run), str(tmp_path / "t.csv"), skip=True)
-    assert caught.value.faults[1].text == f"all 3 rows of '{tmp_path / 't.csv'}' are bad"
+    assert [*caught.value.faults][1].text == f"all 3 rows of '{tmp_path / 't.csv'}' are bad"
 
 
 def test_what_is_no_bad_row_stays_an_error(run: RunRecord, tmp_path: Path) -> None:

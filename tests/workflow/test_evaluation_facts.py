@@ -61,7 +61,7 @@ def predictions(run: RunRecord) -> tuple[np.ndarray, np.ndarray]:
     file = run.path.parent / "p.csv"
     command("predict", run.path, "test", "--keep", "y", "-o", file)
     rows = np.genfromtxt(file, delimiter=",", names=True)
-    names = rows.dtype.names or ()
+    names = [*(rows.dtype.names or ())]
     return rows[names[0]].astype(int), rows[names[-1]].astype(np.float32)
 
 
