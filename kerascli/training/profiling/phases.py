@@ -82,7 +82,7 @@ class LapSums:
                 self._samples[name].append(seconds)
 
     def median(self, name: str = _WHOLE) -> float:
-        """Return the median seconds of a phase (`data` ...) over laps (training steps); default: of a whole lap."""
+        """Return the median seconds of a phase (`data` ...) in laps (training steps) with it; default: a whole lap."""
         return median(self._samples[name]) if self.laps else 0.0
 
 
