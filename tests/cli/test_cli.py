@@ -200,8 +200,8 @@ def test_commands_that_read_a_run_need_no_room_in_it(
             disk_of(patch, failing(code), nth, ever_after=True)
             found = kerascli(line)
         assert found[:2] == (0, wanted.out), line
-        for kept, folder in (("plots", "plots"), ("the numbers", "evaluations")):
-            warning = f"warning: {kept} of this evaluation are not kept: cannot {what} 'runs/TIME-config/{folder}"
+        for kept, verb, folder in (("the numbers", what, "evaluations"), ("plots", "create", "plots")):
+            warning = f"warning: {kept} of this evaluation are not kept: cannot {verb} 'runs/TIME-config/{folder}"
             assert (warning in found.err) == line.startswith("evaluate"), found.err
 
 

@@ -7,6 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
+from kerascli.report.page import server
 
 CONFIG = """
 seed: 1
@@ -33,6 +34,8 @@ COMMANDS = {
     "import": ["model.keras", "--runs-dir", "imported"],
     "summary": ["config.yaml"],
     "plot": ["latest", "-o", "plot.png"],
+    "report": ["latest", "-o", "report.html"],
+    "watch": ["latest"],
     "validate": ["config.yaml"],
     "init": ["new.yaml"],
     "list": ["layers"],
@@ -41,12 +44,23 @@ COMMANDS = {
     "runs": [],
 }
 """Command -> arguments that make it end well, in an order in which each finds what it needs."""
-FILES = {"predictions.csv", "samples", "model.keras", "imported", "plot.png", "new.yaml", "schema.json", "runs"}
+FILES = {
+    "predictions.csv",
+    "samples",
+    "model.keras",
+    "imported",
+    "plot.png",
+    "report.html",
+    "new.yaml",
+    "schema.json",
+    "runs",
+}
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 def test_every_command_ends_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(server.Server, "serve_forever", lambda self: None)
     Path("text.txt").write_text("abcdefgh" * 10, encoding="utf-8")
     Path("config.yaml").write_text(CONFIG, encoding="utf-8")
     for command, arguments in COMMANDS.items():

