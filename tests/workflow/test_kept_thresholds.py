@@ -134,7 +134,7 @@ def test_matrix_and_class_table_are_those_of_scikit_learn_and_keras(run: RunReco
     lines = evaluate(run, "--threshold", threshold).splitlines()
     first = lines.index(f"'fraud' where its probability is above {threshold:.4g}:") + 1
     assert lines[first].split() == ["true", "/", "predicted", "sound", "fraud"]
-    counts = [re.findall(r" (\d+) +[\d.]+%", line) for line in lines[first + 1 : first + 3]]
+    counts = [re.findall(r" (\d+) \([\d.]+%\)", line) for line in lines[first + 1 : first + 3]]
     assert [list(map(int, row)) for row in counts] == expected.tolist()
 
 
