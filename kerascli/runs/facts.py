@@ -83,6 +83,9 @@ class _Facts(BaseModel):
     directions: dict[str, Literal["min", "max"]] = {}
     imported: _Imported | None = None
     results: dict[str, dict[str, float | None]] | None = None
+    warnings: list[Any] = []
+    machine: dict[str, Any] = {}
+    memory: dict[str, Any] = {}
     target_means: dict[str, list[float]] = {}
 
 

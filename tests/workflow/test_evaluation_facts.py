@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import FileRefused
 from kerascli.report.page.run_page import RunPage
-from kerascli.runs.evaluations import StoredEvaluation, evaluation_name, evaluations
+from kerascli.runs.evaluations import StoredEvaluation, evaluation_name, evaluations, write_evaluation
 from kerascli.runs.record import RunRecord
 from tests.support.needs import library
 from tests.support.runs_harness import command, go_on, train, write
@@ -161,6 +162,23 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes().replace(b'"rows": 100', b'"rows": 101'))
     with pytest.raises(FileRefused, match=r"test\.json"):
         RunPage(run).html()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"logs": None}, {"rows": "many"}, {"outputs": {"out": {"cuts": []}}}, {"outputs": {"out": {"matrix": [[1]]}}},
+        {"outputs": {"out": {"points": [[1]], "residuals": {}}}}, {"groups": [1]}, {"worst": [{"loss": 1.0}]},
+        {"intervals": 1}, {"split": 3},
+    ],
+)  # fmt: skip
+def test_a_file_of_somebody_else_with_other_values_is_refused(
+    run: RunRecord, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    copied = RunRecord(Path(shutil.copytree(run.path, tmp_path / run.folder_name)))
+    write_evaluation(copied, "test", {**kept(run, "test").facts, **changes})
+    with pytest.raises(FileRefused, match="'test' in evaluations/ is damaged"):
+        RunPage(copied).html()
 
 
 def test_the_page_has_the_numbers(run: RunRecord) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from kerascli.foundation.disk.storage import size_text
-from kerascli.foundation.errors import safe_lines
+from kerascli.foundation.errors import FileRefused, safe_lines
 from kerascli.report.architecture.stored import diagram_svg
 from kerascli.report.markup import Child, element, folded, scrolling, section, table
 from kerascli.report.page.curves import charts, curves_section
@@ -15,6 +15,7 @@ from kerascli.report.page.privacy import without_folders
 from kerascli.report.tables import duration_text, value_text
 from kerascli.runs.evaluations import evaluations
 from kerascli.runs.history import is_metric
+from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 
 _SAMPLE_BYTES = 5_000_000
@@ -84,8 +85,15 @@ class RunPage:
         return table("Results", ["split", *map(self.show, names)], rows) if rows else None
 
     def _evaluations(self) -> list[Element]:
-        """Return the sections of the evaluations that the run has kept."""
-        return [evaluation_section(each, self.show) for each in evaluations(self.run)]
+        """Return the sections of the evaluations that the run has kept. Raises FileRefused if one is damaged."""
+        sections = []
+        for each in evaluations(self.run):
+            try:
+                sections.append(evaluation_section(each, self.show))
+            except (LookupError, TypeError, ValueError, AttributeError):  # other people's runs may hold anything
+                text = f"{quoted(each.name)} in evaluations/ is damaged: it has values that kerascli does not write"
+                raise FileRefused(text) from None
+        return sections
 
     def _samples(self) -> Element | None:
         """Return the section of the samples by epoch, with a slider."""
