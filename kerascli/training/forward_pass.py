@@ -96,9 +96,11 @@ Runner = Callable[[Batch, draws.Draws], StepOutcome]
 class Eager:
     """Callable that runs a forward and a backward pass eagerly: (batch, random numbers) -> StepOutcome (gradients ...).
 
-    `live_scales` maps the names of parameter updates (`ParameterUpdate.name`) to loss scales of mixed precision that
-    change in training, as scalar tensors (None: none change). The other updates use the fixed scale of their optimizer,
-    if it has one. Gradients are those of the scaled losses; the losses in the StepOutcome are not scaled.
+    A forward pass has one or more parameter updates: each is an optimizer, with a loss and the weights that it updates
+    by the gradients of this loss. The gradients are computed here, the weights are not changed. `live_scales` maps the
+    names of parameter updates (`ParameterUpdate.name`) to loss scales of mixed precision that change in training, as
+    scalar tensors (None: none change). The other updates use the fixed scale of their optimizer, if it has one.
+    Gradients are those of the scaled losses; the losses in the StepOutcome are not scaled.
     """
 
     def __init__(self, forward_pass: ForwardPass, live_scales: Mapping[str, Tensor] | None = None) -> None:

@@ -38,7 +38,7 @@ class Draft:
         self.decisions.setdefault(section, []).extend(texts)
 
     def reasons(self) -> list[str]:
-        """Return the texts that `decide` recorded as reasons for the draft's settings, in the order of its sections."""
+        """Return the reasons for the settings of all sections (texts for comments), in the order of the sections."""
         return [text for section in _SECTIONS for text in self.decisions.get(section, [])]
 
     def text(self, file: str, name: str = "") -> str:

@@ -46,9 +46,11 @@ def _fewest(values: np.ndarray) -> int:
 
 
 def seen_in_training(table: SampledTable, used: Roles, order: str) -> dict[str, Column]:
-    """Return those columns in `used` that are useful inputs if rows are split by the dates in the column `order`.
+    """Return the columns in `used` with their roles changed for a split of rows by the dates in the column `order`.
 
-    Columns with one value in the training rows, and parts of dates with new values in later rows, are left out.
+    A column with fewer than two distinct values in the training rows gets the role `left out`, unless it is a date or
+    group column. From a date column, those parts (month, hour ...) are removed that have fewer than two distinct values
+    in the training rows, or that have a value in other rows which no training row has. Missing values do not count.
     """
     is_train = np.zeros(table.rows, bool)
     is_train[ordered_split(parsed_times(table.columns[order].tolist(), None, "s"), _PARTS)["train"]] = True

@@ -35,7 +35,7 @@ class Use(NamedTuple):
     of: Literal["block", "model", "layer"]
     """Kind of what is used or called: a block, a shared model or a shared layer."""
     start: int = 0
-    """Of a block: number of entries before it in the list `layers` that is read, which tells repeated uses apart."""
+    """Number of nodes and calls of the model before this use of a block, to tell repeated uses apart; of a call: 0."""
 
 
 @dataclass(frozen=True, slots=True)

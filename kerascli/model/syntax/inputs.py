@@ -92,9 +92,12 @@ def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults
 def read_declared(
     declared: Any, data: Mapping[str, TensorSpec], names: Names, faults: Faults, base: Path = ()
 ) -> dict[str, Input]:
-    """Return the inputs that the section at the config path `base` declares with shapes, by name.
+    """Return the inputs that a config section declares, by name, and define these names for the layers that follow.
 
-    `data` has the shapes and dtypes of the data's inputs, `names` gets the names of the inputs.
+    `declared` is the value of the section's key `inputs`, a mapping from name to shape (or to shape and dtype); `base`
+    is the section's config path, () for `model`. `data` maps the names of the data's inputs to their shapes and dtypes:
+    an input of the same name must agree with it, and has its dtype by default. `names` gets the names, `faults` the
+    config errors.
     """
     if not isinstance(declared, dict) or not declared:
         hint, whose = "inputs: {x: [28, 28, 1]}", base[-1] if base else "model"

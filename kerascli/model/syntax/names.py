@@ -154,9 +154,12 @@ class Names:
             self._announced.add(name)
 
     def refuse(self, name: str, *, own: str | None = None) -> Fault | None:
-        """Return a config error if a node cannot be called `name`, else None.
+        """Return a config error if a node, input or view cannot be called `name`, else None.
 
-        The name `own`, that of the node's layer, is allowed.
+        An error is returned for a name that is no identifier (ASCII letters, digits and _, not starting with a digit),
+        is a reserved word such as `prev`, is the name of a layer type in any spelling, or is already defined in the
+        present scope (model, block or repeat). `own` is the one name of a layer type that is allowed: that of the
+        node's own layer, such as `dense` for a `dense` layer; None: no such name is.
         """
         if not _NAME.match(name):
             plain = f"; write {meant}" if (meant := plain_name(name)) else ""

@@ -378,6 +378,10 @@ class Reading:
         self.names.previous = kept[0][1] if kept else None
 
     def mark_broken(self, name: str = "?", keys: NodeKeys | None = None) -> None:
-        """Mark the names of a node that could not be read, so that its uses cause no further errors."""
+        """Mark the names of a node that could not be read, so that its uses cause no further errors.
+
+        `name` is the node's name, which `prev` then means, too ('?': unknown). `keys` are the keys of the node in the
+        config, whose value of `outputs` names its output tensors (None: only `name` is marked).
+        """
         self.names.mark_broken([name, *map(str, as_list(keys.outputs if keys is not None else None))])
         self.names.previous = name

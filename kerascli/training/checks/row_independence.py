@@ -45,10 +45,11 @@ def reduces_a_batch(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
 
 
 def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
-    """Return True if each row of a node's output depends only on the same row of its inputs.
+    """Return False if a node is a formula (`expr`) that combines different rows of a batch, or cannot be evaluated.
 
-    The test evaluates a node that is a formula (`expr`); for any other node the result is True. `specs` maps tensor
-    names to shapes and dtypes.
+    The result is True if each row of the formula's output depends only on the same row of its inputs, as found by
+    evaluating it. It is also True for all nodes that are not tested: other layers, which may combine rows, and formulas
+    without an input that has a batch axis. `specs` maps tensor names to shapes and dtypes.
     """
     if not isinstance(node.layer, ExpressionLayer):
         return True

@@ -62,7 +62,10 @@ _WHOLE = ""
 
 
 class LapSums:
-    """Number of laps (timed training steps, or ends of epochs), and seconds of each phase (data ...) in all of them."""
+    """Sums over laps (timed training steps, or timed ends of epochs): their number, and the seconds of each phase.
+
+    A phase is a part of a lap, such as loading data (`data`), the forward pass (`forward`) or the metrics (`metrics`).
+    """
 
     def __init__(self) -> None:
         self.laps = 0

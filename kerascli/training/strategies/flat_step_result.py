@@ -62,7 +62,11 @@ class FlatStepResult:
 
     @property
     def vectors(self) -> list[Tensor]:
-        """The vectors [averaged, added]; a tensor's Slot has the index of its vector as `exact` (0 or 1)."""
+        """Vectors [averaged, added] that hold the elements of all tensors of a StepOutcome (losses, gradients ...).
+
+        `averaged` (float32) holds losses, gradients and new weights. `added` (float64) holds metric states, integers
+        and float64 values, then one element per process for its signal or request to save.
+        """
         return [self._averaged, self._added]
 
     def with_notices(self, numbers: Sequence[float]) -> Tensor:
@@ -130,7 +134,9 @@ class FlatStepResult:
     def values(self) -> list[Tensor | None]:
         """Return the tensors (losses, gradients ...) that the two vectors hold, in the order of a StepOutcome.
 
-        The tensors are views of the vectors where dtypes are equal, else copies.
+        They have the shapes and dtypes of the StepOutcome's tensors, as views of the vectors where dtypes are equal,
+        else copies. An element is None where the StepOutcome has None: the gradient of a weight on which the loss does
+        not depend.
         """
         return [None if slot is None else self._value(slot) for slot in self.slots]
 
@@ -143,7 +149,7 @@ class Slot:
     """Position of a tensor (a loss, a gradient ...) in a FlatStepResult: elements `start` to `stop` of a vector."""
 
     exact: bool
-    """True if the vector is `added`, False if it is `averaged`."""
+    """True if the vector is `added` (float64), False if it is `averaged` (float32)."""
     is_state: bool
     """True if the tensor is a metric state."""
     start: int

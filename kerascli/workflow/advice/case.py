@@ -21,13 +21,16 @@ class Raw:
     """Column of a table before preprocessing: the array of all rows, and the selected rows (those of a split ...)."""
 
     whole: np.ndarray
-    """Values of all rows of the table."""
+    """Values of all rows of the file, also of those that are not selected."""
     rows: Rows
     """Selected rows, as a slice or as indices."""
 
     @classmethod
     def of(cls, table: Table, column: str) -> "Raw | None":
-        """Return a table's column as Raw; None if the table has no such column, or does not hold it in memory."""
+        """Return the named column of a table: its values in all rows of the file, and the rows that the table selects.
+
+        None if the table has no such column, or does not hold it in memory.
+        """
         whole, rows = table.whole()
         values = whole.get(column)
         return cls(values, rows) if isinstance(values, np.ndarray) else None

@@ -32,10 +32,11 @@ class Rule(NamedTuple):
 
 
 def rule_of(*values: float | str | None, needed: bool) -> Rule | None:
-    """Return the rule of the option that has a value; None if all values are None.
+    """Return the rule by which `evaluate` chooses a decision threshold, from its options; None if all values are None.
 
-    `values` are those of the options --threshold, --maximize and --hold-recall of `evaluate`. Raises ConfigError if
-    several options have a value, if a value is invalid, or if no option has one although a rule is `needed`.
+    A row gets the second of two classes if its probability exceeds the decision threshold. `values` are those of the
+    options --threshold, --maximize and --hold-recall, in this order (None: not given). Raises ConfigError if several
+    options have a value, if the metric of --maximize is unknown, or if no option has one although a rule is `needed`.
     """
     rules = [Rule(option, value) for option, value in zip(_RULES, values, strict=True) if value is not None]
     if needed and not rules:

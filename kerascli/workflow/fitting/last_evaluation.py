@@ -1,4 +1,8 @@
-"""Evaluate the final weights of a training run on its test split, beside its baselines."""
+"""Evaluate the final weights of a training run on its test split, and compare them with the run's baselines.
+
+A baseline is a prediction that needs no model: the mean of the training targets, the most frequent class, or an earlier
+value of a time series. Its loss and metrics are computed on the same rows; the model should be better.
+"""
 
 import shlex
 import time

@@ -56,9 +56,10 @@ def make_trainer(
 ) -> tuple[Trainer, Choice]:
     """Return the trainer of a model, and its execution mode (eager, traced, compiled) with the reason for it.
 
-    `plan` has the batches and callbacks of the training. `recorded_mode` is the execution mode of a run that is resumed
-    (None: choose one), `strategy` that by which processes share the work (None: there is one process). Raises
-    ConfigError if the model has nothing to train.
+    `experiment` is the model on its device, with its losses, metrics and the forward passes of a training step. `plan`
+    has the batches and callbacks of the training. `recorded_mode` is the execution mode of a run that is resumed (None:
+    choose one). `strategy` divides the work among processes (data parallel, FSDP); None: one process does all of it.
+    Raises ConfigError if the model has nothing to train.
     """
     assert experiment.spec.training is not None
     jit_compile = experiment.spec.training.compute.jit_compile

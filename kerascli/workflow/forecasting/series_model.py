@@ -54,10 +54,12 @@ class ForecastTarget:
         return predictions.reshape(len(output), self.horizon, len(self.columns))
 
     def shown(self, values: np.ndarray, output: np.ndarray, *, raw: bool) -> np.ndarray:
-        """Return predictions (rows,) of a column as they are printed: class labels or rounded values.
+        """Return predictions (rows,) of one column in the form in which they are printed: class labels or numbers.
 
-        `values` are the predictions in the column's units, `output` those of the model, which are returned with `raw`,
-        or for a column without units of its own.
+        `values` (rows,) are the predictions in the column's units, `output` (rows,) the model's numbers before the
+        target's preprocessing is inverted. Class labels are taken from `values`, as texts or integers. Numbers are
+        `values`, rounded to nine significant digits; but with `raw`, or if inverting the preprocessing does not change
+        them, they are `output`, unrounded.
         """
         if self.reading is not None:
             return values if self.is_text else values.astype(np.int64)

@@ -87,8 +87,9 @@ def rows_of(
 
     `what` is one split, or any number of files, folders, patterns and `-` (standard input); `./test` is a file or
     folder that has the name of a split. `texts` are further rows, of one text each. With `targets`, the rows have
-    targets. Columns in `keep` are read, too. With `skip`, or with targets if the run's source skips them, bad rows of
-    files are left out, with a warning. Raises DataError, ConfigError.
+    targets. Columns in `keep` are read, too. Bad rows of files (those that cannot be read or used) are left out, with a
+    warning, if `skip` is True; with `targets`, also if the run's data source has the setting `on_bad_rows: skip`.
+    Raises DataError, also for a bad row that is not left out, and ConfigError.
     """
     if run.takes_arrays or (not targets and run.has_own_inputs):
         return _arrays(run, what, texts, keep, targets=targets)
