@@ -21,6 +21,7 @@ from kerascli.foundation.errors import ConfigError, DataError, FileRefused, Kera
 from kerascli.runs.checksums import sealed, unsealed
 from kerascli.runs.evaluations import evaluations
 from kerascli.runs.record import RunRecord
+from tests.support.needs import library
 from tests.support.runs_harness import command, go_on, train, write
 
 PASSED_ON = """
@@ -171,7 +172,7 @@ def test_a_wrong_use_of_the_options_is_refused(run: RunRecord, options: list[str
 
 
 def test_a_row_at_the_kept_threshold_has_one_label_everywhere(run: RunRecord) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
+    onnxruntime = library("onnxruntime")
     evaluate(run, "--threshold", AT, "--keep-threshold")
     ours = [line.split(",")[0] for line in predict(run).splitlines()[1:]]
     assert ours == LABELS
@@ -257,7 +258,7 @@ def test_raw_outputs_have_no_labels_and_say_nothing(run: RunRecord) -> None:
 
 
 def test_exports_without_labels_have_it_in_their_metadata(run: RunRecord, tmp_path: Path) -> None:
-    onnx, h5py = pytest.importorskip("onnx"), pytest.importorskip("h5py")
+    onnx, h5py = library("onnx"), library("h5py")
     evaluate(run, "--threshold", AT, "--keep-threshold")
     found = {}
     for suffix in (".keras", ".h5", ".safetensors", ".onnx", ".pt2", ".pt"):
