@@ -85,7 +85,7 @@ class _Facts(BaseModel):
     results: dict[str, dict[str, float | None]] | None = None
     warnings: list[Any] = []
     machine: dict[str, Any] = {}
-    memory: dict[str, Any] = {}
+    memory: dict[str, Any] | None = None
     target_means: dict[str, list[float]] = {}
 
 
