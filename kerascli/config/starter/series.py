@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from kerascli.config.composition.references import escape_references
-from kerascli.config.starter.columns import NEARLY_ONE, Column, missing, numbered
+from kerascli.config.starter.columns import NEARLY_ONE, Column, numbered
 from kerascli.config.starter.draft import Draft, column_step, columns, free_name, listed
 from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import BY_OPTION, OTHERWISE
 from kerascli.data.date_steps import regular_times
 from kerascli.data.dates import parsed_times
+from kerascli.data.storage.table import missing
 from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
 
 _LEAST = 40

@@ -24,7 +24,8 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
     if dates is None:
         series.history.column(column)  # raises DataError with the most similar name
         raise DataError(f"the future of '{safe_text(column)}' is not known", hint=f"give it in a file: {FUTURE}")
-    if dates.step() is None:
+    step = dates.step()
+    if step is None:
         hint = f"give the next dates in a file: {FUTURE}"
         if regular_times(dates.times) is not None:
             hint = f"train with 'fill: forward' of timeseries, which adds missing dates; or {hint}"
@@ -34,7 +35,7 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
         text = f"the dates of '{safe_text(column)}' have no constant step: {dates.texts[row]} follows "
         place = series.history.place(row, column)
         raise DataError(f"{text}{dates.texts[row - 1]}, and what comes next is not known", place=place, hint=hint)
-    return np.array(dates.continued(rows), object)
+    return np.array(dates.written(step.after(dates.times[-1], rows)), object)
 
 
 def future_columns(model: SeriesModel, series: Series, needed: Mapping[str, int]) -> dict[str, np.ndarray]:

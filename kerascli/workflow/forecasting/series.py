@@ -122,16 +122,9 @@ def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
     """Return a mapping from column name to dates, for the columns of a table that have a date in every row."""
     columns: dict[str, Dates] = {}
     for name in table:
-        values = _text_values(table, name)
-        if values is not None and (dates := Dates.of(values.tolist(), model.date_format(name))) is not None:
+        if (dates := Dates.of(readable(table, name), model.date_format(name))) is not None:
             columns[name] = dates
     return columns
-
-
-def _text_values(table: Table, name: str) -> np.ndarray | None:
-    """Return the values of a column if all are strings; None for numbers and for types that cannot be read."""
-    values = readable(table, name)
-    return values if values is not None and values.dtype == object else None
 
 
 def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: frozenset[str] = frozenset()) -> Table:
@@ -161,8 +154,7 @@ def _check_order(series: Series, column: str) -> None:
 
 def _check_future(future: Table, column: str, dates: Dates) -> None:
     """Raise DataError if future dates overlap the dates of the series, decrease, or break its constant step."""
-    texts = _text_values(future, column)
-    later = None if texts is None else Dates.of(texts.tolist(), dates.form)
+    later = Dates.of(readable(future, column), dates.form)
     if later is None:
         raise DataError(f"'{safe_text(column)}' holds dates in the series, and something else here", place=future.name)
     last = dates.texts[-1]
