@@ -45,7 +45,7 @@ def filled(
         made[time][added] = dates.written(times[added])
         after = dates.texts[origin[added.argmax()]]
         notes.insert(0, f"{counted(int(added.sum()), 'missing date')} added, the first after {after}")
-    if is_uneven.any():
+    if dates is not None and is_uneven.any():
         notes.append("no dates are added where they have no constant step")
     note = f"{safe_text(table.name)}: {safe_text('; '.join(notes))}" if notes else ""
     return Table(made, len(origin), name=table.name, numbers=table.numbers()[origin], skipped=table.skipped, note=note,
@@ -69,9 +69,8 @@ def _way(table: Table, name: str, values: np.ndarray, fill: Fill) -> float | str
     kind = "text" if values.dtype == object else "true and false" if values.dtype == bool else "numbers"
     if way not in (None, "forward") and kind != ("text" if isinstance(way, str) and way != "linear" else "numbers"):
         text = f"fill: {in_yaml(way)} does not fill '{safe_text(name, 40)}', which holds {kind}"
-        raise DataError(
-            text, path=path, hint=f"give each column its way: fill: {{{safe_text(name, 40)}: forward, ...}}"
-        )
+        hint = f"give each column its way: fill: {{{safe_text(name, 40)}: forward, ...}}"
+        raise DataError(text, path=path, hint=hint)
     gaps = missing(values)
     if way == "forward" and gaps.any() and Dates.of(values[~gaps]) is not None:
         hint = "a row without a date has no place in time: leave it out of the file"
@@ -100,15 +99,14 @@ def _each(lengths: Sequence[int]) -> list[np.ndarray]:
 
 def _laid_out(dates: Dates | None, lengths: Sequence[int]) -> list[np.ndarray]:
     """Return arrays (rows,) for the rows of series of these lengths, with rows for missing dates: the row before the
-    gap or itself, if it is added, the first row of its series, its time, and if its series has no constant step."""
+    gap or itself, if it is added, the first row of its series, its time; and, by series, if it has no constant step."""
     parts, end = [], 0
     for rows in _each(lengths):
         times = rows.astype("datetime64[us]") if dates is None else dates.times[rows]
         regular = regular_times(times)
         due = times if regular is None else regular[1]
         added = ~np.isin(due, times)
-        is_uneven = np.full(len(due), regular is None and dates is not None)
-        parts.append((rows[np.cumsum(~added) - 1], added, np.full(len(due), end), due, is_uneven))
+        parts.append((rows[np.cumsum(~added) - 1], added, np.full(len(due), end), due, [regular is None]))
         end += len(due)
     return [np.concatenate(each) for each in zip(*parts, strict=True)]
 

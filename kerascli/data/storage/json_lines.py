@@ -67,14 +67,16 @@ def _row(line: bytes, name: str, number: int, index: int, faults: Faults) -> dic
 def _column(cells: list[Any], key: str, name: str, lines: np.ndarray, faults: Faults) -> Column:
     """Return the values of a key as a column: numbers or lists of them, else text; errors of values are added to
     `faults` by row. Raises DataError."""
-    values = _values(cells, key, name, lines, faults)
     kinds = set(map(type, cells))
     alike = kinds in ({int}, {float}) or list in kinds
+    texts = [] if list in kinds else list(map(_text, cells))
+    values = _arrays(cells, key, name, lines, faults) if list in kinds else None
+    if not kinds & {list, str}:
+        values = numbers_of(texts)
     if values is not None:
         kept = values if alike else cells  # an array takes less memory
         column = Column(partial(_coded, kept, key, name), lambda: values)
     else:
-        texts = list(map(_text, cells))
         try:
             column = Column.of(text_array(texts))
         except UnicodeEncodeError as error:
@@ -113,13 +115,6 @@ def parse_line(line: bytes, name: str, number: int) -> dict[str, Any]:
 
 def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number of JSON; null is a missing value")
-
-
-def _values(values: list[Any], key: str, name: str, lines: np.ndarray, faults: Faults) -> np.ndarray | None:
-    """Return the values of a key as numbers, or arrays of them; None if they are text. Raises DataError."""
-    if any(isinstance(value, list) for value in values):
-        return _arrays(values, key, name, lines, faults)
-    return None if any(isinstance(value, str) for value in values) else numbers_of(list(map(_text, values)))
 
 
 def _is_numbers(value: Any) -> bool:

@@ -13,14 +13,16 @@ from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import DataError, Place, counted, safe_text
 from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order
-from kerascli.workflow.forecasting.future import future_columns, future_values, whole_column
 from kerascli.workflow.forecasting.held_out import histories_of
 from kerascli.workflow.forecasting.series import (
     Series,
     each_series,
+    future_columns,
+    future_values,
     main_dates,
     read_future,
     read_series,
+    whole_column,
 )
 from kerascli.workflow.forecasting.series_model import SeriesModel, with_floats
 from kerascli.workflow.loaded import LoadedRun
