@@ -38,18 +38,17 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | Non
     packed = len(data) if packed is None else packed
     refuse_text(data, JSON_MARKS, packed, name)
     texts = [(number, line) for number, line in enumerate(data.split(b"\n"), first) if line.strip()]
-    lines = [number for number, _ in texts]
+    lines = np.array([number for number, _ in texts])
     faults: Faults = {}
     rows = [_row(line, name, number, index, faults) for index, (number, line) in enumerate(texts)]
     if not rows:
         raise DataError("the file is empty", place=Place(name, first))
     keys = dict.fromkeys(key for row in rows for key in row)
     if not keys:
-        raise DataError(faults.get(0) or Fault("there are no columns", place=Place(name, lines[0])))
+        raise DataError(faults.get(0) or Fault("there are no columns", place=Place(name, int(lines[0]))))
     refuse_table(8 * len(keys) * len(rows), packed, name)
-    numbers = np.array(lines)
-    columns = {key: _column([row.get(key) for row in rows], key, name, numbers, faults) for key in keys}
-    table = Table(columns, len(rows), name=name, numbers=numbers)
+    columns = {key: _column([row.get(key) for row in rows], key, name, lines, faults) for key in keys}
+    table = Table(columns, len(rows), name=name, numbers=lines)
     if faults:
         raise BadRows(next(iter(faults.values())), table, list(faults))
     return table
