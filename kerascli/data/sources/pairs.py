@@ -7,8 +7,9 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.wrapped import WrappedSource, gathered, values_in_memory
+from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Table, missing
 from kerascli.foundation.errors import DataError, Place
 from kerascli.foundation.shapes import NonNegativeInt
 
@@ -68,13 +69,11 @@ class Pairs(WrappedSource):
     def _partners(self, table: Table, split: str) -> np.ndarray:
         """Draw two rows to pair each row with, (rows, 2): another row of its class, and a row of another class."""
         classes = values_in_memory(table, self.label, "pairs")
-        gaps = np.isnan(classes) if classes.dtype.kind == "f" else np.asarray(classes == "", bool)
+        gaps = missing(classes)
         if gaps.any():
             row = int(gaps.reshape(len(classes), -1).any(1).argmax())
             raise DataError("a missing class; pairs need one in each row", place=table.place(row, self.label))
-        labels = np.unique(classes.astype(str) if classes.dtype == object else classes, return_inverse=True)[1].reshape(
-            -1
-        )
+        labels = unique_inverse(classes)[1].reshape(-1)
         counts = np.bincount(labels)
         if len(labels) != table.rows or len(counts) < 2 or counts.min() < 2:
             text = f"'{split}': pairs need at least two classes in '{self.label}', with two rows each"
