@@ -45,7 +45,7 @@ def filled(
         made[time][added] = dates.written(times[added])
         after = dates.texts[origin[added.argmax()]]
         notes.insert(0, f"{counted(int(added.sum()), 'missing date')} added, the first after {after}")
-    if dates is not None and is_uneven.any():
+    if is_uneven.any():
         notes.append("no dates are added where they have no constant step")
     note = f"{safe_text(table.name)}: {safe_text('; '.join(notes))}" if notes else ""
     return Table(made, len(origin), name=table.name, numbers=table.numbers()[origin], skipped=table.skipped, note=note,
@@ -106,7 +106,8 @@ def _laid_out(dates: Dates | None, lengths: Sequence[int]) -> list[np.ndarray]:
         regular = regular_times(times)
         due = times if regular is None else regular[1]
         added = ~np.isin(due, times)
-        parts.append((rows[np.cumsum(~added) - 1], added, np.full(len(due), end), due, [regular is None]))
+        is_uneven = [regular is None and dates is not None]
+        parts.append((rows[np.cumsum(~added) - 1], added, np.full(len(due), end), due, is_uneven))
         end += len(due)
     return [np.concatenate(each) for each in zip(*parts, strict=True)]
 

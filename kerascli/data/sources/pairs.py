@@ -1,7 +1,6 @@
 """Source `pairs`: pairs of rows of another source for Siamese networks; Hadsell, Chopra and LeCun, 2006."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -30,22 +29,18 @@ class Pairs(WrappedSource):
     """Random seed for the choice of the rows that each row is paired with."""
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        facts = self.source.facts(self._inner(context))
+        facts = self.source.facts(self.inner_context(context))
         if facts is None:
             return None
         others = {name + OTHER: field for name, field in facts.items()}
         return {**facts, **others, "same": Field((), "uint8", num_classes=2)}
 
     def load(self, context: Context) -> Mapping[str, Table]:
-        tables = self.inner_tables(self._inner(context))
+        tables = self.inner_tables(context)
         return {split: self._paired(table, split, context.columns) for split, table in tables.items()}
 
-    def _inner(self, context: Context) -> Context:
-        if context.columns is None:
-            return context
-        return replace(
-            context, columns=frozenset({name.removesuffix(OTHER) for name in context.columns} | {self.label})
-        )
+    def row_columns(self, columns: frozenset[str]) -> frozenset[str]:
+        return frozenset({name.removesuffix(OTHER) for name in columns} | {self.label})
 
     def _paired(self, table: Table, split: str, used: frozenset[str] | None) -> Table:
         one = np.repeat(np.arange(table.rows), 2)

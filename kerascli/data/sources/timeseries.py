@@ -70,7 +70,7 @@ class Timeseries(WrappedSource):
         return self
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        fields = self.source.facts(self._inner(context))
+        fields = self.source.facts(self.inner_context(context))
         if fields is None:
             return None
         stepwise = {name: field for name, field in fields.items() if name != self.group}
@@ -80,7 +80,7 @@ class Timeseries(WrappedSource):
         return {**windows, **group, **{name + NEXT: field for name, field in ahead.items()}}
 
     def load(self, context: Context) -> Mapping[str, Table]:
-        tables = self.inner_tables(self._inner(context))
+        tables = self.inner_tables(context)
         for name in self.fill if isinstance(self.fill, dict) else ():
             next(iter(tables.values())).like(name)  # raises DataError if there is no such column
         used = None if context.columns is None else context.columns - context.shown
@@ -108,15 +108,7 @@ class Timeseries(WrappedSource):
         """Return the distance, in rows, from a window's last row to the first value of its target `NAME_next`."""
         return self.first_ahead() - (self.sequence_length - 1) * self.sampling_rate
 
-    def _inner(self, context: Context) -> Context:
-        """Return the environment (`Context`) in which to load the wrapped source; it names that source's columns, not
-        those of windows."""
-        if context.columns is None:
-            return context
-        return replace(context, columns=self.row_columns(context.columns))
-
     def row_columns(self, columns: frozenset[str]) -> frozenset[str]:
-        """Return the names of the wrapped source's columns that the given columns of windows are made of."""
         names = {name.removesuffix(NEXT) for name in columns}
         return frozenset(names if self.group is None else names | {self.group})
 
