@@ -129,9 +129,8 @@ def _array(table: Table, name: str, text: frozenset[str]) -> "pa.Array":
 
     values = table.array(name)
     if values.ndim > 1:
-        raise DataError(
-            f"'{safe_text(name, 40)}' holds lists of numbers, in a file larger than memory", place=table.name
-        )
+        lists = f"'{safe_text(name, 40)}' holds lists of numbers, in a file larger than memory"
+        raise DataError(lists, place=table.name)
     if name in text or values.dtype == object:
         texts = table.text(name)
         return pa.array(texts, pa.string(), mask=texts == "")

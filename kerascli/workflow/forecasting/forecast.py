@@ -188,9 +188,8 @@ class _Forecast:
         row = self.series.history.rows + at.start
         if values.dtype != object and not np.isfinite(values).all():
             text = f"the forecast of '{safe_text(name)}' is nan or infinite in row {row - self.series.history.rows + 1}"
-            raise DataError(
-                f"{text}: it cannot be fed back", hint="a smaller --horizon, or a model that was trained longer"
-            )
+            hint = "a smaller --horizon, or a model that was trained longer"
+            raise DataError(f"{text}: it cannot be fed back", hint=hint)
         later = self.columns[name][row :: at.step]
         chosen = chosen[chosen < len(later)]
         later[chosen] = values[chosen]

@@ -138,10 +138,8 @@ def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: 
     needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
     pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in needed}
     raw = model.data.model_copy(update={"source": model.source.source, "inputs": pipelines, "targets": {}})
-    command_input = CommandInput(
-        raw, known_columns(model.run.learned), model.run.config.context.folder, targets=False, keep=keep | {*needed}
-    )
-    return command_input.read([what])
+    columns, folder = known_columns(model.run.learned), model.run.config.context.folder
+    return CommandInput(raw, columns, folder, targets=False, keep=keep | {*needed}).read([what])
 
 
 def _check_order(series: Series, column: str) -> None:
@@ -214,9 +212,8 @@ def future_columns(model: SeriesModel, series: Series, needed: Mapping[str, int]
     unknown = [column for column in needed if series.future is None and column not in series.dates]
     if unknown:
         names = one_of([f"'{safe_text(column, 40)}'" for column in unknown])
-        text = (
-            f"the model does not predict {names}, and needs {'them' if len(unknown) > 1 else 'it'} after the last row"
-        )
+        them = "them" if len(unknown) > 1 else "it"
+        text = f"the model does not predict {names}, and needs {them} after the last row"
         listed = safe_text(", ".join(dict.fromkeys([*series.dates, *unknown])))
         hint = f"give {counted(max(needed[column] for column in unknown), 'row')} of {listed} in a file: {_FUTURE}"
         raise DataError(text, place=series.name, hint=hint)
