@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import StorageError
 from kerascli.report.page.server import Server, Watched
 from kerascli.runs.record import RunRecord
@@ -137,3 +138,11 @@ def test_a_port_in_use_is_an_error_or_the_next_one(server: Server, run: RunRecor
     other = Server(Watched(run.path.parent))
     assert other.server_port != server.server_port
     other.server_close()
+
+
+def test_a_run_that_was_killed_is_heard_of(server: Server, run: RunRecord) -> None:
+    edit_facts(run.path, status="running")
+    with locks.lock(run.path):
+        changes = server.watched.changes(run.folder_name)
+        assert [next(changes), next(changes)] == [False, False]
+    assert next(changes)

@@ -39,7 +39,7 @@ def _metrics(facts: Mapping[str, Any], show: Show) -> Element:
     rows = {"model": facts["logs"]}
     if facts["intervals"]:
         rows["95 % of resamples"] = {
-            name: " to ".join(map(number_text, ends)) for name, ends in facts["intervals"].items()
+            name: " to ".join(map(value_text, ends)) for name, ends in facts["intervals"].items()
         }
     rows |= {f"{show(name)} in its units": logs for name, logs in facts["in_units"].items()}
     rows |= {f"baseline: {show(key)}": logs for key, logs in facts["baselines"].items()}

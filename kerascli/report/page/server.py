@@ -60,8 +60,11 @@ class Watched:
         """Yield True when a run (None: the list) has changed since the last value, else False, at intervals."""
         before: object = None
         while True:
-            paths = [Path(each) for each in os.scandir(self.runs_dir)] if name is None else [self.runs_dir / name]
-            now = [state(path) for path in paths]
+            if name is None:
+                now: list[object] = [state(Path(each)) for each in os.scandir(self.runs_dir)]
+            else:  # a run that was killed changes no file
+                path = self.runs_dir / name
+                now = [*state(path), RunRecord(path).status() if is_run(path) else None]
             yield before is not None and now != before
             before = now
             time.sleep(_LIST_SECONDS if name is None else _RUN_SECONDS)
@@ -70,7 +73,7 @@ class Watched:
 def state(run: Path) -> list[object]:
     """Return what changes with the files of a run's folder that its page shows, without reading them."""
     seen: list[object] = [run.name]
-    for name in ("run.json", "history.csv", "samples"):
+    for name in ("run.json", "history.csv", "samples", "evaluations"):
         with contextlib.suppress(OSError):
             status = os.stat(f"{run}/{name}")
             seen += [status.st_mtime_ns, status.st_size, status.st_ino]

@@ -63,10 +63,11 @@ def keep_evaluations(runner: PhaseRunner, record: RunRecord) -> Iterator[Note]:
     """Evaluate an ended run on the splits `validation` and `test`, and store the results in its folder evaluations/.
 
     The results are JSON data, which the command `report` shows in its HTML page on the run. If an evaluation fails, a
-    warning is yielded. A model whose weights FSDP divides is not evaluated.
+    warning is yielded. A model whose weights FSDP divides is not evaluated, nor that of a
+    smoke test.
     """
     experiment, prepared, config = runner.state.experiment, runner.phase.prepared, runner.phase.config
-    if experiment.spec.training is None or runner.state.strategy.is_divided:
+    if experiment.spec.training is None or runner.state.strategy.is_divided or runner.options.limits:
         return
     run = LoadedRun(record, config, experiment, prepared, config.data, prepared.learned)
     try:
