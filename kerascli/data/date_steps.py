@@ -95,8 +95,11 @@ class Dates:
     times: np.ndarray
 
     @classmethod
-    def of(cls, texts: Sequence[str], form: str | None = None) -> "Dates | None":
-        """Parse texts as dates; return None if there are no texts, or if one of them is no date."""
+    def of(cls, values: np.ndarray | None, form: str | None = None) -> "Dates | None":
+        """Parse a column as dates; return None if it holds no texts, or if one of them is no date."""
+        if values is None or values.dtype != object:
+            return None
+        texts = values.tolist()
         if form is None and not all(_ISO_DATE.fullmatch(text.strip()) for text in texts):
             return None
         times = parsed_times(texts, form)
@@ -142,11 +145,3 @@ class Dates:
         dates = times.astype(f"datetime64[{unit}]").astype(str).tolist()
         separator, suffix = " " if " " in longest else "T", "Z" if in_utc else ""
         return [text.replace("T", separator) + suffix for text in dates]
-
-    def continued(self, count: int) -> list[str] | None:
-        """Return the next `count` dates at the constant step, as texts in the column's format; None if it varies.
-
-        Raises DataError as `Step.after` does.
-        """
-        step = self.step()
-        return None if step is None else self.written(step.after(self.times[-1], count))

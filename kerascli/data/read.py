@@ -48,17 +48,12 @@ def _skipped(tables: Sequence[Table]) -> Skipped | None:
     skipped = [table.skipped for table in tables if table.skipped is not None]
     if not skipped:
         return None
-    kept: list[np.ndarray] = []
-    first: list[tuple[int, str]] = []
-    of = 0
-    for table in tables:
-        each = table.skipped or Skipped(table.name, 0, table.rows, np.arange(table.rows), ())
-        kept.append(of + each.kept)
-        first += [(of + row, text) for row, text in each.first]
-        of += each.of
-    count = sum(each.count for each in skipped)
-    name = ", ".join(each.name for each in skipped)
-    return Skipped(name, count, of, np.concatenate(kept), tuple(first), skipped[0].noun)
+    each = [table.skipped or Skipped(table.name, 0, table.rows, np.arange(table.rows), ()) for table in tables]
+    *starts, of = np.cumsum([0, *(part.of for part in each)]).tolist()
+    kept = np.concatenate([start + part.kept for start, part in zip(starts, each, strict=True)])
+    first = tuple((start + row, text) for start, part in zip(starts, each, strict=True) for row, text in part.first)
+    name = ", ".join(part.name for part in skipped)
+    return Skipped(name, of - len(kept), of, kept, first, skipped[0].noun)
 
 
 def _column(name: str, tables: Sequence[Table]) -> np.ndarray:

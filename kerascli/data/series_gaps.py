@@ -8,7 +8,7 @@ import numpy as np
 
 from kerascli.data.date_steps import Dates, regular_times
 from kerascli.data.dates import ORDER
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Table, missing
 from kerascli.foundation.errors import DataError, counted, in_yaml, safe_text
 
 WAYS = ("forward", "linear")
@@ -36,9 +36,9 @@ def filled(
     counts: list[str] = []
     for name in sorted(made.keys() - {time, group}):
         way = _way(table, name, columns[name], fill) if name in columns else None
-        gaps = _missing(made[name]) | added.reshape(-1, *[1] * (made[name].ndim - 1))
+        gaps = missing(made[name]) | added.reshape(-1, *[1] * (made[name].ndim - 1))
         made[name] = fill_gaps(made[name], gaps, first, way)
-        if count := int((gaps & ~_missing(made[name])).sum()):
+        if count := int((gaps & ~missing(made[name])).sum()):
             counts.append(f"{count:,} of '{safe_text(name, 40)}' by {str(way).removesuffix('.0')}")
     notes = [f"values filled: {', '.join(counts)}"] if counts else []
     if dates is not None and added.any():
@@ -63,31 +63,25 @@ def readable(table: Table, name: str) -> np.ndarray | None:
     return values if values.dtype != object or all(isinstance(value, str) for value in values) else None
 
 
-def _missing(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values == "") if values.dtype == object else np.isnan(values)
-
-
 def _way(table: Table, name: str, values: np.ndarray, fill: Fill) -> float | str | None:
     """Return the way to fill a column, None if it is not filled. Raises DataError if the column cannot be filled so."""
     way, path = (fill.get(name), (*_PATH, name)) if isinstance(fill, dict) else (fill, _PATH)
     kind = "text" if values.dtype == object else "true and false" if values.dtype == bool else "numbers"
     if way not in (None, "forward") and kind != ("text" if isinstance(way, str) and way != "linear" else "numbers"):
         text = f"fill: {in_yaml(way)} does not fill '{safe_text(name, 40)}', which holds {kind}"
-        raise DataError(
-            text, path=path, hint=f"give each column its way: fill: {{{safe_text(name, 40)}: forward, ...}}"
-        )
-    missing = np.flatnonzero(values == "") if kind == "text" and way == "forward" else np.empty(0)
-    if len(missing) and Dates.of(values[values != ""].tolist()) is not None:
+        hint = f"give each column its way: fill: {{{safe_text(name, 40)}: forward, ...}}"
+        raise DataError(text, path=path, hint=hint)
+    gaps = missing(values)
+    if way == "forward" and gaps.any() and Dates.of(values[~gaps]) is not None:
         hint = "a row without a date has no place in time: leave it out of the file"
-        raise DataError("missing date", place=table.place(int(missing[0]), name), hint=hint)
+        raise DataError("missing date", place=table.place(int(gaps.argmax()), name), hint=hint)
     return way
 
 
 def ordered_dates(columns: Mapping[str, np.ndarray], table: Table, lengths: Sequence[int]) -> tuple[str, Dates] | None:
     """Return the only column of dates, and the dates, of a table of series of these lengths; None if there is none, or
     several. Raises DataError if they go back within a series."""
-    texts = {name: values.tolist() for name, values in columns.items() if values.dtype == object}
-    dated = [(name, dates) for name in texts if (dates := Dates.of(texts[name])) is not None]
+    dated = [(name, dates) for name, values in columns.items() if (dates := Dates.of(values)) is not None]
     if len(dated) != 1:
         return None
     ((name, dates),) = dated
@@ -105,14 +99,14 @@ def _each(lengths: Sequence[int]) -> list[np.ndarray]:
 
 def _laid_out(dates: Dates | None, lengths: Sequence[int]) -> list[np.ndarray]:
     """Return arrays (rows,) for the rows of series of these lengths, with rows for missing dates: the row before the
-    gap or itself, if it is added, the first row of its series, its time, and if its series has no constant step."""
+    gap or itself, if it is added, the first row of its series, its time; and, by series, if it has no constant step."""
     parts, end = [], 0
     for rows in _each(lengths):
         times = rows.astype("datetime64[us]") if dates is None else dates.times[rows]
         regular = regular_times(times)
         due = times if regular is None else regular[1]
         added = ~np.isin(due, times)
-        is_uneven = np.full(len(due), regular is None and dates is not None)
+        is_uneven = [regular is None and dates is not None]
         parts.append((rows[np.cumsum(~added) - 1], added, np.full(len(due), end), due, is_uneven))
         end += len(due)
     return [np.concatenate(each) for each in zip(*parts, strict=True)]

@@ -73,9 +73,8 @@ def predict_stream(
         raise ConfigError("--stream: the model takes arrays of its own, not rows")
     if isinstance(run.data.source, WrappedSource):
         raise ConfigError(f"--stream: a row of {run.data.source.component_name} is made of several lines")
-    command_input = CommandInput(
-        run.data, known_columns(run.learned), run.config.context.folder, targets=False, keep=frozenset(keep)
-    )
+    columns, folder = known_columns(run.learned), run.config.context.folder
+    command_input = CommandInput(run.data, columns, folder, targets=False, keep=frozenset(keep))
     preparer = fitted_preparer(run.data, run.learned, targets=False)
 
     lines, oov = _Arrivals(arrivals), OovCounts()

@@ -10,9 +10,15 @@ from kerascli.foundation.errors import DataError
 
 
 def dates(*texts: str, form: str | None = None) -> Dates:
-    found = Dates.of(texts, form)
+    found = Dates.of(np.array(texts, object), form)
     assert found is not None
     return found
+
+
+def continued(found: Dates, count: int) -> list[str]:
+    step = found.step()
+    assert step is not None
+    return found.written(step.after(found.times[-1], count))
 
 
 @pytest.mark.parametrize(
@@ -36,18 +42,18 @@ def dates(*texts: str, form: str | None = None) -> Dates:
 def test_a_constant_step_is_continued_as_written(texts: list[str], step: str, following: list[str]) -> None:
     found = dates(*texts)
     assert str(found.step()) == step
-    assert found.continued(len(following)) == following
+    assert continued(found, len(following)) == following
 
 
 def test_days_of_ten_years_are_those_of_the_calendar() -> None:
     first = date(2019, 12, 30)
-    found = dates(first.isoformat(), (first + timedelta(1)).isoformat()).continued(3650)
+    found = continued(dates(first.isoformat(), (first + timedelta(1)).isoformat()), 3650)
     assert found == [(first + timedelta(2 + day)).isoformat() for day in range(3650)]
 
 
 def test_another_format_is_kept() -> None:
     found = dates("30.01.2024", "31.01.2024", form="%d.%m.%Y")
-    assert found.continued(2) == ["01.02.2024", "02.02.2024"]
+    assert continued(found, 2) == ["01.02.2024", "02.02.2024"]
 
 
 @pytest.mark.parametrize(
@@ -62,14 +68,13 @@ def test_another_format_is_kept() -> None:
 )
 def test_there_is_no_constant_step(texts: list[str]) -> None:
     assert dates(*texts).step() is None
-    assert dates(*texts).continued(1) is None
 
 
 @pytest.mark.parametrize(
     "texts", [[], ["2024"], ["12"], ["2024-01-01", ""], ["2024-13-01"], ["01.02.2024"], ["Monday"]]
 )
 def test_texts_that_are_no_dates(texts: list[str]) -> None:
-    assert Dates.of(texts) is None
+    assert Dates.of(np.array(texts, object)) is None
 
 
 def test_rows_out_of_order_and_gaps_are_found() -> None:
@@ -90,7 +95,7 @@ def test_rows_out_of_order_and_gaps_are_found() -> None:
 )
 def test_dates_after_the_year_9999_are_refused(texts: list[str], form: str | None, following: str) -> None:
     found = dates(*texts, form=form)
-    assert found.continued(1) == [following]
+    assert continued(found, 1) == [following]
     for count in (365 * 24 + 1, 10**12):
         with pytest.raises(DataError, match=r"go past the year 9999"):
-            found.continued(count)
+            continued(found, count)

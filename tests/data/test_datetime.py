@@ -173,4 +173,4 @@ def test_a_time_whose_utc_has_no_year_of_four_digits_is_no_date(text: str) -> No
 def test_an_offset_after_a_space_is_read(text: str) -> None:
     expected = datetime.fromisoformat(text.replace(" +", "+").replace(" -", "-")).astimezone(UTC).replace(tzinfo=None)
     assert parsed_times([text]).tolist() == [expected]
-    assert Dates.of([text]) is not None
+    assert Dates.of(np.array([text], object)) is not None

@@ -10,6 +10,7 @@ import numpy as np
 from kerascli.config.starter.dates import date_format, varying_parts
 from kerascli.config.starter.sample import SampledTable
 from kerascli.data.dates import parsed_times
+from kerascli.data.storage.table import missing
 
 MAX_WORDS = 50
 """Maximum size of the one-hot vocabulary of a categorical column (role `words`); the rarer values share one entry."""
@@ -110,13 +111,6 @@ Roles = Mapping[str, Column]
 def find_roles(table: SampledTable) -> dict[str, Column]:
     """Infer the role of each column of a table (numeric, date ...); return the columns with roles by name."""
     return {name: _role(name, table.columns[name], table.rows) for name in table.columns}
-
-
-def missing(values: np.ndarray) -> np.ndarray:
-    """Return a boolean mask (rows,) that is True where a value of a column is missing: NaN, or an empty text."""
-    if values.dtype == object:
-        return np.asarray(values == "", bool)
-    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
 
 
 def numbered(values: np.ndarray) -> np.ndarray:

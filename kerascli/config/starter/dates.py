@@ -1,14 +1,11 @@
 """Dates in the columns of a table: their format, and the parts (month, hour ...) that vary."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from kerascli.data.date_steps import Dates
 from kerascli.data.dates import parsed_times, part_of
-
-_ISO = re.compile(r"\s*\d{4}-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z| ?[+-]\d\d(:?\d\d)?)?)?)?\s*")
-
 
 _DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d %Y", "%b %d, %Y",
          "%d %B %Y", "%B %d, %Y", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%Y%m%d", "%Y.%m.%d")  # fmt: skip
@@ -24,14 +21,14 @@ def date_format(texts: Sequence[str]) -> str | None:
     """
     if not texts or not any(mark.isdigit() for mark in texts[0]) or len(texts[0]) > 40:
         return None
-    if all(map(_ISO.fullmatch, texts)) and _are_dates(texts, ""):
+    if Dates.of(np.array(texts, object)) is not None:
         return ""
     forms = (day + time for time in _TIMES for day in _DAYS)
     return next((form for form in forms if _are_dates(texts[:1], form) and _are_dates(texts, form)), None)
 
 
 def _are_dates(texts: Sequence[str], form: str) -> bool:
-    return not np.isnat(parsed_times(texts, form or None, "s")).any()
+    return not np.isnat(parsed_times(texts, form, "s")).any()
 
 
 def varying_parts(times: np.ndarray) -> tuple[str, ...]:

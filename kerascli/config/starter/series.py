@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from kerascli.config.composition.references import escape_references
-from kerascli.config.starter.columns import NEARLY_ONE, Column, missing, numbered
+from kerascli.config.starter.columns import NEARLY_ONE, Column, numbered
 from kerascli.config.starter.draft import Draft, column_step, columns, free_name, listed
 from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import BY_OPTION, OTHERWISE
-from kerascli.data.date_steps import regular_times
+from kerascli.data.date_steps import Dates, regular_times
 from kerascli.data.dates import parsed_times
+from kerascli.data.storage.table import missing
 from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
 
 _LEAST = 40
@@ -232,10 +233,9 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
 
 def _gaps(table: SampledTable, series: Series, names: Sequence[str]) -> Iterator[str]:
     """Yield the numbers of dates that have no row, and of the values that each column misses, as texts."""
-    dates = None if series.time is None or not series.is_iso else table.columns[series.time]
-    if dates is not None and dates.dtype == object and table.small is None:  # a sample has gaps of its own
-        times = parsed_times(dates.tolist())
-        all_times = [regular_times(times[rows]) for rows in series.rows]
+    dates = None if series.time is None else Dates.of(table.columns[series.time])
+    if dates is not None and table.small is None:  # a sample has gaps of its own
+        all_times = [regular_times(dates.times[rows]) for rows in series.rows]
         if count := sum(len(each[1]) - len(rows) for each, rows in zip(all_times, series.rows, strict=True) if each):
             yield counted(count, "date") + " without a row"
     for name in names:

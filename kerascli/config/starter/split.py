@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.config.starter.columns import Column, Roles, missing, numbered
+from kerascli.config.starter.columns import Column, Roles, numbered
 from kerascli.config.starter.dates import unseen_parts
 from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import Target
 from kerascli.data.dates import parsed_times
 from kerascli.data.split import grouped_split, ordered_split
+from kerascli.data.storage.table import missing
 from kerascli.foundation.errors import safe_text
 
 _PARTS = {"validation": 0.15, "test": 0.15}

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.config.starter.columns import MOST, SKEWED, Column, missing, skewness
+from kerascli.config.starter.columns import MOST, SKEWED, Column, skewness
 from kerascli.config.starter.sample import SampledTable
+from kerascli.data.storage.table import missing
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
 
 MAX_CLASSES = 20

@@ -165,8 +165,7 @@ def _prepared(
     preparer = Preparer(pipelines, context.progress)
     splits = {name: preparer.split(table) for name, table in tables.items()}
     found = _stages(spec, pipelines)
-    of_tables = dict.fromkeys(table.skipped for table in (*loaded.values(), *opened.values()))
-    skipped = tuple(each for each in of_tables if each is not None)
+    skipped = tuple(filter(None, dict.fromkeys(table.skipped for table in (*loaded.values(), *opened.values()))))
     warnings = [*map(str, skipped), *(table.note for table in opened.values() if table.note)]
     warnings += [text for found in learned.values() for text in found.warnings]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))

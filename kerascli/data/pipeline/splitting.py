@@ -11,7 +11,7 @@ from kerascli.data.split import SHORT, grouped_split, ordered_split, random_spli
 from kerascli.data.storage.blocks import rows_by_value, unique_inverse
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.row_errors.bad_rows import BadRows
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Table, missing
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import ConfigError, DataError, Fault, counted, safe_text
 
@@ -77,9 +77,8 @@ def _times(train: Table, column: str) -> np.ndarray:
     if len(values.shape) != 1 or is_ragged(values) or not isinstance(values, np.ndarray):
         raise DataError(f"split.order: column '{column}' has no numbers or dates, one a row", path=path)
     if values.dtype != object:
-        missing = np.flatnonzero(np.isnan(values)) if values.dtype.kind == "f" else np.empty(0, int)
-        if len(missing):
-            raise BadRows.of(train, missing, column, "missing value: the rows are split by this column")
+        if len(gaps := np.flatnonzero(missing(values))):
+            raise BadRows.of(train, gaps, column, "missing value: the rows are split by this column")
         return values
     times = parsed_times(values.tolist())
     if len(bad := np.flatnonzero(np.isnat(times))):

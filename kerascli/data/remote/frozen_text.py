@@ -17,11 +17,10 @@ from kerascli.data.storage.delimited.text_format import TextFormat, typed
 from kerascli.data.storage.on_disk import is_large
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import LINE, Part
-from kerascli.data.storage.row_errors.bad_rows import BadRows
 from kerascli.data.storage.row_errors.excerpts import read_shown
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk import locks, storage
-from kerascli.foundation.errors import DataError, Fault, KerasCliError, safe_text
+from kerascli.foundation.errors import DataError, Fault, safe_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -113,19 +112,15 @@ def _parsed(parse: Callable[[], Table], block: bytes, added: int, form: TextForm
     encoding, delimiter = ("utf-8", None) if form is None else (form.encoding, form.delimiter)
     try:
         return read_shown(parse, lambda: block, encoding, delimiter)
-    except BadRows as error:
+    except DataError as error:  # BadRows, which could be skipped, are those of the block alone
         raise DataError([_shifted(fault, added) for fault in error.faults]) from None
-    except KerasCliError as error:
-        error.faults = tuple(_shifted(fault, added) for fault in error.faults)
-        raise
 
 
 def _shifted(fault: Fault, lines: int) -> Fault:
     """Return an error of a line of a file so many lines later."""
-    place = fault.place
-    if place is not None and place.line is not None:
-        place = replace(place, line=place.line + lines)
-    return replace(fault, place=place)
+    if fault.place is None or fault.place.line is None:
+        return fault
+    return replace(fault, place=replace(fault.place, line=fault.place.line + lines))
 
 
 def _array(table: Table, name: str, text: frozenset[str]) -> "pa.Array":
@@ -134,9 +129,8 @@ def _array(table: Table, name: str, text: frozenset[str]) -> "pa.Array":
 
     values = table.array(name)
     if values.ndim > 1:
-        raise DataError(
-            f"'{safe_text(name, 40)}' holds lists of numbers, in a file larger than memory", place=table.name
-        )
+        lists = f"'{safe_text(name, 40)}' holds lists of numbers, in a file larger than memory"
+        raise DataError(lists, place=table.name)
     if name in text or values.dtype == object:
         texts = table.text(name)
         return pa.array(texts, pa.string(), mask=texts == "")

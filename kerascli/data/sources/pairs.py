@@ -1,14 +1,14 @@
 """Source `pairs`: pairs of rows of another source for Siamese networks; Hadsell, Chopra and LeCun, 2006."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.wrapped import WrappedSource, gathered, values_in_memory
+from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Table, missing
 from kerascli.foundation.errors import DataError, Place
 from kerascli.foundation.shapes import NonNegativeInt
 
@@ -29,22 +29,18 @@ class Pairs(WrappedSource):
     """Random seed for the choice of the rows that each row is paired with."""
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        facts = self.source.facts(self._inner(context))
+        facts = self.source.facts(self.inner_context(context))
         if facts is None:
             return None
         others = {name + OTHER: field for name, field in facts.items()}
         return {**facts, **others, "same": Field((), "uint8", num_classes=2)}
 
     def load(self, context: Context) -> Mapping[str, Table]:
-        tables = self.inner_tables(self._inner(context))
+        tables = self.inner_tables(context)
         return {split: self._paired(table, split, context.columns) for split, table in tables.items()}
 
-    def _inner(self, context: Context) -> Context:
-        if context.columns is None:
-            return context
-        return replace(
-            context, columns=frozenset({name.removesuffix(OTHER) for name in context.columns} | {self.label})
-        )
+    def row_columns(self, columns: frozenset[str]) -> frozenset[str]:
+        return frozenset({name.removesuffix(OTHER) for name in columns} | {self.label})
 
     def _paired(self, table: Table, split: str, used: frozenset[str] | None) -> Table:
         one = np.repeat(np.arange(table.rows), 2)
@@ -68,13 +64,11 @@ class Pairs(WrappedSource):
     def _partners(self, table: Table, split: str) -> np.ndarray:
         """Draw two rows to pair each row with, (rows, 2): another row of its class, and a row of another class."""
         classes = values_in_memory(table, self.label, "pairs")
-        gaps = np.isnan(classes) if classes.dtype.kind == "f" else np.asarray(classes == "", bool)
+        gaps = missing(classes)
         if gaps.any():
             row = int(gaps.reshape(len(classes), -1).any(1).argmax())
             raise DataError("a missing class; pairs need one in each row", place=table.place(row, self.label))
-        labels = np.unique(classes.astype(str) if classes.dtype == object else classes, return_inverse=True)[1].reshape(
-            -1
-        )
+        labels = unique_inverse(classes)[1].reshape(-1)
         counts = np.bincount(labels)
         if len(labels) != table.rows or len(counts) < 2 or counts.min() < 2:
             text = f"'{split}': pairs need at least two classes in '{self.label}', with two rows each"

@@ -12,7 +12,7 @@ from kerascli.data.series_gaps import GAP_HINT, WAYS, Fill, filled, ordered_date
 from kerascli.data.sources.wrapped import Gathered, WrappedSource, gathered, values_in_memory
 from kerascli.data.storage.blocks import rows_by_value
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Table, missing
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import DataError, Place, counted, safe_text, show, suggestion
 from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
@@ -70,7 +70,7 @@ class Timeseries(WrappedSource):
         return self
 
     def facts(self, context: Context) -> Mapping[str, Field] | None:
-        fields = self.source.facts(self._inner(context))
+        fields = self.source.facts(self.inner_context(context))
         if fields is None:
             return None
         stepwise = {name: field for name, field in fields.items() if name != self.group}
@@ -80,7 +80,7 @@ class Timeseries(WrappedSource):
         return {**windows, **group, **{name + NEXT: field for name, field in ahead.items()}}
 
     def load(self, context: Context) -> Mapping[str, Table]:
-        tables = self.inner_tables(self._inner(context))
+        tables = self.inner_tables(context)
         for name in self.fill if isinstance(self.fill, dict) else ():
             next(iter(tables.values())).like(name)  # raises DataError if there is no such column
         used = None if context.columns is None else context.columns - context.shown
@@ -108,15 +108,7 @@ class Timeseries(WrappedSource):
         """Return the distance, in rows, from a window's last row to the first value of its target `NAME_next`."""
         return self.first_ahead() - (self.sequence_length - 1) * self.sampling_rate
 
-    def _inner(self, context: Context) -> Context:
-        """Return the environment (`Context`) in which to load the wrapped source; it names that source's columns, not
-        those of windows."""
-        if context.columns is None:
-            return context
-        return replace(context, columns=self.row_columns(context.columns))
-
     def row_columns(self, columns: frozenset[str]) -> frozenset[str]:
-        """Return the names of the wrapped source's columns that the given columns of windows are made of."""
         names = {name.removesuffix(NEXT) for name in columns}
         return frozenset(names if self.group is None else names | {self.group})
 
@@ -164,20 +156,19 @@ class Timeseries(WrappedSource):
         """
         if self.group is None:
             return {None: np.arange(table.rows)}
-        values = table.column(self.group)
-        is_column = isinstance(values, np.ndarray) and values.ndim == 1 and not is_ragged(values)
-        missing = _without_series(values) if isinstance(values, np.ndarray) and is_column else np.zeros(1, bool)
-        if missing.any():
-            place = table.place(int(missing.argmax()), self.group)
-            raise DataError("missing value: the rows belong to a series by this column", place=place)
-        if not is_column or values.dtype.kind not in "Oiu":
-            text = f"group: '{self.group}' does not hold one text or integer per row"
-            if is_column and values.dtype.kind == "b":
-                text = f"group: '{self.group}' holds true and false; expected a text or an integer per row"
-            raise DataError(text, place=table.name or "data", hint="each value names a series")
-        names, rows = rows_by_value(values)
-        series = sorted(zip(names.tolist(), rows, strict=True), key=lambda each: each[1][0])
-        return dict(series)
+        values, fault = table.column(self.group), "does not hold one text or integer per row"
+        if isinstance(values, np.ndarray) and values.ndim == 1 and not is_ragged(values):
+            gaps = missing(values)
+            if gaps.any() and (values.dtype == object or (values[~gaps] % 1 == 0).all()):  # floats: integers with gaps
+                place = table.place(int(gaps.argmax()), self.group)
+                raise DataError("missing value: the rows belong to a series by this column", place=place)
+            if values.dtype.kind in "Oiu":
+                names, rows = rows_by_value(values)
+                return dict(sorted(zip(names.tolist(), rows, strict=True), key=lambda each: each[1][0]))
+            if values.dtype.kind == "b":
+                fault = "holds true and false; expected a text or an integer per row"
+        text = f"group: '{self.group}' {fault}"
+        raise DataError(text, place=table.name or "data", hint="each value names a series")
 
     def starts(self, rows: int, *, ahead: bool) -> np.ndarray:
         """Return the first row of each window of a series of `rows` rows; `ahead`: of those with `NAME_next`."""
@@ -237,11 +228,3 @@ class Timeseries(WrappedSource):
             raise DataError(text, place=table.name or self.source.component_name, hint=hint)
         begins = np.cumsum([0, *counts[:-1]])
         return np.concatenate([begin + starts for begin, starts in zip(begins, all_starts, strict=True)])
-
-
-def _without_series(values: np.ndarray) -> np.ndarray:
-    """Return a mask of the rows without a value, in a column of texts, or of integers that gaps have made floats."""
-    if values.dtype == object:
-        return np.asarray(values == "", bool)
-    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
-    return missing if (values[~missing] % 1 == 0).all() else np.zeros(len(values), bool)

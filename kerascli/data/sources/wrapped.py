@@ -1,6 +1,8 @@
 """Base class of data sources that derive their rows from another data source."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -24,11 +26,20 @@ class WrappedSource(Source):
     """Data source whose rows are used; each of its splits is transformed on its own."""
 
     def inner_tables(self, context: Context) -> Mapping[str, Table]:
-        """Load the rows of the wrapped source, with the files that they name; `context` is that of its columns."""
+        """Load the rows of the wrapped source, with the files that they name."""
         if self.source.skips_bad_rows():
             text = f"on_bad_rows: skip would leave gaps in the rows that {self.component_name} puts together"
             raise ConfigError(text, path=("data", "source"))
+        context = self.inner_context(context)
         return {name: self.source.open_files(table, context) for name, table in self.source.load(context).items()}
+
+    def inner_context(self, context: Context) -> Context:
+        """Return the environment (`Context`) in which to load the wrapped source; it names that source's columns."""
+        return context if context.columns is None else replace(context, columns=self.row_columns(context.columns))
+
+    @abstractmethod
+    def row_columns(self, columns: frozenset[str]) -> frozenset[str]:
+        """Return the names of the wrapped source's columns that the given columns of this source are made of."""
 
     def data_files(self, context: Context) -> list[Path]:
         return self.source.data_files(context)

@@ -117,8 +117,8 @@ class Column:
         numbers or booleans that they denote (None: it is text)."""
         self._texts = texts
         self._values = values
-        self.reread: Callable[[Column, np.ndarray], Column] | None = None
-        """Function that returns the column as it is read from the selected rows alone; None: as these rows of it."""
+        self.reread: Callable[[Column, np.ndarray], Column] = Column.take
+        """Function that returns the column as it is read from the selected rows alone; by default, as these rows."""
         self.is_number = is_number
         """Function that returns True for a text that denotes a number in the format of the file."""
 
@@ -146,8 +146,7 @@ class Column:
 
     def kept(self, rows: np.ndarray) -> "Column":
         """Return the column as it is read from the selected rows alone, on access."""
-        reread = self.reread
-        return self.take(rows) if reread is None else on_access(lambda: reread(self, rows))
+        return on_access(lambda: self.reread(self, rows))
 
     def array(self) -> np.ndarray:
         """Return the rows as numbers or booleans, or as an object array of `str`."""

@@ -38,46 +38,26 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | Non
     packed = len(data) if packed is None else packed
     refuse_text(data, JSON_MARKS, packed, name)
     texts = [(number, line) for number, line in enumerate(data.split(b"\n"), first) if line.strip()]
-    lines = [number for number, _ in texts]
+    lines = np.array([number for number, _ in texts])
     faults: Faults = {}
-    rows = _rows(data, texts, name, faults)
+    rows = [_row(line, name, number, index, faults) for index, (number, line) in enumerate(texts)]
     if not rows:
         raise DataError("the file is empty", place=Place(name, first))
     keys = dict.fromkeys(key for row in rows for key in row)
     if not keys:
-        raise DataError(faults.get(0) or Fault("there are no columns", place=Place(name, lines[0])))
+        raise DataError(faults.get(0) or Fault("there are no columns", place=Place(name, int(lines[0]))))
     refuse_table(8 * len(keys) * len(rows), packed, name)
-    numbers = np.array(lines)
-    columns = {key: _column([row.get(key) for row in rows], key, name, numbers, faults) for key in keys}
-    table = Table(columns, len(rows), name=name, numbers=numbers)
+    columns = {key: _column([row.get(key) for row in rows], key, name, lines, faults) for key in keys}
+    table = Table(columns, len(rows), name=name, numbers=lines)
     if faults:
         raise BadRows(next(iter(faults.values())), table, list(faults))
     return table
 
 
-def _rows(data: bytes, texts: list[tuple[int, bytes]], name: str, faults: Faults) -> list[dict[str, Any]]:
-    """Return the objects in the numbered lines of a text; empty ones, and errors in `faults`, for lines not valid."""
-    parse = _parse_nested if b"[" in data or data.count(b"{") > len(texts) else parse_line
-    try:
-        return [parse(line, name, number) for number, line in texts]
-    except DataError:
-        return [_row(line, name, number, index, faults) for index, (number, line) in enumerate(texts)]
-
-
-def _parse_nested(line: bytes, name: str, number: int) -> dict[str, Any]:
-    """Parse one line of a JSON Lines file, as `parse_line`, whose values may be objects or lists. Raises DataError."""
-    row = parse_line(line, name, number)
-    for key, value in row.items():
-        if isinstance(value, dict) or (isinstance(value, list) and not _is_numbers(value)):
-            text = f"expected a number, a text or a list of numbers, got {_kind(value)}"
-            raise DataError(text, place=Place(name, number, name=key))
-    return row
-
-
 def _row(line: bytes, name: str, number: int, index: int, faults: Faults) -> dict[str, Any]:
     """Return the object in a line; an empty one, and its error in `faults`, if the line is not valid."""
     try:
-        return _parse_nested(line, name, number)
+        return parse_line(line, name, number)
     except DataError as error:
         faults[index] = error.faults[0]
         return {}
@@ -86,18 +66,20 @@ def _row(line: bytes, name: str, number: int, index: int, faults: Faults) -> dic
 def _column(cells: list[Any], key: str, name: str, lines: np.ndarray, faults: Faults) -> Column:
     """Return the values of a key as a column: numbers or lists of them, else text; errors of values are added to
     `faults` by row. Raises DataError."""
-    values = _values(cells, key, name, lines, faults)
     kinds = set(map(type, cells))
     alike = kinds in ({int}, {float}) or list in kinds
+    texts = [] if list in kinds else list(map(_text, cells))
+    values = _arrays(cells, key, name, lines, faults) if list in kinds else None
+    if not kinds & {list, str}:
+        values = numbers_of(texts)
     if values is not None:
         kept = values if alike else cells  # an array takes less memory
         column = Column(partial(_coded, kept, key, name), lambda: values)
     else:
         try:
-            column = Column.of(text_array(list(map(_text, cells))))
-        except UnicodeEncodeError:
-            row = next(row for row, cell in enumerate(cells) if not _is_encodable(cell))
-            place = Place(name, int(lines[row]), name=key)
+            column = Column.of(text_array(texts))
+        except UnicodeEncodeError as error:
+            place = Place(name, int(lines[texts.index(error.object)]), name=key)
             raise DataError("not UTF-8 (half a character)", place=place) from None
     if not alike and not kinds <= {str, type(None)}:
         column.reread = lambda _, rows: _column([cells[row] for row in rows.tolist()], key, name, lines[rows], {})
@@ -123,18 +105,15 @@ def parse_line(line: bytes, name: str, number: int) -> dict[str, Any]:
         raise DataError(f"not valid JSON: {safe_text(what, 120)}", place=Place(name, number)) from None
     if not isinstance(row, dict):
         raise DataError(f"expected an object {{...}}, got {_kind(row)}", place=Place(name, number))
+    for key, value in row.items() if b"[" in line or line.count(b"{") > 1 else ():
+        if isinstance(value, dict) or (isinstance(value, list) and not _is_numbers(value)):
+            text = f"expected a number, a text or a list of numbers, got {_kind(value)}"
+            raise DataError(text, place=Place(name, number, name=key))
     return row
 
 
 def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number of JSON; null is a missing value")
-
-
-def _values(values: list[Any], key: str, name: str, lines: np.ndarray, faults: Faults) -> np.ndarray | None:
-    """Return the values of a key as numbers, or arrays of them; None if they are text. Raises DataError."""
-    if any(isinstance(value, list) for value in values):
-        return _arrays(values, key, name, lines, faults)
-    return None if any(isinstance(value, str) for value in values) else numbers_of(list(map(_text, values)))
 
 
 def _is_numbers(value: Any) -> bool:
@@ -147,10 +126,6 @@ def _text(value: str | float | bool | None) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return str(int(value)) if isinstance(value, bool) else repr(value)
-
-
-def _is_encodable(value: Any) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in _text(value))
 
 
 def _arrays(values: list[Any], key: str, name: str, lines: np.ndarray, faults: Faults) -> np.ndarray:

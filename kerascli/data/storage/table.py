@@ -330,6 +330,11 @@ def _is_sequence(value: object) -> bool:
     return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu"
 
 
+def missing(values: np.ndarray) -> np.ndarray:
+    """Return a boolean mask of the values (rows, *) of a column that are missing: NaN, or an empty text."""
+    return np.asarray(values == "", bool) if values.dtype == object else np.isnan(values)
+
+
 def as_text(values: np.ndarray) -> np.ndarray:
     """Convert a column to an object array of `str`."""
     if values.dtype.kind == "S":

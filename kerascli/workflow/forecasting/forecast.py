@@ -13,14 +13,16 @@ from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import DataError, Place, counted, safe_text
 from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order
-from kerascli.workflow.forecasting.future import future_columns, future_values, whole_column
 from kerascli.workflow.forecasting.held_out import histories_of
 from kerascli.workflow.forecasting.series import (
     Series,
     each_series,
+    future_columns,
+    future_values,
     main_dates,
     read_future,
     read_series,
+    whole_column,
 )
 from kerascli.workflow.forecasting.series_model import SeriesModel, with_floats
 from kerascli.workflow.loaded import LoadedRun
@@ -186,9 +188,8 @@ class _Forecast:
         row = self.series.history.rows + at.start
         if values.dtype != object and not np.isfinite(values).all():
             text = f"the forecast of '{safe_text(name)}' is nan or infinite in row {row - self.series.history.rows + 1}"
-            raise DataError(
-                f"{text}: it cannot be fed back", hint="a smaller --horizon, or a model that was trained longer"
-            )
+            hint = "a smaller --horizon, or a model that was trained longer"
+            raise DataError(f"{text}: it cannot be fed back", hint=hint)
         later = self.columns[name][row :: at.step]
         chosen = chosen[chosen < len(later)]
         later[chosen] = values[chosen]

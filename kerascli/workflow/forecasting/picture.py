@@ -85,7 +85,7 @@ def _drawn(
     shown = slice(max(0, begin - max(steps, 2 * window, min(3 * steps, _HISTORY))), begin)
     positions = np.arange(shown.start + 1, begin + steps + 1)
     if main is not None and written is not None:
-        after = Dates.of(written.tolist(), series.dates[main].form)
+        after = Dates.of(written, series.dates[main].form)
         assert after is not None
         positions = np.concatenate([series.dates[main].times[shown], after.times])
     panels = [

@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.command_input import CommandInput
-from kerascli.data.date_steps import Dates
+from kerascli.data.date_steps import Dates, regular_times
 from kerascli.data.dates import ORDER
+from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.read import joined
 from kerascli.data.section import Pipeline
 from kerascli.data.series_gaps import readable
+from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import DataError, Fault, counted, safe_text
+from kerascli.foundation.errors import DataError, Fault, counted, one_of, safe_text
 from kerascli.workflow.forecasting.series_model import SeriesModel
 
-FUTURE = "--future FILE"
+_FUTURE = "--future FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +124,9 @@ def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
     """Return a mapping from column name to dates, for the columns of a table that have a date in every row."""
     columns: dict[str, Dates] = {}
     for name in table:
-        values = _text_values(table, name)
-        if values is not None and (dates := Dates.of(values.tolist(), model.date_format(name))) is not None:
+        if (dates := Dates.of(readable(table, name), model.date_format(name))) is not None:
             columns[name] = dates
     return columns
-
-
-def _text_values(table: Table, name: str) -> np.ndarray | None:
-    """Return the values of a column if all are strings; None for numbers and for types that cannot be read."""
-    values = readable(table, name)
-    return values if values is not None and values.dtype == object else None
 
 
 def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: frozenset[str] = frozenset()) -> Table:
@@ -143,10 +138,8 @@ def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: 
     needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
     pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in needed}
     raw = model.data.model_copy(update={"source": model.source.source, "inputs": pipelines, "targets": {}})
-    command_input = CommandInput(
-        raw, known_columns(model.run.learned), model.run.config.context.folder, targets=False, keep=keep | {*needed}
-    )
-    return command_input.read([what])
+    columns, folder = known_columns(model.run.learned), model.run.config.context.folder
+    return CommandInput(raw, columns, folder, targets=False, keep=keep | {*needed}).read([what])
 
 
 def _check_order(series: Series, column: str) -> None:
@@ -161,8 +154,7 @@ def _check_order(series: Series, column: str) -> None:
 
 def _check_future(future: Table, column: str, dates: Dates) -> None:
     """Raise DataError if future dates overlap the dates of the series, decrease, or break its constant step."""
-    texts = _text_values(future, column)
-    later = None if texts is None else Dates.of(texts.tolist(), dates.form)
+    later = Dates.of(readable(future, column), dates.form)
     if later is None:
         raise DataError(f"'{safe_text(column)}' holds dates in the series, and something else here", place=future.name)
     last = dates.texts[-1]
@@ -180,3 +172,68 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
             "" if due is None else f": expected {dates.written(due[row : row + 1])[0]}, the series has a step of {step}"
         )
         raise DataError(f"{later.texts[row]} follows {before}{expected}", place=future.place(row, column))
+
+
+def future_values(series: Series, column: str, rows: int) -> np.ndarray:
+    """Return the values of a column in the first `rows` rows after a time series.
+
+    The values come from the file of future columns or, for a column of dates with a constant step, continue the dates.
+    Raises DataError for any other column.
+    """
+    if series.future is not None and column in series.future:
+        return in_memory(series.future.column(column))[:rows]
+    dates = series.dates.get(column)
+    if dates is None:
+        series.history.column(column)  # raises DataError with the most similar name
+        raise DataError(f"the future of '{safe_text(column)}' is not known", hint=f"give it in a file: {_FUTURE}")
+    step = dates.step()
+    if step is None:
+        hint = f"give the next dates in a file: {_FUTURE}"
+        if regular_times(dates.times) is not None:
+            hint = f"train with 'fill: forward' of timeseries, which adds missing dates; or {hint}"
+        if len(dates.texts) < 2:
+            raise DataError(f"the step of '{safe_text(column)}' is not known from one date", hint=hint)
+        row = dates.first_gap()
+        text = f"the dates of '{safe_text(column)}' have no constant step: {dates.texts[row]} follows "
+        place = series.history.place(row, column)
+        raise DataError(f"{text}{dates.texts[row - 1]}, and what comes next is not known", place=place, hint=hint)
+    return np.array(dates.written(step.after(dates.times[-1], rows)), object)
+
+
+def future_columns(model: SeriesModel, series: Series, needed: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Return the future values of the columns of a time series that the model needs but does not predict.
+
+    `needed` maps these columns to the numbers of rows to return. Raises DataError if values are missing.
+    """
+    rows = max(needed.values(), default=0)
+    if series.future is not None and series.future.rows < rows:
+        text = f"the future has {counted(series.future.rows, 'row')}; the forecast needs {rows:,}"
+        raise DataError(text, place=series.future.name, hint="give more rows, or a smaller --horizon")
+    unknown = [column for column in needed if series.future is None and column not in series.dates]
+    if unknown:
+        names = one_of([f"'{safe_text(column, 40)}'" for column in unknown])
+        them = "them" if len(unknown) > 1 else "it"
+        text = f"the model does not predict {names}, and needs {them} after the last row"
+        listed = safe_text(", ".join(dict.fromkeys([*series.dates, *unknown])))
+        hint = f"give {counted(max(needed[column] for column in unknown), 'row')} of {listed} in a file: {_FUTURE}"
+        raise DataError(text, place=series.name, hint=hint)
+    return {column: future_values(series, column, count) for column, count in needed.items()}
+
+
+def whole_column(model: SeriesModel, series: Series, column: str, future: np.ndarray | None, rows: int) -> np.ndarray:
+    """Return a column over the past and `rows` future rows of a series; unknown values are empty (NaN or '').
+
+    `future` are the known values of the first future rows; None: none is known. Raises DataError if the column contains
+    text, but contained numbers in training.
+    """
+    if model.is_text(column):
+        past = series.history.text(column)
+        later = [] if future is None else future.astype(str).tolist()
+        return np.concatenate([past, np.array([*later, *[""] * (rows - len(later))], object)])
+    past = in_memory(series.history.column(column))
+    for table, values in ((series.history, past), (series.future, future)):
+        if table is not None and values is not None and values.dtype == object:
+            raise not_numbers(table, column, values)
+    later = np.empty((0, *past.shape[1:]), past.dtype) if future is None else future
+    empty = np.full((rows - len(later), *past.shape[1:]), np.nan)
+    return np.concatenate([past, later, empty] if len(empty) else [past, later])

@@ -100,9 +100,8 @@ def rows_of(
             splits = ", ".join(prepared.splits)
             raise DataError(f"the run's data has no '{what[0]}' split", hint=f"it has {splits}")
         return prepared.splits[what[0]]
-    return _of_files(
-        run, what, texts, keep, targets=targets, skip=skip or (targets and run.data.source.skips_bad_rows())
-    )
+    skip = skip or (targets and run.data.source.skips_bad_rows())
+    return _of_files(run, what, texts, keep, targets=targets, skip=skip)
 
 
 def _of_files(

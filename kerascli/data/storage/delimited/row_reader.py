@@ -149,8 +149,7 @@ def _wrong_widths(
     rows: list[list[str]], lines: list[int], names: Sequence[str], name: str
 ) -> tuple[Fault, list[int]] | None:
     """Empty the rows that have too many or too few fields; return the error of the first, and their indices."""
-    widths = np.fromiter(map(len, rows), np.int64, len(rows))
-    wrong = np.flatnonzero(widths != len(names)).tolist()
+    wrong = [index for index, row in enumerate(rows) if len(row) != len(names)]
     if not wrong:
         return None
     first = wrong[0]
