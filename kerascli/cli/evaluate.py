@@ -64,7 +64,6 @@ def evaluate(
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
         record = _record(run, what, runs_dir, checkpoint)
         from kerascli.workflow.baselines import no_better
-        from kerascli.workflow.evaluate import evaluate_rows
         from kerascli.workflow.evaluation.facts import evaluation_facts
         from kerascli.workflow.evaluation.groups import evaluate_groups
 
@@ -75,8 +74,7 @@ def evaluate(
             options.note(text)
         name, rows = _rows(opened, what)
         options.warn(opened.warnings)
-        groups = evaluate_groups(opened, rows, list(dict.fromkeys(by))) if by else {}
-        evaluation = evaluate_rows(opened, rows, name)
+        evaluation, groups = evaluate_groups(opened, rows, name, list(dict.fromkeys(by or [])))
         facts = evaluation_facts(opened, evaluation, groups, checkpoint)
     if not world_of().leads:
         return
@@ -94,7 +92,7 @@ def evaluate(
 
 def _keep_numbers(record: "RunRecord", name: str, rows: "Split", facts: dict[str, Any]) -> None:
     """Keep the results of an evaluation in the run's folder, for its page."""
-    from kerascli.workflow.evaluation.facts import rows_digest
+    from kerascli.workflow.loaded import rows_digest
 
     try:
         digest = None if name in options.SPLITS else rows_digest(rows)
