@@ -66,8 +66,12 @@ def evaluate(
         from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluation.facts import evaluation_facts
         from kerascli.workflow.evaluation.groups import evaluate_groups
+        from kerascli.workflow.loaded import open_run
 
-        opened = options.opened_run(record, device, threads, checkpoint, data, members, keeps_threshold=keep_threshold)
+        opened = open_run(
+            record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data,
+            group=members, keeps_threshold=keep_threshold,
+        )  # fmt: skip
         outputs = [] if rule is None else outputs_of(opened, rule, output, keep=keep_threshold)
         opened.given = dict.fromkeys(opened.kept if rule else ()) | dict.fromkeys(outputs, threshold)
         for text in opened.threshold_notes():

@@ -70,10 +70,14 @@ def predict(
 
             reads = [*(Path(each) for each in what if each not in options.SPLITS), *([future] if future else [])]
             writable(output, output.suffix.lower(), run=record, reads=reads)
+        from kerascli.workflow.loaded import open_run
         from kerascli.workflow.predict import Form, predict_run
 
         form = Form(keras_names=keras_names, raw=raw)
-        opened = options.opened_run(record, device, threads, checkpoint, data, members, whole=view is not None)
+        opened = open_run(
+            record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data,
+            group=members, whole=view is not None,
+        )  # fmt: skip
         opened = opened if view is None else opened.view(view)
         _set_threshold(opened, threshold, raw=output is not None and output.suffix.lower() in {".npy", ".npz"})
         if stream:

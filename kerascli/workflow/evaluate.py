@@ -102,19 +102,15 @@ def compared_rows(run: LoadedRun, source: BatchSource) -> Compared:
     if not pairs:
         return []
     outputs = predict(run.experiment.module, run.shared_batches(source), seed=spec.seed)
-    truth = targets_of(run, source, [pair.target for pair in pairs])
-    return [(pair, truth[pair.target], outputs[pair.output]) for pair in pairs] if run.strategy.leads else []
-
-
-def targets_of(run: LoadedRun, source: BatchSource, names: Sequence[str]) -> dict[str, Tensor]:
-    """Return the preprocessed targets (rows, *) of all rows by name, on the CPU of process 0."""
     batches, targets = run.shared_batches(source), dict[str, Tensor]()
-    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    parts: dict[str, list[Tensor]] = {pair.target: [] for pair in pairs}
     for number, batch in batches:
         targets = targets if batch is None else run.experiment.module.target_stage(batch.targets)
         for name, own in parts.items():
             own += [each.cpu() for each in batches.rows(number, targets[name])]
-    return {name: torch.cat(own) for name, own in parts.items() if own}
+    if not run.strategy.leads:
+        return []
+    return [(pair, torch.cat(parts[pair.target]), outputs[pair.output]) for pair in pairs]
 
 
 def classify(run: LoadedRun, compared: Compared) -> Iterator[ClassScores]:

@@ -247,7 +247,7 @@ def _graph(run: LoadedRun, kind: str) -> _Made:
         tensors = torch_files.onnx_tensors(data)
         arrays = torch_files.run_onnx(data, {name: tensor.numpy() for name, tensor in inputs.items()})
         outputs = list(map(torch.from_numpy, arrays.values()))
-        notes = [f"warning: {text}" for text in torch_files.fixed_axes(data, specs[0])]
+        notes = [f"warning: {text}" for text in torch_files.fixed_axes(tensors[0], specs[0])]
     else:
         data, tensors = torch_files.program_bytes(experiment, example, texts), torch_files.model_tensors(experiment)
         with torch.no_grad():
