@@ -67,27 +67,19 @@ def evaluate_rows(run: LoadedRun, rows: Split, name: str) -> Evaluation:
 
     `name` names the rows in the results. Only process 0, which prints, has the scores of classes. Raises KerasCliError.
     """
-    with run.sharing(rows):
-        result, source = evaluated(run, rows, name)
-        compared, in_units = compared_rows(run, source), metrics_in_units(run, run.shared_batches(source))
-        return Evaluation(result, tuple(classify(run, compared)), in_units, compared)
-
-
-def evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = False) -> tuple[Evaluated, BatchSource]:
-    """Return (loss and metrics of a run for the given rows, source of the batches of these rows)."""
     experiment, spec = run.experiment, run.experiment.spec
-    if spec.training is None:
-        raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
-    check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
-    started = time.monotonic()
-    means, baselines = run.record.facts().get("target_means", {}), {}
-    if not only_defined:
+    with run.sharing(rows):
+        if spec.training is None:
+            raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
+        check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
+        started, means = time.monotonic(), run.record.facts().get("target_means", {})
         baselines, rows = baselines_of(spec, run.stages, run.learned, means, rows)
-    source = rows_in_order(experiment, rows)
-    batches = run.shared_batches(source)
-    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed, only_defined=only_defined)
-    logs, beside = finished(work)
-    return Evaluated(name, logs, rows.rows, time.monotonic() - started, beside), source
+        source = rows_in_order(experiment, rows)
+        work = evaluate_with_baselines(experiment.module, run.shared_batches(source), baselines, seed=spec.seed)
+        logs, beside = finished(work)
+        result = Evaluated(name, logs, rows.rows, time.monotonic() - started, beside)
+        compared = compared_rows(run, source)
+        return Evaluation(result, tuple(classify(run, compared)), metrics_in_units(run, source), compared)
 
 
 Compared = Sequence[tuple[OutputTarget, Tensor, Tensor]]

@@ -8,7 +8,9 @@ import numpy as np
 from kerascli.data.batches.rows import Split
 from kerascli.data.storage.blocks import unique_inverse
 from kerascli.foundation.errors import ConfigError, DataError, safe_text
-from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, classify, evaluate_rows, evaluated
+from kerascli.training.evaluate import evaluate, finished
+from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, classify, evaluate_rows
+from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.rows.command_rows import named_classes
@@ -58,16 +60,18 @@ def evaluate_groups(
 
 def _group(run: LoadedRun, rows: Split, name: str, members: np.ndarray, compared: Compared) -> Group:
     """Return the evaluation of those of the rows whose numbers are `members`; `compared` is of all rows."""
-    result, source = evaluated(run, rows.read(members), name, only_defined=True)
-    in_units = metrics_in_units(run, run.shared_batches(source), only_defined=True)
-    shown = dict(result.logs)
-    for pair in run.experiment.spec.pairs:
+    experiment = run.experiment
+    source = rows_in_order(experiment, rows.read(members))
+    work = evaluate(experiment.module, run.shared_batches(source), seed=experiment.spec.seed, only_defined=True)
+    logs, in_units = finished(work), metrics_in_units(run, source, only_defined=True)
+    shown = dict(logs)
+    for pair in experiment.spec.pairs:
         shown |= {pair.prefix + metric: value for metric, value in in_units.get(pair.target, {}).items()}
     own = [(pair, y_true[members], y_pred[members]) for pair, y_true, y_pred in compared]
     scores = [each for each in classify(run, own) if len(each.names) == 2]
     positives = {each.output: int(each.matrix[1].sum()) for each in scores}
-    points = _metrics_at_thresholds(scores, {pair.output: pair.prefix for pair in run.experiment.spec.pairs})
-    return Group(name, len(members), positives, {**result.logs, **points}, in_units, shown | points)
+    points = _metrics_at_thresholds(scores, {pair.output: pair.prefix for pair in experiment.spec.pairs})
+    return Group(name, len(members), positives, logs | points, in_units, shown | points)
 
 
 def _metrics_at_thresholds(binary: Sequence[ClassScores], prefixes: Mapping[str, str]) -> dict[str, float]:

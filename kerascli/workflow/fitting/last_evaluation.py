@@ -45,7 +45,7 @@ def evaluate_test(
     baselines, test = baselines_of(spec, prepared, prepared.learned, means, test)
     limit = runner.options.limits.get("validation_steps")
     batches = runner.state.strategy.evaluated(rows_in_order(experiment, test), limit)
-    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed, only_defined=False)
+    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed)
     while True:
         try:
             yield next(work)
