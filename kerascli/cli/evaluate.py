@@ -57,8 +57,7 @@ def evaluate(
     """
     from kerascli.workflow.evaluation.choose_threshold import chosen_points, keep, outputs_of, rule_of
 
-    what = what or []
-    rule = rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
+    what, rule = what or [], rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})

@@ -151,9 +151,7 @@ def _texts(
     run: LoadedRun, pair: OutputTarget, values: Tensor, scores: ClassScores | None, *, is_true: bool
 ) -> list[Any]:
     """Return targets or predictions of rows as names of classes or numbers; [] if they are more than one a row."""
-    if scores is not None:
-        reading = run.reading(pair, values)
-        assert reading is not None
+    if scores is not None and (reading := run.reading(pair, values)) is not None:
         numbers = class_numbers(values) if is_true else reading.labels(reading.probabilities(values))
         return [scores.names[number] for number in numbers.tolist()]
     if values.numel() != len(values):

@@ -1,7 +1,7 @@
 """Export a trained model with its preprocessing to ONNX, and compare it with `predict` on random raw rows."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,11 +68,14 @@ def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
     )
     size = open_size(run.experiment.spec.model)
     example = [_example(spec, size) for spec in inputs.values()]
-    readings = zip(names.values(), (answer.reading for answer in answers), strict=True)
-    classes = {name: reading.names for name, reading in readings if reading is not None}
-    texts = {"classes": json.dumps(classes), **threshold_texts(run)}
+    texts = {"classes": json.dumps(_classes(names.values(), answers)), **threshold_texts(run)}
     data = torch_files.onnx_bytes(module, example, inputs, outputs, texts)
     return OnnxOfRows(data, [*pipelines.values()], inputs, names)
+
+
+def _classes(names: Iterable[str], answers: Iterable[Answer]) -> dict[str, Sequence[str]]:
+    """Return a mapping from each output of a file that is of classes to their names."""
+    return {name: each.reading.names for name, each in zip(names, answers, strict=True) if each.reading is not None}
 
 
 def threshold_texts(run: LoadedRun) -> dict[str, str]:
