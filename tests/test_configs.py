@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
+from kerascli.config.load import open_config
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.workflow.check import check, spec_of, summary_of
 from kerascli.workflow.smoke import smoke
@@ -71,7 +72,8 @@ def test_a_config_goes_through_the_smoke_run(config: Path, shipped: Path, tmp_pa
         limits = {"epochs": 1, "steps_per_epoch": 2, "validation_steps": 2}
         train(shipped / config.with_name(f"{begins_with[1]}.yaml"), tmp_path, limits=limits)
     sets = [FEWER[config.stem]] if config.stem in FEWER else []
-    lines = list(smoke(shipped / config, sets=sets, flags=SMALLER.get(config.stem, []), source_runs=tmp_path))
+    flags = SMALLER.get(config.stem, [])
+    lines = list(smoke(open_config(shipped / config, sets=sets, flags=flags), flags=flags, source_runs=tmp_path))
     assert list(dict.fromkeys(line.partition(":")[0] for line in lines if not line.startswith("test"))) == [
         "fit", "checkpoint", "resume", "evaluate", "predict", "plot",
     ]  # fmt: skip

@@ -57,26 +57,27 @@ def evaluate(
     """
     from kerascli.workflow.evaluation.choose_threshold import chosen_points, keep, outputs_of, rule_of
 
-    what = what or []
-    rule = rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
+    what, rule = what or [], rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
         record = _record(run, what, runs_dir, checkpoint)
         from kerascli.workflow.baselines import no_better
-        from kerascli.workflow.evaluate import evaluate_rows
         from kerascli.workflow.evaluation.facts import evaluation_facts
         from kerascli.workflow.evaluation.groups import evaluate_groups
+        from kerascli.workflow.loaded import open_run
 
-        opened = options.opened_run(record, device, threads, checkpoint, data, members, keeps_threshold=keep_threshold)
+        opened = open_run(
+            record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data,
+            group=members, keeps_threshold=keep_threshold,
+        )  # fmt: skip
         outputs = [] if rule is None else outputs_of(opened, rule, output, keep=keep_threshold)
         opened.given = dict.fromkeys(opened.kept if rule else ()) | dict.fromkeys(outputs, threshold)
         for text in opened.threshold_notes():
             options.note(text)
         name, rows = _rows(opened, what)
         options.warn(opened.warnings)
-        groups = evaluate_groups(opened, rows, list(dict.fromkeys(by))) if by else {}
-        evaluation = evaluate_rows(opened, rows, name)
+        evaluation, groups = evaluate_groups(opened, rows, name, list(dict.fromkeys(by or [])))
         facts = evaluation_facts(opened, evaluation, groups, checkpoint)
     if not world_of().leads:
         return
@@ -94,7 +95,7 @@ def evaluate(
 
 def _keep_numbers(record: "RunRecord", name: str, rows: "Split", facts: dict[str, Any]) -> None:
     """Keep the results of an evaluation in the run's folder, for its page."""
-    from kerascli.workflow.evaluation.facts import rows_digest
+    from kerascli.workflow.loaded import rows_digest
 
     try:
         digest = None if name in options.SPLITS else rows_digest(rows)

@@ -17,7 +17,8 @@ def evaluation_text(
     evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", chosen: "Mapping[str, Point]"
 ) -> str:
     from kerascli.report.console import evaluation_lines, metrics_text
-    from kerascli.report.text_tables import area_text, class_table, matrix_table, threshold_table
+    from kerascli.report.tables import value_text
+    from kerascli.report.text_tables import class_table, matrix_table, threshold_table
     from kerascli.workflow.evaluation.choose_threshold import nan_text
 
     result = evaluation.result
@@ -33,7 +34,7 @@ def evaluation_text(
             lines += [matrix_table(scores.matrix.tolist(), scores.names), ""]
         lines += [class_table(scores.rows)]
         if scores.thresholds is not None:
-            roc, precision = map(area_text, (scores.thresholds.roc_auc, scores.thresholds.average_precision))
+            roc, precision = map(value_text, (scores.thresholds.roc_auc, scores.thresholds.average_precision))
             areas = f"ROC AUC {roc}, average precision {precision}"
             lines += ["", f"'{positive}' where its probability is above a threshold ({areas})"]
             lines += [threshold_table(scores.thresholds.table())]

@@ -27,10 +27,10 @@ def export(
     record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.foundation.disk.storage import size_text
     from kerascli.report.text_tables import tensor_table
-    from kerascli.workflow.interchange.exporting import SUFFIXES, check_output, export_run
+    from kerascli.workflow.interchange.exporting import FORMATS, SUFFIXES, check_output, export_run
     from kerascli.workflow.outputs import writable
 
-    kind = _format(kind, output, SUFFIXES, preprocessing=preprocessing)
+    kind = _format(kind, output, FORMATS, preprocessing=preprocessing)
     if kind not in SUFFIXES:
         raise ConfigError(f"--format: expected {one_of(list(SUFFIXES))}, got '{safe_text(kind)}'")
     output = output or Path(f"{record.name}{f'-{view}' if view else ''}{SUFFIXES[kind]}")
@@ -41,16 +41,15 @@ def export(
         options.note(text)
     same = "not compared" if kind == "onnx" else "every weight read back"
     same = same if exported.difference is None else f"largest difference {exported.difference:.2g}"
-    typer.echo(f"file  {safe_text(str(output))}  ({size_text(exported.size_bytes)}, {same})")
+    typer.echo(f"file  {safe_text(str(output))}  ({size_text(len(exported.data))}, {same})")
     typer.echo(tensor_table(*exported.tensors))
 
 
-def _format(kind: str | None, output: Path | None, suffixes: Mapping[str, str], *, preprocessing: bool) -> str:
+def _format(kind: str | None, output: Path | None, formats: Mapping[str, str], *, preprocessing: bool) -> str:
     """Return the export's file format (`keras`, `onnx` ...): the given one, else that of the output file's suffix.
     Raises ConfigError if it cannot hold preprocessing."""
     ending = "" if output is None else output.suffix.lower()
-    by_suffix = {suffix: name for name, suffix in suffixes.items()} | {".hdf5": "h5"}
-    kind_of_file = kind or by_suffix.get(ending) or ("onnx" if preprocessing else "keras")
+    kind_of_file = kind or formats.get(ending) or ("onnx" if preprocessing else "keras")
     if preprocessing and kind_of_file not in {"onnx", "keras"}:
         got = f"--format {safe_text(kind_of_file)}" if kind else f"-o {safe_text(str(output))}"
         raise ConfigError(f"--preprocessing: only onnx and keras hold preprocessing, got {got}")

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
     from kerascli.report.console import DownloadBar
     from kerascli.runs.record import RunRecord
-    from kerascli.training.strategies.group import Group
-    from kerascli.workflow.loaded import LoadedRun
 
 RUNS_DIR = Path("runs")
 EXAMPLE = "Example: "
@@ -286,26 +284,6 @@ def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRe
     else:
         hint = f"it has no checkpoint yet; resume it: kerascli train --resume {shlex.quote(str(record.path))}"
     raise ConfigError(f"the training of '{record.path}' has not ended (it is {status})", hint=hint)
-
-
-def opened_run(
-    record: "RunRecord",
-    device: str = "auto",
-    threads: int | None = None,
-    checkpoint: str | None = None,
-    data: Path | None = None,
-    group: "Group | None" = None,
-    *,
-    whole: bool = False,
-    keeps_threshold: bool = False,
-) -> "LoadedRun":
-    """Return a run that is opened to use its weights (see `open_run`), with a progress bar for downloads."""
-    from kerascli.workflow.loaded import open_run
-
-    return open_run(
-        record, device=device, threads=threads, checkpoint=checkpoint, progress=download_bar(), data=data,
-        group=group, whole=whole, keeps_threshold=keeps_threshold,
-    )  # fmt: skip
 
 
 def refuse_idle_data(data: Path | None, what: Sequence[str]) -> None:

@@ -98,8 +98,9 @@ def draw_forecast(
     file = None if output is None else _file(output, reads=[] if future is None else [future])
     from kerascli.report.forecast_plot import plot_forecast
     from kerascli.workflow.forecasting.picture import forecast_picture
+    from kerascli.workflow.loaded import open_run
 
-    opened = options.opened_run(record)
+    opened = open_run(record, progress=options.download_bar())
     picture = forecast_picture(opened, horizon, future)
     options.warn(opened.warnings)
     if picture.note is not None:

@@ -11,6 +11,7 @@ from kerascli.foundation.errors import ConfigError, DataError, StorageError, one
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
+    from kerascli.runs.record import RunRecord
     from kerascli.workflow.loaded import LoadedRun
     from kerascli.workflow.predict import Form, Predictions
 
@@ -65,15 +66,15 @@ def predict(
         options.refuse_idle_data(data, what or ["-"])
         launch_processes(processes, alone=alone)
         record = options.trained_run(run, runs_dir, checkpoint)
-        if output is not None:
-            from kerascli.workflow.outputs import writable
-
-            reads = [*(Path(each) for each in what if each not in options.SPLITS), *([future] if future else [])]
-            writable(output, output.suffix.lower(), run=record, reads=reads)
+        _check_place(output, record, [*what, *([] if future is None else [str(future)])])
+        from kerascli.workflow.loaded import open_run
         from kerascli.workflow.predict import Form, predict_run
 
         form = Form(keras_names=keras_names, raw=raw)
-        opened = options.opened_run(record, device, threads, checkpoint, data, members, whole=view is not None)
+        opened = open_run(
+            record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data,
+            group=members, whole=view is not None,
+        )  # fmt: skip
         opened = opened if view is None else opened.view(view)
         _set_threshold(opened, threshold, raw=output is not None and output.suffix.lower() in {".npy", ".npz"})
         if stream:
@@ -155,6 +156,15 @@ def _stream(run: "LoadedRun", form: "Form", keep: list[str], *, classes: bool, a
     options.warn(run.warnings[printed:])
     if bad:
         raise DataError(f"{bad:,} of {rows + bad:,} rows were bad and are not predicted")
+
+
+def _check_place(output: Path | None, record: "RunRecord", what: list[str]) -> None:
+    """Raise KerasCliError if predictions must not replace a file: one of the run `record`, or of those in `what`."""
+    if output is not None:
+        from kerascli.workflow.outputs import writable
+
+        reads = [Path(each) for each in what if each not in options.SPLITS]
+        writable(output, output.suffix.lower(), run=record, reads=reads)
 
 
 def _check_output(

@@ -1,10 +1,8 @@
 """The commands `kerascli explain`, `list` and `schema`: the reference of configs, as text, JSON or JSON Schema."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,19 +22,14 @@ def explain_command(
     as_json: options.Json = False,
 ) -> None:
     """Explain a component, section, key or command, with an example."""
-    commands = getattr(context.find_root().command, "commands", {})
-    typer.echo(explain(name, commands, as_json=as_json, width=options.terminal_width()))
-
-
-def explain(
-    name: str, commands: Mapping[str, Any] = MappingProxyType({}), *, as_json: bool = False, width: int | None = None
-) -> str:
-    """Return the text of `explain` for a component, section, key or command, in lines of `width` columns. Raises
-    ConfigError."""
     from kerascli.report import reference
 
+    commands = getattr(context.find_root().command, "commands", {})
     entries = reference.explain(name, [command_entry(each) for each in commands.values()])
-    return json.dumps([entry.as_json() for entry in entries]) if as_json else reference.render(entries, width)
+    if as_json:
+        typer.echo(json.dumps([asdict(entry) for entry in entries]))
+    else:
+        typer.echo(reference.render(entries, options.terminal_width()))
 
 
 def command_entry(command: Any) -> "Entry":
@@ -85,20 +78,14 @@ def schema_command(
     output: Annotated[Path | None, option("--output -o FILE", "Output file; default: stdout.")] = None,
 ) -> None:
     """Write the JSON Schema of configs, for editors."""
-    text = schema()
+    from kerascli.config.schema.json_schema import json_schema
+    from kerascli.foundation.disk.storage import json_text, write_text
+
+    text = json_text(json_schema())
     if output is None:
         options.say(text)
         return
-    from kerascli.foundation.disk.storage import write_text
     from kerascli.workflow.outputs import SCHEMA, writable
 
     write_text(writable(output, SCHEMA), text)
     options.note(f"wrote {output}; to use it, begin a config with: # yaml-language-server: $schema={output}")
-
-
-def schema() -> str:
-    """Return the JSON Schema of configs as JSON text."""
-    from kerascli.config.schema.json_schema import json_schema
-    from kerascli.foundation.disk.storage import json_text
-
-    return json_text(json_schema())

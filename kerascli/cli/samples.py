@@ -21,9 +21,10 @@ def samples(
 ) -> None:
     """Make the samples of a run's callbacks again from its weights."""
     record = options.trained_run(run, runs_dir, checkpoint)
+    from kerascli.workflow.loaded import open_run
     from kerascli.workflow.make_samples import draw_samples
 
-    opened = options.opened_run(record, device, threads, checkpoint)
+    opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
     for path in draw_samples(opened, callback or (), output):
         options.say(f"{safe_text(str(path))}\n")
     options.warn(opened.warnings)

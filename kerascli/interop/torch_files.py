@@ -135,8 +135,9 @@ def onnx_tensors(data: bytes) -> Tensors:
     def spec(info: Any) -> TensorSpec:
         tensor = info.type.tensor_type
         dtype = str(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-        shape = tuple(dim.dim_value or None for dim in tensor.shape.dim[1:])
-        return TensorSpec(shape, "string" if dtype == "object" else dtype)
+        # torch names an axis by the size that it must have
+        sizes = (int(dim.dim_param) if dim.dim_param.isdigit() else dim.dim_value for dim in tensor.shape.dim[1:])
+        return TensorSpec(tuple(size or None for size in sizes), "string" if dtype == "object" else dtype)
 
     graph = onnx.load_model_from_string(data).graph
     return {each.name: spec(each) for each in graph.input}, {each.name: spec(each) for each in graph.output}
@@ -214,19 +215,14 @@ def _state_shapes(graph: Any, specs: Mapping[str, TensorSpec]) -> None:
                 dim.dim_value = size
 
 
-def fixed_axes(data: bytes, inputs: Mapping[str, TensorSpec]) -> list[str]:
-    """Return a text for each axis of an ONNX file's inputs that has any size in `inputs`, but only one in the file."""
-    import onnx  # pyright: ignore[reportMissingImports]
-
-    texts: list[str] = []
-    for each in onnx.load_model_from_string(data).graph.input:
-        dims = each.type.tensor_type.shape.dim
-        for axis, (dim, size) in enumerate(zip(dims[1:], inputs[each.name].shape, strict=False), 1):
-            is_fixed = dim.dim_value or dim.dim_param.isdigit()  # torch names an axis by the size that it must have
-            if size is None and is_fixed:
-                there = f"is fixed at {dim.dim_value or dim.dim_param} in the file: torch cannot export it for any size"
-                texts.append(f"axis {axis} of the input '{each.name}' {there}")
-    return texts
+def fixed_axes(made: Specs, inputs: Specs) -> list[str]:
+    """Return a text for each axis of an ONNX file's inputs `made` that has any size in `inputs`, but only one there."""
+    return [
+        f"axis {axis} of the input '{name}' is fixed at {got} in the file: torch cannot export it for any size"
+        for name, spec in made.items()
+        for axis, (got, size) in enumerate(zip(spec.shape, inputs[name].shape, strict=False), 1)
+        if size is None and got is not None
+    ]
 
 
 def need_onnx() -> None:

@@ -52,14 +52,9 @@ def compare(runs: Sequence[RunRecord]) -> Comparison:
     results = _by_key([_results(run) for run in runs], None)
     results = {key: results[key] for key in sorted(results, key=lambda key: not _is_of_other_rows(key))}
     directions = {name: each for run in runs for name, each in run.facts().get("directions", {}).items()}
-    return Comparison([run.folder_name for run in runs], differing, results, _best_of_runs(results, directions))
-
-
-def _best_of_runs(results: Mapping[str, Sequence[float | None]], directions: Mapping[str, str]) -> dict[str, float]:
-    """Return the best value of each result on other rows than the training's."""
-    evaluated = {key: values for key, values in results.items() if _is_of_other_rows(key)}
-    best = {key: _best(key.partition(" ")[2], values, directions) for key, values in evaluated.items()}
-    return {key: value for key, value in best.items() if value is not None}
+    names = {key: key.partition(" ")[2] for key in filter(_is_of_other_rows, results)}
+    best = {key: value for key in names if (value := _best(names[key], results[key], directions)) is not None}
+    return Comparison([run.folder_name for run in runs], differing, results, best)
 
 
 def _is_of_other_rows(key: str) -> bool:

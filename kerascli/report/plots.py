@@ -148,14 +148,14 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], 
 @in_style()
 def binary_curves(scores: "Thresholds", positive: str, title: str) -> "Figure":
     """Return a figure of ROC, precision-recall and calibration curves; `positive` is the name of the positive class."""
-    from kerascli.report.text_tables import area_text
+    from kerascli.report.tables import value_text
 
     share = float(scores.truth.mean()) if len(scores.truth) else 0.0
     figure = new_figure((11.4, 3.9))
     roc, precision, calibration = panels = figure.subplots(1, 3)
     roc.step(*scores.roc, color=COLORS[0], where="post")
     roc.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="dotted")
-    area, average = area_text(scores.roc_auc), area_text(scores.average_precision)
+    area, average = value_text(scores.roc_auc), value_text(scores.average_precision)
     roc.set(title=f"ROC, area {area}", xlabel="false positive rate", ylabel="true positive rate")
     precision.step(*scores.precision_recall, color=COLORS[0], where="post")
     precision.axhline(share, color=GREY, linewidth=0.9, linestyle="dotted")

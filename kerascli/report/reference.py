@@ -3,7 +3,7 @@
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from kerascli.config.schema.sections import node_settings, sections
@@ -57,9 +57,6 @@ class Entry:
     beside: tuple[Key, ...] = ()
     example: str = ""
     members: tuple["Member", ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,3 @@ def threshold_table(points: Sequence[Point]) -> str:
     names = ("precision", "recall", "f1", "accuracy")
     scores = [[name, *(f"{getattr(each, name):.4f}" for each in points)] for name in names]
     return text_table([thresholds, *scores, ["positives", *(f"{each.positives:,}" for each in points)]])
-
-
-def area_text(area: float | None) -> str:
-    """Return the area under a curve as text; `-` if it is undefined."""
-    return "-" if area is None else f"{area:.4f}"

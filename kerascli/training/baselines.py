@@ -18,7 +18,7 @@ Baseline = Mapping[str, Tensor | str]
 
 
 def evaluate_with_baselines(
-    step: GraphStep, batches: EvaluatedBatches, baselines: Mapping[str, Baseline], *, seed: int, only_defined: bool
+    step: GraphStep, batches: EvaluatedBatches, baselines: Mapping[str, Baseline], *, seed: int
 ) -> Generator[Tick, None, tuple[dict[str, float], dict[str, Logs]]]:
     """Evaluate a model and baselines on batches: yield a Tick event after each batch, return losses and metrics.
 
@@ -26,12 +26,11 @@ def evaluate_with_baselines(
 
     `step` has the model, its losses and metrics; `baselines` maps names to baselines. The model runs once; losses and
     metrics are computed again for each baseline, with the same targets, weights and masks. `seed` is that of models
-    that sample in inference. With `only_defined`, metrics that are undefined for the rows of the batches are left out,
-    and no baseline is evaluated. Outputs with a mask have no constant as a baseline: the mean of the training targets
+    that sample in inference. Outputs with a mask have no constant as a baseline: the mean of the training targets
     is computed without the mask.
     """
-    if only_defined or not baselines:
-        return (yield from evaluate(step, batches, seed=seed, only_defined=only_defined)), {}
+    if not baselines:
+        return (yield from evaluate(step, batches, seed=seed)), {}
     compared: dict[str, Baseline] = {}
 
     def states_of(batch: Batch) -> tuple[list[Tensor], dict[str, Tensor]]:

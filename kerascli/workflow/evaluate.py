@@ -67,27 +67,19 @@ def evaluate_rows(run: LoadedRun, rows: Split, name: str) -> Evaluation:
 
     `name` names the rows in the results. Only process 0, which prints, has the scores of classes. Raises KerasCliError.
     """
-    with run.sharing(rows):
-        result, source = evaluated(run, rows, name)
-        compared, in_units = compared_rows(run, source), metrics_in_units(run, run.shared_batches(source))
-        return Evaluation(result, tuple(classify(run, compared)), in_units, compared)
-
-
-def evaluated(run: LoadedRun, rows: Split, name: str, *, only_defined: bool = False) -> tuple[Evaluated, BatchSource]:
-    """Return (loss and metrics of a run for the given rows, source of the batches of these rows)."""
     experiment, spec = run.experiment, run.experiment.spec
-    if spec.training is None:
-        raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
-    check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
-    started = time.monotonic()
-    means, baselines = run.record.facts().get("target_means", {}), {}
-    if not only_defined:
+    with run.sharing(rows):
+        if spec.training is None:
+            raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
+        check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
+        started, means = time.monotonic(), run.record.facts().get("target_means", {})
         baselines, rows = baselines_of(spec, run.stages, run.learned, means, rows)
-    source = rows_in_order(experiment, rows)
-    batches = run.shared_batches(source)
-    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed, only_defined=only_defined)
-    logs, beside = finished(work)
-    return Evaluated(name, logs, rows.rows, time.monotonic() - started, beside), source
+        source = rows_in_order(experiment, rows)
+        work = evaluate_with_baselines(experiment.module, run.shared_batches(source), baselines, seed=spec.seed)
+        logs, beside = finished(work)
+        result = Evaluated(name, logs, rows.rows, time.monotonic() - started, beside)
+        compared = compared_rows(run, source)
+        return Evaluation(result, tuple(classify(run, compared)), metrics_in_units(run, source), compared)
 
 
 Compared = Sequence[tuple[OutputTarget, Tensor, Tensor]]
@@ -102,19 +94,15 @@ def compared_rows(run: LoadedRun, source: BatchSource) -> Compared:
     if not pairs:
         return []
     outputs = predict(run.experiment.module, run.shared_batches(source), seed=spec.seed)
-    truth = targets_of(run, source, [pair.target for pair in pairs])
-    return [(pair, truth[pair.target], outputs[pair.output]) for pair in pairs] if run.strategy.leads else []
-
-
-def targets_of(run: LoadedRun, source: BatchSource, names: Sequence[str]) -> dict[str, Tensor]:
-    """Return the preprocessed targets (rows, *) of all rows by name, on the CPU of process 0."""
     batches, targets = run.shared_batches(source), dict[str, Tensor]()
-    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    parts: dict[str, list[Tensor]] = {pair.target: [] for pair in pairs}
     for number, batch in batches:
         targets = targets if batch is None else run.experiment.module.target_stage(batch.targets)
         for name, own in parts.items():
             own += [each.cpu() for each in batches.rows(number, targets[name])]
-    return {name: torch.cat(own) for name, own in parts.items() if own}
+    if not run.strategy.leads:
+        return []
+    return [(pair, torch.cat(parts[pair.target]), outputs[pair.output]) for pair in pairs]
 
 
 def classify(run: LoadedRun, compared: Compared) -> Iterator[ClassScores]:

@@ -149,7 +149,7 @@ class LoadedRun:
                 hint = "leave out --processes, and start it without a launcher"
                 raise ConfigError(f"{text}, on one process only", hint=hint)
         group = self.strategy.group
-        checked_members(group, self.record.resolved(), _digests(rows), weights=self.weights_digest)
+        checked_members(group, self.record.resolved(), {"rows": rows_digest(rows)}, weights=self.weights_digest)
         with deferred() as signals:
             group.notices.signals = signals
             try:
@@ -228,14 +228,11 @@ def _nonfinite_weights(values: Mapping[str, Tensor]) -> list[Fault]:
     return [Fault(text, level="warning", hint="train again, or use an earlier checkpoint: --checkpoint NAME")]
 
 
-def _digests(rows: Split) -> dict[str, str]:
-    """Return the number of rows, and digests of the first and the last of them."""
-    ends = {name: rows.read(part) for name, part in (("first", slice(0, 1)), ("last", slice(rows.rows - 1, rows.rows)))}
-    digests = {"rows": str(rows.rows)}
-    for name, end in ends.items():
-        values = b"".join(each.tobytes() for section in end.sections() for each in section.values())
-        digests[name] = sha256(values).hexdigest()
-    return digests
+def rows_digest(rows: Split) -> str:
+    """Return a digest (SHA-256) of the number of rows, and of the first and the last row."""
+    ends = (rows.read(part) for part in (slice(0, 1), slice(rows.rows - 1, rows.rows)))
+    values = (each.tobytes() for end in ends for section in end.sections() for each in section.values())
+    return sha256(b"".join([str(rows.rows).encode(), *values])).hexdigest()
 
 
 def _digest(values: Mapping[str, Tensor]) -> str:

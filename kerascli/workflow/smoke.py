@@ -27,7 +27,6 @@ _STEPS = 2
 def smoke(
     source: Path | Document | Config,
     *,
-    sets: Sequence[str],
     flags: Sequence[str],
     device: str = "auto",
     threads: int | None = None,
@@ -36,14 +35,11 @@ def smoke(
 ) -> Iterator[str]:
     """Run a smoke test: train a config for two steps, resume, evaluate, predict, plot; yield a line for each command.
 
-    `sets` and `flags` are the arguments of `--set path=value` and `--flag name=value`, `source_runs` is the folder with
-    the runs that `model.init_from` may name; `progress` is called during downloads with (name, bytes so far, total
-    bytes). The first error is raised.
+    `flags` are the arguments of `--flag name=value`, `source_runs` is the folder with the runs that `model.init_from`
+    may name; `progress` is called during downloads with (name, bytes so far, total bytes). The first error is raised.
     """
     with _temporary_runs() as folder:
-        config = (
-            source if isinstance(source, Config) else open_config(source, sets=sets, flags=flags, progress=progress)
-        )
+        config = source if isinstance(source, Config) else open_config(source, flags=flags, progress=progress)
         before = config.document.at(("fit", "initial_epoch"))
         limits = _limits(_STEPS, epochs=before + 1 if isinstance(before, int) else 1)
         options = Options(folder, device, threads, limits=limits, source_runs=source_runs, downloads_weights=False)

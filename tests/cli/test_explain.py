@@ -4,8 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from kerascli.cli.reference import explain, list_text
+from kerascli.cli.commands import app
+from kerascli.cli.reference import list_text
 from kerascli.config.schema.sections import sections
 from kerascli.config.schema.settings import settings
 from kerascli.config.yaml.text import parse_document
@@ -58,7 +60,7 @@ def test_an_example_of_a_layer_can_be_pasted_into_a_config() -> None:
 
 
 def test_explain_shows_a_layer_whole() -> None:
-    said = explain("gaussian_noise")
+    said = reference.render(reference.explain("gaussian_noise"))
     assert said.startswith("gaussian_noise: layer\n")
     assert "  stddev: number from 0 (required)\n      Standard deviation of the noise.\n" in said
     assert "\nkeys of the node:\n  name: name\n" in said
@@ -118,8 +120,8 @@ def test_a_key_with_a_section_under_it_explains_that_too() -> None:
 
 @pytest.mark.parametrize("name", ["config", "data", "model", "compile", "fit", "data.split", "layers", "loss"])
 def test_a_section_or_a_kind_explains_itself(name: str) -> None:
-    assert explain(name)
-    assert json.loads(explain(name, as_json=True))
+    assert reference.render(reference.explain(name))
+    assert json.loads(CliRunner().invoke(app, ["explain", name, "--json"], catch_exceptions=False).stdout)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_a_section_or_a_kind_explains_itself(name: str) -> None:
 )
 def test_an_unknown_name_is_refused_with_the_nearest(name: str, meant: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        explain(name)
+        reference.explain(name)
     assert refused.value.exit_code == 2
     assert refused.value.faults[0].text == f"there is nothing called '{name}'; did you mean '{meant}'?"
 
@@ -146,14 +148,14 @@ def test_the_list_counts_every_kind_and_names_every_component() -> None:
 
 def test_operations_are_listed_and_explained() -> None:
     assert [line.split()[0] for line in list_text("ops").splitlines()] == OPS.names()
-    assert explain("ops.einsum").startswith("einsum: op\n")
+    assert reference.render(reference.explain("ops.einsum")).startswith("einsum: op\n")
     assert "(also absolute, fabs)" in next(line for line in list_text("op").splitlines() if line.startswith("abs "))
     assert [entry.kind for entry in reference.explain("einsum")] == ["op"]
     for name in OPS.names():
         (entry,) = reference.explain(f"ops.{name}")
         assert entry.kind == "op"
         assert entry.meaning, name
-    assert explain("ops.unique").splitlines()[0] == "unique: not an op"
+    assert reference.render(reference.explain("ops.unique")).splitlines()[0] == "unique: not an op"
     for name, reason in LEFT_OUT.items():
         (entry,) = reference.explain(f"ops.{name}")
         assert entry.meaning == f"Not available in formulas: {reason}."

@@ -140,7 +140,7 @@ def test_a_table_with_words_and_gaps_trains_in_whole() -> None:
     Path("configs").mkdir()
     assert "warning" not in init("configs/p.yaml", "--from", str(path), "--target", "species")
     assert "path: ../penguins.csv" in Path("configs/p.yaml").read_text(encoding="utf-8")
-    assert any(line.startswith("predict:") for line in smoke(Path("configs/p.yaml"), sets=[], flags=[]))
+    assert any(line.startswith("predict:") for line in smoke(Path("configs/p.yaml"), flags=[]))
 
 
 def test_a_column_of_words_is_a_classification() -> None:

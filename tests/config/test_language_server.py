@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kerascli.cli.reference import schema
+from kerascli.config.schema.json_schema import json_schema
+from kerascli.foundation.disk.storage import json_text
 from tests.report.test_reference import ROOT
 from tests.support.language_server import Client, editor, find_server
 from tests.support.needs import needs
@@ -46,7 +47,7 @@ fit:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the schema, as `kerascli schema -o kerascli.schema.json` writes it."""
     folder = tmp_path_factory.mktemp("editor")
-    (folder / "kerascli.schema.json").write_text(schema(), encoding="utf-8")
+    (folder / "kerascli.schema.json").write_text(json_text(json_schema()), encoding="utf-8")
     return folder
 
 

@@ -73,7 +73,7 @@ def test_images_with_classes_are_classified() -> None:
     assert found.sections["data"]["split"] == {"validation": 0.15, "test": 0.15, "stratify": "label"}
     assert "random_flip" not in str(found.sections["data"]["inputs"])
     assert found.sections["compile"]["loss"] == "sparse_categorical_crossentropy"
-    assert any(line.startswith("predict:") for line in smoke(Path("config.yaml"), sets=[], flags=[]))
+    assert any(line.startswith("predict:") for line in smoke(Path("config.yaml"), flags=[]))
 
 
 def test_images_that_cannot_be_read_are_skipped_and_named() -> None:
@@ -82,7 +82,7 @@ def test_images_that_cannot_be_read_are_skipped_and_named() -> None:
     found = draft("data")
     assert source(found)["on_corrupt"] == "skip"
     assert "images that cannot be read are skipped: data/a/0.png" in found.reasons()
-    assert any(line.startswith("predict:") for line in smoke(Path("config.yaml"), sets=[], flags=[]))
+    assert any(line.startswith("predict:") for line in smoke(Path("config.yaml"), flags=[]))
 
 
 def test_folders_of_splits_are_used_and_the_positive_class_is_the_second() -> None:
@@ -172,7 +172,7 @@ def test_each_model_of_the_ladder_fits_a_series(kind: str) -> None:
 def test_a_series_trains_one_epoch() -> None:
     series()
     draft("a.csv")
-    assert any(line.startswith("predict:") for line in smoke(Path("config.yaml"), sets=[], flags=[]))
+    assert any(line.startswith("predict:") for line in smoke(Path("config.yaml"), flags=[]))
 
 
 def test_growth_by_a_factor_is_learned_as_a_logarithm_and_a_year_is_a_time() -> None:
@@ -236,7 +236,7 @@ def test_columns_that_name_pictures_become_inputs_of_pictures() -> None:
     assert source(found) == {"path": "t.csv", "files": {"photo": {"image": settings}}}
     assert found.sections["data"]["inputs"]["photo"] == [{"rescaling": "$(1/255)"}]
     assert "'photo' names pictures; images are 16x20 pixels" in found.reasons()
-    for line in smoke(Path("config.yaml"), sets=[], flags=[]):
+    for line in smoke(Path("config.yaml"), flags=[]):
         assert line
 
 
@@ -254,5 +254,5 @@ def test_columns_that_name_sounds_become_inputs_of_sounds() -> None:
     Path("t.csv").write_text("clip,kind\n" + "".join(f"{row}.wav,{'ab'[row % 2]}\n" for row in range(30)))
     found = draft("t.csv")
     assert source(found)["files"] == {"clip": {"audio": {"directory": ".", "rate": 8000, "seconds": 0.254}}}
-    for line in smoke(Path("config.yaml"), sets=[], flags=[]):
+    for line in smoke(Path("config.yaml"), flags=[]):
         assert line

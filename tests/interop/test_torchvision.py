@@ -362,11 +362,11 @@ def test_what_does_not_fit_is_one_error_at_its_place(
 
 def test_a_smoke_test_downloads_no_weights(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = write(tmp_path, SMALL)
-    first, *others = smoke(config, sets=[], flags=[])
+    first, *others = smoke(config, flags=[])
     assert first == (
         f"{config}:5:28: warning: random weights: torchvision's vgg11-8a719046.pth is not here, and this test "
         "downloads none"
     )
     assert others[-1] == "plot: history.png"
     publish("vgg11", saved(small().state_dict()), home, monkeypatch)
-    assert not any("random weights" in line for line in smoke(config, sets=[], flags=[]))
+    assert not any("random weights" in line for line in smoke(config, flags=[]))

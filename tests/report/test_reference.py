@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
 from kerascli.cli.init import template_names
-from kerascli.cli.reference import schema
 from kerascli.config.schema.json_schema import json_schema
 from kerascli.config.schema.sections import node_settings, sections
 from kerascli.config.schema.settings import settings
 from kerascli.config.sections.compile import CompileSection
 from kerascli.config.sections.read_compile import CompileReader
 from kerascli.config.yaml.text import parse_document, read_document
+from kerascli.foundation.disk.storage import json_text
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Component, Invalid, registries
 from kerascli.layers.base import LAYERS
@@ -277,4 +277,4 @@ def test_the_schema_goes_to_stdout_or_to_a_file(tmp_path: Path) -> None:
     path = tmp_path / "kerascli.json"
     written = CliRunner().invoke(app, ["schema", "-o", str(path)], catch_exceptions=False)
     assert written.stdout == ""
-    assert path.read_text(encoding="utf-8") == schema()
+    assert path.read_text(encoding="utf-8") == json_text(SCHEMA)

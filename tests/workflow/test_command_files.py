@@ -40,7 +40,7 @@ def test_classes_of_subfolders_are_kept_and_grouped_by_name(pictures: RunRecord,
         run = open_run(record)
         found = predict_run(run, "train", keep=["file", "label"])
         assert found.kept["label"].tolist() == [Path(each).parent.name for each in found.kept["file"].tolist()]
-        groups = evaluate_groups(run, rows_of(run, "train", targets=True, keep=["label"]), ["label"])
+        _, groups = evaluate_groups(run, rows_of(run, "train", targets=True, keep=["label"]), "train", ["label"])
         assert [group.name for group in groups["label"]] == names
 
 

@@ -108,7 +108,7 @@ def test_groups_are_evaluated_by_themselves(run: RunRecord) -> None:
     opened = open_run(run)
     rows = rows_of(opened, "train", targets=True)
     whole = evaluate_rows(opened, rows, "train").result
-    groups = {group.name: group for group in evaluate_groups(opened, rows, ["region"])["region"]}
+    groups = {group.name: group for group in evaluate_groups(opened, rows, "train", ["region"])[1]["region"]}
     assert list(groups) == ["north", "south"]
     truth, probability = truth_and_probability(run)
     for first, name in enumerate(groups):
@@ -171,7 +171,7 @@ def test_a_group_is_made_of_each_number_beside_gaps_however_large() -> None:
 def test_groups_of_measures_are_refused(run: RunRecord) -> None:
     opened = open_run(run)
     with pytest.raises((ConfigError, DataError), match="--by a: expected a column of strings or integers"):
-        evaluate_groups(opened, rows_of(opened, "train", targets=True), ["a"])
+        evaluate_groups(opened, rows_of(opened, "train", targets=True), "train", ["a"])
 
 
 def test_a_confusion_matrix_in_text_has_separators_and_shares_of_the_true_class() -> None:

@@ -91,7 +91,7 @@ def test_two_arrays_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_rows_without_a_value_are_a_group(run: RunRecord, name: str, tmp_path: Path) -> None:
     opened = open_run(run)
     rows = rows_of(opened, "train", targets=True, keep=[name])
-    groups = {group.name: group for group in evaluate_groups(opened, rows, [name])[name]}
+    groups = {group.name: group for group in evaluate_groups(opened, rows, "train", [name])[1][name]}
     values = column(name)
     assert list(groups) == [*sorted({*values} - {""}), "(missing)"]
     for value, found in groups.items():
@@ -106,4 +106,4 @@ def test_rows_without_a_value_are_a_group(run: RunRecord, name: str, tmp_path: P
 def test_fractions_are_no_groups(run: RunRecord) -> None:
     opened = open_run(run)
     with pytest.raises(DataError, match=r"expected a column of strings or integers, got numbers such as 0\.5"):
-        evaluate_groups(opened, rows_of(opened, "train", targets=True, keep=["size"]), ["size"])
+        evaluate_groups(opened, rows_of(opened, "train", targets=True, keep=["size"]), "train", ["size"])

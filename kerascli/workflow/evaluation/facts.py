@@ -5,14 +5,12 @@ The command `report` shows them in an HTML page on the run.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli.data.batches.rows import Split
 from kerascli.foundation.errors import KerasCliError
 from kerascli.foundation.events import Note
 from kerascli.metrics.classification import Thresholds
@@ -78,13 +76,6 @@ def keep_evaluations(runner: PhaseRunner, record: RunRecord) -> Iterator[Note]:
         yield Note(f"the results are not kept as numbers: {error}", "warning")
 
 
-def rows_digest(rows: Split) -> str:
-    """Return a digest (SHA-256) of the number of rows, and of the first and the last row."""
-    ends = (rows.read(part) for part in (slice(0, 1), slice(rows.rows - 1, rows.rows)))
-    values = (each.tobytes() for end in ends for section in end.sections() for each in section.values())
-    return sha256(b"".join([str(rows.rows).encode(), *values])).hexdigest()
-
-
 def _of_classes(scores: ClassScores) -> dict[str, Any]:
     """Return the scores of an output that predicts classes: of each class, confusions, thresholds of two classes."""
     facts: dict[str, Any] = {"label": scores.label, "classes": [asdict(row) for row in scores.rows]}
@@ -133,19 +124,18 @@ def _of_values(run: LoadedRun, pair: OutputTarget, y_true: Tensor, y_pred: Tenso
     return {"points": points.tolist(), "residuals": {"edges": edges.tolist(), "counts": counts.tolist()}}
 
 
-def _row_losses(compared: Compared) -> Iterator[tuple[OutputTarget, Tensor]]:
-    """Yield (output, loss of each row) of the outputs whose loss is a value a row."""
+def _row_losses(compared: Compared) -> Iterator[Tensor]:
+    """Yield the loss of each row, for the outputs whose loss is a value a row."""
     for pair, y_true, y_pred in compared:
         if pair.loss is not None and len(y_true):
             values = pair.loss.sample_values(y_true, y_pred).detach()
             if values.dim() and len(values) == len(y_true):
-                yield pair, values.reshape(len(values), -1).double().mean(1)
+                yield values.reshape(len(values), -1).double().mean(1)
 
 
 def _worst(run: LoadedRun, compared: Compared, scores: Mapping[str, ClassScores]) -> list[dict[str, Any]]:
     """Return the rows with the largest losses, with what was predicted for them in place of the truth."""
-    losses = [each for _, each in _row_losses(compared)]
-    if not losses:
+    if not (losses := list(_row_losses(compared))):
         return []
     total = torch.stack(losses).sum(0)
     worst = total.nan_to_num(torch.inf).argsort(descending=True, stable=True)[:_WORST]
@@ -162,9 +152,7 @@ def _texts(
     run: LoadedRun, pair: OutputTarget, values: Tensor, scores: ClassScores | None, *, is_true: bool
 ) -> list[Any]:
     """Return targets or predictions of rows as names of classes or numbers; [] if they are more than one a row."""
-    if scores is not None:
-        reading = run.reading(pair, values)
-        assert reading is not None
+    if scores is not None and (reading := run.reading(pair, values)) is not None:
         numbers = class_numbers(values) if is_true else reading.labels(reading.probabilities(values))
         return [scores.names[number] for number in numbers.tolist()]
     if values.numel() != len(values):

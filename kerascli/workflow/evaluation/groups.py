@@ -1,16 +1,16 @@
 """Evaluate a trained run on groups of rows: those that have the same value of a column."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.data.storage.blocks import unique_inverse
 from kerascli.foundation.errors import ConfigError, DataError, safe_text
-from kerascli.training.classes import class_numbers
-from kerascli.workflow.evaluate import classify, compared_rows, evaluated, targets_of
+from kerascli.training.evaluate import evaluate, finished
+from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, classify, evaluate_rows
+from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.rows.command_rows import named_classes
@@ -39,52 +39,54 @@ class Group:
 
 
 @memory_for_batches()
-def evaluate_groups(run: LoadedRun, rows: Split, columns: Sequence[str]) -> dict[str, list[Group]]:
-    """Evaluate a trained model on groups of rows; return a mapping from column to the results of its groups.
+def evaluate_groups(
+    run: LoadedRun, rows: Split, name: str, columns: Sequence[str]
+) -> tuple[Evaluation, dict[str, list[Group]]]:
+    """Evaluate a trained model on rows, and on groups of them; return (evaluation, mapping from column to its groups).
 
-    For each column in `columns`, the rows with the same value form a group. The number of positive rows of each group
-    is available only on process 0, which prints. Raises KerasCliError.
+    `name` names the rows in the results. For each column in `columns`, the rows with the same value form a group. The
+    number of positive rows of each group is available only on process 0, which prints. Raises KerasCliError.
     """
     grouped = {column: _groups(run, rows, column) for column in columns}
-    groups: dict[str, list[Group]] = {}
-    with run.sharing(rows):
-        for column, (names, numbers) in grouped.items():
+    evaluation, groups = evaluate_rows(run, rows, name), dict[str, list[Group]]()
+    for column, (names, numbers) in grouped.items():
+        with run.sharing(rows):
             members = (np.flatnonzero(numbers == number) for number in range(len(names)))
-            groups[column] = [_group(run, rows.read(each), name) for each, name in zip(members, names, strict=True)]
-    return groups
+            groups[column] = [
+                _group(run, rows, value, each, evaluation.compared) for value, each in zip(names, members, strict=True)
+            ]
+    return evaluation, groups
 
 
-def _group(run: LoadedRun, rows: Split, name: str) -> Group:
-    result, source = evaluated(run, rows, name, only_defined=True)
-    in_units = metrics_in_units(run, run.shared_batches(source), only_defined=True)
-    shown = dict(result.logs)
-    for pair in run.experiment.spec.pairs:
+def _group(run: LoadedRun, rows: Split, name: str, members: np.ndarray, compared: Compared) -> Group:
+    """Return the evaluation of those of the rows whose numbers are `members`; `compared` is of all rows."""
+    experiment = run.experiment
+    source = rows_in_order(experiment, rows.read(members))
+    work = evaluate(experiment.module, run.shared_batches(source), seed=experiment.spec.seed, only_defined=True)
+    logs, in_units = finished(work), metrics_in_units(run, source, only_defined=True)
+    shown = dict(logs)
+    for pair in experiment.spec.pairs:
         shown |= {pair.prefix + metric: value for metric, value in in_units.get(pair.target, {}).items()}
-    points = _metrics_at_thresholds(run, source) if run.label_thresholds() or set(run.given.values()) - {None} else {}
-    return Group(name, rows.rows, _positives(run, source), {**result.logs, **points}, in_units, shown | points)
+    own = [(pair, y_true[members], y_pred[members]) for pair, y_true, y_pred in compared]
+    scores = [each for each in classify(run, own) if len(each.names) == 2]
+    positives = {each.output: int(each.matrix[1].sum()) for each in scores}
+    points = _metrics_at_thresholds(scores, {pair.output: pair.prefix for pair in experiment.spec.pairs})
+    return Group(name, len(members), positives, logs | points, in_units, shown | points)
 
 
-def _metrics_at_thresholds(run: LoadedRun, source: BatchSource) -> dict[str, float]:
+def _metrics_at_thresholds(binary: Sequence[ClassScores], prefixes: Mapping[str, str]) -> dict[str, float]:
     """Return metrics of the outputs whose labels are those of a threshold, named like Keras's: `recall_0.25`.
 
-    Those that are undefined for these rows are left out.
+    Those that are undefined for these rows are left out. `prefixes` maps outputs to the beginnings of their metrics.
     """
-    prefixes, metrics = {pair.output: pair.prefix for pair in run.experiment.spec.pairs}, dict[str, float]()
-    for scores in classify(run, compared_rows(run, source)):
+    metrics: dict[str, float] = {}
+    for scores in binary:
         if scores.thresholds is not None and scores.threshold is not None:
             point, true = scores.thresholds.at(scores.threshold), scores.thresholds.truth.any()
             is_defined = {"precision": point.positives, "recall": true, "f1": point.positives or true, "accuracy": True}
             for name in filter(is_defined.get, is_defined):
                 metrics[f"{prefixes[scores.output]}{name}_{scores.threshold:.4g}"] = getattr(point, name)
     return metrics
-
-
-def _positives(run: LoadedRun, source: BatchSource) -> dict[str, int]:
-    """Return a mapping from output that predicts one of two classes to its number of rows of the second; on process
-    0."""
-    pairs = {pair.output: pair.target for pair in run.experiment.spec.pairs if pair.output in run.binary_outputs}
-    truth = targets_of(run, source, list(pairs.values()))
-    return {output: int((class_numbers(truth[name]) == 1).sum()) for output, name in pairs.items() if name in truth}
 
 
 def _groups(run: LoadedRun, rows: Split, column: str) -> tuple[list[str], np.ndarray]:

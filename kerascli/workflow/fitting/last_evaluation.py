@@ -8,10 +8,9 @@ import shlex
 import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from kerascli.foundation.errors import Interrupted
-from kerascli.foundation.events import Evaluated, Event, Tick
+from kerascli.foundation.events import Evaluated, Event
 from kerascli.runs.record import RunRecord
 from kerascli.training.baselines import evaluate_with_baselines
 from kerascli.workflow.advice.advise import notes
@@ -19,8 +18,6 @@ from kerascli.workflow.baselines import baselines_of, no_better
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.fitting.recorder import NoRecord
-
-T = TypeVar("T")
 
 
 def interrupted_error(text: str, run: Path, number: int) -> Interrupted:
@@ -48,24 +45,20 @@ def evaluate_test(
     baselines, test = baselines_of(spec, prepared, prepared.learned, means, test)
     limit = runner.options.limits.get("validation_steps")
     batches = runner.state.strategy.evaluated(rows_in_order(experiment, test), limit)
-    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed, only_defined=False)
-    logs, beside = yield from _until_signal(work, record.path, runner)
+    work = evaluate_with_baselines(experiment.module, batches, baselines, seed=spec.seed)
+    while True:
+        try:
+            yield next(work)
+        except StopIteration as done:
+            logs, beside = done.value
+            break
+        if (number := runner.group.notices.common_signal) is not None:
+            raise interrupted_error(
+                "interrupted: trained and saved, but not evaluated on the test split", record.path, number
+            )
     record.note(baselines={"test": beside})
     evaluated = Evaluated("test", logs, test.rows, time.monotonic() - started, beside)
     yield evaluated
     if spec.training is not None and not runner.options.limits:  # a smoke run is no training
         yield from notes(no_better(evaluated, spec.training.log_names()))
     return {"test": logs}
-
-
-def _until_signal(work: Generator[Tick, None, T], run: Path, runner: PhaseRunner) -> Generator[Tick, None, T]:
-    """Yield the events of an evaluation and return its result. Raises Interrupted on a signal."""
-    while True:
-        try:
-            tick = next(work)
-        except StopIteration as done:
-            return done.value
-        yield tick
-        number = runner.group.notices.common_signal
-        if number is not None:
-            raise interrupted_error("interrupted: trained and saved, but not evaluated on the test split", run, number)

@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,22 +36,24 @@ SUFFIXES = {
     "state_dict": ".pt",
 }  # fmt: skip
 """Mapping from export format to the suffix of its files: `keras` -> `.keras`."""
+FORMATS = {suffix: kind for kind, suffix in SUFFIXES.items()} | {".hdf5": "h5"}
+"""Mapping from suffix of a file to its export format."""
 _ROWS_MADE, _ROWS_CHECKED = 3, 5
 """Batch sizes for the export and for its check; they differ, so that the check fails if the export fixed the size."""
 _TOLERANCE = {"float32": 1e-5}
 _HALF_TOLERANCE = 3e-2
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
-    path: Path
-    size_bytes: int
-    difference: float | None
-    """Largest difference between the outputs of the exported file and of the model, relative to the largest output if
-    that is above 1; None for files of weights only."""
-    notes: tuple[str, ...]
+class Exported(NamedTuple):
+    """Model exported to a file: the file's bytes, the model's inputs and outputs, and how exact the file is."""
+
+    data: bytes
     tensors: torch_files.Tensors
     """Inputs and outputs of the model in the file; those of the run's model for files of weights only."""
+    difference: float | None
+    """Largest difference between the outputs of the exported file and of the model, relative to the largest output if
+    that is above 1; None for files of weights only, and for ONNX files that could not be compared."""
+    notes: Sequence[str] = ()
 
 
 class CheckFailed(KerasCliError):
@@ -69,7 +71,7 @@ def export_run(
     checkpoint: str | None = None,
     preprocessing: bool = False,
 ) -> Exported:
-    """Export a run's model, or its view (submodel) `view`, to a file of the format `kind`; return facts on the file.
+    """Export a run's model, or its view (submodel) `view`, to a file of the format `kind`; return the file, with facts.
 
     The weights are the final ones, or those of a checkpoint. With `preprocessing`, an ONNX file takes raw columns, and
     a `.keras` file texts. Raises KerasCliError.
@@ -93,7 +95,7 @@ def export_run(
     notes += [] if preprocessing else _data_notes(run)
     notes += [f"{text} {_threshold_use(kind, preprocessing)}" for text in run.threshold_notes()]
     write_bytes(path, made.data)
-    return Exported(path, len(made.data), made.difference, (*notes, *made.notes), made.tensors)
+    return made._replace(notes=(*notes, *made.notes))
 
 
 def _threshold_use(kind: str, preprocessing: bool) -> str:
@@ -103,24 +105,15 @@ def _threshold_use(kind: str, preprocessing: bool) -> str:
     return f"is {'not in' if kind == 'state_dict' else 'in the metadata of'} the file, which has no labels"
 
 
-class _Made(NamedTuple):
-    """Bytes of an exported file, its inputs and outputs, their largest difference (None: not compared), and notes."""
-
-    data: bytes
-    tensors: torch_files.Tensors
-    difference: float | None
-    notes: Sequence[str] = ()
-
-
-def _onnx_of_rows(run: LoadedRun) -> _Made:
+def _onnx_of_rows(run: LoadedRun) -> Exported:
     file = onnx_of_rows(run)
     tensors = torch_files.onnx_tensors(file.data)
     outputs = compared_outputs(run, file)
     if outputs is None:
         note = "not compared with the model: no example rows could be made up that predict takes"
-        return _Made(file.data, tensors, None, [note])
+        return Exported(file.data, tensors, None, [note])
     expected, got = ([torch.from_numpy(values) for values in arrays] for arrays in outputs)
-    return _Made(file.data, tensors, _difference(expected, got, run.experiment.module.precision))
+    return Exported(file.data, tensors, _difference(expected, got, run.experiment.module.precision))
 
 
 def _is_stateful(experiment: Experiment) -> bool:
@@ -138,7 +131,7 @@ def _data_notes(run: LoadedRun) -> list[str]:
     return [*notes, f"{text}: apply them to its inputs, or export with them: --preprocessing"]
 
 
-def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str, TextLayer]) -> _Made:
+def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str, TextLayer]) -> Exported:
     experiment, spec = run.experiment, run.experiment.spec
     names = run.record.facts().get("imported", {}).get("names", {})
     size, precision = spec.fit.batch_size if _is_stateful(experiment) else None, experiment.module.precision
@@ -168,7 +161,7 @@ def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str
         {names.get(name, name): each for name, each in inputs.items()},
         {graph.outputs.get(name, name): each for name, each in outputs.items()},
     )
-    return _Made(data, tensors, read_back(data, kind, graph, experiment), notes)
+    return Exported(data, tensors, read_back(data, kind, graph, experiment), notes)
 
 
 def _state(
@@ -229,15 +222,15 @@ def _digest(weight: Any) -> str:
     return hashlib.sha256(keras_file.array(weight).tobytes()).hexdigest()
 
 
-def _weights(run: LoadedRun, kind: str) -> _Made:
+def _weights(run: LoadedRun, kind: str) -> Exported:
     weights, model, texts = lasting(run.experiment.weights), dump_model(run.experiment.spec.model), threshold_texts(run)
     data, written, read = torch_files.weights_file(weights, model, texts, torch_layout=kind == "state_dict")
     if written.keys() != read.keys() or not all(torch.equal(written[name], read[name]) for name in written):
         raise CheckFailed("the weights in the file are not the model's")
-    return _Made(data, torch_files.model_tensors(run.experiment), None)
+    return Exported(data, torch_files.model_tensors(run.experiment), None)
 
 
-def _graph(run: LoadedRun, kind: str) -> _Made:
+def _graph(run: LoadedRun, kind: str) -> Exported:
     experiment, model, texts, notes = run.experiment, run.experiment.spec.model, threshold_texts(run), list[str]()
     example = list(sample_inputs(model, _ROWS_MADE, seed=1).values())
     inputs = sample_inputs(model, _ROWS_CHECKED)
@@ -247,13 +240,13 @@ def _graph(run: LoadedRun, kind: str) -> _Made:
         tensors = torch_files.onnx_tensors(data)
         arrays = torch_files.run_onnx(data, {name: tensor.numpy() for name, tensor in inputs.items()})
         outputs = list(map(torch.from_numpy, arrays.values()))
-        notes = [f"warning: {text}" for text in torch_files.fixed_axes(data, specs[0])]
+        notes = [f"warning: {text}" for text in torch_files.fixed_axes(tensors[0], specs[0])]
     else:
         data, tensors = torch_files.program_bytes(experiment, example, texts), torch_files.model_tensors(experiment)
         with torch.no_grad():
             outputs = torch_files.run_program(data, list(inputs.values()))
     difference = _difference(_outputs(experiment, inputs), outputs, experiment.module.precision)
-    return _Made(data, tensors, difference, notes)
+    return Exported(data, tensors, difference, notes)
 
 
 def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:
@@ -280,17 +273,14 @@ def _difference(expected: Sequence[Tensor], got: Sequence[Tensor], precision: st
     return largest
 
 
-_ENDINGS = ", ".join(sorted(set(SUFFIXES.values())))
-
-
 def check_output(path: Path, kind: str) -> None:
     """Raise ConfigError if Keras cannot open a file of the format `kind` because of the suffix of its `path`."""
-    suffixes = {"keras": (".keras",), "h5": (".h5", ".hdf5")}.get(kind)
-    if suffixes is not None and path.suffix not in suffixes:
+    if kind in {"keras", "h5"} and FORMATS.get(path.suffix) != kind:
         ending = path.suffix.lower()
-        other = next((name for name, suffix in SUFFIXES.items() if suffix == ending), None)
-        hint = f"--format {other} writes a file of that name" if other else f"a suffix says the format: {_ENDINGS}"
-        if ending in suffixes:
+        hint = f"a suffix says the format: {', '.join(sorted(SUFFIXES.values()))}"
+        if (other := FORMATS.get(ending)) is not None:
+            hint = f"--format {other} writes a file of that name"
+        if other == kind:
             hint = f"write it in lower case: {path.with_suffix(ending).name}"
-        text = f"Keras opens such a file only under a name that ends in {suffixes[0]}, got '{path.name}'"
+        text = f"Keras opens such a file only under a name that ends in {SUFFIXES[kind]}, got '{path.name}'"
         raise ConfigError(text, hint=hint)
