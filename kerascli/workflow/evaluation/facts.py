@@ -71,7 +71,7 @@ def keep_evaluations(runner: PhaseRunner, record: RunRecord) -> Iterator[Note]:
     try:
         for name in ("validation", "test"):
             if (rows := prepared.splits.get(name)) is not None:
-                write_evaluation(record, name, evaluation_facts(run, evaluate_rows(run, rows, name), {}))
+                write_evaluation(record, name, evaluation_facts(run, evaluate_rows(run, rows, name, checked=True), {}))
     except KerasCliError as error:
         yield Note(f"the results are not kept as numbers: {error}", "warning")
 
