@@ -1,6 +1,8 @@
 """The page in a real browser: hovered values, sorting, the slider of samples, no request, no error, accessible."""
 
+import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +12,11 @@ import pytest
 
 from kerascli.report.page.run_page import RunPage
 from kerascli.report.page.runs_page import runs_html
+from kerascli.runs.evaluations import evaluations
 from kerascli.runs.record import RunRecord
 from tests.support.kept_runs import KEPT
 from tests.support.needs import library, missing, needs_program
+from tests.support.runs_harness import TWO_CLASSES, command, train, write
 
 pytestmark = needs_program("chromium", "chromium-browser", reason="needs chromium: apt-get install chromium")
 AXE = "AXE_CORE"
@@ -69,6 +73,23 @@ def test_the_slider_shows_the_samples_of_an_epoch(browser: Any, run: RunRecord, 
     assert page.locator(".samples figure:visible pre").all_inner_texts() == ["words of epoch 3"]
     page.locator(".samples input").fill("0")
     assert page.locator(".samples figure:visible pre").all_inner_texts() == ["words of epoch 1"]
+    assert messages == []
+
+
+def test_the_slider_shows_what_each_threshold_costs(browser: Any, tmp_path: Path) -> None:
+    run, _ = train(write(tmp_path, TWO_CLASSES), tmp_path / "runs")
+    page, requests, messages = opened(browser, RunPage(run).html(), tmp_path / "page.html")
+    [facts] = [each.facts for each in evaluations(run) if each.name == "test"]
+    cuts = facts["outputs"]["out"]["cuts"]
+    for index in (0, len(cuts) // 2, len(cuts) - 1):
+        page.locator(".cuts input").first.fill(str(index))
+        shown = page.locator(".cuts output").first.inner_text()
+        [point] = json.loads(command("evaluate", run.path, "test", "--threshold", repr(cuts[index][0]), "--json"))[
+            "chosen"
+        ].values()
+        scores = [f"{point[name]:.4f}" for name in ("precision", "recall", "f1", "accuracy")]
+        assert re.findall(r"[\d.]+(?=[,;])", shown) == scores
+    assert len(requests) == 1
     assert messages == []
 
 

@@ -50,6 +50,22 @@ fit:
     - csv_logger: {filename: log.csv}
 """
 
+TWO_CLASSES = """
+seed: 3
+data:
+  source: {blobs: {rows: 400, features: 3, classes: 2, seed: 1, spread: 9.0}}
+  split: {validation: 0.25, test: 0.25, seed: 1}
+  inputs: {x: []}
+  targets: {y: []}
+model: {layers: [{dense: {units: 1, activation: sigmoid, name: out}}]}
+compile: {loss: binary_crossentropy, optimizer: {adam: 0.05}, metrics: [accuracy, auc]}
+fit:
+  epochs: 3
+  batch_size: 32
+  validation_data: validation
+  callbacks: [{model_checkpoint: {monitor: val_loss, save_best_only: true}}]
+"""
+
 
 def write(folder: Path, text: str, name: str = "config.yaml") -> Path:
     path = folder / name
