@@ -58,13 +58,17 @@ class OutputFiles:
 
     def samples(self, most_bytes: int) -> list[tuple[str, bytes]]:
         """Return the files in the run's samples/, as (name, contents) in order; if they have more than `most_bytes`, a
-        part of them, evenly spaced, with the last one."""
-        names = self._names(SAMPLES)
-        sizes = {name: (self.path / SAMPLES / name).stat().st_size for name in names}
+        part of them, evenly spaced, with the last one.
+
+        Links are left out, since they may lead to files that are not the run's.
+        """
+        folder = self.path / SAMPLES
+        names = [name for name in self._names(SAMPLES) if not folder.is_symlink() and not (folder / name).is_symlink()]
+        sizes = {name: (folder / name).stat().st_size for name in names}
         every = next(
             (step for step in range(1, len(names)) if sum(sizes[name] for name in names[::-step]) <= most_bytes), 1
         )
-        return [(name, read_bytes(self.path / SAMPLES / name, most_bytes)) for name in reversed(names[::-every])]
+        return [(name, read_bytes(folder / name, most_bytes)) for name in reversed(names[::-every])]
 
     def write_profile(self, files: Mapping[str, bytes]) -> list[Path]:
         """Write the files of a training profile into the run's profile/, replacing earlier ones; return their paths."""

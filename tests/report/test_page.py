@@ -179,6 +179,24 @@ def test_samples_are_thinned_evenly(run: RunRecord) -> None:
     assert len(run.samples(20_000)) == 20
 
 
+def test_a_link_among_the_samples_leads_to_nothing_on_the_page(run: RunRecord, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "0001-words.txt").write_text("not of this run", encoding="utf-8")
+    (run.path / "samples").symlink_to(secret)
+    assert "not of this run" not in RunPage(run).html()
+    (run.path / "samples").unlink()
+    (run.path / "samples").mkdir()
+    (run.path / "samples" / "0001-words.txt").symlink_to(secret / "0001-words.txt")
+    assert run.samples(5_000) == []
+
+
+def test_names_of_metrics_are_safe_to_show() -> None:
+    [chart] = charts({"a\u202e": [{"epoch": 1, HOSTILE[:100]: 1.0}]})
+    text = json.dumps([chart["title"], chart["lines"][0]["label"]], ensure_ascii=False)
+    assert not {"\x1b", "\u202e"} & set(text)
+
+
 def test_no_epoch_no_curves(run: RunRecord) -> None:
     (run.path / "history.csv").unlink()
     edit_facts(run.path, history=Prefix().model_dump())

@@ -3,6 +3,9 @@
 import http.client
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -146,3 +149,16 @@ def test_a_run_that_was_killed_is_heard_of(server: Server, run: RunRecord) -> No
         changes = server.watched.changes(run.folder_name)
         assert [next(changes), next(changes)] == [False, False]
     assert next(changes)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_ctrl_c_is_its_usual_end(run: RunRecord, number: signal.Signals, code: int) -> None:
+    command = [sys.executable, "-m", "kerascli", "watch", str(run.path.parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stderr.readline() == "Ctrl-C ends it\n"
+        time.sleep(0.5)  # it serves
+        process.send_signal(number)
+        assert process.wait(30) == code
+        assert process.stdout.readline().startswith("http://127.0.0.1:")

@@ -35,7 +35,7 @@ class Style:
 
 
 class Canvas(Protocol):
-    """What a diagram needs to be drawn."""
+    """Surface on which a diagram is drawn: boxes, lines, heads of arrows and texts, placed in pixels."""
 
     def __init__(self, width: float, height: float, left: float, top: float) -> None:
         """Create a canvas of a size in pixels; the picture's upper left corner is at (`left`, `top`)."""

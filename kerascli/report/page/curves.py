@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from kerascli.foundation.errors import safe_text
 from kerascli.report.markup import element, folded, section, table
 from kerascli.report.tables import number_text
 from kerascli.runs.history import Row, is_metric
@@ -25,7 +26,9 @@ def charts(histories: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
     metrics = dict.fromkeys(name.removeprefix("val_") for name in columns if is_metric(name))
     rates = [name for name in columns if name.endswith("learning_rate")]
     names = [*sorted(metrics, key=lambda name: name != "loss"), *rates]
-    return [{"title": name, "lines": list(_lines(name, histories, split=name not in rates))} for name in names]
+    return [
+        {"title": safe_text(name), "lines": list(_lines(name, histories, split=name not in rates))} for name in names
+    ]
 
 
 def _lines(name: str, histories: Mapping[str, Sequence[Row]], *, split: bool) -> Iterator[dict[str, Any]]:
@@ -36,7 +39,7 @@ def _lines(name: str, histories: Mapping[str, Sequence[Row]], *, split: bool) ->
             x, y = _points(rows, prefix + name, many=many)
             if x:
                 own = kind if split else ""
-                text = f"{label} {own}".strip() if many else own or name
+                text = safe_text(f"{label} {own}".strip() if many else own or name)
                 color = number % COLORS if many else int(bool(prefix))
                 yield {"label": text, "color": color, "dashed": bool(prefix), "x": x, "y": y}
 
@@ -70,7 +73,7 @@ def _numbers(history: Sequence[Row]) -> Element | None:
     rows = [*history[:-1][::every], history[-1]]
     cells = [[str(row["epoch"]), *(number_text(row[name]) if name in row else "" for name in names)] for row in rows]
     caption = "Every epoch" if every == 1 else f"Every {every}th epoch, and the last; history.csv has all"
-    return folded("Numbers", table(caption, ["epoch", *names], cells))
+    return folded("Numbers", table(caption, ["epoch", *map(safe_text, names)], cells))
 
 
 def _points(rows: Sequence[Row], name: str, *, many: bool) -> tuple[list[float], list[float | None]]:

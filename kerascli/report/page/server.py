@@ -7,6 +7,7 @@ import contextlib
 import hmac
 import os
 import secrets
+import signal
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from kerascli.foundation.errors import KerasCliError, StorageError
+from kerascli.foundation.interrupts import Signalled, count_as_handled
 from kerascli.report.page.list_page import list_html
 from kerascli.report.page.run_page import RunPage
 from kerascli.report.tables import RunLine
@@ -189,7 +191,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def serve(server: Server) -> None:
-    """Serve until Ctrl-C."""
-    with contextlib.suppress(KeyboardInterrupt):
+    """Serve until Ctrl-C, which is the usual end; another signal is raised as Signalled."""
+    try:
         server.serve_forever()
-    server.server_close()
+    except Signalled as signalled:
+        if signalled.code != 128 + signal.SIGINT:
+            raise
+        count_as_handled()
+    finally:
+        server.server_close()
