@@ -79,7 +79,7 @@ def draw_model(
         raise ConfigError("the diagram of a config needs a file name", hint=hint)
     from kerascli.workflow.check import graphs_of
 
-    spec = options.model_spec(source, flags)
+    spec = options.model_spec(source, flags, runs_dir)
     if not isinstance(source, Document):
         output = output or source.plot_path("model.png" if view is None else f"model-{view}.png")
     assert output is not None

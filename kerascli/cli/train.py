@@ -114,10 +114,11 @@ def _started(what: str | None, chosen: Options, sets: Sequence[str], flags: Sequ
 
     refuse_misspelt(document)
     options.check_device(chosen.device)
-    from kerascli.config.load import open_config
+    from kerascli.workflow.bases import open_config
     from kerascli.workflow.train import start
 
-    return start(open_config(document, flags=flags, progress=options.download_bar()), chosen)
+    progress = options.download_bar()
+    return start(open_config(document, flags=flags, progress=progress, runs_dir=chosen.runs_dir), chosen)
 
 
 def _run_to_train(what: str, chosen: Options) -> "RunRecord":

@@ -45,7 +45,7 @@ from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases,
 from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.fitting.saver import newest, restore
-from kerascli.workflow.interchange.init_from import absent_weights, init_weights
+from kerascli.workflow.interchange.init_from import init_weights
 from kerascli.workflow.rows.command_rows import moved_hint
 
 _INSTEAD_OF_RESUMING = "start a new run; this one is still there for evaluate, predict, export and plot"
@@ -73,10 +73,8 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     device = choose_device(options.device)
     runner = PhaseRunner(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
     stages.end("model and execution mode")
-    absent = [] if options.downloads_weights else absent_weights(runner.state.experiment, phases[0].config)
-    yield from absent
-    source_runs = options.source_runs or options.runs_dir
-    begun = None if absent else init_weights(runner.state.experiment, phases[0].config, source_runs)
+    source_runs, downloads = options.source_runs or options.runs_dir, options.downloads_weights
+    begun = init_weights(runner.state.experiment, phases[0].config, source_runs, downloads=downloads)
     runner.state.trainer.optimizers.weights_were_set()
     with deferred() as stop:
         runner.group.notices.signals = stop
@@ -91,14 +89,13 @@ def start(config: Config, options: Options) -> Iterator[Event]:
             facts = {
                 **_thread_facts(threads), "execution_mode": mode.value, "execution_mode_reason": mode.reason, **members,
                 "warnings": [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in warnings],
-                **({"init_from": begun.facts} if begun else {}), **options.facts,
+                **begun.facts, **options.facts,
             }  # fmt: skip
             _write_start(record, phases, runner.state.experiment, device, options, facts)
             record.open_history(history_columns(phases), Prefix())
             record.history_writer.cut()
             yield from _start_notes(runner, record, (device, threads), stages, members)
-            if begun is not None:
-                yield Note(begun.text)
+            yield from begun.notes
             yield Began(str(record.path), record.summary())
             yield from run(runner, record, stop)
             yield from keep_evaluations(runner, record)
@@ -234,9 +231,9 @@ def _restored(
     runner = PhaseRunner(phases, device, options, reached, mode)
     if checkpoint is not None:
         runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks, part)
-    elif (begun := init_weights(runner.state.experiment, phases[0].config, options.runs_dir)) is not None:
-        if begun.facts["sha256"] != record.facts().get("init_from", {}).get("sha256"):
-            source = begun.facts["source"]
+    else:
+        begun = init_weights(runner.state.experiment, phases[0].config, options.runs_dir)
+        if (source := begun.changed(record.facts())) is not None:
             raise FileRefused(f"the weights of {source} have changed since the run began", hint="start a new run")
         runner.state.trainer.optimizers.weights_were_set()
     reached, plan = runner.reached, runner.state.plan
