@@ -44,7 +44,7 @@ class Program(options.OnceGroup):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        with _unread(), exits_as_errors():
+        with _unread(), exits_as_errors(), options.opened_archives:
             result = super().invoke(ctx)
             sys.stdout.flush()
         return result

@@ -28,7 +28,7 @@ from kerascli.runs import history
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.checksums import VerifiedFiles, check, sealed
 from kerascli.runs.facts import FORMAT, Start, new_start, read_facts
-from kerascli.runs.history import HistoryWriter, Prefix
+from kerascli.runs.history import HistoryWriter, Prefix, Row
 from kerascli.runs.outputs import EVALUATIONS, LOGS, PLOTS, PROFILE, SAMPLES, OutputFiles
 from kerascli.runs.reading import decoded, must_read, quoted
 
@@ -51,12 +51,16 @@ class RunRecord(OutputFiles):
     any crash.
     """
 
+    archive: Path | None = None
+    """Zip file that the folder is a temporary copy of; nothing is to be written into it."""
+
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._began = time.monotonic()
         self._seconds_before = 0.0
         self._start: Start | None = None
         self._history: HistoryWriter | None = None
+        self._facts_read: tuple[object, dict[str, Any]] = None, {}
         self._files = VerifiedFiles(path, self.facts, self._write_facts)
 
     @classmethod
@@ -120,11 +124,18 @@ class RunRecord(OutputFiles):
     def facts(self) -> dict[str, Any]:
         """Return the contents of run.json as a dict (see `runs/facts.py`). Raises FileRefused if it is missing or
         damaged."""
-        later = (_CHECKPOINTS, _HISTORY, _WEIGHTS)
-        if not self.has_begun and not any((self.path / name).exists() for name in later):
-            hint = "start it again: kerascli train CONFIG"
-            raise FileRefused(f"the run {quoted(self.path)} ended before training began: it has no {_FACTS}", hint=hint)
-        return read_facts(self.path / _FACTS)
+        path = self.path / _FACTS
+        try:
+            status = os.stat(path)
+        except OSError:
+            if any((self.path / name).exists() for name in (_CHECKPOINTS, _HISTORY, _WEIGHTS)):
+                return read_facts(path)  # raises
+            text = f"the run {quoted(self.path)} ended before training began: it has no {_FACTS}"
+            raise FileRefused(text, hint="start it again: kerascli train CONFIG") from None
+        state = status.st_mtime_ns, status.st_size, status.st_ino
+        if self._facts_read[0] != state:
+            self._facts_read = state, read_facts(path)
+        return {**self._facts_read[1]}
 
     @property
     def has_checksums(self) -> bool:
@@ -200,6 +211,7 @@ class RunRecord(OutputFiles):
     def _write_facts(self, facts: dict[str, Any]) -> None:
         facts["seconds"] = round(self._seconds_before + time.monotonic() - self._began, 3)
         storage.write_bytes(self.path / _FACTS, sealed(facts))
+        self._facts_read = None, {}
 
     # history.csv
 
@@ -214,14 +226,25 @@ class RunRecord(OutputFiles):
 
     def history(self) -> list[dict[str, int | float]]:
         """Return the rows of history.csv as mappings from column to number; [] if no epoch has ended."""
+        return history.parse(self._history_data(), self.path / _HISTORY)
+
+    def epochs(self) -> tuple[str, int, Row, Row]:
+        """Return a metric, the number of epochs in history.csv, and the rows of the best epoch by it and of the last.
+
+        The metric is that of early_stopping or model_checkpoint, else `val_loss`.
+        """
+        [(name, way)] = (self.facts().get("monitor") or {"val_loss": "min"}).items()
+        return name, *history.outline(self._history_data(), self.path / _HISTORY, name, way)
+
+    def _history_data(self) -> bytes:
         path = self.path / _HISTORY
         prefix, is_all = self._recorded_history()
         if prefix.size == 0 and not path.exists():
-            return []
+            return b""
         data = prefix.check(path)
         if is_all and b"\n" in data[prefix.size :]:
             raise FileRefused(f"{quoted(path)} is damaged: it has rows that the run did not write")
-        return history.parse(data, path)
+        return data
 
     def _recorded_history(self) -> tuple[Prefix, bool]:
         """Return the recorded length and SHA-256 of history.csv, and True if they cover the whole file."""
@@ -332,7 +355,7 @@ def check_name(name: str) -> None:
 
 def is_run(path: Path) -> bool:
     """Return True if a folder belongs to a run: it has a run.json, or its name has the form of run folders."""
-    return path.is_dir() and ((path / _FACTS).is_file() or FOLDER.fullmatch(path.name) is not None)
+    return path.is_dir() and (FOLDER.fullmatch(path.name) is not None or (path / _FACTS).is_file())
 
 
 def run_around(file: Path) -> Path | None:
