@@ -37,7 +37,6 @@ from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
-from kerascli.workflow.evaluation.facts import keep_evaluations
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, directions, history_columns, skipped
@@ -101,7 +100,6 @@ def start(config: Config, options: Options) -> Iterator[Event]:
                 yield Note(begun.text)
             yield Began(str(record.path), record.summary())
             yield from run(runner, record, stop)
-            yield from keep_evaluations(runner, record)
 
 
 def resume(
@@ -149,7 +147,6 @@ def resume(
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from run(runner, record, stop)
-            yield from keep_evaluations(runner, record)
 
 
 def refuse_without_data(record: RunRecord, config: Config) -> None:

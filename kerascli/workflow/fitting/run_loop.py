@@ -27,7 +27,7 @@ from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.baselines import target_means
-from kerascli.workflow.fitting.last_evaluation import evaluate_test, interrupted_error
+from kerascli.workflow.fitting.last_evaluation import evaluate_splits, interrupted_error
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.recorder import Follower, NoRecord, Recorder, SampleWriter
@@ -51,7 +51,7 @@ def run(runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals) -> Ite
             yield from _phases(runner, record)
             runner.state.trainer.refuse_bad_weights(runner.reached)
             record.write_weights(runner.state.trainer.weights_file())
-            results = yield from evaluate_test(runner, record, means)
+            results = yield from evaluate_splits(runner, record, means)
         stopped = runner.reached.stopped
         record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
     except Interrupted as error:
