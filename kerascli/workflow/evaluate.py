@@ -129,7 +129,7 @@ class _HeldRows:
         self._batch = [(targets[pair.target], full_precision(outcome.outputs[pair.output])) for pair in self._pairs]
 
     def collect(self, batches: EvaluatedBatches, number: int) -> None:
-        """Add the rows of every process's current batch; all processes call it."""
+        """Add the rows of the current batches, this one's and those of others; a collective call."""
         for own, batch in zip(self._rows, self._batch, strict=True):
             for part, values in zip(own, batch, strict=True):
                 part += [each.cpu() for each in batches.rows(number, values)]

@@ -37,6 +37,7 @@ from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
+from kerascli.workflow.evaluation.last_evaluation import evaluate_splits
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, directions, history_columns, skipped
@@ -83,7 +84,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         record = RunRecord.create(options.runs_dir, options.name or config.name) if runner.group.world.leads else None
         [path, *_] = runner.group.agree(record and str(record.path))
         if record is None:
-            yield from run(runner, NoRecord(Path(path)), stop)
+            yield from run(runner, NoRecord(Path(path)), stop, evaluate_splits)
             return
         with record.locked():
             mode = runner.state.execution_mode
@@ -99,7 +100,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
             if begun is not None:
                 yield Note(begun.text)
             yield Began(str(record.path), record.summary())
-            yield from run(runner, record, stop)
+            yield from run(runner, record, stop, evaluate_splits)
 
 
 def resume(
@@ -134,7 +135,7 @@ def resume(
             runner.group.notices.signals = stop
             members = _members(runner)  # all processes have read the run before it is written to
             if not leads:
-                yield from run(runner, NoRecord(record.path), stop)
+                yield from run(runner, NoRecord(record.path), stop, evaluate_splits)
                 return
             record.open_history(history_columns(phases), history)
             yield from notes
@@ -146,7 +147,7 @@ def resume(
                 _write_resolved(record, phases)
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
-            yield from run(runner, record, stop)
+            yield from run(runner, record, stop, evaluate_splits)
 
 
 def refuse_without_data(record: RunRecord, config: Config) -> None:

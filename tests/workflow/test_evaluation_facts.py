@@ -18,7 +18,7 @@ from kerascli.report.page.run_page import RunPage
 from kerascli.runs.evaluations import StoredEvaluation, evaluation_name, evaluations, write_evaluation
 from kerascli.runs.record import RunRecord
 from kerascli.training.objectives.train_step import GraphStep
-from kerascli.workflow.fitting import last_evaluation
+from kerascli.workflow.evaluation import last_evaluation
 from tests.support.needs import library
 from tests.support.runs_harness import TWO_CLASSES, command, go_on, train, write
 

@@ -4,12 +4,10 @@ A baseline is a prediction that needs no model: the mean of the training targets
 value of a time series. Its loss and metrics are computed on the same rows; the model should be better.
 """
 
-import shlex
 from collections.abc import Generator, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 
-from kerascli.foundation.errors import Interrupted, KerasCliError
+from kerascli.foundation.errors import KerasCliError
 from kerascli.foundation.events import Evaluated, Event, Note
 from kerascli.runs.evaluations import write_evaluation
 from kerascli.runs.record import RunRecord
@@ -19,19 +17,11 @@ from kerascli.workflow.evaluate import Evaluation, evaluating
 from kerascli.workflow.evaluation.facts import evaluation_facts
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.recorder import NoRecord
+from kerascli.workflow.fitting.run_loop import interrupted_error
 from kerascli.workflow.loaded import LoadedRun
 
 _MOST_VALUES = 10_000_000
 """Maximum number of values of an output, over all rows of a split, that are held in memory while a run ends."""
-
-
-def interrupted_error(text: str, run: Path, number: int) -> Interrupted:
-    """Return the error of a training run that a signal has ended, with the command that resumes it.
-
-    `text` is the error's message, `run` the folder of the run, `number` the number of the signal.
-    """
-    command = shlex.join(["kerascli", "train", "--resume", str(run)])
-    return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
 
 
 def evaluate_splits(
