@@ -39,7 +39,7 @@ from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
-from kerascli.workflow.evaluation.facts import keep_evaluations
+from kerascli.workflow.evaluation.last_evaluation import evaluate_splits
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.make_trainer import requests_of
 from kerascli.workflow.fitting.options import Options
@@ -87,7 +87,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         record = RunRecord.create(options.runs_dir, options.name or config.name) if runner.group.world.leads else None
         [path, *_] = runner.group.agree(record and str(record.path))
         if record is None:
-            yield from run(runner, NoRecord(Path(path)), stop)
+            yield from run(runner, NoRecord(Path(path)), stop, evaluate_splits)
             return
         with record.locked():
             mode = runner.state.execution_mode
@@ -104,9 +104,8 @@ def start(config: Config, options: Options) -> Iterator[Event]:
                 yield Note(begun.text)
             yield Began(str(record.path), record.summary())
             began = monotonic()
-            yield from run(runner, record, stop)
+            yield from run(runner, record, stop, evaluate_splits)
             trained_seconds = monotonic() - began
-            yield from keep_evaluations(runner, record)
     yield from _learn_modes(runner, trained_seconds)
 
 
@@ -157,7 +156,7 @@ def resume(
             runner.group.notices.signals = stop
             members = _members(runner)  # all processes have read the run before it is written to
             if not leads:
-                yield from run(runner, NoRecord(record.path), stop)
+                yield from run(runner, NoRecord(record.path), stop, evaluate_splits)
                 return
             record.open_history(history_columns(phases), history)
             yield from notes
@@ -169,8 +168,7 @@ def resume(
                 _write_resolved(record, phases)
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
-            yield from run(runner, record, stop)
-            yield from keep_evaluations(runner, record)
+            yield from run(runner, record, stop, evaluate_splits)
 
 
 def refuse_without_data(record: RunRecord, config: Config) -> None:
