@@ -73,6 +73,8 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     stages.end("advice")
     yield from notes(warnings)
     yield from data_notes(phases)
+    if config.data is not None and config.data.has_unused_folds:
+        yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
     device = choose_device(options.device)
     runner = PhaseRunner(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
     stages.end("model and execution mode")
