@@ -89,7 +89,7 @@ class RunPage:
         sections = []
         for each in evaluations(self.run):
             try:
-                sections.append(evaluation_section(each, self.show))
+                sections.append(evaluation_section(self.run, each, self.show))
             except (LookupError, TypeError, ValueError, AttributeError):  # other people's runs may hold anything
                 text = f"{quoted(each.name)} in evaluations/ is damaged: it has values that kerascli does not write"
                 raise FileRefused(text) from None

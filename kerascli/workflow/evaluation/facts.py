@@ -11,27 +11,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kerascli.data.batches.rows import Split
 from kerascli.metrics.classification import Thresholds
 from kerascli.metrics.comparisons import OutputTarget
+from kerascli.runs.evaluations import MOST_WORST
 from kerascli.training.classes import class_numbers
 from kerascli.training.objectives.objective import measured
 from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation
 from kerascli.workflow.evaluation.groups import Group
-from kerascli.workflow.loaded import LoadedRun
+from kerascli.workflow.loaded import LoadedRun, rows_digest
 from kerascli.workflow.units import inverse_of
 
 _MOST_CLASSES, _MOST_CONFUSIONS = 100, 200
 """Maximum sizes: of a confusion matrix, and of a list of confusions in its place."""
-_CUTS, _POINTS, _BINS, _WORST = 513, 512, 30, 20
+_CUTS, _POINTS, _BINS = 513, 512, 30
 _RESAMPLES, _BLOCKS = 200, 200
 """Number of resamples of an interval, and of the blocks of rows that they draw."""
 
 
 @torch.inference_mode()
 def evaluation_facts(
-    run: LoadedRun, evaluation: Evaluation, groups: Mapping[str, Sequence[Group]], checkpoint: str | None = None
+    run: LoadedRun,
+    rows: Split,
+    evaluation: Evaluation,
+    groups: Mapping[str, Sequence[Group]],
+    checkpoint: str | None = None,
 ) -> dict[str, Any]:
-    """Return the results of an evaluation as JSON data.
+    """Return the results of an evaluation of rows as JSON data.
 
     `groups` maps columns to the evaluations of groups of rows. `checkpoint` is the name of the checkpoint that has the
     weights; None: they are the run's final weights.
@@ -44,7 +50,8 @@ def evaluation_facts(
     result = evaluation.result
     return {
         "split": result.split, "rows": result.rows, "checkpoint": checkpoint, "logs": dict(result.logs),
-        "weights_sha256": None if checkpoint else run.record.facts()["files"].get("model.safetensors"),
+        "weights_sha256": run.weights_digest if checkpoint else run.record.facts()["files"].get("model.safetensors"),
+        "rows_sha256": rows_digest(rows),
         "intervals": _intervals(run, compared), "in_units": evaluation.in_units, "baselines": result.baselines,
         "outputs": outputs, "worst": _worst(run, compared, scores),
         "groups": {column: {group.name: {"rows": group.rows, "logs": group.shown} for group in values}
@@ -114,7 +121,7 @@ def _worst(run: LoadedRun, compared: Compared, scores: Mapping[str, ClassScores]
     if not (losses := list(_row_losses(compared))):
         return []
     total = torch.stack(losses).sum(0)
-    worst = total.nan_to_num(torch.inf).argsort(descending=True, stable=True)[:_WORST]
+    worst = total.nan_to_num(torch.inf).argsort(descending=True, stable=True)[:MOST_WORST]
     columns: dict[str, list[Any]] = {"row": (worst + 1).tolist(), "loss": total[worst].tolist()}
     for pair, y_true, y_pred in compared:
         prefix = f"{pair.output}: " if len(compared) > 1 else ""
