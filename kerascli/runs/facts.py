@@ -79,6 +79,7 @@ class _Facts(BaseModel):
     tier: str | None = None
     """`execution_mode` in runs of earlier versions."""
     data: dict[str, str] = {}
+    rows: dict[str, int] = {}
     plugins: list[_Plugin] = []
     directions: dict[str, Literal["min", "max"]] = {}
     imported: _Imported | None = None

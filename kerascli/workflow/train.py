@@ -40,7 +40,14 @@ from kerascli.workflow.advice.case import Case
 from kerascli.workflow.evaluation.last_evaluation import evaluate_splits
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.options import Options
-from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, directions, history_columns, skipped
+from kerascli.workflow.fitting.phase_facts import (
+    data_digests,
+    data_notes,
+    data_rows,
+    directions,
+    history_columns,
+    skipped,
+)
 from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_other_epochs, refuse_undivided
 from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
@@ -286,7 +293,7 @@ def _write_start(
         "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
         "device": device.value, "device_reason": device.reason,
         "precision": spec.training.compute.precision if spec.training else "float32",
-        "data": data_digests(phases), "plugins": plugins, "directions": directions(phases),
+        "data": data_digests(phases), "rows": data_rows(phases), "plugins": plugins, "directions": directions(phases),
         "skipped_images": skipped(phases, rows=False), "skipped_rows": skipped(phases, rows=True),
         **facts,
     })  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.report.page.curves import charts
 from kerascli.report.page.privacy import without_folders
 from kerascli.report.page.run_page import RunPage
@@ -100,6 +100,9 @@ def test_what_a_run_says_stays_text(run: RunRecord) -> None:
                results={"test": {HOSTILE: 1.0}}, versions={**facts["versions"], HOSTILE: HOSTILE})  # fmt: skip
     (run.path / "samples").mkdir()
     (run.path / "samples" / "0001-words.txt").write_text(HOSTILE, encoding="utf-8")
+    for folder, file in (("logs", "console.txt"), ("profile", "summary.txt")):
+        (run.path / folder).mkdir(exist_ok=True)
+        (run.path / folder / file).write_text(HOSTILE, encoding="utf-8")
     text = RunPage(run).html()
     page = Page(text)
     assert sum(tag == "script" for tag, _ in page.tags) == 2
@@ -116,6 +119,7 @@ def test_no_user_host_or_folder_is_on_the_page_unless_asked_for(run: RunRecord) 
         data={f"{HOME}/b.csv": "0" * 64}, init_from={"source": "/home/ann"},
         machine={**facts.get("machine", {}), "host": "anns-laptop"},
     )  # fmt: skip
+    run.append_console(f"run: {HOME}/runs/1\nwarning: {HOME}/b.csv has one row\n")
     page = RunPage(run).html()
     for word in ("ann lee", "secret", "anns-laptop", "/home"):
         assert word not in page
@@ -189,6 +193,38 @@ def test_a_link_among_the_samples_leads_to_nothing_on_the_page(run: RunRecord, t
     (run.path / "samples").mkdir()
     (run.path / "samples" / "0001-words.txt").symlink_to(secret / "0001-words.txt")
     assert run.samples(5_000) == []
+
+
+def test_a_link_among_what_was_printed_leads_to_nothing_on_the_page(run: RunRecord, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    for name in ("console.txt", "summary.txt"):
+        (secret / name).write_text("not of this run", encoding="utf-8")
+    (run.path / "logs").mkdir(exist_ok=True)
+    (run.path / "logs" / "console.txt").symlink_to(secret / "console.txt")
+    (run.path / "profile").symlink_to(secret)
+    assert "not of this run" not in RunPage(run).html()
+
+
+def test_the_page_has_rows_types_and_the_profile(run: RunRecord) -> None:
+    edit_facts(run.path, rows={"train": 12_345, "test": 7})
+    (run.path / "profile").mkdir()
+    (run.path / "profile" / "summary.txt").write_text("profile: 27 steps", encoding="utf-8")
+    run.append_console("a" * 200_000 + "\nthe end\n")
+    page = Page(RunPage(run).html())
+    for text in ("12,345", "profile: 27 steps", "the end", *run.columns(), *run.columns().values()):
+        assert text in page.text
+    assert "a" * 100_001 not in page.text
+
+
+def test_columns_of_somebody_else_that_are_none_are_refused(run: RunRecord) -> None:
+    name = "preprocessing/preprocessing.json"
+    for columns in ({"a": 1}, [1], {"a": {"dtype": "x"}}):
+        data = json.dumps({"columns": columns}).encode()
+        (run.path / name).write_bytes(data)
+        edit_facts(run.path, files={**run.facts()["files"], name: hashlib.sha256(data).hexdigest()})
+        with pytest.raises(FileRefused, match="is not what kerascli writes there"):
+            RunPage(run).html()
 
 
 def test_names_of_metrics_are_safe_to_show() -> None:

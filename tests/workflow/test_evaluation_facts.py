@@ -333,3 +333,34 @@ def test_outputs_with_axes_have_metrics_and_worst_rows_alone(tmp_path: Path) -> 
     assert facts["outputs"] == {}
     assert len(facts["worst"]) == 20
     assert facts["worst"][0].keys() == {"row", "loss"}
+
+
+SERIES = """
+seed: 3
+data:
+  source: {timeseries: {source: {csv: {path: t.csv}}, sequence_length: 4, horizon: HORIZON}}
+  split: {test: 0.3, order: day_next}
+  inputs: {sold: [normalization]}
+  targets: {sold_next: [normalization]}
+model: {layers: [flatten, {dense: HORIZON}, LAST]}
+compile: {loss: mse, optimizer: {adam: 0.05}, metrics: [mae]}
+fit: {epochs: 1, batch_size: 16}
+"""
+
+
+@pytest.mark.parametrize(("horizon", "last"), [(1, "{reshape: [1]}"), (3, "{reshape: [3, 1]}")])
+def test_a_forecast_is_what_predict_says_beside_the_truth(tmp_path: Path, horizon: int, last: str) -> None:
+    random = np.random.default_rng(0)
+    sold = np.round(100 + 20 * random.normal(size=400), 3)
+    write(tmp_path, "\n".join(["day,sold", *(f"{day},{value}" for day, value in enumerate(sold)), ""]), "t.csv")
+    run, _ = train(write(tmp_path, SERIES.replace("HORIZON", str(horizon)).replace("LAST", last)), tmp_path / "runs")
+    [output] = kept(run, "test").facts["outputs"].values()
+    points = np.array(output["forecast"]["points"])
+    command("predict", run.path, "test", "-o", tmp_path / "p.csv")
+    predicted = np.genfromtxt(tmp_path / "p.csv", delimiter=",", skip_header=1).reshape(-1, horizon)
+    expected = (predicted[:, 0], sold[-len(predicted) :]) if horizon == 1 else (predicted[-1], sold[-horizon:])
+    assert output["forecast"]["axis"] == ("row" if horizon == 1 else "step")
+    assert points[:, 0].tolist() == list(range(1, 1 + len(expected[0])))
+    assert points[:, 1] == pytest.approx(expected[1], rel=1e-5)
+    assert points[:, 2] == pytest.approx(expected[0], rel=1e-5)
+    assert "forecast (dashed)" in RunPage(run).html()

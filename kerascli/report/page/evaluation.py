@@ -71,6 +71,8 @@ def _output(output: Mapping[str, Any], title: str, show: Show) -> Iterator[Eleme
         yield from _thresholds(output, title, show)
     if "points" in output:
         yield _values(output)
+    if output.get("forecast", {}).get("points"):
+        yield from _forecast(output["forecast"], title)
 
 
 def _class_table(rows: Sequence[Mapping[str, Any]], title: str, show: Show) -> Element:
@@ -139,6 +141,19 @@ def _values(output: Mapping[str, Any]) -> Element:
         residuals.bars(edges, counts),
     )
     return element("div", *(chart.figure() for chart in charts), class_="small")
+
+
+def _forecast(forecast: Mapping[str, Any], title: str) -> Iterator[Element]:
+    """Yield the chart of the predictions of a series beside the truth, and its numbers."""
+    points, axis = forecast["points"], str(forecast["axis"])
+    values = [value for _, *both in points for value in both]
+    chart = Chart(
+        "Truth, and forecast (dashed)", axis, "value", (points[0][0], points[-1][0]), (min(values), max(values))
+    )
+    chart.line([(at, true) for at, true, _ in points]).line([(at, made) for at, _, made in points], "line second")
+    yield element("div", chart.figure(), class_="small")
+    cells = [[str(at), *map(number_text, both)] for at, *both in points]
+    yield folded("Numbers", table(f"Forecast of {title}", [axis, "true", "predicted"], cells))
 
 
 def _groups(title: str, column: str, groups: Mapping[str, Mapping[str, Any]], show: Show) -> Element:

@@ -3,6 +3,7 @@
 The command `report` shows them in an HTML page on the run.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from kerascli.data.batches.rows import Split
+from kerascli.data.sources.timeseries import Timeseries
 from kerascli.metrics.classification import Thresholds
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.runs.evaluations import MOST_WORST
@@ -24,7 +26,7 @@ from kerascli.workflow.units import inverse_of
 
 _MOST_CLASSES, _MOST_CONFUSIONS = 100, 200
 """Maximum sizes: of a confusion matrix, and of a list of confusions in its place."""
-_CUTS, _POINTS, _BINS = 513, 512, 30
+_CUTS, _POINTS, _BINS, _SERIES = 513, 512, 30, 256
 _RESAMPLES, _BLOCKS = 200, 200
 """Number of resamples of an interval, and of the blocks of rows that they draw."""
 
@@ -92,11 +94,11 @@ def _of_thresholds(scores: Thresholds) -> dict[str, Any]:
 
 def _of_values(run: LoadedRun, pair: OutputTarget, y_true: Tensor, y_pred: Tensor) -> dict[str, Any]:
     """Return true and predicted values of an output of numbers, and its residuals, in the units of the data."""
-    if y_true.numel() != y_pred.numel() or y_pred.dim() > 2 or not y_true.numel():
+    if y_true.numel() != y_pred.numel() or math.prod(y_pred.shape[2:]) > 1 or not y_true.numel():
         return {}
     undo = inverse_of(run, pair) or (lambda values: values)
-    both = (undo(each.reshape(y_pred.shape).numpy()) for each in (y_true, y_pred))
-    true, predicted = (each.reshape(-1).astype(np.float64) for each in both)
+    rows = [undo(each.reshape(y_pred.shape).numpy()).astype(np.float64) for each in (y_true, y_pred)]
+    true, predicted = (each.reshape(-1) for each in rows)
     finite = np.isfinite(true) & np.isfinite(predicted)
     if not finite.any():
         return {}
@@ -104,7 +106,23 @@ def _of_values(run: LoadedRun, pair: OutputTarget, y_true: Tensor, y_pred: Tenso
     counts, edges = np.histogram(predicted - true, bins=_BINS)
     drawn = np.sort(_random(run).choice(len(true), min(_POINTS, len(true)), replace=False))
     points = np.stack([true[drawn], predicted[drawn]], axis=1)
-    return {"points": points.tolist(), "residuals": {"edges": edges.tolist(), "counts": counts.tolist()}}
+    facts: dict[str, Any] = {
+        "points": points.tolist(),
+        "residuals": {"edges": edges.tolist(), "counts": counts.tolist()},
+    }
+    if run.data is not None and isinstance(run.data.source, Timeseries):
+        facts["forecast"] = _forecast(rows[0], rows[1], run.data.source.horizon)
+    return facts
+
+
+def _forecast(true: np.ndarray, predicted: np.ndarray, horizon: int) -> dict[str, Any]:
+    """Return what a model of a series predicts beside the truth, of its first column: one step ahead in the last rows
+    or, if it predicts several steps, those of the last row; as points (number of the row or step, true, predicted)."""
+    both = np.stack([each.reshape(len(true), horizon, -1)[:, :, 0] for each in (true, predicted)], axis=-1)
+    shown = both[-_SERIES:, 0] if horizon == 1 else both[-1]
+    first = 1 + (len(both) - len(shown) if horizon == 1 else 0)
+    points = [[first + at, *pair] for at, pair in enumerate(shown.tolist()) if np.isfinite(pair).all()]
+    return {"axis": "row" if horizon == 1 else "step", "points": points}
 
 
 def _row_losses(compared: Compared) -> Iterator[Tensor]:
