@@ -17,13 +17,19 @@ from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.report.page.curves import charts
 from kerascli.report.page.privacy import without_folders
 from kerascli.report.page.run_page import RunPage
+from kerascli.runs.evaluations import write_evaluation
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from tests.support.kept_runs import KEPT
-from tests.support.runs_harness import command, edit_facts
+from tests.support.runs_harness import command, edit_facts, write_rows
 
 HOSTILE = "</script><script>alert(1)</script>\x1b[31m\u202e'\"&lt;" + "x" * 10_000
 HOME = "/home/ann lee/secret"
+
+EVALUATION = {
+    "split": "test", "rows": 3, "checkpoint": None, "logs": {"loss": 0.5}, "weights_sha256": "0", "rows_sha256": "0",
+    "intervals": {}, "in_units": {}, "baselines": {}, "outputs": {}, "worst": [], "groups": {},
+}  # fmt: skip
 
 
 class Page(HTMLParser):
@@ -172,6 +178,35 @@ def test_the_page_of_several_runs_has_settings_that_differ(run: RunRecord) -> No
         command("report", run.path, folder)
     with pytest.raises(ConfigError, match=r"ends in \.html"):
         command("report", run.path, "-o", "page.pdf")
+
+
+def test_all_numbers_of_the_page_are_printed_as_json(run: RunRecord) -> None:
+    rows = [{"epoch": n, "loss": 1 / n, "val_loss": 2.0 if n != 4444 else math.nan} for n in range(1, 10_001)]
+    write_rows(run, rows)
+    edit_facts(run.path, history=run.history_writer.synced_prefix().model_dump())
+    write_evaluation(run, "test", EVALUATION)
+    [facts] = json.loads(command("report", run.path, "--json"))
+    assert facts["run"] == run.folder_name
+    assert facts["history"] == [{**row, "val_loss": None if row["epoch"] == 4444 else 2.0} for row in rows]
+    assert facts["evaluations"]["test"] == {"is_current": False, "format": 1, **EVALUATION}
+    assert facts["results"] == run.facts()["results"]
+    other = shutil.copytree(run.path, run.path.parent / "2027-01-01T00-00-00Z-other")
+    assert [each["run"] for each in json.loads(command("report", run.path, other, "--json"))] == [
+        run.path.name,
+        other.name,
+    ]
+    with pytest.raises(ConfigError, match="--output cannot be used with --json"):
+        command("report", run.path, "--json", "-o", "a.html")
+
+
+def test_curves_are_svg_on_paper(run: RunRecord) -> None:
+    write_rows(run, [{"epoch": n, "loss": 1 / n, "val_loss": math.nan} for n in range(1, 1001)])
+    edit_facts(run.path, history=run.history_writer.synced_prefix().model_dump())
+    [lines] = re.findall(r'<div class="small paper">.*?</div>', RunPage(run).html())
+    [points] = re.findall(r'points="([^"]+)"', lines)
+    assert 100 <= len(points.split()) <= 200
+    assert all(58 <= float(y) <= 326 for y in re.findall(r"(\S+),", points))
+    assert "training" in lines
 
 
 def test_samples_are_thinned_evenly(run: RunRecord) -> None:
