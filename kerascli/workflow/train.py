@@ -2,8 +2,9 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from kerascli.compiler.cache import use_own_cache
@@ -31,6 +32,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.checkpoint_files import part_file
+from kerascli.training.mode_timing import learn_mode
 from kerascli.training.step import Progress as Reached
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
@@ -39,6 +41,7 @@ from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.evaluation.last_evaluation import evaluate_splits
 from kerascli.workflow.fitting.details import Stages, details
+from kerascli.workflow.fitting.make_trainer import requests_of
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phase_facts import (
     data_digests,
@@ -77,6 +80,8 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     stages.end("advice")
     yield from notes(warnings)
     yield from data_notes(phases)
+    if config.data is not None and config.data.has_unused_folds:
+        yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
     device = choose_device(options.device)
     runner = PhaseRunner(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
     stages.end("model and execution mode")
@@ -107,7 +112,25 @@ def start(config: Config, options: Options) -> Iterator[Event]:
             if begun is not None:
                 yield Note(begun.text)
             yield Began(str(record.path), record.summary())
+            began = monotonic()
             yield from run(runner, record, stop, evaluate_splits)
+            trained_seconds = monotonic() - began
+    yield from _learn_modes(runner, trained_seconds)
+
+
+def _learn_modes(runner: PhaseRunner, trained_seconds: float) -> Iterator[Note]:
+    """Time the execution modes of a run that has ended, if the config leaves the choice open; yield what was learned.
+
+    The run is complete: whatever is raised, or Ctrl-C, ends the timing alone.
+    """
+    state = runner.state
+    training = state.experiment.spec.training
+    if training is None or training.compute.jit_compile != "auto" or runner.group.world.size > 1:
+        return
+    with suppress(Exception, KeyboardInterrupt):
+        for request in requests_of(state.experiment, state.plan, state.trainer.optimizers):
+            if (verdict := learn_mode(request, trained_seconds)) is not None:
+                yield Note(f"execution mode of later runs: {verdict.text.removeprefix('timed after an earlier run: ')}")
 
 
 def resume(
