@@ -80,6 +80,7 @@ class _Facts(BaseModel):
     """`execution_mode` in runs of earlier versions."""
     data: dict[str, str] = {}
     flags: dict[str, Any] = {}
+    rows: dict[str, int] = {}
     plugins: list[_Plugin] = []
     directions: dict[str, Literal["min", "max"]] = {}
     monitor: Annotated[dict[str, Literal["min", "max"]], Field(max_length=1)] = {}

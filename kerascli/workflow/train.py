@@ -46,6 +46,7 @@ from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phase_facts import (
     data_digests,
     data_notes,
+    data_rows,
     directions,
     history_columns,
     monitor,
@@ -316,7 +317,7 @@ def _write_start(
         "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
         "device": device.value, "device_reason": device.reason,
         "precision": spec.training.compute.precision if spec.training else "float32",
-        "data": data_digests(phases), "plugins": plugins, "directions": directions(phases),
+        "data": data_digests(phases), "rows": data_rows(phases), "plugins": plugins, "directions": directions(phases),
         "monitor": monitor(phases),
         "skipped_images": skipped(phases, rows=False), "skipped_rows": skipped(phases, rows=True),
         **facts,

@@ -36,6 +36,11 @@ def data_digests(phases: list[Phase]) -> dict[str, str]:
     return _by_name(phase.prepared.digests for phase in phases)
 
 
+def data_rows(phases: list[Phase]) -> dict[str, int]:
+    """Return a mapping from each split of the training phases to its number of rows, for run.json."""
+    return _by_name({name: rows.rows for name, rows in phase.prepared.splits.items()} for phase in phases)
+
+
 def skipped(phases: list[Phase], *, rows: bool) -> dict[str, Any]:
     """Return a mapping from folder to its damaged images (number, the first ones), or (`rows`) from file to bad rows.
 
