@@ -57,7 +57,7 @@ INNER_FLOORS = {
     "training": [
         ["classes", "generation", "profiling", "tensor_file"], ["checks", "objectives"],
         ["checkpoint_files", "evaluate", "forward_pass"], ["baselines", "build", "execution_mode", "step"],
-        ["checkpoint", "strategies"], ["loop"],
+        ["checkpoint", "mode_timing", "strategies"], ["loop"],
     ],
     "training/strategies": [
         ["checks", "collectives", "failures", "notices"], ["group"],

@@ -63,7 +63,7 @@ def check(
     during downloads with (name, bytes so far, total bytes). With `processes`, check also that training is possible on
     this number of processes, and estimate the memory of each. Raises KerasCliError.
     """
-    config = open_config(source, sets=sets, flags=flags, progress=progress)
+    config = open_config(source, sets=sets, flags=flags, progress=progress, fold=1)
     facts_by_key: dict[str, _FactsOfData] = {}
     best = _facts_without_data if no_data else _best_facts
 
@@ -101,7 +101,8 @@ def _checked(config: Config, spec: RunSpec, prepared: PreparedData | None, *, is
     yield f"  model: {counted(spec.layer_count(), 'layer')}{parameters}"
     if prepared is not None:
         rows = ", ".join(f"{name} {count:,}" for name, count in _rows(prepared).items())
-        yield f"  data: {rows} rows"
+        split = None if config.data is None else config.data.split
+        yield f"  data: {rows} rows{f' (fold {split.fold} of {split.folds})' if split and split.fold else ''}"
     if config.before:
         yield f"  fit: {len(config.phases)} phases"
     if config.document.at(("tune",)) is not None:
