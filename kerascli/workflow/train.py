@@ -81,10 +81,13 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     stages.end("advice")
     yield from notes(warnings)
     yield from data_notes(phases)
+    if config.document.at(("tune",)) is not None:
+        yield Note("tune: not read by train; kerascli tune searches")
     if config.data is not None and config.data.has_unused_folds:
         yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
     device = choose_device(options.device)
-    runner = PhaseRunner(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
+    reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
+    runner = PhaseRunner(phases, device, options, reached, options.mode)
     stages.end("model and execution mode")
     absent = [] if options.downloads_weights else absent_weights(runner.state.experiment, phases[0].config)
     yield from absent
@@ -94,7 +97,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     with deferred() as stop:
         runner.group.notices.signals = stop
         members = _members(runner)  # all have deferred signals by then: one of these saves a run that exists
-        record = RunRecord.create(options.runs_dir, options.name or config.name) if runner.group.world.leads else None
+        record = _new_record(config, options) if runner.group.world.leads else None
         [path, *_] = runner.group.agree(record and str(record.path))
         if record is None:
             yield from run(runner, NoRecord(Path(path)), stop, evaluate_splits)
@@ -179,6 +182,13 @@ def resume(
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from run(runner, record, stop, evaluate_splits)
+
+
+def _new_record(config: Config, options: Options) -> RunRecord:
+    """Return the folder of a new run: a new one in the folder of runs, or the one that the options name."""
+    if options.folder is not None:
+        return RunRecord(options.folder)
+    return RunRecord.create(options.runs_dir, options.name or config.name)
 
 
 def refuse_without_data(record: RunRecord, config: Config) -> None:
