@@ -24,7 +24,7 @@ FLOORS = [
     ["features"],
     ["model", "callbacks"],
     ["config"],
-    ["compiler"],
+    ["compiler", "studies"],
     ["training"],
     ["interop", "report"],
     ["workflow"],
@@ -51,7 +51,7 @@ INNER_FLOORS = {
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
         ["yaml", "component_index", "top_level"], ["composition", "misspelt"],
-        ["sections", "starter"], ["config", "schema"], ["data", "run"],
+        ["sections", "starter"], ["config", "point", "schema"], ["data", "run"],
         ["cross_checks", "resolved"], ["describe"], ["load"],
     ],
     "training": [
@@ -65,7 +65,8 @@ INNER_FLOORS = {
         ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
-        ["advice", "baselines", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
+        ["advice", "baselines", "generation", "loaded", "memory", "outputs"],
+        ["fitting", "prompts", "space_check", "units"],
         ["check", "rows"], ["evaluate", "make_samples", "predict"],
         ["evaluation", "interchange"], ["train"],
         ["forecasting", "further_training", "smoke", "stream"],

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from io import BufferedReader
 from pathlib import Path
@@ -37,6 +37,9 @@ Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+?)(?:~\d+)?", re.DOTALL)
 """Name of a run folder: time and name of the run, and `~2` for the second run of a name within a second."""
+
+STUDY, MEMBERS = "study.yaml", "trials"
+"""Names in a study's folder: the file of its settings, and the folder of its members."""
 
 _CONFIG, _RESOLVED, _FACTS = "config.yaml", "resolved.yaml", "run.json"
 _HISTORY, _SUMMARY, _DIAGRAM, _WEIGHTS = "history.csv", "summary.txt", "diagram.json", "model.safetensors"
@@ -65,17 +68,7 @@ class RunRecord(OutputFiles):
         check_name(name)
         storage.make_folder(runs_dir)
         storage.sweep(runs_dir)
-
-        def make_folder() -> Path:
-            stem = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
-            number = 1
-            path = runs_dir / stem
-            while not storage.new_folder(path):
-                number += 1
-                path = runs_dir / f"{stem}~{number}"
-            return path
-
-        path, start = new_start(runs_dir, make_folder)
+        path, start = new_start(runs_dir, partial(new_dated_folder, runs_dir, name))
         record = cls(path)
         record._start = start
         return record
@@ -330,9 +323,29 @@ def check_name(name: str) -> None:
         raise ConfigError(f"name: {quoted(name)} cannot name a run", hint=rule)
 
 
+def new_dated_folder(runs_dir: Path, name: str) -> Path:
+    """Create a folder named by the present time and `name`, with `~2` after it if that exists, and return its path."""
+    stem = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
+    number = 1
+    path = runs_dir / stem
+    while not storage.new_folder(path):
+        number += 1
+        path = runs_dir / f"{stem}~{number}"
+    return path
+
+
 def is_run(path: Path) -> bool:
-    """Return True if a folder belongs to a run: it has a run.json, or its name has the form of run folders."""
-    return path.is_dir() and ((path / _FACTS).is_file() or FOLDER.fullmatch(path.name) is not None)
+    """Return True if a folder belongs to a run: it has a run.json, or its name has the form of run folders.
+
+    The folder of a study, which has a name of this form, belongs to none.
+    """
+    named = FOLDER.fullmatch(path.name) is not None
+    return path.is_dir() and ((path / _FACTS).is_file() or (named and not is_study(path)))
+
+
+def is_study(path: Path) -> bool:
+    """Return True if a folder is that of a study, whose members are run folders."""
+    return (path / STUDY).is_file()
 
 
 def run_around(file: Path) -> Path | None:

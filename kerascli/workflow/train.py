@@ -72,8 +72,11 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     yield from data_notes(phases)
     if config.data is not None and config.data.has_unused_folds:
         yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
+    if config.document.at(("tune",)) is not None:
+        yield Note("tune: not read by train; kerascli tune searches")
     device = choose_device(options.device)
-    runner = PhaseRunner(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
+    reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
+    runner = PhaseRunner(phases, device, options, reached, options.mode)
     stages.end("model and execution mode")
     absent = [] if options.downloads_weights else absent_weights(runner.state.experiment, phases[0].config)
     yield from absent
@@ -83,7 +86,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     with deferred() as stop:
         runner.group.notices.signals = stop
         members = _members(runner)  # all have deferred signals by then: one of these saves a run that exists
-        record = RunRecord.create(options.runs_dir, options.name or config.name) if runner.group.world.leads else None
+        record = _new_record(config, options) if runner.group.world.leads else None
         [path, *_] = runner.group.agree(record and str(record.path))
         if record is None:
             yield from run(runner, NoRecord(Path(path)), stop)
@@ -152,6 +155,13 @@ def resume(
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from run(runner, record, stop)
             yield from keep_evaluations(runner, record)
+
+
+def _new_record(config: Config, options: Options) -> RunRecord:
+    """Return the folder of a new run: a new one in the folder of runs, or the one that the options name."""
+    if options.folder is not None:
+        return RunRecord(options.folder)
+    return RunRecord.create(options.runs_dir, options.name or config.name)
 
 
 def refuse_without_data(record: RunRecord, config: Config) -> None:
