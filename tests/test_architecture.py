@@ -65,7 +65,8 @@ INNER_FLOORS = {
         ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
-        ["advice", "baselines", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
+        ["advice", "baselines", "generation", "loaded", "memory", "outputs", "tracking"],
+        ["fitting", "prompts", "units"],
         ["check", "rows"], ["evaluate", "make_samples", "predict"],
         ["evaluation", "interchange"], ["train"],
         ["forecasting", "further_training", "smoke", "stream"],

@@ -45,7 +45,7 @@ def compare(runs: Sequence[RunRecord]) -> Comparison:
 
     A seed is a setting only if no other differs. Results on validation and test rows come first.
     """
-    settings = _by_key([dict(_flat(_resolved(run))) for run in runs], ABSENT)
+    settings = _by_key([settings_of(run) for run in runs], ABSENT)
     differing = {key: values for key, values in settings.items() if any(_differ(each, values[0]) for each in values)}
     if len(differing) > 1:
         differing.pop("seed", None)
@@ -76,10 +76,11 @@ def _by_key(tables: Sequence[Mapping[str, Any]], default: str | None) -> dict[st
     return {key: [table.get(key, default) for table in tables] for key in keys}
 
 
-def _resolved(run: RunRecord) -> dict[str | int, Any]:
+def settings_of(run: RunRecord) -> dict[str, Any]:
+    """Return a run's settings by path (`model.layers[1].dense.units`), from its config with all defaults."""
     from kerascli.config.yaml.text import parse_document
 
-    return parse_document(run.resolved(), str(run.resolved_path)).data
+    return dict(_flat(parse_document(run.resolved(), str(run.resolved_path)).data))
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
