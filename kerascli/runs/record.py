@@ -1,7 +1,7 @@
 """Write and read a run folder (config, run.json, history.csv, weights ...); only this code knows its file names.
 
 runs/2026-11-24T22-17-58Z-mnist_mlp/
-  config.yaml   resolved.yaml   run.json   history.csv   summary.txt   model.safetensors   threshold.json
+  config.yaml   resolved.yaml   run.json   history.csv   summary.txt   model.safetensors   threshold.json   sent.json
   preprocessing/   plugins/   checkpoints/   plots/   logs/   profile/   samples/   evaluations/
 """
 
