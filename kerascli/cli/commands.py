@@ -28,6 +28,7 @@ from kerascli.cli import (
     train,
     validate,
     watch,
+    why,
 )
 from kerascli.cli.process_group import refuse_several
 from kerascli.foundation.disk.storage import reported
@@ -76,6 +77,7 @@ for command, example in {
     train.train: "train churn.yaml --set fit.epochs=20",
     evaluate.evaluate: "evaluate latest test --by city",
     predict.predict: "predict latest new.csv -o predictions.csv",
+    why.why: "why latest test",
     generate.generate: "generate latest --prompt 'Once upon a time'",
     samples.samples: "samples latest -o pictures",
     import_model.import_command: "import model.keras",

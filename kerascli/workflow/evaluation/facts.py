@@ -100,7 +100,7 @@ def _of_values(run: LoadedRun, pair: OutputTarget, y_true: Tensor, y_pred: Tenso
     return {"points": points.tolist(), "residuals": {"edges": edges.tolist(), "counts": counts.tolist()}}
 
 
-def _row_losses(compared: Compared) -> Iterator[Tensor]:
+def row_losses(compared: Compared) -> Iterator[Tensor]:
     """Yield the loss of each row, for the outputs whose loss is a value a row."""
     for pair, y_true, y_pred in compared:
         if pair.loss is not None and len(y_true):
@@ -111,7 +111,7 @@ def _row_losses(compared: Compared) -> Iterator[Tensor]:
 
 def _worst(run: LoadedRun, compared: Compared, scores: Mapping[str, ClassScores]) -> list[dict[str, Any]]:
     """Return the rows with the largest losses, with what was predicted for them in place of the truth."""
-    if not (losses := list(_row_losses(compared))):
+    if not (losses := list(row_losses(compared))):
         return []
     total = torch.stack(losses).sum(0)
     worst = total.nan_to_num(torch.inf).argsort(descending=True, stable=True)[:_WORST]
