@@ -29,6 +29,7 @@ from kerascli.cli import (
     tune,
     validate,
     watch,
+    why,
 )
 from kerascli.cli.process_group import refuse_several
 from kerascli.foundation.disk.storage import reported
@@ -78,6 +79,7 @@ for command, example in {
     tune.tune: "tune churn.yaml --workers 2",
     evaluate.evaluate: "evaluate latest test --by city",
     predict.predict: "predict latest new.csv -o predictions.csv",
+    why.why: "why latest test",
     generate.generate: "generate latest --prompt 'Once upon a time'",
     samples.samples: "samples latest -o pictures",
     import_model.import_command: "import model.keras",
