@@ -54,7 +54,7 @@ def keras_object(thing: Component, where: str, problems: list[Fault], **bookkeep
     if module is None or not is_in_keras or not type(thing).__module__.startswith("kerascli."):
         problems.append(Fault(f"{where}: Keras 3 has no '{thing.component_name}'"))
         return {}
-    config = {**bookkeeping, **settings(thing, where, problems)}
+    config = {**bookkeeping, **settings_of(thing, where, problems)}
     class_name, network = type(thing).__name__, OF_NETWORKS.get(thing.component_name)
     if isinstance(thing, BaseLayer) and network is not None:
         return serialized(network, class_name, config, registered=True)
@@ -81,7 +81,7 @@ def layer_object(layer: BaseLayer, name: str, precision: str, problems: list[Fau
     return keras_object(layer, name, problems, name=name, **dtype)
 
 
-def settings(thing: Component, where: str, problems: list[Fault]) -> dict[str, Any]:
+def settings_of(thing: Component, where: str, problems: list[Fault]) -> dict[str, Any]:
     """Return a component's arguments as JSON for a Keras file."""
     values = {name: getattr(thing, name) for name in type(thing).model_fields}
     config = {name: to_keras(value, f"{where}, {name}", problems) for name, value in values.items()}

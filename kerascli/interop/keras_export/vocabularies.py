@@ -11,7 +11,7 @@ from kerascli.data.transforms.text_lookups import TextVectorization
 from kerascli.foundation.errors import Fault
 from kerascli.foundation.shapes import Shape
 from kerascli.interop.keras_export.keras_nodes import KerasNode, walk
-from kerascli.interop.keras_export.serialized import serialized, settings
+from kerascli.interop.keras_export.serialized import serialized, settings_of
 from kerascli.preprocessing.categories import LookupSettings
 
 _NOT_OF_KERAS = frozenset({"positive"})
@@ -29,7 +29,7 @@ class TextLayer:
 
     def node(self, name: str, problems: list[Fault]) -> KerasNode:
         """Return the layer as a node of a Keras graph, without calls."""
-        config = {"name": name, **settings(self.transform, name, problems)}
+        config = {"name": name, **settings_of(self.transform, name, problems)}
         lookup = self.transform.lookup if isinstance(self.transform, TextVectorization) else self.transform
         facts, arrays = self.state.facts, self.state.arrays
         if isinstance(lookup, LookupSettings):
