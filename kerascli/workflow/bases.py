@@ -50,6 +50,7 @@ def open_config(
     sets: Sequence[str] = (),
     flags: Sequence[str] = (),
     progress: Progress | None = None,
+    fold: int | None = None,
     runs_dir: Path = Path("runs"),
 ) -> Config:
     """Open a config file (or its parsed document), whose bases are resolved; runs are looked up in `runs_dir`.
@@ -61,7 +62,7 @@ def open_config(
     def bases(document: Document, values: Mapping[str, Flag]) -> Document:
         return with_bases(document, values, runs_dir)
 
-    return load.open_config(config, sets=sets, flags=flags, progress=progress, bases=bases)
+    return load.open_config(config, sets=sets, flags=flags, progress=progress, fold=fold, bases=bases)
 
 
 def with_bases(document: Document, flags: Mapping[str, Flag], runs_dir: Path) -> Document:
@@ -151,8 +152,11 @@ def _of_application(
 
 
 def run_named(name: str, folder: Path, runs_dir: Path) -> RunRecord:
-    """Return the run that a config in `folder` names by its path, or by its name in `runs_dir`. Raises ConfigError."""
-    return find_run(str(folder / name) if os.sep in name else name, runs_dir)
+    """Return the run that a config in `folder` names by its path, or by its name in `runs_dir`, such as `latest` or
+    `STUDY/7`. Raises ConfigError."""
+    path = folder / name
+    is_path = os.sep in name and (path.exists() or name.startswith((os.curdir, os.sep)))
+    return find_run(str(path) if is_path else name, runs_dir)
 
 
 def _section_of(record: RunRecord) -> dict[str, Any]:

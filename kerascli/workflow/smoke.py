@@ -42,7 +42,7 @@ def smoke(
     with _temporary_runs() as folder:
         config = source
         if not isinstance(config, Config):
-            config = open_config(config, flags=flags, progress=progress, runs_dir=source_runs)
+            config = open_config(config, flags=flags, progress=progress, fold=1, runs_dir=source_runs)
         before = config.document.at(("fit", "initial_epoch"))
         limits = _limits(_STEPS, epochs=before + 1 if isinstance(before, int) else 1)
         options = Options(folder, device, threads, limits=limits, source_runs=source_runs, downloads_weights=False)
