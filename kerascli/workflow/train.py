@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -26,15 +27,17 @@ from kerascli.model.runtime.summary import summarize
 from kerascli.parts.distributions import REMOVED
 from kerascli.report.architecture.stored import diagram_json
 from kerascli.report.summary import render
+from kerascli.runs.checkpoints import Checkpoint
 from kerascli.runs.environment import run_facts
 from kerascli.runs.history import Prefix
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
-from kerascli.training.checkpoint import checkpoint_facts
-from kerascli.training.checkpoint_files import part_file
+from kerascli.training.checkpoint import checkpoint_facts, saved_weights
+from kerascli.training.checkpoint_files import part_file, training_tensors
 from kerascli.training.mode_timing import learn_mode
 from kerascli.training.step import Progress as Reached
+from kerascli.training.step import assign_weights
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
@@ -53,11 +56,18 @@ from kerascli.workflow.fitting.phase_facts import (
     monitor,
     skipped,
 )
-from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_other_epochs, refuse_undivided
+from kerascli.workflow.fitting.phases import (
+    Fill,
+    Phase,
+    PhaseRunner,
+    prepare_phases,
+    refuse_other_epochs,
+    refuse_undivided,
+)
 from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.fitting.saver import newest, restore
-from kerascli.workflow.interchange.init_from import init_weights
+from kerascli.workflow.interchange.init_from import InitWeights, init_weights
 from kerascli.workflow.rows.command_rows import moved_hint
 from kerascli.workflow.tracking.following import sending
 
@@ -89,11 +99,9 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         yield Note("tune: not read by train; kerascli tune searches")
     device = choose_device(options.device)
     reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
-    runner = PhaseRunner(phases, device, options, reached, options.mode)
+    begun, fill = _initial_weights(phases[0], options)
+    runner = PhaseRunner(phases, device, options, reached, options.mode, fill)
     stages.end("model and execution mode")
-    source_runs, downloads = options.source_runs or options.runs_dir, options.downloads_weights
-    begun = init_weights(runner.state.experiment, phases[0].config, source_runs, downloads=downloads)
-    runner.state.trainer.optimizers.weights_were_set()
     with deferred() as stop:
         runner.group.notices.signals = stop
         members = _members(runner)  # all have deferred signals by then: one of these saves a run that exists
@@ -275,19 +283,37 @@ def _restored(
         raise FileRefused(
             f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
         )
-    runner = PhaseRunner(phases, device, options, reached, mode)
+    begun, fill = _initial_weights(phases[0], options)
     if checkpoint is not None:
+        runner = PhaseRunner(phases, device, options, reached, mode, partial(_fill_from, checkpoint, part))
         runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks, part)
     else:
-        begun = init_weights(runner.state.experiment, phases[0].config, options.runs_dir)
+        runner = PhaseRunner(phases, device, options, reached, mode, fill)
         if (source := begun.changed(record.facts())) is not None:
             raise FileRefused(f"the weights of {source} have changed since the run began", hint="start a new run")
-        runner.state.trainer.optimizers.weights_were_set()
     reached, plan = runner.reached, runner.state.plan
     if plan.epochs < reached.epoch + (reached.batch > 0):
         where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"
         raise ConfigError(f"fit.epochs is {plan.epochs}, but the run has reached {where}: it cannot be made shorter")
     return runner, notes, history
+
+
+def _initial_weights(phase: Phase, options: Options) -> tuple[InitWeights, Fill]:
+    """Return (report on the initial weights, empty at first; function that loads them into a model and fills it)."""
+    report = InitWeights()
+
+    def fill(experiment: Experiment) -> None:
+        runs, downloads = options.source_runs or options.runs_dir, options.downloads_weights
+        made = init_weights(experiment, phase.config, runs, downloads=downloads)
+        report.facts, report.notes = made.facts, made.notes
+
+    return report, fill
+
+
+def _fill_from(checkpoint: Checkpoint, part: str | None, experiment: Experiment) -> None:
+    """Set a model's weights to those of a checkpoint, unless FSDP divides them."""
+    if part is None:
+        assign_weights(experiment.weights, saved_weights(training_tensors(checkpoint.blobs)))
 
 
 def _refuse_format_1(record: RunRecord) -> None:
