@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from kerascli.foundation.errors import ConfigError
 from kerascli.runs.index import find_run
 from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.rows.command_rows import load_again
-from kerascli.workflow.why.columns import column_groups
+from kerascli.workflow.why.column_groups import column_groups
 from kerascli.workflow.why.explain import Question, explain
 from tests.support.runs_harness import kerascli, train, write
 
@@ -63,6 +64,7 @@ def test_integrated_gradients_of_a_linear_model_are_its_coefficients(linear: Loa
         np.median(splits["train"].read(slice(0, 300)).inputs["x"], 0),
     )
     kernel = next(weight.tensor for weight in linear.experiment.weights if weight.name.endswith("kernel"))
+    assert reasons.values is not None
     np.testing.assert_allclose(reasons.values, (x - start) * kernel.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
@@ -79,7 +81,7 @@ def test_permutation_importance_agrees_with_scikit_learn(linear: LoadedRun) -> N
         def score(self, x: np.ndarray, y: np.ndarray) -> float:
             return -float(np.mean((x @ kernel.T[:, 0] + bias - y.reshape(-1)) ** 2))
 
-    theirs = sklearn_importance(Model(), rows.inputs["x"], rows.targets["y"], n_repeats=30, random_state=0)
+    theirs: Any = sklearn_importance(Model(), rows.inputs["x"], rows.targets["y"], n_repeats=30, random_state=0)
     for name, mean, deviation in zip("abc", theirs.importances_mean, theirs.importances_std, strict=True):
         assert ours[name].value == pytest.approx(mean, abs=3 * deviation / 30**0.5 + 1e-6)
         assert ours[name].low <= ours[name].value <= ours[name].high
@@ -233,7 +235,9 @@ fit: {epochs: 15, batch_size: 32}
         question = Question(texts=["the film was superb and long"], method=method, class_name="1")  # pyright: ignore[reportArgumentType]
         (found,) = explain(run, question).words
         assert max(found, key=lambda pair: pair[1])[0] == "superb"
-    done = kerascli("why", str(run.record.path), "--text", "a superb film", "--class", "1", "-o", "why.html", cwd=tmp_path)
+    done = kerascli(
+        "why", str(run.record.path), "--text", "a superb film", "--class", "1", "-o", "why.html", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "why.html").read_text()
     assert 'class="for-4"' in page
