@@ -13,7 +13,6 @@ from kerascli.runs.reading import quoted
 from kerascli.runs.record import FOLDER, RunRecord, is_run
 
 LATEST = "latest"
-ARCHIVE = ".zip"
 
 
 def list_runs(runs_dir: Path) -> list[RunRecord]:
@@ -31,8 +30,8 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
     """Return the run with this path, name or unambiguous prefix, or the `latest`. Raises ConfigError unless one is
     found."""
     if is_archive(selector):
-        hint = "unzip it, and name the folder"
-        raise ConfigError(f"{quoted(selector)} is an archive, which this command does not read", hint=hint)
+        text = f"{quoted(selector)} is an archive, which this command does not read"
+        raise ConfigError(text, hint="unzip it, and name the folder")
     if _is_path(selector):
         path = Path(selector)
         return RunRecord.open(path.resolve() if path.name in {"", ".."} else path)
@@ -53,7 +52,7 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
 
 def is_archive(selector: str) -> bool:
     """Return True if the name of a run is the path of a zip file."""
-    return selector.lower().endswith(ARCHIVE) and os.path.isfile(selector)
+    return selector.lower().endswith(".zip") and os.path.isfile(selector)
 
 
 def _matches(selector: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
