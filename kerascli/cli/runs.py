@@ -1,4 +1,4 @@
-"""The commands `kerascli runs`: list, show, compare, tag, archive and remove runs."""
+"""The commands `kerascli runs`: list, show, compare, tag, archive, send and remove runs."""
 
 import os
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.runs.tags import change_tags, tags
 from kerascli.runs.thresholds import kept_thresholds
 
-_HELP = "List, show, compare, tag, archive and remove runs; without a command: list them, by the options of list."
+_HELP = "List, show, compare, tag, archive, send and remove runs; without a command: list them, by the options of list."
 _SHOWN_LAST = ("versions", "machine")
 
 
@@ -45,6 +45,7 @@ def register(app: typer.Typer) -> None:
     group.command("compare", example="runs compare latest other")(_compare)
     group.command("tag", example="runs tag latest baseline")(_tag)
     group.command("archive", example="runs archive latest -o run.zip")(_archive)
+    group.command("send", example="runs send latest --to mlflow")(_send)
     group.command("rm", example="runs rm other")(_remove)
     app.add_typer(group, name="runs")
 
@@ -129,6 +130,25 @@ def _archive(
     size = write_archive(record, writable(file, ".zip", run=record))
     options.say(f"{file}\n")
     options.note(f"{size_text(size)}, holds all files of the run")
+
+
+def _send(
+    runs: Annotated[list[str], argument("RUN", "The runs to send.", complete.runs)],
+    to: Annotated[str, option("--to TRACKER", "The kind of server: mlflow, at the address MLFLOW_TRACKING_URI.")],
+    artifacts: Annotated[bool, option("--artifacts", "Also send the runs' files: configs, weights, history.")] = False,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
+) -> None:
+    """Send runs to a tracking server: what it does not have of their parameters, metrics and status."""
+    from kerascli.workflow.tracking.client import Client
+    from kerascli.workflow.tracking.sending import Sender
+
+    if to != "mlflow":
+        raise ConfigError(f"--to: expected mlflow, got '{to}'")
+    client = Client()
+    for run in [options.find_run(selector, runs_dir) for selector in dict.fromkeys(runs)]:
+        with run.locked():
+            sent = Sender(client, run).send(run.history(), artifacts=artifacts)
+        options.note(f"{run.folder_name}: sent {sent}")
 
 
 def _remove(

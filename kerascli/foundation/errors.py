@@ -164,6 +164,11 @@ class Interrupted(KerasCliError):
         return 128 + self.signal_number
 
 
+class Paused(KerasCliError):
+    """Error that ends a training run after an epoch, saved such that it can be resumed, for a reason other than a
+    signal."""
+
+
 _MAX_SEARCHES, _MAX_SEARCHES_AMONG = 1000, 100
 _searches: dict[tuple[str, ...], dict[str, str | None]] | None = None
 """Results of `nearest` by known words and word, in a block of `limited_suggestions`."""

@@ -1,7 +1,7 @@
 """Write and read a run folder (config, run.json, history.csv, weights ...); only this code knows its file names.
 
 runs/2026-11-24T22-17-58Z-mnist_mlp/
-  config.yaml   resolved.yaml   run.json   history.csv   summary.txt   model.safetensors   threshold.json
+  config.yaml   resolved.yaml   run.json   history.csv   summary.txt   model.safetensors   threshold.json   sent.json
   preprocessing/   plugins/   checkpoints/   plots/   logs/   profile/   samples/   evaluations/
 """
 
@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from io import BufferedReader
 from pathlib import Path
@@ -37,6 +37,9 @@ Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+?)(?:~\d+)?", re.DOTALL)
 """Name of a run folder: time and name of the run, and `~2` for the second run of a name within a second."""
+
+STUDY, MEMBERS = "study.yaml", "trials"
+"""Names in a study's folder: the file of its settings, and the folder of its members."""
 
 _CONFIG, _RESOLVED, _FACTS = "config.yaml", "resolved.yaml", "run.json"
 _HISTORY, _SUMMARY, _DIAGRAM, _WEIGHTS = "history.csv", "summary.txt", "diagram.json", "model.safetensors"
@@ -69,17 +72,7 @@ class RunRecord(OutputFiles):
         check_name(name)
         storage.make_folder(runs_dir)
         storage.sweep(runs_dir)
-
-        def make_folder() -> Path:
-            stem = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
-            number = 1
-            path = runs_dir / stem
-            while not storage.new_folder(path):
-                number += 1
-                path = runs_dir / f"{stem}~{number}"
-            return path
-
-        path, start = new_start(runs_dir, make_folder)
+        path, start = new_start(runs_dir, partial(new_dated_folder, runs_dir, name))
         record = cls(path)
         record._start = start
         return record
@@ -309,6 +302,12 @@ class RunRecord(OutputFiles):
         """
         return self._files.read(_WEIGHTS)
 
+    def remove_weights(self) -> None:
+        """Remove the weights and checkpoints of a run that is a trial of a study, which has better ones."""
+        storage.remove_file(self.path / _WEIGHTS)
+        if any((self.path / _CHECKPOINTS).glob("*")):
+            storage.remove_folder(self.path / _CHECKPOINTS)
+
     def write_preprocessing(self, file: str, data: bytes) -> None:
         """Write the fitted state of a preprocessing transform (a vocabulary, means ...) to a file in the run's
         preprocessing/."""
@@ -365,9 +364,29 @@ def check_name(name: str) -> None:
         raise ConfigError(f"name: {quoted(name)} cannot name a run", hint=rule)
 
 
+def new_dated_folder(runs_dir: Path, name: str) -> Path:
+    """Create a folder named by the present time and `name`, with `~2` after it if that exists, and return its path."""
+    stem = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
+    number = 1
+    path = runs_dir / stem
+    while not storage.new_folder(path):
+        number += 1
+        path = runs_dir / f"{stem}~{number}"
+    return path
+
+
 def is_run(path: Path) -> bool:
-    """Return True if a folder belongs to a run: it has a run.json, or its name has the form of run folders."""
-    return path.is_dir() and (FOLDER.fullmatch(path.name) is not None or (path / _FACTS).is_file())
+    """Return True if a folder belongs to a run: it has a run.json, or its name has the form of run folders.
+
+    The folder of a study, which has a name of this form, belongs to none.
+    """
+    named = FOLDER.fullmatch(path.name) is not None
+    return path.is_dir() and ((named and not is_study(path)) or (path / _FACTS).is_file())
+
+
+def is_study(path: Path) -> bool:
+    """Return True if a folder is that of a study, whose members are run folders."""
+    return (path / STUDY).is_file()
 
 
 def run_around(file: Path) -> Path | None:
