@@ -68,7 +68,7 @@ INNER_FLOORS = {
         ["advice", "baselines", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
         ["check", "rows"], ["evaluate", "make_samples", "predict"],
         ["evaluation", "interchange"], ["train"],
-        ["forecasting", "further_training", "smoke", "stream"],
+        ["batch_picture", "forecasting", "further_training", "smoke", "stream"],
     ],
     "interop": [
         ["keras", "example_inputs", "published", "torch_files", "torchvision_names"],
