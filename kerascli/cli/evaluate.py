@@ -54,6 +54,7 @@ def evaluate(
     as_json: options.Json = False,
     processes: options.Processes = None,
     timeout: options.Timeout = 600.0,
+    trust_plugins: options.TrustPlugins = False,
 ) -> None:
     """Compute a run's loss and metrics, and the scores of each class.
 
@@ -67,7 +68,9 @@ def evaluate(
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
-        record = _record(run, what, runs_dir, checkpoint)
+        record = _record(run, what, runs_dir, checkpoint, trust_plugins=trust_plugins)
+        keeps = {"--keep-threshold": keep_threshold and record.archive}
+        options.refuse(keeps, keeps, "cannot write into an archive")
         from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluation.cells import add_cells
         from kerascli.workflow.evaluation.facts import evaluation_facts
@@ -96,6 +99,9 @@ def evaluate(
         options.say_json(evaluation_json(record, evaluation, groups, chosen) | ({"worst": shown} if shown else {}))
     else:
         options.say(evaluation_text(evaluation, groups, chosen) + worst_text(shown))
+    if record.archive is not None:
+        options.note(f"{record.archive} is not written to: numbers and plots of this evaluation are not kept")
+        return
     try:
         waits = locks.lock(record.path, patience_seconds=_PATIENCE_SECONDS)
         with waits if checkpoint is None else nullcontext():  # a run may be evaluated while it trains
@@ -108,9 +114,11 @@ def evaluate(
         options.note("\n".join(keep(opened, evaluation, rule, chosen)))
 
 
-def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None) -> "RunRecord":
+def _record(
+    run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None, *, trust_plugins: bool
+) -> "RunRecord":
     try:
-        return options.trained_run(run, runs_dir, checkpoint)
+        return options.trained_run(run, runs_dir, checkpoint, trust_plugins)
     except ConfigError:
         if not what and run in options.SPLITS:
             raise ConfigError(f"there is no run '{run}'", hint=f"kerascli evaluate latest {run}") from None

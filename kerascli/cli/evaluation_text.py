@@ -95,7 +95,8 @@ def evaluation_json(
 
     result = evaluation.result
     facts: dict[str, Any] = {
-        "run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs),
+        "run": str(record.archive or record.path),
+        "split": result.split, "rows": result.rows, "results": dict(result.logs),
         "baselines": result.baselines,
         "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
         "confusion_matrices": {c.output: c.matrix.tolist() for c in evaluation.class_scores},

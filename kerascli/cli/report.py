@@ -29,12 +29,13 @@ def report(
     if as_json:
         values = {"--output": output is not None, "--environment": environment}
         options.refuse(values, values, "cannot be used with --json, which prints numbers")
-    records = [options.find_run(run, runs_dir) for run in dict.fromkeys(runs or [LATEST])]
+    records = [options.find_run(run, runs_dir, False) for run in dict.fromkeys(runs or [LATEST])]
     if as_json:
         options.say_json([_numbers(run) for run in records])
         return
-    if output is None and len(records) > 1:
-        raise ConfigError("the page of several runs needs a file name", hint="name the file: -o report.html")
+    if output is None and (len(records) > 1 or records[0].archive is not None):
+        what = "several runs" if len(records) > 1 else "an archive"
+        raise ConfigError(f"the page of {what} needs a file name", hint="name the file: -o report.html")
     file = records[0].plot_path("report.html") if output is None else _file(output)
     if len(records) == 1:
         from kerascli.report.page.run_page import RunPage

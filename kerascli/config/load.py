@@ -15,6 +15,7 @@ from kerascli.config.config import Config, Progress, data_folder, source_path
 from kerascli.config.describe import check_early, faults_without_data, with_broken
 from kerascli.config.sections.fit import two_validations
 from kerascli.config.sections.phases import in_each, unfold
+from kerascli.config.sections.tune import parse_tune
 from kerascli.config.top_level import ConfigSection, run_name
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import parse_document
@@ -123,6 +124,11 @@ def _top_level_faults(document: Document) -> list[Fault]:
     _, faults = read_section(ConfigSection, document.data, ())
     if "model" not in document.data and "model" not in meant_keys(ConfigSection, document.data):
         faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
+    if document.data.get("tune") is not None:
+        try:
+            parse_tune(document.data["tune"])
+        except Invalid as invalid:
+            faults += invalid.faults
     return faults
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from kerascli.callbacks.mlflow import MLflow
 from kerascli.compiler.cache import use_own_cache
 from kerascli.config.composition.references import escape_references
 from kerascli.config.config import Config, Progress
@@ -49,6 +50,7 @@ from kerascli.workflow.fitting.phase_facts import (
     data_rows,
     directions,
     history_columns,
+    monitor,
     skipped,
 )
 from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_other_epochs, refuse_undivided
@@ -57,6 +59,7 @@ from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.fitting.saver import newest, restore
 from kerascli.workflow.interchange.init_from import absent_weights, init_weights
 from kerascli.workflow.rows.command_rows import moved_hint
+from kerascli.workflow.tracking.following import sending
 
 _INSTEAD_OF_RESUMING = "start a new run; this one is still there for evaluate, predict, export and plot"
 
@@ -82,8 +85,11 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     yield from data_notes(phases)
     if config.data is not None and config.data.has_unused_folds:
         yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
+    if config.document.at(("tune",)) is not None:
+        yield Note("tune: not read by train; kerascli tune searches")
     device = choose_device(options.device)
-    runner = PhaseRunner(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
+    reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
+    runner = PhaseRunner(phases, device, options, reached, options.mode)
     stages.end("model and execution mode")
     absent = [] if options.downloads_weights else absent_weights(runner.state.experiment, phases[0].config)
     yield from absent
@@ -93,7 +99,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     with deferred() as stop:
         runner.group.notices.signals = stop
         members = _members(runner)  # all have deferred signals by then: one of these saves a run that exists
-        record = RunRecord.create(options.runs_dir, options.name or config.name) if runner.group.world.leads else None
+        record = _new_record(config, options) if runner.group.world.leads else None
         [path, *_] = runner.group.agree(record and str(record.path))
         if record is None:
             yield from run(runner, NoRecord(Path(path)), stop, evaluate_splits)
@@ -113,7 +119,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
                 yield Note(begun.text)
             yield Began(str(record.path), record.summary())
             began = monotonic()
-            yield from run(runner, record, stop, evaluate_splits)
+            yield from sending(run(runner, record, stop, evaluate_splits), record, _trackers(phases, options))
             trained_seconds = monotonic() - began
     yield from _learn_modes(runner, trained_seconds)
 
@@ -177,7 +183,14 @@ def resume(
                 _write_resolved(record, phases)
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
-            yield from run(runner, record, stop, evaluate_splits)
+            yield from sending(run(runner, record, stop, evaluate_splits), record, _trackers(phases, options))
+
+
+def _new_record(config: Config, options: Options) -> RunRecord:
+    """Return the folder of a new run: a new one in the folder of runs, or the one that the options name."""
+    if options.folder is not None:
+        return RunRecord(options.folder)
+    return RunRecord.create(options.runs_dir, options.name or config.name)
 
 
 def refuse_without_data(record: RunRecord, config: Config) -> None:
@@ -185,6 +198,12 @@ def refuse_without_data(record: RunRecord, config: Config) -> None:
     if config.data is None:
         hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
         raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
+
+
+def _trackers(phases: Sequence[Phase], options: Options) -> list[MLflow]:
+    """Return the callbacks that send the run to a tracking server: none in a smoke test."""
+    callbacks = [] if options.limits else [each for phase in phases for each in phase.spec.fit.callbacks]
+    return [each for each in callbacks if isinstance(each, MLflow)]
 
 
 def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: Sequence[str]) -> list[Phase]:
@@ -317,6 +336,7 @@ def _write_start(
         "device": device.value, "device_reason": device.reason,
         "precision": spec.training.compute.precision if spec.training else "float32",
         "data": data_digests(phases), "rows": data_rows(phases), "plugins": plugins, "directions": directions(phases),
+        "monitor": monitor(phases),
         "skipped_images": skipped(phases, rows=False), "skipped_rows": skipped(phases, rows=True),
         **facts,
     })  # fmt: skip

@@ -125,7 +125,7 @@ def _forecast(true: np.ndarray, predicted: np.ndarray, horizon: int) -> dict[str
     return {"axis": "row" if horizon == 1 else "step", "points": points}
 
 
-def _row_losses(compared: Compared) -> Iterator[Tensor]:
+def row_losses(compared: Compared) -> Iterator[Tensor]:
     """Yield the loss of each row, for the outputs whose loss is a value a row."""
     for pair, y_true, y_pred in compared:
         if pair.loss is not None and len(y_true):
@@ -136,7 +136,7 @@ def _row_losses(compared: Compared) -> Iterator[Tensor]:
 
 def _worst(run: LoadedRun, compared: Compared, scores: Mapping[str, ClassScores]) -> list[dict[str, Any]]:
     """Return the rows with the largest losses, with what was predicted for them in place of the truth."""
-    if not (losses := list(_row_losses(compared))):
+    if not (losses := list(row_losses(compared))):
         return []
     total = torch.stack(losses).sum(0)
     worst = total.nan_to_num(torch.inf).argsort(descending=True, stable=True)[:MOST_WORST]

@@ -10,6 +10,7 @@ from kerascli.foundation.errors import (
     FileRefused,
     Interrupted,
     KerasCliError,
+    Paused,
     ProcessLost,
     StorageError,
     TrainingStopped,
@@ -63,7 +64,7 @@ def run(
             results = yield from evaluate_splits(runner, record, means)
         stopped = runner.reached.stopped
         record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
-    except Interrupted as error:
+    except (Interrupted, Paused) as error:
         record.finish("interrupted", reason=str(error))
         raise
     except ProcessLost as error:
@@ -198,12 +199,24 @@ def interrupted_error(text: str, run: Path, number: int) -> Interrupted:
 
 
 def _saved_on_signal(events: Iterator[Event], recorder: Follower, run: Path, runner: PhaseRunner) -> Iterator[Event]:
-    """Yield the events of a training run; on a signal finish the step, save a checkpoint, and raise Interrupted."""
+    """Yield the events of a training run; on a signal finish the step, save a checkpoint, and raise Interrupted.
+
+    After an epoch, raise Paused if the option `pause` gives a reason.
+    """
     for event in events:
         yield event
+        if isinstance(event, EpochEnd) and runner.options.pause is not None and not _is_last_epoch(event, runner):
+            reason = runner.options.pause(event.epoch)
+            if reason is not None:
+                recorder.save_and_wait(reason)
+                raise Paused(reason)
         number = runner.group.notices.common_signal
         if number is not None and not isinstance(event, Stopped):  # nothing is left to save at the last event
             recorder.save_and_wait("a signal")
             progress = recorder.progress
             where = f"epoch {progress.epoch + 1}, step {progress.batch}"
             raise interrupted_error(f"interrupted at {where}; saved", run, number)
+
+
+def _is_last_epoch(event: EpochEnd, runner: PhaseRunner) -> bool:
+    return runner.is_last and (event.epoch >= runner.state.plan.epochs or runner.reached.stopped is not None)
