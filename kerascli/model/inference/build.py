@@ -27,6 +27,7 @@ from kerascli.model.inference.shape_inference import (
     show_inputs,
 )
 from kerascli.model.ir.analysis import called_in
+from kerascli.model.ir.gradients import check_gradients
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, flat
 from kerascli.model.runtime.built import Built, CompositeModule, submodules_of
 
@@ -52,6 +53,7 @@ def build(model: Model, shared: Mapping[str, nn.Module] | None = None, batch_siz
                 continue  # one of its inputs has failed already
             try:
                 modules[node.name], results = _build_node(node, specs, owners, cache, batch_size)
+                check_gradients(node, model.nodes, specs)
             except (Invalid, ShapeMismatch) as error:
                 new = _faults(error, node, model, specs)
                 faults |= {key: new[key] for key in new if key not in faults}  # one for all uses of a block

@@ -85,6 +85,9 @@ def export_run(
         raise ConfigError(
             f"a stateful model cannot be exported as {kind}, which keeps no states between batches", hint=hint
         )
+    if run.experiment.graph.differentiated and kind not in {"safetensors", "state_dict"}:
+        hint = "export a view without it, or take --format safetensors for its weights"
+        raise ConfigError(f"a model with gradient(...) in a formula cannot be exported as {kind}", hint=hint)
     notes = [f"warning: {fault.text}" for fault in run.warnings]
     if preprocessing and kind == "onnx":
         made = _onnx_of_rows(run)
