@@ -290,7 +290,7 @@ def test_a_step_of_the_wgan_example_is_that_of_plain_pytorch() -> None:
     graph = forward_pass.module.graph
     for node, module in zip(graph.model.nodes, graph.nodes, strict=True):
         name = node.outputs[0] if node.outputs else node.name
-        module.register_forward_hook(lambda _, __, result, name=name: drawn.__setitem__(name, result))
+        module.register_forward_hook(lambda _, __, result, name=name: drawn.update({name: result}))
     batch = next(iter(make_plan(experiment, prepared, {}).batches(0, 0)))
     outcome = Eager(forward_pass)(batch, draws.Draws(1, "train", 0))
     real = forward_pass.module.input_stage(batch.inputs)["x"]
