@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from tests.support.core import names_of
-from tests.support.needs import REQUIRE_ALL, needs_program
+from tests.support.needs import REQUIRE_ALL, library, needs_program
 
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -116,6 +116,14 @@ def test_the_gate_refuses_another_torch() -> None:
     done = subprocess.run([SHELL[0]], env=environment, capture_output=True, text=True, check=False)
     said = "KERASCLI_TORCH: expected locked, minimum or newest, got best\n"
     assert (done.returncode, done.stdout) == (2, said)
+
+
+def test_the_wheel_has_every_file_of_the_package_that_git_has() -> None:
+    builder = library("hatchling.builders.wheel").WheelBuilder(str(ROOT))
+    packed = {file.distribution_path for file in builder.recurse_included_files()}
+    listed = subprocess.run(["git", "ls-files", "kerascli"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(listed.stdout.split()) - packed == set()
+    assert "kerascli/applications/vgg.yaml" in packed
 
 
 def test_the_gate_runs_the_tests_of_the_readme_and_then_the_rest() -> None:

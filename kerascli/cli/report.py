@@ -1,13 +1,16 @@
 """The command `kerascli report [RUN ...]`: a run, or a comparison of runs, as one HTML file that can be sent."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.disk.storage import size_text, write_bytes
 from kerascli.foundation.errors import ConfigError
 from kerascli.runs.index import LATEST
+
+if TYPE_CHECKING:
+    from kerascli.runs.record import RunRecord
 
 
 def report(
@@ -17,11 +20,22 @@ def report(
     ] = None,
     environment: Annotated[bool, option("--environment", "Also show the host and whole paths.")] = False,
     runs_dir: options.RunsDir = options.RUNS_DIR,
+    as_json: options.Json = False,
 ) -> None:
-    """Write a page about a run, or several side by side, that opens anywhere without a network."""
-    records = [options.find_run(run, runs_dir) for run in dict.fromkeys(runs or [LATEST])]
-    if output is None and len(records) > 1:
-        raise ConfigError("the page of several runs needs a file name", hint="name the file: -o report.html")
+    """Write a page about a run, or several side by side, that opens anywhere without a network.
+
+    With --json print its numbers instead: every epoch, and the evaluations.
+    """
+    if as_json:
+        values = {"--output": output is not None, "--environment": environment}
+        options.refuse(values, values, "cannot be used with --json, which prints numbers")
+    records = [options.find_run(run, runs_dir, False) for run in dict.fromkeys(runs or [LATEST])]
+    if as_json:
+        options.say_json([_numbers(run) for run in records])
+        return
+    if output is None and (len(records) > 1 or records[0].archive is not None):
+        what = "several runs" if len(records) > 1 else "an archive"
+        raise ConfigError(f"the page of {what} needs a file name", hint="name the file: -o report.html")
     file = records[0].plot_path("report.html") if output is None else _file(output)
     if len(records) == 1:
         from kerascli.report.page.run_page import RunPage
@@ -35,6 +49,19 @@ def report(
     write_bytes(file, data)
     options.say(f"{output or file}\n")
     options.note(f"{size_text(len(data))}, opens in any browser without a network")
+
+
+def _numbers(run: "RunRecord") -> dict[str, Any]:
+    """Return the numbers that the page of a run is drawn from."""
+    from kerascli.runs.evaluations import evaluations
+
+    facts = run.facts()
+    kept = {each.name: {"is_current": each.is_current, **each.facts} for each in evaluations(run)}
+    return {
+        "run": run.folder_name, "status": run.status(), "seconds": facts.get("seconds"), "rows": facts.get("rows"),
+        "results": facts.get("results"), "baselines": facts.get("baselines"), "history": run.history(),
+        "evaluations": kept,
+    }  # fmt: skip
 
 
 def _file(output: Path) -> Path:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError, DataError, FileRefused, counted, in_yaml
-from kerascli.report.comparison import settings_of
+from kerascli.report.comparison import settings
 from kerascli.runs.checksums import Digest, sealed, unsealed
 from kerascli.runs.history import Row
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, must_open, must_read, quoted
@@ -57,7 +57,7 @@ class Sender:
         """Look up the run on the server, or create it there."""
         self._client, self._run, self._path = client, run, run.path / "sent.json"
         facts = run.facts()
-        self._settings = settings_of(run) | {f"flags.{name}": value for name, value in facts.get("flags", {}).items()}
+        self._settings = settings(run) | {f"flags.{name}": value for name, value in facts.get("flags", {}).items()}
         sent = _read(self._path)
         answer = sent and client.get("runs/get", run_id=sent.run_id)
         try:
