@@ -19,10 +19,15 @@ def report(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Write a page about a run, or several side by side, that opens anywhere without a network."""
-    records = [options.find_run(run, runs_dir) for run in dict.fromkeys(runs or [LATEST])]
+    names = list(dict.fromkeys(runs or [LATEST]))
+    if len(names) == 1 and (study := options.study_of(names[0], runs_dir)) is not None:
+        from kerascli.report.page.study_page import study_html
+        from kerascli.studies.table import study_facts
+
+        return _write(output, study / "report.html", study_html(*study_facts(study)))
+    records = [options.find_run(name, runs_dir) for name in names]
     if output is None and len(records) > 1:
         raise ConfigError("the page of several runs needs a file name", hint="name the file: -o report.html")
-    file = records[0].plot_path("report.html") if output is None else _file(output)
     if len(records) == 1:
         from kerascli.report.page.run_page import RunPage
 
@@ -31,9 +36,13 @@ def report(
         from kerascli.report.page.runs_page import runs_html
 
         text = runs_html(records, environment=environment)
+    _write(output, records[0].plot_path("report.html"), text)
+
+
+def _write(output: Path | None, default: Path, text: str) -> None:
     data = text.encode()
-    write_bytes(file, data)
-    options.say(f"{output or file}\n")
+    write_bytes(default if output is None else _file(output), data)
+    options.say(f"{output or default}\n")
     options.note(f"{size_text(len(data))}, opens in any browser without a network")
 
 

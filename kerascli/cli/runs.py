@@ -88,7 +88,7 @@ def _remove(
     """Remove runs with all their files."""
     records: dict[str, RunRecord] = {}
     for selector in dict.fromkeys(runs):  # one run may be named in several ways
-        run = options.find_run(selector, runs_dir)
+        run = index.find_run(selector, runs_dir)  # not the best trial, where a study is named
         records.setdefault(os.path.abspath(run.path), run)
     if not yes and not _is_confirmed(records.values()):
         options.note("nothing was removed")
