@@ -51,6 +51,7 @@ def predict(
     runs_dir: options.RunsDir = options.RUNS_DIR,
     processes: options.Processes = None,
     timeout: options.Timeout = 600.0,
+    trust_plugins: options.TrustPlugins = False,
 ) -> None:
     """Predict classes or values for rows: of files, a split, or texts; or the next rows of a series."""
     what, text, keep, skip = what or [], text or [], keep or [], on_bad_rows == "skip"
@@ -65,7 +66,7 @@ def predict(
         _check_output(output, classes=classes, threshold=threshold, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
         launch_processes(processes, alone=alone)
-        record = options.trained_run(run, runs_dir, checkpoint)
+        record = options.trained_run(run, runs_dir, checkpoint, trust_plugins)
         _check_place(output, record, [*what, *([] if future is None else [str(future)])])
         from kerascli.workflow.loaded import open_run
         from kerascli.workflow.predict import Form, predict_run

@@ -88,6 +88,13 @@ def study_line(path: Path) -> dict[str, Any]:
     return {**line, "status": "running" if runs else whole, "trials": f"{done}/{study.facts.trials}", **values}
 
 
+def study_text(path: Path) -> str:
+    """Return a study as one line of the list of runs."""
+    line = study_line(path)
+    best = "" if line["best"] is None else f", best: trial {line['best']} with {line['value']:.5g}"
+    return f"study {line['study']}: {line['status']}, {line['trials']} trials{best}"
+
+
 def parameters_text(study: Study, facts: TrialFacts) -> str:
     """Return the parameters of a trial as text: `units 64, cell lstm`."""
     return ", ".join(f"{name} {in_yaml(value)}" for name, value in parameters_of(study, facts).items())

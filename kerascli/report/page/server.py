@@ -79,7 +79,7 @@ class Watched:
 def state(run: Path) -> list[object]:
     """Return what changes with the files of a run's folder that its page shows, without reading them."""
     seen: list[object] = [run.name]
-    for name in ("run.json", "history.csv", "samples", "evaluations"):
+    for name in ("run.json", "history.csv", "tags.json", "samples", "evaluations"):
         with contextlib.suppress(OSError):
             status = os.stat(f"{run}/{name}")
             seen += [status.st_mtime_ns, status.st_size, status.st_ino]
