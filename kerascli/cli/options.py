@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from kerascli.cli import complete
 from kerascli.foundation.disk.files import in_home
-from kerascli.foundation.errors import ConfigError, Fault, safe_lines
+from kerascli.foundation.errors import ConfigError, Fault, KerasCliError, safe_lines
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
@@ -260,7 +260,8 @@ def model_spec(source: "Document | RunRecord", flags: Sequence[str]) -> "RunSpec
 def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRecord":
     """Return the run with this name, path or prefix, or `latest`; prints warnings about it. Raises ConfigError.
 
-    It may be the path of an archive, unless `trust` is None; its code is run only if that is True.
+    A study stands for its best trial. The selector may be the path of an archive, unless `trust` is None; its code is
+    run only if that is True.
     """
     from kerascli.runs.index import LATEST, is_archive
     from kerascli.runs.index import find_run as find
@@ -270,7 +271,11 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
 
         record = opened_archives.enter_context(open_archive(Path(selector), trusts_plugins=trust))
     else:
-        record = find(selector, runs_dir)
+        try:
+            record = find(selector, runs_dir)
+        except KerasCliError:
+            if (record := _best_trial(selector, runs_dir)) is None:
+                raise
     if selector == LATEST:
         note(f"run: {record.path} (the latest)")
     if not record.has_checksums:
@@ -279,6 +284,31 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
         for text in record.checkpoints.doubts():
             note(f"warning: {text}")
     return record
+
+
+def study_of(selector: str, runs_dir: Path) -> Path | None:
+    """Return the folder of the study that a selector names; None if it names none, or a run."""
+    from kerascli.runs.index import LATEST, find_run, find_study
+
+    with contextlib.suppress(KerasCliError):
+        find_run(selector, runs_dir)
+        return None
+    return None if selector == LATEST else find_study(selector, runs_dir)
+
+
+def _best_trial(selector: str, runs_dir: Path) -> "RunRecord | None":
+    """Return the best trial of the study that a selector names; None if it names none, or no trial is completed."""
+    path = study_of(selector, runs_dir)
+    if path is None:
+        return None
+    from kerascli.studies.folder import Study
+    from kerascli.studies.values import best_trials
+
+    study = Study(path)
+    for best in best_trials(study.trials(), study.facts.directions)[:1]:
+        note(f"run: {study.member(best.number).path} (the best trial)")
+        return study.member(best.number).record
+    return None
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bool | None = None) -> "RunRecord":
