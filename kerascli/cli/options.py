@@ -198,7 +198,11 @@ def refuse(options: Mapping[str, object], names: Iterable[str], why: str) -> Non
 def is_config(what: str | None) -> bool:
     """Return True if an argument that may also name a run is (or must be) the path of a config, or is left out."""
     path = Path(what or "")
-    return what is None or path.is_file() or path.suffix in {".yaml", ".yml"} or (os.sep in what and not path.is_dir())
+    if what is None or path.is_file() or path.suffix in {".yaml", ".yml"}:
+        return True
+    from kerascli.runs.index import MEMBER
+
+    return os.sep in what and not path.is_dir() and MEMBER.fullmatch(path.name) is None  # STUDY/7 is a run
 
 
 def config_or_only(config: str | Path | None) -> Path:

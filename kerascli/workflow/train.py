@@ -70,8 +70,6 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     stages.end("advice")
     yield from notes(warnings)
     yield from data_notes(phases)
-    if config.data is not None and config.data.has_unused_folds:
-        yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
     if config.document.at(("tune",)) is not None:
         yield Note("tune: not read by train; kerascli tune searches")
     device = choose_device(options.device)
