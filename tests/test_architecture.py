@@ -57,7 +57,7 @@ INNER_FLOORS = {
     "training": [
         ["classes", "generation", "profiling", "tensor_file"], ["checks", "objectives"],
         ["checkpoint_files", "evaluate", "forward_pass"], ["baselines", "build", "execution_mode", "step"],
-        ["checkpoint", "strategies"], ["loop"],
+        ["checkpoint", "mode_timing", "strategies"], ["loop"],
     ],
     "training/strategies": [
         ["checks", "collectives", "failures", "notices"], ["group"],
@@ -69,7 +69,7 @@ INNER_FLOORS = {
         ["fitting", "prompts", "space_check", "units"],
         ["check", "rows"], ["evaluate", "make_samples", "predict"],
         ["evaluation", "interchange"], ["train"],
-        ["folds", "forecasting", "further_training", "smoke", "stream"],
+        ["folds", "forecasting", "further_training", "smoke", "stream"], ["tuning"],
     ],
     "interop": [
         ["keras", "example_inputs", "published", "torch_files", "torchvision_names"],
@@ -153,7 +153,7 @@ strategy that is passed on."""
 def test_few_files_know_of_several_processes() -> None:
     """Losses and synchronized layers know a part of a batch, and checkpoint files a range: who has the rest they do not
     ask."""
-    theirs = {"cli/launching.py", "foundation/world.py"}
+    theirs = {"cli/launching.py", "foundation/world.py", "workflow/tuning/command.py"}
     knowing = {
         file
         for path in FILES

@@ -26,6 +26,7 @@ from kerascli.cli import (
     samples,
     summary,
     train,
+    tune,
     validate,
     watch,
 )
@@ -74,6 +75,7 @@ app = options.Commands(
 
 for command, example in {
     train.train: "train churn.yaml --set fit.epochs=20",
+    tune.tune: "tune churn.yaml --workers 2",
     evaluate.evaluate: "evaluate latest test --by city",
     predict.predict: "predict latest new.csv -o predictions.csv",
     generate.generate: "generate latest --prompt 'Once upon a time'",

@@ -27,7 +27,7 @@ class TrainingView:
     """
 
     def __init__(self, stream: TextIO, *, quiet: bool = False, verbose: bool = False) -> None:
-        self.console = _Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.console = console_on(stream)
         self.quiet = quiet
         self.verbose = verbose
         self._gone = False
@@ -129,6 +129,11 @@ class TrainingView:
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError  # rich would end the program
+
+
+def console_on(stream: TextIO) -> Console:
+    """Return a console that prints plain text to a stream."""
+    return _Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 class DownloadBar:

@@ -279,6 +279,12 @@ class RunRecord(OutputFiles):
         """
         return self._files.read(_WEIGHTS)
 
+    def remove_weights(self) -> None:
+        """Remove the weights and checkpoints of a run that is a trial of a study, which has better ones."""
+        storage.remove_file(self.path / _WEIGHTS)
+        if any((self.path / _CHECKPOINTS).glob("*")):
+            storage.remove_folder(self.path / _CHECKPOINTS)
+
     def write_preprocessing(self, file: str, data: bytes) -> None:
         """Write the fitted state of a preprocessing transform (a vocabulary, means ...) to a file in the run's
         preprocessing/."""

@@ -1,9 +1,9 @@
 """Facts about a study and about its trials, as the files study.yaml and trial.json have them."""
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal["running", "completed", "pruned", "failed"]
 FINISHED = frozenset({"completed", "pruned", "failed"})
@@ -28,7 +28,7 @@ class StudyFacts(BaseModel):
     mode: str | None
     """Execution mode of each trial; None: the space sets it."""
     trials: int
-    directions: list[Literal["min", "max"]] = []
+    directions: list[Annotated[str, Field(pattern="min|max")]] = []
     """Better direction of each objective."""
     data: dict[str, str] = {}
     """Digests of the data, once a trial has read it."""

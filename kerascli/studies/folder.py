@@ -53,6 +53,10 @@ class Member:
     def write(self, facts: TrialFacts) -> None:
         storage.write_bytes(self.path / _TRIAL, storage.json_text(facts.model_dump()).encode())
 
+    def remove_weights(self) -> None:
+        """Remove the weights and checkpoints of a trial that has ended."""
+        self.record.remove_weights()
+
     def create(self) -> None:
         """Create the member's folder unless it exists; that claims nothing, `claimed` does."""
         storage.make_folder(self.path)
@@ -149,8 +153,11 @@ class Study:
     def stop(self, reason: str) -> None:
         storage.write_bytes(self.path / _STOPPED, storage.json_text({"reason": reason}).encode())
 
-    def go_on(self) -> None:
+    def go_on(self, trials: int | None = None) -> None:
+        """Let a stopped study go on, with another number of trials unless it is None."""
         storage.remove_file(self.path / _STOPPED)
+        if trials is not None:
+            self.write(self.facts.model_copy(update={"trials": trials}))
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -2,8 +2,9 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from kerascli.compiler.cache import use_own_cache
@@ -31,14 +32,16 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.checkpoint_files import part_file
+from kerascli.training.mode_timing import learn_mode
 from kerascli.training.step import Progress as Reached
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
-from kerascli.workflow.evaluation.facts import keep_evaluations
+from kerascli.workflow.evaluation.last_evaluation import evaluate_splits
 from kerascli.workflow.fitting.details import Stages, details
+from kerascli.workflow.fitting.make_trainer import requests_of
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, directions, history_columns, skipped
 from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_other_epochs, refuse_undivided
@@ -87,7 +90,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
         record = _new_record(config, options) if runner.group.world.leads else None
         [path, *_] = runner.group.agree(record and str(record.path))
         if record is None:
-            yield from run(runner, NoRecord(Path(path)), stop)
+            yield from run(runner, NoRecord(Path(path)), stop, evaluate_splits)
             return
         with record.locked():
             mode = runner.state.execution_mode
@@ -103,8 +106,25 @@ def start(config: Config, options: Options) -> Iterator[Event]:
             if begun is not None:
                 yield Note(begun.text)
             yield Began(str(record.path), record.summary())
-            yield from run(runner, record, stop)
-            yield from keep_evaluations(runner, record)
+            began = monotonic()
+            yield from run(runner, record, stop, evaluate_splits)
+            trained_seconds = monotonic() - began
+    yield from _learn_modes(runner, trained_seconds)
+
+
+def _learn_modes(runner: PhaseRunner, trained_seconds: float) -> Iterator[Note]:
+    """Time the execution modes of a run that has ended, if the config leaves the choice open; yield what was learned.
+
+    The run is complete: whatever is raised, or Ctrl-C, ends the timing alone.
+    """
+    state = runner.state
+    training = state.experiment.spec.training
+    if training is None or training.compute.jit_compile != "auto" or runner.group.world.size > 1:
+        return
+    with suppress(Exception, KeyboardInterrupt):
+        for request in requests_of(state.experiment, state.plan, state.trainer.optimizers):
+            if (verdict := learn_mode(request, trained_seconds)) is not None:
+                yield Note(f"execution mode of later runs: {verdict.text.removeprefix('timed after an earlier run: ')}")
 
 
 def resume(
@@ -139,7 +159,7 @@ def resume(
             runner.group.notices.signals = stop
             members = _members(runner)  # all processes have read the run before it is written to
             if not leads:
-                yield from run(runner, NoRecord(record.path), stop)
+                yield from run(runner, NoRecord(record.path), stop, evaluate_splits)
                 return
             record.open_history(history_columns(phases), history)
             yield from notes
@@ -151,8 +171,7 @@ def resume(
                 _write_resolved(record, phases)
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
-            yield from run(runner, record, stop)
-            yield from keep_evaluations(runner, record)
+            yield from run(runner, record, stop, evaluate_splits)
 
 
 def _new_record(config: Config, options: Options) -> RunRecord:

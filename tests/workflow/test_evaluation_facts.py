@@ -3,17 +3,22 @@
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import FileRefused
+from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.report.page.run_page import RunPage
 from kerascli.runs.evaluations import StoredEvaluation, evaluation_name, evaluations, write_evaluation
 from kerascli.runs.record import RunRecord
+from kerascli.training.objectives.train_step import GraphStep
+from kerascli.workflow.evaluation import last_evaluation
 from tests.support.needs import library
 from tests.support.runs_harness import TWO_CLASSES, command, go_on, train, write
 
@@ -176,3 +181,25 @@ def test_the_page_has_the_numbers(run: RunRecord) -> None:
     assert [each.split(",") for each in cuts[1].split()] == [
         [repr(cut), str(hits), str(alarms)] for cut, hits, alarms in facts["outputs"]["out"]["cuts"]
     ]
+
+
+def test_the_end_of_a_training_takes_one_pass_over_each_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated, run_model = list[int](), GraphStep.run
+
+    def counted(self: GraphStep, inputs: Mapping[str, torch.Tensor], *targets: Any) -> GraphOutcome:
+        evaluated.append(len(inputs["x"]) if torch.is_inference_mode_enabled() else 0)
+        return run_model(self, inputs, *targets)
+
+    monkeypatch.setattr(GraphStep, "run", counted)
+    run, _ = train(write(tmp_path, TWO_CLASSES), tmp_path / "runs")
+    validation = kept(run, "validation").facts["rows"]
+    assert sum(evaluated) == (len(run.history()) + 1) * validation + kept(run, "test").facts["rows"]
+
+
+def test_no_more_than_a_bound_is_held_at_the_end_of_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_evaluation, "_MOST_VALUES", 99)
+    run, _ = train(write(tmp_path, TWO_CLASSES), tmp_path / "runs")
+    facts = kept(run, "test").facts
+    assert facts["rows"] == 100
+    assert facts["logs"] == run.facts()["results"]["test"]
+    assert (facts["outputs"], facts["worst"], facts["intervals"]) == ({}, [], {})

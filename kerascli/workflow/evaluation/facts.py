@@ -11,17 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli.foundation.errors import KerasCliError
-from kerascli.foundation.events import Note
 from kerascli.metrics.classification import Thresholds
 from kerascli.metrics.comparisons import OutputTarget
-from kerascli.runs.evaluations import write_evaluation
-from kerascli.runs.record import RunRecord
 from kerascli.training.classes import class_numbers
 from kerascli.training.objectives.objective import measured
-from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, evaluate_rows
+from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation
 from kerascli.workflow.evaluation.groups import Group
-from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.units import inverse_of
 
@@ -55,25 +50,6 @@ def evaluation_facts(
         "groups": {column: {group.name: {"rows": group.rows, "logs": group.shown} for group in values}
                    for column, values in groups.items()},
     }  # fmt: skip
-
-
-def keep_evaluations(runner: PhaseRunner, record: RunRecord) -> Iterator[Note]:
-    """Evaluate an ended run on the splits `validation` and `test`, and store the results in its folder evaluations/.
-
-    The results are JSON data, which the command `report` shows in its HTML page on the run. If an evaluation fails, a
-    warning is yielded. A model whose weights FSDP divides is not evaluated, nor that of a
-    smoke test.
-    """
-    experiment, prepared, config = runner.state.experiment, runner.phase.prepared, runner.phase.config
-    if experiment.spec.training is None or runner.state.strategy.is_divided or runner.options.limits:
-        return
-    run = LoadedRun(record, config, experiment, prepared, config.data, prepared.learned)
-    try:
-        for name in ("validation", "test"):
-            if (rows := prepared.splits.get(name)) is not None:
-                write_evaluation(record, name, evaluation_facts(run, evaluate_rows(run, rows, name, checked=True), {}))
-    except KerasCliError as error:
-        yield Note(f"the results are not kept as numbers: {error}", "warning")
 
 
 def _of_classes(scores: ClassScores) -> dict[str, Any]:
