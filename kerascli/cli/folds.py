@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from kerascli.workflow.predict import Predictions
 
 
-def find_folds(selector: str | None, runs_dir: Path) -> "Study | None":
-    """Return the study of folds with this path, name or prefix; None if a run has it, or none. Raises ConfigError."""
+def study_of(selector: str | None, runs_dir: Path) -> "Study | None":
+    """Return the study with this path, name or prefix; None if a run has it, or none. Raises ConfigError."""
     from kerascli.runs.index import LATEST, find_run, find_study
 
     if selector is None or selector == LATEST:
@@ -33,8 +33,13 @@ def find_folds(selector: str | None, runs_dir: Path) -> "Study | None":
         return None
     from kerascli.studies.folder import Study
 
-    study = Study(path)
-    return study if study.facts.tune is None else None
+    return Study(path)
+
+
+def find_folds(selector: str | None, runs_dir: Path) -> "Study | None":
+    """Return the study of `train --folds` with this path, name or prefix; None if there is none. Raises ConfigError."""
+    study = study_of(selector, runs_dir)
+    return study if study is not None and study.facts.tune is None else None
 
 
 def fold_events(
@@ -44,7 +49,7 @@ def fold_events(
     idle = {"--profile": chosen.profile, "--set": study is not None and bool(sets), "--data": chosen.data is not None}
     options.refuse(idle, idle, "cannot be used with a study of folds")
     options.check_device(chosen.device)
-    from kerascli.workflow.folds import resume_folds, start_folds
+    from kerascli.workflow.tuning.folds import resume_folds, start_folds
 
     if study is not None:
         return resume_folds(study, chosen, options.download_bar())
@@ -53,17 +58,23 @@ def fold_events(
 
 
 def trained_runs(selector: str, runs_dir: Path, checkpoint: str | None) -> "list[RunRecord]":
-    """Return the runs of all folds of a study, or the run with this name, whose weights can be used.
+    """Return the run with this name, whose weights can be used; of a study those of all folds, or of the best trial.
 
     Raises ConfigError, also if a fold has no run yet.
     """
-    study = find_folds(selector, runs_dir)
+    study = study_of(selector, runs_dir)
+    if study is not None and study.facts.tune is not None and not study.has_folds:
+        from kerascli.studies.values import best_trials
+
+        best = [study.member(each.number).path for each in best_trials(study.trials(), study.facts.directions)[:1]]
+        study = next((each for each in map(type(study), best) if each.has_folds), None)
     if study is None:
         return [options.trained_run(selector, runs_dir, checkpoint)]
-    paths = [study.member(f"fold-{number}").path for number in range(1, study.facts.trials + 1)]
-    if len(begun := [path for path in paths if path.is_dir()]) < len(paths):
-        text = f"only {len(begun)} of {len(paths)} folds of '{study.path}' have runs"
+    paths = [member.path for member in study.members()]
+    if len(paths) < study.facts.trials:
+        text = f"only {len(paths)} of {study.facts.trials} folds of '{study.path}' have runs"
         raise ConfigError(text, hint=f"go on with it: kerascli train --resume {shlex.quote(str(study.path))}")
+    options.note(f"the mean of {len(paths)} runs: {study.path}")
     return [options.trained_run(str(path), runs_dir, checkpoint) for path in paths]
 
 

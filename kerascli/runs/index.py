@@ -30,6 +30,7 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
     """Return the run with this path, name or unambiguous prefix, or the `latest`. Raises ConfigError unless one is
     found."""
     if (member := _member(selector, runs_dir)) is not None:
+        _refuse_study(member)
         return RunRecord.open(member)
     if _is_path(selector):
         path = Path(selector)

@@ -1,5 +1,6 @@
 """Table of a study as plain data: its trials with their parameters and values, and the best of them."""
 
+from statistics import fmean
 from typing import Any
 
 from kerascli.foundation.errors import FileRefused, in_yaml
@@ -57,7 +58,9 @@ def _row(study: Study, facts: TrialFacts, names: list[str]) -> dict[str, Any]:
 
 
 def _test(study: Study, number: int) -> dict[str, Any]:
+    """Return the losses and metrics of a trial on the test split; of folds their means."""
     try:
-        return (study.member(number).record.facts().get("results") or {}).get("test", {})
+        runs = [(run.record.facts().get("results") or {}).get("test", {}) for run in study.member(number).runs]
     except FileRefused:
         return {}
+    return {name: fmean(logs[name] for logs in runs) for name in runs[0]}

@@ -17,7 +17,7 @@ from kerascli.foundation.events import EpochEnd
 from kerascli.runs.index import find_run, list_runs
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.fitting.options import Options
-from kerascli.workflow.folds import start_folds
+from kerascli.workflow.tuning.folds import start_folds
 from tests.support.runs_harness import command, outcome, write
 
 CONFIG = """
@@ -214,7 +214,7 @@ BAD = {
     "processes": (["--folds", "--processes", "2"], "folds are trained one after the other, on one process only", ""),
     "other rows in a phase": (
         ["--folds", "--set", "fit.phases=[{epochs: 1}, {epochs: 1, data: {where: {use: [0, 1]}}}]"],
-        "--folds: the phases have different rows", "",
+        "folds: the phases have different rows", "",
     ),
 }  # fmt: skip
 
@@ -268,7 +268,7 @@ def test_a_study_whose_config_or_data_has_changed_does_not_go_on(tmp_path: Path)
     with pytest.raises(ConfigError, match="--set cannot be used with a study of folds"):
         command("train", "--resume", study_of(runs), "--epochs", 5)
     write(tmp_path, CONFIG.replace("adam: 0.05", "adam: 0.5"))
-    with pytest.raises(ConfigError, match=r"'compile' has changed since the study began"):
+    with pytest.raises(ConfigError, match=r"the config has changed since the study began: .*adam: 0\.5"):
         command("train", "--resume", study_of(runs))
     write(tmp_path, CONFIG)
     (tmp_path / "rows.csv").write_text((tmp_path / "rows.csv").read_text().replace("x", "y", 3))

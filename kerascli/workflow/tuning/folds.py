@@ -3,37 +3,34 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from kerascli.config.composition.extends import read_extended
-from kerascli.config.composition.overrides import override
 from kerascli.config.config import Config, Progress
 from kerascli.config.load import open_config
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.device import use_threads
 from kerascli.foundation.disk import locks, storage
-from kerascli.foundation.errors import ConfigError, DataError, Fault, Interrupted, KerasCliError
+from kerascli.foundation.errors import DataError, Fault, Interrupted, KerasCliError
 from kerascli.foundation.events import Began, Event, FoldsEnded, Logs, Note
 from kerascli.report.predictions import csv_text
-from kerascli.runs.reading import quoted
+from kerascli.runs.record import is_study
 from kerascli.studies.facts import StudyFacts
-from kerascli.studies.folder import Study
+from kerascli.studies.folder import Member, Study
 from kerascli.workflow.advice.advise import notes
 from kerascli.workflow.evaluate import evaluate_rows
-from kerascli.workflow.fitting.last_evaluation import interrupted_error
 from kerascli.workflow.fitting.options import Options
+from kerascli.workflow.fitting.run_loop import interrupted_error
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_rows
 from kerascli.workflow.rows.command_rows import load_again
 from kerascli.workflow.train import resume, start
+from kerascli.workflow.tuning.study_config import plugins_of, reopened, seed_of, settings_of
 
 PREDICTIONS = "oof.csv"
 """Name of the file of out-of-fold predictions in the folder of a study of folds."""
-_OpenFold = Callable[..., Config]
+OpenFold = Callable[..., Config]
 """Function that returns the config of the run of the fold whose number is the argument `fold`."""
 
 
@@ -44,23 +41,22 @@ def start_folds(
 
     `sets` and `flags` are the arguments of `--set`, which `document` has applied, and of `--flag`.
     """
-    config = open_config(document, flags=flags, progress=progress, fold=1)
-    split = None if config.data is None else config.data.split
-    if split is None or split.folds is None or document.at(("data", "split", "fold")) is not None:
+    facts = StudyFacts(
+        config=str(Path(document.name).resolve()), sets=list(sets), flags=list(flags), seed=seed_of(document),
+        threads=use_threads(options.threads).count, device=options.device, mode=options.mode, trials=1,
+        plugins=plugins_of(document), settings=settings_of(document),
+        text=document.text,
+    )  # fmt: skip
+    opened = _opening(document, facts, progress)
+    config = opened(fold=1)
+    folds = number_of_folds(config, document)
+    if folds is None:
         hint = "write data: {split: {folds: 5}}, without 'fold'"
         raise config.error([Fault("--folds: data.split has no 'folds'", ("data", "split"), "key", hint=hint)])
-    rows = [phase.data and (phase.data.split, phase.data.where, phase.data.source) for phase in config.phases]
-    if any(each != rows[0] for each in rows):
-        raise config.error([Fault("--folds: the phases have different rows", ("fit", "phases"), "key")])
-    document = _with_seed(document, config.seed)
-    facts = StudyFacts(
-        config=str(config.path.resolve()), sets=list(sets), flags=list(flags), seed=config.seed,
-        threads=use_threads(options.threads).count, device=options.device, mode=options.mode, trials=split.folds,
-        data=_digests(config), plugins=_plugins(config), settings=_settings(document), text=config.text,
-    )  # fmt: skip
+    facts = facts.model_copy(update={"trials": folds, "data": _digests(config)})
     study = Study.create(options.runs_dir, options.name or config.name, facts)
     try:
-        yield from _train_folds(study, partial(open_config, document, flags=flags, progress=progress), options)
+        yield from _train_folds(study, opened, options)
     except KerasCliError:
         if not study.member("fold-1").record.has_begun:  # nothing that could be resumed
             storage.remove_folder(study.path)
@@ -70,27 +66,46 @@ def start_folds(
 def resume_folds(study: Study, options: Options, progress: Progress | None) -> Iterator[Event]:
     """Go on with a study of folds, and yield events. Raises KerasCliError, also if config or data have changed."""
     facts = study.facts
-    document = _with_seed(override(read_extended(Path(facts.config)), facts.sets), facts.seed)
-    opened = partial(open_config, document, flags=facts.flags, progress=progress)
-    config = opened(fold=1)
-    settings = _settings(document)
-    keys = [key for key in {**facts.settings, **settings} if facts.settings.get(key) != settings.get(key)]
-    if keys or facts.plugins != _plugins(config):
-        text = f"'{keys[0]}' has" if keys else "its plugins have"
-        hint = "restore it, or start a new study"
-        raise ConfigError(f"{quoted(facts.config)}: {text} changed since the study began", hint=hint)
-    if facts.data != (digests := _digests(config)):
+    opened = _opening(reopened(study), facts, progress)
+    if facts.data != (digests := _digests(opened(fold=1))):
         changed = next(name for name in {**facts.data, **digests} if facts.data.get(name) != digests.get(name))
         raise DataError(f"the data has changed since the study began: {changed}", hint="start a new study")
     yield from _train_folds(study, opened, options)
 
 
-def _with_seed(document: Document, seed: int) -> Document:
-    return document if document.at(("seed",)) is not None else override(document, [f"seed={seed}"])
+def number_of_folds(config: Config, document: Document) -> int | None:
+    """Return the number of folds of a config, which is opened with the first one from `document`; None without folds.
+
+    Raises ConfigError if the phases of the training have different rows.
+    """
+    split = None if config.data is None else config.data.split
+    if split is None or split.folds is None or document.at(("data", "split", "fold")) is not None:
+        return None
+    rows = [phase.data and (phase.data.split, phase.data.where, phase.data.source) for phase in config.phases]
+    if any(each != rows[0] for each in rows):
+        raise config.error([Fault("folds: the phases have different rows", ("fit", "phases"), "key")])
+    return split.folds
 
 
-def _settings(document: Document) -> dict[str, Any]:
-    return {str(key): value for key, value in document.data.items()}
+def trial_folds(
+    study: Study, member: Member, folds: int, opened: OpenFold, options: Options, after_fold: Callable[[], None]
+) -> Iterator[Event]:
+    """Train the runs of the folds of a trial, as a study within its folder, and yield events.
+
+    `after_fold` is called after each fold but the last; it raises Paused to stop the trial.
+    """
+    inner = Study(member.path)
+    if not is_study(member.path):
+        inner.write(study.facts.model_copy(update={"trials": folds}))
+    for number in range(1, folds + 1):
+        yield from _train_fold(inner, number, opened, options)
+        if number < folds:
+            after_fold()
+
+
+def _opening(document: Document, facts: StudyFacts, progress: Progress | None) -> OpenFold:
+    seeded = replace(document, data={**document.data, "seed": facts.seed})
+    return partial(open_config, seeded, flags=facts.flags, progress=progress)
 
 
 def _digests(config: Config) -> dict[str, str]:
@@ -98,11 +113,7 @@ def _digests(config: Config) -> dict[str, str]:
     return {} if config.data is None else config.data.source.digests(config.context)
 
 
-def _plugins(config: Config) -> dict[str, str]:
-    return {code.path.name: sha256(code.source).hexdigest() for code in config.plugins}
-
-
-def _train_folds(study: Study, opened: _OpenFold, options: Options) -> Iterator[Event]:
+def _train_folds(study: Study, opened: OpenFold, options: Options) -> Iterator[Event]:
     """Train the runs that have not ended, then predict and evaluate all folds, and yield events."""
     options = replace(options, threads=options.threads or study.facts.threads)
     with locks.lock(study.path):
@@ -115,7 +126,7 @@ def _train_folds(study: Study, opened: _OpenFold, options: Options) -> Iterator[
             raise interrupted_error(error.faults[0].text, study.path, error.signal_number) from None
 
 
-def _train_fold(study: Study, number: int, opened: _OpenFold, options: Options) -> Iterator[Event]:
+def _train_fold(study: Study, number: int, opened: OpenFold, options: Options) -> Iterator[Event]:
     """Start the run of a fold, or go on with it unless it has ended, and yield its events."""
     member = study.member(f"fold-{number}")
     if member.record.has_begun:
