@@ -65,7 +65,7 @@ INNER_FLOORS = {
         ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
-        ["advice", "baselines", "generation", "loaded", "memory", "outputs"],
+        ["advice", "baselines", "generation", "loaded", "memory", "outputs", "tracking"],
         ["fitting", "prompts", "space_check", "units"],
         ["check", "rows"], ["evaluate", "make_samples", "predict"],
         ["evaluation", "interchange"], ["train"],

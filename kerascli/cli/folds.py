@@ -1,13 +1,12 @@
 """Studies of folds for the commands `train` and `predict`: find one, train its runs, predict the mean of them."""
 
-import contextlib
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerascli.cli import options
-from kerascli.foundation.errors import ConfigError, Fault, KerasCliError
+from kerascli.foundation.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
@@ -19,27 +18,19 @@ if TYPE_CHECKING:
     from kerascli.workflow.predict import Predictions
 
 
-def study_of(selector: str | None, runs_dir: Path) -> "Study | None":
-    """Return the study with this path, name or prefix; None if a run has it, or none. Raises ConfigError."""
-    from kerascli.runs.index import LATEST, find_run, find_study
+def find_folds(selector: str | None, runs_dir: Path) -> "Study | None":
+    """Return the study of `train --folds` with this path, name or prefix; None if there is none. Raises ConfigError."""
+    study = None if selector is None else _study(selector, runs_dir)
+    return study if study is not None and study.facts.tune is None else None
 
-    if selector is None or selector == LATEST:
-        return None
-    with contextlib.suppress(KerasCliError):
-        find_run(selector, runs_dir)
-        return None
-    path = find_study(selector, runs_dir)
+
+def _study(selector: str, runs_dir: Path) -> "Study | None":
+    path = options.study_of(selector, runs_dir)
     if path is None:
         return None
     from kerascli.studies.folder import Study
 
     return Study(path)
-
-
-def find_folds(selector: str | None, runs_dir: Path) -> "Study | None":
-    """Return the study of `train --folds` with this path, name or prefix; None if there is none. Raises ConfigError."""
-    study = study_of(selector, runs_dir)
-    return study if study is not None and study.facts.tune is None else None
 
 
 def fold_events(
@@ -57,19 +48,21 @@ def fold_events(
     return start_folds(document, sets, flags, chosen, options.download_bar())
 
 
-def trained_runs(selector: str, runs_dir: Path, checkpoint: str | None) -> "list[RunRecord]":
+def trained_runs(
+    selector: str, runs_dir: Path, checkpoint: str | None, trust_plugins: bool | None
+) -> "list[RunRecord]":
     """Return the run with this name, whose weights can be used; of a study those of all folds, or of the best trial.
 
     Raises ConfigError, also if a fold has no run yet.
     """
-    study = study_of(selector, runs_dir)
+    study = _study(selector, runs_dir)
     if study is not None and study.facts.tune is not None and not study.has_folds:
         from kerascli.studies.values import best_trials
 
         best = [study.member(each.number).path for each in best_trials(study.trials(), study.facts.directions)[:1]]
         study = next((each for each in map(type(study), best) if each.has_folds), None)
     if study is None:
-        return [options.trained_run(selector, runs_dir, checkpoint)]
+        return [options.trained_run(selector, runs_dir, checkpoint, trust_plugins)]
     paths = [member.path for member in study.members()]
     if len(paths) < study.facts.trials:
         text = f"only {len(paths)} of {study.facts.trials} folds of '{study.path}' have runs"

@@ -55,6 +55,7 @@ def predict(
     runs_dir: options.RunsDir = options.RUNS_DIR,
     processes: options.Processes = None,
     timeout: options.Timeout = 600.0,
+    trust_plugins: options.TrustPlugins = False,
 ) -> None:
     """Predict classes or values for rows: of files, a split, or texts; or the next rows of a series."""
     what, text, keep, skip = what or [], text or [], keep or [], on_bad_rows == "skip"
@@ -69,7 +70,7 @@ def predict(
         _check_output(output, classes=classes, threshold=threshold, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
         launch_processes(processes, alone=alone)
-        records = trained_runs(run, runs_dir, checkpoint)
+        records = trained_runs(run, runs_dir, checkpoint, trust_plugins)
         _check_place(output, records[0], [*what, *([] if future is None else [str(future)])])
         from kerascli.workflow.predict import Form, predict_run
 

@@ -13,7 +13,7 @@ from kerascli.cli import complete, options
 from kerascli.cli.folds import find_folds, fold_events
 from kerascli.cli.options import argument, option
 from kerascli.cli.process_group import interrupted_run, launch_processes, process_group, with_common_seed
-from kerascli.foundation.errors import ConfigError, safe_text
+from kerascli.foundation.errors import ConfigError, StorageError, safe_text
 from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
 
@@ -171,6 +171,7 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
         for event in events:
             view.show(event)
             _record(event, facts)
+            _keep_log(facts["run"], view.printed)
         view.close()
         folds = facts.pop("folds", None)
         if as_json:
@@ -181,8 +182,10 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
             return
         width = len("baseline" if any(facts["baselines"].values()) else "test")
         for split, logs in facts["results"].items():
-            typer.echo("\n".join(evaluation_lines(split, logs, facts["baselines"][split])))
-        typer.echo(f"{'run':<{width}}  {safe_text(facts['run'])}")
+            view.printed += evaluation_lines(split, logs, facts["baselines"][split])
+        view.printed.append(f"{'run':<{width}}  {safe_text(facts['run'])}")
+        typer.echo("\n".join(view.printed))
+        _keep_log(facts["run"], view.printed)
         if "profile" in facts:
             typer.echo()
             _print_profile(facts["profile"])
@@ -192,6 +195,16 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
             with contextlib.suppress(OSError):  # the terminal may have gone, which must not hide why training ended
                 _print_profile(facts["profile"])
         raise
+
+
+def _keep_log(run: str, printed: list[str]) -> None:
+    """Move what was printed to the console's log of a run, once there is one; a full disk stops no training here."""
+    from kerascli.runs.record import RunRecord
+
+    if run and printed:
+        with contextlib.suppress(StorageError):
+            RunRecord(Path(run)).append_console("".join(f"{text}\n" for text in printed))
+        printed.clear()
 
 
 def _record(event: "Event", facts: dict[str, Any]) -> None:

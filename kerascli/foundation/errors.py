@@ -278,6 +278,8 @@ def first_line(error: BaseException) -> str:
 def safe_text(text: str, limit: int = 500) -> str:
     """Return untrusted text made safe for a terminal: control, escape and bidi characters become \\x1b forms."""
     text = text if len(text) <= limit else text[: limit - 3] + "..."
+    if text.isprintable():
+        return text
     return "".join(c if _printable(c) else c.encode("unicode_escape").decode() for c in text)
 
 

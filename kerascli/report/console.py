@@ -37,6 +37,8 @@ class TrainingView:
         self._began = time.monotonic()
         self._width, self._used_width = 1, 0
         self._resumed = False
+        self.printed: list[str] = []
+        """Texts that were printed, without progress bars, for a log; whoever keeps them clears the list."""
 
     def show(self, event: Event) -> None:
         try:
@@ -122,7 +124,10 @@ class TrainingView:
             self._print(safe_text(line, 2000), always=warns)
 
     def _print(self, text: str, style: str | None = None, *, always: bool = False) -> None:
-        if not self._gone and (always or not self.quiet):
+        if self.quiet and not always:
+            return
+        self.printed.append(text)
+        if not self._gone:
             self.console.print(text, style=style)
 
 

@@ -1,96 +1,101 @@
 """Tables at the terminal about runs: the list of all runs, and the facts of one run."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.report.text_tables import text_table
 from kerascli.runs.history import is_metric
 from kerascli.runs.record import RunRecord
+from kerascli.runs.tags import tags
 
-_PIPE_WIDTH = 1000  # in a pipe no line is folded
 _LISTED_METRICS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """Row of `kerascli runs` about a run; `last` are the last epoch's metrics. Data from damaged files is left out."""
+    """Row of `kerascli runs` about a run. Data from damaged files is left out."""
 
     run: str
     path: str
     status: str
+    tags: Sequence[str]
     started: str | None
     seconds: float | None
+    flags: Mapping[str, Any]
+    results: Mapping[str, Mapping[str, float | None]]
+    """Losses and metrics of the splits that were evaluated at the end, by split."""
+    monitor: str
+    """Metric by which the best epoch is the best."""
     epochs: int
+    best: Mapping[str, int | float]
+    """Row of history.csv of the best epoch."""
     last: Mapping[str, int | float]
+    """Row of history.csv of the last epoch."""
 
     @classmethod
     def of(cls, run: RunRecord) -> "RunLine":
         status = run.status()
         facts: dict[str, Any] = {}
-        rows: list[dict[str, int | float]] = []
+        labels, epochs = [], ("", 0, {}, {})
         try:
             facts = run.facts()
-            rows = run.history()
+            epochs = run.epochs()
         except FileRefused:
             status = f"{status}, history damaged" if facts else status
-        last = rows[-1] if rows else {}
-        started, seconds = facts.get("started"), facts.get("seconds")
-        return cls(run.folder_name, str(run.path), status, started, seconds, len(rows), last)
+        try:
+            labels = tags(run)
+        except FileRefused:
+            status = f"{status}, tags damaged"
+        return cls(
+            run.folder_name, str(run.path), status, labels, facts.get("started"), facts.get("seconds"),
+            facts.get("flags") or {}, facts.get("results") or {}, *epochs,
+        )  # fmt: skip
 
     def metrics(self) -> dict[str, int | float]:
-        """Return the validation metrics of the last epoch or, without validation, its training metrics."""
+        """Return the validation metrics of the last epoch or, without validation, its training metrics; the one of the
+        best epoch comes first."""
         shown = {name: value for name, value in self.last.items() if is_metric(name)}
-        return {name: value for name, value in shown.items() if name.startswith("val_")} or shown
+        first = {self.monitor: shown[self.monitor]} if self.monitor in shown else {}
+        return first | ({name: value for name, value in shown.items() if name.startswith("val_")} or shown)
+
+    @property
+    def best_text(self) -> str:
+        """Value of the best epoch, with its number: `val_loss 0.0471 (37)`."""
+        best = self.best
+        return f"{self.monitor} {number_text(best[self.monitor])} ({best['epoch']})" if best else ""
+
+    @property
+    def last_text(self) -> str:
+        """The first metrics of the last epoch: `val_loss 0.0512, val_accuracy 0.98`."""
+        metrics = [f"{name} {number_text(value)}" for name, value in self.metrics().items()]
+        return ", ".join(metrics[:_LISTED_METRICS])
 
 
-def list_table(lines: Sequence[RunLine]) -> Table:
-    """Return the table of `kerascli runs`, with a row for each run."""
-    table = new_table("run", "status")
-    table.columns[0].no_wrap = True  # a name that is broken cannot be copied
-    table.add_column("epochs", justify="right")
-    table.add_column("time", justify="right")
-    table.add_column("last epoch", overflow="fold")
-    for line in lines:
-        metrics = list(line.metrics().items())[:_LISTED_METRICS]
-        shown = ", ".join(f"{name} {number_text(value)}" for name, value in metrics)
-        cells = line.run, line.status, str(line.epochs), duration_text(line.seconds), shown
-        table.add_row(*map(safe_text, cells))
-    return table
+def list_table(lines: Sequence[RunLine], width: int | None) -> str:
+    """Return the table of `kerascli runs`, with a row for each run, at most `width` wide; no name is broken."""
+    columns: dict[str, list[str]] = {
+        "run": [line.run for line in lines],
+        "status": [line.status for line in lines],
+        "tags": [", ".join(line.tags) for line in lines],
+        "epochs": [str(line.epochs) for line in lines],
+        "time": [duration_text(line.seconds) for line in lines],
+        "best (epoch)": [line.best_text for line in lines],
+        "last epoch": [line.last_text for line in lines],
+    }
+    shown = {name: cells for name, cells in columns.items() if name != "tags" or any(cells)}
+    sides = "".join(">" if name in {"epochs", "time"} else "<" for name in shown)
+    return text_table([[name, *map(safe_text, cells)] for name, cells in shown.items()], sides, width)
 
 
-def facts_table(facts: Mapping[str, Any]) -> Table:
+def facts_table(facts: Mapping[str, Any]) -> str:
     """Return a table (name, value) of the facts recorded in a run folder; each key of a mapping has its own row."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", overflow="fold")
-    table.add_column(overflow="fold")
+    rows: list[tuple[str, str]] = []
     for name, value in facts.items():
         entries = {f".{key}": entry for key, entry in value.items()} if isinstance(value, Mapping) else {"": value}
-        for key, entry in entries.items():
-            table.add_row(safe_text(f"{name}{key}"), value_text(entry))
-    return table
-
-
-def new_table(*columns: str) -> Table:
-    """Return an empty table with the given column headings, in the style of all tables of runs."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def show(table: Table) -> None:
-    """Print a table to stdout, without styles if stdout is no terminal."""
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+        rows += [(safe_text(f"{name}{key}"), value_text(entry)) for key, entry in entries.items()]
+    return text_table([*zip(*rows, strict=True)], "<<")
 
 
 def value_text(value: Any) -> str:

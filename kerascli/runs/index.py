@@ -1,5 +1,6 @@
 """Find run folders by path, name, unambiguous prefix or `latest`, and remove them."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from kerascli.runs.reading import quoted
 from kerascli.runs.record import FOLDER, MEMBERS, RunRecord, is_run, is_study
 
 LATEST = "latest"
+ARCHIVE = ".zip"
 MEMBER = re.compile(r"\d{1,6}|[a-z]+-\d{1,6}")
 """Pattern of the name of a study's member in a selector such as `STUDY/7`."""
 
@@ -21,14 +23,19 @@ def list_runs(runs_dir: Path) -> list[RunRecord]:
     """Return the runs in a folder as a list, in the order in which they were started; symbolic links are ignored."""
     if not runs_dir.is_dir():
         return []
-    folders = [path for path in runs_dir.iterdir() if not path.is_symlink() and not path.name.startswith(".")]
+    with os.scandir(runs_dir) as entries:
+        names = [each.name for each in entries if each.is_dir(follow_symlinks=False) and not each.name.startswith(".")]
     newest = last_start(runs_dir)
-    return sorted((RunRecord(path) for path in folders if is_run(path)), key=lambda run: _order(run, newest))
+    folders = filter(is_run, map(runs_dir.joinpath, names))
+    return sorted(map(RunRecord, folders), key=lambda run: _order(run, newest))
 
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
     """Return the run with this path, name or unambiguous prefix, or the `latest`. Raises ConfigError unless one is
     found."""
+    if is_archive(selector):
+        hint = "unzip it, and name the folder"
+        raise ConfigError(f"{quoted(selector)} is an archive, which this command does not read", hint=hint)
     if (member := _member(selector, runs_dir)) is not None:
         _refuse_study(member)
         return RunRecord.open(member)
@@ -51,6 +58,11 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
     names = [LATEST, *(name for run in runs for name in (run.folder_name, run.name))]
     text = f"no run {quoted(selector)} in {quoted(runs_dir)}{suggestion(selector, names)}"
     raise ConfigError(text, hint="kerascli runs lists them")
+
+
+def is_archive(selector: str) -> bool:
+    """Return True if the name of a run is the path of a zip file."""
+    return selector.lower().endswith(ARCHIVE) and os.path.isfile(selector)
 
 
 def list_studies(runs_dir: Path) -> list[Path]:
@@ -131,9 +143,9 @@ def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetim
         facts = run.facts()
     except FileRefused:
         facts = {}
-    started = _time(str(facts.get("started")), "%Y-%m-%dT%H:%M:%S.%fZ") or datetime.min.replace(tzinfo=UTC)
+    started = _time(str(facts.get("started"))) or datetime.min.replace(tzinfo=UTC)
     match = FOLDER.fullmatch(run.folder_name)
-    named = _time(match[1], "%Y-%m-%dT%H-%M-%SZ") if match else None
+    named = _time(match[1][:10] + match[1][10:].replace("-", ":")) if match else None
     is_original = facts.get("folder_name") == run.folder_name
     return _number(run, facts, newest), is_original, named or started, started, run.folder_name
 
@@ -147,8 +159,8 @@ def _number(run: RunRecord, facts: Mapping[str, Any], newest: LastStart | None) 
     return start["number"] if start is not None and start["sequence"] == newest.sequence else 0
 
 
-def _time(text: str, form: str) -> datetime | None:
+def _time(text: str) -> datetime | None:
     try:
-        return datetime.strptime(text, form).replace(tzinfo=UTC)
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
     except ValueError:
         return None

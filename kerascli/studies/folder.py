@@ -156,6 +156,13 @@ class Study:
         with locks.lock(self.path, patience_seconds=30):
             yield
 
+    def remove(self) -> None:
+        """Delete the study's folder. Raises StorageError if one of its trials is being trained."""
+        for member in self.members():
+            if member.is_claimed():
+                raise StorageError(f"trial {member.name} of {quoted(self.path)} is being trained", hint="stop it first")
+        storage.remove_folder(self.path)
+
     def stopped(self) -> str | None:
         """Return the reason why the study was stopped; None if it was not."""
         path = self.path / _STOPPED

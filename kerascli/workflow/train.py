@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from kerascli.callbacks.mlflow import MLflow
 from kerascli.compiler.cache import use_own_cache
 from kerascli.config.composition.references import escape_references
 from kerascli.config.config import Config, Progress
@@ -43,13 +44,22 @@ from kerascli.workflow.evaluation.last_evaluation import evaluate_splits
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.make_trainer import requests_of
 from kerascli.workflow.fitting.options import Options
-from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, directions, history_columns, skipped
+from kerascli.workflow.fitting.phase_facts import (
+    data_digests,
+    data_notes,
+    data_rows,
+    directions,
+    history_columns,
+    monitor,
+    skipped,
+)
 from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_other_epochs, refuse_undivided
 from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.fitting.saver import newest, restore
 from kerascli.workflow.interchange.init_from import absent_weights, init_weights
 from kerascli.workflow.rows.command_rows import moved_hint
+from kerascli.workflow.tracking.following import sending
 
 _INSTEAD_OF_RESUMING = "start a new run; this one is still there for evaluate, predict, export and plot"
 
@@ -73,8 +83,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     stages.end("advice")
     yield from notes(warnings)
     yield from data_notes(phases)
-    if config.document.at(("tune",)) is not None:
-        yield Note("tune: not read by train; kerascli tune searches")
+    yield from _unused(config)
     device = choose_device(options.device)
     reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
     runner = PhaseRunner(phases, device, options, reached, options.mode)
@@ -107,7 +116,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
                 yield Note(begun.text)
             yield Began(str(record.path), record.summary())
             began = monotonic()
-            yield from run(runner, record, stop, evaluate_splits)
+            yield from sending(run(runner, record, stop, evaluate_splits), record, _trackers(phases, options))
             trained_seconds = monotonic() - began
     yield from _learn_modes(runner, trained_seconds)
 
@@ -171,7 +180,15 @@ def resume(
                 _write_resolved(record, phases)
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
-            yield from run(runner, record, stop, evaluate_splits)
+            yield from sending(run(runner, record, stop, evaluate_splits), record, _trackers(phases, options))
+
+
+def _unused(config: Config) -> Iterator[Note]:
+    """Yield a note on each part of a config that other commands read, and a training run does not."""
+    if config.document.at(("tune",)) is not None:
+        yield Note("tune: not read by train; kerascli tune searches")
+    if config.data is not None and config.data.has_unused_folds:
+        yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
 
 
 def _new_record(config: Config, options: Options) -> RunRecord:
@@ -186,6 +203,12 @@ def refuse_without_data(record: RunRecord, config: Config) -> None:
     if config.data is None:
         hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
         raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
+
+
+def _trackers(phases: Sequence[Phase], options: Options) -> list[MLflow]:
+    """Return the callbacks that send the run to a tracking server: none in a smoke test."""
+    callbacks = [] if options.limits else [each for phase in phases for each in phase.spec.fit.callbacks]
+    return [each for each in callbacks if isinstance(each, MLflow)]
 
 
 def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: Sequence[str]) -> list[Phase]:
@@ -317,7 +340,8 @@ def _write_start(
         "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
         "device": device.value, "device_reason": device.reason,
         "precision": spec.training.compute.precision if spec.training else "float32",
-        "data": data_digests(phases), "plugins": plugins, "directions": directions(phases),
+        "data": data_digests(phases), "rows": data_rows(phases), "plugins": plugins, "directions": directions(phases),
+        "monitor": monitor(phases),
         "skipped_images": skipped(phases, rows=False), "skipped_rows": skipped(phases, rows=True),
         **facts,
     })  # fmt: skip

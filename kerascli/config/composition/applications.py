@@ -16,7 +16,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, create_model
 from kerascli.config.yaml.text import read_document
 from kerascli.foundation.errors import Fault, suggestion
 from kerascli.language.component import Invalid
-from kerascli.language.expressions import Value, has_reference, substitute, walk
+from kerascli.language.expressions import ExpressionError, Value, has_reference, substitute, walk
 from kerascli.language.expressions.template import names_referred_to, references
 from kerascli.language.expressions.tree import Name
 from kerascli.language.section import BaseSection, parse_section
@@ -109,23 +109,27 @@ class Application:
     def model(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the network as a `model` section without inputs, as a user would write it. Raises Invalid, with config
         paths that begin at an argument."""
-        return _filled(self.family.model, self._values(arguments))
+        return self._filled(self.family.model, arguments)
 
     def weights(self, arguments: Mapping[str, Any]) -> tuple[str, str | None] | None:
         """Return the address of the weights that Keras publishes, and their MD5 or SHA-256 if known; or None."""
         if self.family.weights is None:
             return None
-        address = str(substitute(self.family.weights, self._values(arguments)))
+        address = self._filled(self.family.weights, arguments)
         return address, self.family.hashes.get(address.rpartition("/")[2])
 
-    def _values(self, arguments: Mapping[str, Any]) -> dict[str, Value]:
-        """Return the values of all names that the family's file may refer to. Raises Invalid."""
+    def _filled(self, written: Any, arguments: Mapping[str, Any]) -> Any:
+        """Return a value of the family's file for valid arguments. Raises Invalid."""
         values = parse_section(self.arguments, arguments, ())
         if values.include_top and values.weights == "imagenet" and values.classes != Arguments().classes:
             text = f"{self.name}: the weights of ImageNet are for 1000 classes, got {values.classes}"
             hint = "write include_top: false and add a dense layer, or weights: null"
             raise Invalid([Fault(text, ("classes",), hint=hint)])
-        return {**values.model_dump(), **self.network.flags, "name": self.name, "size": self.network.size}
+        names = {**values.model_dump(), **self.network.flags, "name": self.name, "size": self.network.size}
+        try:
+            return _filled(written, names)
+        except ExpressionError as error:
+            raise Invalid([Fault(f"the file of {self.name}: {error.text}")]) from None
 
 
 def applications(folders: Iterable[Path] = ()) -> dict[str, Application]:

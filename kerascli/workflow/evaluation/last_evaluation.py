@@ -7,6 +7,7 @@ value of a time series. Its loss and metrics are computed on the same rows; the 
 from collections.abc import Generator, Iterator, Mapping
 from functools import partial
 
+from kerascli.data.batches.rows import Split
 from kerascli.foundation.errors import KerasCliError
 from kerascli.foundation.events import Evaluated, Event, Note
 from kerascli.runs.evaluations import write_evaluation
@@ -60,7 +61,7 @@ def evaluate_splits(
             yield from _test_events(runner, record, evaluation.result)
             results["test"] = dict(evaluation.result.logs)
         if isinstance(record, RunRecord) and not limits:
-            yield from _kept(run, name, evaluation)
+            yield from _kept(run, rows, evaluation)
     return results
 
 
@@ -73,9 +74,9 @@ def _test_events(runner: PhaseRunner, record: RunRecord | NoRecord, result: Eval
         yield from notes(no_better(result, training.log_names()))
 
 
-def _kept(run: LoadedRun, name: str, evaluation: Evaluation) -> Iterator[Note]:
-    """Write the results of an evaluation to the run's folder; yield a warning if that fails."""
+def _kept(run: LoadedRun, rows: Split, evaluation: Evaluation) -> Iterator[Note]:
+    """Write the results of an evaluation of rows to the run's folder; yield a warning if that fails."""
     try:
-        write_evaluation(run.record, name, evaluation_facts(run, evaluation, {}))
+        write_evaluation(run.record, evaluation.result.split, evaluation_facts(run, rows, evaluation, {}))
     except KerasCliError as error:
         yield Note(f"the results are not kept as numbers: {error}", "warning")

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from kerascli.callbacks.base import rate_columns
+from kerascli.callbacks.early_stopping import EarlyStopping
+from kerascli.callbacks.model_checkpoint import ModelCheckpoint
 from kerascli.data.batches.rows import DiskSplit
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.events import Event, Note
@@ -36,6 +38,11 @@ def data_digests(phases: list[Phase]) -> dict[str, str]:
     return _by_name(phase.prepared.digests for phase in phases)
 
 
+def data_rows(phases: list[Phase]) -> dict[str, int]:
+    """Return a mapping from each split of the training phases to its number of rows, for run.json."""
+    return _by_name({name: rows.rows for name, rows in phase.prepared.splits.items()} for phase in phases)
+
+
 def skipped(phases: list[Phase], *, rows: bool) -> dict[str, Any]:
     """Return a mapping from folder to its damaged images (number, the first ones), or (`rows`) from file to bad rows.
 
@@ -64,6 +71,16 @@ def _by_name(facts_of_phases: Iterable[Mapping[str, T]]) -> dict[str, T]:
 def directions(phases: list[Phase]) -> dict[str, str]:
     """Return a mapping from each value that the training phases log to its better direction (`min` or `max`)."""
     return {name: way for phase in phases for name, way in phase.spec.log_names().items()}
+
+
+def monitor(phases: list[Phase]) -> dict[str, str]:
+    """Return the metric that early_stopping or model_checkpoint monitors, with its better direction; {} without one."""
+    ways = directions(phases)
+    for each in (callback for phase in phases for callback in phase.spec.fit.callbacks):
+        if isinstance(each, EarlyStopping | ModelCheckpoint):
+            ways |= {each.monitor: each.mode} if each.mode != "auto" else {}
+            return {name: way for name, way in ways.items() if name == each.monitor}
+    return {}
 
 
 def history_columns(phases: list[Phase]) -> list[str]:

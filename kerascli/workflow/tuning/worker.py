@@ -25,19 +25,18 @@ from kerascli.studies.facts import FINISHED, Status, TrialFacts, now
 from kerascli.studies.folder import Member, Study
 from kerascli.studies.pruning import is_pruned
 from kerascli.studies.sampling import next_point
-from kerascli.studies.values import best_trials, by_epoch, by_fold, rows_of
+from kerascli.studies.values import by_epoch, by_fold, rows_of
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import resume, start
 from kerascli.workflow.tuning.folds import number_of_folds, trial_folds
 from kerascli.workflow.tuning.study_config import reopened
+from kerascli.workflow.tuning.upkeep import keep_weights, stop_after_failures
 
 FREE_BYTES = 64 * 1000**2
 """Free disk space below which no trial is started."""
 MOST_STARTS = 10
 """Number of starts after which a trial whose process was killed each time counts as failed."""
-FAILURES = 3
-"""Number of failed trials in a row that stops a study."""
 
 
 @dataclass(slots=True)
@@ -247,25 +246,3 @@ class _Watch:
 
 def _ended(facts: TrialFacts, status: Status, reason: str | None = None) -> TrialFacts:
     return facts.model_copy(update={"status": status, "reason": reason, "ended": now()})
-
-
-def keep_weights(study: Study, *, ended: bool = False) -> None:
-    """Remove the weights and checkpoints of trials that `tune.keep` does not keep; those of pruned trials at the end.
-
-    `ended` is true at the end of the study.
-    """
-    keep, trials = study.tune.keep, study.trials()
-    if keep == "all":
-        return
-    kept = {each.number for each in best_trials(trials, study.facts.directions)} if keep == "best" else set()
-    for each in trials:
-        if each.number not in kept and (each.status == "completed" or (ended and each.status in FINISHED)):
-            study.member(each.number).remove_weights()
-
-
-def stop_after_failures(study: Study) -> None:
-    """Stop a study if the trials that ended last have all failed."""
-    ended = sorted((each for each in study.trials() if each.ended is not None), key=lambda each: str(each.ended))
-    last = ended[-FAILURES:]
-    if len(last) == FAILURES and all(each.status == "failed" for each in last):
-        study.stop(f"{FAILURES} trials in a row have failed, the last one with: {last[-1].reason}")
