@@ -81,6 +81,8 @@ def study_line(path: Path) -> dict[str, Any]:
         trials = study.trials()
         (best, *_) = best_trials(trials, study.facts.directions) or [None]
         done = sum(each.status in FINISHED for each in trials)
+        if study.facts.tune is None:  # of folds
+            done = sum(member.record.status() in {"completed", "stopped"} for member in study.members())
         runs = any(member.is_claimed() for member in study.members())
         whole = "completed" if done >= study.facts.trials else "stopped" if study.stopped() else "interrupted"
     except FileRefused:

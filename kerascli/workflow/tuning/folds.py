@@ -11,10 +11,11 @@ from kerascli.config.config import Config, Progress
 from kerascli.config.load import open_config
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.device import use_threads
-from kerascli.foundation.disk import locks, storage
-from kerascli.foundation.errors import DataError, Fault, Interrupted, KerasCliError
+from kerascli.foundation.disk import storage
+from kerascli.foundation.errors import DataError, Fault, Interrupted, KerasCliError, StorageError
 from kerascli.foundation.events import Began, Event, FoldsEnded, Logs, Note
 from kerascli.report.predictions import csv_text
+from kerascli.runs.reading import quoted
 from kerascli.runs.record import is_study
 from kerascli.studies.facts import StudyFacts
 from kerascli.studies.folder import Member, Study
@@ -116,30 +117,31 @@ def _digests(config: Config) -> dict[str, str]:
 def _train_folds(study: Study, opened: OpenFold, options: Options) -> Iterator[Event]:
     """Train the runs that have not ended, then predict and evaluate all folds, and yield events."""
     options = replace(options, threads=options.threads or study.facts.threads)
-    with locks.lock(study.path):
-        try:
-            for number in range(1, study.facts.trials + 1):
-                yield Note(f"fold {number} of {study.facts.trials}")
-                yield from _train_fold(study, number, opened, options)
-            yield from _ended(study, options)
-        except Interrupted as error:
-            raise interrupted_error(error.faults[0].text, study.path, error.signal_number) from None
+    try:
+        for number in range(1, study.facts.trials + 1):
+            yield Note(f"fold {number} of {study.facts.trials}")
+            yield from _train_fold(study, number, opened, options)
+        yield from _ended(study, options)
+    except Interrupted as error:
+        raise interrupted_error(error.faults[0].text, study.path, error.signal_number) from None
 
 
 def _train_fold(study: Study, number: int, opened: OpenFold, options: Options) -> Iterator[Event]:
     """Start the run of a fold, or go on with it unless it has ended, and yield its events."""
-    member = study.member(f"fold-{number}")
-    if member.record.has_begun:
-        if member.record.status() not in {"completed", "stopped"}:
-            yield from resume(member.record, options, [])
-        return
+    member, mode = study.member(f"fold-{number}"), study.facts.mode
     member.create()
-    mode = study.facts.mode
-    for event in start(opened(fold=number), replace(options, folder=member.path, mode=mode)):
-        yield event
-        if isinstance(event, Began) and mode is None:  # that of the first fold is that of all
-            mode = member.record.facts()["execution_mode"]
-            study.write(study.facts.model_copy(update={"mode": mode}))
+    with member.claimed() as is_mine:
+        if not is_mine:
+            raise StorageError(f"{quoted(member.path)} is in use by another process")
+        if member.record.has_begun:
+            if member.record.status() not in {"completed", "stopped"}:
+                yield from resume(member.record, options, [])
+            return
+        for event in start(opened(fold=number), replace(options, folder=member.path, mode=mode)):
+            yield event
+            if isinstance(event, Began) and mode is None:  # that of the first fold is that of all
+                mode = member.record.facts()["execution_mode"]
+                study.write(study.facts.model_copy(update={"mode": mode}))
 
 
 def _ended(study: Study, options: Options) -> Iterator[Event]:
