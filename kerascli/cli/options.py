@@ -201,8 +201,11 @@ def refuse(options: Mapping[str, object], names: Iterable[str], why: str) -> Non
 def is_config(what: str | None) -> bool:
     """Return True if an argument that may also name a run is (or must be) the path of a config, or is left out."""
     path = Path(what or "")
-    is_file = path.is_file() and path.suffix.lower() != ".zip"
-    return what is None or is_file or path.suffix in {".yaml", ".yml"} or (os.sep in what and not path.is_dir())
+    if what is None or (path.is_file() and path.suffix.lower() != ".zip") or path.suffix in {".yaml", ".yml"}:
+        return True
+    from kerascli.runs.index import MEMBER
+
+    return os.sep in what and not path.is_dir() and MEMBER.fullmatch(path.name) is None  # STUDY/7 is a run
 
 
 def config_or_only(config: str | Path | None) -> Path:
@@ -307,7 +310,9 @@ def _best_trial(selector: str, runs_dir: Path) -> "RunRecord | None":
     study = Study(path)
     for best in best_trials(study.trials(), study.facts.directions)[:1]:
         note(f"run: {study.member(best.number).path} (the best trial)")
-        return study.member(best.number).record
+        from kerascli.runs.index import find_run
+
+        return find_run(str(study.member(best.number).path), runs_dir)  # over folds it is a study itself
     return None
 
 
