@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -27,17 +26,15 @@ from kerascli.model.runtime.summary import summarize
 from kerascli.parts.distributions import REMOVED
 from kerascli.report.architecture.stored import diagram_json
 from kerascli.report.summary import render
-from kerascli.runs.checkpoints import Checkpoint
 from kerascli.runs.environment import run_facts
 from kerascli.runs.history import Prefix
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
-from kerascli.training.checkpoint import checkpoint_facts, saved_weights
-from kerascli.training.checkpoint_files import part_file, training_tensors
+from kerascli.training.checkpoint import checkpoint_facts
+from kerascli.training.checkpoint_files import part_file
 from kerascli.training.mode_timing import learn_mode
 from kerascli.training.step import Progress as Reached
-from kerascli.training.step import assign_weights
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
@@ -57,7 +54,6 @@ from kerascli.workflow.fitting.phase_facts import (
     skipped,
 )
 from kerascli.workflow.fitting.phases import (
-    Fill,
     Phase,
     PhaseRunner,
     prepare_phases,
@@ -66,8 +62,8 @@ from kerascli.workflow.fitting.phases import (
 )
 from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
-from kerascli.workflow.fitting.saver import newest, restore
-from kerascli.workflow.interchange.init_from import InitWeights, init_weights
+from kerascli.workflow.fitting.saver import filling, newest, restore
+from kerascli.workflow.interchange.init_from import InitWeights
 from kerascli.workflow.rows.command_rows import moved_hint
 from kerascli.workflow.tracking.following import sending
 
@@ -93,14 +89,11 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     stages.end("advice")
     yield from notes(warnings)
     yield from data_notes(phases)
-    if config.data is not None and config.data.has_unused_folds:
-        yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
-    if config.document.at(("tune",)) is not None:
-        yield Note("tune: not read by train; kerascli tune searches")
+    yield from _unused(config)
     device = choose_device(options.device)
     reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
-    begun, fill = _initial_weights(phases[0], options)
-    runner = PhaseRunner(phases, device, options, reached, options.mode, fill)
+    begun = InitWeights()
+    runner = PhaseRunner(phases, device, options, reached, options.mode, begun.filling(phases[0].config, options))
     stages.end("model and execution mode")
     with deferred() as stop:
         runner.group.notices.signals = stop
@@ -189,6 +182,14 @@ def resume(
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from sending(run(runner, record, stop, evaluate_splits), record, _trackers(phases, options))
+
+
+def _unused(config: Config) -> Iterator[Note]:
+    """Yield a note on each part of a config that other commands read, and a training run does not."""
+    if config.document.at(("tune",)) is not None:
+        yield Note("tune: not read by train; kerascli tune searches")
+    if config.data is not None and config.data.has_unused_folds:
+        yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
 
 
 def _new_record(config: Config, options: Options) -> RunRecord:
@@ -283,37 +284,18 @@ def _restored(
         raise FileRefused(
             f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
         )
-    begun, fill = _initial_weights(phases[0], options)
+    begun = InitWeights()
+    fill = begun.filling(phases[0].config, options) if checkpoint is None else filling(checkpoint, part)
+    runner = PhaseRunner(phases, device, options, reached, mode, fill)
     if checkpoint is not None:
-        runner = PhaseRunner(phases, device, options, reached, mode, partial(_fill_from, checkpoint, part))
         runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks, part)
-    else:
-        runner = PhaseRunner(phases, device, options, reached, mode, fill)
-        if (source := begun.changed(record.facts())) is not None:
-            raise FileRefused(f"the weights of {source} have changed since the run began", hint="start a new run")
+    elif (source := begun.changed(record.facts())) is not None:
+        raise FileRefused(f"the weights of {source} have changed since the run began", hint="start a new run")
     reached, plan = runner.reached, runner.state.plan
     if plan.epochs < reached.epoch + (reached.batch > 0):
         where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"
         raise ConfigError(f"fit.epochs is {plan.epochs}, but the run has reached {where}: it cannot be made shorter")
     return runner, notes, history
-
-
-def _initial_weights(phase: Phase, options: Options) -> tuple[InitWeights, Fill]:
-    """Return (report on the initial weights, empty at first; function that loads them into a model and fills it)."""
-    report = InitWeights()
-
-    def fill(experiment: Experiment) -> None:
-        runs, downloads = options.source_runs or options.runs_dir, options.downloads_weights
-        made = init_weights(experiment, phase.config, runs, downloads=downloads)
-        report.facts, report.notes = made.facts, made.notes
-
-    return report, fill
-
-
-def _fill_from(checkpoint: Checkpoint, part: str | None, experiment: Experiment) -> None:
-    """Set a model's weights to those of a checkpoint, unless FSDP divides them."""
-    if part is None:
-        assign_weights(experiment.weights, saved_weights(training_tensors(checkpoint.blobs)))
 
 
 def _refuse_format_1(record: RunRecord) -> None:

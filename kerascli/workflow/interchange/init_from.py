@@ -1,7 +1,7 @@
 """Initialize weights from runs, files or torchvision (`init_from` of a model and its bases) when a run starts."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from kerascli.model.transfer import LayerSource, TransferredWeights, take_by_nam
 from kerascli.training.build import Experiment
 from kerascli.training.tensor_file import read_tensors
 from kerascli.workflow.bases import at_place, run_named
+from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.interchange.loading import load_keras
 
 Source = tuple[dict[str, Tensor], dict[str, Any]]
@@ -46,6 +47,16 @@ class InitWeights:
     facts: dict[str, Any] = field(default_factory=dict)
     """Entries of run.json: `init_from` of the model, and `bases` by name, each with its source and SHA-256."""
     notes: list[Note] = field(default_factory=list)
+
+    def filling(self, config: Config, options: Options) -> Callable[[Experiment], None]:
+        """Return a function that loads the initial weights of a config into a model, and fills this report."""
+
+        def fill(experiment: Experiment) -> None:
+            runs, downloads = options.source_runs or options.runs_dir, options.downloads_weights
+            made = init_weights(experiment, config, runs, downloads=downloads)
+            self.facts, self.notes = made.facts, made.notes
+
+        return fill
 
     def changed(self, recorded: Mapping[str, Any]) -> str | None:
         """Return a source whose file is not that of the run with these facts in its run.json; None if there is none."""
@@ -117,6 +128,13 @@ def _taken(
 
     A shared model need not take all of them: it may end before its source does.
     """
+    layers = {name.rpartition("/")[0] for name in own}
+    of_lora = (name.rpartition("/") for name in source if name not in own)
+    if (apart := next((n for n in of_lora if n[2].startswith("lora_") and n[0] in layers), None)) is not None:
+        hint = "export the run: an exported file has LoRA merged into the kernels"
+        text = f"init_from: the source has LoRA that this model lacks: '{safe_text(''.join(apart))}'"
+        raise ConfigError(Fault(text, path, "key", hint=hint))
+    own = {name: weight for name, weight in own.items() if name in source or not weight.spec.is_of_lora}
     taken = TransferredWeights()
     if section.map:
         model, seed = experiment.spec.model, experiment.spec.seed
