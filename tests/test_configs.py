@@ -33,6 +33,7 @@ SMALLER = {
     "mnist_wgan_gp": ["filters=4"],
     "nmt_attention": ["units=16", "embedding=8"],
     "quora_siamese_lstm": ["units=16"],
+    "mobilenet_v2_cifar10": ["size=32"],
     "resnet18_cifar10": ["size=32"],
     "unet": ["filters=2", "size=32"],
 }

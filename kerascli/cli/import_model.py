@@ -48,7 +48,7 @@ def import_command(
     command = sys.argv[1:]
     if not is_file:
         imported = import_application(
-            _network(str(model)), weights="imagenet" if weights is None else str(weights), size=size,
+            network_named(str(model)), weights="imagenet" if weights is None else str(weights), size=size,
             runs_dir=runs_dir, name=name, progress=options.download_bar(), command=command,
         )  # fmt: skip
     elif config is not None:
@@ -64,7 +64,7 @@ def import_command(
     options.note(f"next: {_next_command(imported.record)}")
 
 
-def _network(name: str) -> "Application":
+def network_named(name: str) -> "Application":
     """Return the published network of this name. Raises ConfigError."""
     from kerascli.config.composition.applications import find_application
     from kerascli.language.component import Invalid
@@ -72,7 +72,7 @@ def _network(name: str) -> "Application":
     try:
         return find_application(name)
     except Invalid as invalid:
-        raise ConfigError(f"there is no file '{safe_text(name)}', and {invalid.faults[0].text}") from None
+        raise ConfigError(invalid.faults[0]) from None
 
 
 def _next_command(record: RunRecord) -> str:

@@ -316,7 +316,7 @@ def test_an_import_takes_a_file_and_a_size_and_says_what_it_takes(home: Path, se
     assert facts["sha256"] == hashlib.sha256((home / "own.h5").read_bytes()).hexdigest()
     assert yaml.safe_load(RunRecord(run).resolved())["model"]["inputs"]["image"]["shape"] == [20, 20, 3]
     assert server.asked == []
-    with pytest.raises(ConfigError, match="there is no file 'tinny', and there is no application 'tinny'"):
+    with pytest.raises(ConfigError, match="there is no application 'tinny'"):
         command("import", "tinny")
     with pytest.raises(ConfigError, match="--size goes with a network"):
         command("import", home / "own.h5", "--size", 20)
@@ -326,3 +326,26 @@ def test_an_import_takes_a_file_and_a_size_and_says_what_it_takes(home: Path, se
 
 def test_the_classes_of_imagenet_are_torchvisions() -> None:
     assert CLASSES.read_text(encoding="utf-8").splitlines() == _IMAGENET_CATEGORIES
+
+
+def test_init_begins_a_model_with_a_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("cat", "dog"):
+        pictures(home / kind)
+        for number in range(3, 12):
+            Image.fromarray(np.full((20, 20, 3), number, "uint8")).save(home / kind / f"{number}.png")
+    folder = home / "animals"
+    folder.mkdir()
+    for kind in ("cat", "dog"):
+        (home / kind).rename(folder / kind)
+    monkeypatch.setitem(MODES, "tiny", "tf")
+    config = home / "own.yaml"
+    command("init", config, "--from", folder, "--application", "tiny")
+    written = yaml.safe_load(config.read_text(encoding="utf-8"))
+    assert written["model"]["shared"] == {"base": {"application": "tiny", "include_top": False}}
+    assert written["data"]["source"]["image_folder"]["image_size"] == [16, 16]
+    assert [phase["trainable"] for phase in written["fit"]["phases"]] == [{"base": False}, {"base": True}]
+    for arguments in (["--application", "tiny"], ["--from", folder, "--application", "tiny", "--model", "cnn"]):
+        with pytest.raises(ConfigError, match="--application"):
+            command("init", home / "other.yaml", *arguments)
+    with pytest.raises(ConfigError, match="takes images of classes"):
+        command("init", home / "other.yaml", "--from", home / "rows.npz", "--application", "tiny")
