@@ -84,11 +84,13 @@ def _show(
 
 
 def _print(heads: list[str], rows: list[list[Any]]) -> None:
-    cells = [
-        [name, *("" if row[at] is None else tables.value_text(row[at]) for row in rows)]
-        for at, name in enumerate(heads)
-    ]
+    columns = zip(*([*map(_cell, row)] for row in rows), strict=True)
+    cells = [[name, *column] for name, column in zip(heads, columns, strict=True)]
     options.say(f"{text_table(cells, '<' * len(heads), options.terminal_width())}\n")
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else tables.value_text(value)
 
 
 def _best(
