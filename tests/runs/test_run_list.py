@@ -189,7 +189,7 @@ def test_an_ambiguous_name_is_an_error_with_the_paths(three: Path) -> None:
         ("--sort -val_acuracy", "--sort:1:2: error: no run has a value 'val_acuracy'; did you mean 'val_accuracy'?"),
         ("--sort -optimizer", "expected a number, got the text"),
         ("--best val_acuracy", "--best:1:1: error: no run has a value 'val_acuracy'; did you mean 'val_accuracy'?"),
-        ("--best width", "it is not known whether lower or higher is better"),
+        ("--best width", "whether lower or higher is better is not known"),
         ("--best val_loss --limit 2", "--limit does not go with --best"),
         ("--best val_loss --where 'val_loss > 5'", "--best: no run is selected in 'runs'"),
         ("--best val_loss --runs-dir none", "--best: there are no runs in 'none'"),
