@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from kerascli.cli import complete
 from kerascli.foundation.disk.files import in_home
-from kerascli.foundation.errors import ConfigError, Fault, safe_lines
+from kerascli.foundation.errors import ConfigError, Fault, KerasCliError, safe_lines
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
@@ -201,8 +201,11 @@ def refuse(options: Mapping[str, object], names: Iterable[str], why: str) -> Non
 def is_config(what: str | None) -> bool:
     """Return True if an argument that may also name a run is (or must be) the path of a config, or is left out."""
     path = Path(what or "")
-    is_file = path.is_file() and path.suffix.lower() != ".zip"
-    return what is None or is_file or path.suffix in {".yaml", ".yml"} or (os.sep in what and not path.is_dir())
+    if what is None or (path.is_file() and path.suffix.lower() != ".zip") or path.suffix in {".yaml", ".yml"}:
+        return True
+    from kerascli.runs.index import MEMBER
+
+    return os.sep in what and not path.is_dir() and MEMBER.fullmatch(path.name) is None  # STUDY/7 is a run
 
 
 def config_or_only(config: str | Path | None) -> Path:
@@ -260,7 +263,8 @@ def model_spec(source: "Document | RunRecord", flags: Sequence[str]) -> "RunSpec
 def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRecord":
     """Return the run with this name, path or prefix, or `latest`; prints warnings about it. Raises ConfigError.
 
-    It may be the path of an archive, unless `trust` is None; its code is run only if that is True.
+    A study stands for its best trial. The selector may be the path of an archive, unless `trust` is None; its code is
+    run only if that is True.
     """
     from kerascli.runs import index
 
@@ -269,7 +273,11 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
 
         record = opened_archives.enter_context(open_archive(Path(selector), trusts_plugins=trust))
     else:
-        record = index.find_run(selector, runs_dir)
+        try:
+            record = index.find_run(selector, runs_dir)
+        except KerasCliError:
+            if (record := _best_trial(selector, runs_dir)) is None:
+                raise
     if selector == index.LATEST:
         note(f"run: {record.path} (the latest)")
     if not record.has_checksums:
@@ -278,6 +286,33 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
         for text in record.checkpoints.doubts():
             note(f"warning: {text}")
     return record
+
+
+def study_of(selector: str, runs_dir: Path) -> Path | None:
+    """Return the folder of the study that a selector names; None if it names none, or a run."""
+    from kerascli.runs.index import LATEST, find_run, find_study
+
+    with contextlib.suppress(KerasCliError):
+        find_run(selector, runs_dir)
+        return None
+    return None if selector == LATEST else find_study(selector, runs_dir)
+
+
+def _best_trial(selector: str, runs_dir: Path) -> "RunRecord | None":
+    """Return the best trial of the study that a selector names; None if it names none, or no trial is completed."""
+    path = study_of(selector, runs_dir)
+    if path is None:
+        return None
+    from kerascli.studies.folder import Study
+    from kerascli.studies.values import best_trials
+
+    study = Study(path)
+    for best in best_trials(study.trials(), study.facts.directions)[:1]:
+        note(f"run: {study.member(best.number).path} (the best trial)")
+        from kerascli.runs.index import find_run
+
+        return find_run(str(study.member(best.number).path), runs_dir)  # over folds it is a study itself
+    return None
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bool | None = None) -> "RunRecord":

@@ -29,6 +29,8 @@ def data_notes(phases: list[Phase]) -> Iterator[Event]:
         on_disk = any(isinstance(split, DiskSplit) for split in prepared.splits.values())
         of = f" of phase {number}" if len(reported) > 1 else ""
         yield Note(f"data{of}: {rows} rows{', read from disk as they are used' if on_disk else ''}")
+        if phase.config.data is not None and phase.config.data.has_unused_folds:
+            yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
 
 
 def data_digests(phases: list[Phase]) -> dict[str, str]:
