@@ -340,7 +340,8 @@ def _write_start(
         "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
         "device": device.value, "device_reason": device.reason,
         "precision": spec.training.compute.precision if spec.training else "float32",
-        "data": data_digests(phases), "rows": data_rows(phases), "plugins": plugins, "directions": directions(phases), "monitor": monitor(phases),
+        "data": data_digests(phases), "rows": data_rows(phases), "plugins": plugins, "directions": directions(phases),
+        "monitor": monitor(phases),
         "skipped_images": skipped(phases, rows=False), "skipped_rows": skipped(phases, rows=True),
         **facts,
     })  # fmt: skip
