@@ -74,23 +74,19 @@ def _show(
         csv.writer(sys.stdout, lineterminator="\n").writerows([heads, *rows])
         return
     _print(heads, rows)
-    options.say("\n")
     lines: dict[str, Any] = {"best": facts["best"], "stopped": facts["stopped"], "importance": facts["importance"]}
     lines |= {f"test of trial {number}": values for number, values in facts["test"].items() if values}
     lines |= {f"trials differ in their {key}": kinds for key, kinds in facts["differs"].items()}
+    typer.echo()
     options.say(f"{tables.facts_table({name: value for name, value in lines.items() if value})}\n")
     if note is not None:
         options.note(note)
 
 
 def _print(heads: list[str], rows: list[list[Any]]) -> None:
-    columns = zip(*([*map(_cell, row)] for row in rows), strict=True)
-    cells = [[name, *column] for name, column in zip(heads, columns, strict=True)]
-    options.say(f"{text_table(cells, '<' * len(heads), options.terminal_width())}\n")
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else tables.value_text(value)
+    cells = [["" if value is None else tables.value_text(value) for value in row] for row in rows]
+    columns = [*zip([tables.value_text(head) for head in heads], *cells, strict=True)]
+    options.say(f"{text_table(columns, '<' * len(heads), options.terminal_width())}\n")
 
 
 def _best(
