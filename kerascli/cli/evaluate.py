@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import options
-from kerascli.cli.evaluation_text import evaluation_json, evaluation_text, worst_text
+from kerascli.cli.evaluation_text import print_evaluation
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
 from kerascli.foundation.disk import locks
@@ -67,14 +67,13 @@ def evaluate(
     from kerascli.workflow.evaluation.choose_threshold import chosen_points, keep, rule_of
 
     what, rule = what or [], rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
-    if cells and worst is None:
-        raise ConfigError("--cells goes with --worst N: it adds the cells of these rows")
+    options.refuse(
+        {"--cells": cells and worst is None}, ["--cells"], "goes with --worst N, to whose rows it adds cells"
+    )
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
-        record = _record(run, what, runs_dir, checkpoint, trust_plugins=trust_plugins)
-        keeps = {"--keep-threshold": keep_threshold and record.archive}
-        options.refuse(keeps, keeps, "cannot write into an archive")
+        record = _record(run, what, runs_dir, checkpoint, trust_plugins, writes=keep_threshold)
         from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluation.cells import add_cells
         from kerascli.workflow.evaluation.facts import evaluation_facts
@@ -96,10 +95,7 @@ def evaluate(
     chosen = {} if rule is None else chosen_points(evaluation, rule, outputs)
     shown = facts["worst"][: worst or 0]
     pictures = add_cells(opened, rows, shown) if cells else {}
-    if as_json:
-        options.say_json(evaluation_json(record, evaluation, groups, chosen) | ({"worst": shown} if shown else {}))
-    else:
-        options.say(evaluation_text(evaluation, groups, chosen) + worst_text(shown))
+    print_evaluation(record, evaluation, groups, chosen, shown, as_json=as_json)
     _keep_numbers(record, name, facts, worst, pictures)
     _draw(record, evaluation, name)
     if rule is not None and keep_threshold:
@@ -136,14 +132,18 @@ def _keep_numbers(
 
 
 def _record(
-    run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None, *, trust_plugins: bool
+    run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None, trust_plugins: bool, *, writes: bool
 ) -> "RunRecord":
+    """Return the run to evaluate. Raises ConfigError, also for an archive if a threshold is to be kept (`writes`)."""
     try:
-        return options.trained_run(run, runs_dir, checkpoint, trust_plugins)
+        record = options.trained_run(run, runs_dir, checkpoint, trust_plugins)
     except ConfigError:
         if not what and run in options.SPLITS:
             raise ConfigError(f"there is no run '{run}'", hint=f"kerascli evaluate latest {run}") from None
         raise
+    keeps = {"--keep-threshold": writes and record.archive}
+    options.refuse(keeps, keeps, "cannot write into an archive")
+    return record
 
 
 def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
