@@ -86,7 +86,6 @@ def evaluate(
         )  # fmt: skip
         outputs = _replace_thresholds(opened, rule, output, threshold, keep=keep_threshold)
         name, rows = _rows(opened, what)
-        options.warn(opened.warnings)
         evaluation, groups = evaluate_groups(opened, rows, name, list(dict.fromkeys(by or [])))
         facts = evaluation_facts(opened, rows, evaluation, groups, checkpoint)
     if not world_of().leads:
@@ -152,8 +151,11 @@ def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
 
     if what or run.data is None:
         names = what or ["test"]
-        return ", ".join(names), rows_of(run, *names, targets=True)
+        rows = rows_of(run, *names, targets=True)
+        options.warn(run.warnings)
+        return ", ".join(names), rows
     splits = load_again(run).splits
+    options.warn(run.warnings)
     name = next(name for name in options.SPLITS if name in splits)
     if name != options.SPLITS[0]:
         options.note(f"split: {name} (the run's data has no '{options.SPLITS[0]}' split)")
