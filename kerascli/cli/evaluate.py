@@ -73,7 +73,7 @@ def evaluate(
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
-        record = _record(run, what, runs_dir, checkpoint, trust_plugins, writes=keep_threshold)
+        record = _record(run, what, runs_dir, checkpoint, trust=trust_plugins, writes=keep_threshold)
         from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluation.cells import add_cells
         from kerascli.workflow.evaluation.facts import evaluation_facts
@@ -131,11 +131,11 @@ def _keep_numbers(
 
 
 def _record(
-    run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None, trust_plugins: bool, *, writes: bool
+    run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None, *, trust: bool, writes: bool
 ) -> "RunRecord":
     """Return the run to evaluate. Raises ConfigError, also for an archive if a threshold is to be kept (`writes`)."""
     try:
-        record = options.trained_run(run, runs_dir, checkpoint, trust_plugins)
+        record = options.trained_run(run, runs_dir, checkpoint, trust)
     except ConfigError:
         if not what and run in options.SPLITS:
             raise ConfigError(f"there is no run '{run}'", hint=f"kerascli evaluate latest {run}") from None

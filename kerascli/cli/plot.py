@@ -56,7 +56,14 @@ def plot(
     elif data:
         file = draw_data(runs or [], output, runs_dir, sets=sets, flags=flags)
     else:
-        records = [options.find_run(run, runs_dir) for run in runs or [LATEST]]
+        study = options.study_of(runs[0], runs_dir) if runs and len(runs) == 1 else None
+        if study is None:
+            records = [options.find_run(run, runs_dir) for run in runs or [LATEST]]
+        else:
+            from kerascli.studies.table import curves_of
+
+            records, objectives = curves_of(study)
+            metric, output = metric or objectives, output or study / "curves.png"
         file = draw(records, output, metric, log_scale=log, smooth=smooth)
     options.say(f"{file}\n")
 

@@ -22,9 +22,11 @@ from kerascli.foundation.errors import KerasCliError, StorageError
 from kerascli.foundation.interrupts import Signalled, count_as_handled
 from kerascli.report.page.list_page import list_html
 from kerascli.report.page.run_page import RunPage
+from kerascli.report.page.study_page import study_html
 from kerascli.report.tables import RunLine
 from kerascli.runs.index import list_runs
 from kerascli.runs.record import RunRecord, is_run
+from kerascli.studies.table import study_facts
 
 _HOSTS = {"localhost", "127.0.0.1"}
 _PORTS = range(8765, 8865)
@@ -43,6 +45,8 @@ class Watched:
 
     runs_dir: Path
     only: RunRecord | None = None
+    study: Path | None = None
+    """Folder of the study whose trials the runs are; its page takes the place of the list of runs."""
     _lines: dict[str, tuple[object, RunLine]] = field(default_factory=dict)
 
     def run(self, name: str) -> RunRecord | None:
@@ -161,7 +165,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _page(self, run: RunRecord | None) -> None:
         server = self.server
         try:
-            if run is None:
+            if run is None and server.watched.study is not None:
+                facts, histories = study_facts(server.watched.study)
+                text = study_html(facts, histories, server.address, server.events(None))
+            elif run is None:
                 text = list_html(server.watched.lines(), server.address, server.events(None))
             else:
                 home = None if server.watched.only is not None else server.address()
