@@ -131,7 +131,7 @@ def draw_data(
     file, source, output = _one_of(what, output, runs_dir, sets, flags, "--data", plots.SUFFIXES)
     from kerascli.config.load import open_config, open_recorded
     from kerascli.data.pipeline.learned_state import load_learned
-    from kerascli.report.batch_plot import plot_batch
+    from kerascli.report.pictures import plot_batch
     from kerascli.workflow.batch_picture import batch_picture
 
     if isinstance(source, Document):
