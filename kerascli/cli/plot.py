@@ -1,6 +1,6 @@
 """The command `kerascli plot`: the training curves of runs, a model, a training batch, or a forecast of a series."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -48,13 +48,7 @@ def plot(
     forecast of a series."""
     values = {"--metric": metric, "--log": log, "--smooth": smooth, "--expand": expand, "--view": view, "--set": sets,
               "--flag": flags, "--horizon": horizon, "--future": future}  # fmt: skip
-    kinds = {"--forecast": forecast, "--model": model, "--data": data}
-    kind = next((name for name, is_chosen in kinds.items() if is_chosen), "")
-    options.refuse(kinds, [name for name in kinds if name != kind], f"cannot be used with {kind}")
-    for name in _ABOUT[""] if kind else ():
-        options.refuse(values, [name], f"cannot be used with {kind}")
-    for other, names in _ABOUT.items():
-        options.refuse(values, [name for name in names if name not in _ABOUT[kind]], f"can only be used with {other}")
+    _refuse_idle(values, {"--forecast": forecast, "--model": model, "--data": data})
     if forecast:
         file = draw_forecast(runs or [LATEST], output, runs_dir, horizon, future)
     elif model:
@@ -72,6 +66,17 @@ def plot(
             metric, output = metric or objectives, output or study / "curves.png"
         file = draw(records, output, metric, log_scale=log, smooth=smooth)
     options.say(f"{file}\n")
+
+
+def _refuse_idle(values: Mapping[str, object], kinds: Mapping[str, bool]) -> None:
+    """Raise ConfigError for an option that has no effect on the kind of plot that is asked for."""
+    kind = next((name for name, is_chosen in kinds.items() if is_chosen), "")
+    others = _ABOUT[""] if kind else ()
+    options.refuse(
+        {**kinds, **values}, [*(name for name in kinds if name != kind), *others], f"cannot be used with {kind}"
+    )
+    for other, names in _ABOUT.items():
+        options.refuse(values, [name for name in names if name not in _ABOUT[kind]], f"can only be used with {other}")
 
 
 def draw_model(
@@ -126,7 +131,7 @@ def draw_data(
     file, source, output = _one_of(what, output, runs_dir, sets, flags, "--data", plots.SUFFIXES)
     from kerascli.config.load import open_config, open_recorded
     from kerascli.data.pipeline.learned_state import load_learned
-    from kerascli.report.batch_plot import plot_batch
+    from kerascli.report.pictures import plot_batch
     from kerascli.workflow.batch_picture import batch_picture
 
     if isinstance(source, Document):
