@@ -74,7 +74,9 @@ def test_a_config_goes_through_the_smoke_run(config: Path, shipped: Path, tmp_pa
         train(shipped / config.with_name(f"{begins_with[1]}.yaml"), tmp_path, limits=limits)
     sets = [FEWER[config.stem]] if config.stem in FEWER else []
     flags = SMALLER.get(config.stem, [])
-    lines = list(smoke(open_config(shipped / config, sets=sets, flags=flags), flags=flags, source_runs=tmp_path))
+    lines = list(
+        smoke(open_config(shipped / config, sets=sets, flags=flags, fold=1), flags=flags, source_runs=tmp_path)
+    )
     assert list(dict.fromkeys(line.partition(":")[0] for line in lines if not line.startswith("test"))) == [
         "fit", "checkpoint", "resume", "evaluate", "predict", "plot",
     ]  # fmt: skip
@@ -83,7 +85,7 @@ def test_a_config_goes_through_the_smoke_run(config: Path, shipped: Path, tmp_pa
 @pytest.mark.parametrize("config", CONFIGS, ids=_id)
 def test_a_config_opens_with_the_command_that_runs_it(config: Path) -> None:
     first = (ROOT / config).read_text(encoding="utf-8").splitlines()[0]
-    assert re.fullmatch(rf"# kerascli train {config}( --smoke)?", first)
+    assert re.fullmatch(rf"# kerascli train {config}( --smoke| --folds)?", first)
 
 
 @pytest.mark.parametrize("config", HERE, ids=_id)

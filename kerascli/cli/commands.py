@@ -24,6 +24,7 @@ from kerascli.cli import (
     report,
     runs,
     samples,
+    studies,
     summary,
     train,
     tune,
@@ -96,6 +97,7 @@ for command, example in {
 }.items():
     app.command(example.split()[0], example=example)(command)
 runs.register(app)
+studies.register(app)
 
 
 def _version(value: bool) -> None:

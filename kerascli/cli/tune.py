@@ -116,10 +116,12 @@ def _work(path: str, worker: str) -> int:
 
 
 def _say_best(study: "Study") -> None:
-    """Print the best trials and the folder of a study."""
+    """Print the best trials and the folder of a study, and write the importance of its parameters."""
+    from kerascli.studies.importance import write_importance
     from kerascli.studies.table import parameters_text
     from kerascli.studies.values import best_trials
 
+    write_importance(study)
     names = [each.name for each in study.tune.objective]
     for each in best_trials(study.trials(), study.facts.directions):
         values = ", ".join(f"{name} {value:.5g}" for name, value in zip(names, each.values, strict=True))

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import TextIO
 
+from rich.box import SIMPLE_HEAD
 from rich.live import Live
 from rich.table import Table
 
 from kerascli.foundation.errors import safe_text
 from kerascli.report.console import console_on
-from kerascli.report.tables import duration_text, new_table, number_text
+from kerascli.report.tables import duration_text, number_text
 from kerascli.studies.facts import FINISHED, TrialFacts
 from kerascli.studies.folder import Study
 from kerascli.studies.table import parameters_text
@@ -63,7 +64,9 @@ class StudyView:
     def _table(self, trials: Sequence[TrialFacts]) -> Table:
         best = best_trials(trials, self._study.facts.directions)
         done = sum(each.status in FINISHED for each in trials)
-        table = new_table("trial", "epoch", "time", "result", "parameters")
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        for name in ("trial", "epoch", "time", "result", "parameters"):
+            table.add_column(name, overflow="fold")
         shown = sorted(trials, key=lambda each: (each.status in FINISHED, each.number))
         running = [each for each in shown if each.status not in FINISHED]
         for each in [*shown[len(running) :][-_SHOWN + len(running) :], *running]:

@@ -83,10 +83,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     stages.end("advice")
     yield from notes(warnings)
     yield from data_notes(phases)
-    if config.data is not None and config.data.has_unused_folds:
-        yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
-    if config.document.at(("tune",)) is not None:
-        yield Note("tune: not read by train; kerascli tune searches")
+    yield from _unused(config)
     device = choose_device(options.device)
     reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
     runner = PhaseRunner(phases, device, options, reached, options.mode)
@@ -184,6 +181,14 @@ def resume(
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from sending(run(runner, record, stop, evaluate_splits), record, _trackers(phases, options))
+
+
+def _unused(config: Config) -> Iterator[Note]:
+    """Yield a note on each part of a config that other commands read, and a training run does not."""
+    if config.document.at(("tune",)) is not None:
+        yield Note("tune: not read by train; kerascli tune searches")
+    if config.data is not None and config.data.has_unused_folds:
+        yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
 
 
 def _new_record(config: Config, options: Options) -> RunRecord:

@@ -9,7 +9,9 @@ from kerascli.foundation.errors import Interrupted
 from kerascli.foundation.interrupts import deferred
 from kerascli.studies.facts import FINISHED, TrialFacts
 from kerascli.studies.folder import Study
+from kerascli.studies.hosts import announced
 from kerascli.studies.values import rows_of
+from kerascli.workflow.tuning.upkeep import keep_weights
 
 GO_ON = 75
 """Exit code of a worker that a new process is to follow."""
@@ -64,13 +66,14 @@ def run_study(study: Study, workers: int, show: Show) -> int:
     """
     timeout = study.tune.timeout
     seen: dict[int, TrialFacts] = {}
-    with deferred() as stop:
+    with announced(study.path) as answer, deferred() as stop:
         processes = Workers(study, workers, None if timeout is None else time.time() + timeout)
         passed_on = False
         while processes.any_runs(go_on=stop.number is None):
             if stop.number is not None and not passed_on:
                 processes.signal(stop.number)
                 passed_on = True
+            answer()
             _read(study, seen)
             show([*seen.values()])
             time.sleep(_POLL_SECONDS)
@@ -81,6 +84,9 @@ def run_study(study: Study, workers: int, show: Show) -> int:
             text = f"interrupted; {done} of {study.facts.trials} trials are done, and those that were trained are saved"
             hint = f"go on: kerascli tune --resume {study.path}"
             raise Interrupted(text, signal_number=stop.number, hint=hint)
+    if sum(each.status in FINISHED for each in seen.values()) >= study.facts.trials:
+        with study.locked():
+            keep_weights(study, ended=True)
     return processes.code
 
 
