@@ -44,15 +44,6 @@ class SplitSpec(BaseSection):
 
     @model_validator(mode="after")
     def _leaves_rows(self) -> "SplitSpec":
-        if self.folds is not None:
-            if self.validation:
-                raise Invalid([Fault("validation: not with 'folds': each fold is the validation of a run",
-                                     ("validation",), "key", hint="leave it out")])  # fmt: skip
-            if self.group is not None and self.stratify is not None:
-                raise Invalid([Fault("stratify: folds of groups are not stratified", ("stratify",), "key")])
-        if self.fold is not None and self.fold > (self.folds or 0):
-            text = f"expected 1 to {self.folds}, got {self.fold}" if self.folds else "goes with 'folds'"
-            raise Invalid([Fault(f"fold: {text}", ("fold",))])
         drawn = [key for key in ("stratify", "group", "seed") if getattr(self, key) is not None]
         if self.order is not None and drawn:
             raise ValueError(f"order: not with '{drawn[0]}': nothing is drawn where the rows are split by time")
@@ -60,6 +51,18 @@ class SplitSpec(BaseSection):
             raise ValueError(f"validation and test add up to {self.validation + self.test:g}; expected less than 1")
         if self.validation + self.test == 0 and self.folds is None:
             raise ValueError("expected a fraction for 'validation', 'test' or both, or a number of 'folds'")
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_fold(self) -> "SplitSpec":
+        if self.folds is not None and self.validation:
+            text = "validation: not with 'folds': each fold is the validation of a run"
+            raise Invalid([Fault(text, ("validation",), "key", hint="leave it out")])
+        if self.folds is not None and self.group is not None and self.stratify is not None:
+            raise Invalid([Fault("stratify: folds of groups are not stratified", ("stratify",), "key")])
+        if self.fold is not None and self.fold > (self.folds or 0):
+            text = f"expected 1 to {self.folds}, got {self.fold}" if self.folds else "goes with 'folds'"
+            raise Invalid([Fault(f"fold: {text}", ("fold",))])
         return self
 
     def columns(self) -> set[str]:

@@ -14,8 +14,7 @@ from kerascli.runs.reading import quoted
 from kerascli.runs.record import FOLDER, MEMBERS, RunRecord, is_run, is_study
 
 LATEST = "latest"
-ARCHIVE = ".zip"
-_MEMBER = re.compile(r"\d{1,6}|[a-z]+-\d{1,6}")
+MEMBER = re.compile(r"\d{1,6}|[a-z]+-\d{1,6}")
 """Pattern of the name of a study's member in a selector such as `STUDY/7`."""
 
 
@@ -34,14 +33,18 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
     """Return the run with this path, name or unambiguous prefix, or the `latest`. Raises ConfigError unless one is
     found."""
     if is_archive(selector):
-        hint = "unzip it, and name the folder"
-        raise ConfigError(f"{quoted(selector)} is an archive, which this command does not read", hint=hint)
+        text = f"{quoted(selector)} is an archive, which this command does not read"
+        raise ConfigError(text, hint="unzip it, and name the folder")
     if (member := _member(selector, runs_dir)) is not None:
+        _refuse_study(member)
         return RunRecord.open(member)
     if _is_path(selector):
         path = Path(selector)
+        _refuse_study(path)
         return RunRecord.open(path.resolve() if path.name in {"", ".."} else path)
     runs = list_runs(runs_dir)
+    if not _matches(selector, runs) and selector != LATEST and (study := find_study(selector, runs_dir)) is not None:
+        _refuse_study(study)
     if not runs:
         raise ConfigError(f"there are no runs in {quoted(runs_dir)}", hint="start one: kerascli train CONFIG")
     if selector == LATEST:
@@ -58,7 +61,7 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
 
 def is_archive(selector: str) -> bool:
     """Return True if the name of a run is the path of a zip file."""
-    return selector.lower().endswith(ARCHIVE) and os.path.isfile(selector)
+    return selector.lower().endswith(".zip") and os.path.isfile(selector)
 
 
 def list_studies(runs_dir: Path) -> list[Path]:
@@ -85,10 +88,17 @@ def find_study(selector: str, runs_dir: Path) -> Path | None:
     return matches[0].path if matches else None
 
 
+def _refuse_study(path: Path) -> None:
+    """Raise ConfigError if a folder is that of a study, for a command that takes one run."""
+    if is_study(path):
+        name = "fold-1" if (path / MEMBERS / "fold-1").is_dir() else "1"
+        raise ConfigError(f"{quoted(path)} is a study", hint=f"name one of its runs, such as {quoted(path / name)}")
+
+
 def _member(selector: str, runs_dir: Path) -> Path | None:
     """Return the folder of a study's member, as `STUDY/7` or `STUDY/7/fold-3` names it; None if none is meant."""
     study, _, name = selector.rpartition("/")
-    folder = find_study(study, runs_dir) if study and _MEMBER.fullmatch(name) else None
+    folder = find_study(study, runs_dir) if study and MEMBER.fullmatch(name) else None
     return None if folder is None else folder / MEMBERS / (f"{int(name):04}" if name.isdigit() else name)
 
 

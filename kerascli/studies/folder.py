@@ -20,7 +20,7 @@ from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import ConfigError, FileRefused, StorageError
 from kerascli.runs import index
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted, read_text
-from kerascli.runs.record import MEMBERS, STUDY, RunRecord, new_dated_folder
+from kerascli.runs.record import MEMBERS, STUDY, RunRecord, is_study, new_dated_folder
 from kerascli.studies.facts import StudyFacts, TrialFacts
 
 _TRIAL, _STOPPED, IMPORTANCE = "trial.json", "stopped.json", "importance.json"
@@ -43,6 +43,11 @@ class Member:
     def record(self) -> RunRecord:
         return RunRecord(self.path)
 
+    @property
+    def runs(self) -> "list[Member]":
+        """Runs of a trial: those of the folds that have begun, in order, else the trial itself."""
+        return (Study(self.path).members() if is_study(self.path) else []) or [self]
+
     def facts(self) -> TrialFacts | None:
         """Return the facts in trial.json; None if there are none yet. Raises FileRefused if the file is damaged."""
         path = self.path / _TRIAL
@@ -55,7 +60,8 @@ class Member:
 
     def remove_weights(self) -> None:
         """Remove the weights and checkpoints of a trial that has ended."""
-        self.record.remove_weights()
+        for run in self.runs:
+            run.record.remove_weights()
 
     def create(self) -> None:
         """Create the member's folder unless it exists; that claims nothing, `claimed` does."""
@@ -117,6 +123,11 @@ class Study:
         if self.facts.tune is None:
             raise FileRefused(f"{quoted(self.path)} has no search space: it is a study of folds")
         return parse_tune(self.facts.tune)
+
+    @property
+    def has_folds(self) -> bool:
+        """True if the members are the runs of folds, not trials."""
+        return self.member("fold-1").path.is_dir()
 
     def write(self, facts: StudyFacts) -> None:
         storage.write_bytes(self.path / STUDY, dump_yaml(facts.model_dump()).encode())

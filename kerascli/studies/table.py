@@ -1,6 +1,7 @@
 """Table of a study as plain data: its trials with their parameters and values, and the best of them."""
 
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from kerascli.foundation.errors import ConfigError, FileRefused, in_yaml, suggestion
@@ -45,7 +46,7 @@ def study_facts(path: Path) -> tuple[dict[str, Any], dict[str, Rows]]:
 def curves_of(path: Path) -> tuple[list[RunRecord], list[str]]:
     """Return (trials of a study that have epochs, names of its objectives). Raises ConfigError without such a trial."""
     study = Study(path)
-    records = [member.record for member in study.members() if rows_of(member)]
+    records = [member.runs[-1].record for member in study.members() if rows_of(member)]
     if not records:
         raise ConfigError(f"no trial of {quoted(path)} has an epoch to plot")
     return records, [each.name for each in study.tune.objective]
@@ -80,6 +81,8 @@ def study_line(path: Path) -> dict[str, Any]:
         trials = study.trials()
         (best, *_) = best_trials(trials, study.facts.directions) or [None]
         done = sum(each.status in FINISHED for each in trials)
+        if study.facts.tune is None:  # of folds
+            done = sum(member.record.status() in {"completed", "stopped"} for member in study.members())
         runs = any(member.is_claimed() for member in study.members())
         whole = "completed" if done >= study.facts.trials else "stopped" if study.stopped() else "interrupted"
     except FileRefused:
@@ -121,7 +124,9 @@ def _row(study: Study, facts: TrialFacts, names: list[str]) -> dict[str, Any]:
 
 
 def _test(study: Study, number: int) -> dict[str, Any]:
+    """Return the losses and metrics of a trial on the test split; of folds their means."""
     try:
-        return (study.member(number).record.facts().get("results") or {}).get("test", {})
+        runs = [(run.record.facts().get("results") or {}).get("test", {}) for run in study.member(number).runs]
     except FileRefused:
         return {}
+    return {name: fmean(logs[name] for logs in runs) for name in runs[0]}

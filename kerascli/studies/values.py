@@ -15,8 +15,11 @@ Rows = Sequence[Mapping[str, int | float]]
 
 
 def rows_of(member: Member) -> Rows:
-    """Return the rows of a trial's history.csv, also while it is written; () if there are none."""
-    path = member.path / "history.csv"
+    """Return the rows of a trial's history.csv, of the last fold that has begun; () if there are none.
+
+    They can be read while it is written.
+    """
+    path = member.runs[-1].path / "history.csv"
     try:
         return parse(read_bytes(path), path)
     except (OSError, FileRefused):
@@ -41,6 +44,19 @@ def value_of(rows: Rows, objective: Objective, direction: str) -> float | None:
     else:
         value = (by_epoch(rows, objective, direction) or [math.nan])[-1] * (-1 if direction == "min" else 1)
     return float(value) if math.isfinite(value) else None
+
+
+def by_fold(member: Member, objective: Objective, direction: str) -> list[float | None]:
+    """Return the mean of a trial's objective over the first fold, the first two, and so on; None without a finite one.
+
+    Without folds it is the value of the trial itself.
+    """
+    values = [value_of(rows_of(run), objective, direction) for run in member.runs]
+    means: list[float | None] = []
+    for count in range(1, len(values) + 1):
+        first = [value for value in values[:count] if value is not None]
+        means.append(sum(first) / count if len(first) == count else None)
+    return means
 
 
 def best_trials(trials: Iterable[TrialFacts], directions: Sequence[str]) -> list[TrialFacts]:

@@ -9,7 +9,7 @@ from kerascli.config.point import config_at
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.phases import in_each
 from kerascli.config.sections.space import Parameter, Space
-from kerascli.config.sections.tune import TuneSection, parse_tune
+from kerascli.config.sections.tune import AshaPruner, TuneSection, parse_tune
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Path, in_yaml, suggestion
 
@@ -39,6 +39,12 @@ def check_space(
             faults.append(
                 Fault(text, ("tune", "flags", name), "key", hint=f"declare its default: flags: {{{name}: 1}}")
             )
+    split = None if config.data is None else config.data.split
+    if isinstance(tune.pruner, AshaPruner) and split is not None and split.folds is not None:
+        hint = "pruner: median"
+        faults.append(
+            Fault("pruner: over folds it is median, which decides between them", ("tune", "pruner"), hint=hint)
+        )
     for path in tune.space.sets:
         if path.split(".")[0] in _NOT_SEARCHED:
             faults.append(Fault(f"'{path}' cannot be searched", ("tune", "set", path), "key"))

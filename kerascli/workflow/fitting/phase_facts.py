@@ -29,6 +29,8 @@ def data_notes(phases: list[Phase]) -> Iterator[Event]:
         on_disk = any(isinstance(split, DiskSplit) for split in prepared.splits.values())
         of = f" of phase {number}" if len(reported) > 1 else ""
         yield Note(f"data{of}: {rows} rows{', read from disk as they are used' if on_disk else ''}")
+        if phase.config.data is not None and phase.config.data.has_unused_folds:
+            yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
 
 
 def data_digests(phases: list[Phase]) -> dict[str, str]:
@@ -73,12 +75,10 @@ def directions(phases: list[Phase]) -> dict[str, str]:
 
 def monitor(phases: list[Phase]) -> dict[str, str]:
     """Return the metric that early_stopping or model_checkpoint monitors, with its better direction; {} without one."""
-    ways = directions(phases)
-    for each in (callback for phase in phases for callback in phase.spec.fit.callbacks):
-        if isinstance(each, EarlyStopping | ModelCheckpoint):
-            ways |= {each.monitor: each.mode} if each.mode != "auto" else {}
-            return {name: way for name, way in ways.items() if name == each.monitor}
-    return {}
+    callbacks = [each for phase in phases for each in phase.spec.fit.callbacks]
+    first = [each for each in callbacks if isinstance(each, EarlyStopping | ModelCheckpoint)][:1]
+    ways = directions(phases) | {each.monitor: each.mode for each in first if each.mode != "auto"}
+    return {each.monitor: ways[each.monitor] for each in first if each.monitor in ways}
 
 
 def history_columns(phases: list[Phase]) -> list[str]:

@@ -50,9 +50,9 @@ def new_study(
     compiled = document.at(("compile", "jit_compile")) is True
     facts = StudyFacts(
         config=str(path.resolve()), sets=list(sets), flags=list(flags),
-        seed=_seed(document), threads=threads or max(1, cpu_limit().count // max(1, workers)), device=device,
+        seed=seed_of(document), threads=threads or max(1, cpu_limit().count // max(1, workers)), device=device,
         mode=None if varied else "compiled" if compiled else "traced", trials=count, directions=list(directions),
-        plugins=_plugins(document), tune=document.data["tune"], settings=_settings(document), text=document.text,
+        plugins=plugins_of(document), tune=document.data["tune"], settings=settings_of(document), text=document.text,
     )  # fmt: skip
     return Study.create(runs_dir, name or document.data.get("name") or run_name(path), facts)
 
@@ -65,7 +65,8 @@ def reopened(study: Study, config: Path | None = None) -> Document:
     facts, path = study.facts, config or Path(study.facts.config)
     document = override(read_extended(path), facts.sets)
     before = dump_yaml({"tune": facts.tune, **facts.settings, "plugins": facts.plugins}).splitlines()
-    after = dump_yaml({"tune": document.data.get("tune"), **_settings(document), "plugins": _plugins(document)})
+    tune = None if facts.tune is None else document.data.get("tune")  # a study of folds does not read it
+    after = dump_yaml({"tune": tune, **settings_of(document), "plugins": plugins_of(document)})
     changes = list(difflib.unified_diff(before, after.splitlines(), n=0, lineterm=""))[2:]
     if changes:
         shown = "; ".join(line for line in changes if not line.startswith("@@"))
@@ -74,14 +75,17 @@ def reopened(study: Study, config: Path | None = None) -> Document:
     return replace(document, data={**document.data, "seed": facts.seed})
 
 
-def _seed(document: Document) -> int:
+def seed_of(document: Document) -> int:
+    """Return the seed of a config; without one, a random number."""
     seed = document.data.get("seed")
     return secrets.randbelow(2**31) if seed is None else seed
 
 
-def _settings(document: Document) -> dict[str, Any]:
+def settings_of(document: Document) -> dict[str, Any]:
+    """Return the sections of a config that all trials have in common, without its plugins."""
     return {str(key): value for key, value in document.data.items() if key not in ("tune", "plugins")}
 
 
-def _plugins(document: Document) -> dict[str, str]:
+def plugins_of(document: Document) -> dict[str, str]:
+    """Return the SHA-256 of each plugin of a config by its file name."""
     return {path.name: file_digest(path) for path in plugin_files(document)}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -19,15 +20,16 @@ from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import Interrupted, KerasCliError, Paused, StorageError, first_line
 from kerascli.foundation.events import Began, Event
 from kerascli.foundation.interrupts import Signalled
-from kerascli.runs.record import RunRecord
+from kerascli.runs.record import RunRecord, is_study
 from kerascli.studies.facts import FINISHED, Status, TrialFacts, now
 from kerascli.studies.folder import Member, Study
 from kerascli.studies.pruning import is_pruned
 from kerascli.studies.sampling import next_point
-from kerascli.studies.values import by_epoch, rows_of, value_of
+from kerascli.studies.values import by_epoch, by_fold, rows_of
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import resume, start
+from kerascli.workflow.tuning.folds import number_of_folds, trial_folds
 from kerascli.workflow.tuning.study_config import reopened
 from kerascli.workflow.tuning.upkeep import keep_weights, stop_after_failures
 
@@ -123,11 +125,11 @@ class Worker:
 
     def _trained(self, member: Member, document: Document, facts: TrialFacts) -> TrialFacts:
         """Train a trial, or resume it, and return the facts about how it ended; unchanged if its study was stopped."""
-        record, watch, began = member.record, _Watch(self.study, member), time.monotonic()
+        watch, began = _Watch(self.study, member), time.monotonic()
         try:
-            for event in self._events(record, document, facts, watch):
+            for event in self._events(member, document, facts, watch):
                 if isinstance(event, Began):
-                    self._compare_data(record)
+                    self._compare_data(member.runs[0].record)
         except (Interrupted, Signalled):
             member.write(facts.model_copy(update={"starts": facts.starts - 1}))
             raise
@@ -140,23 +142,26 @@ class Worker:
         except Exception as error:
             text = error.faults[0].text if isinstance(error, KerasCliError) else first_line(error)
             return _ended(facts, "failed", text)
-        seconds, mode = facts.seconds + time.monotonic() - began, str(record.facts().get("execution_mode"))
+        seconds, mode = (
+            facts.seconds + time.monotonic() - began,
+            str(member.runs[0].record.facts().get("execution_mode")),
+        )
         return self._measured(member, facts.model_copy(update={"seconds": seconds, "mode": mode}))
 
     def _measured(self, member: Member, facts: TrialFacts) -> TrialFacts:
         """Return the facts about a trial that was trained or pruned, with the values of the objectives."""
-        rows, objectives = rows_of(member), self.study.tune.objective
-        values = [value_of(rows, *each) for each in zip(objectives, self.study.facts.directions, strict=True)]
+        objectives, epochs = self.study.tune.objective, sum(len(rows_of(run)) for run in member.runs)
+        values = [by_fold(member, *each)[-1] for each in zip(objectives, self.study.facts.directions, strict=True)]
         kept = [value for value in values if value is not None]
-        facts = facts.model_copy(update={"values": kept, "epochs": len(rows)})
+        facts = facts.model_copy(update={"values": kept, "epochs": epochs})
         if facts.status == "pruned":
             return facts
         if len(kept) < len(values):
             return _ended(facts, "failed", f"{objectives[values.index(None)].name} has no finite value")
         return _ended(facts, "completed")
 
-    def _events(self, record: RunRecord, document: Document, facts: TrialFacts, watch: "_Watch") -> Iterator[Event]:
-        settings = self.study.facts
+    def _events(self, member: Member, document: Document, facts: TrialFacts, watch: "_Watch") -> Iterator[Event]:
+        settings, record = self.study.facts, member.record
         options = Options(
             folder=record.path, runs_dir=self.study.path.parent, device=self._own_device(), threads=settings.threads,
             mode=settings.mode, pause=watch, command=["tune", "--join", str(self.study.path)],
@@ -164,7 +169,11 @@ class Worker:
         if record.has_begun:
             return iter(()) if record.facts()["status"] in ("completed", "stopped") else resume(record, options, ())
         written, flags = config_at(document, settings.flags, (facts.flags, facts.sets))
-        return start(open_config(written, flags=flags), options)
+        opened = partial(open_config, written, flags=flags)
+        config = opened(fold=1)
+        if (folds := number_of_folds(config, written)) is not None:
+            return trial_folds(self.study, member, folds, opened, options, watch.after_fold)
+        return start(config, options)
 
     def _own_device(self) -> str:
         """Return the device of this worker's trials: of several GPUs, each worker has one in turn."""
@@ -212,13 +221,27 @@ class _Watch:
             self.study.tune.objective,
             self.study.facts.directions,
         )
-        if pruner is None:
+        if pruner is None or is_study(self.member.path):
             return None
         others = (each for each in self.study.members() if each.name != self.member.name)
         values = [by_epoch(rows_of(each), objective, way) for each in others]
         own = by_epoch(rows_of(self.member), objective, way)
         self.pruned = is_pruned(pruner, own, values)
         return f"pruned after epoch {epoch}" if self.pruned else None
+
+    def after_fold(self) -> None:
+        """Raise Paused if the trial is pruned: its mean over the folds so far is compared with that of other trials."""
+        pruner, objective, way = self.study.tune.pruner, self.study.tune.objective[0], self.study.facts.directions[0]
+        if pruner is None:
+            return
+        own, *others = (
+            [(-1 if way == "min" else 1) * mean for mean in by_fold(each, objective, way) if mean is not None]
+            for each in (self.member, *(each for each in self.study.members() if each.name != self.member.name))
+        )
+        done = len(own)
+        if is_pruned(pruner, own[-1:] * done, [each[done - 1 : done] * done for each in others]):
+            self.pruned = True
+            raise Paused(f"pruned after fold {done}")
 
 
 def _ended(facts: TrialFacts, status: Status, reason: str | None = None) -> TrialFacts:
