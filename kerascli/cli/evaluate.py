@@ -96,7 +96,8 @@ def evaluate(
     pictures = add_cells(opened, rows, shown) if cells else {}
     print_evaluation(record, evaluation, groups, chosen, shown, as_json=as_json)
     _keep_numbers(record, name, facts, worst, pictures)
-    _draw(record, evaluation, name)
+    if record.archive is None:
+        _draw(record, evaluation, name)
     if rule is not None and keep_threshold:
         options.note("\n".join(keep(opened, evaluation, rule, chosen)))
 
