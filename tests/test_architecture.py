@@ -65,7 +65,7 @@ INNER_FLOORS = {
         ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
-        ["advice", "baselines", "generation", "loaded", "memory", "outputs"],
+        ["advice", "baselines", "bases", "generation", "loaded", "memory", "outputs"],
         ["fitting", "prompts", "space_check", "units"],
         ["check", "rows", "tracking"], ["evaluate", "make_samples", "predict"],
         ["evaluation", "interchange"], ["train"],
@@ -73,7 +73,7 @@ INNER_FLOORS = {
     ],
     "interop": [
         ["keras", "example_inputs", "published", "torch_files", "torchvision_names"],
-        ["keras_import", "onnx_rows"], ["keras_export"], ["weight_files"],
+        ["keras_import", "onnx_rows"], ["keras_export"], ["weight_files"], ["applications"],
     ],
 }  # fmt: skip
 

@@ -250,13 +250,13 @@ def config_or_run(
     return find_run(what, runs_dir, trust)
 
 
-def model_spec(source: "Document | RunRecord", flags: Sequence[str]) -> "RunSpec":
+def model_spec(source: "Document | RunRecord", flags: Sequence[str], runs_dir: Path) -> "RunSpec":
     """Return the checked contents of a config (with its overrides), or of a run's config, to show its model."""
     from kerascli.config.yaml.document import Document
     from kerascli.workflow.check import spec_of, spec_of_run
 
     if isinstance(source, Document):
-        return spec_of(source, sets=(), flags=flags, progress=download_bar())
+        return spec_of(source, sets=(), flags=flags, progress=download_bar(), runs_dir=runs_dir)
     return spec_of_run(source)
 
 

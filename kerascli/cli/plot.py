@@ -95,7 +95,7 @@ def draw_model(
     file, source, output = _one_of(what, output, runs_dir, sets, flags, "--model", SUFFIXES, view)
     from kerascli.workflow.check import graphs_of
 
-    name, graph, updates = graphs_of(options.model_spec(source, flags), view)
+    name, graph, updates = graphs_of(options.model_spec(source, flags, runs_dir), view)
     write_bytes(file, encoded_model(graph, name, output.suffix, expand=expand, updates=updates))
     return output
 
@@ -129,13 +129,14 @@ def draw_data(
 ) -> Path:
     """Draw the first training batch of a config or run into a file (default: in the run folder); return its path."""
     file, source, output = _one_of(what, output, runs_dir, sets, flags, "--data", plots.SUFFIXES)
-    from kerascli.config.load import open_config, open_recorded
+    from kerascli.config.load import open_recorded
     from kerascli.data.pipeline.learned_state import load_learned
     from kerascli.report.pictures import plot_batch
+    from kerascli.workflow.bases import open_config
     from kerascli.workflow.batch_picture import batch_picture
 
     if isinstance(source, Document):
-        made = batch_picture(open_config(source, flags=flags, progress=options.download_bar()))
+        made = batch_picture(open_config(source, flags=flags, progress=options.download_bar(), runs_dir=runs_dir))
     else:
         config = open_recorded(source, progress=options.download_bar())
         made = batch_picture(config, load_learned(source.preprocessing()))

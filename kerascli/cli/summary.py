@@ -29,6 +29,6 @@ def summary(
     from kerascli.report.summary import render
     from kerascli.workflow.check import summary_of
 
-    model = summary_of(options.model_spec(source, flags), expand=expand, view=view)
+    model = summary_of(options.model_spec(source, flags, runs_dir), expand=expand, view=view)
     facts = {**dataclasses.asdict(model), "total": model.total}
     options.say(json_text(facts, ascii_only=True) if as_json else render(model))

@@ -21,6 +21,7 @@ from kerascli.language.expressions.template import names_referred_to, references
 from kerascli.language.expressions.tree import Name
 from kerascli.language.section import BaseSection, parse_section
 
+IMAGENET = "imagenet"
 _FOLDER = Path(__file__).parents[2] / "applications"
 _TYPES: Mapping[type, Any] = {bool: bool, int: PositiveInt, float: PositiveFloat}
 
