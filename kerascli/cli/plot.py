@@ -14,7 +14,7 @@ from kerascli.runs.index import LATEST
 from kerascli.runs.record import RunRecord
 
 _ABOUT_RUNS, _ABOUT_MODEL, _ABOUT_FORECAST = (
-    ("--metric", "--log"), ("--expand", "--view", "--set", "--flag"), ("--horizon", "--future"),
+    ("--metric", "--log"), ("--expand", "--view", "--size", "--set", "--flag"), ("--horizon", "--future"),
 )  # fmt: skip
 """Options of the plot of runs, of the diagram of a model, and of the plot of a forecast."""
 
@@ -22,7 +22,7 @@ _ABOUT_RUNS, _ABOUT_MODEL, _ABOUT_FORECAST = (
 def plot(
     runs: Annotated[
         list[str] | None,
-        argument("RUN", "Default: the latest run. With --model: a run or config.", complete.configs_or_runs),
+        argument("RUN", "Default: the latest run. With --model: a run, a config or an application.", complete.models),
     ] = None,
     output: Annotated[
         Path | None, option("--output -o FILE", "A .png, .svg or .pdf file; with --model also .mmd, .dot, .gv.")
@@ -35,20 +35,21 @@ def plot(
     horizon: options.Horizon = None,
     future: options.Future = None,
     view: options.View = None,
+    size: options.Size = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Plot the metrics of runs; with --model the diagram of a model, with --forecast the forecast of a series."""
     values = {"--metric": metric, "--log": log, "--expand": expand, "--view": view, "--set": sets, "--flag": flags,
-              "--horizon": horizon, "--future": future, "--model": model}  # fmt: skip
+              "--size": size, "--horizon": horizon, "--future": future, "--model": model}  # fmt: skip
     if forecast:
         options.refuse(values, (*_ABOUT_RUNS, *_ABOUT_MODEL, "--model"), "cannot be used with --forecast")
         file = draw_forecast(runs or [LATEST], output, runs_dir, horizon, future)
     elif model:
         options.refuse(values, _ABOUT_FORECAST, "can only be used with --forecast")
         options.refuse(values, _ABOUT_RUNS, "cannot be used with --model")
-        file = draw_model(runs or [], output, runs_dir, sets=sets, flags=flags, expand=expand, view=view)
+        file = draw_model(runs or [], output, runs_dir, sets=sets, flags=flags, expand=expand, view=view, size=size)
     else:
         options.refuse(values, _ABOUT_FORECAST, "can only be used with --forecast")
         options.refuse(values, _ABOUT_MODEL, "can only be used with --model")
@@ -66,6 +67,7 @@ def draw_model(
     flags: Sequence[str] = (),
     expand: bool = False,
     view: str | None = None,
+    size: int | None = None,
 ) -> Path:
     """Draw the diagram of a config's or run's model into a file (default: in the run folder); return its path."""
     if len(what) > 1:
@@ -73,7 +75,7 @@ def draw_model(
     from kerascli.report.architecture.drawing import SUFFIXES, encoded_model
 
     file = None if output is None else _file(output, SUFFIXES)
-    source = options.config_or_run(next(iter(what), None), runs_dir, sets, flags)
+    source = options.config_or_run(next(iter(what), None), runs_dir, sets, flags, size)
     if isinstance(source, Document) and output is None:
         hint = f"name the file: -o {Path(source.name).stem}.png"
         raise ConfigError("the diagram of a config needs a file name", hint=hint)

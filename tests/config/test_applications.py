@@ -78,7 +78,7 @@ def test_a_fault_in_the_file_of_a_family_has_its_place(tmp_path: Path) -> None:
         applications([tmp_path])
     lines = [f"{fault.place.line}: {fault.text}" for fault in refused.value.faults if fault.place]
     assert lines == [
-        "2: unknown key 'abut' in a family; did you mean 'about'?",
+        "2: unknown key 'abut' in family; did you mean 'about'?",
         "6: networks.tiny.parameters: expected an integer, got the text 'many'",
     ]
 

@@ -151,7 +151,8 @@ def in_keras_2_order(weights: Sequence[Weight], paths: Sequence[str]) -> Pairs:
     """Pair a layer's weights with as many arrays of a file in Keras 2's layout. Raises FileRefused if names differ."""
     pairs = list(zip(keras_2_order(weights), paths, strict=True))
     for weight, path in pairs:
-        if path.rpartition("/")[2].partition(":")[0] != weight.spec.name:
+        name = path.rpartition("/")[2].partition(":")[0]
+        if name != weight.spec.name and not name.lower().startswith("variable"):  # LayerScale's weight has no name
             text = f"weight '{weight.name}' would get '{safe_text(path)}': the file has another order of weights"
             raise FileRefused(text)
     return pairs
