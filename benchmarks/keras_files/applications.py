@@ -58,14 +58,21 @@ def networks() -> list[str]:
 
 
 def make(
-    name: str, shape: tuple[int, int, int], *, include_top: bool = False, any_size: bool = False, **settings: Any
+    name: str,
+    shape: tuple[int, int, int],
+    *,
+    include_top: bool = False,
+    any_size: bool = False,
+    build: Callable[..., Any] | None = None,
+    **settings: Any,
 ) -> Made:
-    """Return a network whose outputs depend on the image, and images of the shape."""
+    """Return a network whose outputs depend on the image, and images of the shape; `build` replaces Keras's function.
+    """
     if include_top:
         settings |= {"classes": 10, "classifier_activation": None}
     keras.utils.set_random_seed(2)
     given = (None, None, shape[2]) if any_size else shape
-    build = getattr(keras.applications, name)
+    build = build or getattr(keras.applications, name)
     model = build(weights=None, include_top=include_top, input_shape=given, **settings)
     generator = np.random.default_rng(2)
     pictures = images(generator, _IMAGES, shape)

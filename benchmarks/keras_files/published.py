@@ -1,6 +1,6 @@
 """Published networks of kerascli by name, with random weights that Keras saved in the format of the published files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py
 import keras
+from keras.src.applications import nasnet
 from keras.src.legacy.saving import legacy_h5_format
 
 from benchmarks.keras_files.applications import LEAST_SPREAD, in_float64, least_side, make
@@ -55,8 +56,19 @@ def keras_name(network: Application) -> str:
     return name
 
 
+def builder(name: str) -> Callable[..., Any]:
+    """Return the function of Keras that builds a network; NASNetMobile's refuses torch, the one below it does not."""
+    if name != "NASNetMobile":
+        return getattr(keras.applications, name)
+    return partial(
+        nasnet.NASNet, penultimate_filters=1056, num_blocks=4, stem_block_filters=32, skip_reduction=False,
+        filter_multiplier=2, default_size=224,
+    )  # fmt: skip
+
+
 def _case(network: Application, size: tuple[int, int], text: str, **arguments: Any) -> KerasModel:
-    maker = partial(make, keras_name(network), (*size, 3), **arguments)
+    name = keras_name(network)
+    maker = partial(make, name, (*size, 3), build=builder(name), **arguments)
     steps = partial(_steps, network, size, arguments)
     exact = partial(in_float64, maker)
     return KerasModel(f"{network.name}, {text}", maker, least_spread=LEAST_SPREAD, exact=exact, steps=steps)

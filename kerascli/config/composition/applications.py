@@ -176,9 +176,9 @@ def _families(folder: Path) -> tuple[FamilySpec, ...]:
 
 
 def _filled(written: Any, names: Mapping[str, Value]) -> Any:
-    """Return a config value in which references to `names` are replaced; those of blocks and repeats stay."""
+    """Return a config value in which references to `names`, in keys too, are replaced; those of templates stay."""
     if isinstance(written, dict):
-        return {key: _filled(value, names) for key, value in written.items()}
+        return {_filled(key, names): _filled(value, names) for key, value in written.items()}
     if isinstance(written, list):
         return [_filled(value, names) for value in written]
     if not isinstance(written, str) or not has_reference(written):
