@@ -66,8 +66,7 @@ def make(
     build: Callable[..., Any] | None = None,
     **settings: Any,
 ) -> Made:
-    """Return a network whose outputs depend on the image, and images of the shape; `build` replaces Keras's function.
-    """
+    """Return a network whose outputs depend on the image, and images of the shape; `build` makes it if given."""
     if include_top:
         settings |= {"classes": 10, "classifier_activation": None}
     keras.utils.set_random_seed(2)

@@ -13,8 +13,16 @@ from keras.src.legacy.saving import legacy_h5_format
 
 from benchmarks.keras_files.applications import LEAST_SPREAD, in_float64, least_side, make
 from benchmarks.keras_files.round_trip import (
-    KerasModel, Made, Result, judged, predictions, quietly, rows_file, spread, wrong_counts,
-)  # fmt: skip
+    KerasModel,
+    Made,
+    Result,
+    judged,
+    predictions,
+    quietly,
+    rows_file,
+    wrong_counts,
+)
+from benchmarks.keras_files.round_trip import spread as spread_of
 from kerascli.config.composition.applications import Application, applications
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.workflow.interchange.importing import import_weights
@@ -86,8 +94,8 @@ def _steps(
     made = given.make()
     inputs = made.inputs or {}
     theirs = predictions(made.model, inputs)
-    result = replace(result, spread=spread(theirs))
-    if spread(theirs) < given.least_spread:
+    result = replace(result, spread=spread_of(theirs))
+    if spread_of(theirs) < given.least_spread:
         yield replace(result, outcome="failed", detail="outputs do not depend on the input")
     yield (result := replace(result, step="save"))
     weights = saved(made, folder)

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from kerascli.config.composition import applications as registered
+from kerascli.config.composition import plugins
 from kerascli.config.composition.applications import Application, applications, find_application
+from kerascli.config.load import open_config
 from kerascli.foundation.errors import ConfigError
 from kerascli.language.component import Invalid
 from kerascli.language.expressions.template import names_referred_to
@@ -60,10 +63,29 @@ def test_weights_are_those_of_the_arguments() -> None:
     assert vgg.weights({"include_top": False}) == (f"{folder}/{file}_notop.h5", "6d6bbae143d832006294945121d1f1fc")
 
 
-def test_a_folder_adds_a_family(tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(FAMILY, encoding="utf-8")
-    tiny = find_application("tiny", [tmp_path])
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of the user's families, as if a plugin stood beside it."""
+    monkeypatch.setattr(registered, "FOLDERS", {**registered.FOLDERS, tmp_path: None})
+    return tmp_path
+
+
+def test_a_folder_beside_a_plugin_adds_a_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = dict(registered.FOLDERS)
+    for module in (registered, plugins):
+        monkeypatch.setattr(module, "FOLDERS", folders)
+    (tmp_path / "mine.py").write_text("")
+    (tmp_path / "applications").mkdir()
+    (tmp_path / "applications" / "tiny.yaml").write_text(FAMILY, encoding="utf-8")
+    (tmp_path / "a.yaml").write_text("plugins: [mine.py]\nmodel: {inputs: {x: [4]}, layers: [{dense: 2}]}\n")
     assert "tiny" not in applications()
+    open_config(tmp_path / "a.yaml")
+    assert find_application("tiny").network.parameters == 392
+
+
+def test_what_is_no_variable_of_a_template_is_filled_in(own: Path) -> None:
+    (own / "tiny.yaml").write_text(FAMILY, encoding="utf-8")
+    tiny = find_application("tiny")
     assert tiny.weights({}) is None
     repeat, dense = tiny.model({"width": 2, "include_top": False})["layers"]
     settings = {"filters": "$(([4, 8])[i] * (2.0))", "kernel_size": 3, "name": 'conv_$(i)_$("tiny")'}
@@ -71,11 +93,11 @@ def test_a_folder_adds_a_family(tmp_path: Path) -> None:
     assert dense == {"dense": {"units": 1000, "when": False}}
 
 
-def test_a_fault_in_the_file_of_a_family_has_its_place(tmp_path: Path) -> None:
-    file = tmp_path / "broken.yaml"
+def test_a_fault_in_the_file_of_a_family_has_its_place(own: Path) -> None:
+    file = own / "broken.yaml"
     file.write_text(FAMILY.replace("about: Two", "abut: Two").replace("392", "many"), encoding="utf-8")
     with pytest.raises(ConfigError) as refused:
-        applications([tmp_path])
+        applications()
     lines = [f"{fault.place.line}: {fault.text}" for fault in refused.value.faults if fault.place]
     assert lines == [
         "2: unknown key 'abut' in family; did you mean 'about'?",
@@ -93,6 +115,13 @@ def _variables(written: Any) -> Iterator[str]:
     elif isinstance(written, list):
         for value in written:
             yield from _variables(value)
+
+
+def test_a_broken_expression_in_the_file_of_a_family_is_an_error(own: Path) -> None:
+    (own / "tiny.yaml").write_text(FAMILY.replace("$classes", "$(classes +)"), encoding="utf-8")
+    with pytest.raises(Invalid, match=r"^the file of tiny: ") as refused:
+        find_application("tiny").model({})
+    assert len(refused.value.faults) == 1
 
 
 @pytest.mark.parametrize("network", applications().values(), ids=lambda network: network.name)

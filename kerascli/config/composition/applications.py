@@ -1,7 +1,7 @@
 """Published networks ("applications" of Keras) by name: families of them are YAML files of the config language.
 
-A file of `kerascli/applications/`, or of a folder of the user's, describes a family: a table of its networks, and one
-`model` whose `$` references name the arguments of Keras's function and the flags by which the networks differ.
+A file of `kerascli/applications/`, or of a folder `applications` beside a plugin, describes a family: a table of its
+networks, and one `model` whose `$` references name the arguments of Keras's function and the networks' flags.
 """
 
 import json
@@ -23,7 +23,8 @@ from kerascli.language.expressions.template import names_referred_to, references
 from kerascli.language.expressions.tree import Name
 from kerascli.language.section import BaseSection, parse_section
 
-_FOLDER = Path(__file__).parents[2] / "applications"
+FOLDERS: dict[Path, None] = {Path(__file__).parents[2] / "applications": None}
+"""Folders with families: that of kerascli, then those beside the plugins of configs."""
 _TYPES: Mapping[type, Any] = {bool: bool, int: PositiveInt, float: PositiveFloat}
 
 
@@ -128,15 +129,15 @@ class Application:
             raise Invalid([Fault(f"the file of {self.name}: {error.text}")]) from None
 
 
-def applications(folders: Iterable[Path] = ()) -> dict[str, Application]:
-    """Return all networks by name: those of kerascli, then those of the files in `folders`. Raises ConfigError."""
-    families = [family for folder in (_FOLDER, *folders) for family in _families(folder)]
+def applications() -> dict[str, Application]:
+    """Return all networks by name: those of kerascli, then those beside plugins. Raises ConfigError."""
+    families = [family for folder in FOLDERS for family in _families(folder)]
     return {name: Application(name, own, family) for family in families for name, own in family.networks.items()}
 
 
-def find_application(name: Any, folders: Iterable[Path] = ()) -> Application:
+def find_application(name: Any) -> Application:
     """Return the network with this name, whatever its case, its underscores and R's prefix. Raises Invalid."""
-    networks = applications(folders)
+    networks = applications()
     names = Names("application", ["application"], {each.replace("_", ""): each for each in networks})
     if (own := names.find(str(name))) is not None:
         return networks[own]
