@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.support.needs import REQUIRE_ALL, library, needs_program
 
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-SHELL = [ROOT / ".ci" / "run", ROOT / ".ci" / "lock", *sorted((ROOT / ".github" / "action").iterdir())]
+SHELL = [*(ROOT / ".ci" / name for name in ("run", "lock", "uplot")), *sorted((ROOT / ".github" / "action").iterdir())]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = ["3.11", "3.12", "3.13"]
 
@@ -169,3 +170,17 @@ def test_the_container_has_what_the_lock_and_the_package_need() -> None:
     assert re.search(r"FROM \S+/python:(\d+\.\d+)-", text)[1] in PYTHONS  # type: ignore[index]
     (extras,) = re.findall(r"^ARG EXTRAS=(\S+)$", text, re.M)
     assert set(extras.split(",")) <= PROJECT["optional-dependencies"].keys()
+
+
+def test_vendored_files_are_those_of_the_notices(tmp_path: Path) -> None:
+    """The command that updates them compares them with their checksums, also in a copy where one has changed."""
+    names = [".ci/uplot", "THIRD_PARTY_NOTICES"]
+    names += [f"kerascli/report/page/assets/uplot.min.{ending}" for ending in ("js", "css")]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    for command, code in (ROOT / names[0], 0), (tmp_path / names[0], 0), (tmp_path / names[0], 1):
+        done = subprocess.run([command], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout.count("OK")) == (code, 2 - code), done.stderr
+        if command.is_relative_to(tmp_path):
+            (tmp_path / names[2]).write_text("changed", encoding="utf-8")

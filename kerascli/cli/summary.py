@@ -19,9 +19,10 @@ def summary(
     view: options.View = None,
     size: options.Size = None,
     as_json: options.Json = False,
+    trust_plugins: options.TrustPlugins = False,
 ) -> None:
     """Print a model's layers, shapes and parameters; needs no data."""
-    source = options.config_or_run(what, runs_dir, sets, flags, size)
+    source = options.config_or_run(what, runs_dir, sets, flags, trust_plugins, size)
     if not isinstance(source, Document) and not as_json and not expand and view is None:
         options.say(source.summary())
         return

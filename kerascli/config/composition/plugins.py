@@ -10,7 +10,7 @@ from pathlib import Path
 from kerascli.config.composition.applications import FOLDERS
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.disk.files import impossible_path, in_home, open_file, with_tilde
-from kerascli.foundation.errors import Fault, Related, show
+from kerascli.foundation.errors import Fault, FileRefused, Related, show
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.user_code import UserCode
 from kerascli.language.component import Invalid
@@ -77,6 +77,8 @@ def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
                 code = UserCode(file, opened.read())
         code.module()
         FOLDERS[code.path.parent / "applications"] = None
+    except FileRefused:  # of an archive
+        raise
     except Exception as error:
         text, place = code.message(error, str(code.path))
         related = (Related("the config names it", written),)
