@@ -89,7 +89,7 @@ def draw_model(
     """Draw the diagram of a config's or run's model into a file (default: in the run folder); return its path."""
     from kerascli.report.architecture.drawing import SUFFIXES, encoded_model
 
-    file, source, output = _one_of(what, output, runs_dir, sets, flags, "--model", SUFFIXES, view)
+    file, source, output = _one_of(what, output, runs_dir, sets, flags, "--model", SUFFIXES, view, size)
     from kerascli.workflow.check import graphs_of
 
     name, graph, updates = graphs_of(options.model_spec(source, flags), view)
@@ -106,12 +106,13 @@ def _one_of(
     kind: str,
     suffixes: Sequence[str],
     view: str | None = None,
+    size: int | None = None,
 ) -> tuple[Path, Document | RunRecord, Path]:
     """Return (file to write, the config or run to draw, its path as it is printed). Raises ConfigError."""
     if len(what) > 1:
         raise ConfigError(f"{kind} draws one config or run", hint=f"kerascli plot {kind} {what[0]}")
     file = None if output is None else _file(output, suffixes)
-    source = options.config_or_run(next(iter(what), None), runs_dir, sets, flags)
+    source = options.config_or_run(next(iter(what), None), runs_dir, sets, flags, size=size)
     if isinstance(source, Document):
         if file is None or output is None:
             hint = f"name the file: -o {Path(source.name).stem}.png"
