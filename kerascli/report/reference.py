@@ -166,8 +166,8 @@ def _of_applications(word: str) -> Iterator[Entry]:
         facts, family = network.network, network.family
         mode = f"Preprocess mode: {family.preprocess or 'none, pixels from 0 to 255'}."
         lines = [family.about, f"{facts.parameters:,} parameters; images of {facts.size} x {facts.size} pixels.", mode]
-        if facts.top_1 is not None:
-            lines.append(f"Published accuracy on ImageNet: top-1 {facts.top_1} %, top-5 {facts.top_5} %.")
+        top = ", ".join(f"top-{k} {v} %" for k, v in ((1, facts.top_1), (5, facts.top_5)) if v is not None)
+        lines += [f"Published accuracy on ImageNet: {top}."] if top else []
         example = f"shared: {{base: {{application: {network.name}, include_top: false}}}}"
         keys = tuple(map(Key.of, settings(network.arguments)))
         yield Entry("application", network.name, "\n\n".join([*lines, family.source]), keys=keys, example=example)

@@ -1,5 +1,6 @@
 """Published networks by name: their files, their arguments, and what is said of wrong ones."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,15 @@ import pytest
 
 from kerascli.config.composition import applications as registered
 from kerascli.config.composition import plugins
-from kerascli.config.composition.applications import Application, applications, find_application
+from kerascli.config.composition.applications import Application, application_config, applications, find_application
 from kerascli.config.load import open_config
 from kerascli.foundation.errors import ConfigError
 from kerascli.language.component import Invalid
 from kerascli.language.expressions.template import names_referred_to
+from kerascli.workflow.check import spec_of, summary_of
 
 FOLDER = Path(__file__).parents[2] / "kerascli" / "applications"
+PAGE = Path(__file__).parents[2] / "docs" / "applications.md"
 FAMILY = """
 about: Two convolutions.
 source: https://example.org
@@ -91,6 +94,28 @@ def test_what_is_no_variable_of_a_template_is_filled_in(own: Path) -> None:
     settings = {"filters": "$(([4, 8])[i] * (2.0))", "kernel_size": 3, "name": 'conv_$(i)_$("tiny")'}
     assert repeat["repeat"]["layers"] == [{"conv_2d": settings}]
     assert dense == {"dense": {"units": 1000, "when": False}}
+
+
+def test_the_family_on_the_page_is_one(own: Path) -> None:
+    (family,) = re.findall(r"```text\n(about: .*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    (own / "tiny.yaml").write_text(family, encoding="utf-8")
+    for name in ("tiny_8", "tiny_16"):
+        config = application_config(name, ["width=1"], None)
+        assert config is not None
+        assert summary_of(spec_of(config, sets=(), flags=())).total == find_application(name).network.parameters
+
+
+def test_the_table_of_the_page_has_the_facts_of_the_files() -> None:
+    rows = [line.split("|")[1:5] for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    lines = {file.stem: len(file.read_text(encoding="utf-8").splitlines()) for file in FOLDER.iterdir()}
+    networks = {row[0].strip(" `"): row for row in rows if "," in row[1] and row[1].split(",")[0].strip() in lines}
+    assert list(networks) == list(applications())
+    for name, (_, file, parameters, _) in networks.items():
+        stem, count = file.strip().split(", ")
+        assert (int(count), int(parameters.replace(",", ""))) == (
+            lines[stem],
+            find_application(name).network.parameters,
+        )
 
 
 def test_a_fault_in_the_file_of_a_family_has_its_place(own: Path) -> None:
