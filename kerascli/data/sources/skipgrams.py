@@ -7,6 +7,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.sources.wrapped import WrappedSource, values_in_memory
+from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table, table_of
 from kerascli.data.storage.tokens import Tokens, column_dtype
 from kerascli.data.transforms.text_lookups import TextVectorization
@@ -59,7 +60,7 @@ class Skipgrams(WrappedSource):
         if kind == "string":
             words, tokens = TextVectorization().coded(values_in_memory(table, self.column, "skipgrams").tolist())
             return np.array(words, object), tokens
-        rows = Tokens.of(np.asarray(values[slice(None)]))
+        rows = Tokens.of(in_memory(values))
         if rows.values.dtype.kind not in "iu":
             text = f"skipgrams: expected texts or token ids in the column '{self.column}', got {kind}"
             raise DataError(text, place=table.name or "data")
