@@ -45,6 +45,10 @@ def train(
         bool, option("--profile", "Report where the time goes; save a trace of some steps in the run.")
     ] = False,
     smoke: Annotated[bool, option("--smoke", "Test a config by two steps in a temporary run.")] = False,
+    find_rate: Annotated[
+        bool,
+        option("--find-learning-rate", "Suggest a learning rate, by some steps with growing ones; no run is made."),
+    ] = False,
     quiet: Annotated[bool, option("--quiet -q", "No progress: results, warnings and errors.")] = False,
     verbose: Annotated[bool, option("--verbose -v", "Details: choices, digests, checkpoints, times.")] = False,
     as_json: options.Json = False,
@@ -63,6 +67,8 @@ def train(
         "--quiet": quiet, "--data": data is not None, "--verbose": verbose, "--processes": processes is not None,
         "--max-restarts": max_restarts is not None, "--relearn": relearn,
     }  # fmt: skip
+    if find_rate:
+        _refuse_beside_sweep({**values, "--smoke": smoke, "--runs-dir": False}, what)
     _refuse_idle(values, smoke=smoke, further=not options.is_config(what))
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile, data=data,
@@ -71,11 +77,43 @@ def train(
     if smoke:
         _smoke_test(what, chosen, sets, flags)
         return
+    if find_rate:
+        _find_learning_rate(what, chosen, sets, flags, as_json=as_json)
+        return
     launch_processes(processes, max_restarts)
     with process_group(chosen, timeout) as chosen:
         resume = resume or interrupted_run(chosen, None if what is None else Path(what))
         events = _resumed(resume, chosen, sets) if resume is not None else _started(what, chosen, sets, flags)
         _follow(events, as_json=as_json, quiet=quiet, verbose=verbose)
+
+
+def _refuse_beside_sweep(values: dict[str, bool], what: str | None) -> None:
+    """Raise ConfigError for an option that cannot be used with `--find-learning-rate`, or for a run in place of a
+    config."""
+    names = ["--resume", "--name", "--profile", "--smoke", "--processes", "--max-restarts", "--quiet", "--verbose"]
+    options.refuse(values, names, "cannot be used with --find-learning-rate: it makes no run")
+    if what is not None and not options.is_config(what):
+        raise ConfigError(f"--find-learning-rate takes a config, not the run '{safe_text(what)}'")
+
+
+def _find_learning_rate(
+    what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str], *, as_json: bool
+) -> None:
+    """Print a learning rate for a config, with the losses of a sweep as JSON or as a plot beside the config's name."""
+    source = options.read_config(options.config_or_only(what), sets, flags)
+    options.check_device(chosen.device)
+    from kerascli.config.load import open_config
+    from kerascli.report.plots import save
+    from kerascli.workflow.find_learning_rate import find_learning_rate, plot_sweep
+
+    config = open_config(source, flags=flags, progress=options.download_bar())
+    sweep = find_learning_rate(config, chosen)
+    if as_json:
+        options.say_json(asdict(sweep))
+        return
+    save(plot_sweep(sweep), path := Path(f"{config.name}-learning-rates.png"))
+    typer.echo(f"learning rate  {sweep.suggestion:.2g}\nplot           {safe_text(str(path))}")
+    options.note("the loss falls fastest there; write it into the config: compile.optimizer")
 
 
 def _refuse_idle(values: dict[str, bool], *, smoke: bool, further: bool) -> None:
