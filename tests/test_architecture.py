@@ -24,7 +24,7 @@ FLOORS = [
     ["features"],
     ["model", "callbacks"],
     ["config"],
-    ["compiler"],
+    ["compiler", "studies"],
     ["training"],
     ["interop", "report"],
     ["workflow"],
@@ -51,13 +51,13 @@ INNER_FLOORS = {
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
         ["yaml", "component_index", "top_level"], ["composition", "misspelt"],
-        ["sections", "starter"], ["config", "schema"], ["data", "run"],
+        ["sections", "starter"], ["config", "point", "schema"], ["data", "run"],
         ["cross_checks", "resolved"], ["describe"], ["load"],
     ],
     "training": [
         ["classes", "generation", "profiling", "tensor_file"], ["checks", "objectives"],
         ["checkpoint_files", "evaluate", "forward_pass"], ["baselines", "build", "execution_mode", "step"],
-        ["checkpoint", "strategies"], ["loop"],
+        ["checkpoint", "mode_timing", "strategies"], ["loop"],
     ],
     "training/strategies": [
         ["checks", "collectives", "failures", "notices"], ["group"],
@@ -65,10 +65,11 @@ INNER_FLOORS = {
         ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
-        ["advice", "baselines", "generation", "loaded", "memory", "outputs"], ["fitting", "prompts", "units"],
+        ["advice", "baselines", "generation", "loaded", "memory", "outputs", "tracking"],
+        ["fitting", "prompts", "space_check", "units"],
         ["check", "rows"], ["evaluate", "make_samples", "predict"],
         ["evaluation", "interchange"], ["train"],
-        ["forecasting", "further_training", "smoke", "stream"],
+        ["batch_picture", "forecasting", "further_training", "smoke", "stream", "tuning", "why"],
     ],
     "interop": [
         ["keras", "example_inputs", "published", "torch_files", "torchvision_names"],
@@ -152,7 +153,7 @@ strategy that is passed on."""
 def test_few_files_know_of_several_processes() -> None:
     """Losses and synchronized layers know a part of a batch, and checkpoint files a range: who has the rest they do not
     ask."""
-    theirs = {"cli/launching.py", "foundation/world.py"}
+    theirs = {"cli/launching.py", "foundation/world.py", "workflow/tuning/command.py"}
     knowing = {
         file
         for path in FILES

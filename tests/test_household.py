@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -14,11 +15,11 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from tests.support.core import names_of
-from tests.support.needs import REQUIRE_ALL, needs_program
+from tests.support.needs import REQUIRE_ALL, library, needs_program
 
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-SHELL = [ROOT / ".ci" / "run", ROOT / ".ci" / "lock", *sorted((ROOT / ".github" / "action").iterdir())]
+SHELL = [*(ROOT / ".ci" / name for name in ("run", "lock", "uplot")), *sorted((ROOT / ".github" / "action").iterdir())]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = ["3.11", "3.12", "3.13"]
 
@@ -117,6 +118,14 @@ def test_the_gate_refuses_another_torch() -> None:
     assert (done.returncode, done.stdout) == (2, said)
 
 
+def test_the_wheel_has_every_file_of_the_package_that_git_has() -> None:
+    builder = library("hatchling.builders.wheel").WheelBuilder(str(ROOT))
+    packed = {file.distribution_path for file in builder.recurse_included_files()}
+    listed = subprocess.run(["git", "ls-files", "kerascli"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(listed.stdout.split()) - packed == set()
+    assert "kerascli/applications/vgg.yaml" in packed
+
+
 def test_the_gate_runs_the_tests_of_the_readme_and_then_the_rest() -> None:
     core, rest = re.findall(r'^"\$python" -m pytest -q(.*)$', SHELL[0].read_text(encoding="utf-8"), re.M)
     assert ".venv/bin/python -m pytest\n" in (ROOT / "README.md").read_text(encoding="utf-8")
@@ -161,3 +170,17 @@ def test_the_container_has_what_the_lock_and_the_package_need() -> None:
     assert re.search(r"FROM \S+/python:(\d+\.\d+)-", text)[1] in PYTHONS  # type: ignore[index]
     (extras,) = re.findall(r"^ARG EXTRAS=(\S+)$", text, re.M)
     assert set(extras.split(",")) <= PROJECT["optional-dependencies"].keys()
+
+
+def test_vendored_files_are_those_of_the_notices(tmp_path: Path) -> None:
+    """The command that updates them compares them with their checksums, also in a copy where one has changed."""
+    names = [".ci/uplot", "THIRD_PARTY_NOTICES"]
+    names += [f"kerascli/report/page/assets/uplot.min.{ending}" for ending in ("js", "css")]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    for command, code in (ROOT / names[0], 0), (tmp_path / names[0], 0), (tmp_path / names[0], 1):
+        done = subprocess.run([command], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout.count("OK")) == (code, 2 - code), done.stderr
+        if command.is_relative_to(tmp_path):
+            (tmp_path / names[2]).write_text("changed", encoding="utf-8")

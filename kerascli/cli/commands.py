@@ -24,10 +24,13 @@ from kerascli.cli import (
     report,
     runs,
     samples,
+    studies,
     summary,
     train,
+    tune,
     validate,
     watch,
+    why,
 )
 from kerascli.cli.process_group import refuse_several
 from kerascli.foundation.disk.storage import reported
@@ -44,7 +47,7 @@ class Program(options.OnceGroup):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        with _unread(), exits_as_errors():
+        with _unread(), exits_as_errors(), options.opened_archives:
             result = super().invoke(ctx)
             sys.stdout.flush()
         return result
@@ -74,8 +77,10 @@ app = options.Commands(
 
 for command, example in {
     train.train: "train churn.yaml --set fit.epochs=20",
+    tune.tune: "tune churn.yaml --workers 2",
     evaluate.evaluate: "evaluate latest test --by city",
     predict.predict: "predict latest new.csv -o predictions.csv",
+    why.why: "why latest test",
     generate.generate: "generate latest --prompt 'Once upon a time'",
     samples.samples: "samples latest -o pictures",
     import_model.import_command: "import model.keras",
@@ -92,6 +97,7 @@ for command, example in {
 }.items():
     app.command(example.split()[0], example=example)(command)
 runs.register(app)
+studies.register(app)
 
 
 def _version(value: bool) -> None:

@@ -3,16 +3,16 @@
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from kerascli.cli import options
-from kerascli.cli.evaluation_text import evaluation_json, evaluation_text
+from kerascli.cli.evaluation_text import evaluation_json, evaluation_text, worst_text
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
 from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import ConfigError, Fault, StorageError, safe_text
 from kerascli.foundation.world import world_of
-from kerascli.runs.evaluations import evaluation_name, write_evaluation
+from kerascli.runs.evaluations import MOST_WORST, evaluation_name, write_evaluation
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
@@ -37,6 +37,10 @@ def evaluate(
     by: Annotated[
         list[str] | None, option("--by COLUMN", "Also evaluate each value of a raw column separately; may be repeated.")
     ] = None,
+    worst: Annotated[
+        int | None, option("--worst N", "Also print the N rows with the largest losses.", min=1, max=MOST_WORST)
+    ] = None,
+    cells: Annotated[bool, option("--cells", "With --worst: also their cells and pictures, on the page, too.")] = False,
     threshold: options.Threshold = None,
     maximize: Maximize = None,
     hold_recall: HoldRecall = None,
@@ -50,6 +54,7 @@ def evaluate(
     as_json: options.Json = False,
     processes: options.Processes = None,
     timeout: options.Timeout = 600.0,
+    trust_plugins: options.TrustPlugins = False,
 ) -> None:
     """Compute a run's loss and metrics, and the scores of each class.
 
@@ -58,11 +63,16 @@ def evaluate(
     from kerascli.workflow.evaluation.choose_threshold import chosen_points, keep, outputs_of, rule_of
 
     what, rule = what or [], rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
+    if cells and worst is None:
+        raise ConfigError("--cells goes with --worst N: it adds the cells of these rows")
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
-        record = _record(run, what, runs_dir, checkpoint)
+        record = _record(run, what, runs_dir, checkpoint, trust=trust_plugins)
+        keeps = {"--keep-threshold": keep_threshold and record.archive}
+        options.refuse(keeps, keeps, "cannot write into an archive")
         from kerascli.workflow.baselines import no_better
+        from kerascli.workflow.evaluation.cells import add_cells
         from kerascli.workflow.evaluation.facts import evaluation_facts
         from kerascli.workflow.evaluation.groups import evaluate_groups
         from kerascli.workflow.loaded import open_run
@@ -78,37 +88,35 @@ def evaluate(
         name, rows = _rows(opened, what)
         options.warn(opened.warnings)
         evaluation, groups = evaluate_groups(opened, rows, name, list(dict.fromkeys(by or [])))
-        facts = evaluation_facts(opened, evaluation, groups, checkpoint)
+        facts = evaluation_facts(opened, rows, evaluation, groups, checkpoint)
     if not world_of().leads:
         return
     options.warn([*rows.oov.warnings(), *no_better(evaluation.result, opened.experiment.spec.log_names())])
     chosen = {} if rule is None else chosen_points(evaluation, rule, outputs)
+    shown = facts["worst"][: worst or 0]
+    pictures = add_cells(opened, rows, shown) if cells else {}
     if as_json:
-        options.say_json(evaluation_json(record, evaluation, groups, chosen))
+        options.say_json(evaluation_json(record, evaluation, groups, chosen) | ({"worst": shown} if shown else {}))
     else:
-        options.say(evaluation_text(evaluation, groups, chosen))
-    _keep_numbers(record, name, rows, facts)
+        options.say(evaluation_text(evaluation, groups, chosen) + worst_text(shown))
+    if record.archive is not None:
+        options.note(f"{record.archive} is not written to: numbers and plots of this evaluation are not kept")
+        return
+    try:
+        waits = locks.lock(record.path, patience_seconds=_PATIENCE_SECONDS)
+        with waits if checkpoint is None else nullcontext():  # a run may be evaluated while it trains
+            file = evaluation_name(name, None if name in options.SPLITS else facts["rows_sha256"])
+            write_evaluation(record, file, facts, worst, pictures)
+    except StorageError as error:
+        options.warn([Fault(f"the numbers of this evaluation are not kept: {error}", level="warning")])
     _draw(record, evaluation, name)
     if rule is not None and keep_threshold:
         options.note("\n".join(keep(opened, evaluation, rule, chosen)))
 
 
-def _keep_numbers(record: "RunRecord", name: str, rows: "Split", facts: dict[str, Any]) -> None:
-    """Keep the results of an evaluation in the run's folder, for its page."""
-    from kerascli.workflow.loaded import rows_digest
-
+def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None, *, trust: bool) -> "RunRecord":
     try:
-        digest = None if name in options.SPLITS else rows_digest(rows)
-        waits = locks.lock(record.path, patience_seconds=_PATIENCE_SECONDS)
-        with waits if facts["checkpoint"] is None else nullcontext():  # a run may be evaluated while it trains
-            write_evaluation(record, evaluation_name(name, digest), facts)
-    except StorageError as error:
-        options.warn([Fault(f"the numbers of this evaluation are not kept: {error}", level="warning")])
-
-
-def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None) -> "RunRecord":
-    try:
-        return options.trained_run(run, runs_dir, checkpoint)
+        return options.trained_run(run, runs_dir, checkpoint, trust)
     except ConfigError:
         if not what and run in options.SPLITS:
             raise ConfigError(f"there is no run '{run}'", hint=f"kerascli evaluate latest {run}") from None

@@ -63,6 +63,20 @@ def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]
     yield text_table(columns, width=options.terminal_width())
 
 
+def worst_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of the rows with the largest losses, with their cells if they have some; empty without rows."""
+    from kerascli.report.tables import value_text
+    from kerascli.report.text_tables import text_table
+
+    if not rows:
+        return ""
+    named = [name for name in rows[0] if name not in {"cells", "pictures"}]
+    columns = [[name, *(row.get(name, "") for row in rows)] for name in named]
+    columns += [[name, *(row["cells"].get(name, "") for row in rows)] for name in rows[0].get("cells", ())]
+    texts = [[safe_text(value_text(cell), 30) for cell in column] for column in columns]
+    return "\n" + text_table(texts, width=options.terminal_width()) + "\n"
+
+
 def _group_facts(evaluation: "Evaluation", groups: "Sequence[Group]", group: "Group") -> dict[str, Any]:
     """Return the evaluation of one of the groups of a column as JSON data; undefined metrics are None."""
     names = [*evaluation.result.logs, *(name for each in groups for name in each.logs)]
@@ -81,7 +95,8 @@ def evaluation_json(
 
     result = evaluation.result
     facts: dict[str, Any] = {
-        "run": str(record.path), "split": result.split, "rows": result.rows, "results": dict(result.logs),
+        "run": str(record.archive or record.path),
+        "split": result.split, "rows": result.rows, "results": dict(result.logs),
         "baselines": result.baselines,
         "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
         "confusion_matrices": {c.output: c.matrix.tolist() for c in evaluation.class_scores},

@@ -22,9 +22,10 @@ def export(
     view: options.View = None,
     checkpoint: options.Checkpoint = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
+    trust_plugins: options.TrustPlugins = False,
 ) -> None:
     """Export a run's model to a Keras, PyTorch or ONNX file."""
-    record = options.trained_run(run, runs_dir, checkpoint)
+    record = options.trained_run(run, runs_dir, checkpoint, trust_plugins)
     from kerascli.foundation.disk.storage import size_text
     from kerascli.report.text_tables import tensor_table
     from kerascli.workflow.interchange.exporting import FORMATS, SUFFIXES, check_output, export_run

@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from kerascli.cli import complete
 from kerascli.foundation.disk.files import in_home
-from kerascli.foundation.errors import ConfigError, Fault, safe_lines
+from kerascli.foundation.errors import ConfigError, Fault, KerasCliError, safe_lines
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
@@ -86,8 +86,11 @@ Threshold = Annotated[
     float | None, option("--threshold P", "Of two classes, the second if its probability is > P.", min=0, max=1)
 ]
 Json = Annotated[bool, option("--json", "Print the result as JSON.")]
+TrustPlugins = Annotated[bool, option("--trust-plugins", "Run the Python code that an archive of a run brings.")]
 
 
+opened_archives = contextlib.ExitStack()
+"""Archives that the command has opened; at its end their temporary folders are removed."""
 _PATHS = frozenset({"run", "runs", "what", "resume"})
 """Names of arguments and options of commands that are text and may be paths."""
 
@@ -198,7 +201,11 @@ def refuse(options: Mapping[str, object], names: Iterable[str], why: str) -> Non
 def is_config(what: str | None) -> bool:
     """Return True if an argument that may also name a run is (or must be) the path of a config, or is left out."""
     path = Path(what or "")
-    return what is None or path.is_file() or path.suffix in {".yaml", ".yml"} or (os.sep in what and not path.is_dir())
+    if what is None or (path.is_file() and path.suffix.lower() != ".zip") or path.suffix in {".yaml", ".yml"}:
+        return True
+    from kerascli.runs.index import MEMBER
+
+    return os.sep in what and not path.is_dir() and MEMBER.fullmatch(path.name) is None  # STUDY/7 is a run
 
 
 def config_or_only(config: str | Path | None) -> Path:
@@ -229,7 +236,7 @@ def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Docum
 
 
 def config_or_run(
-    what: str | None, runs_dir: Path, sets: Sequence[str], flags: Sequence[str]
+    what: str | None, runs_dir: Path, sets: Sequence[str], flags: Sequence[str], trust: bool | None = None
 ) -> "Document | RunRecord":
     """Return the config (parsed) if `what` is a file, else the run that it names. Raises ConfigError."""
     from kerascli.runs.index import LATEST, list_runs
@@ -240,7 +247,7 @@ def config_or_run(
         return read_config(config_or_only(what), sets, flags)
     if sets or flags:
         raise ConfigError(f"{'--set' if sets else '--flag'} can only be used with a config: a run keeps its settings")
-    return find_run(what, runs_dir)
+    return find_run(what, runs_dir, trust)
 
 
 def model_spec(source: "Document | RunRecord", flags: Sequence[str]) -> "RunSpec":
@@ -253,12 +260,25 @@ def model_spec(source: "Document | RunRecord", flags: Sequence[str]) -> "RunSpec
     return spec_of_run(source)
 
 
-def find_run(selector: str, runs_dir: Path) -> "RunRecord":
-    """Return the run with this name, path or prefix, or `latest`; prints warnings about it. Raises ConfigError."""
-    from kerascli.runs.index import LATEST
+def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRecord":
+    """Return the run with this name, path or prefix, or `latest`; prints warnings about it. Raises ConfigError.
+
+    A study stands for its best trial. The selector may be the path of an archive, unless `trust` is None; its code is
+    run only if that is True.
+    """
+    from kerascli.runs.index import LATEST, is_archive
     from kerascli.runs.index import find_run as find
 
-    record = find(selector, runs_dir)
+    if is_archive(selector) and trust is not None:
+        from kerascli.runs.archives import open_archive
+
+        record = opened_archives.enter_context(open_archive(Path(selector), trusts_plugins=trust))
+    else:
+        try:
+            record = find(selector, runs_dir)
+        except KerasCliError:
+            if (record := _best_trial(selector, runs_dir)) is None:
+                raise
     if selector == LATEST:
         note(f"run: {record.path} (the latest)")
     if not record.has_checksums:
@@ -269,9 +289,36 @@ def find_run(selector: str, runs_dir: Path) -> "RunRecord":
     return record
 
 
-def trained_run(selector: str, runs_dir: Path, checkpoint: str | None) -> "RunRecord":
+def study_of(selector: str, runs_dir: Path) -> Path | None:
+    """Return the folder of the study that a selector names; None if it names none, or a run."""
+    from kerascli.runs.index import LATEST, find_run, find_study
+
+    with contextlib.suppress(KerasCliError):
+        find_run(selector, runs_dir)
+        return None
+    return None if selector == LATEST else find_study(selector, runs_dir)
+
+
+def _best_trial(selector: str, runs_dir: Path) -> "RunRecord | None":
+    """Return the best trial of the study that a selector names; None if it names none, or no trial is completed."""
+    path = study_of(selector, runs_dir)
+    if path is None:
+        return None
+    from kerascli.studies.folder import Study
+    from kerascli.studies.values import best_trials
+
+    study = Study(path)
+    for best in best_trials(study.trials(), study.facts.directions)[:1]:
+        note(f"run: {study.member(best.number).path} (the best trial)")
+        from kerascli.runs.index import find_run
+
+        return find_run(str(study.member(best.number).path), runs_dir)  # over folds it is a study itself
+    return None
+
+
+def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bool | None = None) -> "RunRecord":
     """Return a run whose weights can be used: its training has ended, or a checkpoint exists. Raises ConfigError."""
-    record = find_run(selector, runs_dir)
+    record = find_run(selector, runs_dir, trust)
     record.facts()  # raises FileRefused if it is damaged, or if the run never began
     status = record.status()
     if checkpoint is not None or status not in {"running", "interrupted", "killed"} or record.was_cut_off:

@@ -1,10 +1,12 @@
 """The command `kerascli predict RUN WHAT...`: classes or values for the rows of files, a split, or texts."""
 
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from kerascli.cli import options
+from kerascli.cli.folds import mean_of_runs, trained_runs
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
 from kerascli.foundation.errors import ConfigError, DataError, StorageError, one_of
@@ -26,6 +28,8 @@ OnBadRows = Annotated[
     option("--on-bad-rows error|skip", "Rows that cannot be used: stop, or go on with empty rows in the output."),
 ]
 Stream = Annotated[bool, option("--stream", "Predict each row of standard input as it comes; skip bad rows.")]
+_ARRAYS = {".npy", ".npz"}
+_OF_FOLDS = "cannot be used with a study of folds, whose mean is predicted: name a run, such as {}/fold-1"
 
 
 def predict(
@@ -51,6 +55,7 @@ def predict(
     runs_dir: options.RunsDir = options.RUNS_DIR,
     processes: options.Processes = None,
     timeout: options.Timeout = 600.0,
+    trust_plugins: options.TrustPlugins = False,
 ) -> None:
     """Predict classes or values for rows: of files, a split, or texts; or the next rows of a series."""
     what, text, keep, skip = what or [], text or [], keep or [], on_bad_rows == "skip"
@@ -59,35 +64,45 @@ def predict(
     alone = {"--stream answers row by row": stream, "- is standard input, which is read once": "-" in what,
              "--horizon computes a row from the predictions before it": horizon is not None}  # fmt: skip
     with dealing(device, timeout) as members:
-        _check_rows(what, text, stream=stream, output=output)
-        options.refuse({"--on-bad-rows": stream and skip}, ["--on-bad-rows"], "skip: --stream skips bad rows itself")
+        _check_rows(what, text, stream=stream, output=output, skip=skip)
         _check_horizon(what, horizon, future, other_options)
         _check_output(output, classes=classes, threshold=threshold, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
         launch_processes(processes, alone=alone)
-        record = options.trained_run(run, runs_dir, checkpoint)
-        _check_place(output, record, [*what, *([] if future is None else [str(future)])])
-        from kerascli.workflow.loaded import open_run
+        records = trained_runs(run, runs_dir, checkpoint, trust_plugins)
+        _check_place(output, records[0], [*what, *([] if future is None else [str(future)])])
         from kerascli.workflow.predict import Form, predict_run
 
-        form = Form(keras_names=keras_names, raw=raw)
-        opened = open_run(
-            record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data,
-            group=members, whole=view is not None,
-        )  # fmt: skip
-        opened = opened if view is None else opened.view(view)
-        _set_threshold(opened, threshold, raw=output is not None and output.suffix.lower() in {".npy", ".npz"})
+        form, arrays = Form(keras_names=keras_names, raw=raw), output is not None and output.suffix.lower() in _ARRAYS
+        if len(records) > 1:
+            idle = {"--stream": stream, "--horizon": horizon, "--raw": raw, "--on-bad-rows": skip, "arrays": arrays,
+                    "this WHAT": {*what} & {"train", "validation", "-"}, "--processes": members}  # fmt: skip
+            options.refuse(idle, idle, _OF_FOLDS.format(run))
+        opened = partial(_opened, view=view, threshold=threshold, raw=arrays or len(records) > 1, device=device,
+                         threads=threads, checkpoint=checkpoint, data=data, group=members)  # fmt: skip
         if stream:
-            return _stream(opened, form, keep, classes=classes, as_json=as_json)
-        if horizon is None:
-            predictions = predict_run(opened, what, texts=text, keep=keep, form=form, skip=skip)
-        else:
+            return _stream(opened(records[0]), form, keep, classes=classes, as_json=as_json)
+        predicted = partial(predict_run, what=what, texts=text, keep=keep, form=form, skip=skip)
+        if horizon is not None:
             from kerascli.workflow.forecasting.forecast import forecast_run
 
-            predictions = forecast_run(opened, what[0], horizon, future, keep=keep, raw=raw)
+            predicted = partial(forecast_run, what=what[0], horizon=horizon, future=future, keep=keep, raw=raw)
+        predictions, warnings = mean_of_runs(records, opened, predicted)
     if world_of().leads:
         _show(predictions, output, keep, classes=classes, as_json=as_json)
-        options.warn(opened.warnings)
+        options.warn(warnings)
+
+
+def _opened(
+    record: "RunRecord", *, view: str | None, threshold: float | None, raw: bool, **opening: Any
+) -> "LoadedRun":
+    """Load a run, or its view, for predictions; `raw` ones are not labelled by the run's threshold."""
+    from kerascli.workflow.loaded import open_run
+
+    run = open_run(record, progress=options.download_bar(), whole=view is not None, **opening)
+    run = run if view is None else run.view(view)
+    _set_threshold(run, threshold, raw=raw)
+    return run
 
 
 def _set_threshold(run: "LoadedRun", threshold: float | None, *, raw: bool) -> None:
@@ -117,13 +132,14 @@ def _show(predictions: "Predictions", output: Path | None, keep: list[str], *, c
     options.note(f"{predictions.rows:,} rows: {output}")
 
 
-def _check_rows(what: list[str], text: list[str], *, stream: bool, output: Path | None) -> None:
+def _check_rows(what: list[str], text: list[str], *, stream: bool, output: Path | None, skip: bool) -> None:
     """Raise ConfigError if the command `predict` names no rows to predict, or arguments that cannot be combined."""
     if stream and (what != ["-"] or text or output is not None):
         raise ConfigError("--stream reads standard input and writes standard output", hint="predict RUN - --stream")
     if not what and not text:
         hint = "a file, a folder, a split (test), - for standard input, or --text TEXT"
         raise ConfigError("what to predict is missing", hint=hint)
+    options.refuse({"--on-bad-rows": stream and skip}, ["--on-bad-rows"], "skip: --stream skips bad rows itself")
 
 
 def _check_horizon(what: list[str], horizon: int | None, future: Path | None, other_options: dict[str, object]) -> None:

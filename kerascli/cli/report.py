@@ -1,13 +1,16 @@
 """The command `kerascli report [RUN ...]`: a run, or a comparison of runs, as one HTML file that can be sent."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.disk.storage import size_text, write_bytes
 from kerascli.foundation.errors import ConfigError
 from kerascli.runs.index import LATEST
+
+if TYPE_CHECKING:
+    from kerascli.runs.record import RunRecord
 
 
 def report(
@@ -17,12 +20,25 @@ def report(
     ] = None,
     environment: Annotated[bool, option("--environment", "Also show the host and whole paths.")] = False,
     runs_dir: options.RunsDir = options.RUNS_DIR,
+    as_json: options.Json = False,
 ) -> None:
-    """Write a page about a run, or several side by side, that opens anywhere without a network."""
-    records = [options.find_run(run, runs_dir) for run in dict.fromkeys(runs or [LATEST])]
-    if output is None and len(records) > 1:
-        raise ConfigError("the page of several runs needs a file name", hint="name the file: -o report.html")
-    file = records[0].plot_path("report.html") if output is None else _file(output)
+    """Write a page about a run, a study, or several runs side by side, that opens anywhere without a network.
+
+    With --json print its numbers instead: every epoch, and the evaluations.
+    """
+    if as_json:
+        values = {"--output": output is not None, "--environment": environment}
+        options.refuse(values, values, "cannot be used with --json, which prints numbers")
+    names = list(dict.fromkeys(runs or [LATEST]))
+    if len(names) == 1 and (study := options.study_of(names[0], runs_dir)) is not None:
+        return _write_study(study, output, as_json=as_json)
+    records = [options.find_run(run, runs_dir, False) for run in names]
+    if as_json:
+        options.say_json([_numbers(run) for run in records])
+        return
+    if output is None and (len(records) > 1 or records[0].archive is not None):
+        what = "several runs" if len(records) > 1 else "an archive"
+        raise ConfigError(f"the page of {what} needs a file name", hint="name the file: -o report.html")
     if len(records) == 1:
         from kerascli.report.page.run_page import RunPage
 
@@ -31,10 +47,38 @@ def report(
         from kerascli.report.page.runs_page import runs_html
 
         text = runs_html(records, environment=environment)
+    _write(output, records[0].plot_path("report.html"), text)
+
+
+def _write_study(study: Path, output: Path | None, *, as_json: bool) -> None:
+    from kerascli.report.page.study_page import study_html
+    from kerascli.studies.table import study_facts
+
+    facts, histories = study_facts(study)
+    if as_json:
+        options.say_json({**facts, "histories": histories})
+    else:
+        _write(output, study / "report.html", study_html(facts, histories))
+
+
+def _write(output: Path | None, default: Path, text: str) -> None:
     data = text.encode()
-    write_bytes(file, data)
-    options.say(f"{output or file}\n")
+    write_bytes(default if output is None else _file(output), data)
+    options.say(f"{output or default}\n")
     options.note(f"{size_text(len(data))}, opens in any browser without a network")
+
+
+def _numbers(run: "RunRecord") -> dict[str, Any]:
+    """Return the numbers that the page of a run is drawn from."""
+    from kerascli.runs.evaluations import evaluations
+
+    facts = run.facts()
+    kept = {each.name: {"is_current": each.is_current, **each.facts} for each in evaluations(run)}
+    return {
+        "run": run.folder_name, "status": run.status(), "seconds": facts.get("seconds"), "rows": facts.get("rows"),
+        "results": facts.get("results"), "baselines": facts.get("baselines"), "history": run.history(),
+        "evaluations": kept,
+    }  # fmt: skip
 
 
 def _file(output: Path) -> Path:

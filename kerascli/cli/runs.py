@@ -1,53 +1,85 @@
-"""The commands `kerascli runs`: list, show, compare and remove runs."""
+"""The commands `kerascli runs`: list, show, compare, tag, archive, send and remove runs."""
 
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
+from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import ConfigError
-from kerascli.report import tables
+from kerascli.report import run_query, tables
 from kerascli.report.comparison import compare
 from kerascli.runs import index
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
+from kerascli.runs.tags import change_tags, tags
 from kerascli.runs.thresholds import kept_thresholds
 
-_HELP = "List, show, compare and remove runs; without a command: list them."
+_HELP = "List, show, compare, tag, archive, send and remove runs; without a command: list them, by the options of list."
 _SHOWN_LAST = ("versions", "machine")
+
+
+class _Runs(options.OnceGroup):
+    """Group of the commands, the first of which may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        is_list = not args and not ctx.resilient_parsing
+        is_list |= bool(args) and args[0].startswith("-") and args[0] not in ctx.help_option_names
+        for before, each in pairwise(args) if is_list else ():
+            if each in self.commands and (before == "--json" or not before.startswith("-")):
+                raise ConfigError(f"options of '{each}' go after it, not before")
+        return super().parse_args(ctx, ["list", *args] if is_list else args)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command group `runs` to the typer program; `kerascli runs` alone lists the runs."""
-    group = options.Commands(cls=options.OnceGroup, help=_HELP, rich_markup_mode=None)
-    group.callback(invoke_without_command=True)(_runs)
-    group.command("list", example="runs list")(_list)
+    group = options.Commands(cls=_Runs, help=_HELP, rich_markup_mode=None)
+    group.command("list", example="runs list --where 'val_accuracy > 0.9' --sort -val_accuracy")(_list)
     group.command("show", example="runs show latest")(_show)
     group.command("compare", example="runs compare latest other")(_compare)
+    group.command("tag", example="runs tag latest baseline")(_tag)
+    group.command("archive", example="runs archive latest -o run.zip")(_archive)
+    group.command("send", example="runs send latest --to mlflow")(_send)
     group.command("rm", example="runs rm other")(_remove)
     app.add_typer(group, name="runs")
 
 
-def _runs(context: typer.Context, json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
-    if context.invoked_subcommand is None:
-        _list(json, runs_dir)
-    elif json or runs_dir != options.RUNS_DIR:
-        raise ConfigError(f"options of '{context.invoked_subcommand}' go after it, not before")
-
-
-def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
-    """List the runs, oldest first."""
-    lines = [tables.RunLine.of(run) for run in index.list_runs(runs_dir)]
-    if json:
-        options.say_json([asdict(line) for line in lines])
-    elif lines:
-        tables.show(tables.list_table(lines))
+def _list(
+    where: Annotated[str | None, option("--where CONDITION", "Runs for which it is true: 'val_loss < 1'.")] = None,
+    tag: Annotated[list[str] | None, option("--tag TAG", "Runs with this tag; may be repeated.")] = None,
+    sort: Annotated[str | None, option("--sort VALUE", "Order by a value; by -VALUE, the highest first.")] = None,
+    best: Annotated[str | None, option("--best METRIC", "Print only the name of the run that has the best.")] = None,
+    limit: Annotated[int | None, option("--limit N", "The first N of an order, else the latest N.", min=1)] = None,
+    json: options.Json = False,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
+) -> None:
+    """List the runs, oldest first; metrics of --where, --sort and --best are those of the best epoch."""
+    everything = [(run, tables.RunLine.of(run)) for run in index.list_runs(runs_dir)]
+    runs = run_query.select(everything, where, tag or (), sort, limit)
+    none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"
+    if best is not None:
+        others = {"--sort": sort, "--limit": limit, "--json": json}
+        options.refuse(others, others, "does not go with --best, which prints a name")
+        if not runs:
+            raise ConfigError(f"--best: {none}")
+        options.say(f"{run_query.best(runs, best).run}\n")
+    elif json:
+        options.say_json([asdict(line) for _, line in runs])
+    elif runs:
+        options.say(f"{tables.list_table([line for _, line in runs], options.terminal_width())}\n")
     else:
-        options.note(f"there are no runs in {quoted(runs_dir)}")
+        options.note(none)
+    plain = not (where or tag or sort or best or limit or json)
+    for path in index.list_studies(runs_dir) if plain else ():
+        from kerascli.studies.table import study_text
+
+        options.note(study_text(path))
 
 
 def _show(
@@ -71,13 +103,57 @@ def _compare(
     if json:
         options.say_json(asdict(comparison))
         return
-    settings, results = comparison.tables()
-    if comparison.settings:
-        tables.show(settings)
-        typer.echo()
-    else:
+    if not comparison.settings:
         options.note("the settings do not differ")
-    tables.show(results)
+    options.say(comparison.text(options.terminal_width()))
+
+
+def _tag(
+    run: options.Run,
+    names: Annotated[list[str], argument("TAG", "Words such as baseline, paper or v1.2.")],
+    remove: Annotated[bool, option("--remove", "Remove these tags.")] = False,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
+) -> None:
+    """Tag a run, for the list and its option --tag."""
+    record = options.find_run(run, runs_dir)
+    options.note(f"{record.path}: {', '.join(change_tags(record, names, remove=remove)) or 'no tags'}")
+
+
+def _archive(
+    run: options.Run,
+    output: Annotated[Path | None, option("--output -o FILE", "A .zip file; default: named after the run.")] = None,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
+) -> None:
+    """Write a run to a zip file, which evaluate, predict, report, export and summary take in place of a run."""
+    record = options.find_run(run, runs_dir)
+    from kerascli.runs.archives import write_archive
+    from kerascli.workflow.outputs import writable
+
+    file = output or Path(f"{record.folder_name}.zip")
+    if file.suffix.lower() != ".zip":
+        raise ConfigError(f"expected a file that ends in .zip, got {quoted(file.name)}")
+    size = write_archive(record, writable(file, ".zip", run=record))
+    options.say(f"{file}\n")
+    options.note(f"{size_text(size)}, holds all files of the run")
+
+
+def _send(
+    runs: Annotated[list[str], argument("RUN", "The runs to send.", complete.runs)],
+    to: Annotated[str, option("--to TRACKER", "The kind of server: mlflow, at the address MLFLOW_TRACKING_URI.")],
+    artifacts: Annotated[bool, option("--artifacts", "Also send the runs' files: configs, weights, history.")] = False,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
+) -> None:
+    """Send runs to a tracking server: what it does not have of their parameters, metrics and status."""
+    from kerascli.workflow.tracking.client import Client
+    from kerascli.workflow.tracking.sending import Sender
+
+    if to != "mlflow":
+        raise ConfigError(f"--to: expected mlflow, got '{to}'")
+    client = Client()
+    for run in [options.find_run(selector, runs_dir) for selector in dict.fromkeys(runs)]:
+        with run.locked():
+            sent = Sender(client, run).send(run.history(), artifacts=artifacts)
+        options.note(f"{run.folder_name}: sent {sent}")
 
 
 def _remove(
@@ -88,7 +164,7 @@ def _remove(
     """Remove runs with all their files."""
     records: dict[str, RunRecord] = {}
     for selector in dict.fromkeys(runs):  # one run may be named in several ways
-        run = options.find_run(selector, runs_dir)
+        run = index.find_run(selector, runs_dir)  # not the best trial, where a study is named
         records.setdefault(os.path.abspath(run.path), run)
     if not yes and not _is_confirmed(records.values()):
         options.note("nothing was removed")
@@ -109,6 +185,7 @@ def _is_confirmed(runs: Iterable[RunRecord]) -> bool:
 def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
     """Print what a run has recorded (run.json); as JSON also its history."""
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
+    facts["tags"] = tags(run)
     facts["threshold"] = {output: dict(each) for output, each in kept_thresholds(run.path).items()}
     if as_json:
         options.say_json({**facts, "history": run.history()})
@@ -116,4 +193,5 @@ def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
     facts["seconds"] = tables.duration_text(facts.get("seconds"))
     facts["last_epoch"] = (run.history() or [{}])[-1]
     facts |= {name: facts.pop(name) for name in _SHOWN_LAST if name in facts}
-    tables.show(tables.facts_table({name: value for name, value in facts.items() if value not in (None, [], {})}))
+    shown = {name: value for name, value in facts.items() if value not in (None, [], {})}
+    options.say(f"{tables.facts_table(shown)}\n")

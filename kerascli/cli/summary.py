@@ -18,9 +18,10 @@ def summary(
     expand: Annotated[bool, option("--expand", "Also show the layers inside shared models.")] = False,
     view: options.View = None,
     as_json: options.Json = False,
+    trust_plugins: options.TrustPlugins = False,
 ) -> None:
     """Print a model's layers, shapes and parameters; needs no data."""
-    source = options.config_or_run(what, runs_dir, sets, flags)
+    source = options.config_or_run(what, runs_dir, sets, flags, trust_plugins)
     if not isinstance(source, Document) and not as_json and not expand and view is None:
         options.say(source.summary())
         return

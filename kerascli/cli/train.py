@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kerascli.cli import complete, options
+from kerascli.cli.folds import find_folds, fold_events
 from kerascli.cli.options import argument, option
 from kerascli.cli.process_group import interrupted_run, launch_processes, process_group, with_common_seed
-from kerascli.foundation.errors import ConfigError, safe_text
+from kerascli.foundation.errors import ConfigError, StorageError, safe_text
 from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from kerascli.foundation.events import Event
     from kerascli.foundation.profile import Profiled
     from kerascli.runs.record import RunRecord
+
+
+Folds = Annotated[bool, option("--folds", "Train a run for each fold of data.split.folds; predict all of their rows.")]
+
+FindRate = Annotated[
+    bool, option("--find-learning-rate", "Suggest one, by some steps with growing ones; without a run.")
+]
 
 
 def train(
@@ -40,15 +48,13 @@ def train(
         option("--resume RUN", "Resume a run: latest, a name, a prefix or a path.", autocompletion=complete.runs),
     ] = None,
     data: Annotated[Path | None, option("--data PATH", "Of RUN: the new data; with --resume: its new place.")] = None,
+    folds: Folds = False,
     relearn: Annotated[bool, option("--relearn", "Fit the preprocessing of RUN to the new data.")] = False,
     profile: Annotated[
         bool, option("--profile", "Report where the time goes; save a trace of some steps in the run.")
     ] = False,
     smoke: Annotated[bool, option("--smoke", "Test a config by two steps in a temporary run.")] = False,
-    find_rate: Annotated[
-        bool,
-        option("--find-learning-rate", "Suggest a learning rate, by some steps with growing ones; no run is made."),
-    ] = False,
+    find_rate: FindRate = False,
     quiet: Annotated[bool, option("--quiet -q", "No progress: results, warnings and errors.")] = False,
     verbose: Annotated[bool, option("--verbose -v", "Details: choices, digests, checkpoints, times.")] = False,
     as_json: options.Json = False,
@@ -65,41 +71,35 @@ def train(
         "a config or a run": what is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
         "--flag": bool(flags), "--json": as_json, "--resume": resume is not None, "--profile": profile,
         "--quiet": quiet, "--data": data is not None, "--verbose": verbose, "--processes": processes is not None,
-        "--max-restarts": max_restarts is not None, "--relearn": relearn,
+        "--max-restarts": max_restarts is not None, "--relearn": relearn, "--folds": folds,
     }  # fmt: skip
-    if find_rate:
-        _refuse_beside_sweep({**values, "--smoke": smoke, "--runs-dir": False}, what)
-    _refuse_idle(values, smoke=smoke, further=not options.is_config(what))
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile, data=data,
         relearn=relearn,
     )  # fmt: skip
+    if find_rate:
+        _find_learning_rate(what, chosen, sets, flags, {**values, "--smoke": smoke})
+        return
+    _refuse_idle(values, smoke=smoke, further=not options.is_config(what))
     if smoke:
         _smoke_test(what, chosen, sets, flags)
         return
-    if find_rate:
-        _find_learning_rate(what, chosen, sets, flags, as_json=as_json)
-        return
-    launch_processes(processes, max_restarts)
+    of_folds = {"folds are trained one after the other": folds or find_folds(resume, runs_dir) is not None}
+    launch_processes(processes, max_restarts, alone=of_folds)
     with process_group(chosen, timeout) as chosen:
         resume = resume or interrupted_run(chosen, None if what is None else Path(what))
-        events = _resumed(resume, chosen, sets) if resume is not None else _started(what, chosen, sets, flags)
+        events = _resumed(resume, chosen, sets) if resume is not None else _started(what, chosen, sets, flags, folds)
         _follow(events, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
-def _refuse_beside_sweep(values: dict[str, bool], what: str | None) -> None:
-    """Raise ConfigError for an option that cannot be used with `--find-learning-rate`, or for a run in place of a
-    config."""
-    names = ["--resume", "--name", "--profile", "--smoke", "--processes", "--max-restarts", "--quiet", "--verbose"]
-    options.refuse(values, names, "cannot be used with --find-learning-rate: it makes no run")
-    if what is not None and not options.is_config(what):
-        raise ConfigError(f"--find-learning-rate takes a config, not the run '{safe_text(what)}'")
-
-
 def _find_learning_rate(
-    what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str], *, as_json: bool
+    what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str], values: Mapping[str, bool]
 ) -> None:
-    """Print a learning rate for a config, with the losses of a sweep as JSON or as a plot beside the config's name."""
+    """Print a learning rate for a config, with the losses of a sweep as JSON or as a plot; `values` are the options in
+    use."""
+    beside = {"a config or a run", "--runs-dir", "--flag", "--json"}
+    options.refuse(values, [name for name in values if name not in beside],
+                   "cannot be used with --find-learning-rate: it makes no run")  # fmt: skip
     source = options.read_config(options.config_or_only(what), sets, flags)
     options.check_device(chosen.device)
     from kerascli.config.load import open_config
@@ -108,7 +108,7 @@ def _find_learning_rate(
 
     config = open_config(source, flags=flags, progress=options.download_bar())
     sweep = find_learning_rate(config, chosen)
-    if as_json:
+    if values["--json"]:
         options.say_json(asdict(sweep))
         return
     save(plot_sweep(sweep), path := Path(f"{config.name}-learning-rates.png"))
@@ -122,20 +122,26 @@ def _refuse_idle(values: dict[str, bool], *, smoke: bool, further: bool) -> None
         options.refuse(values, ["--quiet", "--json"], "cannot be used with --verbose: it prints more")
     if smoke:
         idle = ["--json", "--profile", "--quiet", "--verbose", "--processes", "--max-restarts"]
-        idle += [] if further else ["--runs-dir"]
+        idle += ["--folds", *([] if further else ["--runs-dir"])]
         options.refuse(values, ["--resume", "--name", *idle], "cannot be used with --smoke: it trains a temporary run")
     if values["--resume"]:
-        names, text = ["a config or a run", "--flag", "--name", "--relearn"], "a run keeps its settings"
+        names, text = ["a config or a run", "--flag", "--name", "--relearn", "--folds"], "a run keeps its settings"
         options.refuse(values, names, f"cannot be used with --resume: {text}")
     elif further:
         options.refuse(values, ["--flag"], "cannot be used with a run, whose config has their values: --set changes it")
+        options.refuse(values, ["--folds"], "takes a config: the weights of a run have learned from all rows")
     else:
         text = "cannot be used with a config: it names its data itself; only with a run, or with --resume"
         options.refuse(values, ["--data", "--relearn"], text)
 
 
-def _started(what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> "Iterator[Event]":
-    """Start a training run and return its events. Errors that need no torch are raised before it is loaded."""
+def _started(
+    what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str], folds: bool
+) -> "Iterator[Event]":
+    """Start a training run, or with `folds` one for each fold, and return its events.
+
+    Errors that need no torch are raised before it is loaded.
+    """
     from kerascli.runs.record import check_name
 
     if chosen.name is not None:
@@ -152,6 +158,8 @@ def _started(what: str | None, chosen: Options, sets: Sequence[str], flags: Sequ
 
     refuse_misspelt(document)
     options.check_device(chosen.device)
+    if folds:
+        return fold_events(document, None, chosen, sets, flags)
     from kerascli.config.load import open_config
     from kerascli.workflow.train import start
 
@@ -169,7 +177,9 @@ def _run_to_train(what: str, chosen: Options) -> "RunRecord":
 
 
 def _resumed(run: str, chosen: Options, sets: Sequence[str]) -> "Iterator[Event]":
-    """Resume a training run and return its events."""
+    """Resume a training run, or go on with a study of folds, and return its events."""
+    if (study := find_folds(run, chosen.runs_dir)) is not None:
+        return fold_events(None, study, chosen, sets, [])
     from kerascli.runs.index import find_run
 
     record = find_run(run, chosen.runs_dir)  # its name is printed when training resumes
@@ -193,14 +203,21 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
         for event in events:
             view.show(event)
             _record(event, facts)
+            _keep_log(facts["run"], view.printed)
         view.close()
+        folds = facts.pop("folds", None)
         if as_json:
             options.say_json({key: asdict(value) if key == "profile" else value for key, value in facts.items()})
             return
+        if folds is not None:
+            options.say(folds)
+            return
         width = len("baseline" if any(facts["baselines"].values()) else "test")
         for split, logs in facts["results"].items():
-            typer.echo("\n".join(evaluation_lines(split, logs, facts["baselines"][split])))
-        typer.echo(f"{'run':<{width}}  {safe_text(facts['run'])}")
+            view.printed += evaluation_lines(split, logs, facts["baselines"][split])
+        view.printed.append(f"{'run':<{width}}  {safe_text(facts['run'])}")
+        typer.echo("\n".join(view.printed))
+        _keep_log(facts["run"], view.printed)
         if "profile" in facts:
             typer.echo()
             _print_profile(facts["profile"])
@@ -212,10 +229,20 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
         raise
 
 
+def _keep_log(run: str, printed: list[str]) -> None:
+    """Move what was printed to the console's log of a run, once there is one; a full disk stops no training here."""
+    from kerascli.runs.record import RunRecord
+
+    if run and printed:
+        with contextlib.suppress(StorageError):
+            RunRecord(Path(run)).append_console("".join(f"{text}\n" for text in printed))
+        printed.clear()
+
+
 def _record(event: "Event", facts: dict[str, Any]) -> None:
     """Add what an event of a training run tells to the run's results: run folder, metrics by split, warnings, the
     profile."""
-    from kerascli.foundation.events import Began, Evaluated, Note
+    from kerascli.foundation.events import Began, Evaluated, FoldsEnded, Note
     from kerascli.foundation.profile import Profiled
 
     match event:
@@ -224,6 +251,10 @@ def _record(event: "Event", facts: dict[str, Any]) -> None:
         case Evaluated():
             facts["results"][event.split] = dict(event.logs)
             facts["baselines"][event.split] = {name: dict(logs) for name, logs in event.baselines.items()}
+        case FoldsEnded():
+            from kerascli.report.folds import folds_json, folds_text
+
+            facts |= {**folds_json(event), "folds": folds_text(event)}
         case Note(text, "warning", place):
             facts["warnings"].append(f"{place}: {text}" if place else text)
         case Profiled():

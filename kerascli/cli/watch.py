@@ -9,7 +9,7 @@ from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError
 from kerascli.runs.reading import quoted
-from kerascli.runs.record import is_run
+from kerascli.runs.record import MEMBERS, is_run
 
 
 def watch(
@@ -22,11 +22,14 @@ def watch(
     ] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Show runs in a browser, live: a run, or the list of all of them; Ctrl-C ends it."""
+    """Show runs in a browser, live: a run, a study, or the list of all runs; Ctrl-C ends it."""
     from kerascli.report.page.server import Server, Watched, serve
 
+    study = None if what is None else options.study_of(what, runs_dir)
     folder = runs_dir if what is None else Path(what)
-    if folder.is_dir() and not is_run(folder):
+    if study is not None:
+        watched = Watched(study / MEMBERS, study=study)
+    elif folder.is_dir() and not is_run(folder):
         watched = Watched(folder)
     elif what is None:
         raise ConfigError(f"there is no folder {quoted(runs_dir)}", hint="start a run: kerascli train CONFIG")

@@ -85,8 +85,11 @@ def _traced(function: Callable[..., Any], examples: Sequence[Tensor]) -> fx.Grap
 
 
 def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
-    """Return the path of a graph's compiled library, named by a digest of code, input shapes, CPU, threads and
-    torch."""
+    return cache_folder() / "programs" / digest_of(code, examples) / _LIBRARY
+
+
+def digest_of(code: fx.GraphModule, examples: Sequence[Tensor]) -> str:
+    """Return a digest of a graph, its input shapes, the CPU, the number of threads and the version of torch."""
     digest = hashlib.sha256()
     digest.update(f"{torch.__version__} {torch.version.git_version} {torch.get_num_threads()} {processor()}".encode())
     digest.update(code.code.encode())
@@ -95,7 +98,7 @@ def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
         digest.update(constant.contiguous().view(-1).view(torch.uint8).numpy().data)
     for tensor in examples:
         digest.update(_form(tensor).encode())
-    return cache_folder() / "programs" / digest.hexdigest() / _LIBRARY
+    return digest.hexdigest()
 
 
 def _form(tensor: Tensor) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from kerascli.compiler.compiling import Run, compiled, is_compiled
+from kerascli.compiler.compiling import Run, compiled, digest_of, is_compiled
 from kerascli.compiler.cuda_graph import Replayed
 from kerascli.compiler.onednn_matmul import onednn_is_faster, use_onednn
 from kerascli.compiler.passes import simplify
@@ -45,6 +45,10 @@ class Program:
     def is_compiled(self, inputs: Sequence[Tensor]) -> bool:
         """Return True if `compiled` would load the program's native code from the cache instead of compiling it."""
         return is_compiled(self.code, self._examples(inputs))
+
+    def digest(self, inputs: Sequence[Tensor]) -> str:
+        """Return a digest of the program for inputs with the shapes of `inputs`, on this machine and torch."""
+        return digest_of(self.code, self._examples(inputs))
 
     def simplified(self, inputs: Sequence[Tensor]) -> FlatRunner:
         """Simplify the program's graph in place; return a function that runs it on inputs with the shapes of

@@ -33,7 +33,7 @@ def cross_faults(spec: RunSpec, fit: Any, splits: Splits, *, declares_inputs: bo
     faults = [*_input_faults(spec, declares_inputs=declares_inputs), *_state_faults(spec)]
     if spec.fit.validation_data is not None:
         path: Path = ("fit", "validation_data")
-        faults += _split_faults("validation_data", spec.fit.validation_data, splits, path)
+        faults += _split_faults("validation_data", spec.fit.validation_data, splits, path, spec)
     for pair in spec.pairs:
         if fault := _class_fault(spec, pair):
             faults.append(fault)
@@ -49,11 +49,13 @@ def cross_faults(spec: RunSpec, fit: Any, splits: Splits, *, declares_inputs: bo
     return faults
 
 
-def _split_faults(what: str, name: str, splits: Splits, path: Path) -> Iterator[Fault]:
+def _split_faults(what: str, name: str, splits: Splits, path: Path, spec: RunSpec) -> Iterator[Fault]:
     """Yield a config error if `name`, the value of the setting `what`, is not the name of a split of the data."""
     names = splits or SPLITS
     if name not in names:
         hint = f"the data has {', '.join(names)}" if splits else None
+        if name == "validation" and spec.data is not None and spec.data.has_unused_folds:
+            hint = "each fold of data.split.folds is it in turn: kerascli train CONFIG --folds"
         yield Fault(f"{what}: there is no split '{name}'{suggestion(name, names)}", path, hint=hint)
 
 
@@ -170,7 +172,7 @@ def _sample_faults(spec: RunSpec, callback: Sampler, path: Path, arguments: Any,
         setting, text = mismatch
         yield _of_argument(f"{name}: {text}", path, setting, arguments)
     if isinstance(callback, ShowsRows) and callback.split is not None:
-        yield from _split_faults(f"{name}: split", callback.split, splits, (*path, "split"))
+        yield from _split_faults(f"{name}: split", callback.split, splits, (*path, "split"), spec)
     view = spec.model.views.get(callback.view or "")
     stateful = next((node for node in (view.model if view else spec.model).nodes if node.layer.keeps_states()), None)
     if stateful is not None:

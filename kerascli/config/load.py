@@ -15,6 +15,7 @@ from kerascli.config.config import Config, Progress, data_folder, source_path
 from kerascli.config.describe import check_early, faults_without_data, with_broken
 from kerascli.config.sections.fit import two_validations
 from kerascli.config.sections.phases import in_each, unfold
+from kerascli.config.sections.tune import parse_tune
 from kerascli.config.top_level import ConfigSection, run_name
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import parse_document
@@ -29,17 +30,27 @@ from kerascli.runs.record import RunRecord
 
 
 def open_config(
-    config: Path | Document, *, sets: Sequence[str] = (), flags: Sequence[str] = (), progress: Progress | None = None
+    config: Path | Document,
+    *,
+    sets: Sequence[str] = (),
+    flags: Sequence[str] = (),
+    progress: Progress | None = None,
+    fold: int | None = None,
 ) -> Config:
     """Open a config file (or its parsed document), with `extends`, `--set` and `--flag` applied.
 
     `sets` and `flags` are the arguments of `--set` and `--flag`; `progress` is called during downloads with (name,
-    bytes so far, total bytes). Raises ConfigError for errors in top-level keys, flags, plugins and the `data` section.
-    If keys or data have errors, the ConfigError also has those of the other sections; errors of these sections alone
-    are not raised here.
+    bytes so far, total bytes). Of data that is split into folds, number `fold` is the split 'validation', unless the
+    config names one itself; None: none is. Raises ConfigError for errors in top-level keys, flags, plugins and the
+    `data` section. If keys or data have errors, the ConfigError also has those of the other sections; errors of these
+    sections alone are not raised here.
     """
     document = config if isinstance(config, Document) else read_extended(config)
-    return _opened(Path(document.name), override(document, sets), flags, progress)
+    document = override(document, sets)
+    split = document.at(("data", "split")) if fold is not None else None
+    if isinstance(split, dict) and split.get("folds") is not None and split.get("fold") is None:
+        document = override(document, [f"data.split.fold={fold}"])
+    return _opened(Path(document.name), document, flags, progress)
 
 
 def open_recorded(
@@ -99,7 +110,9 @@ def _opened(
         within = (document, number) if len(documents) > 1 else None
         phases.append(Config(path, each, document.text, values, name, seed, plugins, data, progress, refused, within))
         # a run that has both was trained with the second
-        data_faults.append(wrong if recorded is not None else [*wrong, *two_validations(each.data.get("fit"))])
+        folds = data is not None and data.split is not None and data.split.folds is not None
+        twice = two_validations(each.data.get("fit"), folds=folds) if recorded is None else []
+        data_faults.append([*wrong, *twice])
     if faults or any(data_faults):
         in_each(zip(phases, data_faults, strict=True), lambda each: _refuse_early(each[0], faults, each[1]))
     return replace(phases[-1], before=tuple(phases[:-1]))
@@ -111,6 +124,11 @@ def _top_level_faults(document: Document) -> list[Fault]:
     _, faults = read_section(ConfigSection, document.data, ())
     if "model" not in document.data and "model" not in meant_keys(ConfigSection, document.data):
         faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
+    if document.data.get("tune") is not None:
+        try:
+            parse_tune(document.data["tune"])
+        except Invalid as invalid:
+            faults += invalid.faults
     return faults
 
 

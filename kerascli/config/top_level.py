@@ -53,6 +53,8 @@ class ConfigSection(BaseSection):
     """Optimizer, losses, metrics and precision."""
     fit: Annotated[Any, section_ref("fit")] = None
     """Epochs, batches, validation and callbacks."""
+    tune: Annotated[Any, section_ref("tune")] = None
+    """Search of hyperparameters by the command `tune`; `train` does not read it."""
 
 
 def run_name(path: Path, *, empty: str = "run") -> str:

@@ -13,7 +13,7 @@ from kerascli.data.mixing import AugmentField, name_faults
 from kerascli.data.remote.addresses import rebase
 from kerascli.data.where import Where
 from kerascli.foundation.errors import Fault, in_yaml, plain_name, show, suggestion
-from kerascli.foundation.shapes import NonNegativeInt
+from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
 from kerascli.language.component import Invalid
 from kerascli.language.section import BaseSection, parse_section, section_ref
 
@@ -23,7 +23,7 @@ PartFraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class SplitSpec(BaseSection):
-    """Split of the training rows into train, validation and test, at random or by time."""
+    """Split of the training rows into train, validation and test, at random or by time; or into folds."""
 
     validation: PartFraction = 0.0
     """Fraction of the training rows reserved for the split 'validation', in [0, 1)."""
@@ -37,6 +37,10 @@ class SplitSpec(BaseSection):
     """Column of times (numbers or ISO dates) to split by: the latest rows are the test, the earliest are trained on."""
     seed: NonNegativeInt | None = None
     """Random seed of the split; null: the run's seed."""
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    """Number of folds of the training rows: `train --folds` trains a run for each, which it is the validation of."""
+    fold: PositiveInt | None = None
+    """Number (1 to `folds`) of the fold that is the split 'validation', set by `train --folds`; null: none is."""
 
     @model_validator(mode="after")
     def _leaves_rows(self) -> "SplitSpec":
@@ -45,8 +49,20 @@ class SplitSpec(BaseSection):
             raise ValueError(f"order: not with '{drawn[0]}': nothing is drawn where the rows are split by time")
         if self.validation + self.test >= 1:
             raise ValueError(f"validation and test add up to {self.validation + self.test:g}; expected less than 1")
-        if self.validation + self.test == 0:
-            raise ValueError("expected a fraction for 'validation', 'test' or both")
+        if self.validation + self.test == 0 and self.folds is None:
+            raise ValueError("expected a fraction for 'validation', 'test' or both, or a number of 'folds'")
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_fold(self) -> "SplitSpec":
+        if self.folds is not None and self.validation:
+            text = "validation: not with 'folds': each fold is the validation of a run"
+            raise Invalid([Fault(text, ("validation",), "key", hint="leave it out")])
+        if self.folds is not None and self.group is not None and self.stratify is not None:
+            raise Invalid([Fault("stratify: folds of groups are not stratified", ("stratify",), "key")])
+        if self.fold is not None and self.fold > (self.folds or 0):
+            text = f"expected 1 to {self.folds}, got {self.fold}" if self.folds else "goes with 'folds'"
+            raise Invalid([Fault(f"fold: {text}", ("fold",))])
         return self
 
     def columns(self) -> set[str]:
@@ -56,6 +72,11 @@ class SplitSpec(BaseSection):
     def parts(self) -> dict[str, float]:
         """Return a mapping from the parts to split off (validation, test) to their nonzero fractions of the rows."""
         return {name: part for name, part in (("validation", self.validation), ("test", self.test)) if part > 0}
+
+    def part_keys(self) -> dict[str, str]:
+        """Return a mapping from each part that is split off (validation, test) to the key of the section that says so;
+        with `folds`, `validation` is a fold."""
+        return {name: name for name in self.parts()} | ({} if self.folds is None else {"validation": "folds"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +201,11 @@ class DataSpec(BaseSection):
         if unused:
             raise ValueError(f"shared: no pipeline uses '{sorted(unused)[0]}'")
         return self
+
+    @property
+    def has_unused_folds(self) -> bool:
+        """True if the rows are split into folds, none of which is the split 'validation'."""
+        return self.split is not None and self.split.folds is not None and self.split.fold is None
 
     def all_pipelines(self) -> dict[tuple[str, str], Pipeline]:
         """Return a mapping from (section, name) to pipeline, for all inputs, targets and sample weights."""

@@ -1,4 +1,4 @@
-"""Divide rows among splits: at random from a seed, by time, or the last rows as Keras's `validation_split`."""
+"""Divide rows among splits or folds: at random from a seed, by time, or the last rows as Keras's `validation_split`."""
 
 import math
 from collections.abc import Mapping
@@ -85,6 +85,50 @@ def ordered_split(times: np.ndarray, parts: Mapping[str, float]) -> dict[str, np
     cuts = [ordered[min(math.floor(len(times) * share + 1e-9), len(times) - 1)] for share in shares]
     number = np.searchsorted(np.array(cuts), times, side="right")
     return {name: np.flatnonzero(number == index) for index, name in enumerate(["train", *parts])}
+
+
+def plain_folds(rows: int, folds: int) -> np.ndarray:
+    """Return the fold (from 0) of each of `rows` rows, in order and of sizes that differ by at most one row.
+
+    This is scikit-learn's KFold; it is applied to shuffled rows.
+    """
+    return np.repeat(np.arange(folds), [len(part) for part in np.array_split(np.empty(rows), folds)])
+
+
+def stratified_folds(classes: np.ndarray, folds: int) -> np.ndarray:
+    """Return the fold (from 0) of each row; each class (integers from 0 on, one a row) is spread evenly over the folds.
+
+    This is scikit-learn's StratifiedKFold; it is applied to shuffled rows.
+    """
+    _, first, numbers = np.unique(classes, return_index=True, return_inverse=True)
+    numbers = np.argsort(np.argsort(first))[numbers]  # in the order of their first rows
+    ordered = np.sort(numbers)
+    shares = np.stack([np.bincount(ordered[fold::folds], minlength=len(first)) for fold in range(folds)], axis=1)
+    fold_of = np.empty(len(classes), np.int64)
+    fold_of[np.argsort(numbers, kind="stable")] = np.repeat(np.tile(np.arange(folds), len(first)), shares.ravel())
+    return fold_of
+
+
+def grouped_folds(groups: np.ndarray, folds: int) -> np.ndarray:
+    """Return the fold (from 0) of each row; no group (integers from 0 on, one a row) is divided.
+
+    This is scikit-learn's GroupKFold: the largest group that is left goes to the smallest fold.
+    """
+    sizes, totals = np.bincount(groups), np.zeros(folds, np.int64)
+    fold_of = np.empty(len(sizes), np.int64)
+    for group in np.argsort(sizes, kind="stable")[::-1]:
+        fold_of[group] = totals.argmin()
+        totals[fold_of[group]] += sizes[group]
+    return fold_of[groups]
+
+
+def ordered_folds(times: np.ndarray, folds: int) -> np.ndarray:
+    """Return the fold (from 1, later ones have later rows) of each row; 0 for the earliest rows, which are in none.
+
+    This is scikit-learn's TimeSeriesSplit. Rows of equal time are in one fold, the later of the two.
+    """
+    starts = len(times) - len(times) // (folds + 1) * np.arange(folds, 0, -1)
+    return np.searchsorted(np.sort(times)[np.minimum(starts, len(times) - 1)], times, side="right")
 
 
 def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndarray]:

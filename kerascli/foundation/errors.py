@@ -164,6 +164,11 @@ class Interrupted(KerasCliError):
         return 128 + self.signal_number
 
 
+class Paused(KerasCliError):
+    """Error that ends a training run after an epoch, saved such that it can be resumed, for a reason other than a
+    signal."""
+
+
 _MAX_SEARCHES, _MAX_SEARCHES_AMONG = 1000, 100
 _searches: dict[tuple[str, ...], dict[str, str | None]] | None = None
 """Results of `nearest` by known words and word, in a block of `limited_suggestions`."""
@@ -273,6 +278,8 @@ def first_line(error: BaseException) -> str:
 def safe_text(text: str, limit: int = 500) -> str:
     """Return untrusted text made safe for a terminal: control, escape and bidi characters become \\x1b forms."""
     text = text if len(text) <= limit else text[: limit - 3] + "..."
+    if text.isprintable():
+        return text
     return "".join(c if _printable(c) else c.encode("unicode_escape").decode() for c in text)
 
 

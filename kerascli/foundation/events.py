@@ -1,6 +1,6 @@
 """Events (data classes) that training and other long commands yield; `cli/` prints them, `runs/` records them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -171,6 +171,19 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
+class FoldsEnded:
+    """Event: the runs of all folds of a study have ended; it holds their losses and metrics."""
+
+    study: str
+    predictions: str
+    """Path of the file with the predictions for the rows of all folds."""
+    results: Mapping[str, Sequence[Logs]]
+    """Mapping from split to the losses and metrics of each fold's run on it."""
+    baselines: Sequence[Mapping[str, Logs]]
+    """Mapping from each baseline to its losses and metrics on the split 'validation', for each fold."""
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Event: a message about an automatic choice, with its reason; a warning; or a detail for `--verbose`."""
 
@@ -182,4 +195,7 @@ class Note:
     """Lines to print below the message, such as the source line with a caret, or a hint."""
 
 
-Event = Began | PhaseBegin | EpochBegin | BatchEnd | Tick | EpochEnd | Saved | Stopped | Evaluated | Note | Profiled
+Event = (
+    Began | PhaseBegin | EpochBegin | BatchEnd | Tick | EpochEnd | Saved | Stopped | Evaluated | FoldsEnded | Note
+    | Profiled
+)  # fmt: skip

@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from kerascli.foundation.errors import Place, safe_text
+from kerascli.foundation.errors import FileRefused, Place, safe_text
 from kerascli.foundation.interrupts import Signalled
 
 _PREFIX = "kerascli_user_"
 """Beginning of the names of modules that are users' files."""
 _CALLED = re.compile(r"([\w.]+)\(\) (?:got|missing|takes) ")
 """Beginning of Python's message about a call whose arguments do not fit a function's parameters."""
+
+
+refusal: str | None = None
+"""Reason why no custom code may be run in this process; None if it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,9 @@ class UserCode:
         raises."""
         path = f"{os.path.realpath(self.path)}\n".encode(errors="surrogateescape")
         name = f"{_PREFIX}{hashlib.sha256(path + self.source).hexdigest()[:16]}"
+        if refusal is not None:
+            hint = "--trust-plugins runs it, with all your rights"
+            raise FileRefused(f"'{safe_text(self.path.name)}' is not run: {refusal}", hint=hint)
         if name in sys.modules:
             return sys.modules[name]
         loader = _Loader(self)

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.table import Table
-
 from kerascli.foundation.errors import safe_text
-from kerascli.report.tables import new_table, value_text
+from kerascli.report.tables import value_text
+from kerascli.report.text_tables import text_table
 from kerascli.runs.history import is_metric
 from kerascli.runs.record import RunRecord
 
@@ -25,19 +24,20 @@ class Comparison:
     best: dict[str, float]
     """Best value of each result on validation and test rows whose direction is known."""
 
-    def tables(self) -> list[Table]:
-        """Return two tables that compare the runs: the settings that differ, and the results."""
-        settings, results = new_table("setting"), new_table("result (*: best)")
-        for run in map(safe_text, self.runs):
-            settings.add_column(run, overflow="fold")
-            results.add_column(run, overflow="fold", justify="right")
-        for key, values in self.settings.items():
-            settings.add_row(safe_text(key), *("null" if value is None else value_text(value) for value in values))
-        for key, values in self.results.items():
-            marked = {self.best[key]} if key in self.best and len(set(values)) > 1 else set()
-            cells = (f"* {value_text(value)}" if value in marked else value_text(value) for value in values)
-            results.add_row(safe_text(key), *cells)
-        return [settings, results]
+    def text(self, width: int | None) -> str:
+        """Return two tables as text, at most `width` wide: the settings that differ, if any, and the results."""
+        settings = [["null" if each is None else value_text(each) for each in row] for row in self.settings.values()]
+        runs, results = [safe_text(run) for run in self.runs], [self._marked(key) for key in self.results]
+        first = [["setting", *map(safe_text, self.settings)], *zip(runs, *settings, strict=True)]
+        second = [["result (*: best)", *map(safe_text, self.results)], *zip(runs, *results, strict=True)]
+        shown = [text_table(first, "<" * len(first), width), ""] if settings else []
+        return "\n".join([*shown, text_table(second, width=width), ""])
+
+    def _marked(self, key: str) -> list[str]:
+        """Return the values of a result as text, the best ones with a star if they differ."""
+        values = self.results[key]
+        best = self.best.get(key) if len(set(values)) > 1 else None
+        return [f"* {value_text(value)}" if value == best is not None else value_text(value) for value in values]
 
 
 def compare(runs: Sequence[RunRecord]) -> Comparison:
@@ -45,8 +45,8 @@ def compare(runs: Sequence[RunRecord]) -> Comparison:
 
     A seed is a setting only if no other differs. Results on validation and test rows come first.
     """
-    settings = _by_key([dict(_flat(_resolved(run))) for run in runs], ABSENT)
-    differing = {key: values for key, values in settings.items() if any(_differ(each, values[0]) for each in values)}
+    by_key = _by_key([settings(run) for run in runs], ABSENT)
+    differing = {key: values for key, values in by_key.items() if any(_differ(each, values[0]) for each in values)}
     if len(differing) > 1:
         differing.pop("seed", None)
     results = _by_key([_results(run) for run in runs], None)
@@ -65,10 +65,15 @@ def _is_of_other_rows(key: str) -> bool:
 
 def _best(name: str, values: Sequence[float | None], directions: Mapping[str, str]) -> float | None:
     """Return the best value of a metric; None if its direction is not known, or without a value."""
-    default = "min" if name.endswith("loss") else ""
-    best = {"min": min, "max": max}.get(directions.get(name.removeprefix("val_")) or default)
+    way = direction(name, directions)
     numbers = [value for value in values if value is not None and value == value]
-    return best(numbers) if best is not None and numbers else None
+    return (min if way == "min" else max)(numbers) if way is not None and numbers else None
+
+
+def direction(name: str, directions: Mapping[str, str]) -> str | None:
+    """Return the better direction of a loss or metric, `min` or `max`; None if it is not known."""
+    default = "min" if name.endswith("loss") else None
+    return directions.get(name) or directions.get(name.partition("_")[2]) or default  # of `test_accuracy`
 
 
 def _by_key(tables: Sequence[Mapping[str, Any]], default: str | None) -> dict[str, list[Any]]:
@@ -76,10 +81,11 @@ def _by_key(tables: Sequence[Mapping[str, Any]], default: str | None) -> dict[st
     return {key: [table.get(key, default) for table in tables] for key in keys}
 
 
-def _resolved(run: RunRecord) -> dict[str | int, Any]:
+def settings(run: RunRecord) -> dict[str, Any]:
+    """Return the values of a run's resolved config by their paths, such as `model.layers[1].dense.units`."""
     from kerascli.config.yaml.text import parse_document
 
-    return parse_document(run.resolved(), str(run.resolved_path)).data
+    return dict(_flat(parse_document(run.resolved(), str(run.resolved_path)).data))
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -27,7 +27,7 @@ class TrainingView:
     """
 
     def __init__(self, stream: TextIO, *, quiet: bool = False, verbose: bool = False) -> None:
-        self.console = _Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.console = console_on(stream)
         self.quiet = quiet
         self.verbose = verbose
         self._gone = False
@@ -37,6 +37,8 @@ class TrainingView:
         self._began = time.monotonic()
         self._width, self._used_width = 1, 0
         self._resumed = False
+        self.printed: list[str] = []
+        """Texts that were printed, without progress bars, for a log; whoever keeps them clears the list."""
 
     def show(self, event: Event) -> None:
         try:
@@ -122,13 +124,21 @@ class TrainingView:
             self._print(safe_text(line, 2000), always=warns)
 
     def _print(self, text: str, style: str | None = None, *, always: bool = False) -> None:
-        if not self._gone and (always or not self.quiet):
+        if self.quiet and not always:
+            return
+        self.printed.append(text)
+        if not self._gone:
             self.console.print(text, style=style)
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError  # rich would end the program
+
+
+def console_on(stream: TextIO) -> Console:
+    """Return a console that prints plain text to a stream."""
+    return _Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 class DownloadBar:

@@ -1,96 +1,84 @@
 """Tables at the terminal about runs: the list of all runs, and the facts of one run."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.report.text_tables import text_table
 from kerascli.runs.history import is_metric
 from kerascli.runs.record import RunRecord
+from kerascli.runs.tags import tags
 
-_PIPE_WIDTH = 1000  # in a pipe no line is folded
 _LISTED_METRICS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """Row of `kerascli runs` about a run; `last` are the last epoch's metrics. Data from damaged files is left out."""
+    """Row of `kerascli runs` about a run. Data from damaged files is left out."""
 
     run: str
     path: str
     status: str
+    tags: Sequence[str]
     started: str | None
     seconds: float | None
+    flags: Mapping[str, Any]
+    results: Mapping[str, Mapping[str, float | None]]
+    """Losses and metrics of the splits that were evaluated at the end, by split."""
+    monitor: str
+    """Metric by which the best epoch is the best."""
     epochs: int
+    best: Mapping[str, int | float]
+    """Row of history.csv of the best epoch."""
     last: Mapping[str, int | float]
+    """Row of history.csv of the last epoch."""
 
     @classmethod
     def of(cls, run: RunRecord) -> "RunLine":
-        status = run.status()
         facts: dict[str, Any] = {}
-        rows: list[dict[str, int | float]] = []
+        status, labels, epochs = run.status(), [], ("", 0, {}, {})
         try:
             facts = run.facts()
-            rows = run.history()
+            epochs = run.epochs()
         except FileRefused:
             status = f"{status}, history damaged" if facts else status
-        last = rows[-1] if rows else {}
-        started, seconds = facts.get("started"), facts.get("seconds")
-        return cls(run.folder_name, str(run.path), status, started, seconds, len(rows), last)
+        try:
+            labels = tags(run)
+        except FileRefused:
+            status = f"{status}, tags damaged"
+        return cls(
+            run.folder_name, str(run.path), status, labels, facts.get("started"), facts.get("seconds"),
+            facts.get("flags") or {}, facts.get("results") or {}, *epochs,
+        )  # fmt: skip
 
     def metrics(self) -> dict[str, int | float]:
-        """Return the validation metrics of the last epoch or, without validation, its training metrics."""
+        """Return the validation metrics of the last epoch or, without validation, its training metrics; the one of the
+        best epoch comes first."""
         shown = {name: value for name, value in self.last.items() if is_metric(name)}
-        return {name: value for name, value in shown.items() if name.startswith("val_")} or shown
+        first = {self.monitor: shown[self.monitor]} if self.monitor in shown else {}
+        return first | ({name: value for name, value in shown.items() if name.startswith("val_")} or shown)
 
 
-def list_table(lines: Sequence[RunLine]) -> Table:
-    """Return the table of `kerascli runs`, with a row for each run."""
-    table = new_table("run", "status")
-    table.columns[0].no_wrap = True  # a name that is broken cannot be copied
-    table.add_column("epochs", justify="right")
-    table.add_column("time", justify="right")
-    table.add_column("last epoch", overflow="fold")
+def list_table(lines: Sequence[RunLine], width: int | None) -> str:
+    """Return the table of `kerascli runs`, with a row for each run, at most `width` wide; no name is broken."""
+    rows = [["run", "status", "tags", "epochs", "time", "best (epoch)", "last epoch"]]
     for line in lines:
-        metrics = list(line.metrics().items())[:_LISTED_METRICS]
-        shown = ", ".join(f"{name} {number_text(value)}" for name, value in metrics)
-        cells = line.run, line.status, str(line.epochs), duration_text(line.seconds), shown
-        table.add_row(*map(safe_text, cells))
-    return table
+        best = f"{line.monitor} {number_text(line.best[line.monitor])} ({line.best['epoch']})" if line.best else ""
+        last = ", ".join([f"{name} {number_text(value)}" for name, value in line.metrics().items()][:_LISTED_METRICS])
+        cells = line.run, line.status, ", ".join(line.tags), str(line.epochs), duration_text(line.seconds), best, last
+        rows.append([*map(safe_text, cells)])
+    columns = [each for each in zip(*rows, strict=True) if each[0] != "tags" or any(each[1:])]
+    return text_table(columns, "<<>><<" if len(columns) == 6 else "<<<>><<", width)
 
 
-def facts_table(facts: Mapping[str, Any]) -> Table:
+def facts_table(facts: Mapping[str, Any]) -> str:
     """Return a table (name, value) of the facts recorded in a run folder; each key of a mapping has its own row."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", overflow="fold")
-    table.add_column(overflow="fold")
+    rows: list[tuple[str, str]] = []
     for name, value in facts.items():
         entries = {f".{key}": entry for key, entry in value.items()} if isinstance(value, Mapping) else {"": value}
-        for key, entry in entries.items():
-            table.add_row(safe_text(f"{name}{key}"), value_text(entry))
-    return table
-
-
-def new_table(*columns: str) -> Table:
-    """Return an empty table with the given column headings, in the style of all tables of runs."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def show(table: Table) -> None:
-    """Print a table to stdout, without styles if stdout is no terminal."""
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    console = Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+        rows += [(safe_text(f"{name}{key}"), value_text(entry)) for key, entry in entries.items()]
+    return text_table([*zip(*rows, strict=True)], "<<")
 
 
 def value_text(value: Any) -> str:

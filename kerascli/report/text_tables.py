@@ -1,12 +1,15 @@
 """Plain-text tables: of any columns, of the scores of classes, and of metrics at decision thresholds."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 
 from kerascli.foundation.errors import safe_text
-from kerascli.foundation.shapes import TensorSpec
-from kerascli.metrics.classification import ClassRow, Point
+
+if TYPE_CHECKING:
+    from kerascli.foundation.shapes import TensorSpec
+    from kerascli.metrics.classification import ClassRow, Point
 
 
 def text_table(columns: Sequence[Sequence[str]], sides: str = "<", width: int | None = None) -> str:
@@ -16,7 +19,8 @@ def text_table(columns: Sequence[Sequence[str]], sides: str = "<", width: int | 
     wider than `width` is divided into several, each with the first column.
     """
     parts: list[list[str]] = []
-    names = [set_cell_size(cell, max(map(cell_len, columns[0]))) for cell in columns[0]]
+    size = max(map(cell_len, columns[0]))
+    names = [set_cell_size(cell, size) for cell in columns[0]]
     for cells, side in zip(columns[1:], sides[1:].ljust(len(columns), ">"), strict=False):
         size = max(map(cell_len, cells))
         if not parts or (width is not None and cell_len(parts[-1][0]) + 2 + size > width):
@@ -27,7 +31,7 @@ def text_table(columns: Sequence[Sequence[str]], sides: str = "<", width: int | 
     return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in parts)
 
 
-def tensor_table(inputs: Mapping[str, TensorSpec], outputs: Mapping[str, TensorSpec]) -> str:
+def tensor_table(inputs: "Mapping[str, TensorSpec]", outputs: "Mapping[str, TensorSpec]") -> str:
     """Return names, dtypes and shapes of a model's inputs and outputs as a plain-text table."""
     rows = [
         (kind, safe_text(name), spec.dtype, str(spec))
@@ -37,7 +41,7 @@ def tensor_table(inputs: Mapping[str, TensorSpec], outputs: Mapping[str, TensorS
     return text_table([*zip(("", "", "dtype", "shape"), *rows, strict=True)], "<<<<")
 
 
-def class_table(rows: Sequence[ClassRow]) -> str:
+def class_table(rows: "Sequence[ClassRow]") -> str:
     """Return precision, recall and F1 of all classes as a plain-text table."""
     names = ["class", *(safe_text(row.name) for row in rows)]
     scores = [[name, *(f"{getattr(row, name):.4f}" for row in rows)] for name in ("precision", "recall", "f1")]
@@ -52,7 +56,7 @@ def matrix_table(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     return text_table([["true / predicted", *shown], *([name, *cells] for name, cells in columns)])
 
 
-def threshold_table(points: Sequence[Point]) -> str:
+def threshold_table(points: "Sequence[Point]") -> str:
     """Return the metrics at several decision thresholds as a plain-text table."""
     thresholds = ["threshold", *(f"{each.threshold:>9.4g}" for each in points)]
     names = ("precision", "recall", "f1", "accuracy")

@@ -79,8 +79,12 @@ class _Facts(BaseModel):
     tier: str | None = None
     """`execution_mode` in runs of earlier versions."""
     data: dict[str, str] = {}
+    flags: dict[str, Any] = {}
+    rows: dict[str, int] = {}
     plugins: list[_Plugin] = []
     directions: dict[str, Literal["min", "max"]] = {}
+    monitor: Annotated[dict[str, Literal["min", "max"]], Field(max_length=1)] = {}
+    """Metric that tells the best epoch, with its better direction."""
     imported: _Imported | None = None
     results: dict[str, dict[str, float | None]] | None = None
     warnings: list[Any] = []

@@ -3,12 +3,14 @@
 An epoch is appended at a cost that does not grow with the number of epochs.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
@@ -78,6 +80,23 @@ def parse(data: bytes, path: Path) -> list[dict[str, int | float]]:
         if not isinstance(row.get("epoch"), int):
             raise FileRefused(f"{quoted(path)} is damaged: line {line}, column 'epoch': expected an integer")
     return parsed
+
+
+def outline(data: bytes, path: Path, monitor: str, way: str) -> tuple[int, Row, Row]:
+    """Return the number of rows of history.csv, the row with the best value of a metric, and the last one; {} for none.
+
+    `way` is `min` or `max`, the better direction of the metric. Raises FileRefused.
+    """
+    head, *lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True) or [b""]
+    best = b""
+    with contextlib.suppress(ValueError, IndexError, csv.Error):  # `parse` reports damage in the rows that are shown
+        [names] = csv.reader([head.decode()])
+        at = names.index(monitor)
+        cells = ((line.split(b",", at + 1)[at].strip(), line) for line in lines)
+        numbers = [(number, line) for cell, line in cells if not math.isnan(number := float(cell or b"nan"))]
+        best = (min if way == "min" else max)(numbers, key=itemgetter(0))[1]
+    first, last = (parse(head + each, path) for each in (best, lines[-1] if lines else b""))
+    return len(lines), (first or [{}])[0], (last or [{}])[0]
 
 
 class Prefix(BaseModel):

@@ -1,5 +1,7 @@
 """Find run folders by path, name, unambiguous prefix or `latest`, and remove them."""
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,27 +11,40 @@ from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import ConfigError, FileRefused, StorageError, safe_text, suggestion
 from kerascli.runs.facts import LastStart, last_start
 from kerascli.runs.reading import quoted
-from kerascli.runs.record import FOLDER, RunRecord, is_run
+from kerascli.runs.record import FOLDER, MEMBERS, RunRecord, is_run, is_study
 
 LATEST = "latest"
+MEMBER = re.compile(r"\d{1,6}|[a-z]+-\d{1,6}")
+"""Pattern of the name of a study's member in a selector such as `STUDY/7`."""
 
 
 def list_runs(runs_dir: Path) -> list[RunRecord]:
     """Return the runs in a folder as a list, in the order in which they were started; symbolic links are ignored."""
     if not runs_dir.is_dir():
         return []
-    folders = [path for path in runs_dir.iterdir() if not path.is_symlink() and not path.name.startswith(".")]
+    with os.scandir(runs_dir) as entries:
+        names = [each.name for each in entries if each.is_dir(follow_symlinks=False) and not each.name.startswith(".")]
     newest = last_start(runs_dir)
-    return sorted((RunRecord(path) for path in folders if is_run(path)), key=lambda run: _order(run, newest))
+    folders = filter(is_run, map(runs_dir.joinpath, names))
+    return sorted(map(RunRecord, folders), key=lambda run: _order(run, newest))
 
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
     """Return the run with this path, name or unambiguous prefix, or the `latest`. Raises ConfigError unless one is
     found."""
+    if is_archive(selector):
+        text = f"{quoted(selector)} is an archive, which this command does not read"
+        raise ConfigError(text, hint="unzip it, and name the folder")
+    if (member := _member(selector, runs_dir)) is not None:
+        _refuse_study(member)
+        return RunRecord.open(member)
     if _is_path(selector):
         path = Path(selector)
+        _refuse_study(path)
         return RunRecord.open(path.resolve() if path.name in {"", ".."} else path)
     runs = list_runs(runs_dir)
+    if not _matches(selector, runs) and selector != LATEST and (study := find_study(selector, runs_dir)) is not None:
+        _refuse_study(study)
     if not runs:
         raise ConfigError(f"there are no runs in {quoted(runs_dir)}", hint="start one: kerascli train CONFIG")
     if selector == LATEST:
@@ -42,6 +57,49 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
     names = [LATEST, *(name for run in runs for name in (run.folder_name, run.name))]
     text = f"no run {quoted(selector)} in {quoted(runs_dir)}{suggestion(selector, names)}"
     raise ConfigError(text, hint="kerascli runs lists them")
+
+
+def is_archive(selector: str) -> bool:
+    """Return True if the name of a run is the path of a zip file."""
+    return selector.lower().endswith(".zip") and os.path.isfile(selector)
+
+
+def list_studies(runs_dir: Path) -> list[Path]:
+    """Return the folders of the studies in a folder of runs, in the order of their names, which begin with a time."""
+    folders = runs_dir.iterdir() if runs_dir.is_dir() else ()
+    return sorted(path for path in folders if not path.is_symlink() and is_study(path))
+
+
+def find_study(selector: str, runs_dir: Path) -> Path | None:
+    """Return the folder of the study with this path, name or prefix, or the `latest`; None if there is none.
+
+    Raises ConfigError if several studies are meant.
+    """
+    if is_study(Path(selector)):
+        return Path(selector)
+    if (member := _member(selector, runs_dir)) is not None and is_study(member):
+        return member
+    studies = list_studies(runs_dir)
+    if selector == LATEST:
+        return studies[-1] if studies else None
+    matches = _matches(selector, [RunRecord(path) for path in studies])
+    if len(matches) > 1:
+        raise _ambiguous(selector, matches, "studies")
+    return matches[0].path if matches else None
+
+
+def _refuse_study(path: Path) -> None:
+    """Raise ConfigError if a folder is that of a study, for a command that takes one run."""
+    if is_study(path):
+        name = "fold-1" if (path / MEMBERS / "fold-1").is_dir() else "1"
+        raise ConfigError(f"{quoted(path)} is a study", hint=f"name one of its runs, such as {quoted(path / name)}")
+
+
+def _member(selector: str, runs_dir: Path) -> Path | None:
+    """Return the folder of a study's member, as `STUDY/7` or `STUDY/7/fold-3` names it; None if none is meant."""
+    study, _, name = selector.rpartition("/")
+    folder = find_study(study, runs_dir) if study and MEMBER.fullmatch(name) else None
+    return None if folder is None else folder / MEMBERS / (f"{int(name):04}" if name.isdigit() else name)
 
 
 def _matches(selector: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
@@ -67,10 +125,10 @@ def _is_path(selector: str) -> bool:
     return "/" in selector or selector in {".", ".."} or is_run(Path(selector))
 
 
-def _ambiguous(selector: str, matches: Sequence[RunRecord]) -> ConfigError:
+def _ambiguous(selector: str, matches: Sequence[RunRecord], noun: str = "runs") -> ConfigError:
     names = [safe_text(run.folder_name) for run in matches]
     shown = ", ".join(names[-3:]) if len(names) <= 3 else f"{', '.join(names[-3:])} and {len(names) - 3} more"
-    text = f"{quoted(selector)} means {len(matches)} runs: {shown}"
+    text = f"{quoted(selector)} means {len(matches)} {noun}: {shown}"
     return ConfigError(text, hint=f"the newest is {names[-1]}")
 
 
@@ -84,9 +142,9 @@ def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetim
         facts = run.facts()
     except FileRefused:
         facts = {}
-    started = _time(str(facts.get("started")), "%Y-%m-%dT%H:%M:%S.%fZ") or datetime.min.replace(tzinfo=UTC)
+    started = _time(str(facts.get("started"))) or datetime.min.replace(tzinfo=UTC)
     match = FOLDER.fullmatch(run.folder_name)
-    named = _time(match[1], "%Y-%m-%dT%H-%M-%SZ") if match else None
+    named = _time(match[1][:10] + match[1][10:].replace("-", ":")) if match else None
     is_original = facts.get("folder_name") == run.folder_name
     return _number(run, facts, newest), is_original, named or started, started, run.folder_name
 
@@ -100,8 +158,8 @@ def _number(run: RunRecord, facts: Mapping[str, Any], newest: LastStart | None) 
     return start["number"] if start is not None and start["sequence"] == newest.sequence else 0
 
 
-def _time(text: str, form: str) -> datetime | None:
+def _time(text: str) -> datetime | None:
     try:
-        return datetime.strptime(text, form).replace(tzinfo=UTC)
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
     except ValueError:
         return None

@@ -11,6 +11,8 @@ from kerascli.runs.reading import quoted, read_bytes, read_text
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,149}")
 LOGS, PLOTS, PROFILE, SAMPLES, EVALUATIONS = "logs", "plots", "profile", "samples", "evaluations"
 
+_CONSOLE = "console.txt"
+
 
 class OutputFiles:
     """Writer and reader of the files in a run's folders for logs, plots, samples and profiles."""
@@ -34,6 +36,21 @@ class OutputFiles:
         """Return the text of a file in the run's logs/; None if there is no such file."""
         path = self._inside(LOGS, file, make=False)
         return read_text(path) if path.exists() else None
+
+    def append_console(self, text: str) -> None:
+        """Append what a training printed to logs/console.txt."""
+        path = self._inside(LOGS, _CONSOLE)
+        if not path.exists():
+            storage.write_bytes(path, b"")
+        storage.append(path, storage.text_bytes(text))
+
+    def printed(self) -> dict[str, str]:
+        """Return what trainings have printed, by title: their consoles, and the last profile. Links are left out, since
+        they may lead to files that are not the run's."""
+        files = {"Console": (LOGS, _CONSOLE), "Profile": (PROFILE, "summary.txt")}
+        paths = {title: self._inside(*file, make=False) for title, file in files.items()}
+        links = {title for title, path in paths.items() if path.is_symlink() or path.parent.is_symlink()}
+        return {title: read_text(path) for title, path in paths.items() if path.is_file() and title not in links}
 
     def log_folder(self, folder: str) -> Path:
         """Create and return a folder in the run's logs/, for a library such as TensorBoard to write in."""

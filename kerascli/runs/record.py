@@ -1,7 +1,7 @@
 """Write and read a run folder (config, run.json, history.csv, weights ...); only this code knows its file names.
 
 runs/2026-11-24T22-17-58Z-mnist_mlp/
-  config.yaml   resolved.yaml   run.json   history.csv   summary.txt   model.safetensors   threshold.json
+  config.yaml   resolved.yaml   run.json   history.csv   summary.txt   model.safetensors   threshold.json   sent.json
   preprocessing/   plugins/   checkpoints/   plots/   logs/   profile/   samples/   evaluations/
 """
 
@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from io import BufferedReader
 from pathlib import Path
@@ -28,15 +28,18 @@ from kerascli.runs import history
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.checksums import VerifiedFiles, check, sealed
 from kerascli.runs.facts import FORMAT, Start, new_start, read_facts
-from kerascli.runs.history import HistoryWriter, Prefix
+from kerascli.runs.history import HistoryWriter, Prefix, Row
 from kerascli.runs.outputs import EVALUATIONS, LOGS, PLOTS, PROFILE, SAMPLES, OutputFiles
-from kerascli.runs.reading import decoded, must_read, quoted
+from kerascli.runs.reading import decoded, json_object, must_read, quoted
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+?)(?:~\d+)?", re.DOTALL)
 """Name of a run folder: time and name of the run, and `~2` for the second run of a name within a second."""
+
+STUDY, MEMBERS = "study.yaml", "trials"
+"""Names in a study's folder: the file of its settings, and the folder of its members."""
 
 _CONFIG, _RESOLVED, _FACTS = "config.yaml", "resolved.yaml", "run.json"
 _HISTORY, _SUMMARY, _DIAGRAM, _WEIGHTS = "history.csv", "summary.txt", "diagram.json", "model.safetensors"
@@ -51,12 +54,16 @@ class RunRecord(OutputFiles):
     any crash.
     """
 
+    archive: Path | None = None
+    """Zip file that the folder is a temporary copy of; nothing is to be written into it."""
+
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._began = time.monotonic()
         self._seconds_before = 0.0
         self._start: Start | None = None
         self._history: HistoryWriter | None = None
+        self._facts_read: tuple[object, dict[str, Any]] = None, {}
         self._files = VerifiedFiles(path, self.facts, self._write_facts)
 
     @classmethod
@@ -65,17 +72,7 @@ class RunRecord(OutputFiles):
         check_name(name)
         storage.make_folder(runs_dir)
         storage.sweep(runs_dir)
-
-        def make_folder() -> Path:
-            stem = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
-            number = 1
-            path = runs_dir / stem
-            while not storage.new_folder(path):
-                number += 1
-                path = runs_dir / f"{stem}~{number}"
-            return path
-
-        path, start = new_start(runs_dir, make_folder)
+        path, start = new_start(runs_dir, partial(new_dated_folder, runs_dir, name))
         record = cls(path)
         record._start = start
         return record
@@ -120,11 +117,18 @@ class RunRecord(OutputFiles):
     def facts(self) -> dict[str, Any]:
         """Return the contents of run.json as a dict (see `runs/facts.py`). Raises FileRefused if it is missing or
         damaged."""
-        later = (_CHECKPOINTS, _HISTORY, _WEIGHTS)
-        if not self.has_begun and not any((self.path / name).exists() for name in later):
-            hint = "start it again: kerascli train CONFIG"
-            raise FileRefused(f"the run {quoted(self.path)} ended before training began: it has no {_FACTS}", hint=hint)
-        return read_facts(self.path / _FACTS)
+        path = self.path / _FACTS
+        try:
+            status = os.stat(path)
+        except OSError:
+            if any((self.path / name).exists() for name in (_CHECKPOINTS, _HISTORY, _WEIGHTS)):
+                return read_facts(path)  # raises
+            text = f"the run {quoted(self.path)} ended before training began: it has no {_FACTS}"
+            raise FileRefused(text, hint="start it again: kerascli train CONFIG") from None
+        state = status.st_mtime_ns, status.st_size, status.st_ino
+        if self._facts_read[0] != state:
+            self._facts_read = state, read_facts(path)
+        return {**self._facts_read[1]}
 
     @property
     def has_checksums(self) -> bool:
@@ -200,6 +204,7 @@ class RunRecord(OutputFiles):
     def _write_facts(self, facts: dict[str, Any]) -> None:
         facts["seconds"] = round(self._seconds_before + time.monotonic() - self._began, 3)
         storage.write_bytes(self.path / _FACTS, sealed(facts))
+        self._facts_read = None, {}
 
     # history.csv
 
@@ -214,14 +219,25 @@ class RunRecord(OutputFiles):
 
     def history(self) -> list[dict[str, int | float]]:
         """Return the rows of history.csv as mappings from column to number; [] if no epoch has ended."""
+        return history.parse(self._history_data(), self.path / _HISTORY)
+
+    def epochs(self) -> tuple[str, int, Row, Row]:
+        """Return a metric, the number of epochs in history.csv, and the rows of the best epoch by it and of the last.
+
+        The metric is that of early_stopping or model_checkpoint, else `val_loss`.
+        """
+        [(name, way)] = (self.facts().get("monitor") or {"val_loss": "min"}).items()
+        return name, *history.outline(self._history_data(), self.path / _HISTORY, name, way)
+
+    def _history_data(self) -> bytes:
         path = self.path / _HISTORY
         prefix, is_all = self._recorded_history()
         if prefix.size == 0 and not path.exists():
-            return []
+            return b""
         data = prefix.check(path)
         if is_all and b"\n" in data[prefix.size :]:
             raise FileRefused(f"{quoted(path)} is damaged: it has rows that the run did not write")
-        return history.parse(data, path)
+        return data
 
     def _recorded_history(self) -> tuple[Prefix, bool]:
         """Return the recorded length and SHA-256 of history.csv, and True if they cover the whole file."""
@@ -286,6 +302,12 @@ class RunRecord(OutputFiles):
         """
         return self._files.read(_WEIGHTS)
 
+    def remove_weights(self) -> None:
+        """Remove the weights and checkpoints of a run that is a trial of a study, which has better ones."""
+        storage.remove_file(self.path / _WEIGHTS)
+        if any((self.path / _CHECKPOINTS).glob("*")):
+            storage.remove_folder(self.path / _CHECKPOINTS)
+
     def write_preprocessing(self, file: str, data: bytes) -> None:
         """Write the fitted state of a preprocessing transform (a vocabulary, means ...) to a file in the run's
         preprocessing/."""
@@ -296,6 +318,18 @@ class RunRecord(OutputFiles):
         """Return a mapping from file name to contents for the run's preprocessing/. Raises FileRefused if a file was
         changed."""
         return self._files.read_folder(_PREPROCESSING, set(self._names(_PREPROCESSING)))
+
+    def columns(self) -> dict[str, str]:
+        """Return the types of the columns of the training data, such as `uint8 (28, 28)`, by name; {} if unknown."""
+        name = f"{_PREPROCESSING}/preprocessing.json"
+        path = self.path / name
+        if name not in self.facts()["files"]:
+            return {}
+        try:
+            columns = json_object(self._files.read(name), path).get("columns", {})
+            return {name: _type(each["dtype"], each["shape"]) for name, each in columns.items()}
+        except (LookupError, TypeError, AttributeError):
+            raise FileRefused(f"{quoted(path)} is not what kerascli writes there") from None
 
     def write_plugin(self, code: UserCode) -> dict[str, str]:
         """Copy a plugin (custom Python code) into the run folder; return its file name and SHA-256 as a dict."""
@@ -330,9 +364,29 @@ def check_name(name: str) -> None:
         raise ConfigError(f"name: {quoted(name)} cannot name a run", hint=rule)
 
 
+def new_dated_folder(runs_dir: Path, name: str) -> Path:
+    """Create a folder named by the present time and `name`, with `~2` after it if that exists, and return its path."""
+    stem = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
+    number = 1
+    path = runs_dir / stem
+    while not storage.new_folder(path):
+        number += 1
+        path = runs_dir / f"{stem}~{number}"
+    return path
+
+
 def is_run(path: Path) -> bool:
-    """Return True if a folder belongs to a run: it has a run.json, or its name has the form of run folders."""
-    return path.is_dir() and ((path / _FACTS).is_file() or FOLDER.fullmatch(path.name) is not None)
+    """Return True if a folder belongs to a run: it has a run.json, or its name has the form of run folders.
+
+    The folder of a study, which has a name of this form, belongs to none.
+    """
+    named = FOLDER.fullmatch(path.name) is not None
+    return path.is_dir() and ((named and not is_study(path)) or (path / _FACTS).is_file())
+
+
+def is_study(path: Path) -> bool:
+    """Return True if a folder is that of a study, whose members are run folders."""
+    return (path / STUDY).is_file()
 
 
 def run_around(file: Path) -> Path | None:
@@ -343,6 +397,11 @@ def run_around(file: Path) -> Path | None:
         if is_run(folder) and (named or (folder / _RESOLVED).is_file()):
             return None if file.relative_to(folder).parts[0] in {PLOTS, SAMPLES} else folder
     return None
+
+
+def _type(dtype: str, shape: Sequence[int | None]) -> str:
+    sizes = ", ".join("?" if size is None else str(size) for size in shape)
+    return f"{dtype} ({sizes})" if sizes else str(dtype)
 
 
 def _now() -> str:

@@ -121,12 +121,13 @@ def summed_states(
     *,
     seed: int,
     step: int = 0,
+    then: Callable[[int], None] | None = None,
 ) -> Generator[Tick, None, list[Tensor]]:
     """Call `states_of` for each batch, the model in evaluation mode; return metric states summed over batches.
 
     A Tick event (without content) is yielded after each batch. `states_of` is a function from a batch to its metric
     states and the new values of weights by name. `seed` and `step` determine the random numbers of models that sample
-    in inference.
+    in inference. `then` is called on every process after each batch, with its number.
     """
     module.eval()
     batches = EvaluatedBatches.of(batches)
@@ -143,6 +144,8 @@ def summed_states(
         with torch.inference_mode():
             for each in batches.states(number, states):
                 sums = add_states(sums, each)
+        if then is not None:
+            then(number)
         yield Tick()
     assert sums is not None, "a split has rows"
     return sums
@@ -164,6 +167,9 @@ def predict(module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, s
     has some of the batches, process 0 returns the values of all rows.
     """
     module.eval()
+    if not module.graph.model.inputs:  # a view of weights alone
+        with torch.inference_mode(), draws.using(draws.Draws(seed, "predict/0", 0)):
+            return {name: full_precision(value).detach().to("cpu") for name, value in module.run({}).outputs.items()}
     parts: dict[str, list[Tensor]] = {}
     values: dict[str, Tensor] = {}
     own_states = EvaluationStates(module.states())

@@ -1,8 +1,8 @@
 """Choose how a forward pass is executed: eagerly (as a PyTorch module), as a traced graph, or as a compiled graph.
 
-The mode is chosen once, recorded in run.json, and used again on resume. The choice depends on the machine and the
-config, never on measured times; otherwise two runs with the same seed could differ. All modes draw the same random
-numbers; a smaller last batch always runs as the module.
+The mode is chosen once, recorded in run.json, and used again on resume. The choice depends on the config, the machine
+and the cache: on code that was compiled before, and on times that were measured after an earlier run; within a run
+nothing depends on the clock. All modes draw the same random numbers; a smaller last batch always runs as the module.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ from torch import Tensor
 from kerascli.compiler.compiling import compiled_function, is_compiled_function, reason_not_to_compile
 from kerascli.compiler.passes import costly_operations, has_convolutions
 from kerascli.compiler.program import FlatRunner, Program, trace_program
+from kerascli.compiler.verdicts import Verdict
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.device import Choice
@@ -30,7 +31,7 @@ _TOLERANCE = 1e-2
 """Maximum difference between the results of a graph and of the module, relative to the largest value of a tensor.
 Other kernels add in another order, which costs digits where sums cancel: through eight normalized convolutions with
 relus the module's own gradients differ by 2e-3 from those in float64. A wrong graph differs by far more."""
-_SECONDS_TO_COMPILE = 20.0
+SECONDS_TO_COMPILE = 20.0
 """Estimated time in seconds to compile a small model and an optimizer's update rule on two cores, without cache."""
 _SECONDS_SAVED = 5e-6
 """Estimated time in seconds that compilation saves in each training step per operation that is fused with others."""
@@ -75,19 +76,19 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
     first = request.batches[0]
     with span("tracing"):
         try:
-            program, layout = _traced(module, first)
+            program, layout = traced(module, first)
         except Exception as error:  # whatever torch raises, the module gives the same results
             return module, Choice("eager", _failure("tracing", error))
     mode = _mode(request, program, recorded)
     if mode.value == "compiled":
         with span("compiling"):
             try:
-                run = program.compiled(_leaves(first))
+                run = program.compiled(leaves_of(first))
                 return _verified(request, GraphRunner(run, first, layout, module), module), mode
             except Exception as error:
                 mode = Choice("traced", _failure("compiling", error))
     try:
-        run = program.simplified(_leaves(first))
+        run = program.simplified(leaves_of(first))
         return _verified(request, GraphRunner(run, first, layout, module), module), mode
     except Exception as error:
         return module, Choice("eager", _failure("the traced graph", error))
@@ -111,10 +112,10 @@ class GraphRunner:
         with span("forward and backward"):
             if (batch.rows, batch.whole) != self._size:
                 return self._module(batch, numbers)
-            return self._layout.outcome(self._run(_leaves(batch), numbers))
+            return self._layout.outcome(self._run(leaves_of(batch), numbers))
 
 
-def _traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
+def traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
     """Return (graph of the forward and backward pass, traced on a batch; layout of its results); the graph reads
     weights in place."""
     tape = draws.Tape()
@@ -128,7 +129,7 @@ def _traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
         return outcome.flat()
 
     weights = [weight.tensor for weight in module.module.weights()]
-    program = trace_program(step, _leaves(batch), reads=[*weights, *module.live_scales.values()], drawn=tape.draws)
+    program = trace_program(step, leaves_of(batch), reads=[*weights, *module.live_scales.values()], drawn=tape.draws)
     return program, layouts[0]
 
 
@@ -143,19 +144,27 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
         return Choice("traced", f"jit_compile is {'true' if jit_compile is True else 'auto'}, but {missing}")
     if jit_compile is True:
         return Choice("compiled", "jit_compile is true")
+    verdict = Verdict.of(program.digest(leaves_of(request.batches[0])))
+    is_compiled = compiled_before(request, program)
+    if verdict is not None and verdict.traced <= verdict.compiled:
+        return Choice("traced", verdict.text)
+    if verdict is not None and (
+        is_compiled or (verdict.traced - verdict.compiled) * request.steps > SECONDS_TO_COMPILE
+    ):
+        return Choice("compiled", verdict.text)
     if request.device.type == "cpu" and has_convolutions(program.code.graph):
         return Choice("traced", "convolutions, and the operations between them, are slower when compiled")
-    if _compiled_before(request, program):
+    if is_compiled:
         return Choice("compiled", "it has been compiled before")
     saved = costly_operations(program.code.graph) * _SECONDS_SAVED * request.steps
-    if saved < _SECONDS_TO_COMPILE:
+    if saved < SECONDS_TO_COMPILE:
         return Choice("traced", f"compiling would take longer than {request.steps:,} steps save")
     return Choice("compiled", f"{request.steps:,} steps save more time than compiling takes")
 
 
-def _compiled_before(request: Request, program: Program) -> bool:
+def compiled_before(request: Request, program: Program) -> bool:
     """Return True if the compiler's cache has code for the forward pass and the optimizers' update rules."""
-    if not program.is_compiled(_leaves(request.batches[0])):
+    if not program.is_compiled(leaves_of(request.batches[0])):
         return False
     for rule in request.rules():
         with suppress(Exception):  # it would be raised again at compilation
@@ -214,7 +223,7 @@ def _flat(value: object) -> Iterator[object]:
         yield value
 
 
-def _leaves(batch: Batch) -> list[Tensor]:
+def leaves_of(batch: Batch) -> list[Tensor]:
     return [*batch.inputs.values(), *batch.targets.values(), *batch.sample_weight.values()]
 
 

@@ -13,6 +13,7 @@ from kerascli.config.load import open_config, open_recorded
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.phases import in_each
+from kerascli.config.sections.tune import parse_tune
 from kerascli.config.yaml.document import Document
 from kerascli.data.pipeline.learned_state import load_learned
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, stages
@@ -26,6 +27,7 @@ from kerascli.workflow.advice.advise import advise
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.fitting.memory_estimate import memory_lines
 from kerascli.workflow.loaded import view_of
+from kerascli.workflow.space_check import check_space
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class CheckResult:
     """Warnings about valid settings and data that are probably not intended."""
     data_is_missing: bool
     """True if data files that the config names were looked for and not found."""
+    directions: tuple[str, ...] = ()
+    """Better direction (`min` or `max`) of each objective of `tune`."""
 
 
 _FactsOfData = tuple[DataFacts, PreparedData | None, list[str]]
@@ -59,7 +63,7 @@ def check(
     during downloads with (name, bytes so far, total bytes). With `processes`, check also that training is possible on
     this number of processes, and estimate the memory of each. Raises KerasCliError.
     """
-    config = open_config(source, sets=sets, flags=flags, progress=progress)
+    config = open_config(source, sets=sets, flags=flags, progress=progress, fold=1)
     facts_by_key: dict[str, _FactsOfData] = {}
     best = _facts_without_data if no_data else _best_facts
 
@@ -71,6 +75,7 @@ def check(
         return spec
 
     specs = [spec for spec in in_each(config.phases, described) if spec is not None]
+    directions = check_space(config, flags, specs, described)
     unchecked = list(dict.fromkeys(text for _, _, texts in facts_by_key.values() for text in texts))
     if len(specs) < len(config.phases):
         texts = dict.fromkeys(["the shapes of the model, which depend on the data", *unchecked])
@@ -86,7 +91,7 @@ def check(
         memory, shortage = memory_lines(spec, prepared, processes)
         lines, warnings = lines + memory, warnings + shortage
     lines += [f"  not checked: {text}" for text in [*unchecked, *_absent(config, spec)]]
-    return CheckResult(lines, warnings, missing)
+    return CheckResult(lines, warnings, missing, directions)
 
 
 def _checked(config: Config, spec: RunSpec, prepared: PreparedData | None, *, is_sized: bool) -> Iterator[str]:
@@ -96,9 +101,12 @@ def _checked(config: Config, spec: RunSpec, prepared: PreparedData | None, *, is
     yield f"  model: {counted(spec.layer_count(), 'layer')}{parameters}"
     if prepared is not None:
         rows = ", ".join(f"{name} {count:,}" for name, count in _rows(prepared).items())
-        yield f"  data: {rows} rows"
+        split = None if config.data is None else config.data.split
+        yield f"  data: {rows} rows{f' (fold {split.fold} of {split.folds})' if split and split.fold else ''}"
     if config.before:
         yield f"  fit: {len(config.phases)} phases"
+    if config.document.at(("tune",)) is not None:
+        yield f"  tune: {parse_tune(config.document.data['tune']).summary()}"
 
 
 def _absent(config: Config, spec: RunSpec) -> Iterator[str]:

@@ -2,28 +2,31 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli.data.batches.loader import BatchSource
+from kerascli.config.run import RunSpec
+from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.foundation.errors import ConfigError
-from kerascli.foundation.events import Evaluated
+from kerascli.foundation.events import Evaluated, Tick
 from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
 from kerascli.metrics.comparisons import OutputTarget
+from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.training.baselines import evaluate_with_baselines
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_numbers
-from kerascli.training.evaluate import finished, predict
+from kerascli.training.evaluate import EvaluatedBatches, finished
+from kerascli.training.objectives.objective import full_precision
 from kerascli.workflow.baselines import baselines_of
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
-from kerascli.workflow.units import metrics_in_units
+from kerascli.workflow.units import MetricsInUnits
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,54 +60,84 @@ class Evaluation:
     compared: "Compared"
 
 
-_MOST_VALUES = 100_000_000
-"""Maximum number of values of an output, over all rows, that are held in memory."""
+MOST_VALUES = 100_000_000
+"""Maximum number of values of an output, over all rows, that `evaluate` holds in memory."""
 
 
 @memory_for_batches()
-def evaluate_rows(run: LoadedRun, rows: Split, name: str, *, checked: bool = False) -> Evaluation:
+def evaluate_rows(run: LoadedRun, rows: Split, name: str) -> Evaluation:
     """Evaluate a trained model on prepared rows, such as a split, and return loss, metrics and scores of classes.
 
-    `name` names the rows in the results. With `checked`, the values of the targets are known to fit the losses. Only
-    process 0, which prints, has the scores of classes. Raises KerasCliError.
+    `name` names the rows in the results. Only process 0, which prints, has the scores of classes. Raises KerasCliError.
     """
-    experiment, spec = run.experiment, run.experiment.spec
+    spec = run.experiment.spec
     with run.sharing(rows):
         if spec.training is None:
             raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
-        if not checked:
-            check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
-        started, means = time.monotonic(), run.record.facts().get("target_means", {})
-        baselines, rows = baselines_of(spec, run.stages, run.learned, means, rows)
-        source = rows_in_order(experiment, rows)
-        work = evaluate_with_baselines(experiment.module, run.shared_batches(source), baselines, seed=spec.seed)
-        logs, beside = finished(work)
-        result = Evaluated(name, logs, rows.rows, time.monotonic() - started, beside)
-        compared = compared_rows(run, source)
-        return Evaluation(result, tuple(classify(run, compared)), metrics_in_units(run, source), compared)
+        check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
+        means = run.record.facts().get("target_means", {})
+        return finished(evaluating(run, rows, name, means, run.shared_batches))
+
+
+def evaluating(
+    run: LoadedRun,
+    rows: Split,
+    name: str,
+    means: Mapping[str, list[float]],
+    shared: Callable[[BatchSource], EvaluatedBatches],
+    most_values: int = MOST_VALUES,
+) -> Generator[Tick, None, Evaluation]:
+    """Evaluate a model and its baselines on rows in one pass: yield a Tick after each batch, return the evaluation.
+
+    `means` are the run's `target_means`; `shared` returns the batches of a source that this process evaluates. Outputs
+    with more than `most_values` values over all rows are not compared row by row.
+    """
+    started, spec, units = time.monotonic(), run.experiment.spec, MetricsInUnits(run)
+    baselines, rows = baselines_of(spec, run.stages, run.learned, means, rows)
+    source = rows_in_order(run.experiment, rows)
+    batches, held = shared(source), _HeldRows(spec, source.rows, most_values)
+
+    def further(outcome: GraphOutcome, targets: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
+        held.see(outcome, targets)
+        return units.states(outcome, targets, batch)
+
+    logs, beside, sums = yield from evaluate_with_baselines(
+        run.experiment.module, batches, baselines, seed=spec.seed, further=further if spec.pairs else None,
+        then=lambda number: held.collect(batches, number),
+    )  # fmt: skip
+    result = Evaluated(name, logs, rows.rows, time.monotonic() - started, beside)
+    compared = held.compared() if run.strategy.leads else []
+    return Evaluation(result, tuple(classify(run, compared)), units.results(sums), compared)
 
 
 Compared = Sequence[tuple[OutputTarget, Tensor, Tensor]]
 """Outputs that have a loss, each with its targets and its predictions (rows, *) on the CPU; only process 0 has them."""
 
 
-def compared_rows(run: LoadedRun, source: BatchSource) -> Compared:
-    """Return the targets and predictions of a run, without outputs whose values do not fit into memory."""
-    spec = run.experiment.spec
-    sizes = {pair.output: math.prod(size or 1 for size in spec.built.specs[pair.output].shape) for pair in spec.pairs}
-    pairs = [pair for pair in spec.pairs if pair.loss is not None and source.rows * sizes[pair.output] <= _MOST_VALUES]
-    if not pairs:
-        return []
-    outputs = predict(run.experiment.module, run.shared_batches(source), seed=spec.seed)
-    batches, targets = run.shared_batches(source), dict[str, Tensor]()
-    parts: dict[str, list[Tensor]] = {pair.target: [] for pair in pairs}
-    for number, batch in batches:
-        targets = targets if batch is None else run.experiment.module.target_stage(batch.targets)
-        for name, own in parts.items():
-            own += [each.cpu() for each in batches.rows(number, targets[name])]
-    if not run.strategy.leads:
-        return []
-    return [(pair, torch.cat(parts[pair.target]), outputs[pair.output]) for pair in pairs]
+class _HeldRows:
+    """Targets and predictions of all rows, collected batch by batch, of the outputs that have a loss and few values."""
+
+    def __init__(self, spec: RunSpec, rows: int, most_values: int) -> None:
+        shapes = {pair.output: spec.built.specs[pair.output].shape for pair in spec.pairs if pair.loss is not None}
+        few = [name for name, shape in shapes.items() if rows * math.prod(size or 1 for size in shape) <= most_values]
+        self._pairs = [pair for pair in spec.pairs if pair.output in few]
+        self._batch: list[tuple[Tensor, Tensor]] = []
+        self._rows: list[tuple[list[Tensor], list[Tensor]]] = [([], []) for _ in self._pairs]
+
+    def see(self, outcome: GraphOutcome, targets: Mapping[str, Tensor]) -> None:
+        """Take the targets and predictions of this process's batch."""
+        self._batch = [(targets[pair.target], full_precision(outcome.outputs[pair.output])) for pair in self._pairs]
+
+    def collect(self, batches: EvaluatedBatches, number: int) -> None:
+        """Add the rows of the current batches, this one's and those of others; a collective call."""
+        for own, batch in zip(self._rows, self._batch, strict=True):
+            for part, values in zip(own, batch, strict=True):
+                part += [each.cpu() for each in batches.rows(number, values)]
+
+    def compared(self) -> Compared:
+        """Return the targets and predictions of all rows."""
+        rows = zip(self._pairs, self._rows, strict=True)
+        return [(pair, torch.cat(y_true), torch.cat(y_pred)) for pair, (y_true, y_pred) in rows]
 
 
 def classify(run: LoadedRun, compared: Compared) -> Iterator[ClassScores]:

@@ -57,7 +57,8 @@ class LoadedRun:
     strategy: Strategy = field(default_factory=Single)
     """Strategy by which processes share the batches in evaluation and prediction."""
     weights_digest: str = ""
-    """Digest (SHA-256) of the weights; empty on one process, unless the run has or gets a threshold.json."""
+    """Digest (SHA-256) of the weights; empty on one process, unless they are a checkpoint's, or the run has or gets a
+    threshold.json."""
     kept: dict[str, KeptThreshold] = field(default_factory=dict)
     """Mapping from output to its decision threshold in the run's threshold.json."""
     given: dict[str, float | None] = field(default_factory=dict)
@@ -214,7 +215,7 @@ def open_run(
     assign_weights(lasting(experiment.weights), values)
     run = LoadedRun(record, config, experiment, prepared_stages, config.data, learned, config.data is None, strategy)
     run.kept = kept_thresholds(record.path)
-    if run.kept or keeps_threshold or not strategy.is_alone:
+    if run.kept or keeps_threshold or checkpoint is not None or not strategy.is_alone:
         run.weights_digest = _digest(values)
     run.warnings += [Fault(text, level="warning") for text in warnings] + _nonfinite_weights(values)
     return run

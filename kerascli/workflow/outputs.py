@@ -19,7 +19,7 @@ _BEGINNINGS = {
     ".png": b"\x89PNG\r\n\x1a\n", ".pdf": b"%PDF-", ".npy": b"\x93NUMPY", ".npz": b"PK", ".parquet": b"PAR1",
     ".keras": b"PK", ".h5": b"\x89HDF", ".hdf5": b"\x89HDF", ".pt": b"PK", ".pt2": b"PK", ".onnx": b"\x08",
     ".mmd": b"---\ntitle:", ".dot": b"digraph ", ".gv": b"digraph ",
-    ".html": b"<!DOCTYPE html>",
+    ".html": b"<!DOCTYPE html>", ".zip": b"PK",
 }  # fmt: skip
 """Mapping from suffix (`.png` ...) to the first bytes of such a file, to recognize what an existing file is."""
 CONFIG, SCHEMA = "a config of kerascli", "a JSON Schema"

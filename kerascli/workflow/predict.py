@@ -1,7 +1,7 @@
 """Predict with the model of a trained run; predictions are columns of values, or class names and probabilities."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ class Predictions:
     rows: int
     non_finite_rows: int
     """Number of rows in which a model output has a NaN or infinite value."""
+    readings: dict[str, ClassReading] = field(default_factory=dict)
+    """Mapping from the prefix of the columns of an output that predicts classes to how it is read."""
 
     @property
     def class_columns(self) -> Sequence[str]:
@@ -127,6 +129,8 @@ def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequenc
     prints gets predictions; any other gets none.
     """
     spec = run.experiment.spec
+    if keep and not spec.model.inputs:
+        raise ConfigError("--keep: the view is of weights alone, which belong to no row")
     kept = kept_columns(run.data and run.data.source, run.raw_fields, rows, keep)
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
     with run.sharing(rows):
@@ -134,19 +138,48 @@ def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequenc
         outputs = predict(run.experiment.module, run.shared_batches(source), seed=spec.seed)
     if not run.strategy.leads:
         return Predictions({}, {}, {}, 0, 0)
-    columns, arrays = _columns(run, outputs, form)
-    return Predictions(kept, columns, arrays, rows.rows, _non_finite_rows(arrays))
+    columns, arrays, readings = _columns(run, outputs, form)
+    count = rows.rows if spec.model.inputs else len(next(iter(arrays.values())))
+    return Predictions(kept, columns, arrays, count, _non_finite_rows(arrays), readings)
+
+
+def mean_predictions(each: Sequence[Predictions]) -> Predictions:
+    """Return the mean of what several models predict for the same rows: of values, or of probabilities of classes.
+
+    The classes are those of the mean probabilities. Raises ConfigError if the models predict different classes or
+    columns, or columns that are neither numbers nor classes.
+    """
+    first, columns = each[0], dict[str, np.ndarray]()
+    classes = {f"{prefix}class" for prefix in first.readings}
+    if any(other.columns.keys() != first.columns.keys() for other in each):
+        raise ConfigError("there is no mean of these models: they predict different columns or classes")
+    for name, values in first.columns.items():
+        if values.dtype.kind not in "biuf" and name not in classes:
+            raise ConfigError(f"there is no mean of what these models predict: '{safe_text(name, 40)}' has no numbers")
+        if name not in classes:
+            mean = np.stack([other.columns[name] for other in each]).mean(axis=0, dtype=np.float64)
+            columns[name] = mean.astype(values.dtype) if values.dtype == np.float32 else significant(mean)
+        else:
+            columns[name] = values
+    for prefix, reading in first.readings.items():
+        probabilities = np.stack([columns[f"{prefix}p({name})"] for name in reading.names], axis=1)
+        columns |= _class_columns(prefix, reading, torch.from_numpy(probabilities))
+    return replace(first, columns=columns, outputs={}, non_finite_rows=max(other.non_finite_rows for other in each))
 
 
 def _columns(
     run: LoadedRun, outputs: Mapping[str, torch.Tensor], form: Form
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return (predictions as columns by name, values of the model's outputs by name). Raises KerasCliError."""
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, ClassReading]]:
+    """Return (predictions as columns by name, values of the model's outputs by name, readings by prefix of columns).
+
+    Raises KerasCliError.
+    """
     spec = run.experiment.spec
     renamed = keras_output_names(run.record, spec.model.outputs) if form.keras_names else {}
     pairs = {pair.output: pair for pair in spec.pairs}
     columns: dict[str, np.ndarray] = {}
     arrays: dict[str, np.ndarray] = {}
+    readings: dict[str, ClassReading] = {}
     several = len(outputs) > 1
     has_names = several or bool(renamed)
     for name, output in outputs.items():
@@ -155,10 +188,11 @@ def _columns(
         values = arrays[called] = output.numpy() if inverse is None else inverse(output.numpy())
         reading = None if pair is None else run.reading(pair, output)
         if reading is not None:
-            columns |= _class_columns(f"{called}." * several, reading, output)
+            readings[f"{called}." * several] = reading
+            columns |= _class_columns(f"{called}." * several, reading, reading.probabilities(output))
         else:
             columns |= _plain_columns(called if pair is None or has_names else pair.target, values)
-    return columns, arrays
+    return columns, arrays, readings
 
 
 def _non_finite_rows(arrays: Mapping[str, np.ndarray]) -> int:
@@ -167,10 +201,10 @@ def _non_finite_rows(arrays: Mapping[str, np.ndarray]) -> int:
     return int((~finite).sum())
 
 
-def _class_columns(prefix: str, reading: ClassReading, output: torch.Tensor) -> dict[str, np.ndarray]:
+def _class_columns(prefix: str, reading: ClassReading, probabilities: torch.Tensor) -> dict[str, np.ndarray]:
     """Return a mapping from name to column for a classifier's predictions: class name, and probability of each
     class."""
-    names, probabilities = np.array(reading.names, dtype=object), reading.probabilities(output)
+    names = np.array(reading.names, dtype=object)
     return {f"{prefix}class": names[reading.labels(probabilities).numpy()]} | {
         f"{prefix}p({name})": probabilities[:, i].numpy() for i, name in enumerate(reading.names)
     }

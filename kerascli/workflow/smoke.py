@@ -39,7 +39,7 @@ def smoke(
     may name; `progress` is called during downloads with (name, bytes so far, total bytes). The first error is raised.
     """
     with _temporary_runs() as folder:
-        config = source if isinstance(source, Config) else open_config(source, flags=flags, progress=progress)
+        config = source if isinstance(source, Config) else open_config(source, flags=flags, progress=progress, fold=1)
         before = config.document.at(("fit", "initial_epoch"))
         limits = _limits(_STEPS, epochs=before + 1 if isinstance(before, int) else 1)
         options = Options(folder, device, threads, limits=limits, source_runs=source_runs, downloads_weights=False)

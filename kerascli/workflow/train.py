@@ -2,10 +2,12 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
+from kerascli.callbacks.mlflow import MLflow
 from kerascli.compiler.cache import use_own_cache
 from kerascli.config.composition.references import escape_references
 from kerascli.config.config import Config, Progress
@@ -31,22 +33,33 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.checkpoint_files import part_file
+from kerascli.training.mode_timing import learn_mode
 from kerascli.training.step import Progress as Reached
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
-from kerascli.workflow.evaluation.facts import keep_evaluations
+from kerascli.workflow.evaluation.last_evaluation import evaluate_splits
 from kerascli.workflow.fitting.details import Stages, details
+from kerascli.workflow.fitting.make_trainer import requests_of
 from kerascli.workflow.fitting.options import Options
-from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, directions, history_columns, skipped
+from kerascli.workflow.fitting.phase_facts import (
+    data_digests,
+    data_notes,
+    data_rows,
+    directions,
+    history_columns,
+    monitor,
+    skipped,
+)
 from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_other_epochs, refuse_undivided
 from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.fitting.saver import newest, restore
 from kerascli.workflow.interchange.init_from import absent_weights, init_weights
 from kerascli.workflow.rows.command_rows import moved_hint
+from kerascli.workflow.tracking.following import sending
 
 _INSTEAD_OF_RESUMING = "start a new run; this one is still there for evaluate, predict, export and plot"
 
@@ -70,8 +83,10 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     stages.end("advice")
     yield from notes(warnings)
     yield from data_notes(phases)
+    yield from _unused(config)
     device = choose_device(options.device)
-    runner = PhaseRunner(phases, device, options, Reached(epoch=phases[0].spec.fit.initial_epoch))
+    reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
+    runner = PhaseRunner(phases, device, options, reached, options.mode)
     stages.end("model and execution mode")
     absent = [] if options.downloads_weights else absent_weights(runner.state.experiment, phases[0].config)
     yield from absent
@@ -81,10 +96,10 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     with deferred() as stop:
         runner.group.notices.signals = stop
         members = _members(runner)  # all have deferred signals by then: one of these saves a run that exists
-        record = RunRecord.create(options.runs_dir, options.name or config.name) if runner.group.world.leads else None
+        record = _new_record(config, options) if runner.group.world.leads else None
         [path, *_] = runner.group.agree(record and str(record.path))
         if record is None:
-            yield from run(runner, NoRecord(Path(path)), stop)
+            yield from run(runner, NoRecord(Path(path)), stop, evaluate_splits)
             return
         with record.locked():
             mode = runner.state.execution_mode
@@ -100,8 +115,25 @@ def start(config: Config, options: Options) -> Iterator[Event]:
             if begun is not None:
                 yield Note(begun.text)
             yield Began(str(record.path), record.summary())
-            yield from run(runner, record, stop)
-            yield from keep_evaluations(runner, record)
+            began = monotonic()
+            yield from sending(run(runner, record, stop, evaluate_splits), record, _trackers(phases, options))
+            trained_seconds = monotonic() - began
+    yield from _learn_modes(runner, trained_seconds)
+
+
+def _learn_modes(runner: PhaseRunner, trained_seconds: float) -> Iterator[Note]:
+    """Time the execution modes of a run that has ended, if the config leaves the choice open; yield what was learned.
+
+    The run is complete: whatever is raised, or Ctrl-C, ends the timing alone.
+    """
+    state = runner.state
+    training = state.experiment.spec.training
+    if training is None or training.compute.jit_compile != "auto" or runner.group.world.size > 1:
+        return
+    with suppress(Exception, KeyboardInterrupt):
+        for request in requests_of(state.experiment, state.plan, state.trainer.optimizers):
+            if (verdict := learn_mode(request, trained_seconds)) is not None:
+                yield Note(f"execution mode of later runs: {verdict.text.removeprefix('timed after an earlier run: ')}")
 
 
 def resume(
@@ -136,7 +168,7 @@ def resume(
             runner.group.notices.signals = stop
             members = _members(runner)  # all processes have read the run before it is written to
             if not leads:
-                yield from run(runner, NoRecord(record.path), stop)
+                yield from run(runner, NoRecord(record.path), stop, evaluate_splits)
                 return
             record.open_history(history_columns(phases), history)
             yield from notes
@@ -148,8 +180,22 @@ def resume(
                 _write_resolved(record, phases)
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
-            yield from run(runner, record, stop)
-            yield from keep_evaluations(runner, record)
+            yield from sending(run(runner, record, stop, evaluate_splits), record, _trackers(phases, options))
+
+
+def _unused(config: Config) -> Iterator[Note]:
+    """Yield a note on each part of a config that other commands read, and a training run does not."""
+    if config.document.at(("tune",)) is not None:
+        yield Note("tune: not read by train; kerascli tune searches")
+    if config.data is not None and config.data.has_unused_folds:
+        yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
+
+
+def _new_record(config: Config, options: Options) -> RunRecord:
+    """Return the folder of a new run: a new one in the folder of runs, or the one that the options name."""
+    if options.folder is not None:
+        return RunRecord(options.folder)
+    return RunRecord.create(options.runs_dir, options.name or config.name)
 
 
 def refuse_without_data(record: RunRecord, config: Config) -> None:
@@ -157,6 +203,12 @@ def refuse_without_data(record: RunRecord, config: Config) -> None:
     if config.data is None:
         hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
         raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
+
+
+def _trackers(phases: Sequence[Phase], options: Options) -> list[MLflow]:
+    """Return the callbacks that send the run to a tracking server: none in a smoke test."""
+    callbacks = [] if options.limits else [each for phase in phases for each in phase.spec.fit.callbacks]
+    return [each for each in callbacks if isinstance(each, MLflow)]
 
 
 def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: Sequence[str]) -> list[Phase]:
@@ -288,7 +340,8 @@ def _write_start(
         "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
         "device": device.value, "device_reason": device.reason,
         "precision": spec.training.compute.precision if spec.training else "float32",
-        "data": data_digests(phases), "plugins": plugins, "directions": directions(phases),
+        "data": data_digests(phases), "rows": data_rows(phases), "plugins": plugins, "directions": directions(phases),
+        "monitor": monitor(phases),
         "skipped_images": skipped(phases, rows=False), "skipped_rows": skipped(phases, rows=True),
         **facts,
     })  # fmt: skip

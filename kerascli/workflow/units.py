@@ -1,7 +1,7 @@
 """Convert predictions and metrics to the units of the raw columns, by inverting the preprocessing of targets."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from kerascli.data.base import Inverse
-from kerascli.data.batches.loader import Batch, BatchSource
+from kerascli.data.batches.loader import Batch
 from kerascli.metrics.comparisons import MetricUse, OutputTarget
 from kerascli.metrics.distances import MeanAbsoluteError
 from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.training.classes import is_classification_loss
-from kerascli.training.evaluate import finished, summed_states
 from kerascli.training.objectives.objective import full_precision, measured
 from kerascli.workflow.loaded import LoadedRun
 
@@ -52,25 +51,23 @@ def significant(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(rounded), rounded, values)
 
 
-def metrics_in_units(run: LoadedRun, source: BatchSource, *, only_defined: bool = False) -> dict[str, dict[str, float]]:
-    """Return metrics in units of the raw columns: a mapping from target to a mapping from metric to value.
+class MetricsInUnits:
+    """Metrics in units of the raw columns, of the targets whose preprocessing can be inverted."""
 
-    `source` has the batches of all rows. Targets whose preprocessing cannot be inverted are left out and, with
-    `only_defined`, metrics that are undefined for the rows.
-    """
-    outputs = [_Measured(pair, undo) for pair in run.experiment.spec.pairs if (undo := inverse_of(run, pair))]
-    if not outputs:
-        return {}
-    module = run.experiment.module
+    def __init__(self, run: LoadedRun) -> None:
+        self._outputs = [_Measured(pair, undo) for pair in run.experiment.spec.pairs if (undo := inverse_of(run, pair))]
 
-    def states_of(batch: Batch) -> tuple[list[Tensor], dict[str, Tensor]]:
-        outcome, targets = module.predict(batch.inputs), module.target_stage(batch.targets)
-        states = (state for each in outputs for state in each.states(outcome, targets[each.pair.target], batch))
-        return list(states), outcome.updates
+    def states(self, outcome: GraphOutcome, targets: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
+        """Return the metric states of a batch, which add up; `outcome` and `targets` are those of its forward pass."""
+        return [state for each in self._outputs for state in each.states(outcome, targets[each.pair.target], batch)]
 
-    batches = run.shared_batches(source)
-    remaining = iter(finished(summed_states(module, batches, states_of, seed=run.experiment.spec.seed)))
-    return {each.pair.target: each.results(remaining, only_defined=only_defined) for each in outputs}
+    def results(self, sums: Sequence[Tensor], *, only_defined: bool = False) -> dict[str, dict[str, float]]:
+        """Return a mapping from target to a mapping from metric to value, given the summed states.
+
+        With `only_defined`, metrics that are undefined for the rows are left out.
+        """
+        remaining = iter(sums)
+        return {each.pair.target: each.results(remaining, only_defined=only_defined) for each in self._outputs}
 
 
 @dataclass(frozen=True, slots=True)

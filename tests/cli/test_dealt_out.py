@@ -1,6 +1,7 @@
 """`evaluate` and `predict` on several processes give what one process gives, to the bit; or say why they cannot."""
 
 import csv
+import json
 import os
 import random
 import signal
@@ -179,6 +180,20 @@ def test_three_processes_give_what_one_gives(folder: Path) -> None:
     commands = [COMMANDS[1], COMMANDS[2], *predicted]
     [text], _ = results(folder, 1, commands)
     assert results(folder, 3, commands)[0] == [text, "", ""]
+
+
+def test_a_training_keeps_the_numbers_of_one_process(folder: Path) -> None:
+    """Also of weights that FSDP divides; its evaluations at the end are those of `evaluate` on one process."""
+    train = ("train", "divided.yaml", "--name", "ended", "--quiet", *ALONE)
+    ended = run_on(2, folder, train)
+    assert ended.codes == [0, 0], ended.text
+    [kept] = folder.glob("runs/*-ended/evaluations")
+    own = {file.name: json.loads(file.read_bytes()) for file in kept.iterdir()}
+    assert own.keys() == {"test.json", "validation.json"}
+    ended = run_on(1, folder, *(("evaluate", "ended", split, *ALONE) for split in ("test", "validation")))
+    assert ended.codes == [0], ended.text
+    assert {file.name: json.loads(file.read_bytes()) for file in kept.iterdir()} == own
+    assert own["test.json"]["outputs"].keys() == {"price", "sold"}
 
 
 REFUSED = [

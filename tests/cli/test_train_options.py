@@ -72,3 +72,23 @@ def test_details_are_for_verbose_alone(tmp_path: Path) -> None:
 def test_a_smoke_test_has_no_progress_to_leave_out(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--quiet cannot be used with --smoke"):
         command("train", write(tmp_path, CONFIG), "--smoke", "-q")
+
+
+def test_what_is_printed_is_kept_in_the_run_also_of_a_resume(tmp_path: Path) -> None:
+    config, runs = write(tmp_path, CONFIG), ["--runs-dir", str(tmp_path / "runs")]
+    printed = []
+    for arguments in (["train", str(config), *runs], ["train", "--resume", "latest", "--set", "fit.epochs=4", *runs]):
+        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert result.exit_code == 0
+        printed.append(result.stderr + result.stdout)
+    assert find_run("latest", tmp_path / "runs").printed() == {"Console": "".join(printed)}
+
+
+def test_nothing_that_is_printed_is_lost_to_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    config, runs = write(tmp_path, CONFIG), ["--runs-dir", str(tmp_path / "runs")]
+    command("train", config, *runs)
+    run = find_run("latest", tmp_path / "runs")
+    (run.path / "logs" / "console.txt").unlink()
+    (run.path / "logs").rmdir()
+    (run.path / "logs").write_bytes(b"")
+    assert str(run.path) in command("train", "--resume", "latest", "--set", "fit.epochs=4", *runs)

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
 
 from kerascli.data.base import Context
 from kerascli.data.pipeline.prepare import load_data
 from kerascli.data.section import DataSpec
-from kerascli.data.split import grouped_split, ordered_split
+from kerascli.data.split import grouped_split, ordered_folds, ordered_split, shuffled
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.language.component import Invalid
 from kerascli.language.section import parse_section
@@ -105,3 +106,73 @@ def test_what_rows_cannot_be_split_by_is_refused(tmp_path: Path, split: dict[str
     )
     with pytest.raises((DataError, ConfigError, Invalid), match=text):
         parts(tmp_path, table, split)
+
+
+def sklearn_folds(splitter: Any, *columns: Any) -> list[int]:
+    """The fold (from 1; 0: none) of each row by a splitter of scikit-learn."""
+    numbers = np.zeros(len(columns[0]), int)
+    for number, (_, test) in enumerate(splitter.split(*columns), start=1):
+        numbers[test] = number
+    return numbers.tolist()
+
+
+@pytest.mark.parametrize("folds", [2, 5, 7])
+@pytest.mark.parametrize("test", [0.0, 0.2])
+@pytest.mark.parametrize("column", [None, "stratify", "group", "order"])
+def test_folds_are_those_of_scikit_learn_on_the_shuffled_rows(
+    tmp_path: Path, column: str | None, test: float, folds: int
+) -> None:
+    random = np.random.default_rng(folds)
+    words, times = random.choice(list("abcdefghijk"), 313), random.permutation(313)
+    lines = [f"{i},{word},{time}" for i, (word, time) in enumerate(zip(words, times, strict=True))]
+    text = "\n".join(["x,word,time", *lines, ""])
+    split: dict[str, Any] = {"folds": folds} | ({"test": test} if test else {})
+    split |= {} if column is None else {column: "time" if column == "order" else "word"}
+    each = [parts(tmp_path, text, {**split, "fold": number}) for number in range(1, folds + 1)]
+    unused = parts(tmp_path, text, split)
+    rest = np.array(unused["train"], int)
+    assert len(rest) == 313 - len(unused.get("test", []))
+    order = np.argsort(times[rest]) if column == "order" else shuffled(len(rest), 3)
+    rows = rest[order]
+    expected = {
+        None: lambda: sklearn_folds(KFold(folds), rows),
+        "stratify": lambda: sklearn_folds(StratifiedKFold(folds), rows, words[rows]),
+        "group": lambda: sklearn_folds(GroupKFold(folds), rows, None, words[rows]),
+        "order": lambda: sklearn_folds(TimeSeriesSplit(folds), rows),
+    }[column]()
+    for number, found in enumerate(each, start=1):
+        learned = [part < number if column == "order" else part != number for part in expected]
+        assert found["validation"] == sorted(rows[np.array(expected) == number])
+        assert found["train"] == sorted(rows[np.array(learned)])
+        assert found.get("test") == unused.get("test")
+
+
+def test_transforms_learn_from_the_training_rows_of_each_fold(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("x\n" + "\n".join(map(str, range(20))) + "\n")
+    written = {"source": {"csv": {"path": "rows.csv"}}, "inputs": {"x": ["normalization"]}}
+    for fold in (1, 2):
+        spec = parse_section(DataSpec, {**written, "split": {"folds": 2, "fold": fold, "order": "x"}}, ())
+        train = load_data(spec, Context(tmp_path, seed=3)).splits["train"]
+        assert train.rows == {1: 8, 2: 14}[fold]
+        assert train.read(slice(0, train.rows)).inputs["x"].mean() == pytest.approx(0, abs=1e-6)
+
+
+def test_rows_of_one_time_are_in_one_fold() -> None:
+    assert ordered_folds(np.repeat(np.arange(5), 4)[::-1], 3).tolist() == [3] * 8 + [2] * 4 + [1] * 4 + [0] * 4
+
+
+FEW = {
+    "fewer rows than folds": ({"folds": 4}, "split: 4 folds of 3 rows leave 0 rows for fold 4"),
+    "fewer groups": ({"folds": 3, "group": "part"}, "split: 3 folds of 3 rows leave 0 rows for fold 3"),
+    "fewer times": ({"folds": 3, "order": "x"}, "split: 3 folds of 3 rows leave 0 rows for fold 1"),
+    "one time": ({"folds": 2, "order": "one"}, "split: 2 folds of 3 rows leave 0 rows for the rows before the first"),
+    "a rare class": ({"folds": 2, "stratify": "part"}, "split: class 'b' has 1 row, fewer than the 2 folds"),
+    "a measure": ({"folds": 2, "stratify": "measure"}, "column 'measure' does not hold class labels"),
+}
+
+
+@pytest.mark.parametrize(("split", "text"), FEW.values(), ids=FEW)
+def test_folds_without_rows_are_refused(tmp_path: Path, split: dict[str, Any], text: str) -> None:
+    table = "x,part,one,measure\n1,a,1,0.5\n2,a,1,1.5\n3,b,1,2.5\n"
+    with pytest.raises(DataError, match=text):
+        parts(tmp_path, table, {**split, "fold": 1})

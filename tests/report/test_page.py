@@ -13,17 +13,23 @@ from pathlib import Path
 
 import pytest
 
-from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.report.page.curves import charts
 from kerascli.report.page.privacy import without_folders
 from kerascli.report.page.run_page import RunPage
+from kerascli.runs.evaluations import write_evaluation
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from tests.support.kept_runs import KEPT
-from tests.support.runs_harness import command, edit_facts
+from tests.support.runs_harness import command, edit_facts, write_rows
 
 HOSTILE = "</script><script>alert(1)</script>\x1b[31m\u202e'\"&lt;" + "x" * 10_000
 HOME = "/home/ann lee/secret"
+
+EVALUATION = {
+    "split": "test", "rows": 3, "checkpoint": None, "logs": {"loss": 0.5}, "weights_sha256": "0", "rows_sha256": "0",
+    "intervals": {}, "in_units": {}, "baselines": {}, "outputs": {}, "worst": [], "groups": {},
+}  # fmt: skip
 
 
 class Page(HTMLParser):
@@ -100,6 +106,9 @@ def test_what_a_run_says_stays_text(run: RunRecord) -> None:
                results={"test": {HOSTILE: 1.0}}, versions={**facts["versions"], HOSTILE: HOSTILE})  # fmt: skip
     (run.path / "samples").mkdir()
     (run.path / "samples" / "0001-words.txt").write_text(HOSTILE, encoding="utf-8")
+    for folder, file in (("logs", "console.txt"), ("profile", "summary.txt")):
+        (run.path / folder).mkdir(exist_ok=True)
+        (run.path / folder / file).write_text(HOSTILE, encoding="utf-8")
     text = RunPage(run).html()
     page = Page(text)
     assert sum(tag == "script" for tag, _ in page.tags) == 2
@@ -116,6 +125,7 @@ def test_no_user_host_or_folder_is_on_the_page_unless_asked_for(run: RunRecord) 
         data={f"{HOME}/b.csv": "0" * 64}, init_from={"source": "/home/ann"},
         machine={**facts.get("machine", {}), "host": "anns-laptop"},
     )  # fmt: skip
+    run.append_console(f"run: {HOME}/runs/1\nwarning: {HOME}/b.csv has one row\n")
     page = RunPage(run).html()
     for word in ("ann lee", "secret", "anns-laptop", "/home"):
         assert word not in page
@@ -170,6 +180,35 @@ def test_the_page_of_several_runs_has_settings_that_differ(run: RunRecord) -> No
         command("report", run.path, "-o", "page.pdf")
 
 
+def test_all_numbers_of_the_page_are_printed_as_json(run: RunRecord) -> None:
+    rows = [{"epoch": n, "loss": 1 / n, "val_loss": 2.0 if n != 4444 else math.nan} for n in range(1, 10_001)]
+    write_rows(run, rows)
+    edit_facts(run.path, history=run.history_writer.synced_prefix().model_dump())
+    write_evaluation(run, "test", EVALUATION)
+    [facts] = json.loads(command("report", run.path, "--json"))
+    assert facts["run"] == run.folder_name
+    assert facts["history"] == [{**row, "val_loss": None if row["epoch"] == 4444 else 2.0} for row in rows]
+    assert facts["evaluations"]["test"] == {"is_current": False, "format": 1, **EVALUATION}
+    assert facts["results"] == run.facts()["results"]
+    other = shutil.copytree(run.path, run.path.parent / "2027-01-01T00-00-00Z-other")
+    assert [each["run"] for each in json.loads(command("report", run.path, other, "--json"))] == [
+        run.path.name,
+        other.name,
+    ]
+    with pytest.raises(ConfigError, match="--output cannot be used with --json"):
+        command("report", run.path, "--json", "-o", "a.html")
+
+
+def test_curves_are_svg_on_paper(run: RunRecord) -> None:
+    write_rows(run, [{"epoch": n, "loss": 1 / n, "val_loss": math.nan} for n in range(1, 1001)])
+    edit_facts(run.path, history=run.history_writer.synced_prefix().model_dump())
+    [lines] = re.findall(r'<div class="small paper">.*?</div>', RunPage(run).html())
+    [points] = re.findall(r'points="([^"]+)"', lines)
+    assert 100 <= len(points.split()) <= 200
+    assert all(58 <= float(y) <= 326 for y in re.findall(r"(\S+),", points))
+    assert "training" in lines
+
+
 def test_samples_are_thinned_evenly(run: RunRecord) -> None:
     (run.path / "samples").mkdir()
     for epoch in range(1, 21):
@@ -189,6 +228,38 @@ def test_a_link_among_the_samples_leads_to_nothing_on_the_page(run: RunRecord, t
     (run.path / "samples").mkdir()
     (run.path / "samples" / "0001-words.txt").symlink_to(secret / "0001-words.txt")
     assert run.samples(5_000) == []
+
+
+def test_a_link_among_what_was_printed_leads_to_nothing_on_the_page(run: RunRecord, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    for name in ("console.txt", "summary.txt"):
+        (secret / name).write_text("not of this run", encoding="utf-8")
+    (run.path / "logs").mkdir(exist_ok=True)
+    (run.path / "logs" / "console.txt").symlink_to(secret / "console.txt")
+    (run.path / "profile").symlink_to(secret)
+    assert "not of this run" not in RunPage(run).html()
+
+
+def test_the_page_has_rows_types_and_the_profile(run: RunRecord) -> None:
+    edit_facts(run.path, rows={"train": 12_345, "test": 7})
+    (run.path / "profile").mkdir()
+    (run.path / "profile" / "summary.txt").write_text("profile: 27 steps", encoding="utf-8")
+    run.append_console("a" * 200_000 + "\nthe end\n")
+    page = Page(RunPage(run).html())
+    for text in ("12,345", "profile: 27 steps", "the end", *run.columns(), *run.columns().values()):
+        assert text in page.text
+    assert "a" * 100_001 not in page.text
+
+
+def test_columns_of_somebody_else_that_are_none_are_refused(run: RunRecord) -> None:
+    name = "preprocessing/preprocessing.json"
+    for columns in ({"a": 1}, [1], {"a": {"dtype": "x"}}):
+        data = json.dumps({"columns": columns}).encode()
+        (run.path / name).write_bytes(data)
+        edit_facts(run.path, files={**run.facts()["files"], name: hashlib.sha256(data).hexdigest()})
+        with pytest.raises(FileRefused, match="is not what kerascli writes there"):
+            RunPage(run).html()
 
 
 def test_names_of_metrics_are_safe_to_show() -> None:

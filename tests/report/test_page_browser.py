@@ -68,6 +68,17 @@ def test_a_hovered_value_is_that_of_the_history(browser: Any, run: RunRecord, tm
     assert messages == []
 
 
+def test_curves_are_drawings_on_paper(browser: Any, run: RunRecord, tmp_path: Path) -> None:
+    page, _, messages = opened(browser, RunPage(run).html(), tmp_path / "page.html", color_scheme="dark")
+    drawings, canvases = page.locator(".paper svg"), page.locator(".chart canvas")
+    assert drawings.count() == canvases.count() > 0
+    assert not drawings.first.is_visible()
+    page.emulate_media(media="print")
+    assert drawings.first.is_visible()
+    assert not canvases.first.is_visible()
+    assert messages == []
+
+
 def test_the_slider_shows_the_samples_of_an_epoch(browser: Any, run: RunRecord, tmp_path: Path) -> None:
     page, _, messages = opened(browser, RunPage(run).html(), tmp_path / "page.html")
     assert page.locator(".samples figure:visible pre").all_inner_texts() == ["words of epoch 3"]

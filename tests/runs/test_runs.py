@@ -702,8 +702,8 @@ def test_runs_lists_a_line_a_run(home: Path, app: typer.Typer) -> None:
     out, err = invoke(app, "runs")
     assert err == ""
     assert [line.rstrip() for line in out.splitlines() if "Z-" in line] == [
-        "2026-01-01T00-00-00Z-r0   completed        3   1.5 s   val_accuracy 0.75",
-        "2026-01-02T00-00-00Z-r1   completed        3   1.5 s   val_accuracy 0.25",
+        "2026-01-01T00-00-00Z-r0  completed       3  1.5 s                val_accuracy 0.75",
+        "2026-01-02T00-00-00Z-r1  completed       3  1.5 s                val_accuracy 0.25",
     ]
     assert [line["run"] for line in json.loads(invoke(app, "runs --json")[0])] == [
         "2026-01-01T00-00-00Z-r0",

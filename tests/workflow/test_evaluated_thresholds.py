@@ -1,21 +1,19 @@
 """`evaluate` of a binary classifier: a table of thresholds, curves, a threshold that is asked for, groups of rows."""
 
 import json
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import torch
 from sklearn import metrics
 
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.report.text_tables import matrix_table, text_table
 from kerascli.runs.record import RunRecord
-from kerascli.training.evaluate import predict
 from kerascli.workflow import evaluate
-from kerascli.workflow.evaluate import evaluate_rows
+from kerascli.workflow.evaluate import classify, evaluate_rows
 from kerascli.workflow.evaluation.groups import evaluate_groups, groups_of_values
-from kerascli.workflow.loaded import open_run
+from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.rows.command_rows import rows_of
 from tests.support.runs_harness import command, train, write
@@ -75,12 +73,12 @@ def test_a_threshold_that_was_found_is_that_of_predict(run: RunRecord, option: l
 def test_rows_without_a_probability_are_told_in_place_of_thresholds(
     run: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def diverged(*arguments: Any, **settings: Any) -> dict[str, torch.Tensor]:
-        outputs = predict(*arguments, **settings)
-        outputs["out"][[3, 5]] = float("nan")
-        return outputs
+    def diverged(run: LoadedRun, compared: evaluate.Compared) -> Iterator[evaluate.ClassScores]:
+        for _, _, y_pred in compared:
+            y_pred[[3, 5]] = float("nan")
+        return classify(run, compared)
 
-    monkeypatch.setattr(evaluate, "predict", diverged)
+    monkeypatch.setattr(evaluate, "classify", diverged)
     said = "in 2 rows the probability of 'fraud' is nan"
     text = command("evaluate", run.path, "train")
     assert f"no table of thresholds: {said}" in text

@@ -3,17 +3,24 @@
 import json
 import re
 import shutil
+from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from kerascli.foundation.disk import locks
-from kerascli.foundation.errors import FileRefused
+from kerascli.foundation.errors import ConfigError, FileRefused
+from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.report.page.run_page import RunPage
-from kerascli.runs.evaluations import StoredEvaluation, evaluation_name, evaluations, write_evaluation
+from kerascli.runs.checksums import sealed
+from kerascli.runs.evaluations import FORMAT, StoredEvaluation, evaluation_name, evaluations
 from kerascli.runs.record import RunRecord
+from kerascli.training.objectives.train_step import GraphStep
+from kerascli.workflow.evaluation import last_evaluation
 from tests.support.needs import library
 from tests.support.runs_harness import TWO_CLASSES, command, go_on, train, write
 
@@ -154,14 +161,15 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
     [
         {"logs": None}, {"rows": "many"}, {"outputs": {"out": {"cuts": []}}}, {"outputs": {"out": {"matrix": [[1]]}}},
         {"outputs": {"out": {"points": [[1]], "residuals": {}}}}, {"groups": [1]}, {"worst": [{"loss": 1.0}]},
-        {"intervals": 1}, {"split": 3},
+        {"intervals": 1}, {"split": 3}, {"worst": [{"row": "../x", "pictures": {"image": "0"}}]},
     ],
 )  # fmt: skip
 def test_a_file_of_somebody_else_with_other_values_is_refused(
     run: RunRecord, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     copied = RunRecord(Path(shutil.copytree(run.path, tmp_path / run.folder_name)))
-    write_evaluation(copied, "test", {**kept(run, "test").facts, **changes})
+    facts = {"format": FORMAT, **kept(run, "test").facts, **changes}
+    (copied.path / "evaluations" / "test.json").write_bytes(sealed(facts))
     with pytest.raises(FileRefused, match="'test' in evaluations/ is damaged"):
         RunPage(copied).html()
 
@@ -176,3 +184,183 @@ def test_the_page_has_the_numbers(run: RunRecord) -> None:
     assert [each.split(",") for each in cuts[1].split()] == [
         [repr(cut), str(hits), str(alarms)] for cut, hits, alarms in facts["outputs"]["out"]["cuts"]
     ]
+
+
+def test_the_end_of_a_training_takes_one_pass_over_each_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated, run_model = list[int](), GraphStep.run
+
+    def counted(self: GraphStep, inputs: Mapping[str, torch.Tensor], *targets: Any) -> GraphOutcome:
+        evaluated.append(len(inputs["x"]) if torch.is_inference_mode_enabled() else 0)
+        return run_model(self, inputs, *targets)
+
+    monkeypatch.setattr(GraphStep, "run", counted)
+    run, _ = train(write(tmp_path, TWO_CLASSES), tmp_path / "runs")
+    validation = kept(run, "validation").facts["rows"]
+    assert sum(evaluated) == (len(run.history()) + 1) * validation + kept(run, "test").facts["rows"]
+
+
+def test_no_more_than_a_bound_is_held_at_the_end_of_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_evaluation, "_MOST_VALUES", 99)
+    run, _ = train(write(tmp_path, TWO_CLASSES), tmp_path / "runs")
+    facts = kept(run, "test").facts
+    assert facts["rows"] == 100
+    assert facts["logs"] == run.facts()["results"]["test"]
+    assert (facts["outputs"], facts["worst"], facts["intervals"]) == ({}, [], {})
+
+
+TABLE = """
+seed: 3
+data:
+  source: {csv: {path: t.csv}}
+  split: {test: 0.5, seed: 1}
+  inputs: {x: [{columns: [a]}]}
+  targets: {y: [string_lookup]}
+model: {layers: [{dense: {units: 1, activation: sigmoid, name: out}}]}
+compile: {loss: binary_crossentropy, optimizer: {adam: 0.05}}
+fit: {epochs: 1, batch_size: 8, callbacks: [{model_checkpoint: {monitor: loss, save_best_only: true}}]}
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> RunRecord:
+    random = np.random.default_rng(0)
+    rows = [f"{a:.4f},{'yes' if a + noise > 0 else 'no'},ann {n},{'NS'[n % 2]}"
+            for n, (a, noise) in enumerate(random.normal(size=(80, 2)))]  # fmt: skip
+    write(tmp_path, "\n".join(["a,y,who,region", *rows, ""]), "t.csv")
+    return train(write(tmp_path, TABLE), tmp_path / "runs")[0]
+
+
+def test_cells_of_the_worst_rows_are_kept_only_where_they_are_asked_for(table: RunRecord) -> None:
+    assert "ann" not in RunPage(table).html()
+    command("evaluate", table.path, "test", "--worst", "30")
+    worst = kept(table, "test").facts["worst"]
+    assert len(worst) == 30
+    assert worst[0].keys() == {"row", "loss", "true", "predicted"}
+    printed = json.loads(command("evaluate", table.path, "test", "--worst", "25", "--cells", "--json"))["worst"]
+    worst = kept(table, "test").facts["worst"]
+    assert [{**row, "loss": pytest.approx(row["loss"], rel=1e-5)} for row in printed] == worst
+    lines = (table.path.parent.parent / "t.csv").read_text(encoding="utf-8").splitlines()
+    assert len(worst) == 25
+    for row in worst:
+        cells = row["cells"]
+        assert cells["y"] == row["true"]
+        assert f"{float(cells['a']):.4f},{cells['y']},{cells['who']},{cells['region']}" in lines
+        assert cells["who"] in RunPage(table).html()
+    command("evaluate", table.path, "test", "--worst", "20")
+    assert "ann" not in RunPage(table).html()
+    with pytest.raises(ConfigError, match="--cells goes with --worst N"):
+        command("evaluate", table.path, "--cells")
+
+
+def test_groups_and_worst_rows_are_added_to_what_is_kept_and_thresholds_replace_it(table: RunRecord) -> None:
+    command("evaluate", table.path, "test", "--worst", "25", "--cells")
+    command("evaluate", table.path, "test", "--by", "region")
+    command("evaluate", table.path, "test", "--by", "who", "--threshold", "0.3")
+    facts = kept(table, "test").facts
+    assert facts["groups"].keys() == {"region", "who"}
+    assert facts["outputs"]["out"]["threshold"] == 0.3
+    assert len(facts["worst"]) == 25
+    assert all(row["cells"]["who"].startswith("ann") for row in facts["worst"])
+    labels = {row["row"]: row["predicted"] for row in facts["worst"]}
+    command("evaluate", table.path, "test", "--threshold", "0.99")
+    facts = kept(table, "test").facts
+    assert {row["row"]: row["predicted"] for row in facts["worst"]} == dict.fromkeys(labels, "no") != labels
+    go_on(table, ["fit.epochs=2"])  # other weights: nothing is left of the old ones
+    facts = kept(table, "test").facts
+    assert (facts["groups"], len(facts["worst"])) == ({}, 20)
+    assert "cells" not in facts["worst"][0]
+
+
+def test_evaluations_of_a_checkpoint_are_added_until_it_has_other_weights(table: RunRecord) -> None:
+    with locks.lock(table.path):  # as while it trains
+        command("evaluate", table.path, "test", "--checkpoint", "best", "--by", "region")
+        command("evaluate", table.path, "test", "--checkpoint", "best", "--worst", "3")
+    facts = kept(table, "test@best").facts
+    assert facts["groups"].keys() == {"region"}
+    assert len(facts["worst"]) == 3
+    go_on(table, ["fit.epochs=2"])
+    command("evaluate", table.path, "test", "--checkpoint", "best")
+    facts = kept(table, "test@best").facts
+    assert (facts["groups"], len(facts["worst"])) == ({}, 20)
+
+
+PICTURES = """
+seed: 3
+data:
+  source: {npz: {path: t.npz}}
+  split: {test: 0.5, seed: 1}
+  inputs: {image: [{rescaling: $(1/255)}]}
+  targets: {y: []}
+model: {layers: [flatten, {dense: {units: 3, activation: softmax}}]}
+compile: {loss: sparse_categorical_crossentropy, optimizer: adam}
+fit: {epochs: 1, batch_size: 8}
+"""
+
+
+def test_pictures_of_the_worst_rows_are_those_of_the_data(tmp_path: Path) -> None:
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (40, 9, 12, 3), np.uint8)
+    np.savez(tmp_path / "t.npz", image=images, y=random.integers(0, 3, 40))
+    run, _ = train(write(tmp_path, PICTURES), tmp_path / "runs")
+    command("evaluate", run.path, "test", "--worst", "20", "--cells")
+    command("evaluate", run.path, "test", "--worst", "2", "--cells")
+    files = sorted((run.path / "evaluations").glob("*.png"))
+    assert {file.name for file in files} == {f"test@{row['row']}-0.png" for row in kept(run, "test").facts["worst"]}
+    for file in files:
+        assert (images == np.asarray(Image.open(file))).all((1, 2, 3)).sum() == 1
+    text = RunPage(run).html()
+    assert all(b64encode(file.read_bytes()).decode() in text for file in files)
+    files[0].unlink()
+    assert "data:image/png" in RunPage(run).html()
+    files[1].write_bytes(b"other")
+    with pytest.raises(FileRefused, match=r"\.png' is damaged"):
+        RunPage(run).html()
+
+
+def test_outputs_with_axes_have_metrics_and_worst_rows_alone(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    images = random.random((40, 8, 8, 1))
+    np.savez(tmp_path / "t.npz", image=images, y=(images > 0.5).astype(np.float32))
+    text = PICTURES.replace(
+        "flatten, {dense: {units: 3, activation: softmax}}",
+        "{conv_2d: {filters: 1, kernel_size: 1, activation: sigmoid}}",
+    )
+    run, _ = train(write(tmp_path, text.replace("sparse_categorical", "binary")), tmp_path / "runs")
+    facts = kept(run, "test").facts
+    assert facts["logs"].keys() == {"loss"}
+    assert facts["outputs"] == {}
+    assert len(facts["worst"]) == 20
+    assert facts["worst"][0].keys() == {"row", "loss"}
+
+
+SERIES = """
+seed: 3
+data:
+  source: {timeseries: {source: {csv: {path: t.csv}}, sequence_length: 4, horizon: HORIZON}}
+  split: {test: 0.3, order: day_next}
+  inputs: {sold: [normalization]}
+  targets: {sold_next: [normalization]}
+model: {layers: [flatten, {dense: HORIZON}, LAST]}
+compile: {loss: mse, optimizer: {adam: 0.05}, metrics: [mae]}
+fit: {epochs: 1, batch_size: 16}
+"""
+
+
+@pytest.mark.parametrize(("horizon", "last"), [(1, "{reshape: [1]}"), (3, "{reshape: [3, 1]}")])
+def test_a_forecast_is_what_predict_says_beside_the_truth(tmp_path: Path, horizon: int, last: str) -> None:
+    random = np.random.default_rng(0)
+    sold = np.round(100 + 20 * random.normal(size=400), 3)
+    write(tmp_path, "\n".join(["day,sold", *(f"{day},{value}" for day, value in enumerate(sold)), ""]), "t.csv")
+    run, _ = train(write(tmp_path, SERIES.replace("HORIZON", str(horizon)).replace("LAST", last)), tmp_path / "runs")
+    [output] = kept(run, "test").facts["outputs"].values()
+    points = np.array(output["forecast"]["points"])
+    command("predict", run.path, "test", "-o", tmp_path / "p.csv")
+    predicted = np.genfromtxt(tmp_path / "p.csv", delimiter=",", skip_header=1).reshape(-1, horizon)
+    expected = (predicted[:, 0], sold[-len(predicted) :]) if horizon == 1 else (predicted[-1], sold[-horizon:])
+    assert output["forecast"]["axis"] == ("row" if horizon == 1 else "step")
+    assert points[:, 0].tolist() == list(range(1, 1 + len(expected[0])))
+    assert points[:, 1] == pytest.approx(expected[1], rel=1e-5)
+    assert points[:, 2] == pytest.approx(expected[0], rel=1e-5)
+    assert "forecast (dashed)" in RunPage(run).html()

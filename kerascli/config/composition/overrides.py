@@ -63,10 +63,10 @@ def _split(assignment: str, name: str) -> tuple[_Parts, Any]:
         raise ConfigError(Fault(f"expected path=value, got '{assignment}'", place=Place(name)))
     if not text.strip():
         raise ConfigError(Fault(f"no value for '{path}'", place=Place(name), hint="null deletes a key"))
-    return _parts(path, name), parse_value(text, name)
+    return path_parts(path, name), parse_value(text, name)
 
 
-def _parts(path: str, name: str) -> _Parts:
+def path_parts(path: str, name: str) -> _Parts:
     """Return the parts of a config path such as `model.layers[0].dense.units`: keys, and numbers in brackets as
     integers."""
     parts: list[str | int] = []

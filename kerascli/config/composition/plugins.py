@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.disk.files import impossible_path, in_home, open_file, with_tilde
-from kerascli.foundation.errors import Fault, Related, show
+from kerascli.foundation.errors import Fault, FileRefused, Related, show
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.user_code import UserCode
 from kerascli.language.component import Invalid
@@ -75,6 +75,8 @@ def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
             with open_file(file) as opened:
                 code = UserCode(file, opened.read())
         code.module()
+    except FileRefused:  # of an archive
+        raise
     except Exception as error:
         text, place = code.message(error, str(code.path))
         related = (Related("the config names it", written),)

@@ -15,6 +15,7 @@ from kerascli.config.sections.fit import FitSection, FitSpec
 from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.phases import SETTINGS, PhaseSection
 from kerascli.config.sections.train_step import UpdateSection
+from kerascli.config.sections.tune import TuneSection
 from kerascli.config.top_level import ConfigSection
 from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.language.section import BaseSection
@@ -52,6 +53,7 @@ def sections() -> Mapping[str, Section]:
         "compile": CompileSection,
         "fit": FitSection,
         "fit.train_step": UpdateSection,
+        "tune": TuneSection,
     }
     by_name = {name: Section(name, first_line(cls), tuple(settings(cls))) for name, cls in classes.items()}
     return {**by_name, "fit.phases": Section("fit.phases", first_line(PhaseSection), _phase())}

@@ -154,9 +154,15 @@ def parse_fit(section: Any) -> FitSpec:
         raise Invalid(replace(f, path=path_as_written(f.path, section)) for f in invalid.faults) from None
 
 
-def two_validations(section: Any) -> list[Fault]:
-    """Return a config error if `fit` has both `validation_split` and `validation_data`; else []."""
-    if not isinstance(section, dict) or not section.get("validation_split") or section.get("validation_data") is None:
+def two_validations(section: Any, *, folds: bool) -> list[Fault]:
+    """Return a config error if `fit` has a `validation_split` beside `validation_data` or folds; else []."""
+    if not isinstance(section, dict) or not section.get("validation_split"):
+        return []
+    if folds:
+        text, hint = "validation_split cannot be combined with data.split.folds", "write validation_data: validation"
+        other = Related("each fold is validated on in turn, as the split 'validation'", ("data", "split", "folds"))
+        return [Fault(text, ("fit", "validation_split"), "key", hint=f"{hint} in its place", related=(other,))]
+    if section.get("validation_data") is None:
         return []
     other = Related("the rows to validate on are those of validation_data", ("fit", "validation_data"))
     text = "validation_split cannot be combined with validation_data; give one of them"

@@ -7,7 +7,18 @@ import numpy as np
 from kerascli.data.base import Context
 from kerascli.data.dates import parsed_times
 from kerascli.data.section import DataSpec, SplitSpec
-from kerascli.data.split import SHORT, grouped_split, ordered_split, random_split, tail_start
+from kerascli.data.split import (
+    SHORT,
+    grouped_folds,
+    grouped_split,
+    ordered_folds,
+    ordered_split,
+    plain_folds,
+    random_split,
+    shuffled,
+    stratified_folds,
+    tail_start,
+)
 from kerascli.data.storage.blocks import rows_by_value, unique_inverse
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.row_errors.bad_rows import BadRows
@@ -15,19 +26,27 @@ from kerascli.data.storage.table import Table, missing
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import ConfigError, DataError, Fault, counted, safe_text
 
+_FOLDS = ("data", "split", "folds")
+
 
 def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[str, Table]:
     """Return a mapping from split to table, with the rows of `train` divided by `data.split`.
     Raises DataError, ConfigError."""
     if spec.split is None or "train" not in tables:
         return tables
-    for name in spec.split.parts():
+    for name, key in spec.split.part_keys().items():
         if name in tables:
-            text = f"split.{name}: the source has its own '{name}' split of {tables[name].rows} rows"
-            raise ConfigError(Fault(text, ("data", "split", name), "key", hint=f"take '{name}' out of split"))
+            text = f"split.{key}: the source has its own '{name}' split of {tables[name].rows} rows"
+            raise ConfigError(Fault(text, ("data", "split", key), "key", hint=f"take '{key}' out of split"))
     train = tables["train"]
     seed = context.seed if spec.split.seed is None else spec.split.seed
-    rows = _chosen(spec.split, train, seed, spec.source.series_column())
+    series = spec.source.series_column()
+    rows = _chosen(spec.split, train, seed, series)
+    if spec.split.fold is not None:
+        rest = rows["train"]
+        numbers = _fold_numbers(spec.split, train.take(rest), seed, series)
+        learns = numbers < spec.split.fold if spec.split.order is not None else numbers != spec.split.fold
+        rows = {**rows, "train": rest[learns], "validation": rest[numbers == spec.split.fold]}
     for name, chosen in rows.items():
         if not len(chosen):
             share = spec.split.parts().get(name, 1 - sum(spec.split.parts().values()))
@@ -38,6 +57,8 @@ def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> 
 
 def _chosen(split: SplitSpec, train: Table, seed: int, series: str | None) -> Mapping[str, np.ndarray]:
     """Return a mapping from split (`train`, `validation`, `test`) to the indices of the training rows that it gets."""
+    if not split.parts():  # there are folds alone
+        return {"train": np.arange(train.rows)}
     if split.order is not None:
         times, parts = _times(train, split.order), split.parts()
         each = [(of, rows, ordered_split(times[rows], parts)) for of, rows in _each_series(train, series)]
@@ -54,6 +75,39 @@ def _chosen(split: SplitSpec, train: Table, seed: int, series: str | None) -> Ma
     groups = unique_inverse(_classes(train, "group", split.group))[1]
     classes = np.zeros_like(groups) if strata is None else unique_inverse(strata)[1]
     return grouped_split(groups, classes, split.parts(), seed)
+
+
+def _fold_numbers(split: SplitSpec, table: Table, seed: int, series: str | None) -> np.ndarray:
+    """Return the number of the fold (1 to `split.folds`) of each row of a table that the test rows are taken out of.
+
+    By time the earliest rows are in none, which is 0. Raises DataError if a fold is empty.
+    """
+    folds, numbers, column = split.folds or 0, np.zeros(table.rows, np.int64), split.group or split.stratify
+    each = [("", np.arange(table.rows))]
+    if split.order is not None:
+        times, each = _times(table, split.order), _each_series(table, series)
+        for _, rows in each:
+            numbers[rows] = ordered_folds(times[rows], folds)
+    elif column is None:
+        numbers[shuffled(table.rows, seed)] = 1 + plain_folds(table.rows, folds)
+    else:
+        values, codes = unique_inverse(_classes(table, "group" if split.group else "stratify", column))
+        if split.group is not None:
+            numbers = 1 + grouped_folds(codes, folds)
+        else:
+            sizes, order = np.bincount(codes), shuffled(table.rows, seed)
+            if sizes.min() < folds:
+                text = f"class '{safe_text(str(values[sizes.argmin()]), 40)}' has {counted(sizes.min(), 'row')}"
+                hint = f"write fewer folds, or leave out stratify: {split.stratify}"
+                raise DataError(f"split: {text}, fewer than the {folds} folds", path=_FOLDS, hint=hint)
+            numbers[order] = 1 + stratified_folds(codes[order], folds)
+    for of, rows in each:
+        empty = np.flatnonzero(np.bincount(numbers[rows], minlength=folds + 1) == 0)
+        if len(empty := empty[empty >= (split.order is None)]):
+            what = f"fold {empty[0]}" if empty[0] else "the rows before the first fold"
+            text = f"split: {folds} folds of {counted(len(rows), 'row')}{of} leave 0 rows for {what}"
+            raise DataError(text, path=_FOLDS, hint="write fewer folds")
+    return numbers
 
 
 def _classes(train: Table, key: str, column: str) -> Values:

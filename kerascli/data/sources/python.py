@@ -14,7 +14,7 @@ from pydantic import AfterValidator
 from kerascli.data.base import Context, Source, source
 from kerascli.data.storage.table import Table, table_of
 from kerascli.foundation.disk.files import read_digested
-from kerascli.foundation.errors import DataError, safe_text, show, suggestion
+from kerascli.foundation.errors import DataError, FileRefused, safe_text, show, suggestion
 from kerascli.foundation.user_code import UserCode, exits_as_errors
 
 
@@ -48,7 +48,7 @@ class Python(Source):
                 function = _find(code.module(), name, shown)
                 # the file's folder, not the config's: the config saved with a run lies elsewhere, its data is the same
                 result = function(path.parent) if inspect.signature(function).parameters else function()
-        except DataError:
+        except (DataError, FileRefused):
             raise
         except Exception as error:
             text, place = code.message(error, shown)

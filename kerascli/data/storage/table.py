@@ -4,7 +4,7 @@ Text columns are object arrays of `str`: numpy's 'U' arrays take four bytes time
 so one long review would cost gigabytes. Object arrays come from our own readers only, never from a file.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -224,6 +224,12 @@ class Table(Mapping[str, Values]):
         selected = rows if self._selected is None else compose_rows(self._selected, rows)
         return Table(self.columns, count(rows), name=self.name, taken=self._whole(rows), skipped=skipped,
                      selected=selected, files=self.files)  # fmt: skip
+
+    def replaced(self, columns: Collection[str], rows: np.ndarray) -> "Table":
+        """Return the table with the values of some columns taken from other of its rows, by their positions."""
+        other = self.take(rows)
+        values = {name: (other if name in columns else self)._chosen(name) for name in self.columns}
+        return Table(values, self.rows, name=self.name, files=self.files)
 
     def with_files(self, files: Mapping[str, Values]) -> "Table":
         """Return the table with columns of decoded files in place of the columns that name them."""

@@ -23,13 +23,15 @@ _LOCKED_BYTE = 2**30
 
 
 @contextlib.contextmanager
-def lock(folder: Path, *, patience_seconds: float = 0.07) -> Iterator[None]:
+def lock(folder: Path, *, patience_seconds: float = 0.07, name: str = _LOCK_FILE) -> Iterator[None]:
     """Context manager that holds the exclusive lock of `folder` for the duration of the `with` block.
+
+    `name` is that of the locked file in it; locks with different files do not exclude each other.
 
     Raises StorageError if another process holds it for longer than `patience_seconds`.
     """
     with reported("lock", folder):
-        descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | flags.NOFOLLOW | flags.ALWAYS, 0o666)
+        descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | flags.NOFOLLOW | flags.ALWAYS, 0o666)
         try:
             if not _acquire(descriptor, patience_seconds):
                 raise StorageError(f"'{safe_text(str(folder))}' is in use by {_holder(descriptor)}")
@@ -48,11 +50,11 @@ def lock(folder: Path, *, patience_seconds: float = 0.07) -> Iterator[None]:
             os.close(descriptor)
 
 
-def locked(folder: Path) -> bool:
-    """Return True if a process holds the lock of `folder`."""
+def locked(folder: Path, name: str = _LOCK_FILE) -> bool:
+    """Return True if a process holds the lock of `folder` on its file `name`."""
     try:
         # O_NONBLOCK: opening a FIFO of that name must not hang.
-        descriptor = os.open(folder / _LOCK_FILE, os.O_RDONLY | flags.NOFOLLOW | flags.NONBLOCK | flags.ALWAYS)
+        descriptor = os.open(folder / name, os.O_RDONLY | flags.NOFOLLOW | flags.NONBLOCK | flags.ALWAYS)
     except OSError:
         return False
     try:

@@ -41,6 +41,10 @@ class Chart:
 
     def figure(self) -> Element:
         """Return the chart as a figure with its caption."""
+        return element("figure", element("figcaption", self._caption), self.svg())
+
+    def svg(self) -> Element:
+        """Return the chart as SVG."""
         right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
         axes = element("path", d=f"M{_LEFT} {_TOP}V{bottom}H{right}", class_="axis")
         labels = [_text(self._labels[0], (_LEFT + right) / 2, _HEIGHT - 4, "middle")]
@@ -51,8 +55,7 @@ class Chart:
             labels.append(_text(_tick(value), _LEFT - 6, self._at((0, value))[1] + 4, "end"))
         title = element("title", self._caption)
         box = f"0 0 {_WIDTH} {_HEIGHT}"
-        svg = element("svg", title, axes, *labels, *self._drawn, viewBox=box, width=_WIDTH, height=_HEIGHT, role="img")
-        return element("figure", element("figcaption", self._caption), svg)
+        return element("svg", title, axes, *labels, *self._drawn, viewBox=box, width=_WIDTH, height=_HEIGHT, role="img")
 
     def _at(self, point: Sequence[float]) -> tuple[float, float]:
         """Return the place of a point, in pixels from the upper left corner."""
@@ -66,7 +69,8 @@ class Chart:
 
 def _widened(span: Range) -> Range:
     low, high = span
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    margin = abs(low) / 2 or 0.5
+    return (low, high) if high > low else (low - margin, high + margin)
 
 
 def _ticks(span: Range) -> list[float]:

@@ -7,11 +7,14 @@ from xml.etree.ElementTree import Element
 
 from kerascli.foundation.errors import safe_text
 from kerascli.report.markup import element, folded, section, table
+from kerascli.report.page.charts import Chart
 from kerascli.report.tables import number_text
 from kerascli.runs.history import Row, is_metric
 
 _POINTS, _POINTS_OF_MANY = 2_000, 200
 """Maximum number of points of a curve of one run, and of several."""
+_MOST_ON_PAPER, _LEAST_ON_PAPER = 400, 20
+"""Number of points of all curves of a chart on paper, and the least of a curve."""
 COLORS = 8
 """Number of colours of curves, `--c0` to `--c7` of the page's style."""
 _ROWS = 200
@@ -58,10 +61,33 @@ def curves_section(drawn: Sequence[Mapping[str, Any]], history: Sequence[Row] = 
         class_="controls",
     )
     boxes = [
-        element("figure", element("figcaption", chart["title"]), element("div", class_="chart", data_chart=number))
+        element(
+            "figure",
+            element("figcaption", chart["title"]),
+            element("div", class_="chart", data_chart=number),
+            _on_paper(chart),
+        )
         for number, chart in enumerate(drawn)
     ]
     return section("Curves", controls, element("div", *boxes, class_="charts"), _numbers(history), anchor="curves")
+
+
+def _on_paper(chart: Mapping[str, Any]) -> Element | None:
+    """Return a chart as it is printed: SVG, with its legend."""
+    most = max(_LEAST_ON_PAPER, _MOST_ON_PAPER // len(chart["lines"]))
+    curves = [
+        [(x, y) for x, y in _reduced([*zip(line["x"], line["y"], strict=True)], most) if y is not None]
+        for line in chart["lines"]
+    ]
+    points = [point for curve in curves for point in curve]
+    if not points:
+        return None
+    x, y = ((min(values), max(values)) for values in zip(*points, strict=True))
+    drawing, names = Chart(chart["title"], "epoch", "", x, y), list[Element]()
+    for line, curve in zip(chart["lines"], curves, strict=True):
+        drawing.line(curve, f"line k{line['color']}{' dashed' if line['dashed'] else ''}")
+        names.append(element("span", element("span", class_=f"swatch c{line['color']}"), line["label"]))
+    return element("div", drawing.svg(), element("p", *names, class_="controls"), class_="small paper")
 
 
 def _numbers(history: Sequence[Row]) -> Element | None:

@@ -1,5 +1,6 @@
 """Sections of a page about the evaluations of a run: metrics, classes, thresholds, values, groups, worst rows."""
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -7,15 +8,18 @@ from xml.etree.ElementTree import Element
 from kerascli.report.markup import Child, element, folded, section, table
 from kerascli.report.page.charts import Chart
 from kerascli.report.tables import number_text, value_text
-from kerascli.runs.evaluations import StoredEvaluation
+from kerascli.runs.evaluations import StoredEvaluation, picture
+from kerascli.runs.record import RunRecord
 
 Show = Callable[[str], str]
 """Function that makes a text of a run fit for the page."""
 _SHADES = 10
+_BESIDE = ("row", "cells", "pictures")
+"""Keys of a row that are no columns of its own: its number, and its columns of the data."""
 
 
-def evaluation_section(stored: StoredEvaluation, show: Show) -> Element:
-    """Return the section of an evaluation that a run has kept."""
+def evaluation_section(run: RunRecord, stored: StoredEvaluation, show: Show) -> Element:
+    """Return the section of an evaluation that a run has kept. Raises FileRefused if a picture is damaged."""
     facts, parts = stored.facts, list[Element]()
     if not stored.is_current:
         parts.append(element("p", "Out of date: the run has other weights by now.", class_="stale"))
@@ -27,7 +31,7 @@ def evaluation_section(stored: StoredEvaluation, show: Show) -> Element:
     for column, groups in facts["groups"].items():
         parts.append(_groups(f"{show(facts['split'])} by {show(column)}", show(column), groups, show))
     if facts["worst"]:
-        parts.append(_worst(facts["worst"], show(facts["split"]), show))
+        parts.append(_worst(run, stored, show))
     title = f"Evaluation: {show(facts['split'])}, {facts['rows']:,} rows"
     if facts.get("checkpoint"):
         title += f", checkpoint {show(facts['checkpoint'])}"
@@ -67,6 +71,8 @@ def _output(output: Mapping[str, Any], title: str, show: Show) -> Iterator[Eleme
         yield from _thresholds(output, title, show)
     if "points" in output:
         yield _values(output)
+    if output.get("forecast", {}).get("points"):
+        yield from _forecast(output["forecast"], title)
 
 
 def _class_table(rows: Sequence[Mapping[str, Any]], title: str, show: Show) -> Element:
@@ -137,6 +143,19 @@ def _values(output: Mapping[str, Any]) -> Element:
     return element("div", *(chart.figure() for chart in charts), class_="small")
 
 
+def _forecast(forecast: Mapping[str, Any], title: str) -> Iterator[Element]:
+    """Yield the chart of the predictions of a series beside the truth, and its numbers."""
+    points, axis = forecast["points"], str(forecast["axis"])
+    values = [value for _, *both in points for value in both]
+    chart = Chart(
+        "Truth, and forecast (dashed)", axis, "value", (points[0][0], points[-1][0]), (min(values), max(values))
+    )
+    chart.line([(at, true) for at, true, _ in points]).line([(at, made) for at, _, made in points], "line second")
+    yield element("div", chart.figure(), class_="small")
+    cells = [[str(at), *map(number_text, both)] for at, *both in points]
+    yield folded("Numbers", table(f"Forecast of {title}", [axis, "true", "predicted"], cells))
+
+
 def _groups(title: str, column: str, groups: Mapping[str, Mapping[str, Any]], show: Show) -> Element:
     names = list(dict.fromkeys(name for group in groups.values() for name in group["logs"]))
     cells = [
@@ -146,12 +165,28 @@ def _groups(title: str, column: str, groups: Mapping[str, Mapping[str, Any]], sh
     return table(title, [column, "rows", *map(show, names)], cells)
 
 
-def _worst(rows: Sequence[Mapping[str, Any]], split: str, show: Show) -> Element:
-    """Return the table of the rows with the largest losses."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    cells: list[list[Child]] = [
-        [str(row["row"]), *(show(value_text(row[name])) if name in row else "" for name in columns if name != "row")]
-        for row in rows
-    ]
-    heads = [name for name in columns if name != "row"]
-    return folded("Worst rows", table(f"Rows of {split} with the largest loss", ["row", *map(show, heads)], cells))
+def _worst(run: RunRecord, stored: StoredEvaluation, show: Show) -> Element:
+    """Return the table of the rows with the largest losses, with their cells and pictures if they were asked for."""
+    rows, split = stored.facts["worst"], show(stored.facts["split"])
+    own = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in _BESIDE]
+    cells, pictures = (list(dict.fromkeys(name for row in rows for name in row.get(kind, ()))) for kind in _BESIDE[1:])
+    body: list[list[Child]] = []
+    for row in rows:
+        images = dict(zip(row.get("pictures", ()), _pictures(run, stored, row, show), strict=True))
+        beside = row.get("cells", {})
+        body.append([
+            str(row["row"]), *(images.get(name) for name in pictures),
+            *(show(value_text(row[name])) if name in row else "" for name in own),
+            *(show(str(beside.get(name, ""))) for name in cells),
+        ])  # fmt: skip
+    heads = ["row", *map(show, [*pictures, *own, *cells])]
+    made = table(f"Rows of {split} with the largest loss", heads, body, numbers_from=len(heads))
+    return folded("Worst rows", made)
+
+
+def _pictures(run: RunRecord, stored: StoredEvaluation, row: Mapping[str, Any], show: Show) -> Iterator[Element | None]:
+    """Yield the pictures of a row; None where a file was removed."""
+    for number, (name, digest) in enumerate(row.get("pictures", {}).items()):
+        data = picture(run, stored.name, row["row"], number, digest)
+        address = None if data is None else f"data:image/png;base64,{b64encode(data).decode()}"
+        yield None if address is None else element("img", src=address, alt=f"{show(name)} of row {row['row']}")

@@ -1,6 +1,7 @@
 """Sections of the page of one run: what was trained, on what, how it went, and with which results."""
 
 from base64 import b64encode
+from collections.abc import Iterator
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -20,6 +21,8 @@ from kerascli.runs.record import RunRecord
 
 _SAMPLE_BYTES = 5_000_000
 """Maximum size of the samples on a page; of more, epochs are left out evenly."""
+_COLUMNS, _CHARACTERS = 200, 100_000
+"""Maximum numbers: of columns of the data, and of characters of what a training printed, whose end is shown."""
 _ORIGIN = (
     "device", "device_reason", "execution_mode", "execution_mode_reason", "precision", "threads", "seed", "flags",
     "resumed", "init_from", "imported", "plugins", "versions", "git_commit", "command", "peak_memory",
@@ -50,7 +53,7 @@ class RunPage:
         drawn = charts({self.run.folder_name: self.history})
         sections = [
             self._overview(), curves_section(drawn, self.history), *self._evaluations(), self._samples(),
-            self._model(), self._data(), self._config(), self._origin(),
+            self._model(), self._data(), self._config(), self._origin(), *self._printed(),
         ]  # fmt: skip
         kept = [each for each in sections if each is not None]
         return document(self.show(self.run.name), kept, {"charts": drawn}, events, home)
@@ -89,7 +92,7 @@ class RunPage:
         sections = []
         for each in evaluations(self.run):
             try:
-                sections.append(evaluation_section(each, self.show))
+                sections.append(evaluation_section(self.run, each, self.show))
             except (LookupError, TypeError, ValueError, AttributeError):  # other people's runs may hold anything
                 text = f"{quoted(each.name)} in evaluations/ is damaged: it has values that kerascli does not write"
                 raise FileRefused(text) from None
@@ -125,10 +128,16 @@ class RunPage:
         return section("Model", picture, folded("Layers", layers), anchor="model")
 
     def _data(self) -> Element | None:
-        rows = [[self.show(name), digest] for name, digest in (self.facts.get("data") or {}).items()]
-        return (
-            section("Data", table("Files", ["file", "SHA-256"], rows, numbers_from=2), anchor="data") if rows else None
-        )
+        """Return the section of the data: rows of each split, types of columns, files."""
+        rows = [[self.show(name), f"{count:,}"] for name, count in (self.facts.get("rows") or {}).items()]
+        columns = [[*map(self.show, each)] for each in list(self.run.columns().items())[:_COLUMNS]]
+        files = [[self.show(name), digest] for name, digest in (self.facts.get("data") or {}).items()]
+        tables = [
+            table("Rows", ["split", "rows"], rows) if rows else None,
+            table("Columns", ["column", "type"], columns, numbers_from=2) if columns else None,
+            folded("Files", table("Files", ["file", "SHA-256"], files, numbers_from=2)) if files else None,
+        ]
+        return section("Data", *tables, anchor="data") if any(each is not None for each in tables) else None
 
     def _config(self) -> Element:
         resolved = self._file("Resolved config", self.run.resolved())
@@ -146,6 +155,12 @@ class RunPage:
         names = (*_ORIGIN, *(_ENVIRONMENT if self._environment else ()))
         terms: dict[str, Child] = {name.replace("_", " "): self._text(facts.get(name)) for name in names}
         return section("How it was made", _terms(terms), anchor="origin")
+
+    def _printed(self) -> Iterator[Element]:
+        """Yield sections of what the training printed: its console, and the profile."""
+        for title, text in self.run.printed().items():
+            cut = f"...\n{text[-_CHARACTERS:]}" if len(text) > _CHARACTERS else text
+            yield section(title, folded(title, self._file(f"Text of the {title.lower()}", cut)), anchor=title.lower())
 
     def _text(self, value: Any) -> str:
         if value in (None, [], {}):

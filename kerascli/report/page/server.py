@@ -15,21 +15,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from kerascli.foundation.errors import KerasCliError, StorageError
 from kerascli.foundation.interrupts import Signalled, count_as_handled
 from kerascli.report.page.list_page import list_html
 from kerascli.report.page.run_page import RunPage
+from kerascli.report.page.study_page import study_html
 from kerascli.report.tables import RunLine
 from kerascli.runs.index import list_runs
 from kerascli.runs.record import RunRecord, is_run
+from kerascli.studies.table import study_facts
 
 _HOSTS = {"localhost", "127.0.0.1"}
 _PORTS = range(8765, 8865)
 _RUN_SECONDS, _LIST_SECONDS, _ALIVE_SECONDS = 0.5, 2.0, 15.0
 """Intervals: between looks at a run that is watched, at the list of runs, and between signs of life to a browser."""
-_MOST_LISTENERS = 32
+_MOST_LISTENERS, _MOST_CONNECTIONS, _IDLE_SECONDS = 32, 64, 30.0
+"""Maximum numbers of streams of events and of connections, each of which has a thread; and time after which an idle
+connection is closed."""
 _AGAIN = b'<!DOCTYPE html><meta http-equiv="refresh" content="1"><title>A moment</title>'
 """Page that is loaded again after a second."""
 
@@ -40,6 +45,8 @@ class Watched:
 
     runs_dir: Path
     only: RunRecord | None = None
+    study: Path | None = None
+    """Folder of the study whose trials the runs are; its page takes the place of the list of runs."""
     _lines: dict[str, tuple[object, RunLine]] = field(default_factory=dict)
 
     def run(self, name: str) -> RunRecord | None:
@@ -75,7 +82,7 @@ class Watched:
 def state(run: Path) -> list[object]:
     """Return what changes with the files of a run's folder that its page shows, without reading them."""
     seen: list[object] = [run.name]
-    for name in ("run.json", "history.csv", "samples", "evaluations"):
+    for name in ("run.json", "history.csv", "tags.json", "samples", "evaluations"):
         with contextlib.suppress(OSError):
             status = os.stat(f"{run}/{name}")
             seen += [status.st_mtime_ns, status.st_size, status.st_ino]
@@ -92,11 +99,26 @@ class Server(ThreadingHTTPServer):
         self.watched = watched
         self.token = secrets.token_urlsafe(16)
         self.listeners = threading.BoundedSemaphore(_MOST_LISTENERS)
+        self._connections = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         for number in _PORTS if port is None else [port]:
             with contextlib.suppress(OSError):
                 super().__init__(("127.0.0.1", number), _Handler)
                 return
         raise StorageError(f"cannot listen at port {port or _PORTS}: it is in use", hint="--port N names another")
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own; one too many is closed."""
+        if self._connections.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection until it ends."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._connections.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Report an error of ours on stderr, but not that a browser has gone before it had its answer."""
@@ -122,6 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
     protocol_version = "HTTP/1.1"
     server_version = sys_version = ""
+    timeout = _IDLE_SECONDS
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -142,7 +165,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _page(self, run: RunRecord | None) -> None:
         server = self.server
         try:
-            if run is None:
+            if run is None and server.watched.study is not None:
+                facts, histories = study_facts(server.watched.study)
+                text = study_html(facts, histories, server.address, server.events(None))
+            elif run is None:
                 text = list_html(server.watched.lines(), server.address, server.events(None))
             else:
                 home = None if server.watched.only is not None else server.address()

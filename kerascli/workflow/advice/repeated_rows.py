@@ -118,7 +118,7 @@ def _text(split: str, shared: int, rows: int, *, whole: bool) -> str:
 def _path(case: Case, split: str) -> Path:
     if split == "validation" and case.config.validation_split > 0:
         return ("fit", "validation_split")
-    cut = case.data is not None and case.data.split is not None and split in case.data.split.parts()
+    cut = case.data is not None and case.data.split is not None and split in case.data.split.part_keys()
     return ("data", "split") if cut else ("data", "source")
 
 

@@ -3,6 +3,7 @@
 The command `report` shows them in an HTML page on the run.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,32 +12,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli.foundation.errors import KerasCliError
-from kerascli.foundation.events import Note
+from kerascli.data.batches.rows import Split
+from kerascli.data.sources.timeseries import Timeseries
 from kerascli.metrics.classification import Thresholds
 from kerascli.metrics.comparisons import OutputTarget
-from kerascli.runs.evaluations import write_evaluation
-from kerascli.runs.record import RunRecord
+from kerascli.runs.evaluations import MOST_WORST
 from kerascli.training.classes import class_numbers
 from kerascli.training.objectives.objective import measured
-from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, evaluate_rows
+from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation
 from kerascli.workflow.evaluation.groups import Group
-from kerascli.workflow.fitting.phases import PhaseRunner
-from kerascli.workflow.loaded import LoadedRun
+from kerascli.workflow.loaded import LoadedRun, rows_digest
 from kerascli.workflow.units import inverse_of
 
 _MOST_CLASSES, _MOST_CONFUSIONS = 100, 200
 """Maximum sizes: of a confusion matrix, and of a list of confusions in its place."""
-_CUTS, _POINTS, _BINS, _WORST = 513, 512, 30, 20
+_CUTS, _POINTS, _BINS, _SERIES = 513, 512, 30, 256
 _RESAMPLES, _BLOCKS = 200, 200
 """Number of resamples of an interval, and of the blocks of rows that they draw."""
 
 
 @torch.inference_mode()
 def evaluation_facts(
-    run: LoadedRun, evaluation: Evaluation, groups: Mapping[str, Sequence[Group]], checkpoint: str | None = None
+    run: LoadedRun,
+    rows: Split,
+    evaluation: Evaluation,
+    groups: Mapping[str, Sequence[Group]],
+    checkpoint: str | None = None,
 ) -> dict[str, Any]:
-    """Return the results of an evaluation as JSON data.
+    """Return the results of an evaluation of rows as JSON data.
 
     `groups` maps columns to the evaluations of groups of rows. `checkpoint` is the name of the checkpoint that has the
     weights; None: they are the run's final weights.
@@ -49,31 +52,13 @@ def evaluation_facts(
     result = evaluation.result
     return {
         "split": result.split, "rows": result.rows, "checkpoint": checkpoint, "logs": dict(result.logs),
-        "weights_sha256": None if checkpoint else run.record.facts()["files"].get("model.safetensors"),
+        "weights_sha256": run.weights_digest if checkpoint else run.record.facts()["files"].get("model.safetensors"),
+        "rows_sha256": rows_digest(rows),
         "intervals": _intervals(run, compared), "in_units": evaluation.in_units, "baselines": result.baselines,
         "outputs": outputs, "worst": _worst(run, compared, scores),
         "groups": {column: {group.name: {"rows": group.rows, "logs": group.shown} for group in values}
                    for column, values in groups.items()},
     }  # fmt: skip
-
-
-def keep_evaluations(runner: PhaseRunner, record: RunRecord) -> Iterator[Note]:
-    """Evaluate an ended run on the splits `validation` and `test`, and store the results in its folder evaluations/.
-
-    The results are JSON data, which the command `report` shows in its HTML page on the run. If an evaluation fails, a
-    warning is yielded. A model whose weights FSDP divides is not evaluated, nor that of a
-    smoke test.
-    """
-    experiment, prepared, config = runner.state.experiment, runner.phase.prepared, runner.phase.config
-    if experiment.spec.training is None or runner.state.strategy.is_divided or runner.options.limits:
-        return
-    run = LoadedRun(record, config, experiment, prepared, config.data, prepared.learned)
-    try:
-        for name in ("validation", "test"):
-            if (rows := prepared.splits.get(name)) is not None:
-                write_evaluation(record, name, evaluation_facts(run, evaluate_rows(run, rows, name, checked=True), {}))
-    except KerasCliError as error:
-        yield Note(f"the results are not kept as numbers: {error}", "warning")
 
 
 def _of_classes(scores: ClassScores) -> dict[str, Any]:
@@ -109,11 +94,11 @@ def _of_thresholds(scores: Thresholds) -> dict[str, Any]:
 
 def _of_values(run: LoadedRun, pair: OutputTarget, y_true: Tensor, y_pred: Tensor) -> dict[str, Any]:
     """Return true and predicted values of an output of numbers, and its residuals, in the units of the data."""
-    if y_true.numel() != y_pred.numel() or y_pred.dim() > 2 or not y_true.numel():
+    if y_true.numel() != y_pred.numel() or math.prod(y_pred.shape[2:]) > 1 or not y_true.numel():
         return {}
     undo = inverse_of(run, pair) or (lambda values: values)
-    both = (undo(each.reshape(y_pred.shape).numpy()) for each in (y_true, y_pred))
-    true, predicted = (each.reshape(-1).astype(np.float64) for each in both)
+    rows = [undo(each.reshape(y_pred.shape).numpy()).astype(np.float64) for each in (y_true, y_pred)]
+    true, predicted = (each.reshape(-1) for each in rows)
     finite = np.isfinite(true) & np.isfinite(predicted)
     if not finite.any():
         return {}
@@ -121,10 +106,26 @@ def _of_values(run: LoadedRun, pair: OutputTarget, y_true: Tensor, y_pred: Tenso
     counts, edges = np.histogram(predicted - true, bins=_BINS)
     drawn = np.sort(_random(run).choice(len(true), min(_POINTS, len(true)), replace=False))
     points = np.stack([true[drawn], predicted[drawn]], axis=1)
-    return {"points": points.tolist(), "residuals": {"edges": edges.tolist(), "counts": counts.tolist()}}
+    facts: dict[str, Any] = {
+        "points": points.tolist(),
+        "residuals": {"edges": edges.tolist(), "counts": counts.tolist()},
+    }
+    if run.data is not None and isinstance(run.data.source, Timeseries):
+        facts["forecast"] = _forecast(rows[0], rows[1], run.data.source.horizon)
+    return facts
 
 
-def _row_losses(compared: Compared) -> Iterator[Tensor]:
+def _forecast(true: np.ndarray, predicted: np.ndarray, horizon: int) -> dict[str, Any]:
+    """Return what a model of a series predicts beside the truth, of its first column: one step ahead in the last rows
+    or, if it predicts several steps, those of the last row; as points (number of the row or step, true, predicted)."""
+    both = np.stack([each.reshape(len(true), horizon, -1)[:, :, 0] for each in (true, predicted)], axis=-1)
+    shown = both[-_SERIES:, 0] if horizon == 1 else both[-1]
+    first = 1 + (len(both) - len(shown) if horizon == 1 else 0)
+    points = [[first + at, *pair] for at, pair in enumerate(shown.tolist()) if np.isfinite(pair).all()]
+    return {"axis": "row" if horizon == 1 else "step", "points": points}
+
+
+def row_losses(compared: Compared) -> Iterator[Tensor]:
     """Yield the loss of each row, for the outputs whose loss is a value a row."""
     for pair, y_true, y_pred in compared:
         if pair.loss is not None and len(y_true):
@@ -135,10 +136,10 @@ def _row_losses(compared: Compared) -> Iterator[Tensor]:
 
 def _worst(run: LoadedRun, compared: Compared, scores: Mapping[str, ClassScores]) -> list[dict[str, Any]]:
     """Return the rows with the largest losses, with what was predicted for them in place of the truth."""
-    if not (losses := list(_row_losses(compared))):
+    if not (losses := list(row_losses(compared))):
         return []
     total = torch.stack(losses).sum(0)
-    worst = total.nan_to_num(torch.inf).argsort(descending=True, stable=True)[:_WORST]
+    worst = total.nan_to_num(torch.inf).argsort(descending=True, stable=True)[:MOST_WORST]
     columns: dict[str, list[Any]] = {"row": (worst + 1).tolist(), "loss": total[worst].tolist()}
     for pair, y_true, y_pred in compared:
         prefix = f"{pair.output}: " if len(compared) > 1 else ""

@@ -8,13 +8,14 @@ import numpy as np
 from kerascli.data.batches.rows import Split
 from kerascli.data.storage.blocks import unique_inverse
 from kerascli.foundation.errors import ConfigError, DataError, safe_text
-from kerascli.training.evaluate import evaluate, finished
+from kerascli.training.baselines import evaluate_with_baselines
+from kerascli.training.evaluate import finished
 from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, classify, evaluate_rows
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.rows.command_rows import named_classes
-from kerascli.workflow.units import metrics_in_units
+from kerascli.workflow.units import MetricsInUnits
 
 MOST_GROUPS = 100
 _MISSING = "(missing)"
@@ -62,8 +63,12 @@ def _group(run: LoadedRun, rows: Split, name: str, members: np.ndarray, compared
     """Return the evaluation of those of the rows whose numbers are `members`; `compared` is of all rows."""
     experiment = run.experiment
     source = rows_in_order(experiment, rows.read(members))
-    work = evaluate(experiment.module, run.shared_batches(source), seed=experiment.spec.seed, only_defined=True)
-    logs, in_units = finished(work), metrics_in_units(run, source, only_defined=True)
+    units, seed = MetricsInUnits(run), experiment.spec.seed
+    logs, _, sums = finished(evaluate_with_baselines(
+        experiment.module, run.shared_batches(source), {}, seed=seed, only_defined=True,
+        further=units.states if experiment.spec.pairs else None,
+    ))  # fmt: skip
+    in_units = units.results(sums, only_defined=True)
     shown = dict(logs)
     for pair in experiment.spec.pairs:
         shown |= {pair.prefix + metric: value for metric, value in in_units.get(pair.target, {}).items()}

@@ -61,28 +61,37 @@ def make_trainer(
     choose one). `strategy` divides the work among processes (data parallel, FSDP); None: one process does all of it.
     Raises ConfigError if the model has nothing to train.
     """
-    assert experiment.spec.training is not None
-    jit_compile = experiment.spec.training.compute.jit_compile
     strategy = strategy or Single()
     optimizers = optimizers_of(experiment, strategy.across)
-    experiment.module.train()
-    batches = list(islice(plan.batches(0, 0), 2))
-    scales = {name: each.loss_scale.factor for name, each in optimizers.by_name.items() if each.loss_scale is not None}
     passes: list[tuple[ForwardPass, Runner]] = []
     modes: dict[str, Choice] = {}
-    for each in experiment.forward_passes:
-        own = [optimizers.by_name[update.name] for update in each.updates]
-        steps = plan.epochs * plan.steps * each.repeat
-        request = Request(each, batches, steps, jit_compile, live_scales=scales, rules=partial(_rules, own))
+    for request in requests_of(experiment, plan, optimizers):
+        each = request.forward_pass
         run, mode = strategy.runner(request, recorded_mode)
         if mode.value == "compiled":
-            for optimizer in own:
+            for update in each.updates:
                 with suppress(Exception):  # whatever is raised, the uncompiled rule gives the same results
-                    optimizer.compile(compile_rule)
+                    optimizers.by_name[update.name].compile(compile_rule)
         passes.append((each, run))
         modes[each.updates[0].name] = mode
     trainer = Trainer(experiment.module, optimizers, experiment.weights, passes, seed=experiment.spec.seed)
     return trainer, _slowest(modes)
+
+
+def requests_of(experiment: Experiment, plan: Plan, optimizers: Optimizers) -> list[Request]:
+    """Return the requests to prepare a model's forward passes, one for each parameter update of a training step."""
+    assert experiment.spec.training is not None
+    jit_compile = experiment.spec.training.compute.jit_compile
+    experiment.module.train()
+    batches = list(islice(plan.batches(0, 0), 2))
+    scales = {name: each.loss_scale.factor for name, each in optimizers.by_name.items() if each.loss_scale is not None}
+    return [
+        Request(
+            each, batches, plan.epochs * plan.steps * each.repeat, jit_compile, live_scales=scales,
+            rules=partial(_rules, [optimizers.by_name[update.name] for update in each.updates]),
+        )
+        for each in experiment.forward_passes
+    ]  # fmt: skip
 
 
 def _rules(optimizers: Sequence[FlatOptimizer]) -> list[Written]:

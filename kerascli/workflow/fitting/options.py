@@ -1,6 +1,6 @@
 """Options of a training run that are given on the command line, not in the config."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,13 @@ class Options:
     device: str = "auto"
     threads: int | None = None
     """Number of CPU threads; None: one for each usable CPU or, on resume, as many as the run had."""
+    folder: Path | None = None
+    """Existing folder that becomes the folder of a new run; None: a new folder in `runs_dir`."""
+    mode: str | None = None
+    """Execution mode of a new run; None: the best one for the machine and the config."""
+    pause: Callable[[int], str | None] | None = None
+    """Function called after each epoch (from 1) but the last; if it returns a reason, the run is saved and interrupted
+    such that it can be resumed. None: it is not."""
     name: str | None = None
     """Name of a new run; None: that in the config."""
     command: Sequence[str] = ()

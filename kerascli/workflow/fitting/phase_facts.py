@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from kerascli.callbacks.base import rate_columns
+from kerascli.callbacks.early_stopping import EarlyStopping
+from kerascli.callbacks.model_checkpoint import ModelCheckpoint
 from kerascli.data.batches.rows import DiskSplit
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.events import Event, Note
@@ -27,11 +29,18 @@ def data_notes(phases: list[Phase]) -> Iterator[Event]:
         on_disk = any(isinstance(split, DiskSplit) for split in prepared.splits.values())
         of = f" of phase {number}" if len(reported) > 1 else ""
         yield Note(f"data{of}: {rows} rows{', read from disk as they are used' if on_disk else ''}")
+        if phase.config.data is not None and phase.config.data.has_unused_folds:
+            yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
 
 
 def data_digests(phases: list[Phase]) -> dict[str, str]:
     """Return a mapping from each data file of the training phases to its digest (SHA-256), for run.json."""
     return _by_name(phase.prepared.digests for phase in phases)
+
+
+def data_rows(phases: list[Phase]) -> dict[str, int]:
+    """Return a mapping from each split of the training phases to its number of rows, for run.json."""
+    return _by_name({name: rows.rows for name, rows in phase.prepared.splits.items()} for phase in phases)
 
 
 def skipped(phases: list[Phase], *, rows: bool) -> dict[str, Any]:
@@ -62,6 +71,14 @@ def _by_name(facts_of_phases: Iterable[Mapping[str, T]]) -> dict[str, T]:
 def directions(phases: list[Phase]) -> dict[str, str]:
     """Return a mapping from each value that the training phases log to its better direction (`min` or `max`)."""
     return {name: way for phase in phases for name, way in phase.spec.log_names().items()}
+
+
+def monitor(phases: list[Phase]) -> dict[str, str]:
+    """Return the metric that early_stopping or model_checkpoint monitors, with its better direction; {} without one."""
+    callbacks = [each for phase in phases for each in phase.spec.fit.callbacks]
+    first = [each for each in callbacks if isinstance(each, EarlyStopping | ModelCheckpoint)][:1]
+    ways = directions(phases) | {each.monitor: each.mode for each in first if each.mode != "auto"}
+    return {each.monitor: ways[each.monitor] for each in first if each.monitor in ways}
 
 
 def history_columns(phases: list[Phase]) -> list[str]:

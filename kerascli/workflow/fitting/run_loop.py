@@ -1,6 +1,7 @@
 """Run a training from start to end: train and record its phases, save weights, and evaluate on the test split."""
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -9,6 +10,7 @@ from kerascli.foundation.errors import (
     FileRefused,
     Interrupted,
     KerasCliError,
+    Paused,
     ProcessLost,
     StorageError,
     TrainingStopped,
@@ -27,7 +29,6 @@ from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.baselines import target_means
-from kerascli.workflow.fitting.last_evaluation import evaluate_test, interrupted_error
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.recorder import Follower, NoRecord, Recorder, SampleWriter
@@ -37,8 +38,17 @@ from kerascli.workflow.memory import STOPS, stopped_by
 T = TypeVar("T")
 
 
-def run(runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals) -> Iterator[Event]:
-    """Train all remaining phases, evaluate the model on the test split, record the run, and yield all events.
+LastEvaluation = Callable[
+    [PhaseRunner, RunRecord | NoRecord, Mapping[str, list[float]]],
+    Generator[Event, None, dict[str, dict[str, float]]],
+]
+"""Function that evaluates the final weights, given the means of targets; it returns losses and metrics by split."""
+
+
+def run(
+    runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals, evaluate_splits: LastEvaluation
+) -> Iterator[Event]:
+    """Train all remaining phases, evaluate the model by `evaluate_splits`, record the run, and yield all events.
 
     `stop` has the signals that end the training. Every process calls this function; one of them records the run. If
     that process is lost, another one records how the run ended.
@@ -51,10 +61,10 @@ def run(runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals) -> Ite
             yield from _phases(runner, record)
             runner.state.trainer.refuse_bad_weights(runner.reached)
             record.write_weights(runner.state.trainer.weights_file())
-            results = yield from evaluate_test(runner, record, means)
+            results = yield from evaluate_splits(runner, record, means)
         stopped = runner.reached.stopped
         record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
-    except Interrupted as error:
+    except (Interrupted, Paused) as error:
         record.finish("interrupted", reason=str(error))
         raise
     except ProcessLost as error:
@@ -179,13 +189,34 @@ def _failed(record: RunRecord | NoRecord, error: KerasCliError) -> KerasCliError
     return error
 
 
+def interrupted_error(text: str, run: Path, number: int) -> Interrupted:
+    """Return the error of a training run that a signal has ended, with the command that resumes it.
+
+    `text` is the error's message, `run` the folder of the run, `number` the number of the signal.
+    """
+    command = shlex.join(["kerascli", "train", "--resume", str(run)])
+    return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
+
+
 def _saved_on_signal(events: Iterator[Event], recorder: Follower, run: Path, runner: PhaseRunner) -> Iterator[Event]:
-    """Yield the events of a training run; on a signal finish the step, save a checkpoint, and raise Interrupted."""
+    """Yield the events of a training run; on a signal finish the step, save a checkpoint, and raise Interrupted.
+
+    After an epoch, raise Paused if the option `pause` gives a reason.
+    """
     for event in events:
         yield event
+        if isinstance(event, EpochEnd) and runner.options.pause is not None and not _is_last_epoch(event, runner):
+            reason = runner.options.pause(event.epoch)
+            if reason is not None:
+                recorder.save_and_wait(reason)
+                raise Paused(reason)
         number = runner.group.notices.common_signal
         if number is not None and not isinstance(event, Stopped):  # nothing is left to save at the last event
             recorder.save_and_wait("a signal")
             progress = recorder.progress
             where = f"epoch {progress.epoch + 1}, step {progress.batch}"
             raise interrupted_error(f"interrupted at {where}; saved", run, number)
+
+
+def _is_last_epoch(event: EpochEnd, runner: PhaseRunner) -> bool:
+    return runner.is_last and (event.epoch >= runner.state.plan.epochs or runner.reached.stopped is not None)

@@ -86,6 +86,11 @@ def export_run(
         raise ConfigError(
             f"a stateful model cannot be exported as {kind}, which keeps no states between batches", hint=hint
         )
+    what = "with gradient(...) in a formula" if run.experiment.graph.differentiated else ""
+    what = what if run.experiment.spec.model.inputs else "of weights alone, without inputs,"
+    if what and kind not in {"safetensors", "state_dict"}:
+        hint = "export a view without it, or take --format safetensors for its weights"
+        raise ConfigError(f"a model {what} cannot be exported as {kind}", hint=hint)
     notes = [f"warning: {fault.text}" for fault in run.warnings]
     if preprocessing and kind == "onnx":
         made = _onnx_of_rows(run)

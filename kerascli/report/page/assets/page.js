@@ -43,7 +43,6 @@
   let waiting = 0;
   const redraw = () => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(() => byId("smoothing") && draw()); };
   addEventListener("resize", redraw);
-  addEventListener("beforeprint", () => byId("smoothing") && draw());
   addEventListener("afterprint", redraw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 

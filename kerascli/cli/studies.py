@@ -1,0 +1,137 @@
+"""The commands `kerascli studies`: list, show, stop and remove studies, and write the config of the best trial."""
+
+import csv
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kerascli.cli import options
+from kerascli.cli.options import argument, option
+from kerascli.foundation.errors import ConfigError
+from kerascli.report import tables
+from kerascli.runs import index
+from kerascli.runs.reading import quoted
+
+_HELP = "List, show, stop and remove studies of tune; without a command: list them."
+Study = Annotated[str, argument("STUDY", "latest, a study's name, a prefix of it, or its path.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group `studies` to the typer program; `kerascli studies` alone lists the studies."""
+    group = options.Commands(cls=options.OnceGroup, help=_HELP, rich_markup_mode=None)
+    group.callback(invoke_without_command=True)(_studies)
+    group.command("list", example="studies list")(_list)
+    group.command("show", example="studies show latest")(_show)
+    group.command("best", example="studies best latest -o best.yaml")(_best)
+    group.command("stop", example="studies stop latest")(_stop)
+    group.command("rm", example="studies rm other")(_remove)
+    app.add_typer(group, name="studies")
+
+
+def _studies(context: typer.Context, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
+    if context.invoked_subcommand is None:
+        _list(runs_dir=runs_dir)
+    elif runs_dir != options.RUNS_DIR:
+        raise ConfigError(f"options of '{context.invoked_subcommand}' go after it, not before")
+
+
+def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
+    """List the studies, oldest first."""
+    from kerascli.studies.table import study_line
+
+    lines = [study_line(path) for path in index.list_studies(runs_dir)]
+    if json:
+        options.say_json(lines)
+    elif lines:
+        _print(list(lines[0]), [list(line.values()) for line in lines])
+    else:
+        options.note(f"there are no studies in {quoted(runs_dir)}")
+
+
+def _show(
+    study: Study = index.LATEST,
+    sort: Annotated[str | None, option("--sort NAME", "Sort by a column of the table; default: the trials.")] = None,
+    json: options.Json = False,
+    as_csv: Annotated[bool, option("--csv", "Print the table as CSV.")] = False,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
+) -> None:
+    """Show the trials of a study, and the importance of its parameters."""
+    from kerascli.studies.folder import find_study
+    from kerascli.studies.importance import write_importance
+    from kerascli.studies.table import columns_of, study_table
+
+    opened = find_study(study, runs_dir)
+    note = write_importance(opened)
+    facts = study_table(opened)
+    if json:
+        options.say_json(facts)
+        return
+    heads, rows = columns_of(facts, sort)
+    if as_csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([heads, *rows])
+        return
+    _print(heads, rows)
+    lines: dict[str, Any] = {"best": facts["best"], "stopped": facts["stopped"], "importance": facts["importance"]}
+    lines |= {f"test of trial {number}": values for number, values in facts["test"].items() if values}
+    lines |= {f"trials differ in their {key}": kinds for key, kinds in facts["differs"].items()}
+    typer.echo()
+    tables.show(tables.facts_table({name: value for name, value in lines.items() if value}))
+    if note is not None:
+        options.note(note)
+
+
+def _print(heads: list[str], rows: list[list[Any]]) -> None:
+    table = tables.new_table(*heads)
+    for row in rows:
+        table.add_row(*("" if value is None else tables.value_text(value) for value in row))
+    tables.show(table)
+
+
+def _best(
+    study: Study = index.LATEST,
+    output: Annotated[Path | None, option("--output -o FILE", "File of the config; default: print it.")] = None,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
+) -> None:
+    """Write the study's config with the values of the best trial in place, and with its comments."""
+    from kerascli.foundation.disk.storage import write_text
+    from kerascli.studies.best import best_config
+    from kerascli.studies.folder import find_study
+    from kerascli.workflow.outputs import CONFIG, writable
+
+    opened = find_study(study, runs_dir)
+    number, text = best_config(opened)
+    options.note(f"trial {number} of {opened.path}")
+    if output is None:
+        options.say(text)
+        return
+    config = Path(opened.facts.config)
+    write_text(writable(output, CONFIG, reads=[config]), text)
+    if output.resolve().parent != config.parent:
+        options.note(f"its relative paths are those of {config.parent}: write it there, or change them")
+
+
+def _stop(study: Study = index.LATEST, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
+    """Stop a study: trials are saved after their epoch, no further one is started; `tune --resume` goes on."""
+    from kerascli.studies.folder import find_study
+
+    opened = find_study(study, runs_dir)
+    opened.stop("by the command studies stop")
+    options.note(f"stopped {opened.path}")
+
+
+def _remove(
+    studies: Annotated[list[str], argument("STUDY", "The studies to remove.")],
+    yes: Annotated[bool, option("--yes -y", "Remove without asking.")] = False,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
+) -> None:
+    """Remove studies with all their trials."""
+    from kerascli.studies.folder import find_study
+
+    for opened in [find_study(each, runs_dir) for each in dict.fromkeys(studies)]:
+        if not yes and not typer.confirm(f"Remove {opened.path} with all its trials?", err=True):
+            options.note("nothing was removed")
+            continue
+        opened.remove()
+        options.note(f"removed {opened.path}")

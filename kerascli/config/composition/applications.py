@@ -1,0 +1,182 @@
+"""Published networks ("applications" of Keras) by name: families of them are YAML files of the config language.
+
+A file of `kerascli/applications/`, or of a folder of the user's, describes a family: a table of its networks, and one
+`model` whose `$` references name the arguments of Keras's function and the flags by which the networks differ.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, create_model
+
+from kerascli.config.yaml.text import read_document
+from kerascli.foundation.errors import Fault, suggestion
+from kerascli.language.component import Invalid
+from kerascli.language.expressions import ExpressionError, Value, has_reference, substitute, walk
+from kerascli.language.expressions.template import names_referred_to, references
+from kerascli.language.expressions.tree import Name
+from kerascli.language.section import BaseSection, parse_section
+
+_FOLDER = Path(__file__).parents[2] / "applications"
+_TYPES: Mapping[type, Any] = {bool: bool, int: PositiveInt, float: PositiveFloat}
+
+
+class Arguments(BaseSection):
+    """Arguments that all networks take."""
+
+    include_top: bool = True
+    """If false, leave out the layers after the last convolution's, which classify."""
+    weights: str | None = "imagenet"
+    """Weights to start with: `imagenet` (those that Keras publishes), a file, or null for random ones."""
+    pooling: Literal["avg", "max"] | None = None
+    """Without the top: the mean (avg) or maximum (max) over height and width; null keeps both axes."""
+    classes: PositiveInt = 1000
+    """Number of classes of the top."""
+    classifier_activation: str | None = "softmax"
+    """Activation of the top's last layer; null for logits."""
+
+
+class ArgumentSection(BaseSection):
+    """An argument that the networks of a family take besides those that all take."""
+
+    title: ClassVar[str] = "an argument"
+
+    default: bool | int | float
+    """Default, of the argument's type."""
+    about: str
+    """Description of the argument."""
+
+
+class NetworkSection(BaseSection):
+    """A network in the table of its family's file."""
+
+    title: ClassVar[str] = "a network"
+
+    flags: dict[str, Any] = Field(default_factory=dict)
+    """Values by which the networks of the family differ: depths, widths ..."""
+    size: int
+    """Default height and width of the images, in pixels."""
+    parameters: int
+    """Number of parameters with the default arguments, as Keras counts them."""
+    top_1: float | None = None
+    """Accuracy on ImageNet in percent, as Keras's documentation publishes it."""
+    top_5: float | None = None
+    """Share of images in percent whose class is among the five most probable ones, as published."""
+
+
+class FamilySection(BaseSection):
+    """A family of networks, as its file describes it."""
+
+    title: ClassVar[str] = "a family"
+
+    about: str
+    """Sentence that describes the family."""
+    source: str
+    """Address of the paper."""
+    preprocess: Literal["caffe", "tf", "torch", None]
+    """Mode of Keras's `preprocess_input`; null: the network takes pixels from 0 to 255."""
+    arguments: dict[str, ArgumentSection] = Field(default_factory=dict)
+    networks: dict[str, NetworkSection]
+    weights: str | None = None
+    """Address of the published weights, with references to arguments, flags, `name` and `size`."""
+    hashes: dict[str, str] = Field(default_factory=dict)
+    """MD5 or SHA-256 of files of published weights by their names, where Keras's source has one."""
+    model: dict[str, Any]
+    """A `model` section without inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A published network: its name, its entry in the table of its family, and the family."""
+
+    name: str
+    network: NetworkSection
+    family: FamilySection
+
+    @property
+    def arguments(self) -> type[Arguments]:
+        """Section class with the arguments that the network takes."""
+        own = self.family.arguments.items()
+        fields: dict[str, Any] = {
+            key: (_TYPES[type(each.default)], Field(each.default, description=each.about)) for key, each in own
+        }
+        return create_model(self.name, __base__=Arguments, **fields)
+
+    def model(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the network as a `model` section without inputs, as a user would write it. Raises Invalid, with config
+        paths that begin at an argument."""
+        return self._filled(self.family.model, arguments)
+
+    def weights(self, arguments: Mapping[str, Any]) -> tuple[str, str | None] | None:
+        """Return the address of the weights that Keras publishes, and their MD5 or SHA-256 if known; or None."""
+        if self.family.weights is None:
+            return None
+        address = self._filled(self.family.weights, arguments)
+        return address, self.family.hashes.get(address.rpartition("/")[2])
+
+    def _filled(self, written: Any, arguments: Mapping[str, Any]) -> Any:
+        """Return a value of the family's file for valid arguments. Raises Invalid."""
+        values = parse_section(self.arguments, arguments, ())
+        if values.include_top and values.weights == "imagenet" and values.classes != Arguments().classes:
+            text = f"{self.name}: the weights of ImageNet are for 1000 classes, got {values.classes}"
+            hint = "write include_top: false and add a dense layer, or weights: null"
+            raise Invalid([Fault(text, ("classes",), hint=hint)])
+        names = {**values.model_dump(), **self.network.flags, "name": self.name, "size": self.network.size}
+        try:
+            return _filled(written, names)
+        except ExpressionError as error:
+            raise Invalid([Fault(f"the file of {self.name}: {error.text}")]) from None
+
+
+def applications(folders: Iterable[Path] = ()) -> dict[str, Application]:
+    """Return all networks by name: those of kerascli, then those of the files in `folders`. Raises ConfigError."""
+    families = [family for folder in (_FOLDER, *folders) for family in _families(folder)]
+    return {name: Application(name, own, family) for family in families for name, own in family.networks.items()}
+
+
+def find_application(name: Any, folders: Iterable[Path] = ()) -> Application:
+    """Return the network with this name, whatever its case, its underscores and R's prefix. Raises Invalid."""
+    networks = applications(folders)
+    spelled = {_plain(each): each for each in networks}
+    if _plain(str(name)) in spelled:
+        return networks[spelled[_plain(str(name))]]
+    text = f"there is no application '{name}'{suggestion(str(name), networks)}"
+    raise Invalid([Fault(text, hint="'kerascli list applications' shows all")])
+
+
+def _plain(name: str) -> str:
+    return name.lower().removeprefix("application_").replace("_", "")
+
+
+@cache
+def _families(folder: Path) -> tuple[FamilySection, ...]:
+    families: list[FamilySection] = []
+    for path in sorted(folder.glob("*.yaml")):
+        document = read_document(path)
+        try:
+            families.append(parse_section(FamilySection, document.data, ()))
+        except Invalid as invalid:
+            raise document.error(invalid.faults) from None
+    return tuple(families)
+
+
+def _filled(written: Any, names: Mapping[str, Value]) -> Any:
+    """Return a config value in which references to `names` are replaced; those of blocks and repeats stay."""
+    if isinstance(written, dict):
+        return {key: _filled(value, names) for key, value in written.items()}
+    if isinstance(written, list):
+        return [_filled(value, names) for value in written]
+    if not isinstance(written, str) or not has_reference(written):
+        return written
+    if names_referred_to(written) <= names.keys():
+        return substitute(written, names)
+    found = [(each.column, node) for each in references(written) for node in walk(each.tree)]
+    places = [(column + node.column - 2, node) for column, node in found if isinstance(node, Name)]
+    for start, node in sorted(places, key=lambda place: place[0], reverse=True):
+        if node.name in names:
+            written = f"{written[:start]}({json.dumps(names[node.name])}){written[start + node.length :]}"
+    return written

@@ -1,0 +1,198 @@
+"""Write and read the folder of a study: its settings, and its members, which are run folders.
+
+runs/2026-11-24T22-17-58Z-mnist_mlp/
+  study.yaml   stopped.json   importance.json
+  trials/0001/   trial.json and the files of a run
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from kerascli.config.sections.tune import TuneSection, parse_tune
+from kerascli.config.yaml.dump import dump_yaml
+from kerascli.config.yaml.text import parse_document
+from kerascli.foundation.disk import locks, storage
+from kerascli.foundation.errors import ConfigError, FileRefused, StorageError
+from kerascli.runs import index
+from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted, read_text
+from kerascli.runs.record import MEMBERS, STUDY, RunRecord, is_study, new_dated_folder
+from kerascli.studies.facts import StudyFacts, TrialFacts
+
+_TRIAL, _STOPPED, IMPORTANCE = "trial.json", "stopped.json", "importance.json"
+_CLAIM = ".claim"
+"""Name of the locked file in a member's folder, beside that of the run in it."""
+
+
+class Member:
+    """Member of a study: a run folder with the facts about it as a trial."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """Name as in `STUDY/7`, without leading zeros."""
+        return self.path.name.lstrip("0") if self.path.name.isdigit() else self.path.name
+
+    @property
+    def record(self) -> RunRecord:
+        return RunRecord(self.path)
+
+    @property
+    def runs(self) -> "list[Member]":
+        """Runs of a trial: those of the folds that have begun, in order, else the trial itself."""
+        return (Study(self.path).members() if is_study(self.path) else []) or [self]
+
+    def facts(self) -> TrialFacts | None:
+        """Return the facts in trial.json; None if there are none yet. Raises FileRefused if the file is damaged."""
+        path = self.path / _TRIAL
+        if not path.exists():
+            return None
+        return _validated(TrialFacts, json_object(must_read(path, TEXT_LIMIT_BYTES), path), path)
+
+    def write(self, facts: TrialFacts) -> None:
+        storage.write_bytes(self.path / _TRIAL, storage.json_text(facts.model_dump()).encode())
+
+    def remove_weights(self) -> None:
+        """Remove the weights and checkpoints of a trial that has ended."""
+        for run in self.runs:
+            run.record.remove_weights()
+
+    def create(self) -> None:
+        """Create the member's folder unless it exists; that claims nothing, `claimed` does."""
+        storage.make_folder(self.path)
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[bool]:
+        """Context manager that claims the member for its block, and yields False if another process has claimed it.
+
+        The claim is a lock, which the system releases however the process ends.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locks.lock(self.path, name=_CLAIM))
+            except StorageError:
+                if not self.is_claimed():
+                    raise
+                yield False
+                return
+            storage.sweep(self.path)
+            yield True
+
+    def is_claimed(self) -> bool:
+        return locks.locked(self.path, _CLAIM)
+
+
+class Study:
+    """Folder of a study, with methods to read and write its files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, runs_dir: Path, name: str, facts: StudyFacts) -> "Study":
+        """Create the folder of a new study, named by the present time and `name`."""
+        storage.make_folder(runs_dir)
+        study = cls(new_dated_folder(runs_dir, name))
+        study.write(facts)
+        storage.make_folder(study.path / MEMBERS)
+        return study
+
+    @property
+    def name(self) -> str:
+        return RunRecord(self.path).name
+
+    @cached_property
+    def facts(self) -> StudyFacts:
+        """Settings in study.yaml, read once. Raises FileRefused if the file is damaged."""
+        path = self.path / STUDY
+        try:
+            data = parse_document(read_text(path), str(path)).data
+        except ConfigError as error:
+            raise FileRefused(f"{quoted(path)} is damaged: {error.faults[0].text}") from None
+        return _validated(StudyFacts, data, path)
+
+    @cached_property
+    def tune(self) -> TuneSection:
+        """Section `tune` of the study's config. Raises FileRefused if the study has none."""
+        if self.facts.tune is None:
+            raise FileRefused(f"{quoted(self.path)} has no search space: it is a study of folds")
+        return parse_tune(self.facts.tune)
+
+    @property
+    def has_folds(self) -> bool:
+        """True if the members are the runs of folds, not trials."""
+        return self.member("fold-1").path.is_dir()
+
+    def write(self, facts: StudyFacts) -> None:
+        storage.write_bytes(self.path / STUDY, dump_yaml(facts.model_dump()).encode())
+        self.__dict__.pop("facts", None)
+
+    def member(self, name: str | int) -> Member:
+        """Return the member of a name, such as 7 or `fold-3`, whether it exists or not."""
+        text = str(name)
+        return Member(self.path / MEMBERS / (f"{int(text):04}" if text.isdigit() else text))
+
+    def members(self) -> list[Member]:
+        """Return the members that have a folder, in order."""
+        folder = self.path / MEMBERS
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        kept = (name for name in names if not name.startswith(".") and not (folder / name).is_symlink())
+        return [Member(folder / name) for name in sorted(kept, key=lambda name: (len(name), name))]
+
+    def trials(self, below: int | None = None) -> list[TrialFacts]:
+        """Return the facts about the trials that have begun, with a smaller number than `below`, by number."""
+        facts = [member.facts() for member in self.members()]
+        return [each for each in facts if each is not None and (below is None or each.number < below)]
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Context manager that holds the study's own lock, for the moments in which its files are changed."""
+        with locks.lock(self.path, patience_seconds=30):
+            yield
+
+    def remove(self) -> None:
+        """Delete the study's folder. Raises StorageError if one of its trials is being trained."""
+        for member in self.members():
+            if member.is_claimed():
+                raise StorageError(f"trial {member.name} of {quoted(self.path)} is being trained", hint="stop it first")
+        storage.remove_folder(self.path)
+
+    def stopped(self) -> str | None:
+        """Return the reason why the study was stopped; None if it was not."""
+        path = self.path / _STOPPED
+        return str(json_object(must_read(path, TEXT_LIMIT_BYTES), path).get("reason")) if path.exists() else None
+
+    def stop(self, reason: str) -> None:
+        storage.write_bytes(self.path / _STOPPED, storage.json_text({"reason": reason}).encode())
+
+    def go_on(self, trials: int | None = None) -> None:
+        """Let a stopped study go on, with another number of trials unless it is None."""
+        storage.remove_file(self.path / _STOPPED)
+        if trials is not None:
+            self.write(self.facts.model_copy(update={"trials": trials}))
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _validated(cls: type[M], data: Mapping[Any, Any], path: Path) -> M:
+    try:
+        return cls.model_validate(data)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise FileRefused(f"{quoted(path)} is damaged: {quoted(where)} is not as kerascli writes it") from None
+
+
+def find_study(selector: str, runs_dir: Path) -> Study:
+    """Return the study with this path, name or prefix, or the `latest`. Raises ConfigError unless one is found."""
+    path = index.find_study(selector, runs_dir)
+    if path is None:
+        text = f"there is no study {quoted(selector)} in {quoted(runs_dir)}"
+        raise ConfigError(text, hint="kerascli studies lists them; kerascli tune CONFIG starts one")
+    return Study(path)

@@ -1,0 +1,113 @@
+"""Points of a study's trials: each is a pure function of the study, of the trials before it, and of its number.
+
+Nothing is stored between two points: a sampler is seeded by (seed, number), and Optuna's is made anew, in memory.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from kerascli.config.sections.space import Parameter, Point, Space
+from kerascli.config.sections.tune import TuneSection
+from kerascli.foundation.errors import ConfigError
+from kerascli.studies.facts import TrialFacts
+
+Directions = Sequence[str]
+"""Better direction, `min` or `max`, of each objective."""
+
+
+def next_point(
+    tune: TuneSection, seed: int, number: int, written: Point, earlier: Sequence[TrialFacts], directions: Directions
+) -> Point:
+    """Return the point of the trial of a number, from 2 on; trial 1 is the config as it is written, at `written`.
+
+    `earlier` are trials with smaller numbers, sorted by number; only `tpe` takes them into account.
+    """
+    if tune.sampler == "grid":
+        return next(islice(grid(tune.space, written), number - 2, None))
+    if tune.sampler == "random":
+        return tune.space.active(lambda each: _uniform(each, f"{seed}/{number}/{each.name}"))
+    sampler = optuna().samplers.TPESampler(seed=_hash(f"{seed}/{number}") % 2**32)
+    trial = rebuilt(tune.space, earlier, directions, sampler).ask()
+    return tune.space.active(partial(_suggested, trial))
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+
+
+def _uniform(parameter: Parameter, key: str) -> int | float:
+    """Return a number of a parameter's range, drawn uniformly (on its scale) by a key."""
+    share, (low, high) = _hash(key) / 2**64, parameter.bounds
+    if parameter.is_integer:
+        low, high = low - 0.5, high + 0.5
+    is_log = parameter.domain is not None and parameter.domain.log
+    value = math.exp(math.log(low) + (math.log(high) - math.log(low)) * share) if is_log else low + (high - low) * share
+    lowest, highest = parameter.bounds
+    return min(max(round(value) if parameter.is_integer else value, lowest), highest)
+
+
+def grid(space: Space, written: Point) -> Iterator[Point]:
+    """Yield the points of a grid but that of the config as it is written; the last parameter varies fastest."""
+
+    def extended(point: Point, parameters: Sequence[Parameter]) -> Iterator[Point]:
+        if not parameters:
+            yield point
+            return
+        first, *rest = parameters
+        for value in first.grid() if first.is_active(point) else ():
+            yield from extended({**point, first.name: value}, rest)
+        if not first.is_active(point):
+            yield from extended(point, rest)
+
+    return (point for point in extended({}, space.parameters) if point != written)
+
+
+def optuna() -> Any:
+    """Return the module Optuna, without its messages. Raises ConfigError if it is not installed."""
+    try:
+        import optuna
+    except ImportError:
+        hint = "pip install 'kerascli[tune]', or write sampler: random"
+        raise ConfigError("the sampler tpe needs Optuna, which is not installed", hint=hint) from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def rebuilt(space: Space, trials: Sequence[TrialFacts], directions: Directions, sampler: Any = None) -> Any:
+    """Return a study of Optuna in memory with the trials of a study; those outside of its space are left out."""
+    library = optuna()
+    ways = ["minimize" if each == "min" else "maximize" for each in directions]
+    study = library.create_study(directions=ways, sampler=sampler)
+    states = {"completed": "COMPLETE", "running": "RUNNING", "pruned": "PRUNED", "failed": "FAIL"}
+    by_name = {each.name: _distribution(each) for each in space.parameters}
+    for each in trials:
+        point = {name: value for name, value in each.point.items() if name in by_name}
+        study.add_trial(
+            library.trial.create_trial(
+                state=library.trial.TrialState[states[each.status]], params=point,
+                values=each.values if each.status == "completed" else None,
+                distributions={name: by_name[name] for name in point},
+                intermediate_values={each.epochs: each.values[0]} if each.status == "pruned" and each.values else {},
+            )
+        )  # fmt: skip
+    return study
+
+
+def _suggested(trial: Any, parameter: Parameter) -> int | float:
+    """Return the value of a parameter that a trial of Optuna suggests."""
+    if parameter.domain is None:
+        return trial.suggest_categorical(parameter.name, range(len(parameter.items)))
+    suggest = trial.suggest_int if parameter.is_integer else trial.suggest_float
+    return suggest(parameter.name, *parameter.bounds, log=parameter.domain.log)
+
+
+def _distribution(parameter: Parameter) -> Any:
+    distributions, (low, high) = optuna().distributions, parameter.bounds
+    if parameter.domain is None:
+        return distributions.CategoricalDistribution(range(len(parameter.items)))
+    kind = distributions.IntDistribution if parameter.is_integer else distributions.FloatDistribution
+    return kind(low, high, log=parameter.domain.log)

@@ -1,0 +1,76 @@
+"""Time a training step in both execution modes after a training run, so that later runs use the faster one."""
+
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from time import perf_counter
+
+import torch
+
+from kerascli.compiler.compiling import reason_not_to_compile
+from kerascli.compiler.verdicts import Verdict
+from kerascli.foundation import draws
+from kerascli.training.execution_mode import (
+    SECONDS_TO_COMPILE,
+    Request,
+    compile_rule,
+    compiled_before,
+    leaves_of,
+    make_runner,
+    traced,
+)
+from kerascli.training.forward_pass import Eager
+
+SHARE = 0.05
+"""Maximum time for timing both modes, as a share of the time of the training run."""
+_SECONDS_TO_PREPARE = 2.0
+"""Estimated time in seconds to trace a step three times and to load its compiled code."""
+_ROUNDS = 50
+
+
+def learn_mode(request: Request, trained_seconds: float) -> Verdict | None:
+    """Time a training step in both execution modes, and keep the verdict for later runs of the same step.
+
+    None if there is nothing to learn: there is a verdict, a mode is impossible here, or it would take more than `SHARE`
+    of the training's time. The weights stay as they are. Raises StorageError, and what torch's compiler raises.
+    """
+    seconds, inputs = SHARE * trained_seconds - _SECONDS_TO_PREPARE, leaves_of(request.batches[0])
+    if seconds <= 0 or request.device.type != "cpu":
+        return None
+    program, _ = traced(Eager(request.forward_pass, request.live_scales), request.batches[0])
+    digest = program.digest(inputs)
+    if Verdict.of(digest) is not None or reason_not_to_compile(program.code, request.device) is not None:
+        return None
+    if not compiled_before(request, program):
+        seconds -= SECONDS_TO_COMPILE
+    if seconds <= 0:
+        return None
+    runners = [make_runner(request, mode) for mode in ("traced", "compiled")]
+    if [choice.value for _, choice in runners] != ["traced", "compiled"]:
+        return None
+    rules = request.rules()
+    updates = [[rule.function for rule in rules], [compile_rule(rule) for rule in rules]]
+
+    def step(mode: int) -> None:
+        runners[mode][0](request.batches[0], draws.Draws(0, "try", 0))
+        for rule, update in zip(rules, updates[mode], strict=True):
+            update(*rule.examples)
+
+    verdict = Verdict(*_times([partial(step, 0), partial(step, 1)], seconds))
+    verdict.keep(digest)
+    return verdict
+
+
+@torch.no_grad()
+def _times(functions: list[Callable[[], None]], seconds: float) -> list[float]:
+    """Return the median times in seconds of functions that are called in turns, for at most about `seconds` in all."""
+    times: list[list[float]] = [[] for _ in functions]
+    for function in functions:
+        function()
+    end = perf_counter() + seconds
+    while len(times[0]) < _ROUNDS and (not times[0] or perf_counter() < end):
+        for function, each in zip(functions, times, strict=True):
+            begin = perf_counter()
+            function()
+            each.append(perf_counter() - begin)
+    return [median(each) for each in times]

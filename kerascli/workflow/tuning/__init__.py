@@ -1,0 +1,1 @@
+"""Training of the trials of a study by several workers."""

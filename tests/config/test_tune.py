@@ -1,0 +1,75 @@
+"""The section `tune`: its search space as data, and the config at a point of it."""
+
+from typing import Any
+
+import pytest
+
+from kerascli.config.point import config_at, written_point
+from kerascli.config.sections.space import read_space
+from kerascli.config.sections.tune import parse_tune
+from kerascli.config.yaml.text import parse_document
+from kerascli.workflow.check import check
+
+CONFIG = """
+data:
+  source: {blobs: {features: 4, classes: 3}}
+  inputs: {x: []}
+  targets: {y: []}
+flags: {units: 16, act: relu}
+model:
+  layers:
+    - dense: {units: $units, activation: $act}
+    - dense: {units: 3, activation: softmax}
+compile: {loss: sparse_categorical_crossentropy, optimizer: {adam: {learning_rate: 0.01}}, metrics: [accuracy]}
+fit: {epochs: 3, validation_split: 0.2}
+tune:
+  objective: val_accuracy
+  trials: 9
+  flags: {units: {int: {range: [4, 64], log: true}}, act: [relu, tanh]}
+  set:
+    compile.optimizer: [sgd, {adam: {learning_rate: {float: {range: [1e-4, 1e-1], log: true, steps: 4}}}}]
+    fit.batch_size: [16, 32]
+"""
+RATE = "compile.optimizer.adam.learning_rate"
+
+
+def _space() -> Any:
+    return parse_tune(parse_document(CONFIG, "c.yaml").data["tune"]).space
+
+
+def test_parameters_within_a_choice_follow_it() -> None:
+    space = _space()
+    assert [each.name for each in space.parameters] == ["units", "act", "compile.optimizer", RATE, "fit.batch_size"]
+    chosen = space.active(lambda each: each.bounds[0])
+    assert chosen == {"units": 4, "act": 0, "compile.optimizer": 0, "fit.batch_size": 0}
+    assert RATE in space.active(lambda each: each.bounds[1])
+
+
+def test_a_point_sets_flags_and_paths() -> None:
+    point = {"units": 8, "act": 1, "compile.optimizer": 1, RATE: 0.001, "fit.batch_size": 0}
+    document, flags = config_at(parse_document(CONFIG, "c.yaml"), ["units=5"], _space().values(point))
+    assert flags == ["units=8", "act=tanh"]
+    assert document.at(("compile", "optimizer")) == {"adam": {"learning_rate": 0.001}}
+    assert document.at(("fit", "batch_size")) == 16
+    assert "tune" not in document.data
+
+
+def test_the_config_as_written_is_a_point_as_far_as_it_is_in_the_space() -> None:
+    document = parse_document(CONFIG, "c.yaml")
+    assert written_point(document, [], _space()) == {"units": 16, "act": 0, "compile.optimizer": 1, RATE: 0.01}
+    assert "units" not in written_point(document, ["units=1000"], _space())
+
+
+def test_the_values_of_a_grid_are_round_numbers() -> None:
+    rate = next(each for each in _space().parameters if each.name == RATE)
+    assert list(rate.grid()) == [0.0001, 0.001, 0.01, 0.1]
+    (units,) = read_space({"units": {"int": {"range": [32, 512], "log": True, "steps": 5}}}, None).parameters
+    assert list(units.grid()) == [32, 64, 128, 256, 512]
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("val_loss", ("min",)), ("[val_loss, {accuracy: last}]", ("min", "max"))]
+)
+def test_directions_are_those_of_the_metrics(written: str, value: tuple[str, ...]) -> None:
+    text = CONFIG.replace("objective: val_accuracy", f"objective: {written}")
+    assert check(parse_document(text, "c.yaml"), sets=(), flags=()).directions == value

@@ -1,0 +1,96 @@
+"""The folder of a study: its settings, its trials, claims, and their names on the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kerascli.foundation.disk import locks
+from kerascli.foundation.errors import ConfigError, FileRefused
+from kerascli.runs import index
+from kerascli.studies.facts import StudyFacts, TrialFacts
+from kerascli.studies.folder import Study, find_study
+
+FACTS = StudyFacts(
+    config="/c/a.yaml", seed=7, threads=1, device="auto", mode="traced", trials=5, directions=["max"],
+    tune={"objective": "val_accuracy", "trials": 5, "flags": {"units": [1, 2]}}, settings={"model": {"layers": ["a"]}},
+    text="# a comment\nmodel: {}\n",
+)  # fmt: skip
+
+
+def _study(tmp_path: Path) -> Study:
+    return Study.create(tmp_path, "a", FACTS)
+
+
+def test_a_study_is_read_as_it_was_written(tmp_path: Path) -> None:
+    study = Study(_study(tmp_path).path)
+    assert study.facts == FACTS
+    assert study.tune.space.parameters[0].name == "units"
+    assert study.name == "a"
+
+
+def test_a_trial_has_a_name_within_its_study(tmp_path: Path) -> None:
+    study = _study(tmp_path)
+    member = study.member(7)
+    member.create()
+    (member.path / "run.json").write_text("{}")
+    for selector in ("a/7", f"{study.path}/7", "latest/7", f"{study.path.name}/0007"):
+        assert index.find_run(selector, tmp_path).path == member.path
+    assert find_study("a", tmp_path).path == find_study("latest", tmp_path).path == study.path
+    with pytest.raises(ConfigError, match="no runs"):
+        index.find_run("latest", tmp_path)
+    assert index.list_runs(tmp_path) == []
+
+
+def test_a_trial_within_a_trial_has_a_name(tmp_path: Path) -> None:
+    member = _study(tmp_path).member(7)
+    member.create()
+    inner = Study(member.path)
+    inner.write(FACTS.model_copy(update={"tune": None}))
+    fold = inner.member("fold-3")
+    fold.create()
+    (fold.path / "run.json").write_text("{}")
+    assert index.find_run("a/7/fold-3", tmp_path).path == fold.path
+    assert [each.name for each in inner.members()] == ["fold-3"]
+
+
+def test_a_claim_is_a_lock_beside_that_of_the_run(tmp_path: Path) -> None:
+    member = _study(tmp_path).member(1)
+    member.create()
+    with member.claimed() as mine, member.claimed() as theirs:
+        assert (mine, theirs) == (True, False)
+        assert member.is_claimed()
+        with locks.lock(member.path):  # the run itself
+            pass
+    assert not member.is_claimed()
+
+
+def test_trials_are_in_order_of_their_numbers(tmp_path: Path) -> None:
+    study = _study(tmp_path)
+    for number in (3, 1, 12):
+        study.member(number).create()
+        study.member(number).write(TrialFacts(number=number, point={"units": 1}, values=[0.1 + 0.2]))
+    study.member(2).create()
+    assert [each.number for each in study.trials()] == [1, 3, 12]
+    assert [each.number for each in study.trials(below=12)] == [1, 3]
+    assert study.trials()[0].values == [0.1 + 0.2]
+
+
+def test_damage_is_reported(tmp_path: Path) -> None:
+    study = _study(tmp_path)
+    member = study.member(1)
+    member.create()
+    (member.path / "trial.json").write_text(json.dumps({"number": "one"}))
+    with pytest.raises(FileRefused, match=r"trial\.json' is damaged: 'number'"):
+        study.trials()
+    (study.path / "study.yaml").write_text("format: 1\n")
+    with pytest.raises(FileRefused, match=r"study\.yaml' is damaged"):
+        _ = Study(study.path).facts
+
+
+def test_a_study_is_stopped_and_goes_on(tmp_path: Path) -> None:
+    study = _study(tmp_path)
+    study.stop("enough")
+    assert study.stopped() == "enough"
+    study.go_on()
+    assert study.stopped() is None

@@ -1,0 +1,160 @@
+"""`tune` over folds: a trial has a run for each fold, its objective is their mean, and it is pruned between folds."""
+
+import csv
+import io
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import pytest
+
+from kerascli.config.sections.tune import Objective
+from kerascli.foundation.errors import ConfigError
+from kerascli.runs.index import find_run
+from kerascli.studies.facts import TrialFacts
+from kerascli.studies.folder import Study
+from kerascli.studies.values import by_fold, rows_of, value_of
+from kerascli.workflow.tuning import worker
+from kerascli.workflow.tuning.worker import Worker
+from tests.support.runs_harness import command, outcome, write
+
+CONFIG = """
+seed: 2
+flags: {units: 4}
+data:
+  source: {csv: {path: rows.csv}}
+  split: {folds: 3}
+  inputs: {x: [{columns: [a, b]}]}
+  targets: {y: []}
+model: {layers: [{dense: {units: $units, activation: relu}}, {dense: {units: 3, activation: softmax}}]}
+compile: {loss: sparse_categorical_crossentropy, optimizer: {adam: 0.05}, metrics: [accuracy]}
+fit: {epochs: 2, batch_size: 16, validation_data: validation}
+tune:
+  objective: val_loss
+  trials: 3
+  flags: {units: [1, 4, 16]}
+  keep: all
+"""
+LOSS = Objective("val_loss")
+
+
+def table(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    lines = [f"{a:.4f},{b:.4f},{n % 3}" for n in range(60) for a, b in [random.normal(size=2) + n % 3]]
+    (folder / "rows.csv").write_text("\n".join(["a,b,y", *lines, ""]))
+
+
+def tuned(folder: Path, text: str = CONFIG) -> Study:
+    table(folder)
+    command("tune", write(folder, text), "--workers", 0, "--runs-dir", folder / "runs")
+    (path,) = (path for path in (folder / "runs").iterdir() if (path / "study.yaml").is_file())
+    return Study(path)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    found = tuned(tmp_path_factory.mktemp("tuned"))
+    assert not Worker(found).work()
+    return found
+
+
+def trial(study: Study, number: int) -> TrialFacts:
+    facts = study.member(number).facts()
+    assert facts is not None
+    return facts
+
+
+def test_the_objective_of_a_trial_is_the_mean_of_its_folds(study: Study) -> None:
+    for number in (1, 2, 3):
+        assert trial(study, number).status == "completed", trial(study, number).reason
+        runs = [find_run(f"{study.name}/{number}/fold-{fold}", study.path.parent) for fold in (1, 2, 3)]
+        values = [min(row["val_loss"] for row in run.history()) for run in runs]
+        assert trial(study, number).values == [pytest.approx(fmean(values), rel=1e-12)]
+        assert trial(study, number).epochs == 6
+    assert len({tuple(trial(study, number).values) for number in (1, 2, 3)}) > 1
+
+
+def test_the_runs_of_a_trial_are_those_of_train(study: Study, tmp_path: Path) -> None:
+    folder = study.path.parent.parent
+    sets = ["--set", "data.split.fold=2", "--set", "tune=null", "--set", "compile.jit_compile=false"]
+    command("train", folder / "config.yaml", *sets, "--runs-dir", tmp_path)
+    assert outcome(find_run("latest", tmp_path)) == outcome(find_run(f"{study.name}/1/fold-2", study.path.parent))
+
+
+def test_a_study_predicts_the_mean_of_the_folds_of_its_best_trial(study: Study) -> None:
+    folder = study.path.parent.parent
+    best = min((1, 2, 3), key=lambda number: trial(study, number).values)
+
+    def read(what: object) -> np.ndarray:
+        rows = csv.DictReader(io.StringIO(command("predict", what, folder / "rows.csv")))
+        return np.array([[float(row[f"p({label})"]) for label in range(3)] for row in rows])
+
+    each = [read(run.path) for run in study.member(best).runs]
+    assert len(each) == 3
+    np.testing.assert_allclose(read(study.path), np.mean(each, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(read(f"{study.path}/{best}"), np.mean(each, axis=0), rtol=1e-5)
+    with pytest.raises(ConfigError, match="is a study"):
+        command("train", "--resume", f"{study.path}/{best}")
+
+
+def test_a_killed_trial_goes_on_with_the_same_bits(study: Study, tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    again = tuned(tmp_path)
+    events_of = Worker._events
+    for most in (5, 12, 9, 17, 30):
+
+        def some(self, *arguments, most=most):
+            for count, event in enumerate(events_of(self, *arguments)):
+                if count == most:
+                    raise Killed
+                yield event
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(worker.Worker, "_events", some)
+            with pytest.raises(Killed):
+                Worker(Study(again.path)).work()
+    assert not Worker(Study(again.path)).work()
+    for number in (1, 2, 3):
+        assert trial(again, number).values == trial(study, number).values
+        for one, other in zip(again.member(number).runs, study.member(number).runs, strict=True):
+            assert outcome(one.record) == outcome(other.record)
+
+
+def test_a_trial_is_pruned_between_folds(tmp_path: Path) -> None:
+    text = CONFIG.replace("keep: all", "pruner: {median: {min_epochs: 0, min_trials: 1}}").replace(
+        "trials: 3", "trials: 6"
+    )
+    pruned = tuned(tmp_path, text.replace("seed: 2", "seed: 3"))
+    assert not Worker(pruned).work()
+    kept: list[list[float | None]] = []
+    for number in range(1, 7):
+        member, facts = pruned.member(number), trial(pruned, number)
+        means = by_fold(member, LOSS, "min")
+        expected = next(
+            (
+                count
+                for count in (1, 2)
+                if (others := [each[count - 1] for each in kept if len(each) >= count])
+                and means[count - 1] > np.median(np.array(others, float))
+            ),
+            3,
+        )
+        assert len(member.runs) == expected
+        assert facts.status == ("completed" if expected == 3 else "pruned"), facts.reason
+        assert facts.reason == (None if expected == 3 else f"pruned after fold {expected}")
+        kept.append(means)
+    assert {len(each) for each in kept} >= {1, 3}
+
+
+def test_asha_is_refused_over_folds(tmp_path: Path) -> None:
+    table(tmp_path)
+    with pytest.raises(ConfigError, match="pruner: over folds it is median"):
+        command("validate", write(tmp_path, CONFIG.replace("keep: all", "pruner: asha")))
+
+
+def test_the_mean_of_the_first_folds_is_that_of_their_values(study: Study) -> None:
+    values = [value_of(rows_of(run), LOSS, "min") for run in study.member(1).runs]
+    means = by_fold(study.member(1), LOSS, "min")
+    assert means == [pytest.approx(np.mean(values[:count])) for count in (1, 2, 3)]
