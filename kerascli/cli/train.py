@@ -104,7 +104,7 @@ def _find_learning_rate(
     options.check_device(chosen.device)
     from kerascli.config.load import open_config
     from kerascli.report.plots import save
-    from kerascli.workflow.find_learning_rate import find_learning_rate, plot_sweep
+    from kerascli.workflow.tuning.find_learning_rate import find_learning_rate, plot_sweep
 
     config = open_config(source, flags=flags, progress=options.download_bar())
     sweep = find_learning_rate(config, chosen)

@@ -10,9 +10,9 @@ from kerascli.config.load import open_config
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import ConfigError
 from kerascli.training.step import Progress
-from kerascli.workflow.find_learning_rate import FIRST, LAST, STEPS, Sweep, find_learning_rate
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import PhaseRunner, prepare_phases
+from kerascli.workflow.tuning.find_learning_rate import FIRST, LAST, STEPS, Sweep, find_learning_rate
 from tests.support.runs_harness import command, write
 
 LINE = """
