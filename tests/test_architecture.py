@@ -65,9 +65,9 @@ INNER_FLOORS = {
         ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
-        ["advice", "baselines", "bases", "generation", "loaded", "memory", "outputs", "tracking"],
+        ["advice", "baselines", "bases", "generation", "loaded", "memory", "outputs"],
         ["fitting", "prompts", "space_check", "units"],
-        ["check", "rows"], ["evaluate", "make_samples", "predict"],
+        ["check", "rows", "tracking"], ["evaluate", "make_samples", "predict"],
         ["evaluation", "interchange"], ["train"],
         ["batch_picture", "forecasting", "further_training", "smoke", "stream", "tuning", "why"],
     ],

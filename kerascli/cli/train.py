@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 
 Folds = Annotated[bool, option("--folds", "Train a run for each fold of data.split.folds; predict all of their rows.")]
+
+FindRate = Annotated[
+    bool, option("--find-learning-rate", "Suggest one, by some steps with growing ones; without a run.")
+]
 
 
 def train(
@@ -50,6 +54,7 @@ def train(
         bool, option("--profile", "Report where the time goes; save a trace of some steps in the run.")
     ] = False,
     smoke: Annotated[bool, option("--smoke", "Test a config by two steps in a temporary run.")] = False,
+    find_rate: FindRate = False,
     quiet: Annotated[bool, option("--quiet -q", "No progress: results, warnings and errors.")] = False,
     verbose: Annotated[bool, option("--verbose -v", "Details: choices, digests, checkpoints, times.")] = False,
     as_json: options.Json = False,
@@ -68,11 +73,14 @@ def train(
         "--quiet": quiet, "--data": data is not None, "--verbose": verbose, "--processes": processes is not None,
         "--max-restarts": max_restarts is not None, "--relearn": relearn, "--folds": folds,
     }  # fmt: skip
-    _refuse_idle(values, smoke=smoke, further=not options.is_config(what))
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile, data=data,
         relearn=relearn,
     )  # fmt: skip
+    if find_rate:
+        _find_learning_rate(what, chosen, sets, flags, {**values, "--smoke": smoke})
+        return
+    _refuse_idle(values, smoke=smoke, further=not options.is_config(what))
     if smoke:
         _smoke_test(what, chosen, sets, flags)
         return
@@ -82,6 +90,30 @@ def train(
         resume = resume or interrupted_run(chosen, None if what is None else Path(what))
         events = _resumed(resume, chosen, sets) if resume is not None else _started(what, chosen, sets, flags, folds)
         _follow(events, as_json=as_json, quiet=quiet, verbose=verbose)
+
+
+def _find_learning_rate(
+    what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str], values: Mapping[str, bool]
+) -> None:
+    """Print a learning rate for a config, with the losses of a sweep as JSON or as a plot; `values` are the options in
+    use."""
+    beside = {"a config or a run", "--runs-dir", "--flag", "--json"}
+    options.refuse(values, [name for name in values if name not in beside],
+                   "cannot be used with --find-learning-rate: it makes no run")  # fmt: skip
+    source = options.read_config(options.config_or_only(what), sets, flags)
+    options.check_device(chosen.device)
+    from kerascli.config.load import open_config
+    from kerascli.report.plots import save
+    from kerascli.workflow.tuning.find_learning_rate import find_learning_rate, plot_sweep
+
+    config = open_config(source, flags=flags, progress=options.download_bar())
+    sweep = find_learning_rate(config, chosen)
+    if values["--json"]:
+        options.say_json(asdict(sweep))
+        return
+    save(plot_sweep(sweep), path := Path(f"{config.name}-learning-rates.png"))
+    typer.echo(f"learning rate  {sweep.suggestion:.2g}\nplot           {safe_text(str(path))}")
+    options.note("the loss falls fastest there; write it into the config: compile.optimizer")
 
 
 def _refuse_idle(values: dict[str, bool], *, smoke: bool, further: bool) -> None:

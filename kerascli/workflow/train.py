@@ -7,7 +7,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from kerascli.callbacks.mlflow import MLflow
 from kerascli.compiler.cache import use_own_cache
 from kerascli.config.composition.references import escape_references
 from kerascli.config.config import Config, Progress
@@ -117,7 +116,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
             yield from begun.notes
             yield Began(str(record.path), record.summary())
             began = monotonic()
-            yield from sending(run(runner, record, stop, evaluate_splits), record, _trackers(phases, options))
+            yield from sending(run(runner, record, stop, evaluate_splits), record, [] if options.limits else phases)
             trained_seconds = monotonic() - began
     yield from _learn_modes(runner, trained_seconds)
 
@@ -181,7 +180,7 @@ def resume(
                 _write_resolved(record, phases)
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
-            yield from sending(run(runner, record, stop, evaluate_splits), record, _trackers(phases, options))
+            yield from sending(run(runner, record, stop, evaluate_splits), record, [] if options.limits else phases)
 
 
 def _unused(config: Config) -> Iterator[Note]:
@@ -204,12 +203,6 @@ def refuse_without_data(record: RunRecord, config: Config) -> None:
     if config.data is None:
         hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
         raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
-
-
-def _trackers(phases: Sequence[Phase], options: Options) -> list[MLflow]:
-    """Return the callbacks that send the run to a tracking server: none in a smoke test."""
-    callbacks = [] if options.limits else [each for phase in phases for each in phase.spec.fit.callbacks]
-    return [each for each in callbacks if isinstance(each, MLflow)]
 
 
 def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: Sequence[str]) -> list[Phase]:

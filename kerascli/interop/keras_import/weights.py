@@ -159,7 +159,8 @@ def in_keras_2_order(weights: Sequence[Weight], paths: Sequence[str]) -> Pairs:
     pairs = list(zip(keras_2_order(weights), paths, strict=True))
     for weight, path in pairs:
         name, old = path.rpartition("/")[2].partition(":")[0], _KERAS_1.get(weight.spec.name, weight.spec.name)
-        if name != weight.spec.name and not re.fullmatch(rf"\w+_{old}(_\d+)?", name):
+        named = name == weight.spec.name or re.fullmatch(rf"\w+_{old}(_\d+)?", name) is not None
+        if not named and not name.lower().startswith("variable"):  # LayerScale's weight has no name
             text = f"weight '{weight.name}' would get '{safe_text(path)}': the file has another order of weights"
             raise FileRefused(text)
     return pairs

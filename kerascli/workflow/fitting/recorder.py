@@ -14,7 +14,7 @@ from torch import Tensor
 from kerascli.callbacks.samples import Sampler
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.disk.pieces import Pieces
-from kerascli.foundation.disk.storage import csv_text
+from kerascli.foundation.disk.storage import csv_text, write_bytes
 from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.foundation.events import (
     AppendRow,
@@ -24,6 +24,7 @@ from kerascli.foundation.events import (
     Note,
     Post,
     Record,
+    WriteEmbeddings,
     WriteHistograms,
     WriteSample,
     WriteScalars,
@@ -32,6 +33,7 @@ from kerascli.foundation.spans import span
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
+from kerascli.workflow.fitting.projector import projector_files
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.generation import ModelContext, sample_file
 
@@ -107,6 +109,9 @@ class SampleWriter:
         data, suffix = sample_file(self._samplers[name], self._context)
         self._record.write_sample(f"{epoch:04d}-{name}{suffix}", data)
 
+    def embeddings(self, view: str | None) -> dict[str, bytes]:
+        return projector_files(self._context, view)
+
 
 class Recorder(Follower):
     """Consumer that writes training events to the run's folder (history.csv, checkpoints ...), which must be locked."""
@@ -144,6 +149,8 @@ class Recorder(Follower):
                 self._tensorboard.write_scalars(folder, step, values)
             case WriteHistograms(folder, step):
                 self._tensorboard.write_histograms(folder, step, self.trainer.snapshot())
+            case WriteEmbeddings(folder, view):
+                return self._write_embeddings(folder, view)
             case WriteSample(name, epoch):
                 try:
                     self._samples.write(name, epoch)
@@ -154,6 +161,15 @@ class Recorder(Follower):
                 if problem is not None and url not in self._unreachable:
                     self._unreachable.add(url)
                     return Note(f"remote_monitor: could not send metrics to {url}: {problem}", "warning")
+        return None
+
+    def _write_embeddings(self, folder: str, view: str | None) -> Note | None:
+        try:
+            files = self._samples.embeddings(view)
+        except ConfigError as error:  # no reason to abort the training
+            return Note(f"the embeddings for TensorBoard could not be made: {error}", "warning")
+        for name, data in files.items():
+            write_bytes(self.record.log_folder(folder) / name, data)
         return None
 
     def _log_row(self, file: str, row: Mapping[str, float], separator: str) -> None:
