@@ -69,8 +69,7 @@ def evaluate(
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
         record = _record(run, what, runs_dir, checkpoint, trust=trust_plugins)
-        keeps = {"--keep-threshold": keep_threshold and record.archive}
-        options.refuse(keeps, keeps, "cannot write into an archive")
+        options.refuse({"--keep-threshold": keep_threshold and record.archive}, ["--keep-threshold"], "needs a folder")
         from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluation.cells import add_cells
         from kerascli.workflow.evaluation.facts import evaluation_facts

@@ -266,20 +266,19 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
     A study stands for its best trial. The selector may be the path of an archive, unless `trust` is None; its code is
     run only if that is True.
     """
-    from kerascli.runs.index import LATEST, is_archive
-    from kerascli.runs.index import find_run as find
+    from kerascli.runs import index
 
-    if is_archive(selector) and trust is not None:
+    if index.is_archive(selector) and trust is not None:
         from kerascli.runs.archives import open_archive
 
         record = opened_archives.enter_context(open_archive(Path(selector), trusts_plugins=trust))
     else:
         try:
-            record = find(selector, runs_dir)
+            record = index.find_run(selector, runs_dir)
         except KerasCliError:
             if (record := _best_trial(selector, runs_dir)) is None:
                 raise
-    if selector == LATEST:
+    if selector == index.LATEST:
         note(f"run: {record.path} (the latest)")
     if not record.has_checksums:
         note(f"warning: {record.path} was made before runs had checksums: damage to its files would not be detected")

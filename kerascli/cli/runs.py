@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from kerascli.cli import complete, options
+from kerascli.cli import complete, options, run_query
 from kerascli.cli.options import argument, option
 from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import ConfigError
-from kerascli.report import run_query, tables
+from kerascli.report import tables
 from kerascli.report.comparison import compare
 from kerascli.runs import index
 from kerascli.runs.reading import quoted
@@ -75,7 +75,7 @@ def _list(
         options.say(f"{tables.list_table([line for _, line in runs], options.terminal_width())}\n")
     else:
         options.note(none)
-    plain = not (where or tag or sort or best or limit or json)
+    plain = not any((where, tag, sort, best, limit, json))
     for path in index.list_studies(runs_dir) if plain else ():
         from kerascli.studies.table import study_text
 

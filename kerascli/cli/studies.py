@@ -11,6 +11,7 @@ from kerascli.cli import options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError
 from kerascli.report import tables
+from kerascli.report.text_tables import text_table
 from kerascli.runs import index
 from kerascli.runs.reading import quoted
 
@@ -77,16 +78,15 @@ def _show(
     lines |= {f"test of trial {number}": values for number, values in facts["test"].items() if values}
     lines |= {f"trials differ in their {key}": kinds for key, kinds in facts["differs"].items()}
     typer.echo()
-    tables.show(tables.facts_table({name: value for name, value in lines.items() if value}))
+    options.say(f"{tables.facts_table({name: value for name, value in lines.items() if value})}\n")
     if note is not None:
         options.note(note)
 
 
 def _print(heads: list[str], rows: list[list[Any]]) -> None:
-    table = tables.new_table(*heads)
-    for row in rows:
-        table.add_row(*("" if value is None else tables.value_text(value) for value in row))
-    tables.show(table)
+    cells = [["" if value is None else tables.value_text(value) for value in row] for row in rows]
+    columns = [*zip([tables.value_text(head) for head in heads], *cells, strict=True)]
+    options.say(f"{text_table(columns, '<' * len(heads), options.terminal_width())}\n")
 
 
 def _best(
