@@ -65,15 +65,15 @@ INNER_FLOORS = {
         ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
-        ["advice", "baselines", "generation", "loaded", "memory", "outputs", "tracking"],
+        ["advice", "baselines", "bases", "generation", "loaded", "memory", "outputs"],
         ["fitting", "prompts", "space_check", "units"],
-        ["check", "rows"], ["evaluate", "make_samples", "predict"],
+        ["check", "rows", "tracking"], ["evaluate", "make_samples", "predict"],
         ["evaluation", "interchange"], ["train"],
         ["batch_picture", "forecasting", "further_training", "smoke", "stream", "tuning", "why"],
     ],
     "interop": [
         ["keras", "example_inputs", "published", "torch_files", "torchvision_names"],
-        ["keras_import", "onnx_rows"], ["keras_export"], ["weight_files"],
+        ["keras_import", "onnx_rows"], ["keras_export"], ["weight_files"], ["applications"],
     ],
 }  # fmt: skip
 

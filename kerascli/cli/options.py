@@ -72,6 +72,7 @@ Sets = Annotated[
     ),
 ]  # fmt: skip
 Flags = Annotated[list[str], option("--flag NAME=VALUE", "Set a flag that the config declares; may be repeated.")]
+Size = Annotated[int | None, option("--size N", "Height and width of an application's images, in pixels.", min=1)]
 View = Annotated[str | None, option("--view NAME", "Use a view of the model instead of the model.")]
 What = Annotated[list[str] | None, argument("WHAT", _WHAT)]
 Horizon = Annotated[
@@ -236,13 +237,25 @@ def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Docum
 
 
 def config_or_run(
-    what: str | None, runs_dir: Path, sets: Sequence[str], flags: Sequence[str], trust: bool | None = None
+    what: str | None,
+    runs_dir: Path,
+    sets: Sequence[str],
+    flags: Sequence[str],
+    trust: bool | None = None,
+    size: int | None = None,
 ) -> "Document | RunRecord":
-    """Return the config (parsed) if `what` is a file, else the run that it names. Raises ConfigError."""
+    """Return the config (parsed) if `what` is a file, else the run that it names, or a published network of this name
+    with arguments from `sets`, for images of a `size`. Raises ConfigError."""
+    from kerascli.config.composition.applications import application_config
     from kerascli.runs.index import LATEST, list_runs
 
     if what is None and not sets and not flags and list_runs(runs_dir):
         what = LATEST
+    is_run = any(what in (run.name, run.folder_name) for run in list_runs(runs_dir))
+    if what and not (is_config(what) or is_run) and (network := application_config(what, sets, size)) is not None:
+        note(f"application: {network.name} (random weights)")
+        return network
+    refuse({"--size": size}, ["--size"], "can only be used with an application")
     if what is None or is_config(what):
         return read_config(config_or_only(what), sets, flags)
     if sets or flags:
@@ -250,13 +263,13 @@ def config_or_run(
     return find_run(what, runs_dir, trust)
 
 
-def model_spec(source: "Document | RunRecord", flags: Sequence[str]) -> "RunSpec":
+def model_spec(source: "Document | RunRecord", flags: Sequence[str], runs_dir: Path) -> "RunSpec":
     """Return the checked contents of a config (with its overrides), or of a run's config, to show its model."""
     from kerascli.config.yaml.document import Document
     from kerascli.workflow.check import spec_of, spec_of_run
 
     if isinstance(source, Document):
-        return spec_of(source, sets=(), flags=flags, progress=download_bar())
+        return spec_of(source, sets=(), flags=flags, progress=download_bar(), runs_dir=runs_dir)
     return spec_of_run(source)
 
 

@@ -160,10 +160,11 @@ def _started(
     options.check_device(chosen.device)
     if folds:
         return fold_events(document, None, chosen, sets, flags)
-    from kerascli.config.load import open_config
+    from kerascli.workflow.bases import open_config
     from kerascli.workflow.train import start
 
-    return start(open_config(document, flags=flags, progress=options.download_bar()), chosen)
+    progress = options.download_bar()
+    return start(open_config(document, flags=flags, progress=progress, runs_dir=chosen.runs_dir), chosen)
 
 
 def _run_to_train(what: str, chosen: Options) -> "RunRecord":

@@ -30,7 +30,7 @@ from kerascli.runs.checksums import VerifiedFiles, check, sealed
 from kerascli.runs.facts import FORMAT, Start, new_start, read_facts
 from kerascli.runs.history import HistoryWriter, Prefix, Row
 from kerascli.runs.outputs import EVALUATIONS, LOGS, PLOTS, PROFILE, SAMPLES, OutputFiles
-from kerascli.runs.reading import decoded, json_object, must_read, quoted
+from kerascli.runs.reading import decoded, must_read, quoted
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 
@@ -311,17 +311,10 @@ class RunRecord(OutputFiles):
         changed."""
         return self._files.read_folder(_PREPROCESSING, set(self._names(_PREPROCESSING)))
 
-    def columns(self) -> dict[str, str]:
-        """Return the types of the columns of the training data, such as `uint8 (28, 28)`, by name; {} if unknown."""
+    def learned(self) -> str | None:
+        """Return the text of preprocessing/preprocessing.json: what the transforms learned; None if there is none."""
         name = f"{_PREPROCESSING}/preprocessing.json"
-        path = self.path / name
-        if name not in self.facts()["files"]:
-            return {}
-        try:
-            columns = json_object(self._files.read(name), path).get("columns", {})
-            return {name: _type(each["dtype"], each["shape"]) for name, each in columns.items()}
-        except (LookupError, TypeError, AttributeError):
-            raise FileRefused(f"{quoted(path)} is not what kerascli writes there") from None
+        return self._read_text(name) if name in self.facts()["files"] else None
 
     def write_plugin(self, code: UserCode) -> dict[str, str]:
         """Copy a plugin (custom Python code) into the run folder; return its file name and SHA-256 as a dict."""
@@ -389,11 +382,6 @@ def run_around(file: Path) -> Path | None:
         if is_run(folder) and (named or (folder / _RESOLVED).is_file()):
             return None if file.relative_to(folder).parts[0] in {PLOTS, SAMPLES} else folder
     return None
-
-
-def _type(dtype: str, shape: Sequence[int | None]) -> str:
-    sizes = ", ".join("?" if size is None else str(size) for size in shape)
-    return f"{dtype} ({sizes})" if sizes else str(dtype)
 
 
 def _now() -> str:

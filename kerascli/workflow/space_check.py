@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kerascli.config.config import Config
-from kerascli.config.load import open_config
 from kerascli.config.point import config_at
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.phases import in_each
@@ -12,6 +11,7 @@ from kerascli.config.sections.space import Parameter, Space
 from kerascli.config.sections.tune import AshaPruner, TuneSection, parse_tune
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Path, in_yaml, suggestion
+from kerascli.workflow.bases import open_config
 
 _NOT_SEARCHED = ("tune", "extends", "plugins", "name", "flags")
 """Top-level keys that no trial can change."""

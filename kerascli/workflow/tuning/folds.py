@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.config.config import Config, Progress
-from kerascli.config.load import open_config
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.device import use_threads
 from kerascli.foundation.disk import storage
@@ -20,6 +19,7 @@ from kerascli.runs.record import is_study
 from kerascli.studies.facts import StudyFacts
 from kerascli.studies.folder import Member, Study
 from kerascli.workflow.advice.advise import notes
+from kerascli.workflow.bases import open_config
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.run_loop import interrupted_error
