@@ -105,12 +105,13 @@ class SampleWriter:
             experiment, prepared.splits, prepared.learned, prepared.facts.targets, prepared.display_columns
         )
 
-    def write(self, name: str, epoch: int) -> None:
-        data, suffix = sample_file(self._samplers[name], self._context)
-        self._record.write_sample(f"{epoch:04d}-{name}{suffix}", data)
-
-    def embeddings(self, view: str | None) -> dict[str, bytes]:
-        return projector_files(self._context, view)
+    def write(self, request: WriteSample | WriteEmbeddings) -> None:
+        if isinstance(request, WriteSample):
+            data, suffix = sample_file(self._samplers[request.name], self._context)
+            self._record.write_sample(f"{request.epoch:04d}-{request.name}{suffix}", data)
+            return
+        for name, data in projector_files(self._context, request.view).items():
+            write_bytes(self._record.log_folder(request.folder) / name, data)
 
 
 class Recorder(Follower):
@@ -149,11 +150,9 @@ class Recorder(Follower):
                 self._tensorboard.write_scalars(folder, step, values)
             case WriteHistograms(folder, step):
                 self._tensorboard.write_histograms(folder, step, self.trainer.snapshot())
-            case WriteEmbeddings(folder, view):
-                return self._write_embeddings(folder, view)
-            case WriteSample(name, epoch):
+            case WriteSample(name, _) | WriteEmbeddings(name, _):
                 try:
-                    self._samples.write(name, epoch)
+                    self._samples.write(record)
                 except ConfigError as error:  # no reason to abort the training
                     return Note(f"the sample '{name}' could not be made: {error}", "warning")
             case Post(url):
@@ -161,15 +160,6 @@ class Recorder(Follower):
                 if problem is not None and url not in self._unreachable:
                     self._unreachable.add(url)
                     return Note(f"remote_monitor: could not send metrics to {url}: {problem}", "warning")
-        return None
-
-    def _write_embeddings(self, folder: str, view: str | None) -> Note | None:
-        try:
-            files = self._samples.embeddings(view)
-        except ConfigError as error:  # no reason to abort the training
-            return Note(f"the embeddings for TensorBoard could not be made: {error}", "warning")
-        for name, data in files.items():
-            write_bytes(self.record.log_folder(folder) / name, data)
         return None
 
     def _log_row(self, file: str, row: Mapping[str, float], separator: str) -> None:

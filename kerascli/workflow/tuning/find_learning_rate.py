@@ -6,7 +6,7 @@ L. N. Smith, Cyclical Learning Rates for Training Neural Networks, 2017.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import TYPE_CHECKING
 
 from kerascli.config.config import Config
@@ -15,7 +15,6 @@ from kerascli.foundation.device import choose_device, prepare_cpu, use_threads
 from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.report.plots import COLORS, GREY, in_style, new_figure
 from kerascli.schedules.base import Schedule
-from kerascli.training.loop import Plan
 from kerascli.training.step import Progress, Trainer
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import PhaseRunner, prepare_phases
@@ -69,16 +68,12 @@ def find_learning_rate(config: Config, options: Options) -> Sweep:
     trainer.optimizers.weights_were_set()
     trainer.module.train()
     rates = [FIRST * (LAST / FIRST) ** (step / (STEPS - 1)) for step in range(STEPS)]
-    losses = _smoothed(_losses(trainer, _endless(runner.state.plan, reached.epoch), rates))
+    batches = chain.from_iterable(runner.state.plan.batches(epoch, 0) for epoch in count(reached.epoch))
+    losses = _smoothed(_losses(trainer, batches, rates))
     if len(losses) < _FEWEST:
         text = f"the loss diverges within {len(losses)} steps, at a learning rate of {rates[len(losses) - 1]:.2g}"
         raise ConfigError(text, hint="look for extreme values in the data: the inputs may need normalization")
     return Sweep(rates[: len(losses)], losses, rates[_steepest(losses)])
-
-
-def _endless(plan: Plan, first: int) -> Iterator[Batch]:
-    for epoch in count(first):
-        yield from plan.batches(epoch, 0)
 
 
 def _losses(trainer: Trainer, batches: Iterator[Batch], rates: list[float]) -> Iterator[float]:
