@@ -75,8 +75,13 @@ def _list(
         options.say(f"{tables.list_table([line for _, line in runs], options.terminal_width())}\n")
     else:
         options.note(none)
-    plain = not any((where, tag, sort, best, limit, json))
-    for path in index.list_studies(runs_dir) if plain else ():
+    if not any([where, tag, sort, best, limit, json]):
+        _note_studies(runs_dir)
+
+
+def _note_studies(runs_dir: Path) -> None:
+    """Print each study as one line."""
+    for path in index.list_studies(runs_dir):
         from kerascli.studies.table import study_text
 
         options.note(study_text(path))
@@ -166,7 +171,7 @@ def _remove(
     for selector in dict.fromkeys(runs):  # one run may be named in several ways
         run = index.find_run(selector, runs_dir)  # not the best trial, where a study is named
         records.setdefault(os.path.abspath(run.path), run)
-    if not yes and not _is_confirmed(records.values()):
+    if not yes and not is_confirmed(run.path for run in records.values()):
         options.note("nothing was removed")
         return
     for run in records.values():
@@ -174,8 +179,9 @@ def _remove(
         options.note(f"removed {run.path}")
 
 
-def _is_confirmed(runs: Iterable[RunRecord]) -> bool:
-    options.note("\n".join(str(run.path) for run in runs))
+def is_confirmed(folders: Iterable[Path]) -> bool:
+    """Return True if the user confirms that runs or studies are removed. Raises ConfigError without an answer."""
+    options.note("\n".join(map(str, folders)))
     try:
         return typer.confirm("Remove these runs with all their files?", err=True)
     except typer.Abort:

@@ -3,18 +3,22 @@
 import csv
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kerascli.cli import options
 from kerascli.cli.options import argument, option
+from kerascli.cli.runs import is_confirmed
 from kerascli.foundation.errors import ConfigError
 from kerascli.runs import index
 from kerascli.runs.reading import quoted
 
+if TYPE_CHECKING:
+    from kerascli.studies.folder import Study
+
 _HELP = "List, show, stop and remove studies of tune; without a command: list them."
-Study = Annotated[str, argument("STUDY", "latest, a study's name, a prefix of it, or its path.")]
+Name = Annotated[str, argument("STUDY", "latest, a study's name, a prefix of it, or its path.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +31,13 @@ def register(app: typer.Typer) -> None:
     group.command("stop", example="studies stop latest")(_stop)
     group.command("rm", example="studies rm other")(_remove)
     app.add_typer(group, name="studies")
+
+
+def _open(selector: str, runs_dir: Path) -> "Study":
+    """Return the study that a selector names. Raises ConfigError."""
+    from kerascli.studies.folder import find_study
+
+    return find_study(selector, runs_dir)
 
 
 def _studies(context: typer.Context, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
@@ -50,7 +61,7 @@ def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_D
 
 
 def _show(
-    study: Study = index.LATEST,
+    study: Name = index.LATEST,
     sort: Annotated[str | None, option("--sort NAME", "Sort by a column of the table; default: the trials.")] = None,
     json: options.Json = False,
     as_csv: Annotated[bool, option("--csv", "Print the table as CSV.")] = False,
@@ -58,11 +69,10 @@ def _show(
 ) -> None:
     """Show the trials of a study, and the importance of its parameters."""
     from kerascli.report.tables import duration_text, facts_table
-    from kerascli.studies.folder import find_study
     from kerascli.studies.importance import write_importance
     from kerascli.studies.table import columns_of, study_table
 
-    opened = find_study(study, runs_dir)
+    opened = _open(study, runs_dir)
     note = write_importance(opened)
     facts = study_table(opened)
     if json:
@@ -95,17 +105,16 @@ def _print(heads: list[str], rows: list[list[Any]]) -> None:
 
 
 def _best(
-    study: Study = index.LATEST,
+    study: Name = index.LATEST,
     output: Annotated[Path | None, option("--output -o FILE", "File of the config; default: print it.")] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Write the study's config with the values of the best trial in place, and with its comments."""
     from kerascli.foundation.disk.storage import write_text
     from kerascli.studies.best import best_config
-    from kerascli.studies.folder import find_study
     from kerascli.workflow.outputs import CONFIG, writable
 
-    opened = find_study(study, runs_dir)
+    opened = _open(study, runs_dir)
     number, text = best_config(opened)
     options.note(f"trial {number} of {opened.path}")
     if output is None:
@@ -117,11 +126,9 @@ def _best(
         options.note(f"its relative paths are those of {config.parent}: write it there, or change them")
 
 
-def _stop(study: Study = index.LATEST, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
+def _stop(study: Name = index.LATEST, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """Stop a study: trials are saved after their epoch, no further one is started; `tune --resume` goes on."""
-    from kerascli.studies.folder import find_study
-
-    opened = find_study(study, runs_dir)
+    opened = _open(study, runs_dir)
     opened.stop("by the command studies stop")
     options.note(f"stopped {opened.path}")
 
@@ -132,11 +139,10 @@ def _remove(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Remove studies with all their trials."""
-    from kerascli.studies.folder import find_study
-
-    for opened in [find_study(each, runs_dir) for each in dict.fromkeys(studies)]:
-        if not yes and not typer.confirm(f"Remove {opened.path} with all its trials?", err=True):
-            options.note("nothing was removed")
-            continue
-        opened.remove()
-        options.note(f"removed {opened.path}")
+    opened = [_open(each, runs_dir) for each in dict.fromkeys(studies)]
+    if not yes and not is_confirmed(each.path for each in opened):
+        options.note("nothing was removed")
+        return
+    for each in opened:
+        each.remove()
+        options.note(f"removed {each.path}")

@@ -32,28 +32,25 @@ def check_space(
         return ()
     tune = parse_tune(document.data["tune"])
     ways, faults = _directions(tune, specs)
-    declared = document.data.get("flags") or {}
-    for name in tune.space.flags:
-        if name not in declared:
-            text = f"there is no flag '{name}'{suggestion(name, declared)}"
-            faults.append(
-                Fault(text, ("tune", "flags", name), "key", hint=f"declare its default: flags: {{{name}: 1}}")
-            )
-    split = None if config.data is None else config.data.split
-    if isinstance(tune.pruner, AshaPruner) and split is not None and split.folds is not None:
-        hint = "pruner: median"
-        faults.append(
-            Fault("pruner: over folds it is median, which decides between them", ("tune", "pruner"), hint=hint)
-        )
-    for path in tune.space.sets:
-        if path.split(".")[0] in _NOT_SEARCHED:
-            faults.append(Fault(f"'{path}' cannot be searched", ("tune", "set", path), "key"))
+    faults += _name_faults(tune, document)
     for place, values in () if faults else _corners(tune.space):
         if place != ("tune",) or not faults:  # together they have the faults of each alone
             faults += _corner_faults(document, flags, place, values, describe)
     if faults:
         raise document.error(faults)
     return ways
+
+
+def _name_faults(tune: TuneSection, document: Document) -> Iterator[Fault]:
+    """Yield a config error for each flag of the space that is not declared, and each path that no trial can change."""
+    declared = document.data.get("flags") or {}
+    for name in tune.space.flags:
+        if name not in declared:
+            text = f"there is no flag '{name}'{suggestion(name, declared)}"
+            yield Fault(text, ("tune", "flags", name), "key", hint=f"declare its default: flags: {{{name}: 1}}")
+    for path in tune.space.sets:
+        if path.split(".")[0] in _NOT_SEARCHED:
+            yield Fault(f"'{path}' cannot be searched", ("tune", "set", path), "key")
 
 
 def _directions(tune: TuneSection, specs: Sequence[RunSpec]) -> tuple[tuple[str, ...], list[Fault]]:

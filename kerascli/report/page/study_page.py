@@ -12,6 +12,7 @@ from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document
 from kerascli.report.tables import value_text
 from kerascli.runs.history import Row
+from kerascli.studies.facts import FINISHED
 
 _WIDTH, _HEIGHT, _EDGE, _TOP, _TALL = 900, 300, 70, 40, 224
 """Size of the parallel coordinates, the space at their ends and above them, and the height of an axis, in pixels."""
@@ -31,8 +32,8 @@ def study_html(
     drawn = [each for each in charts(histories) if each["title"] in metrics]
     done = [each for each in facts["trials"] if each["status"] == "completed"]
     sections = [
-        _trials(facts, link), _parallel(facts, done), _importance(facts), _slices(facts, done), _front(facts, done),
-        curves_section(drawn),
+        _overview(facts), _parallel(facts, done), _importance(facts), _slices(facts, done), _front(facts, done),
+        curves_section(drawn), _trials(facts, link),
     ]  # fmt: skip
     kept = [each for each in sections if each is not None]
     return document(safe_text(facts["study"]), kept, {"charts": drawn}, events)
@@ -49,15 +50,21 @@ def _trials(facts: Mapping[str, Any], link: Callable[[str], str] | None) -> Elem
         values = [each["parameters"].get(name) for name in facts["parameters"]]
         last = [each["status"], each["epochs"], round(each["seconds"], 1), each["reason"]]
         rows.append([name, *("" if value is None else value_text(value) for value in (*numbers, *values, *last))])
-    done = sum(each["status"] in ("completed", "pruned", "failed") for each in facts["trials"])
-    best = ", ".join(map(str, facts["best"][:8])) or "none yet"
-    results = "; ".join(
-        f"trial {number} on test: {value_text(values)}" for number, values in facts["test"].items() if values
-    )
-    text = f"{done} of {facts['trials_planned']} trials by {facts['sampler']}; best: {best}. {results}"
     field = element("p", element("label", "Filter ", element("input", type="search")), class_="controls")
     made = table("A click on a heading sorts", list(map(safe_text, heads)), rows, class_="sortable")
-    return section("Trials", element("p", safe_text(text)), field, made, anchor="trials")
+    return section("Trials", field, made, anchor="trials")
+
+
+def _overview(facts: Mapping[str, Any]) -> Element:
+    """Return the section with the number of trials, and the best ones with their results on the test split."""
+    done = sum(each["status"] in FINISHED for each in facts["trials"])
+    best = [each for each in facts["trials"] if each["trial"] in facts["best"]]
+    lines = [f"{done} of {facts['trials_planned']} trials by {facts['sampler']}."]
+    for each in best[:8]:
+        test = facts["test"][each["trial"]]
+        results = f"; on the test split {value_text(test)}" if test else ""
+        lines.append(f"Best: trial {each['trial']} with {value_text(each['values'])}{results}.")
+    return section("Overview", *(element("p", safe_text(line)) for line in lines), anchor="overview")
 
 
 def _axis(facts: Mapping[str, Any], name: str, values: Sequence[Any]) -> tuple[list[float | None], list[str]]:
@@ -77,9 +84,7 @@ def _axis(facts: Mapping[str, Any], name: str, values: Sequence[Any]) -> tuple[l
 
 def _parallel(facts: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> Element | None:
     """Return the section of the parallel coordinates: a line for each trial, through its value on each axis."""
-    columns = {name: [each["parameters"].get(name) for each in trials] for name in facts["parameters"]}
-    columns |= {name: [each["values"].get(name) for each in trials] for name in facts["objectives"]}
-    columns = {name: values for name, values in columns.items() if any(value is not None for value in values)}
+    columns = _columns(facts, trials)
     if not columns:
         return None
     lines: list[list[str]] = [[] for _ in trials]
@@ -103,6 +108,13 @@ def _parallel(facts: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> 
     text = f"A line for each completed trial; the best {len(best)} are drawn in colour."
     box = scrolling(element("div", svg, class_="small"), "Lines of the trials")
     return section("Parallel coordinates", element("p", text), box, anchor="parallel")
+
+
+def _columns(facts: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the values of each parameter and objective by trial; those that no trial has are left out."""
+    columns = {name: [each["parameters"].get(name) for each in trials] for name in facts["parameters"]}
+    columns |= {name: [each["values"].get(name) for each in trials] for name in facts["objectives"]}
+    return {name: values for name, values in columns.items() if any(value is not None for value in values)}
 
 
 def _heights(numbers: Sequence[float | None]) -> list[float | None]:

@@ -1,0 +1,71 @@
+"""Values are replaced in the text of a config in place, and its best trial is chosen by its values."""
+
+import pytest
+
+from kerascli.config.sections.tune import Objective
+from kerascli.config.yaml.in_place import with_values
+from kerascli.config.yaml.text import parse_document
+from kerascli.foundation.errors import ConfigError
+from kerascli.studies.facts import TrialFacts
+from kerascli.studies.values import best_trials, by_epoch, value_of
+
+TEXT = """\
+# first
+compile:
+  loss: mse                    # the loss
+  optimizer:
+    adam:
+      learning_rate: 0.01      # a rate
+fit: {epochs: 3}
+model:
+  layers:
+    - dense: {units: 4}
+    - dropout: 0.5   # half
+"""
+
+
+def test_values_are_replaced_and_comments_kept() -> None:
+    data = parse_document(TEXT, "").data
+    data["compile"]["optimizer"]["adam"]["learning_rate"] = 0.5
+    data["compile"]["jit_compile"] = True
+    data["fit"]["batch_size"] = 16
+    data["model"]["layers"][1]["dropout"] = 0.25
+    expected = (
+        TEXT.replace("learning_rate: 0.01 ", "learning_rate: 0.5 ")
+        .replace("  loss:", "  jit_compile: true  # added\n  loss:")
+        .replace("fit: {", "fit: {batch_size: 16, ")
+        .replace("dropout: 0.5 ", "dropout: 0.25 ")
+    )
+    assert with_values(TEXT, data, "added") == expected
+
+
+def test_a_component_is_replaced_as_a_whole() -> None:
+    data = parse_document(TEXT, "").data
+    data["compile"]["optimizer"] = {"sgd": {"momentum": 0.9}}
+    written = with_values(TEXT, data, "added")
+    assert parse_document(written, "").data == data
+    assert "# the loss" in written
+
+
+def test_what_an_alias_repeats_cannot_be_replaced() -> None:
+    text = "a: &x {b: 1}\nc: *x\n"
+    with pytest.raises(ConfigError, match="cannot be replaced in place"):
+        with_values(text, {"a": {"b": 2}, "c": {"b": 1}}, "added")
+
+
+def test_the_value_of_a_trial_is_that_of_its_best_or_last_epoch() -> None:
+    rows = [{"epoch": 1, "v": 3.0}, {"epoch": 2, "v": 1.0}, {"epoch": 3}, {"epoch": 4, "v": 2.0}]
+    assert value_of(rows, Objective("v"), "min") == 1.0
+    assert value_of(rows, Objective("v"), "max") == 3.0
+    assert value_of(rows, Objective("v", last=True), "min") == 2.0
+    assert by_epoch(rows, Objective("v"), "min") == [-3.0, -1.0, -1.0, -1.0]
+    assert value_of([{"epoch": 1, "v": float("nan")}], Objective("v"), "min") is None
+
+
+def test_the_best_trials_are_the_first_of_equals_and_the_front_of_several_objectives() -> None:
+    def trials(*values: list[float]) -> list[TrialFacts]:
+        return [TrialFacts(number=n, status="completed", values=v) for n, v in enumerate(values, 1)]
+
+    assert [each.number for each in best_trials(trials([2.0], [1.0], [1.0]), ["min"])] == [2]
+    front = best_trials(trials([1.0, 1.0], [2.0, 3.0], [3.0, 2.0], [0.5, 0.5]), ["min", "max"])
+    assert [each.number for each in front] == [1, 2, 4]
