@@ -69,7 +69,7 @@ INNER_FLOORS = {
         ["fitting", "prompts", "space_check", "units"],
         ["check", "rows"], ["evaluate", "make_samples", "predict"],
         ["evaluation", "interchange"], ["train"],
-        ["forecasting", "further_training", "smoke", "stream", "tuning"],
+        ["batch_picture", "forecasting", "further_training", "smoke", "stream", "tuning", "why"],
     ],
     "interop": [
         ["keras", "example_inputs", "published", "torch_files", "torchvision_names"],

@@ -30,6 +30,7 @@ SMALLER = {
     "lstm_benchmark": ["units=16"],
     "mnist_acgan": ["filters=4", "units=16", "judge=4"],
     "mnist_swwae": ["pools=1"],
+    "mnist_wgan_gp": ["filters=4"],
     "nmt_attention": ["units=16", "embedding=8"],
     "quora_siamese_lstm": ["units=16"],
     "resnet18_cifar10": ["size=32"],

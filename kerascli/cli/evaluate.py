@@ -68,7 +68,7 @@ def evaluate(
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
-        record = _record(run, what, runs_dir, checkpoint, trust_plugins=trust_plugins)
+        record = _record(run, what, runs_dir, checkpoint, trust=trust_plugins)
         keeps = {"--keep-threshold": keep_threshold and record.archive}
         options.refuse(keeps, keeps, "cannot write into an archive")
         from kerascli.workflow.baselines import no_better
@@ -114,11 +114,9 @@ def evaluate(
         options.note("\n".join(keep(opened, evaluation, rule, chosen)))
 
 
-def _record(
-    run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None, *, trust_plugins: bool
-) -> "RunRecord":
+def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None, *, trust: bool) -> "RunRecord":
     try:
-        return options.trained_run(run, runs_dir, checkpoint, trust_plugins)
+        return options.trained_run(run, runs_dir, checkpoint, trust)
     except ConfigError:
         if not what and run in options.SPLITS:
             raise ConfigError(f"there is no run '{run}'", hint=f"kerascli evaluate latest {run}") from None

@@ -236,7 +236,7 @@ def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Docum
 
 
 def config_or_run(
-    what: str | None, runs_dir: Path, sets: Sequence[str], flags: Sequence[str], trust_plugins: bool | None = None
+    what: str | None, runs_dir: Path, sets: Sequence[str], flags: Sequence[str], trust: bool | None = None
 ) -> "Document | RunRecord":
     """Return the config (parsed) if `what` is a file, else the run that it names. Raises ConfigError."""
     from kerascli.runs.index import LATEST, list_runs
@@ -247,7 +247,7 @@ def config_or_run(
         return read_config(config_or_only(what), sets, flags)
     if sets or flags:
         raise ConfigError(f"{'--set' if sets else '--flag'} can only be used with a config: a run keeps its settings")
-    return find_run(what, runs_dir, trust_plugins)
+    return find_run(what, runs_dir, trust)
 
 
 def model_spec(source: "Document | RunRecord", flags: Sequence[str]) -> "RunSpec":
@@ -260,19 +260,19 @@ def model_spec(source: "Document | RunRecord", flags: Sequence[str]) -> "RunSpec
     return spec_of_run(source)
 
 
-def find_run(selector: str, runs_dir: Path, trust_plugins: bool | None = None) -> "RunRecord":
+def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRecord":
     """Return the run with this name, path or prefix, or `latest`; prints warnings about it. Raises ConfigError.
 
-    A study stands for its best trial. The selector may be the path of an archive, unless `trust_plugins` is None; its
-    code is run only if that is True.
+    A study stands for its best trial. The selector may be the path of an archive, unless `trust` is None; its code is
+    run only if that is True.
     """
     from kerascli.runs.index import LATEST, is_archive
     from kerascli.runs.index import find_run as find
 
-    if is_archive(selector) and trust_plugins is not None:
+    if is_archive(selector) and trust is not None:
         from kerascli.runs.archives import open_archive
 
-        record = opened_archives.enter_context(open_archive(Path(selector), trusts_plugins=trust_plugins))
+        record = opened_archives.enter_context(open_archive(Path(selector), trusts_plugins=trust))
     else:
         try:
             record = find(selector, runs_dir)
@@ -321,11 +321,9 @@ def _best_trial(selector: str, runs_dir: Path) -> "RunRecord | None":
     raise ConfigError(f"'{study.path}' is a study", hint=f"name one of its runs, such as {first}")
 
 
-def trained_run(
-    selector: str, runs_dir: Path, checkpoint: str | None, trust_plugins: bool | None = None
-) -> "RunRecord":
+def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bool | None = None) -> "RunRecord":
     """Return a run whose weights can be used: its training has ended, or a checkpoint exists. Raises ConfigError."""
-    record = find_run(selector, runs_dir, trust_plugins)
+    record = find_run(selector, runs_dir, trust)
     record.facts()  # raises FileRefused if it is damaged, or if the run never began
     status = record.status()
     if checkpoint is not None or status not in {"running", "interrupted", "killed"} or record.was_cut_off:

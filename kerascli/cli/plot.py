@@ -1,4 +1,4 @@
-"""The command `kerascli plot`: the training curves of runs, a diagram of a model, or a forecast of a series."""
+"""The command `kerascli plot`: the training curves of runs, a model, a training batch, or a forecast of a series."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,22 +13,27 @@ from kerascli.report import plots
 from kerascli.runs.index import LATEST
 from kerascli.runs.record import RunRecord
 
-_ABOUT_RUNS, _ABOUT_MODEL, _ABOUT_FORECAST = (
-    ("--metric", "--log"), ("--expand", "--view", "--set", "--flag"), ("--horizon", "--future"),
-)  # fmt: skip
-"""Options of the plot of runs, of the diagram of a model, and of the plot of a forecast."""
+_ABOUT = {
+    "": ("--metric", "--log", "--smooth"), "--model": ("--expand", "--view", "--set", "--flag"),
+    "--data": ("--set", "--flag"), "--forecast": ("--horizon", "--future"),
+}  # fmt: skip
+"""Options of each kind of plot: of the curves of runs and, by the option that asks for it, of the others."""
 
 
 def plot(
     runs: Annotated[
         list[str] | None,
-        argument("RUN", "Default: the latest run. With --model: a run or config.", complete.configs_or_runs),
+        argument("RUN", "Default: the latest run. With --model, --data: a run or config.", complete.configs_or_runs),
     ] = None,
     output: Annotated[
         Path | None, option("--output -o FILE", "A .png, .svg or .pdf file; with --model also .mmd, .dot, .gv.")
     ] = None,
     metric: Annotated[list[str] | None, option("--metric NAME", "Metric to plot; may be repeated.")] = None,
     log: Annotated[bool, option("--log", "Use a logarithmic scale.")] = False,
+    smooth: Annotated[
+        float, option("--smooth W", "Weight of the values before in a moving average; 0: none.", min=0, max=0.999)
+    ] = 0.0,
+    data: Annotated[bool, option("--data", "Draw a training batch as the model gets it.")] = False,
     model: Annotated[bool, option("--model", "Draw a model's layers and their connections.")] = False,
     expand: Annotated[bool, option("--expand", "With --model: draw inside blocks, every repeat.")] = False,
     forecast: Annotated[bool, option("--forecast", "Draw a series: history, truth and forecast.")] = False,
@@ -39,19 +44,24 @@ def plot(
     flags: options.Flags = [],  # noqa: B006
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Plot the metrics of runs; with --model the diagram of a model, with --forecast the forecast of a series."""
-    values = {"--metric": metric, "--log": log, "--expand": expand, "--view": view, "--set": sets, "--flag": flags,
-              "--horizon": horizon, "--future": future, "--model": model}  # fmt: skip
+    """Plot the metrics of runs; with --model the diagram of a model, with --data a training batch, with --forecast the
+    forecast of a series."""
+    values = {"--metric": metric, "--log": log, "--smooth": smooth, "--expand": expand, "--view": view, "--set": sets,
+              "--flag": flags, "--horizon": horizon, "--future": future}  # fmt: skip
+    kinds = {"--forecast": forecast, "--model": model, "--data": data}
+    kind = next((name for name, is_chosen in kinds.items() if is_chosen), "")
+    options.refuse(kinds, [name for name in kinds if name != kind], f"cannot be used with {kind}")
+    for name in _ABOUT[""] if kind else ():
+        options.refuse(values, [name], f"cannot be used with {kind}")
+    for other, names in _ABOUT.items():
+        options.refuse(values, [name for name in names if name not in _ABOUT[kind]], f"can only be used with {other}")
     if forecast:
-        options.refuse(values, (*_ABOUT_RUNS, *_ABOUT_MODEL, "--model"), "cannot be used with --forecast")
         file = draw_forecast(runs or [LATEST], output, runs_dir, horizon, future)
     elif model:
-        options.refuse(values, _ABOUT_FORECAST, "can only be used with --forecast")
-        options.refuse(values, _ABOUT_RUNS, "cannot be used with --model")
         file = draw_model(runs or [], output, runs_dir, sets=sets, flags=flags, expand=expand, view=view)
+    elif data:
+        file = draw_data(runs or [], output, runs_dir, sets=sets, flags=flags)
     else:
-        options.refuse(values, _ABOUT_FORECAST, "can only be used with --forecast")
-        options.refuse(values, _ABOUT_MODEL, "can only be used with --model")
         study = options.study_of(runs[0], runs_dir) if runs and len(runs) == 1 else None
         if study is None:
             records = [options.find_run(run, runs_dir) for run in runs or [LATEST]]
@@ -60,7 +70,7 @@ def plot(
 
             records, objectives = curves_of(study)
             metric, output = metric or objectives, output or study / "curves.png"
-        file = draw(records, output, metric, log_scale=log)
+        file = draw(records, output, metric, log_scale=log, smooth=smooth)
     options.say(f"{file}\n")
 
 
@@ -75,23 +85,57 @@ def draw_model(
     view: str | None = None,
 ) -> Path:
     """Draw the diagram of a config's or run's model into a file (default: in the run folder); return its path."""
-    if len(what) > 1:
-        raise ConfigError("--model draws one model", hint=f"kerascli plot --model {what[0]}")
     from kerascli.report.architecture.drawing import SUFFIXES, encoded_model
 
-    file = None if output is None else _file(output, SUFFIXES)
-    source = options.config_or_run(next(iter(what), None), runs_dir, sets, flags)
-    if isinstance(source, Document) and output is None:
-        hint = f"name the file: -o {Path(source.name).stem}.png"
-        raise ConfigError("the diagram of a config needs a file name", hint=hint)
+    file, source, output = _one_of(what, output, runs_dir, sets, flags, "--model", SUFFIXES, view)
     from kerascli.workflow.check import graphs_of
 
-    spec = options.model_spec(source, flags)
-    if not isinstance(source, Document):
-        output = output or source.plot_path("model.png" if view is None else f"model-{view}.png")
-    assert output is not None
-    name, graph, updates = graphs_of(spec, view)
-    write_bytes(file or output, encoded_model(graph, name, output.suffix, expand=expand, updates=updates))
+    name, graph, updates = graphs_of(options.model_spec(source, flags), view)
+    write_bytes(file, encoded_model(graph, name, output.suffix, expand=expand, updates=updates))
+    return output
+
+
+def _one_of(
+    what: Sequence[str],
+    output: Path | None,
+    runs_dir: Path,
+    sets: Sequence[str],
+    flags: Sequence[str],
+    kind: str,
+    suffixes: Sequence[str],
+    view: str | None = None,
+) -> tuple[Path, Document | RunRecord, Path]:
+    """Return (file to write, the config or run to draw, its path as it is printed). Raises ConfigError."""
+    if len(what) > 1:
+        raise ConfigError(f"{kind} draws one config or run", hint=f"kerascli plot {kind} {what[0]}")
+    file = None if output is None else _file(output, suffixes)
+    source = options.config_or_run(next(iter(what), None), runs_dir, sets, flags)
+    if isinstance(source, Document):
+        if file is None or output is None:
+            hint = f"name the file: -o {Path(source.name).stem}.png"
+            raise ConfigError("the plot of a config needs a file name", hint=hint)
+        return file, source, output
+    output = output or source.plot_path(f"{kind[2:]}{'' if view is None else f'-{view}'}.png")
+    return file or output, source, output
+
+
+def draw_data(
+    what: Sequence[str], output: Path | None, runs_dir: Path, *, sets: Sequence[str] = (), flags: Sequence[str] = ()
+) -> Path:
+    """Draw the first training batch of a config or run into a file (default: in the run folder); return its path."""
+    file, source, output = _one_of(what, output, runs_dir, sets, flags, "--data", plots.SUFFIXES)
+    from kerascli.config.load import open_config, open_recorded
+    from kerascli.data.pipeline.learned_state import load_learned
+    from kerascli.report.batch_plot import plot_batch
+    from kerascli.workflow.batch_picture import batch_picture
+
+    if isinstance(source, Document):
+        made = batch_picture(open_config(source, flags=flags, progress=options.download_bar()))
+    else:
+        config = open_recorded(source, progress=options.download_bar())
+        made = batch_picture(config, load_learned(source.preprocessing()))
+    figure = plot_batch(made.pictures, made.labels, made.columns, made.title)
+    write_bytes(file, plots.encoded(figure, output.suffix))
     return output
 
 
@@ -119,7 +163,12 @@ def draw_forecast(
 
 
 def draw(
-    runs: Sequence[RunRecord], output: Path | None, metrics: Sequence[str] | None = None, *, log_scale: bool = False
+    runs: Sequence[RunRecord],
+    output: Path | None,
+    metrics: Sequence[str] | None = None,
+    *,
+    log_scale: bool = False,
+    smooth: float = 0.0,
 ) -> Path:
     """Draw the training curves of runs into one file (default: in the run folder); return its path."""
     if output is None:
@@ -129,7 +178,8 @@ def draw(
     else:
         file = _file(output)
     histories = [run.history() for run in runs]
-    figure = plots.plot_history(list(zip(_labels(runs), histories, strict=True)), metrics or None, log_scale=log_scale)
+    labelled = list(zip(_labels(runs), histories, strict=True))
+    figure = plots.plot_history(labelled, metrics or None, log_scale=log_scale, smooth=smooth)
     write_bytes(file, plots.encoded(figure, output.suffix))
     return output
 

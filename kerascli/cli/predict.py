@@ -64,8 +64,7 @@ def predict(
     alone = {"--stream answers row by row": stream, "- is standard input, which is read once": "-" in what,
              "--horizon computes a row from the predictions before it": horizon is not None}  # fmt: skip
     with dealing(device, timeout) as members:
-        _check_rows(what, text, stream=stream, output=output)
-        options.refuse({"--on-bad-rows": stream and skip}, ["--on-bad-rows"], "skip: --stream skips bad rows itself")
+        _check_rows(what, text, stream=stream, output=output, skip=skip)
         _check_horizon(what, horizon, future, other_options)
         _check_output(output, classes=classes, threshold=threshold, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
@@ -133,13 +132,14 @@ def _show(predictions: "Predictions", output: Path | None, keep: list[str], *, c
     options.note(f"{predictions.rows:,} rows: {output}")
 
 
-def _check_rows(what: list[str], text: list[str], *, stream: bool, output: Path | None) -> None:
+def _check_rows(what: list[str], text: list[str], *, stream: bool, output: Path | None, skip: bool) -> None:
     """Raise ConfigError if the command `predict` names no rows to predict, or arguments that cannot be combined."""
     if stream and (what != ["-"] or text or output is not None):
         raise ConfigError("--stream reads standard input and writes standard output", hint="predict RUN - --stream")
     if not what and not text:
         hint = "a file, a folder, a split (test), - for standard input, or --text TEXT"
         raise ConfigError("what to predict is missing", hint=hint)
+    options.refuse({"--on-bad-rows": stream and skip}, ["--on-bad-rows"], "skip: --stream skips bad rows itself")
 
 
 def _check_horizon(what: list[str], horizon: int | None, future: Path | None, other_options: dict[str, object]) -> None:

@@ -60,18 +60,15 @@ def _list(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """List the runs, oldest first; metrics of --where, --sort and --best are those of the best epoch."""
-    others = {"--sort": sort, "--limit": limit, "--json": json}
-    options.refuse(others, others if best else (), "does not go with --best, which prints a name")
     everything = [(run, tables.RunLine.of(run)) for run in index.list_runs(runs_dir)]
-    runs = everything if where is None else run_query.where(everything, where)
-    runs = [each for each in runs if set(each[1].tags).issuperset(tag or ())]
-    runs = runs[-(limit or 0) :] if sort is None else run_query.in_order(runs, sort)[:limit]
-    none = f"none of the runs in {quoted(runs_dir)} is selected"
-    none = none if everything else f"there are no runs in {quoted(runs_dir)}"
-    if best is not None and runs:
+    runs = run_query.select(everything, where, tag or (), sort, limit)
+    none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"
+    if best is not None:
+        others = {"--sort": sort, "--limit": limit, "--json": json}
+        options.refuse(others, others, "does not go with --best, which prints a name")
+        if not runs:
+            raise ConfigError(f"--best: {none}")
         options.say(f"{run_query.best(runs, best).run}\n")
-    elif best is not None:
-        raise ConfigError(f"--best: {none}")
     elif json:
         options.say_json([asdict(line) for _, line in runs])
     elif runs:
@@ -132,10 +129,10 @@ def _archive(
     from kerascli.runs.archives import write_archive
     from kerascli.workflow.outputs import writable
 
-    file = output or Path(f"{record.folder_name}{index.ARCHIVE}")
-    if file.suffix.lower() != index.ARCHIVE:
-        raise ConfigError(f"expected a file that ends in {index.ARCHIVE}, got {quoted(file.name)}")
-    size = write_archive(record, writable(file, index.ARCHIVE, run=record))
+    file = output or Path(f"{record.folder_name}.zip")
+    if file.suffix.lower() != ".zip":
+        raise ConfigError(f"expected a file that ends in .zip, got {quoted(file.name)}")
+    size = write_archive(record, writable(file, ".zip", run=record))
     options.say(f"{file}\n")
     options.note(f"{size_text(size)}, holds all files of the run")
 

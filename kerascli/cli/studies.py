@@ -10,7 +10,6 @@ import typer
 from kerascli.cli import options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError
-from kerascli.report import tables
 from kerascli.runs import index
 from kerascli.runs.reading import quoted
 
@@ -58,6 +57,7 @@ def _show(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Show the trials of a study, and the importance of its parameters."""
+    from kerascli.report.tables import duration_text, facts_table
     from kerascli.studies.folder import find_study
     from kerascli.studies.importance import write_importance
     from kerascli.studies.table import columns_of, study_table
@@ -72,21 +72,26 @@ def _show(
     if as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows([heads, *rows])
         return
-    _print(heads, rows)
+    place = heads.index("seconds")
+    shown = [[*row[:place], duration_text(row[place]), *row[place + 1 :]] for row in rows]
+    _print([*heads[:place], "time", *heads[place + 1 :]], shown)
     lines: dict[str, Any] = {"best": facts["best"], "stopped": facts["stopped"], "importance": facts["importance"]}
     lines |= {f"test of trial {number}": values for number, values in facts["test"].items() if values}
     lines |= {f"trials differ in their {key}": kinds for key, kinds in facts["differs"].items()}
-    typer.echo()
-    tables.show(tables.facts_table({name: value for name, value in lines.items() if value}))
+    if kept := {name: value for name, value in lines.items() if value}:
+        options.say(f"\n{facts_table(kept)}\n")
     if note is not None:
         options.note(note)
 
 
 def _print(heads: list[str], rows: list[list[Any]]) -> None:
-    table = tables.new_table(*heads)
-    for row in rows:
-        table.add_row(*("" if value is None else tables.value_text(value) for value in row))
-    tables.show(table)
+    from kerascli.report.tables import value_text
+    from kerascli.report.text_tables import text_table
+
+    columns = [
+        ["" if each is None else value_text(each) for each in column] for column in zip(heads, *rows, strict=True)
+    ]
+    options.say(f"{text_table(columns, '<<', options.terminal_width())}\n")
 
 
 def _best(

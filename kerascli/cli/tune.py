@@ -125,5 +125,5 @@ def _say_best(study: "Study") -> None:
     names = [each.name for each in study.tune.objective]
     for each in best_trials(study.trials(), study.facts.directions):
         values = ", ".join(f"{name} {value:.5g}" for name, value in zip(names, each.values, strict=True))
-        typer.echo(f"best   trial {each.number}: {values} ({parameters_text(study, each) or 'as written'})")
+        typer.echo(f"best   trial {each.number}: {values} ({parameters_text(study, each)})")
     typer.echo(f"study  {safe_text(str(study.path))}")

@@ -68,6 +68,8 @@ def plain(value: Any, write: Callable[[Any], Any] = methodcaller("dump")) -> Any
     """Return a value as data for YAML: components in it become what a config writes for them, tuples become lists."""
     if isinstance(value, Component):
         return write(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump()
     if isinstance(value, (tuple, list)):
         return [plain(item, write) for item in value]
     if isinstance(value, dict):

@@ -17,9 +17,7 @@ OF_ANY_LAYER: Mapping[str, str] = {
     "activity_regularizer": "the layer activity_regularization behind it adds the same penalty to the loss",
 }
 """Mapping from arguments that every Keras layer takes and most layers here refuse (`dtype` ...) to hints for errors."""
-_LORA = "weights are trained in full here, without low-rank adapters; import reads files in which these are merged"
-_QUANTIZED = "weights are trained in floating point; quantized layers are not imported either"
-ADAPTERS: Mapping[str, str] = {"lora_rank": _LORA, "lora_alpha": _LORA}
-"""Mapping from the LoRA arguments of Keras's layers (`lora_rank` ...), which kerascli refuses, to hints for errors."""
-ADAPTERS_AND_QUANTIZATION: Mapping[str, str] = {**ADAPTERS, "quantization_config": _QUANTIZED}
-"""Mapping from the LoRA and quantization arguments of Keras's layers, which kerascli refuses, to hints for errors."""
+QUANTIZATION: Mapping[str, str] = {
+    "quantization_config": "weights are trained in floating point; quantized layers are not imported either"
+}
+"""Mapping from the quantization argument of Keras's layers, which kerascli refuses, to a hint for errors."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import LAYERS, BaseLayer, Layer, Outcome, ShapeMismatch, WeightedModule
+from kerascli.layers.lora import LowRank
 
 Make = Callable[[BaseLayer, tuple[TensorSpec, ...]], nn.Module]
 """Type of a function that builds the torch module of a layer, given the shapes and dtypes of its inputs."""
@@ -43,6 +44,8 @@ def build_inner(layer: BaseLayer, x: TensorSpec, *, trainable: bool, make: Make 
 
     `make` builds the module of a layer for its inputs; None: `layer.build_for` does.
     """
+    if isinstance(layer, LowRank) and layer.lora_rank:
+        raise ShapeMismatch(f"cannot take a {layer.component_name} with lora_rank", hint="make it a layer of its own")
     layer = layer if trainable else layer.model_copy(update={"trainable": False})
     try:
         module = layer.build_for((x,)) if make is None else make(layer, (x,))

@@ -30,6 +30,11 @@ class WeightSpec:
     is_state: bool = False
     """True for the state of a stateful layer (one row per sample), stored like a weight but not part of the model."""
 
+    @property
+    def is_of_lora(self) -> bool:
+        """True for a factor of the low-rank update of a layer with LoRA."""
+        return self.name.startswith("lora_")
+
     def to_torch(self, weight: Tensor) -> Tensor:
         """Return a weight, given in Keras's layout, in torch's layout; both share their memory."""
         return weight if self.axes is None else weight.permute(self.axes)

@@ -1,14 +1,15 @@
-"""Freeze and unfreeze layers by patterns over their names, as Keras's `layer.trainable = ...` does."""
+"""Freeze layers by patterns over their names, as Keras's `layer.trainable = False` does, or train them by LoRA."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from kerascli.foundation.errors import Fault, Path, suggestion
 from kerascli.language.component import Invalid
 from kerascli.layers.base import BaseLayer
+from kerascli.layers.lora import LowRank, TrainedByLoRA
 from kerascli.model.ir.analysis import set_by
 from kerascli.model.ir.inner_models import CustomCellRNN, part_of, wrapped
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, flat
@@ -16,31 +17,79 @@ from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, flat
 _PATH: Path = ("fit", "trainable")
 _RANGE = re.compile(r"(.+?)\.\.(.+)")
 
+Patterns = Mapping[str, bool | TrainedByLoRA]
+"""Mapping from a pattern over layer names to True (train the layers), False (freeze them), or LoRA."""
+_Chosen = Callable[[str], Mapping[str, Any] | None]
+"""Function from a layer's prefix of weight names to settings of the layer, such as `trainable`; None: no settings."""
 
-def with_trainable(model: Model, patterns: Mapping[str, bool]) -> Model:
+
+def with_trainable(model: Model, patterns: Patterns) -> Model:
     """Return a model with `trainable` of its layers set by patterns over layer names, such as `base.block5_*`.
 
-    `patterns` maps each pattern to a bool (True: train the layers); of several that match, the last one takes effect.
-    Raises Invalid (config errors) for a pattern that matches no layer.
+    Of several patterns that match, the last one takes effect; LoRA stays. Raises Invalid (config errors) for a pattern
+    that matches no layer, or whose LoRA does not fit.
     """
-    if not patterns:
-        return model
     names = _Names(model)
-    chosen: dict[str, bool] = {}
+    chosen: dict[str, dict[str, Any]] = {}
     faults: list[Fault] = []
     for pattern, value in patterns.items():
         try:
-            chosen |= dict.fromkeys(names.matching(pattern), value)
+            for name in names.matching(pattern):
+                chosen.setdefault(name, {}).update({"trainable": value} if isinstance(value, bool) else {})
+            if isinstance(value, TrainedByLoRA):
+                _add_lora(chosen, [names.nodes[name] for name in names.matching(pattern)], value)
         except LookupError as error:
             hint = "expected a layer, a shared model, base.dense_1, base.block5_*, or first..last"
             faults.append(Fault(f"trainable: {error.args[0]}", (*_PATH, pattern), "key", hint=hint))
+        except Invalid as invalid:
+            faults += invalid.below((*_PATH, pattern)).faults
+    for name, node in names.nodes.items():
+        if isinstance(node.layer, LowRank) and node.layer.lora_rank and not node.layer.trainable and name not in chosen:
+            text = f"'{node.name}' has lora_rank, and trainable: false freezes it: LoRA would train nothing"
+            faults.append(Fault(text, node.path, "key", hint="remove trainable: false; LoRA itself freezes the kernel"))
     if faults:
         raise Invalid(faults)
-    entries = tuple(_entry(entry, chosen) for entry in model.entries)
-    return replace(model, entries=entries, shared=tuple(_shared(each, chosen) for each in model.shared))
+    return _with_settings(model, chosen.get) if chosen else model
 
 
-def updated_faults(model: Model, patterns: Mapping[str, bool]) -> list[Fault]:
+def _add_lora(chosen: dict[str, dict[str, Any]], nodes: Sequence[Node], value: TrainedByLoRA) -> None:
+    """Add LoRA to the settings `chosen` of the layers of `nodes`, and freeze those that have none. Raises Invalid."""
+    settings = {"lora_rank": value.lora.rank, "lora_alpha": value.lora.alpha}
+    for node in nodes:
+        own = chosen[node.weights_name]
+        if isinstance(node.layer, LowRank):
+            before = {key: getattr(node.layer, key) for key in settings} | own
+            if before["lora_rank"] is not None and any(before[key] != settings[key] for key in settings):
+                alpha = before["lora_alpha"] or before["lora_rank"]
+                text = (
+                    f"trainable: '{node.name}' has LoRA of rank {before['lora_rank']} and alpha {alpha:g}, which stays"
+                )
+                raise Invalid(
+                    [Fault(text, (), "key", hint="all patterns that match a layer give it one rank and alpha")]
+                )
+            own.update(settings)
+        has_lora = isinstance(node.layer, LowRank | CustomCellRNN) or wrapped(node) is not None
+        own["trainable"] = value.trainable and has_lora
+    if not any(isinstance(node.layer, LowRank) for node in nodes):
+        hint = "dense, einsum_dense, embedding, reversible_embedding, conv_1d, conv_2d and conv_3d have it"
+        raise Invalid([Fault("trainable: none of these layers has LoRA", (), "key", hint=hint)])
+
+
+def without_lora(model: Model, **settings: bool) -> Model:
+    """Return a model whose layers have no LoRA; `settings` are further settings of all layers (`trainable=True`)."""
+    return _with_settings(model, lambda _: {"lora_rank": None, "lora_alpha": None, **settings})
+
+
+def _with_settings(model: Model, chosen: _Chosen) -> Model:
+    views = {
+        name: replace(view, model=_with_settings(view.model, chosen), entries=_entries(view.entries, chosen))
+        for name, view in model.views.items()
+    }
+    shared = tuple(_shared(each, chosen) for each in model.shared)
+    return replace(model, entries=_entries(model.entries, chosen), shared=shared, views=views)
+
+
+def updated_faults(model: Model, patterns: Patterns) -> list[Fault]:
     """Return config errors for patterns of `fit.trainable` that would train a weight that an `update` layer assigns.
 
     `model` is the model after the patterns have been applied.
@@ -74,6 +123,8 @@ class _Names:
 
     def __init__(self, model: Model) -> None:
         nodes = list(_with_inner(model.nodes))
+        self.nodes = {node.weights_name: node for node in reversed(nodes)}
+        """Mapping from the prefix of a layer's weight names to its first node."""
         self.layers = list(dict.fromkeys(node.weights_name for node in nodes))
         """Name prefixes of the weights of all layers, in order of definition."""
         self._below: dict[str, list[str]] = {}
@@ -122,30 +173,34 @@ def _and_above(name: str) -> Iterator[str]:
         name = name.rpartition(".")[0]
 
 
-def _entry(entry: Entry, chosen: Mapping[str, bool]) -> Entry:
+def _entries(entries: Iterable[Entry], chosen: _Chosen) -> tuple[Entry, ...]:
+    return tuple(_entry(entry, chosen) for entry in entries)
+
+
+def _entry(entry: Entry, chosen: _Chosen) -> Entry:
     if isinstance(entry, Call):
         nodes = tuple(_node(node, chosen) for node in entry.nodes)
         return replace(entry, of=_shared(entry.of, chosen), nodes=nodes)
     return _node(entry, chosen)
 
 
-def _node(node: Node, chosen: Mapping[str, bool]) -> Node:
-    layer = _layer(node.layer, chosen.get(node.weights_name))
+def _node(node: Node, chosen: _Chosen) -> Node:
+    layer = _layer(node.layer, chosen(node.weights_name))
     if isinstance(layer, CustomCellRNN):
-        entries = tuple(_entry(entry, chosen) for entry in layer.cell.entries)
+        entries = _entries(layer.cell.entries, chosen)
         layer = layer.of(replace(layer.cell, entries=entries))
     elif (shared := wrapped(node)) is not None:
         layer = layer.model_copy(update={"layer": part_of(_shared(shared, chosen))})
     return replace(node, layer=layer)
 
 
-def _shared(shared: Shared, chosen: Mapping[str, bool]) -> Shared:
+def _shared(shared: Shared, chosen: _Chosen) -> Shared:
     if shared.layer is not None:
-        return replace(shared, layer=_layer(shared.layer, chosen.get(shared.weights)))
-    entries = tuple(_entry(entry, chosen) for entry in shared.entries)
+        return replace(shared, layer=_layer(shared.layer, chosen(shared.weights)))
+    entries = _entries(shared.entries, chosen)
     return replace(shared, entries=entries, shared=tuple(_shared(each, chosen) for each in shared.shared))
 
 
-def _layer(layer: BaseLayer, trainable: bool | None) -> BaseLayer:
-    unchanged = trainable is None or layer.trainable == trainable
-    return layer if unchanged else layer.model_copy(update={"trainable": trainable})
+def _layer(layer: BaseLayer, settings: Mapping[str, Any] | None) -> BaseLayer:
+    changed = {name: value for name, value in (settings or {}).items() if getattr(layer, name, value) != value}
+    return layer.model_copy(update=changed) if changed else layer

@@ -85,6 +85,21 @@ class Expression:
         """Return the names of the constants (`pi`, `e`) that the expression uses."""
         return names_in(parse(self.text)).keys() & CONSTANTS.keys()
 
+    @cached_property
+    def functions(self) -> frozenset[str]:
+        """Names of the functions that the expression calls."""
+        return frozenset(node.function for node in walk(self.tree) if isinstance(node, Call))
+
+    @cached_property
+    def gradients(self) -> list[tuple[Call, set[str], str]]:
+        """Calls of `gradient`, each with the names that occur in its `of` and the name that is its `at`."""
+        calls = []
+        for node in walk(self.tree):
+            if isinstance(node, Call) and node.function == "gradient":
+                of, at = _of_and_at(node)
+                calls.append((node, set(names_in(of)), at.name))
+        return calls
+
     def renamed(self, names: Mapping[str, str]) -> str:
         """Return the expression's text with its input tensors renamed; `names` maps old names to new ones."""
         text = self.text
@@ -134,6 +149,8 @@ _PAIR = ("y_true", "y_pred")
 
 def _check_pair(text: str) -> str:
     parsed = expression(_check(text))
+    if parsed.gradients:
+        raise Invalid([Fault("gradient is for formulas over nodes, as of add_loss and expr")])
     for name in parsed.names:
         if name not in _PAIR:
             meant = suggestion_for(name) or suggestion(name, _PAIR) or "; available: y_true, y_pred"
@@ -165,6 +182,16 @@ def _check_call(node: Call) -> None:
         op.bind(node.arguments, node.named)
     except ArgumentError as error:
         raise at_argument(error, node) from None
+    if op.name == "gradient":
+        _of_and_at(node)
+
+
+def _of_and_at(node: Call) -> tuple[Node, Name]:
+    """Return the arguments of a call of `gradient`. Raises ExpressionError unless `at` is a name."""
+    bound = dict(zip(("of", "at"), node.arguments, strict=False)) | node.named
+    if not isinstance(bound["at"], Name):
+        raise bound["at"].error("gradient: at: expected the name of a node or an input")
+    return bound["of"], bound["at"]
 
 
 def _unknown(node: Call) -> ExpressionError:

@@ -147,6 +147,16 @@ def ctc_decode(
 
 
 @op()
+def gradient(of: Tensor, at: Tensor) -> Tensor:
+    """Compute the gradient of sum(of) with respect to `at`, the name of a node or an input that `of` depends on."""
+    if not torch.is_grad_enabled():  # its shape is inferred
+        return torch.zeros_like(at)
+    if not (of.requires_grad and at.requires_grad):
+        raise ArgumentError("gradient: 'of' is not differentiable", "of")
+    return torch.autograd.grad(of.sum(), at, create_graph=True)[0]
+
+
+@op()
 def psnr(x1: Tensor, x2: Tensor, max_val: Tensor) -> Tensor:
     """Compute the peak signal-to-noise ratio of two images in decibels; `max_val` is the largest possible value."""
     return 20 * max_val.to(as_float(x1).dtype).log10() - 10 * (x1 - x2).square().mean().log10()

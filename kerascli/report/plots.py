@@ -94,8 +94,13 @@ def panels(runs: Runs) -> list[str]:
 
 
 @in_style()
-def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale: bool = False) -> "Figure":
-    """Return a figure of training curves: a panel per metric, training solid, validation dashed, a color per run."""
+def plot_history(
+    runs: Runs, metrics: Sequence[str] | None = None, *, log_scale: bool = False, smooth: float = 0.0
+) -> "Figure":
+    """Return a figure of training curves: a panel per metric, training solid, validation dashed, a color per run.
+
+    `smooth` is the weight of earlier values in an exponential moving average of each curve; 0: the values themselves.
+    """
     names = _chosen(runs, metrics)
     columns = 1 if len(names) <= 3 else 2 if len(names) <= 8 else 3
     height = math.ceil(len(names) / columns)
@@ -105,7 +110,7 @@ def plot_history(runs: Runs, metrics: Sequence[str] | None = None, *, log_scale:
         if number >= len(names):
             axes.set_axis_off()
             continue
-        _panel(axes, names[number], runs, log_scale)
+        _panel(axes, names[number], runs, log_scale, smooth)
         if number >= len(names) - columns:
             axes.set_xlabel("epoch")
     _legend(figure, runs, names)
@@ -215,11 +220,22 @@ def _chosen(runs: Runs, metrics: Sequence[str] | None) -> list[str]:
     return list(names)
 
 
-def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool) -> None:
+def smoothed(values: Sequence[float], weight: float) -> list[float]:
+    """Return the exponential moving average of values, corrected for its start at zero; values of NaN stay NaN."""
+    mean, share, averages = 0.0, 1.0, list[float]()
+    for value in values:
+        if math.isfinite(value):
+            mean, share = weight * mean + (1 - weight) * value, share * weight
+        averages.append(mean / (1 - share) if math.isfinite(value) else math.nan)
+    return averages
+
+
+def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool, smooth: float) -> None:
     lines = list(_lines(name, runs))
     marked = max(len(epochs) for epochs, *_ in lines) <= _MARKED_EPOCHS
     for epochs, values, look in lines:
-        axes.plot(epochs, values, marker="o" if marked or len(epochs) == 1 else None, **look)
+        shown = smoothed(values, smooth) if smooth else values
+        axes.plot(epochs, shown, marker="o" if marked or len(epochs) == 1 else None, **look)
     for boundary in _phase_starts(runs):
         axes.axvline(boundary, color=GREY, linestyle="dotted", linewidth=1)
     axes.set_title(literal(name))

@@ -2,7 +2,8 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -17,8 +18,6 @@ from kerascli.report.text_tables import text_table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from kerascli.workflow.why.explain import Reasons
-
 FORMATS = (".html", ".csv", ".png", ".svg", ".pdf")
 _MOST_COLUMNS = 30
 """Maximum number of columns in a picture or on a terminal; the others are those of the smallest shares."""
@@ -26,7 +25,43 @@ _LEVELS = 4
 """Number of shades of a word for, and of as many against, a prediction."""
 
 
-def reasons_text(reasons: "Reasons", *, colored: bool = False) -> str:
+Method = Literal["permutation", "integrated_gradients", "grad_cam", "occlusion"]
+Kind = Literal["columns", "picture", "text", "series"]
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """How much worse the loss or a metric becomes without a column: the mean over shuffles, with a 95 % interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Reasons for predictions; of the fields for columns, pictures and words those of the kind are set."""
+
+    method: Method
+    kind: Kind
+    predictions: tuple[str, ...] = ()
+    """Prediction of each row, as it is shown; empty for a permutation importance, which is of all rows together."""
+    importance: tuple[Importance, ...] = ()
+    columns: tuple[str, ...] = ()
+    values: np.ndarray | None = None
+    """Attributions of columns (rows, columns), of a series (rows, steps, columns), or maps of pictures (rows, height,
+    width)."""
+    cells: tuple[tuple[str, ...], ...] = ()
+    """Values of the columns of each row, as texts."""
+    pictures: np.ndarray | None = None
+    """Pictures (rows, height, width, channels), from 0 to 1."""
+    words: tuple[tuple[tuple[str, float], ...], ...] = ()
+    """Words of each row with their attributions."""
+    notes: tuple[str, ...] = ()
+
+
+def reasons_text(reasons: Reasons, *, colored: bool = False) -> str:
     """Return reasons as text for a terminal, with colors or without; of pictures the predictions."""
     if reasons.importance:
         rows = [(safe_text(e.name), f"{e.value:+.4g}", f"{e.low:+.4g} to {e.high:+.4g}") for e in reasons.importance]
@@ -43,7 +78,7 @@ def reasons_text(reasons: "Reasons", *, colored: bool = False) -> str:
     return text_table(cells, "><", width=100) + "\n"
 
 
-def _by_column(reasons: "Reasons") -> np.ndarray:
+def _by_column(reasons: Reasons) -> np.ndarray:
     """Return the attributions of columns (rows, columns), for a series summed over its steps."""
     assert reasons.values is not None
     return reasons.values.sum(1) if reasons.kind == "series" else reasons.values
@@ -61,7 +96,7 @@ def _marked(words: Sequence[tuple[str, float]], *, colored: bool) -> str:
     return " ".join(marked)
 
 
-def reasons_csv(reasons: "Reasons") -> str:
+def reasons_csv(reasons: Reasons) -> str:
     """Return reasons as CSV. Raises ConfigError for pictures."""
     if reasons.importance:
         rows = ([each.name, each.value, each.low, each.high] for each in reasons.importance)
@@ -82,7 +117,7 @@ def reasons_csv(reasons: "Reasons") -> str:
     return csv_text([["row", "column", "value", "attribution"], *lines])
 
 
-def reasons_html(reasons: "Reasons", title: str) -> str:
+def reasons_html(reasons: Reasons, title: str) -> str:
     """Return reasons as the text of an HTML page, which needs no network."""
     parts: list[Child] = [element("p", safe_text(note), class_="hint") for note in reasons.notes]
     if reasons.importance:
@@ -97,7 +132,7 @@ def reasons_html(reasons: "Reasons", title: str) -> str:
         rows = ((f"{row + 1}: {label}", *(f"{value:+.3g}" for value in values[row]))
                 for row, label in enumerate(reasons.predictions))  # fmt: skip
         parts.append(table("Shares of columns", ("row", *map(safe_text, reasons.columns)), rows))
-    return document(title, [section("Reasons", *parts, anchor="reasons")], {})
+    return document(title, [section(Reasons, *parts, anchor="reasons")], {})
 
 
 def _text_of_row(label: str, words: tuple[tuple[str, float], ...]) -> Element:
@@ -110,14 +145,14 @@ def _text_of_row(label: str, words: tuple[tuple[str, float], ...]) -> Element:
     return element("div", element("h3", safe_text(label)), element("p", *marks))
 
 
-def _figure_of_row(reasons: "Reasons", row: int) -> Element:
+def _figure_of_row(reasons: Reasons, row: int) -> Element:
     data = encoded(_overlays(reasons, [row]), ".png")
     picture = element("img", src=f"data:image/png;base64,{b64encode(data).decode()}", alt=f"Reasons of row {row + 1}")
     return element("figure", element("figcaption", f"{row + 1}: {safe_text(reasons.predictions[row])}"), picture)
 
 
 @in_style(grid=False)
-def reasons_figure(reasons: "Reasons") -> "Figure":
+def reasons_figure(reasons: Reasons) -> "Figure":
     """Return reasons as a matplotlib figure. Raises ConfigError for words."""
     if reasons.words:
         raise ConfigError("words are text, no picture", hint="-o why.html colors them")
@@ -136,14 +171,14 @@ def reasons_figure(reasons: "Reasons") -> "Figure":
     return figure
 
 
-def _title(reasons: "Reasons") -> str:
+def _title(reasons: Reasons) -> str:
     if reasons.importance:
         return "Importance of columns, with 95 % intervals"
     one = len(reasons.predictions) == 1
     return f"Reasons for {safe_text(reasons.predictions[0], 60)}" if one else "Mean size of the shares of columns"
 
 
-def _bars(reasons: "Reasons") -> tuple[list[str], list[float], Any]:
+def _bars(reasons: Reasons) -> tuple[list[str], list[float], Any]:
     """Return (names, values, distances of the intervals' ends or None) of the largest bars."""
     if reasons.importance:
         top = reasons.importance[:_MOST_COLUMNS]
@@ -155,7 +190,7 @@ def _bars(reasons: "Reasons") -> tuple[list[str], list[float], Any]:
     return [reasons.columns[at] for at in order], sizes[order].tolist(), None
 
 
-def _heat(reasons: "Reasons") -> "Figure":
+def _heat(reasons: Reasons) -> "Figure":
     assert reasons.values is not None
     values = reasons.values[0] if len(reasons.values) == 1 else np.abs(reasons.values).mean(0)
     figure = new_figure((7.0, 1.2 + 0.3 * values.shape[1]))
@@ -168,7 +203,7 @@ def _heat(reasons: "Reasons") -> "Figure":
 
 
 @in_style(grid=False)
-def _overlays(reasons: "Reasons", rows: Sequence[int]) -> "Figure":
+def _overlays(reasons: Reasons, rows: Sequence[int]) -> "Figure":
     """Return pictures with their maps over them."""
     assert reasons.values is not None
     assert reasons.pictures is not None

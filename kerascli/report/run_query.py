@@ -1,7 +1,7 @@
 """Selection of runs by expressions over their metrics, flags and settings: `val_accuracy > 0.9 and units == 128`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kerascli.foundation.errors import ConfigError, Fault, KerasCliError, Place, show, suggestion
@@ -18,38 +18,33 @@ _INDEX = re.compile(r"\[(\d+)\](?=\.)")
 """Pattern of an index within a path of the config; it becomes a part of a name of the same length."""
 
 
-def where(runs: Sequence[Listed], text: str) -> list[Listed]:
-    """Return the runs for which a condition is true; not those that lack one of its names. Raises ConfigError."""
-    expression = _Expression(text, "--where", runs)
-    values = [expression.value(each) for each in runs]
-    for value in values:
-        if value is not None and not isinstance(value, bool):
-            raise expression.error(f"expected a condition, got {show(value)}", hint="such as val_accuracy > 0.9")
-    return [each for each, value in zip(runs, values, strict=True) if value]
+def select(
+    runs: Sequence[Listed], where: str | None, tags: Iterable[str], sort: str | None, limit: int | None
+) -> list[Listed]:
+    """Return the runs that have all the tags and for which the condition `where` is true, in the order of the values of
+    `sort`: the first ones up to a limit, or without an order the last. Raises ConfigError.
 
-
-def in_order(runs: Sequence[Listed], text: str) -> list[Listed]:
-    """Return the runs in the order of the values of an expression, those without a value last. Raises ConfigError."""
-    expression = _Expression(text, "--sort", runs)
-
-    def key(listed: Listed) -> tuple[bool, bool, Any]:
-        value = expression.value(listed)
-        has_order = isinstance(value, int | float | str) and value == value
-        return not has_order, isinstance(value, str), value if has_order else 0
-
-    return sorted(runs, key=key)
+    A run that lacks a name of the condition is not selected; one that lacks a name of the order is last.
+    """
+    is_true = None if where is None else _Expression(where, "--where", runs)
+    selected = [
+        each for each in runs if set(each[1].tags).issuperset(tags) and (is_true is None or is_true.holds(each))
+    ]
+    if sort is None:
+        return selected[-(limit or 0) :]
+    return sorted(selected, key=_Expression(sort, "--sort", runs).key)[:limit]
 
 
 def best(runs: Sequence[Listed], metric: str) -> RunLine:
     """Return the run with the best value of a metric. Raises ConfigError if it is not known whether lower is better."""
     expression = _Expression(metric, "--best", runs)
-    way = direction(
-        metric, {k: way for run, line in runs if line.last for k, way in run.facts().get("directions", {}).items()}
-    )
+    ways = (direction(metric, run.facts().get("directions", {})) for run, line in runs if line.last)
+    way = next(filter(None, ways), None)
     if way is None:
-        hint = f"kerascli runs --sort -{metric} --limit 1 --json, if higher is better"
+        hint = f"--sort -{metric} --limit 1, if higher is better"
         raise expression.error("it is not known whether lower or higher is better", hint=hint)
-    return in_order(runs, metric if way == "min" else f"-{metric}")[0][1]
+    order = _Expression(metric if way == "min" else f"-{metric}", "--best", runs)
+    return min(runs, key=order.key)[1]
 
 
 def _known(line: RunLine) -> dict[str, Any]:
@@ -120,6 +115,19 @@ class _Expression:
             return evaluate(self._tree, values)
         except ExpressionError as error:
             raise self.error(f"{error.text} (in '{line.run}')", error.column, error.length) from None
+
+    def holds(self, listed: Listed) -> bool:
+        """Return True if the value for a run is true. Raises ConfigError if it is no condition."""
+        value = self.value(listed)
+        if value is not None and not isinstance(value, bool):
+            raise self.error(f"expected a condition, got {show(value)}", hint="such as val_accuracy > 0.9")
+        return bool(value)
+
+    def key(self, listed: Listed) -> tuple[bool, bool, Any]:
+        """Return a sort key that puts texts after numbers, and what has no value after both."""
+        value = self.value(listed)
+        has_order = isinstance(value, int | float | str) and value == value
+        return not has_order, isinstance(value, str), value if has_order else 0
 
     def error(self, text: str, column: int = 1, length: int = 1, hint: str | None = None) -> ConfigError:
         """Return an error of the expression, at a column of its text."""

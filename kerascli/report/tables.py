@@ -36,9 +36,8 @@ class RunLine:
 
     @classmethod
     def of(cls, run: RunRecord) -> "RunLine":
-        status = run.status()
         facts: dict[str, Any] = {}
-        labels, epochs = [], ("", 0, {}, {})
+        status, labels, epochs = run.status(), [], ("", 0, {}, {})
         try:
             facts = run.facts()
             epochs = run.epochs()
@@ -60,33 +59,17 @@ class RunLine:
         first = {self.monitor: shown[self.monitor]} if self.monitor in shown else {}
         return first | ({name: value for name, value in shown.items() if name.startswith("val_")} or shown)
 
-    @property
-    def best_text(self) -> str:
-        """Value of the best epoch, with its number: `val_loss 0.0471 (37)`."""
-        best = self.best
-        return f"{self.monitor} {number_text(best[self.monitor])} ({best['epoch']})" if best else ""
-
-    @property
-    def last_text(self) -> str:
-        """The first metrics of the last epoch: `val_loss 0.0512, val_accuracy 0.98`."""
-        metrics = [f"{name} {number_text(value)}" for name, value in self.metrics().items()]
-        return ", ".join(metrics[:_LISTED_METRICS])
-
 
 def list_table(lines: Sequence[RunLine], width: int | None) -> str:
     """Return the table of `kerascli runs`, with a row for each run, at most `width` wide; no name is broken."""
-    columns: dict[str, list[str]] = {
-        "run": [line.run for line in lines],
-        "status": [line.status for line in lines],
-        "tags": [", ".join(line.tags) for line in lines],
-        "epochs": [str(line.epochs) for line in lines],
-        "time": [duration_text(line.seconds) for line in lines],
-        "best (epoch)": [line.best_text for line in lines],
-        "last epoch": [line.last_text for line in lines],
-    }
-    shown = {name: cells for name, cells in columns.items() if name != "tags" or any(cells)}
-    sides = "".join(">" if name in {"epochs", "time"} else "<" for name in shown)
-    return text_table([[name, *map(safe_text, cells)] for name, cells in shown.items()], sides, width)
+    rows = [["run", "status", "tags", "epochs", "time", "best (epoch)", "last epoch"]]
+    for line in lines:
+        best = f"{line.monitor} {number_text(line.best[line.monitor])} ({line.best['epoch']})" if line.best else ""
+        last = ", ".join([f"{name} {number_text(value)}" for name, value in line.metrics().items()][:_LISTED_METRICS])
+        cells = line.run, line.status, ", ".join(line.tags), str(line.epochs), duration_text(line.seconds), best, last
+        rows.append([*map(safe_text, cells)])
+    columns = [each for each in zip(*rows, strict=True) if each[0] != "tags" or any(each[1:])]
+    return text_table(columns, "<<>><<" if len(columns) == 6 else "<<<>><<", width)
 
 
 def facts_table(facts: Mapping[str, Any]) -> str:

@@ -84,32 +84,42 @@ def _extracted(path: Path, folder: Path) -> Path:
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
             members = _members(archive, path)
+            root = _root([info.filename for info in members], path)
             for info in members:
                 file_path, parts = folder / info.filename, partial(_pieces, partial(archive.open, info))
                 storage.make_folder(file_path.parent)
                 storage.write_bytes(file_path, Pieces(info.file_size, parts))
     except DAMAGED as error:
         raise FileRefused(f"{quoted(path)} is damaged, or no zip file: {safe_text(str(error), 120)}") from None
-    return folder / members[0].filename.partition("/")[0]
+    return folder / root
+
+
+def _is_ours(info: zipfile.ZipInfo) -> bool:
+    """Return True if a member could be of `write_archive`: a plain file of an ordinary name, packed in a usual way."""
+    is_file = stat.S_IFMT(info.external_attr >> 16) in {0, stat.S_IFREG} and _NAME.fullmatch(info.filename) is not None
+    return is_file and info.compress_type in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED} and not info.flag_bits & 1
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
     """Return the members of an archive that are files, after checks of what it declares. Raises FileRefused."""
-    members = [info for info in archive.infolist() if not info.is_dir()]
-    size, names = sum(info.file_size for info in members), {info.filename for info in members}
+    count, members = len(archive.infolist()), [info for info in archive.infolist() if not info.is_dir()]
+    size = sum(info.file_size for info in members)
     refuse_bomb(size, path.stat().st_size, str(path), "unzip it yourself, if you trust it")
-    if len(archive.infolist()) > MAX_MEMBERS or size > MAX_BYTES:
+    if count > MAX_MEMBERS or size > MAX_BYTES:
         limits = f"the limits are {MAX_MEMBERS:,} and {MAX_BYTES:,}"
-        raise FileRefused(f"{quoted(path)} has {len(archive.infolist()):,} members of {size:,} bytes; {limits}")
-    for info in members:
-        kind = stat.S_IFMT(info.external_attr >> 16)
-        packing = info.compress_type in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED} and not info.flag_bits & 1
-        if not _NAME.fullmatch(info.filename) or kind not in {0, stat.S_IFREG} or not packing:
-            what = f"a member {quoted(info.filename[:60])} that none of ours has"
-            raise FileRefused(f"{quoted(path)} has {what}", hint="make it by: kerascli runs archive RUN -o run.zip")
+        raise FileRefused(f"{quoted(path)} has {count:,} members of {size:,} bytes; {limits}")
+    for name in (info.filename for info in members if not _is_ours(info)):
+        text = f"{quoted(path)} has a member {quoted(name[:60])} that none of ours has"
+        raise FileRefused(text, hint="make it by: kerascli runs archive RUN -o run.zip")
+    return members
+
+
+def _root(names: list[str], path: Path) -> str:
+    """Return the name of the run's folder, in which all members of an archive are. Raises FileRefused."""
     roots = {name.partition("/")[0] for name in names}
+    parents = {str(each) for name in names for each in Path(name).parents}
     if len(roots) != 1 or f"{min(roots)}/run.json" not in names:
         raise FileRefused(f"{quoted(path)} is not the archive of one run: expected a folder with a run.json")
-    if len(names) < len(members) or names & {str(parent) for name in names for parent in Path(name).parents}:
+    if len(set(names)) < len(names) or not parents.isdisjoint(names):
         raise FileRefused(f"{quoted(path)} has two members of one name")
-    return members
+    return min(roots)

@@ -14,7 +14,6 @@ from kerascli.runs.reading import quoted
 from kerascli.runs.record import FOLDER, MEMBERS, RunRecord, is_run, is_study
 
 LATEST = "latest"
-ARCHIVE = ".zip"
 MEMBER = re.compile(r"\d{1,6}|[a-z]+-\d{1,6}")
 """Pattern of the name of a study's member in a selector such as `STUDY/7`."""
 
@@ -34,8 +33,8 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
     """Return the run with this path, name or unambiguous prefix, or the `latest`. Raises ConfigError unless one is
     found."""
     if is_archive(selector):
-        hint = "unzip it, and name the folder"
-        raise ConfigError(f"{quoted(selector)} is an archive, which this command does not read", hint=hint)
+        text = f"{quoted(selector)} is an archive, which this command does not read"
+        raise ConfigError(text, hint="unzip it, and name the folder")
     if (member := _member(selector, runs_dir)) is not None:
         return RunRecord.open(member)
     if _is_path(selector):
@@ -58,7 +57,7 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
 
 def is_archive(selector: str) -> bool:
     """Return True if the name of a run is the path of a zip file."""
-    return selector.lower().endswith(ARCHIVE) and os.path.isfile(selector)
+    return selector.lower().endswith(".zip") and os.path.isfile(selector)
 
 
 def list_studies(runs_dir: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError, FileRefused
-from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, quoted, read_bytes
+from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted
 from kerascli.runs.record import NAME, RunRecord
 
 _TAGS = "tags.json"
@@ -13,10 +13,9 @@ _TAGS = "tags.json"
 def tags(run: RunRecord) -> list[str]:
     """Return a run's tags. Raises FileRefused if tags.json is damaged."""
     path = run.path / _TAGS
-    try:
-        kept = json_object(read_bytes(path, TEXT_LIMIT_BYTES), path).get("tags")
-    except FileNotFoundError:
+    if not path.exists():
         return []
+    kept = json_object(must_read(path, TEXT_LIMIT_BYTES), path).get("tags")
     if not isinstance(kept, list) or not all(isinstance(tag, str) and NAME.fullmatch(tag) for tag in kept):
         raise FileRefused(f"{quoted(path)} is damaged: 'tags' is not a list of tags", hint="remove it, and tag again")
     return kept
@@ -30,8 +29,7 @@ def change_tags(run: RunRecord, names: Sequence[str], *, remove: bool) -> list[s
             raise ConfigError(f"{quoted(name)} cannot be a tag", hint=rule)
     before = tags(run)
     if remove and (absent := [name for name in names if name not in before]):
-        hint = f"it has {', '.join(before) or 'none'}"
-        raise ConfigError(f"{quoted(run.path)} has no tag {quoted(absent[0])}", hint=hint)
+        raise ConfigError(f"{quoted(run.path)} has no tag '{absent[0]}'", hint=f"it has {', '.join(before) or 'none'}")
     after = [tag for tag in before if tag not in names] if remove else [*dict.fromkeys([*before, *names])]
     storage.write_text(run.path / _TAGS, storage.json_text({"tags": after}))
     return after

@@ -46,8 +46,7 @@ def _uniform(parameter: Parameter, key: str) -> int | float:
         low, high = low - 0.5, high + 0.5
     is_log = parameter.domain is not None and parameter.domain.log
     value = math.exp(math.log(low) + (math.log(high) - math.log(low)) * share) if is_log else low + (high - low) * share
-    lowest, highest = parameter.bounds
-    return min(max(round(value) if parameter.is_integer else value, lowest), highest)
+    return _rounded(parameter, value)
 
 
 def grid(space: Space, written: Point) -> Iterator[Point]:
@@ -97,12 +96,18 @@ def rebuilt(space: Space, trials: Sequence[TrialFacts], directions: Directions, 
     return study
 
 
+def _rounded(parameter: Parameter, value: float) -> int | float:
+    """Return a number of a parameter's range: an integer, or a number of five significant digits."""
+    lowest, highest = parameter.bounds
+    return min(max(round(value) if parameter.is_integer else float(f"{value:.5g}"), lowest), highest)
+
+
 def _suggested(trial: Any, parameter: Parameter) -> int | float:
     """Return the value of a parameter that a trial of Optuna suggests."""
     if parameter.domain is None:
         return trial.suggest_categorical(parameter.name, range(len(parameter.items)))
     suggest = trial.suggest_int if parameter.is_integer else trial.suggest_float
-    return suggest(parameter.name, *parameter.bounds, log=parameter.domain.log)
+    return _rounded(parameter, suggest(parameter.name, *parameter.bounds, log=parameter.domain.log))
 
 
 def _distribution(parameter: Parameter) -> Any:

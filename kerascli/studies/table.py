@@ -100,7 +100,7 @@ def study_text(path: Path) -> str:
 
 def parameters_text(study: Study, facts: TrialFacts) -> str:
     """Return the parameters of a trial as text: `units 64, cell lstm`."""
-    return ", ".join(f"{name} {in_yaml(value)}" for name, value in parameters_of(study, facts).items())
+    return ", ".join(f"{name} {in_yaml(value)}" for name, value in parameters_of(study, facts).items()) or "as written"
 
 
 def parameters_of(study: Study, facts: TrialFacts) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from kerascli.data.base import Field
 from kerascli.data.pipeline.pipeline import Stage
 from kerascli.data.pipeline.prepare import Stages
 from kerascli.foundation.device import prepare_gpu
+from kerascli.layers.lora import LowRankModule
 from kerascli.metrics.comparisons import Comparison, LossTerm, OutputTarget, UpdateMetric
+from kerascli.model.freezing import without_lora
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, materialize
 from kerascli.optimizers.adaptive import RMSprop
@@ -57,6 +59,16 @@ class Experiment:
         objective = Objective(["loss"], (), (), weights).to(self.device)
         module = GraphStep(graph, objective, stage, self.module.target_stage, self.module.precision)
         return Experiment(spec, graph, module, (), weights, self.device)
+
+
+def with_merged_lora(experiment: Experiment) -> Experiment:
+    """Return a model without LoRA, as an Experiment: its low-rank updates are added to the kernels, in place."""
+    for module in experiment.graph.modules():
+        if isinstance(module, LowRankModule):
+            module.merge()
+    model = without_lora(experiment.spec.model)
+    spec = replace(experiment.spec, model=model, built=replace(experiment.spec.built, model=model))
+    return replace(experiment, spec=spec, weights=experiment.graph.weights())
 
 
 def build_experiment(

@@ -167,6 +167,9 @@ def predict(module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, s
     has some of the batches, process 0 returns the values of all rows.
     """
     module.eval()
+    if not module.graph.model.inputs:  # a view of weights alone
+        with torch.inference_mode(), draws.using(draws.Draws(seed, "predict/0", 0)):
+            return {name: full_precision(value).detach().to("cpu") for name, value in module.run({}).outputs.items()}
     parts: dict[str, list[Tensor]] = {}
     values: dict[str, Tensor] = {}
     own_states = EvaluationStates(module.states())

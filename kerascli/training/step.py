@@ -193,8 +193,10 @@ def _to_write(weight: Weight) -> Tensor | LateTensor:
 def assign_weights(weights: Sequence[Weight], values: Mapping[str, Tensor]) -> None:
     """Set `weights` to the values in the mapping `values` from weight name to tensor in Keras's layout.
 
-    Raises FileRefused if names or shapes differ.
+    Factors of LoRA keep their values if the mapping lacks them, as that of an earlier phase does. Raises FileRefused
+    if names or shapes differ.
     """
+    weights = [weight for weight in weights if weight.name in values or not weight.spec.is_of_lora]
     refuse_other_weights(weights, values)
     for weight in weights:
         weight.assign(values[weight.name])

@@ -62,14 +62,14 @@ class ModelContext:
         update, device = experiment.module, experiment.device
         if update.states():
             raise ConfigError("a stateful model cannot make samples: it takes only full batches")
-        count = len(next(iter(inputs.values())))
+        count = len(next(iter(inputs.values()))) if inputs else 1
         outputs: dict[str, list[Tensor]] = {}
         for first in range(0, count, _ROWS_AT_ONCE):
             part = {name: x[first : first + _ROWS_AT_ONCE].to(device) for name, x in inputs.items()}
             with _inference(update, draws.Draws(experiment.spec.seed, "samples", first)):
                 outcome = update.run(part)
             for name, value in outcome.outputs.items():
-                outputs.setdefault(name, []).append(value.cpu())
+                outputs.setdefault(name, []).append(value.detach().cpu())
         return {name: torch.cat(parts).float() for name, parts in outputs.items()}
 
     def rows(self, count: int, split: str | None = None, seed: int | None = None) -> Rows:

@@ -1,4 +1,4 @@
-"""Convert out-of-memory errors, and errors about invalid tensor values, into TrainingStopped.
+"""Convert out-of-memory errors, and errors about tensor values and derivatives, into TrainingStopped.
 
 torch and Python report such errors in several ways; users get one. Invalid values are, for example, indices out of
 range and singular matrices.
@@ -25,10 +25,14 @@ _OUTSIDE = ("out of bounds", "out of DATA bounds", "out of range")
 def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
     """Return a TrainingStopped for an error of torch or Python about lack of memory or invalid tensor values.
 
-    Errors about values are those of indices out of range, of singular matrices, and ShapeMismatch. `hint` is the hint
+    Errors about values are those of indices out of range, of singular matrices, and ShapeMismatch. One about a second
+    derivative that torch lacks is converted, too. `hint` is the hint
     for a lack of memory. Any other error is raised again.
     """
     text = first_line(error).rstrip(".")
+    if "derivative for" in text and "not implemented" in text:
+        what = f"the model cannot be trained through gradient(...) in a formula: {text}"
+        return TrainingStopped(what, hint="write the operation out, or put stop_gradient around it")
     own = text.startswith(("list ", "tuple ", "string "))  # Python's own message: a bug of kerascli
     algebra = torch.linalg.LinAlgError  # pyright: ignore[reportPrivateImportUsage]
     if isinstance(error, (ShapeMismatch, algebra)) or (not own and any(words in text for words in _OUTSIDE)):

@@ -129,6 +129,8 @@ def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequenc
     prints gets predictions; any other gets none.
     """
     spec = run.experiment.spec
+    if keep and not spec.model.inputs:
+        raise ConfigError("--keep: the view is of weights alone, which belong to no row")
     kept = kept_columns(run.data and run.data.source, run.raw_fields, rows, keep)
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
     with run.sharing(rows):
@@ -137,7 +139,8 @@ def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequenc
     if not run.strategy.leads:
         return Predictions({}, {}, {}, 0, 0)
     columns, arrays, readings = _columns(run, outputs, form)
-    return Predictions(kept, columns, arrays, rows.rows, _non_finite_rows(arrays), readings)
+    count = rows.rows if spec.model.inputs else len(next(iter(arrays.values())))
+    return Predictions(kept, columns, arrays, count, _non_finite_rows(arrays), readings)
 
 
 def mean_predictions(each: Sequence[Predictions]) -> Predictions:

@@ -128,9 +128,16 @@ def sha256_of_contents(packed: bytes) -> str:
     return hashlib.sha256(gzip.decompress(packed)).hexdigest()
 
 
-@pytest.mark.parametrize("place", ["keras/datasets/fashion-mnist", "debian"])
-def test_fashion_mnist_is_read_from_the_files_of_keras_or_a_package(
-    place: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("fashion_mnist", "keras/datasets/fashion-mnist"),
+        ("fashion_mnist", "debian"),
+        ("kmnist", "keras/datasets/kmnist"),
+    ],
+)
+def test_mnists_are_read_from_the_files_of_keras_or_a_package(
+    name: str, place: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / place
     folder.mkdir(parents=True)
@@ -142,7 +149,9 @@ def test_fashion_mnist_is_read_from_the_files_of_keras_or_a_package(
         (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(idx((np.arange(rows) % 10).astype(np.uint8)))
     digests = {path.name: sha256_of_contents(path.read_bytes()) for path in folder.iterdir()}
     monkeypatch.setattr(fashion_mnist, "SHA256", digests)
-    found = SOURCES.parse("fashion_mnist")
+    packed = {path.name: hashlib.md5(path.read_bytes(), usedforsecurity=False) for path in folder.iterdir()}
+    monkeypatch.setattr(fashion_mnist, "MD5", {name: digest.hexdigest() for name, digest in packed.items()})
+    found = SOURCES.parse(name)
     tables = found.load(CONTEXT)
     assert not server.asked
     assert {path.parent for path in found.data_files(CONTEXT)} == {folder}
@@ -158,7 +167,7 @@ def test_fashion_mnist_is_read_from_the_files_of_keras_or_a_package(
         (lambda data: data[:-6] + b"\0\0" + data[-4:], "the file is damaged (gzip)"),
         (lambda data: idx(np.zeros(4, np.uint8)), "expected an array of shape (3,), the file has (4,)"),
         (lambda data: gzip.compress(b"\0" * 60), "this is not an IDX file of bytes"),
-        (lambda data: idx(np.array([1, 2, 4], np.uint8)), "its sha256 is not that of Fashion-MNIST"),
+        (lambda data: idx(np.array([1, 2, 4], np.uint8)), "its digest is not that of fashion_mnist"),
         (lambda data: gzip.compress(b"\0" * 10**6), "the file is incomplete or too large (gzip)"),
     ],
 )
@@ -167,8 +176,15 @@ def test_spoilt_idx_files_are_noticed(
 ) -> None:
     data = idx(np.array([1, 2, 3], np.uint8))
     monkeypatch.setattr(fashion_mnist, "SHA256", {"t": sha256_of_contents(data)})
-    assert fashion_mnist._problem(data, "t", (3,)) is None
-    assert fashion_mnist._problem(spoil(data), "t", (3,)) == reason
+    assert fashion_mnist.FashionMnist.problem(data, "t", (3,)) is None
+    assert fashion_mnist.FashionMnist.problem(spoil(data), "t", (3,)) == reason
+
+
+def test_torchvision_downloads_the_same_kmnist() -> None:
+    theirs = library("torchvision").datasets.KMNIST
+    assert dict(theirs.resources) == fashion_mnist.MD5
+    assert theirs.mirrors == [f"{fashion_mnist.Kmnist.address}/"]
+    assert tuple(theirs.classes) == fashion_mnist.Kmnist.classes
 
 
 def batch(pixels: bytes, labels: list[int]) -> bytes:

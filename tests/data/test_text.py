@@ -21,6 +21,7 @@ from kerascli.workflow.predict import predict_run
 from tests.data.test_transforms import run, words
 from tests.support.data_harness import whole
 from tests.support.runs_harness import train, write
+from tests.support.transform_harness import fitted, transformed
 
 
 def texts(*rows: list[str]) -> np.ndarray:
@@ -86,6 +87,19 @@ def test_the_example_of_text_vectorization() -> None:
 def test_a_vocabulary_may_begin_with_its_special_words(given: list[str]) -> None:
     written = {"text_vectorization": {"vocabulary": given}}
     assert run(written, words("Earth, fire.", "water")).tolist() == [[2, 4], [1, 0]]
+
+
+def test_frequencies_are_those_of_keras_tokenizer() -> None:
+    from keras.src.legacy.preprocessing.text import Tokenizer
+
+    texts, x = words("a b a c", "b a"), words("a b b zz", "", "c", "zz yy")
+    tokenizer = Tokenizer(oov_token="[UNK]")
+    tokenizer.fit_on_texts(texts.tolist())
+    theirs = tokenizer.texts_to_matrix(x.tolist(), mode="freq")[:, 1:]  # id 0 is padding
+    step = TRANSFORMS.parse({"text_vectorization": {"output_mode": "frequency"}})
+    got = transformed(step, x, fitted(step, texts))
+    np.testing.assert_array_equal(got, theirs.astype(np.float32))
+    assert got.sum(1).tolist() == [1, 0, 1, 1]
 
 
 def test_a_document_frequency_counts_rows_not_words() -> None:

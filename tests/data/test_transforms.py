@@ -110,6 +110,40 @@ def test_normalization_keeps_the_precision_of_large_float64_columns() -> None:
     np.testing.assert_allclose(run("normalization", x), (x - x.mean()) / x.std(), rtol=1e-9)
 
 
+def whitened(x: np.ndarray, epsilon: float = 1e-6) -> np.ndarray:
+    """Return rows whitened by a singular value decomposition, as Keras's ImageDataGenerator computes it."""
+    centred = x.reshape(len(x), -1) - x.reshape(len(x), -1).mean(0)
+    u, s, _ = np.linalg.svd(centred.T, full_matrices=False)
+    return (centred @ (u * (np.sqrt(len(x)) / (s + epsilon))) @ u.T).reshape(x.shape)
+
+
+@pytest.mark.parametrize(("shape", "epsilon"), [((60, 5), 1e-6), ((80, 4, 3, 2), 0.5)])
+def test_zca_whitening_makes_values_uncorrelated_of_variance_1(shape: tuple[int, ...], epsilon: float) -> None:
+    x = (RANDOM.normal(size=shape) * RANDOM.uniform(0.1, 9, shape[1:])).cumsum(1).astype(np.float32)
+    got = run({"zca_whitening": {"epsilon": epsilon}}, x)
+    np.testing.assert_allclose(got, whitened(x.astype(np.float64), epsilon), rtol=1e-5, atol=1e-5)
+    if epsilon == 1e-6:
+        covariance = np.cov(got.reshape(len(x), -1), rowvar=False, bias=True)
+        np.testing.assert_allclose(covariance, np.eye(len(covariance)), atol=1e-4)
+
+
+def test_zca_whitening_equals_keras_where_the_mean_is_that_of_a_channel() -> None:
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+    half = RANDOM.normal(size=(60, 3, 3, 3))
+    x = np.concatenate([half, -half]) + np.array([1.0, 2.0, 3.0])
+    theirs = ImageDataGenerator(featurewise_center=True, zca_whitening=True, dtype="float64")
+    theirs.fit(x)
+    np.testing.assert_allclose(run("zca_whitening", x), theirs.standardize(x.copy()), rtol=1e-6, atol=1e-6)
+
+
+def test_zca_whitening_leaves_out_directions_that_training_rows_lack() -> None:
+    train = np.pad(RANDOM.normal(size=(30, 3)), [(0, 0), (0, 1)], constant_values=2.0)
+    other = np.array([[0.0, 0.0, 0.0, 2.5]])
+    assert np.abs(run("zca_whitening", other, train=train)).max() < 2
+    np.testing.assert_allclose(run("zca_whitening", train)[:, 3], 0, atol=1e-12)
+
+
 def test_a_constant_feature_becomes_zero() -> None:
     x = np.stack([np.full(9, 5.0), np.arange(9.0)], axis=1)
     assert not run("normalization", x)[:, 0].any()
@@ -282,6 +316,7 @@ def test_columns_that_do_not_fit_are_reported_before_loading(written: Any, field
         ({"impute": "constant"}, "'fill_value' is required with strategy 'constant', and allowed only with it"),
         ({"string_lookup": {"vocabulary": ["a", "a"]}}, "vocabulary: 'a' occurs more than once"),
         ({"reshape": [0]}, "target_shape: expected positive sizes and at most one -1, got [0]"),
+        ({"zca_whitening": {"epsilon": 0}}, "epsilon: must be greater than 0"),
         ({"cast": "int7"}, "dtype: expected float32, float64, int8, int16, int32, int64, uint8 or bool"),
     ],
 )

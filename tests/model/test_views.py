@@ -256,3 +256,53 @@ def test_a_head_that_one_update_uses_may_be_dropped_by_the_others(tmp_path: Path
         tmp_path, text.replace("loss: {real", "loss: {side: {loss: mse, y_true: 1, y_pred: side_of_real}, real")
     )
     assert check(path, sets=[], flags=[]).lines[0].endswith("ok")
+
+
+CANVAS = """
+seed: 1
+data:
+  source: {blobs: {rows: 8, features: 3, classes: 2, seed: 1}}
+  inputs: {x: []}
+model:
+  layers:
+    - weight: {shape: [1, 6, 5, 3], initializer: {random_uniform: {minval: 0, maxval: 1}}, name: canvas}
+    - conv_2d: {filters: 4, kernel_size: 3, inputs: canvas, trainable: false, name: maps}
+    - add_loss: {value: "-mean(maps[..., 1])", name: brightness}
+    - expr: {value: "x + 0 * mean(canvas)", name: out}
+  outputs: out
+  views:
+    picture: {outputs: canvas}
+    both: {outputs: [canvas, mean], layers: [{expr: {value: "mean(canvas, axis=-1)", name: mean}}]}
+compile: {optimizer: {adam: 0.05}}
+fit: {epochs: 2, batch_size: 8, callbacks: [{sample_images: {view: picture, rows: 1, columns: 1, every: 1}}]}
+"""
+
+
+def test_a_view_of_weights_alone_has_the_rows_of_its_first_axis(tmp_path: Path) -> None:
+    run, _ = train(write(tmp_path, CANVAS), tmp_path / "runs")
+    opened = open_run(run)
+    canvas = next(weight for weight in opened.experiment.weights if weight.name == "canvas/value").keras().numpy()
+    predictions = predict_run(opened.view("both"), "train")
+    assert predictions.outputs["canvas"].shape == (1, 6, 5, 3)
+    np.testing.assert_array_equal(predictions.outputs["canvas"], canvas)
+    np.testing.assert_allclose(predictions.outputs["mean"], canvas.mean(-1), rtol=1e-6)
+    assert predictions.rows == 1
+    assert sorted(path.name for path in (run.path / "samples").iterdir()) == [
+        "0001-sample_images.png", "0002-sample_images.png",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="--keep: the view is of weights alone"):
+        predict_run(opened.view("picture"), "train", keep=["label"])
+    for kind in ("onnx", "keras"):
+        with pytest.raises(ConfigError, match=f"of weights alone, without inputs, cannot be exported as {kind}"):
+            export_run(run, kind, tmp_path / "x", view="picture")
+
+
+@pytest.mark.parametrize("outputs", ["[canvas, out]", "total"])
+def test_other_outputs_have_a_batch_axis(tmp_path: Path, outputs: str) -> None:
+    text = CANVAS.replace("picture: {outputs: canvas}", f"picture: {{outputs: {outputs}}}")
+    text = text.replace(
+        '    - expr: {value: "x + 0',
+        '    - expr: {value: sum(canvas), name: total}\n    - expr: {value: "total * x + 0',
+    )
+    with pytest.raises(KerasCliError, match="is an output, but has no batch axis"):
+        check(write(tmp_path, text), sets=[], flags=[])

@@ -164,7 +164,7 @@ def test_every_operation_has_a_case() -> None:
         node.function for text in (*CASES, *dict(KERAS_CANNOT)) for node in walk(parse(text)) if isinstance(node, Call)
     }
     drawn = {name for name in OPS.names() if name.startswith("random_")}
-    assert set(OPS.names()) - drawn - called == set()
+    assert set(OPS.names()) - drawn - called == {"gradient"}  # Keras has none: tests/training/test_gradients.py
     assert len(OPS.names()) >= 330
 
 

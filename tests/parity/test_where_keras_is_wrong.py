@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from kerascli.foundation.shapes import TensorSpec
+from kerascli.layers.base import LAYERS
 from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
 from kerascli.parts.base import ACTIVATIONS
@@ -115,3 +116,13 @@ def test_keras_cuts_the_rows_of_a_spectrally_normalized_embedding_to_integers() 
     harness.materialise(module, dtype=torch.float64)
     (rows,) = [weight for name, weight in module.named_parameters() if name.endswith("embeddings")]
     assert torch.equal(module.eval()(ids), rows[ids])
+
+
+@pytest.mark.parametrize("name", ["dense", "embedding"])
+def test_keras_ignores_the_lora_alpha_of_a_constructor(name: str) -> None:
+    sizes: dict[str, Any] = {"units": 3} if name == "dense" else {"input_dim": 5, "output_dim": 3}
+    theirs = getattr(keras.layers, name.title())(**sizes, lora_rank=2, lora_alpha=8)
+    theirs.build((None, 4))
+    assert theirs.lora_alpha == 2
+    ours: Any = LAYERS.parse({name: {**sizes, "lora_rank": 2, "lora_alpha": 8}})
+    assert ours.build(TensorSpec((4,), "int64" if name == "embedding" else "float32")).lora_scale == 4

@@ -376,9 +376,9 @@ def test_the_picture_of_a_config_is_written_the_same_each_time(tmp_path: Path, s
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--model", "CONFIG"], "the diagram of a config needs a file name"),
+        (["--model", "CONFIG"], "the plot of a config needs a file name"),
         (["--model", "CONFIG", "-o", "a.jpg"], "expected a file that ends in .png"),
-        (["--model", "CONFIG", "CONFIG", "-o", "a.png"], "--model draws one model"),
+        (["--model", "CONFIG", "CONFIG", "-o", "a.png"], "--model draws one config or run"),
         (["--model", "CONFIG", "-o", "a.png", "--log"], "--log cannot be used with --model"),
         (["CONFIG", "--expand"], "--expand can only be used with --model"),
         (["CONFIG", "--view", "a"], "--view can only be used with --model"),

@@ -4,6 +4,7 @@ import http.client
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -101,6 +102,30 @@ def test_whoever_has_no_business_here_is_refused(server: Server, run: RunRecord,
     assert [word for word, status in zip(asked, statuses, strict=True) if status not in {400, 403, 404, 405, 414}] == []
     assert answer(server, good).status == 200  # it still answers
     assert answer(server, good, Host="localhost:9999").status == 200  # through a tunnel
+
+
+def test_connections_that_ask_nothing_are_limited(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connected() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", server.server_port), timeout=10)
+
+    threads = threading.active_count()
+    idle = [connected() for _ in range(100)]
+    closed = 0
+    for each in idle[64:]:
+        closed += each.recv(1) == b""  # at once, without an answer
+    assert closed == 36
+    assert threading.active_count() <= threads + 64
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        answer(server, server.address())
+    for each in idle:
+        each.close()
+    until = time.monotonic() + 10
+    while threading.active_count() > threads and time.monotonic() < until:
+        time.sleep(0.02)
+    assert answer(server, server.address()).status == 200
+    monkeypatch.setattr(server.RequestHandlerClass, "timeout", 0.1)
+    with connected() as own:
+        assert own.recv(1) == b""  # an idle one ends by itself
 
 
 def test_an_epoch_is_heard_of_within_a_second(server: Server, run: RunRecord) -> None:

@@ -191,7 +191,7 @@ def test_an_ambiguous_name_is_an_error_with_the_paths(three: Path) -> None:
         ("--best val_acuracy", "--best:1:1: error: no run has a value 'val_acuracy'; did you mean 'val_accuracy'?"),
         ("--best width", "it is not known whether lower or higher is better"),
         ("--best val_loss --limit 2", "--limit does not go with --best"),
-        ("--best val_loss --where 'val_loss > 5'", "--best: none of the runs in 'runs' is selected"),
+        ("--best val_loss --where 'val_loss > 5'", "--best: no run is selected in 'runs'"),
         ("--best val_loss --runs-dir none", "--best: there are no runs in 'none'"),
     ],
 )  # fmt: skip
@@ -218,7 +218,7 @@ def test_best_prints_a_name_alone(three: Path) -> None:
 
 
 def test_nothing_selected_is_said_and_prints_no_data(three: Path) -> None:
-    assert runs("--where 'val_loss > 5'") == ("", "none of the runs in 'runs' is selected\n")
+    assert runs("--where 'val_loss > 5'") == ("", "no run is selected in 'runs'\n")
     assert runs("--where 'any > 5' --runs-dir none") == ("", "there are no runs in 'none'\n")
 
 
@@ -237,7 +237,7 @@ def test_damaged_runs_are_listed_and_do_not_stop_a_condition(three: Path) -> Non
 def test_no_name_is_broken_and_no_line_of_short_names_is_wider(three: Path, width: int) -> None:
     long = f"2026-01-04T00-00-00Z-{'n' * 100}"
     lines = [RunLine.of(run) for run in list_runs(three)]
-    widest = len(f"{lines[0].run}  {lines[2].last_text}")  # one column beside the names is always there
+    widest = len(f"{lines[0].run}  val_loss 0.05, val_accuracy 0.95")  # one column beside the names is always there
     assert max(map(len, list_table(lines, width).splitlines())) <= max(width, widest)
     make_run(three, long, [0.5])
     shown = list_table([RunLine.of(run) for run in list_runs(three)], width)

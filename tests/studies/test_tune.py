@@ -147,7 +147,7 @@ def test_a_changed_config_is_refused_with_the_difference(tmp_path: Path) -> None
     config.write_text(config.read_text().replace("batch_size: 32", "batch_size: 64"))
     said = _run("tune", "--resume", study, code=2).stderr
     assert "the config has changed since the study began: -  batch_size: 32; +  batch_size: 64" in said
-    config.write_text(config.read_text().replace("batch_size: 64", "batch_size: 32  # was"))
+    config.write_text(config.read_text().replace("batch_size: 64", "batch_size: 32"))
     _run("tune", "--resume", study, "--trials", 2)
     assert len(_table(study)) == 2
 

@@ -10,6 +10,7 @@ from kerascli.foundation.errors import Fault, Path, Related, show
 from kerascli.foundation.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt, to_tuple
 from kerascli.language.component import Invalid, plain
 from kerascli.language.section import BaseSection, parse_section
+from kerascli.layers.lora import Trainable
 from kerascli.parts.distributions import DISTRIBUTIONS, Distribution
 
 
@@ -75,8 +76,10 @@ class FitSpec(BaseSection):
     """Number of parts of a batch (a power of two), each run on its own: the same bits on 1, 2, 4 ... processes.
     Null: one part per process, and results that differ from those of one process by rounding.
     """
-    trainable: dict[str, bool] = Field(default={})
-    """Layers to train or freeze: mapping from a name, glob or range `first..last` to a bool; later entries win."""
+    trainable: dict[str, Trainable] = Field(default={})
+    """Layers to train or freeze: mapping from a name, glob or range `first..last` to a bool; later entries win.
+    `{lora: {rank: 8}}` freezes them but for low-rank updates of their kernels.
+    """
     callbacks: Annotated[tuple[CallbackField, ...], BeforeValidator(to_tuple)] = Field(default=())
     """Callbacks to apply during training."""
 

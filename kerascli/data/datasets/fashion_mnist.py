@@ -1,15 +1,20 @@
-"""Dataset `fashion_mnist`: Fashion-MNIST, 70,000 grayscale images of clothing, 28 x 28; Zalando SE, MIT license."""
+"""Datasets `fashion_mnist` and `kmnist`: 70,000 grayscale images each, 28 x 28, of clothing and of cursive Hiragana.
+
+Fashion-MNIST: Zalando SE, MIT license. KMNIST: Clanuwat et al., Deep Learning for Classical Japanese Literature, 2018;
+Center for Open Data in the Humanities, CC BY-SA 4.0.
+"""
 
 import functools
 import hashlib
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
-from kerascli.data.datasets.download import Remote, fetch
+from kerascli.data.datasets.download import KERAS_FILES, Remote, fetch
 from kerascli.data.datasets.mnist import parse_idx
 from kerascli.data.storage.table import Table, table_of
 from kerascli.foundation.errors import DataError
@@ -18,7 +23,7 @@ CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 
-_BASE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
+HIRAGANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 _FILES = {
     "train": (("train-images-idx3-ubyte.gz", (60_000, 28, 28)), ("train-labels-idx1-ubyte.gz", (60_000,))),
     "test": (("t10k-images-idx3-ubyte.gz", (10_000, 28, 28)), ("t10k-labels-idx1-ubyte.gz", (10_000,))),
@@ -32,55 +37,106 @@ SHA256 = {
     "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
 """Mapping from file name to the unpacked file's SHA-256 as published by Zalando; mirrors differ in compression."""
+MD5 = {
+    "train-images-idx3-ubyte.gz": "bdb82020997e1d708af4cf47b453dcf7",
+    "train-labels-idx1-ubyte.gz": "e144d726b3acfaa3e44228e80efcd344",
+    "t10k-images-idx3-ubyte.gz": "5c965bf0a639b31b8f53240b1b52f4d7",
+    "t10k-labels-idx1-ubyte.gz": "7320c461ea6c1c855c0b718fb2a4b134",
+}
+"""Mapping from file name to the MD5 of KMNIST's packed file, as torchvision states it."""
+
+
+class _Images(Source):
+    """Base class of datasets of MNIST's form, whose four files are downloaded once."""
+
+    address: ClassVar[str]
+    """Address of the folder with the files."""
+    folder: ClassVar[str]
+    """Name of the folder in Keras's cache of datasets."""
+    classes: ClassVar[tuple[str, ...]]
+
+    @staticmethod
+    def is_intact(name: str, packed: bytes, raw: bytes) -> bool:
+        """Return True if a file, packed and unpacked, is the one that was published."""
+        raise NotImplementedError
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"x": Field((28, 28), "uint8"), "y": Field((), "uint8", num_classes=10, classes=self.classes)}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        tables: dict[str, Table] = {}
+        for split, files in _FILES.items():
+            x, y = (self._unpacked(fetch(self._remote(name, shape), context), name, shape) for name, shape in files)
+            tables[split] = table_of({"x": x, "y": y}, f"{self.component_name} {split}")
+        return tables
+
+    def data_files(self, context: Context) -> list[Path]:
+        return [self._remote(name, shape).place for files in _FILES.values() for name, shape in files]
+
+    @classmethod
+    def packaged(cls, name: str) -> Path | None:
+        """Return the path of a file where a system package installs it; None if there is no such package."""
+        return None
+
+    @classmethod
+    def _remote(cls, name: str, shape: tuple[int, ...]) -> Remote:
+        problem = functools.partial(cls.problem, name=name, shape=shape)
+        return Remote(f"{cls.address}/{name}", f"{cls.folder}/{name}", 64 * 2**20, problem, cls.packaged(name))
+
+    @classmethod
+    def problem(cls, data: bytes, name: str, shape: tuple[int, ...]) -> str | None:
+        """Return the problem with the contents of a file as text, or None if they are valid."""
+        try:
+            cls._unpacked(data, name, shape)
+        except DataError as error:
+            return str(error)
+        return None
+
+    @classmethod
+    def _unpacked(cls, data: bytes, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        limit = int(np.prod(shape)) + 64
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            raw = unpacker.decompress(data, limit)
+        except zlib.error:
+            raise DataError("the file is damaged (gzip)") from None
+        if not unpacker.eof:
+            raise DataError("the file is incomplete or too large (gzip)")
+        array = parse_idx(raw, name)
+        if array.shape != shape:
+            raise DataError(f"expected an array of shape {shape}, the file has {array.shape}")
+        if not cls.is_intact(name, data, raw):
+            raise DataError(f"its digest is not that of {cls.component_name}")
+        return array
 
 
 @source()
-class FashionMnist(Source):
+class FashionMnist(_Images):
     """Fashion-MNIST: grayscale images of clothing in 10 classes, 60,000 for training and 10,000 for testing.
 
     `x` (28, 28) uint8 in 0..255, `y` 0..9. Downloaded once, unless Debian's package dataset-fashion-mnist is installed.
     """
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
-        return {"x": Field((28, 28), "uint8"), "y": Field((), "uint8", num_classes=10, classes=CLASSES)}
+    address, folder, classes = KERAS_FILES, "fashion-mnist", CLASSES
 
-    def load(self, context: Context) -> Mapping[str, Table]:
-        tables: dict[str, Table] = {}
-        for split, files in _FILES.items():
-            x, y = (_unpack(fetch(_remote(name, shape), context), name, shape) for name, shape in files)
-            tables[split] = table_of({"x": x, "y": y}, f"fashion_mnist {split}")
-        return tables
+    @staticmethod
+    def is_intact(name: str, packed: bytes, raw: bytes) -> bool:
+        return hashlib.sha256(raw).hexdigest() == SHA256[name]
 
-    def data_files(self, context: Context) -> list[Path]:
-        return [_remote(name, shape).place for files in _FILES.values() for name, shape in files]
+    @classmethod
+    def packaged(cls, name: str) -> Path:
+        return PACKAGED / name
 
 
-def _remote(name: str, shape: tuple[int, ...]) -> Remote:
-    problem = functools.partial(_problem, name=name, shape=shape)
-    return Remote(f"{_BASE}/{name}", f"fashion-mnist/{name}", 64 * 2**20, problem, PACKAGED / name)
+@source()
+class Kmnist(_Images):
+    """KMNIST: grayscale images of cursive Hiragana in 10 classes, 60,000 for training and 10,000 for testing.
 
+    `x` (28, 28) uint8 in 0..255, `y` 0..9: o, ki, su, tsu, na, ha, ma, ya, re, wo. Downloaded once.
+    """
 
-def _problem(data: bytes, name: str, shape: tuple[int, ...]) -> str | None:
-    """Return the problem with the contents of a Fashion-MNIST file as text, or None if they are valid."""
-    try:
-        _unpack(data, name, shape)
-    except DataError as error:
-        return str(error)
-    return None
+    address, folder, classes = "http://codh.rois.ac.jp/kmnist/dataset/kmnist", "kmnist", HIRAGANA
 
-
-def _unpack(data: bytes, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    limit = int(np.prod(shape)) + 64
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        raw = unpacker.decompress(data, limit)
-    except zlib.error:
-        raise DataError("the file is damaged (gzip)") from None
-    if not unpacker.eof:
-        raise DataError("the file is incomplete or too large (gzip)")
-    array = parse_idx(raw, name)
-    if array.shape != shape:
-        raise DataError(f"expected an array of shape {shape}, the file has {array.shape}")
-    if hashlib.sha256(raw).hexdigest() != SHA256[name]:
-        raise DataError("its sha256 is not that of Fashion-MNIST")
-    return array
+    @staticmethod
+    def is_intact(name: str, packed: bytes, raw: bytes) -> bool:
+        return hashlib.md5(packed, usedforsecurity=False).hexdigest() == MD5[name]

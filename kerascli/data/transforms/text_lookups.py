@@ -22,7 +22,7 @@ from kerascli.data.text.oov import LookedUp
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Floats, PositiveInt, Words, to_tuple
-from kerascli.preprocessing.categories import ENCODED, UNKNOWN, Dense
+from kerascli.preprocessing.categories import UNKNOWN, Dense
 from kerascli.preprocessing.hashing import Salt, buckets
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ class TextVectorization(Transform):
     """Split at whitespace, or into characters; null: no splitting, each text (or element of a row) is one token."""
     ngrams: Annotated[PositiveInt | tuple[PositiveInt, ...], BeforeValidator(to_tuple)] | None = None
     """N-gram sizes: an integer n for 1 to n tokens, a list for exactly these sizes; null: single tokens."""
-    output_mode: Annotated[Literal["int", "multi_hot", "count", "tf_idf"], ENCODED] = "int"
+    output_mode: Literal["int", "multi_hot", "count", "frequency", "tf_idf"] = "int"
+    """int: token ids; multi_hot, count, tf_idf: vectors over a text's tokens, as is frequency, a token's share of them.
+    """
     output_sequence_length: PositiveInt | None = None
     """Number of tokens to pad or truncate to, in mode int; null: the number of tokens of the longest training text."""
     pad_to_max_tokens: bool = False
@@ -137,7 +139,8 @@ class TextVectorization(Transform):
         """Lookup that maps tokens to token ids, with this transform's settings."""
         return StringLookup(
             max_tokens=self.max_tokens, num_oov_indices=1, mask_token="", vocabulary=self.vocabulary,
-            idf_weights=self.idf_weights, output_mode=self.output_mode, pad_to_max_tokens=self.pad_to_max_tokens,
+            idf_weights=self.idf_weights, pad_to_max_tokens=self.pad_to_max_tokens,
+            output_mode="count" if self.output_mode == "frequency" else self.output_mode,
         )  # fmt: skip
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
@@ -163,7 +166,7 @@ class TextVectorization(Transform):
 
         def parts() -> Iterator[tuple[Sequence[str], Tokens, np.ndarray | None]]:
             for texts in rows:
-                words, tokens = self._coded(texts.word_list())
+                words, tokens = self.coded(texts.word_list())
                 times = texts.counts() if texts.codes.ndim == 1 else None
                 tokens = tokens if times is not None else texts.expanded(tokens)
                 lengths.append(tokens.longest())
@@ -178,7 +181,7 @@ class TextVectorization(Transform):
         return replace(state, facts={**state.facts, "max_length": longest})
 
     def codes(self, values: "pa.Array", state: FittedState, *, target: bool) -> Tokens:
-        words, tokens = self._coded(values.to_pylist())
+        words, tokens = self.coded(values.to_pylist())
         return Tokens(self.lookup.indices(words, state)[tokens.values], tokens.lengths)
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> LookedUp | None:
@@ -187,12 +190,13 @@ class TextVectorization(Transform):
 
     def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor | Tokens:
         if self.output_mode != "int":
-            return self.lookup.sequences(tokens, field, state)
+            vectors = self.lookup.sequences(tokens, field, state)
+            return vectors / vectors.sum(-1, keepdim=True).clamp(min=1) if self.output_mode == "frequency" else vectors
         if self.ragged:
             return tokens
         return torch.from_numpy(tokens.padded(self.output_sequence_length or state.facts["max_length"]))
 
-    def _coded(self, texts: Sequence[str]) -> tuple[list[str], Tokens]:
+    def coded(self, texts: Sequence[str]) -> tuple[list[str], Tokens]:
         """Return the distinct tokens of texts, and the indices of each text's tokens among them."""
         rows = self.tokens(texts)
         tokens = Texts.of_values(np.array(list(chain.from_iterable(rows)), object))

@@ -14,9 +14,12 @@ ANY = object()
 BOOKKEEPING = frozenset({
     "name", "dtype", "dtype_policy", "batch_input_shape", "batch_shape", "build_config", "registered_name", "module",
     "shared_object_id", "autocast", "fn", "jit_compile", "is_legacy_optimizer", "input_spec", "trainable",
-    "lora_rank", "lora_alpha", "quantization_config",
+    "quantization_config",
 })  # fmt: skip
 """Keys that Keras adds to any object's config; ignored if kerascli's layer (loss ...) has no argument of that name."""
+
+MERGED = frozenset({"lora_rank", "lora_alpha"})
+"""Arguments of LoRA, which import leaves out: the kernels in Keras's files have the updates merged into them."""
 
 
 @dataclass(frozen=True, slots=True)

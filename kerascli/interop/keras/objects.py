@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kerascli.foundation.errors import Fault, FileRefused, safe_text, show, suggestion
-from kerascli.interop.keras.differences import ANY, BOOKKEEPING, DIFFERENCES, NAMED_FUNCTIONS, Difference
+from kerascli.interop.keras.differences import ANY, BOOKKEEPING, DIFFERENCES, MERGED, NAMED_FUNCTIONS, Difference
 from kerascli.language.component import Component, Invalid, Registry, changed_arguments, plain, registries
 
 _NESTED_KINDS = ("initializer", "regularizer", "constraint", "activation", "layer", "schedule", "optimizer")
@@ -135,7 +135,7 @@ def _settings(
         ours = difference.renamed.get(key, key)
         field = cls.model_fields.get(ours)
         is_replaced = config.get(difference.replaced.get(key, "")) is not None
-        if is_replaced or (key == "name" and value == cls.component_name):
+        if is_replaced or key in MERGED or (key == "name" and value == cls.component_name):
             continue
         if field is None:
             if not _has_no_effect(key, value, difference):

@@ -30,6 +30,8 @@ class TextLayer:
     def node(self, name: str, problems: list[Fault]) -> KerasNode:
         """Return the layer as a node of a Keras graph, without calls."""
         config = {"name": name, **settings_of(self.transform, name, problems)}
+        if config.get("output_mode") == "frequency":
+            problems.append(Fault(f"'{name}': Keras's text_vectorization has no output_mode frequency"))
         lookup = self.transform.lookup if isinstance(self.transform, TextVectorization) else self.transform
         facts, arrays = self.state.facts, self.state.arrays
         if isinstance(lookup, LookupSettings):

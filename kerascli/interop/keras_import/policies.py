@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kerascli.interop.keras.differences import GIVE_WHOLE_NUMBERS, IN_TRAINING
+from kerascli.interop.keras.differences import GIVE_WHOLE_NUMBERS, IN_TRAINING, MERGED
 from kerascli.interop.keras.objects import Refusals, walk
 from kerascli.interop.keras_import.calls import KerasLayer
 from kerascli.language.wording import snake_case
@@ -12,7 +12,6 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 """Floating-point dtypes of Keras, all of which import replaces by float32."""
 _INTEGERS = ("int32", "int64")
 _MIXED = ("mixed_bfloat16", "mixed_float16")
-_LORA = ("lora_rank", "lora_alpha")
 
 
 class Policies:
@@ -26,7 +25,7 @@ class Policies:
 
     def note(self, layer: KerasLayer) -> None:
         """Record a layer's dtype policy; a quantized layer, or an unknown policy, is recorded as not importable."""
-        if any(layer.config.get(key) for key in _LORA):
+        if any(layer.config.get(key) for key in MERGED):
             self._with_lora[layer.name] = None
         if layer.class_name in IN_TRAINING:
             self._in_training[layer.name] = None

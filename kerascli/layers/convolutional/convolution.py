@@ -6,7 +6,6 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from kerascli.foundation.shapes import DataFormat, PositiveInt, TensorSpec
-from kerascli.layers.absent import ADAPTERS
 from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.convolutional.base import (
     KERNEL_AXES,
@@ -24,6 +23,7 @@ from kerascli.layers.geometry import (
     WindowArguments3D,
 )
 from kerascli.layers.kernels import KernelAndBias
+from kerascli.layers.lora import LowRank, LowRankModule
 from kerascli.parts import fields
 
 
@@ -38,10 +38,8 @@ class ConvolutionArguments(FilterArguments):
     use_bias: fields.UseBias = True
 
 
-class Convolution(KernelAndBias, ConvolutionArguments):
+class Convolution(LowRank, KernelAndBias, ConvolutionArguments):
     """Base class of conv_1d, conv_2d and conv_3d, which narrow the types of the sizes."""
-
-    refused = ADAPTERS
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -60,9 +58,7 @@ class Convolution(KernelAndBias, ConvolutionArguments):
         return ConvolutionModule(self, window, channels)
 
 
-class ConvolutionModule(BaseConvolutionModule):
-    kernel: Tensor
-
+class ConvolutionModule(LowRankModule, BaseConvolutionModule):
     def __init__(self, settings: Convolution, window: Window, channels: int) -> None:
         super().__init__(settings)
         self.window = window.at_least_2d()
@@ -70,9 +66,10 @@ class ConvolutionModule(BaseConvolutionModule):
         kernel = (*window.size, channels // settings.groups, settings.filters)
         self.add_weight_of(settings, "kernel", kernel, axes=KERNEL_AXES[settings.rank])
         self.add_weight_of(settings, "bias", (settings.filters,) if settings.use_bias else None)
+        self.add_lora(settings, "kernel")
 
     def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
-        return convolve(x, self.at_least_2d(self.kernel), self.bias, self.window, self.groups)
+        return convolve(x, self.at_least_2d(self.adapted("kernel")), self.bias, self.window, self.groups)
 
 
 @layer(Example(input=(10, 4), output=(8, 6), config={"filters": 6, "kernel_size": 3}), aliases=("convolution_1d",))

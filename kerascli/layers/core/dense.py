@@ -4,9 +4,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
-from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
-from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.absent import QUANTIZATION
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.kernels import KernelAndBias
+from kerascli.layers.lora import LowRank, LowRankModule
 from kerascli.parts import fields
 from kerascli.parts.base import Activation
 
@@ -21,13 +22,13 @@ class DenseArguments(Layer):
 
 
 @layer(Example(input=(8,), output=(4,), config={"units": 4, "activation": "relu"}))
-class Dense(KernelAndBias, DenseArguments):
+class Dense(LowRank, KernelAndBias, DenseArguments):
     """Fully connected layer: activation(x @ kernel + bias), along the last axis of the input.
 
     Input: (N, *, F). Output: (N, *, units). `kernel` is (F, units), `bias` (units,).
     """
 
-    refused = ADAPTERS_AND_QUANTIZATION
+    refused = QUANTIZATION
     mask = "pass"
     row_independent = True
 
@@ -37,8 +38,7 @@ class Dense(KernelAndBias, DenseArguments):
         return DenseModule(self, x.shape[-1])
 
 
-class DenseModule(WeightedModule):
-    kernel: Tensor
+class DenseModule(LowRankModule):
     bias: Tensor | None
 
     def __init__(self, settings: Dense, features: int) -> None:
@@ -46,7 +46,8 @@ class DenseModule(WeightedModule):
         self.activation: Activation | None = settings.activation
         self.add_weight_of(settings, "kernel", (features, settings.units), axes=(1, 0))
         self.add_weight_of(settings, "bias", (settings.units,) if settings.use_bias else None)
+        self.add_lora(settings, "kernel")
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *, F) -> (N, *, units)
-        y = F.linear(x, self.kernel, self.bias)
+        y = F.linear(x, self.adapted("kernel"), self.bias)
         return y if self.activation is None else self.activation(y)

@@ -9,9 +9,10 @@ from pydantic import AfterValidator
 from torch import Tensor, nn
 
 from kerascli.foundation.shapes import AnyShape, PositiveInt, Shape, TensorSpec
-from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
-from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.absent import QUANTIZATION
+from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.kernels import KernelAndBias
+from kerascli.layers.lora import LowRank, LowRankModule
 from kerascli.parts import fields
 from kerascli.parts.initializers import with_fans
 
@@ -70,17 +71,14 @@ class EinsumArguments(Layer):
 
 
 @layer(Example(input=(8,), output=(4,), config={"equation": "ab,bc->ac", "output_shape": 4, "bias_axes": "c"}))
-class EinsumDense(KernelAndBias, EinsumArguments):
+class EinsumDense(LowRank, KernelAndBias, EinsumArguments):
     """Dense layer over any axes: activation(einsum(equation, x, kernel) + bias).
 
     The equation names the axes of the input, of the kernel and of the output: `abc,cd->abd` acts on the last of three.
     `...`, first or last, stands for any number of axes. Input: (N, *), output: (N, *), both as in the equation.
     """
 
-    refused = {  # noqa: RUF012
-        **ADAPTERS_AND_QUANTIZATION,
-        "gptq_unpacked_column_size": ADAPTERS_AND_QUANTIZATION["quantization_config"],
-    }
+    refused = {**QUANTIZATION, "gptq_unpacked_column_size": QUANTIZATION["quantization_config"]}  # noqa: RUF012
 
     def build(self, x: TensorSpec) -> nn.Module:
         equation = read_equation(self.equation)
@@ -133,8 +131,7 @@ def _size_of(letter: str, sizes: dict[str, int | None], x: TensorSpec) -> int:
     return size
 
 
-class EinsumDenseModule(WeightedModule):
-    kernel: Tensor
+class EinsumDenseModule(LowRankModule):
     bias: Tensor | None
 
     def __init__(self, settings: EinsumDense, kernel: tuple[int, ...], bias: tuple[int, ...] | None) -> None:
@@ -146,9 +143,10 @@ class EinsumDenseModule(WeightedModule):
         outs = tuple(i for i, letter in enumerate(letters) if letter in outputs)
         self.add_weight_of(settings, "kernel", kernel, initializer=with_fans(settings.kernel_initializer, ins, outs))
         self.add_weight_of(settings, "bias", bias)
+        self.add_lora(settings, "kernel")
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *), as in the equation
-        y = torch.einsum(self.equation, x, self.kernel)
+        y = torch.einsum(self.equation, x, self.adapted("kernel"))
         if self.bias is not None:
             y = y + self.bias
         return y if self.activation is None else self.activation(y)

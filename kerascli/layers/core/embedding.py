@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.foundation.shapes import Matrix, PositiveFloat, PositiveInt, TensorSpec
-from kerascli.layers.absent import ADAPTERS_AND_QUANTIZATION
-from kerascli.layers.base import CallArgument, Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.absent import QUANTIZATION
+from kerascli.layers.base import CallArgument, Example, Layer, ShapeMismatch, layer
+from kerascli.layers.lora import LowRank, LowRankModule
 from kerascli.parts import fields
 from kerascli.parts.base import Initializer
 from kerascli.parts.initializers import RandomUniform
@@ -17,7 +18,7 @@ from kerascli.parts.initializers import RandomUniform
 class EmbeddingArguments(Layer):
     """Mixin with settings that embedding layers share; each layer itself declares its initializers and `mask_zero`."""
 
-    refused = ADAPTERS_AND_QUANTIZATION
+    refused = QUANTIZATION
     mask = "make"
     takes_integers = True
 
@@ -38,7 +39,7 @@ class EmbeddingArguments(Layer):
 
 
 @layer(Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4}, dtype="int64"))
-class Embedding(EmbeddingArguments):
+class Embedding(LowRank, EmbeddingArguments):
     """Embedding: replaces each integer id from 0 to input_dim - 1 by a trained vector.
 
     Input: (N, *) of ids. Output: (N, *, output_dim). With `mask_zero`, id 0 is padding: a mask makes later layers skip
@@ -77,23 +78,22 @@ class GivenValues(Initializer):
         return torch.tensor(self.values, dtype=dtype)
 
 
-class EmbeddingModule(WeightedModule):
-    embeddings: Tensor
-
-    def __init__(self, settings: EmbeddingArguments, start: Initializer | None = None) -> None:
+class EmbeddingModule(LowRankModule):
+    def __init__(self, settings: "Embedding | ReversibleEmbedding", start: Initializer | None = None) -> None:
         super().__init__()
         self.mask_zero = settings.mask_zero
         self.add_weight_of(settings, "embeddings", (settings.input_dim, settings.output_dim), initializer=start)
+        self.add_lora(settings, "embeddings")
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *, output_dim)
-        return F.embedding(x.long(), self.embeddings)
+        return F.embedding(x.long(), self.adapted("embeddings"))
 
     def make_mask(self, x: Tensor) -> Tensor | None:  # (N, *) -> (N, *)
         return x != 0 if self.mask_zero else None
 
 
 @layer(Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4}, dtype="int64"))
-class ReversibleEmbedding(EmbeddingArguments):
+class ReversibleEmbedding(LowRank, EmbeddingArguments):
     """Embedding that, called with `reverse: true`, projects vectors back to a logit for each id.
 
     Input: (N, *) of ids, output: (N, *, output_dim); with `reverse` (N, *, output_dim) and (N, *, input_dim). Share it
@@ -143,7 +143,7 @@ class ReversibleEmbeddingModule(EmbeddingModule):
             return super().forward(x)
         if not x.is_floating_point() or x.shape[-1] != self.settings.output_dim:
             raise ShapeMismatch(f"needs vectors of {self.settings.output_dim} features to reverse", argument="reverse")
-        kernel = self.embeddings if self.settings.tie_weights else self.reverse_embeddings
+        kernel = self.adapted("embeddings") if self.settings.tie_weights else self.reverse_embeddings
         y = self._logits(x, kernel)
         cap = self.settings.logit_soft_cap
         return y if cap is None else torch.tanh(y / cap) * cap

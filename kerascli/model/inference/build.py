@@ -27,17 +27,25 @@ from kerascli.model.inference.shape_inference import (
     show_inputs,
 )
 from kerascli.model.ir.analysis import called_in
+from kerascli.model.ir.gradients import check_gradients
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, flat
 from kerascli.model.runtime.built import Built, CompositeModule, submodules_of
 
 
 @without_compiler()
-def build(model: Model, shared: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
+def build(
+    model: Model,
+    shared: Mapping[str, nn.Module] | None = None,
+    batch_size: int | None = None,
+    *,
+    has_rows: bool = True,
+) -> Built:
     """Build a model on the meta device: a module for each node, and the inferred shapes of all tensors.
 
     `shared` maps weight name prefixes to modules of another model: a node with one of these prefixes shares the
-    module's weights. Stateful layers keep states for `batch_size` samples. Raises Invalid with all config errors, such
-    as one for each node that cannot be called on its inputs.
+    module's weights. Stateful layers keep states for `batch_size` samples. Without `has_rows`, of a view of weights
+    alone, the first axis of an output counts as its rows. Raises Invalid with all config errors, such as one for each
+    node that cannot be called on its inputs.
     """
     specs: dict[str, TensorSpec] = {each.name: each.spec for each in (*model.inputs, *model.targets)}
     modules: dict[str, nn.Module] = {}
@@ -52,6 +60,7 @@ def build(model: Model, shared: Mapping[str, nn.Module] | None = None, batch_siz
                 continue  # one of its inputs has failed already
             try:
                 modules[node.name], results = _build_node(node, specs, owners, cache, batch_size)
+                check_gradients(node, model.nodes, specs)
             except (Invalid, ShapeMismatch) as error:
                 new = _faults(error, node, model, specs)
                 faults |= {key: new[key] for key in new if key not in faults}  # one for all uses of a block
@@ -60,6 +69,9 @@ def build(model: Model, shared: Mapping[str, nn.Module] | None = None, batch_siz
                 owners.setdefault(part.name, part.module)
             specs.update(zip(node.outputs, results, strict=True))
             specs.pop("_", None)
+    if not has_rows:
+        own = ((name, specs[name]) for name in model.outputs if name in specs and specs[name].shape)
+        specs.update({name: TensorSpec(spec.shape[1:], spec.dtype) for name, spec in own if not spec.batched})
     if problems := [*faults.values(), *_too_many(model, modules), *output_faults(model.outputs, model, specs)]:
         raise Invalid(problems)
     return Built(model, modules, specs, owners)
@@ -220,7 +232,7 @@ def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int |
     views: dict[str, Built] = {}
     for name, view in model.views.items():
         try:
-            views[name] = build(view.model, owners, batch_size)
+            views[name] = build(view.model, owners, batch_size, has_rows=bool(view.model.inputs))
         except Invalid as invalid:
             faults += invalid.faults
             continue

@@ -32,21 +32,29 @@ class GraphOutcome:
     updates: dict[str, Tensor] = field(default_factory=dict)
     """Next values of non-trainable weights, in torch's layout, by weight name."""
 
+    def detached(self) -> "GraphOutcome":
+        """Return the results without what autograd needs to differentiate them."""
+        parts = (self.outputs, self.masks, self.losses, self.metrics, self.updates)
+        return GraphOutcome(*({name: tensor.detach() for name, tensor in part.items()} for part in parts))
+
 
 class PreparedNode:
     """Node of a built model, prepared for repeated execution.
 
     `again` is True if an earlier node has the same weights, and may have updated them in this forward pass. `sets` is
-    the full name of the weight that an `update` node assigns, which belongs to another node.
+    the full name of the weight that an `update` node assigns, which belongs to another node. `differentiated` are those
+    of its outputs at which formulas take gradients.
     """
 
     def __init__(
-        self, node: Node, built: Built, last_uses: tuple[str, ...] = (), *, again: bool, sets: str = ""
-    ) -> None:
+        self, node: Node, built: Built, last_uses: tuple[str, ...] = (), *, again: bool, sets: str = "",
+        differentiated: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
         self.node = node
         self.module = built.modules[node.name]
         self.again = again
         self.sets = sets
+        self.differentiated = differentiated
         self.last_uses = last_uses
         """Names of the tensors that no later node needs; they are freed after this node to save memory."""
         takes_integers = node.layer.takes_integers
@@ -86,7 +94,7 @@ class PreparedNode:
         mask_out = self._mask_out(arguments[0], mask_in) if arguments else None
         for index, (name, value) in enumerate(zip(node.outputs, results, strict=True)):
             if name != "_":
-                values[name] = value
+                values[name] = differentiable(value) if name in self.differentiated else value
                 if mask_out is not None and index < self.masked:
                     masks[name] = mask_out
 
@@ -177,6 +185,11 @@ def run_nodes(steps: Iterable[PreparedNode], values: dict[str, Tensor], outcome:
         for name in step.last_uses:
             values.pop(name, None)
             outcome.masks.pop(name, None)
+
+
+def differentiable(tensor: Tensor) -> Tensor:
+    """Return a tensor with respect to which autograd can differentiate; a frozen weight stays frozen."""
+    return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
 
 
 def _tensor(module: nn.Module, path: str) -> Tensor:

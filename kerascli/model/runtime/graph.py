@@ -5,9 +5,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kerascli.layers.base import Outcome
 from kerascli.model.ir.analysis import name_of, needing_targets, set_by
+from kerascli.model.ir.gradients import differentiated
 from kerascli.model.ir.nodes import Node
 from kerascli.model.runtime.built import (
     Built,
@@ -18,7 +20,7 @@ from kerascli.model.runtime.built import (
     submodules_below,
     submodules_of,
 )
-from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, run_nodes
+from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, differentiable, run_nodes
 from kerascli.model.runtime.weights import Weight
 
 __all__ = ["Graph", "GraphOutcome"]
@@ -37,6 +39,8 @@ class Graph(nn.Module):
         nodes = built.model.nodes
         self._steps = _steps(nodes, built)
         needing = needing_targets(nodes, built.model.targets)
+        self.differentiated = differentiated(nodes)
+        """Names of the tensors at which formulas take gradients."""
         self._predicting = _steps([node for node in nodes if node.name not in needing], built)
         for step in self._steps:
             if not step.node.layer.trainable:
@@ -62,9 +66,19 @@ class Graph(nn.Module):
 
         `targets` are tensors by target name; without them, the nodes that depend on a target are skipped.
         """
+        if not self.differentiated:
+            return self._run(inputs, targets)
+        is_trained = torch.is_grad_enabled()
+        # the fused kernels of attention cannot be differentiated twice
+        with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            outcome = self._run(_ordinary(inputs), None if targets is None else _ordinary(targets))
+        return outcome if is_trained else outcome.detached()
+
+    def _run(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None) -> GraphOutcome:
         values: dict[str, Tensor] = {name: _as_input(inputs[name], dtype) for name, dtype in self._names.items()}
         if targets is not None:
             values.update({name: _as_input(targets[own], dtype) for name, (own, dtype) in self._targets.items()})
+        values |= {name: differentiable(values[name]) for name in self.differentiated & values.keys()}
         outcome = GraphOutcome({}, {})
         run_nodes(self._predicting if targets is None else self._steps, values, outcome)
         outcome.outputs = {name: values[name] for name in self.model.outputs}
@@ -79,15 +93,22 @@ def _as_input(tensor: Tensor, dtype: str) -> Tensor:
     return tensor if tensor.dtype == expected else tensor.to(expected)
 
 
+def _ordinary(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors that autograd can save, which it cannot save of those that inference mode made."""
+    return {name: tensor.clone() if tensor.is_inference() else tensor for name, tensor in tensors.items()}
+
+
 def _steps(nodes: Sequence[Node], built: Built) -> tuple[PreparedNode, ...]:
-    last = _last_uses(nodes, built.model.outputs)
+    last, at = _last_uses(nodes, built.model.outputs), differentiated(nodes)
     sets = {name: f"{weight.weights_name}/value" for name, weight in set_by(nodes).items()}
     seen: set[str] = set()
     steps = []
     for node in nodes:
         owned = {part.name for part in submodules_of(node, built.modules[node.name])}
         again = not owned.isdisjoint(seen)
-        steps.append(PreparedNode(node, built, last.get(node.name, ()), again=again, sets=sets.get(node.name, "")))
+        own = at.intersection(node.outputs)
+        unused = last.get(node.name, ())
+        steps.append(PreparedNode(node, built, unused, again=again, sets=sets.get(node.name, ""), differentiated=own))
         seen |= owned
     return tuple(steps)
 

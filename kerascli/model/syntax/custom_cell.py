@@ -5,6 +5,7 @@ from typing import Any
 from kerascli.foundation.errors import Fault, Path, nearest, show, suggestion
 from kerascli.layers.expressions.expr import Update
 from kerascli.model.ir.analysis import dead_node_faults
+from kerascli.model.ir.gradients import differentiated
 from kerascli.model.ir.inner_models import Cell, CellState
 from kerascli.model.ir.nodes import names_used_by
 from kerascli.model.syntax.names import Names
@@ -142,6 +143,9 @@ def _check_use(inner: Reading, cell: Cell, path: Path) -> None:
         if isinstance(node.layer, Update):
             problem = "update cannot be used in a cell: weights are the same at every time step"
             hint = "keep what changes from step to step as a state of the cell"
+        elif differentiated([node]):
+            problem = "gradient cannot be used in a cell"
+            hint = "take it at what goes into the rnn, or comes out"
         elif not node.outputs:
             problem = f"{kind} cannot be used in a cell: losses and metrics are not computed per time step"
             hint = "make what it needs an output of the rnn, and use it there"

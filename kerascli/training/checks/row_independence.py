@@ -17,6 +17,7 @@ from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.expr import Expr as LossExpr
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.metrics.expr import Expr as MetricExpr
+from kerascli.model.ir.gradients import differentiated
 from kerascli.model.ir.nodes import Node, flat
 from kerascli.model.runtime.built import Built, InnerNode, inner_nodes
 from kerascli.model.syntax.views import leading_to
@@ -47,12 +48,16 @@ def reduces_a_batch(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
 def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
     """Return False if a node is a formula (`expr`) that combines different rows of a batch, or cannot be evaluated.
 
+    It is False also for one that takes a gradient: of a sum over the batch, with the memory of a training step.
+
     The result is True if each row of the formula's output depends only on the same row of its inputs, as found by
     evaluating it. It is also True for all nodes that are not tested: other layers, which may combine rows, and formulas
     without an input that has a batch axis. `specs` maps tensor names to shapes and dtypes.
     """
     if not isinstance(node.layer, ExpressionLayer):
         return True
+    if differentiated([node]):
+        return False
     xs = [specs[name] for name in node.inputs]
     if not any(spec.batched for spec in xs):
         return True

@@ -97,7 +97,8 @@ class GraphStep(TrainStepModule):
 
         With `targets`, tensors by target name, nodes of the model that take targets run, too.
         """
-        device = next(iter(inputs.values())).device
+        of = [*inputs.values(), *(weight.tensor for weight in self.graph.weights())]  # a view may have no input
+        device = of[0].device
         with autocast(self.precision, device):
             return self.graph(inputs, targets)
 

@@ -11,6 +11,7 @@ from kerascli.language.component import Component
 from kerascli.layers.base import WeightedModule
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.layers.weight_spec import WeightSpec
+from kerascli.model.ir.gradients import differentiated
 from kerascli.model.ir.nodes import Node
 from kerascli.model.runtime.built import InnerNode
 from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
@@ -27,6 +28,7 @@ FIRST_TORCH = (2, 13)
 """Version of torch from which FSDP2 divides weights on CPUs, and keeps their memory in place, as optimizers need."""
 _DDP = "use distribute: ddp"
 _OF_WHOLE_WEIGHTS = ("regularizer", "constraint")
+_APART = "which are in different parts"
 _ALONE = "train on one process, without fit.shards and fit.distribute"
 
 
@@ -99,9 +101,7 @@ def _loss_faults(spec: RunSpec) -> Iterator[Fault]:
     for _, component, output in spec.compared():
         name = component.component_name
         if not comparison_keeps_rows_apart(component, output):
-            yield Fault(
-                f"'{name}' compares rows of a batch with each other, which are in different parts", (), hint=_ALONE
-            )
+            yield Fault(f"'{name}' compares rows of a batch with each other, {_APART}", (), hint=_ALONE)
 
 
 def _node_faults(spec: RunSpec) -> Iterator[Fault]:
@@ -122,8 +122,10 @@ def _problem(each: InnerNode) -> str | None:
         return f"'{node.name}' is stateful: row i of a batch continues row i of the one before, on one process only"
     if any(name not in specs for name in node.inputs):
         return None
+    if differentiated([node]):
+        return f"the formula of '{node.name}' takes a gradient of a sum over the rows of a batch, {_APART}"
     if not node_keeps_rows_apart(node, specs):
-        return f"the formula of '{node.name}' compares rows of a batch with each other, which are in different parts"
+        return f"the formula of '{node.name}' compares rows of a batch with each other, {_APART}"
     if reduces_a_batch(node, specs) and not is_mean_of_parts(node, specs):
         return f"'{node.name}' reduces a batch to one value, which is not the mean of its parts' values"
     return None

@@ -58,8 +58,8 @@ def _text(value: Any) -> str:
 
 
 def is_picture(values: np.ndarray) -> bool:
-    """Return True if each row of an array is a picture: grey bytes (H, W), or (H, W, C) of 1 or 3 channels."""
-    is_one = values.ndim == 3 and values.dtype == np.uint8
+    """Return True if each row of an array is a picture: bytes or many numbers (H, W), or (H, W, C) with C 1 or 3."""
+    is_one = values.ndim == 3 and (values.dtype == np.uint8 or min(values.shape[1:]) >= 2 * _LEAST_PIXELS)
     is_one |= values.ndim == 4 and values.shape[-1] in {1, 3} and values.dtype.kind in "uif"
     return is_one and min(values.shape[1:3]) >= _LEAST_PIXELS
 

@@ -75,12 +75,10 @@ def directions(phases: list[Phase]) -> dict[str, str]:
 
 def monitor(phases: list[Phase]) -> dict[str, str]:
     """Return the metric that early_stopping or model_checkpoint monitors, with its better direction; {} without one."""
-    ways = directions(phases)
-    for each in (callback for phase in phases for callback in phase.spec.fit.callbacks):
-        if isinstance(each, EarlyStopping | ModelCheckpoint):
-            ways |= {each.monitor: each.mode} if each.mode != "auto" else {}
-            return {name: way for name, way in ways.items() if name == each.monitor}
-    return {}
+    callbacks = [each for phase in phases for each in phase.spec.fit.callbacks]
+    first = [each for each in callbacks if isinstance(each, EarlyStopping | ModelCheckpoint)][:1]
+    ways = directions(phases) | {each.monitor: each.mode for each in first if each.mode != "auto"}
+    return {each.monitor: ways[each.monitor] for each in first if each.monitor in ways}
 
 
 def history_columns(phases: list[Phase]) -> list[str]:

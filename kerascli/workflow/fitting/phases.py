@@ -17,7 +17,7 @@ from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.device import Choice, make_deterministic
 from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.foundation.events import Event, PhaseBegin
-from kerascli.model.freezing import trained_layers, with_trainable
+from kerascli.model.freezing import trained_layers, without_lora
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.loop import Plan
@@ -74,7 +74,7 @@ def prepare_phases(
     pairs = zip(config.phases, parsed or [None] * len(config.phases), strict=True)
     phases: list[Phase] = in_each(pairs, lambda each: make_phase(each[0], prepared[each[0].data_key], each[1]))
     for number, phase in enumerate(phases[1:], start=2):
-        if with_trainable(phase.spec.model, {"*": True}) != with_trainable(phases[0].spec.model, {"*": True}):
+        if without_lora(phase.spec.model, trainable=True) != without_lora(phases[0].spec.model, trainable=True):
             text = f"the data of phase {number} would give another model than that of phase 1: all phases"
             hint = "sizes taken from the data ($targets.y.num_classes) must be the same in all phases"
             raise phase.config.error([Fault(f"{text} share one set of weights", ("data",), "key", hint=hint)])
@@ -201,7 +201,9 @@ class PhaseRunner:
 
 def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
     """Return True if two phases differ in compile settings or trainable layers, so that Keras would recompile."""
-    return before.training != after.training or trained_layers(before.model) != trained_layers(after.model)
+    if before.training != after.training or before.built.trainable() != after.built.trainable():
+        return True
+    return trained_layers(before.model) != trained_layers(after.model)
 
 
 def refuse_other_epochs(phases: list[Phase], sets: object) -> None:

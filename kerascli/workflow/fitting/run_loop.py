@@ -180,7 +180,7 @@ def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
     except FileRefused:
         return "no weights are saved: there was no checkpoint before it"
     saved = saved_weights(training_tensors(checkpoint.blobs))
-    record.write_weights(tensor_pieces({weight.name: saved[weight.name] for weight in lasting(trainer.weights)}))
+    record.write_weights(tensor_pieces({w.name: saved[w.name] for w in lasting(trainer.weights) if w.name in saved}))
     return f"the weights of the last checkpoint (step {checkpoint.step}) are saved in {record.path}"
 
 

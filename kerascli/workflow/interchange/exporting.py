@@ -24,7 +24,7 @@ from kerascli.interop.keras_export.serialized import compile_config
 from kerascli.interop.keras_export.vocabularies import TextLayer
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.runs.record import RunRecord
-from kerascli.training.build import Experiment
+from kerascli.training.build import Experiment, with_merged_lora
 from kerascli.training.checkpoint_files import training_tensors
 from kerascli.workflow.interchange.exporting_onnx import compared_outputs, onnx_of_rows, threshold_texts
 from kerascli.workflow.interchange.loading import changed_inputs, load_model
@@ -79,12 +79,18 @@ def export_run(
     path = output_file(path)
     run = open_run(record, device="cpu", checkpoint=checkpoint)
     run = run if view is None else run.view(view)
+    run.experiment = with_merged_lora(run.experiment)
     run.experiment.module.eval()
     if kind in {"onnx", "torch_export"} and _is_stateful(run.experiment):
         hint = "train with stateful: false, or take --format keras, or safetensors for its weights"
         raise ConfigError(
             f"a stateful model cannot be exported as {kind}, which keeps no states between batches", hint=hint
         )
+    what = "with gradient(...) in a formula" if run.experiment.graph.differentiated else ""
+    what = what if run.experiment.spec.model.inputs else "of weights alone, without inputs,"
+    if what and kind not in {"safetensors", "state_dict"}:
+        hint = "export a view without it, or take --format safetensors for its weights"
+        raise ConfigError(f"a model {what} cannot be exported as {kind}", hint=hint)
     notes = [f"warning: {fault.text}" for fault in run.warnings]
     if preprocessing and kind == "onnx":
         made = _onnx_of_rows(run)

@@ -94,6 +94,13 @@ def _takes(section: InitFrom) -> dict[str, LayerSource]:
 def _taken(
     section: InitFrom, experiment: Experiment, weights: Sequence[Weight], source: Mapping[str, Tensor]
 ) -> TransferredWeights:
+    own = {weight.name for weight in weights}
+    apart = next((name for name in source if name.rpartition("/")[2].startswith("lora_") and name not in own), None)
+    if apart is not None:
+        hint = "export the run: an exported file has LoRA merged into the kernels"
+        text = f"init_from: the source has LoRA that this model lacks: '{safe_text(apart)}'"
+        raise ConfigError(Fault(text, ("model", "init_from"), "key", hint=hint))
+    weights = [weight for weight in weights if weight.name in source or not weight.spec.is_of_lora]
     taken = TransferredWeights()
     if section.map:
         model, seed = experiment.spec.model, experiment.spec.seed

@@ -11,20 +11,25 @@ from kerascli.data.base import SPLITS
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.foundation.errors import ConfigError
+from kerascli.report.reasons import Kind, Method, Reasons
 from kerascli.training.evaluate import predict
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.rows.command_rows import load_again, rows_of
-from kerascli.workflow.why.columns import by_column, column_groups, median_row, reference_rows, staged_inputs, table_of
+from kerascli.workflow.why.column_groups import (
+    by_column,
+    column_groups,
+    median_row,
+    reference_rows,
+    staged_inputs,
+    table_of,
+)
 from kerascli.workflow.why.gradients import grad_cam, integrated_gradients, resized
 from kerascli.workflow.why.occlusion import occluded_pictures, occluded_words
-from kerascli.workflow.why.permutation import Importance, permutation_importance
+from kerascli.workflow.why.permutation import permutation_importance
 from kerascli.workflow.why.score import Score, score_of
-
-Method = Literal["permutation", "integrated_gradients", "grad_cam", "occlusion"]
-Kind = Literal["columns", "picture", "text", "series"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +47,6 @@ class Question:
     layer: str | None = None
     metric: str = "loss"
     repeats: int = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Reasons:
-    """Reasons for predictions; of the fields for columns, pictures and words those of the kind are set."""
-
-    method: Method
-    kind: Kind
-    predictions: tuple[str, ...] = ()
-    """Prediction of each row, as it is shown; empty for a permutation importance, which is of all rows together."""
-    importance: tuple[Importance, ...] = ()
-    columns: tuple[str, ...] = ()
-    values: np.ndarray | None = None
-    """Attributions of columns (rows, columns), of a series (rows, steps, columns), or maps of pictures (rows, height,
-    width)."""
-    cells: tuple[tuple[str, ...], ...] = ()
-    """Values of the columns of each row, as texts."""
-    pictures: np.ndarray | None = None
-    """Pictures (rows, height, width, channels), from 0 to 1."""
-    words: tuple[tuple[tuple[str, float], ...], ...] = ()
-    """Words of each row with their attributions."""
-    notes: tuple[str, ...] = ()
 
 
 @memory_for_batches()

@@ -121,7 +121,7 @@ def grad_cam(run: LoadedRun, rows: MemorySplit, layer: str | None, score: Score)
             for number, batch in enumerate(BatchSource(rows, ROWS, run.experiment.device).epoch(0)):
                 features.clear()
                 outputs = run_model(run, run.experiment.module.input_stage(dict(batch.inputs)))
-                (gradient,) = _gradients(score(outputs, number * ROWS), features[-1:])
+                (gradient,) = _gradients(score.log_odds(outputs, number * ROWS), features[-1:])
                 weights = gradient.mean((1, 2), keepdim=True)
                 maps.append(torch.relu((features[-1] * weights).sum(-1)).detach().cpu())
     finally:

@@ -1,7 +1,6 @@
 """Permutation importance: how much worse a model becomes if the values of a column are shuffled (Breiman, 2001)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,25 +9,16 @@ from torch import Tensor
 from kerascli.data.batches.rows import Split
 from kerascli.foundation.errors import ConfigError, safe_text, suggestion
 from kerascli.metrics.comparisons import MetricUse, OutputTarget
+from kerascli.report.reasons import Importance
 from kerascli.training.evaluate import predict
 from kerascli.training.objectives.objective import measured
 from kerascli.workflow.evaluate import Compared
 from kerascli.workflow.evaluation.facts import row_losses
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
-from kerascli.workflow.why.columns import ColumnGroup, prepared, table_of
+from kerascli.workflow.why.column_groups import ColumnGroup, prepared, table_of
 
 _BLOCKS, _RESAMPLES = 200, 500
-
-
-@dataclass(frozen=True, slots=True)
-class Importance:
-    """How much worse the loss or a metric becomes without a column: the mean over shuffles, with a 95 % interval."""
-
-    name: str
-    value: float
-    low: float
-    high: float
 
 
 def permutation_importance(

@@ -35,6 +35,18 @@ class Score:
         negative = -positive if self.reading.from_logits else 1 - positive
         return torch.where(classes == 1, positive, negative)
 
+    def log_odds(self, outputs: Mapping[str, Tensor], first: int = 0) -> Tensor:  # (N, units) -> (N,)
+        """Return the scores as log odds if they are probabilities, whose gradient vanishes as they approach 1."""
+        scores = self(outputs, first)
+        if self.reading is None or self.classes is None or self.reading.from_logits:
+            return scores
+        others = 1 - scores
+        if not self.reading.binary:  # by their sum, as 1 - 0.99999999 is 0 in float32
+            classes = self.classes[first : first + len(scores)].to(scores.device)
+            others = outputs[self.output].float().scatter(1, classes[:, None], 0.0).sum(1)
+        tiny = torch.finfo(scores.dtype).tiny
+        return scores.clamp(min=tiny).log() - others.clamp(min=tiny).log()
+
     def of_row(self, row: int, count: int) -> "Score":
         """Return the score for the class of one row, of `count` rows that are made of it."""
         classes = None if self.classes is None else self.classes[row].expand(count)

@@ -1,0 +1,78 @@
+"""Transform `zca_whitening`: values that are uncorrelated and of variance 1, as close to the original as can be."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kerascli.data.base import Field, FittedState, Transform, transform
+from kerascli.data.storage.blocks import Blocks
+from kerascli.data.transforms.input_checks import checked_finite, float_dtype, need_numbers
+from kerascli.foundation.shapes import PositiveFloat
+
+MOST_VALUES = 4096
+"""Maximum number of values of a row: their covariance has the square of it."""
+
+
+@transform()
+class ZcaWhitening(Transform):
+    """Whitens rows, pictures above all (ZCA; Bell and Sejnowski, 1997): values become uncorrelated, of variance 1.
+
+    `(x - mean) @ W`, where W is the inverse square root of the covariance of the training rows' values; the shape is
+    kept. As `zca_whitening` of Keras's ImageDataGenerator, but for the mean: here each value has its own.
+    """
+
+    epsilon: PositiveFloat = 1e-6
+    """Small constant for numerical stability: a direction is divided by its standard deviation + epsilon / sqrt(rows).
+    """
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        need_numbers(field)
+        if not field.shape or None in field.shape:
+            raise ValueError(f"needs rows of several values of a known shape, got shape {field.shape}")
+        if (count := _size(field)) > MOST_VALUES:
+            text = f"needs rows of at most {MOST_VALUES:,} values, got {count:,}: their covariance has the square of it"
+            raise ValueError(f"{text}; image_size: [32, 32] makes pictures smaller")
+        return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
+
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+        def parts() -> Iterator[np.ndarray]:
+            return (part.reshape(len(part), -1).astype(np.float64) for part in checked_finite(rows, "zca_whitening"))
+
+        total, count = np.zeros(_size(field)), 0
+        for part in parts():
+            total, count = total + part.sum(0), count + len(part)
+        mean, products = total / count, np.zeros((_size(field), _size(field)))
+        for part in parts():
+            products += (part - mean).T @ (part - mean)
+        variances, directions = np.linalg.eigh(products / count)
+        varies = variances > variances[-1] * len(variances) * np.finfo(np.float64).eps  # else they are rounding errors
+        deviations = np.sqrt(variances[varies]) + self.epsilon / math.sqrt(count)
+        matrix = (directions[:, varies] / deviations) @ directions[:, varies].T
+        return FittedState({}, {"mean": mean, "matrix": matrix})
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return Whitening(state.arrays["mean"], state.arrays["matrix"], dtype)
+
+
+def _size(field: Field) -> int:
+    return math.prod(size or 0 for size in field.shape)
+
+
+class Whitening(nn.Module):
+    """Module of `zca_whitening`, which computes in `dtype`."""
+
+    mean: Tensor
+    matrix: Tensor
+
+    def __init__(self, mean: np.ndarray, matrix: np.ndarray, dtype: torch.dtype) -> None:
+        super().__init__()
+        for name, array in (("mean", mean), ("matrix", matrix)):
+            self.register_buffer(name, torch.tensor(array, dtype=dtype), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
+        centered = x.to(self.mean.dtype).flatten(1) - self.mean
+        return (centered @ self.matrix).reshape(x.shape)

@@ -1,0 +1,298 @@
+"""Reasons for predictions: planted causes are found, and numbers agree with closed forms, scikit-learn and Captum."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.inspection import permutation_importance as sklearn_importance
+
+from kerascli.foundation.errors import ConfigError
+from kerascli.runs.index import find_run
+from kerascli.workflow.loaded import LoadedRun, open_run
+from kerascli.workflow.rows.command_rows import load_again
+from kerascli.workflow.why.column_groups import column_groups
+from kerascli.workflow.why.explain import Question, explain
+from tests.support.runs_harness import kerascli, train, write
+
+TABLE = """
+seed: 1
+data:
+  source: {csv: {path: rows.csv}}
+  split: {test: 0.4}
+  inputs:
+    x: [{columns: [COLUMNS]}, normalization]
+  targets: {y: []}
+model: {layers: [{dense: UNITS}]}
+compile: {loss: mse, optimizer: {adam: 0.05}, metrics: [mae]}
+fit: {epochs: 30, batch_size: 64}
+"""
+
+
+def trained(folder: Path, text: str) -> LoadedRun:
+    run, _ = train(write(folder, text), folder / "runs")
+    return open_run(run)
+
+
+def table(folder: Path, columns: dict[str, np.ndarray]) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+    (folder / "rows.csv").write_text(out.getvalue())
+
+
+@pytest.fixture(scope="module")
+def linear(tmp_path_factory: pytest.TempPathFactory) -> LoadedRun:
+    """A linear model of three columns, of which the last has no effect."""
+    folder = tmp_path_factory.mktemp("linear")
+    random = np.random.default_rng(0)
+    a, b, c = random.normal(size=(3, 500)) * [[1.0], [3.0], [2.0]]
+    table(folder, {"a": a, "b": b, "c": c, "y": 2 * a - b})
+    return trained(folder, TABLE.replace("COLUMNS", "a, b, c").replace("UNITS", "1"))
+
+
+def test_integrated_gradients_of_a_linear_model_are_its_coefficients(linear: LoadedRun) -> None:
+    """Times the distance of each column from the training rows' median: exact, up to float32."""
+    reasons = explain(linear, Question(["test"], method="integrated_gradients", rows=50))
+    splits = load_again(linear).splits
+    x, start = (
+        splits["test"].read(slice(0, 50)).inputs["x"],
+        np.median(splits["train"].read(slice(0, 300)).inputs["x"], 0),
+    )
+    kernel = next(weight.tensor for weight in linear.experiment.weights if weight.name.endswith("kernel"))
+    assert reasons.values is not None
+    np.testing.assert_allclose(reasons.values, (x - start) * kernel.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_permutation_importance_agrees_with_scikit_learn(linear: LoadedRun) -> None:
+    """Of the same predictions by other shuffles: the means over 30 shuffles differ by their own deviation."""
+    reasons = explain(linear, Question(["test"], method="permutation", repeats=30))
+    ours = {each.name: each for each in reasons.importance}
+    rows = load_again(linear).splits["test"].read(slice(0, 200))
+    kernel, bias = (weight.tensor.detach().numpy() for weight in linear.experiment.weights)
+
+    class Model:
+        def fit(self) -> None: ...
+
+        def score(self, x: np.ndarray, y: np.ndarray) -> float:
+            return -float(np.mean((x @ kernel.T[:, 0] + bias - y.reshape(-1)) ** 2))
+
+    theirs: Any = sklearn_importance(Model(), rows.inputs["x"], rows.targets["y"], n_repeats=30, random_state=0)
+    for name, mean, deviation in zip("abc", theirs.importances_mean, theirs.importances_std, strict=True):
+        assert ours[name].value == pytest.approx(mean, abs=3 * deviation / 30**0.5 + 1e-6)
+        assert ours[name].low <= ours[name].value <= ours[name].high
+    assert [each.name for each in reasons.importance[:2]] == ["b", "a"]
+    metric = explain(linear, Question(["test"], method="permutation", metric="mae"))
+    assert metric.importance[0].name == "b"
+
+
+def test_one_cause_among_twenty_columns_is_found(tmp_path: Path) -> None:
+    """Also beside one that is correlated with it; of data without a cause the intervals hold zero, but for chance."""
+    random = np.random.default_rng(3)
+    columns = {f"x{number}": random.normal(size=600) for number in range(20)}
+    columns["x7"] = columns["x3"] + random.normal(size=600)
+    names = ", ".join(columns)
+    table(tmp_path, {**columns, "y": np.sin(columns["x3"])})
+    text = TABLE.replace("COLUMNS", names).replace("UNITS", "{units: 16, activation: relu}}, {dense: 1")
+    reasons = explain(trained(tmp_path, text), Question(["test"]))
+    assert reasons.importance[0].name == "x3"
+    assert reasons.importance[0].low > 0
+    table(tmp_path, {**columns, "y": random.normal(size=600)})
+    none = explain(trained(tmp_path, text), Question(["test"]))
+    assert sum(each.low <= 0 <= each.high for each in none.importance) >= 16  # 19 of 20 are expected
+
+
+def test_numbers_are_those_of_captum(linear: LoadedRun) -> None:
+    """Captum 0.9.0, IntegratedGradients with 64 steps by `riemann_middle`, of a fixed network of two layers."""
+    text = """
+seed: 1
+data: {source: {blobs: {rows: 60, features: 3, classes: 2}}, inputs: {x: []}, targets: {y: []}}
+model: {layers: [{dense: {units: 2, activation: tanh}}, {dense: {units: 2, activation: softmax}}]}
+compile: {loss: sparse_categorical_crossentropy, optimizer: sgd}
+fit: {epochs: 1}
+"""
+    folder = linear.record.path.parent / "captum"
+    folder.mkdir()
+    run = trained(folder, text)
+    values = [[[0.5, -1.0, 0.25], [1.5, 0.75, -0.5]], [0.1, -0.2], [[1.0, -2.0], [0.5, 1.5]], [0.0, 0.3]]
+    with torch.no_grad():
+        for weight, value in zip(run.experiment.weights, values, strict=True):
+            weight.tensor.copy_(torch.tensor(value))
+    from kerascli.data.batches.rows import MemorySplit
+    from kerascli.workflow.why.gradients import integrated_gradients
+    from kerascli.workflow.why.score import score_of
+
+    x = np.array([[1.0, 2.0, -1.0], [0.5, -0.5, 2.0]], np.float32)
+    rows = MemorySplit({"x": x}, {}, {}, 2)
+    start = MemorySplit({"x": np.array([[0.0, 0.5, 0.25]], np.float32)}, {}, {}, 1)
+    score = score_of(run, {"dense_1": torch.tensor([[0.0, 1.0], [1.0, 0.0]])}, None, None)
+    expected = [[0.13689294, 0.13014667, 0.06467121], [-0.37956825, 0.46556306, 0.4929933]]
+    attributions = integrated_gradients(run, rows, start, score)
+    np.testing.assert_allclose(attributions.inputs["x"].numpy(), expected, atol=1e-6)
+    assert attributions.missing < 1e-3
+
+
+PICTURES = """
+seed: 2
+data: {source: {npz: {path: rows.npz}}, inputs: {x: []}, targets: {y: []}, split: {test: 0.25}}
+model:
+  layers:
+    - conv_2d: {filters: 6, kernel_size: 3, padding: same, activation: relu}
+    - max_pooling_2d: 2
+    - conv_2d: {filters: 6, kernel_size: 3, padding: same, activation: relu}
+    - global_max_pooling_2d
+    - dense: {units: 2, activation: softmax}
+compile: {loss: sparse_categorical_crossentropy, optimizer: {adam: 0.01}, metrics: [accuracy]}
+fit: {epochs: 8, batch_size: 32}
+"""
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> LoadedRun:
+    """A classifier of noise pictures, of which those of class 1 have a mark in the lower right corner."""
+    folder, random = tmp_path_factory.mktemp("marked"), np.random.default_rng(1)
+    x, y = random.uniform(0, 0.3, size=(400, 16, 16, 1)).astype(np.float32), random.integers(0, 2, 400)
+    x[y == 1, 11:15, 11:15] += 0.7
+    np.savez(folder / "rows.npz", x=x, y=y)
+    return trained(folder, PICTURES)
+
+
+@pytest.mark.parametrize("method", ["grad_cam", "occlusion", "integrated_gradients"])
+def test_the_marked_corner_of_a_class_is_found(marked: LoadedRun, method: str) -> None:
+    reasons = explain(marked, Question(["test"], method=method, class_name="1", rows=30))  # pyright: ignore[reportArgumentType]
+    assert reasons.values is not None
+    assert reasons.pictures is not None
+    own = reasons.pictures[:, 11:15, 11:15].mean((1, 2, 3)) > 0.5
+    maps = np.clip(reasons.values[own], 0, None)
+    assert maps[:, 9:, 9:].sum() > 0.6 * maps.sum()  # a fifth of the area, with its edges
+
+
+def test_a_row_of_several_inputs_says_what_each_has(tmp_path: Path) -> None:
+    """Numbers, one-hot words and numbers of words that an embedding reads; the shares add up to the difference."""
+    random = np.random.default_rng(4)
+    color = random.choice(["red", "green", "blue"], 300)
+    town = random.choice(["Bern", "Rome", "Oslo", "Lima"], 300)
+    a = random.normal(size=300)
+    table(tmp_path, {"a": a, "color": color, "town": town, "y": a + 2 * (color == "red") - (town == "Oslo")})
+    run = trained(tmp_path, """
+seed: 1
+data:
+  source: {csv: {path: rows.csv}}
+  split: {test: 0.2}
+  inputs:
+    a: [{columns: [a]}, normalization]
+    color: [{string_lookup: {output_mode: one_hot}}]
+    town: [string_lookup]
+  targets: {y: []}
+model:
+  inputs: {a: [1], color: $inputs.color.shape, town: []}
+  layers:
+    - embedding: {inputs: town, input_dim: 5, output_dim: 3, name: places}
+    - concatenate: [a, color, places]
+    - dense: {units: 16, activation: relu}
+    - dense: 1
+compile: {loss: mse, optimizer: {adam: 0.02}}
+fit: {epochs: 30, batch_size: 32}
+""")  # fmt: skip
+    reasons = explain(run, Question(["test"], method="integrated_gradients", rows=40))
+    assert set(reasons.columns) == {"a", "color", "town"}
+    assert reasons.values is not None
+    by_name = dict(zip(reasons.columns, reasons.values.T, strict=True))
+    cells = dict(zip(reasons.columns, zip(*reasons.cells, strict=True), strict=True))
+    reds, oslo = np.array(cells["color"]) == "red", np.array(cells["town"]) == "Oslo"
+    assert by_name["color"][reds].mean() - by_name["color"][~reds].mean() == pytest.approx(2, abs=0.4)
+    assert by_name["town"][oslo].mean() - by_name["town"][~oslo].mean() == pytest.approx(-1, abs=0.4)
+    assert any("shares of the inputs" in note for note in reasons.notes)
+
+
+def test_one_word_that_makes_a_class_is_found(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    words = np.array(["the", "film", "was", "long", "but", "music", "seemed", "quite", "new", "and", "old"])
+    texts = [" ".join(random.choice(words, 8)) for _ in range(300)]
+    y = random.integers(0, 2, 300)
+    texts = [f"{text} superb {text}" if label else text for text, label in zip(texts, y, strict=True)]
+    table(tmp_path, {"review": np.array(texts), "y": y})
+    run = trained(tmp_path, """
+seed: 1
+data:
+  source: {csv: {path: rows.csv}}
+  split: {test: 0.2}
+  inputs: {review: [{text_vectorization: {max_tokens: 50, output_sequence_length: 20}}]}
+  targets: {y: []}
+model:
+  layers:
+    - embedding: {input_dim: 50, output_dim: 4}
+    - global_average_pooling_1d
+    - dense: {units: 1, activation: sigmoid}
+compile: {loss: binary_crossentropy, optimizer: {adam: 0.05}}
+fit: {epochs: 15, batch_size: 32}
+""")  # fmt: skip
+    for method in ("occlusion", "integrated_gradients"):
+        question = Question(texts=["the film was superb and long"], method=method, class_name="1")  # pyright: ignore[reportArgumentType]
+        (found,) = explain(run, question).words
+        assert max(found, key=lambda pair: pair[1])[0] == "superb"
+    done = kerascli(
+        "why", str(run.record.path), "--text", "a superb film", "--class", "1", "-o", "why.html", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "why.html").read_text()
+    assert 'class="for-4"' in page
+    assert "superb" in page
+
+
+def test_columns_that_one_place_is_made_of_are_one_group(tmp_path: Path) -> None:
+    random = np.random.default_rng(6)
+    a, b, c = random.integers(0, 5, (3, 200))
+    table(tmp_path, {"a": a, "b": b, "c": c, "y": a * b + c})
+    run = trained(tmp_path, """
+seed: 1
+data:
+  source: {csv: {path: rows.csv}}
+  split: {test: 0.3}
+  inputs:
+    crossed: [{columns: [a, b]}, {hashed_crossing: {num_bins: 8, output_mode: one_hot}}]
+    c: [{columns: [c]}, normalization]
+  targets: {y: []}
+model:
+  inputs: {crossed: $inputs.crossed.shape, c: [1]}
+  layers: [{concatenate: [crossed, c]}, {dense: 1}]
+compile: {loss: mse, optimizer: adam}
+fit: {epochs: 1}
+""")  # fmt: skip
+    rows = load_again(run).splits["test"]
+    assert [group.columns for group in column_groups(run, rows)] == [("a", "b"), ("c",)]
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        (Question(["test"], method="grad_cam"), "--method grad_cam: not for tables"),
+        (
+            Question(["test"], method="permutation", metric="mea"),
+            "there is no metric|has no metric 'mea'; did you mean",
+        ),
+        (Question(["test"], method="integrated_gradients", class_name="x"), "predicts no classes"),
+        (Question(["test"], method="integrated_gradients", output="z"), "has no output 'z'"),
+    ],
+)
+def test_what_has_no_answer_is_refused_by_name(linear: LoadedRun, question: Question, text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        explain(linear, question)
+
+
+def test_the_command_writes_what_its_file_is_called(linear: LoadedRun, marked: LoadedRun, tmp_path: Path) -> None:
+    run, pictures = str(linear.record.path), str(marked.record.path)
+    for name in ("a.csv", "a.png", "a.html"):
+        done = kerascli("why", run, "test", "-o", name, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (0, f"{name}\n"), done.stderr
+    assert (tmp_path / "a.csv").read_text().startswith("column,importance,low,high\nb,")
+    done = kerascli("why", pictures, "test", "-o", "a.csv", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "maps of pictures are no table" in done.stderr
+    done = kerascli("why", run, "-o", "a.txt", cwd=tmp_path)
+    assert "expected a name that ends in" in done.stderr
+    assert find_run(run, tmp_path).path == linear.record.path
