@@ -1,14 +1,15 @@
-"""Studies of folds for the commands `train` and `predict`: find one, and predict the mean of its runs."""
+"""Studies of folds for the commands `train` and `predict`: find one, print its results, predict by its runs."""
 
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kerascli.cli import options
-from kerascli.foundation.errors import ConfigError, Fault
+from kerascli.foundation.errors import ConfigError, Fault, safe_text
 
 if TYPE_CHECKING:
+    from kerascli.foundation.events import FoldsEnded
     from kerascli.runs.record import RunRecord
     from kerascli.studies.folder import Study
     from kerascli.workflow.loaded import LoadedRun
@@ -66,3 +67,36 @@ def mean_of_runs(
         each.append(predicted(run))
         warnings += [fault for fault in run.warnings if fault not in warnings]
     return each[0] if len(each) == 1 else mean_predictions(each), warnings
+
+
+def folds_json(event: "FoldsEnded") -> dict[str, Any]:
+    """Return the results of a study of folds: for each split those of the folds, their mean and deviation."""
+    results = {split: _rows(event, split) for split in event.results}
+    return {"run": event.study, "oof": event.predictions, "results": results}
+
+
+def folds_text(event: "FoldsEnded") -> str:
+    """Return the results as a plain-text table for each split, with a row for each fold; and the paths of the files."""
+    from kerascli.report.console import number_text
+    from kerascli.report.text_tables import text_table
+
+    tables: list[str] = []
+    for split in event.results:
+        rows = _rows(event, split)
+        columns = [[split, *rows]]
+        for name in rows["mean"]:
+            columns.append([safe_text(name), *(number_text(logs[name]) for logs in rows.values())])
+        tables.append(text_table(columns))
+    paths = f"study  {safe_text(event.study)}\noof    {safe_text(event.predictions)}\n"
+    return "\n\n".join([*tables, paths])
+
+
+def _rows(event: "FoldsEnded", split: str) -> dict[str, dict[str, float]]:
+    """Return losses and metrics of each fold, their means, and standard deviations of a sample (divided by n - 1)."""
+    import numpy as np
+
+    folds = event.results[split]
+    rows = {f"fold-{number}": dict(logs) for number, logs in enumerate(folds, start=1)}
+    values = {name: np.array([logs[name] for logs in folds]) for name in folds[0]}
+    rows["mean"] = {name: float(each.mean()) for name, each in values.items()}
+    return rows | {"deviation": {name: float(each.std(ddof=1)) for name, each in values.items()}}

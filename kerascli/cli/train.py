@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kerascli.cli import complete, options
-from kerascli.cli.folds import find_folds
+from kerascli.cli.folds import find_folds, folds_json, folds_text
 from kerascli.cli.options import argument, option
 from kerascli.cli.process_group import interrupted_run, launch_processes, process_group, with_common_seed
 from kerascli.foundation.errors import ConfigError, StorageError, safe_text
@@ -226,8 +226,6 @@ def _record(event: "Event", facts: dict[str, Any]) -> None:
             facts["results"][event.split] = dict(event.logs)
             facts["baselines"][event.split] = {name: dict(logs) for name, logs in event.baselines.items()}
         case FoldsEnded():
-            from kerascli.report.folds import folds_json, folds_text
-
             facts |= {**folds_json(event), "folds": folds_text(event)}
         case Note(text, "warning", place):
             facts["warnings"].append(f"{place}: {text}" if place else text)

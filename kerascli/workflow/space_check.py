@@ -39,12 +39,7 @@ def check_space(
             faults.append(
                 Fault(text, ("tune", "flags", name), "key", hint=f"declare its default: flags: {{{name}: 1}}")
             )
-    split = None if config.data is None else config.data.split
-    if isinstance(tune.pruner, AshaPruner) and split is not None and split.folds is not None:
-        hint = "pruner: median"
-        faults.append(
-            Fault("pruner: over folds it is median, which decides between them", ("tune", "pruner"), hint=hint)
-        )
+    faults += _pruner_faults(tune, config)
     for path in tune.space.sets:
         if path.split(".")[0] in _NOT_SEARCHED:
             faults.append(Fault(f"'{path}' cannot be searched", ("tune", "set", path), "key"))
@@ -54,6 +49,14 @@ def check_space(
     if faults:
         raise document.error(faults)
     return ways
+
+
+def _pruner_faults(tune: TuneSection, config: Config) -> Iterator[Fault]:
+    """Yield a config error if the pruner compares epochs, but the trials have folds."""
+    split = None if config.data is None else config.data.split
+    if isinstance(tune.pruner, AshaPruner) and split is not None and split.folds is not None:
+        text = "pruner: over folds it is median, which decides between them"
+        yield Fault(text, ("tune", "pruner"), hint="pruner: median")
 
 
 def _directions(tune: TuneSection, specs: Sequence[RunSpec]) -> tuple[tuple[str, ...], list[Fault]]:
