@@ -56,7 +56,8 @@ INNER_FLOORS = {
     ],
     "training": [
         ["classes", "generation", "profiling", "tensor_file"], ["checks", "objectives"],
-        ["checkpoint_files", "evaluate", "forward_pass"], ["baselines", "build", "execution_mode", "step"],
+        ["checkpoint_files", "evaluate", "forward_pass"], ["baselines", "build", "graph_runner", "step"],
+        ["execution_mode"],
         ["checkpoint", "mode_timing", "strategies"], ["loop"],
     ],
     "training/strategies": [

@@ -312,7 +312,10 @@ def study_of(selector: str, runs_dir: Path) -> Path | None:
 
 
 def _best_trial(selector: str, runs_dir: Path) -> "RunRecord | None":
-    """Return the best trial of the study that a selector names; None if it names none, or no trial is completed."""
+    """Return the best trial of the study that a selector names; None if it names none.
+
+    Raises ConfigError if no trial is completed, or the best one has a run for each fold.
+    """
     path = study_of(selector, runs_dir)
     if path is None:
         return None
@@ -321,11 +324,13 @@ def _best_trial(selector: str, runs_dir: Path) -> "RunRecord | None":
 
     study = Study(path)
     for best in best_trials(study.trials(), study.facts.directions)[:1]:
-        note(f"run: {study.member(best.number).path} (the best trial)")
-        from kerascli.runs.index import find_run
-
-        return find_run(str(study.member(best.number).path), runs_dir)  # over folds it is a study itself
-    return None
+        member = study.member(best.number)
+        if member.runs[0] is member:
+            note(f"run: {member.path} (the best trial)")
+            return member.record
+        study = Study(member.path)
+    first = next((str(member.path) for member in study.members()), "STUDY/1")
+    raise ConfigError(f"'{study.path}' is a study", hint=f"name one of its runs, such as {first}")
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bool | None = None) -> "RunRecord":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kerascli.cli import complete, options
-from kerascli.cli.folds import find_folds, fold_events
+from kerascli.cli.folds import find_folds, folds_json, folds_text
 from kerascli.cli.options import argument, option
 from kerascli.cli.process_group import interrupted_run, launch_processes, process_group, with_common_seed
 from kerascli.foundation.errors import ConfigError, StorageError, safe_text
@@ -124,6 +124,8 @@ def _refuse_idle(values: dict[str, bool], *, smoke: bool, further: bool) -> None
         idle = ["--json", "--profile", "--quiet", "--verbose", "--processes", "--max-restarts"]
         idle += ["--folds", *([] if further else ["--runs-dir"])]
         options.refuse(values, ["--resume", "--name", *idle], "cannot be used with --smoke: it trains a temporary run")
+    if values["--folds"]:
+        options.refuse(values, ["--profile"], "cannot be used with --folds: --set data.split.fold=1 trains one of them")
     if values["--resume"]:
         names, text = ["a config or a run", "--flag", "--name", "--relearn", "--folds"], "a run keeps its settings"
         options.refuse(values, names, f"cannot be used with --resume: {text}")
@@ -159,7 +161,9 @@ def _started(
     refuse_misspelt(document)
     options.check_device(chosen.device)
     if folds:
-        return fold_events(document, None, chosen, sets, flags)
+        from kerascli.workflow.tuning.folds import start_folds
+
+        return start_folds(document, sets, flags, chosen, options.download_bar())
     from kerascli.workflow.bases import open_config
     from kerascli.workflow.train import start
 
@@ -180,7 +184,9 @@ def _run_to_train(what: str, chosen: Options) -> "RunRecord":
 def _resumed(run: str, chosen: Options, sets: Sequence[str]) -> "Iterator[Event]":
     """Resume a training run, or go on with a study of folds, and return its events."""
     if (study := find_folds(run, chosen.runs_dir)) is not None:
-        return fold_events(None, study, chosen, sets, [])
+        from kerascli.workflow.tuning.folds import resume_folds
+
+        return resume_folds(study, chosen, sets, options.download_bar())
     from kerascli.runs.index import find_run
 
     record = find_run(run, chosen.runs_dir)  # its name is printed when training resumes
@@ -253,8 +259,6 @@ def _record(event: "Event", facts: dict[str, Any]) -> None:
             facts["results"][event.split] = dict(event.logs)
             facts["baselines"][event.split] = {name: dict(logs) for name, logs in event.baselines.items()}
         case FoldsEnded():
-            from kerascli.report.folds import folds_json, folds_text
-
             facts |= {**folds_json(event), "folds": folds_text(event)}
         case Note(text, "warning", place):
             facts["warnings"].append(f"{place}: {text}" if place else text)

@@ -178,9 +178,7 @@ class FoldsEnded:
     predictions: str
     """Path of the file with the predictions for the rows of all folds."""
     results: Mapping[str, Sequence[Logs]]
-    """Mapping from split to the losses and metrics of each fold's run on it."""
-    baselines: Sequence[Mapping[str, Logs]]
-    """Mapping from each baseline to its losses and metrics on the split 'validation', for each fold."""
+    """Mapping from split to the losses and metrics of each fold's run on it; `baseline` is that of 'validation'."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,8 +103,7 @@ def _checked(config: Config, spec: RunSpec, prepared: PreparedData | None, *, is
     yield f"  model: {counted(spec.layer_count(), 'layer')}{parameters}"
     if prepared is not None:
         rows = ", ".join(f"{name} {count:,}" for name, count in _rows(prepared).items())
-        split = None if config.data is None else config.data.split
-        yield f"  data: {rows} rows{f' (fold {split.fold} of {split.folds})' if split and split.fold else ''}"
+        yield f"  data: {rows} rows"
     if config.before:
         yield f"  fit: {len(config.phases)} phases"
     if config.document.at(("tune",)) is not None:

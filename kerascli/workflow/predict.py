@@ -156,18 +156,15 @@ def mean_predictions(each: Sequence[Predictions]) -> Predictions:
     The classes are those of the mean probabilities. Raises ConfigError if the models predict different classes or
     columns, or columns that are neither numbers nor classes.
     """
-    first, columns = each[0], dict[str, np.ndarray]()
-    classes = {f"{prefix}class" for prefix in first.readings}
+    first, classes = each[0], {f"{prefix}class" for prefix in each[0].readings}
     if any(other.columns.keys() != first.columns.keys() for other in each):
         raise ConfigError("there is no mean of these models: they predict different columns or classes")
-    for name, values in first.columns.items():
-        if values.dtype.kind not in "biuf" and name not in classes:
+    columns = dict(first.columns)
+    for name, values in ((name, values) for name, values in columns.items() if name not in classes):
+        if values.dtype.kind not in "biuf":
             raise ConfigError(f"there is no mean of what these models predict: '{safe_text(name, 40)}' has no numbers")
-        if name not in classes:
-            mean = np.stack([other.columns[name] for other in each]).mean(axis=0, dtype=np.float64)
-            columns[name] = mean.astype(values.dtype) if values.dtype == np.float32 else significant(mean)
-        else:
-            columns[name] = values
+        mean = np.stack([other.columns[name] for other in each]).mean(axis=0, dtype=np.float64)
+        columns[name] = mean.astype(np.float32) if values.dtype == np.float32 else significant(mean)
     for prefix, reading in first.readings.items():
         probabilities = np.stack([columns[f"{prefix}p({name})"] for name in reading.names], axis=1)
         columns |= _class_columns(prefix, reading, torch.from_numpy(probabilities))

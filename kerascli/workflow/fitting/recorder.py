@@ -11,10 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from kerascli.callbacks.samples import Sampler
-from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.disk.pieces import Pieces
-from kerascli.foundation.disk.storage import csv_text, write_bytes
+from kerascli.foundation.disk.storage import csv_text
 from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.foundation.events import (
     AppendRow,
@@ -32,10 +30,8 @@ from kerascli.foundation.events import (
 from kerascli.foundation.spans import span
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
-from kerascli.training.build import Experiment
-from kerascli.workflow.fitting.projector import projector_files
+from kerascli.workflow.fitting.sample_writer import SampleWriter
 from kerascli.workflow.fitting.saver import Saver
-from kerascli.workflow.generation import ModelContext, sample_file
 
 _TIMEOUT_SECONDS = 3.0
 """Timeout in seconds of requests that send metrics to a server."""
@@ -92,26 +88,6 @@ class Follower:
     def _history(self) -> Prefix:
         """Return the part of history.csv that is written and synchronized with the disk."""
         return Prefix()
-
-
-class SampleWriter:
-    """Writer of the samples (images, plots, texts) that callbacks generate in training, to samples/ of the run."""
-
-    def __init__(self, record: RunRecord, experiment: Experiment, prepared: PreparedData) -> None:
-        self._record = record
-        callbacks = experiment.spec.fit.callbacks
-        self._samplers = {each.sample_name: each for each in callbacks if isinstance(each, Sampler)}
-        self._context = ModelContext(
-            experiment, prepared.splits, prepared.learned, prepared.facts.targets, prepared.display_columns
-        )
-
-    def write(self, request: WriteSample | WriteEmbeddings) -> None:
-        if isinstance(request, WriteSample):
-            data, suffix = sample_file(self._samplers[request.name], self._context)
-            self._record.write_sample(f"{request.epoch:04d}-{request.name}{suffix}", data)
-            return
-        for name, data in projector_files(self._context, request.view).items():
-            write_bytes(self._record.log_folder(request.folder) / name, data)
 
 
 class Recorder(Follower):
