@@ -68,9 +68,7 @@ class _Entry:
         )
 
 
-def integratedgradients_of(
-    run: LoadedRun, rows: MemorySplit, baseline: MemorySplit | None, score: Score
-) -> Attributions:
+def integrated_gradients(run: LoadedRun, rows: MemorySplit, baseline: MemorySplit | None, score: Score) -> Attributions:
     """Return the integrated gradients of rows along the line from a baseline: one row, or zeros if None.
 
     Raises ConfigError if the model has no gradients.
