@@ -15,7 +15,7 @@ from kerascli.config.sections.phases import in_each
 from kerascli.data.base import States
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.device import Choice, make_deterministic
-from kerascli.foundation.errors import ConfigError, Fault
+from kerascli.foundation.errors import Fault
 from kerascli.foundation.events import Event, Note, PhaseBegin
 from kerascli.model.freezing import trained_layers, without_lora
 from kerascli.training.build import Experiment, build_experiment
@@ -24,7 +24,6 @@ from kerascli.training.loop import Plan
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Progress, Trainer, assign_weights
 from kerascli.training.strategies.base import Single, Strategy
-from kerascli.training.strategies.checks import strategy_faults
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import own_device
@@ -221,17 +220,3 @@ def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
     if before.training != after.training or before.built.trainable() != after.built.trainable():
         return True
     return trained_layers(before.model) != trained_layers(after.model)
-
-
-def refuse_other_epochs(phases: list[Phase], sets: object) -> None:
-    if sets and len(phases) > 1:
-        hint = "start a new run for other settings"
-        raise ConfigError("--set fit.epochs: the epochs of a run with phases cannot be changed", hint=hint)
-
-
-def refuse_undivided(phases: list[Phase], group: Group | None) -> None:
-    """Raise ConfigError if a phase's batches cannot be divided among the group's processes, or by `fit.shards`."""
-    size = 1 if group is None else group.world.size
-    for phase in phases:
-        if faults := strategy_faults(phase.spec, size):
-            raise phase.config.error(faults)
