@@ -136,7 +136,7 @@ def draw_data(
     from kerascli.data.pipeline.learned_state import load_learned
     from kerascli.report.pictures import plot_batch
     from kerascli.workflow.bases import open_config
-    from kerascli.workflow.batch_picture import batch_picture
+    from kerascli.workflow.rows.batch_picture import batch_picture
 
     if isinstance(source, Document):
         made = batch_picture(open_config(source, flags=flags, progress=options.download_bar(), runs_dir=runs_dir))
