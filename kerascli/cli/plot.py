@@ -57,15 +57,7 @@ def plot(
     elif data:
         file = draw_data(runs or [], output, runs_dir, sets=sets, flags=flags)
     else:
-        study = options.study_of(runs[0], runs_dir) if runs and len(runs) == 1 else None
-        if study is None:
-            records = [options.find_run(run, runs_dir) for run in runs or [LATEST]]
-        else:
-            from kerascli.studies.table import curves_of
-
-            records, objectives = curves_of(study)
-            metric, output = metric or objectives, output or study / "curves.png"
-        file = draw(records, output, metric, log_scale=log, smooth=smooth)
+        file = draw_named(runs or [LATEST], runs_dir, output, metric, log=log, smooth=smooth)
     options.say(f"{file}\n")
 
 
@@ -78,6 +70,25 @@ def _refuse_idle(values: Mapping[str, object], kinds: Mapping[str, bool]) -> Non
     )
     for other, names in _ABOUT.items():
         options.refuse(values, [name for name in names if name not in _ABOUT[kind]], f"can only be used with {other}")
+
+
+def draw_named(
+    names: Sequence[str],
+    runs_dir: Path,
+    output: Path | None,
+    metrics: Sequence[str] | None,
+    *,
+    log: bool,
+    smooth: float,
+) -> Path:
+    """Draw the training curves of runs; of a study those of its trials, by default of its objectives in its folder."""
+    study = options.study_of(names[0], runs_dir) if len(names) == 1 else None
+    if study is None:
+        return draw([options.find_run(name, runs_dir) for name in names], output, metrics, log_scale=log, smooth=smooth)
+    from kerascli.studies.table import curves_of
+
+    records, objectives = curves_of(study)
+    return draw(records, output or study / "curves.png", metrics or objectives, log_scale=log, smooth=smooth)
 
 
 def draw_model(

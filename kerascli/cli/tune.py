@@ -93,7 +93,7 @@ def _checked(document: "Document", flags: Sequence[str]) -> Sequence[str]:
 
 def _run(study: "Study", workers: int, *, quiet: bool) -> int:
     """Train the trials of a study and show them; return the exit code of a worker that failed, else 0."""
-    from kerascli.report.study_view import StudyView
+    from kerascli.cli.study_view import StudyView
     from kerascli.workflow.tuning.command import run_study
 
     view = StudyView(study, sys.stderr, quiet=quiet)

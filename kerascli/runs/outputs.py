@@ -10,6 +10,7 @@ from kerascli.runs.reading import quoted, read_bytes, read_text
 
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,149}")
 LOGS, PLOTS, PROFILE, SAMPLES, EVALUATIONS = "logs", "plots", "profile", "samples", "evaluations"
+WEIGHTS, CHECKPOINTS = "model.safetensors", "checkpoints"
 
 _CONSOLE = "console.txt"
 
@@ -19,6 +20,12 @@ class OutputFiles:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def remove_weights(self) -> None:
+        """Remove the weights and checkpoints of a trial of a study that has better ones."""
+        storage.remove_file(self.path / WEIGHTS)
+        if any((self.path / CHECKPOINTS).glob("*")):
+            storage.remove_folder(self.path / CHECKPOINTS)
 
     def write_log(self, file: str, text: str) -> None:
         """Write a text file in the run's logs/, replacing an existing one."""

@@ -29,7 +29,7 @@ from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.checksums import VerifiedFiles, check, sealed
 from kerascli.runs.facts import FORMAT, Start, new_start, read_facts
 from kerascli.runs.history import HistoryWriter, Prefix, Row
-from kerascli.runs.outputs import EVALUATIONS, LOGS, PLOTS, PROFILE, SAMPLES, OutputFiles
+from kerascli.runs.outputs import CHECKPOINTS, EVALUATIONS, LOGS, PLOTS, PROFILE, SAMPLES, WEIGHTS, OutputFiles
 from kerascli.runs.reading import decoded, must_read, quoted
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
@@ -42,9 +42,9 @@ STUDY, MEMBERS = "study.yaml", "trials"
 """Names in a study's folder: the file of its settings, and the folder of its members."""
 
 _CONFIG, _RESOLVED, _FACTS = "config.yaml", "resolved.yaml", "run.json"
-_HISTORY, _SUMMARY, _DIAGRAM, _WEIGHTS = "history.csv", "summary.txt", "diagram.json", "model.safetensors"
-_PREPROCESSING, _PLUGINS, _CHECKPOINTS = "preprocessing", "plugins", "checkpoints"
-_FOLDERS = (_PREPROCESSING, _PLUGINS, _CHECKPOINTS, PLOTS, LOGS, PROFILE, SAMPLES, EVALUATIONS)
+_HISTORY, _SUMMARY, _DIAGRAM = "history.csv", "summary.txt", "diagram.json"
+_PREPROCESSING, _PLUGINS = "preprocessing", "plugins"
+_FOLDERS = (_PREPROCESSING, _PLUGINS, CHECKPOINTS, PLOTS, LOGS, PROFILE, SAMPLES, EVALUATIONS)
 
 
 class RunRecord(OutputFiles):
@@ -119,7 +119,7 @@ class RunRecord(OutputFiles):
         try:
             status = os.stat(path)
         except OSError:
-            if any((self.path / name).exists() for name in (_CHECKPOINTS, _HISTORY, _WEIGHTS)):
+            if any((self.path / name).exists() for name in (CHECKPOINTS, _HISTORY, WEIGHTS)):
                 return read_facts(path)  # raises
             text = f"the run {quoted(self.path)} ended before training began: it has no {_FACTS}"
             raise FileRefused(text, hint="start it again: kerascli train CONFIG") from None
@@ -151,12 +151,12 @@ class RunRecord(OutputFiles):
     def was_cut_off(self) -> bool:
         """True if the training was interrupted, killed or failed before its end, and left a checkpoint."""
         status = self.status()
-        failed = status == "failed" and not (self.path / _WEIGHTS).exists()
+        failed = status == "failed" and not (self.path / WEIGHTS).exists()
         return (failed or status in {"killed", "interrupted"}) and bool(self.checkpoints.steps())
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
-        return Checkpoints(self.path / _CHECKPOINTS)
+        return Checkpoints(self.path / CHECKPOINTS)
 
     # run.json
 
@@ -278,27 +278,21 @@ class RunRecord(OutputFiles):
         return self._read_text(_DIAGRAM) if _DIAGRAM in self.facts()["files"] else None
 
     def write_weights(self, data: bytes | Pieces) -> None:
-        self._files.write(_WEIGHTS, data, began=self.has_begun)
+        self._files.write(WEIGHTS, data, began=self.has_begun)
 
     def weights_file(self) -> BufferedReader:
         """Return model.safetensors, the run's final weights, open for reading.
 
         Raises FileRefused if it is missing or not the one that the run wrote.
         """
-        return self._files.opened(_WEIGHTS)
+        return self._files.opened(WEIGHTS)
 
     def weights(self) -> bytes:
         """Return the contents of model.safetensors, the run's final weights.
 
         Raises FileRefused if it is missing or not the one that the run wrote.
         """
-        return self._files.read(_WEIGHTS)
-
-    def remove_weights(self) -> None:
-        """Remove the weights and checkpoints of a run that is a trial of a study, which has better ones."""
-        storage.remove_file(self.path / _WEIGHTS)
-        if any((self.path / _CHECKPOINTS).glob("*")):
-            storage.remove_folder(self.path / _CHECKPOINTS)
+        return self._files.read(WEIGHTS)
 
     def write_preprocessing(self, file: str, data: bytes) -> None:
         """Write the fitted state of a preprocessing transform (a vocabulary, means ...) to a file in the run's
@@ -361,10 +355,7 @@ def new_dated_folder(runs_dir: Path, name: str) -> Path:
 
 
 def is_run(path: Path) -> bool:
-    """Return True if a folder belongs to a run: it has a run.json, or its name has the form of run folders.
-
-    The folder of a study, which has a name of this form, belongs to none.
-    """
+    """Return True if a folder is a run's: it has a run.json, or the name of a run's folder and no study.yaml."""
     named = FOLDER.fullmatch(path.name) is not None
     return path.is_dir() and ((named and not is_study(path)) or (path / _FACTS).is_file())
 

@@ -42,7 +42,7 @@ from kerascli.workflow.advice.case import Case
 from kerascli.workflow.evaluation.last_evaluation import evaluate_splits
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.make_trainer import requests_of
-from kerascli.workflow.fitting.options import Options
+from kerascli.workflow.fitting.options import Options, new_record
 from kerascli.workflow.fitting.phase_facts import (
     data_digests,
     data_notes,
@@ -84,7 +84,6 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     stages.end("advice")
     yield from notes(warnings)
     yield from data_notes(phases)
-    yield from _unused(config)
     device = choose_device(options.device)
     reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
     begun = InitWeights()
@@ -94,7 +93,7 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     with deferred() as stop:
         runner.group.notices.signals = stop
         members = _members(runner)  # all have deferred signals by then: one of these saves a run that exists
-        record = _new_record(config, options) if runner.group.world.leads else None
+        record = new_record(options, config.name) if runner.group.world.leads else None
         [path, *_] = runner.group.agree(record and str(record.path))
         if record is None:
             yield from run(runner, NoRecord(Path(path)), stop, evaluate_splits)
@@ -178,21 +177,6 @@ def resume(
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from sending(run(runner, record, stop, evaluate_splits), record, [] if options.limits else phases)
-
-
-def _unused(config: Config) -> Iterator[Note]:
-    """Yield a note on each part of a config that other commands read, and a training run does not."""
-    if config.document.at(("tune",)) is not None:
-        yield Note("tune: not read by train; kerascli tune searches")
-    if config.data is not None and config.data.has_unused_folds:
-        yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
-
-
-def _new_record(config: Config, options: Options) -> RunRecord:
-    """Return the folder of a new run: a new one in the folder of runs, or the one that the options name."""
-    if options.folder is not None:
-        return RunRecord(options.folder)
-    return RunRecord.create(options.runs_dir, options.name or config.name)
 
 
 def refuse_without_data(record: RunRecord, config: Config) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kerascli.runs.record import RunRecord
+
 if TYPE_CHECKING:
     from kerascli.training.strategies.group import Group
 
@@ -45,3 +47,10 @@ class Options:
     """Folder of runs in which `model.init_from` looks up a run; None: `runs_dir`."""
     downloads_weights: bool = True
     """True if missing weights that `model.init_from` names are downloaded; False: random weights, for a smoke test."""
+
+
+def new_record(options: Options, name: str) -> RunRecord:
+    """Return the folder of a new run: the one that the options name, or a new one in the folder of runs."""
+    if options.folder is not None:
+        return RunRecord(options.folder)
+    return RunRecord.create(options.runs_dir, options.name or name)

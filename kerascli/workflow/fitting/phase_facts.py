@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 
 def data_notes(phases: list[Phase]) -> Iterator[Event]:
-    """Yield notes with the warnings about each training phase's data, and the number of rows of its splits."""
+    """Yield notes with the warnings about each training phase's data, the number of rows of its splits, and parts of
+    the config that only other commands read."""
     reported: list[PreparedData] = []
     for number, phase in enumerate(phases, start=1):
         prepared = phase.prepared
@@ -35,6 +36,8 @@ def data_notes(phases: list[Phase]) -> Iterator[Event]:
         yield Note(f"data{of}: {rows} rows{', read from disk as they are used' if on_disk else ''}")
         if phase.config.data is not None and phase.config.data.has_unused_folds:
             yield Note("folds: not used, all their rows are trained on; --folds trains a run for each")
+    if phases[-1].config.document.at(("tune",)) is not None:
+        yield Note("tune: not read by train; kerascli tune searches")
 
 
 def data_digests(phases: list[Phase]) -> dict[str, str]:
